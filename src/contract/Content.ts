@@ -1,0 +1,61 @@
+/**
+ * What a source holds, in the words used everywhere:
+ *
+ * - external id: the source's own id of one piece of content, unique within its connection.
+ * - revision: the source's cheap change token for an id (etag, `edited.ts`, size+mtime); absent where it has none.
+ * - ref: an external id with its revision, as listed; it may carry its content inline where the listing already gave it.
+ * - content: one email, message or file: metadata, and a body that is kept byte for byte.
+ */
+import type * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type { IntegrationError } from "./IntegrationError.ts"
+
+/** The longest external id, in bytes of UTF-8. */
+export const maxExternalIdBytes = 1024
+
+const encoder = new TextEncoder()
+
+/** Why this text can't be an external id, or undefined where it can. */
+export const externalIdProblem = (id: string): string | undefined => {
+  if (id.length === 0) return "an external id may not be empty"
+  if (id.includes("\0")) return "an external id may not hold a NUL character"
+  if (!id.isWellFormed()) return "an external id must be well-formed Unicode (no lone surrogates)"
+  const bytes = id.length > maxExternalIdBytes ? id.length : encoder.encode(id).length
+  return bytes > maxExternalIdBytes ? `an external id may have at most ${maxExternalIdBytes} bytes` : undefined
+}
+
+/** An external id: not empty, no NUL, well-formed Unicode, at most 1,024 bytes of UTF-8. */
+export const ExternalId = Schema.String.pipe(Schema.check(Schema.makeFilter<string>((id) => externalIdProblem(id))))
+
+/** JSON metadata by name. NUL and lone surrogates are replaced by U+FFFD when it is stored. */
+export type Metadata = Schema.JsonObject
+
+/** One id as a listing gives it. */
+export interface Ref {
+  readonly externalId: string
+  /** The revision seen in the listing. An absent one equals only an absent one. */
+  readonly revision?: string | undefined
+  /** The content itself, where the listing already gave it: then `download` is not called for this ref. */
+  readonly content?: Content | undefined
+}
+
+/** One stored email, message or file. */
+export interface Content {
+  /** What it is, in the singular and lower case: `message`, `file`, `channel`. */
+  readonly kind: string
+  /** One line for people: a subject, a file's name. At most 1,000 characters are kept. */
+  readonly title?: string | undefined
+  /** When it happened by the source's account; absent where the source doesn't say (never 1970). */
+  readonly occurredAt?: DateTime.Utc | undefined
+  /** The media type of the body, for whoever serves it. */
+  readonly mediaType?: string | undefined
+  /** Metadata that changes only when the content does: a difference makes the outcome `updated`. */
+  readonly metadata: Metadata
+  /** Metadata that differs between two fetches of unchanged content (expiring URLs): kept, never compared. */
+  readonly volatile?: Metadata | undefined
+  /** The body as the source gave it. A stream opens what it needs when it is run, and closes it when it ends. */
+  readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
+  /** The revision that came with the bytes; it is stored instead of the one in the ref. */
+  readonly revision?: string | undefined
+}

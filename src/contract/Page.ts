@@ -1,0 +1,46 @@
+/** What one step of a listing says. The engine commits a page's work, then keeps its checkpoint. */
+import type { Metadata, Ref } from "./Content.ts"
+
+/** Metadata to merge into a stored row without a body, as a JSON merge patch (RFC 7396: null removes a name). */
+export interface Patch {
+  readonly externalId: string
+  readonly metadata: Metadata
+}
+
+/** A place (channel, folder) that could not be listed, and why. It does not fail the run. */
+export interface Problem {
+  readonly place: string
+  readonly message: string
+}
+
+/**
+ * A part of the connection that has now been listed completely since its listing began: every id that starts with
+ * `prefix` and with none of `except`. The empty prefix is everything.
+ */
+export interface Coverage {
+  readonly prefix: string
+  readonly except?: ReadonlyArray<string> | undefined
+}
+
+/** One page. Bounded: at most 1,000 refs, so that memory does not grow with the source. */
+export interface Page<out Checkpoint> {
+  /** Every ref of this page, known or not. */
+  readonly listed: ReadonlyArray<Ref>
+  /** Those of `listed` to download, chosen by `ContentExistenceChecker.selectNew`. */
+  readonly download: ReadonlyArray<Ref>
+  /** Ids that the source itself says are gone. */
+  readonly deleted?: ReadonlyArray<string> | undefined
+  readonly patches?: ReadonlyArray<Patch> | undefined
+  readonly problems?: ReadonlyArray<Problem> | undefined
+  /**
+   * The full listing that this page is a part of: the same text on each page of one pass over the source, a new one
+   * for the next pass. Absent on pages of changes. The engine keeps which ids the pass has seen.
+   */
+  readonly listing?: string | undefined
+  /** What the pass named by `listing` has now listed completely. What is stored there and was not seen is deleted. */
+  readonly covers?: ReadonlyArray<Coverage> | undefined
+  /** True once this page is committed: a run that starts from it loses and repeats nothing. At most 64 kB as JSON. */
+  readonly checkpoint: Checkpoint
+  /** About how many more refs this listing will give, where the source tells: for progress only. */
+  readonly remaining?: number | undefined
+}

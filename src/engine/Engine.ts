@@ -1,0 +1,84 @@
+/** What the command line and the HTTP API ask of the engine. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Estimate } from "../contract/Integration.ts"
+import type { SyncTask } from "../contract/SyncTask.ts"
+import type { Connection, Counts, NameTaken, RunId, StoreError, TaskId } from "./Store.ts"
+
+/** What a person asked for can't be done; the message says why and what to do next. Nothing was written. */
+export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {}
+
+/** The source refused or did not answer; `reason` is an `IntegrationError`'s, or one of the engine's own. */
+export class SourceError extends Schema.TaggedError<SourceError>()("SourceError", {
+  reason: Schema.String,
+  message: Schema.String
+}) {}
+
+/** Where a sync is, for whoever watches. `remaining` is about how many refs are still to be listed, where known. */
+export interface Progress {
+  readonly counts: Counts
+  readonly remaining: number | undefined
+}
+
+export const SyncStatus = Schema.Literals(["succeeded", "partial", "failed", "skipped", "planned"])
+export type SyncStatus = typeof SyncStatus.Type
+
+/** One `sync`, summed over its slices. A dry run has `run` null and `planned`. */
+export interface SyncResult {
+  readonly connection: string
+  readonly run: RunId | null
+  readonly task: TaskId | null
+  readonly status: SyncStatus
+  readonly counts: Counts
+  readonly durationMs: number
+  readonly error: { readonly reason: string; readonly message: string } | null
+  readonly notes: ReadonlyArray<string>
+  readonly problems: ReadonlyArray<{ readonly place: string; readonly message: string }>
+  readonly planned: { readonly download: number; readonly delete: number; readonly patch: number } | null
+}
+
+export interface Connected {
+  readonly connection: Connection
+  readonly created: boolean
+  readonly estimate: Estimate
+  /** How long a first sync takes at the quota; undefined where the number of items is not known. */
+  readonly firstSync: Duration.Duration | undefined
+}
+
+export class Engine extends Context.Service<
+  Engine,
+  {
+    /**
+     * Creates a connection, or updates the one of this name (`config`, `credentials` and `every` left undefined stay).
+     * Reaches the source once. Another domain or another account than the connection's is refused.
+     */
+    readonly connect: (input: {
+      readonly domain: string
+      readonly name: string
+      readonly config: unknown
+      readonly credentials: unknown
+      readonly every: Duration.Duration | undefined
+    }) => Effect.Effect<Connected, UsageError | SourceError | StoreError | NameTaken>
+    /**
+     * Runs one task until it is done. A held lease is waited for (`onWait` is told its holder), or `skipped` where
+     * `wait` is false. `spec` is the task as the person wrote it: an unfinished task with the same text is resumed.
+     */
+    readonly sync: (
+      connection: Connection,
+      task: SyncTask,
+      options: {
+        readonly spec: string
+        readonly wait: boolean
+        readonly onWait?: (holder: string) => Effect.Effect<void>
+        readonly onProgress?: (progress: Progress) => Effect.Effect<void>
+      }
+    ) => Effect.Effect<SyncResult, StoreError>
+    /** Resets these ledger rows (all of them if undefined) and runs them now, listing nothing. */
+    readonly retry: (
+      connection: Connection,
+      externalIds: ReadonlyArray<string> | undefined
+    ) => Effect.Effect<SyncResult, StoreError | UsageError>
+  }
+>()("idem/engine/Engine") {}

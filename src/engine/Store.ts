@@ -1,0 +1,472 @@
+/**
+ * The one port that the engine needs of a database. Every store passes the same laws (test/stores/laws.ts).
+ *
+ * Two rules hold for every method that writes for a run:
+ *
+ * - the fence: the transaction begins by checking that the connection's row still has the lease's fence. If not, the
+ *   run was superseded: `Superseded`, and nothing is written;
+ * - the key: content is written by (connection, external id) and on conflict. The checker saves work; it is never the
+ *   guard.
+ *
+ * Time is the database's: leases, due times and `createdAt` are set and compared by its clock. All `Duration`s given are
+ * added to it.
+ */
+import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type { Metadata, Ref } from "../contract/Content.ts"
+import { ContentExistenceChecker, ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
+import type { Coverage, Patch, Problem } from "../contract/Page.ts"
+import type { SyncTask } from "../contract/SyncTask.ts"
+
+export const ConnectionId = Schema.String.pipe(Schema.brand("ConnectionId"))
+export type ConnectionId = typeof ConnectionId.Type
+export const RunId = Schema.String.pipe(Schema.brand("RunId"))
+export type RunId = typeof RunId.Type
+export const TaskId = Schema.String.pipe(Schema.brand("TaskId"))
+export type TaskId = typeof TaskId.Type
+
+/** The database can't be reached, or refused: it may work later. The message names what was being done, no secret. */
+export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
+  message: Schema.String,
+  cause: Schema.Defect()
+}) {}
+
+/** Another run took the connection, or it was changed or removed. Nothing was written. */
+export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", { connectionId: ConnectionId }) {
+  override get message(): string {
+    return "another run took over this connection, or it was changed or removed"
+  }
+}
+
+/** A connection of this name is there already. */
+export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { name: Schema.String }) {}
+
+/** One account of an integration. `credentials` is sealed, or null once forgotten. */
+export interface Connection {
+  readonly id: ConnectionId
+  /** Unique among connections; 1 to 100 characters. */
+  readonly name: string
+  readonly domain: string
+  /** Who the source says we are; it never changes. */
+  readonly account: string
+  readonly config: Schema.Json
+  readonly credentials: Uint8Array | null
+  readonly every: Duration.Duration
+  readonly fence: bigint
+  /** Why it is paused: `by a person`, or the source's words when the grant is gone. */
+  readonly paused: string | null
+  readonly checkpoint: Option.Option<Schema.Json>
+  /** The digest of the scope fields that the checkpoint was made under. */
+  readonly scope: string | null
+  /** When it is polled next, unless it is paused. */
+  readonly nextPollAt: DateTime.Utc
+  readonly lease: Lease | null
+  /** Failures of whole runs in a row; 0 after a success. */
+  readonly failures: number
+  readonly createdAt: DateTime.Utc
+}
+
+/** Who runs a connection now. `holder` is made by the engine; it names host, process and run for people. */
+export interface Lease {
+  readonly holder: string
+  readonly until: DateTime.Utc
+}
+
+/** The right to write for a connection: taken by `acquire`, lost to whoever takes it next. */
+export interface Fence {
+  readonly connectionId: ConnectionId
+  readonly fence: bigint
+}
+
+/** A task that is not the scheduled poll: it keeps its own checkpoint, so that it resumes. */
+export interface TaskRow {
+  readonly id: TaskId
+  readonly connectionId: ConnectionId
+  readonly task: SyncTask
+  /** What the task was asked for, as text: an open task with the same text is resumed instead of begun again. */
+  readonly spec: string
+  readonly checkpoint: Option.Option<Schema.Json>
+  readonly scope: string | null
+  readonly createdAt: DateTime.Utc
+}
+
+/** Counts of a run; all are counted per occurrence and start at 0. */
+export const Counts = Schema.Struct({
+  listed: Schema.Int,
+  forced: Schema.Int,
+  retried: Schema.Int,
+  existing: Schema.Int,
+  stored: Schema.Int,
+  updated: Schema.Int,
+  unchanged: Schema.Int,
+  failed: Schema.Int,
+  gone: Schema.Int,
+  deferred: Schema.Int,
+  patched: Schema.Int,
+  deleted: Schema.Int,
+  deletionsHeld: Schema.Int,
+  downloads: Schema.Int,
+  apiCalls: Schema.Int,
+  quotaUnits: Schema.Finite,
+  checkerQueries: Schema.Int
+})
+export type Counts = typeof Counts.Type
+
+export const RunStatus = Schema.Literals(["running", "succeeded", "partial", "failed", "interrupted"])
+export type RunStatus = typeof RunStatus.Type
+
+/** One execution of a task, or of a slice of it. */
+export interface Run {
+  readonly id: RunId
+  readonly connectionId: ConnectionId
+  readonly taskId: TaskId | null
+  readonly status: RunStatus
+  readonly counts: Counts
+  /** Problems of the run (channels or folders that could not be listed), at most 100. */
+  readonly problems: ReadonlyArray<Problem>
+  /** Things a person should know: a full listing because the scope changed, for one. At most 100. */
+  readonly notes: ReadonlyArray<string>
+  readonly error: { readonly reason: string; readonly message: string } | null
+  readonly startedAt: DateTime.Utc
+  readonly finishedAt: DateTime.Utc | null
+}
+
+/** Where the bytes of a body are: in the row's table, or in the blob store under their hash. */
+export type StoredBody =
+  | { readonly _tag: "Inline"; readonly hash: Uint8Array; readonly bytes: Uint8Array }
+  | { readonly _tag: "Blob"; readonly hash: Uint8Array; readonly size: number }
+
+/** A content to write, downloaded and hashed. */
+export interface Item {
+  readonly externalId: string
+  readonly revision: string | undefined
+  readonly kind: string
+  readonly title: string | undefined
+  readonly occurredAt: DateTime.Utc | undefined
+  readonly mediaType: string | undefined
+  readonly metadata: Metadata
+  readonly volatile: Metadata
+  readonly body: StoredBody
+}
+
+/** What writing an item did. `unchanged`: neither body nor stable metadata differ from what is stored. */
+export type Outcome = "stored" | "updated" | "unchanged"
+
+/**
+ * An item that was not stored. `failed` is one more attempt and is due again after `retryIn` (undefined: it is dead);
+ * `deferred` costs no attempt and is due at the next poll; `gone` is not known afterwards (content that was stored is
+ * staged for deletion instead).
+ *
+ * What was tried under another revision than the ledger has starts its attempts afresh.
+ */
+export interface Miss {
+  readonly externalId: string
+  readonly revision: string | undefined
+  readonly outcome: "failed" | "deferred" | "gone"
+  readonly reason: string
+  readonly message: string
+  /** Attempts after this one, as the engine counted them; for `failed` only. */
+  readonly attempts: number
+  /** When to try again; undefined means dead. For `failed` only. */
+  readonly retryIn: Duration.Duration | undefined
+}
+
+/** The end of one or more whole pages: what is committed with the last of their items. */
+export interface PageEnd {
+  readonly checkpoint: Schema.Json
+  /** The scope's digest that belongs to the checkpoint. */
+  readonly scope: string
+  readonly deleted: ReadonlyArray<string>
+  readonly patches: ReadonlyArray<Patch>
+  /** The ids listed, where the pages belong to the listing that `listing` names (see `beginListing`). */
+  readonly seen: ReadonlyArray<string>
+  readonly listing: string | undefined
+  readonly covers: ReadonlyArray<Coverage>
+}
+
+/** What is committed in one transaction. */
+export interface Batch {
+  readonly runId: RunId
+  /** The task whose own checkpoint moves; undefined for the live task, whose checkpoint is the connection's. */
+  readonly taskId: TaskId | undefined
+  /** Each external id at most once in items and misses together. */
+  readonly items: ReadonlyArray<Item>
+  readonly misses: ReadonlyArray<Miss>
+  /** Ids of a forced task that are done: it skips them when it resumes. */
+  readonly done: ReadonlyArray<string>
+  readonly page: PageEnd | undefined
+  /** What this batch adds to the run's counts. The outcomes of `items` and `patched` are added by the store. */
+  readonly counts: Partial<Counts>
+  readonly problems: ReadonlyArray<Problem>
+}
+
+export interface Committed {
+  /** By external id, for each of `items`. */
+  readonly outcomes: ReadonlyMap<string, Outcome>
+  /** How many rows the patches changed. */
+  readonly patched: number
+}
+
+/** One row of the ledger. */
+export interface LedgerRow {
+  readonly externalId: string
+  readonly state: "failed" | "dead" | "deferred"
+  readonly revision: string | undefined
+  readonly reason: string
+  readonly message: string
+  readonly attempts: number
+  readonly nextAttemptAt: DateTime.Utc | null
+}
+
+export const ContentState = Schema.Literals(["stored", "failed", "dead", "gone", "deferred", "deleted"])
+export type ContentState = typeof ContentState.Type
+
+/** One content as it is listed. `hash` is SHA-256 in hex; null and 0 where nothing was ever stored. */
+export interface ContentRow {
+  readonly externalId: string
+  readonly kind: string | null
+  readonly state: ContentState
+  readonly revision: string | null
+  readonly hash: string | null
+  readonly size: number
+  readonly title: string | null
+  readonly mediaType: string | null
+  readonly occurredAt: DateTime.Utc | null
+  readonly metadata: Metadata
+  readonly volatile: Metadata
+  readonly createdAt: DateTime.Utc
+  readonly updatedAt: DateTime.Utc
+}
+
+/** A page of rows in the order of (external id by bytes). `next` is the external id to go on after, or null. */
+export interface ContentPage {
+  readonly contents: ReadonlyArray<ContentRow>
+  readonly next: string | null
+}
+
+export interface Totals {
+  readonly stored: number
+  readonly failed: number
+  readonly dead: number
+  readonly deferred: number
+  readonly deleted: number
+  readonly bytes: number
+  readonly deletionsHeld: number
+}
+
+/** A connection whose next poll or next retry has come. */
+export interface Due {
+  readonly connectionId: ConnectionId
+  readonly dueAt: DateTime.Utc
+}
+
+/** How a deletion came to be staged, and since when. */
+export interface StagedDeletion {
+  readonly externalId: string
+  readonly cause: "event" | "absence"
+  readonly stagedAt: DateTime.Utc
+}
+
+export class Store extends Context.Service<
+  Store,
+  {
+    // ---- the checker -------------------------------------------------------------------------------------------
+    /** The subset of these ids that is known: stored, failed, dead or deferred. One query, whatever the number. */
+    readonly existing: (
+      connectionId: ConnectionId,
+      externalIds: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlySet<string>, StoreError>
+    /** The same with the revision last stored or, in the ledger, last tried. */
+    readonly revisions: (
+      connectionId: ConnectionId,
+      externalIds: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyMap<string, Option.Option<string>>, StoreError>
+
+    // ---- connections -------------------------------------------------------------------------------------------
+    /** A new connection, due at once. */
+    readonly createConnection: (connection: {
+      readonly name: string
+      readonly domain: string
+      readonly account: string
+      readonly config: Schema.Json
+      readonly credentials: Uint8Array
+      readonly every: Duration.Duration
+    }) => Effect.Effect<Connection, StoreError | NameTaken>
+    /** Changes what is given, takes a new fence, ends the lease, makes the connection due. None where it is gone. */
+    readonly updateConnection: (
+      connectionId: ConnectionId,
+      change: {
+        readonly config?: Schema.Json | undefined
+        readonly credentials?: Uint8Array | undefined
+        readonly every?: Duration.Duration | undefined
+      }
+    ) => Effect.Effect<Option.Option<Connection>, StoreError>
+    /** Refreshed credentials of the run that holds the fence; the fence stays. */
+    readonly saveCredentials: (fence: Fence, credentials: Uint8Array) => Effect.Effect<void, StoreError | Superseded>
+    readonly connection: (connectionId: ConnectionId) => Effect.Effect<Option.Option<Connection>, StoreError>
+    readonly connectionByName: (name: string) => Effect.Effect<Option.Option<Connection>, StoreError>
+    /** In the order of their names. */
+    readonly connections: Effect.Effect<ReadonlyArray<Connection>, StoreError>
+    /** Pauses with a reason, or resumes with null (due at once, failures back to 0). No new fence. */
+    readonly setPaused: (connectionId: ConnectionId, reason: string | null) => Effect.Effect<void, StoreError>
+    /**
+     * Forgets the credentials, takes a new fence and stops. With `deleteContents` all that belongs to the connection is
+     * removed; without it the connection stays, paused and without credentials, for reading what is stored.
+     */
+    readonly disconnect: (connectionId: ConnectionId, deleteContents: boolean) => Effect.Effect<void, StoreError>
+
+    // ---- leases and runs ---------------------------------------------------------------------------------------
+    /**
+     * Takes the connection for a run: a new fence, and a lease for `ttl`. Gives the connection as it is then. None while
+     * another's lease holds; `deadHolder` names a holder known to be dead, whose lease does not hold. Runs that an
+     * earlier holder left running become `interrupted`. Fails with `Superseded` where the connection is gone.
+     */
+    readonly acquire: (
+      connectionId: ConnectionId,
+      options: { readonly holder: string; readonly ttl: Duration.Duration; readonly deadHolder?: string | undefined }
+    ) => Effect.Effect<Option.Option<Connection>, StoreError | Superseded>
+    readonly renew: (fence: Fence, ttl: Duration.Duration) => Effect.Effect<void, StoreError | Superseded>
+    /**
+     * Ends the lease, if it is still ours, and sets what is given: when the connection is polled next (undefined leaves
+     * that as it is) and its failures in a row.
+     */
+    readonly release: (
+      fence: Fence,
+      next: { readonly pollIn?: Duration.Duration | undefined; readonly failures?: number | undefined }
+    ) => Effect.Effect<void, StoreError>
+    /** A run row, `running`. `runId` is the caller's, so that a run that turns out quiet need not be written. */
+    readonly beginRun: (
+      fence: Fence,
+      run: { readonly runId: RunId; readonly taskId: TaskId | undefined }
+    ) => Effect.Effect<void, StoreError | Superseded>
+    readonly finishRun: (
+      fence: Fence,
+      run: {
+        readonly runId: RunId
+        readonly status: Exclude<RunStatus, "running" | "interrupted">
+        /** Added to the counts (calls, units, queries since the last batch). */
+        readonly counts: Partial<Counts>
+        readonly notes: ReadonlyArray<string>
+        readonly error: Run["error"]
+      }
+    ) => Effect.Effect<void, StoreError | Superseded>
+    readonly run: (runId: RunId) => Effect.Effect<Option.Option<Run>, StoreError>
+    /** Newest first. */
+    readonly runs: (connectionId: ConnectionId, limit: number) => Effect.Effect<ReadonlyArray<Run>, StoreError>
+
+    // ---- tasks -------------------------------------------------------------------------------------------------
+    /** The open task of this connection with this spec that moved within `resumeWithin`, or a new one. */
+    readonly openTask: (
+      connectionId: ConnectionId,
+      task: { readonly task: SyncTask; readonly spec: string; readonly resumeWithin: Duration.Duration }
+    ) => Effect.Effect<TaskRow, StoreError>
+    /** Open tasks, oldest first. */
+    readonly openTasks: (connectionId: ConnectionId) => Effect.Effect<ReadonlyArray<TaskRow>, StoreError>
+    /** The ids that `Batch.done` recorded for the task and that no page end has cleared yet. */
+    readonly taskDone: (taskId: TaskId) => Effect.Effect<ReadonlySet<string>, StoreError>
+    readonly finishTask: (fence: Fence, taskId: TaskId) => Effect.Effect<void, StoreError | Superseded>
+
+    // ---- writing -----------------------------------------------------------------------------------------------
+    /**
+     * Opens the pass over the source that `listing` names, if it is not open yet, and drops the marks of another.
+     * `deletes: false` (the scope has changed): at its end what it did not see leaves the scope instead of being
+     * staged, and no later absence deletes it.
+     */
+    readonly beginListing: (
+      fence: Fence,
+      options: { readonly listing: string; readonly deletes: boolean }
+    ) => Effect.Effect<void, StoreError | Superseded>
+    /**
+     * One transaction: the items and their outcomes, the ledger, the page's checkpoint, patches, marks and staged
+     * deletions, and the run's counts. An id that was seen again leaves the stage of deletions. A page end clears the
+     * task's `done` ids that are not its `forceIds`. A deleted id that is stored is staged; one that is only in the
+     * ledger becomes `gone`. `covers` stages what was stored before the listing began, is in scope, lies in the coverage
+     * and was not seen; what was seen comes back into the scope.
+     */
+    readonly commit: (fence: Fence, batch: Batch) => Effect.Effect<Committed, StoreError | Superseded>
+    /**
+     * Applies staged deletions: all of them if there are at most `atMost`, or at most `share` of the stored rows; else
+     * they are held for a person. Adds `deleted` to the run's counts and says how many are held.
+     */
+    readonly settleDeletions: (
+      fence: Fence,
+      options: { readonly runId: RunId | undefined; readonly atMost: number; readonly share: number }
+    ) => Effect.Effect<{ readonly deleted: number; readonly held: number }, StoreError | Superseded>
+
+    // ---- the ledger --------------------------------------------------------------------------------------------
+    /** Failed and deferred rows whose time has come, the longest due first. Deferred ones are always due. */
+    readonly retriesDue: (
+      connectionId: ConnectionId,
+      limit: number
+    ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
+    /** The ledger by external id: all rows, or those of `externalIds`. */
+    readonly ledger: (
+      connectionId: ConnectionId,
+      options: { readonly externalIds?: ReadonlyArray<string> | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
+    /**
+     * Resets attempts of failed, dead and deferred rows (all, or these ids) and makes them due now, and the connection
+     * with them. Returns the ids it reset.
+     */
+    readonly redrive: (
+      connectionId: ConnectionId,
+      externalIds: ReadonlyArray<string> | undefined
+    ) => Effect.Effect<ReadonlyArray<string>, StoreError>
+
+    // ---- scheduling --------------------------------------------------------------------------------------------
+    /** Connections that are not paused, not leased, and due (next poll or a retry), the longest due first. */
+    readonly due: (limit: number) => Effect.Effect<ReadonlyArray<Due>, StoreError>
+
+    // ---- reading -----------------------------------------------------------------------------------------------
+    readonly contents: (
+      connectionId: ConnectionId,
+      options: { readonly state: ContentState; readonly limit: number; readonly after?: string | undefined }
+    ) => Effect.Effect<ContentPage, StoreError>
+    readonly content: (
+      connectionId: ConnectionId,
+      externalId: string
+    ) => Effect.Effect<Option.Option<ContentRow>, StoreError>
+    /** The bytes of a stored body by its hash in hex; fails where there are none. */
+    readonly body: (hash: string) => Stream.Stream<Uint8Array, StoreError>
+    readonly totals: (connectionId: ConnectionId) => Effect.Effect<Totals, StoreError>
+    readonly deletions: (
+      connectionId: ConnectionId,
+      options: { readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<StagedDeletion>, StoreError>
+    /** Applies what is staged now, whatever its size. Returns how many were deleted. */
+    readonly approveDeletions: (connectionId: ConnectionId) => Effect.Effect<number, StoreError>
+
+    // ---- bodies ------------------------------------------------------------------------------------------------
+    /**
+     * Keeps a large body under its hash before a row names it. The stream is hashed on the way; bytes that are there
+     * already are kept once. Unfinished writes leave nothing that is ever read.
+     */
+    readonly writeBlob: <E>(
+      bytes: Stream.Stream<Uint8Array, E>
+    ) => Effect.Effect<{ readonly hash: Uint8Array; readonly size: number }, StoreError | E>
+  }
+>()("idem/engine/Store") {
+  /** This connection's checker over the store in context. */
+  static readonly checker = (connectionId: ConnectionId): Layer.Layer<ContentExistenceChecker, never, Store> =>
+    Layer.effect(
+      ContentExistenceChecker,
+      Effect.map(Store, (store) => {
+        const failed = Effect.mapError(
+          (cause: StoreError) => new ContentExistenceCheckerError({ message: cause.message, cause })
+        )
+        return {
+          existing: (ids: ReadonlyArray<string>) => failed(store.existing(connectionId, ids)),
+          revisions: (ids: ReadonlyArray<string>) => failed(store.revisions(connectionId, ids))
+        }
+      })
+    )
+}
+
+/** Refs of ledger rows, for `download`. */
+export const refOf = (row: LedgerRow): Ref => ({ externalId: row.externalId, revision: row.revision })
