@@ -54,8 +54,11 @@ export interface Estimate {
 
 /** A source that has been opened: its account, and the two programs that the engine runs. */
 export interface Session<in out Checkpoint> {
-  /** Who the source says we are: a Gmail address, a Slack team and user, an FTP user and host. */
-  readonly account: string
+  /**
+   * Who the source says we are: a Gmail address, a Slack team and user, an FTP user and host. Asked at connect and when
+   * the credentials were changed, never at a poll: it may cost a call.
+   */
+  readonly account: Effect.Effect<string, IntegrationError>
   /** How much there is. */
   readonly estimate: Effect.Effect<Estimate, IntegrationError>
   /**
