@@ -110,6 +110,8 @@ export interface Integration {
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
   /** Checks credentials and gives them back as JSON, with secrets in clear: only for sealing. */
   readonly decodeCredentials: (input: unknown) => Effect.Effect<Schema.Json, Schema.SchemaError>
+  /** True if a stored checkpoint can still be read. */
+  readonly readsCheckpoint: (checkpoint: Schema.Json) => Effect.Effect<boolean>
   /** Opens with a config and credentials that were decoded before. */
   readonly open: (options: {
     readonly config: unknown
@@ -175,6 +177,7 @@ export const make = <Config extends object, Credentials, Checkpoint>(
         quota: definition.quota(decoded)
       }
     }),
+    readsCheckpoint: (json) => Effect.isSuccess(decodeCheckpoint(json)),
     decodeCredentials: (input) => Effect.flatMap(decodeCredentials(input), encodeCredentials),
     open: Effect.fnUntraced(function* (options) {
       const decodedConfig = yield* decodeConfig(options.config)

@@ -1,0 +1,127 @@
+/** Creating and changing connections: nothing is stored before the source has said who we are. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type { Quota } from "../contract/Integration.ts"
+import { type Connected, SourceError, UsageError } from "./Engine.ts"
+import { Integrations } from "./Integrations.ts"
+import * as Meter from "./Meter.ts"
+import { Quotas } from "./Quotas.ts"
+import { credentialsContext } from "./Run.ts"
+import { type Connection, Store } from "./Store.ts"
+import { Vault } from "./Vault.ts"
+
+/** How often a connection is polled unless said otherwise. */
+const defaultEvery = Duration.minutes(5)
+
+export interface ConnectInput {
+  readonly domain: string
+  readonly name: string
+  readonly config: unknown
+  readonly credentials: unknown
+  readonly every: Duration.Duration | undefined
+}
+
+/** The field that is wrong and what is wrong with it, each on its own line in Effect's message, as one line. */
+const wrong = (what: "config" | "credentials", domain: string) =>
+  Effect.mapError(
+    (error: Schema.SchemaError) =>
+      new UsageError({
+        message: `the ${what} of ${domain} is not right: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`
+      })
+  )
+
+/** How long the first sync takes at this quota, one unit after the other. */
+const firstSync = (items: number | undefined, unitsPerItem: number, quota: Quota): Duration.Duration | undefined =>
+  items === undefined ? undefined : Duration.minutes((items * unitsPerItem) / quota.unitsPerMinute)
+
+const stored = Effect.fnUntraced(function* (connection: Connection) {
+  if (connection.credentials === null) {
+    return yield* new UsageError({
+      message: `the credentials of ${connection.name} were forgotten: give --credentials`
+    })
+  }
+  const vault = yield* Vault
+  return yield* vault
+    .unseal(connection.credentials, credentialsContext(connection))
+    .pipe(Effect.mapError((error) => new UsageError({ message: `${error.message}; or give --credentials again` })))
+})
+
+export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInput) {
+  const store = yield* Store
+  const vault = yield* Vault
+  const quotas = yield* Quotas
+  const integration = yield* (yield* Integrations).get(input.domain)
+  const before = Option.getOrUndefined(yield* store.connectionByName(input.name))
+  if (before !== undefined && before.domain !== input.domain) {
+    return yield* new UsageError({
+      message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
+    })
+  }
+
+  const config = yield* integration
+    .decodeConfig(input.config ?? before?.config ?? {})
+    .pipe(wrong("config", input.domain))
+  const given = input.credentials ?? (before === undefined ? {} : yield* stored(before))
+  let credentials = yield* integration.decodeCredentials(given).pipe(wrong("credentials", input.domain))
+
+  const meter = yield* Meter.make
+  const reached = yield* Effect.gen(function* () {
+    const session = yield* integration.open({
+      config: config.json,
+      credentials,
+      call: quotas.call({
+        domain: input.domain,
+        account: before?.account ?? `being connected as ${input.name}`,
+        quota: config.quota,
+        timeout: integration.callTimeout,
+        meter
+      }),
+      saveCredentials: (next) =>
+        Effect.sync(() => {
+          credentials = next
+        })
+    })
+    return { account: yield* session.account, estimate: yield* session.estimate }
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("SchemaError", (error) => wrong("config", input.domain)(Effect.fail(error))),
+    Effect.catchTag("IntegrationError", (error) =>
+      Effect.fail(new SourceError({ reason: error.reason._tag, message: error.message }))
+    )
+  )
+  const { account, estimate } = reached
+  if (before !== undefined && before.account !== account) {
+    return yield* new UsageError({
+      message: `${input.name} mirrors the account ${before.account}, these credentials are of ${account}: connect that under another name`
+    })
+  }
+
+  const sealed = yield* vault.seal(credentials, credentialsContext({ domain: input.domain, account }))
+  const connection = yield* before === undefined
+    ? store.createConnection({
+        name: input.name,
+        domain: input.domain,
+        account,
+        config: config.json,
+        credentials: sealed,
+        every: input.every ?? defaultEvery
+      })
+    : Effect.flatMap(
+        store.updateConnection(before.id, { config: config.json, credentials: sealed, every: input.every }),
+        Option.match({
+          onNone: () =>
+            Effect.fail(new UsageError({ message: `${input.name} was removed meanwhile: connect it again` })),
+          onSome: Effect.succeed
+        })
+      )
+  // Credentials that the source has just taken are what a pause for a lost grant was waiting for.
+  if (before !== undefined && before.paused !== null) yield* store.setPaused(connection.id, null)
+  return {
+    connection: { ...connection, paused: null },
+    created: before === undefined,
+    estimate,
+    firstSync: firstSync(estimate.items, estimate.unitsPerItem, config.quota)
+  } satisfies Connected
+})

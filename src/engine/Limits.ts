@@ -1,0 +1,57 @@
+/** The bounds of a run. Defaults with their reasons; tests and embedders replace them as a whole. */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+
+const mebibyte = 1024 * 1024
+
+export interface Limits {
+  /** A slice ends after this time or this many pages, so that a backfill never holds up new mail. */
+  readonly sliceTime: Duration.Duration
+  readonly slicePages: number
+  /** A batch is committed at this many items, this many bytes of bodies, or this age: what a crash may cost. */
+  readonly batchItems: number
+  readonly batchBytes: number
+  readonly batchAge: Duration.Duration
+  /** Downloads in flight. Times `inlineBytes` it bounds the bodies in memory. */
+  readonly concurrency: number
+  /** A body up to this size is held in memory and stored beside its row; a larger one is streamed to the blob store. */
+  readonly inlineBytes: number
+  /** A body larger than this is `TooLarge`: one that never ends must not fill the disk. */
+  readonly bodyBytes: number
+  /** The longest wait for the next bytes of a body. */
+  readonly chunkTimeout: Duration.Duration
+  /** How long a lease lasts without a renewal; it is renewed three times as often. */
+  readonly leaseTtl: Duration.Duration
+  /** A run in which nothing moved for this long is ended. */
+  readonly stallAfter: Duration.Duration
+  /** So many `Transient` failures in a row mean that the source is down, not its items. */
+  readonly downAfter: number
+  /** Ledger rows that one slice retries. */
+  readonly retries: number
+  /** Staged deletions are applied up to this many, or up to this share of what is stored; else a person decides. */
+  readonly deletions: number
+  readonly deletionShare: number
+  /** An unfinished task is resumed by the same command for this long. */
+  readonly resumeWithin: Duration.Duration
+}
+
+export const Limits = Context.Reference<Limits>("idem/engine/Limits", {
+  defaultValue: () => ({
+    sliceTime: Duration.seconds(60),
+    slicePages: 20,
+    batchItems: 100,
+    batchBytes: 8 * mebibyte,
+    batchAge: Duration.seconds(5),
+    concurrency: 8,
+    inlineBytes: 4 * mebibyte,
+    bodyBytes: 5 * 1024 * mebibyte,
+    chunkTimeout: Duration.minutes(1),
+    leaseTtl: Duration.seconds(30),
+    stallAfter: Duration.minutes(10),
+    downAfter: 5,
+    retries: 500,
+    deletions: 100,
+    deletionShare: 0.2,
+    resumeWithin: Duration.days(1)
+  })
+})

@@ -1,0 +1,29 @@
+/** What one run has spent, and when it last moved. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+export interface Meter {
+  apiCalls: number
+  quotaUnits: number
+  checkerQueries: number
+  downloads: number
+  /** Milliseconds since the epoch at which something last moved: a call, bytes of a body, a commit. */
+  movedAt: number
+  /** Until when the run may wait for quota; later it yields instead. */
+  waitUntil: number
+}
+
+export const make: Effect.Effect<Meter> = Effect.map(Clock.currentTimeMillis, (now) => ({
+  apiCalls: 0,
+  quotaUnits: 0,
+  checkerQueries: 0,
+  downloads: 0,
+  movedAt: now,
+  waitUntil: Number.POSITIVE_INFINITY
+}))
+
+/** Says that the run moves. */
+export const touch = (meter: Meter): Effect.Effect<void> =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    meter.movedAt = now
+  })

@@ -1,0 +1,187 @@
+/**
+ * The quota of each (integration, account), and `call`, through which every request to a source goes.
+ *
+ * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about a second's worth: a
+ * bucket that held a minute's worth would let two minutes' units through in the first. A call that would have to wait
+ * longer than its run may is not admitted and reserves nothing: the run yields with `RateLimited`.
+ *
+ * What the source answers adapts the budget: `RateLimited` cools the account down for as long as the source asks.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Schedule from "effect/Schedule"
+import * as Semaphore from "effect/Semaphore"
+import { IntegrationError, RateLimited, Transient } from "../contract/IntegrationError.ts"
+import type { Call, Quota } from "../contract/Integration.ts"
+import { type Meter, touch } from "./Meter.ts"
+
+/** Retries within one call, for what is likely to pass: longer trouble is the ledger's and the poller's. */
+const transientRetries = 3
+const rateLimitedRetries = 5
+
+const minute = Duration.minutes(1)
+
+export class Quotas extends Context.Service<
+  Quotas,
+  {
+    /** `call` for one session of this account. */
+    readonly call: (options: {
+      readonly domain: string
+      readonly account: string
+      readonly quota: Quota
+      readonly timeout: Duration.Input
+      readonly meter: Meter
+    }) => Call
+  }
+>()("idem/engine/Quotas") {
+  static readonly layerNoDeps: Layer.Layer<Quotas, never, RateLimiter.RateLimiter> = Layer.effect(
+    Quotas,
+    Effect.map(RateLimiter.RateLimiter, (limiter) => make(limiter))
+  )
+
+  /** Budgets of this process alone. */
+  static readonly layerMemory: Layer.Layer<Quotas> = this.layerNoDeps.pipe(
+    Layer.provide(RateLimiter.layer),
+    Layer.provide(RateLimiter.layerStoreMemory)
+  )
+}
+
+interface Bucket {
+  readonly key: string
+  readonly perMinute: number
+  readonly tokens: number
+}
+
+const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
+  // One waiter a bucket: the others queue behind it in order, so that a heavy call isn't starved by light ones.
+  const queues = new Map<string, Semaphore.Semaphore>()
+  const queue = (key: string): Semaphore.Semaphore => {
+    const found = queues.get(key) ?? Semaphore.makeUnsafe(1)
+    queues.set(key, found)
+    return found
+  }
+
+  const wait = Effect.fnUntraced(function* (meter: Meter, delay: Duration.Duration) {
+    const now = yield* Clock.currentTimeMillis
+    if (now + Duration.toMillis(delay) > meter.waitUntil) {
+      return yield* new IntegrationError({
+        reason: new RateLimited({ message: "the account's quota is used up for now", retryAfter: delay })
+      })
+    }
+    yield* touch(meter)
+    yield* Effect.sleep(delay)
+    yield* touch(meter)
+  })
+
+  /** Waits out what the source asked for. Gives the epoch that `feedback` needs. */
+  const cooldown = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
+    while (true) {
+      const state = yield* Effect.orDie(
+        limiter.adaptiveConsume({
+          key: bucket.key,
+          tokens: bucket.tokens,
+          fallbackLimit: bucket.perMinute,
+          fallbackWindow: minute
+        })
+      )
+      if (!Duration.isZero(state.delay)) yield* wait(meter, state.delay)
+      if (state.phase !== "cooldown") return state.epoch
+    }
+  })
+
+  const take = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
+    if (bucket.tokens <= 0) return
+    const limit = Math.max(1, Math.floor(bucket.perMinute / 60), bucket.tokens)
+    while (true) {
+      const delay = yield* limiter
+        .consume({
+          algorithm: "token-bucket",
+          onExceeded: "fail",
+          key: bucket.key,
+          tokens: bucket.tokens,
+          limit,
+          window: Duration.millis((limit / bucket.perMinute) * 60_000)
+        })
+        .pipe(
+          Effect.as(Duration.zero),
+          Effect.catch((error) =>
+            error.reason._tag === "RateLimitExceeded" ? Effect.succeed(error.reason.retryAfter) : Effect.die(error)
+          )
+        )
+      if (Duration.isZero(delay)) return
+      yield* wait(meter, delay)
+    }
+  })
+
+  return {
+    call: (options) => {
+      const { meter, quota } = options
+      const account = `${options.domain}/${options.account}`
+
+      return (method, units, effect) => {
+        const tokens = quota.weights?.[method] ?? units
+        const budget: Bucket = { key: account, perMinute: quota.unitsPerMinute, tokens }
+        const perMinute = quota.methods?.[method]
+        const limits = perMinute === undefined ? [] : [{ key: `${account}/${method}`, perMinute, tokens: 1 }]
+        // The provider's limit is the method's where it has one of its own, else the account's: that one adapts.
+        const adaptive = limits[0] ?? budget
+        let refusals = 0
+
+        const admit = Effect.gen(function* () {
+          for (const limit of limits) yield* queue(limit.key).withPermit(take(limit, meter))
+          yield* queue(budget.key).withPermit(take(budget, meter))
+          return yield* cooldown(adaptive, meter)
+        })
+
+        const attempt = Effect.gen(function* () {
+          const epoch = yield* admit
+          meter.apiCalls += 1
+          meter.quotaUnits += tokens
+          return yield* effect.pipe(
+            Effect.timeoutOrElse({
+              duration: options.timeout,
+              orElse: () =>
+                Effect.fail(
+                  new IntegrationError({
+                    reason: new Transient({
+                      message: `${method} gave no answer within ${Duration.format(Duration.fromInputUnsafe(options.timeout))}`
+                    })
+                  })
+                )
+            }),
+            Effect.tapError((error) => {
+              if (error.reason._tag !== "RateLimited") return Effect.void
+              refusals += 1
+              return Effect.orDie(
+                limiter.adaptiveFeedback({
+                  key: adaptive.key,
+                  epoch,
+                  tokens,
+                  status: 429,
+                  // The provider's own advice for an answer without a delay: back off exponentially from a second.
+                  retryAfter: error.reason.retryAfter ?? Duration.seconds(2 ** (refusals - 1))
+                })
+              )
+            }),
+            Effect.ensuring(touch(meter))
+          )
+        })
+
+        return Effect.retry(attempt, ($) =>
+          $(Schedule.exponential("500 millis")).pipe(
+            Schedule.jittered,
+            Schedule.while(({ attempt: made, input, now }) => {
+              if (input.reason._tag === "Transient") return made <= transientRetries
+              if (input.reason._tag !== "RateLimited" || made > rateLimitedRetries) return false
+              return now + Duration.toMillis(input.reason.retryAfter ?? Duration.zero) <= meter.waitUntil
+            })
+          )
+        )
+      }
+    }
+  }
+}

@@ -1,0 +1,332 @@
+/**
+ * One slice of a run: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence of
+ * its lease. Whatever ends it, what was committed stands, and what was not is found again.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
+import { IntegrationError, Transient } from "../contract/IntegrationError.ts"
+import type { AnySession, DecodedConfig, Integration } from "../contract/Integration.ts"
+import type { Problem } from "../contract/Page.ts"
+import * as Batches from "./Batches.ts"
+import * as Counting from "./Counting.ts"
+import type { Progress } from "./Engine.ts"
+import * as Fetch from "./Fetch.ts"
+import * as Inflight from "./Inflight.ts"
+import * as Lease from "./Lease.ts"
+import { Limits } from "./Limits.ts"
+import * as Meter from "./Meter.ts"
+import { Quotas } from "./Quotas.ts"
+import {
+  type Connection,
+  type Counts,
+  type Fence,
+  type RunId,
+  Store,
+  type StoreError,
+  type Superseded,
+  type TaskRow
+} from "./Store.ts"
+import { Vault } from "./Vault.ts"
+import * as Work from "./Work.ts"
+
+/** A connection that can't be opened with what is stored for it. */
+export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable", {
+  reason: Schema.String,
+  message: Schema.String
+}) {}
+
+export interface SliceOptions {
+  /** As `Lease.acquire` gave it, with its fence. */
+  readonly connection: Connection
+  readonly integration: Integration
+  readonly config: DecodedConfig
+  readonly credentials: Schema.Json
+  readonly runId: RunId
+  /** The task's row, for a task that keeps its own checkpoint. */
+  readonly taskRow: TaskRow | undefined
+  readonly plan: Work.Plan
+  /** What a person should know of how the run begins. */
+  readonly notes: ReadonlyArray<string>
+  /** True if the run is recorded even when it turns out quiet: a person asked for it. */
+  readonly recorded: boolean
+  readonly onProgress: (progress: Progress) => Effect.Effect<void>
+}
+
+export interface Failure {
+  readonly reason: string
+  readonly message: string
+}
+
+export interface SliceResult {
+  readonly counts: Counts
+  readonly problems: ReadonlyArray<Problem>
+  readonly notes: ReadonlyArray<string>
+  readonly error: Failure | null
+  /** True if there is more to do. */
+  readonly more: boolean
+  /** The source asked for patience: how long. */
+  readonly waitFor: Duration.Duration | undefined
+}
+
+/** How long to leave a source alone that refused without saying for how long. */
+const defaultPatience = Duration.minutes(1)
+
+/** What a failure is called, and what it says. A defect is our own fault: its text may hold anything, so it is not shown. */
+const failureOf = (cause: Cause.Cause<SliceError>): Failure => {
+  const found = Cause.findErrorOption(cause)
+  if (Option.isNone(found))
+    return { reason: "Defect", message: "a fault in Idem or in the integration ended the run; see the log" }
+  return describe(found.value)
+}
+
+/** An error of a run as people and scripts see it. */
+export const describe = (error: SliceError): Failure => {
+  switch (error._tag) {
+    case "IntegrationError":
+      return { reason: error.reason._tag, message: error.message }
+    case "NotOpenable":
+      return { reason: error.reason, message: error.message }
+    case "SchemaError":
+      return { reason: "Config", message: `what is stored for the connection no longer fits: ${error.message}` }
+    default:
+      return { reason: error._tag, message: error.message }
+  }
+}
+
+type SliceError =
+  | IntegrationError
+  | ContentExistenceCheckerError
+  | StoreError
+  | Superseded
+  | Lease.Stalled
+  | NotOpenable
+  | Schema.SchemaError
+
+/** Opens the source for this connection; refreshed credentials are sealed and saved under its fence. */
+export const openSession = Effect.fnUntraced(function* (
+  options: Pick<SliceOptions, "config" | "connection" | "credentials" | "integration">,
+  meter: Meter.Meter
+) {
+  const { config, connection, credentials, integration } = options
+  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const store = yield* Store
+  const vault = yield* Vault
+  const quotas = yield* Quotas
+  return yield* integration.open({
+    config: config.json,
+    credentials,
+    call: quotas.call({
+      domain: integration.domain,
+      account: connection.account,
+      quota: config.quota,
+      timeout: integration.callTimeout,
+      meter
+    }),
+    saveCredentials: (next) =>
+      vault.seal(next, credentialsContext(connection)).pipe(
+        Effect.flatMap((sealed) => store.saveCredentials(fence, sealed)),
+        Effect.mapError(
+          (error) =>
+            new IntegrationError({
+              reason: new Transient({ message: `refreshed credentials could not be saved: ${error.message}` })
+            })
+        )
+      )
+  })
+})
+
+/** What sealed credentials are bound to: an account never changes, and one account's can't be put in another's row. */
+export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
+  `credentials of ${of.domain} ${of.account}`
+
+const makeFetch = (options: {
+  readonly session: AnySession
+  readonly store: Store["Service"]
+  readonly limits: Limits
+  readonly meter: Meter.Meter
+  readonly state: Work.State
+}) => {
+  const { limits, meter, session, state, store } = options
+  let failuresInARow = 0
+
+  const outcomeOf = (error: IntegrationError): "failed" | "deferred" | "gone" => {
+    switch (error.reason._tag) {
+      case "Gone":
+        return "gone"
+      case "Unsettled":
+        return "deferred"
+      case "RateLimited":
+      case "Unauthorized":
+        state.halt = { _tag: "Yield", error }
+        return "deferred"
+      case "Transient":
+        failuresInARow += 1
+        if (failuresInARow < limits.downAfter) return "failed"
+        state.halt = { _tag: "Yield", error }
+        return "deferred"
+      default:
+        return "failed"
+    }
+  }
+
+  return ({ origin, ref }: Extract<Work.Work, { _tag: "Fetch" }>): Effect.Effect<Batches.Done, StoreError> => {
+    const missed = (outcome: "failed" | "deferred" | "gone", error: IntegrationError): Batches.Done => ({
+      _tag: "Missed",
+      origin,
+      externalId: ref.externalId,
+      revision: ref.revision,
+      outcome,
+      reason: error.reason._tag,
+      message: error.message
+    })
+    return Effect.suspend(() => {
+      if (state.halt?._tag === "Over") return Effect.succeed({ _tag: "Dropped" } as const)
+      if (state.halt?._tag === "Yield") return Effect.succeed(missed("deferred", state.halt.error))
+      if (ref.content === undefined) meter.downloads += 1
+      return (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
+        Effect.flatMap((content) => Fetch.item(ref, content, { store, limits, meter })),
+        Effect.map((item): Batches.Done => {
+          failuresInARow = 0
+          return { _tag: "Stored", origin, item }
+        }),
+        Effect.catchTag("IntegrationError", (error) => Effect.succeed(missed(outcomeOf(error), error)))
+      )
+    })
+  }
+}
+
+/** A source that refused fails the run, but for a quota: then the run goes on later. */
+const yielded = (state: Work.State): Failure | null => {
+  const error = state.halt?._tag === "Yield" ? state.halt.error : state.failure
+  return error === undefined || error.reason._tag === "RateLimited"
+    ? null
+    : { reason: error.reason._tag, message: error.message }
+}
+
+const patience = (state: Work.State): Duration.Duration | undefined =>
+  state.halt?._tag === "Yield" && state.halt.error.reason._tag === "RateLimited"
+    ? (state.halt.error.reason.retryAfter ?? defaultPatience)
+    : undefined
+
+/** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
+export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
+  const { connection, plan, runId, taskRow } = options
+  const store = yield* Store
+  const limits = yield* Limits
+  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const meter = yield* Meter.make
+  meter.waitUntil = meter.movedAt + Duration.toMillis(limits.sliceTime)
+  const state = Work.initial(options.notes)
+  const inflight: Inflight.Inflight = new Map()
+
+  const batches = Batches.make({
+    store,
+    fence,
+    runId,
+    taskId: taskRow?.id,
+    remember: plan.task.force || plan.task.forceIds.length > 0,
+    inflight,
+    limits,
+    meter,
+    checkpoint: Option.getOrUndefined(
+      Option.map(plan.checkpoint, (checkpoint) => Batches.checkpointText(checkpoint, plan.scope))
+    ),
+    isDown: () => state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient",
+    onCommit: Effect.suspend(() => options.onProgress({ counts: batches.counts, remaining: state.remaining }))
+  })
+
+  const work = Effect.gen(function* () {
+    if (options.recorded) yield* batches.begin
+    const opened = yield* openSession(options, meter).pipe(
+      Effect.map(Option.some),
+      Effect.catchIf(
+        (error) => error._tag === "IntegrationError",
+        (error) =>
+          Effect.as(
+            Effect.sync(() => Work.refused(state, error)),
+            Option.none()
+          )
+      )
+    )
+    if (Option.isNone(opened)) return
+    const session = opened.value
+    const checker = Inflight.checker({ store, connectionId: connection.id, inflight, meter })
+    const stream = yield* Work.make({ session, store, fence, plan, state, inflight, checker, limits })
+    const fetch = makeFetch({ session, store, limits, meter, state })
+    const items = stream.pipe(
+      Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
+        concurrency: limits.concurrency
+      }),
+      Stream.runForEach(batches.add)
+    )
+    yield* Effect.raceFirst(items, batches.ageing)
+  }).pipe(Effect.scoped)
+
+  /** Ends a step of the run with a failure to report, or with none. An interruption goes through. */
+  const attempt = <E extends SliceError, R>(step: Effect.Effect<void, E, R>) =>
+    step.pipe(
+      Effect.as(null),
+      Effect.catchCause((cause) => {
+        if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+        const said = Cause.hasDies(cause) ? Effect.logError("the run ended with a defect", cause) : Effect.void
+        return Effect.as(said, failureOf(cause))
+      })
+    )
+
+  // A source that refuses at the door is a yield like one that refuses at an item. A shutdown keeps what is whole.
+  const worked = yield* attempt(Effect.raceFirst(work, Lease.keep(connection, meter))).pipe(
+    Effect.onInterrupt(() => Effect.ignore(batches.flush))
+  )
+  const lost = worked?.reason === "Superseded"
+  const flushed = lost ? null : yield* attempt(batches.flush)
+  let failure = worked ?? flushed ?? yielded(state)
+  const { counts } = batches
+
+  if (failure === null && state.staged) {
+    const settle = Effect.gen(function* () {
+      const settled = yield* store.settleDeletions(fence, {
+        runId: batches.begun() ? runId : undefined,
+        atMost: limits.deletions,
+        share: limits.deletionShare
+      })
+      counts.deleted += settled.deleted
+      counts.deletionsHeld = settled.held
+    })
+    failure = yield* attempt(settle)
+  }
+  if (failure === null && !Counting.addUp(counts)) {
+    const [occurrences, outcomes] = Counting.sides(counts)
+    failure = {
+      reason: "CountsDontAddUp",
+      message: `${occurrences} occurrences have ${outcomes} outcomes: a fault in Idem`
+    }
+  }
+  if (!lost && (failure !== null || batches.begun())) {
+    const finish = Effect.andThen(
+      batches.begin,
+      store.finishRun(fence, {
+        runId,
+        status: failure !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded",
+        counts: batches.unrecorded(),
+        notes: state.notes,
+        error: failure
+      })
+    )
+    const finished = yield* attempt(finish)
+    failure ??= finished
+  }
+  const result: SliceResult = {
+    counts,
+    problems: batches.problems,
+    notes: state.notes,
+    error: failure,
+    more: state.more,
+    waitFor: patience(state)
+  }
+  return result
+})

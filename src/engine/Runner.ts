@@ -1,0 +1,192 @@
+/** A connection's next slice: what it goes on from, the run itself, and what the connection does after it. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import type * as Schema from "effect/Schema"
+import { createHash, randomUUID } from "node:crypto"
+import type { DecodedConfig, Integration } from "../contract/Integration.ts"
+import * as SyncTask from "../contract/SyncTask.ts"
+import * as Counting from "./Counting.ts"
+import type { Progress } from "./Engine.ts"
+import { Integrations } from "./Integrations.ts"
+import type { Quotas } from "./Quotas.ts"
+import * as Run from "./Run.ts"
+import { type Connection, type Fence, type LedgerRow, RunId, Store, type TaskRow } from "./Store.ts"
+import { Vault } from "./Vault.ts"
+import type { Plan } from "./Work.ts"
+
+/** What a slice is for. */
+export type Request =
+  /** The connection's own sync. `recorded`: a person asked, so it has a run row, and failed items are tried now. */
+  | { readonly _tag: "Live"; readonly recorded: boolean; readonly retryFailed: boolean }
+  | { readonly _tag: "Task"; readonly row: TaskRow }
+  /** These rows of the ledger, and no listing. */
+  | { readonly _tag: "Ledger"; readonly rows: ReadonlyArray<LedgerRow> }
+
+/** A connection that can be opened. */
+export interface Openable {
+  readonly integration: Integration
+  readonly config: DecodedConfig
+  readonly credentials: Schema.Json
+}
+
+/** What a slice did, and its run. */
+export type Outcome = Run.SliceResult & { readonly runId: RunId }
+
+/** The pause that a person set. Any other text is the source's, and a sync that works lifts it. */
+export const byPerson = "paused by a person"
+
+/** The longest wait after failures in a row, unless the connection is polled less often anyway. */
+const longestBackoff = Duration.hours(1)
+
+const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
+
+/** Its integration, its config as the integration reads it, its credentials in clear; or why not. */
+export const openable = Effect.fnUntraced(function* (connection: Connection) {
+  const integrations = yield* Integrations
+  const vault = yield* Vault
+  const fail = (reason: string, message: string) => Effect.fail(new Run.NotOpenable({ reason, message }))
+  const integration = yield* integrations
+    .get(connection.domain)
+    .pipe(Effect.catchTag("UsageError", (error) => fail("UnknownDomain", error.message)))
+  const config = yield* integration
+    .decodeConfig(connection.config)
+    .pipe(Effect.catchTag("SchemaError", (error) => fail("Config", `its config no longer fits: ${error.message}`)))
+  if (connection.credentials === null) {
+    return yield* fail("Unauthorized", "its credentials were forgotten")
+  }
+  const credentials = yield* vault
+    .unseal(connection.credentials, Run.credentialsContext(connection))
+    .pipe(Effect.catchTag("VaultError", (error) => fail("Vault", error.message)))
+  return { integration, config, credentials } satisfies Openable
+})
+
+/** Where a task of this connection goes on from. */
+export const plan = Effect.fnUntraced(function* (
+  { config, integration }: Openable,
+  options: {
+    readonly task: SyncTask.SyncTask
+    readonly checkpoint: Option.Option<Schema.Json>
+    readonly scope: string | null
+    readonly done: ReadonlySet<string>
+    readonly ledger: Plan["ledger"]
+  }
+) {
+  const scope = digest(config.scope)
+  const { checkpoint, done, ledger, task } = options
+  const from = { task, scope, done, ledger }
+  if (Option.isNone(checkpoint)) return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
+  const afresh = { ...from, checkpoint: Option.none(), deletes: false } satisfies Plan
+  if (options.scope !== scope) {
+    return { plan: afresh, notes: ["what the connection covers was changed: listing in full, deleting nothing"] }
+  }
+  if (!(yield* integration.readsCheckpoint(checkpoint.value))) {
+    return { plan: afresh, notes: ["the stored checkpoint can't be read: listing in full, deleting nothing"] }
+  }
+  return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
+})
+
+const failed = (error: Run.Failure): Run.SliceResult => ({
+  counts: Counting.zero,
+  problems: [],
+  notes: [],
+  error,
+  more: true,
+  waitFor: undefined
+})
+
+const planFor = Effect.fnUntraced(function* (connection: Connection, request: Request, opened: Openable) {
+  const store = yield* Store
+  switch (request._tag) {
+    case "Live":
+      return yield* plan(opened, {
+        task: SyncTask.poll,
+        checkpoint: connection.checkpoint,
+        scope: connection.scope,
+        done: new Set(),
+        ledger: request.retryFailed ? "all" : "due"
+      })
+    case "Task":
+      return yield* plan(opened, {
+        task: request.row.task,
+        checkpoint: request.row.checkpoint,
+        scope: request.row.scope,
+        done: yield* store.taskDone(request.row.id),
+        ledger: { rows: [] }
+      })
+    case "Ledger":
+      return yield* plan(opened, {
+        task: SyncTask.poll,
+        checkpoint: Option.none(),
+        scope: null,
+        done: new Set(),
+        ledger: { rows: request.rows }
+      })
+  }
+})
+
+/** When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. */
+const pollIn = (connection: Connection, result: Run.SliceResult, failures: number) =>
+  Effect.map(Random.nextBetween(0.9, 1.1), (jitter) => {
+    if (result.waitFor !== undefined) return result.waitFor
+    if (result.error === null) return result.more ? Duration.zero : Duration.times(connection.every, jitter)
+    const backoff = Duration.times(connection.every, 2 ** Math.min(failures - 1, 10))
+    return Duration.times(Duration.max(connection.every, Duration.min(backoff, longestBackoff)), jitter)
+  })
+
+/**
+ * Runs one slice of a connection that was just acquired, then gives the lease back: also when it is interrupted. A grant
+ * that is gone pauses the connection; a live slice that works lifts such a pause.
+ */
+export const run = Effect.fn("Runner.run")(function* (
+  connection: Connection,
+  request: Request,
+  onProgress: (progress: Progress) => Effect.Effect<void>
+) {
+  const store = yield* Store
+  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const runId = RunId.make(randomUUID())
+
+  const work = Effect.gen(function* () {
+    const opened = yield* openable(connection)
+    const planned = yield* planFor(connection, request, opened)
+    yield* Effect.forEach(planned.notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
+    const result = yield* Run.slice({
+      connection,
+      ...opened,
+      runId,
+      taskRow: request._tag === "Task" ? request.row : undefined,
+      plan: planned.plan,
+      notes: planned.notes,
+      recorded: request._tag !== "Live" || request.recorded,
+      onProgress
+    })
+    const finished = result.error === null && !result.more && result.waitFor === undefined
+    if (request._tag === "Task" && finished) yield* store.finishTask(fence, request.row.id)
+    return result
+  }).pipe(Effect.catch((error) => Effect.succeed(failed(Run.describe(error)))))
+
+  const after = Effect.fnUntraced(function* (result: Run.SliceResult) {
+    if (result.error?.reason === "Unauthorized") {
+      yield* store.setPaused(connection.id, `the source refuses our credentials: ${result.error.message}`)
+    } else if (result.error === null && connection.paused !== null && connection.paused !== byPerson) {
+      yield* store.setPaused(connection.id, null)
+    }
+    const failures = result.error === null ? 0 : connection.failures + 1
+    yield* store.release(
+      fence,
+      request._tag === "Live" ? { pollIn: yield* pollIn(connection, result, failures), failures } : {}
+    )
+  })
+
+  // A database that is away can't take the lease back: it expires by itself.
+  const result = yield* work.pipe(
+    Effect.onInterrupt(() => Effect.ignore(store.release(fence, {}))),
+    Effect.tap((done) => Effect.uninterruptible(Effect.catch(after(done), (error) => Effect.logWarning(error.message))))
+  )
+  return { ...result, runId } satisfies Outcome
+})
+
+/** Services that running a connection needs. */
+export type Services = Store | Integrations | Vault | Quotas

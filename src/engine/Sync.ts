@@ -1,0 +1,202 @@
+/** The engine as the command line and the HTTP API know it. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import { isLive, type SyncTask } from "../contract/SyncTask.ts"
+import type { Problem } from "../contract/Page.ts"
+import { connect } from "./Connect.ts"
+import * as Counting from "./Counting.ts"
+import * as DryRun from "./DryRun.ts"
+import { Engine, type Progress, type SyncResult, type SyncStatus, UsageError } from "./Engine.ts"
+import * as Lease from "./Lease.ts"
+import { Limits } from "./Limits.ts"
+import * as Meter from "./Meter.ts"
+import * as Run from "./Run.ts"
+import * as Runner from "./Runner.ts"
+import { type Connection, type Counts, type RunId, Store, type TaskId } from "./Store.ts"
+
+/** A sync that is told to wait longer than this for quota ends; the poller goes on when the time has come. */
+const longestWait = Duration.minutes(15)
+
+/** Refusals for quota in a row, with nothing done in between, after which a sync ends. */
+const refusalsInARow = 10
+
+/** Rows that `retry` runs in one slice. */
+const retryChunk = 500
+
+type SyncOptions = Parameters<Engine["Service"]["sync"]>[2]
+
+/** What has been done so far, over the slices of one sync. */
+interface Total {
+  counts: Counts
+  run: RunId | null
+  notes: Array<string>
+  problems: Array<Problem>
+}
+
+const begin = (): Total => ({ counts: Counting.zero, run: null, notes: [], problems: [] })
+
+const absorb = (total: Total, result: Runner.Outcome): void => {
+  total.counts = Counting.sum(total.counts, result.counts)
+  total.run = result.runId
+  total.notes.push(...result.notes)
+  total.problems.push(...result.problems)
+}
+
+const statusOf = (counts: Counts, error: Run.Failure | null): SyncStatus =>
+  error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
+
+const make = Effect.gen(function* () {
+  const context = yield* Effect.context<Runner.Services>()
+  const store = Context.get(context, Store)
+  const limits = yield* Limits
+
+  const result = Effect.fnUntraced(function* (
+    connection: Connection,
+    startedAt: number,
+    total: Total,
+    ended: { readonly status?: SyncStatus; readonly task?: TaskId | null; readonly error?: Run.Failure | null }
+  ) {
+    const error = ended.error ?? null
+    return {
+      connection: connection.name,
+      run: total.run,
+      task: ended.task ?? null,
+      status: ended.status ?? statusOf(total.counts, error),
+      counts: total.counts,
+      durationMs: (yield* Clock.currentTimeMillis) - startedAt,
+      error,
+      notes: total.notes,
+      problems: total.problems,
+      planned: null
+    } satisfies SyncResult
+  })
+
+  /** Slice after slice until there is nothing more to do, or it can't go on. */
+  const untilDone = Effect.fnUntraced(function* (
+    connection: Connection,
+    total: Total,
+    requests: (first: boolean) => Runner.Request,
+    options: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
+  ) {
+    let first = true
+    let refusals = 0
+    while (true) {
+      const taken = options.wait
+        ? yield* Lease.acquireWaiting(connection.id, options.onWait ?? (() => Effect.void))
+        : yield* Lease.acquire(connection.id)
+      if (taken._tag === "Held") {
+        return { skipped: true, error: { reason: "Held", message: `held by ${taken.holder}` } }
+      }
+      const before = total.counts
+      const onProgress = (progress: Progress) =>
+        options.onProgress?.({ ...progress, counts: Counting.sum(before, progress.counts) }) ?? Effect.void
+      const slice = yield* Runner.run(taken.connection, requests(first), onProgress)
+      first = false
+      absorb(total, slice)
+      if (slice.error !== null) return { skipped: false, error: slice.error }
+      if (slice.waitFor !== undefined) {
+        const moved = slice.counts.stored + slice.counts.updated + slice.counts.unchanged + slice.counts.existing > 0
+        refusals = moved ? 0 : refusals + 1
+        if (refusals >= refusalsInARow || Duration.isGreaterThan(slice.waitFor, longestWait)) {
+          const message = `the source asks to wait ${Duration.format(slice.waitFor)}: what is left comes with a later poll`
+          return { skipped: false, error: { reason: "RateLimited", message } }
+        }
+        yield* Effect.logWarning(`${connection.name}: waiting ${Duration.format(slice.waitFor)} for the source's quota`)
+        yield* Effect.sleep(slice.waitFor)
+      } else if (!slice.more) return { skipped: false, error: null }
+    }
+  })
+
+  const dryRun = Effect.fnUntraced(function* (connection: Connection, task: SyncTask, options: SyncOptions) {
+    const startedAt = yield* Clock.currentTimeMillis
+    const total = begin()
+    const exit = yield* Effect.gen(function* () {
+      const opened = yield* Runner.openable(connection)
+      const meter = yield* Meter.make
+      const { notes, plan } = yield* Runner.plan(opened, {
+        task,
+        checkpoint: isLive(task) ? connection.checkpoint : Option.none(),
+        scope: connection.scope,
+        done: new Set(),
+        ledger: "due"
+      })
+      total.notes.push(...notes)
+      const session = yield* Run.openSession({ connection, ...opened }, meter)
+      const planned = yield* DryRun.run({
+        session,
+        store,
+        connectionId: connection.id,
+        plan,
+        meter,
+        onProgress: options.onProgress ?? (() => Effect.void)
+      })
+      const { apiCalls, checkerQueries, quotaUnits } = meter
+      return { ...planned, counts: { ...planned.counts, apiCalls, checkerQueries, quotaUnits } }
+    }).pipe(Effect.scoped, Effect.result)
+    if (Result.isFailure(exit)) {
+      return yield* result(connection, startedAt, total, { error: Run.describe(exit.failure) })
+    }
+    const { counts, ...planned } = exit.success
+    const done = yield* result(connection, startedAt, { ...total, counts }, { status: "planned" })
+    return { ...done, planned: { download: planned.download, delete: planned.delete, patch: planned.patch } }
+  })
+
+  const sync = Effect.fn("Engine.sync")(function* (connection: Connection, task: SyncTask, options: SyncOptions) {
+    if (task.dryRun) return yield* dryRun(connection, task, options)
+    const startedAt = yield* Clock.currentTimeMillis
+    const total = begin()
+    const row = isLive(task)
+      ? undefined
+      : yield* store.openTask(connection.id, { task, spec: options.spec, resumeWithin: limits.resumeWithin })
+    const ended = yield* untilDone(
+      connection,
+      total,
+      (first) => (row === undefined ? { _tag: "Live", recorded: true, retryFailed: first } : { _tag: "Task", row }),
+      options
+    )
+    return yield* result(connection, startedAt, total, {
+      ...(ended.skipped ? { status: "skipped" } : {}),
+      error: ended.error,
+      task: row?.id ?? null
+    })
+  })
+
+  const retry = Effect.fn("Engine.retry")(function* (
+    connection: Connection,
+    externalIds: ReadonlyArray<string> | undefined
+  ) {
+    if (externalIds !== undefined) {
+      const there = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
+      const known = new Set(there.map((row) => row.externalId))
+      const missing = externalIds.filter((id) => !known.has(id))
+      if (missing.length > 0) {
+        return yield* new UsageError({
+          message: `not in the ledger of ${connection.name}: ${missing.map((id) => JSON.stringify(id)).join(", ")}`
+        })
+      }
+    }
+    const startedAt = yield* Clock.currentTimeMillis
+    const total = begin()
+    const ids = yield* store.redrive(connection.id, externalIds)
+    for (let from = 0; from < ids.length; from += retryChunk) {
+      const chunk = ids.slice(from, from + retryChunk)
+      const rows = yield* store.ledger(connection.id, { externalIds: chunk, limit: chunk.length })
+      const ended = yield* untilDone(connection, total, () => ({ _tag: "Ledger", rows }), { wait: true })
+      if (ended.error !== null) return yield* result(connection, startedAt, total, { error: ended.error })
+    }
+    return yield* result(connection, startedAt, total, {})
+  })
+
+  return Engine.of({
+    connect: (input) => Effect.provide(connect(input), context),
+    sync: (connection, task, options) => Effect.provide(sync(connection, task, options), context),
+    retry: (connection, externalIds) => Effect.provide(retry(connection, externalIds), context)
+  })
+})
+
+export const layer: Layer.Layer<Engine, never, Runner.Services> = Layer.effect(Engine, make)
