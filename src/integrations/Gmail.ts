@@ -1,0 +1,112 @@
+/**
+ * Gmail: each message as it was received (RFC 822 bytes), its labels as metadata. External ids are Gmail's message ids.
+ *
+ * - gmail/Api.ts: the API's methods · Auth.ts: tokens · Errors.ts: Google's errors as reasons
+ * - gmail/Listing.ts: passes and polls · Changes.ts: the history · Labels.ts: labels rebuilt · Window.ts: dates
+ * - gmail/Mail.ts: a message as content
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { type Estimate, make, QuotaConfig } from "../contract/Integration.ts"
+import type { IntegrationError } from "../contract/IntegrationError.ts"
+import * as Api from "./gmail/Api.ts"
+import * as Auth from "./gmail/Auth.ts"
+import { Checkpoint } from "./gmail/Checkpoint.ts"
+import * as Listing from "./gmail/Listing.ts"
+import * as Mail from "./gmail/Mail.ts"
+
+const Config = Schema.Struct({
+  /** The origin of another server that speaks the API, instead of Google's. */
+  rootUrl: Schema.optionalKey(
+    Schema.String.pipe(
+      Schema.check(
+        Schema.makeFilter((text) =>
+          /^https?:$/.test(URL.parse(text)?.protocol ?? "") ? undefined : "must be an http or https URL"
+        )
+      )
+    )
+  ),
+  /** As typed into Gmail's search box. Such a connection lists its matches at each poll: 5 units a 500 ids. */
+  query: Schema.optionalKey(Schema.String),
+  /** Only messages that have all of these labels, by id. */
+  labelIds: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
+  /** Default false: a message that goes to Spam or Trash counts as deleted. */
+  includeSpamTrash: Schema.optionalKey(Schema.Boolean),
+  quota: Schema.optionalKey(QuotaConfig)
+})
+type Config = typeof Config.Type
+
+/** Units a minute and user that Google grants projects made since 2026-05 (https://developers.google.com/workspace/gmail/api/reference/quota). */
+const unitsPerMinute = 6_000
+
+/** `query` and `labelIds` where they say something. */
+const filterOf = (config: Config): Api.Filter => ({
+  query: config.query?.trim() === "" ? undefined : config.query,
+  labelIds: config.labelIds?.length === 0 ? undefined : config.labelIds,
+  includeSpamTrash: config.includeSpamTrash
+})
+
+const scopeOf = (filter: Api.Filter) => {
+  const { query, labelIds: wanted = [] } = filter
+  // A query may ask for Trash or Spam by itself; then going there is no deletion.
+  const everywhere = filter.includeSpamTrash === true || /\bin:(anywhere|trash|spam)\b/i.test(query ?? "")
+  return {
+    excluded: new Set(everywhere ? [] : ["TRASH", "SPAM"].filter((label) => !wanted.includes(label))),
+    wanted,
+    listed: query !== undefined || wanted.length > 1
+  }
+}
+
+export const integration = make({
+  domain: "gmail",
+  config: Config,
+  credentials: Auth.Credentials,
+  checkpoint: Checkpoint,
+  scope: ["query", "labelIds", "includeSpamTrash"],
+  quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute }),
+  open: Effect.fnUntraced(function* ({ config, credentials, call, saveCredentials }) {
+    const tokenUrl =
+      config.rootUrl === undefined
+        ? "https://oauth2.googleapis.com/token"
+        : new URL("/oauth2/token", config.rootUrl).href
+    const auth = yield* Auth.make({ credentials, tokenUrl, call, saveCredentials })
+    const api = Api.make({ rootUrl: config.rootUrl, auth, call })
+    const filter = filterOf(config)
+    const source: Listing.Source = { api, filter, scope: scopeOf(filter) }
+
+    /** What to do on a server that has no `getProfile`: emulators. */
+    const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>
+      Effect.catch(api.profile, (error): Effect.Effect<A, IntegrationError> =>
+        error.reason._tag === "Gone" ? other : Effect.fail(error)
+      )
+
+    return {
+      account: profileOr(
+        Effect.catch(api.userInfo, (error) =>
+          error.reason._tag === "Unauthorized" ? Effect.fail(error) : Effect.succeed({ email: "me" })
+        )
+      ).pipe(Effect.map((found) => ("email" in found ? found.email : found.emailAddress))),
+
+      estimate: Effect.gen(function* () {
+        const unitsPerItem = Api.units["messages.get"] + Api.units["messages.list"] / Api.pageSize
+        const listed = Effect.map(api.messages(filter, { maxResults: 1 }), (list) => ({
+          messagesTotal: list.resultSizeEstimate
+        }))
+        const { messagesTotal: items } =
+          filter.query === undefined && filter.labelIds === undefined ? yield* profileOr(listed) : yield* listed
+        const estimate: Estimate = { items, unitsPerItem }
+        return estimate
+      }),
+
+      list: (task, checkpoint) => Listing.list(source, task, checkpoint),
+
+      download: ({ externalId }) =>
+        Effect.flatMap(
+          Effect.mapError(api.message(externalId, "raw"), (error) =>
+            error.reason._tag === "Malformed" ? Mail.noSuchMessage(externalId) : error
+          ),
+          Mail.content
+        )
+    }
+  })
+})

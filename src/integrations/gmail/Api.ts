@@ -1,0 +1,226 @@
+/** The few methods of the Gmail API that are used, each one request through `call`, each answer decoded. */
+import { gmail, type gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { Call } from "../../contract/Integration.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type * as Auth from "./Auth.ts"
+import { classify, failureOf, unreadable } from "./Errors.ts"
+
+/** Units of Gmail's quota by method, for projects made since 2026-05. Older ones set `quota.weights`. */
+export const units = {
+  "messages.get": 20,
+  "messages.list": 5,
+  "history.list": 2,
+  "labels.list": 1,
+  getProfile: 1
+} as const
+
+/** The most that one page may hold, by the documentation of `messages.list` and `history.list`. */
+export const pageSize = 500
+
+/** Past this a request is given up; the engine's own deadline for a call stands above it. */
+const requestTimeout = Duration.seconds(50)
+
+/** A uint64 as decimal digits: beyond what a number holds, so it stays text. */
+const HistoryId = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,20}$/)))
+
+const Profile = Schema.Struct({
+  emailAddress: Schema.String,
+  historyId: HistoryId,
+  messagesTotal: Schema.optionalKey(Schema.Finite)
+})
+
+const Listed = Schema.Struct({ id: Schema.NonEmptyString })
+
+const MessageList = Schema.Struct({
+  messages: Schema.optionalKey(Schema.Array(Listed)),
+  nextPageToken: Schema.optionalKey(Schema.String),
+  resultSizeEstimate: Schema.optionalKey(Schema.Finite)
+})
+
+const Changed = Schema.Struct({
+  id: Schema.NonEmptyString,
+  labelIds: Schema.optionalKey(Schema.Array(Schema.String))
+})
+
+const WithMessage = Schema.Struct({ message: Changed })
+const WithLabels = Schema.Struct({ message: Changed, labelIds: Schema.optionalKey(Schema.Array(Schema.String)) })
+
+/** One step of a mailbox's history; several messages may have changed in it. */
+export const HistoryRecord = Schema.Struct({
+  id: HistoryId,
+  messagesAdded: Schema.optionalKey(Schema.Array(WithMessage)),
+  messagesDeleted: Schema.optionalKey(Schema.Array(WithMessage)),
+  labelsAdded: Schema.optionalKey(Schema.Array(WithLabels)),
+  labelsRemoved: Schema.optionalKey(Schema.Array(WithLabels))
+})
+export type HistoryRecord = typeof HistoryRecord.Type
+
+const HistoryList = Schema.Struct({
+  history: Schema.optionalKey(Schema.Array(HistoryRecord)),
+  historyId: HistoryId,
+  nextPageToken: Schema.optionalKey(Schema.String)
+})
+
+const Message = Schema.Struct({
+  id: Schema.NonEmptyString,
+  threadId: Schema.optionalKey(Schema.String),
+  labelIds: Schema.optionalKey(Schema.Array(Schema.String)),
+  snippet: Schema.optionalKey(Schema.String),
+  historyId: Schema.optionalKey(HistoryId),
+  internalDate: Schema.optionalKey(Schema.String),
+  sizeEstimate: Schema.optionalKey(Schema.Finite),
+  raw: Schema.optionalKey(Schema.String)
+})
+export type Message = typeof Message.Type
+
+const LabelList = Schema.Struct({ labels: Schema.optionalKey(Schema.Array(Schema.Struct({ id: Schema.String }))) })
+
+const UserInfo = Schema.Struct({ email: Schema.NonEmptyString })
+
+/** What a listing asks for. */
+export interface Filter {
+  readonly query?: string | undefined
+  readonly labelIds?: ReadonlyArray<string> | undefined
+  readonly includeSpamTrash?: boolean | undefined
+}
+
+export type Api = ReturnType<typeof make>
+
+export const make = (options: {
+  readonly rootUrl: string | undefined
+  readonly auth: Auth.Auth
+  readonly call: Call
+}) => {
+  const client = gmail({ version: "v1", ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl }) })
+  const { auth, call } = options
+
+  /** One request with this token. `retry: false`: the engine owns retries. */
+  const once = <A, I>(
+    what: string,
+    schema: Schema.Codec<A, I>,
+    send: (client: gmail_v1.Gmail, how: RequestOptions) => Promise<{ readonly data: unknown }>,
+    token: Redacted.Redacted
+  ): Effect.Effect<A, IntegrationError> =>
+    Effect.tryPromise({
+      try: (signal) =>
+        send(client, {
+          signal,
+          timeout: Duration.toMillis(requestTimeout),
+          retry: false,
+          headers: { Authorization: `Bearer ${Redacted.value(token)}` }
+        }),
+      catch: failureOf
+    }).pipe(
+      Effect.catch((failure) => Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now)))),
+      // A broken or truncated JSON text is no error to the client: `data` is a string then, and does not decode.
+      Effect.flatMap((response) =>
+        Effect.mapError(Schema.decodeUnknownEffect(schema)(response.data), () => unreadable(what))
+      )
+    )
+
+  const request = <A, I>(
+    method: keyof typeof units,
+    what: string,
+    schema: Schema.Codec<A, I>,
+    send: (client: gmail_v1.Gmail, how: RequestOptions) => Promise<{ readonly data: unknown }>
+  ): Effect.Effect<A, IntegrationError> =>
+    Effect.flatMap(auth.token, (token) =>
+      Effect.catch(call(method, units[method], once(what, schema, send, token)), (error) =>
+        error.reason._tag === "Unauthorized"
+          ? Effect.flatMap(auth.replace(token), (next) => call(method, units[method], once(what, schema, send, next)))
+          : Effect.fail(error)
+      )
+    )
+
+  return {
+    /** A server that has no such method answers 404: `Gone`. */
+    profile: request("getProfile", "profile of the mailbox", Profile, (gmail, how) =>
+      gmail.users.getProfile({ userId: "me" }, how)
+    ),
+
+    /** Newest first. */
+    messages: (filter: Filter, page: { readonly pageToken?: string | undefined; readonly maxResults?: number }) =>
+      request("messages.list", "list of messages", MessageList, (gmail, how) =>
+        gmail.users.messages.list(
+          {
+            userId: "me",
+            maxResults: page.maxResults ?? pageSize,
+            ...(page.pageToken === undefined ? {} : { pageToken: page.pageToken }),
+            ...(filter.query === undefined ? {} : { q: filter.query }),
+            ...(filter.labelIds === undefined ? {} : { labelIds: [...filter.labelIds] }),
+            ...(filter.includeSpamTrash === true ? { includeSpamTrash: true } : {})
+          },
+          how
+        )
+      ),
+
+    message: (id: string, format: "raw" | "minimal") =>
+      request("messages.get", `message ${id}`, Message, (gmail, how) =>
+        gmail.users.messages.get({ userId: "me", id, format }, how)
+      ),
+
+    /** What happened after `startHistoryId`, oldest first. 404 (`Gone`) means that this is no longer known. */
+    history: (
+      startHistoryId: string,
+      page: { readonly pageToken?: string | undefined; readonly maxResults?: number }
+    ) =>
+      request("history.list", "history of the mailbox", HistoryList, (gmail, how) =>
+        gmail.users.history.list(
+          {
+            userId: "me",
+            startHistoryId,
+            maxResults: page.maxResults ?? pageSize,
+            ...(page.pageToken === undefined ? {} : { pageToken: page.pageToken })
+          },
+          how
+        )
+      ),
+
+    /** Ids of all labels, in a fixed order. */
+    labels: Effect.map(
+      request("labels.list", "list of labels", LabelList, (gmail, how) =>
+        gmail.users.labels.list({ userId: "me" }, how)
+      ),
+      (list) => (list.labels ?? []).map((label) => label.id).sort()
+    ),
+
+    /** The address that belongs to the token, from Google's OAuth service; for servers without `getProfile`. */
+    userInfo: Effect.flatMap(auth.token, (token) =>
+      call(
+        "oauth2.userinfo",
+        0,
+        HttpClientRequest.get(new URL("/oauth2/v2/userinfo", options.rootUrl ?? "https://www.googleapis.com")).pipe(
+          HttpClientRequest.bearerToken(token),
+          HttpClient.execute,
+          Effect.flatMap((response) => Effect.map(response.json, (json) => ({ status: response.status, json }))),
+          Effect.timeout(requestTimeout),
+          Effect.provide(FetchHttpClient.layer),
+          Effect.mapError(() => unreadable("address of the account")),
+          Effect.flatMap(({ status, json }) =>
+            status < 200 || status > 299
+              ? Effect.flatMap(DateTime.now, (now) =>
+                  Effect.fail(classify("address of the account", { status, body: json }, now))
+                )
+              : Effect.mapError(Schema.decodeUnknownEffect(UserInfo)(json), () => unreadable("address of the account"))
+          )
+        )
+      )
+    )
+  }
+}
+
+/** What each request is sent with. */
+interface RequestOptions {
+  readonly signal: AbortSignal
+  readonly timeout: number
+  readonly retry: false
+  readonly headers: { readonly Authorization: string }
+}

@@ -1,0 +1,167 @@
+/**
+ * Credentials, and the access token that each request carries. A token is refreshed by one fiber at a time, and a new
+ * one is used only once `saveCredentials` has returned: Google may have replaced the refresh token with it.
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { Call } from "../../contract/Integration.ts"
+import { IntegrationError, Unauthorized } from "../../contract/IntegrationError.ts"
+import { classify, unreadable } from "./Errors.ts"
+
+const Secret = Schema.Redacted(Schema.String.pipe(Schema.check(Schema.isNonEmpty())))
+
+/** An access token that someone else keeps fresh. */
+const Token = Schema.Struct({ accessToken: Secret })
+
+/** A grant: access tokens are made from the refresh token, and the last one is kept until it expires. */
+const Grant = Schema.Struct({
+  clientId: Schema.NonEmptyString,
+  clientSecret: Secret,
+  refreshToken: Secret,
+  accessToken: Schema.optionalKey(Secret),
+  /** When `accessToken` ends, by Google's word. */
+  expiresAt: Schema.optionalKey(Schema.DateTimeUtcFromString)
+})
+type Grant = typeof Grant.Type
+
+export const Credentials = Schema.Union([Grant, Token])
+export type Credentials = typeof Credentials.Type
+
+/** A token is not used in its last minute: a request takes up to that long to arrive and be checked. */
+const margin = Duration.minutes(1)
+
+const refreshTimeout = Duration.seconds(30)
+
+const TokenAnswer = Schema.Struct({
+  access_token: Schema.String,
+  expires_in: Schema.optionalKey(Schema.Finite),
+  refresh_token: Schema.optionalKey(Schema.String)
+})
+const decodeTokenAnswer = Schema.decodeUnknownEffect(TokenAnswer)
+
+/** Gives the token to use. */
+export interface Auth {
+  readonly token: Effect.Effect<Redacted.Redacted, IntegrationError>
+  /**
+   * After a 401 for `refused`: another token to try once, refreshed unless someone did that in the meantime. Fails with
+   * `Unauthorized` where nothing can be refreshed.
+   */
+  readonly replace: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, IntegrationError>
+}
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly credentials: Credentials
+  readonly tokenUrl: string
+  readonly call: Call
+  readonly saveCredentials: (credentials: Credentials) => Effect.Effect<void, IntegrationError>
+}) {
+  const { credentials } = options
+  if (!("refreshToken" in credentials)) {
+    const auth: Auth = {
+      token: Effect.succeed(credentials.accessToken),
+      replace: () =>
+        Effect.fail(
+          new IntegrationError({
+            reason: new Unauthorized({
+              message: "Gmail no longer accepts the access token, and there is none to refresh it with. Connect again"
+            })
+          })
+        )
+    }
+    return auth
+  }
+
+  const current = yield* Ref.make<Grant>(credentials)
+  const lock = yield* Semaphore.make(1)
+
+  const usable = Effect.gen(function* () {
+    const { accessToken, expiresAt } = yield* Ref.get(current)
+    if (accessToken === undefined) return undefined
+    const now = yield* DateTime.now
+    return expiresAt === undefined || DateTime.isLessThan(DateTime.addDuration(now, margin), expiresAt)
+      ? accessToken
+      : undefined
+  })
+
+  // From the answer on nothing may interrupt: a replaced refresh token that is not saved is a lost grant.
+  const refresh = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const grant = yield* Ref.get(current)
+      const answer = yield* restore(options.call("oauth2.token", 0, requestToken(options.tokenUrl, grant)))
+      const now = yield* DateTime.now
+      const next: Grant = {
+        clientId: grant.clientId,
+        clientSecret: grant.clientSecret,
+        refreshToken: answer.refresh_token === undefined ? grant.refreshToken : Redacted.make(answer.refresh_token),
+        accessToken: Redacted.make(answer.access_token),
+        ...(answer.expires_in === undefined
+          ? {}
+          : { expiresAt: DateTime.addDuration(now, Duration.seconds(answer.expires_in)) })
+      }
+      yield* options.saveCredentials(next)
+      yield* Ref.set(current, next)
+      return Redacted.make(answer.access_token)
+    })
+  )
+
+  const auth: Auth = {
+    token: Effect.flatMap(usable, (token) =>
+      token !== undefined
+        ? Effect.succeed(token)
+        : lock.withPermit(Effect.flatMap(usable, (again) => (again === undefined ? refresh : Effect.succeed(again))))
+    ),
+    replace: (refused) =>
+      lock.withPermit(
+        Effect.flatMap(usable, (token) =>
+          token !== undefined && Redacted.value(token) !== Redacted.value(refused) ? Effect.succeed(token) : refresh
+        )
+      )
+  }
+  return auth
+})
+
+/** RFC 6749, section 6. The response is decoded; its failure never quotes it. */
+const requestToken = (url: string, grant: Grant) =>
+  HttpClientRequest.post(url).pipe(
+    HttpClientRequest.bodyUrlParams({
+      grant_type: "refresh_token",
+      client_id: grant.clientId,
+      client_secret: Redacted.value(grant.clientSecret),
+      refresh_token: Redacted.value(grant.refreshToken)
+    }),
+    HttpClient.execute,
+    Effect.flatMap((response) => Effect.map(response.text, (text) => ({ response, text }))),
+    Effect.timeout(refreshTimeout),
+    Effect.provide(FetchHttpClient.layer),
+    // The client's error holds the request, and so the secrets: only the fact is kept.
+    Effect.mapError(() => classify("a fresh access token", {}, epoch)),
+    Effect.flatMap(({ response, text }) =>
+      Effect.gen(function* () {
+        const json = yield* Effect.orElseSucceed(decodeJson(text), () => undefined)
+        if (response.status < 200 || response.status > 299) {
+          const now = yield* Effect.map(Clock.currentTimeMillis, DateTime.makeUnsafe)
+          const failure = { status: response.status, body: json, retryAfter: response.headers["retry-after"] }
+          const error = classify("a fresh access token", failure, now)
+          // Whatever else a 4xx says here (invalid_client, unauthorized_client), no retry will mend it.
+          return yield* error.reason._tag === "Malformed" ||
+          error.reason._tag === "Gone" ||
+          error.reason._tag === "Forbidden"
+            ? new IntegrationError({ reason: new Unauthorized({ message: error.reason.message }) })
+            : error
+        }
+        return yield* Effect.mapError(decodeTokenAnswer(json), () => unreadable("a fresh access token"))
+      })
+    )
+  )
+
+const epoch = DateTime.makeUnsafe(0)
+const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))

@@ -1,0 +1,105 @@
+/** What records of a mailbox's history come to, for each message once. */
+import type { Patch } from "../../contract/Page.ts"
+import type { HistoryRecord } from "./Api.ts"
+
+/** What the connection keeps, as far as labels tell. */
+export interface Scope {
+  /** Labels whose messages are left out: Trash and Spam, unless they are asked for. */
+  readonly excluded: ReadonlySet<string>
+  /** Labels that a message must have. */
+  readonly wanted: ReadonlyArray<string>
+  /** New messages are found by listing at each poll: the history can't tell whether they match. */
+  readonly listed: boolean
+}
+
+export interface Changes {
+  /** Messages that may be new. */
+  readonly candidates: ReadonlyArray<string>
+  readonly deleted: ReadonlyArray<string>
+  readonly patches: ReadonlyArray<Patch>
+  /** Messages left what is listed, or came back to it out of turn. */
+  readonly shifted: boolean
+}
+
+/** One page's worth of records: the messages in them are bounded, and it ends at a whole record. */
+export const chunks = (
+  records: ReadonlyArray<HistoryRecord>,
+  most: number
+): ReadonlyArray<ReadonlyArray<HistoryRecord>> => {
+  const result: Array<Array<HistoryRecord>> = []
+  let room = 0
+  for (const record of records) {
+    const size =
+      (record.messagesAdded?.length ?? 0) +
+      (record.messagesDeleted?.length ?? 0) +
+      (record.labelsAdded?.length ?? 0) +
+      (record.labelsRemoved?.length ?? 0)
+    const last = result.at(-1)
+    if (last === undefined || size > room) {
+      result.push([record])
+      room = most - size
+    } else {
+      last.push(record)
+      room -= size
+    }
+  }
+  return result
+}
+
+/**
+ * Folds records, oldest first. A message that is deleted for good or goes where it is excluded is `deleted`; one that
+ * leaves there is a candidate again. Everything else about labels is a merge patch: true for an added one, null for a
+ * removed one. Google gives a message's labels as they are now, not as they were then: they only rule candidates out.
+ */
+export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Changes => {
+  const seen = new Map<string, { state?: "candidate" | "deleted"; readonly labels: Map<string, true | null> }>()
+  let shifted = false
+
+  const entry = (id: string) => {
+    const known = seen.get(id) ?? { labels: new Map<string, true | null>() }
+    seen.set(id, known)
+    return known
+  }
+  const matches = (labelIds: ReadonlyArray<string> | undefined): boolean =>
+    labelIds === undefined ||
+    (!labelIds.some((id) => scope.excluded.has(id)) && scope.wanted.every((id) => labelIds.includes(id)))
+  const offer = (message: { readonly id: string; readonly labelIds?: ReadonlyArray<string> }) => {
+    if (matches(message.labelIds)) entry(message.id).state = "candidate"
+  }
+  const remove = (id: string) => {
+    entry(id).state = "deleted"
+    shifted = true
+  }
+
+  for (const record of records) {
+    for (const { message } of record.messagesAdded ?? []) offer(message)
+    for (const { message, labelIds = [] } of record.labelsAdded ?? []) {
+      for (const id of labelIds) entry(message.id).labels.set(id, true)
+      if (labelIds.some((id) => scope.excluded.has(id))) remove(message.id)
+      else if (labelIds.some((id) => scope.wanted.includes(id))) {
+        offer(message)
+        shifted = true
+      }
+    }
+    for (const { message, labelIds = [] } of record.labelsRemoved ?? []) {
+      for (const id of labelIds) entry(message.id).labels.set(id, null)
+      if (labelIds.some((id) => scope.excluded.has(id))) {
+        offer(message)
+        shifted = true
+      } else if (labelIds.some((id) => scope.wanted.includes(id))) shifted = true
+    }
+    for (const { message } of record.messagesDeleted ?? []) remove(message.id)
+  }
+
+  const entries = [...seen]
+  return {
+    candidates: scope.listed ? [] : entries.flatMap(([id, { state }]) => (state === "candidate" ? [id] : [])),
+    deleted: entries.flatMap(([id, { state }]) => (state === "deleted" ? [id] : [])),
+    patches: entries.flatMap(([id, { state, labels }]) =>
+      state === "deleted" || labels.size === 0
+        ? []
+        : [{ externalId: id, metadata: { labels: Object.fromEntries(labels) } }]
+    ),
+    shifted
+  }
+}

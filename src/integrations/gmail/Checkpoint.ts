@@ -1,0 +1,64 @@
+/**
+ * Where a Gmail connection is. Nothing in it grows with the mailbox: page tokens and counters only.
+ *
+ * - pass: one listing of the whole mailbox (or of what the filter leaves of it), from the newest message to the oldest;
+ * - label walk: a listing that rebuilds labels after the history expired (see Labels.ts).
+ */
+import * as Schema from "effect/Schema"
+
+/** A pass that has not come to its end. */
+export const Pass = Schema.Struct({
+  /** The pass's own name, as pages give it in `listing`. */
+  name: Schema.String,
+  /** The page to go on with; absent for the first one. */
+  pageToken: Schema.optionalKey(Schema.String),
+  /** How many passes were made before this one because messages left the listing while it went on. */
+  repeated: Schema.Int,
+  /** Messages left the listing or came back to it since this pass began: pages may have shifted under it. */
+  shifted: Schema.Boolean,
+  /** The pass began with no checkpoint: what is known already may have stale labels. */
+  initial: Schema.Boolean,
+  /** It met messages that were known before: a label walk follows. */
+  metKnown: Schema.Boolean,
+  /** How many it has listed, and how many there are about: for progress only. */
+  listed: Schema.Int,
+  total: Schema.optionalKey(Schema.Finite)
+})
+export type Pass = typeof Pass.Type
+
+/** Where a label's own listing is: this many pages from this token on (absent: from the first). 0 pages: at its end. */
+export const Position = Schema.Struct({ token: Schema.optionalKey(Schema.String), pages: Schema.Int })
+export type Position = typeof Position.Type
+
+/** A label walk that has not come to its end. */
+export const LabelWalk = Schema.Struct({
+  /** Labels up to this one, in the order of their ids, were done by earlier walks. */
+  after: Schema.String,
+  pageToken: Schema.optionalKey(Schema.String),
+  /** By label id, for this walk's labels; absent until its first page is done. */
+  positions: Schema.optionalKey(Schema.Record(Schema.String, Position))
+})
+export type LabelWalk = typeof LabelWalk.Type
+
+/** The connection's own checkpoint. */
+export const Live = Schema.Struct({
+  /** All that happened up to here is known: a uint64 as text. */
+  historyId: Schema.String,
+  pass: Schema.optionalKey(Pass),
+  labels: Schema.optionalKey(LabelWalk)
+})
+export type Live = typeof Live.Type
+
+/** The checkpoint of a forced or windowed task: only how far its one listing is. */
+export const Own = Schema.Struct({
+  done: Schema.Boolean,
+  pageToken: Schema.optionalKey(Schema.String),
+  listed: Schema.Int
+})
+export type Own = typeof Own.Type
+
+export const Checkpoint = Schema.Union([Live, Own])
+export type Checkpoint = typeof Checkpoint.Type
+
+/** The greater of two history ids. */
+export const later = (a: string, b: string): string => (BigInt(b) > BigInt(a) ? b : a)

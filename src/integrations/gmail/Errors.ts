@@ -1,0 +1,149 @@
+/**
+ * Google's errors as the reasons that the engine acts on. They are told apart by Google's own reason, and only then by
+ * the status: a 403 may mean "slow down" as well as "you may not" (https://developers.google.com/workspace/gmail/api/guides/handle-errors).
+ *
+ * Nothing of the failed request is kept: a client's error carries the Authorization header.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import {
+  Forbidden,
+  Gone,
+  IntegrationError,
+  Malformed,
+  RateLimited,
+  Transient,
+  Unauthorized
+} from "../../contract/IntegrationError.ts"
+
+const quotaReasons = new Set([
+  "rateLimitExceeded",
+  "userRateLimitExceeded",
+  "quotaExceeded",
+  "dailyLimitExceeded",
+  // google.rpc.ErrorInfo and google.rpc.Code say the same in capitals.
+  "RATE_LIMIT_EXCEEDED",
+  "RESOURCE_EXHAUSTED"
+])
+
+const grantReasons = new Set(["invalid_grant", "authError", "invalid_token"])
+
+/** An error answer of any Google API, or of its token endpoint; anything else decodes to an empty one. */
+const ErrorBody = Schema.Struct({
+  error: Schema.optionalKey(
+    Schema.Union([
+      Schema.String,
+      Schema.Struct({
+        message: Schema.optionalKey(Schema.String),
+        status: Schema.optionalKey(Schema.String),
+        errors: Schema.optionalKey(
+          Schema.Array(
+            Schema.Struct({ reason: Schema.optionalKey(Schema.String), message: Schema.optionalKey(Schema.String) })
+          )
+        ),
+        details: Schema.optionalKey(Schema.Array(Schema.Struct({ reason: Schema.optionalKey(Schema.String) })))
+      })
+    ])
+  ),
+  error_description: Schema.optionalKey(Schema.String)
+})
+const decodeBody = Schema.decodeUnknownOption(ErrorBody)
+
+/** What came back instead of a success. No `status`: nothing came back, and `network` says why. */
+export interface Failure {
+  readonly status?: number | undefined
+  readonly body?: unknown
+  readonly retryAfter?: string | undefined
+  readonly network?: string | undefined
+}
+
+/** What a rejected client call tells, without anything of the request. */
+export const failureOf = (error: unknown): Failure => {
+  const response = Predicate.hasProperty(error, "response") ? error.response : undefined
+  if (Predicate.hasProperty(response, "status") && typeof response.status === "number") {
+    const headers = Predicate.hasProperty(response, "headers") ? response.headers : undefined
+    const get = Predicate.hasProperty(headers, "get") && typeof headers.get === "function" ? headers.get : undefined
+    const retryAfter: unknown = get?.call(headers, "retry-after")
+    return {
+      status: response.status,
+      body: Predicate.hasProperty(response, "data") ? response.data : undefined,
+      retryAfter: typeof retryAfter === "string" ? retryAfter : undefined
+    }
+  }
+  return { network: networkProblem(error) }
+}
+
+/** A word for what went wrong below HTTP: a code, for messages of the client may quote the URL or more. */
+const networkProblem = (error: unknown): string => {
+  for (let at: unknown = error, depth = 0; at !== undefined && depth < 5; depth++) {
+    if (Predicate.hasProperty(at, "code") && typeof at.code === "string" && /^[A-Za-z_]+$/.test(at.code)) return at.code
+    at = Predicate.hasProperty(at, "cause") ? at.cause : undefined
+  }
+  return "the connection broke"
+}
+
+/**
+ * A Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3), which is taken relative to `now`. One that can't be
+ * read counts as absent.
+ */
+export const retryAfter = (header: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
+  if (header === undefined) return undefined
+  if (/^\s*\d+(\.\d+)?\s*$/.test(header)) return Duration.seconds(Number(header))
+  return Option.getOrUndefined(
+    Option.map(DateTime.make(header), (date) =>
+      Duration.millis(Math.max(0, DateTime.toEpochMillis(date) - DateTime.toEpochMillis(now)))
+    )
+  )
+}
+
+/** `what` was asked, in words for people: `message 18c2`, `the list of messages`. */
+export const classify = (what: string, failure: Failure, now: DateTime.Utc): IntegrationError => {
+  const body = Option.getOrUndefined(decodeBody(failure.body))
+  const error = body?.error
+  const said = typeof error === "string" ? (body?.error_description ?? error) : error?.message
+  const reasons =
+    typeof error === "string"
+      ? [error]
+      : [
+          ...(error?.errors ?? []).map((each) => each.reason),
+          ...(error?.details ?? []).map((each) => each.reason),
+          error?.status
+        ].filter((reason) => reason !== undefined)
+  const quoted = said === undefined ? "" : `: ${said.replace(/\s+/g, " ").slice(0, 200)}`
+  const { status } = failure
+
+  if (status === undefined) {
+    return fail(
+      new Transient({ message: `Gmail could not be reached for ${what} (${failure.network ?? "no answer"})` })
+    )
+  }
+  if (reasons.some((reason) => quotaReasons.has(reason)) || status === 429) {
+    const delay = retryAfter(failure.retryAfter, now)
+    return fail(
+      new RateLimited({
+        message: `Gmail's quota is used up (${status})${quoted}`,
+        ...(delay === undefined ? {} : { retryAfter: delay })
+      })
+    )
+  }
+  if (status === 401 || reasons.some((reason) => grantReasons.has(reason))) {
+    return fail(
+      new Unauthorized({ message: `Gmail no longer accepts the credentials (${status})${quoted}. Connect again` })
+    )
+  }
+  if (status === 403) return fail(new Forbidden({ message: `Gmail refuses ${what} (403)${quoted}` }))
+  if (status === 404 || status === 410) return fail(new Gone({ message: `Gmail has no ${what} (${status})${quoted}` }))
+  if (status === 408 || status >= 500) {
+    return fail(new Transient({ message: `Gmail failed at ${what} (${status})${quoted}` }))
+  }
+  return fail(new Malformed({ message: `Gmail can't answer for ${what} (${status})${quoted}` }))
+}
+
+const fail = (reason: IntegrationError["reason"]): IntegrationError => new IntegrationError({ reason })
+
+/** A success whose body is not what the API documents: cut short on the way, or not JSON at all. */
+export const unreadable = (what: string): IntegrationError =>
+  fail(new Transient({ message: `Gmail's answer for ${what} can't be read` }))

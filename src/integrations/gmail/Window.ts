@@ -1,0 +1,53 @@
+/**
+ * A task's window as a Gmail query. `after:` and `before:` take whole seconds of the epoch, and Google documents neither
+ * which side they include nor anything finer (https://support.google.com/mail/answer/7190). So the query asks for a
+ * second more where it must, and messages at the window's edges are looked at one by one.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import type { Window } from "../../contract/SyncTask.ts"
+import { pageSize, type Api, type Filter } from "./Api.ts"
+
+/** Messages looked at for each edge (20 units each). Past that, up to a second too much is listed. */
+const maxLookedAt = 100
+
+const joined = (query: string | undefined, terms: ReadonlyArray<string>): string =>
+  [...(query === undefined ? [] : [`(${query})`]), ...terms].join(" ")
+
+/** The filter with the window in its query: all of the window, and at most a second beside it. */
+export const narrow = (filter: Filter, window: Window | undefined): Filter => {
+  if (window === undefined) return filter
+  return {
+    ...filter,
+    query: joined(filter.query, [
+      ...(window.since === undefined ? [] : [`after:${Math.floor(seconds(window.since)) - 1}`]),
+      ...(window.until === undefined ? [] : [`before:${Math.ceil(seconds(window.until))}`])
+    ])
+  }
+}
+
+/** Ids that the narrowed filter may list although they lie outside the window: a list call an edge. */
+export const outside = Effect.fnUntraced(function* (api: Api, filter: Filter, window: Window | undefined) {
+  const ids = new Set<string>()
+  const edges = [
+    ...(window?.since === undefined ? [] : [{ at: window.since, lies: (time: number, at: number) => time < at }]),
+    ...(window?.until === undefined ? [] : [{ at: window.until, lies: (time: number, at: number) => time >= at }])
+  ]
+  for (const { at, lies } of edges) {
+    const second = Math.floor(seconds(at))
+    const query = joined(filter.query, [`after:${second - 2}`, `before:${second + 2}`])
+    const near = yield* api.messages({ ...filter, query }, { maxResults: pageSize })
+    if ((near.messages ?? []).length > maxLookedAt) continue
+    for (const { id } of near.messages ?? []) {
+      const message = yield* Effect.catch(api.message(id, "minimal"), (error) =>
+        error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
+      )
+      if (message?.internalDate !== undefined && lies(Number(message.internalDate), DateTime.toEpochMillis(at))) {
+        ids.add(id)
+      }
+    }
+  }
+  return ids
+})
+
+const seconds = (at: DateTime.Utc): number => DateTime.toEpochMillis(at) / 1000
