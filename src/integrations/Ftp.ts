@@ -1,0 +1,319 @@
+/**
+ * Files on FTP, FTPS and SFTP servers.
+ *
+ * A file's external id is its path below `root`, with no slash before it (Names.ts tells how bytes that are no UTF-8
+ * are written). Its revision is its size and its modification time, both in full: MLSD and SFTP list them; a server
+ * with LIST only is asked for each file's (SIZE and MDTM), since a LIST has no zone, and no seconds or no year.
+ *
+ * A poll is a pass through all folders: one listing a folder. What it did not find in a folder that it could read is
+ * deleted. With `compare: "content"` (the default) every poll downloads every file, asks the checker nothing, and the
+ * engine writes what differs. With `compare: "revision"` it downloads what has another revision; a file whose revision
+ * the server can't tell is downloaded each time, for to skip it would be to lose its changes.
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Content, Ref } from "../contract/Content.ts"
+import { ContentExistenceChecker } from "../contract/ContentExistenceChecker.ts"
+import { make, QuotaConfig, type Call, type Session } from "../contract/Integration.ts"
+import type { IntegrationError } from "../contract/IntegrationError.ts"
+import type { Coverage, Page } from "../contract/Page.ts"
+import * as SyncTask from "../contract/SyncTask.ts"
+import * as BasicFtp from "./ftp/BasicFtp.ts"
+import * as Globs from "./ftp/Globs.ts"
+import * as Names from "./ftp/Names.ts"
+import * as Remote from "./ftp/Remote.ts"
+import * as Sftp from "./ftp/Sftp.ts"
+import * as Walk from "./ftp/Walk.ts"
+
+const Text = Schema.String.pipe(
+  Schema.check(Schema.makeFilter<string>((text) => (/[\r\n\0]/.test(text) ? "must be one line" : undefined)))
+)
+const Filled = Text.pipe(Schema.check(Schema.isNonEmpty()))
+const Port = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })))
+const Positive = Schema.Int.pipe(Schema.check(Schema.isGreaterThan(0)))
+
+export const Config = Schema.Struct({
+  protocol: Schema.Literals(["ftp", "ftps", "sftp"]),
+  host: Filled,
+  /** Default 21, 22 for sftp, 990 for implicit TLS. */
+  port: Schema.optionalKey(Port),
+  /** The folder to mirror; default the one a login begins in. A link may stand here: it is followed. */
+  root: Schema.optionalKey(Text),
+  include: Schema.optionalKey(Schema.Array(Schema.String)),
+  exclude: Schema.optionalKey(Schema.Array(Schema.String)),
+  compare: Schema.optionalKey(Schema.Literals(["content", "revision"])),
+  /** How many folders deep below the root; default 32. It also ends loops of links that a server hides. */
+  maxDepth: Schema.optionalKey(Positive),
+  /** Bytes; a larger file becomes `TooLarge`. No limit by default. */
+  maxFileSize: Schema.optionalKey(Positive),
+  /** How long a file must have been left alone, by the server's time and this machine's clock. Default: not asked. */
+  settle: Schema.optionalKey(Schema.DurationFromString),
+  /** sftp: host keys, or their `SHA256:` fingerprints, any of which the server may have. */
+  hostKey: Schema.optionalKey(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
+  /** ftps: certificates (PEM) to trust instead of the system's authorities. */
+  ca: Schema.optionalKey(Schema.String),
+  /** ftps: false accepts any certificate. */
+  verifyCertificate: Schema.optionalKey(Schema.Boolean),
+  /** ftps: TLS from the first byte; default on port 990 only. */
+  implicit: Schema.optionalKey(Schema.Boolean),
+  /** Connections to the server at a time, 1 to 16, default 4. */
+  connections: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 16 })))),
+  /** How long a server may be silent; default 30 seconds. */
+  timeout: Schema.optionalKey(Schema.DurationFromString),
+  quota: Schema.optionalKey(QuotaConfig)
+})
+export type Config = typeof Config.Type
+
+const Secret = Schema.Redacted(Schema.String)
+
+/** A password (none, and no name, is anonymous), or for sftp a private key in OpenSSH's or PEM form. */
+export const Credentials = Schema.Union([
+  Schema.Struct({ username: Text, privateKey: Secret, passphrase: Schema.optionalKey(Secret) }),
+  Schema.Struct({ username: Schema.optionalKey(Text), password: Schema.optionalKey(Secret) })
+])
+export type Credentials = typeof Credentials.Type
+
+/** `pass` names one pass through the folders; without a position it is done. */
+export const Checkpoint = Schema.Struct({ pass: Schema.Int, position: Schema.NullOr(Walk.Position) })
+export type Checkpoint = typeof Checkpoint.Type
+
+/** A file up to this many bytes is read into memory, a larger one streamed. */
+const inlineBytes = 262_144
+/** Listed files that are remembered until they are downloaded: some pages' worth. */
+const maxRemembered = 5_000
+
+const portOf = (config: Config): number =>
+  config.port ?? (config.protocol === "sftp" ? 22 : config.protocol === "ftps" && config.implicit === true ? 990 : 21)
+
+const usernameOf = (credentials: Credentials): string => credentials.username ?? "anonymous"
+
+const reveal = (secret: Redacted.Redacted<string> | undefined) =>
+  secret === undefined ? undefined : Redacted.value(secret)
+
+const connectTo = (
+  config: Config,
+  credentials: Credentials,
+  call: Call
+): Effect.Effect<Remote.Remote, IntegrationError, Scope.Scope> => {
+  const key = "privateKey" in credentials ? credentials : undefined
+  const password = "privateKey" in credentials ? undefined : reveal(credentials.password)
+  const common = {
+    call,
+    host: config.host,
+    port: portOf(config),
+    username: usernameOf(credentials),
+    root: config.root ?? "",
+    connections: config.connections ?? 4,
+    timeout: Duration.toMillis(config.timeout ?? "30 seconds")
+  }
+  if (config.protocol === "sftp") {
+    const hostKeys = typeof config.hostKey === "string" ? [config.hostKey] : (config.hostKey ?? [])
+    return Sftp.make({
+      ...common,
+      hostKeys,
+      password,
+      privateKey: reveal(key?.privateKey),
+      passphrase: reveal(key?.passphrase)
+    })
+  }
+  if (key !== undefined) {
+    return Effect.fail(Remote.unauthorized(`${config.protocol} logs in with a password, a private key is for sftp`))
+  }
+  const implicit = config.implicit ?? common.port === 990
+  return BasicFtp.make({
+    ...common,
+    // RFC 1635: any password does, an address is customary.
+    password: password ?? "anonymous@",
+    secure: config.protocol === "ftp" ? false : implicit ? "implicit" : "explicit",
+    ca: config.ca,
+    verifyCertificate: config.verifyCertificate ?? true
+  })
+}
+
+const instant = (modified: string | undefined): Option.Option<DateTime.Utc> =>
+  modified === undefined ? Option.none() : Option.map(DateTime.make(modified), DateTime.toUtc)
+
+/** A file whose time is not known is in every window: to leave it out would be to guess. */
+const isInWindow = (window: SyncTask.Window | undefined, modified: string | undefined): boolean => {
+  if (window === undefined) return true
+  const time = Option.getOrUndefined(instant(modified))
+  if (time === undefined) return true
+  return (
+    (window.since === undefined || DateTime.isGreaterThanOrEqualTo(time, window.since)) &&
+    (window.until === undefined || DateTime.isLessThan(time, window.until))
+  )
+}
+
+const isSame = (a: Remote.Stat, b: Remote.Stat) => a.size === b.size && a.modified === b.modified
+
+const session = (config: Config, credentials: Credentials, remote: Remote.Remote): Session<Checkpoint> => {
+  const globs = Globs.make(config.include ?? [], config.exclude ?? [])
+  const byRevision = config.compare === "revision"
+  const settle = Duration.toMillis(config.settle ?? Duration.zero)
+
+  /** What was listed of files that are about to be downloaded: a file that differs from it is being written. */
+  const remembered = new Map<string, Remote.Stat>()
+  const remember = ({ path, size, modified }: Walk.Found) => {
+    remembered.delete(path)
+    remembered.set(path, { size, modified })
+    for (const oldest of remembered.keys()) {
+      if (remembered.size <= maxRemembered) break
+      remembered.delete(oldest)
+    }
+  }
+
+  /** A LIST has no times: where they matter each file is asked for. One that is gone meanwhile is not listed. */
+  const complete = (file: Walk.Found): Effect.Effect<ReadonlyArray<Walk.Found>, IntegrationError> =>
+    file.modified !== undefined && file.size !== undefined
+      ? Effect.succeed([file])
+      : remote.stat(file.path).pipe(
+          Effect.map((stat): ReadonlyArray<Walk.Found> => [{ ...stat, path: file.path }]),
+          Effect.catchIf(
+            ({ reason }) => reason._tag === "Forbidden" || reason._tag === "Malformed",
+            () => Effect.succeed([file])
+          ),
+          Effect.catchReason("IntegrationError", "Gone", () => Effect.succeed([]))
+        )
+
+  const list = Effect.fnUntraced(function* (task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>) {
+    if (SyncTask.idsOnly(task)) return Stream.empty
+    const previous = Option.getOrUndefined(checkpoint)
+    const resumed = previous?.position ?? undefined
+    const now = yield* Clock.currentTimeMillis
+    const pass = previous === undefined ? now : resumed === undefined ? Math.max(now, previous.pass + 1) : previous.pass
+    const needsTimes = task.window !== undefined || (byRevision && !task.force)
+    const isLive = SyncTask.isLive(task)
+
+    const page = Effect.fnUntraced(function* (step: Walk.Step) {
+      const completed = needsTimes
+        ? (yield* Effect.forEach(step.files, complete, { concurrency: config.connections ?? 4 })).flat()
+        : step.files
+      const files = completed.filter(({ modified }) => isInWindow(task.window, modified))
+      const listed = files.map((file): Ref => ({ externalId: file.path, revision: Remote.revisionOf(file) }))
+      const chosen = byRevision
+        ? yield* ContentExistenceChecker.selectNew(
+            task,
+            listed.filter(({ revision }) => revision !== undefined),
+            { by: "revision" }
+          )
+        : listed
+      const ids = new Set(chosen.map(({ externalId }) => externalId))
+      const download = listed.filter(({ externalId, revision }) => revision === undefined || ids.has(externalId))
+      const toDownload = new Set(download.map(({ externalId }) => externalId))
+      files.filter(({ path }) => toDownload.has(path)).forEach(remember)
+      const isLast = step.position === undefined
+      return {
+        listed,
+        download,
+        problems: step.problems,
+        // Only the live task sees everything in turn; the marks of another's pass must not mix with its own.
+        ...(isLive ? { listing: `pass ${pass}`, ...(isLast ? { covers: covered(step.unread) } : {}) } : {}),
+        checkpoint: { pass, position: step.position ?? null }
+      } satisfies Page<Checkpoint>
+    })
+
+    return Walk.walk({ ...globs, list: remote.list, maxDepth: config.maxDepth ?? 32 }, resumed).pipe(
+      Stream.mapEffect(page)
+    )
+  })
+
+  const download = Effect.fnUntraced(function* (ref: Ref): Effect.fn.Return<Content, IntegrationError> {
+    const path = ref.externalId
+    const problem = Names.pathProblem(path)
+    if (problem !== undefined) return yield* Effect.fail(Remote.malformed(`${Remote.quote(path)}: ${problem}`))
+    const listed = remembered.get(path)
+    remembered.delete(path)
+    const before = listed === undefined || Remote.revisionOf(listed) === undefined ? yield* remote.stat(path) : listed
+    yield* checkSettled(path, listed, before)
+    const { size } = before
+    if (size !== undefined && config.maxFileSize !== undefined && size > config.maxFileSize) {
+      const message = `${Remote.quote(path)} has ${size} bytes, more than "maxFileSize"`
+      return yield* Effect.fail(Remote.tooLarge(message))
+    }
+    const body = checked(path, before)
+    const { name } = Names.split(path)
+    return {
+      kind: "file",
+      title: name,
+      occurredAt: Option.getOrUndefined(instant(before.modified)),
+      metadata: { path, name, ...(size === undefined ? {} : { size }) },
+      // A touched file has the same content.
+      volatile: before.modified === undefined ? {} : { modified: before.modified },
+      body: size !== undefined && size <= inlineBytes ? Buffer.concat(yield* Stream.runCollect(body)) : body,
+      revision: Remote.revisionOf(before)
+    }
+  })
+
+  const checkSettled = Effect.fnUntraced(function* (
+    path: string,
+    listed: Remote.Stat | undefined,
+    before: Remote.Stat
+  ) {
+    if (listed?.size !== undefined && listed.size !== before.size) {
+      return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} changed after it was listed`))
+    }
+    const time = Option.getOrUndefined(instant(before.modified))
+    if (settle === 0 || time === undefined) return
+    const age = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(time)
+    if (age < settle) {
+      return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} was written less than "settle" ago`))
+    }
+  })
+
+  /** The bytes, and an error at their end unless the file is then as it was before. */
+  const checked = (path: string, before: Remote.Stat): Stream.Stream<Uint8Array, IntegrationError> =>
+    Stream.suspend(() => {
+      let bytes = 0
+      const counted = Stream.tap(remote.read(path, before), (chunk) => Effect.sync(() => (bytes += chunk.length)))
+      const verified = Effect.gen(function* () {
+        const after = yield* remote.stat(path)
+        if (!isSame(before, after)) {
+          return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} changed while it was read`))
+        }
+        if (after.size !== undefined && after.size !== bytes) {
+          return yield* Effect.fail(
+            Remote.transient(`${Remote.quote(path)}: ${bytes} of its ${after.size} bytes were received`)
+          )
+        }
+      })
+      return Stream.concat(counted, Stream.fromEffectDrain(verified))
+    })
+
+  return {
+    account: Effect.as(
+      remote.connect,
+      `${config.protocol}://${usernameOf(credentials)}@${config.host}:${portOf(config)}`
+    ),
+    // How many files there are only a whole pass would tell. The root's listing tells whether it can be read.
+    estimate: Effect.as(remote.list(""), { unitsPerItem: 2 }),
+    list: (task, checkpoint) => Stream.unwrap(list(task, checkpoint)),
+    download
+  }
+}
+
+/** Everything but the folders that could not be read; nothing once those are too many to name. */
+const covered = (unread: ReadonlyArray<string> | null): ReadonlyArray<Coverage> =>
+  unread === null ? [] : [{ prefix: "", except: unread.map((folder) => `${folder}/`) }]
+
+/** A server grants no quota of its own: `connections` bounds what it is asked at a time. */
+const unlimited = 1_000_000_000
+
+export const integration = make<Config, Credentials, Checkpoint>({
+  domain: "ftp",
+  config: Config,
+  credentials: Credentials,
+  checkpoint: Checkpoint,
+  scope: ["root", "include", "exclude", "maxDepth"],
+  quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
+  // A listing of a hundred thousand names takes its time.
+  callTimeout: "5 minutes",
+  open: ({ call, config, credentials }) =>
+    Effect.map(connectTo(config, credentials, call), (remote) => session(config, credentials, remote))
+})

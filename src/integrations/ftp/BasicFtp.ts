@@ -1,0 +1,315 @@
+/**
+ * FTP and FTPS by `basic-ftp`.
+ *
+ * The control connection is read and written as latin1, one character a byte, so that a name's bytes survive whatever
+ * encoding the server has. Names with a line break can't be asked for, and `basic-ftp` refuses to send one.
+ *
+ * FTP has one answer, 550, for what is not there and for what may not be read. A file is called gone only where a
+ * listing of a folder above it shows that it is not there: what is called gone is deleted.
+ *
+ * Links are not followed: a listing shows them, but no command of FTP tells where one leads.
+ */
+import { PassThrough, Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import { Client, FTPError, type FTPResponse } from "basic-ftp"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Call } from "../../contract/Integration.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as Connections from "./Connections.ts"
+import { kindOf, parseFacts, parseLs, parseMlsd, parseSize, parseTime, statOf } from "./FtpListing.ts"
+import * as Names from "./Names.ts"
+import * as Remote from "./Remote.ts"
+
+export interface Options {
+  readonly call: Call
+  readonly host: string
+  readonly port: number
+  readonly secure: false | "explicit" | "implicit"
+  readonly ca: string | undefined
+  readonly verifyCertificate: boolean
+  readonly username: string
+  readonly password: string
+  readonly root: string
+  readonly connections: number
+  /** Milliseconds without a byte after which a connection is given up. */
+  readonly timeout: number
+}
+
+/** A folder's listing is kept in memory while it is sorted: about 300,000 names. */
+const maxListingBytes = 40_000_000
+
+interface Session {
+  readonly client: Client
+  /** The root as an absolute path in latin1, without a slash at its end. */
+  readonly base: string
+  /** MLSD and MLST (RFC 3659 7.8: one feature says both). */
+  readonly machineListings: boolean
+}
+
+const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1")
+
+const certificateCodes =
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|ERR_SSL_WRONG_VERSION)/
+
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Remote.Remote, never, Scope.Scope> {
+  const server = `${options.host}:${options.port}`
+  const say = (cause: unknown) => Remote.describe(cause, [options.password, latin1(options.password)])
+
+  /** Why the server, or the way to it, refused; `what` was asked. 550 is Forbidden here: see `refusal`. */
+  const classify = (what: string, cause: unknown): IntegrationError => {
+    const text = `${server}: ${what}: ${say(cause)}`
+    if (cause instanceof FTPError) {
+      // Servers give 530 or 421 for too many logins at once, which no other password would change.
+      if (/too many|maximum number|max.*(clients|connections|logins)|already connected/i.test(cause.message)) {
+        return Remote.rateLimited(text)
+      }
+      if (/cleartext|must use encryption|requires? (TLS|SSL)|(TLS|SSL) (is )?required/i.test(cause.message)) {
+        return Remote.unauthorized(`${text} (set "protocol": "ftps")`)
+      }
+      if ([430, 530, 532, 332].includes(cause.code)) return Remote.unauthorized(text)
+      if (cause.code < 500) return Remote.transient(text)
+      return [550, 551, 553].includes(cause.code) ? Remote.forbidden(text) : Remote.malformed(text)
+    }
+    const code = Remote.codeOf(cause)
+    if (typeof code === "string" && certificateCodes.test(code)) {
+      return Remote.unauthorized(
+        `${text}: the server's certificate is not trusted, nothing was sent to it ("ca" in the config names another authority)`
+      )
+    }
+    return Remote.transient(text)
+  }
+
+  const attempt = <A>(what: string, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
+    Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
+
+  const open = Effect.suspend(() => {
+    const client = new Client(options.timeout, { allowSeparateTransferHost: false, maxListingBytes })
+    const login = async (): Promise<Session> => {
+      client.ftp.encoding = "latin1"
+      await client.access({
+        host: options.host,
+        port: options.port,
+        user: latin1(options.username),
+        password: latin1(options.password),
+        secure: options.secure === "implicit" ? "implicit" : options.secure === "explicit",
+        secureOptions: {
+          rejectUnauthorized: options.verifyCertificate,
+          ...(options.ca === undefined ? {} : { ca: options.ca })
+        }
+      })
+      const features = await client.features()
+      const root = latin1(options.root).replace(/\/+$/, "")
+      const absolute = options.root.startsWith("/")
+      const home = absolute ? "" : await workingFolder(client)
+      const base = root === "" || absolute ? `${home}${root}` : `${home}/${root}`
+      return { client, base, machineListings: features.has("MLST") }
+    }
+    return attempt("login", login).pipe(
+      Effect.onError(() => Effect.sync(() => client.close())),
+      Effect.onInterrupt(() => Effect.sync(() => client.close()))
+    )
+  })
+
+  const connections = yield* Connections.make<Session>({
+    call: options.call,
+    max: options.connections,
+    open,
+    isOpen: (session) => !session.client.closed,
+    close: (session) => session.client.close()
+  })
+
+  const pathOf = (session: Session, path: string): string => {
+    const below = Buffer.from(Names.decode(path)).toString("latin1")
+    return below === "" ? session.base || "/" : `${session.base}/${below}`
+  }
+
+  const listOnce = (session: Session, folder: string) =>
+    attempt(`listing ${Remote.quote(folder)}`, async () => {
+      const path = pathOf(session, folder)
+      if (session.machineListings) {
+        const { response, text } = await listing(session.client, `MLSD ${path}`, options.timeout)
+        return { ...parseMlsd(text), incomplete: incompleteness(response) }
+      }
+      // LIST takes options and patterns where a path could stand: names are given to CWD, which takes neither.
+      await session.client.send(`CWD ${path}`)
+      const { response, text } = await listing(session.client, "LIST -a", options.timeout).catch((cause: unknown) =>
+        cause instanceof FTPError ? listing(session.client, "LIST", options.timeout) : Promise.reject(cause)
+      )
+      return { ...parseLs(text), incomplete: incompleteness(response) }
+    })
+
+  type Request = Connections.Connection<Session>["request"]
+
+  const listBy = (request: Request, folder: string) =>
+    Effect.mapError(
+      request("list", (session) => listOnce(session, folder)),
+      (error) =>
+        folder === "" &&
+        error.reason._tag === "Forbidden" &&
+        /no such|not found|n't exist|not exist/i.test(error.message)
+          ? Remote.gone(error.message)
+          : error
+    )
+
+  /** What a refusal means, by what is listed above the path. A folder that can't be listed itself proves nothing. */
+  const refusal = (
+    request: Request,
+    path: string,
+    error: IntegrationError
+  ): Effect.Effect<IntegrationError, IntegrationError> => {
+    const { folder, name } = Names.split(path)
+    return listBy(request, folder).pipe(
+      Effect.map(({ entries }) => {
+        const entry = entries.find((entry) => entry.name === name)
+        if (entry === undefined) return Remote.gone(`${server}: ${Remote.quote(path)} is not there any more`)
+        return entry.kind === "folder" ? Remote.malformed(`${server}: ${Remote.quote(path)} is a folder`) : error
+      }),
+      Effect.catchReason("IntegrationError", "Forbidden", () =>
+        folder === ""
+          ? Effect.succeed(error)
+          : Effect.map(refusal(request, folder, error), (reason) => (reason.reason._tag === "Gone" ? reason : error))
+      )
+    )
+  }
+
+  const statOnce = (session: Session, path: string) =>
+    attempt(`looking at ${Remote.quote(path)}`, async (): Promise<Remote.Stat> => {
+      const asked = pathOf(session, path)
+      if (session.machineListings) {
+        const { message } = await session.client.send(`MLST ${asked}`)
+        const line = message.split("\n").find((line) => line.startsWith(" ")) ?? ""
+        const facts = parseFacts(line.slice(1).split(" ")[0] ?? "")
+        const kind = kindOf(facts)
+        if (kind === "link") throw new FTPError({ code: 550, message: "it is a link, and links are not followed" })
+        if (kind !== "file") throw new FTPError({ code: 501, message: "it is no file" })
+        return statOf(facts)
+      }
+      // A server may lack one of them: what it can't say is unknown. Any other refusal is about the file.
+      const ask = (command: string) =>
+        session.client.send(`${command} ${asked}`).then(
+          ({ message }) => message.slice(4),
+          (cause: unknown) =>
+            cause instanceof FTPError && [500, 501, 502, 504].includes(cause.code) ? undefined : Promise.reject(cause)
+        )
+      const size = await ask("SIZE")
+      const time = await ask("MDTM")
+      return { size: parseSize(size?.trim()), modified: time === undefined ? undefined : parseTime(time) }
+    })
+
+  const statBy = (request: Request, path: string) =>
+    Effect.catchIf(
+      request("stat", (session) => statOnce(session, path)),
+      (error) => error.reason._tag === "Forbidden",
+      (error) => Effect.flatMap(refusal(request, path, error), Effect.fail)
+    )
+
+  const openBody = (session: Session, path: string) =>
+    attempt(`reading ${Remote.quote(path)}`, async () => {
+      const body = new PassThrough()
+      const done = session.client.downloadTo(body, pathOf(session, path))
+      // Its outcome is looked at twice: here, and at the end of the bytes.
+      done.catch(() => undefined)
+      await Promise.race([new Promise((resolve) => body.once("readable", resolve)), done])
+      if (body.readableLength === 0) await done
+      return { body, done }
+    })
+
+  const read = (path: string): Stream.Stream<Uint8Array, IntegrationError> =>
+    Effect.gen(function* () {
+      const connection = yield* connections.get
+      let finished = false
+      yield* Effect.addFinalizer(() => (finished ? Effect.void : connection.drop))
+      const { body, done } = yield* Effect.catchIf(
+        connection.request("read", (session) => openBody(session, path)),
+        // proftpd resets the data connection of a file that it can't open before it says so. Where the file can be
+        // looked at, it was as it seemed: the line, or the permission.
+        (error) => error.reason._tag === "Transient" || error.reason._tag === "Forbidden",
+        (error) => Effect.andThen(statBy(connection.request, path), Effect.fail(error))
+      )
+      const what = `reading ${Remote.quote(path)}`
+      const bytes = NodeStream.fromReadable<Uint8Array, IntegrationError>({
+        evaluate: () => body,
+        onError: (cause) => classify(what, cause),
+        chunkSize: 8
+      })
+      // The data connection ends before the server has said whether it sent the whole file.
+      const confirmed = attempt(what, () => done).pipe(Effect.tap(() => Effect.sync(() => (finished = true))))
+      return Stream.concat(bytes, Stream.fromEffectDrain(confirmed))
+    }).pipe(Stream.unwrap, Stream.scoped)
+
+  return {
+    list: (folder) => listBy(connections.request, folder),
+    stat: (path) => statBy(connections.request, path),
+    read,
+    connect: connections.connect
+  }
+})
+
+/**
+ * vsftpd and pure-ftpd answer 226, success, to a folder that they could not open, and pure-ftpd to one of which it
+ * listed the first 10,000 names only: an empty or short listing by which files would be deleted.
+ */
+const incompleteness = (response: FTPResponse): string | undefined => {
+  if (/failed to open|unable to (read|open)|permission denied/i.test(response.message)) {
+    throw new FTPError({ code: 550, message: response.message })
+  }
+  return /truncated/i.test(response.message) ? response.message.split("\n")[0] : undefined
+}
+
+/** RFC 959: the folder stands in quotes, in which a quote is doubled. */
+const workingFolder = async (client: Client): Promise<string> => {
+  const { message } = await client.send("PWD")
+  const folder = /"((?:[^"]|"")*)"/.exec(message)?.[1]?.replaceAll('""', '"') ?? ""
+  return folder.replace(/\/+$/, "")
+}
+
+/**
+ * A listing with the server's last word on it, which `Client.list` drops: two servers tell there, and only there, that
+ * they could not read the folder.
+ */
+const listing = async (
+  client: Client,
+  command: string,
+  timeout: number
+): Promise<{ readonly response: FTPResponse; readonly text: string }> => {
+  await client.prepareTransfer(client.ftp)
+  const chunks: Array<Buffer> = []
+  let bytes = 0
+  const sink = new Writable({
+    write: (chunk: Buffer, _encoding, next) => {
+      bytes += chunk.length
+      if (bytes > maxListingBytes) return next(new Error(`its listing is longer than ${maxListingBytes} bytes`))
+      chunks.push(chunk)
+      next()
+    }
+  })
+  let received: Promise<void> | undefined
+  const response: FTPResponse = await client.ftp.handle(command, (answer, task) => {
+    if (answer instanceof Error) {
+      client.ftp.dataSocket = undefined
+      return task.reject(answer)
+    }
+    if ((answer.code === 125 || answer.code === 150) && received === undefined) {
+      const data = client.ftp.dataSocket
+      if (data === undefined) return task.reject(new Error("the data connection is closed"))
+      // While data flows the control connection is silent.
+      client.ftp.socket.setTimeout(0)
+      data.setTimeout(timeout)
+      received = pipeline(data, sink)
+      received.then(
+        () => client.ftp.socket.setTimeout(timeout),
+        (cause: Error) => task.reject(cause)
+      )
+      return
+    }
+    if (answer.code >= 200 && answer.code < 300) task.resolve(answer)
+  })
+  await received
+  client.ftp.dataSocket = undefined
+  return { response, text: Buffer.concat(chunks).toString("latin1") }
+}

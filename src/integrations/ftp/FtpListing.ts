@@ -1,0 +1,127 @@
+/**
+ * Reads the listings of FTP servers: MLSD (RFC 3659), or the `ls -l` and DOS forms of LIST. Text is one character a
+ * byte (latin1), so that names keep their bytes.
+ */
+import { type FileInfo, FileType, parseList } from "basic-ftp"
+import * as Names from "./Names.ts"
+import type { Entry, Listing, Stat } from "./Remote.ts"
+
+/** RFC 3659 2.3: YYYYMMDDHHMMSS[.sss], always UTC. Anything else is an unknown time. */
+export const parseTime = (fact: string): string | undefined => {
+  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\.\d{1,9})?$/.exec(fact.trim())
+  if (match === null) return undefined
+  const [, year, month, day, hour, minute, second, fraction = ""] = match
+  const seconds = `${year}-${month}-${day}T${hour}:${minute}:${second}`
+  const time = new Date(`${seconds}Z`)
+  // Dates that roll over (31 February) are wrong, not later.
+  return Number.isNaN(time.getTime()) || !time.toISOString().startsWith(seconds) ? undefined : `${seconds}${fraction}Z`
+}
+
+/** A count of bytes as the server writes it. */
+export const parseSize = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+
+/** The facts of one line, by name in lower case. */
+export const parseFacts = (facts: string): ReadonlyMap<string, string> =>
+  new Map(
+    facts.split(";").flatMap((fact) => {
+      const at = fact.indexOf("=")
+      return at > 0 ? [[fact.slice(0, at).trim().toLowerCase(), fact.slice(at + 1)] as const] : []
+    })
+  )
+
+export const statOf = (facts: ReadonlyMap<string, string>): Stat => {
+  const modify = facts.get("modify")
+  return { size: parseSize(facts.get("size")), modified: modify === undefined ? undefined : parseTime(modify) }
+}
+
+/** RFC 3659 7.5.1, and what servers write for links (`OS.unix=slink:target`, `OS.unix=symlink`). */
+export const kindOf = (facts: ReadonlyMap<string, string>): Entry["kind"] | "self" => {
+  const type = facts.get("type")?.toLowerCase() ?? ""
+  if (type === "file") return "file"
+  if (type === "dir") return "folder"
+  if (type === "cdir" || type === "pdir") return "self"
+  return /^os\.[a-z]+=(slink|symlink)/.test(type) ? "link" : "other"
+}
+
+const lineBreak = "its name holds a line break, which FTP can't ask for"
+
+/** CRLF ends a line; a lone CR or LF is part of a name. Where the server ends lines with LF, that is the end. */
+const linesOf = (text: string): ReadonlyArray<string> =>
+  text.split(text.includes("\r\n") ? "\r\n" : "\n").filter((line) => line !== "")
+
+interface Line {
+  readonly name: string
+  readonly entry: Stat & Pick<Entry, "kind">
+}
+
+const collect = (
+  lines: ReadonlyArray<string>,
+  read: (line: string) => Line | string | undefined
+): Pick<Listing, "entries" | "problems"> => {
+  const entries = new Map<string, Entry>()
+  const problems: Array<string> = []
+  for (const line of lines) {
+    const result = read(line)
+    if (result === undefined) continue
+    if (typeof result === "string") {
+      problems.push(`a line of its listing can't be read (${result}): ${JSON.stringify(line.slice(0, 200))}`)
+      continue
+    }
+    // Servers list a folder itself and the one above it as folders; as files they would be an attempt to climb.
+    if (result.entry.kind === "folder" && (result.name === "." || result.name === "..")) continue
+    const problem = /[\r\n]/.test(result.name) ? lineBreak : Names.nameProblem(result.name)
+    if (problem === undefined) {
+      const name = Names.encode(Buffer.from(result.name, "latin1"))
+      entries.set(name, { name, ...result.entry })
+    } else problems.push(`${JSON.stringify(result.name.slice(0, 200))} was left out: ${problem}`)
+  }
+  return { entries: [...entries.values()], problems }
+}
+
+/** An MLSD listing. The folder's own line gives its identity, where the server has the `unique` fact. */
+export const parseMlsd = (text: string): Listing => {
+  let identity: string | undefined
+  const listing = collect(linesOf(text), (line) => {
+    const space = line.indexOf(" ")
+    if (space < 0 || (space > 0 && line[space - 1] !== ";")) return "no facts"
+    const facts = parseFacts(line.slice(0, space))
+    const kind = kindOf(facts)
+    if (kind === "self") {
+      if (facts.get("type")?.toLowerCase() === "cdir") identity = facts.get("unique") ?? identity
+      return undefined
+    }
+    return { name: line.slice(space + 1), entry: { kind, ...statOf(facts) } }
+  })
+  return { ...listing, identity }
+}
+
+const listKinds: ReadonlyMap<FileType, Entry["kind"]> = new Map([
+  [FileType.File, "file"],
+  [FileType.Directory, "folder"],
+  [FileType.SymbolicLink, "link"]
+])
+
+/** A LIST. Its times have no zone, and no year or no seconds: they are left unknown. */
+export const parseLs = (text: string): Listing =>
+  collect(linesOf(text), (line) => {
+    if (/^total \d+$/.test(line)) return undefined
+    // A device is no file, though the library calls it one.
+    if (/^[bcps][r-][w-]/.test(line)) return undefined
+    const flat = line.replace(/[\r\n]/g, "\0")
+    const restore = (name: string) => (flat === line ? name : name.replaceAll("\0", "\n"))
+    let info: FileInfo | undefined
+    try {
+      info = parseList(flat)[0]
+    } catch {
+      return "unknown form"
+    }
+    if (info === undefined) return undefined
+    return {
+      name: restore(info.name),
+      entry: {
+        kind: listKinds.get(info.type) ?? "other",
+        size: Number.isSafeInteger(info.size) ? info.size : undefined
+      }
+    }
+  })

@@ -1,0 +1,78 @@
+/**
+ * What a file server is asked for, whatever its protocol. Paths are external ids: below the root, encoded (Names.ts);
+ * the root itself is the empty text. Every method makes its requests through `call`.
+ */
+import type * as Effect from "effect/Effect"
+import * as IntegrationError from "../../contract/IntegrationError.ts"
+import type * as Stream from "effect/Stream"
+
+/** What the server says of a file. What it does not say, or can't say without a zone or a year, is absent. */
+export interface Stat {
+  readonly size?: number | undefined
+  /** ISO 8601 in UTC, with as many digits of a second as the server gave. */
+  readonly modified?: string | undefined
+}
+
+/** A name in a folder. A link that leads to a file or folder in the root, where that can be proven, is that. */
+export interface Entry extends Stat {
+  readonly name: string
+  readonly kind: "file" | "folder" | "link" | "other"
+}
+
+/** A folder's names in no order, and those that can't be taken, for people. */
+export interface Listing {
+  readonly entries: ReadonlyArray<Entry>
+  readonly problems: ReadonlyArray<string>
+  /** Why there may be more than what is listed. */
+  readonly incomplete?: string | undefined
+  /** The same for one folder by whatever path it was reached; absent where the server does not tell. */
+  readonly identity?: string | undefined
+}
+
+export interface Remote {
+  /** Fails with Gone, Forbidden or Malformed for this folder alone, with anything else for the whole listing. */
+  readonly list: (folder: string) => Effect.Effect<Listing, IntegrationError.IntegrationError>
+  /** Size and time of a file now. Gone only where the server proves it. */
+  readonly stat: (path: string) => Effect.Effect<Stat, IntegrationError.IntegrationError>
+  /** The file's bytes. Opens when run, holds one connection, and lets go of it when it ends or is interrupted. */
+  readonly read: (path: string, stat: Stat) => Stream.Stream<Uint8Array, IntegrationError.IntegrationError>
+  /** Logs in, if no connection is open. */
+  readonly connect: Effect.Effect<void, IntegrationError.IntegrationError>
+}
+
+const error = (reason: IntegrationError.Reason) => new IntegrationError.IntegrationError({ reason })
+
+export const unauthorized = (message: string) => error(new IntegrationError.Unauthorized({ message }))
+export const rateLimited = (message: string) => error(new IntegrationError.RateLimited({ message }))
+export const transient = (message: string) => error(new IntegrationError.Transient({ message }))
+export const gone = (message: string) => error(new IntegrationError.Gone({ message }))
+export const forbidden = (message: string) => error(new IntegrationError.Forbidden({ message }))
+export const tooLarge = (message: string) => error(new IntegrationError.TooLarge({ message }))
+export const malformed = (message: string) => error(new IntegrationError.Malformed({ message }))
+export const unsettled = (message: string) => error(new IntegrationError.Unsettled({ message }))
+
+/** A path for people: quoted, control characters escaped. */
+export const quote = (path: string): string => (path === "" ? "the root folder" : JSON.stringify(path))
+
+/** Size and time as one token; absent unless both are known: half of it would call a changed file unchanged. */
+export const revisionOf = (stat: Stat): string | undefined =>
+  stat.size === undefined || stat.modified === undefined ? undefined : `${stat.size} ${stat.modified}`
+
+const sockets = ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EPIPE", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"]
+
+/** The code of a system error or of a library's, where it has one. */
+export const codeOf = (cause: unknown): string | number | undefined => {
+  if (typeof cause !== "object" || cause === null || !("code" in cause)) return undefined
+  return typeof cause.code === "string" || typeof cause.code === "number" ? cause.code : undefined
+}
+
+/** What a library says went wrong, at most 300 characters, without the secrets. */
+export const describe = (cause: unknown, secrets: ReadonlyArray<string>): string => {
+  const code = codeOf(cause)
+  const text = cause instanceof Error ? cause.message : String(cause)
+  const named = typeof code === "string" && sockets.includes(code) && !text.includes(code) ? `${code}: ${text}` : text
+  return secrets
+    .filter((secret) => secret !== "")
+    .reduce((kept, secret) => kept.replaceAll(secret, "***"), named)
+    .slice(0, 300)
+}

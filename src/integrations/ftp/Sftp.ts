@@ -1,0 +1,307 @@
+/**
+ * SFTP by `ssh2-sftp-client`, whose connection also gives the protocol's own requests.
+ *
+ * The server proves who it is before anything is sent: by its host key, which config must name. Without one we refuse
+ * and show the fingerprint; a key taken on trust at the first connection would be whoever stood in between.
+ *
+ * `ssh2` reads and writes names as UTF-8, so a name that isn't can't be asked for. Links are followed where the server
+ * says that they lead to a place in the root.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import SftpClient from "ssh2-sftp-client"
+import type { Call } from "../../contract/Integration.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as Connections from "./Connections.ts"
+import * as HostKey from "./HostKey.ts"
+import * as Names from "./Names.ts"
+import * as Remote from "./Remote.ts"
+
+export interface Options {
+  readonly call: Call
+  readonly host: string
+  readonly port: number
+  readonly hostKeys: ReadonlyArray<string>
+  readonly username: string
+  readonly password: string | undefined
+  readonly privateKey: string | undefined
+  readonly passphrase: string | undefined
+  readonly root: string
+  readonly connections: number
+  /** Milliseconds without an answer after which a connection is given up. */
+  readonly timeout: number
+}
+
+/** One read request: what every server must serve (draft-ietf-secsh-filexfer-02, 3), and how many are under way. */
+const readBytes = 32_768
+const readsInFlight = 16
+
+/** The type bits of a file's mode (POSIX). */
+const kinds: ReadonlyMap<number, Remote.Entry["kind"]> = new Map([
+  [0o100000, "file"],
+  [0o040000, "folder"],
+  [0o120000, "link"]
+])
+
+type Protocol = Awaited<ReturnType<SftpClient["connect"]>>
+
+interface Session {
+  readonly client: SftpClient
+  readonly sftp: Protocol
+  /** The root by its real path, without a slash at its end. */
+  readonly base: string
+  readonly state: { open: boolean }
+}
+
+interface Attributes {
+  readonly mode: number
+  readonly size: number
+  readonly mtime: number
+}
+
+const ask = <A>(request: (done: (error: Error | null | undefined, answer: A) => void) => unknown): Promise<A> =>
+  new Promise((resolve, reject) => {
+    request((error, answer) => (error ? reject(error) : resolve(answer)))
+  })
+
+const kindOf = (attributes: Attributes): Remote.Entry["kind"] => kinds.get(attributes.mode & 0o170000) ?? "other"
+
+const statOf = (attributes: Attributes): Remote.Stat => ({
+  size: Number.isSafeInteger(attributes.size) ? attributes.size : undefined,
+  // Version 3 of the protocol counts seconds since 1970 in 32 bits. A server may leave them out.
+  modified: Number.isSafeInteger(attributes.mtime)
+    ? `${new Date(attributes.mtime * 1000).toISOString().slice(0, 19)}Z`
+    : undefined
+})
+
+const status = { missing: 2, forbidden: 3, failure: 4 }
+
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Remote.Remote, never, Scope.Scope> {
+  const server = `${options.host}:${options.port}`
+  const secrets = [options.password ?? "", options.privateKey ?? "", options.passphrase ?? ""]
+
+  const classify = (what: string, cause: unknown): IntegrationError => {
+    const text = `${server}: ${what}: ${Remote.describe(cause, secrets)}`
+    switch (Remote.codeOf(cause)) {
+      case status.missing:
+        return Remote.gone(text)
+      case status.forbidden:
+        return Remote.forbidden(text)
+      case 5:
+      case 8:
+        return Remote.malformed(text)
+    }
+    return /authentication methods failed|privateKey|private key|passphrase/i.test(text)
+      ? Remote.unauthorized(text)
+      : Remote.transient(text)
+  }
+
+  const attempt = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
+    Effect.tryPromise({ try: run, catch: (cause) => classify(what, cause) }).pipe(
+      Effect.timeoutOrElse({
+        duration: options.timeout,
+        orElse: () => Effect.fail(Remote.transient(`${server}: ${what}: no answer in ${options.timeout} ms`))
+      })
+    )
+
+  const open = Effect.suspend(() => {
+    const state = { open: true }
+    const closed = () => {
+      state.open = false
+    }
+    const client = new SftpClient("idem", { error: closed, end: closed, close: closed })
+    let refusal: string | undefined
+    const login = async (): Promise<Session> => {
+      if (options.privateKey === undefined) {
+        client.on("keyboard-interactive", (...[, , , , answer]: ReadonlyArray<unknown>) => {
+          if (typeof answer === "function") answer([options.password ?? ""])
+        })
+      }
+      const sftp = await client.connect({
+        host: options.host,
+        port: options.port,
+        username: options.username,
+        ...(options.privateKey === undefined
+          ? { password: options.password ?? "", tryKeyboard: true }
+          : { privateKey: options.privateKey }),
+        ...(options.passphrase === undefined ? {} : { passphrase: options.passphrase }),
+        ...HostKey.algorithms(options.hostKeys),
+        readyTimeout: options.timeout,
+        keepaliveInterval: 10_000,
+        hostVerifier: (key: Buffer) => {
+          refusal = HostKey.refusal(options.hostKeys, key)
+          return refusal === undefined
+        }
+      })
+      const root = options.root === "" ? "." : options.root
+      const base = await ask<string>((done) => sftp.realpath(root, done))
+      return { client, sftp, base: base.replace(/\/+$/, ""), state }
+    }
+    const close = Effect.sync(() => shut(client))
+    return Effect.tryPromise({
+      try: login,
+      catch: (cause) =>
+        refusal === undefined ? classify("login", cause) : Remote.unauthorized(`${server}: ${refusal}`)
+    }).pipe(Effect.onError(() => close))
+  })
+
+  const connections = yield* Connections.make<Session>({
+    call: options.call,
+    max: options.connections,
+    open,
+    isOpen: (session) => session.state.open,
+    close: (session) => {
+      session.state.open = false
+      shut(session.client)
+    }
+  })
+
+  const pathOf = (session: Session, path: string): Effect.Effect<string, IntegrationError> => {
+    const below = Names.decodeText(path)
+    if (below === undefined) {
+      return Effect.fail(Remote.malformed(`${Remote.quote(path)} is not UTF-8: SFTP can't ask for it`))
+    }
+    return Effect.succeed(below === "" ? session.base || "/" : `${session.base}/${below}`)
+  }
+
+  const isInside = (session: Session, real: string) => real === session.base || real.startsWith(`${session.base}/`)
+
+  /** The real path, which no link is a part of, if it lies in the root. */
+  const resolve = Effect.fnUntraced(function* (session: Session, path: string) {
+    const asked = yield* pathOf(session, path)
+    const real = yield* attempt(`resolving ${Remote.quote(path)}`, () =>
+      ask<string>((done) => session.sftp.realpath(asked, done))
+    )
+    if (isInside(session, real)) return real
+    return yield* Effect.fail(Remote.forbidden(`${server}: ${Remote.quote(path)} is a link that leads out of the root`))
+  })
+
+  /** A listed link as what it leads to, or why it was left out. */
+  const follow = Effect.fnUntraced(function* (session: Session, folder: string, name: string) {
+    const path = Names.join(folder, name)
+    const real = yield* resolve(session, path)
+    const attributes = yield* attempt(`looking at ${Remote.quote(path)}`, () =>
+      ask<Attributes>((done) => session.sftp.lstat(real, done))
+    )
+    return { name, kind: kindOf(attributes), ...statOf(attributes) }
+  })
+
+  /** Whether a name that has the replacement character is that name, or one that is not UTF-8. */
+  const isReal = (session: Session, real: string, name: string) =>
+    Effect.match(
+      attempt("looking at a name", () => ask<Attributes>((done) => session.sftp.lstat(`${real}/${name}`, done))),
+      { onFailure: () => false, onSuccess: () => true }
+    )
+
+  const listOnce = Effect.fnUntraced(function* (session: Session, folder: string) {
+    const real = yield* resolve(session, folder)
+    const what = `listing ${Remote.quote(folder)}`
+    const names = yield* Effect.catchReason(
+      attempt(what, () =>
+        ask<ReadonlyArray<{ readonly filename: string; readonly attrs: Attributes }>>((done) =>
+          session.sftp.readdir(real || "/", done)
+        )
+      ),
+      "IntegrationError",
+      "Transient",
+      (_reason, error) =>
+        // Version 3 has one code for every other failure. What is no folder any more must not be tried for ever.
+        Effect.flatMap(
+          attempt(what, () => ask<Attributes>((done) => session.sftp.lstat(real || "/", done))),
+          (attributes) =>
+            Effect.fail(kindOf(attributes) === "folder" ? error : Remote.gone(`${server}: ${what}: it is no folder`))
+        )
+    )
+    const entries = new Map<string, Remote.Entry>()
+    const problems: Array<string> = []
+    for (const { filename, attrs } of names) {
+      if (filename === "." || filename === "..") {
+        if (kindOf(attrs) !== "folder") problems.push(`a file named ${filename} was left out`)
+        continue
+      }
+      const problem = Names.nameProblem(filename)
+      if (problem !== undefined) {
+        problems.push(`${JSON.stringify(filename.slice(0, 200))} was left out: ${problem}`)
+      } else if (filename.includes("\uFFFD") && !(yield* isReal(session, real, filename))) {
+        problems.push(`${JSON.stringify(filename)} was left out: its name is not UTF-8, SFTP can't ask for it`)
+      } else {
+        const name = Names.encode(Buffer.from(filename, "utf8"))
+        entries.set(name, { name, kind: kindOf(attrs), ...statOf(attrs) })
+      }
+    }
+    for (const { name, kind } of entries.values()) {
+      if (kind !== "link") continue
+      yield* Effect.match(follow(session, folder, name), {
+        onSuccess: (entry) => entries.set(name, entry),
+        // It stays a link, which nobody follows.
+        onFailure: (error) => problems.push(`the link ${JSON.stringify(name)} was not followed: ${error.message}`)
+      })
+    }
+    return { entries: [...entries.values()], problems, identity: real }
+  })
+
+  const statOnce = Effect.fnUntraced(function* (session: Session, path: string) {
+    const real = yield* resolve(session, path)
+    const attributes = yield* attempt(`looking at ${Remote.quote(path)}`, () =>
+      ask<Attributes>((done) => session.sftp.lstat(real, done))
+    )
+    if (kindOf(attributes) === "file") return statOf(attributes)
+    return yield* Effect.fail(Remote.malformed(`${server}: ${Remote.quote(path)} is no file`))
+  })
+
+  const read = (path: string, stat: Remote.Stat): Stream.Stream<Uint8Array, IntegrationError> =>
+    Effect.gen(function* () {
+      const connection = yield* connections.get
+      const what = `reading ${Remote.quote(path)}`
+      const { session, handle } = yield* connection.request("read", (session) =>
+        Effect.gen(function* () {
+          const real = yield* resolve(session, path)
+          const handle = yield* attempt(what, () => ask<Buffer>((done) => session.sftp.open(real, "r", done)))
+          return { session, handle }
+        })
+      )
+      // Whoever gives up a body midway leaves requests under way: then the connection ends with it.
+      yield* Effect.addFinalizer((exit) =>
+        Exit.isSuccess(exit) ? Effect.sync(() => session.sftp.close(handle, () => undefined)) : connection.drop
+      )
+      const size = stat.size
+      if (size === undefined) return yield* Effect.fail(Remote.malformed(`${server}: ${what}: its size is not known`))
+      const chunks = Math.ceil(size / readBytes)
+      const chunk = (index: number) => {
+        const position = index * readBytes
+        const wanted = Math.min(readBytes, size - position)
+        return attempt(what, async () => {
+          const bytes = Buffer.allocUnsafeSlow(wanted)
+          let got = 0
+          while (got < wanted) {
+            const count = await ask<number>((done) =>
+              session.sftp.read(handle, bytes, got, wanted - got, position + got, (error, count) =>
+                // 1 is the end of the file, which ssh2 gives as an error.
+                Remote.codeOf(error) === 1 ? done(undefined, 0) : done(error, count)
+              )
+            )
+            if (count === 0) break
+            got += count
+          }
+          return bytes.subarray(0, got)
+        })
+      }
+      return Stream.range(0, chunks - 1).pipe(Stream.mapEffect(chunk, { concurrency: readsInFlight }))
+    }).pipe(Stream.unwrap, Stream.scoped)
+
+  return {
+    list: (folder) => connections.request("list", (session) => listOnce(session, folder)),
+    stat: (path) => connections.request("stat", (session) => statOnce(session, path)),
+    read,
+    connect: connections.connect
+  }
+})
+
+/** Ends a connection without waiting for the server's goodbye. */
+const shut = (client: SftpClient): void => {
+  client.end().catch(() => undefined)
+}

@@ -1,0 +1,182 @@
+/**
+ * A walk through all folders below the root, in pages and in an order that a later walk can take up: a folder's files
+ * by name, then its folders by name, each with all below it. In memory are the files of one folder, and the names of
+ * the folders that are still to come on the way down to it.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { externalIdProblem } from "../../contract/Content.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Problem } from "../../contract/Page.ts"
+import * as Names from "./Names.ts"
+import type { Listing, Stat } from "./Remote.ts"
+
+/**
+ * Where a walk is: in `folder`, whose files up to `after` are done, but none of the folders in it.
+ * `unread` are the folders that could not be read on the way; null once they are too many to keep.
+ */
+export const Position = Schema.Struct({
+  folder: Schema.String,
+  after: Schema.NullOr(Schema.String),
+  unread: Schema.NullOr(Schema.Array(Schema.String))
+})
+export type Position = typeof Position.Type
+
+export interface Found extends Stat {
+  readonly path: string
+}
+
+export interface Step {
+  readonly files: ReadonlyArray<Found>
+  readonly problems: ReadonlyArray<Problem>
+  /** Where to go on; undefined at the end. */
+  readonly position: Position | undefined
+  /** The folders whose contents are not known; null where they are too many to name. */
+  readonly unread: ReadonlyArray<string> | null
+}
+
+export interface Options {
+  readonly list: (folder: string) => Effect.Effect<Listing, IntegrationError>
+  readonly maxDepth: number
+  /** Whether a file is wanted. */
+  readonly takes: (path: string) => boolean
+  /** Whether anything below a folder may be wanted. */
+  readonly enters: (folder: string) => boolean
+}
+
+const maxFiles = 500
+/** A page is given at the latest after so many folders, so that a walk through empty ones is resumable too. */
+const maxFolders = 100
+const maxProblems = 100
+/** Of JSON, so that a checkpoint stays under 64 kB with two paths of 1,024 bytes, each byte escaped. */
+const maxUnreadLength = 40_000
+
+interface Frame {
+  readonly folder: string
+  readonly identity: string | undefined
+  readonly files: ReadonlyArray<Found>
+  readonly folders: ReadonlyArray<string>
+  /** How many of each are done. */
+  filesDone: number
+  foldersDone: number
+}
+
+/** What of a folder is still to be done; `again` where an earlier page told its problems. */
+interface Left {
+  readonly again: boolean
+  readonly files: (name: string) => boolean
+  readonly folders: (name: string) => boolean
+}
+
+const all: Left = { again: false, files: () => true, folders: () => true }
+
+const byName = (a: { readonly name: string }, b: { readonly name: string }) => (a.name < b.name ? -1 : 1)
+
+/** Begins at the position, or at the root. Fails where the root can't be listed. */
+export const walk = (options: Options, from: Position | undefined): Stream.Stream<Step, IntegrationError> =>
+  Stream.suspend(() => {
+    const frames: Array<Frame> = []
+    let unread = from?.unread === null ? undefined : new Set(from?.unread)
+    let problems: Array<Problem> = []
+
+    const skip = (folder: string) => {
+      unread?.add(folder)
+      if (unread !== undefined && JSON.stringify([...unread]).length > maxUnreadLength) unread = undefined
+    }
+    const known = () => (unread === undefined ? null : [...unread])
+    const problem = (place: string, message: string) => problems.push({ place: place === "" ? "/" : place, message })
+
+    /** Lists a folder and steps into it. */
+    const enter = Effect.fnUntraced(function* (folder: string, left: Left) {
+      const depth = folder === "" ? 0 : folder.split("/").length
+      if (depth > options.maxDepth) {
+        skip(folder)
+        return void problem(folder, `it was left out: it is more than ${options.maxDepth} folders deep`)
+      }
+      const listing = yield* options.list(folder).pipe(
+        Effect.catchIf(
+          ({ reason }) => folder !== "" && ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
+          (error) => {
+            // Gone since the folder above was listed: the next pass finds what is true now.
+            skip(folder)
+            if (error.reason._tag !== "Gone") problem(folder, error.message)
+            return Effect.undefined
+          }
+        )
+      )
+      if (listing === undefined) return
+      if (listing.identity !== undefined && frames.some((frame) => frame.identity === listing.identity)) {
+        skip(folder)
+        return void problem(folder, "it was left out: it leads back to a folder above it")
+      }
+      if (!left.again) for (const message of listing.problems.slice(0, maxProblems)) problem(folder, message)
+      if (listing.incomplete !== undefined) {
+        skip(folder)
+        problem(folder, `the server did not list all of it: ${listing.incomplete}`)
+      }
+      const files: Array<Found> = []
+      const folders: Array<string> = []
+      let links = 0
+      for (const { kind, name, size, modified } of [...listing.entries].sort(byName)) {
+        const path = Names.join(folder, name)
+        if (kind === "link") links++
+        const wanted =
+          kind === "file" ? left.files(name) && options.takes(path) : left.folders(name) && options.enters(path)
+        if (!wanted || (kind !== "file" && kind !== "folder")) continue
+        const reason = externalIdProblem(path)
+        if (reason !== undefined) problem(path.slice(0, 200), reason)
+        else if (kind === "file") files.push({ path, size, modified })
+        else folders.push(path)
+      }
+      if (links > 0 && !left.again) problem(folder, `${links} links in it were not followed`)
+      frames.push({ folder, identity: listing.identity, files, folders, filesDone: 0, foldersDone: 0 })
+    })
+
+    const begin = Effect.gen(function* () {
+      if (from === undefined) return yield* enter("", all)
+      const { after, folder } = from
+      const names = folder === "" ? [] : folder.split("/")
+      for (const [depth, next] of names.entries()) {
+        yield* enter(names.slice(0, depth).join("/"), {
+          again: true,
+          files: () => false,
+          folders: (name) => name > next
+        })
+      }
+      yield* enter(folder, after === null ? all : { ...all, again: true, files: (name) => name > after })
+    })
+
+    const step = Effect.gen(function* () {
+      const files: Array<Found> = []
+      let entered = 0
+      let at: { readonly folder: string; readonly after: string | null } | undefined
+      for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) {
+        if (frame.filesDone < frame.files.length) {
+          const some = frame.files.slice(frame.filesDone, frame.filesDone + maxFiles - files.length)
+          files.push(...some)
+          const last = files.at(-1)?.path ?? ""
+          frame.filesDone += some.length
+          at = { folder: frame.folder, after: Names.split(last).name }
+        } else if (frame.foldersDone < frame.folders.length) {
+          const folder = frame.folders[frame.foldersDone++] ?? ""
+          entered++
+          yield* enter(folder, all)
+          at = { folder, after: null }
+        } else {
+          frames.pop()
+        }
+        if (files.length >= maxFiles || entered >= maxFolders || problems.length >= maxProblems) break
+      }
+      const position = frames.length === 0 || at === undefined ? undefined : { ...at, unread: known() }
+      const done: Step = { files, problems, position, unread: known() }
+      problems = []
+      return [[done], position === undefined ? Option.none() : Option.some(undefined)] as const
+    })
+
+    return Stream.concat(
+      Stream.fromEffectDrain(begin),
+      Stream.paginate<undefined, Step, IntegrationError>(undefined, () => step)
+    )
+  })
