@@ -1,0 +1,108 @@
+/**
+ * Large bodies, kept under the SHA-256 of their bytes. A blob is written before the row that names it, and one that is
+ * found there already is touched: what collects unused blobs removes only those that nobody touched for long, so that it
+ * can't race a run which has just found the same bytes.
+ *
+ * Memory is constant whatever the size: bytes are hashed on their way, and are under their hash only once all are there.
+ * What an unfinished write left is never read, and is swept once it is older than a day.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as Crypto from "node:crypto"
+import { StoreError } from "../engine/Store.ts"
+
+/** A body as it was written. `hash` is SHA-256. */
+export interface Written {
+  readonly hash: Uint8Array
+  readonly size: number
+}
+
+/** A blob as it is listed. `hash` is in hex; `touchedAt` is when it was last written or found. */
+export interface Blob {
+  readonly hash: string
+  readonly size: number
+  readonly touchedAt: DateTime.Utc
+}
+
+export class BlobStore extends Context.Service<
+  BlobStore,
+  {
+    readonly write: <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<Written, StoreError | E>
+    /** The bytes under a hash in hex; fails where there are none. */
+    readonly read: (hash: string) => Stream.Stream<Uint8Array, StoreError>
+    /** Removes a blob, unless it was touched within `untouchedFor`. True if it did. */
+    readonly remove: (hash: string, untouchedFor: Duration.Duration) => Effect.Effect<boolean, StoreError>
+    readonly list: Stream.Stream<Blob, StoreError>
+    /** Removes what unfinished writes left more than a day ago. */
+    readonly sweep: Effect.Effect<void, StoreError>
+  }
+>()("idem/stores/BlobStore") {}
+
+/** Unfinished writes older than this are swept: no body takes as long. */
+export const abandonedAfter = Duration.days(1)
+
+/** Fails because there is no such blob. */
+export const absent = (hash: string): StoreError => {
+  const message = `no body with the hash ${hash} is stored`
+  return new StoreError({ message, cause: message })
+}
+
+/** Hashes and counts bytes as they pass. */
+export const meter = () => {
+  const hash = Crypto.createHash("sha256")
+  let size = 0
+  return {
+    add: (bytes: Uint8Array): void => {
+      hash.update(bytes)
+      size += bytes.byteLength
+    },
+    written: (): Written => ({ hash: new Uint8Array(hash.digest()), size })
+  }
+}
+
+/** Blobs in memory, for tests. */
+export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
+  const blobs = new Map<string, { readonly bytes: Uint8Array; touchedAt: number }>()
+  return BlobStore.of({
+    write: Effect.fnUntraced(function* (bytes) {
+      const chunks: Array<Uint8Array> = []
+      const passed = meter()
+      yield* Stream.runForEach(bytes, (chunk) =>
+        Effect.sync(() => {
+          passed.add(chunk)
+          chunks.push(chunk.slice())
+        })
+      )
+      const written = passed.written()
+      const touchedAt = yield* Clock.currentTimeMillis
+      blobs.set(Buffer.from(written.hash).toString("hex"), { bytes: Buffer.concat(chunks), touchedAt })
+      return written
+    }),
+    read: (hash) =>
+      Stream.suspend(() => {
+        const blob = blobs.get(hash.toLowerCase())
+        return blob === undefined ? Stream.fail(absent(hash)) : Stream.succeed(blob.bytes)
+      }),
+    remove: (hash, untouchedFor) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const blob = blobs.get(hash.toLowerCase())
+        const old = blob !== undefined && now - blob.touchedAt >= Duration.toMillis(untouchedFor)
+        return old && blobs.delete(hash.toLowerCase())
+      }),
+    list: Stream.suspend(() =>
+      Stream.fromIterable(
+        Array.from(blobs, ([hash, { bytes, touchedAt }]) => ({
+          hash,
+          size: bytes.byteLength,
+          touchedAt: DateTime.makeUnsafe(touchedAt)
+        }))
+      )
+    ),
+    sweep: Effect.void
+  })
+})

@@ -1,0 +1,240 @@
+/**
+ * The store in memory, for tests: faithful to the port, the fence included. Its time is Effect's clock, and each method
+ * changes everything in one synchronous step, so that it is whole or nothing.
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Counting from "../engine/Counting.ts"
+import { type ConnectionId, type ContentRow, type LedgerRow, type Outcome, Store } from "../engine/Store.ts"
+import { absent, BlobStore, layerMemory } from "./Blobs.ts"
+import * as Connections from "./memory/Connections.ts"
+import { applyStaged, endPage, storeItem, storeMiss } from "./memory/Contents.ts"
+import { byBytes, type ContentEntry, empty, next, type State } from "./memory/State.ts"
+import * as Storable from "./Storable.ts"
+
+const contentOf = (entry: ContentEntry): ContentRow => ({
+  externalId: entry.externalId,
+  kind: entry.kind,
+  state: entry.state,
+  revision: entry.revision ?? null,
+  hash: entry.hash,
+  size: entry.size,
+  title: entry.title,
+  mediaType: entry.mediaType,
+  occurredAt: entry.occurredAt ?? null,
+  metadata: entry.metadata,
+  volatile: entry.volatile,
+  createdAt: DateTime.makeUnsafe(entry.createdAt),
+  updatedAt: DateTime.makeUnsafe(entry.updatedAt)
+})
+
+const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => ({
+  externalId: entry.externalId,
+  state,
+  revision: entry.triedRevision,
+  reason: entry.reason ?? "",
+  message: entry.message ?? "",
+  attempts: entry.attempts,
+  nextAttemptAt: state === "failed" && entry.nextAttemptAt !== null ? DateTime.makeUnsafe(entry.nextAttemptAt) : null
+})
+
+const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
+
+const make = Effect.gen(function* () {
+  const state: State = empty()
+  const blobs = yield* BlobStore
+
+  const entriesOf = (connectionId: ConnectionId) =>
+    Array.from(state.connections.get(connectionId)?.contents.values() ?? []).toSorted((a, b) =>
+      byBytes(a.externalId, b.externalId)
+    )
+  const known = (connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
+    externalIds.flatMap((id) => {
+      const entry = state.connections.get(connectionId)?.contents.get(id)
+      return entry !== undefined && isKnown(entry) ? [entry] : []
+    })
+  const inLedger = (connectionId: ConnectionId, externalIds: ReadonlyArray<string> | undefined) => {
+    const wanted = externalIds === undefined ? undefined : new Set(externalIds)
+    return entriesOf(connectionId).flatMap((entry) =>
+      entry.pending !== null && (wanted === undefined || wanted.has(entry.externalId))
+        ? [{ entry, row: ledgerOf(entry, entry.pending) }]
+        : []
+    )
+  }
+
+  return Store.of({
+    ...Connections.make(state),
+
+    existing: (connectionId, ids) =>
+      Effect.sync(() => new Set(known(connectionId, ids).map((entry) => entry.externalId))),
+    revisions: (connectionId, ids) =>
+      Effect.sync(
+        () =>
+          new Map(
+            known(connectionId, ids).map((entry) => [
+              entry.externalId,
+              Option.fromUndefinedOr(entry.pending === null ? entry.revision : entry.triedRevision)
+            ])
+          )
+      ),
+
+    beginListing: (fence, options) =>
+      Effect.map(Connections.fenced(state, fence), (connection) => {
+        const listing = Storable.text(options.listing)
+        if (connection.listing?.listing === listing) {
+          connection.listing.deletes &&= options.deletes
+          return
+        }
+        connection.listing = { listing, born: next(state), deletes: options.deletes, seen: new Set() }
+      }),
+
+    commit: Effect.fnUntraced(function* (fence, batch) {
+      const now = yield* Clock.currentTimeMillis
+      const connection = yield* Connections.fenced(state, fence)
+      const run = yield* Connections.runIn(state, batch.runId)
+      const outcomes = new Map<string, Outcome>(
+        batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
+      )
+      for (const one of batch.misses) storeMiss(state, connection, one, now)
+      const patched = batch.page === undefined ? 0 : endPage(connection, batch.page, now)
+      const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
+      if (task !== undefined) {
+        task.movedAt = now
+        for (const id of batch.done) task.done.add(id)
+      }
+      if (batch.page !== undefined) {
+        const moved = batch.taskId === undefined ? connection : task
+        if (moved !== undefined) {
+          moved.checkpoint = Option.some(batch.page.checkpoint)
+          moved.scope = batch.page.scope
+        }
+        // The checkpoint now stands for what its pages listed; the task's own ids have no other record.
+        for (const id of task?.done ?? []) if (!task?.task.forceIds.includes(id)) task?.done.delete(id)
+      }
+      const count = (outcome: Outcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length
+      Counting.add(run.counts, batch.counts)
+      Counting.add(run.counts, {
+        stored: count("stored"),
+        updated: count("updated"),
+        unchanged: count("unchanged"),
+        patched
+      })
+      run.problems = [...run.problems, ...batch.problems].slice(0, Connections.maxKept)
+      return { outcomes, patched }
+    }),
+
+    settleDeletions: Effect.fnUntraced(function* (fence, options) {
+      const now = yield* Clock.currentTimeMillis
+      const connection = yield* Connections.fenced(state, fence)
+      const staged = connection.staged.size
+      const stored = entriesOf(connection.id).filter((entry) => entry.state === "stored").length
+      if (staged > options.atMost && staged > stored * options.share) {
+        for (const one of connection.staged.values()) one.held = true
+        return { deleted: 0, held: staged }
+      }
+      const deleted = applyStaged(connection, now)
+      if (options.runId !== undefined) {
+        const run = yield* Connections.runIn(state, options.runId)
+        Counting.add(run.counts, { deleted })
+      }
+      return { deleted, held: 0 }
+    }),
+
+    approveDeletions: (connectionId) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const connection = state.connections.get(connectionId)
+        return connection === undefined ? 0 : applyStaged(connection, now)
+      }),
+
+    retriesDue: (connectionId, limit) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        inLedger(connectionId, undefined)
+          .filter(({ entry }) => entry.nextAttemptAt !== null && entry.nextAttemptAt <= now)
+          .toSorted((a, b) => (a.entry.nextAttemptAt ?? 0) - (b.entry.nextAttemptAt ?? 0))
+          .slice(0, limit)
+          .map(({ row }) => row)
+      ),
+
+    ledger: (connectionId, { externalIds, limit }) =>
+      Effect.sync(() =>
+        inLedger(connectionId, externalIds)
+          .slice(0, limit)
+          .map(({ row }) => row)
+      ),
+
+    redrive: (connectionId, externalIds) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const reset = inLedger(connectionId, externalIds)
+        for (const { entry } of reset) {
+          entry.pending = "failed"
+          if (entry.state !== "stored") entry.state = "failed"
+          entry.attempts = 0
+          entry.nextAttemptAt = now
+        }
+        const connection = state.connections.get(connectionId)
+        if (connection !== undefined && reset.length > 0) connection.dueAt = Math.min(connection.dueAt, now)
+        return reset.map(({ entry }) => entry.externalId)
+      }),
+
+    contents: (connectionId, { after, limit, state: wanted }) =>
+      Effect.sync(() => {
+        const rows = entriesOf(connectionId).filter(
+          (entry) =>
+            (entry.state === wanted || entry.pending === wanted) &&
+            (after === undefined || byBytes(entry.externalId, Storable.text(after)) > 0)
+        )
+        // Content whose update failed is both stored and failed: it is listed under either, as what was asked for.
+        const contents = rows.slice(0, limit).map((entry) => ({ ...contentOf(entry), state: wanted }))
+        return { contents, next: rows.length > limit ? (contents.at(-1)?.externalId ?? null) : null }
+      }),
+
+    content: (connectionId, externalId) =>
+      Effect.sync(() =>
+        Option.map(Option.fromUndefinedOr(state.connections.get(connectionId)?.contents.get(externalId)), contentOf)
+      ),
+
+    body: (hash) =>
+      Stream.suspend(() => {
+        const bytes = state.bodies.get(hash.toLowerCase())
+        if (bytes === undefined) return Stream.fail(absent(hash))
+        return bytes === null ? blobs.read(hash) : Stream.succeed(bytes)
+      }),
+
+    totals: (connectionId) =>
+      Effect.sync(() => {
+        const entries = entriesOf(connectionId)
+        const stored = entries.filter((entry) => entry.state === "stored")
+        const pending = (word: LedgerRow["state"]) => entries.filter((entry) => entry.pending === word).length
+        return {
+          stored: stored.length,
+          failed: pending("failed"),
+          dead: pending("dead"),
+          deferred: pending("deferred"),
+          deleted: entries.filter((entry) => entry.state === "deleted").length,
+          bytes: stored.reduce((sum, entry) => sum + entry.size, 0),
+          deletionsHeld: Array.from(state.connections.get(connectionId)?.staged.values() ?? []).filter(
+            (one) => one.held
+          ).length
+        }
+      }),
+
+    deletions: (connectionId, { limit }) =>
+      Effect.sync(() =>
+        Array.from(state.connections.get(connectionId)?.staged ?? [], ([externalId, one]) => ({
+          externalId,
+          cause: one.cause,
+          stagedAt: DateTime.makeUnsafe(one.stagedAt)
+        }))
+          .toSorted((a, b) => byBytes(a.externalId, b.externalId))
+          .slice(0, limit)
+      ),
+
+    writeBlob: blobs.write
+  })
+})
+
+export const layer: Layer.Layer<Store> = Layer.effect(Store, make).pipe(Layer.provide(layerMemory))

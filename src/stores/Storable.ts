@@ -1,0 +1,69 @@
+/**
+ * What a source may send and a database can't keep, made keepable: PostgreSQL's text has no NUL and no lone surrogates.
+ * Both stores use this, so that both keep the same. Bodies are bytes and never pass through here.
+ */
+import * as DateTime from "effect/DateTime"
+import type * as Schema from "effect/Schema"
+import type { Metadata } from "../contract/Content.ts"
+import type { Item } from "../engine/Store.ts"
+
+/** Text with NUL and lone surrogates replaced by U+FFFD. */
+export const text = (value: string): string =>
+  value.includes("\0") ? value.toWellFormed().replaceAll("\0", "\uFFFD") : value.toWellFormed()
+
+/** True for an id that can be in a store at all: others match nothing, and are left out of queries. */
+export const isId = (id: string): boolean => !id.includes("\0") && id.isWellFormed()
+
+/** Deeper values are kept as their JSON text: PostgreSQL refuses what its stack can't parse, and a batch with it. */
+const maxDepth = 200
+
+const json = (value: Schema.Json, depth: number): Schema.Json => {
+  if (typeof value === "string") return text(value)
+  // JSON has no negative zero, no NaN and no infinities.
+  if (typeof value === "number") return Number.isFinite(value) ? value + 0 : null
+  if (typeof value !== "object" || value === null) return value
+  if (depth === maxDepth) return text(JSON.stringify(value))
+  if (Array.isArray(value)) return value.map((element: Schema.Json) => json(element, depth + 1))
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [text(name), json(inner, depth + 1)]))
+}
+
+/** Metadata as it is kept. */
+export const metadata = (value: Metadata): Metadata =>
+  Object.fromEntries(Object.entries(value).map(([name, inner]) => [text(name), json(inner, 1)]))
+
+/** Equal for values that are equal as JSON, whatever the order of their names. */
+export const canonical = (value: Schema.Json): string => {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return `{${entries.map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`).join()}}`
+}
+
+/** The longest title, in characters (`Content.title`). */
+const maxTitle = 1000
+
+// Mail has dates of any year; beyond four digits they are typing errors, and beyond 294276 PostgreSQL refuses them.
+const firstDate = -62_135_596_800_000
+const lastDate = 253_402_300_799_999
+
+const date = (value: DateTime.Utc | undefined): DateTime.Utc | undefined => {
+  if (value === undefined) return undefined
+  const at = DateTime.toEpochMillis(value)
+  return at >= firstDate && at <= lastDate ? value : undefined
+}
+
+/** An item as it is kept. */
+export const item = (given: Item): Item => ({
+  ...given,
+  revision: given.revision === undefined ? undefined : text(given.revision),
+  kind: text(given.kind),
+  title: given.title === undefined ? undefined : text(given.title.slice(0, maxTitle)),
+  occurredAt: date(given.occurredAt),
+  mediaType: given.mediaType === undefined ? undefined : text(given.mediaType),
+  metadata: metadata(given.metadata),
+  volatile: metadata(given.volatile)
+})
+
+/** The number of bytes of an item's body. */
+export const sizeOf = (given: Item): number =>
+  given.body._tag === "Inline" ? given.body.bytes.byteLength : given.body.size

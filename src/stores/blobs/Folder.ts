@@ -1,0 +1,152 @@
+/** Blobs in a folder: `aa/bb/<hash>`, each written under another name first, synced, and then given its own. */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import * as Stream from "effect/Stream"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import { StoreError } from "../../engine/Store.ts"
+import { abandonedAfter, absent, BlobStore, meter } from "../Blobs.ts"
+
+const failed =
+  (doing: string) =>
+  (error: PlatformError): StoreError =>
+    new StoreError({ message: `${doing}: ${error.message}`, cause: error })
+
+const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
+
+const isHash = (hash: string): boolean => /^[0-9a-f]{64}$/.test(hash)
+
+const make = Effect.fnUntraced(function* (folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const random = yield* SecureRandom.SecureRandom
+  // In the same folder, so that giving a file its name is one step of one file system.
+  const unfinished = path.join(folder, "unfinished")
+  yield* fs.makeDirectory(unfinished, { recursive: true, mode: 0o700 }).pipe(Effect.mapError(failed("making a folder")))
+
+  const place = (hash: string) => path.join(folder, hash.slice(0, 2), hash.slice(2, 4), hash)
+
+  /** Without this a crash of the machine could forget the name of a file whose bytes are safe. */
+  const syncFolder = (name: string) => Effect.scoped(Effect.flatMap(fs.open(name), (file) => file.sync))
+
+  const touch = Effect.fnUntraced(function* (file: string) {
+    const now = (yield* Clock.currentTimeMillis) / 1000
+    return yield* fs.utimes(file, now, now).pipe(
+      Effect.as(true),
+      Effect.catchIf(isMissing, () => Effect.succeed(false))
+    )
+  })
+
+  const sweep = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    for (const name of yield* fs.readDirectory(unfinished)) {
+      const file = path.join(unfinished, name)
+      const info = yield* Effect.option(fs.stat(file))
+      const at = Option.flatMap(info, ({ mtime }) => mtime)
+      if (Option.isSome(at) && now - at.value.getTime() > Duration.toMillis(abandonedAfter)) {
+        yield* fs.remove(file, { force: true })
+      }
+    }
+  }).pipe(Effect.mapError(failed("sweeping unfinished bodies")))
+
+  const finish = Effect.fnUntraced(function* (temporary: string, hash: string) {
+    const file = place(hash)
+    if (yield* touch(file)) return yield* fs.remove(temporary)
+    const parent = path.dirname(file)
+    yield* fs.makeDirectory(parent, { recursive: true, mode: 0o700 })
+    yield* fs.rename(temporary, file)
+    yield* syncFolder(parent)
+    yield* syncFolder(path.dirname(parent))
+    yield* syncFolder(folder)
+  })
+
+  return BlobStore.of({
+    write: Effect.fnUntraced(function* (bytes) {
+      const storing = failed("storing a large body")
+      const temporary = path.join(unfinished, yield* random.uuidV4)
+      return yield* Effect.gen(function* () {
+        const passed = meter()
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const file = yield* fs.open(temporary, { flag: "wx", mode: 0o600 }).pipe(Effect.mapError(storing))
+            yield* Stream.runForEach(bytes, (chunk) => {
+              passed.add(chunk)
+              return file.writeAll(chunk).pipe(Effect.mapError(storing))
+            })
+            yield* file.sync.pipe(Effect.mapError(storing))
+          })
+        )
+        const written = passed.written()
+        yield* finish(temporary, Buffer.from(written.hash).toString("hex")).pipe(Effect.mapError(storing))
+        return written
+      }).pipe(Effect.onError(() => Effect.ignore(fs.remove(temporary, { force: true }))))
+    }),
+
+    read: (given) => {
+      const hash = given.toLowerCase()
+      return isHash(hash)
+        ? fs
+            .stream(place(hash))
+            .pipe(Stream.mapError((error) => (isMissing(error) ? absent(hash) : failed("reading a large body")(error))))
+        : Stream.fail(absent(given))
+    },
+
+    remove: Effect.fnUntraced(
+      function* (given, untouchedFor) {
+        const hash = given.toLowerCase()
+        if (!isHash(hash)) return false
+        const file = place(hash)
+        // Taken away first, then looked at: whoever writes the same bytes from now on finds no file, and makes one.
+        const aside = path.join(unfinished, `${hash}-${yield* random.uuidV4}`)
+        const taken = yield* fs.rename(file, aside).pipe(
+          Effect.as(true),
+          Effect.catchIf(isMissing, () => Effect.succeed(false))
+        )
+        if (!taken) return false
+        const now = yield* Clock.currentTimeMillis
+        const at = Option.map((yield* fs.stat(aside)).mtime, (mtime) => mtime.getTime())
+        if (Option.isSome(at) && now - at.value < Duration.toMillis(untouchedFor)) {
+          yield* fs.rename(aside, file)
+          return false
+        }
+        yield* fs.remove(aside)
+        return true
+      },
+      Effect.mapError(failed("removing a large body")),
+      Effect.uninterruptible
+    ),
+
+    list: Stream.unwrap(
+      Effect.map(fs.readDirectory(folder), (names) =>
+        Stream.fromIterable(names.filter((name) => /^[0-9a-f]{2}$/.test(name))).pipe(
+          Stream.mapEffect((name) => fs.readDirectory(path.join(folder, name), { recursive: true })),
+          Stream.flatMap((files) => Stream.fromIterable(files.map((file) => path.basename(file)).filter(isHash))),
+          Stream.mapEffect((hash) => Effect.map(Effect.option(fs.stat(place(hash))), (info) => ({ hash, info }))),
+          Stream.flatMap(({ hash, info }) =>
+            Stream.fromIterable(
+              Option.toArray(info).map(({ mtime, size }) => ({
+                hash,
+                size: Number(size),
+                touchedAt: DateTime.makeUnsafe(Option.getOrElse(mtime, () => new Date(0)))
+              }))
+            )
+          )
+        )
+      )
+    ).pipe(Stream.mapError(failed("listing large bodies"))),
+
+    sweep
+  })
+})
+
+/** Blobs below this folder, which is made if it is not there. */
+export const layer = (
+  folder: string
+): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom> =>
+  Layer.effect(BlobStore, make(folder))

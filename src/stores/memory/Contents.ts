@@ -1,0 +1,193 @@
+/** How the memory store writes content: the same rules as PostgreSQL's, in one synchronous step a batch. */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import type { Coverage, Patch } from "../../contract/Page.ts"
+import type { Item, Miss, Outcome, PageEnd } from "../../engine/Store.ts"
+import { merge } from "../MergePatch.ts"
+import * as Storable from "../Storable.ts"
+import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+
+const fresh = (state: State, externalId: string, now: Millis): ContentEntry => ({
+  externalId,
+  state: "gone",
+  pending: null,
+  reason: null,
+  message: null,
+  attempts: 0,
+  nextAttemptAt: null,
+  triedRevision: undefined,
+  revision: undefined,
+  kind: null,
+  title: null,
+  mediaType: null,
+  occurredAt: undefined,
+  metadata: {},
+  volatile: {},
+  hash: null,
+  size: 0,
+  inScope: true,
+  createdAt: now,
+  updatedAt: now,
+  born: next(state)
+})
+
+/** Takes an entry out of the ledger. */
+export const settle = (entry: ContentEntry): void => {
+  entry.pending = null
+  entry.reason = null
+  entry.message = null
+  entry.attempts = 0
+  entry.nextAttemptAt = null
+  entry.triedRevision = undefined
+}
+
+const millisOf = (at: DateTime.Utc | undefined) => (at === undefined ? undefined : DateTime.toEpochMillis(at))
+
+export const storeItem = (state: State, connection: ConnectionEntry, given: Item, now: Millis): Outcome => {
+  const item = Storable.item(given)
+  const hash = hex(item.body.hash)
+  const before = connection.contents.get(item.externalId)
+  const outcome =
+    before?.state !== "stored"
+      ? "stored"
+      : before.hash === hash &&
+          Storable.canonical(before.metadata) === Storable.canonical(item.metadata) &&
+          before.kind === item.kind &&
+          before.title === (item.title ?? null) &&
+          before.mediaType === (item.mediaType ?? null) &&
+          millisOf(before.occurredAt) === millisOf(item.occurredAt)
+        ? "unchanged"
+        : "updated"
+  const entry = before ?? fresh(state, item.externalId, now)
+  settle(entry)
+  connection.contents.set(item.externalId, entry)
+  connection.staged.delete(item.externalId)
+  entry.revision = item.revision
+  entry.volatile = item.volatile
+  if (outcome === "unchanged") return outcome
+  if (outcome === "stored") {
+    // Absence in a listing concerns only what was there before it began.
+    entry.createdAt = now
+    entry.born = next(state)
+    entry.inScope = true
+  }
+  entry.state = "stored"
+  entry.kind = item.kind
+  entry.title = item.title ?? null
+  entry.mediaType = item.mediaType ?? null
+  entry.occurredAt = item.occurredAt
+  entry.metadata = item.metadata
+  entry.hash = hash
+  entry.size = Storable.sizeOf(item)
+  entry.updatedAt = now
+  if (item.body._tag === "Inline") state.bodies.set(hash, item.body.bytes.slice())
+  else if (!state.bodies.has(hash)) state.bodies.set(hash, null)
+  return outcome
+}
+
+/** What the source says is gone: stored content is staged, and what is only in the ledger leaves it. */
+const miss = (connection: ConnectionEntry, externalId: string, now: Millis): void => {
+  const entry = connection.contents.get(externalId)
+  if (entry === undefined) return
+  if (entry.state === "stored") {
+    if (!connection.staged.has(externalId)) {
+      connection.staged.set(externalId, { cause: "event", stagedAt: now, held: false })
+    }
+  } else if (entry.pending !== null) {
+    entry.state = entry.hash === null ? "gone" : "deleted"
+  }
+  if (entry.pending !== null) settle(entry)
+}
+
+export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss, now: Millis): void => {
+  const entry = connection.contents.get(given.externalId) ?? fresh(state, given.externalId, now)
+  connection.contents.set(given.externalId, entry)
+  if (given.outcome === "gone") {
+    miss(connection, given.externalId, now)
+    if (entry.state === "gone") {
+      entry.reason = Storable.text(given.reason)
+      entry.message = Storable.text(given.message)
+    }
+    return
+  }
+  const revision = given.revision === undefined ? undefined : Storable.text(given.revision)
+  const dead = given.outcome === "failed" && given.retryIn === undefined
+  if (given.outcome === "failed") entry.attempts = given.attempts
+  else if (entry.pending === null || entry.triedRevision !== revision) entry.attempts = 0
+  entry.pending = dead ? "dead" : given.outcome
+  if (entry.state !== "stored") entry.state = entry.pending
+  entry.reason = Storable.text(given.reason)
+  entry.message = Storable.text(given.message)
+  entry.triedRevision = revision
+  entry.nextAttemptAt = dead ? null : now + (given.retryIn === undefined ? 0 : Duration.toMillis(given.retryIn))
+  if (given.outcome === "failed" && !dead) connection.dueAt = Math.min(connection.dueAt, entry.nextAttemptAt ?? now)
+}
+
+const applyPatches = (connection: ConnectionEntry, patches: ReadonlyArray<Patch>, now: Millis): number => {
+  const before = new Map<string, string>()
+  for (const patch of patches) {
+    const entry = connection.contents.get(patch.externalId)
+    if (entry?.state !== "stored") continue
+    if (!before.has(patch.externalId)) before.set(patch.externalId, Storable.canonical(entry.metadata))
+    entry.metadata = merge(entry.metadata, Storable.metadata(patch.metadata))
+  }
+  let changed = 0
+  for (const [id, was] of before) {
+    const entry = connection.contents.get(id)
+    if (entry === undefined || Storable.canonical(entry.metadata) === was) continue
+    entry.updatedAt = now
+    changed += 1
+  }
+  return changed
+}
+
+const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): void => {
+  const listing = connection.listing
+  if (listing === null) return
+  for (const [id, entry] of connection.contents) {
+    const absent =
+      entry.state === "stored" &&
+      entry.inScope &&
+      entry.born < listing.born &&
+      id.startsWith(coverage.prefix) &&
+      !(coverage.except ?? []).some((prefix) => id.startsWith(prefix)) &&
+      !listing.seen.has(id)
+    if (!absent) continue
+    if (!listing.deletes) entry.inScope = false
+    else if (!connection.staged.has(id)) connection.staged.set(id, { cause: "absence", stagedAt: now, held: false })
+  }
+}
+
+/** Ends whole pages; returns how many rows the patches changed. */
+export const endPage = (connection: ConnectionEntry, page: PageEnd, now: Millis): number => {
+  for (const id of page.seen) {
+    connection.staged.delete(id)
+    const entry = connection.contents.get(id)
+    if (entry !== undefined) entry.inScope = true
+  }
+  // A listing that is not open (another has begun since) has no marks, so absence in it means nothing.
+  if (page.listing !== undefined && connection.listing?.listing === Storable.text(page.listing)) {
+    for (const id of page.seen) connection.listing.seen.add(id)
+    for (const coverage of page.covers) cover(connection, coverage, now)
+    if (page.covers.some((part) => part.prefix === "" && (part.except ?? []).length === 0)) connection.listing = null
+  }
+  for (const id of page.deleted) miss(connection, id, now)
+  return applyPatches(connection, page.patches, now)
+}
+
+/** Deletes softly what is staged; returns how many that were. */
+export const applyStaged = (connection: ConnectionEntry, now: Millis): number => {
+  let deleted = 0
+  for (const id of connection.staged.keys()) {
+    const entry = connection.contents.get(id)
+    if (entry?.state !== "stored") continue
+    settle(entry)
+    entry.state = "deleted"
+    entry.updatedAt = now
+    deleted += 1
+  }
+  connection.staged.clear()
+  return deleted
+}

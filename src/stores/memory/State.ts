@@ -1,0 +1,137 @@
+/** What the memory store holds. All of it changes within single synchronous steps, which are its transactions. */
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import type * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type { Metadata } from "../../contract/Content.ts"
+import type { Problem } from "../../contract/Page.ts"
+import type { SyncTask } from "../../contract/SyncTask.ts"
+import type { Tally } from "../../engine/Counting.ts"
+import type { ConnectionId, ContentState, LedgerRow, Run, RunId, TaskId } from "../../engine/Store.ts"
+
+/** Times are milliseconds of Effect's clock. */
+export type Millis = number
+
+/** One content, or one id in the ledger: `pending` is the ledger's word, `state` is what readers see. */
+export interface ContentEntry {
+  readonly externalId: string
+  state: ContentState
+  pending: LedgerRow["state"] | null
+  reason: string | null
+  message: string | null
+  attempts: number
+  nextAttemptAt: Millis | null
+  triedRevision: string | undefined
+  revision: string | undefined
+  kind: string | null
+  title: string | null
+  mediaType: string | null
+  occurredAt: DateTime.Utc | undefined
+  metadata: Metadata
+  volatile: Metadata
+  hash: string | null
+  size: number
+  inScope: boolean
+  createdAt: Millis
+  updatedAt: Millis
+  /** The order in which contents were created and listings began, which the clock may be too coarse to tell. */
+  born: number
+}
+
+export interface StagedEntry {
+  readonly cause: "event" | "absence"
+  readonly stagedAt: Millis
+  held: boolean
+}
+
+export interface ListingEntry {
+  readonly listing: string
+  readonly born: number
+  deletes: boolean
+  readonly seen: Set<string>
+}
+
+export interface ConnectionEntry {
+  readonly id: ConnectionId
+  readonly name: string
+  readonly domain: string
+  readonly account: string
+  config: Schema.Json
+  credentials: Uint8Array | null
+  every: Duration.Duration
+  fence: bigint
+  paused: string | null
+  checkpoint: Option.Option<Schema.Json>
+  scope: string | null
+  nextPollAt: Millis
+  dueAt: Millis
+  lease: { readonly holder: string; readonly until: Millis } | null
+  failures: number
+  readonly createdAt: Millis
+  readonly contents: Map<string, ContentEntry>
+  readonly staged: Map<string, StagedEntry>
+  listing: ListingEntry | null
+}
+
+export interface TaskEntry {
+  readonly id: TaskId
+  readonly connectionId: ConnectionId
+  readonly task: SyncTask
+  readonly spec: string
+  checkpoint: Option.Option<Schema.Json>
+  scope: string | null
+  readonly createdAt: Millis
+  movedAt: Millis
+  open: boolean
+  readonly done: Set<string>
+}
+
+export interface RunEntry {
+  readonly id: RunId
+  readonly connectionId: ConnectionId
+  readonly taskId: TaskId | null
+  status: Run["status"]
+  readonly counts: Tally
+  problems: ReadonlyArray<Problem>
+  notes: ReadonlyArray<string>
+  error: Run["error"]
+  readonly startedAt: Millis
+  finishedAt: Millis | null
+}
+
+export interface State {
+  readonly connections: Map<ConnectionId, ConnectionEntry>
+  readonly tasks: Map<TaskId, TaskEntry>
+  readonly runs: Map<RunId, RunEntry>
+  /** By hash in hex; null where the bytes are in the blob store. */
+  readonly bodies: Map<string, Uint8Array | null>
+  /** The last number given to a connection, a task, a content or a listing. */
+  last: number
+}
+
+export const empty = (): State => ({
+  connections: new Map(),
+  tasks: new Map(),
+  runs: new Map(),
+  bodies: new Map(),
+  last: 0
+})
+
+export const next = (state: State): number => {
+  state.last += 1
+  return state.last
+}
+
+/** An id of the form that PostgreSQL's have. */
+export const uuid = (state: State): string => `00000000-0000-4000-8000-${next(state).toString(16).padStart(12, "0")}`
+
+/** The order of bytes in UTF-8, which for well-formed text is that of code points (not of UTF-16's units). */
+export const byBytes = (a: string, b: string): number => {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i += 1) {
+    const one = a.codePointAt(i) ?? 0
+    const other = b.codePointAt(i) ?? 0
+    if (one !== other) return one - other
+  }
+  return a.length - b.length
+}

@@ -1,0 +1,172 @@
+/** Connections, their leases, and when they are due. */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { ConnectionId, type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
+import * as Storable from "../Storable.ts"
+import { connectionColumns, connections as decodeConnections } from "./Rows.ts"
+import { attempt, lockConnection, millis, transaction } from "./Sql.ts"
+
+type Methods = Pick<
+  Store["Service"],
+  | "createConnection"
+  | "updateConnection"
+  | "saveCredentials"
+  | "connection"
+  | "connectionByName"
+  | "connections"
+  | "setPaused"
+  | "disconnect"
+  | "acquire"
+  | "renew"
+  | "release"
+  | "due"
+>
+
+const decodeDue = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate }))
+)
+
+const isUuid = (id: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
+
+/** Tables that hold what belongs to a connection, by `connection_id`. */
+const belongings = ["content", "staged_deletion", "seen", "listing", "task", "run"]
+
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const columns = sql.literal(connectionColumns)
+  const inTransaction = transaction(sql)
+  const span = (duration: Parameters<typeof millis>[0]) =>
+    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
+
+  const first = (rows: ReadonlyArray<unknown>) =>
+    Effect.map(decodeConnections(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
+
+  const superseded = (fence: Fence) => (rows: ReadonlyArray<unknown>) =>
+    rows.length === 0 ? Effect.fail(new Superseded({ connectionId: fence.connectionId })) : Effect.void
+
+  /** Runs that are still `running` once their lease is gone were cut off. */
+  const interruptRuns = (connectionId: ConnectionId) => sql`
+    UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
+    WHERE connection_id = ${connectionId} AND status = 'running'`
+
+  const remove = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+    yield* sql`DELETE FROM task_done WHERE task_id IN (SELECT id FROM task WHERE connection_id = ${connectionId})`
+    yield* Effect.forEach(belongings, (table) => sql`DELETE FROM ${sql(table)} WHERE connection_id = ${connectionId}`, {
+      discard: true
+    })
+    yield* sql`DELETE FROM connection WHERE id = ${connectionId}`
+  })
+
+  return {
+    createConnection: (given) =>
+      sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms)
+        VALUES (${given.name}, ${given.domain}, ${given.account}, ${JSON.stringify(given.config)}::json,
+          ${given.credentials}, ${PgTypes.float8(millis(given.every))})
+        RETURNING ${columns}`.pipe(
+        Effect.catchIf(
+          (error) => error.reason._tag === "UniqueViolation" && error.reason.constraint === "connection_name",
+          () => Effect.fail(new NameTaken({ name: given.name }))
+        ),
+        Effect.flatMap(first),
+        Effect.flatMap((created) => Effect.orDie(Effect.fromOption(created))),
+        attempt(`creating the connection ${given.name}`)
+      ),
+
+    updateConnection: (connectionId, change) =>
+      sql`UPDATE connection SET
+          config = coalesce(${change.config === undefined ? null : JSON.stringify(change.config)}::json, config),
+          credentials = coalesce(${PgTypes.bytea(change.credentials ?? null)}, credentials),
+          every_ms = coalesce(${PgTypes.float8(change.every === undefined ? null : millis(change.every))}, every_ms),
+          fence = fence + 1, lease_holder = NULL, lease_until = NULL,
+          next_poll_at = clock_timestamp(), due_at = clock_timestamp()
+        WHERE id = ${connectionId} RETURNING ${columns}`.pipe(Effect.flatMap(first), attempt("changing a connection")),
+
+    saveCredentials: (fence, credentials) =>
+      sql`UPDATE connection SET credentials = ${credentials}
+        WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`.pipe(
+        Effect.flatMap(superseded(fence)),
+        attempt("saving refreshed credentials")
+      ),
+
+    connection: (connectionId) =>
+      isUuid(connectionId)
+        ? sql`SELECT ${columns} FROM connection WHERE id = ${connectionId}`.pipe(
+            Effect.flatMap(first),
+            attempt("reading a connection")
+          )
+        : Effect.succeedNone,
+
+    connectionByName: (name) =>
+      Storable.isId(name)
+        ? sql`SELECT ${columns} FROM connection WHERE name = ${name}`.pipe(
+            Effect.flatMap(first),
+            attempt(`reading the connection ${name}`)
+          )
+        : Effect.succeedNone,
+
+    connections: sql`SELECT ${columns} FROM connection ORDER BY name`.pipe(
+      Effect.flatMap(decodeConnections),
+      attempt("reading the connections")
+    ),
+
+    setPaused: (connectionId, reason) =>
+      (reason === null
+        ? sql`UPDATE connection SET paused = NULL, failures = 0,
+            next_poll_at = clock_timestamp(), due_at = clock_timestamp() WHERE id = ${connectionId}`
+        : sql`UPDATE connection SET paused = ${Storable.text(reason)} WHERE id = ${connectionId}`
+      ).pipe(Effect.asVoid, attempt("pausing or resuming a connection")),
+
+    disconnect: (connectionId, deleteContents) =>
+      Effect.gen(function* () {
+        // The row's lock stops a run's writes; what they would have written is then removed, or refused by the fence.
+        const rows = yield* sql`UPDATE connection SET credentials = NULL, fence = fence + 1, lease_holder = NULL,
+            lease_until = NULL, paused = 'disconnected' WHERE id = ${connectionId} RETURNING 1`
+        if (rows.length === 0) return
+        yield* deleteContents ? remove(connectionId) : interruptRuns(connectionId)
+      }).pipe(inTransaction, attempt("disconnecting a connection")),
+
+    acquire: (connectionId, options) =>
+      Effect.gen(function* () {
+        const rows =
+          yield* sql`UPDATE connection SET fence = fence + 1, lease_holder = ${Storable.text(options.holder)},
+            lease_until = clock_timestamp() + ${span(options.ttl)}
+          WHERE id = ${connectionId} AND (lease_until IS NULL OR lease_until <= clock_timestamp()
+            OR lease_holder = ${options.deadHolder ?? null})
+          RETURNING ${columns}`
+        if (rows.length === 0) {
+          // A lease that another took while we waited for its lock is held; only a row that is not there is gone.
+          if (yield* lockConnection(sql, connectionId)) return Option.none()
+          return yield* new Superseded({ connectionId })
+        }
+        yield* interruptRuns(connectionId)
+        return yield* first(rows)
+      }).pipe(inTransaction, attempt("taking a connection for a run")),
+
+    renew: (fence, ttl) =>
+      sql`UPDATE connection SET lease_until = clock_timestamp() + ${span(ttl)}
+        WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} AND lease_holder IS NOT NULL
+        RETURNING 1`.pipe(Effect.flatMap(superseded(fence)), attempt("renewing a run's lease")),
+
+    release: (fence, next) =>
+      Effect.gen(function* () {
+        const pollAt = next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${span(next.pollIn)}`
+        yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
+            failures = coalesce(${PgTypes.int4(next.failures ?? null)}, failures),
+            next_poll_at = ${pollAt},
+            due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content
+              WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
+          WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)}`
+      }).pipe(attempt("ending a run's lease")),
+
+    due: (limit) =>
+      sql`SELECT id AS "connectionId", due_at AS "dueAt" FROM connection
+        WHERE paused IS NULL AND due_at <= clock_timestamp() AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+        ORDER BY due_at LIMIT ${limit}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeDue(rows))),
+        attempt("looking for connections that are due")
+      )
+  } satisfies Methods
+})

@@ -1,0 +1,209 @@
+/** How content and ledger rows are written, in a transaction that holds the connection's lock. */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { Metadata } from "../../contract/Content.ts"
+import type { Patch } from "../../contract/Page.ts"
+import type { ConnectionId, Item, Miss, Outcome } from "../../engine/Store.ts"
+import { merge } from "../MergePatch.ts"
+import * as Storable from "../Storable.ts"
+import { byteas, float8s, int8s, millis, texts, timestamps } from "./Sql.ts"
+
+/**
+ * One statement for a whole batch. `before` is what is stored now: the connection's lock keeps it so. `plan` compares
+ * by value; what differs in nothing is not written at all, so that a forced run over unchanged content costs no row
+ * version. A body is written where the hash is new to the row; one that is there already is touched, so that the
+ * collector of unused bodies, which waits for the row's lock and then looks again, leaves it.
+ *
+ * Content that (again) becomes stored is created anew: absence in a listing concerns only what was there before it.
+ */
+const writeItems = `
+WITH input AS (
+  SELECT external_id, revision, kind, title, occurred_at, media_type, metadata::jsonb, volatile::jsonb, body_hash, size
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[],
+    $10::bytea[], $11::int8[])
+    AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size)
+), plan AS (
+  SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.in_scope,
+    CASE WHEN before.state IS DISTINCT FROM 'stored' THEN 'stored'
+      WHEN before.body_hash IS DISTINCT FROM input.body_hash OR before.metadata <> input.metadata
+        OR before.kind IS DISTINCT FROM input.kind OR before.title IS DISTINCT FROM input.title
+        OR before.occurred_at IS DISTINCT FROM input.occurred_at
+        OR before.media_type IS DISTINCT FROM input.media_type THEN 'updated'
+      ELSE 'unchanged' END AS outcome,
+    before.revision IS DISTINCT FROM input.revision OR before.volatile IS DISTINCT FROM input.volatile
+      OR before.pending IS NOT NULL AS touched,
+    before.body_hash IS DISTINCT FROM input.body_hash OR before.state <> 'stored' AS new_body
+  FROM input LEFT JOIN content AS before
+    ON before.connection_id = $1 AND before.external_id = input.external_id
+), unstaged AS (
+  DELETE FROM staged_deletion WHERE connection_id = $1 AND external_id = ANY($2)
+), bodies AS (
+  INSERT INTO body (hash, size, bytes)
+  SELECT hash, size, bytes FROM unnest($12::bytea[], $13::int8[], $14::bytea[]) AS given(hash, size, bytes)
+  WHERE hash IN (SELECT body_hash FROM plan WHERE new_body)
+  ON CONFLICT (hash) DO UPDATE SET touched_at = now(), bytes = coalesce(body.bytes, excluded.bytes)
+    WHERE body.touched_at < now() - interval '1 hour'
+), written AS (
+  INSERT INTO content (connection_id, external_id, state, revision, kind, title, occurred_at, media_type, metadata,
+    volatile, body_hash, size, in_scope, created_at, updated_at, changed_xid)
+  SELECT $1, external_id, 'stored', revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size,
+    CASE outcome WHEN 'stored' THEN true ELSE in_scope END,
+    CASE outcome WHEN 'stored' THEN statement_timestamp() ELSE created_at END,
+    CASE outcome WHEN 'unchanged' THEN updated_at ELSE statement_timestamp() END,
+    CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END
+  FROM plan WHERE outcome <> 'unchanged' OR touched
+  ON CONFLICT (connection_id, external_id) DO UPDATE SET
+    state = excluded.state, pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL,
+    tried_revision = NULL, revision = excluded.revision, kind = excluded.kind, title = excluded.title,
+    occurred_at = excluded.occurred_at, media_type = excluded.media_type, metadata = excluded.metadata,
+    volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, in_scope = excluded.in_scope,
+    created_at = excluded.created_at, updated_at = excluded.updated_at, changed_xid = excluded.changed_xid
+)
+SELECT external_id, outcome FROM plan`
+
+const decodeOutcomes = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Tuple([Schema.String, Schema.Literals(["stored", "updated", "unchanged"])]))
+)
+
+const dateOf = (at: DateTime.Utc | undefined) => (at === undefined ? null : DateTime.toDateUtc(at))
+
+/** Writes the items and says what that did, by external id. */
+export const storeItems = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  given: ReadonlyArray<Item>
+) {
+  if (given.length === 0) return new Map<string, Outcome>()
+  const items = given.map(Storable.item)
+  const sizes = items.map((item) => BigInt(Storable.sizeOf(item)))
+  const bodies = new Map(
+    items.map(({ body }, index) => [
+      Buffer.from(body.hash).toString("hex"),
+      { hash: body.hash, size: sizes[index] ?? 0n, bytes: body._tag === "Inline" ? body.bytes : null }
+    ])
+  )
+  // Rows are locked in one order, so that two connections that write the same bodies can't deadlock.
+  const distinct = [...bodies].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, body]) => body)
+  const rows = yield* sql.unsafe(writeItems, [
+    connectionId,
+    texts(items.map((item) => item.externalId)),
+    texts(items.map((item) => item.revision ?? null)),
+    texts(items.map((item) => item.kind)),
+    texts(items.map((item) => item.title ?? null)),
+    timestamps(items.map((item) => dateOf(item.occurredAt))),
+    texts(items.map((item) => item.mediaType ?? null)),
+    texts(items.map((item) => JSON.stringify(item.metadata))),
+    texts(items.map((item) => JSON.stringify(item.volatile))),
+    byteas(items.map((item) => item.body.hash)),
+    int8s(sizes),
+    byteas(distinct.map((body) => body.hash)),
+    int8s(distinct.map((body) => body.size)),
+    byteas(distinct.map((body) => body.bytes))
+  ]).values
+  return new Map<string, Outcome>(yield* Effect.orDie(decodeOutcomes(rows)))
+})
+
+/** Ids that were seen again are not to be deleted. */
+export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
+  sql`DELETE FROM staged_deletion WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)})`
+
+/**
+ * What the source says is gone: stored content is staged, and a row that is only in the ledger leaves it. One that was
+ * stored before it was deleted is `deleted` again.
+ */
+export const miss = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  externalIds: ReadonlyArray<string>
+) {
+  if (externalIds.length === 0) return
+  yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause)
+    SELECT connection_id, external_id, 'event' FROM content
+    WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND state = 'stored'
+    ON CONFLICT DO NOTHING`
+  yield* sql`UPDATE content SET
+      state = CASE WHEN state = 'stored' THEN state WHEN body_hash IS NULL THEN 'gone' ELSE 'deleted' END,
+      pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL, tried_revision = NULL
+    WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND pending IS NOT NULL`
+})
+
+/** Writes the misses: the ledger, and what is gone. */
+export const storeMisses = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  misses: ReadonlyArray<Miss>
+) {
+  const gone = misses.filter((one) => one.outcome === "gone")
+  if (gone.length > 0) {
+    const ids = gone.map((one) => one.externalId)
+    yield* miss(sql, connectionId, ids)
+    // An id that was never stored is kept as gone, for whoever looks for it.
+    yield* sql`INSERT INTO content (connection_id, external_id, state, reason, message, created_at, updated_at)
+      SELECT ${connectionId}::uuid, id, 'gone', reason, message, statement_timestamp(), statement_timestamp()
+      FROM unnest(${texts(ids)}, ${texts(gone.map((one) => Storable.text(one.reason)))},
+        ${texts(gone.map((one) => Storable.text(one.message)))}) AS given(id, reason, message)
+      ON CONFLICT (connection_id, external_id) DO UPDATE SET reason = excluded.reason, message = excluded.message
+        WHERE content.state = 'gone'`
+  }
+  const kept = misses.filter((one) => one.outcome !== "gone")
+  if (kept.length === 0) return
+  const pending = kept.map((one) =>
+    one.outcome === "deferred" ? "deferred" : one.retryIn === undefined ? "dead" : "failed"
+  )
+  // Deferred rows are always due; their time only puts those that waited longest first.
+  const due = kept.map((one) =>
+    one.outcome === "deferred" ? 0 : one.retryIn === undefined ? null : millis(one.retryIn)
+  )
+  yield* sql`INSERT INTO content AS c (connection_id, external_id, state, pending, reason, message, attempts,
+      next_attempt_at, tried_revision, created_at, updated_at)
+    SELECT ${connectionId}::uuid, id, pending, pending, reason, message, attempts,
+      statement_timestamp() + due * interval '1 millisecond', revision, statement_timestamp(), statement_timestamp()
+    FROM unnest(${texts(kept.map((one) => one.externalId))}, ${texts(pending)},
+      ${texts(kept.map((one) => Storable.text(one.reason)))}, ${texts(kept.map((one) => Storable.text(one.message)))},
+      ${int8s(kept.map((one) => BigInt(one.outcome === "deferred" ? 0 : one.attempts)))}, ${float8s(due)},
+      ${texts(kept.map((one) => (one.revision === undefined ? null : Storable.text(one.revision))))})
+      AS given(id, pending, reason, message, attempts, due, revision)
+    ON CONFLICT (connection_id, external_id) DO UPDATE SET
+      state = CASE WHEN c.state = 'stored' THEN 'stored' ELSE excluded.state END,
+      pending = excluded.pending, reason = excluded.reason, message = excluded.message,
+      attempts = CASE WHEN excluded.pending <> 'deferred' THEN excluded.attempts
+        WHEN c.pending IS NOT NULL AND c.tried_revision IS NOT DISTINCT FROM excluded.tried_revision THEN c.attempts
+        ELSE 0 END,
+      next_attempt_at = excluded.next_attempt_at, tried_revision = excluded.tried_revision`
+})
+
+const decodeMetadata = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ id: Schema.String, metadata: Schema.JsonObject }))
+)
+
+/** Merges patches into stored rows, in their order. Writes and counts only the rows that this changes. */
+export const applyPatches = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  given: ReadonlyArray<Patch>
+) {
+  const patches = given.filter((patch) => Storable.isId(patch.externalId))
+  if (patches.length === 0) return 0
+  const rows = yield* sql`SELECT external_id AS id, metadata FROM content
+    WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(patches.map((patch) => patch.externalId))})
+      AND state = 'stored' FOR UPDATE`
+  const before = new Map((yield* Effect.orDie(decodeMetadata(rows))).map((row) => [row.id, row.metadata]))
+  const after = new Map<string, Metadata>()
+  for (const patch of patches) {
+    const target = after.get(patch.externalId) ?? before.get(patch.externalId)
+    if (target !== undefined) after.set(patch.externalId, merge(target, Storable.metadata(patch.metadata)))
+  }
+  const changed = [...after].filter(
+    ([id, next]) => Storable.canonical(next) !== Storable.canonical(before.get(id) ?? {})
+  )
+  if (changed.length > 0) {
+    yield* sql`UPDATE content SET metadata = next.metadata::jsonb, updated_at = statement_timestamp(),
+        changed_xid = pg_current_xact_id()
+      FROM unnest(${texts(changed.map(([id]) => id))}, ${texts(changed.map(([, next]) => JSON.stringify(next)))})
+        AS next(id, metadata)
+      WHERE content.connection_id = ${connectionId} AND content.external_id = next.id`
+  }
+  return changed.length
+})

@@ -1,0 +1,237 @@
+/**
+ * The schema's history. A migration that was released is never edited: a change is a new number at the end.
+ *
+ * Of content, `state` is what readers see, and `pending` is the ledger's word on it: stored content whose update failed
+ * is `stored` with `pending` `failed`; content that was never stored has the same word in both.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Migrator from "effect/sql/Migrator"
+import * as SqlClient from "effect/sql/SqlClient"
+import { isSqlError } from "effect/sql/SqlError"
+import { StoreError } from "../../engine/Store.ts"
+import { attempt } from "./Sql.ts"
+
+/** The database was migrated by a newer Idem than this one. */
+export class SchemaTooNew extends Schema.TaggedError<SchemaTooNew>()("SchemaTooNew", {
+  found: Schema.Int,
+  supported: Schema.Int
+}) {
+  override get message(): string {
+    return (
+      `the database has schema ${this.found}, and this version of idem knows schemas up to ${this.supported}: ` +
+      "a newer idem has migrated it; update this one"
+    )
+  }
+}
+
+const statements = (all: ReadonlyArray<string>) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.forEach(all, (statement) => sql.unsafe(statement).unprepared, { discard: true })
+  )
+
+// Foreign keys would cost a probe for each content row; the fence's lock on the connection's row does their work.
+const first = statements([
+  `CREATE TABLE meta (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    database_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    epoch bigint NOT NULL DEFAULT 1
+  )`,
+  `INSERT INTO meta DEFAULT VALUES`,
+  `CREATE TABLE connection (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text COLLATE "C" NOT NULL CONSTRAINT connection_name UNIQUE,
+    domain text NOT NULL,
+    account text NOT NULL,
+    config json NOT NULL,
+    credentials bytea,
+    every_ms float8 NOT NULL,
+    fence bigint NOT NULL DEFAULT 1,
+    paused text,
+    checkpoint json,
+    scope text,
+    next_poll_at timestamptz NOT NULL DEFAULT now(),
+    due_at timestamptz NOT NULL DEFAULT now(),
+    lease_holder text,
+    lease_until timestamptz,
+    failures integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now()
+  )`,
+  `CREATE INDEX connection_due ON connection (due_at) WHERE paused IS NULL`,
+  `CREATE TABLE body (
+    hash bytea PRIMARY KEY,
+    size bigint NOT NULL,
+    bytes bytea,
+    touched_at timestamptz NOT NULL DEFAULT now()
+  ) WITH (toast_tuple_target = 8160)`,
+  `ALTER TABLE body ALTER COLUMN bytes SET STORAGE EXTERNAL`,
+  `CREATE TABLE blob (
+    hash bytea PRIMARY KEY,
+    upload uuid NOT NULL UNIQUE,
+    size bigint NOT NULL,
+    touched_at timestamptz NOT NULL DEFAULT now()
+  )`,
+  `CREATE TABLE blob_upload (
+    upload uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    started_at timestamptz NOT NULL DEFAULT now()
+  )`,
+  `CREATE TABLE blob_chunk (
+    upload uuid NOT NULL,
+    position integer NOT NULL,
+    bytes bytea NOT NULL,
+    PRIMARY KEY (upload, position)
+  )`,
+  `ALTER TABLE blob_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL`,
+  `CREATE TABLE content (
+    connection_id uuid NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    state text NOT NULL CHECK (state IN ('stored', 'failed', 'dead', 'gone', 'deferred', 'deleted')),
+    pending text CHECK (pending IN ('failed', 'dead', 'deferred')),
+    reason text,
+    message text,
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    tried_revision text,
+    revision text,
+    kind text,
+    title text,
+    occurred_at timestamptz,
+    media_type text,
+    metadata jsonb NOT NULL DEFAULT '{}',
+    volatile jsonb NOT NULL DEFAULT '{}',
+    body_hash bytea,
+    size bigint NOT NULL DEFAULT 0,
+    in_scope boolean NOT NULL DEFAULT true,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    changed_xid xid8,
+    PRIMARY KEY (connection_id, external_id)
+  )`,
+  `CREATE INDEX content_ledger ON content (connection_id, external_id) WHERE pending IS NOT NULL`,
+  `CREATE INDEX content_retry ON content (connection_id, pending, next_attempt_at) WHERE pending IS NOT NULL`,
+  `CREATE INDEX content_past ON content (connection_id, state, external_id) WHERE state IN ('gone', 'deleted')`,
+  `CREATE TABLE task (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    connection_id uuid NOT NULL,
+    task json NOT NULL,
+    spec text NOT NULL,
+    checkpoint json,
+    scope text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz
+  )`,
+  `CREATE INDEX task_open ON task (connection_id, created_at) WHERE finished_at IS NULL`,
+  `CREATE TABLE task_done (
+    task_id uuid NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (task_id, external_id)
+  )`,
+  `CREATE TABLE run (
+    id text PRIMARY KEY,
+    connection_id uuid NOT NULL,
+    task_id uuid,
+    status text NOT NULL CHECK (status IN ('running', 'succeeded', 'partial', 'failed', 'interrupted')),
+    listed bigint NOT NULL DEFAULT 0,
+    forced bigint NOT NULL DEFAULT 0,
+    retried bigint NOT NULL DEFAULT 0,
+    existing bigint NOT NULL DEFAULT 0,
+    stored bigint NOT NULL DEFAULT 0,
+    updated bigint NOT NULL DEFAULT 0,
+    unchanged bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,
+    gone bigint NOT NULL DEFAULT 0,
+    deferred bigint NOT NULL DEFAULT 0,
+    patched bigint NOT NULL DEFAULT 0,
+    deleted bigint NOT NULL DEFAULT 0,
+    deletions_held bigint NOT NULL DEFAULT 0,
+    downloads bigint NOT NULL DEFAULT 0,
+    api_calls bigint NOT NULL DEFAULT 0,
+    quota_units float8 NOT NULL DEFAULT 0,
+    checker_queries bigint NOT NULL DEFAULT 0,
+    problems jsonb NOT NULL DEFAULT '[]',
+    notes jsonb NOT NULL DEFAULT '[]',
+    error_reason text,
+    error_message text,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz
+  )`,
+  `CREATE INDEX run_history ON run (connection_id, started_at)`,
+  `CREATE INDEX run_running ON run (connection_id) WHERE status = 'running'`,
+  `CREATE TABLE listing (
+    connection_id uuid PRIMARY KEY,
+    listing text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    deletes boolean NOT NULL,
+    marking boolean NOT NULL
+  )`,
+  `CREATE TABLE seen (
+    connection_id uuid NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (connection_id, external_id)
+  )`,
+  `CREATE TABLE staged_deletion (
+    connection_id uuid NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    cause text NOT NULL CHECK (cause IN ('event', 'absence')),
+    held boolean NOT NULL DEFAULT false,
+    staged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (connection_id, external_id)
+  )`
+])
+
+/** All migrations, by number and name. */
+const migrations = { "0001_first": first }
+
+/** The schema that this version works with. */
+export const supported = Object.keys(migrations).length
+
+const table = "idem_migration"
+
+const Version = Schema.Tuple([Schema.Struct({ version: Schema.Int })])
+const decodeVersion = Schema.decodeUnknownEffect(Version)
+const decodeExists = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ found: Schema.Boolean })]))
+
+/** The schema's number in this database: 0 where Idem was never here. */
+export const version: Effect.Effect<number, StoreError, SqlClient.SqlClient> = SqlClient.SqlClient.use((sql) =>
+  Effect.gen(function* () {
+    const [{ found }] = yield* Effect.flatMap(sql`SELECT to_regclass(${table}) IS NOT NULL AS found`, (rows) =>
+      Effect.orDie(decodeExists(rows))
+    )
+    if (!found) return 0
+    const rows = yield* sql`SELECT coalesce(max(migration_id), 0) AS version FROM idem_migration`
+    const [row] = yield* Effect.orDie(decodeVersion(rows))
+    return row.version
+  }).pipe(attempt("reading the schema's version"))
+)
+
+/**
+ * Brings the database up to date, and says from which schema to which. Two processes may do so at once: the second
+ * waits for the first and then finds nothing to do. Everything is in one transaction: it is done, or nothing is.
+ */
+export const migrate: Effect.Effect<
+  { readonly before: number; readonly after: number },
+  StoreError | SchemaTooNew,
+  SqlClient.SqlClient
+> = Effect.gen(function* () {
+  const before = yield* version
+  if (before > supported) return yield* new SchemaTooNew({ found: before, supported })
+  if (before === supported) return { before, after: before }
+  yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table }).pipe(
+    Effect.catchTag("MigrationError", (error) =>
+      isSqlError(error.cause) ? Effect.fail(error.cause) : Effect.die(error)
+    ),
+    attempt("migrating the database")
+  )
+  return { before, after: yield* version }
+})
+
+/** Fails unless the database has just the schema that this version works with. */
+export const check: Effect.Effect<void, StoreError | SchemaTooNew, SqlClient.SqlClient> = Effect.gen(function* () {
+  const found = yield* version
+  if (found > supported) return yield* new SchemaTooNew({ found, supported })
+  if (found < supported) {
+    const message = `the database has schema ${found}, and this version of idem needs ${supported}: run \`idem migrate\``
+    return yield* new StoreError({ message, cause: message })
+  }
+})

@@ -1,0 +1,178 @@
+/** The checker, the ledger, and reading what is stored. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import { type ConnectionId, type Store, StoreError } from "../../engine/Store.ts"
+import { BlobStore } from "../Blobs.ts"
+import * as Storable from "../Storable.ts"
+import { contentColumns, contents as decodeContents, ledger as decodeLedger, ledgerColumns } from "./Rows.ts"
+import { attempt, lockConnection, texts, transaction } from "./Sql.ts"
+
+type Methods = Pick<
+  Store["Service"],
+  | "existing"
+  | "revisions"
+  | "retriesDue"
+  | "ledger"
+  | "redrive"
+  | "contents"
+  | "content"
+  | "body"
+  | "totals"
+  | "deletions"
+>
+
+const known = "state IN ('stored', 'failed', 'dead', 'deferred')"
+const existingQuery = `SELECT external_id FROM content
+  WHERE connection_id = $1 AND external_id = ANY($2::text[]) AND ${known}`
+const revisionsQuery = `SELECT external_id, CASE WHEN pending IS NULL THEN revision ELSE tried_revision END FROM content
+  WHERE connection_id = $1 AND external_id = ANY($2::text[]) AND ${known}`
+
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
+const decodeBody = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ bytes: Schema.NullOr(Schema.Uint8Array) })))
+const decodeTotals = Schema.decodeUnknownEffect(
+  Schema.Tuple([
+    Schema.Struct({
+      stored: Schema.Int,
+      failed: Schema.Int,
+      dead: Schema.Int,
+      deferred: Schema.Int,
+      deleted: Schema.Int,
+      bytes: Schema.Int,
+      deletionsHeld: Schema.Int
+    })
+  ])
+)
+const decodeDeletions = Schema.decodeUnknownEffect(
+  Schema.Array(
+    Schema.Struct({
+      externalId: Schema.String,
+      cause: Schema.Literals(["event", "absence"]),
+      stagedAt: Schema.DateTimeUtcFromDate
+    })
+  )
+)
+
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const blobs = yield* BlobStore
+  const ofLedger = sql.literal(ledgerColumns)
+  const ofContent = sql.literal(contentColumns)
+
+  /** Both columns are text by the schema, so the rows of this hot path are taken as they come. */
+  const check = (query: string, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) => {
+    const ids = externalIds.every(Storable.isId) ? externalIds : externalIds.filter(Storable.isId)
+    return Effect.withTracerEnabled(sql.unsafe(query, [connectionId, texts(ids)]).values, false).pipe(
+      attempt("asking which ids exist")
+    )
+  }
+
+  return {
+    existing: (connectionId, externalIds) =>
+      Effect.map(check(existingQuery, connectionId, externalIds), (rows) => new Set(rows.map(([id]) => id as string))),
+
+    revisions: (connectionId, externalIds) =>
+      Effect.map(
+        check(revisionsQuery, connectionId, externalIds),
+        (rows) => new Map(rows.map(([id, revision]) => [id as string, Option.fromNullOr(revision as string | null)]))
+      ),
+
+    retriesDue: (connectionId, limit) => {
+      const due = (state: "failed" | "deferred") => sql`(SELECT * FROM content
+        WHERE connection_id = ${connectionId} AND pending = ${state} AND next_attempt_at <= clock_timestamp()
+        ORDER BY next_attempt_at LIMIT ${limit})`
+      return sql`SELECT ${ofLedger} FROM (${due("failed")} UNION ALL ${due("deferred")}) AS due
+        ORDER BY next_attempt_at, external_id LIMIT ${limit}`.pipe(
+        Effect.flatMap(decodeLedger),
+        attempt("looking for retries")
+      )
+    },
+
+    ledger: (connectionId, { externalIds, limit }) => {
+      const which =
+        externalIds === undefined ? sql`true` : sql`external_id = ANY(${texts(externalIds.filter(Storable.isId))})`
+      return sql`SELECT ${ofLedger} FROM content WHERE connection_id = ${connectionId} AND pending IS NOT NULL AND ${which}
+        ORDER BY external_id LIMIT ${limit}`.pipe(Effect.flatMap(decodeLedger), attempt("reading the ledger"))
+    },
+
+    redrive: (connectionId, externalIds) => {
+      const which =
+        externalIds === undefined ? sql`true` : sql`external_id = ANY(${texts(externalIds.filter(Storable.isId))})`
+      return Effect.gen(function* () {
+        yield* lockConnection(sql, connectionId)
+        const rows =
+          yield* sql`UPDATE content SET attempts = 0, next_attempt_at = clock_timestamp(), pending = 'failed',
+            state = CASE WHEN state = 'stored' THEN state ELSE 'failed' END
+          WHERE connection_id = ${connectionId} AND pending IS NOT NULL AND ${which} RETURNING external_id AS id`
+        if (rows.length > 0) {
+          yield* sql`UPDATE connection SET due_at = least(due_at, clock_timestamp()) WHERE id = ${connectionId}`
+        }
+        return (yield* Effect.orDie(decodeIds(rows))).map(({ id }) => id)
+      }).pipe(transaction(sql), attempt("resetting the ledger"))
+    },
+
+    contents: (connectionId, { after, limit, state }) => {
+      // Content whose update failed is both stored and failed: it is listed under either, as what was asked for.
+      const inLedger = state === "failed" || state === "dead" || state === "deferred"
+      const which = inLedger ? sql`pending = ${state}` : sql`state = ${state}`
+      const from = after === undefined ? sql`true` : sql`external_id > ${Storable.text(after)}`
+      return sql`SELECT ${ofContent} FROM content WHERE connection_id = ${connectionId} AND ${which} AND ${from}
+        ORDER BY external_id LIMIT ${limit + 1}`.pipe(
+        Effect.flatMap(decodeContents),
+        Effect.map((rows) => {
+          const contents = rows.slice(0, limit).map((row) => ({ ...row, state }))
+          return { contents, next: rows.length > limit ? (contents.at(-1)?.externalId ?? null) : null }
+        }),
+        attempt("reading contents")
+      )
+    },
+
+    content: (connectionId, externalId) =>
+      Storable.isId(externalId)
+        ? sql`SELECT ${ofContent} FROM content WHERE connection_id = ${connectionId} AND external_id = ${externalId}`.pipe(
+            Effect.flatMap(decodeContents),
+            Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
+            attempt("reading a content")
+          )
+        : Effect.succeedNone,
+
+    body: (hash) =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const rows = /^([0-9a-f]{2})*$/i.test(hash)
+            ? yield* sql`SELECT bytes FROM body WHERE hash = decode(${hash}, 'hex')`
+            : []
+          const [body] = yield* Effect.orDie(decodeBody(rows))
+          if (body === undefined) {
+            const message = `no body with the hash ${hash} is stored`
+            return yield* new StoreError({ message, cause: message })
+          }
+          return body.bytes === null ? blobs.read(hash) : Stream.succeed(body.bytes)
+        }).pipe(attempt("reading a body"))
+      ),
+
+    totals: (connectionId) =>
+      sql`SELECT count(*) FILTER (WHERE state = 'stored')::float8 AS stored,
+          count(*) FILTER (WHERE pending = 'failed')::float8 AS failed,
+          count(*) FILTER (WHERE pending = 'dead')::float8 AS dead,
+          count(*) FILTER (WHERE pending = 'deferred')::float8 AS deferred,
+          count(*) FILTER (WHERE state = 'deleted')::float8 AS deleted,
+          coalesce(sum(size) FILTER (WHERE state = 'stored'), 0)::float8 AS bytes,
+          (SELECT count(*) FROM staged_deletion
+            WHERE connection_id = ${connectionId} AND held)::float8 AS "deletionsHeld"
+        FROM content WHERE connection_id = ${connectionId}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeTotals(rows))),
+        Effect.map(([totals]) => totals),
+        attempt("counting contents")
+      ),
+
+    deletions: (connectionId, { limit }) =>
+      sql`SELECT external_id AS "externalId", cause, staged_at AS "stagedAt" FROM staged_deletion
+        WHERE connection_id = ${connectionId} ORDER BY external_id LIMIT ${limit}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeDeletions(rows))),
+        attempt("reading staged deletions")
+      )
+  } satisfies Methods
+})

@@ -1,0 +1,162 @@
+/** The rows of PostgreSQL as the port's values: which columns are selected, and how they are decoded. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { SyncTask } from "../../contract/SyncTask.ts"
+import {
+  type Connection,
+  ConnectionId,
+  type ContentRow,
+  ContentState,
+  Counts,
+  type LedgerRow,
+  type Run,
+  RunId,
+  RunStatus,
+  TaskId,
+  type TaskRow
+} from "../../engine/Store.ts"
+
+const Time = Schema.DateTimeUtcFromDate
+const JsonText = Schema.fromJsonString(Schema.Json)
+
+/** Decodes all rows. A row of another shape is a mistake of ours, or a schema that somebody changed: a defect. */
+const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
+  const decode = Schema.decodeUnknownEffect(Schema.Array(schema))
+  return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
+}
+
+// Checkpoints are read as text: as a value, JSON's null could not be told from no checkpoint.
+export const connectionColumns = `id, name, domain, account, config::text AS config, credentials, every_ms AS every, fence,
+  paused, checkpoint::text AS checkpoint, scope, next_poll_at AS "nextPollAt", lease_holder AS holder,
+  lease_until AS until, failures, created_at AS "createdAt"`
+
+const decodeConnectionRows = decoder(
+  Schema.Struct({
+    id: ConnectionId,
+    name: Schema.String,
+    domain: Schema.String,
+    account: Schema.String,
+    config: JsonText,
+    credentials: Schema.NullOr(Schema.Uint8Array),
+    every: Schema.DurationFromMillis,
+    fence: Schema.BigInt,
+    paused: Schema.NullOr(Schema.String),
+    checkpoint: Schema.OptionFromNullOr(JsonText),
+    scope: Schema.NullOr(Schema.String),
+    nextPollAt: Time,
+    holder: Schema.NullOr(Schema.String),
+    until: Schema.NullOr(Time),
+    failures: Schema.Int,
+    createdAt: Time
+  })
+)
+
+export const connections = (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<Connection>> =>
+  Effect.map(decodeConnectionRows(rows), (decoded) =>
+    decoded.map(({ holder, until, ...row }) => ({
+      ...row,
+      lease: holder === null || until === null ? null : { holder, until }
+    }))
+  )
+
+export const taskColumns = `id, connection_id AS "connectionId", task::text AS task, spec,
+  checkpoint::text AS checkpoint, scope, created_at AS "createdAt"`
+
+export const tasks: (rows: unknown) => Effect.Effect<ReadonlyArray<TaskRow>> = decoder(
+  Schema.Struct({
+    id: TaskId,
+    connectionId: ConnectionId,
+    task: Schema.fromJsonString(Schema.toCodecJson(SyncTask)),
+    spec: Schema.String,
+    checkpoint: Schema.OptionFromNullOr(JsonText),
+    scope: Schema.NullOr(Schema.String),
+    createdAt: Time
+  })
+)
+
+export const encodeTask = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(SyncTask)))
+
+/** The names of the counts, and of their columns. */
+export const countNames = Object.keys(Counts.fields) as ReadonlyArray<keyof Counts>
+export const countColumn = (name: keyof Counts): string => name.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
+
+export const runColumns = `id, connection_id AS "connectionId", task_id AS "taskId", status,
+  ${countNames.map((name) => `${countColumn(name)}::float8 AS "${name}"`).join(", ")}, problems, notes,
+  error_reason AS "reason", error_message AS "message", started_at AS "startedAt", finished_at AS "finishedAt"`
+
+const decodeRunRows = decoder(
+  Schema.Struct({
+    id: RunId,
+    connectionId: ConnectionId,
+    taskId: Schema.NullOr(TaskId),
+    status: RunStatus,
+    ...Counts.fields,
+    problems: Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String })),
+    notes: Schema.Array(Schema.String),
+    reason: Schema.NullOr(Schema.String),
+    message: Schema.NullOr(Schema.String),
+    startedAt: Time,
+    finishedAt: Schema.NullOr(Time)
+  })
+)
+
+export const runs = (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<Run>> =>
+  Effect.map(decodeRunRows(rows), (decoded) =>
+    decoded.map(
+      ({ id, connectionId, taskId, status, problems, notes, reason, message, startedAt, finishedAt, ...counts }) => ({
+        id,
+        connectionId,
+        taskId,
+        status,
+        counts,
+        problems,
+        notes,
+        error: reason === null || message === null ? null : { reason, message },
+        startedAt,
+        finishedAt
+      })
+    )
+  )
+
+export const ledgerColumns = `external_id AS "externalId", pending AS state, tried_revision AS revision,
+  coalesce(reason, '') AS reason, coalesce(message, '') AS message, attempts,
+  CASE WHEN pending = 'failed' THEN next_attempt_at END AS "nextAttemptAt"`
+
+const decodeLedgerRows = decoder(
+  Schema.Struct({
+    externalId: Schema.String,
+    state: Schema.Literals(["failed", "dead", "deferred"]),
+    revision: Schema.NullOr(Schema.String),
+    reason: Schema.String,
+    message: Schema.String,
+    attempts: Schema.Int,
+    nextAttemptAt: Schema.NullOr(Time)
+  })
+)
+
+export const ledger = (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<LedgerRow>> =>
+  Effect.map(decodeLedgerRows(rows), (decoded) =>
+    decoded.map((row) => ({ ...row, revision: row.revision ?? undefined }))
+  )
+
+export const contentColumns = `external_id AS "externalId", kind, state, revision, encode(body_hash, 'hex') AS hash,
+  size::float8 AS size, title, media_type AS "mediaType", occurred_at AS "occurredAt", metadata, volatile,
+  created_at AS "createdAt", updated_at AS "updatedAt"`
+
+export const contents: (rows: unknown) => Effect.Effect<ReadonlyArray<ContentRow>> = decoder(
+  Schema.Struct({
+    externalId: Schema.String,
+    kind: Schema.NullOr(Schema.String),
+    state: ContentState,
+    revision: Schema.NullOr(Schema.String),
+    hash: Schema.NullOr(Schema.String),
+    size: Schema.Int,
+    title: Schema.NullOr(Schema.String),
+    mediaType: Schema.NullOr(Schema.String),
+    occurredAt: Schema.NullOr(Time),
+    metadata: Schema.JsonObject,
+    volatile: Schema.JsonObject,
+    createdAt: Time,
+    updatedAt: Time
+  })
+)
