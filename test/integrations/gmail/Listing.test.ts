@@ -1,0 +1,458 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { poll } from "../../../src/contract/SyncTask.ts"
+import * as GmailServer from "../../support/GmailServer.ts"
+import * as Mirror from "./Mirror.ts"
+
+const begin = Effect.fnUntraced(function* (
+  options?: GmailServer.Options,
+  config?: Record<string, string | boolean | Array<string>>
+) {
+  const server = yield* GmailServer.make(options)
+  const mirror = yield* Mirror.open({ url: server.url, ...(config === undefined ? {} : { config }) })
+  return { server, mailbox: server.mailbox, mirror }
+})
+
+const assertMirrors = (mirror: Mirror.Mirror, ids: ReadonlyArray<string>) =>
+  assert.deepStrictEqual([...mirror.stored.keys()].sort(), [...ids].sort())
+
+const assertSameLabels = (mirror: Mirror.Mirror, mailbox: GmailServer.Server["mailbox"]) => {
+  for (const id of mirror.stored.keys()) {
+    assert.deepStrictEqual(Mirror.labelsOf(mirror, id), [...(mailbox.get(id)?.labelIds ?? [])].sort(), id)
+  }
+}
+
+describe("polling", () => {
+  it.live("downloads each message once, then a poll is one call of two units and asks the checker nothing", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(1234)
+      const first = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assertMirrors(mirror, mailbox.ids)
+      // The watermark, three pages, the history after the last one, and each message.
+      assert.deepStrictEqual(first, {
+        calls: 1 + 3 + 1 + 1234,
+        units: 1 + 15 + 2 + 1234 * 20,
+        checkerQueries: 3,
+        downloads: 1234
+      })
+      assert.strictEqual(first.units, server.units)
+
+      const before = mirror.checkpoint
+      const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
+      assert.deepStrictEqual(mirror.checkpoint, before)
+
+      mailbox.fill(3)
+      const three = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.deepStrictEqual(three, { calls: 4, units: 62, checkerQueries: 1, downloads: 3 })
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes the watermark before it lists: what arrives or changes meanwhile is not missed", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const [oldest = ""] = mailbox.fill(600)
+      server.before(
+        "messages.list",
+        () => {
+          mailbox.fill(2)
+          mailbox.modify(oldest, { add: ["STARRED"] })
+        },
+        1
+      )
+      yield* Mirror.sync(mirror, { slice: 1 })
+      yield* Mirror.sync(mirror)
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+      assertSameLabels(mirror, mailbox)
+      assert.isTrue([...mirror.downloads.values()].every((count) => count === 1))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("stores a new message at the next slice, while the backfill still goes on", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      mailbox.fill(2000)
+      yield* Mirror.sync(mirror, { slice: 1 })
+      const arrived = mailbox.add()
+      const [page] = yield* Mirror.sync(mirror, { slice: 1 })
+      assert.deepStrictEqual(page?.download, [{ externalId: arrived }])
+      assert.isUndefined(page?.listing)
+      assert.strictEqual(mirror.stored.size, 501)
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("works without getProfile, from the newest message's history id", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin({ noProfile: true })
+      mailbox.fill(20, (index) => ({ internalDate: Date.UTC(2026, 0, 30 - index) }))
+      const first = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assertMirrors(mirror, mailbox.ids)
+      assert.strictEqual(first.downloads, 20)
+      assert.strictEqual(first.checkerQueries, 1)
+      const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
+      assert.strictEqual(yield* mirror.session.account, "me@example.com")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("covers everything with the one page of an empty mailbox", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const pages = yield* Mirror.sync(mirror)
+      assert.deepStrictEqual(
+        pages.map((page) => page.covers),
+        [[{ prefix: "" }]]
+      )
+      mailbox.add()
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("reads a long history in bounded pages, each with a checkpoint that can be taken up", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      yield* Mirror.sync(mirror)
+      mailbox.fill(1700)
+      const [first] = yield* Mirror.sync(mirror, { slice: 1 })
+      assert.strictEqual(first?.listed.length, 500)
+      const rest = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.strictEqual(rest.downloads, 1200)
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("changes", () => {
+  it.live("patches labels without fetching the message", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const [id = ""] = mailbox.fill(3)
+      yield* Mirror.sync(mirror)
+      mailbox.modify(id, { add: ["STARRED", "Label_1"], remove: ["UNREAD"] })
+      mailbox.modify(id, { remove: ["Label_1"] })
+      const { downloads } = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.strictEqual(downloads, 0)
+      assert.deepStrictEqual(mirror.pages.at(-1)?.patches, [
+        { externalId: id, metadata: { labels: { STARRED: true, Label_1: null, UNREAD: null } } }
+      ])
+      assert.deepStrictEqual(Mirror.labelsOf(mirror, id), ["INBOX", "STARRED"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes Trash and Spam for deletions, and what leaves them for new", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const [a = "", b = "", c = ""] = mailbox.fill(4)
+      yield* Mirror.sync(mirror)
+      mailbox.trash(a)
+      mailbox.modify(b, { add: ["SPAM"] })
+      mailbox.remove(c)
+      yield* Mirror.sync(mirror)
+      assert.deepStrictEqual([...(mirror.pages.at(-1)?.deleted ?? [])].sort(), [a, b, c].sort())
+      assertMirrors(mirror, mailbox.ids)
+      mailbox.untrash(a)
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+      assert.isTrue(mirror.stored.has(a))
+      // What only ever was in Trash is never fetched.
+      const junk = mailbox.add({ labelIds: ["SPAM"] })
+      yield* Mirror.sync(mirror)
+      assert.isFalse(mirror.downloads.has(junk))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("keeps Trash and Spam where they are asked for", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin({}, { includeSpamTrash: true })
+      const [a = ""] = mailbox.fill(2)
+      mailbox.add({ labelIds: ["SPAM"] })
+      yield* Mirror.sync(mirror)
+      mailbox.trash(a)
+      yield* Mirror.sync(mirror)
+      assert.strictEqual(mirror.stored.size, 3)
+      assertSameLabels(mirror, mailbox)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("listings under which the mailbox moves", () => {
+  it.live("an offset that skipped messages is made good by another pass, and nothing false is covered", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.pageTokens = "offset"
+      const ids = mailbox.fill(1500)
+      // Between the first page and the second, messages of the first one go: the offset skips as many.
+      server.before("messages.list", () => undefined, 1)
+      yield* Mirror.sync(mirror, {
+        slice: 1,
+        between: () => ids.slice(-20).forEach((id) => mailbox.remove(id))
+      })
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+      assert.isTrue([...mirror.downloads.values()].every((count) => count === 1))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a message deleted while the last page is on its way is not seen again", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const [a = ""] = mailbox.fill(10)
+      yield* Mirror.sync(mirror)
+      mirror.checkpoint = Option.none()
+      server.before("history.list", () => mailbox.remove(a))
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "an id that a listing repeats is downloaded once, and one that is gone when it is fetched is no failure",
+    () =>
+      Effect.gen(function* () {
+        const { server, mailbox, mirror } = yield* begin()
+        const ids = mailbox.fill(700)
+        server.repeatOnce([ids[699] ?? "", ids[698] ?? ""])
+        server.before("messages.get", (seen) => mailbox.remove(seen.id ?? ""))
+        yield* Mirror.sync(mirror)
+        yield* Mirror.sync(mirror)
+        assertMirrors(mirror, mailbox.ids)
+        assert.strictEqual(mailbox.size, 699)
+        assert.isTrue([...mirror.downloads.values()].every((count) => count === 1))
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("a refused page token begins a new pass, in which what is known is not fetched again", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      mailbox.fill(1200)
+      const [first] = yield* Mirror.sync(mirror, { slice: 1 })
+      mailbox.refusePageTokens()
+      const pages = yield* Mirror.sync(mirror)
+      assert.notStrictEqual(pages[0]?.listing, first?.listing)
+      assertMirrors(mirror, mailbox.ids)
+      assert.isTrue([...mirror.downloads.values()].every((count) => count === 1))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a server that refuses every page token ends the listing as transient", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(1200)
+      server.before("messages.list", () => mailbox.refusePageTokens(), 1000)
+      const error = yield* Effect.flip(Mirror.sync(mirror))
+      assert.strictEqual("reason" in error && error.reason._tag, "Transient")
+      assert.isBelow(server.count("messages.list"), 20)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a full listing deletes what went while nobody looked", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const [a = "", b = ""] = mailbox.fill(900)
+      yield* Mirror.sync(mirror)
+      mailbox.remove(a)
+      mailbox.trash(b)
+      mailbox.expireHistory()
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("an expired history", () => {
+  it.live("lists in full, downloads only what is missing, and rebuilds the labels of the rest", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const ids = mailbox.fill(1600, (index) => ({
+        labelIds: index % 3 === 0 ? ["INBOX"] : ["INBOX", `Label_${index % 2}`]
+      }))
+      yield* Mirror.sync(mirror)
+      ids.forEach((id, index) => {
+        if (index % 5 === 0) mailbox.modify(id, { add: ["STARRED"], remove: ["INBOX"] })
+        if (index % 7 === 0) mailbox.modify(id, { remove: ["Label_0"], add: ["Label_new"] })
+      })
+      mailbox.fill(700)
+      mailbox.expireHistory()
+      server.forgetSeen()
+      const { downloads } = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.strictEqual(downloads, 700)
+      assert.strictEqual(server.count("messages.get"), 700)
+      assert.strictEqual(mirror.expired, 1)
+      assertMirrors(mirror, mailbox.ids)
+      assertSameLabels(mirror, mailbox)
+      const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("rebuilds labels slice by slice, while labels change, tokens are refused and messages come and go", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const ids = mailbox.fill(3000, (index) => ({
+        labelIds: [`Label_${index % 4}`, ...(index % 2 === 0 ? ["INBOX"] : [])]
+      }))
+      yield* Mirror.sync(mirror)
+      ids.forEach((id, index) => {
+        if (index % 3 === 0) mailbox.modify(id, { add: ["STARRED"], remove: ["INBOX"] })
+      })
+      mailbox.expireHistory()
+      let round = 0
+      for (let more = true; more; round++) {
+        const pages = yield* Mirror.sync(mirror, { slice: 1 })
+        more = pages.length > 0
+        if (round < 12) {
+          mailbox.modify(ids[round * 200] ?? "", { add: ["Label_9"], remove: ["STARRED"] })
+          mailbox.add({ labelIds: ["INBOX"] })
+          mailbox.trash(ids[round * 200 + 1] ?? "")
+        }
+        if (round === 9) mailbox.refusePageTokens()
+      }
+      assertMirrors(mirror, mailbox.ids)
+      assertSameLabels(mirror, mailbox)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("walks more labels than one checkpoint holds, in several walks", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const ids = mailbox.fill(450, (index) => ({ labelIds: [`Label_${index}`] }))
+      yield* Mirror.sync(mirror)
+      ids.forEach((id, index) =>
+        mailbox.modify(id, { add: [`Label_${(index + 1) % 450}`], remove: [`Label_${index}`] })
+      )
+      mailbox.expireHistory()
+      yield* Mirror.sync(mirror)
+      assertSameLabels(mirror, mailbox)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("never loops: a history that expires at once again is the engine's to try again", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(10)
+      yield* Mirror.sync(mirror)
+      mailbox.expireHistory()
+      server.before("messages.list", () => mailbox.expireHistory(), 1)
+      yield* Mirror.sync(mirror)
+      assert.strictEqual(mirror.expired, 2)
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("filters", () => {
+  it.live(
+    "a query lists at each poll, patches and deletes by the history, and takes nothing for deleted that stopped matching",
+    () =>
+      Effect.gen(function* () {
+        const { server, mailbox, mirror } = yield* begin({}, { query: "label:Keep" })
+        const [a = "", b = "", c = "", d = ""] = mailbox.fill(4, () => ({ labelIds: ["INBOX", "Keep"] }))
+        const other = mailbox.add()
+        yield* Mirror.sync(mirror)
+        assertMirrors(mirror, [a, b, c, d])
+        assert.isTrue(mirror.pages.every((page) => page.covers === undefined))
+
+        mailbox.modify(a, { remove: ["Keep"] })
+        mailbox.modify(b, { add: ["STARRED"] })
+        mailbox.trash(c)
+        mailbox.modify(other, { add: ["Keep"] })
+        yield* Mirror.sync(mirror)
+        assertMirrors(mirror, [a, b, d, other])
+        assertSameLabels(mirror, mailbox)
+
+        const before = mirror.checkpoint
+        const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+        assert.strictEqual(idle.downloads, 0)
+        assert.strictEqual(idle.checkerQueries, 1)
+        assert.deepStrictEqual(mirror.checkpoint, before)
+        assert.strictEqual(server.count("labels.list"), 0)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("one label follows the history alone", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin({}, { labelIds: ["Keep"] })
+      const a = mailbox.add({ labelIds: ["Keep"] })
+      const other = mailbox.add()
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, [a])
+      mailbox.modify(other, { add: ["Keep"] })
+      const late = mailbox.add({ labelIds: ["Keep", "UNREAD"] })
+      mailbox.add()
+      mailbox.modify(a, { add: ["STARRED"], remove: ["Keep"] })
+      const { calls } = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.strictEqual(calls, 1 + 2)
+      assertMirrors(mirror, [a, other, late])
+      assertSameLabels(mirror, mailbox)
+      mailbox.remove(a)
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, [other, late])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("several labels must all be there", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin({}, { labelIds: ["A", "B"] })
+      const both = mailbox.add({ labelIds: ["A", "B"] })
+      const one = mailbox.add({ labelIds: ["A"] })
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, [both])
+      mailbox.modify(one, { add: ["B"] })
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, [both, one])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a label that isn't there fails the listing in Google's words", () =>
+    Effect.gen(function* () {
+      const { mirror } = yield* begin({}, { labelIds: ["Nope"] })
+      const error = yield* Effect.flip(Mirror.sync(mirror))
+      assert.strictEqual("reason" in error && error.reason._tag, "Forbidden")
+      assert.include(error.message, "Invalid label: Nope")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("tasks of their own", () => {
+  it.live("a forced task lists everything, resumes by its own checkpoint, and reads no history", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(1100)
+      yield* Mirror.sync(mirror)
+      const live = mirror.checkpoint
+      server.forgetSeen()
+      mirror.checkpoint = Option.none()
+      const task = { ...poll, force: true }
+      const [first] = yield* Mirror.sync(mirror, { task, slice: 1 })
+      assert.strictEqual(first?.download.length, 500)
+      yield* Mirror.sync(mirror, { task })
+      assert.strictEqual(server.count("messages.get"), 1100)
+      assert.strictEqual(server.count("history.list"), 0)
+      assert.isEmpty(yield* Mirror.sync(mirror, { task }))
+      mirror.checkpoint = live
+      assert.strictEqual((yield* Mirror.cost(mirror, Mirror.sync(mirror))).calls, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a window includes its first instant and excludes its last, to the millisecond", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const since = Date.UTC(2026, 2, 1, 12, 0, 0, 400)
+      const until = Date.UTC(2026, 2, 2, 12, 0, 0, 600)
+      const dates = [since - 60_000, since - 1, since, since + 1, until - 1, until, until + 60_000]
+      const ids = dates.map((internalDate) => mailbox.add({ internalDate }))
+      yield* Mirror.sync(mirror, {
+        task: { ...poll, window: { since: DateTime.makeUnsafe(since), until: DateTime.makeUnsafe(until) } }
+      })
+      assertMirrors(mirror, ids.slice(2, 5))
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,205 @@
+/**
+ * A mirror in memory that applies pages as the contract says: the smallest engine there is. It checks on the way what
+ * every page must keep to.
+ */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Content, Metadata } from "../../../src/contract/Content.ts"
+import {
+  ContentExistenceChecker,
+  type ContentExistenceCheckerError
+} from "../../../src/contract/ContentExistenceChecker.ts"
+import type { AnySession, Call } from "../../../src/contract/Integration.ts"
+import type { IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import type { Page } from "../../../src/contract/Page.ts"
+import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
+import { integration } from "../../../src/integrations/Gmail.ts"
+
+export interface Mirror {
+  readonly session: AnySession
+  /** What is stored now. */
+  readonly stored: Map<string, Content>
+  /** How often each id was downloaded. */
+  readonly downloads: Map<string, number>
+  readonly saved: Array<Schema.Json>
+  readonly pages: Array<Page<Schema.Json>>
+  checkpoint: Option.Option<Schema.Json>
+  checkerQueries: number
+  calls: number
+  units: number
+  /** How many full listings were begun because the checkpoint had expired. */
+  expired: number
+}
+
+export const open = Effect.fnUntraced(function* (options: {
+  readonly url: string
+  readonly config?: Schema.JsonObject
+  readonly credentials?: Schema.JsonObject
+  /** Runs where a credential is to be saved. */
+  readonly onSave?: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
+}) {
+  let calls = 0
+  let units = 0
+  const saved: Array<Schema.Json> = []
+  const call: Call = (_method, weight, effect) =>
+    Effect.suspend(() => {
+      calls += 1
+      units += weight
+      return effect
+    })
+  const session = yield* Effect.orDie(
+    integration.open({
+      config: { rootUrl: options.url, ...options.config },
+      credentials: options.credentials ?? { accessToken: "token" },
+      call,
+      saveCredentials: (credentials) =>
+        Effect.andThen(
+          options.onSave?.(credentials) ?? Effect.void,
+          Effect.sync(() => {
+            saved.push(credentials)
+          })
+        )
+    })
+  )
+  const mirror: Mirror = {
+    session,
+    stored: new Map(),
+    downloads: new Map(),
+    saved,
+    pages: [],
+    checkpoint: Option.none(),
+    checkerQueries: 0,
+    expired: 0,
+    get calls() {
+      return calls
+    },
+    set calls(value) {
+      calls = value
+    },
+    get units() {
+      return units
+    },
+    set units(value) {
+      units = value
+    }
+  }
+  return mirror
+})
+
+/** Knows what the mirror stores, and counts. */
+const checker = (mirror: Mirror): Layer.Layer<ContentExistenceChecker> =>
+  Layer.succeed(ContentExistenceChecker, {
+    existing: (ids) =>
+      Effect.sync(() => {
+        mirror.checkerQueries += 1
+        return new Set(ids.filter((id) => mirror.stored.has(id)))
+      }),
+    revisions: () => Effect.die("Gmail's messages have no revisions")
+  })
+
+/** Lists with the mirror's checkpoint and applies every page, or only the first `slice` of them. Gives the pages. */
+export const sync = (
+  mirror: Mirror,
+  options: { readonly task?: SyncTask; readonly slice?: number; readonly between?: () => void } = {}
+): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, IntegrationError | ContentExistenceCheckerError> =>
+  Effect.suspend(() => {
+    const pages: Array<Page<Schema.Json>> = []
+    return mirror.session.list(options.task ?? poll, mirror.checkpoint).pipe(
+      Stream.take(options.slice ?? Infinity),
+      Stream.runForEach((page) =>
+        Effect.gen(function* () {
+          pages.push(page)
+          yield* apply(mirror, page)
+          options.between?.()
+        })
+      ),
+      Effect.provide(checker(mirror)),
+      Effect.catchTag("IntegrationError", (error) => {
+        if (error.reason._tag !== "CheckpointExpired") return Effect.fail(error)
+        mirror.expired += 1
+        mirror.checkpoint = Option.none()
+        return Effect.map(sync(mirror, options), (more) => void pages.push(...more))
+      }),
+      Effect.map(() => pages)
+    )
+  })
+
+const seen = new WeakMap<
+  Mirror,
+  { readonly listing: string; readonly before: ReadonlySet<string>; readonly ids: Set<string> }
+>()
+
+const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Json>) {
+  assert.isAtMost(page.listed.length, 1000)
+  assert.isAtMost(JSON.stringify(page.checkpoint).length, 64 * 1024)
+  assert.isEmpty(page.download.filter((ref) => !page.listed.some((each) => each.externalId === ref.externalId)))
+
+  if (page.listing !== undefined) {
+    const known = seen.get(mirror)
+    const pass =
+      known?.listing === page.listing
+        ? known
+        : { listing: page.listing, before: new Set(mirror.stored.keys()), ids: new Set<string>() }
+    seen.set(mirror, pass)
+    for (const { externalId } of page.listed) pass.ids.add(externalId)
+  }
+  for (const ref of page.download) {
+    mirror.downloads.set(ref.externalId, (mirror.downloads.get(ref.externalId) ?? 0) + 1)
+    const content = yield* Effect.catch(mirror.session.download(ref), (error) =>
+      error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
+    )
+    if (content !== undefined) mirror.stored.set(ref.externalId, content)
+  }
+  for (const id of page.deleted ?? []) mirror.stored.delete(id)
+  for (const { externalId, metadata } of page.patches ?? []) {
+    const content = mirror.stored.get(externalId)
+    if (content !== undefined) {
+      mirror.stored.set(externalId, { ...content, metadata: merged(content.metadata, metadata) })
+    }
+  }
+  if (page.covers?.some((coverage) => coverage.prefix === "") === true) {
+    const pass = seen.get(mirror)
+    for (const id of pass?.before ?? []) if (!pass?.ids.has(id)) mirror.stored.delete(id)
+  }
+  mirror.pages.push(page)
+  mirror.checkpoint = Option.some(page.checkpoint)
+})
+
+/** RFC 7396. */
+const merged = (target: Metadata, patch: Metadata): Metadata => {
+  const result: Record<string, Schema.Json> = { ...target }
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) delete result[name]
+    else if (isObject(value)) result[name] = merged(isObject(result[name]) ? result[name] : {}, value)
+    else result[name] = value
+  }
+  return result
+}
+
+const isObject = (value: Schema.Json | undefined): value is Metadata =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** The labels stored with a message, sorted. */
+export const labelsOf = (mirror: Mirror, id: string): ReadonlyArray<string> => {
+  const labels = mirror.stored.get(id)?.metadata["labels"]
+  return isObject(labels) ? Object.keys(labels).sort() : []
+}
+
+/** What `effect` costs. */
+export const cost = <A, E, R>(mirror: Mirror, effect: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    const before = { calls: mirror.calls, units: mirror.units, checkerQueries: mirror.checkerQueries }
+    const downloads = total(mirror)
+    return Effect.map(effect, () => ({
+      calls: mirror.calls - before.calls,
+      units: mirror.units - before.units,
+      checkerQueries: mirror.checkerQueries - before.checkerQueries,
+      downloads: total(mirror) - downloads
+    }))
+  })
+
+const total = (mirror: Mirror) => [...mirror.downloads.values()].reduce((sum, count) => sum + count, 0)

@@ -1,0 +1,387 @@
+/**
+ * A stand-in for Gmail on loopback: `getProfile`, `messages.list`, `messages.get`, `history.list`, `labels.list` and the
+ * token endpoint, with the shapes of Google's discovery document and the errors of its guides. A test changes the
+ * mailbox, orders faults, and reads what was asked.
+ */
+import * as http from "node:http"
+import type { AddressInfo } from "node:net"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Mailbox, Refusal, type StoredMessage } from "./gmail/Mailbox.ts"
+
+export type Method =
+  | "getProfile"
+  | "messages.list"
+  | "messages.get"
+  | "history.list"
+  | "labels.list"
+  | "oauth2.token"
+  | "oauth2.userinfo"
+
+/** What happens instead of an answer, or to it. */
+export type Fault =
+  | {
+      readonly _tag: "Status"
+      readonly status: number
+      readonly reason?: string
+      readonly message?: string
+      /** The header as it is sent: seconds or a date. */
+      readonly retryAfter?: string
+      /** Instead of Google's error body. */
+      readonly body?: string
+    }
+  /** The right answer's text, as this function changes it. */
+  | { readonly _tag: "Change"; readonly change: (text: string) => string }
+  /** The connection is reset: before the answer, or in the middle of it. */
+  | { readonly _tag: "Reset"; readonly midway?: boolean }
+  /** Never answers. */
+  | { readonly _tag: "Hang" }
+
+export const status = (status: number, reason?: string, more?: { retryAfter?: string; message?: string }): Fault => ({
+  _tag: "Status",
+  status,
+  ...(reason === undefined ? {} : { reason }),
+  ...more
+})
+
+/** One request, as the server saw it. */
+export interface Seen {
+  readonly method: Method
+  readonly id: string | undefined
+  readonly params: URLSearchParams
+  readonly token: string | undefined
+}
+
+interface Order {
+  readonly method: Method
+  readonly fault: Fault
+  readonly when: (seen: Seen) => boolean
+  left: number
+}
+
+const units: Record<Method, number> = {
+  getProfile: 1,
+  "messages.list": 5,
+  "messages.get": 20,
+  "history.list": 2,
+  "labels.list": 1,
+  "oauth2.token": 0,
+  "oauth2.userinfo": 0
+}
+
+export interface Options {
+  readonly email?: string | undefined
+  /** An access token that is taken from the start. */
+  readonly accessToken?: string | undefined
+  /** A server that knows no `getProfile`, as emulators. */
+  readonly noProfile?: boolean | undefined
+}
+
+export class Server {
+  readonly mailbox = new Mailbox()
+  readonly seen: Array<Seen> = []
+  /** Requests that were broken off by the client before their answer. */
+  aborted = 0
+  url = ""
+  private readonly email: string
+  private readonly noProfile: boolean
+  private readonly orders: Array<Order> = []
+  private readonly hooks: Array<{ readonly method: Method; readonly run: (seen: Seen) => void; left: number }> = []
+  private readonly repeats: Array<string> = []
+  private readonly accessTokens = new Map<string, string>()
+  private readonly refreshTokens = new Set<string>()
+  private issued = 0
+  private latency = 0
+  /** Each refresh replaces the refresh token, as Google may. */
+  rotate = false
+  expiresIn = 3599
+
+  constructor(options: Options = {}) {
+    this.email = options.email ?? "me@example.com"
+    this.noProfile = options.noProfile ?? false
+    this.accessTokens.set(options.accessToken ?? "token", this.email)
+  }
+
+  // ---- what a test orders ----------------------------------------------------------------------------------------
+
+  /** The next `times` requests of this method (that `when` holds for) meet this fault. */
+  fault(method: Method, fault: Fault, options: { readonly times?: number; readonly when?: Order["when"] } = {}): void {
+    this.orders.push({ method, fault, when: options.when ?? (() => true), left: options.times ?? 1 })
+  }
+
+  /** Takes back all faults that are left. */
+  heal(): void {
+    this.orders.length = 0
+  }
+
+  /** Runs just before the next `times` requests of this method are answered. */
+  before(method: Method, run: (seen: Seen) => void, times = 1): void {
+    this.hooks.push({ method, run, left: times })
+  }
+
+  /** The next page of a listing shows these ids once more. */
+  repeatOnce(ids: ReadonlyArray<string>): void {
+    this.repeats.push(...ids)
+  }
+
+  /** Every answer waits so many milliseconds. */
+  slow(milliseconds: number): void {
+    this.latency = milliseconds
+  }
+
+  /** Another access token, of this account or another one's. */
+  allow(token: string, email = this.email): void {
+    this.accessTokens.set(token, email)
+  }
+
+  /** A refresh token that the token endpoint takes, with any client. */
+  grant(refreshToken: string): void {
+    this.refreshTokens.add(refreshToken)
+  }
+
+  /** Access tokens given so far end. */
+  expireAccessTokens(): void {
+    this.accessTokens.clear()
+  }
+
+  /** The person took the grant back: no token works any more. */
+  revoke(): void {
+    this.accessTokens.clear()
+    this.refreshTokens.clear()
+  }
+
+  // ---- what a test reads -----------------------------------------------------------------------------------------
+
+  count(method?: Method): number {
+    return method === undefined ? this.seen.length : this.seen.filter((each) => each.method === method).length
+  }
+
+  get units(): number {
+    return this.seen.reduce((sum, each) => sum + units[each.method], 0)
+  }
+
+  forgetSeen(): void {
+    this.seen.length = 0
+  }
+
+  // ---- HTTP ------------------------------------------------------------------------------------------------------
+
+  handle(request: http.IncomingMessage, response: http.ServerResponse): void {
+    let body = ""
+    request.setEncoding("utf8")
+    request.on("data", (chunk: string) => {
+      body += chunk
+    })
+    request.on("end", () => this.answer(request, response, body))
+  }
+
+  private answer(request: http.IncomingMessage, response: http.ServerResponse, body: string): void {
+    const url = new URL(request.url ?? "/", "http://localhost")
+    const route = routeOf(request.method ?? "GET", url.pathname)
+    if (route === undefined) return void send(response, 404, errorBody(404, "notFound", "Not Found"))
+    const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1]
+    const seen: Seen = { ...route, params: url.searchParams, token }
+    this.seen.push(seen)
+    response.on("close", () => {
+      if (!response.writableFinished) this.aborted += 1
+    })
+
+    for (const hook of this.hooks) {
+      if (hook.method !== seen.method || hook.left === 0) continue
+      hook.left -= 1
+      hook.run(seen)
+    }
+    const order = this.orders.find((each) => each.method === seen.method && each.left > 0 && each.when(seen))
+    if (order !== undefined) order.left -= 1
+    const fault = order?.fault
+    if (fault?._tag === "Hang") return
+    if (fault?._tag === "Reset" && fault.midway !== true) return void request.socket.resetAndDestroy()
+    if (fault?._tag === "Status") {
+      const text = fault.body ?? errorBody(fault.status, fault.reason ?? "backendError", fault.message ?? "Failed")
+      return void send(
+        response,
+        fault.status,
+        text,
+        fault.retryAfter === undefined ? {} : { "retry-after": fault.retryAfter }
+      )
+    }
+    const [status, text] = this.resultOf(seen, body)
+    const write = () => {
+      if (fault?._tag === "Reset") {
+        response.writeHead(status, { "content-type": "application/json", "content-length": String(text.length * 2) })
+        response.write(text.slice(0, text.length / 2), () => request.socket.resetAndDestroy())
+        return
+      }
+      send(response, status, fault?._tag === "Change" ? fault.change(text) : text)
+    }
+    if (this.latency === 0) write()
+    else setTimeout(write, this.latency)
+  }
+
+  private resultOf(seen: Seen, body: string): readonly [number, string] {
+    if (seen.method === "oauth2.token") return this.refresh(new URLSearchParams(body))
+    const email = seen.token === undefined ? undefined : this.accessTokens.get(seen.token)
+    if (email === undefined) {
+      return [401, errorBody(401, "authError", "Request had invalid authentication credentials.", "UNAUTHENTICATED")]
+    }
+    try {
+      return [200, JSON.stringify(this.result(seen, email))]
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      return [error.status, errorBody(error.status, error.reason, error.message)]
+    }
+  }
+
+  private result({ method, id, params }: Seen, email: string): unknown {
+    const { mailbox } = this
+    const maxResults = Math.min(500, Number(params.get("maxResults") ?? "100"))
+    const pageToken = params.get("pageToken") ?? undefined
+    switch (method) {
+      case "oauth2.userinfo":
+        return { email }
+      case "getProfile":
+        if (this.noProfile) throw new Refusal(404, "notFound", "Not Found")
+        return {
+          emailAddress: email,
+          messagesTotal: mailbox.size,
+          threadsTotal: mailbox.size,
+          historyId: mailbox.historyId
+        }
+      case "labels.list":
+        return {
+          labels: Array.from(mailbox.labels, ([id, name]) => ({ id, name, type: id === name ? "system" : "user" }))
+        }
+      case "messages.list": {
+        const { found, next, estimate } = mailbox.list({
+          labelIds: params.getAll("labelIds"),
+          query: params.get("q") ?? undefined,
+          includeSpamTrash: params.get("includeSpamTrash") === "true",
+          maxResults,
+          pageToken
+        })
+        const repeated = this.repeats.splice(0).flatMap((repeat) => mailbox.get(repeat) ?? [])
+        const messages = [...found, ...repeated].map(({ id, threadId }) => ({ id, threadId }))
+        // Google leaves out what is empty.
+        return {
+          ...(messages.length > 0 ? { messages } : {}),
+          ...(next === undefined ? {} : { nextPageToken: next }),
+          resultSizeEstimate: estimate
+        }
+      }
+      case "messages.get": {
+        if (id === undefined || !/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
+          throw new Refusal(400, "invalidArgument", "Invalid id value")
+        }
+        const message = mailbox.get(id)
+        if (message === undefined) throw new Refusal(404, "notFound", "Requested entity was not found.")
+        return messageResource(message, params.get("format") ?? "full")
+      }
+      case "history.list": {
+        const start = params.get("startHistoryId")
+        if (start === null) throw new Refusal(400, "invalidArgument", "Missing startHistoryId")
+        const { records, next } = mailbox.history({
+          start: BigInt(start),
+          labelId: params.get("labelId") ?? undefined,
+          maxResults,
+          pageToken
+        })
+        return {
+          ...(records.length > 0 ? { history: records } : {}),
+          ...(next === undefined ? {} : { nextPageToken: next }),
+          historyId: mailbox.historyId
+        }
+      }
+      case "oauth2.token":
+        throw new Error("answered before")
+    }
+  }
+
+  private refresh(form: URLSearchParams): readonly [number, string] {
+    const refreshToken = form.get("refresh_token") ?? ""
+    if (form.get("grant_type") !== "refresh_token" || !this.refreshTokens.has(refreshToken)) {
+      const error = { error: "invalid_grant", error_description: "Token has been expired or revoked." }
+      return [400, JSON.stringify(error)]
+    }
+    this.issued += 1
+    const accessToken = `fresh-${this.issued}`
+    this.accessTokens.set(accessToken, this.email)
+    const rotated = `rotated-${this.issued}`
+    if (this.rotate) {
+      this.refreshTokens.delete(refreshToken)
+      this.refreshTokens.add(rotated)
+    }
+    return [
+      200,
+      JSON.stringify({
+        access_token: accessToken,
+        expires_in: this.expiresIn,
+        token_type: "Bearer",
+        scope: "https://www.googleapis.com/auth/gmail.readonly",
+        ...(this.rotate ? { refresh_token: rotated } : {})
+      })
+    ]
+  }
+}
+
+const routeOf = (
+  verb: string,
+  path: string
+): { readonly method: Method; readonly id: string | undefined } | undefined => {
+  if (verb === "POST") return path === "/oauth2/token" ? { method: "oauth2.token", id: undefined } : undefined
+  if (path === "/oauth2/v2/userinfo") return { method: "oauth2.userinfo", id: undefined }
+  const [, resource, id] = /^\/gmail\/v1\/users\/me\/(profile|labels|history|messages)(?:\/([^/]+))?$/.exec(path) ?? []
+  if (resource === undefined) return undefined
+  if (resource === "messages")
+    return { method: id === undefined ? "messages.list" : "messages.get", id: id && decodeURIComponent(id) }
+  if (id !== undefined) return undefined
+  return { method: resource === "profile" ? "getProfile" : resource === "labels" ? "labels.list" : "history.list", id }
+}
+
+const messageResource = (message: StoredMessage, format: string) => {
+  const raw = message.raw()
+  const base = {
+    id: message.id,
+    threadId: message.threadId,
+    labelIds: [...message.labelIds],
+    snippet: `A message of ${raw.length} bytes`,
+    historyId: message.historyId.toString(),
+    internalDate: String(message.internalDate),
+    sizeEstimate: raw.length
+  }
+  if (format === "minimal") return base
+  if (format === "raw") return { ...base, raw: Buffer.from(raw).toString("base64url") }
+  throw new Refusal(400, "invalidArgument", `The stand-in has no format ${format}`)
+}
+
+/** An error as Google's APIs write it (https://developers.google.com/workspace/gmail/api/guides/handle-errors). */
+const errorBody = (code: number, reason: string, message: string, status = "ERROR"): string =>
+  JSON.stringify({ error: { code, message, errors: [{ message, domain: "global", reason }], status } })
+
+const send = (response: http.ServerResponse, status: number, text: string, headers: http.OutgoingHttpHeaders = {}) => {
+  response.writeHead(status, { "content-type": "application/json; charset=UTF-8", ...headers })
+  response.end(text)
+}
+
+/** A server of its own, on a free port of loopback, closed with its scope. */
+export const make = (options?: Options): Effect.Effect<Server, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly server: Server; readonly listener: http.Server }>((resume) => {
+      const server = new Server(options)
+      const listener = http.createServer((request, response) => server.handle(request, response))
+      listener.listen(0, "127.0.0.1", () => {
+        server.url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`
+        resume(Effect.succeed({ server, listener }))
+      })
+    }),
+    ({ listener }) =>
+      Effect.callback<void>((resume) => {
+        listener.close(() => resume(Effect.void))
+        listener.closeAllConnections()
+      })
+  ).pipe(Effect.map(({ server }) => server))
+
+export class GmailServer extends Context.Service<GmailServer, Server>()("test/support/GmailServer") {
+  static readonly layer = (options?: Options): Layer.Layer<GmailServer> => Layer.effect(GmailServer, make(options))
+}

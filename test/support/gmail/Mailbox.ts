@@ -1,0 +1,328 @@
+/**
+ * A mailbox as Gmail keeps it: messages newest first, labels, and a history of changes. Plain and synchronous, so that a
+ * test changes it in one line. Made for mailboxes of 100,000 messages: bodies are made when they are asked for.
+ */
+
+export interface StoredMessage {
+  readonly id: string
+  readonly threadId: string
+  /** Milliseconds of the epoch. */
+  readonly internalDate: number
+  readonly raw: () => Uint8Array
+  readonly labelIds: Set<string>
+  historyId: bigint
+}
+
+interface Position {
+  readonly internalDate: number
+  readonly id: string
+}
+
+export interface NewMessage {
+  readonly id?: string | undefined
+  readonly threadId?: string | undefined
+  readonly internalDate?: number | undefined
+  readonly raw?: string | Uint8Array | (() => Uint8Array) | undefined
+  readonly subject?: string | undefined
+  readonly labelIds?: ReadonlyArray<string> | undefined
+}
+
+type Change = "messagesAdded" | "messagesDeleted" | "labelsAdded" | "labelsRemoved"
+
+interface HistoryEntry {
+  readonly id: bigint
+  readonly change: Change
+  readonly messageId: string
+  readonly threadId: string
+  readonly labelIds: ReadonlyArray<string>
+}
+
+export interface ListOptions {
+  readonly labelIds: ReadonlyArray<string>
+  readonly query: string | undefined
+  readonly includeSpamTrash: boolean
+  readonly maxResults: number
+  readonly pageToken: string | undefined
+}
+
+/** A request that the mailbox does not take; the server answers it as Google does. */
+export class Refusal extends Error {
+  readonly status: number
+  readonly reason: string
+  constructor(status: number, reason: string, message: string) {
+    super(message)
+    this.status = status
+    this.reason = reason
+  }
+}
+
+const systemLabels = [
+  "CHAT",
+  "SENT",
+  "INBOX",
+  "IMPORTANT",
+  "TRASH",
+  "DRAFT",
+  "SPAM",
+  "CATEGORY_FORUMS",
+  "CATEGORY_UPDATES",
+  "CATEGORY_PERSONAL",
+  "CATEGORY_PROMOTIONS",
+  "CATEGORY_SOCIAL",
+  "STARRED",
+  "UNREAD"
+]
+
+/** By date, and of one instant by id. */
+const isOlder = (a: Position, b: Position): boolean =>
+  a.internalDate === b.internalDate ? a.id < b.id : a.internalDate < b.internalDate
+
+const encoder = new TextEncoder()
+
+export class Mailbox {
+  readonly labels = new Map<string, string>(systemLabels.map((id) => [id, id]))
+  private readonly byId = new Map<string, StoredMessage>()
+  /** Oldest first: the newest is put at the end, which is cheap. */
+  private readonly ordered: Array<StoredMessage> = []
+  private readonly entries: Array<HistoryEntry> = []
+  private expiredUpTo = 0n
+  private last = 1_000_000_000_000_000_000n
+  private serial = 0x18c0_0000_0000
+  private clock = Date.UTC(2026, 0, 1)
+  private epoch = 0
+  /** Gmail's tokens name a position and survive changes; an offset repeats and skips rows when messages come and go. */
+  pageTokens: "position" | "offset" = "position"
+
+  /** The mailbox's current history id. */
+  get historyId(): string {
+    return this.last.toString()
+  }
+
+  get size(): number {
+    return this.byId.size
+  }
+
+  get(id: string): StoredMessage | undefined {
+    return this.byId.get(id)
+  }
+
+  /** Ids of what is neither in Trash nor in Spam, newest first. */
+  get ids(): ReadonlyArray<string> {
+    return this.all.filter((message) => !isHidden(message)).map((message) => message.id)
+  }
+
+  get all(): ReadonlyArray<StoredMessage> {
+    return this.ordered.toReversed()
+  }
+
+  /** Puts a message in; by default the newest, in the inbox and unread. Returns its id. */
+  add(message: NewMessage = {}): string {
+    this.serial += 1
+    this.clock += 60_000
+    const id = message.id ?? this.serial.toString(16).padStart(16, "0")
+    const { raw } = message
+    const subject = message.subject ?? `Message ${id}`
+    const stored: StoredMessage = {
+      id,
+      threadId: message.threadId ?? id,
+      internalDate: message.internalDate ?? this.clock,
+      raw:
+        typeof raw === "function"
+          ? raw
+          : () => (raw === undefined ? plainMessage(id, subject) : typeof raw === "string" ? encoder.encode(raw) : raw),
+      labelIds: new Set(message.labelIds ?? ["INBOX", "UNREAD"]),
+      historyId: 0n
+    }
+    for (const label of stored.labelIds) if (!this.labels.has(label)) this.labels.set(label, label)
+    this.byId.set(id, stored)
+    this.ordered.splice(this.place(stored), 0, stored)
+    this.record("messagesAdded", stored, [])
+    return id
+  }
+
+  /** Puts in this many messages, each newer than the one before, with bodies made on demand. Returns their ids. */
+  fill(count: number, message: (index: number) => NewMessage = () => ({})): ReadonlyArray<string> {
+    return Array.from({ length: count }, (_, index) => this.add(message(index)))
+  }
+
+  modify(id: string, change: { readonly add?: ReadonlyArray<string>; readonly remove?: ReadonlyArray<string> }): void {
+    const message = this.byId.get(id)
+    if (message === undefined) throw new Error(`no message ${id}`)
+    const added = (change.add ?? []).filter((label) => !message.labelIds.has(label))
+    const removed = (change.remove ?? []).filter((label) => message.labelIds.has(label))
+    for (const label of added) {
+      if (!this.labels.has(label)) this.labels.set(label, label)
+      message.labelIds.add(label)
+    }
+    for (const label of removed) message.labelIds.delete(label)
+    if (added.length > 0) this.record("labelsAdded", message, added)
+    if (removed.length > 0) this.record("labelsRemoved", message, removed)
+  }
+
+  trash(id: string): void {
+    this.modify(id, { add: ["TRASH"], remove: ["INBOX"] })
+  }
+
+  untrash(id: string): void {
+    this.modify(id, { remove: ["TRASH"], add: ["INBOX"] })
+  }
+
+  /** Deletes for good. */
+  remove(id: string): void {
+    const message = this.byId.get(id)
+    if (message === undefined) throw new Error(`no message ${id}`)
+    this.byId.delete(id)
+    this.ordered.splice(this.place(message), 1)
+    this.record("messagesDeleted", message, [])
+  }
+
+  /** Forgets the history up to now, as Gmail does after a week or sooner. */
+  expireHistory(): void {
+    this.last += 1n
+    this.expiredUpTo = this.last
+    this.entries.length = 0
+  }
+
+  /** Page tokens given so far are refused from now on. */
+  refusePageTokens(): void {
+    this.epoch += 1
+  }
+
+  list(options: ListOptions) {
+    for (const label of options.labelIds) {
+      if (!this.labels.has(label)) throw new Refusal(400, "invalidArgument", `Invalid label: ${label}`)
+    }
+    const matches = this.matcher(options)
+    const token = options.pageToken === undefined ? undefined : this.readToken(options.pageToken)
+    const found: Array<StoredMessage> = []
+    let at = (token?.after === undefined ? this.ordered.length : this.place(token.after)) - 1
+    let skip = token?.offset ?? 0
+    let more = false
+    for (; at >= 0; at--) {
+      const message = this.ordered[at]
+      if (message === undefined || !matches(message)) continue
+      if (skip > 0) {
+        skip -= 1
+        continue
+      }
+      if (found.length === options.maxResults) {
+        more = true
+        break
+      }
+      found.push(message)
+    }
+    const last = found.at(-1)
+    const next = !more || last === undefined ? undefined : this.writeToken(last, (token?.offset ?? 0) + found.length)
+    return { found, next, estimate: options.query === undefined && options.labelIds.length === 0 ? this.size : 201 }
+  }
+
+  history(options: { start: bigint; labelId: string | undefined; maxResults: number; pageToken: string | undefined }) {
+    if (options.start < this.expiredUpTo || options.start > this.last) {
+      throw new Refusal(404, "notFound", "Requested entity was not found.")
+    }
+    let at = firstAfter(this.entries, options.start)
+    if (options.pageToken !== undefined) {
+      const [epoch, start, index] = options.pageToken.split(".")
+      if (epoch !== String(this.epoch) || start !== String(options.start) || !/^\d+$/.test(index ?? "")) {
+        throw new Refusal(400, "invalidArgument", "Invalid pageToken")
+      }
+      at = Number(index)
+    }
+    const records = []
+    for (; at < this.entries.length && records.length < options.maxResults; at++) {
+      const entry = this.entries[at]
+      if (entry === undefined) continue
+      const labelIds = [...(this.byId.get(entry.messageId)?.labelIds ?? [])]
+      if (options.labelId !== undefined && !labelIds.includes(options.labelId)) continue
+      const message = { id: entry.messageId, threadId: entry.threadId, ...(labelIds.length > 0 ? { labelIds } : {}) }
+      const changed = entry.change.startsWith("labels") ? { message, labelIds: entry.labelIds } : { message }
+      records.push({ id: entry.id.toString(), messages: [message], [entry.change]: [changed] })
+    }
+    return { records, next: at < this.entries.length ? `${this.epoch}.${options.start}.${at}` : undefined }
+  }
+
+  private record(change: Change, message: StoredMessage, labelIds: ReadonlyArray<string>): void {
+    // Chronological, but not contiguous.
+    this.last += 1n + (this.last % 5n)
+    message.historyId = this.last
+    this.entries.push({ id: this.last, change, messageId: message.id, threadId: message.threadId, labelIds })
+  }
+
+  /** How many messages are older: where a message of this date and id stands, or would. */
+  private place(position: Position): number {
+    let low = 0
+    let high = this.ordered.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const there = this.ordered[middle]
+      if (there !== undefined && isOlder(there, position)) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  private writeToken(last: StoredMessage, offset: number): string {
+    return this.pageTokens === "offset" ? `${this.epoch}.o${offset}` : `${this.epoch}.${last.internalDate}.${last.id}`
+  }
+
+  private readToken(token: string): { readonly after?: Position; readonly offset?: number } {
+    const [epoch, position, id] = token.split(".")
+    if (epoch !== String(this.epoch) || position === undefined) {
+      throw new Refusal(400, "invalidArgument", "Invalid pageToken")
+    }
+    return id === undefined ? { offset: Number(position.slice(1)) } : { after: { internalDate: Number(position), id } }
+  }
+
+  private matcher(options: ListOptions): (message: StoredMessage) => boolean {
+    const terms = (options.query ?? "").replaceAll(/[()]/g, " ").split(/\s+/).filter(Boolean)
+    const anywhere = options.includeSpamTrash || terms.includes("in:anywhere")
+    const tests = terms.flatMap((term): Array<(message: StoredMessage) => boolean> => {
+      const [name, value = ""] = term.split(/:(.*)/s)
+      switch (name) {
+        case "in":
+          return []
+        case "after":
+          return [(message) => message.internalDate >= Number(value) * 1000]
+        case "before":
+          return [(message) => message.internalDate < Number(value) * 1000]
+        case "label":
+          return [(message) => message.labelIds.has(value)]
+        default:
+          return [(message) => new TextDecoder("latin1").decode(message.raw()).includes(value === "" ? term : value)]
+      }
+    })
+    return (message) =>
+      (anywhere || !isHidden(message) || options.labelIds.some((label) => label === "TRASH" || label === "SPAM")) &&
+      options.labelIds.every((label) => message.labelIds.has(label)) &&
+      tests.every((test) => test(message))
+  }
+}
+
+const isHidden = (message: StoredMessage): boolean => message.labelIds.has("TRASH") || message.labelIds.has("SPAM")
+
+const firstAfter = (entries: ReadonlyArray<HistoryEntry>, start: bigint): number => {
+  let low = 0
+  let high = entries.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((entries[middle]?.id ?? 0n) <= start) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+const plainMessage = (id: string, subject: string): Uint8Array =>
+  encoder.encode(
+    [
+      "From: Ann Sender <ann@example.com>",
+      "To: me@example.com",
+      `Subject: ${subject}`,
+      `Message-ID: <${id}@example.com>`,
+      "Date: Thu, 01 Jan 2026 00:00:00 +0000",
+      "MIME-Version: 1.0",
+      "Content-Type: text/plain; charset=utf-8",
+      "",
+      `The body of ${id}.`,
+      ""
+    ].join("\r\n")
+  )
