@@ -1,0 +1,210 @@
+/** The command line: all commands, and how one run of it is answered and ends. */
+import * as Cause from "effect/Cause"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Config from "effect/Config"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as References from "effect/References"
+import type * as Runtime from "effect/Runtime"
+import * as Stdio from "effect/Stdio"
+import packageJson from "../../package.json" with { type: "json" }
+import { connect } from "./Connect.ts"
+import { connections, disconnect, pause, resume } from "./Connections.ts"
+import { contents, show } from "./Contents.ts"
+import { exportContents } from "./Export.ts"
+import * as Failure from "./Failure.ts"
+import { deletions, failures } from "./Ledger.ts"
+import { migrate } from "./Migrate.ts"
+import { Output } from "./Output.ts"
+import { serve } from "./Serve.ts"
+import { runs, status } from "./Status.ts"
+import { retry, sync } from "./Sync.ts"
+import * as Text from "./Text.ts"
+
+// Its value is read before parsing (`wantsJson`): an error of the parsing must come as JSON too.
+const json = GlobalFlag.Setting("json")({
+  flag: Flag.Boolean("json").pipe(
+    Flag.withDescription("answer with one JSON document on stdout"),
+    Flag.withoutNegation,
+    Flag.withDefault(false)
+  )
+})
+
+const idem = Command.make("idem").pipe(
+  Command.withDescription("Mirrors emails, messages and files into a database: running it twice changes nothing."),
+  Command.withGlobalFlags([json]),
+  Command.withSubcommands([
+    { group: "Connections", commands: [connect, connections, pause, resume, disconnect] },
+    { group: "Syncing", commands: [serve, sync, status, runs] },
+    { group: "What is stored", commands: [contents, show, exportContents] },
+    { group: "What needs you", commands: [failures, retry, deletions] },
+    { group: "The database", commands: [migrate] }
+  ])
+)
+
+/** Flags that take no value: one written without `=` must not take the word after it for its value. */
+const bare = new Set([
+  "--json",
+  "--force",
+  "--dry-run",
+  "--no-wait",
+  "--delete-contents",
+  "--approve",
+  "--raw"
+])
+
+const beforeOperands = (args: ReadonlyArray<string>): number => {
+  const end = args.indexOf("--")
+  return end === -1 ? args.length : end
+}
+
+const normalize = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const end = beforeOperands(args)
+  return args.map((arg, index) => (index < end && bare.has(arg) ? `${arg}=true` : arg))
+}
+
+const wantsJson = (normalized: ReadonlyArray<string>): boolean =>
+  normalized.slice(0, beforeOperands(normalized)).includes("--json=true")
+
+/** True where a word of the command line may be a credential, so that none of its words is repeated. */
+const mayHoldSecrets = (args: ReadonlyArray<string>): boolean =>
+  args.some((arg) => arg === "connect" || arg.startsWith("--cred") || arg.includes("{"))
+
+const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => {
+  const meant = (suggestions: ReadonlyArray<string>) =>
+    suggestions[0] === undefined ? "" : `; did you mean ${suggestions[0]}?`
+  switch (error._tag) {
+    case "UnrecognizedOption":
+      return `there is no flag${secret ? " of that name" : ` ${Text.short(error.option)}`}${meant(error.suggestions)}`
+    case "UnknownSubcommand":
+      return `there is no command${secret ? " of that name" : ` ${Text.quoted(error.subcommand)}`}${meant(error.suggestions)}`
+    case "UnexpectedArgument":
+      return secret
+        ? "there are arguments too many: quote JSON with single quotes"
+        : `there are arguments too many: ${error.arguments.map(Text.quoted).join(", ")}`
+    case "MissingOption":
+      return `--${error.option} is missing`
+    case "MissingArgument":
+      return `the ${error.argument} is missing`
+    case "InvalidValue":
+      if (error.kind === "flag" && error.value === "") {
+        return `--${error.option} needs a value (one that begins with - is written --${error.option}=-…)`
+      }
+      return `${error.kind === "flag" ? `--${error.option}` : `the ${error.option}`}${secret ? "" : ` ${Text.quoted(error.value)}`} is not right: ${error.expected.replace(/^Expected:? /, "expected ")}`
+    default:
+      return error.message
+  }
+}
+
+const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): Failure.Failure => {
+  const secret = mayHoldSecrets(args)
+  // A word that is wrong makes others wrong: the first says what to mend.
+  const [first] = help.errors
+  const path = help.commandPath.join(" ")
+  return Failure.usage(
+    first === undefined ? `a command is missing; see: ${path} --help` : `${explain(first, secret)} (${path} --help)`
+  )
+}
+
+const defect = (cause: Cause.Cause<unknown>): Failure.Failure => {
+  const squashed = Cause.squash(cause)
+  const said = squashed instanceof Error ? squashed.message : String(squashed)
+  return Failure.failed(
+    "Defect",
+    `something went wrong that should not: ${Text.short(said, 300)}; with IDEM_DEBUG=1 it says where, for a report`
+  )
+}
+
+/** Help goes to stdout because it was asked for; what is wrong is said by `run`. */
+const presenter: CliOutput.Presenter = {
+  present: Effect.fnUntraced(function* (event) {
+    if (event._tag === "InvalidInvocation") return
+    const formatter = yield* CliOutput.Formatter
+    yield* Console.log(
+      event._tag === "Help" ? formatter.formatHelpDoc(event.helpDoc) : formatter.formatVersion(event.name, event.version)
+    )
+  })
+}
+
+/** Logs go to stderr: for people on a terminal, as JSON lines elsewhere. */
+const logging = Layer.unwrap(
+  Effect.gen(function* () {
+    const stdio = yield* Stdio.Stdio
+    const terminal = yield* stdio.stderrIsTerminal
+    return Layer.mergeAll(
+      Logger.layer([
+        terminal ? Logger.consolePretty({ mode: "tty" }) : Logger.withConsoleError(Logger.formatJson)
+      ]),
+      Layer.succeed(Logger.LogToStderr, true),
+      Layer.succeed(References.MinimumLogLevel, "Warn")
+    )
+  })
+)
+
+/**
+ * Runs one command line. It succeeds, is interrupted, or fails with `Ended`, having said why; the exit code is the
+ * error's.
+ */
+export const run = Effect.fnUntraced(
+  function* (given: ReadonlyArray<string>) {
+    const args = normalize(given)
+    const isJson = wantsJson(args)
+    const debug = yield* Effect.orElseSucceed(Config.String("IDEM_DEBUG"), () => "")
+    const isDebug = debug !== "" || /--log-level[= ](debug|trace|all)/.test(args.join(" "))
+
+    const end = Effect.fnUntraced(function* (failure: Failure.Failure) {
+      const output = yield* Output
+      yield* output.failure(failure)
+      return yield* new Failure.Ended({ code: failure.code })
+    })
+
+    yield* Command.runWith(idem, { version: packageJson.version })(args).pipe(
+      Effect.catchCauseIf(
+        (cause) => !Cause.hasInterruptsOnly(cause),
+        (cause) => {
+          const error = Cause.findErrorOption(cause)
+          if (Option.isNone(error)) {
+            const told = isDebug ? Effect.logError(cause) : Effect.void
+            return Effect.andThen(told, end(defect(cause)))
+          }
+          if (error.value instanceof Failure.OutputClosed) return Effect.void
+          if (error.value instanceof Failure.Ended) return Effect.fail(error.value)
+          if (CliError.isCliError(error.value)) {
+            const help = error.value._tag === "ShowHelp" ? error.value : undefined
+            // `idem` alone is answered with the help, which has been shown.
+            if (help !== undefined && help.errors.length === 0 && !isJson) return Effect.void
+            return end(help === undefined ? Failure.usage(error.value.message) : usageOf(help, args))
+          }
+          const told = isDebug ? Effect.logError(cause) : Effect.void
+          return Effect.andThen(told, end(Failure.fromError(error.value)))
+        }
+      ),
+      Effect.provide(Output.layer({ json: isJson }))
+    )
+  },
+  Effect.provide([
+    logging,
+    CliOutput.layerPresenter(presenter),
+    CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) })
+  ])
+)
+
+/** The command line of this process. */
+export const main = Stdio.Stdio.use((stdio) => Effect.flatMap(stdio.args, run))
+
+/** A service that was told to stop and stopped has not failed; anything else that is interrupted ends with 130. */
+export const teardown: Runtime.Teardown = (exit, onExit) => {
+  if (Exit.isSuccess(exit)) return onExit(0)
+  if (Cause.hasInterruptsOnly(exit.cause)) return onExit(130)
+  const error = Cause.squash(exit.cause)
+  onExit(error instanceof Failure.Ended ? error.code : 1)
+}

@@ -1,0 +1,130 @@
+/** `idem connect`: creates a connection, or changes the one of this name, after reaching its source once. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
+import { Engine, type Connected } from "../engine/Engine.ts"
+import { Integrations } from "../engine/Integrations.ts"
+import { Store } from "../engine/Store.ts"
+import * as Failure from "./Failure.ts"
+import * as Fields from "./Fields.ts"
+import * as Input from "./Input.ts"
+import { Output, type Style } from "./Output.ts"
+import * as Services from "./Services.ts"
+import * as Text from "./Text.ts"
+
+const given = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
+  Flag.Redacted(flag).pipe(Flag.withDescription(description), Flag.withMetavar("JSON|@FILE"), Flag.optional)
+
+// Names of accounts are no secrets, and an error may have to say them.
+const open = new Set(["username", "clientId"])
+
+/** Each text in the credentials that an error of the source might repeat. */
+const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {
+  if (typeof json === "string") return json.length >= 4 && !open.has(name) ? [json] : []
+  if (json === null || typeof json !== "object") return []
+  return Object.entries(json).flatMap(([key, value]) => secrets(value, key))
+}
+
+const text = (connected: Connected, style: Style): string => {
+  const { connection, created, estimate, firstSync } = connected
+  const name = Text.oneLine(connection.name)
+  const items = estimate.items === undefined ? "not known" : `about ${Text.many(estimate.items, "item")}`
+  return [
+    `${style.good(created ? "connected" : "updated")} ${style.bold(name)}`,
+    Text.fields([
+      ["  source", connection.domain],
+      ["  account", Text.oneLine(connection.account)],
+      ["  holds", items],
+      ["  first sync", firstSync === undefined ? "not known" : `about ${Text.about(firstSync)} at the quota`],
+      ["  polled", `every ${Text.duration(connection.every)}, while \`idem serve\` runs`],
+      ["  next", `idem sync ${Text.shellWord(name)}`]
+    ])
+  ].join("\n")
+}
+
+export const connect = Command.make(
+  "connect",
+  {
+    domain: Argument.String("domain").pipe(Argument.withDescription("the kind of source, like gmail")),
+    name: Input.name,
+    config: given("config", "what to mirror and how, as one JSON object"),
+    credentials: given("credentials", "how to log in, as one JSON object; better from a file: @FILE or @-"),
+    every: Input.every
+  },
+  Effect.fn("connect")(function* (input) {
+    const output = yield* Output
+    const integrations = yield* Integrations
+    if (!integrations.domains.includes(input.domain)) {
+      const named = /^[\w-]{1,30}$/.test(input.domain) ? ` ${Text.quoted(input.domain)}` : " of this name"
+      return yield* Failure.usage(
+        `there is no integration${named}; there are: ${integrations.domains.join(", ")}`
+      )
+    }
+    const integration = yield* integrations.get(input.domain)
+
+    const checkConfig = (json: Schema.Json) =>
+      Effect.mapError(integration.decodeConfig(json), (error) =>
+        Failure.usage(`--config: ${Fields.explain(error.issue, { secret: false })}`)
+      )
+    const checkCredentials = (json: Schema.Json) =>
+      Effect.mapError(integration.decodeCredentials(json), (error) =>
+        Failure.usage(`--credentials: ${Fields.explain(error.issue, { secret: true })}`)
+      )
+
+    const credentials = Option.isSome(input.credentials)
+      ? yield* Input.json("credentials", input.credentials.value)
+      : undefined
+    for (const secret of secrets(credentials ?? null)) yield* output.hide(secret)
+    const config = Option.isSome(input.config) ? yield* Input.json("config", input.config.value) : undefined
+    if (config !== undefined) yield* checkConfig(config)
+    if (credentials !== undefined) yield* checkCredentials(credentials)
+
+    yield* Services.provide(
+      Effect.gen(function* () {
+        const store = yield* Store
+        const engine = yield* Engine
+        const isNew = Option.isNone(yield* store.connectionByName(input.name))
+        // What a new connection was not given is empty, and may be wrong as such: it is named like the rest.
+        if (isNew && config === undefined) yield* checkConfig({})
+        if (isNew && credentials === undefined) yield* checkCredentials({})
+        const connected = yield* engine.connect({
+          domain: input.domain,
+          name: input.name,
+          config: config ?? (isNew ? {} : undefined),
+          credentials: credentials ?? (isNew ? {} : undefined),
+          every: Option.getOrUndefined(input.every)
+        })
+        yield* output.answer(
+          {
+            connection: connected.connection.name,
+            created: connected.created,
+            domain: connected.connection.domain,
+            account: connected.connection.account,
+            every: Text.duration(connected.connection.every),
+            items: connected.estimate.items ?? null,
+            firstSyncMs: connected.firstSync === undefined ? null : Math.round(Duration.toMillis(connected.firstSync)),
+            next: `idem sync ${Text.shellWord(connected.connection.name)}`
+          },
+          () => text(connected, output.style)
+        )
+      })
+    )
+  })
+).pipe(
+  Command.withDescription("Connect an account, or change a connection"),
+  Command.withExamples([
+    {
+      command: `idem connect gmail --name work --credentials @token.json`,
+      description: "A Gmail account, its token in a file"
+    },
+    {
+      command: `idem connect ftp --name docs --config '{"protocol": "sftp", "host": "files.example.com"}' --credentials @-`,
+      description: "An SFTP server, the password from standard input"
+    }
+  ])
+)

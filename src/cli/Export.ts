@@ -1,0 +1,52 @@
+/** `idem export`: writes what is stored into a folder. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Folder from "./export/Folder.ts"
+import * as Formats from "./export/Formats.ts"
+import * as Failure from "./Failure.ts"
+import * as Input from "./Input.ts"
+import { Output } from "./Output.ts"
+import * as Services from "./Services.ts"
+import * as Text from "./Text.ts"
+
+export const exportContents = Command.make(
+  "export",
+  {
+    connection: Input.connection,
+    to: Flag.String("to").pipe(
+      Flag.withDescription("the folder to write into; it is made where it is not there"),
+      Flag.withMetavar("DIR")
+    ),
+    format: Flag.Literals("format", Formats.formats).pipe(
+      Flag.withDescription("eml (gmail's default), files (ftp's), ndjson (any other's), or mbox"),
+      Flag.optional
+    )
+  },
+  Effect.fn("export")(function* (input) {
+    const output = yield* Output
+    const name = input.connection
+    if (input.to.trim() === "" || input.to.includes("\0")) return yield* Failure.usage("--to must name a folder")
+    yield* Services.provide(
+      Effect.gen(function* () {
+        const connection = yield* Services.connectionNamed(name)
+        const format = Option.getOrElse(input.format, () => Formats.standardFormat(connection.domain))
+        const folder = yield* Folder.open(input.to)
+        const { bytes, skipped, written } = yield* Formats.write(connection, folder, format)
+        yield* output.answer({ connection: name, to: folder.path, format, written, skipped, bytes }, () =>
+          [
+            `${Text.many(written, "content")} of ${Text.oneLine(name)} (${Text.bytes(bytes)}) written to ${Text.oneLine(folder.path)} as ${format}`,
+            ...(skipped === 0 ? [] : [`${Text.count(skipped)} skipped: no emails; --format files or ndjson holds them`])
+          ].join("\n")
+        )
+      })
+    )
+  })
+).pipe(
+  Command.withDescription("Write what is stored into a folder"),
+  Command.withExamples([
+    { command: "idem export work --to ./mail", description: "One .eml file a message" },
+    { command: "idem export work --to ./mail --format mbox", description: "One mailbox, as mail programs import it" }
+  ])
+)

@@ -1,0 +1,43 @@
+/**
+ * How a command ends when it can't do what it was asked: one line for people, `{"error": {reason, message}}` with
+ * `--json`, and the exit code. Exit codes: 1 failed, 2 wrong usage, 3 partial, 4 skipped.
+ */
+import * as Predicate from "effect/Predicate"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+
+export const exitCode = { failed: 1, usage: 2, partial: 3, skipped: 4 } as const
+
+/** What was asked for can't be done. `document` is what `--json` prints instead of the plain error. */
+export class Failure extends Schema.TaggedError<Failure>()("Failure", {
+  reason: Schema.String,
+  message: Schema.String,
+  code: Schema.Int,
+  document: Schema.optionalKey(Schema.JsonObject)
+}) {}
+
+/** Flags or arguments that can't be right by themselves: exit code 2. */
+export const usage = (message: string): Failure => new Failure({ reason: "Usage", message, code: exitCode.usage })
+
+/** Something that is not there, or failed while it ran: exit code 1. */
+export const failed = (reason: string, message: string): Failure =>
+  new Failure({ reason, message, code: exitCode.failed })
+
+/** Whoever read our output went away (`| head`): not a failure, and nobody is left to tell. */
+export class OutputClosed extends Schema.TaggedError<OutputClosed>()("OutputClosed", {}) {}
+
+/** The command has said all that it had to say: it only remains to end with this code. */
+export class Ended extends Schema.TaggedError<Ended>()("Ended", { code: Schema.Int }) {
+  override get [Runtime.errorExitCode](): number {
+    return this.code
+  }
+}
+
+/** Any error of Idem's as a failure: by its own `reason` (a text) or its tag, and its message. */
+export const fromError = (error: unknown): Failure => {
+  if (error instanceof Failure) return error
+  const tag = Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Error"
+  const reason = Predicate.hasProperty(error, "reason") && typeof error.reason === "string" ? error.reason : tag
+  const message = error instanceof Error && error.message.length > 0 ? error.message : reason
+  return failed(reason, message)
+}

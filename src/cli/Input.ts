@@ -1,0 +1,142 @@
+/** What people give in flags and arguments: names, ids, JSON. Wrong input is refused before anything is started. */
+import * as Argument from "effect/cli/Argument"
+import * as CliError from "effect/cli/CliError"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import { externalIdProblem } from "../contract/Content.ts"
+import * as Failure from "./Failure.ts"
+import * as Text from "./Text.ts"
+import * as Time from "./Time.ts"
+
+const invalid = (message: string): CliError.CliError => new CliError.ValidationError({ message })
+
+const checked =
+  <A>(parse: (text: string) => Result.Result<A, string>) =>
+  (text: string): Effect.Effect<A, CliError.CliError> => {
+    const result = parse(text)
+    return Result.isSuccess(result) ? Effect.succeed(result.success) : Effect.fail(invalid(result.failure))
+  }
+
+// What was given is not shown: in `connect` it may be a credential in the wrong place.
+const parseName = (name: string): Result.Result<string, string> => {
+  const characters = Array.from(name.slice(0, 300)).length
+  if (characters === 0 || name.trim() === "") return Result.fail("a connection's name may not be empty")
+  if (characters > 100) return Result.fail("a connection's name may have at most 100 characters")
+  return /\p{Control}|\p{Surrogate}/u.test(name)
+    ? Result.fail("a connection's name may not hold control characters")
+    : Result.succeed(name)
+}
+
+const parseId = (id: string): Result.Result<string, string> => {
+  const problem = externalIdProblem(id)
+  return problem === undefined ? Result.succeed(id) : Result.fail(`the id ${Text.quoted(id)} can't be one: ${problem}`)
+}
+
+/** The connection that a command is about. */
+export const connection = Argument.String("connection").pipe(
+  Argument.withDescription("the connection's name"),
+  Argument.mapEffect(checked(parseName))
+)
+
+/** `--name N`. */
+export const name = Flag.String("name").pipe(
+  Flag.withDescription("the connection's name, 1 to 100 characters"),
+  Flag.withMetavar("N"),
+  Flag.mapEffect(checked(parseName))
+)
+
+/** An external id. */
+export const externalId = Argument.String("id").pipe(
+  Argument.withDescription("the content's id, as `idem contents` shows it"),
+  Argument.mapEffect(checked(parseId))
+)
+
+/** `--force-id ID`, any number of times. */
+export const forceIds = Flag.String("force-id").pipe(
+  Flag.withDescription("download this id again, stored or not; may be repeated (an id with a leading - as --force-id=-x)"),
+  Flag.withMetavar("ID"),
+  Flag.mapEffect(checked(parseId)),
+  Flag.atLeast(0)
+)
+
+/** A time, with the text as it was written. */
+export interface WrittenTime {
+  readonly text: string
+  readonly time: Time.Time
+}
+
+/** `--since T` or `--until T`. */
+export const time = (flag: string, description: string): Flag.Flag<Option.Option<WrittenTime>> =>
+  Flag.String(flag).pipe(
+    Flag.withDescription(description),
+    Flag.withMetavar("T"),
+    Flag.mapEffect((text) =>
+      checked((given: string) =>
+        Result.mapBoth(Time.parse(given), {
+          onSuccess: (time) => ({ text: given.trim(), time }),
+          onFailure: (why) => Time.explain(`--${flag}`, given, why)
+        })
+      )(text)
+    ),
+    Flag.optional
+  )
+
+/** `--every DURATION`. */
+export const every = Flag.String("every").pipe(
+  Flag.withDescription('how often it is polled, like "5 minutes" (the default); at least 1 second'),
+  Flag.withMetavar("DURATION"),
+  Flag.mapEffect(
+    checked((given) =>
+      Result.mapError(Time.parsePeriod(given), (why) => Time.explain("--every", given, why))
+    )
+  ),
+  Flag.optional
+)
+
+/** `--limit K`, between 1 and `max`. */
+export const limit = (max: number, standard: number): Flag.Flag<number> =>
+  Flag.Int("limit").pipe(
+    Flag.withDescription(`at most this many, 1 to ${max} (default ${standard})`),
+    Flag.withMetavar("K"),
+    Flag.filter(
+      (value) => value >= 1 && value <= max,
+      (value) => `Expected a whole number from 1 to ${max}, got ${value}`
+    ),
+    Flag.withDefault(standard)
+  )
+
+const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
+
+const readText = Effect.fnUntraced(function* (flag: string, given: string) {
+  if (!given.startsWith("@")) return given
+  const stdio = yield* Stdio.Stdio
+  const fs = yield* FileSystem.FileSystem
+  if (given === "@-") {
+    return yield* stdio.stdin.pipe(
+      Stream.decodeText(),
+      Stream.mkString,
+      Effect.mapError(() => Failure.usage(`--${flag}: standard input can't be read`))
+    )
+  }
+  // The path is not shown: a credential may begin with @ too.
+  return yield* Effect.mapError(fs.readFileString(given.slice(1)), (error) =>
+    Failure.usage(`--${flag}: the file given after @ can't be read (${error.reason._tag})`)
+  )
+})
+
+/** The JSON that `--config` or `--credentials` gives: as it stands, in a file (`@FILE`), or on standard input (`@-`). */
+export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.Redacted<string>) {
+  const text = yield* readText(flag, Redacted.value(given))
+  const decoded = decodeJson(text.replace(/^\uFEFF/, ""))
+  if (Option.isNone(decoded)) {
+    return yield* Failure.usage(`--${flag} is not JSON: give one JSON object in single quotes, @FILE, or @- for standard input`)
+  }
+  return decoded.value
+})

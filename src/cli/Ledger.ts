@@ -1,0 +1,103 @@
+/** `idem failures` and `idem deletions`: what waits for a later run, or for a person. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import { Store } from "../engine/Store.ts"
+import * as Documents from "./Documents.ts"
+import * as Input from "./Input.ts"
+import { Output } from "./Output.ts"
+import * as Services from "./Services.ts"
+import * as Text from "./Text.ts"
+
+export const failures = Command.make(
+  "failures",
+  { connection: Input.connection, limit: Input.limit(10_000, 1000) },
+  Effect.fn("failures")(function* ({ connection: name, limit }) {
+    const output = yield* Output
+    const { rows, totals } = yield* Services.provide(
+      Effect.gen(function* () {
+        const store = yield* Store
+        const connection = yield* Services.connectionNamed(name)
+        return { rows: yield* store.ledger(connection.id, { limit }), totals: yield* store.totals(connection.id) }
+      })
+    )
+    const now = yield* DateTime.now
+    const more = totals.failed + totals.dead + totals.deferred - rows.length
+    yield* output.answer({ failures: rows.map(Documents.ledgerRow) }, () =>
+      rows.length === 0
+        ? `nothing of ${Text.oneLine(name)} has failed`
+        : [
+            Text.table(
+              ["ID", "STATE", "TRIES", "NEXT TRY", "REASON", "MESSAGE"],
+              rows.map((row) => [
+                Text.short(row.externalId, 80),
+                row.state === "dead" ? "given up" : row.state,
+                String(row.attempts),
+                row.nextAttemptAt === null ? "" : Text.moment(row.nextAttemptAt, now),
+                row.reason,
+                Text.short(row.message, 120)
+              ]),
+              { right: ["TRIES"], style: output.style.bold }
+            ),
+            output.style.dim(
+              `${more > 0 ? `and ${Text.count(more)} more (--limit) · ` : ""}try them now: idem retry ${Text.shellWord(name)}`
+            )
+          ].join("\n")
+    )
+  })
+).pipe(Command.withDescription("List what could not be stored, and why"))
+
+export const deletions = Command.make(
+  "deletions",
+  {
+    connection: Input.connection,
+    approve: Flag.Boolean("approve").pipe(
+      Flag.withDescription("delete what is held back"),
+      Flag.withDefault(false)
+    ),
+    limit: Input.limit(10_000, 1000)
+  },
+  Effect.fn("deletions")(function* ({ approve, connection: name, limit }) {
+    const output = yield* Output
+    yield* Services.provide(
+      Effect.gen(function* () {
+        const store = yield* Store
+        const connection = yield* Services.connectionNamed(name)
+        if (approve) {
+          const deleted = yield* store.approveDeletions(connection.id)
+          return yield* output.answer(
+            { connection: name, deleted },
+            () => `${Text.many(deleted, "content")} of ${Text.oneLine(name)} marked as deleted`
+          )
+        }
+        const rows = yield* store.deletions(connection.id, { limit })
+        const now = yield* DateTime.now
+        yield* output.answer(
+          {
+            deletions: rows.map((row) => ({
+              externalId: row.externalId,
+              cause: row.cause,
+              stagedAt: Documents.time(row.stagedAt)
+            }))
+          },
+          () =>
+            rows.length === 0
+              ? `no deletions of ${Text.oneLine(name)} are held back`
+              : [
+                  Text.table(
+                    ["ID", "WHY", "SINCE"],
+                    rows.map((row) => [
+                      Text.short(row.externalId, 80),
+                      row.cause === "event" ? "the source says so" : "no longer listed",
+                      Text.moment(row.stagedAt, now)
+                    ]),
+                    { style: output.style.bold }
+                  ),
+                  output.style.dim(`delete them: idem deletions ${Text.shellWord(name)} --approve`)
+                ].join("\n")
+        )
+      })
+    )
+  })
+).pipe(Command.withDescription("List deletions that are held back, or approve them"))

@@ -1,0 +1,116 @@
+/**
+ * What a command says, and where: its answer on stdout (one JSON document with `--json`, text for people without),
+ * everything else on stderr. Colour only where a terminal reads it and nobody asked for none.
+ */
+import * as Context from "effect/Context"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import { styleText } from "node:util"
+import { failed, type Failure, OutputClosed } from "./Failure.ts"
+import * as Text from "./Text.ts"
+
+/** Colours of one stream; each leaves the text as it is where there is no terminal. */
+export interface Style {
+  readonly bold: (text: string) => string
+  readonly dim: (text: string) => string
+  readonly good: (text: string) => string
+  readonly warn: (text: string) => string
+  readonly bad: (text: string) => string
+}
+
+const style = (on: boolean): Style => {
+  const as = (format: Parameters<typeof styleText>[0]) => (text: string) =>
+    on ? styleText(format, text, { validateStream: false }) : text
+  return { bold: as("bold"), dim: as("dim"), good: as("green"), warn: as("yellow"), bad: as("red") }
+}
+
+export class Output extends Context.Service<
+  Output,
+  {
+    readonly json: boolean
+    /** True where a person watches stderr, and may be shown something that moves. */
+    readonly animate: boolean
+    readonly style: Style
+    /** The command's answer: the document with `--json`, else the text. */
+    readonly answer: (document: Schema.JsonObject, text: () => string) => Effect.Effect<void, OutputClosed | Failure>
+    /** Exactly these bytes on stdout, as fast as they are taken. */
+    readonly bytes: <E, R>(
+      stream: Stream.Stream<Uint8Array, E, R>
+    ) => Effect.Effect<void, E | OutputClosed | Failure, R>
+    /** A line for people on stderr. */
+    readonly note: (line: string) => Effect.Effect<void>
+    /** Says how the command ended badly: the document on stdout with `--json`, one line on stderr. */
+    readonly failure: (failure: Failure) => Effect.Effect<void>
+    /** From now on this text is never shown again, whatever says it. */
+    readonly hide: (secret: string) => Effect.Effect<void>
+  }
+>()("idem/cli/Output") {
+  static readonly layer = (options: { readonly json: boolean }): Layer.Layer<Output, never, Stdio.Stdio> =>
+    Layer.effect(Output, make(options))
+}
+
+const colourWanted = Effect.gen(function* () {
+  const set = (name: string) => Effect.map(Effect.orDie(Config.option(Config.String(name))), Option.getOrElse(() => ""))
+  const forced = yield* set("FORCE_COLOR")
+  return {
+    refused: (yield* set("NO_COLOR")) !== "" || (yield* set("TERM")) === "dumb",
+    forced: forced !== "" && forced !== "0" && forced !== "false"
+  }
+})
+
+// The platform's error holds Node's, which holds the code.
+const isClosed = (error: PlatformError.PlatformError): boolean => {
+  const cause = error.reason.cause
+  return Predicate.hasProperty(cause, "code") && (cause.code === "EPIPE" || cause.code === "ERR_STREAM_DESTROYED")
+}
+
+const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
+  const stdio = yield* Stdio.Stdio
+  const wanted = yield* colourWanted
+  const terminal = yield* stdio.stdoutIsTerminal
+  const errorTerminal = yield* stdio.stderrIsTerminal
+  const out = style(!wanted.refused && (wanted.forced || terminal))
+  const err = style(!wanted.refused && (wanted.forced || errorTerminal))
+  const hidden = new Set<string>()
+
+  const clean = (text: string) => [...hidden].reduce((shown, secret) => shown.replaceAll(secret, "…"), text)
+
+  const write = <E, R>(stream: Stream.Stream<string | Uint8Array, E, R>) =>
+    Stream.run(Stream.mapError(stream, (error) => ({ ours: error })), stdio.stdout()).pipe(
+      Effect.mapError((error) => {
+        if ("ours" in error) return error.ours
+        return isClosed(error) ? new OutputClosed() : failed("Output", `can't write to stdout: ${error.message}`)
+      })
+    )
+
+  // Nobody can be told that stderr is gone.
+  const note = (line: string) => Effect.ignore(Stream.run(Stream.succeed(`${clean(line)}\n`), stdio.stderr()))
+
+  return Output.of({
+    json: options.json,
+    animate: errorTerminal && !options.json && !wanted.refused,
+    style: out,
+    answer: (document, text) =>
+      Effect.suspend(() =>
+        write(Stream.succeed(`${clean(options.json ? JSON.stringify(document, null, terminal ? 2 : 0) : text())}\n`))
+      ),
+    bytes: write,
+    note,
+    failure: Effect.fnUntraced(function* (failure) {
+      const message = Text.oneLine(clean(failure.message).replaceAll(/\s*\n\s*/g, " "))
+      if (options.json) {
+        const document = failure.document ?? { error: { reason: failure.reason, message } }
+        yield* Effect.ignore(write(Stream.succeed(`${clean(JSON.stringify(document, null, terminal ? 2 : 0))}\n`)))
+      }
+      yield* note(`${err.bad("idem:")} ${message}`)
+    }),
+    hide: (secret) => Effect.sync(() => hidden.add(secret))
+  })
+})

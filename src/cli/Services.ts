@@ -1,0 +1,52 @@
+/**
+ * What the commands need of the rest of Idem. It is built only after a command's own flags and arguments are found to
+ * be right, so that wrong usage and help start no database.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type { Engine } from "../engine/Engine.ts"
+import { Store, type Connection, type StoreError } from "../engine/Store.ts"
+import * as Failure from "./Failure.ts"
+import * as Text from "./Text.ts"
+
+/** The database did not start or can't be reached, or the environment is wrong: the message says which. */
+export interface StartError {
+  readonly _tag: string
+  readonly message: string
+}
+
+export class Services extends Context.Service<
+  Services,
+  {
+    readonly layer: Layer.Layer<Store | Engine, StartError>
+    /** The long-lived process: polls until it is interrupted. */
+    readonly poller: Layer.Layer<never, StartError, Store | Engine>
+    /** Brings the database up to date: the version of its schema before and after. */
+    readonly migrate: Effect.Effect<{ readonly before: number; readonly after: number }, StartError>
+  }
+>()("idem/cli/Services") {}
+
+/** Runs a command's work with the store and the engine. */
+export const provide = <A, E, R>(
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | StartError, Services | Exclude<R, Store | Engine>> =>
+  Services.use((services) => Effect.provide(work, services.layer))
+
+/** The connection of this name; where there is none, the error suggests what was meant. */
+export const connectionNamed = Effect.fnUntraced(function* (
+  name: string
+): Effect.fn.Return<Connection, StoreError | Failure.Failure, Store> {
+  const store = yield* Store
+  const found = yield* store.connectionByName(name)
+  if (found._tag === "Some") return found.value
+  const names = (yield* store.connections).map((connection) => connection.name)
+  const meant = Text.nearest(name, names)
+  const next =
+    meant !== undefined
+      ? `did you mean ${Text.quoted(meant)}?`
+      : names.length === 0
+        ? "there are none yet, make one with: idem connect"
+        : "see: idem connections"
+  return yield* Failure.failed("UnknownConnection", `there is no connection ${Text.quoted(name)}; ${next}`)
+})

@@ -1,0 +1,206 @@
+/** `idem sync` and `idem retry`: one task, now. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { SyncTask } from "../contract/SyncTask.ts"
+import { Engine, type Progress as EngineProgress, type SyncResult } from "../engine/Engine.ts"
+import { Store, type Counts } from "../engine/Store.ts"
+import * as Documents from "./Documents.ts"
+import * as Failure from "./Failure.ts"
+import * as Input from "./Input.ts"
+import { Output, type Style } from "./Output.ts"
+import * as Progress from "./Progress.ts"
+import * as Services from "./Services.ts"
+import * as Text from "./Text.ts"
+import * as Time from "./Time.ts"
+
+const flag = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
+
+/**
+ * The flags that make the task, as a person would write them, in one order: an unfinished task is found again by them,
+ * and `idem status` shows them as the command that goes on with it.
+ */
+const specOf = (input: {
+  readonly force: boolean
+  readonly forceIds: ReadonlyArray<string>
+  readonly since: string | undefined
+  readonly until: string | undefined
+}): string =>
+  [
+    ...(input.force ? ["--force"] : []),
+    ...input.forceIds.map((id) => `--force-id=${Text.shellWord(id)}`),
+    ...(input.since === undefined ? [] : [`--since ${Text.shellWord(input.since)}`]),
+    ...(input.until === undefined ? [] : [`--until ${Text.shellWord(input.until)}`])
+  ].join(" ")
+
+const outcomes: ReadonlyArray<readonly [keyof Counts, string]> = [
+  ["stored", "stored"],
+  ["updated", "updated"],
+  ["unchanged", "unchanged"],
+  ["existing", "there already"],
+  ["failed", "failed"],
+  ["deferred", "deferred"],
+  ["gone", "gone"],
+  ["patched", "patched"],
+  ["deleted", "deleted"]
+]
+
+const summary = (result: SyncResult, style: Style): string => {
+  const { counts, planned } = result
+  const name = Text.shellWord(result.connection)
+  const colour = result.status === "succeeded" || result.status === "planned" ? style.good : style.warn
+  const said = outcomes.filter(([key]) => counts[key] > 0).map(([key, word]) => `${Text.count(counts[key])} ${word}`)
+  const effort = [
+    `${Text.count(counts.listed)} listed`,
+    Text.many(counts.downloads, "download"),
+    Text.many(counts.apiCalls, "API call"),
+    Text.many(counts.quotaUnits, "unit")
+  ].join(", ")
+  return [
+    `${style.bold(Text.oneLine(result.connection))} ${colour(result.status)} in ${Text.about(Duration.millis(result.durationMs))}`,
+    ...(planned === null
+      ? [`  ${said.length === 0 ? "nothing to do" : said.join(", ")}`]
+      : [
+          `  would download ${Text.count(planned.download)}, delete ${Text.count(planned.delete)}, patch ${Text.count(planned.patch)}; nothing was written`
+        ]),
+    `  ${style.dim(effort)}`,
+    ...result.notes.map((note) => `  ${Text.oneLine(note)}`),
+    ...result.problems.map(({ place, message }) => `  ${style.warn(Text.oneLine(place))}: ${Text.oneLine(message)}`),
+    ...(counts.failed > 0 ? [`  what failed, and why: idem failures ${name}`] : []),
+    ...(counts.deletionsHeld > 0
+      ? [`  ${Text.many(counts.deletionsHeld, "deletion")} held back for you: idem deletions ${name}`]
+      : [])
+  ].join("\n")
+}
+
+/** Says how it went, and ends with the exit code of its status. */
+const report = Effect.fnUntraced(function* (result: SyncResult) {
+  const output = yield* Output
+  const document = Documents.sync(result)
+  if (result.status === "failed") {
+    const { reason, message } = result.error ?? { reason: "Failed", message: "the sync failed" }
+    return yield* new Failure.Failure({
+      reason,
+      message: `${result.connection}: ${message}`,
+      code: Failure.exitCode.failed,
+      document
+    })
+  }
+  if (result.status === "skipped" && !output.json) {
+    return yield* new Failure.Failure({
+      reason: "Skipped",
+      message: `${result.connection}: ${result.error?.message ?? "another run holds it"}; nothing was done`,
+      code: Failure.exitCode.skipped
+    })
+  }
+  yield* output.answer(document, () => summary(result, output.style))
+  if (result.status === "partial") return yield* new Failure.Ended({ code: Failure.exitCode.partial })
+  if (result.status === "skipped") return yield* new Failure.Ended({ code: Failure.exitCode.skipped })
+})
+
+/** A failure says so in the document of a sync, unless wrong usage kept the sync from beginning. */
+const asSync =
+  (name: string) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.mapError(work, (error) => {
+      if (error instanceof Failure.Ended || error instanceof Failure.OutputClosed) return error
+      const failure = Failure.fromError(error)
+      return failure.document !== undefined || failure.code === Failure.exitCode.usage
+        ? failure
+        : new Failure.Failure({
+            reason: failure.reason,
+            message: failure.message,
+            code: failure.code,
+            document: Documents.syncFailed(name, failure.reason, failure.message)
+          })
+    })
+
+const sayInterrupted = (name: string) =>
+  Effect.onInterrupt(() =>
+    Output.use((output) =>
+      output.note(`idem: ${Text.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`)
+    )
+  )
+
+export const sync = Command.make(
+  "sync",
+  {
+    connection: Input.connection,
+    force: flag("force", "download all that is listed again, stored or not"),
+    forceIds: Input.forceIds,
+    since: Input.time("since", "only from this time on (inclusive): ISO 8601 with offset, a date (UTC), or like \"7 days\" (ago)"),
+    until: Input.time("until", "only before this time (exclusive)"),
+    dryRun: flag("dry-run", "say what would be done, and write nothing"),
+    noWait: flag("no-wait", "don't wait for another run of this connection: exit code 4")
+  },
+  Effect.fn("sync")(function* (input) {
+    const output = yield* Output
+    const since = Option.getOrUndefined(input.since)
+    const until = Option.getOrUndefined(input.until)
+    const window = yield* Time.window(since?.time, until?.time)
+    const forceIds = [...new Set(input.forceIds)].toSorted()
+    const task: SyncTask = {
+      force: input.force,
+      forceIds,
+      dryRun: input.dryRun,
+      ...(window === undefined ? {} : { window })
+    }
+    const name = input.connection
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const engine = yield* Engine
+        const connection = yield* Services.connectionNamed(name)
+        const onProgress: ((progress: EngineProgress) => Effect.Effect<void>) | undefined = output.animate
+          ? yield* Progress.make(name)
+          : undefined
+        return yield* engine.sync(connection, task, {
+          spec: specOf({ force: input.force, forceIds, since: since?.text, until: until?.text }),
+          wait: !input.noWait,
+          onWait: (holder) =>
+            output.note(
+              `${Text.oneLine(name)} is being run by ${Text.oneLine(holder)}; waiting for it to end (--no-wait would not)`
+            ),
+          ...(onProgress === undefined ? {} : { onProgress })
+        })
+      })
+    ).pipe(sayInterrupted(name), Services.provide, Effect.flatMap(report), asSync(name))
+  })
+).pipe(
+  Command.withDescription("Run one task now"),
+  Command.withExamples([
+    { command: "idem sync work", description: "What is new, and the rest of what is still missing" },
+    { command: 'idem sync work --since "7 days" --force', description: "The last week again" },
+    { command: "idem sync work --force-id 18c2f0a1b2c3d4e5", description: "One message again" }
+  ])
+)
+
+export const retry = Command.make(
+  "retry",
+  { connection: Input.connection, ids: Input.externalId.pipe(Argument.variadic()) },
+  Effect.fn("retry")(function* (input) {
+    const name = input.connection
+    const ids = [...new Set(input.ids)]
+    yield* Effect.gen(function* () {
+      const engine = yield* Engine
+      const store = yield* Store
+      const connection = yield* Services.connectionNamed(name)
+      if (ids.length === 0) return yield* engine.retry(connection, undefined)
+      const rows = yield* store.ledger(connection.id, { externalIds: ids, limit: ids.length })
+      const known = new Set(rows.map((row) => row.externalId))
+      const unknown = ids.filter((id) => !known.has(id))
+      if (unknown.length > 0) {
+        const shown = unknown.slice(0, 3).map(Text.quoted).join(", ")
+        const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
+        return yield* Failure.failed(
+          "UnknownId",
+          `${shown}${more}: not among the failures of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
+        )
+      }
+      return yield* engine.retry(connection, ids)
+    }).pipe(sayInterrupted(name), Services.provide, Effect.flatMap(report), asSync(name))
+  })
+).pipe(Command.withDescription("Try what failed again, now"))

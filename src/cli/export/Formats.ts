@@ -1,0 +1,183 @@
+/** The forms in which `idem export` writes a connection's stored contents. Bodies stream; rows come in pages. */
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { Store, type Connection, type ContentRow, type StoreError } from "../../engine/Store.ts"
+import * as Documents from "../Documents.ts"
+import type { Failure } from "../Failure.ts"
+import type { Folder } from "./Folder.ts"
+import * as Mbox from "./Mbox.ts"
+import * as Names from "./Names.ts"
+
+export const formats = ["eml", "mbox", "ndjson", "files"] as const
+export type Format = (typeof formats)[number]
+
+/** What suits the source: mail as mail, files as files. */
+export const standardFormat = (domain: string): Format =>
+  domain === "gmail" ? "eml" : domain === "ftp" ? "files" : "ndjson"
+
+/** `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. */
+export interface Exported {
+  readonly written: number
+  readonly skipped: number
+  readonly bytes: number
+}
+
+type Write = Effect.Effect<Exported, StoreError | Failure, Store>
+
+const pageSize = 200
+/** Files written at once. */
+const concurrency = 4
+/** A body up to this size is one text in `ndjson` where it is UTF-8; a larger one is streamed as base64. */
+const largestText = 4 * 1024 * 1024
+
+const rowsOf = (connection: Connection): Stream.Stream<ContentRow, StoreError, Store> =>
+  Stream.unwrap(
+    Effect.map(Store, (store) =>
+      Stream.paginate(undefined as string | undefined, (after) =>
+        Effect.map(
+          store.contents(connection.id, { state: "stored", limit: pageSize, after }),
+          (page) => [page.contents, Option.fromNullOr(page.next)] as const
+        )
+      )
+    )
+  )
+
+const bodyOf = (row: ContentRow): Stream.Stream<Uint8Array, StoreError, Store> =>
+  row.hash === null ? Stream.empty : Stream.unwrap(Effect.map(Store, (store) => store.body(row.hash ?? "")))
+
+/** What says that it is something else than an email is not one; what says nothing may be. */
+const isMail = (row: ContentRow): boolean => row.mediaType === null || row.mediaType.startsWith("message/rfc822")
+
+/** One file a content. */
+const writeEach = Effect.fnUntraced(function* (
+  folder: Folder,
+  rows: Stream.Stream<ContentRow, StoreError, Store>,
+  pathOf: (row: ContentRow) => Effect.Effect<ReadonlyArray<string> | undefined, StoreError, Store>
+) {
+  const cases = folder.ignoresCase ? new Names.Cases() : undefined
+  let written = 0
+  let skipped = 0
+  let bytes = 0
+  yield* rows.pipe(
+    // In order, so that who keeps the plain name on a disk that ignores case is always the same.
+    Stream.mapEffect((row) =>
+      Effect.map(pathOf(row), (path) => ({ row, path: path === undefined ? undefined : (cases?.place(path) ?? path) }))
+    ),
+    Stream.mapEffect(
+      ({ path, row }) =>
+        path === undefined
+          ? Effect.sync(() => void skipped++)
+          : Effect.map(folder.write(path, bodyOf(row), row.occurredAt ?? undefined), (size) => {
+              written++
+              bytes += size
+            }),
+      { concurrency, unordered: true }
+    ),
+    Stream.runDrain
+  )
+  return { written, skipped, bytes }
+})
+
+/** One file with all contents in it. */
+const writeAll = Effect.fnUntraced(function* (
+  folder: Folder,
+  name: string,
+  rows: Stream.Stream<ContentRow, StoreError, Store>,
+  lineOf: (row: ContentRow) => Stream.Stream<Uint8Array, StoreError, Store> | undefined
+) {
+  let written = 0
+  let skipped = 0
+  const bytes = yield* folder.write(
+    [name],
+    Stream.flatMap(rows, (row) => {
+      const line = lineOf(row)
+      if (line === undefined) skipped++
+      else written++
+      return line ?? Stream.empty
+    })
+  )
+  return { written, skipped, bytes }
+})
+
+const encoder = new TextEncoder()
+// It keeps a byte order mark, so that the text is the body.
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+const textOf = (bytes: Uint8Array): string | undefined => {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(Buffer.concat(chunks))
+
+const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+  Stream.mapAccum(
+    body,
+    () => new Uint8Array(),
+    (left, chunk) => {
+      const all = concat([left, chunk])
+      const whole = all.length - (all.length % 3)
+      return [all.slice(whole), [encoder.encode(Base64.encode(all.subarray(0, whole)))]]
+    },
+    { onHalt: (left) => [encoder.encode(Base64.encode(left))] }
+  )
+
+/** One line: all that is known, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
+const ndjsonLine = (row: ContentRow): Stream.Stream<Uint8Array, StoreError, Store> => {
+  const head = JSON.stringify(Documents.content(row)).slice(0, -1)
+  const line = (encoding: string) => encoder.encode(`${head},"bodyEncoding":"${encoding}","body":`)
+  const inQuotes = <E, R>(encoded: Stream.Stream<Uint8Array, E, R>) =>
+    Stream.succeed(encoder.encode('"')).pipe(Stream.concat(encoded), Stream.concat(Stream.succeed(encoder.encode('"}\n'))))
+  if (row.size > largestText) return Stream.concat(Stream.succeed(line("base64")), inQuotes(base64(bodyOf(row))))
+  return Stream.unwrap(
+    Effect.map(Stream.runCollect(bodyOf(row)), (chunks) => {
+      const bytes = concat(chunks)
+      const text = textOf(bytes)
+      return text === undefined
+        ? Stream.concat(Stream.succeed(line("base64")), inQuotes(Stream.succeed(encoder.encode(Base64.encode(bytes)))))
+        : Stream.make(line("utf8"), encoder.encode(`${JSON.stringify(text)}}\n`))
+    })
+  )
+}
+
+/** Looks up which folders of a path are contents themselves; remembers what it asked last. */
+const shadowing = (connection: Connection) => {
+  const known = new Map<string, boolean>()
+  return Effect.fnUntraced(function* (externalId: string) {
+    const store = yield* Store
+    if (known.size >= 1000) known.clear()
+    for (const folder of Names.foldersOf(externalId)) {
+      if (folder === "" || known.has(folder)) continue
+      const found = yield* store.content(connection.id, folder)
+      known.set(folder, Option.isSome(found) && found.value.state === "stored")
+    }
+    return Names.encodePath(externalId, (folder) => known.get(folder) === true)
+  })
+}
+
+/** Writes what is stored of the connection into the folder. */
+export const write = (connection: Connection, folder: Folder, format: Format): Write => {
+  const rows = rowsOf(connection)
+  const name = Names.encodeSegment(connection.name)
+  switch (format) {
+    case "eml":
+      return writeEach(folder, rows, (row) =>
+        Effect.succeed(isMail(row) ? [`${Names.encodeSegment(row.externalId)}.eml`] : undefined)
+      )
+    case "files": {
+      const pathOf = shadowing(connection)
+      return writeEach(folder, rows, (row) => pathOf(row.externalId))
+    }
+    case "mbox":
+      return writeAll(folder, `${name}.mbox`, rows, (row) =>
+        isMail(row) ? Mbox.message(bodyOf(row), row.occurredAt ?? row.createdAt) : undefined
+      )
+    case "ndjson":
+      return writeAll(folder, `${name}.ndjson`, rows, ndjsonLine)
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Mailboxes in the mboxrd form: a `From ` line before each message, `>` before each line of it that is `From ` after any
+ * number of `>` (so that taking one off gives back the message), and an empty line after it.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Stream from "effect/Stream"
+
+const newline = 0x0a
+const greater = 0x3e
+const from = [0x46, 0x72, 0x6f, 0x6d, 0x20]
+
+interface State {
+  /** How far into `>*From ` the current line is; -1 once it is something else. */
+  readonly matched: number
+  /** The `>` seen at the beginning of the line and not written yet. */
+  readonly held: number
+  readonly ends: boolean
+}
+
+/** Quotes line by line over chunks: what may still become `From ` is held back, and nothing else. */
+const quoteChunk = (state: State, chunk: Uint8Array): readonly [State, Uint8Array] => {
+  let { held, matched } = state
+  const out = new Uint8Array(held + matched + 1 + chunk.length * 2 + from.length)
+  let length = 0
+  const flush = () => {
+    out.fill(greater, length, length + held)
+    length += held
+    for (let index = 0; index < matched; index++) out[length++] = from[index] ?? 0
+    held = 0
+  }
+  for (const byte of chunk) {
+    if (matched === 0 && byte === greater) {
+      held++
+    } else if (matched >= 0 && byte === from[matched]) {
+      matched++
+      if (matched === from.length) {
+        out[length++] = greater
+        flush()
+        matched = -1
+      }
+    } else {
+      if (matched >= 0) flush()
+      out[length++] = byte
+      matched = byte === newline ? 0 : -1
+    }
+  }
+  const last = chunk.at(-1)
+  return [{ held, matched, ends: last === undefined ? state.ends : last === newline }, out.slice(0, length)]
+}
+
+const rest = (state: State): Uint8Array =>
+  Uint8Array.from([
+    ...Array.from({ length: state.held }, () => greater),
+    ...from.slice(0, Math.max(0, state.matched)),
+    // A message ends with a line's end; then comes the empty line.
+    ...(state.ends ? [newline] : [newline, newline])
+  ])
+
+/** The message as it stands in a mailbox, without its `From ` line, with the empty line after it. */
+export const quote = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+  Stream.mapAccum(body, (): State => ({ matched: 0, held: 0, ends: true }), (state, chunk) => {
+    const [next, quoted] = quoteChunk(state, chunk)
+    return [next, [quoted]]
+  }, { onHalt: (state) => [rest(state)] })
+
+const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+/** C's `asctime` in UTC: `Thu Jan  1 00:00:00 2026`. */
+const asctime = (at: DateTime.Utc): string => {
+  const parts = DateTime.toPartsUtc(at)
+  const two = (value: number) => String(value).padStart(2, "0")
+  return `${days[parts.weekDay]} ${months[parts.month - 1]} ${String(parts.day).padStart(2)} ${two(parts.hour)}:${two(parts.minute)}:${two(parts.second)} ${parts.year}`
+}
+
+const latin = new TextDecoder("latin1")
+
+/** The sender's address in the header at the beginning of a message, or `MAILER-DAEMON`. */
+export const sender = (head: Uint8Array): string => {
+  const header = (latin.decode(head).split(/\r?\n\r?\n/, 1)[0] ?? "").replace(/\r?\n[ \t]+/g, " ")
+  for (const name of ["Return-Path", "From", "Sender"]) {
+    const value = new RegExp(`^${name}:(.*)$`, "im").exec(header)?.[1] ?? ""
+    const address = /<([^<>\s]+@[^<>\s]+)>/.exec(value)?.[1] ?? /([^\s<>"',;:()]+@[^\s<>"',;:()]+)/.exec(value)?.[1]
+    if (address !== undefined && /^[!-~]+$/.test(address)) return address
+  }
+  return "MAILER-DAEMON"
+}
+
+/** The line before a message. */
+const fromLine = (address: string, at: DateTime.Utc): string => `From ${address} ${asctime(at)}\n`
+
+const encoder = new TextEncoder()
+
+/** One message as it stands in a mailbox. The sender is looked for in the first 64 kB, as far as they come in one chunk. */
+export const message = <E, R>(
+  body: Stream.Stream<Uint8Array, E, R>,
+  at: DateTime.Utc
+): Stream.Stream<Uint8Array, E, R> =>
+  Stream.mapAccum(
+    quote(body),
+    () => true,
+    (isFirst, chunk) => [
+      false,
+      isFirst ? [encoder.encode(fromLine(sender(chunk.subarray(0, 65_536)), at)), chunk] : [chunk]
+    ]
+  )

@@ -1,0 +1,95 @@
+/**
+ * Names of exported files, made from external ids: safe on every system, and different for different ids.
+ *
+ * A name is the id with unsafe bytes percent-encoded (UTF-8): control characters, what Windows refuses, `%` itself, a
+ * dot or space at the end, names of only dots, and the first letter of Windows' device names. So it can be read back,
+ * and two ids never share one. A percent sign that two hex digits don't follow marks what an id can't
+ * hold, and so is never met in an encoded id:
+ *
+ * - `%_` is an empty segment (`a//b`, or the slash that an absolute path begins with);
+ * - `%~` and 32 hex digits end a segment that was too long and was cut (SHA-256 of the whole);
+ * - `%long/` and 64 hex digits stand for a path that was too long in all;
+ * - `%d` ends a folder whose name is also a file's.
+ *
+ * Disks that take `A` and `a` for one name need one thing more: see `Cases`.
+ */
+import { createHash } from "node:crypto"
+
+/** Bytes of one encoded segment, its extension apart: systems stop at 255, some encrypted disks at 143 of them. */
+const maxSegment = 140
+/** Bytes of a whole encoded path: systems stop at 4,096 with the folder that it is in. */
+const maxPath = 1500
+
+const encoder = new TextEncoder()
+
+// oxlint-disable-next-line no-control-regex
+const unsafe = /[\u0000-\u001f\u007f-\u009f"%*:<>?\\|/]/g
+const device = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(?=$|[ .])/i
+
+const percent = (text: string): string =>
+  Array.from(encoder.encode(text), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("")
+
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex")
+
+const bytes = (text: string): number => encoder.encode(text).length
+
+/** One segment of a path, or a whole id that is to be one file's name. */
+export const encodeSegment = (segment: string): string => {
+  if (segment === "") return "%_"
+  const encoded = (/^\.+$/.test(segment) ? percent(segment) : segment.replace(unsafe, percent))
+    .replace(device, (name) => percent(name.charAt(0)) + name.slice(1))
+    .replace(/[. ]$/, percent)
+  if (bytes(encoded) <= maxSegment) return encoded
+  // Cut between characters, and never inside an escape.
+  const kept: Array<string> = []
+  let length = 0
+  for (const part of encoded.match(/%[0-9A-F]{2}|[^]/gu) ?? []) {
+    length += bytes(part)
+    if (length > maxSegment - 34) break
+    kept.push(part)
+  }
+  return `${kept.join("")}%~${digest(segment).slice(0, 32)}`
+}
+
+/** The path of a file below the export's folder, as its segments. `shadowed` are paths that are files themselves. */
+export const encodePath = (externalId: string, shadowed?: (path: string) => boolean): ReadonlyArray<string> => {
+  const segments = externalId.split("/")
+  const encoded = segments.map((segment, index) => {
+    const name = encodeSegment(segment)
+    const isFolder = index < segments.length - 1
+    return isFolder && shadowed?.(segments.slice(0, index + 1).join("/")) === true ? `${name}%d` : name
+  })
+  return bytes(encoded.join("/")) <= maxPath ? encoded : ["%long", digest(externalId)]
+}
+
+/** The paths above this id that could be ids of their own, the longest last. */
+export const foldersOf = (externalId: string): ReadonlyArray<string> => {
+  const segments = externalId.split("/")
+  return segments.slice(0, -1).map((_, index) => segments.slice(0, index + 1).join("/"))
+}
+
+/** As a disk compares names that makes no difference between `A` and `a`, or between two ways to write `é`. */
+const fold = (path: string): string => path.normalize("NFC").toUpperCase().toLowerCase().normalize("NFC")
+
+/**
+ * Which names were given out on a disk that ignores case: the first id in the order of the export keeps its plain name,
+ * a later one that would fall on it gets a digest of its id. It remembers about 200 bytes an id.
+ */
+export class Cases {
+  readonly #taken = new Map<string, string>()
+
+  /** The path, changed where another id has it on such a disk. */
+  place(path: ReadonlyArray<string>): ReadonlyArray<string> {
+    const placed: Array<string> = []
+    for (const [index, name] of path.entries()) {
+      const parent = placed.join("/")
+      // A folder is shared by what is in it; two spellings of it are two folders.
+      const exact = digest(path.slice(0, index + 1).join("/")).slice(0, 16)
+      const folded = digest(fold(`${parent}/${name}`)).slice(0, 16)
+      const owner = this.#taken.get(folded)
+      if (owner === undefined) this.#taken.set(folded, exact)
+      placed.push(owner === undefined || owner === exact ? name : `${name}%~${exact}`)
+    }
+    return placed
+  }
+}

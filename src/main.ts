@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Effect from "effect/Effect"
+import * as App from "./App.ts"
+import * as Cli from "./cli/Cli.ts"
+
+Cli.main.pipe(
+  Effect.provide([App.layer, NodeServices.layer]),
+  NodeRuntime.runMain({ disableErrorReporting: true, teardown: Cli.teardown })
+)
