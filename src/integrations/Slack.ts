@@ -1,0 +1,115 @@
+/**
+ * Slack: every conversation that the token may read, with its threads and files, its users and channels.
+ *
+ * External ids: `C…/ts` (a message or a reply), `files/F…`, `users/U…`, `channels/C…`. What is listed when, and what an
+ * idle poll costs, is written in slack/Listing.ts; what a body is, in slack/Message.ts.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Integration from "../contract/Integration.ts"
+import { Checkpoint } from "./slack/Checkpoint.ts"
+import * as Client from "./slack/Client.ts"
+import * as Download from "./slack/Download.ts"
+import * as Listing from "./slack/Listing.ts"
+
+const Kind = Schema.Literals(["public_channel", "private_channel", "im", "mpim"])
+
+export const Config = Schema.Struct({
+  /** Where the API is; a stand-in's address. Files are then fetched from its host too, with the token. */
+  slackApiUrl: Schema.optionalKey(
+    Schema.String.pipe(
+      Schema.check(Schema.makeFilter<string>((url) => (URL.canParse(url) ? undefined : "must be a URL")))
+    )
+  ),
+  /** Ids or names of conversations; all that the token may read if absent. */
+  channels: Schema.optionalKey(Schema.Array(Schema.NonEmptyString).pipe(Schema.check(Schema.isMinLength(1)))),
+  types: Schema.optionalKey(Schema.Array(Kind).pipe(Schema.check(Schema.isMinLength(1)))),
+  /** How far back late replies and edits are looked for at each poll; default 30 days. */
+  lookback: Schema.optionalKey(Schema.DurationFromString),
+  /** How often all conversations are listed from end to end, threads and all; default 1 day. */
+  sweepEvery: Schema.optionalKey(Schema.DurationFromString),
+  /** Files that messages carry, each as content of its own; default true. */
+  files: Schema.optionalKey(Schema.Boolean),
+  /** Bytes; a larger file is kept in the ledger as `TooLarge`. Default 1 GiB. */
+  maxFileSize: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)))),
+  /** `non-marketplace`: 1 request a minute and 15 objects an answer for history and replies. */
+  preset: Schema.optionalKey(Schema.Literals(["standard", "non-marketplace"])),
+  quota: Schema.optionalKey(Integration.QuotaConfig)
+})
+export type Config = typeof Config.Type
+
+export const Credentials = Schema.Struct({ token: Schema.Redacted(Schema.NonEmptyString) })
+export type Credentials = typeof Credentials.Type
+
+const Identity = Schema.Struct({ team_id: Schema.String, user_id: Schema.String })
+
+/**
+ * Calls a minute by Slack's tiers (docs.slack.dev, rate limits): tier 2 is 20, tier 3 is 50, tier 4 is 100; per method,
+ * workspace and app. Since 2025 apps that are distributed outside the Marketplace get 1 for history and replies.
+ */
+const methods = {
+  "conversations.history": 50,
+  "conversations.replies": 50,
+  "conversations.list": 20,
+  "conversations.info": 50,
+  "users.list": 20,
+  "users.info": 100,
+  "files.info": 100,
+  "files.download": 100
+}
+
+/** Slack has no limit for an account: this is above what the methods grant together. */
+const unitsPerMinute = 600
+
+/** Whoever names units a minute has another grant than Slack's: then only the methods that they name are limited. */
+const quota = (config: Config): Integration.Quota => {
+  const slow = config.preset === "non-marketplace" ? { "conversations.history": 1, "conversations.replies": 1 } : {}
+  const granted = config.quota?.unitsPerMinute === undefined ? { ...methods, ...slow } : {}
+  return {
+    unitsPerMinute: config.quota?.unitsPerMinute ?? unitsPerMinute,
+    weights: config.quota?.weights,
+    methods: { ...granted, ...config.quota?.methods }
+  }
+}
+
+export const integration: Integration.Integration = Integration.make<Config, Credentials, Checkpoint>({
+  domain: "slack",
+  config: Config,
+  credentials: Credentials,
+  checkpoint: Checkpoint,
+  scope: ["slackApiUrl", "channels", "types", "files"],
+  quota,
+  open: ({ call, config, credentials }) =>
+    Effect.sync(() => {
+      const small = config.preset === "non-marketplace"
+      const client = Client.make({ token: credentials.token, slackApiUrl: config.slackApiUrl, call })
+      const settings: Listing.Settings = {
+        client,
+        types: config.types ?? ["public_channel", "private_channel", "im", "mpim"],
+        channels: config.channels,
+        // A bot's token says so; a user's reads public channels without being a member.
+        bot: Redacted.value(credentials.token).startsWith("xoxb-"),
+        lookback: config.lookback ?? Duration.days(30),
+        sweepEvery: config.sweepEvery ?? Duration.days(1),
+        files: config.files ?? true,
+        lookbackCalls: (conversations) => (small ? 2 : conversations + 10),
+        limit: small ? 15 : 999,
+        callsPerStep: small ? 1 : 8,
+        sweepCalls: small ? 2 : 20
+      }
+      const download = Download.make({ client, maxFileSize: config.maxFileSize ?? 1024 ** 3 })
+      return {
+        account: Effect.flatMap(client.request("auth.test", {}, Identity), (identity) =>
+          "refused" in identity
+            ? Effect.die("nothing was expected")
+            : Effect.succeed(`${identity.team_id}/${identity.user_id}`)
+        ),
+        // Slack counts nothing: a share of an answer of history, and one of replies.
+        estimate: Effect.succeed({ unitsPerItem: small ? 2 / 15 : 0.01 }),
+        list: (task, checkpoint) => Listing.make(settings, task, checkpoint),
+        download: (ref) => download(ref.externalId)
+      }
+    })
+})

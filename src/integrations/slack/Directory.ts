@@ -1,0 +1,173 @@
+/** Conversations and users: content of their own, so that the ids in messages can be read as names offline. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Page, Problem } from "../../contract/Page.ts"
+import type { SyncTask } from "../../contract/SyncTask.ts"
+import { type Checkpoint, maxChannels, type State, toCheckpoint } from "./Checkpoint.ts"
+import type { Client } from "./Client.ts"
+import * as Message from "./Message.ts"
+
+type Pages = Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
+
+const Metadata = Schema.optionalKey(
+  Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))
+)
+const Channels = Schema.Struct({ channels: Schema.Array(Schema.Unknown), response_metadata: Metadata })
+const Users = Schema.Struct({ members: Schema.Array(Schema.Unknown), response_metadata: Metadata })
+
+/** Slack allows fewer than 1,000 conversations an answer, and likes smaller answers for users, which are large. */
+const channelsPerAnswer = 999
+const usersPerAnswer = 500
+
+export type Kind = "public_channel" | "private_channel" | "im" | "mpim"
+
+export interface Options {
+  readonly client: Client
+  readonly task: SyncTask
+  readonly types: ReadonlyArray<Kind>
+  /** Ids or names; undefined takes all. */
+  readonly wanted: ReadonlyArray<string> | undefined
+  /** True where the token is a bot's, which can read a channel only as its member. */
+  readonly bot: boolean
+  /** False for a windowed task, whose window says nothing about conversations and users. */
+  readonly asContent: boolean
+}
+
+interface Listing {
+  /** Kinds still to be listed, each group in one go. */
+  readonly groups: ReadonlyArray<ReadonlyArray<Kind>>
+  readonly cursor: string | undefined
+  readonly found: ReadonlyArray<Message.Channel>
+  readonly refused: ReadonlyArray<Kind>
+}
+
+/**
+ * All conversations, one call for each 999. Kinds whose scope is missing are problems, and fail the listing only if that
+ * leaves none. With its last page `state` knows the conversations: new ones have their backfill to do, those that are
+ * gone are forgotten (what is stored of them stays).
+ */
+export const channels = (options: Options, state: State, onCall: () => void): Pages => {
+  const { client, task } = options
+  const names = options.wanted?.map((name) => name.replace(/^#/, ""))
+  const isWanted = (channel: Message.Channel) =>
+    names === undefined ||
+    names.includes(channel.id) ||
+    (typeof channel.name === "string" && names.includes(channel.name))
+
+  const finish = (listing: Listing): ReadonlyArray<Problem> => {
+    const problems: Array<Problem> = listing.refused.map((kind) => ({
+      place: kind,
+      message: "can't be listed: missing_scope"
+    }))
+    const outside = (channel: Message.Channel) =>
+      options.bot && names === undefined && channel.is_member === false && channel.is_im !== true
+    const strangers = listing.found.filter(outside)
+    if (strangers.length > 0) {
+      const message = `${strangers.length} channels that the bot is not a member of (invite it to read them)`
+      problems.push({ place: "public_channel", message })
+    }
+    const readable = listing.found.filter((channel) => !outside(channel))
+    for (const name of names ?? []) {
+      if (!readable.some((channel) => channel.id === name || channel.name === name)) {
+        problems.push({ place: name, message: "no such conversation among those that the token may list" })
+      }
+    }
+    if (readable.length > maxChannels) {
+      const message = `${readable.length} conversations, of which ${maxChannels} are read: choose by channels or types`
+      problems.push({ place: "channels", message })
+    }
+    const before = state.channels
+    state.channels = new Map(
+      readable.slice(0, maxChannels).map((channel) => [
+        channel.id,
+        {
+          ...(before.get(channel.id) ?? { todo: true, wanted: false, digest: undefined }),
+          archived: channel.is_archived === true
+        }
+      ])
+    )
+    return problems
+  }
+
+  const step = Effect.fnUntraced(function* (listing: Listing) {
+    const [group = [], ...others] = listing.groups
+    onCall()
+    const answer = yield* client.request(
+      "conversations.list",
+      { types: group.join(","), limit: channelsPerAnswer, cursor: listing.cursor, exclude_archived: false },
+      Channels,
+      ["missing_scope"]
+    )
+    let next: Listing
+    let here: ReadonlyArray<Message.Channel> = []
+    if ("refused" in answer) {
+      // One call names all kinds and one missing scope refuses them all: then each is asked for by itself.
+      next =
+        group.length > 1
+          ? { ...listing, groups: [...group.map((kind) => [kind]), ...others], cursor: undefined }
+          : { ...listing, groups: others, cursor: undefined, refused: [...listing.refused, ...group] }
+    } else {
+      here = answer.channels.filter((channel) => Message.isChannel(channel)).filter(isWanted)
+      const cursor = answer.response_metadata?.next_cursor || undefined
+      next = {
+        ...listing,
+        groups: cursor === undefined ? others : listing.groups,
+        cursor,
+        found: [...listing.found, ...here]
+      }
+    }
+    const done = next.groups.length === 0
+    if (done && next.refused.length === options.types.length) {
+      const message = "conversations.list: missing_scope; grant channels:read, groups:read, im:read or mpim:read"
+      return yield* new IntegrationError({ reason: new Forbidden({ message }) })
+    }
+    const problems = done ? finish(next) : []
+    const listed = options.asContent ? here.map((channel) => Message.channelRef(channel)) : []
+    const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
+    const page: Page<Checkpoint> = { listed, download, problems, checkpoint: toCheckpoint(state) }
+    return [[page], done ? Option.none<Listing>() : Option.some(next)] as const
+  })
+
+  return Stream.suspend(() =>
+    Stream.paginate({ groups: [options.types], cursor: undefined, found: [], refused: [] } as Listing, step)
+  )
+}
+
+/** All users, one call for each 500; `now` (ms since 1970) is kept as the time of the listing once it ends. */
+export const users = (options: Pick<Options, "client" | "task">, state: State, now: number): Pages => {
+  const { client, task } = options
+  const step = Effect.fnUntraced(function* (cursor: string | undefined) {
+    const answer = yield* client.request("users.list", { limit: usersPerAnswer, cursor }, Users, [
+      "missing_scope",
+      "invalid_cursor"
+    ])
+    if ("refused" in answer) {
+      // A cursor that Slack forgot: from the start again, the checker makes that cheap.
+      const again = answer.refused === "invalid_cursor" && cursor !== undefined
+      state.users = again ? {} : { at: now }
+      const problems: ReadonlyArray<Problem> = again
+        ? []
+        : [{ place: "users", message: `can't be listed: ${answer.refused}` }]
+      const page: Page<Checkpoint> = { listed: [], download: [], problems, checkpoint: toCheckpoint(state) }
+      return [[page], again ? Option.some(undefined) : Option.none<string | undefined>()] as const
+    }
+    const next = answer.response_metadata?.next_cursor || undefined
+    const listed = answer.members.filter((user) => Message.isUser(user)).map((user) => Message.userRef(user))
+    const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
+    state.users = next === undefined ? { at: now } : { cursor: next }
+    const page: Page<Checkpoint> = { listed, download, checkpoint: toCheckpoint(state) }
+    return [[page], next === undefined ? Option.none<string | undefined>() : Option.some(next)] as const
+  })
+  return Stream.suspend(() =>
+    Stream.paginate<
+      string | undefined,
+      Page<Checkpoint>,
+      IntegrationError | ContentExistenceCheckerError,
+      ContentExistenceChecker
+    >(state.users.cursor, step)
+  )
+}

@@ -1,0 +1,83 @@
+/** One item by its external id alone: for files, forced ids and the ledger. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Content } from "../../contract/Content.ts"
+import { Gone, IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
+import { type Client, tooLarge } from "./Client.ts"
+import * as Message from "./Message.ts"
+
+const Messages = Schema.Struct({ messages: Schema.Array(Schema.Unknown) })
+const FileAnswer = Schema.Struct({ file: Schema.Unknown })
+const UserAnswer = Schema.Struct({ user: Schema.Unknown })
+const ChannelAnswer = Schema.Struct({ channel: Schema.Unknown })
+
+const isFile = Schema.is(Message.File)
+
+const gone = (id: string) => new IntegrationError({ reason: new Gone({ message: `${id} is gone` }) })
+const unreadable = (id: string) => new IntegrationError({ reason: new Malformed({ message: `${id} can't be read` }) })
+
+export const make = (options: { readonly client: Client; readonly maxFileSize: number }) => {
+  const { client } = options
+
+  /**
+   * A parent comes from `conversations.history`, a reply from `conversations.replies`, and the id does not tell which it
+   * is: history bounded by the `ts` from above gives the parent itself, or an older one; then it is a reply, or gone.
+   */
+  const message = Effect.fnUntraced(function* (id: string, channel: string, ts: string) {
+    const find = (messages: ReadonlyArray<unknown>) =>
+      messages.filter((one) => Message.isMessage(one)).find((one) => one.ts === ts)
+    const parents = yield* client.request(
+      "conversations.history",
+      { channel, latest: ts, oldest: ts, inclusive: true, limit: 1 },
+      Messages
+    )
+    let found = "refused" in parents ? undefined : find(parents.messages)
+    if (found === undefined) {
+      const replies = yield* client.request(
+        "conversations.replies",
+        { channel, ts, latest: ts, oldest: ts, inclusive: true, limit: 10 },
+        Messages,
+        ["thread_not_found", "message_not_found"]
+      )
+      found = "refused" in replies ? undefined : find(replies.messages)
+    }
+    if (found === undefined || Message.isTombstone(found)) return yield* gone(id)
+    const content = Message.messageContent(channel, found)
+    // The revision of a thread's parent says that its replies are stored, which this did not do: a listing says it.
+    return Message.hasThread(found) ? content : { ...content, revision: Message.revisionOf(found) }
+  })
+
+  const file = Effect.fnUntraced(function* (id: string, fileId: string) {
+    const answer = yield* client.request("files.info", { file: fileId }, FileAnswer)
+    if ("refused" in answer || !isFile(answer.file)) return yield* unreadable(id)
+    const info = answer.file
+    if (Message.isDeletedFile(info)) return yield* gone(id)
+    const url = info.url_private_download ?? info.url_private
+    // What another host keeps (a linked document) has no bytes at Slack; our token is none of that host's business.
+    if (info.is_external === true || info.mode === "external" || typeof url !== "string" || !client.isOurs(url)) {
+      return Message.fileContent(info, Message.json(info), "application/json")
+    }
+    if (typeof info.size === "number" && info.size > options.maxFileSize) {
+      return yield* tooLarge(fileId, info.size, options.maxFileSize)
+    }
+    return Message.fileContent(info, client.bytes(fileId, url, options.maxFileSize), info.mimetype ?? undefined)
+  })
+
+  return Effect.fn("Slack.download")(function* (id: string): Effect.fn.Return<Content, IntegrationError> {
+    const [head = "", ...tail] = id.split("/")
+    const name = tail.join("/")
+    if (head === "" || name === "" || tail.length > 1) return yield* unreadable(id)
+    if (head === "files") return yield* file(id, name)
+    if (head === "users") {
+      const answer = yield* client.request("users.info", { user: name }, UserAnswer)
+      if ("refused" in answer || !Message.isUser(answer.user)) return yield* unreadable(id)
+      return { ...Message.userContent(answer.user), revision: Message.userRef(answer.user).revision }
+    }
+    if (head === "channels") {
+      const answer = yield* client.request("conversations.info", { channel: name }, ChannelAnswer)
+      if ("refused" in answer || !Message.isChannel(answer.channel)) return yield* unreadable(id)
+      return { ...Message.channelContent(answer.channel), revision: Message.channelRef(answer.channel).revision }
+    }
+    return yield* message(id, head, name)
+  })
+}

@@ -1,0 +1,396 @@
+/**
+ * What a task lists, and in which order.
+ *
+ * A poll visits, then completes:
+ *
+ * 1. `conversations.list`, and one `conversations.history` a conversation that is not archived: its newest 200 parents.
+ *    That finds new messages, edits, and late replies to any of these threads; in a conversation of up to 200 parents,
+ *    whatever their age. Further answers (999 parents each) are asked for until what the last visit saw is reached, and
+ *    then until `lookback` is, within a budget of as many calls as there are conversations.
+ * 2. `users.list`, once an hour.
+ * 3. The backfill of conversations that are new to us. A slice begins with another visit only once the backfill has had
+ *    as many calls as the last visit, so that neither starves the other, however many conversations there are.
+ * 4. The complete passes: a conversation, and each of its threads, listed from end to end. They find late replies and
+ *    edits in threads of any age, and prove what was deleted. A tour through all conversations begins once every
+ *    `sweepEvery`; a conversation in which a visit noticed a deletion has its pass at once. At most 20 calls a poll.
+ *
+ * So an idle poll of N conversations costs N + 1 calls (one more for each 999 conversations, and for each conversation
+ * with more than 200 parents within `lookback`), since Slack has no call that tells what changed in several
+ * conversations; 1 call an hour for each 500 users; and, spread over the day, one tour: a call for each 999 parents and
+ * one a thread. A thread that was active in the last 10 minutes is listed again though its revision is the same, up to
+ * 5 of them a poll: an edited reply shows nowhere else.
+ *
+ * A forced or windowed task is a backfill of all conversations, between its bounds, and nothing else.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Page } from "../../contract/Page.ts"
+import * as SyncTask from "../../contract/SyncTask.ts"
+import {
+  type Checkpoint,
+  fromCheckpoint,
+  initial,
+  parentsDigest,
+  type Place,
+  type State,
+  toCheckpoint
+} from "./Checkpoint.ts"
+import type { Client } from "./Client.ts"
+import * as Directory from "./Directory.ts"
+import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
+import * as Walk from "./Walk.ts"
+
+type Pages = Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
+
+/** Objects of the first answer of a visit. */
+const visitLimit = 200
+/** How far our clock may be ahead of Slack's. */
+const clockTolerance = Duration.toMillis("1 hour")
+/** How long after its last activity a thread is listed again, and how many of them a poll. */
+const overlap = Duration.toMillis("10 minutes")
+const overlapThreads = 5
+const usersEvery = Duration.toMillis("1 hour")
+
+export interface Settings {
+  readonly client: Client
+  readonly types: ReadonlyArray<Directory.Kind>
+  readonly channels: ReadonlyArray<string> | undefined
+  readonly bot: boolean
+  readonly lookback: Duration.Duration
+  readonly sweepEvery: Duration.Duration
+  readonly files: boolean
+  /** Calls that one poll may make for the look-back, beyond one a conversation. */
+  readonly lookbackCalls: (conversations: number) => number
+  /** Objects of one answer; calls for threads in one step; calls of complete passes in one poll. */
+  readonly limit: number
+  readonly callsPerStep: number
+  readonly sweepCalls: number
+}
+
+export const make = (settings: Settings, task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>): Pages =>
+  Stream.unwrap(
+    Effect.map(Clock.currentTimeMillis, (clock) => {
+      const state = Option.match(checkpoint, { onNone: () => initial(clock), onSome: fromCheckpoint })
+      return SyncTask.isLive(task) ? live(settings, task, state, clock) : bounded(settings, task, state, clock)
+    })
+  )
+
+const directoryOptions = (settings: Settings, task: SyncTask.SyncTask): Directory.Options => ({
+  client: settings.client,
+  task,
+  types: settings.types,
+  wanted: settings.channels,
+  bot: settings.bot,
+  asContent: task.window === undefined
+})
+
+const envOf = (settings: Settings, task: SyncTask.SyncTask): Walk.Env => ({
+  client: settings.client,
+  task,
+  files: settings.files,
+  limit: settings.limit,
+  callsPerStep: settings.callsPerStep,
+  since: task.window?.since === undefined ? undefined : tsOf(task.window.since.epochMilliseconds),
+  until: task.window?.until === undefined ? undefined : tsOf(task.window.until.epochMilliseconds)
+})
+
+const nothing = (state: State): Page<Checkpoint> => ({ listed: [], download: [], checkpoint: toCheckpoint(state) })
+
+const never = () => false
+const always = () => true
+
+/** One conversation after the other, until none is due: the streams are made as they are pulled. */
+const chain = (next: () => Pages | undefined): Pages =>
+  Stream.suspend(() => {
+    const pages = next()
+    return pages === undefined ? Stream.empty : Stream.concat(pages, chain(next))
+  })
+
+/**
+ * The backfill of every conversation that has it to do, in their order; `skip` names those that can't be read now, and
+ * gets more of them.
+ */
+const fill = (
+  env: Walk.Env,
+  state: State,
+  skip: Set<string>,
+  options: Pick<Walk.Walk, "oldest" | "listing" | "onCall" | "onSeen">
+): Pages =>
+  chain(() => {
+    const due = (id: string) => state.channels.get(id)?.todo === true && !skip.has(id)
+    const begun = state.fill
+    const channel =
+      begun !== undefined && due(begun.channel) ? begun.channel : Array.from(state.channels.keys()).find(due)
+    if (channel === undefined) return undefined
+    return Walk.make(env, {
+      ...options,
+      channel,
+      place: begun?.channel === channel ? begun.place : {},
+      goOn: always,
+      active: never,
+      fresh: always,
+      onShorter: () => {},
+      mayGoOn: always,
+      onClosed: () => skip.add(channel),
+      save: (place) => {
+        // Its pages belong to another listing than a complete pass's: that one has to begin again.
+        const swept = state.sweep?.wanted === true ? state.channels.get(state.sweep.channel) : undefined
+        if (swept !== undefined) swept.wanted = true
+        delete state.sweep
+        if (place === undefined) {
+          delete state.fill
+          const channelState = state.channels.get(channel)
+          if (channelState !== undefined && !skip.has(channel)) channelState.todo = false
+        } else {
+          state.fill = { channel, place }
+        }
+        return toCheckpoint(state)
+      }
+    })
+  })
+
+/** Every conversation between the task's bounds. Replies in the window belong to parents of up to `lookback` before. */
+const bounded = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: number): Pages => {
+  const since = task.window?.since
+  const listed = state.channels.size > 0
+  const people = task.window === undefined && state.users.at === undefined
+  return Stream.suspend(() =>
+    listed ? Stream.empty : Directory.channels(directoryOptions(settings, task), state, () => {})
+  ).pipe(
+    Stream.concat(
+      Stream.suspend(() => (people ? Directory.users({ client: settings.client, task }, state, clock) : Stream.empty))
+    ),
+    Stream.concat(
+      fill(envOf(settings, task), state, new Set(), {
+        oldest: since === undefined ? undefined : tsOf(since.epochMilliseconds - Duration.toMillis(settings.lookback)),
+        onCall: () => {},
+        onSeen: () => {}
+      })
+    )
+  )
+}
+
+const live = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: number): Pages => {
+  const env = envOf(settings, task)
+  const skip = new Set<string>()
+  let relisted = 0
+  const onSeen = (ts: string) => {
+    const seen = newest(state.seen, ts)
+    if (seen !== undefined) state.seen = seen
+  }
+  // Where the clock can't be right (it is behind what Slack has already sent), Slack's time is.
+  const now = () => newest(tsOf(clock), state.seen) ?? tsOf(clock)
+  const before = (ts: string, span: Duration.Duration) => tsOf(millisOf(ts) - Duration.toMillis(span))
+
+  const visitOne = (channel: string): Pages => {
+    const channelState = state.channels.get(channel)
+    const { round } = state
+    if (channelState === undefined || round === undefined) return Stream.empty
+    const deadline = before(now(), settings.lookback)
+    const watermark = state.watermark
+    // The backfill takes over after the first answer, unless it has begun, above which a gap must not be left.
+    const shallow = channelState.todo && state.fill?.channel !== channel
+    let answers = 0
+    return Walk.make(env, {
+      channel,
+      place: round.place ?? {},
+      firstLimit: visitLimit,
+      goOn: (ts) => {
+        if (shallow) return false
+        if (watermark !== undefined && compareTs(ts, watermark) > 0) return true
+        const visit = state.round
+        return (
+          visit !== undefined &&
+          compareTs(ts, deadline) > 0 &&
+          visit.extra < settings.lookbackCalls(state.channels.size)
+        )
+      },
+      active: (latest) => {
+        if (clock - millisOf(latest) > overlap || relisted >= overlapThreads) return false
+        relisted += 1
+        return true
+      },
+      fresh: (latest) => channelState.todo || watermark === undefined || compareTs(latest, watermark) > 0,
+      onTop: (messages, complete) => {
+        if (state.round !== undefined && state.round.watermark === undefined && messages[0] !== undefined) {
+          state.round = { ...state.round, watermark: messages[0].ts }
+        }
+        const digest = watermark === undefined ? undefined : parentsDigest(messages, { until: watermark, complete })
+        if (channelState.digest !== undefined && digest !== undefined && channelState.digest !== digest) {
+          channelState.wanted = true
+        }
+        const until = state.round?.watermark
+        channelState.digest = until === undefined ? undefined : parentsDigest(messages, { until, complete })
+        if (complete && channelState.todo) {
+          // All there is came with one answer, and is stored with this visit's pages.
+          completed = true
+        }
+      },
+      onCall: () => {
+        const visit = state.round
+        if (visit === undefined) return
+        answers += 1
+        state.round = { ...visit, calls: visit.calls + 1, extra: visit.extra + (answers > 1 ? 1 : 0) }
+      },
+      onSeen,
+      onShorter: () => {
+        channelState.wanted = true
+      },
+      mayGoOn: always,
+      onClosed: () => skip.add(channel),
+      save: (place) => {
+        const visit = state.round
+        if (visit === undefined) return toCheckpoint(state)
+        const { next: _next, place: _place, ...others } = visit
+        if (place !== undefined) {
+          state.round = { ...others, next: channel, place }
+          return toCheckpoint(state)
+        }
+        if (completed) channelState.todo = false
+        const following = after(channel)
+        state.round = following === undefined ? others : { ...others, next: following }
+        return toCheckpoint(state)
+      }
+    })
+  }
+  let completed = false
+
+  const after = (channel: string): string | undefined => {
+    const ids = Array.from(state.channels.keys())
+    return ids.slice(ids.indexOf(channel) + 1).find(isVisited)
+  }
+  const isVisited = (id: string) => state.channels.get(id)?.archived === false
+
+  const visit: Pages = Stream.suspend(() => {
+    let at: string | undefined = state.round?.next ?? Array.from(state.channels.keys()).find(isVisited)
+    if (at !== undefined && !state.channels.has(at)) at = Array.from(state.channels.keys()).find(isVisited)
+    const all = chain(() => {
+      const channel = at
+      if (channel === undefined) return undefined
+      completed = false
+      at = after(channel)
+      return visitOne(channel)
+    })
+    const end = Stream.suspend(() => {
+      const { round } = state
+      if (round?.watermark !== undefined) state.watermark = round.watermark
+      state.owed = round?.calls ?? 0
+      delete state.round
+      return Stream.make(nothing(state))
+    })
+    return Stream.concat(all, end)
+  })
+
+  const begin: Pages = Stream.suspend(() => {
+    const safe = clock > clockTolerance ? tsOf(clock - clockTolerance) : undefined
+    const watermark = newest(state.seen, safe)
+    state.round = { ...(watermark === undefined ? {} : { watermark }), calls: 0, extra: 0 }
+    return Stream.concat(
+      Directory.channels(directoryOptions(settings, task), state, () => {}),
+      visit
+    )
+  })
+
+  const people: Pages = Stream.suspend(() =>
+    state.users.cursor !== undefined || state.users.at === undefined || clock - state.users.at >= usersEvery
+      ? Directory.users({ client: settings.client, task }, state, clock)
+      : Stream.empty
+  )
+
+  const backfill: Pages = Stream.suspend(() =>
+    fill(env, state, skip, {
+      listing: `backfill since ${state.tour.at}`,
+      onSeen,
+      onCall: () => {
+        state.owed = Math.max(0, state.owed - 1)
+      }
+    })
+  )
+
+  const rest = people.pipe(Stream.concat(backfill), Stream.concat(sweep(settings, env, state, clock, skip)))
+
+  return Stream.suspend(() => {
+    const resumed = state.round !== undefined
+    const owed = !resumed && state.owed > 0 && Array.from(state.channels.values()).some((channel) => channel.todo)
+    const fresh = Stream.concat(begin, rest)
+    if (!resumed && !owed) return fresh
+    // Goes on where the last slice ended, and visits once more after that: what is new comes with every task.
+    return (resumed ? visit : Stream.empty).pipe(Stream.concat(rest), Stream.concat(fresh))
+  })
+}
+
+/** Complete passes within the poll's budget: see this file's head. */
+const sweep = (settings: Settings, env: Walk.Env, state: State, clock: number, skip: ReadonlySet<string>): Pages => {
+  let calls = 0
+  const skipped = new Set<string>()
+
+  const readable = (id: string) => !skip.has(id) && !skipped.has(id)
+
+  /** The tour goes on at its conversation, or at the next one that can be read; from the start if that one is gone. */
+  const touring = (): string | undefined => {
+    const ids = Array.from(state.channels.keys())
+    if (state.tour.next === undefined && clock - state.tour.at >= Duration.toMillis(settings.sweepEvery)) {
+      const first = ids[0]
+      if (first !== undefined) state.tour = { at: clock, next: first }
+    }
+    const next = state.tour.next
+    const channel = next === undefined ? undefined : ids.slice(Math.max(0, ids.indexOf(next))).find(readable)
+    state.tour = channel === undefined ? { at: state.tour.at } : { at: state.tour.at, next: channel }
+    return channel
+  }
+
+  const choose = (): State["sweep"] => {
+    const tour = touring()
+    const wanted = Array.from(state.channels).find(([id, channel]) => channel.wanted && readable(id))?.[0]
+    const chosen = wanted !== undefined && (tour === undefined || !state.wantedLast) ? wanted : tour
+    if (chosen === undefined) return undefined
+    state.wantedLast = chosen !== tour
+    return { channel: chosen, name: `${chosen} since ${clock}`, wanted: chosen !== tour, place: {} }
+  }
+
+  const advance = (channel: string) => {
+    if (state.tour.next !== channel) return
+    const ids = Array.from(state.channels.keys())
+    const next = ids[ids.indexOf(channel) + 1]
+    state.tour = next === undefined ? { at: state.tour.at } : { at: state.tour.at, next }
+  }
+
+  return chain(() => {
+    if (calls >= settings.sweepCalls) return undefined
+    const begun = state.sweep !== undefined && state.channels.has(state.sweep.channel) ? state.sweep : choose()
+    if (begun === undefined) return undefined
+    const { channel } = begun
+    const channelState = state.channels.get(channel)
+    if (begun !== state.sweep && channelState !== undefined) channelState.wanted = false
+    return Walk.make(env, {
+      channel,
+      place: begun.place,
+      goOn: always,
+      complete: true,
+      active: never,
+      fresh: always,
+      listing: begun.name,
+      onCall: () => {
+        calls += 1
+      },
+      onSeen: () => {},
+      onShorter: () => {},
+      mayGoOn: () => calls < settings.sweepCalls,
+      onClosed: () => skipped.add(channel),
+      save: (place: Place | undefined) => {
+        if (place === undefined) {
+          delete state.sweep
+          advance(channel)
+        } else {
+          state.sweep = { ...begun, place }
+        }
+        return toCheckpoint(state)
+      }
+    })
+  })
+}

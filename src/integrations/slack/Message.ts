@@ -1,0 +1,287 @@
+/**
+ * What Slack sends, as content.
+ *
+ * A body is the JSON that Slack sent, with the names of each object in order: two answers with the same JSON give the
+ * same bytes. Fields that differ between two fetches of an unchanged message are left out of the body and kept, never
+ * compared, in `volatile`. These are:
+ *
+ * - `last_read`, `unread_count`, `subscribed`, `is_starred`: they tell how far the token's owner has read the thread;
+ * - `root`: the thread's parent inside a reply that was also sent to the channel. `conversations.history` has it,
+ *   `conversations.replies` has not, and it changes with each later reply.
+ *
+ * Reactions, reply counts and `reply_users` are the message's own state: they stay, and so are part of its revision.
+ * Of a conversation: `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open` and `is_member`
+ * move without anybody having changed the conversation. A file's URLs carry no expiring signature.
+ *
+ * A `ts` is text, unique in its conversation: seconds, a point, six digits. It is compared by its parts and never made a
+ * number, save for the date that people read.
+ */
+import { createHash } from "node:crypto"
+import * as DateTime from "effect/DateTime"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type { Content, Metadata, Ref } from "../../contract/Content.ts"
+
+const Text = Schema.optionalKey(Schema.NullOr(Schema.String))
+const Count = Schema.optionalKey(Schema.NullOr(Schema.Finite))
+const Flag = Schema.optionalKey(Schema.NullOr(Schema.Boolean))
+
+export const File = Schema.Struct({
+  id: Schema.String,
+  name: Text,
+  title: Text,
+  mimetype: Text,
+  mode: Text,
+  size: Count,
+  created: Count,
+  timestamp: Count,
+  updated: Count,
+  is_external: Flag,
+  external_type: Text,
+  user: Text,
+  url_private: Text,
+  url_private_download: Text
+})
+export type File = typeof File.Type
+
+export const Message = Schema.Struct({
+  ts: Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,12}\.\d{1,9}$/))),
+  thread_ts: Text,
+  subtype: Text,
+  user: Text,
+  bot_id: Text,
+  text: Text,
+  edited: Schema.optionalKey(Schema.NullOr(Schema.Struct({ ts: Text, user: Text }))),
+  reply_count: Count,
+  latest_reply: Text,
+  reactions: Schema.optionalKey(
+    Schema.NullOr(Schema.Array(Schema.Struct({ name: Text, count: Count, users: Schema.optionalKey(Schema.Unknown) })))
+  ),
+  files: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.Unknown)))
+})
+/** The fields that are read; the value itself has all that Slack sent. */
+export type Message = typeof Message.Type
+
+export const Channel = Schema.Struct({
+  id: Schema.String,
+  name: Text,
+  user: Text,
+  is_im: Flag,
+  is_mpim: Flag,
+  is_private: Flag,
+  is_archived: Flag,
+  is_member: Flag,
+  created: Count,
+  updated: Count
+})
+export type Channel = typeof Channel.Type
+
+export const User = Schema.Struct({
+  id: Schema.String,
+  name: Text,
+  real_name: Text,
+  deleted: Flag,
+  is_bot: Flag,
+  updated: Count
+})
+export type User = typeof User.Type
+
+export const isMessage = Schema.is(Message)
+export const isChannel = Schema.is(Channel)
+export const isUser = Schema.is(User)
+const isFile = Schema.is(File)
+
+/** Negative where `a` is older than `b`. */
+export const compareTs = (a: string, b: string): number => {
+  const [as = "", af = ""] = a.split(".")
+  const [bs = "", bf = ""] = b.split(".")
+  if (as.length !== bs.length) return as.length - bs.length
+  if (as !== bs) return as < bs ? -1 : 1
+  const width = Math.max(af.length, bf.length)
+  const [x, y] = [af.padEnd(width, "0"), bf.padEnd(width, "0")]
+  return x === y ? 0 : x < y ? -1 : 1
+}
+
+export const newest = (a: string | undefined, b: string | undefined): string | undefined =>
+  a === undefined ? b : b === undefined || compareTs(a, b) >= 0 ? a : b
+
+/** The `ts` of a moment in milliseconds since 1970; of one before, the first there is. */
+export const tsOf = (millis: number): string => {
+  const time = Math.max(0, Math.floor(millis))
+  return `${Math.floor(time / 1000)}.${String(time % 1000).padStart(3, "0")}000`
+}
+
+/** The moment in milliseconds since 1970: for dates and spans, never to tell messages apart. */
+export const millisOf = (ts: string): number => {
+  const [seconds = "", fraction = ""] = ts.split(".")
+  return Number(seconds) * 1000 + Number(fraction.slice(0, 3).padEnd(3, "0"))
+}
+
+export const messageId = (channel: string, ts: string): string => `${channel}/${ts}`
+
+/** A reply belongs to another message's thread; the parent of a thread carries its own `ts` there. */
+export const isReply = (message: Message): boolean =>
+  typeof message.thread_ts === "string" && message.thread_ts !== message.ts
+
+/** What stands for a deleted message whose thread lives on. */
+export const isTombstone = (message: Message): boolean => message.subtype === "tombstone"
+
+export const hasThread = (message: Message): boolean => !isReply(message) && (message.reply_count ?? 0) > 0
+
+export const digest = (data: string | Uint8Array): string =>
+  createHash("sha256").update(data).digest("base64url").slice(0, 16)
+
+/** The part of a revision that changes with the thread: empty without replies. */
+const threadOf = (message: Message) =>
+  hasThread(message) ? `|${message.latest_reply ?? ""}|${message.reply_count ?? 0}` : ""
+
+/** What follows the revision of a parent whose thread was not listed to its end: it never equals a whole one. */
+export const partial = "|partial"
+
+/**
+ * `edited.ts` (0 if never edited); of a thread's parent `edited.ts|latest_reply|reply_count`; and where there are
+ * reactions their digest after `~`, since Slack has no other sign of them.
+ */
+export const revisionOf = (message: Message): string => {
+  const reactions = (message.reactions ?? []).map((one) => `${one.name ?? ""}:${one.count ?? 0}`).sort()
+  const suffix = reactions.length === 0 ? "" : `~${digest(reactions.join(","))}`
+  return `${message.edited?.ts ?? "0"}${threadOf(message)}${suffix}`
+}
+
+/** The replies that a stored revision stands for; undefined where it stands for none, or not for all of them. */
+export const repliesOf = (revision: string): { readonly latest: string; readonly count: number } | undefined => {
+  if (revision.endsWith(partial)) return undefined
+  const [, latest, count] = (revision.split("~")[0] ?? "").split("|")
+  return latest === undefined || count === undefined ? undefined : { latest, count: Number(count) }
+}
+
+/** JSON with the names of each object in order. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, inner: unknown) =>
+    Predicate.isObject(inner) && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : inner
+  )
+
+const encoder = new TextEncoder()
+export const json = (value: unknown): Uint8Array => encoder.encode(canonical(value))
+
+const decodeMetadata = Schema.decodeUnknownSync(Schema.Record(Schema.String, Schema.Json))
+
+/** The value without the fields named, and those fields. */
+const split = (value: object, names: ReadonlySet<string>) => {
+  const entries = Object.entries(value)
+  return {
+    body: json(Object.fromEntries(entries.filter(([name]) => !names.has(name)))),
+    volatile: decodeMetadata(Object.fromEntries(entries.filter(([name]) => names.has(name))))
+  }
+}
+
+/** Without the names whose value Slack left out. */
+const present = (fields: Record<string, Schema.Json | null | undefined>): Metadata =>
+  Object.fromEntries(
+    Object.entries(fields).flatMap(([name, value]) => (value === undefined || value === null ? [] : [[name, value]]))
+  )
+
+const readers = new Set(["last_read", "unread_count", "subscribed", "is_starred", "root"])
+
+export const filesOf = (message: Message): ReadonlyArray<File> => (message.files ?? []).filter((file) => isFile(file))
+
+export const messageContent = (channel: string, message: Message): Content => ({
+  kind: "message",
+  title: message.text?.split("\n", 1)[0]?.slice(0, 1000),
+  occurredAt: DateTime.makeUnsafe(millisOf(message.ts)),
+  mediaType: "application/json",
+  metadata: present({
+    channel,
+    ts: message.ts,
+    user: message.user,
+    botId: message.bot_id,
+    subtype: message.subtype,
+    threadTs: isReply(message) ? message.thread_ts : undefined,
+    editedTs: message.edited?.ts,
+    files: message.files === undefined ? undefined : filesOf(message).map((file) => file.id)
+  }),
+  ...split(message, readers)
+})
+
+/** A file's ref, where it has bytes or a page of its own; a deleted one has not, and is told by `isDeletedFile`. */
+export const fileRef = (file: File): Ref => ({ externalId: `files/${file.id}`, revision: fileRevision(file) })
+
+/** Slack Connect gives only the id of some files: their revision is then unknown, which equals only itself. */
+export const fileRevision = (file: File): string | undefined => {
+  const time = file.updated ?? file.timestamp ?? file.created
+  return typeof time === "number" ? `${time}|${file.size ?? ""}` : undefined
+}
+
+export const isDeletedFile = (file: File): boolean => file.mode === "tombstone"
+
+/** A free plan names files that it no longer gives: they are neither there nor deleted. */
+export const isHiddenFile = (file: File): boolean => file.mode === "hidden_by_limit"
+
+export const fileContent = (file: File, body: Content["body"], mediaType: string | undefined): Content => ({
+  kind: "file",
+  title: (file.title ?? file.name ?? file.id).slice(0, 1000),
+  occurredAt: typeof file.created === "number" ? DateTime.makeUnsafe(file.created * 1000) : undefined,
+  mediaType,
+  metadata: present({
+    name: file.name,
+    user: file.user,
+    size: file.size,
+    mode: file.mode,
+    external: file.is_external === true ? (file.external_type ?? true) : undefined
+  }),
+  body,
+  revision: fileRevision(file)
+})
+
+const moving = new Set([
+  "num_members",
+  "priority",
+  "latest",
+  "last_read",
+  "unread_count",
+  "unread_count_display",
+  "is_open",
+  "is_member"
+])
+
+const channelName = (channel: Channel) => channel.name ?? channel.user ?? channel.id
+
+export const channelContent = (channel: Channel): Content => ({
+  kind: "channel",
+  title: channelName(channel).slice(0, 1000),
+  occurredAt: typeof channel.created === "number" ? DateTime.makeUnsafe(channel.created * 1000) : undefined,
+  mediaType: "application/json",
+  metadata: present({
+    name: channel.name,
+    user: channel.user,
+    type: channel.is_im ? "im" : channel.is_mpim ? "mpim" : channel.is_private ? "private_channel" : "public_channel",
+    archived: channel.is_archived ?? false
+  }),
+  ...split(channel, moving)
+})
+
+/** `updated` is in milliseconds, and moves with a topic or a setting; archiving need not move it. */
+export const channelRef = (channel: Channel): Ref => {
+  const content = channelContent(channel)
+  const revision =
+    typeof channel.updated === "number"
+      ? `${channel.updated}|${channelName(channel)}|${channel.is_archived === true ? "archived" : ""}`
+      : digest(split(channel, moving).body)
+  return { externalId: `channels/${channel.id}`, revision, content }
+}
+
+export const userContent = (user: User): Content => ({
+  kind: "user",
+  title: (user.real_name ?? user.name ?? user.id).slice(0, 1000),
+  mediaType: "application/json",
+  metadata: present({ name: user.name, realName: user.real_name, bot: user.is_bot, deactivated: user.deleted }),
+  body: json(user)
+})
+
+export const userRef = (user: User): Ref => {
+  const content = userContent(user)
+  const revision = typeof user.updated === "number" ? String(user.updated) : digest(json(user))
+  return { externalId: `users/${user.id}`, revision, content }
+}

@@ -1,0 +1,414 @@
+/**
+ * One conversation's history, from the newest message to the oldest, with the threads that belong to it.
+ *
+ * The protocol. A parent's revision says which reply was its last, so a stored revision is the proof that the thread is
+ * stored up to there, and no state per thread is needed. Hence the order of the pages, which are committed in order:
+ *
+ * 1. one answer of `conversations.history` (or what is left of it) is asked of the checker, once;
+ * 2. the threads of the parents that it chose are listed to their end; their replies make a page (or some), whose
+ *    checkpoint still stands before these parents;
+ * 3. then the parents make a page, whose checkpoint stands behind them.
+ *
+ * A crash between 2 and 3 finds the parents still changed, lists their threads again and finds the replies known. A step
+ * makes a bounded number of calls before its pages, so that a slice of any length gets on; a thread longer than that
+ * leaves the place reached in it in the checkpoint.
+ *
+ * Beside revisions, two signs of a deletion are looked for, for a complete pass to find out what was deleted: a thread
+ * that has become shorter, and (see `parentsDigest`) a parent that has vanished.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Ref } from "../../contract/Content.ts"
+import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Coverage, Page, Problem } from "../../contract/Page.ts"
+import type { SyncTask } from "../../contract/SyncTask.ts"
+import { type Checkpoint, place as placeOf, type Place } from "./Checkpoint.ts"
+import { type Args, type Client, closed } from "./Client.ts"
+import * as Message from "./Message.ts"
+
+const Messages = Schema.Struct({
+  messages: Schema.Array(Schema.Unknown),
+  has_more: Schema.optionalKey(Schema.Boolean),
+  // A free plan: what is older than its limit is there, and not shown.
+  is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
+  response_metadata: Schema.optionalKey(
+    Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))
+  )
+})
+type Messages = typeof Messages.Type
+
+const nextCursor = (answer: Messages) => answer.response_metadata?.next_cursor || undefined
+
+/** Refs of one page, the contract's bound. */
+const maxRefs = 1000
+
+/** What a walk has in common with every other walk of its listing. */
+export interface Env {
+  readonly client: Client
+  readonly task: SyncTask
+  readonly files: boolean
+  /** Objects of one answer, and calls for threads before a page is given. */
+  readonly limit: number
+  readonly callsPerStep: number
+  /** Bounds of a windowed task: since inclusive, until exclusive. */
+  readonly since: string | undefined
+  readonly until: string | undefined
+}
+
+export interface Walk {
+  readonly channel: string
+  readonly place: Place
+  /** Objects of the first answer, where fewer than usual will mostly do. */
+  readonly firstLimit?: number | undefined
+  /** No older message is asked for than this. */
+  readonly oldest?: string | undefined
+  /** Whether to go on after an answer whose oldest message is `ts`, while Slack has more. */
+  readonly goOn: (ts: string) => boolean
+  /** Lists every thread, changed or not. */
+  readonly complete?: boolean | undefined
+  /** Whether an unchanged thread is listed all the same because it was active this late. */
+  readonly active: (latestReply: string) => boolean
+  /** The same of a deleted parent's thread: that has no revision of its own to tell whether it changed. */
+  readonly fresh: (latestReply: string) => boolean
+  /** Pages are part of this listing; a complete pass that is not broken covers the conversation at its end. */
+  readonly listing?: string | undefined
+  /** The first answer of a walk from the top. */
+  readonly onTop?: ((messages: ReadonlyArray<Message.Message>, complete: boolean) => void) | undefined
+  readonly onCall: () => void
+  readonly onSeen: (ts: string) => void
+  /** A thread has become shorter. */
+  readonly onShorter: () => void
+  /** Asked before each step: a budget that is spent ends the walk early. */
+  readonly mayGoOn: () => boolean
+  /** The conversation can't be read: the walk ends, whatever was done is kept. */
+  readonly onClosed: (word: string) => void
+  /** Records how far the walk is (`undefined`: at its end) and gives the checkpoint that says so. */
+  readonly save: (place: Place | undefined) => Checkpoint
+}
+
+/** Refs that a message may give: itself and its files. */
+const sizeOf = (message: Message.Message) => 1 + (message.files?.length ?? 0)
+
+const grouped = (messages: ReadonlyArray<Message.Message>): ReadonlyArray<ReadonlyArray<Message.Message>> => {
+  const groups: Array<Array<Message.Message>> = []
+  let refs = maxRefs
+  for (const message of messages) {
+    if (refs + sizeOf(message) > maxRefs) {
+      groups.push([])
+      refs = 0
+    }
+    groups.at(-1)?.push(message)
+    refs += sizeOf(message)
+  }
+  return groups
+}
+
+interface Step {
+  readonly place: Place
+  /** What is left of the last answer, newest first; undefined before the first. */
+  readonly rest: ReadonlyArray<Message.Message> | undefined
+  readonly chosen: ReadonlySet<string>
+  /** Parents whose stored thread is not the one that Slack tells of. */
+  readonly changed: ReadonlySet<string>
+  /** Slack's cursor for the next answer; undefined at the end. */
+  readonly more: string | undefined
+  readonly problems: ReadonlyArray<Problem>
+}
+
+type WalkError = IntegrationError | ContentExistenceCheckerError
+
+export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, WalkError, ContentExistenceChecker> => {
+  const { channel } = walk
+  const { client, task } = env
+  const idOf = (ts: string) => Message.messageId(channel, ts)
+  const inWindow = (ts: string) =>
+    (env.since === undefined || Message.compareTs(ts, env.since) >= 0) &&
+    (env.until === undefined || Message.compareTs(ts, env.until) < 0)
+
+  const read = (answer: Messages) => {
+    const messages = answer.messages.filter((message) => Message.isMessage(message))
+    const unread = answer.messages.length - messages.length
+    const problems: ReadonlyArray<Problem> =
+      unread === 0 ? [] : [{ place: channel, message: `${unread} messages that can't be read` }]
+    return { messages, problems }
+  }
+
+  const fileRefs = (message: Message.Message) =>
+    env.files
+      ? Message.filesOf(message)
+          .filter((file) => !Message.isDeletedFile(file) && !Message.isHiddenFile(file))
+          .map((file) => Message.fileRef(file))
+      : []
+
+  const refsOf = (message: Message.Message, revision = Message.revisionOf(message)): ReadonlyArray<Ref> => {
+    if (!inWindow(message.ts) || Message.isTombstone(message)) return []
+    return [{ externalId: idOf(message.ts), revision }, ...fileRefs(message)]
+  }
+
+  const deletedOf = (message: Message.Message): ReadonlyArray<string> => [
+    ...(Message.isTombstone(message) && inWindow(message.ts) ? [idOf(message.ts)] : []),
+    ...Message.filesOf(message)
+      .filter((file) => env.files && Message.isDeletedFile(file))
+      .map((file) => `files/${file.id}`)
+  ]
+
+  /** Chooses, and notes what the checker knew of threads: one query, the force rules untouched. */
+  const select = Effect.fnUntraced(function* (refs: ReadonlyArray<Ref>, parents: ReadonlyArray<Message.Message>) {
+    const checker = yield* ContentExistenceChecker
+    const known = new Map<string, string>()
+    const chosen = yield* ContentExistenceChecker.selectNew(task, refs, { by: "revision" }).pipe(
+      Effect.provideService(ContentExistenceChecker, {
+        existing: checker.existing,
+        revisions: (ids) =>
+          Effect.tap(checker.revisions(ids), (revisions) =>
+            Effect.sync(() => {
+              for (const [id, revision] of revisions)
+                known.set(
+                  id,
+                  Option.getOrElse(revision, () => Message.partial)
+                )
+            })
+          )
+      })
+    )
+    const changed = new Set<string>()
+    for (const parent of parents) {
+      if (!Message.hasThread(parent)) continue
+      const revision = known.get(idOf(parent.ts))
+      const before = revision === undefined ? undefined : Message.repliesOf(revision)
+      const count = parent.reply_count ?? 0
+      if (before !== undefined && count < before.count) walk.onShorter()
+      if (before === undefined || before.count !== count || before.latest !== (parent.latest_reply ?? "")) {
+        changed.add(parent.ts)
+      }
+    }
+    return { chosen: new Set(chosen.map((ref) => ref.externalId)), changed }
+  })
+
+  const history = Effect.fnUntraced(function* (step: Step) {
+    const { place } = step
+    const cursor = (step.rest === undefined ? place.cursor : step.more) || undefined
+    const top = step.rest === undefined && place.at === undefined
+    const args: Args = {
+      channel,
+      limit: Math.min(env.limit, (top ? walk.firstLimit : undefined) ?? env.limit),
+      oldest: walk.oldest,
+      // `oldest` counts as inside. This lets Slack count `latest` as inside too, which is taken out again below.
+      inclusive: walk.oldest === undefined ? undefined : true
+    }
+    const ask = (more: Args) =>
+      Effect.suspend(() => {
+        walk.onCall()
+        return client.request("conversations.history", { ...args, ...more }, Messages, [...closed, "invalid_cursor"])
+      })
+    const first = cursor === undefined ? { latest: place.at ?? env.until } : { latest: env.until, cursor }
+    let answer = yield* ask(first)
+    if ("refused" in answer && answer.refused === "invalid_cursor")
+      answer = yield* ask({ latest: place.at ?? env.until })
+    if ("refused" in answer) return answer.refused
+
+    const { messages, problems } = read(answer)
+    const sorted = messages.toSorted((a, b) => Message.compareTs(b.ts, a.ts))
+    const complete = nextCursor(answer) === undefined && answer.has_more !== true
+    if (top) walk.onTop?.(sorted, complete && answer.is_limited !== true)
+    const last = sorted.at(-1)?.ts
+    for (const { ts } of sorted.slice(0, 1)) walk.onSeen(ts)
+    const at = place.at
+    const wanted = sorted.filter(
+      (message) =>
+        (at === undefined || Message.compareTs(message.ts, at) < 0) &&
+        (walk.oldest === undefined || Message.compareTs(message.ts, walk.oldest) >= 0) &&
+        (env.until === undefined || Message.compareTs(message.ts, env.until) < 0)
+    )
+    const { chosen, changed } = yield* select(
+      wanted.flatMap((message) => refsOf(message)),
+      wanted
+    )
+    // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
+    const stuck = nextCursor(answer) === undefined && wanted.length === 0
+    const ended = stuck || (last !== undefined && !walk.goOn(last))
+    return {
+      place: placeOf({
+        ...place,
+        cursor,
+        broken: place.broken === true || problems.length > 0 || answer.is_limited === true
+      }),
+      rest: wanted,
+      chosen,
+      changed,
+      more: complete || ended ? undefined : (nextCursor(answer) ?? ""),
+      problems
+    }
+  })
+
+  /** What is to be listed of a thread, and since when. */
+  const threadDue = (step: Step, parent: Message.Message): boolean => {
+    if (!Message.hasThread(parent)) return false
+    const latest = parent.latest_reply ?? undefined
+    if (env.since !== undefined && latest !== undefined && Message.compareTs(latest, env.since) < 0) return false
+    if (walk.complete === true) return true
+    if (Message.isTombstone(parent)) return latest === undefined || walk.fresh(latest)
+    if (!inWindow(parent.ts)) return true
+    const due = step.chosen.has(idOf(parent.ts)) && (task.force || step.changed.has(parent.ts))
+    return due || (latest !== undefined && walk.active(latest))
+  }
+
+  /** A windowed task lists a part of a thread: then the parent's revision must not stand for all of it. */
+  const parentRevision = (parent: Message.Message) => {
+    const latest = parent.latest_reply ?? undefined
+    const whole = env.until === undefined || (latest !== undefined && Message.compareTs(latest, env.until) < 0)
+    return Message.hasThread(parent) && !whole ? `${Message.revisionOf(parent)}${Message.partial}` : undefined
+  }
+
+  const contentRef = (message: Message.Message, revision: string): Ref => ({
+    externalId: idOf(message.ts),
+    revision,
+    content: Message.messageContent(channel, message)
+  })
+
+  const page = (
+    messages: ReadonlyArray<Message.Message>,
+    chosen: ReadonlySet<string>,
+    checkpoint: Checkpoint,
+    options: {
+      readonly problems?: ReadonlyArray<Problem>
+      readonly covers?: ReadonlyArray<Coverage>
+      readonly cut?: ReadonlySet<string>
+    }
+  ): Page<Checkpoint> => {
+    const listed: Array<Ref> = []
+    const download: Array<Ref> = []
+    for (const message of messages) {
+      const cut = options.cut?.has(message.ts) === true ? `${Message.revisionOf(message)}${Message.partial}` : undefined
+      const revision = cut ?? parentRevision(message) ?? Message.revisionOf(message)
+      for (const ref of refsOf(message, revision)) {
+        listed.push(ref)
+        if (!chosen.has(ref.externalId)) continue
+        download.push(ref.externalId === idOf(message.ts) ? contentRef(message, revision) : ref)
+      }
+    }
+    return {
+      listed,
+      download,
+      deleted: messages.flatMap(deletedOf),
+      problems: options.problems,
+      listing: walk.listing,
+      covers: options.covers,
+      checkpoint
+    }
+  }
+
+  const replies = (parent: string, after: string | undefined) =>
+    Effect.suspend(() => {
+      walk.onCall()
+      // Bounded from below by the last reply seen, so that no cursor need be kept; the parent comes first all the same.
+      return client.request(
+        "conversations.replies",
+        { channel, ts: parent, oldest: after, limit: env.limit },
+        Messages,
+        ["thread_not_found", "message_not_found", ...closed]
+      )
+    })
+
+  const step = Effect.fnUntraced(function* (current: Step) {
+    let from = current
+    if (from.rest === undefined || (from.rest.length === 0 && from.more !== undefined)) {
+      const answer = yield* history(from)
+      if (typeof answer === "string") {
+        walk.onClosed(answer)
+        const problems = [{ place: channel, message: `can't be read: ${answer}` }]
+        const end: Page<Checkpoint> = { listed: [], download: [], problems, checkpoint: walk.save(undefined) }
+        return [[end], Option.none<Step>()] as const
+      }
+      from = answer
+    }
+
+    const rest = [...(from.rest ?? [])]
+    const parents: Array<Message.Message> = []
+    const found: Array<Message.Message> = []
+    const problems = [...from.problems]
+    const cut = new Set<string>()
+    let { at, broken, thread } = from.place
+    let calls = 0
+    let refs = 0
+    let foundRefs = 0
+
+    while (rest[0] !== undefined && refs + sizeOf(rest[0]) <= maxRefs && calls < env.callsPerStep) {
+      const parent = rest[0]
+      let after = thread?.ts === parent.ts ? thread.after : undefined
+      const latest = parent.latest_reply ?? undefined
+      const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
+      let ended = stored || !threadDue(from, parent)
+      while (!ended && calls < env.callsPerStep && foundRefs < maxRefs / 2) {
+        calls += 1
+        const answer = yield* replies(parent.ts, after)
+        if ("refused" in answer) {
+          // The thread went away between the two answers, or is closed to us: the next listing asks again.
+          problems.push({ place: idOf(parent.ts), message: `its replies can't be read: ${answer.refused}` })
+          cut.add(parent.ts)
+          broken = true
+          break
+        }
+        const { messages, problems: unread } = read(answer)
+        problems.push(...unread)
+        if (unread.length > 0) broken = true
+        const fresh = messages.filter(
+          (one) => one.ts !== parent.ts && (after === undefined || Message.compareTs(one.ts, after) > 0)
+        )
+        found.push(...fresh.filter((one) => inWindow(one.ts)))
+        for (const one of fresh) {
+          foundRefs += sizeOf(one)
+          after = Message.newest(after, one.ts)
+        }
+        // An answer that says "more" and has nothing new would go on for ever.
+        ended = fresh.length === 0 || (nextCursor(answer) === undefined && answer.has_more !== true)
+      }
+      if (!ended && !cut.has(parent.ts)) {
+        if (after !== undefined) thread = { ts: parent.ts, after }
+        break
+      }
+      if (thread?.ts === parent.ts) thread = undefined
+      rest.shift()
+      parents.push(parent)
+      refs += sizeOf(parent)
+      at = parent.ts
+    }
+
+    const pages: Array<Page<Checkpoint>> = []
+    const taken = new Set<string>()
+    const groups = grouped(found)
+    for (const [index, group] of groups.entries()) {
+      const { chosen } = yield* select(
+        group.flatMap((message) => refsOf(message)),
+        []
+      )
+      const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread, broken }) : from.place
+      pages.push(page(group, chosen, walk.save(reached), {}))
+      for (const id of chosen) taken.add(id)
+    }
+    const done = rest.length === 0 && from.more === undefined
+    const reached = placeOf({
+      at,
+      cursor: (rest.length === 0 ? from.more : from.place.cursor) || undefined,
+      thread,
+      broken
+    })
+    if (parents.length > 0 || rest.length === 0) {
+      const covers = walk.complete === true && broken !== true && done ? [{ prefix: `${channel}/` }] : []
+      const chosen = new Set([...from.chosen].filter((id) => !taken.has(id)))
+      pages.push(page(parents, chosen, walk.save(done ? undefined : reached), { problems, covers, cut }))
+    }
+    const next: Step = { ...from, place: reached, rest, problems: [] }
+    return [pages, done || !walk.mayGoOn() ? Option.none<Step>() : Option.some(next)] as const
+  })
+
+  return Stream.suspend(() =>
+    Stream.paginate<Step, Page<Checkpoint>, WalkError, ContentExistenceChecker>(
+      { place: walk.place, rest: undefined, chosen: new Set(), changed: new Set(), more: undefined, problems: [] },
+      step
+    )
+  )
+}
