@@ -50,7 +50,8 @@ export class ContentExistenceChecker extends Context.Service<
     refs: ReadonlyArray<Ref>,
     options?: { readonly by?: "id" | "revision" | undefined }
   ): Effect.Effect<ReadonlyArray<Ref>, ContentExistenceCheckerError, ContentExistenceChecker> => {
-    const once = [...new Map(refs.toReversed().map((ref) => [ref.externalId, ref])).values()].toReversed()
+    const seen = new Set<string>()
+    const once = refs.filter(({ externalId }) => !seen.has(externalId) && seen.add(externalId))
     if (task.force || once.length === 0) return Effect.succeed(once)
     const forced = new Set(task.forceIds)
     const ids = once.map((ref) => ref.externalId)

@@ -113,7 +113,7 @@ const planFor = Effect.fnUntraced(function* (connection: Connection, request: Re
         checkpoint: request.row.checkpoint,
         scope: request.row.scope,
         done: yield* store.taskDone(request.row.id),
-        ledger: { rows: [] }
+        ledger: "none"
       })
     case "Ledger":
       return yield* plan(opened, {

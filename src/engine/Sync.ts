@@ -112,7 +112,8 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const dryRun = Effect.fnUntraced(function* (connection: Connection, task: SyncTask, options: SyncOptions) {
+  const dryRun = Effect.fnUntraced(function* (given: Connection, task: SyncTask, options: SyncOptions) {
+    const connection = Option.getOrElse(yield* store.connection(given.id), () => given)
     const startedAt = yield* Clock.currentTimeMillis
     const total = begin()
     const exit = yield* Effect.gen(function* () {

@@ -48,8 +48,11 @@ export interface Plan {
   readonly deletes: boolean
   /** Ids that an earlier slice of this task did. */
   readonly done: ReadonlySet<string>
-  /** `due`: failed rows whose time has come. `all`: failed rows now (a person asked). Or these rows, and no listing. */
-  readonly ledger: "due" | "all" | { readonly rows: ReadonlyArray<LedgerRow> }
+  /**
+   * Which rows of the ledger are retried. `due`: failed rows whose time has come. `all`: failed rows now (a person
+   * asked). `none`: a task of its own leaves them to the live one. Or just these rows, and no listing.
+   */
+  readonly ledger: "due" | "all" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
 }
 
 /** What the work says about itself as it goes. */
@@ -188,13 +191,17 @@ export const make = Effect.fnUntraced(function* (options: {
     ] satisfies Array<Work>
   })
 
+  const rowsToRetry: Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> = Effect.suspend(() => {
+    if (plan.ledger === "none") return Effect.succeed([])
+    if (plan.ledger === "due") return store.retriesDue(fence.connectionId, limits.retries)
+    if (plan.ledger !== "all") return Effect.succeed(plan.ledger.rows)
+    return Effect.map(store.ledger(fence.connectionId, { limit: limits.retries }), (rows) =>
+      rows.filter((row) => row.state !== "dead")
+    )
+  })
+
   const retries = Effect.gen(function* () {
-    const rows =
-      plan.ledger === "due"
-        ? yield* store.retriesDue(fence.connectionId, limits.retries)
-        : plan.ledger === "all"
-          ? (yield* store.ledger(fence.connectionId, { limit: limits.retries })).filter((row) => row.state !== "dead")
-          : plan.ledger.rows
+    const rows = yield* rowsToRetry
     // The listing before may have chosen the same id.
     const free = rows.filter((row) => !inflight.has(row.externalId))
     for (const row of free) inflight.set(row.externalId, row.revision)

@@ -1,0 +1,230 @@
+/** A scripted source in memory: the edge at which the engine's tests inject items, changes and faults. */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Content, Ref } from "../../src/contract/Content.ts"
+import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
+import * as Integration from "../../src/contract/Integration.ts"
+import { CheckpointExpired, Gone, IntegrationError, type Reason } from "../../src/contract/IntegrationError.ts"
+import type { Page } from "../../src/contract/Page.ts"
+
+export interface SourceItem {
+  readonly revision?: string | undefined
+  readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
+  readonly metadata?: Schema.JsonObject
+  readonly at?: DateTime.Utc
+}
+
+type Change =
+  | { readonly _tag: "Added"; readonly id: string }
+  | { readonly _tag: "Deleted"; readonly id: string }
+  | { readonly _tag: "Patched"; readonly id: string; readonly metadata: Schema.JsonObject }
+
+/** What a test scripts, and what it can see of what was asked. */
+export class MemorySource {
+  account = "me@example.com"
+  pageSize = 10
+  by: "id" | "revision" = "id"
+  /** Every listing page repeats the last id of the page before. */
+  repeats = false
+  /** The change log before this position is forgotten. */
+  expiredBefore = 0
+  readonly items = new Map<string, SourceItem>()
+  readonly log: Array<Change> = []
+  readonly downloaded: Array<string> = []
+  /** What each open session releases. */
+  open = 0
+  passes = 0
+  calls: Array<string> = []
+  /** Asked before each call of a method (`list`, `changes`, `download ID`): a failure is the answer. */
+  answer: (method: string) => Effect.Effect<void, IntegrationError> = () => Effect.void
+
+  add(id: string, item: Partial<SourceItem> = {}): void {
+    this.items.set(id, { body: bytes(`body of ${id}`), ...item })
+    this.log.push({ _tag: "Added", id })
+  }
+
+  addMany(count: number, prefix = "m"): void {
+    const from = this.items.size
+    for (let index = 0; index < count; index += 1) this.add(`${prefix}${String(from + index).padStart(6, "0")}`)
+  }
+
+  remove(id: string): void {
+    this.items.delete(id)
+    this.log.push({ _tag: "Deleted", id })
+  }
+
+  patch(id: string, metadata: Schema.JsonObject): void {
+    const item = this.items.get(id)
+    if (item === undefined) return
+    this.items.set(id, { ...item, metadata: { ...item.metadata, ...metadata } })
+    this.log.push({ _tag: "Patched", id, metadata })
+  }
+}
+
+export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+export const fault = (reason: Reason): Effect.Effect<never, IntegrationError> =>
+  Effect.fail(new IntegrationError({ reason }))
+
+const Checkpoint = Schema.Struct({
+  position: Schema.Int,
+  listing: Schema.optionalKey(Schema.Struct({ pass: Schema.String, after: Schema.Int }))
+})
+type Checkpoint = typeof Checkpoint.Type
+
+const Config = Schema.Struct({
+  folder: Schema.optionalKey(Schema.String),
+  note: Schema.optionalKey(Schema.String),
+  quota: Schema.optionalKey(Integration.QuotaConfig)
+})
+
+const Credentials = Schema.Struct({ token: Schema.Redacted(Schema.String) })
+
+/** The integration `memory` over one scripted source. */
+export const integration = (source: MemorySource): Integration.Integration =>
+  Integration.make<typeof Config.Type, typeof Credentials.Type, Checkpoint>({
+    domain: "memory",
+    config: Config,
+    credentials: Credentials,
+    checkpoint: Checkpoint,
+    scope: ["folder"],
+    quota: (config) => ({ unitsPerMinute: 1_000_000_000, ...config.quota }),
+    open: ({ call, config }) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          source.open += 1
+        }),
+        () =>
+          Effect.sync(() => {
+            source.open -= 1
+          })
+      ).pipe(Effect.as(session(source, call, config.folder ?? "")))
+  })
+
+const session = (source: MemorySource, call: Integration.Call, folder: string): Integration.Session<Checkpoint> => {
+  const ask = <A>(method: string, units: number, answer: () => Effect.Effect<A, IntegrationError>) =>
+    call(
+      method,
+      units,
+      Effect.suspend(() => {
+        source.calls.push(method)
+        return Effect.andThen(source.answer(method), Effect.suspend(answer))
+      })
+    )
+
+  const refOf = (id: string): Ref => {
+    const revision = source.items.get(id)?.revision
+    return revision === undefined ? { externalId: id } : { externalId: id, revision }
+  }
+
+  const content = (id: string): Effect.Effect<Content, IntegrationError> => {
+    const item = source.items.get(id)
+    if (item === undefined) return fault(new Gone({ message: `${id} is gone` }))
+    return Effect.succeed({
+      kind: "message",
+      title: `title of ${id}`,
+      mediaType: "text/plain",
+      metadata: item.metadata ?? {},
+      body: item.body,
+      ...(item.at === undefined ? {} : { occurredAt: item.at })
+    })
+  }
+
+  return {
+    account: ask("account", 1, () => Effect.succeed(source.account)),
+    estimate: Effect.sync(() => ({ items: source.items.size, unitsPerItem: 2 })),
+    download: (ref) =>
+      ask(`download ${ref.externalId}`, 1, () => {
+        source.downloaded.push(ref.externalId)
+        return content(ref.externalId)
+      }),
+    list: (task, checkpoint) => {
+      const select = (refs: ReadonlyArray<Ref>) => ContentExistenceChecker.selectNew(task, refs, { by: source.by })
+      const inWindow = (id: string) => {
+        const at = source.items.get(id)?.at
+        const { since, until } = task.window ?? {}
+        if (at === undefined) return true
+        return (
+          (since === undefined || DateTime.isGreaterThanOrEqualTo(at, since)) &&
+          (until === undefined || DateTime.isLessThan(at, until))
+        )
+      }
+      const from: Checkpoint = Option.getOrElse(checkpoint, () => {
+        source.passes += 1
+        return { position: source.log.length, listing: { pass: `pass ${source.passes}`, after: 0 } }
+      })
+
+      const changes = (state: Checkpoint) =>
+        ask("changes", 1, () => {
+          if (state.position < source.expiredBefore) {
+            return fault(new CheckpointExpired({ message: `position ${state.position} is forgotten` }))
+          }
+          return Effect.succeed(source.log.slice(state.position, state.position + source.pageSize))
+        })
+
+      const changePage = (state: Checkpoint) =>
+        Effect.gen(function* () {
+          const found = yield* changes(state)
+          const deleted = found.filter((change) => change._tag === "Deleted").map((change) => change.id)
+          const listed = found
+            .filter((change) => change._tag === "Added" && source.items.has(change.id) && change.id.startsWith(folder))
+            .map((change) => refOf(change.id))
+          const page: Page<Checkpoint> = {
+            listed,
+            download: yield* select(listed),
+            deleted: deleted.filter((id) => !source.items.has(id)),
+            patches: found.flatMap((change) =>
+              change._tag === "Patched" ? [{ externalId: change.id, metadata: change.metadata }] : []
+            ),
+            checkpoint: { ...state, position: state.position + found.length }
+          }
+          return page
+        })
+
+      const listingPage = (state: Checkpoint, listing: { readonly pass: string; readonly after: number }) =>
+        Effect.gen(function* () {
+          const all = [...source.items.keys()].filter((id) => id.startsWith(folder) && inWindow(id))
+          const ids = yield* ask("list", 5, () =>
+            Effect.succeed(
+              all.slice(Math.max(0, listing.after - (source.repeats ? 1 : 0)), listing.after + source.pageSize)
+            )
+          )
+          const listed = ids.map(refOf)
+          const after = listing.after + source.pageSize
+          const last = after >= all.length
+          const page: Page<Checkpoint> = {
+            listed,
+            download: yield* select(listed),
+            listing: listing.pass,
+            covers: last && task.window === undefined ? [{ prefix: "" }] : [],
+            remaining: Math.max(0, all.length - after),
+            checkpoint: last
+              ? { position: state.position }
+              : { position: state.position, listing: { pass: listing.pass, after } }
+          }
+          return page
+        })
+
+      const step = (state: Checkpoint & { readonly caughtUp?: boolean }) =>
+        Effect.gen(function* () {
+          if (state.caughtUp !== true && Option.isSome(checkpoint)) {
+            const page = yield* changePage(state)
+            const more = page.checkpoint.position < source.log.length
+            const idle = page.checkpoint.position === state.position
+            const next =
+              more || state.listing !== undefined ? Option.some({ ...page.checkpoint, caughtUp: !more }) : Option.none()
+            return [idle ? [] : [page], next] as const
+          }
+          if (state.listing === undefined) return [[], Option.none()] as const
+          const page = yield* listingPage(state, state.listing)
+          const next =
+            page.checkpoint.listing === undefined ? Option.none() : Option.some({ ...page.checkpoint, caughtUp: true })
+          return [[page], next] as const
+        })
+      return Stream.paginate(from as Checkpoint & { readonly caughtUp?: boolean }, step)
+    }
+  }
+}

@@ -1,0 +1,110 @@
+/** The real engine over a store, with a scripted source as its only integration. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
+import * as Counting from "../../src/engine/Counting.ts"
+import { Engine, type SyncResult } from "../../src/engine/Engine.ts"
+import { Integrations } from "../../src/engine/Integrations.ts"
+import { Limits } from "../../src/engine/Limits.ts"
+import { Quotas } from "../../src/engine/Quotas.ts"
+import type { Services } from "../../src/engine/Runner.ts"
+import { type Connection, type ContentState, Store } from "../../src/engine/Store.ts"
+import * as Sync from "../../src/engine/Sync.ts"
+import { Vault } from "../../src/engine/Vault.ts"
+import * as Memory from "../../src/stores/Memory.ts"
+import { integration, type MemorySource } from "./MemorySource.ts"
+
+const vault = Layer.succeed(
+  Vault,
+  Vault.of({
+    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
+    unseal: (sealed) => Effect.sync(() => JSON.parse(new TextDecoder().decode(sealed)) as Schema.Json)
+  })
+)
+
+/** Everything a run needs over this store; `limits` are changed from their defaults. */
+export const layer = (
+  source: MemorySource,
+  options: { readonly store?: Layer.Layer<Store>; readonly limits?: Partial<Limits> } = {}
+): Layer.Layer<Engine | Services> => {
+  const limits = Layer.effect(
+    Limits,
+    Effect.map(Limits, (defaults) => ({ ...defaults, ...options.limits }))
+  )
+  return Sync.layer.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        options.store ?? Memory.layer,
+        Quotas.layerMemory,
+        vault,
+        Integrations.layer({ memory: Effect.succeed(integration(source)) })
+      )
+    ),
+    Layer.provideMerge(limits)
+  )
+}
+
+export const connect = Effect.fnUntraced(function* (
+  options: { readonly config?: unknown; readonly name?: string } = {}
+) {
+  const engine = yield* Engine
+  const connected = yield* engine.connect({
+    domain: "memory",
+    name: options.name ?? "test",
+    config: options.config,
+    credentials: { token: "s3cret" },
+    every: undefined
+  })
+  return connected.connection
+})
+
+/** One sync; asserts the law of the counts. */
+export const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<SyncTask> = {}) {
+  const engine = yield* Engine
+  const result = yield* engine.sync(connection, { ...poll, ...task }, { spec: JSON.stringify(task), wait: true })
+  return checked(result)
+})
+
+/** The same result, if its counts add up. */
+export const checked = (result: SyncResult): SyncResult => {
+  if (result.planned === null && !Counting.addUp(result.counts)) {
+    throw new Error(`the counts don't add up: ${JSON.stringify(result.counts)}`)
+  }
+  return result
+}
+
+/** Ids in this state, all pages of them. */
+export const ids = Effect.fnUntraced(function* (connection: Connection, state: ContentState = "stored") {
+  const store = yield* Store
+  const found: Array<string> = []
+  let after: string | undefined
+  do {
+    const page = yield* store.contents(connection.id, { state, limit: 500, after })
+    found.push(...page.contents.map((row) => row.externalId))
+    after = page.next ?? undefined
+  } while (after !== undefined)
+  return found
+})
+
+/** A store that asks `before` ahead of each method that writes: the edge at which crashes and outages are injected. */
+export const faulty = (
+  store: Layer.Layer<Store>,
+  before: (method: string) => Effect.Effect<void>
+): Layer.Layer<Store> =>
+  Layer.effect(
+    Store,
+    Effect.map(Store, (real) => ({
+      ...real,
+      commit: (...args) => Effect.andThen(before("commit"), real.commit(...args)),
+      renew: (...args) => Effect.andThen(before("renew"), real.renew(...args)),
+      release: (...args) => Effect.andThen(before("release"), real.release(...args)),
+      existing: (...args) => Effect.andThen(before("existing"), real.existing(...args))
+    }))
+  ).pipe(Layer.provide(store))
+
+/** One store for several engines, as a database is for several processes. */
+export const shared = Effect.map(Layer.build(Memory.layer), (context) =>
+  Layer.succeed(Store, Context.get(context, Store))
+)
