@@ -1,0 +1,116 @@
+/**
+ * The PostgreSQL that Idem starts itself, in `IDEM_DATA_DIR`. Any number of Idem's commands share one server: the first
+ * starts it, the others attach, the last to leave stops it.
+ *
+ * Who uses it is told by two locks that die with their holder, so that `kill -9` leaves nothing to clear away:
+ *
+ * - `postgres.lock` is held alone while the server is made, started or stopped;
+ * - `postgres.users` is held shared by every user for as long as it uses the server. Who leaves gives its share back and
+ *   then tries to hold it alone, under the first lock: if that succeeds, nobody is left, and the server is stopped.
+ *
+ * A server whose users were all killed runs on; the next command finds it by its `postmaster.pid`.
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Fs from "node:fs/promises"
+import * as Binaries from "./embedded/Binaries.ts"
+import { EmbeddedError, io } from "./embedded/EmbeddedError.ts"
+import * as FileLock from "./embedded/FileLock.ts"
+import * as Place from "./embedded/Place.ts"
+import * as Server from "./embedded/Server.ts"
+
+export class Embedded extends Context.Service<
+  Embedded,
+  {
+    /** Where the data really is: not always the folder asked for (see `Place`). The vault's key belongs there too. */
+    readonly folder: string
+    /** The whole path of the server's socket; it listens on nothing else. */
+    readonly socket: string
+    readonly database: string
+    readonly username: string
+    readonly password: Redacted.Redacted
+    /** The server's process. */
+    readonly pid: number
+    /** Whether this user started the server; else it attached to one that ran. */
+    readonly started: boolean
+  }
+>()("idem/stores/Embedded") {}
+
+export interface Options {
+  /** The folder asked for; made if it is not there. */
+  readonly folder: string
+  /** Settings of PostgreSQL's besides Idem's own, for a server that this user starts. */
+  readonly settings?: Readonly<Record<string, string>> | undefined
+}
+
+const withMutex = (place: Place.Place) =>
+  FileLock.withExclusive(place.mutex, {
+    wait: Duration.sum(Server.startWithin, Duration.seconds(10)),
+    message: `another Idem command has been starting or stopping the database in ${place.folder} for 5 minutes`
+  })
+
+/** Under the mutex: stops the server if nobody uses it. Tells whether nobody does. */
+const stopIfUnused = (place: Place.Place) =>
+  Effect.acquireUseRelease(
+    FileLock.take(place.users, "exclusive"),
+    (alone) => (Option.isSome(alone) ? Effect.as(Server.stop(place), true) : Effect.succeed(false)),
+    (alone) => (Option.isSome(alone) ? alone.value.release : Effect.void)
+  )
+
+const enter = (place: Place.Place) =>
+  Effect.flatMap(
+    FileLock.take(place.users, "shared"),
+    Option.match({
+      onSome: Effect.succeed,
+      // Only whoever holds the mutex, now us, takes it alone.
+      onNone: () =>
+        Effect.fail(new EmbeddedError({ message: `${place.users} is locked by something that is not Idem` }))
+    })
+  )
+
+const leave = (place: Place.Place, share: FileLock.Held) =>
+  Effect.andThen(share.release, stopIfUnused(place)).pipe(
+    withMutex(place),
+    Effect.ensuring(share.release),
+    Effect.catch((error) => Effect.logWarning(`the database's server may still run: ${error.message}`))
+  )
+
+/** Uses the server until the scope closes; starts it where none runs. */
+export const make = Effect.fn("Embedded.make")(function* (options: Options) {
+  const place = yield* Place.prepare(options.folder)
+  const binaries = yield* Binaries.find(place)
+  const running = yield* withMutex(place)(
+    Effect.gen(function* () {
+      // Before the server is started: if that is interrupted, leaving stops it.
+      yield* Effect.acquireRelease(enter(place), (share) => leave(place, share))
+      return yield* Server.ensure(place, binaries, options.settings ?? {})
+    })
+  )
+  const password = yield* io(`${place.password}, the database's password, can't be read`, () =>
+    Fs.readFile(place.password, "utf8")
+  )
+  return Embedded.of({
+    folder: place.folder,
+    ...running,
+    database: Server.database,
+    username: Server.username,
+    password: Redacted.make(password)
+  })
+})
+
+/** Stops a server that was left behind in this folder. False where somebody uses it: then nothing is done. */
+export const stopUnused = Effect.fn("Embedded.stopUnused")(function* (folder: string) {
+  const place = yield* Place.prepare(folder)
+  return yield* withMutex(place)(stopIfUnused(place))
+})
+
+/** In the folder that `IDEM_DATA_DIR` names, `./data` where it is not set. */
+export const layer: Layer.Layer<Embedded, EmbeddedError | Config.ConfigError> = Layer.effect(
+  Embedded,
+  Effect.flatMap(Config.String("IDEM_DATA_DIR").pipe(Config.withDefault("./data")), (folder) => make({ folder }))
+)

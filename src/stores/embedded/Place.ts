@@ -1,0 +1,131 @@
+/** Where the data lies, and as whom PostgreSQL runs there. */
+import * as Effect from "effect/Effect"
+import * as Crypto from "node:crypto"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { EmbeddedError, io } from "./EmbeddedError.ts"
+
+export interface ServerUser {
+  readonly uid: number
+  readonly gid: number
+}
+
+export interface Place {
+  /** Idem's own folder: password, log, locks, and the vault's key. */
+  readonly folder: string
+  /** PostgreSQL's data directory. */
+  readonly cluster: string
+  readonly password: string
+  readonly log: string
+  /** Held alone by whoever starts or stops the server. */
+  readonly mutex: string
+  /** Held shared by each user of the server, as long as it uses it. */
+  readonly users: string
+  /** As whom the server runs; undefined where it runs as we do. */
+  readonly user: ServerUser | undefined
+}
+
+/** For root only: what the server's user must be able to reach when root's own folders shut it out. */
+export const rootFolder = "/var/lib/idem"
+
+const at = (folder: string, user: ServerUser | undefined): Place => ({
+  folder,
+  cluster: Path.join(folder, "postgres"),
+  password: Path.join(folder, "postgres.password"),
+  log: Path.join(folder, "postgres.log"),
+  mutex: Path.join(folder, "postgres.lock"),
+  users: Path.join(folder, "postgres.users"),
+  user
+})
+
+const statOrNone = (path: string) => Fs.stat(path).catch(() => undefined)
+
+/** Whether a user can pass through a folder and all those above it, by their modes. */
+export const canReach = async (user: ServerUser, folder: string): Promise<boolean> => {
+  const stat = await Fs.stat(folder)
+  const bit = stat.uid === user.uid ? 0o100 : stat.gid === user.gid ? 0o010 : 0o001
+  if ((stat.mode & bit) === 0) return false
+  const parent = Path.dirname(folder)
+  return parent === folder || canReach(user, parent)
+}
+
+/** Users as /etc/passwd has them: PostgreSQL refuses to run as one without a name. */
+const users = io("/etc/passwd can't be read", async () =>
+  (await Fs.readFile("/etc/passwd", "utf8")).split("\n").map((line) => {
+    const [name, , uid, gid] = line.split(":")
+    return { name, uid: Number(uid), gid: Number(gid) }
+  })
+)
+
+/**
+ * PostgreSQL refuses to run as root. There it runs as the owner of the data it has; for new data as the owner of the
+ * folder, so that this user can go on with it, or as `nobody` where that is root.
+ */
+const serverUser = Effect.fnUntraced(function* (folder: string) {
+  const cluster = yield* io(folder, () => statOrNone(Path.join(folder, "postgres")))
+  if (cluster !== undefined && cluster.uid !== 0) return { uid: cluster.uid, gid: cluster.gid }
+  const { uid } = yield* io(folder, () => Fs.stat(folder))
+  const known = yield* users
+  const user =
+    known.find((user) => user.uid === uid && uid !== 0) ??
+    known.find((user) => user.name === "nobody" && user.uid !== 0)
+  if (user === undefined) {
+    return yield* new EmbeddedError({
+      message: "PostgreSQL can't run as root, and there is no user nobody: set DATABASE_URL, or run as another user"
+    })
+  }
+  return { uid: user.uid, gid: user.gid }
+})
+
+const hasCluster = (folder: string) =>
+  io(folder, async () => (await statOrNone(Path.join(folder, "postgres", "PG_VERSION"))) !== undefined)
+
+/** Makes a folder that the server's user may pass through but not read. */
+const makePassable = (folder: string) =>
+  io(`${folder} can't be made`, async () => {
+    await Fs.mkdir(folder, { recursive: true })
+    const { mode } = await Fs.stat(folder)
+    await Fs.chmod(folder, (mode & 0o700) | 0o711)
+    return Fs.realpath(folder)
+  })
+
+const asRoot = Effect.fnUntraced(function* (requested: string) {
+  const existed = yield* io(requested, async () => (await statOrNone(requested)) !== undefined)
+  const folder = yield* makePassable(requested)
+  const user = yield* serverUser(folder)
+  if (yield* io(folder, () => canReach(user, folder))) return at(folder, user)
+  if (yield* hasCluster(folder)) {
+    return yield* new EmbeddedError({
+      message: `${folder} holds Idem's data, but a folder above it shuts out the user that PostgreSQL runs as (uid ${user.uid}): chmod o+x that folder`
+    })
+  }
+  const digest = Crypto.createHash("sha256").update(folder).digest("hex").slice(0, 12)
+  const elsewhere = yield* makePassable(Path.join(rootFolder, `${Path.basename(folder)}-${digest}`))
+  yield* io(rootFolder, () => Fs.chmod(rootFolder, 0o755))
+  // Only what this very call has made is taken away again.
+  if (!existed) yield* Effect.ignore(io(folder, () => Fs.rmdir(folder)))
+  yield* Effect.logWarning(
+    `PostgreSQL can't run as root, and its user can't reach ${folder}: Idem's data is in ${elsewhere}`
+  )
+  return at(elsewhere, yield* serverUser(elsewhere))
+})
+
+const asOneself = Effect.fnUntraced(function* (requested: string) {
+  yield* io(`the data folder ${requested} can't be made`, () => Fs.mkdir(requested, { recursive: true, mode: 0o700 }))
+  const folder = yield* io(requested, () => Fs.realpath(requested))
+  yield* io(`the data folder ${folder} can't be written to`, () =>
+    Fs.access(folder, Fs.constants.W_OK | Fs.constants.X_OK)
+  )
+  return at(folder, undefined)
+})
+
+/** Makes the folder, or the one that takes its place, and says as whom the server runs there. */
+export const prepare = Effect.fn("Place.prepare")(function* (requested: string) {
+  if (process.platform === "win32") {
+    return yield* new EmbeddedError({
+      message: "on Windows Idem can't start a PostgreSQL of its own: set DATABASE_URL to one that runs"
+    })
+  }
+  const absolute = Path.resolve(requested)
+  return yield* process.getuid?.() === 0 ? asRoot(absolute) : asOneself(absolute)
+})

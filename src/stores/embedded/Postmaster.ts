@@ -1,0 +1,85 @@
+/** A running server as it is found by its `postmaster.pid`. */
+import * as Effect from "effect/Effect"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { promisify } from "node:util"
+import { codeOf, io } from "./EmbeddedError.ts"
+
+export interface Postmaster {
+  readonly pid: number
+  /** The whole path of its socket; undefined until it has one. */
+  readonly socket: string | undefined
+  readonly status: "starting" | "ready" | "stopping"
+}
+
+export const socketName = ".s.PGSQL.5432"
+
+const pidFile = (cluster: string) => Path.join(cluster, "postmaster.pid")
+
+const exists = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    return codeOf(cause) === "EPERM"
+  }
+}
+
+const execFile = promisify(ChildProcess.execFile)
+
+/**
+ * Whether this process is the server of this cluster, and not another that got its number after a restart of the
+ * machine: a server's working directory is its data directory. Where there is no /proc, its command line names it.
+ */
+const serves = async (pid: number, cluster: string): Promise<boolean> => {
+  if (!exists(pid)) return false
+  if (process.platform === "linux") {
+    return Fs.readlink(`/proc/${pid}/cwd`).then(
+      (directory) => directory === cluster,
+      () => false
+    )
+  }
+  return execFile("ps", ["-o", "command=", "-p", String(pid)]).then(
+    ({ stdout }) => stdout.includes(cluster),
+    () => false
+  )
+}
+
+const read = async (cluster: string): Promise<ReadonlyArray<string> | undefined> => {
+  try {
+    return (await Fs.readFile(pidFile(cluster), "utf8")).split("\n")
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return undefined
+    throw cause
+  }
+}
+
+/** The server of this cluster, if one runs. */
+export const find = (
+  cluster: string
+): Effect.Effect<Postmaster | undefined, import("./EmbeddedError.ts").EmbeddedError> =>
+  io(pidFile(cluster), async () => {
+    const lines = await read(cluster)
+    const pid = Number(lines?.[0])
+    if (lines === undefined || !Number.isInteger(pid) || pid <= 0 || !(await serves(pid, cluster))) return undefined
+    const directory = lines[4]?.trim() ?? ""
+    const status = lines[7]?.trim()
+    return {
+      pid,
+      socket: directory === "" ? undefined : Path.join(directory, socketName),
+      status: status === "ready" || status === "stopping" ? status : "starting"
+    }
+  })
+
+/**
+ * Where another process has the number that a dead server left in `postmaster.pid`, PostgreSQL would refuse to start.
+ * It takes its parent's number for stale and still looks whether a part of the dead server is alive. So our number goes
+ * there, and we start it. To be called only where `find` found no server.
+ */
+export const disown = (cluster: string) =>
+  io(pidFile(cluster), async () => {
+    const lines = await read(cluster)
+    if (lines === undefined || !exists(Number(lines[0]))) return
+    await Fs.writeFile(pidFile(cluster), [String(process.pid), ...lines.slice(1)].join("\n"), { flag: "r+" })
+  })

@@ -1,0 +1,53 @@
+/** Runs one of PostgreSQL's programs to its end. */
+import * as Effect from "effect/Effect"
+import * as ChildProcess from "node:child_process"
+import { codeOf, EmbeddedError } from "./EmbeddedError.ts"
+import type { ServerUser } from "./Place.ts"
+
+/** The folder may be one that the server's user can't be in, the language and the time zone are not to differ. */
+export const spawnOptions = (user: ServerUser | undefined) => ({
+  cwd: "/",
+  env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C", TZ: "UTC" },
+  ...user
+})
+
+export const spawnFailure = (program: string, cause: Error): EmbeddedError =>
+  new EmbeddedError({
+    message:
+      codeOf(cause) === "ENOENT"
+        ? `${program} can't be run here (it needs glibc on Linux): set DATABASE_URL`
+        : `${program} can't be run: ${cause.message}`
+  })
+
+/** The line that says what went wrong, out of what a program of PostgreSQL's printed. */
+export const reasonIn = (output: string): string => {
+  const lines = output.split("\n").filter((line) => line.trim() !== "")
+  const line = lines.findLast((line) => /\b(FATAL|PANIC|ERROR|error):/.test(line)) ?? lines.at(-1) ?? "it said nothing"
+  return line.replace(/^.*?\b(?:FATAL|PANIC|ERROR|error):\s*/, "")
+}
+
+/** Fails with the program's own reason where it doesn't end well. */
+export const run = (
+  program: string,
+  args: ReadonlyArray<string>,
+  options: { readonly user: ServerUser | undefined; readonly what: string; readonly input: string }
+): Effect.Effect<void, EmbeddedError> =>
+  Effect.callback<void, EmbeddedError>((resume) => {
+    const child = ChildProcess.spawn(program, args, { ...spawnOptions(options.user), stdio: ["pipe", "pipe", "pipe"] })
+    let output = ""
+    const keep = (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-16_384)
+    }
+    child.stdout.on("data", keep)
+    child.stderr.on("data", keep)
+    // A program that ends before it has read all is told by its exit code.
+    child.stdin.on("error", () => undefined)
+    child.stdin.end(options.input)
+    child.on("error", (cause) => resume(Effect.fail(spawnFailure(program, cause))))
+    child.on("close", (code) =>
+      resume(
+        code === 0 ? Effect.void : Effect.fail(new EmbeddedError({ message: `${options.what}: ${reasonIn(output)}` }))
+      )
+    )
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })

@@ -1,0 +1,289 @@
+/** Makes, starts and stops the server. All of it is done while holding the place's mutex. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as ChildProcess from "node:child_process"
+import * as Crypto from "node:crypto"
+import * as Fs from "node:fs/promises"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import type { Binaries } from "./Binaries.ts"
+import { EmbeddedError, io, ioSync } from "./EmbeddedError.ts"
+import { canReach, type Place } from "./Place.ts"
+import * as Postmaster from "./Postmaster.ts"
+import { reasonIn, run, spawnFailure, spawnOptions } from "./Program.ts"
+
+/** The one role and the one database that Idem makes in it. */
+export const username = "idem"
+export const database = "idem"
+
+/** Longer than a recovery of `max_wal_size` takes on a slow disk. */
+export const startWithin = Duration.minutes(5)
+const stopWithin = Duration.seconds(60)
+
+/** Bytes of a socket's path that every system takes: 103 on macOS, 107 on Linux. */
+const maxSocketPath = 103
+
+const maxLog = 1_000_000
+
+/** Small at rest, and durable: `fsync` and `synchronous_commit` stay as they are, on. */
+const settings: Readonly<Record<string, string>> = {
+  listen_addresses: "",
+  unix_socket_permissions: "0700",
+  port: "5432",
+  max_connections: "100",
+  shared_buffers: "128MB",
+  // Nothing replicates from this server, so it logs less to its disk.
+  wal_level: "minimal",
+  max_wal_senders: "0",
+  min_wal_size: "32MB",
+  max_wal_size: "512MB",
+  // Processes that an idle machine is better off without.
+  io_method: "sync",
+  max_worker_processes: "2",
+  max_parallel_workers_per_gather: "0",
+  max_logical_replication_workers: "0",
+  autovacuum_max_workers: "2",
+  jit: "off",
+  log_checkpoints: "off",
+  // A statement's parameters may be sealed credentials or somebody's mail.
+  log_parameter_max_length_on_error: "0",
+  log_min_error_statement: "panic",
+  timezone: "UTC",
+  log_timezone: "UTC"
+}
+
+/** Writes a small file whole or not at all, and durably. */
+const writeWhole = async (file: string, text: string): Promise<void> => {
+  const draft = `${file}.${Crypto.randomBytes(6).toString("hex")}`
+  const handle = await Fs.open(draft, "wx", 0o600)
+  try {
+    await handle.writeFile(text)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await Fs.rename(draft, file)
+}
+
+const giveTo = async (place: Place, path: string): Promise<void> => {
+  if (place.user !== undefined) await Fs.chown(path, place.user.uid, place.user.gid)
+}
+
+/**
+ * Makes a new cluster beside its place and moves it there when it is whole: one that was killed half way is never
+ * found, and its remains are cleared away by the next.
+ */
+const initialise = Effect.fn("Server.initialise")(function* (place: Place, binaries: Binaries) {
+  const draftPrefix = "postgres.new."
+  const draft = Path.join(place.folder, draftPrefix + Crypto.randomBytes(6).toString("hex"))
+  const cluster = Path.join(draft, "data")
+  const passwordFile = Path.join(draft, "password")
+  const password = Crypto.randomBytes(24).toString("base64url")
+  yield* Effect.logInfo(`making a PostgreSQL database in ${place.cluster}`)
+  yield* io(`${place.folder} can't be written to`, async () => {
+    for (const name of await Fs.readdir(place.folder)) {
+      // Whatever still writes there was left behind with it: what can't be removed now is removed next time.
+      if (name.startsWith(draftPrefix)) {
+        await Fs.rm(Path.join(place.folder, name), { recursive: true, force: true }).catch(() => undefined)
+      }
+    }
+    await Fs.mkdir(draft, { mode: 0o700 })
+    await Fs.writeFile(passwordFile, password, { mode: 0o600 })
+    await giveTo(place, passwordFile)
+    await giveTo(place, draft)
+  })
+  const what = `the database in ${place.folder} can't be made`
+  const options = { user: place.user, what }
+  yield* run(
+    binaries.initdb,
+    [
+      `--pgdata=${cluster}`,
+      `--username=${username}`,
+      `--pwfile=${passwordFile}`,
+      "--auth=scram-sha-256",
+      "--encoding=UTF8",
+      "--locale=C",
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
+      "--text-search-config=simple",
+      "--no-instructions"
+    ],
+    { ...options, input: "" }
+  ).pipe(
+    Effect.andThen(
+      run(binaries.postgres, ["--single", "-D", cluster, "template1"], {
+        ...options,
+        input: `CREATE DATABASE ${database}\n`
+      })
+    ),
+    Effect.andThen(
+      io(what, async () => {
+        await writeWhole(place.password, password)
+        await Fs.rename(cluster, place.cluster)
+        const folder = await Fs.open(place.folder)
+        await folder.sync().finally(() => folder.close())
+      })
+    ),
+    Effect.ensuring(Effect.promise(() => Fs.rm(draft, { recursive: true, force: true }).catch(() => undefined)))
+  )
+})
+
+const versionOf = (place: Place) =>
+  io(place.cluster, () =>
+    Fs.readFile(Path.join(place.cluster, "PG_VERSION"), "utf8").then(
+      (text) => text.trim(),
+      (cause: NodeJS.ErrnoException) => {
+        if (cause.code === "ENOENT") return undefined
+        throw cause
+      }
+    )
+  )
+
+/** The folder of the socket: the cluster's own, or a short private one where that makes too long a path. */
+const socketFolder = Effect.fnUntraced(function* (place: Place) {
+  const fits = (folder: string) => Buffer.byteLength(Path.join(folder, Postmaster.socketName)) <= maxSocketPath
+  if (fits(place.cluster)) return place.cluster
+  const digest = Crypto.createHash("sha256").update(place.cluster).digest("hex").slice(0, 16)
+  const { user } = place
+  for (const parent of [Os.tmpdir(), "/tmp"]) {
+    const folder = Path.join(parent, `idem-${digest}`)
+    if (!fits(folder)) continue
+    if (user !== undefined && !(yield* io(parent, () => canReach(user, parent)))) continue
+    return yield* io(`${folder} can't be used for the database's socket`, async () => {
+      const made = await Fs.mkdir(folder, { mode: 0o700 }).then(
+        () => true,
+        (cause: NodeJS.ErrnoException) => {
+          if (cause.code === "EEXIST") return false
+          throw cause
+        }
+      )
+      if (made) await giveTo(place, folder)
+      // Others can write to this parent too: what is there must be ours and closed to them.
+      const stat = await Fs.lstat(folder)
+      if (!stat.isDirectory() || stat.uid !== (user?.uid ?? process.getuid?.()) || (stat.mode & 0o077) !== 0) {
+        throw new Error("it is another's, or open to others")
+      }
+      return folder
+    })
+  }
+  return yield* new EmbeddedError({ message: `the path ${place.cluster} is too long for a socket: set IDEM_DATA_DIR` })
+})
+
+const openLog = (place: Place) =>
+  io(place.log, async () => {
+    const { size } = await Fs.stat(place.log).catch(() => ({ size: 0 }))
+    if (size > maxLog) await Fs.rename(place.log, `${place.log}.old`)
+    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = Fs.constants
+    const handle = await Fs.open(place.log, O_APPEND | O_CREAT | O_NOFOLLOW | O_RDWR, 0o600)
+    return { handle, from: (await handle.stat()).size }
+  })
+
+/** What the server wrote to its log since `from`. */
+const readLog = (handle: Fs.FileHandle, from: number) =>
+  Effect.promise(async () => {
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(16_384), 0, 16_384, from)
+    return buffer.subarray(0, bytesRead).toString()
+  })
+
+const poll = Schedule.spaced("10 millis")
+
+/**
+ * Starts the server in a session of its own, so that neither our end nor a Ctrl-C in our terminal is its end, and
+ * waits until it takes connections.
+ */
+const spawn = Effect.fn("Server.spawn")(function* (
+  place: Place,
+  binaries: Binaries,
+  overrides: Readonly<Record<string, string>>
+) {
+  const socket = yield* socketFolder(place)
+  const { handle, from } = yield* Effect.acquireRelease(openLog(place), ({ handle }) =>
+    Effect.promise(() => handle.close())
+  )
+  const set = Object.entries({ ...settings, ...overrides, unix_socket_directories: socket })
+  const child = yield* ioSync(`${binaries.postgres} can't be run`, () =>
+    ChildProcess.spawn(
+      binaries.postgres,
+      ["-D", place.cluster, ...set.flatMap(([name, value]) => ["-c", `${name}=${value}`])],
+      { ...spawnOptions(place.user), detached: true, stdio: ["ignore", handle.fd, handle.fd] }
+    )
+  )
+  let failed: Error | undefined
+  child.on("error", (cause) => {
+    failed = cause
+  })
+  child.unref()
+  const ended = () => failed !== undefined || child.exitCode !== null || child.signalCode !== null
+  const running = yield* Postmaster.find(place.cluster).pipe(
+    Effect.repeat({ until: (found) => found?.status === "ready" || ended(), schedule: poll }),
+    Effect.timeoutOrElse({
+      duration: startWithin,
+      orElse: () =>
+        Effect.fail(new EmbeddedError({ message: `PostgreSQL is not ready after 5 minutes: see ${place.log}` }))
+    })
+  )
+  if (running?.status === "ready" && running.socket !== undefined) return { pid: running.pid, socket: running.socket }
+  if (failed !== undefined) return yield* spawnFailure(binaries.postgres, failed)
+  return yield* new EmbeddedError({
+    message: `PostgreSQL did not start in ${place.folder}: ${reasonIn(yield* readLog(handle, from))}`
+  })
+}, Effect.scoped)
+
+/** Stops the server, if one runs: open transactions are rolled back, and all that was committed is on the disk. */
+export const stop = Effect.fn("Server.stop")(function* (place: Place) {
+  const running = yield* Postmaster.find(place.cluster)
+  if (running === undefined) return
+  const gone = Postmaster.find(place.cluster).pipe(
+    Effect.repeat({ until: (found) => found?.pid !== running.pid, schedule: poll })
+  )
+  const signal = (name: "SIGINT" | "SIGQUIT") =>
+    ioSync(`the server (process ${running.pid}) can't be stopped`, () => process.kill(running.pid, name))
+  yield* signal("SIGINT")
+  yield* gone.pipe(
+    Effect.timeoutOrElse({
+      duration: stopWithin,
+      // It recovers at the next start.
+      orElse: () => Effect.andThen(signal("SIGQUIT"), gone)
+    })
+  )
+  const folder = Path.dirname(running.socket ?? place.cluster)
+  if (folder !== place.cluster) yield* Effect.ignore(io(folder, () => Fs.rmdir(folder)))
+})
+
+/** The server that runs, or a new one; `started` tells which. */
+export const ensure = Effect.fn("Server.ensure")(function* (
+  place: Place,
+  binaries: Binaries,
+  overrides: Readonly<Record<string, string>>
+) {
+  const version = yield* versionOf(place)
+  if (version === undefined) yield* initialise(place, binaries)
+  else if (version !== binaries.major) {
+    return yield* new EmbeddedError({
+      message: `${place.folder} holds data of PostgreSQL ${version}, and this Idem brings ${binaries.major}: use the Idem that made it to move the data (idem copy)`
+    })
+  }
+  // One that was left while it started or stopped is waited for.
+  const found = yield* Postmaster.find(place.cluster).pipe(
+    Effect.repeat({ until: (found) => found === undefined || found.status === "ready", schedule: poll }),
+    Effect.timeoutOrElse({
+      duration: startWithin,
+      orElse: () =>
+        Effect.fail(
+          new EmbeddedError({ message: `PostgreSQL has been starting or stopping for 5 minutes: see ${place.log}` })
+        )
+    })
+  )
+  if (found?.socket !== undefined) return { pid: found.pid, socket: found.socket, started: false }
+  yield* Postmaster.disown(place.cluster)
+  const running = yield* spawn(place, binaries, overrides).pipe(
+    // After a kill of the server alone, its remaining processes take a moment to end.
+    Effect.retry({
+      while: (error) => error.message.includes("shared memory block"),
+      schedule: Schedule.spaced("200 millis"),
+      times: 50
+    })
+  )
+  return { ...running, started: true }
+})

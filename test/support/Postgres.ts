@@ -1,0 +1,53 @@
+/** A database of its own for a test file or a test, on the server of this run. */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import { randomBytes } from "node:crypto"
+import { inject } from "vitest"
+
+const access = Effect.sync(() => {
+  const { database, password, socket, username } = inject("postgres")
+  return { template: database, pool: { path: socket, username, password: Redacted.make(password) } }
+})
+
+/** Runs one statement that can't be in a transaction, in the server's own database. */
+const administer = (statement: string) =>
+  Effect.flatMap(access, ({ pool }) =>
+    Effect.provide(
+      SqlClient.SqlClient.use((sql) => sql.unsafe(statement)),
+      PgClient.layer({ ...pool, database: "postgres", maxConnections: 1 })
+    )
+  )
+
+const makeDatabase = (template: string) =>
+  Effect.acquireRelease(
+    Effect.suspend(() => {
+      const name = `t_${randomBytes(8).toString("hex")}`
+      return Effect.as(administer(`CREATE DATABASE ${name} TEMPLATE ${template}`), name)
+    }),
+    (name) => Effect.orDie(administer(`DROP DATABASE ${name} WITH (FORCE)`))
+  )
+
+const layerFrom = (choose: (template: string) => string) =>
+  PgClient.layerFrom(
+    Effect.gen(function* () {
+      const { pool, template } = yield* access
+      const database = yield* makeDatabase(choose(template))
+      return yield* PgClient.make({
+        ...pool,
+        database,
+        applicationName: "idem-test",
+        maxConnections: 10,
+        multiplex: true,
+        maxMessageSize: 64 * 1024 * 1024
+      })
+    })
+  ).pipe(Layer.orDie)
+
+/** `PgClient` and `SqlClient` of a fresh, migrated database. */
+export const layer = layerFrom((template) => template)
+
+/** The same of an empty one, without Idem's tables. */
+export const layerEmpty = layerFrom(() => "template1")

@@ -1,0 +1,60 @@
+/** The one PostgreSQL of a run of tests, with a migrated database that each test file copies. */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Fs from "node:fs/promises"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import * as Migrations from "../../src/stores/postgres/Migrations.ts"
+import * as Embedded from "../../src/stores/Embedded.ts"
+
+/** Folders of test runs: the process that runs the tests is in the name. */
+const folderName = /^idem-test-(\d+)-/
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Stops and removes what test runs that were killed have left. What is another user's is left to that user. */
+const sweep = Effect.gen(function* () {
+  for (const parent of [Os.tmpdir(), "/var/lib/idem"]) {
+    const names = yield* Effect.promise(() => Fs.readdir(parent).catch((): Array<string> => []))
+    for (const name of names) {
+      const pid = folderName.exec(name)?.[1]
+      if (pid === undefined || isAlive(Number(pid))) continue
+      const folder = Path.join(parent, name)
+      yield* Effect.ignore(
+        Effect.flatMap(Embedded.stopUnused(folder), (unused) =>
+          unused ? Effect.tryPromise(() => Fs.rm(folder, { recursive: true, force: true })) : Effect.void
+        )
+      )
+    }
+  }
+})
+
+/** Runs until the scope closes. */
+export const start = Effect.gen(function* () {
+  yield* sweep
+  const requested = yield* Effect.acquireRelease(
+    Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), `idem-test-${process.pid}-`))),
+    (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
+  )
+  const folder = { current: requested }
+  yield* Effect.addFinalizer(() => Effect.promise(() => Fs.rm(folder.current, { recursive: true, force: true })))
+  const server = yield* Embedded.make({
+    folder: requested,
+    // What the tests write need not outlive a power cut, and many files hold their pools open at once.
+    settings: { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" }
+  })
+  folder.current = server.folder
+  const access = { username: server.username, database: server.database }
+  yield* Migrations.migrate.pipe(
+    Effect.provide(PgClient.layer({ ...access, path: server.socket, password: server.password }))
+  )
+  return { ...access, socket: server.socket, password: Redacted.value(server.password) }
+})

@@ -1,0 +1,39 @@
+/** One PostgreSQL for the whole run of tests (see PostgresServer.ts), which test/support/Postgres.ts copies databases of. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as References from "effect/References"
+import * as Scope from "effect/Scope"
+import type { TestProject } from "vitest/node"
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** A superuser's access to the server; `database` is migrated and to be copied, never connected to. */
+    readonly postgres: {
+      readonly socket: string
+      readonly username: string
+      readonly password: string
+      readonly database: string
+    }
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  if (Number(process.versions.node.split(".")[0]) < 24) {
+    throw new Error(`the tests need Node 24, and this is ${process.version}: run them by npm (npm test -- FILE)`)
+  }
+  const { start } = await import("./PostgresServer.ts")
+  const scope = Scope.makeUnsafe()
+  const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
+  try {
+    project.provide(
+      "postgres",
+      await Effect.runPromise(
+        start.pipe(Scope.provide(scope), Effect.provideService(References.MinimumLogLevel, "Warn"))
+      )
+    )
+  } catch (cause) {
+    await stop()
+    throw cause
+  }
+  return stop
+}
