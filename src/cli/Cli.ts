@@ -52,15 +52,7 @@ const idem = Command.make("idem").pipe(
 )
 
 /** Flags that take no value: one written without `=` must not take the word after it for its value. */
-const bare = new Set([
-  "--json",
-  "--force",
-  "--dry-run",
-  "--no-wait",
-  "--delete-contents",
-  "--approve",
-  "--raw"
-])
+const bare = new Set(["--json", "--force", "--dry-run", "--no-wait", "--delete-contents", "--approve", "--raw"])
 
 const beforeOperands = (args: ReadonlyArray<string>): number => {
   const end = args.indexOf("--")
@@ -130,7 +122,9 @@ const presenter: CliOutput.Presenter = {
     if (event._tag === "InvalidInvocation") return
     const formatter = yield* CliOutput.Formatter
     yield* Console.log(
-      event._tag === "Help" ? formatter.formatHelpDoc(event.helpDoc) : formatter.formatVersion(event.name, event.version)
+      event._tag === "Help"
+        ? formatter.formatHelpDoc(event.helpDoc)
+        : formatter.formatVersion(event.name, event.version)
     )
   })
 }
@@ -141,9 +135,7 @@ const logging = Layer.unwrap(
     const stdio = yield* Stdio.Stdio
     const terminal = yield* stdio.stderrIsTerminal
     return Layer.mergeAll(
-      Logger.layer([
-        terminal ? Logger.consolePretty({ mode: "tty" }) : Logger.withConsoleError(Logger.formatJson)
-      ]),
+      Logger.layer([terminal ? Logger.consolePretty({ mode: "tty" }) : Logger.withConsoleError(Logger.formatJson)]),
       Layer.succeed(Logger.LogToStderr, true),
       Layer.succeed(References.MinimumLogLevel, "Warn")
     )

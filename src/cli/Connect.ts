@@ -61,9 +61,7 @@ export const connect = Command.make(
     const integrations = yield* Integrations
     if (!integrations.domains.includes(input.domain)) {
       const named = /^[\w-]{1,30}$/.test(input.domain) ? ` ${Text.quoted(input.domain)}` : " of this name"
-      return yield* Failure.usage(
-        `there is no integration${named}; there are: ${integrations.domains.join(", ")}`
-      )
+      return yield* Failure.usage(`there is no integration${named}; there are: ${integrations.domains.join(", ")}`)
     }
     const integration = yield* integrations.get(input.domain)
 

@@ -82,7 +82,8 @@ const shown = (row: ContentRow, now: DateTime.Utc): string =>
     ["first seen", Text.moment(row.createdAt, now)],
     ["changed", Text.moment(row.updatedAt, now)],
     ...Object.entries({ ...row.metadata, ...row.volatile }).map(
-      ([name, value]) => [Text.short(name, 40), Text.short(typeof value === "string" ? value : JSON.stringify(value), 200)] as const
+      ([name, value]) =>
+        [Text.short(name, 40), Text.short(typeof value === "string" ? value : JSON.stringify(value), 200)] as const
     )
   ])
 
@@ -98,7 +99,8 @@ export const show = Command.make(
   },
   Effect.fn("show")(function* ({ connection: name, id, raw }) {
     const output = yield* Output
-    if (raw && output.json) return yield* Failure.usage("--raw writes bytes, and --json one document: choose one of them")
+    if (raw && output.json)
+      return yield* Failure.usage("--raw writes bytes, and --json one document: choose one of them")
     yield* Services.provide(
       Effect.gen(function* () {
         const store = yield* Store

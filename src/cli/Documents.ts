@@ -33,10 +33,7 @@ const counts = (of: Partial<Counts>): Schema.JsonObject =>
   Object.fromEntries(countNames.map((name) => [name, of[name] ?? 0]))
 
 /** What a person would call the connection's state. */
-export const stateOf = (
-  connection: Connection,
-  now: DateTime.Utc
-): "running" | "disconnected" | "paused" | "idle" => {
+export const stateOf = (connection: Connection, now: DateTime.Utc): "running" | "disconnected" | "paused" | "idle" => {
   if (connection.lease !== null && DateTime.isGreaterThan(connection.lease.until, now)) return "running"
   if (connection.credentials === null) return "disconnected"
   return connection.paused === null ? "idle" : "paused"
@@ -64,8 +61,7 @@ export const run = (of: Run): Schema.JsonObject => ({
   ...counts(of.counts),
   startedAt: time(of.startedAt),
   finishedAt: time(of.finishedAt),
-  durationMs:
-    of.finishedAt === null ? null : Duration.toMillis(DateTime.distance(of.startedAt, of.finishedAt)),
+  durationMs: of.finishedAt === null ? null : Duration.toMillis(DateTime.distance(of.startedAt, of.finishedAt)),
   error: of.error,
   notes: of.notes,
   problems: of.problems.map(({ place, message }) => ({ place, message }))

@@ -38,6 +38,8 @@ export const fromError = (error: unknown): Failure => {
   if (error instanceof Failure) return error
   const tag = Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Error"
   const reason = Predicate.hasProperty(error, "reason") && typeof error.reason === "string" ? error.reason : tag
-  const message = error instanceof Error && error.message.length > 0 ? error.message : reason
+  const hasMessage =
+    Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
+  const message = hasMessage ? String(error.message) : reason
   return failed(reason, message)
 }

@@ -44,13 +44,15 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
       return issue.issues.flatMap((each) => problems(each, { path: place.path, known }, secret))
     }
     case "AnyOf": {
-      if (issue.issues.length === 0) return [wrong(place, "is none of what it may be", issue)]
+      if (issue.issues.length === 0) return [wrong(place, undefined, issue)]
       const members = issue.issues.map((each) => problems(each, place, secret))
       const cost = (member: ReadonlyArray<Problem>) => member.filter(({ kind }) => kind === "unexpected").length
       const least = Math.min(...members.map(cost))
       const nearest = members.filter((member) => cost(member) === least)
       const text = nearest.map(sentence).join(", or ")
-      return [{ kind: nearest.every((member) => member.every(({ kind }) => kind === "missing")) ? "missing" : "wrong", text }]
+      return [
+        { kind: nearest.every((member) => member.every(({ kind }) => kind === "missing")) ? "missing" : "wrong", text }
+      ]
     }
     case "Filter":
       return issue.issue._tag === "InvalidValue"
@@ -64,9 +66,10 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
       return [
         {
           kind: "unexpected",
-          text: secret || place.path.endsWith("…")
-            ? `it has a field that is not one of ${namesOf(issue.ast).join(", ")}`
-            : `${place.path} is not a field of it (${namesOf(issue.ast).join(", ")})`
+          text:
+            secret || place.path.endsWith("…")
+              ? `it has a field that is not one of ${namesOf(issue.ast).join(", ")}`
+              : `${place.path} is not a field of it (${namesOf(issue.ast).join(", ")})`
         }
       ]
     default:

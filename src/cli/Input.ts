@@ -60,7 +60,9 @@ export const externalId = Argument.String("id").pipe(
 
 /** `--force-id ID`, any number of times. */
 export const forceIds = Flag.String("force-id").pipe(
-  Flag.withDescription("download this id again, stored or not; may be repeated (an id with a leading - as --force-id=-x)"),
+  Flag.withDescription(
+    "download this id again, stored or not; may be repeated (an id with a leading - as --force-id=-x)"
+  ),
   Flag.withMetavar("ID"),
   Flag.mapEffect(checked(parseId)),
   Flag.atLeast(0)
@@ -88,15 +90,11 @@ export const time = (flag: string, description: string): Flag.Flag<Option.Option
     Flag.optional
   )
 
-/** `--every DURATION`. */
+/** `--every DURATION`. What was given is not shown: see `parseName`. */
 export const every = Flag.String("every").pipe(
   Flag.withDescription('how often it is polled, like "5 minutes" (the default); at least 1 second'),
   Flag.withMetavar("DURATION"),
-  Flag.mapEffect(
-    checked((given) =>
-      Result.mapError(Time.parsePeriod(given), (why) => Time.explain("--every", given, why))
-    )
-  ),
+  Flag.mapEffect(checked((given) => Result.mapError(Time.parsePeriod(given), (why) => `--every: ${why}`))),
   Flag.optional
 )
 
@@ -136,7 +134,9 @@ export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.R
   const text = yield* readText(flag, Redacted.value(given))
   const decoded = decodeJson(text.replace(/^\uFEFF/, ""))
   if (Option.isNone(decoded)) {
-    return yield* Failure.usage(`--${flag} is not JSON: give one JSON object in single quotes, @FILE, or @- for standard input`)
+    return yield* Failure.usage(
+      `--${flag} is not JSON: give one JSON object in single quotes, @FILE, or @- for standard input`
+    )
   }
   return decoded.value
 })

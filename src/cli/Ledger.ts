@@ -52,10 +52,7 @@ export const deletions = Command.make(
   "deletions",
   {
     connection: Input.connection,
-    approve: Flag.Boolean("approve").pipe(
-      Flag.withDescription("delete what is held back"),
-      Flag.withDefault(false)
-    ),
+    approve: Flag.Boolean("approve").pipe(Flag.withDescription("delete what is held back"), Flag.withDefault(false)),
     limit: Input.limit(10_000, 1000)
   },
   Effect.fn("deletions")(function* ({ approve, connection: name, limit }) {

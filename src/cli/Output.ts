@@ -57,7 +57,11 @@ export class Output extends Context.Service<
 }
 
 const colourWanted = Effect.gen(function* () {
-  const set = (name: string) => Effect.map(Effect.orDie(Config.option(Config.String(name))), Option.getOrElse(() => ""))
+  const set = (name: string) =>
+    Effect.map(
+      Effect.orDie(Config.option(Config.String(name))),
+      Option.getOrElse(() => "")
+    )
   const forced = yield* set("FORCE_COLOR")
   return {
     refused: (yield* set("NO_COLOR")) !== "" || (yield* set("TERM")) === "dumb",
@@ -83,7 +87,10 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   const clean = (text: string) => [...hidden].reduce((shown, secret) => shown.replaceAll(secret, "…"), text)
 
   const write = <E, R>(stream: Stream.Stream<string | Uint8Array, E, R>) =>
-    Stream.run(Stream.mapError(stream, (error) => ({ ours: error })), stdio.stdout()).pipe(
+    Stream.run(
+      Stream.mapError(stream, (error) => ({ ours: error })),
+      stdio.stdout()
+    ).pipe(
       Effect.mapError((error) => {
         if ("ours" in error) return error.ours
         return isClosed(error) ? new OutputClosed() : failed("Output", `can't write to stdout: ${error.message}`)

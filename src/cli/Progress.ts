@@ -9,13 +9,7 @@ import * as Text from "./Text.ts"
 
 /** How many ids have come to an end. */
 const ended = (counts: Counts): number =>
-  counts.existing +
-  counts.stored +
-  counts.updated +
-  counts.unchanged +
-  counts.failed +
-  counts.gone +
-  counts.deferred
+  counts.existing + counts.stored + counts.updated + counts.unchanged + counts.failed + counts.gone + counts.deferred
 
 /** What is known of a sync so far, in one line. `elapsed` in milliseconds. */
 export const line = (progress: Progress, elapsed: number): string => {

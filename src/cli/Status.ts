@@ -54,7 +54,9 @@ const text = ({ connection, lastRun, tasks, totals }: State, now: DateTime.Utc, 
           ? "none yet"
           : `${lastRun.status}${lastRun.error === null ? "" : ` (${Text.short(lastRun.error.message, 200)})`}, ${Text.moment(lastRun.startedAt, now)}`
       ],
-      ...(connection.failures === 0 ? [] : [["  failing", `${Text.many(connection.failures, "run")} in a row`] as const]),
+      ...(connection.failures === 0
+        ? []
+        : [["  failing", `${Text.many(connection.failures, "run")} in a row`] as const]),
       ["  stored", `${Text.count(totals.stored)}, ${Text.bytes(totals.bytes)}`],
       [
         "  not stored",

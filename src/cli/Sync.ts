@@ -122,7 +122,9 @@ const asSync =
 const sayInterrupted = (name: string) =>
   Effect.onInterrupt(() =>
     Output.use((output) =>
-      output.note(`idem: ${Text.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`)
+      output.note(
+        `idem: ${Text.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`
+      )
     )
   )
 
@@ -132,7 +134,10 @@ export const sync = Command.make(
     connection: Input.connection,
     force: flag("force", "download all that is listed again, stored or not"),
     forceIds: Input.forceIds,
-    since: Input.time("since", "only from this time on (inclusive): ISO 8601 with offset, a date (UTC), or like \"7 days\" (ago)"),
+    since: Input.time(
+      "since",
+      'only from this time on (inclusive): ISO 8601 with offset, a date (UTC), or like "7 days" (ago)'
+    ),
     until: Input.time("until", "only before this time (exclusive)"),
     dryRun: flag("dry-run", "say what would be done, and write nothing"),
     noWait: flag("no-wait", "don't wait for another run of this connection: exit code 4")

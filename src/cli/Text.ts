@@ -119,9 +119,7 @@ const distance = (a: string, b: string): number => {
   for (const [i, character] of Array.from(a).entries()) {
     const next = [i + 1]
     for (let j = 0; j < b.length; j++) {
-      next.push(
-        Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (character === b[j] ? 0 : 1))
-      )
+      next.push(Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (character === b[j] ? 0 : 1)))
     }
     row = next
   }
@@ -135,5 +133,7 @@ export const nearest = (name: string, names: ReadonlyArray<string>): string | un
     .map((candidate) => ({ candidate, cost: distance(folded, candidate.toLowerCase()) }))
     .toSorted((a, b) => a.cost - b.cost)
   const [best] = ranked
-  return best !== undefined && best.cost <= Math.max(1, Math.floor(folded.length / 3)) ? best.candidate : undefined
+  return best !== undefined && best.cost <= (folded.length < 3 ? 1 : Math.max(2, Math.floor(folded.length / 3)))
+    ? best.candidate
+    : undefined
 }

@@ -36,7 +36,7 @@ describe("what is wrong with a config", () => {
       )
       assert.strictEqual(
         yield* explain(config, { protocol: "http", host: "h", hots: "h" }, false),
-        'hots is not a field of it (protocol, host, port, labels, quota); protocol is none of what it may be: expected "ftp" | "sftp"'
+        'hots is not a field of it (protocol, host, port, labels, quota); protocol: expected "ftp" | "sftp"'
       )
       assert.strictEqual(yield* explain(config, [], false), "expected object")
     })

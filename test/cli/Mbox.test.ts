@@ -26,7 +26,9 @@ const pieces = Schema.Array(
 
 const write = (messages: ReadonlyArray<ReadonlyArray<string>>) =>
   Stream.fromIterable(messages).pipe(
-    Stream.flatMap((chunks) => Mbox.message(Stream.fromIterable(chunks.map((chunk) => Buffer.from(chunk, "latin1"))), at)),
+    Stream.flatMap((chunks) =>
+      Mbox.message(Stream.fromIterable(chunks.map((chunk) => Buffer.from(chunk, "latin1"))), at)
+    ),
     Stream.runCollect,
     Effect.map((chunks) => Buffer.concat(chunks).toString("latin1"))
   )

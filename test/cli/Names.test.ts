@@ -5,8 +5,40 @@ import * as Names from "../../src/cli/export/Names.ts"
 // The letters that hostile names are made of, more often than chance would have them.
 const hostile = Schema.Array(
   Schema.Literals([
-    "/", "..", ".", "%", "%2F", "%~", "%d", "%_", "\\", " ", ":", "\n", "\u0001", "\u202e", "CON", "con", "nul.txt",
-    "COM1", "a", "A", "é", "e\u0301", "ß", "İ", "🦆", "x".repeat(150), "~", "-", "$", "'", '"', "*", "?", "\u0085"
+    "/",
+    "..",
+    ".",
+    "%",
+    "%2F",
+    "%~",
+    "%d",
+    "%_",
+    "\\",
+    " ",
+    ":",
+    "\n",
+    "\u0001",
+    "\u202e",
+    "CON",
+    "con",
+    "nul.txt",
+    "COM1",
+    "a",
+    "A",
+    "é",
+    "e\u0301",
+    "ß",
+    "İ",
+    "🦆",
+    "x".repeat(150),
+    "~",
+    "-",
+    "$",
+    "'",
+    '"',
+    "*",
+    "?",
+    "\u0085"
   ])
 ).pipe(Schema.check(Schema.isMinLength(1), Schema.isMaxLength(12)))
 
@@ -58,7 +90,10 @@ describe("the name of an exported file", () => {
     const placed = ids.map((id) => cases.place(Names.encodePath(id)).join("/"))
     assert.strictEqual(new Set(placed.map((path) => path.normalize("NFC").toLowerCase())).size, ids.length)
     const again = new Names.Cases()
-    assert.deepStrictEqual(placed, ids.map((id) => again.place(Names.encodePath(id)).join("/")))
+    assert.deepStrictEqual(
+      placed,
+      ids.map((id) => again.place(Names.encodePath(id)).join("/"))
+    )
   })
 
   it("keeps what is too long apart by a digest", () => {

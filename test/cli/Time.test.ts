@@ -73,7 +73,8 @@ describe("a time in a flag", () => {
     for (const text of ["", "yesterday", "1769850000", "31.01.2026", "2026-1-3", "Infinity"]) {
       assert.include(refusal(text), "ISO 8601", text)
     }
-    for (const text of ["0 days", "-3 hours", "40000000 weeks", "5 fortnights"]) assert.include(refusal(text), "a duration")
+    for (const text of ["0 days", "-3 hours", "40000000 weeks", "5 fortnights"])
+      assert.include(refusal(text), "a duration")
   })
 
   it.prop("comes back from what every ISO writer writes", [Instant], ([millis]) => {

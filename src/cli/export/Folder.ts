@@ -30,11 +30,9 @@ const refused = (what: string) => (error: PlatformError.PlatformError) =>
   failed("Export", `can't write ${Text.quoted(what)}: ${error.reason.description ?? error.reason._tag}`)
 
 /** Opens the folder, making it where it is not there. */
-export const open = Effect.fnUntraced(function* (to: string): Effect.fn.Return<
-  Folder,
-  Failure,
-  FileSystem.FileSystem | Path.Path
-> {
+export const open = Effect.fnUntraced(function* (
+  to: string
+): Effect.fn.Return<Folder, Failure, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
   const { join } = yield* Path.Path
   yield* Effect.mapError(fs.makeDirectory(to, { recursive: true }), refused(to))
@@ -42,11 +40,13 @@ export const open = Effect.fnUntraced(function* (to: string): Effect.fn.Return<
 
   // Names that no id is ever encoded to (see Names): a percent sign without hex digits.
   const probe = join(root, "%case")
-  const ignoresCase = yield* fs.writeFile(probe, new Uint8Array(), { flag: "w" }).pipe(
-    Effect.andThen(fs.exists(join(root, "%CASE"))),
-    Effect.ensuring(Effect.ignore(fs.remove(probe, { force: true }))),
-    Effect.mapError(refused(to))
-  )
+  const ignoresCase = yield* fs
+    .writeFile(probe, new Uint8Array(), { flag: "w" })
+    .pipe(
+      Effect.andThen(fs.exists(join(root, "%CASE"))),
+      Effect.ensuring(Effect.ignore(fs.remove(probe, { force: true }))),
+      Effect.mapError(refused(to))
+    )
 
   const enter = Effect.fnUntraced(function* (parent: string, name: string) {
     const path = join(parent, name)

@@ -132,7 +132,10 @@ const ndjsonLine = (row: ContentRow): Stream.Stream<Uint8Array, StoreError, Stor
   const head = JSON.stringify(Documents.content(row)).slice(0, -1)
   const line = (encoding: string) => encoder.encode(`${head},"bodyEncoding":"${encoding}","body":`)
   const inQuotes = <E, R>(encoded: Stream.Stream<Uint8Array, E, R>) =>
-    Stream.succeed(encoder.encode('"')).pipe(Stream.concat(encoded), Stream.concat(Stream.succeed(encoder.encode('"}\n'))))
+    Stream.succeed(encoder.encode('"')).pipe(
+      Stream.concat(encoded),
+      Stream.concat(Stream.succeed(encoder.encode('"}\n')))
+    )
   if (row.size > largestText) return Stream.concat(Stream.succeed(line("base64")), inQuotes(base64(bodyOf(row))))
   return Stream.unwrap(
     Effect.map(Stream.runCollect(bodyOf(row)), (chunks) => {

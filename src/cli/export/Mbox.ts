@@ -58,10 +58,15 @@ const rest = (state: State): Uint8Array =>
 
 /** The message as it stands in a mailbox, without its `From ` line, with the empty line after it. */
 export const quote = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
-  Stream.mapAccum(body, (): State => ({ matched: 0, held: 0, ends: true }), (state, chunk) => {
-    const [next, quoted] = quoteChunk(state, chunk)
-    return [next, [quoted]]
-  }, { onHalt: (state) => [rest(state)] })
+  Stream.mapAccum(
+    body,
+    (): State => ({ matched: 0, held: 0, ends: true }),
+    (state, chunk) => {
+      const [next, quoted] = quoteChunk(state, chunk)
+      return [next, [quoted]]
+    },
+    { onHalt: (state) => [rest(state)] }
+  )
 
 const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]

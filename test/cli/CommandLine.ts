@@ -1,0 +1,97 @@
+/** The real command line in this process: over a scripted source, with its output captured. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Sink from "effect/Sink"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import * as Cli from "../../src/cli/Cli.ts"
+import { Services } from "../../src/cli/Services.ts"
+import { Integrations } from "../../src/engine/Integrations.ts"
+import * as Poller from "../../src/engine/Poller.ts"
+import type { MemorySource } from "../support/MemorySource.ts"
+import * as TestEngine from "../support/TestEngine.ts"
+
+export interface Ended {
+  readonly code: number
+  readonly stdout: Buffer
+  readonly stderr: string
+}
+
+export interface Options {
+  readonly stdin?: string
+  readonly env?: Readonly<Record<string, string>>
+  /** What stdout does with what is written to it. */
+  readonly stdout?: Stdio.Stdio["stdout"]
+}
+
+/** The text of its standard output, without the last newline. */
+export const text = (ended: Ended): string => ended.stdout.toString().replace(/\n$/, "")
+
+/** The one JSON document on its standard output. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export const json = (ended: Ended): Record<string, any> => JSON.parse(ended.stdout.toString())
+
+/** A database that lasts as long as the scope, and a function that runs command lines on it. */
+export const make = Effect.fnUntraced(function* (
+  source: MemorySource,
+  engine: Parameters<typeof TestEngine.layer>[1] = {}
+) {
+  const context = yield* Layer.build(TestEngine.layer(source, engine))
+  const started = { count: 0 }
+  const services = Layer.succeed(Services, {
+    layer: Layer.unwrap(
+      Effect.sync(() => {
+        started.count++
+        return Layer.succeedContext(context)
+      })
+    ),
+    poller: Poller.layer.pipe(Layer.provide(Layer.succeedContext(context))),
+    migrate: Effect.succeed({ before: 1, after: 2 })
+  })
+
+  const run = (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Ended> =>
+    Effect.gen(function* () {
+      const stdout: Array<Buffer> = []
+      const stderr: Array<Buffer> = []
+      const into = (chunks: Array<Buffer>) => () =>
+        Sink.forEach((chunk: string | Uint8Array) => Effect.sync(() => void chunks.push(Buffer.from(chunk))))
+      const stdio = Stdio.layerTest({
+        args: Effect.succeed(args),
+        stdout: options.stdout ?? into(stdout),
+        stderr: into(stderr),
+        stdin: Stream.fromIterable(options.stdin === undefined ? [] : [Buffer.from(options.stdin)])
+      })
+      const said =
+        (chunks: Array<Buffer>) =>
+        (...parts: ReadonlyArray<unknown>): void =>
+          void chunks.push(Buffer.from(`${parts.join(" ")}\n`))
+      const exit = yield* Effect.exit(
+        Cli.main.pipe(
+          Effect.provide([
+            services,
+            Layer.succeed(Integrations, Context.get(context, Integrations)),
+            Layer.provideMerge(stdio, NodeServices.layer),
+            ConfigProvider.layer(ConfigProvider.fromEnv({ env: options.env ?? {} })),
+            Layer.succeed(Console.Console, { ...globalThis.console, log: said(stdout), error: said(stderr) })
+          ])
+        )
+      )
+      let code = 0
+      Cli.teardown(exit, (given) => {
+        code = given
+      })
+      if (Exit.isFailure(exit) && code === 0) throw new Error("a failure that ends with 0")
+      return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() }
+    })
+
+  /** Connects `name` to the scripted source. */
+  const connect = (name: string) =>
+    run(["connect", "memory", "--name", name, "--credentials", '{"token": "t0ps3cret"}'])
+
+  return { run, connect, context, started }
+})

@@ -1,0 +1,109 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { MemorySource } from "../support/MemorySource.ts"
+import * as CommandLine from "./CommandLine.ts"
+
+const secret = "hunter2-s3cret"
+
+describe("wrong usage", () => {
+  it.effect("ends with 2 and one line, before a database is started", () =>
+    Effect.gen(function* () {
+      const { run, started } = yield* CommandLine.make(new MemorySource())
+      const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
+        [["snyc", "work"], `there is no command "snyc"; did you mean sync?`],
+        [["sync"], "the connection is missing"],
+        [["sync", "work", "--frce"], "there is no flag --frce; did you mean --force?"],
+        [["sync", "work", "more"], `there are arguments too many: "more"`],
+        [["sync", "work", "--force-id", "x".repeat(10_000)], "an external id may have at most 1024 bytes"],
+        [["sync", "work", "--force-id", "a\0b"], `the id "a\\u{0}b" can't be one: an external id may not hold a NUL`],
+        [["sync", "work", "--force-id", ""], "an external id may not be empty"],
+        [["sync", "work", "--force-id", "-x"], "--force-id=-"],
+        [["sync", "work", "--since", "2026-01-01T10:00"], `--since "2026-01-01T10:00": it has no offset`],
+        [["sync", "work", "--since", "2026-01-02", "--until", "2026-01-01"], "must lie before --until"],
+        [["sync", "a\u0007b"], "may not hold control characters"],
+        [["sync", "x".repeat(101)], "at most 100 characters"],
+        [["sync", ""], "may not be empty"],
+        [["contents", "work", "--limit", "0"], "--limit"],
+        [["contents", "work", "--limit", "1001"], "--limit"],
+        [["contents", "work", "--limit", "many"], "--limit"],
+        [["contents", "work", "--state", "lost"], "--state"],
+        [["show", "work", "a\0b"], "an external id may not hold a NUL"],
+        [["export", "work"], "--to is missing"],
+        [["connect", "imap", "--name", "w"], `there is no integration "imap"; there are: memory`],
+        [["connect", "memory"], "--name is missing"],
+        [["connect", "memory", "--name", "w", "--every", "0 minutes"], "more than zero"],
+        [["connect", "memory", "--name", "w", "--every", "9999 weeks"], "--every"],
+        [["connect", "memory", "--name", "w", "--config", "{"], "--config is not JSON"],
+        [["connect", "memory", "--name", "w", "--config", `{"foldr": "a"}`], "foldr is not a field of it"],
+        [["connect", "memory", "--name", "w", "--config", `{"folder": 1}`], "--config: folder: expected string"],
+        [["connect", "memory", "--name", "w", "--config", "@/nowhere/x.json"], "--config: the file given after @"],
+        [["connect", "memory", "--name", "w", "--credentials", "{}"], "--credentials: token is missing"]
+      ]
+      for (const [args, expected] of cases) {
+        const ended = yield* run(args)
+        assert.strictEqual(ended.code, 2, `${args.join(" ").slice(0, 100)}: ${ended.stderr}`)
+        assert.include(ended.stderr, expected)
+        assert.strictEqual(ended.stderr.trimEnd().split("\n").length, 1, ended.stderr)
+        assert.strictEqual(ended.stdout.length, 0, ended.stdout.toString())
+        const asJson = yield* run([...args.slice(0, 1), "--json", ...args.slice(1)])
+        assert.strictEqual(asJson.code, 2)
+        const document = CommandLine.json(asJson)
+        assert.deepStrictEqual(Object.keys(document), ["error"])
+        assert.deepStrictEqual(Object.keys(document["error"] ?? {}), ["reason", "message"])
+      }
+      assert.strictEqual(started.count, 0)
+    })
+  )
+
+  it.effect("never repeats a credential, wherever it was written", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const json = JSON.stringify({ token: secret })
+      const cases: ReadonlyArray<ReadonlyArray<string>> = [
+        ["connect", "memory", "--name", "w", "--credentials", secret],
+        ["connect", "memory", "--name", "w", "--credentials", json.slice(0, -1)],
+        ["connect", "memory", "--name", "w", "--credentials", JSON.stringify({ [secret]: "token" })],
+        ["connect", "memory", "--name", "w", "--credentials", JSON.stringify({ token: [secret] })],
+        ["connect", "memory", "--name", "w", "--credentials", "{token:", secret, "}"],
+        ["connect", "memory", "--name", "w", "--credentials", `@${secret}`],
+        ["connect", "memory", "--name", "w", "--credentials", json, "--credentials", json],
+        ["connect", "memory", "--name", "w", "--credential", json],
+        ["connect", "memory", "--name", "w", "--credentials", `--${secret}`],
+        ["connect", "memory", "--name", "w", `--${secret}`],
+        ["connect", "memory", "--name", `${json}\n`],
+        ["connect", "memory", "--name", "w", "--config", json.replace("token", secret)],
+        ["connect", "memory", "--name", "w", "--every", secret],
+        ["connect", json, "--name", "w"],
+        ["conect", "memory", "--credentials", json],
+        ["--credentials", json, "connect", "memory"],
+        ["sync", "w", "--credentials", json]
+      ]
+      for (const args of cases) {
+        for (const flags of [[], ["--json"], ["--log-level", "debug"]]) {
+          const ended = yield* run([...args, ...flags])
+          assert.strictEqual(ended.code, 2, args.join(" "))
+          assert.notInclude(ended.stderr + ended.stdout.toString(), secret, args.join(" "))
+        }
+      }
+    })
+  )
+})
+
+describe("help", () => {
+  it.effect("is the answer to --help, and to idem alone", () =>
+    Effect.gen(function* () {
+      const { run, started } = yield* CommandLine.make(new MemorySource())
+      for (const args of [[], ["--help"]]) {
+        const ended = yield* run(args)
+        assert.strictEqual(ended.code, 0)
+        for (const command of ["connect", "sync", "status", "contents", "export", "migrate"]) {
+          assert.include(CommandLine.text(ended), command)
+        }
+      }
+      const sync = yield* run(["sync", "--help"])
+      assert.include(CommandLine.text(sync), "--force-id")
+      assert.include(CommandLine.text(yield* run(["--version"])), "idem")
+      assert.strictEqual(started.count, 0)
+    })
+  )
+})
