@@ -6,7 +6,9 @@
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Mailbox, Refusal, type StoredMessage } from "./gmail/Mailbox.ts"
@@ -84,6 +86,9 @@ export class Server {
   readonly seen: Array<Seen> = []
   /** Requests that were broken off by the client before their answer. */
   aborted = 0
+  private readonly firstAborted = Deferred.makeUnsafe<void>()
+  /** Waits for the first of them. */
+  readonly awaitAborted = Deferred.await(this.firstAborted)
   url = ""
   private readonly email: string
   private readonly noProfile: boolean
@@ -185,7 +190,9 @@ export class Server {
     const seen: Seen = { ...route, params: url.searchParams, token }
     this.seen.push(seen)
     response.on("close", () => {
-      if (!response.writableFinished) this.aborted += 1
+      if (response.writableFinished) return
+      this.aborted += 1
+      Deferred.doneUnsafe(this.firstAborted, Exit.void)
     })
 
     for (const hook of this.hooks) {
@@ -236,7 +243,7 @@ export class Server {
 
   private result({ method, id, params }: Seen, email: string): unknown {
     const { mailbox } = this
-    const maxResults = Math.min(500, Number(params.get("maxResults") ?? "100"))
+    const maxResults = Math.min(mailbox.pageLimit, Number(params.get("maxResults") ?? "100"))
     const pageToken = params.get("pageToken") ?? undefined
     switch (method) {
       case "oauth2.userinfo":

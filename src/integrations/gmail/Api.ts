@@ -119,7 +119,9 @@ export const make = (options: {
         }),
       catch: failureOf
     }).pipe(
-      Effect.catch((failure) => Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now)))),
+      Effect.catch((failure) =>
+        Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
+      ),
       // A broken or truncated JSON text is no error to the client: `data` is a string then, and does not decode.
       Effect.flatMap((response) =>
         Effect.mapError(Schema.decodeUnknownEffect(schema)(response.data), () => unreadable(what))
@@ -207,7 +209,7 @@ export const make = (options: {
           Effect.flatMap(({ status, json }) =>
             status < 200 || status > 299
               ? Effect.flatMap(DateTime.now, (now) =>
-                  Effect.fail(classify("address of the account", { status, body: json }, now))
+                  Effect.fail(classify("address of the account", { status, body: json }, now, [token]))
                 )
               : Effect.mapError(Schema.decodeUnknownEffect(UserInfo)(json), () => unreadable("address of the account"))
           )

@@ -2,7 +2,6 @@
  * Credentials, and the access token that each request carries. A token is refreshed by one fiber at a time, and a new
  * one is used only once `saveCredentials` has returned: Google may have replaced the refresh token with it.
  */
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,7 +14,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { Call } from "../../contract/Integration.ts"
 import { IntegrationError, Unauthorized } from "../../contract/IntegrationError.ts"
-import { classify, unreadable } from "./Errors.ts"
+import { classify, networkProblem, unreachable, unreadable } from "./Errors.ts"
 
 const Secret = Schema.Redacted(Schema.String.pipe(Schema.check(Schema.isNonEmpty())))
 
@@ -143,14 +142,14 @@ const requestToken = (url: string, grant: Grant) =>
     Effect.timeout(refreshTimeout),
     Effect.provide(FetchHttpClient.layer),
     // The client's error holds the request, and so the secrets: only the fact is kept.
-    Effect.mapError(() => classify("a fresh access token", {}, epoch)),
+    Effect.mapError((error) => unreachable("a fresh access token", networkProblem(error))),
     Effect.flatMap(({ response, text }) =>
       Effect.gen(function* () {
         const json = yield* Effect.orElseSucceed(decodeJson(text), () => undefined)
         if (response.status < 200 || response.status > 299) {
-          const now = yield* Effect.map(Clock.currentTimeMillis, DateTime.makeUnsafe)
+          const now = yield* DateTime.now
           const failure = { status: response.status, body: json, retryAfter: response.headers["retry-after"] }
-          const error = classify("a fresh access token", failure, now)
+          const error = classify("a fresh access token", failure, now, [grant.clientSecret, grant.refreshToken])
           // Whatever else a 4xx says here (invalid_client, unauthorized_client), no retry will mend it.
           return yield* error.reason._tag === "Malformed" ||
           error.reason._tag === "Gone" ||
@@ -163,5 +162,4 @@ const requestToken = (url: string, grant: Grant) =>
     )
   )
 
-const epoch = DateTime.makeUnsafe(0)
 const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))

@@ -8,6 +8,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import {
   Forbidden,
@@ -77,7 +78,7 @@ export const failureOf = (error: unknown): Failure => {
 }
 
 /** A word for what went wrong below HTTP: a code, for messages of the client may quote the URL or more. */
-const networkProblem = (error: unknown): string => {
+export const networkProblem = (error: unknown): string => {
   for (let at: unknown = error, depth = 0; at !== undefined && depth < 5; depth++) {
     if (Predicate.hasProperty(at, "code") && typeof at.code === "string" && /^[A-Za-z_]+$/.test(at.code)) return at.code
     at = Predicate.hasProperty(at, "cause") ? at.cause : undefined
@@ -99,11 +100,20 @@ export const retryAfter = (header: string | undefined, now: DateTime.Utc): Durat
   )
 }
 
-/** `what` was asked, in words for people: `message 18c2`, `the list of messages`. */
-export const classify = (what: string, failure: Failure, now: DateTime.Utc): IntegrationError => {
+/**
+ * `what` was asked, in words for people: `message 18c2`, `list of messages`. The server's own words are quoted without
+ * the request's secrets, should it echo them.
+ */
+export const classify = (
+  what: string,
+  failure: Failure,
+  now: DateTime.Utc,
+  secrets: ReadonlyArray<Redacted.Redacted>
+): IntegrationError => {
   const body = Option.getOrUndefined(decodeBody(failure.body))
   const error = body?.error
-  const said = typeof error === "string" ? (body?.error_description ?? error) : error?.message
+  const message = typeof error === "string" ? (body?.error_description ?? error) : error?.message
+  const said = secrets.reduce((text, secret) => text?.replaceAll(Redacted.value(secret), "…"), message)
   const reasons =
     typeof error === "string"
       ? [error]
@@ -115,11 +125,7 @@ export const classify = (what: string, failure: Failure, now: DateTime.Utc): Int
   const quoted = said === undefined ? "" : `: ${said.replace(/\s+/g, " ").slice(0, 200)}`
   const { status } = failure
 
-  if (status === undefined) {
-    return fail(
-      new Transient({ message: `Gmail could not be reached for ${what} (${failure.network ?? "no answer"})` })
-    )
-  }
+  if (status === undefined) return unreachable(what, failure.network ?? "no answer")
   if (reasons.some((reason) => quotaReasons.has(reason)) || status === 429) {
     const delay = retryAfter(failure.retryAfter, now)
     return fail(
@@ -143,6 +149,10 @@ export const classify = (what: string, failure: Failure, now: DateTime.Utc): Int
 }
 
 const fail = (reason: IntegrationError["reason"]): IntegrationError => new IntegrationError({ reason })
+
+/** No answer at all, or not a whole one. */
+export const unreachable = (what: string, problem: string): IntegrationError =>
+  fail(new Transient({ message: `Gmail could not be reached for ${what} (${problem})` }))
 
 /** A success whose body is not what the API documents: cut short on the way, or not JSON at all. */
 export const unreadable = (what: string): IntegrationError =>

@@ -27,7 +27,7 @@ import { later, type Checkpoint, type LabelWalk, type Live, type Own, type Pass 
 import * as Labels from "./Labels.ts"
 import * as Window from "./Window.ts"
 
-/** Passes that are made again because messages left meanwhile. After so many the last one stands, covering nothing. */
+/** Passes made again in one call of `list` because messages left meanwhile. After so many the next poll goes on. */
 const maxRepeated = 3
 
 /** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
@@ -61,13 +61,15 @@ export const list = (
           checkpoint: from,
           stage: { _tag: "Changes", start: from.historyId },
           listed: false,
-          refused: 0
+          refused: 0,
+          repeated: 0
         })
       : Effect.map(begin(source.api), (checkpoint) => ({
           checkpoint,
           stage: { _tag: "Pass" },
           listed: true,
-          refused: 0
+          refused: 0,
+          repeated: 0
         }))
   return Stream.unwrap(Effect.map(live, (state) => Stream.paginate(state, (state) => step(source, task, state))))
 }
@@ -78,6 +80,8 @@ interface State {
   /** A pass was begun or taken up in this call. */
   readonly listed: boolean
   readonly refused: number
+  /** Passes made again in this call. */
+  readonly repeated: number
 }
 
 type Stage =
@@ -284,12 +288,15 @@ const finish = Effect.fnUntraced(function* (
   const page = { listed, download, ...named(source, current) }
 
   // A connection that lists at each poll makes its next pass then.
-  if (current.shifted && current.repeated < maxRepeated && !source.scope.listed) {
+  if (current.shifted && !source.scope.listed) {
     const again: Live = {
       historyId,
       pass: yield* newPass(historyId, { initial: current.initial, before: { ...current, metKnown } })
     }
-    return next([{ ...page, checkpoint: again }], { ...state, checkpoint: again, stage: { _tag: "Pass" } })
+    const pages = [{ ...page, checkpoint: again }]
+    return state.repeated < maxRepeated
+      ? next(pages, { ...state, checkpoint: again, stage: { _tag: "Pass" }, repeated: state.repeated + 1 })
+      : done(pages)
   }
 
   const walks = current.initial && metKnown

@@ -92,6 +92,8 @@ export class Mailbox {
   private epoch = 0
   /** Gmail's tokens name a position and survive changes; an offset repeats and skips rows when messages come and go. */
   pageTokens: "position" | "offset" = "position"
+  /** The most that a page of anything holds. */
+  pageLimit = 500
 
   /** The mailbox's current history id. */
   get historyId(): string {
