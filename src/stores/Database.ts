@@ -1,0 +1,175 @@
+/** Which PostgreSQL Idem works with: the one that `DATABASE_URL` names, or else the one that it starts itself. */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as Path from "node:path"
+import * as Vault from "../engine/Vault.ts"
+import { Embedded, layer as embeddedLayer } from "./Embedded.ts"
+import type { EmbeddedError } from "./embedded/EmbeddedError.ts"
+
+/** The database can't be used. The message is one line that names host and database, and holds no password. */
+export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", { message: Schema.String }) {}
+
+/** `embedded` is the server that Idem starts; its `folder` is where the data is. `external` is `DATABASE_URL`'s. */
+export type Origin =
+  | { readonly _tag: "embedded"; readonly folder: string }
+  | { readonly _tag: "external"; readonly host: string; readonly database: string }
+
+export class Database extends Context.Service<
+  Database,
+  {
+    readonly origin: Origin
+    /** For messages: where the database is, in words, without a password. */
+    readonly name: string
+  }
+>()("idem/stores/Database") {}
+
+/** `xid8` came with 13, which is no longer maintained. */
+const oldest = 14
+
+/**
+ * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one each.
+ * A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles `bytea`.
+ */
+const pool = {
+  applicationName: "idem",
+  maxConnections: 10,
+  multiplex: true,
+  keepAlive: "30 seconds",
+  maxMessageSize: 64 * 1024 * 1024
+} as const
+
+/** What to call a database by, from its URL. */
+const parseUrl = (url: Redacted.Redacted) =>
+  Effect.try({
+    try: () => {
+      const parsed = new URL(Redacted.value(url))
+      if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw new Error(parsed.protocol)
+      const host = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname)
+      const user = parsed.searchParams.get("user") ?? decodeURIComponent(parsed.username)
+      const path = decodeURIComponent(parsed.pathname.slice(1))
+      const port = parsed.searchParams.get("port") ?? parsed.port
+      return {
+        host: `${host === "" ? "localhost" : host}${port === "" ? "" : `:${port}`}`,
+        // As PostgreSQL has it, a database that is not named is the user's.
+        database: parsed.searchParams.get("dbname") ?? (path === "" ? user : path)
+      }
+    },
+    // The URL holds a password: nothing of it is in the message.
+    catch: () =>
+      new DatabaseError({ message: "DATABASE_URL is not of the form postgresql://user:password@host:port/database" })
+  })
+
+const unreachable: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens there",
+  ENOENT: "there is no such socket",
+  EACCES: "its socket may not be used by this user",
+  ENOTFOUND: "there is no such host",
+  EAI_AGAIN: "the host's name can't be looked up now",
+  EHOSTUNREACH: "the host can't be reached",
+  ENETUNREACH: "the network can't be reached",
+  ETIMEDOUT: "it does not answer",
+  ECONNRESET: "it closed the connection"
+}
+
+const Cause = Schema.Struct({ message: Schema.String, code: Schema.optionalKey(Schema.String) })
+const Causes = Schema.Struct({ errors: Schema.Array(Cause) })
+
+/** The system's word for it, or the server's, in one line. */
+const explain = (error: SqlError): string => {
+  const { cause } = error.reason
+  // A name with several addresses fails with an error for each.
+  const several = Schema.decodeUnknownOption(Causes)(cause)
+  const found = Option.flatMap(several, ({ errors }) => Option.fromUndefinedOr(errors[0])).pipe(
+    Option.orElse(() => Schema.decodeUnknownOption(Cause)(cause))
+  )
+  return Option.match(found, {
+    onNone: () => error.message,
+    onSome: ({ code, message }) => unreachable[code ?? ""] ?? message
+  }).replaceAll(/\s+/g, " ")
+}
+
+/** Connects once, so that a wrong database is told at the start and not in the middle of a run. */
+const check = (name: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql`SELECT current_setting('server_version_num')::int / 10000 AS major,
+      current_setting('server_encoding') AS encoding`
+    const [row] = yield* Effect.orDie(decodeServer(rows))
+    if (row.major < oldest) {
+      return yield* new DatabaseError({
+        message: `${name} is PostgreSQL ${row.major}, and Idem needs ${oldest} or later`
+      })
+    }
+    if (row.encoding !== "UTF8") {
+      return yield* new DatabaseError({ message: `${name} has the encoding ${row.encoding}, and Idem needs UTF8` })
+    }
+  }).pipe(
+    Effect.catchIf(isSqlError, (error) =>
+      Effect.fail(new DatabaseError({ message: `${name} can't be used: ${explain(error)}` }))
+    )
+  )
+
+const decodeServer = Schema.decodeUnknownEffect(
+  Schema.Tuple([Schema.Struct({ major: Schema.Int, encoding: Schema.String })])
+)
+
+type Clients = PgClient.PgClient | SqlClient.SqlClient
+
+const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =>
+  PgClient.layer({ ...pool, ...config }).pipe(
+    Layer.catchTag("SqlError", (error) =>
+      Layer.effectContext(Effect.fail(new DatabaseError({ message: `${database.name}: ${explain(error)}` })))
+    ),
+    Layer.tap((context) => Effect.provideContext(check(database.name), context)),
+    Layer.merge(Layer.succeed(Database, database))
+  )
+
+/** The database at this URL. */
+export const layerUrl = (url: Redacted.Redacted): Layer.Layer<Database | Clients, DatabaseError> =>
+  Layer.unwrap(
+    Effect.map(parseUrl(url), ({ database, host }) =>
+      connect({ origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` }, { url })
+    )
+  )
+
+/** The database of the server that Idem starts. */
+export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embedded> = Layer.unwrap(
+  Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
+    connect(
+      { origin: { _tag: "embedded", folder }, name: `Idem's own database in ${folder}` },
+      { path: socket, database, username, password }
+    )
+  )
+)
+
+/** That of `DATABASE_URL` where it is set and not empty, else Idem's own in `IDEM_DATA_DIR`. */
+export const layer: Layer.Layer<Database | Clients, DatabaseError | EmbeddedError | Config.ConfigError> = Layer.unwrap(
+  Effect.map(Config.option(Config.Redacted("DATABASE_URL")), (url) =>
+    Option.isSome(url) && Redacted.value(url.value) !== ""
+      ? layerUrl(url.value)
+      : Layer.provide(layerEmbedded, embeddedLayer)
+  )
+)
+
+/**
+ * The vault for this database: Idem's own has its key beside the data unless `IDEM_SECRET_KEY` is set; for another,
+ * that must be set.
+ */
+export const layerVault: Layer.Layer<
+  Vault.Vault,
+  Vault.VaultError | Config.ConfigError,
+  Database | FileSystem.FileSystem
+> = Layer.unwrap(
+  Effect.map(Database, ({ origin }) =>
+    origin._tag === "embedded" ? Vault.layerKeyFile(Path.join(origin.folder, "secret.key")) : Vault.layer
+  )
+)
