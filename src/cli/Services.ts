@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type { Engine } from "../engine/Engine.ts"
+import type * as Runner from "../engine/Runner.ts"
 import { Store, type Connection, type StoreError } from "../engine/Store.ts"
 import * as Failure from "./Failure.ts"
 import * as Text from "./Text.ts"
@@ -19,9 +20,9 @@ export interface StartError {
 export class Services extends Context.Service<
   Services,
   {
-    readonly layer: Layer.Layer<Store | Engine, StartError>
-    /** The long-lived process: polls until it is interrupted. */
-    readonly poller: Layer.Layer<never, StartError, Store | Engine>
+    readonly layer: Layer.Layer<Engine | Runner.Services, StartError>
+    /** Polls for as long as its scope is open. */
+    readonly poller: Layer.Layer<never, StartError, Runner.Services>
     /** Brings the database up to date: the version of its schema before and after. */
     readonly migrate: Effect.Effect<{ readonly before: number; readonly after: number }, StartError>
   }
@@ -30,7 +31,7 @@ export class Services extends Context.Service<
 /** Runs a command's work with the store and the engine. */
 export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | StartError, Services | Exclude<R, Store | Engine>> =>
+): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Runner.Services>> =>
   Services.use((services) => Effect.provide(work, services.layer))
 
 /** The connection of this name; where there is none, the error suggests what was meant. */

@@ -50,7 +50,7 @@ export const make = Effect.fnUntraced(function* (
         return Layer.succeedContext(context)
       })
     ),
-    poller: Poller.layer.pipe(Layer.provide(Layer.succeedContext(context))),
+    poller: Poller.layer,
     migrate: Effect.succeed({ before: 1, after: 2 })
   })
 

@@ -1,0 +1,49 @@
+/** The composition root: which integrations there are, which store, which cluster. The only file that chooses. */
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import { Services } from "./cli/Services.ts"
+import type { Integration } from "./contract/Integration.ts"
+import { Integrations } from "./engine/Integrations.ts"
+import * as Poller from "./engine/Poller.ts"
+import { Quotas } from "./engine/Quotas.ts"
+import * as Sync from "./engine/Sync.ts"
+import * as Blobs from "./stores/blobs/Postgres.ts"
+import * as Database from "./stores/Database.ts"
+import * as Postgres from "./stores/Postgres.ts"
+
+// A provider's client is loaded when a connection of its kind is used: each command would pay for all of them.
+const load = (module: () => Promise<{ readonly integration: Integration }>): Effect.Effect<Integration> =>
+  Effect.map(Effect.promise(module), ({ integration }) => integration)
+
+const integrations = Integrations.layer({
+  ftp: load(() => import("./integrations/Ftp.ts")),
+  gmail: load(() => import("./integrations/Gmail.ts")),
+  slack: load(() => import("./integrations/Slack.ts"))
+})
+
+/** The store, in a database that has been brought up to date. */
+const store = Layer.unwrap(Effect.as(Postgres.migrate, Postgres.layer)).pipe(Layer.provide(Blobs.layer))
+
+const engine = Sync.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(store, Database.layerVault, Quotas.layerMemory)),
+  Layer.provide(Database.layer)
+)
+
+const services = Layer.effect(
+  Services,
+  Effect.gen(function* () {
+    const context = yield* Effect.context<FileSystem.FileSystem | Integrations>()
+    return Services.of({
+      layer: Layer.provideMerge(engine, Layer.succeedContext(context)),
+      poller: Poller.layer,
+      migrate: Effect.provide(Postgres.migrate, Database.layer)
+    })
+  })
+)
+
+/** What the command line needs. Nothing is started before a command asks for it. */
+export const layer: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem> = Layer.provideMerge(
+  services,
+  integrations
+)

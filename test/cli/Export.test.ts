@@ -1,0 +1,211 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Stream from "effect/Stream"
+import { createHash } from "node:crypto"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as Folder from "../../src/cli/export/Folder.ts"
+import { Store } from "../../src/engine/Store.ts"
+import { bytes, MemorySource } from "../support/MemorySource.ts"
+import * as CommandLine from "./CommandLine.ts"
+
+const temporary = Effect.provide(
+  FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped({ prefix: "idem-export-" })),
+  NodeServices.layer
+)
+
+/** What is below a folder: its paths, with what is in them. */
+const tree = (folder: string): Record<string, string> =>
+  Object.fromEntries(
+    Fs.readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((path) => Fs.lstatSync(Path.join(folder, path)).isFile())
+      .toSorted()
+      .map((path) => [path, Fs.readFileSync(Path.join(folder, path), "latin1")])
+  )
+
+/** A database with these contents stored, of a connection `work` that is of this domain. */
+const stored = Effect.fnUntraced(function* (contents: Record<string, string | Uint8Array>) {
+  const source = new MemorySource()
+  for (const [id, body] of Object.entries(contents)) {
+    source.add(id, {
+      body: typeof body === "string" ? bytes(body) : body,
+      metadata: { subject: id },
+      at: DateTime.makeUnsafe("2026-01-02T03:04:05Z")
+    })
+  }
+  const cli = yield* CommandLine.make(source)
+  yield* cli.connect("work")
+  assert.strictEqual((yield* cli.run(["sync", "work"])).code, 0)
+  const to = yield* temporary
+  const write = (format: string) => cli.run(["export", "work", "--to", to, "--format", format, "--json"])
+  return { ...cli, to, write }
+})
+
+const hostile = {
+  "../../outside": "1",
+  "/etc/passwd": "2",
+  a: "a file",
+  "a/b": "in a folder of its name",
+  "a//b": "3",
+  "docs/Read me.txt": "4",
+  "docs/read ME.txt": "5",
+  "line\nbreak": "6",
+  CON: "7",
+  "C:\\x": "8",
+  [`long/${"x".repeat(900)}`]: "9",
+  [`long/${"x".repeat(900)}y`]: "10",
+  "%2e%2e/x": "11"
+}
+
+describe("idem export --format files", () => {
+  it.effect("writes the tree, safe whatever the ids, and the same a second time", () =>
+    Effect.gen(function* () {
+      const { to, write } = yield* stored(hostile)
+      const first = yield* write("files")
+      assert.strictEqual(first.code, 0, first.stderr)
+      const ids = Object.keys(hostile).length
+      assert.deepStrictEqual(CommandLine.json(first), {
+        connection: "work",
+        to: Fs.realpathSync(to),
+        format: "files",
+        written: ids,
+        skipped: 0,
+        bytes: Object.values(hostile).join("").length
+      })
+      const written = tree(to)
+      assert.deepStrictEqual(Object.values(written).toSorted(), Object.values(hostile).toSorted())
+      for (const [path, body] of [
+        ["%2E%2E/%2E%2E/outside", "1"],
+        ["%_/etc/passwd", "2"],
+        ["a", "a file"],
+        ["a%d/b", "in a folder of its name"],
+        ["docs/Read me.txt", "4"],
+        ["line%0Abreak", "6"]
+      ] as const) {
+        assert.strictEqual(written[path], body)
+      }
+      assert.strictEqual((yield* write("files")).code, 0)
+      assert.deepStrictEqual(tree(to), written)
+      assert.strictEqual(Fs.statSync(Path.join(to, "a")).mtime.toISOString(), "2026-01-02T03:04:05.000Z")
+    })
+  )
+
+  it.effect("follows no symbolic link in the folder", () =>
+    Effect.gen(function* () {
+      const { to, write } = yield* stored({ "in/file": "new", file: "new" })
+      const elsewhere = yield* temporary
+      Fs.writeFileSync(Path.join(elsewhere, "target"), "old")
+      Fs.symlinkSync(Path.join(elsewhere, "target"), Path.join(to, "file"))
+      assert.strictEqual((yield* write("files")).code, 0)
+      assert.isTrue(Fs.lstatSync(Path.join(to, "file")).isFile())
+      Fs.rmSync(Path.join(to, "in"), { recursive: true })
+      Fs.symlinkSync(elsewhere, Path.join(to, "in"))
+      const refused = yield* write("files")
+      assert.strictEqual(refused.code, 1)
+      assert.include(refused.stderr, "a symbolic link, which is not followed")
+      assert.deepStrictEqual(tree(elsewhere), { target: "old" })
+    })
+  )
+
+  it.effect("leaves no half of a file behind where a body breaks off", () =>
+    Effect.gen(function* () {
+      const to = yield* temporary
+      const folder = yield* Folder.open(to)
+      const broken = Stream.concat(Stream.succeed(bytes("half")), Stream.fail("broken off"))
+      assert.strictEqual(yield* Effect.flip(folder.write(["deep", "file"], broken)), "broken off")
+      assert.deepStrictEqual(tree(to), {})
+      // What a killed export left is cleared away by the next one.
+      const left = `%tmp-${createHash("sha256").update("file").digest("hex").slice(0, 16)}`
+      Fs.writeFileSync(Path.join(to, "deep", left), "left behind")
+      assert.strictEqual(yield* folder.write(["deep", "file"], Stream.succeed(bytes("whole"))), 5)
+      assert.deepStrictEqual(tree(to), { "deep/file": "whole" })
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
+
+describe("idem export --format eml and mbox", () => {
+  it.effect("write mails, and skip what says that it is none", () =>
+    Effect.gen(function* () {
+      const { context, run, to, write } = yield* stored({ one: "From: a@b.example\n\nFrom me\n" })
+      const skipped = CommandLine.json(yield* write("eml"))
+      assert.include(skipped, { written: 0, skipped: 1 })
+      assert.deepStrictEqual(tree(to), {})
+
+      const store = Context.get(context, Store)
+      const mail = yield* store.createConnection({
+        name: "mail/box",
+        domain: "gmail",
+        account: "me@example.com",
+        config: {},
+        credentials: new Uint8Array(),
+        every: (yield* store.connections)[0]!.every
+      })
+      const lease = yield* Effect.fromOption(yield* store.acquire(mail.id, { holder: "a test", ttl: mail.every }))
+      const fence = { connectionId: mail.id, fence: lease.fence }
+      const runId = "11111111-1111-4111-8111-111111111111" as never
+      yield* store.beginRun(fence, { runId, taskId: undefined })
+      const body = bytes("From: Ada <ada@example.com>\r\nSubject: x\r\n\r\nFrom me\r\n>From you")
+      yield* store.commit(fence, {
+        runId,
+        taskId: undefined,
+        items: ["18c2", "../18C2"].map((externalId) => ({
+          externalId,
+          revision: undefined,
+          kind: "message",
+          title: undefined,
+          occurredAt: DateTime.makeUnsafe("2026-01-02T03:04:05Z"),
+          mediaType: "message/rfc822",
+          metadata: {},
+          volatile: {},
+          body: { _tag: "Inline", hash: createHash("sha256").update(body).digest(), bytes: body } as const
+        })),
+        misses: [],
+        done: [],
+        page: undefined,
+        counts: {},
+        problems: []
+      })
+      const ended = yield* run(["export", "mail/box", "--to", to])
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      const raw = Buffer.from(body).toString("latin1")
+      assert.deepStrictEqual(tree(to), { "..%2F18C2.eml": raw, "18c2.eml": raw })
+      yield* run(["export", "mail/box", "--to", to, "--format", "mbox"])
+      const message =
+        "From ada@example.com Fri Jan  2 03:04:05 2026\n" +
+        "From: Ada <ada@example.com>\r\nSubject: x\r\n\r\n>From me\r\n>>From you\n\n"
+      assert.strictEqual(tree(to)["mail%2Fbox.mbox"], message + message)
+    })
+  )
+})
+
+describe("idem export --format ndjson", () => {
+  it.effect("writes each content with its body, as text or base64", () =>
+    Effect.gen(function* () {
+      const binary = Uint8Array.from({ length: 1000 }, (_, index) => index % 251)
+      const large = new Uint8Array(5 * 1024 * 1024).map((_, index) => index % 253)
+      const { to, write } = yield* stored({ text: '\ufeffé\n"\u2028', binary, large, empty: "" })
+      const ended = yield* write("ndjson")
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      const lines = Fs.readFileSync(Path.join(to, "work.ndjson"), "utf8").trimEnd().split("\n")
+      const bodies = Object.fromEntries(
+        lines.map((line) => {
+          const { body, bodyEncoding, externalId, hash, metadata } = JSON.parse(line)
+          const raw = Buffer.from(body, bodyEncoding)
+          assert.strictEqual(createHash("sha256").update(raw).digest("hex"), hash)
+          assert.deepStrictEqual(metadata, { subject: externalId })
+          return [externalId, [bodyEncoding, raw.length]]
+        })
+      )
+      assert.deepStrictEqual(bodies, {
+        text: ["utf8", 10],
+        binary: ["base64", 1000],
+        large: ["base64", large.length],
+        empty: ["utf8", 0]
+      })
+    })
+  )
+})
