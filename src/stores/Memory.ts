@@ -123,7 +123,11 @@ const make = Effect.gen(function* () {
         unchanged: count("unchanged"),
         patched
       })
-      run.problems = [...run.problems, ...batch.problems].slice(0, Connections.maxKept)
+      const problems = batch.problems.map(({ message, place }) => ({
+        place: Storable.text(place),
+        message: Storable.text(message)
+      }))
+      run.problems = [...run.problems, ...problems].slice(0, Connections.maxKept)
       return { outcomes, patched }
     }),
 

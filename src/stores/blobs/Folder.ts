@@ -69,7 +69,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
   return BlobStore.of({
     write: Effect.fnUntraced(function* (bytes) {
       const storing = failed("storing a large body")
-      const temporary = path.join(unfinished, yield* random.uuidV4)
+      const temporary = path.join(unfinished, yield* random.uuidV4())
       return yield* Effect.gen(function* () {
         const passed = meter()
         yield* Effect.scoped(
@@ -103,7 +103,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
         if (!isHash(hash)) return false
         const file = place(hash)
         // Taken away first, then looked at: whoever writes the same bytes from now on finds no file, and makes one.
-        const aside = path.join(unfinished, `${hash}-${yield* random.uuidV4}`)
+        const aside = path.join(unfinished, `${hash}-${yield* random.uuidV4()}`)
         const taken = yield* fs.rename(file, aside).pipe(
           Effect.as(true),
           Effect.catchIf(isMissing, () => Effect.succeed(false))
@@ -146,7 +146,5 @@ const make = Effect.fnUntraced(function* (folder: string) {
 })
 
 /** Blobs below this folder, which is made if it is not there. */
-export const layer = (
-  folder: string
-): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path | SecureRandom.SecureRandom> =>
-  Layer.effect(BlobStore, make(folder))
+export const layer = (folder: string): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(BlobStore, make(folder)).pipe(Layer.provide(SecureRandom.layerWebCrypto))

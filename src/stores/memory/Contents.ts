@@ -121,7 +121,8 @@ export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss
   entry.reason = Storable.text(given.reason)
   entry.message = Storable.text(given.message)
   entry.triedRevision = revision
-  entry.nextAttemptAt = dead ? null : now + (given.retryIn === undefined ? 0 : Duration.toMillis(given.retryIn))
+  const wait = given.outcome === "deferred" || given.retryIn === undefined ? 0 : Duration.toMillis(given.retryIn)
+  entry.nextAttemptAt = dead ? null : now + wait
   if (given.outcome === "failed" && !dead) connection.dueAt = Math.min(connection.dueAt, entry.nextAttemptAt ?? now)
 }
 

@@ -1,4 +1,5 @@
 /** The rows of PostgreSQL as the port's values: which columns are selected, and how they are decoded. */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { SyncTask } from "../../contract/SyncTask.ts"
@@ -25,9 +26,12 @@ const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
   return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
 }
 
-// Checkpoints are read as text: as a value, JSON's null could not be told from no checkpoint.
+// In an array, so that JSON's null can be told from no checkpoint.
+const checkpointColumn =
+  "CASE WHEN checkpoint IS NULL THEN '[]'::json ELSE json_build_array(checkpoint) END AS checkpoint"
+
 export const connectionColumns = `id, name, domain, account, config::text AS config, credentials, every_ms AS every, fence,
-  paused, checkpoint::text AS checkpoint, scope, next_poll_at AS "nextPollAt", lease_holder AS holder,
+  paused, ${checkpointColumn}, scope, next_poll_at AS "nextPollAt", lease_holder AS holder,
   lease_until AS until, failures, created_at AS "createdAt"`
 
 const decodeConnectionRows = decoder(
@@ -41,7 +45,7 @@ const decodeConnectionRows = decoder(
     every: Schema.DurationFromMillis,
     fence: Schema.BigInt,
     paused: Schema.NullOr(Schema.String),
-    checkpoint: Schema.OptionFromNullOr(JsonText),
+    checkpoint: Schema.Array(Schema.Json),
     scope: Schema.NullOr(Schema.String),
     nextPollAt: Time,
     holder: Schema.NullOr(Schema.String),
@@ -55,26 +59,32 @@ export const connections = (rows: ReadonlyArray<unknown>): Effect.Effect<Readonl
   Effect.map(decodeConnectionRows(rows), (decoded) =>
     decoded.map(({ holder, until, ...row }) => ({
       ...row,
+      checkpoint: Arr.head(row.checkpoint),
       lease: holder === null || until === null ? null : { holder, until }
     }))
   )
 
 export const taskColumns = `id, connection_id AS "connectionId", task::text AS task, spec,
-  checkpoint::text AS checkpoint, scope, created_at AS "createdAt"`
+  ${checkpointColumn}, scope, created_at AS "createdAt"`
 
-export const tasks: (rows: unknown) => Effect.Effect<ReadonlyArray<TaskRow>> = decoder(
+const decodeTaskRows = decoder(
   Schema.Struct({
     id: TaskId,
     connectionId: ConnectionId,
     task: Schema.fromJsonString(Schema.toCodecJson(SyncTask)),
     spec: Schema.String,
-    checkpoint: Schema.OptionFromNullOr(JsonText),
+    checkpoint: Schema.Array(Schema.Json),
     scope: Schema.NullOr(Schema.String),
     createdAt: Time
   })
 )
 
 export const encodeTask = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(SyncTask)))
+
+export const tasks = (rows: unknown): Effect.Effect<ReadonlyArray<TaskRow>> =>
+  Effect.map(decodeTaskRows(rows), (decoded) =>
+    decoded.map((row) => ({ ...row, checkpoint: Arr.head(row.checkpoint) }))
+  )
 
 /** The names of the counts, and of their columns. */
 export const countNames = Object.keys(Counts.fields) as ReadonlyArray<keyof Counts>

@@ -1,0 +1,130 @@
+/** What the laws of the store are told with: a connection that is being run, and the parts of a batch. */
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Crypto from "node:crypto"
+import type { Metadata } from "../../src/contract/Content.ts"
+import { type Batch, type Fence, type Item, type Miss, type PageEnd, RunId, Store } from "../../src/engine/Store.ts"
+
+/** Lets time pass for the store under test, without waiting for it. */
+export class Time extends Context.Service<Time, { readonly pass: (by: Duration.Duration) => Effect.Effect<void> }>()(
+  "test/stores/Time"
+) {}
+
+let last = 0
+const unique = (word: string): string => {
+  last += 1
+  return `${word} ${last} of ${process.pid}`
+}
+
+export const ttl = Duration.seconds(30)
+
+export const connect = (name = unique("connection")) =>
+  Store.use((store) =>
+    store.createConnection({
+      name,
+      domain: "gmail",
+      account: "me@example.com",
+      config: { query: "in:inbox" },
+      credentials: new Uint8Array([1, 2, 3]),
+      every: Duration.minutes(5)
+    })
+  )
+
+/** The fence of a run that takes this connection now. */
+export const take = Effect.fnUntraced(function* (connectionId: Fence["connectionId"], holder = "a holder") {
+  const store = yield* Store
+  const taken = yield* store.acquire(connectionId, { holder, ttl })
+  return { connectionId, fence: Option.getOrThrow(taken).fence }
+})
+
+export const beginRun = Effect.fnUntraced(function* (fence: Fence) {
+  const store = yield* Store
+  const runId = RunId.make(unique("run"))
+  yield* store.beginRun(fence, { runId, taskId: undefined })
+  return runId
+})
+
+/** A connection with a run that has begun, and a commit for that run. */
+export const running = Effect.fnUntraced(function* () {
+  const store = yield* Store
+  const connection = yield* connect()
+  const fence = yield* take(connection.id)
+  const runId = yield* beginRun(fence)
+  const commit = (parts: Partial<Batch>) => store.commit(fence, batch(runId, parts))
+  return { id: connection.id, name: connection.name, fence, runId, commit }
+})
+
+export const batch = (runId: RunId, parts: Partial<Batch>): Batch => ({
+  runId,
+  taskId: undefined,
+  items: [],
+  misses: [],
+  done: [],
+  page: undefined,
+  counts: {},
+  problems: [],
+  ...parts
+})
+
+export const page = (parts: Partial<PageEnd>): PageEnd => ({
+  checkpoint: { at: 1 },
+  scope: "scope",
+  deleted: [],
+  patches: [],
+  seen: [],
+  listing: undefined,
+  covers: [],
+  ...parts
+})
+
+export const sha256 = (bytes: Uint8Array): Uint8Array =>
+  new Uint8Array(Crypto.createHash("sha256").update(bytes).digest())
+
+export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+export const item = (
+  externalId: string,
+  parts: Partial<Omit<Item, "body">> & { readonly text?: string; readonly bytes?: Uint8Array } = {}
+): Item => {
+  const { bytes = bytesOf(parts.text ?? `body of ${externalId}`), text: _, ...rest } = parts
+  return {
+    externalId,
+    revision: "r1",
+    kind: "message",
+    title: "a title",
+    occurredAt: DateTime.makeUnsafe("2026-01-02T03:04:05.678Z"),
+    mediaType: "message/rfc822",
+    metadata: { from: "you" },
+    volatile: {},
+    ...rest,
+    body: { _tag: "Inline", hash: sha256(bytes), bytes }
+  }
+}
+
+export const miss = (externalId: string, parts: Partial<Miss> = {}): Miss => ({
+  externalId,
+  revision: "r1",
+  outcome: "failed",
+  reason: "Transient",
+  message: "the source was busy",
+  attempts: 1,
+  retryIn: Duration.minutes(1),
+  ...parts
+})
+
+/** The ids of stored content, in the store's order. */
+export const stored = (id: Fence["connectionId"]) =>
+  Store.use((store) =>
+    Effect.map(store.contents(id, { state: "stored", limit: 1000 }), ({ contents }) =>
+      contents.map((row) => row.externalId)
+    )
+  )
+
+export const row = (id: Fence["connectionId"], externalId: string) =>
+  Store.use((store) => Effect.map(store.content(id, externalId), Option.getOrThrow))
+
+export const metadataOf = (id: Fence["connectionId"], externalId: string): Effect.Effect<Metadata, unknown, Store> =>
+  Effect.map(row(id, externalId), ({ metadata }) => metadata)
