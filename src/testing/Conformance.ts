@@ -1,0 +1,45 @@
+/**
+ * The laws that every integration keeps, for whoever writes one. Give a source that you can script (a server on loopback
+ * that you control), and run each law as a test:
+ *
+ * @example
+ * describe("my integration", () => {
+ *   for (const law of Conformance.laws(scripted)) it.live(law.name, () => law.check)
+ * })
+ *
+ * A law that is broken says which, and what to do about it.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Changes from "./Changes.ts"
+import * as Crashes from "./Crashes.ts"
+import * as Forcing from "./Forcing.ts"
+import { type Draft, type Law, LawBroken, type ScriptedSource } from "./Law.ts"
+import * as Pages from "./Pages.ts"
+
+export type { Law, LawBroken, ScriptedSource } from "./Law.ts"
+
+/**
+ * The laws for this source, each on a fresh one made by `make`. `without` names what the source can't do: the laws that
+ * need it are left out.
+ */
+export const laws = (
+  make: Effect.Effect<ScriptedSource, never, Scope.Scope>,
+  options: { readonly without?: ReadonlyArray<keyof ScriptedSource> } = {}
+): ReadonlyArray<Law> =>
+  drafts
+    .filter((draft) => !draft.needs.some((need) => options.without?.includes(need)))
+    .map((draft) => ({
+      name: draft.name,
+      check: Effect.flatMap(make, (source) => {
+        const missing = draft.needs.filter((need) => source[need] === undefined)
+        return missing.length > 0
+          ? Effect.fail(`the source does not give ${missing.join(", ")}: name it in \`without\``)
+          : draft.check(source)
+      }).pipe(
+        Effect.scoped,
+        Effect.mapError((found) => new LawBroken({ law: draft.name, found, remedy: draft.remedy }))
+      )
+    }))
+
+const drafts: ReadonlyArray<Draft> = [...Changes.drafts, ...Forcing.drafts, ...Crashes.drafts, ...Pages.drafts]

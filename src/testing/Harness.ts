@@ -1,0 +1,131 @@
+/** The real engine over a store in memory, for one integration: what the conformance laws run on. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { AnySession, Integration } from "../contract/Integration.ts"
+import { poll, type SyncTask } from "../contract/SyncTask.ts"
+import type { Page } from "../contract/Page.ts"
+import { Engine, type SyncResult } from "../engine/Engine.ts"
+import { Integrations } from "../engine/Integrations.ts"
+import { Limits } from "../engine/Limits.ts"
+import { Quotas } from "../engine/Quotas.ts"
+import { type Connection, type ContentState, Store } from "../engine/Store.ts"
+import * as Sync from "../engine/Sync.ts"
+import { Vault } from "../engine/Vault.ts"
+import * as Memory from "../stores/Memory.ts"
+
+/** Watches what an integration lists, without changing it. */
+export interface Watcher {
+  /** Each page as the engine gets it, with the task it was listed for. */
+  readonly pages: Array<{ readonly task: SyncTask; readonly page: Page<Schema.Json> }>
+  /** External ids in the order in which `download` was asked for them. */
+  readonly downloads: Array<string>
+  /** Asked before each page is handed on, and each download begun. */
+  step: () => Effect.Effect<void>
+}
+
+export const watcher = (): Watcher => ({ pages: [], downloads: [], step: () => Effect.void })
+
+const watched = (session: AnySession, watch: Watcher): AnySession => ({
+  ...session,
+  list: (task, checkpoint) =>
+    session.list(task, checkpoint).pipe(
+      Stream.tap((page) => {
+        watch.pages.push({ task, page })
+        return watch.step()
+      })
+    ),
+  download: (ref) =>
+    Effect.suspend(() => {
+      watch.downloads.push(ref.externalId)
+      return Effect.andThen(watch.step(), session.download(ref))
+    })
+})
+
+/** Small batches, so that a crash has many places to strike. */
+const batchItems = 7
+const concurrency = 4
+
+/** What a crash may cost in downloads: the open batch and what was in flight (with the buffer between them). */
+export const crashCost = batchItems + concurrency + 16
+
+/** Secrets stay in this process: they need no key. */
+const vault = Layer.succeed(
+  Vault,
+  Vault.of({
+    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
+    unseal: (sealed) =>
+      Effect.orDie(Schema.decodeEffect(Schema.fromJsonString(Schema.Json))(new TextDecoder().decode(sealed)))
+  })
+)
+
+/** One engine, as one process has it. Give several the same store to play a restart. */
+export interface Process {
+  readonly sync: (task?: Partial<SyncTask>) => Effect.Effect<SyncResult>
+  readonly connect: (config: unknown) => Effect.Effect<Connection>
+  readonly ids: (state: ContentState) => Effect.Effect<ReadonlyArray<string>>
+  /** SHA-256 of each stored body by external id. */
+  readonly hashes: Effect.Effect<ReadonlyMap<string, string | null>>
+}
+
+/** The memory store, to be shared by the processes of one law. */
+export const makeStore: Effect.Effect<Store["Service"]> = Effect.map(
+  Effect.scoped(Layer.build(Memory.layer)),
+  (context) => Context.get(context, Store)
+)
+
+export const start = Effect.fnUntraced(function* (options: {
+  readonly integration: Integration
+  readonly credentials: unknown
+  readonly store: Store["Service"]
+  readonly watch: Watcher
+}) {
+  const { credentials, integration, store, watch } = options
+  const seen: Integration = {
+    ...integration,
+    open: (given) => Effect.map(integration.open(given), (session) => watched(session, watch))
+  }
+  const services = Layer.mergeAll(
+    Layer.succeed(Store, store),
+    Quotas.layerMemory,
+    vault,
+    Integrations.layer({ [integration.domain]: Effect.succeed(seen) })
+  )
+  const limits = Layer.effect(
+    Limits,
+    Effect.map(Limits, (defaults) => ({ ...defaults, batchItems, concurrency }))
+  )
+  const context = yield* Layer.build(Sync.layer.pipe(Layer.provide(services), Layer.provide(limits)))
+  const engine = Context.get(context, Engine)
+  const name = "conformance"
+
+  const connection = Effect.flatMap(Effect.orDie(store.connectionByName(name)), Effect.fromOption).pipe(Effect.orDie)
+
+  const rows = Effect.fnUntraced(function* (state: ContentState) {
+    const { id } = yield* connection
+    const all = []
+    let after: string | undefined
+    do {
+      const page = yield* Effect.orDie(store.contents(id, { state, limit: 1000, after }))
+      all.push(...page.contents)
+      after = page.next ?? undefined
+    } while (after !== undefined)
+    return all
+  })
+
+  return {
+    connect: (config) =>
+      engine.connect({ domain: integration.domain, name, config, credentials, every: undefined }).pipe(
+        Effect.map((connected) => connected.connection),
+        Effect.orDie
+      ),
+    sync: (task = {}) =>
+      Effect.flatMap(connection, (found) =>
+        Effect.orDie(engine.sync(found, { ...poll, ...task }, { spec: JSON.stringify(task), wait: true }))
+      ),
+    ids: (state) => Effect.map(rows(state), (found) => found.map((row) => row.externalId)),
+    hashes: Effect.map(rows("stored"), (found) => new Map(found.map((row) => [row.externalId, row.hash])))
+  } satisfies Process
+})

@@ -1,0 +1,68 @@
+/** What a law of integrations is, and the scripted source that it is checked on. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { Integration } from "../contract/Integration.ts"
+
+/** A law does not hold for this integration. */
+export class LawBroken extends Schema.TaggedError<LawBroken>()("LawBroken", {
+  law: Schema.String,
+  found: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message(): string {
+    return `${this.law}: ${this.found}. ${this.remedy}`
+  }
+}
+
+/**
+ * A source that answers as it is told. What is optional is left out where the source can't do it: its laws are then not
+ * checked.
+ */
+export interface ScriptedSource {
+  readonly integration: Integration
+  readonly config: unknown
+  readonly credentials: unknown
+  /** Adds this many items, and says what a full sync then stores for them. */
+  readonly add: (count: number) => Effect.Effect<ReadonlyArray<string>>
+  /** Every external id that a full sync stores now. */
+  readonly ids: Effect.Effect<ReadonlyArray<string>>
+  /** False for an integration that opted out of the checker and downloads everything again. */
+  readonly usesChecker: boolean
+  /** Changes an item's content, under the same id. */
+  readonly edit?: (externalId: string) => Effect.Effect<void>
+  /** Removes an item at the source. */
+  readonly remove?: (externalId: string) => Effect.Effect<void>
+  /** Makes the download of an item fail, or heals it. For sources that list content inline: of an item with a download. */
+  readonly fail?: (externalId: string, failing: boolean) => Effect.Effect<void>
+  /** An id that `fail` can be used on; without it any id. */
+  readonly failable?: Effect.Effect<string>
+  /** Makes every checkpoint given out so far too old. */
+  readonly expire?: Effect.Effect<void>
+  /** Makes listings repeat ids from one page to the next. */
+  readonly repeat?: Effect.Effect<void>
+  /** A config of another scope, and which of the ids are in it. */
+  readonly narrowed?: { readonly config: unknown; readonly keeps: (externalId: string) => boolean }
+  /** What is open at the source: connections, handles. */
+  readonly open?: Effect.Effect<number>
+}
+
+/** One law: its name is a sentence; its check fails with `LawBroken`. */
+export interface Law {
+  readonly name: string
+  readonly check: Effect.Effect<void, LawBroken>
+}
+
+/** How a law is written: what it needs of the source, and the check that says what is wrong. */
+export interface Draft {
+  readonly name: string
+  readonly remedy: string
+  /** The optional members it needs. */
+  readonly needs: ReadonlyArray<keyof ScriptedSource>
+  /** Fails with what was found. */
+  readonly check: (source: ScriptedSource) => Effect.Effect<void, string, Scope.Scope>
+}
+
+/** The check's way to say what it found. */
+export const expect = (holds: boolean, found: string): Effect.Effect<void, string> =>
+  holds ? Effect.void : Effect.fail(found)

@@ -1,0 +1,87 @@
+/** Laws of single pages. */
+import * as Effect from "effect/Effect"
+import { externalIdProblem } from "../contract/Content.ts"
+import type { Coverage } from "../contract/Page.ts"
+import { begin, missing, some, succeed } from "./Changes.ts"
+import { type Draft, expect } from "./Law.ts"
+
+const mostRefs = 1000
+const mostCheckpoint = 64 * 1024
+
+const inside = (id: string, { except = [], prefix }: Coverage): boolean =>
+  id.startsWith(prefix) && !except.some((other) => id.startsWith(other))
+
+export const drafts: ReadonlyArray<Draft> = [
+  {
+    name: "pages are bounded, their ids can be stored, and what they choose is what they list",
+    remedy: `A page has at most ${mostRefs} refs and a checkpoint of at most ${mostCheckpoint} bytes; \`download\` is a part of \`listed\``,
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(1200)
+      const { process, watch } = yield* begin(source)
+      yield* succeed(process)
+      for (const { page } of watch.pages) {
+        yield* expect(page.listed.length <= mostRefs, `a page has ${page.listed.length} refs`)
+        const size = JSON.stringify(page.checkpoint).length
+        yield* expect(size <= mostCheckpoint, `a checkpoint has ${size} characters`)
+        const ids = page.listed.map((ref) => ref.externalId)
+        const bad = ids.find((id) => externalIdProblem(id) !== undefined)
+        yield* expect(bad === undefined, `an id can't be stored: ${JSON.stringify(bad)}`)
+        const unlisted = missing(
+          page.download.map((ref) => ref.externalId),
+          ids
+        )
+        yield* expect(unlisted.length === 0, `chosen, but not listed: ${some(unlisted)}`)
+      }
+    })
+  },
+  {
+    name: "the checker is asked once a page, in bulk",
+    remedy: "Call ContentExistenceChecker.selectNew once for all refs of a page, never for one id",
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(60)
+      const { process, watch } = yield* begin(source)
+      const { counts } = yield* succeed(process)
+      const pages = watch.pages.filter(({ page }) => page.listed.length > 0).length
+      const most = source.usesChecker ? pages : 0
+      yield* expect(
+        source.usesChecker ? counts.checkerQueries === most : counts.checkerQueries === 0,
+        `${pages} pages with refs, and ${counts.checkerQueries} questions to the checker`
+      )
+    })
+  },
+  {
+    name: "`covers` says only what was listed completely",
+    remedy:
+      "A pass covers a prefix once each id below it has been in one of the pass's pages; when in doubt, cover nothing",
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(60)
+      // What is added after this may come too late for the first pass.
+      const early = yield* source.ids
+      const { process, watch } = yield* begin(source)
+      yield* succeed(process)
+      yield* source.add(5)
+      yield* succeed(process)
+      const seen = new Map<string, Set<string>>()
+      for (const { page } of watch.pages) {
+        if (page.listing === undefined) {
+          yield* expect((page.covers ?? []).length === 0, "a page that belongs to no listing covers something")
+          continue
+        }
+        const marks = seen.get(page.listing) ?? new Set()
+        seen.set(page.listing, marks)
+        for (const ref of page.listed) marks.add(ref.externalId)
+        for (const covered of page.covers ?? []) {
+          const due = early.filter((id) => inside(id, covered))
+          const unseen = due.filter((id) => !marks.has(id))
+          yield* expect(
+            unseen.length === 0,
+            `covers ${JSON.stringify(covered.prefix)}, but did not list ${some(unseen)}`
+          )
+        }
+      }
+    })
+  }
+]

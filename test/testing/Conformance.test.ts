@@ -1,0 +1,141 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { AnySession, Integration } from "../../src/contract/Integration.ts"
+import type { Page } from "../../src/contract/Page.ts"
+import { Malformed } from "../../src/contract/IntegrationError.ts"
+import * as Conformance from "../../src/testing/Conformance.ts"
+import { bytes, fault, integration, MemorySource } from "../support/MemorySource.ts"
+
+/** The scripted source in memory, with its integration changed by `change`. */
+const scripted = (change: (session: AnySession, source: MemorySource) => AnySession = (session) => session) =>
+  Effect.sync((): Conformance.ScriptedSource => {
+    const source = new MemorySource()
+    source.pageSize = 12
+    source.by = "revision"
+    const real = integration(source)
+    const changed: Integration = {
+      ...real,
+      open: (options) => Effect.map(real.open(options), (session) => change(session, source))
+    }
+    let version = 1
+    return {
+      integration: changed,
+      config: {},
+      credentials: { token: "t" },
+      usesChecker: true,
+      add: (count) =>
+        Effect.sync(() => {
+          const before = new Set(source.items.keys())
+          source.addMany(count, before.size % 2 === 0 ? "a" : "b")
+          return [...source.items.keys()].filter((id) => !before.has(id))
+        }),
+      ids: Effect.sync(() => [...source.items.keys()]),
+      edit: (id) =>
+        Effect.sync(() => {
+          version += 1
+          source.add(id, { revision: String(version), body: bytes(`edit ${version} of ${id}`) })
+        }),
+      remove: (id) => Effect.sync(() => source.remove(id)),
+      fail: (id, failing) =>
+        Effect.sync(() => {
+          source.answer = (method) =>
+            failing && method === `download ${id}` ? fault(new Malformed({ message: "cut off" })) : Effect.void
+        }),
+      expire: Effect.sync(() => {
+        source.expiredBefore = source.log.length
+      }),
+      repeat: Effect.sync(() => {
+        source.repeats = true
+      }),
+      narrowed: { config: { folder: "a" }, keeps: (id) => id.startsWith("a") },
+      open: Effect.sync(() => source.open)
+    }
+  })
+
+const named = (name: string, source: ReturnType<typeof scripted>) => {
+  const law = Conformance.laws(source).find((one) => one.name.startsWith(name))
+  if (law === undefined) throw new Error(`no law begins with ${name}`)
+  return law
+}
+
+describe("an integration that keeps every law", () => {
+  for (const law of Conformance.laws(scripted())) it.live(law.name, () => law.check)
+})
+
+describe("a law that is broken is found, and says what to do", () => {
+  const broken = (name: string, what: string, change: (session: AnySession, source: MemorySource) => AnySession) =>
+    it.live(what, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(named(name, scripted(change)).check)
+        assert.strictEqual(error._tag, "LawBroken")
+        assert.isTrue(error.law.startsWith(name))
+        assert.isAbove(error.remedy.length, 20)
+      })
+    )
+
+  type Listed = Page<Schema.Json>
+  const pages = (session: AnySession, change: (page: Listed) => Listed): AnySession => ({
+    ...session,
+    list: (task, checkpoint) => Stream.map(session.list(task, checkpoint), change)
+  })
+
+  broken("a sync stores everything", "downloads everything at each poll", (session, source) => ({
+    ...session,
+    list: (task, checkpoint) =>
+      Stream.concat(
+        session.list(task, checkpoint),
+        Stream.suspend(() => {
+          const listed = [...source.items.keys()].map((externalId) => ({ externalId, revision: String(Math.random()) }))
+          return Stream.succeed({ listed, download: listed, checkpoint: { position: source.log.length } })
+        })
+      )
+  }))
+
+  broken("a sync stores everything", "leaves out the last of each page", (session) =>
+    pages(session, (page) => ({ ...page, listed: page.listed.slice(0, -1), download: page.download.slice(0, -1) }))
+  )
+
+  broken("a crash after any commit", "moves its checkpoint ahead of the work", (session, source) =>
+    pages(session, (page) => ({ ...page, checkpoint: { position: source.log.length } }))
+  )
+
+  broken("a failing item", "leaves a failing item out", (session, source) => ({
+    ...session,
+    list: (task, checkpoint) =>
+      Stream.mapEffect(session.list(task, checkpoint), (page) =>
+        Effect.map(
+          Effect.filter(page.download, (ref) => Effect.isSuccess(source.answer(`download ${ref.externalId}`))),
+          (download) => ({
+            ...page,
+            download,
+            listed: page.listed.filter((ref) => download.some((one) => one.externalId === ref.externalId))
+          })
+        )
+      )
+  }))
+
+  let fetches = 0
+  broken("with force everything", "gives another body at each fetch", (session) => ({
+    ...session,
+    download: (ref) => {
+      fetches += 1
+      return Effect.map(session.download(ref), (content) => ({ ...content, body: bytes(`fetch ${fetches}`) }))
+    }
+  }))
+
+  broken("`covers` says only", "covers all from its first page on", (session) =>
+    pages(session, (page) => (page.listing === undefined ? page : { ...page, covers: [{ prefix: "" }] }))
+  )
+
+  broken("pages are bounded", "lists everything in one page", (session, source) => {
+    source.pageSize = 10_000
+    return session
+  })
+
+  broken("an interruption", "leaves open what it opened", (session, source) => {
+    source.open += 1
+    return session
+  })
+})
