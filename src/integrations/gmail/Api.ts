@@ -28,8 +28,8 @@ export const pageSize = 500
 /** Past this a request is given up; the engine's own deadline for a call stands above it. */
 const requestTimeout = Duration.seconds(50)
 
-/** A uint64 as decimal digits: beyond what a number holds, so it stays text. */
-const HistoryId = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,20}$/)))
+/** Decimal digits, kept as text: a uint64 is beyond what a number holds, and emulators write longer ones. */
+const HistoryId = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,30}$/)))
 
 const Profile = Schema.Struct({
   emailAddress: Schema.String,
