@@ -3,7 +3,7 @@
  * of the passes, and some 20 bytes a conversation (its id, marks, a digest): no per-message state.
  */
 import * as Schema from "effect/Schema"
-import { type Message, compareTs, digest } from "./Message.ts"
+import { digest, type Message } from "./Message.ts"
 
 /**
  * A place in a conversation's history, read from the newest message to the oldest: all that is newer than `at` is done.
@@ -33,15 +33,19 @@ export const Checkpoint = Schema.Struct({
   channels: Schema.String,
   /** The newest `ts` ever seen. */
   seen: Schema.optionalKey(Schema.String),
-  /** Every conversation with no backfill to do has been listed up to here. */
+  /** Every conversation with no backfill to do has been listed up to here, in Slack's time. */
   watermark: Schema.optionalKey(Schema.String),
-  /** The visit of all conversations that is under way, and the watermark that stands once it ends. */
+  /** The visit of all conversations that is under way, and the watermark that stands once it ends: `seen` at its start. */
   round: Schema.optionalKey(
     Schema.Struct({
       watermark: Schema.optionalKey(Schema.String),
-      /** The conversation to visit next, and the place in it. */
+      /** The conversation to visit next (empty: none is left), and the place in it. */
       next: Schema.optionalKey(Schema.String),
       place: Schema.optionalKey(Place),
+      /** When it last got on (ms since 1970). */
+      movedAt: Schema.Finite,
+      /** True if it follows on one that was interrupted: then none follows on it. */
+      again: Schema.Boolean,
       calls: Schema.Int,
       /** Calls spent on the look-back so far, beyond one a conversation. */
       extra: Schema.Int
@@ -49,6 +53,8 @@ export const Checkpoint = Schema.Struct({
   ),
   /** Calls that the backfill may still make before the next visit: as many as the last visit made. */
   owed: Schema.Int,
+  /** True after every other visit: see `visit`. */
+  odd: Schema.Boolean,
   /** The backfill of one conversation. */
   fill: Schema.optionalKey(Schema.Struct({ channel: Schema.String, place: Place })),
   /** The complete pass over one conversation. `name` is the engine's name of the listing. */
@@ -91,6 +97,7 @@ export const initial = (now: number): State => ({
   version: 1,
   channels: new Map(),
   owed: 0,
+  odd: false,
   tour: { at: now },
   wantedLast: false,
   users: {}
@@ -124,23 +131,27 @@ export const decodeChannels = (text: string): Map<string, ChannelState> =>
     })
   )
 
-/** How many of the newest parents a digest stands for: fewer than the first answer of a visit has. */
+/** How many of the newest parents a digest stands for: half of what the first answer of a visit has. */
 const digested = 100
 
+const digestOf = (messages: ReadonlyArray<Message>) => digest(messages.map((message) => message.ts).join()).slice(0, 6)
+
+/** The digest of the newest parents; undefined where there are more of them than the answer gave. */
+export const parentsDigest = (parents: ReadonlyArray<Message>, complete: boolean): string | undefined =>
+  parents.length < digested && !complete ? undefined : digestOf(parents.slice(0, digested))
+
 /**
- * The digest of the newest parents up to `until`, which only changes when one of them vanishes. Undefined where the
- * answer does not reach far enough to tell.
+ * True if one of the parents that `before` stands for has vanished: if nothing has, these still follow each other
+ * somewhere behind the `fresh` ones, which may have come since. False where the answer does not reach far enough to tell.
  */
-export const parentsDigest = (
-  messages: ReadonlyArray<Message>,
-  options: { readonly until: string; readonly complete: boolean }
-): string | undefined => {
-  const old = messages.filter((message) => compareTs(message.ts, options.until) <= 0)
-  if (old.length < digested && !options.complete) return undefined
-  return digest(
-    old
-      .slice(0, digested)
-      .map((message) => message.ts)
-      .join()
-  ).slice(0, 6)
+export const hasVanished = (
+  parents: ReadonlyArray<Message>,
+  options: { readonly before: string; readonly fresh: number; readonly complete: boolean }
+): boolean => {
+  const last = options.complete ? parents.length : parents.length - digested
+  if (options.fresh > last) return false
+  for (let start = 0; start <= options.fresh; start++) {
+    if (digestOf(parents.slice(start, start + digested)) === options.before) return false
+  }
+  return true
 }

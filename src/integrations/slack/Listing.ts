@@ -34,6 +34,7 @@ import * as SyncTask from "../../contract/SyncTask.ts"
 import {
   type Checkpoint,
   fromCheckpoint,
+  hasVanished,
   initial,
   parentsDigest,
   type Place,
@@ -49,11 +50,13 @@ type Pages = Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistence
 
 /** Objects of the first answer of a visit. */
 const visitLimit = 200
-/** How far our clock may be ahead of Slack's. */
+/** How far our clock may be ahead of Slack's: asked for the first watermark only, when nothing was seen before it. */
 const clockTolerance = Duration.toMillis("1 hour")
 /** How long after its last activity a thread is listed again, and how many of them a poll. */
 const overlap = Duration.toMillis("10 minutes")
 const overlapThreads = 5
+/** Between two slices of one poll there is less than this. */
+const sliceGap = Duration.toMillis("15 seconds")
 const usersEvery = Duration.toMillis("1 hour")
 
 export interface Settings {
@@ -74,9 +77,10 @@ export interface Settings {
 
 export const make = (settings: Settings, task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>): Pages =>
   Stream.unwrap(
-    Effect.map(Clock.currentTimeMillis, (clock) => {
-      const state = Option.match(checkpoint, { onNone: () => initial(clock), onSome: fromCheckpoint })
-      return SyncTask.isLive(task) ? live(settings, task, state, clock) : bounded(settings, task, state, clock)
+    Effect.map(Clock.Clock, (clock) => {
+      const now = clock.currentTimeMillisUnsafe()
+      const state = Option.match(checkpoint, { onNone: () => initial(now), onSome: fromCheckpoint })
+      return SyncTask.isLive(task) ? live(settings, task, state, clock) : bounded(settings, task, state, now)
     })
   )
 
@@ -175,23 +179,22 @@ const bounded = (settings: Settings, task: SyncTask.SyncTask, state: State, cloc
   )
 }
 
-const live = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: number): Pages => {
+const live = (settings: Settings, task: SyncTask.SyncTask, state: State, time: Clock.Clock): Pages => {
   const env = envOf(settings, task)
+  const clock = time.currentTimeMillisUnsafe()
   const skip = new Set<string>()
   let relisted = 0
   const onSeen = (ts: string) => {
     const seen = newest(state.seen, ts)
     if (seen !== undefined) state.seen = seen
   }
-  // Where the clock can't be right (it is behind what Slack has already sent), Slack's time is.
-  const now = () => newest(tsOf(clock), state.seen) ?? tsOf(clock)
-  const before = (ts: string, span: Duration.Duration) => tsOf(millisOf(ts) - Duration.toMillis(span))
 
   const visitOne = (channel: string): Pages => {
     const channelState = state.channels.get(channel)
     const { round } = state
     if (channelState === undefined || round === undefined) return Stream.empty
-    const deadline = before(now(), settings.lookback)
+    // The look-back begins at Slack's time, not at ours.
+    const deadline = tsOf(millisOf(state.seen ?? tsOf(clock)) - Duration.toMillis(settings.lookback))
     const watermark = state.watermark
     // The backfill takes over after the first answer, unless it has begun, above which a gap must not be left.
     const shallow = channelState.todo && state.fill?.channel !== channel
@@ -217,15 +220,12 @@ const live = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: 
       },
       fresh: (latest) => channelState.todo || watermark === undefined || compareTs(latest, watermark) > 0,
       onTop: (messages, complete) => {
-        if (state.round !== undefined && state.round.watermark === undefined && messages[0] !== undefined) {
-          state.round = { ...state.round, watermark: messages[0].ts }
-        }
-        const digest = watermark === undefined ? undefined : parentsDigest(messages, { until: watermark, complete })
-        if (channelState.digest !== undefined && digest !== undefined && channelState.digest !== digest) {
-          channelState.wanted = true
-        }
-        const until = state.round?.watermark
-        channelState.digest = until === undefined ? undefined : parentsDigest(messages, { until, complete })
+        const before = channelState.digest
+        const fresh = messages.filter(
+          (message) => watermark === undefined || compareTs(message.ts, watermark) > 0
+        ).length
+        if (before !== undefined && hasVanished(messages, { before, fresh, complete })) channelState.wanted = true
+        channelState.digest = parentsDigest(messages, complete)
         if (complete && channelState.todo) {
           // All there is came with one answer, and is stored with this visit's pages.
           completed = true
@@ -246,14 +246,13 @@ const live = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: 
       save: (place) => {
         const visit = state.round
         if (visit === undefined) return toCheckpoint(state)
-        const { next: _next, place: _place, ...others } = visit
-        if (place !== undefined) {
-          state.round = { ...others, next: channel, place }
-          return toCheckpoint(state)
-        }
-        if (completed) channelState.todo = false
-        const following = after(channel)
-        state.round = following === undefined ? others : { ...others, next: following }
+        if (place === undefined && completed) channelState.todo = false
+        const { place: _, ...others } = visit
+        const movedAt = time.currentTimeMillisUnsafe()
+        state.round =
+          place === undefined
+            ? { ...others, movedAt, next: after(channel) ?? "" }
+            : { ...others, movedAt, next: channel, place }
         return toCheckpoint(state)
       }
     })
@@ -265,36 +264,46 @@ const live = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: 
     return ids.slice(ids.indexOf(channel) + 1).find(isVisited)
   }
   const isVisited = (id: string) => state.channels.get(id)?.archived === false
+  const first = () => Array.from(state.channels.keys()).find(isVisited)
 
+  /**
+   * The rest of the round. A slice that is cut after the very last page is followed by another one, which makes a round
+   * of its own: every other round has one page more, so that this comes to an end whatever a slice's length is.
+   */
   const visit: Pages = Stream.suspend(() => {
-    let at: string | undefined = state.round?.next ?? Array.from(state.channels.keys()).find(isVisited)
-    if (at !== undefined && !state.channels.has(at)) at = Array.from(state.channels.keys()).find(isVisited)
+    const from = state.round?.next
+    let at = from === "" || (from !== undefined && state.channels.has(from)) ? from : first()
     const all = chain(() => {
       const channel = at
-      if (channel === undefined) return undefined
+      if (channel === undefined || channel === "") return undefined
       completed = false
       at = after(channel)
       return visitOne(channel)
     })
+    const more = Stream.suspend(() => (state.odd ? Stream.make(nothing(state)) : Stream.empty))
     const end = Stream.suspend(() => {
-      const { round } = state
-      if (round?.watermark !== undefined) state.watermark = round.watermark
+      const { round, seen } = state
+      const safe = state.tour.at - clockTolerance
+      const firstMark = seen === undefined || safe <= 0 || compareTs(seen, tsOf(safe)) < 0 ? seen : tsOf(safe)
+      const watermark = round?.watermark ?? state.watermark ?? firstMark
+      if (watermark !== undefined) state.watermark = watermark
       state.owed = round?.calls ?? 0
+      state.odd = !state.odd
       delete state.round
       return Stream.make(nothing(state))
     })
-    return Stream.concat(all, end)
+    return all.pipe(Stream.concat(more), Stream.concat(end))
   })
 
-  const begin: Pages = Stream.suspend(() => {
-    const safe = clock > clockTolerance ? tsOf(clock - clockTolerance) : undefined
-    const watermark = newest(state.seen, safe)
-    state.round = { ...(watermark === undefined ? {} : { watermark }), calls: 0, extra: 0 }
-    return Stream.concat(
-      Directory.channels(directoryOptions(settings, task), state, () => {}),
-      visit
-    )
-  })
+  const begin = (again: boolean): Pages =>
+    Stream.suspend(() => {
+      const watermark = state.seen === undefined ? {} : { watermark: state.seen }
+      state.round = { ...watermark, movedAt: clock, again, calls: 0, extra: 0 }
+      return Stream.concat(
+        Directory.channels(directoryOptions(settings, task), state, () => {}),
+        visit
+      )
+    })
 
   const people: Pages = Stream.suspend(() =>
     state.users.cursor !== undefined || state.users.at === undefined || clock - state.users.at >= usersEvery
@@ -315,12 +324,16 @@ const live = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: 
   const rest = people.pipe(Stream.concat(backfill), Stream.concat(sweep(settings, env, state, clock, skip)))
 
   return Stream.suspend(() => {
-    const resumed = state.round !== undefined
-    const owed = !resumed && state.owed > 0 && Array.from(state.channels.values()).some((channel) => channel.todo)
-    const fresh = Stream.concat(begin, rest)
-    if (!resumed && !owed) return fresh
-    // Goes on where the last slice ended, and visits once more after that: what is new comes with every task.
-    return (resumed ? visit : Stream.empty).pipe(Stream.concat(rest), Stream.concat(fresh))
+    const { round } = state
+    if (round !== undefined) {
+      // The next slice of the same poll ends with its round. After an interruption, what was visited before it may have
+      // changed since: all are visited once more.
+      const interrupted = !round.again && clock - round.movedAt > sliceGap
+      const next = interrupted ? Stream.concat(begin(true), rest) : Stream.empty
+      return visit.pipe(Stream.concat(rest), Stream.concat(next))
+    }
+    const owed = state.owed > 0 && Array.from(state.channels.values()).some((channel) => channel.todo)
+    return (owed ? rest : Stream.empty).pipe(Stream.concat(begin(false)), Stream.concat(rest))
   })
 }
 

@@ -332,6 +332,8 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
     const problems = [...from.problems]
     const cut = new Set<string>()
     let { at, broken, thread } = from.place
+    // The last thread listed, finished or not: what the replies' checkpoint says, while its parent is not in a page yet.
+    let listedTo = thread
     let calls = 0
     let refs = 0
     let foundRefs = 0
@@ -360,14 +362,16 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
         )
         found.push(...fresh.filter((one) => inWindow(one.ts)))
         for (const one of fresh) {
+          walk.onSeen(one.ts)
           foundRefs += sizeOf(one)
           after = Message.newest(after, one.ts)
         }
+        if (after !== undefined) listedTo = { ts: parent.ts, after }
         // An answer that says "more" and has nothing new would go on for ever.
         ended = fresh.length === 0 || (nextCursor(answer) === undefined && answer.has_more !== true)
       }
       if (!ended && !cut.has(parent.ts)) {
-        if (after !== undefined) thread = { ts: parent.ts, after }
+        thread = listedTo
         break
       }
       if (thread?.ts === parent.ts) thread = undefined
@@ -385,7 +389,7 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
         group.flatMap((message) => refsOf(message)),
         []
       )
-      const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread, broken }) : from.place
+      const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread: listedTo, broken }) : from.place
       pages.push(page(group, chosen, walk.save(reached), {}))
       for (const id of chosen) taken.add(id)
     }

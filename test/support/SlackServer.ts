@@ -1,0 +1,308 @@
+/**
+ * A stand-in for Slack's Web API on loopback, true to its documents where they matter to a sync: cursors, `oldest`,
+ * `latest`, `inclusive` and `limit`; parents only and newest first in history; the parent first, then replies, oldest
+ * first, in replies; refusals as `ok: false` with status 200; `Retry-After` with 429; files behind the token.
+ */
+import * as NodeHttp from "node:http"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import {
+  type Channel,
+  type File,
+  type JsonObject,
+  type Kind,
+  type Message,
+  position,
+  Workspace
+} from "./slack/Workspace.ts"
+
+/** What the next request meets instead of an answer. */
+export type Fault =
+  | { readonly status: number; readonly retryAfter?: string }
+  | { readonly error: string }
+  | "reset"
+  | "not JSON"
+  | "no answer"
+
+export interface Request {
+  readonly method: string
+  readonly args: Readonly<Record<string, string>>
+}
+
+export interface SlackServer {
+  /** For `slackApiUrl`. */
+  readonly url: string
+  readonly token: string
+  readonly workspace: Workspace
+  /** Requests since the last `forget`, refused ones too. Files are counted as `files.download`. */
+  readonly requests: Array<Request>
+  readonly count: (method?: string) => number
+  readonly forget: () => void
+  /** The next request of this method meets these, one after the other. */
+  readonly fail: (method: string, ...faults: ReadonlyArray<Fault>) => void
+  /** Called before a request is answered: what people do meanwhile. */
+  onRequest: (request: Request) => void
+  /** Slack's word for every request from now on, as `token_revoked`; undefined takes it back. */
+  refuseAll: string | undefined
+  /** Kinds of conversations whose scope the token lacks. */
+  readonly missing: Set<Kind>
+  /** The most objects that an answer has, whatever is asked for. */
+  maxLimit: number
+  /** A free plan: parents older than this are there, but not shown. */
+  hiddenBefore: string | undefined
+  /** Cursors made before this was raised are forgotten. */
+  cursorEpoch: number
+}
+
+interface Options {
+  /** Seconds since 1970 at which the workspace begins. */
+  readonly now?: number
+}
+
+class Refusal extends Error {}
+const refuse = (error: string): never => {
+  throw new Refusal(error)
+}
+
+export const make = (options: Options = {}): Effect.Effect<SlackServer, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly server: SlackServer; readonly http: NodeHttp.Server }>((resume) => {
+      const state = build(options)
+      const http = NodeHttp.createServer((request, response) => state.handle(request, response))
+      http.listen(0, "127.0.0.1", () => {
+        const address = http.address()
+        const port = typeof address === "object" && address !== null ? address.port : 0
+        state.listening(`http://127.0.0.1:${port}`)
+        resume(Effect.succeed({ server: state.server(), http }))
+      })
+    }),
+    ({ http }) =>
+      Effect.callback<void>((resume) => {
+        http.closeAllConnections()
+        http.close(() => resume(Effect.void))
+      })
+  ).pipe(Effect.map(({ server }) => server))
+
+const build = (options: Options) => {
+  const workspace = new Workspace(options.now ?? 1_700_000_000)
+  const faults = new Map<string, Array<Fault>>()
+  const requests: Array<Request> = []
+  const token = "xoxp-stand-in-token"
+  let origin = ""
+  let server: SlackServer
+
+  const fileUrl = (file: File) => `${origin}/files-pri/T00000001-${file.id}/download/${encodeURIComponent(file.name)}`
+
+  const limitOf = (args: Request["args"], fallback: number) => {
+    const limit = args.limit === undefined ? fallback : Number(args.limit)
+    if (!Number.isInteger(limit) || limit < 1 || limit > 999) refuse("invalid_limit")
+    return Math.min(limit, server.maxLimit)
+  }
+  const cursorOf = (next: string) => Buffer.from(`${server.cursorEpoch}:next:${next}`).toString("base64")
+  const fromCursor = (cursor: string | undefined): string | undefined => {
+    if (cursor === undefined || cursor === "") return undefined
+    const [epoch, word, next] = Buffer.from(cursor, "base64").toString().split(":")
+    return Number(epoch) !== server.cursorEpoch || word !== "next" || next === undefined
+      ? refuse("invalid_cursor")
+      : next
+  }
+  const metadata = (next: string | undefined) => ({
+    response_metadata: { next_cursor: next === undefined ? "" : cursorOf(next) }
+  })
+
+  const readable = (args: Request["args"]): Channel => {
+    const channel = workspace.channels.get(args.channel ?? "") ?? refuse("channel_not_found")
+    if (server.missing.has(channel.kind)) refuse("missing_scope")
+    if (channel.closed !== undefined) refuse(channel.closed)
+    if (!channel.member && channel.kind !== "public_channel") refuse("not_in_channel")
+    return channel
+  }
+
+  const inSpan = (args: Request["args"]) => {
+    const inclusive = args.inclusive === "true" || args.inclusive === "1"
+    return (message: Message) =>
+      (args.oldest === undefined || (inclusive ? message.ts >= args.oldest : message.ts > args.oldest)) &&
+      (args.latest === undefined || (inclusive ? message.ts <= args.latest : message.ts < args.latest))
+  }
+
+  const methods: Record<string, (args: Request["args"]) => JsonObject> = {
+    "auth.test": () => ({
+      url: "https://example.slack.com/",
+      team: "Example",
+      user: "alice",
+      team_id: "T00000001",
+      user_id: "U00000001"
+    }),
+    "conversations.list": (args) => {
+      const kinds = (args.types ?? "public_channel").split(",")
+      if (kinds.some((kind) => server.missing.has(kind as Kind))) refuse("missing_scope")
+      const all = Array.from(workspace.channels.values()).filter(
+        (channel) => kinds.includes(channel.kind) && (args.exclude_archived !== "true" || !channel.archived)
+      )
+      const limit = limitOf(args, 100)
+      const start = Number(fromCursor(args.cursor) ?? 0)
+      return {
+        channels: all.slice(start, start + limit).map((channel) => workspace.channelJson(channel)),
+        ...metadata(start + limit < all.length ? String(start + limit) : undefined)
+      }
+    },
+    "conversations.info": (args) => ({ channel: workspace.channelJson(readable(args)) }),
+    "conversations.history": (args) => {
+      const channel = readable(args)
+      const limit = limitOf(args, 100)
+      const span = inSpan(args)
+      const from = fromCursor(args.cursor)
+      const { hiddenBefore } = server
+      const shown: Array<Message> = []
+      const broadcasts = Array.from(channel.threads.values()).flatMap((replies) =>
+        replies.filter((reply) => reply.broadcast)
+      )
+      const list =
+        broadcasts.length === 0
+          ? channel.parents
+          : [...channel.parents, ...broadcasts].sort((a, b) => (a.ts < b.ts ? -1 : 1))
+      const end = args.latest === undefined ? list.length : position(list, args.latest) + 1
+      let index = Math.min(end, from === undefined ? list.length : position(list, from) + 1, list.length) - 1
+      let next: string | undefined
+      for (; index >= 0; index--) {
+        const message = list[index]
+        if (message === undefined || !span(message)) {
+          if (message !== undefined && args.oldest !== undefined && message.ts < args.oldest) break
+          continue
+        }
+        if (hiddenBefore !== undefined && message.ts < hiddenBefore) break
+        if (shown.length === limit) {
+          next = message.ts
+          break
+        }
+        shown.push(message)
+      }
+      return {
+        messages: shown.map((message) => workspace.messageJson(channel, message, fileUrl, true)),
+        has_more: next !== undefined,
+        ...(hiddenBefore === undefined ? {} : { is_limited: true }),
+        ...metadata(next)
+      }
+    },
+    "conversations.replies": (args) => {
+      const channel = readable(args)
+      const limit = limitOf(args, 999)
+      const found = workspace.find(channel.id, args.ts ?? "") ?? refuse("thread_not_found")
+      const show = (message: Message) => workspace.messageJson(channel, message, fileUrl, false)
+      // The `ts` of a reply gives that reply alone.
+      if (found.message.threadTs !== undefined) return { messages: [show(found.message)], has_more: false }
+      const from = fromCursor(args.cursor)
+      const replies = (channel.threads.get(found.message.ts) ?? []).filter(inSpan(args))
+      const start = from === undefined ? 0 : position(replies, from)
+      const page = replies.slice(start, start + limit - (from === undefined ? 1 : 0))
+      const next = replies[start + page.length]
+      return {
+        messages: [...(from === undefined ? [found.message] : []), ...page].map(show),
+        has_more: next !== undefined,
+        ...metadata(next?.ts)
+      }
+    },
+    "users.list": (args) => {
+      const limit = limitOf(args, 100)
+      const all = Array.from(workspace.users.values())
+      const start = Number(fromCursor(args.cursor) ?? 0)
+      return {
+        members: all.slice(start, start + limit).map((user) => workspace.userJson(user)),
+        ...metadata(start + limit < all.length ? String(start + limit) : undefined)
+      }
+    },
+    "users.info": (args) => ({
+      user: workspace.userJson(workspace.users.get(args.user ?? "") ?? refuse("user_not_found"))
+    }),
+    "files.info": (args) => {
+      const file = workspace.files.get(args.file ?? "") ?? refuse("file_not_found")
+      return file.deleted ? refuse("file_deleted") : { file: workspace.fileJson(file, fileUrl) }
+    }
+  }
+
+  const answer = (response: NodeHttp.ServerResponse, body: JsonObject) => {
+    response.writeHead(200, { "content-type": "application/json; charset=utf-8" })
+    response.end(JSON.stringify(body))
+  }
+
+  /** True if a fault took the answer's place. */
+  const faulty = (method: string, response: NodeHttp.ServerResponse): boolean => {
+    const fault = faults.get(method)?.shift()
+    if (fault === undefined) return false
+    if (fault === "reset") response.destroy()
+    else if (fault === "not JSON")
+      response.writeHead(200, { "content-type": "application/json" }).end('{"ok": true, "mess')
+    else if (fault === "no answer") response.on("error", () => {})
+    else if ("error" in fault) answer(response, { ok: false, error: fault.error })
+    else {
+      const headers = fault.retryAfter === undefined ? {} : { "retry-after": fault.retryAfter }
+      response.writeHead(fault.status, headers).end(fault.status === 429 ? '{"ok":false,"error":"ratelimited"}' : "no")
+    }
+    return true
+  }
+
+  const authorized = (request: NodeHttp.IncomingMessage) => request.headers.authorization === `Bearer ${token}`
+
+  const apiCall = (
+    request: NodeHttp.IncomingMessage,
+    response: NodeHttp.ServerResponse,
+    method: string,
+    body: string
+  ) => {
+    const args = Object.fromEntries(new URLSearchParams(body))
+    requests.push({ method, args })
+    server.onRequest({ method, args })
+    if (faulty(method, response)) return
+    const handler = methods[method]
+    try {
+      if (!authorized(request)) refuse("invalid_auth")
+      if (server.refuseAll !== undefined) refuse(server.refuseAll)
+      answer(response, { ok: true, ...(handler === undefined ? refuse("unknown_method") : handler(args)) })
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      answer(response, { ok: false, error: error.message })
+    }
+  }
+
+  const download = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse, id: string) => {
+    requests.push({ method: "files.download", args: { file: id } })
+    if (faulty("files.download", response)) return
+    // Slack sends whoever has no right to a file to its page for signing in.
+    if (!authorized(request)) return void response.writeHead(302, { location: "https://slack.com/signin" }).end()
+    const file = workspace.files.get(id)
+    if (file === undefined || file.deleted) return void response.writeHead(404).end()
+    response.writeHead(200, { "content-type": file.mimetype, "content-length": file.body.length }).end(file.body)
+  }
+
+  return {
+    listening: (at: string) => {
+      origin = at
+    },
+    server: (): SlackServer => {
+      server = {
+        url: `${origin}/api/`,
+        token,
+        workspace,
+        requests,
+        count: (method) => requests.filter((request) => method === undefined || request.method === method).length,
+        forget: () => void requests.splice(0),
+        fail: (method, ...more) => void faults.set(method, [...(faults.get(method) ?? []), ...more]),
+        onRequest: () => {},
+        refuseAll: undefined,
+        missing: new Set(),
+        maxLimit: 999,
+        hiddenBefore: undefined,
+        cursorEpoch: 0
+      }
+      return server
+    },
+    handle: (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse) => {
+      const path = new URL(request.url ?? "/", origin).pathname
+      const file = /^\/files-pri\/T\d+-(F\d+)\//.exec(path)?.[1]
+      if (file !== undefined) return download(request, response, file)
+      const parts: Array<Buffer> = []
+      request.on("data", (part: Buffer) => parts.push(part))
+      request.on("end", () => apiCall(request, response, path.replace(/^\/api\//, ""), Buffer.concat(parts).toString()))
+    }
+  }
+}

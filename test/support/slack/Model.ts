@@ -1,0 +1,205 @@
+/**
+ * A small model of the engine and its store: it applies pages as the contract says (a page's items before its
+ * checkpoint, pages in order, absence by `covers` only), and keeps count of what came twice.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Schema from "effect/Schema"
+import type { Content, Ref } from "../../../src/contract/Content.ts"
+import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
+import type { AnySession, Call } from "../../../src/contract/Integration.ts"
+import { type IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import type { Page, Problem } from "../../../src/contract/Page.ts"
+import * as SyncTask from "../../../src/contract/SyncTask.ts"
+import * as Slack from "../../../src/integrations/Slack.ts"
+import type { SlackServer } from "../SlackServer.ts"
+
+export interface Row {
+  readonly kind: string
+  readonly revision: string | undefined
+  readonly body: string
+  readonly metadata: Schema.Json
+  /** How often it was written, and the body each time. */
+  readonly writes: number
+}
+
+export interface Result {
+  readonly pages: ReadonlyArray<Page<Schema.Json>>
+  readonly stored: ReadonlyArray<string>
+  readonly updated: ReadonlyArray<string>
+  readonly unchanged: ReadonlyArray<string>
+  readonly deleted: ReadonlyArray<string>
+  readonly failed: ReadonlyMap<string, IntegrationError>
+  readonly problems: ReadonlyArray<Problem>
+  readonly queries: number
+  readonly downloads: number
+}
+
+const decoder = new TextDecoder()
+
+export const bodyOf = (content: Content): Effect.Effect<string, IntegrationError> =>
+  content.body instanceof Uint8Array
+    ? Effect.succeed(decoder.decode(content.body))
+    : Effect.map(Stream.runCollect(content.body), (chunks) => decoder.decode(Buffer.concat(chunks)))
+
+/** Makes the request, and nothing else. */
+export const directly: Call = (_method, _units, effect) => effect
+
+export const open = (
+  server: Pick<SlackServer, "url" | "token">,
+  config: Record<string, Schema.Json> = {},
+  call: Call = directly
+): Effect.Effect<AnySession, never, Scope.Scope> =>
+  Effect.orDie(
+    Slack.integration.open({
+      config: { slackApiUrl: server.url, ...config },
+      credentials: { token: server.token },
+      call,
+      saveCredentials: () => Effect.void
+    })
+  )
+
+export class Model {
+  readonly rows = new Map<string, Row>()
+  checkpoint: Option.Option<Schema.Json> = Option.none()
+  /** The largest checkpoint seen, in bytes. */
+  largest = 0
+  #listing: { name: string; before: ReadonlySet<string>; seen: Set<string> } | undefined
+
+  ids(prefix = ""): ReadonlyArray<string> {
+    return Array.from(this.rows.keys())
+      .filter((id) => id.startsWith(prefix))
+      .sort()
+  }
+
+  /**
+   * Lists and applies. `pages` ends it after so many pages, as a slice does. `crash`: after so many pages, in the middle
+   * of applying the next one: its first item may be stored, its checkpoint is not.
+   */
+  run(
+    session: AnySession,
+    options: { task?: SyncTask.SyncTask; pages?: number; crash?: number; checkpoint?: "own" } = {}
+  ): Effect.Effect<Result, unknown> {
+    const task = options.task ?? SyncTask.poll
+    const live = SyncTask.isLive(task)
+    const result = {
+      pages: [] as Array<Page<Schema.Json>>,
+      stored: [] as Array<string>,
+      updated: [] as Array<string>,
+      unchanged: [] as Array<string>,
+      deleted: [] as Array<string>,
+      failed: new Map<string, IntegrationError>(),
+      problems: [] as Array<Problem>,
+      queries: 0,
+      downloads: 0
+    }
+    const inflight = new Map<string, string | undefined>()
+    const known = (ids: ReadonlyArray<string>) => ids.filter((id) => inflight.has(id) || this.rows.has(id))
+    const checker = Layer.succeed(ContentExistenceChecker, {
+      existing: (ids) => Effect.sync(() => (result.queries++, new Set(known(ids)))),
+      revisions: (ids) =>
+        Effect.sync(() => {
+          result.queries++
+          return new Map(
+            known(ids).map((id) => [
+              id,
+              Option.fromUndefinedOr(inflight.has(id) ? inflight.get(id) : this.rows.get(id)?.revision)
+            ])
+          )
+        })
+    })
+
+    const store = (ref: Ref, session: AnySession) =>
+      Effect.gen({ self: this }, function* () {
+        if (ref.content === undefined) result.downloads += 1
+        const content = ref.content ?? (yield* session.download(ref))
+        const body = yield* bodyOf(content)
+        const before = this.rows.get(ref.externalId)
+        const same = before?.body === body && JSON.stringify(before.metadata) === JSON.stringify(content.metadata)
+        const outcome = before === undefined ? result.stored : same ? result.unchanged : result.updated
+        outcome.push(ref.externalId)
+        this.rows.set(ref.externalId, {
+          kind: content.kind,
+          revision: content.revision ?? ref.revision,
+          body,
+          metadata: content.metadata,
+          writes: (before?.writes ?? 0) + (same ? 0 : 1)
+        })
+      }).pipe(
+        Effect.catch((error: IntegrationError) => Effect.sync(() => void result.failed.set(ref.externalId, error)))
+      )
+
+    const apply = (page: Page<Schema.Json>) =>
+      Effect.gen({ self: this }, function* () {
+        if (page.listing !== undefined && page.listing !== this.#listing?.name) {
+          this.#listing = { name: page.listing, before: new Set(this.rows.keys()), seen: new Set() }
+        }
+        const crashing = options.crash !== undefined && result.pages.length >= options.crash
+        const download = page.download.filter((ref) => !inflight.has(ref.externalId))
+        for (const ref of crashing ? download.slice(0, 1) : download) {
+          inflight.set(ref.externalId, ref.revision)
+          yield* store(ref, session)
+        }
+        if (crashing) return false
+        result.pages.push(page)
+        result.problems.push(...(page.problems ?? []))
+        const listing = page.listing === undefined ? undefined : this.#listing
+        for (const { externalId } of page.listed) listing?.seen.add(externalId)
+        const remove = (id: string) => {
+          if (this.rows.delete(id)) result.deleted.push(id)
+        }
+        for (const id of page.deleted ?? []) remove(id)
+        for (const { except = [], prefix } of page.covers ?? []) {
+          for (const id of listing?.before ?? []) {
+            if (id.startsWith(prefix) && !except.some((one) => id.startsWith(one)) && !listing?.seen.has(id)) remove(id)
+          }
+        }
+        this.largest = Math.max(this.largest, JSON.stringify(page.checkpoint).length)
+        if (live) this.checkpoint = Option.some(page.checkpoint)
+        else this.own = Option.some(page.checkpoint)
+        return options.pages === undefined || result.pages.length < options.pages
+      })
+
+    return session.list(task, live ? this.checkpoint : options.checkpoint === "own" ? this.own : Option.none()).pipe(
+      Stream.rechunk(1),
+      Stream.runForEachWhile(apply),
+      Effect.provide(checker),
+      Effect.map(() => result)
+    )
+  }
+  own: Option.Option<Schema.Json> = Option.none()
+}
+
+/** Runs with a scope of its own, for sessions that are opened and closed again. */
+export const scoped = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E> =>
+  Effect.acquireUseRelease(
+    Scope.make(),
+    (scope) => Scope.provide(effect, scope),
+    (scope, exit) => Scope.close(scope, Exit.asVoid(exit))
+  )
+
+/** What the server has, as the ids that a mirror of it holds, with their bodies. */
+export const expected = (server: SlackServer): ReadonlyMap<string, string> => {
+  const { workspace } = server
+  const all = new Map<string, string>()
+  for (const channel of workspace.channels.values()) {
+    for (const message of [...channel.parents, ...Array.from(channel.threads.values()).flat()]) {
+      if (!message.tombstone) all.set(`${channel.id}/${message.ts}`, message.text)
+    }
+  }
+  return all
+}
+
+/** The same of the mirror: messages only, id to text. */
+export const mirrored = (model: Model): ReadonlyMap<string, string> =>
+  new Map(
+    Array.from(model.rows)
+      .filter(([, row]) => row.kind === "message")
+      .map(([id, row]) => [id, Schema.decodeUnknownSync(Text)(row.body).text])
+  )
+
+const Text = Schema.fromJsonString(Schema.Struct({ text: Schema.String }))

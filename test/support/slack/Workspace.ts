@@ -1,0 +1,293 @@
+/**
+ * A Slack workspace in memory, as the Web API's documents describe it: what its people do (post, reply, edit, delete,
+ * react, share files), and the objects that the API shows for it. Messages of a conversation are kept in the order of
+ * their `ts`; a look-up is a binary search, so that 10,000 messages are cheap.
+ */
+
+export type Json = null | boolean | number | string | Array<Json> | { [name: string]: Json }
+export type JsonObject = { [name: string]: Json }
+export type Kind = "public_channel" | "private_channel" | "im" | "mpim"
+
+export interface Channel {
+  readonly id: string
+  readonly kind: Kind
+  name: string
+  archived: boolean
+  member: boolean
+  updated: number
+  /** Slack's word for why we can't read it; undefined while we can. */
+  closed: string | undefined
+  /** Parents and messages without a thread, oldest first. */
+  readonly parents: Array<Message>
+  /** Replies by their parent's `ts`, oldest first. */
+  readonly threads: Map<string, Array<Message>>
+}
+
+export interface Message {
+  readonly ts: string
+  readonly user: string
+  text: string
+  edited: { user: string; ts: string } | undefined
+  threadTs: string | undefined
+  broadcast: boolean
+  tombstone: boolean
+  files: Array<string>
+  reactions: Map<string, Array<string>>
+}
+
+export interface File {
+  readonly id: string
+  readonly name: string
+  readonly mimetype: string
+  readonly body: Uint8Array
+  readonly created: number
+  /** The URL of a file that another host keeps. */
+  readonly externalUrl: string | undefined
+  deleted: boolean
+}
+
+export interface User {
+  readonly id: string
+  name: string
+  updated: number
+}
+
+/** Where `ts` stands, or would stand. A `ts` here always has ten digits before the point: its text sorts. */
+export const position = (messages: ReadonlyArray<Message>, ts: string): number => {
+  let [low, high] = [0, messages.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((messages[middle]?.ts ?? "") < ts) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+export class Workspace {
+  readonly channels = new Map<string, Channel>()
+  readonly files = new Map<string, File>()
+  readonly users = new Map<string, User>()
+  /** Seconds since 1970: moves on by one with each thing that happens. */
+  now: number
+  #number = 0
+  #reads = 0
+  /** Shows the fields that move while nothing has changed (how far we have read, member counts). */
+  restless = false
+
+  constructor(now: number) {
+    this.now = now
+    this.addUser("alice")
+    this.addUser("bob")
+  }
+
+  tick(): string {
+    this.now += 1
+    return `${this.now}.${String(++this.#number % 1_000_000).padStart(6, "0")}`
+  }
+
+  addUser(name: string): string {
+    const id = `U${String(this.users.size + 1).padStart(8, "0")}`
+    this.users.set(id, { id, name, updated: this.now })
+    return id
+  }
+
+  renameUser(id: string, name: string): void {
+    const user = this.users.get(id)
+    if (user !== undefined) Object.assign(user, { name, updated: user.updated + 1 })
+  }
+
+  addChannel(name: string, kind: Kind = "public_channel"): string {
+    const id = `${kind === "im" ? "D" : kind === "public_channel" ? "C" : "G"}${String(this.channels.size + 1).padStart(8, "0")}`
+    this.channels.set(id, {
+      id,
+      kind,
+      name,
+      archived: false,
+      member: true,
+      updated: this.now * 1000,
+      closed: undefined,
+      parents: [],
+      threads: new Map()
+    })
+    return id
+  }
+
+  channel(id: string): Channel {
+    const channel = this.channels.get(id)
+    if (channel === undefined) throw new Error(`no channel ${id}`)
+    return channel
+  }
+
+  /** The message and the list that it stands in. */
+  find(channelId: string, ts: string): { readonly message: Message; readonly list: Array<Message> } | undefined {
+    const channel = this.channel(channelId)
+    for (const list of [channel.parents, ...channel.threads.values()]) {
+      const message = list[position(list, ts)]
+      if (message?.ts === ts) return { message, list }
+    }
+    return undefined
+  }
+
+  post(
+    channelId: string,
+    text: string,
+    options: { ts?: string; thread?: string; user?: string; files?: Array<string>; broadcast?: boolean } = {}
+  ): string {
+    const channel = this.channel(channelId)
+    const ts = options.ts ?? this.tick()
+    let list = channel.parents
+    if (options.thread !== undefined) {
+      list = channel.threads.get(options.thread) ?? []
+      channel.threads.set(options.thread, list)
+    }
+    list.splice(position(list, ts), 0, {
+      ts,
+      user: options.user ?? "U00000001",
+      text,
+      edited: undefined,
+      threadTs: options.thread,
+      broadcast: options.broadcast ?? false,
+      tombstone: false,
+      files: options.files ?? [],
+      reactions: new Map()
+    })
+    return ts
+  }
+
+  edit(channelId: string, ts: string, text: string): void {
+    const found = this.find(channelId, ts)
+    if (found !== undefined) {
+      Object.assign(found.message, { text, edited: { user: found.message.user, ts: this.tick() } })
+    }
+  }
+
+  react(channelId: string, ts: string, name: string): void {
+    this.find(channelId, ts)?.message.reactions.set(name, ["U00000002"])
+  }
+
+  /** A message that has replies leaves a tombstone; any other one vanishes. */
+  delete(channelId: string, ts: string): void {
+    const channel = this.channel(channelId)
+    const found = this.find(channelId, ts)
+    if (found === undefined) return
+    if ((channel.threads.get(ts)?.length ?? 0) > 0) {
+      Object.assign(found.message, { tombstone: true, text: "This message was deleted.", files: [], edited: undefined })
+      return
+    }
+    found.list.splice(position(found.list, ts), 1)
+    const thread = found.message.threadTs
+    if (thread !== undefined && found.list.length === 0) {
+      channel.threads.delete(thread)
+      const parent = this.find(channelId, thread)
+      // With its last reply gone, nothing holds the tombstone any more.
+      if (parent?.message.tombstone === true) parent.list.splice(position(parent.list, thread), 1)
+    }
+  }
+
+  addFile(name: string, body: Uint8Array, options: { externalUrl?: string; mimetype?: string } = {}): string {
+    const id = `F${String(this.files.size + 1).padStart(8, "0")}`
+    this.files.set(id, {
+      id,
+      name,
+      body,
+      mimetype: options.mimetype ?? "text/plain",
+      created: this.now,
+      externalUrl: options.externalUrl,
+      deleted: false
+    })
+    return id
+  }
+
+  /** As `conversations.history` shows it (`root` with a reply that was also sent to the channel), or `.replies`. */
+  messageJson(channel: Channel, message: Message, fileUrl: (file: File) => string, inHistory: boolean): JsonObject {
+    const replies = channel.threads.get(message.ts) ?? []
+    const latest = replies.at(-1)
+    const shown: JsonObject = {
+      type: "message",
+      user: message.tombstone ? "USLACKBOT" : message.user,
+      text: message.text,
+      ts: message.ts,
+      team: "T00000001"
+    }
+    if (message.tombstone) Object.assign(shown, { subtype: "tombstone", hidden: true })
+    if (message.edited !== undefined) shown.edited = { ...message.edited }
+    if (message.threadTs !== undefined) {
+      shown.thread_ts = message.threadTs
+      if (message.broadcast) {
+        shown.subtype = "thread_broadcast"
+        const root = inHistory ? this.find(channel.id, message.threadTs) : undefined
+        if (root !== undefined) shown.root = this.messageJson(channel, root.message, fileUrl, false)
+      } else {
+        shown.parent_user_id = "U00000001"
+      }
+    }
+    if (latest !== undefined) {
+      const repliers = [...new Set(replies.map((reply) => reply.user))]
+      Object.assign(shown, {
+        thread_ts: message.ts,
+        reply_count: replies.length,
+        reply_users: repliers,
+        reply_users_count: repliers.length,
+        latest_reply: latest.ts,
+        is_locked: false
+      })
+      if (this.restless) Object.assign(shown, { subscribed: true, last_read: `${++this.#reads}.000000` })
+    }
+    if (message.reactions.size > 0) {
+      shown.reactions = Array.from(message.reactions, ([name, users]) => ({ name, users, count: users.length }))
+    }
+    if (message.files.length > 0) {
+      shown.files = message.files.flatMap((id) => {
+        const file = this.files.get(id)
+        return file === undefined ? [] : [this.fileJson(file, fileUrl)]
+      })
+      shown.upload = false
+    }
+    return shown
+  }
+
+  fileJson(file: File, fileUrl: (file: File) => string): JsonObject {
+    if (file.deleted) return { id: file.id, mode: "tombstone" }
+    const external = file.externalUrl !== undefined
+    return {
+      id: file.id,
+      created: file.created,
+      timestamp: file.created,
+      name: file.name,
+      title: file.name,
+      mimetype: file.mimetype,
+      user: "U00000001",
+      mode: external ? "external" : "hosted",
+      is_external: external,
+      external_type: external ? "gdrive" : "",
+      size: external ? 0 : file.body.length,
+      url_private: file.externalUrl ?? fileUrl(file),
+      ...(external ? {} : { url_private_download: fileUrl(file) })
+    }
+  }
+
+  channelJson(channel: Channel): JsonObject {
+    const direct = channel.kind === "im"
+    return {
+      id: channel.id,
+      created: 1_600_000_000,
+      updated: channel.updated,
+      is_archived: channel.archived,
+      is_im: direct,
+      is_mpim: channel.kind === "mpim",
+      is_private: channel.kind !== "public_channel",
+      ...(direct
+        ? { user: "U00000002", priority: this.restless ? ++this.#reads / 1000 : 0 }
+        : {
+            name: channel.name,
+            is_member: channel.member,
+            num_members: this.restless ? ++this.#reads : 2,
+            topic: { value: "", creator: "", last_set: 0 }
+          })
+    }
+  }
+
+  userJson(user: User): JsonObject {
+    return { id: user.id, name: user.name, real_name: user.name, deleted: false, is_bot: false, updated: user.updated }
+  }
+}
