@@ -203,7 +203,7 @@ describe("listings under which the mailbox moves", () => {
 
   it.live("a message deleted while the last page is on its way is not seen again", () =>
     Effect.gen(function* () {
-      const { server, mailbox, mirror } = yield* begin()
+      const { server, mailbox, mirror } = yield* begin({}, { labelIds: ["INBOX"] })
       const [a = ""] = mailbox.fill(10)
       yield* Mirror.sync(mirror)
       mirror.checkpoint = Option.none()

@@ -23,6 +23,8 @@ export interface Mirror {
   readonly session: AnySession
   /** What is stored now. */
   readonly stored: Map<string, Content>
+  /** What is to be deleted at the end of this sync. */
+  readonly staged: Set<string>
   /** How often each id was downloaded. */
   readonly downloads: Map<string, number>
   readonly saved: Array<Schema.Json>
@@ -68,6 +70,7 @@ export const open = Effect.fnUntraced(function* (options: {
   const mirror: Mirror = {
     session,
     stored: new Map(),
+    staged: new Set(),
     downloads: new Map(),
     saved,
     pages: [],
@@ -124,7 +127,12 @@ export const sync = (
         mirror.checkpoint = Option.none()
         return Effect.map(sync(mirror, options), (more) => void pages.push(...more))
       }),
-      Effect.map(() => pages)
+      // Deletions are staged with their pages and applied at the end: what is listed again meanwhile stays.
+      Effect.map(() => {
+        for (const id of mirror.staged) mirror.stored.delete(id)
+        mirror.staged.clear()
+        return pages
+      })
     )
   })
 
@@ -154,7 +162,8 @@ const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Jso
     )
     if (content !== undefined) mirror.stored.set(ref.externalId, content)
   }
-  for (const id of page.deleted ?? []) mirror.stored.delete(id)
+  for (const { externalId } of page.listed) mirror.staged.delete(externalId)
+  for (const id of page.deleted ?? []) mirror.staged.add(id)
   for (const { externalId, metadata } of page.patches ?? []) {
     const content = mirror.stored.get(externalId)
     if (content !== undefined) {
@@ -163,7 +172,7 @@ const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Jso
   }
   if (page.covers?.some((coverage) => coverage.prefix === "") === true) {
     const pass = seen.get(mirror)
-    for (const id of pass?.before ?? []) if (!pass?.ids.has(id)) mirror.stored.delete(id)
+    for (const id of pass?.before ?? []) if (!pass?.ids.has(id)) mirror.staged.add(id)
   }
   mirror.pages.push(page)
   mirror.checkpoint = Option.some(page.checkpoint)
