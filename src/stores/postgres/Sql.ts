@@ -64,6 +64,10 @@ export const attempt =
 const isLost = <E>(error: E): boolean =>
   isSqlError(error) && (error.reason._tag === "DeadlockError" || error.reason._tag === "SerializationError")
 
+/** A connection that breaks inside a transaction can't be rolled back either, which the client makes a defect. */
+const lostConnection = (defect: unknown): Effect.Effect<never, SqlError> =>
+  isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+
 /**
  * Runs in one transaction, again where it lost a deadlock or a serialization. Nothing else is repeated: after a lost
  * connection nobody knows whether it was committed.
@@ -71,7 +75,7 @@ const isLost = <E>(error: E): boolean =>
 export const transaction =
   (sql: SqlClient.SqlClient) =>
   <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>): Effect.Effect<A, E | SqlError, R> =>
-    Effect.retry(sql.withTransaction(effect), {
+    Effect.retry(Effect.catchDefect(sql.withTransaction(effect), lostConnection), {
       while: isLost,
       times: 5,
       schedule: Schedule.jittered(Schedule.exponential("10 millis"))

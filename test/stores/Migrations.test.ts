@@ -1,0 +1,44 @@
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import { Store } from "../../src/engine/Store.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Migrations from "../../src/stores/postgres/Migrations.ts"
+import * as Database from "../support/Postgres.ts"
+
+const open = Store.use(() => Effect.void).pipe(Effect.provide(Postgres.layer.pipe(Layer.provide(Blobs.layer))))
+
+it.live("an empty database is refused until it is migrated; a second migration does nothing", () =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(open)
+    assert.match(error.message, /schema 0.*idem migrate/)
+    assert.deepStrictEqual(yield* Postgres.migrate, { before: 0, after: Migrations.supported })
+    yield* open
+    assert.deepStrictEqual(yield* Postgres.migrate, { before: Migrations.supported, after: Migrations.supported })
+  }).pipe(Effect.provide(Database.layerEmpty))
+)
+
+it.live("many may migrate at once", () =>
+  Effect.gen(function* () {
+    const all = yield* Effect.all(
+      Array.from({ length: 5 }, () => Postgres.migrate),
+      { concurrency: "unbounded" }
+    )
+    assert.isTrue(all.every(({ after }) => after === Migrations.supported))
+    yield* open
+  }).pipe(Effect.provide(Database.layerEmpty))
+)
+
+it.live("a database that a newer idem has migrated is refused by name, and left alone", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`INSERT INTO idem_migration (migration_id, name) VALUES (999, 'later')`
+    for (const attempt of [open, Effect.asVoid(Postgres.migrate)]) {
+      const error = yield* Effect.flip(attempt)
+      assert.strictEqual(error._tag, "SchemaTooNew")
+      assert.match(error.message, /schema 999.*update/)
+    }
+  }).pipe(Effect.provide(Database.layer))
+)

@@ -1,0 +1,271 @@
+/** What only a real database can show: two at once, and what a broken connection leaves. */
+import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
+import { Store } from "../../src/engine/Store.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Database from "../support/Postgres.ts"
+import { batch, beginRun, bytesOf, connect, item, miss, page, row, running, sha256, stored, take } from "./scenario.ts"
+
+const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
+const ttl = Duration.seconds(30)
+
+/** The rows of a table of this connection, with the transaction that wrote each: any write shows. */
+const versions = (id: string) =>
+  SqlClient.SqlClient.use(
+    (sql) => sql`SELECT external_id, xmin::text AS written, changed_xid::text AS changed FROM content
+      WHERE connection_id = ${id} ORDER BY external_id`
+  )
+
+/** Waits until this many sessions of the database wait for a lock: no later than the server can tell. */
+const waiting = (count: number) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.gen(function* () {
+      for (;;) {
+        const rows = yield* sql`SELECT 1 FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'`
+        if (rows.length >= count) return
+        yield* Effect.yieldNow
+      }
+    })
+  )
+
+/** Holds the lock of a connection's row while the effect runs. */
+const whileLocked = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const locked = yield* Deferred.make<void>()
+    const unlock = yield* Deferred.make<void>()
+    const holder = yield* Effect.forkChild(
+      sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`SELECT 1 FROM connection WHERE id = ${id} FOR UPDATE`
+          yield* Deferred.succeed(locked, undefined)
+          yield* Deferred.await(unlock)
+        })
+      )
+    )
+    yield* Deferred.await(locked)
+    const result = yield* effect
+    yield* Deferred.succeed(unlock, undefined)
+    yield* Fiber.join(holder)
+    return result
+  })
+
+it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
+  it.effect("of many who take a connection at once, one has it", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { id } = yield* connect()
+      const taken = yield* Effect.all(
+        Array.from({ length: 8 }, (_, n) => store.acquire(id, { holder: `holder ${n}`, ttl })),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(taken.filter(Option.isSome).length, 1)
+    })
+  )
+
+  it.effect("a commit that waited for its lock while the connection was taken writes nothing", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { commit, id } = yield* running()
+      const sql = yield* SqlClient.SqlClient
+      const late = yield* whileLocked(
+        id,
+        Effect.gen(function* () {
+          const taker = yield* Effect.forkChild(store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" }))
+          yield* waiting(1)
+          const committer = yield* Effect.forkChild(commit({ items: [item("a")], misses: [miss("b")], page: page({}) }))
+          yield* waiting(2)
+          return { taker, committer }
+        })
+      )
+      assert.isTrue(Option.isSome(yield* Fiber.join(late.taker)))
+      assert.strictEqual((yield* Effect.flip(Fiber.join(late.committer)))._tag, "Superseded")
+      assert.deepStrictEqual(yield* sql`SELECT 1 FROM content WHERE connection_id = ${id}`, [])
+      assert.isTrue(Option.isNone(Option.getOrThrow(yield* store.connection(id)).checkpoint))
+    })
+  )
+
+  it.effect("two writers of one id under one fence leave one row, and their outcomes say so", () =>
+    Effect.gen(function* () {
+      const { commit, id } = yield* running()
+      const all = yield* Effect.all(
+        Array.from({ length: 8 }, (_, n) => commit({ items: [item("a", { text: `${n % 2}` }), item("b")] })),
+        { concurrency: "unbounded" }
+      )
+      const outcomes = all.map(({ outcomes }) => outcomes.get("b"))
+      assert.strictEqual(outcomes.filter((one) => one === "stored").length, 1)
+      assert.strictEqual(outcomes.filter((one) => one === "unchanged").length, 7)
+      assert.deepStrictEqual(yield* stored(id), ["a", "b"])
+    })
+  )
+
+  it.effect("many connections that store the same bodies in any order do not deadlock, and keep them once", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const texts = Array.from({ length: 30 }, (_, n) => `shared ${n}`)
+      yield* Effect.forEach(
+        Array.from({ length: 8 }, (_, n) => n),
+        Effect.fnUntraced(function* (n) {
+          const { commit, id } = yield* running()
+          const order = n % 2 === 0 ? texts : texts.toReversed()
+          yield* commit({ items: order.map((text, at) => item(`${at}`, { text })) })
+          assert.strictEqual((yield* stored(id)).length, 30)
+        }),
+        { concurrency: "unbounded" }
+      )
+      const rows = yield* sql`SELECT 1 FROM body WHERE convert_from(bytes, 'UTF8') LIKE 'shared %'`
+      assert.strictEqual(rows.length, 30)
+    })
+  )
+
+  it.effect("one task is begun by many who ask for it at once", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { id } = yield* connect()
+      const task = { force: true, forceIds: [], dryRun: false }
+      const all = yield* Effect.all(
+        Array.from({ length: 8 }, () => store.openTask(id, { task, spec: "s", resumeWithin: Duration.days(1) })),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(new Set(all.map((one) => one.id)).size, 1)
+    })
+  )
+
+  it.effect("content that is the same again is not written, and a new revision alone announces no change", () =>
+    Effect.gen(function* () {
+      const { commit, id } = yield* running()
+      yield* commit({ items: [item("a"), item("b")] })
+      const before = yield* versions(id)
+      yield* commit({ items: [item("a"), item("b")] })
+      assert.deepStrictEqual(yield* versions(id), before)
+      yield* commit({ items: [item("a", { revision: "r2" })] })
+      const [a, b] = yield* versions(id)
+      assert.notStrictEqual(a?.["written"], before[0]?.["written"])
+      assert.strictEqual(a?.["changed"], before[0]?.["changed"])
+      assert.deepStrictEqual(b, before[1])
+    })
+  )
+
+  it.effect("each announced change carries the transaction that made it", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { commit, fence, id } = yield* running()
+      const changed = Effect.map(versions(id), ([first]) => BigInt(String(first?.["changed"])))
+      const seen: Array<bigint> = []
+      const after = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        Effect.andThen(
+          effect,
+          Effect.map(changed, (xid) => void seen.push(xid))
+        )
+      yield* after(commit({ items: [item("a")] }))
+      yield* after(commit({ items: [item("a", { text: "other" })] }))
+      yield* after(commit({ page: page({ patches: [{ externalId: "a", metadata: { n: 1 } }], deleted: ["a"] }) }))
+      yield* after(store.settleDeletions(fence, { runId: undefined, atMost: 9, share: 1 }))
+      yield* after(commit({ items: [item("a")] }))
+      assert.deepStrictEqual(
+        seen,
+        [...new Set(seen)].toSorted((x, y) => (x < y ? -1 : 1))
+      )
+      assert.strictEqual(seen.length, 5)
+    })
+  )
+
+  it.effect("a commit whose fiber is interrupted half-way is whole", () =>
+    Effect.gen(function* () {
+      const { commit, id } = yield* running()
+      const { fiber, interruption } = yield* whileLocked(
+        id,
+        Effect.gen(function* () {
+          const fiber = yield* Effect.forkChild(commit({ items: [item("a"), item("b")], page: page({}) }))
+          yield* waiting(1)
+          return { fiber, interruption: yield* Effect.forkChild(Fiber.interrupt(fiber)) }
+        })
+      )
+      yield* Fiber.join(interruption)
+      yield* Fiber.await(fiber)
+      assert.deepStrictEqual(yield* stored(id), ["a", "b"])
+    })
+  )
+
+  it.effect("a commit whose connection breaks half-way is nothing, says so, and the next one works", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { commit, id } = yield* running()
+      const parts = { items: [item("a"), item("b")], page: page({}) }
+      const exit = yield* whileLocked(
+        id,
+        Effect.gen(function* () {
+          const fiber = yield* Effect.forkChild(commit(parts))
+          yield* waiting(1)
+          yield* sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'`
+          return yield* Fiber.await(fiber)
+        })
+      )
+      assert.isTrue(Exit.isFailure(exit))
+      const error = yield* Effect.flip(exit)
+      assert.strictEqual(error._tag, "StoreError")
+      assert.match(error.message, /storing a batch: the database failed: .*(terminat|closed|reached|stopped)/)
+      assert.deepStrictEqual(yield* stored(id), [])
+      yield* commit(parts)
+      assert.deepStrictEqual(yield* stored(id), ["a", "b"])
+    })
+  )
+
+  it.effect("a body that the collector is about to take is kept for the commit that found it", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { commit, id } = yield* running()
+      const hash = sha256(bytesOf("found again"))
+      yield* sql`INSERT INTO body (hash, size, bytes, touched_at)
+        VALUES (${hash}, 11, ${bytesOf("found again")}, now() - interval '9 days')`
+      const collect = sql`DELETE FROM body WHERE hash = ${hash} AND touched_at < now() - interval '1 day'
+        AND NOT EXISTS (SELECT 1 FROM content WHERE body_hash = body.hash) RETURNING 1`
+      yield* Effect.all([commit({ items: [item("a", { text: "found again" })] }), collect], {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(yield* collect, [])
+      const found = yield* row(id, "a")
+      assert.strictEqual((yield* sql`SELECT 1 FROM body WHERE encode(hash, 'hex') = ${found.hash}`).length, 1)
+    })
+  )
+
+  it.effect("a batch as large as batches get is written, and read", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { fence, id } = yield* running()
+      const runId = yield* beginRun(fence)
+      const large = (n: number) => new Uint8Array(4_000_000).fill(n)
+      const { outcomes } = yield* store.commit(
+        fence,
+        batch(runId, { items: [item("a", { bytes: large(1) }), item("b", { bytes: large(2) })] })
+      )
+      assert.strictEqual(outcomes.size, 2)
+      assert.strictEqual((yield* row(id, "a")).size, 4_000_000)
+    })
+  )
+
+  it.effect("a held lease names its holder, and a new fence is never an old one", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { id } = yield* connect()
+      const fences: Array<bigint> = []
+      for (let n = 0; n < 5; n += 1) {
+        const fence = yield* take(id)
+        fences.push(fence.fence)
+        yield* store.release(fence, {})
+        yield* store.updateConnection(id, {})
+      }
+      assert.strictEqual(new Set(fences).size, 5)
+    })
+  )
+})
