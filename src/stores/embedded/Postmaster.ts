@@ -4,7 +4,7 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { promisify } from "node:util"
-import { codeOf, io } from "./EmbeddedError.ts"
+import { codeOf, type EmbeddedError, io } from "./EmbeddedError.ts"
 
 export interface Postmaster {
   readonly pid: number
@@ -46,9 +46,12 @@ const serves = async (pid: number, cluster: string): Promise<boolean> => {
   )
 }
 
-const read = async (cluster: string): Promise<ReadonlyArray<string> | undefined> => {
+/** What stands in the file. None where there is no file, or one that its server has only begun to write. */
+const read = async (cluster: string) => {
   try {
-    return (await Fs.readFile(pidFile(cluster), "utf8")).split("\n")
+    const lines = (await Fs.readFile(pidFile(cluster), "utf8")).split("\n")
+    const pid = Number(lines[0])
+    return Number.isInteger(pid) && pid > 0 ? { pid, lines } : undefined
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return undefined
     throw cause
@@ -56,13 +59,11 @@ const read = async (cluster: string): Promise<ReadonlyArray<string> | undefined>
 }
 
 /** The server of this cluster, if one runs. */
-export const find = (
-  cluster: string
-): Effect.Effect<Postmaster | undefined, import("./EmbeddedError.ts").EmbeddedError> =>
+export const find = (cluster: string): Effect.Effect<Postmaster | undefined, EmbeddedError> =>
   io(pidFile(cluster), async () => {
-    const lines = await read(cluster)
-    const pid = Number(lines?.[0])
-    if (lines === undefined || !Number.isInteger(pid) || pid <= 0 || !(await serves(pid, cluster))) return undefined
+    const file = await read(cluster)
+    if (file === undefined || !(await serves(file.pid, cluster))) return undefined
+    const { lines, pid } = file
     const directory = lines[4]?.trim() ?? ""
     const status = lines[7]?.trim()
     return {
@@ -79,7 +80,7 @@ export const find = (
  */
 export const disown = (cluster: string) =>
   io(pidFile(cluster), async () => {
-    const lines = await read(cluster)
-    if (lines === undefined || !exists(Number(lines[0]))) return
-    await Fs.writeFile(pidFile(cluster), [String(process.pid), ...lines.slice(1)].join("\n"), { flag: "r+" })
+    const file = await read(cluster)
+    if (file === undefined || !exists(file.pid)) return
+    await Fs.writeFile(pidFile(cluster), [String(process.pid), ...file.lines.slice(1)].join("\n"), { flag: "r+" })
   })

@@ -1,6 +1,7 @@
 /** Makes, starts and stops the server. All of it is done while holding the place's mutex. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as ChildProcess from "node:child_process"
 import * as Crypto from "node:crypto"
@@ -188,6 +189,21 @@ const readLog = (handle: Fs.FileHandle, from: number) =>
 
 const poll = Schedule.spaced("10 millis")
 
+const hasEnded = (child: ChildProcess.ChildProcess) => child.exitCode !== null || child.signalCode !== null
+
+/** Ends a server that did not come to serve; it may be too young to be found by its `postmaster.pid`. */
+const abandon = (child: ChildProcess.ChildProcess) => {
+  const signal = (name: "SIGINT" | "SIGQUIT") => Effect.sync(() => child.kill(name))
+  const ended = Effect.repeat(
+    Effect.sync(() => child.pid === undefined || hasEnded(child)),
+    { until: (ended) => ended, schedule: poll }
+  )
+  return signal("SIGINT").pipe(
+    Effect.andThen(ended),
+    Effect.timeoutOrElse({ duration: stopWithin, orElse: () => Effect.andThen(signal("SIGQUIT"), ended) })
+  )
+}
+
 /**
  * Starts the server in a session of its own, so that neither our end nor a Ctrl-C in our terminal is its end, and
  * waits until it takes connections.
@@ -202,32 +218,40 @@ const spawn = Effect.fn("Server.spawn")(function* (
     Effect.promise(() => handle.close())
   )
   const set = Object.entries({ ...settings, ...overrides, unix_socket_directories: socket })
-  const child = yield* ioSync(`${binaries.postgres} can't be run`, () =>
-    ChildProcess.spawn(
+  let failed: Error | undefined
+  const start = ioSync(`${binaries.postgres} can't be run`, () => {
+    const child = ChildProcess.spawn(
       binaries.postgres,
       ["-D", place.cluster, ...set.flatMap(([name, value]) => ["-c", `${name}=${value}`])],
       { ...spawnOptions(place.user), detached: true, stdio: ["ignore", handle.fd, handle.fd] }
     )
-  )
-  let failed: Error | undefined
-  child.on("error", (cause) => {
-    failed = cause
-  })
-  child.unref()
-  const ended = () => failed !== undefined || child.exitCode !== null || child.signalCode !== null
-  const running = yield* Postmaster.find(place.cluster).pipe(
-    Effect.repeat({ until: (found) => found?.status === "ready" || ended(), schedule: poll }),
-    Effect.timeoutOrElse({
-      duration: startWithin,
-      orElse: () =>
-        Effect.fail(new EmbeddedError({ message: `PostgreSQL is not ready after 5 minutes: see ${place.log}` }))
+    child.on("error", (cause) => {
+      failed = cause
     })
-  )
-  if (running?.status === "ready" && running.socket !== undefined) return { pid: running.pid, socket: running.socket }
-  if (failed !== undefined) return yield* spawnFailure(binaries.postgres, failed)
-  return yield* new EmbeddedError({
-    message: `PostgreSQL did not start in ${place.folder}: ${reasonIn(yield* readLog(handle, from))}`
+    child.unref()
+    return child
   })
+  const serve = Effect.fnUntraced(function* (child: ChildProcess.ChildProcess) {
+    const running = yield* Postmaster.find(place.cluster).pipe(
+      Effect.repeat({
+        until: (found) => found?.status === "ready" || failed !== undefined || hasEnded(child),
+        schedule: poll
+      }),
+      Effect.timeoutOrElse({
+        duration: startWithin,
+        orElse: () =>
+          Effect.fail(new EmbeddedError({ message: `PostgreSQL is not ready after 5 minutes: see ${place.log}` }))
+      })
+    )
+    if (running?.status === "ready" && running.socket !== undefined) return { pid: running.pid, socket: running.socket }
+    if (failed !== undefined) return yield* spawnFailure(binaries.postgres, failed)
+    return yield* new EmbeddedError({
+      message: `PostgreSQL did not start in ${place.folder}: ${reasonIn(yield* readLog(handle, from))}`
+    })
+  })
+  return yield* Effect.acquireUseRelease(start, serve, (child, exit) =>
+    Exit.isSuccess(exit) ? Effect.void : abandon(child)
+  )
 }, Effect.scoped)
 
 /** Stops the server, if one runs: open transactions are rolled back, and all that was committed is on the disk. */
@@ -252,18 +276,11 @@ export const stop = Effect.fn("Server.stop")(function* (place: Place) {
 })
 
 /** The server that runs, or a new one; `started` tells which. */
-export const ensure = Effect.fn("Server.ensure")(function* (
+const attachOrSpawn = Effect.fnUntraced(function* (
   place: Place,
   binaries: Binaries,
   overrides: Readonly<Record<string, string>>
 ) {
-  const version = yield* versionOf(place)
-  if (version === undefined) yield* initialise(place, binaries)
-  else if (version !== binaries.major) {
-    return yield* new EmbeddedError({
-      message: `${place.folder} holds data of PostgreSQL ${version}, and this Idem brings ${binaries.major}: use the Idem that made it to move the data (idem copy)`
-    })
-  }
   // One that was left while it started or stopped is waited for.
   const found = yield* Postmaster.find(place.cluster).pipe(
     Effect.repeat({ until: (found) => found === undefined || found.status === "ready", schedule: poll }),
@@ -277,13 +294,33 @@ export const ensure = Effect.fn("Server.ensure")(function* (
   )
   if (found?.socket !== undefined) return { pid: found.pid, socket: found.socket, started: false }
   yield* Postmaster.disown(place.cluster)
-  const running = yield* spawn(place, binaries, overrides).pipe(
-    // After a kill of the server alone, its remaining processes take a moment to end.
+  return { ...(yield* spawn(place, binaries, overrides)), started: true }
+})
+
+/**
+ * PostgreSQL's own words for what soon passes: a server was killed, and its remaining processes take a moment to end; or
+ * its starter was, when the server had not written its `postmaster.pid` yet, so that it is found a moment later.
+ */
+const passing = /shared memory block|lock file/
+
+/** The server of this place; both it and its data are made where they are missing. */
+export const ensure = Effect.fn("Server.ensure")(function* (
+  place: Place,
+  binaries: Binaries,
+  overrides: Readonly<Record<string, string>>
+) {
+  const version = yield* versionOf(place)
+  if (version === undefined) yield* initialise(place, binaries)
+  else if (version !== binaries.major) {
+    return yield* new EmbeddedError({
+      message: `${place.folder} holds data of PostgreSQL ${version}, and this Idem brings ${binaries.major}: use the Idem that made it to move the data (idem copy)`
+    })
+  }
+  return yield* attachOrSpawn(place, binaries, overrides).pipe(
     Effect.retry({
-      while: (error) => error.message.includes("shared memory block"),
+      while: (error) => passing.test(error.message),
       schedule: Schedule.spaced("200 millis"),
       times: 50
     })
   )
-  return { ...running, started: true }
 })
