@@ -2,7 +2,7 @@
  * Gmail: each message as it was received (RFC 822 bytes), its labels as metadata. External ids are Gmail's message ids.
  *
  * - gmail/Api.ts: the API's methods · Auth.ts: tokens · Errors.ts: Google's errors as reasons
- * - gmail/Listing.ts: passes and polls · Changes.ts: the history · Labels.ts: labels rebuilt · Window.ts: dates
+ * - gmail/Listing.ts: passes and polls · Changes.ts: the history · OwnTask.ts: forced and windowed tasks · Labels.ts: labels rebuilt · Window.ts: dates
  * - gmail/Mail.ts: a message as content
  */
 import * as Effect from "effect/Effect"
@@ -14,6 +14,7 @@ import * as Auth from "./gmail/Auth.ts"
 import { Checkpoint } from "./gmail/Checkpoint.ts"
 import * as Listing from "./gmail/Listing.ts"
 import * as Mail from "./gmail/Mail.ts"
+import type { Source } from "./gmail/Turn.ts"
 
 const Config = Schema.Struct({
   /** The origin of another server that speaks the API, instead of Google's. */
@@ -72,7 +73,7 @@ export const integration = make({
     const auth = yield* Auth.make({ credentials, tokenUrl, call, saveCredentials })
     const api = Api.make({ rootUrl: config.rootUrl, auth, call })
     const filter = filterOf(config)
-    const source: Listing.Source = { api, filter, scope: scopeOf(filter) }
+    const source: Source = { api, filter, scope: scopeOf(filter) }
 
     /** What to do on a server that has no `getProfile`: emulators. */
     const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>

@@ -15,38 +15,33 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
-import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
-import { CheckpointExpired, Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
+import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import { CheckpointExpired, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
-import type { Api, Filter } from "./Api.ts"
+import type { HistoryRecord } from "./Api.ts"
 import * as Changes from "./Changes.ts"
-import { later, type Checkpoint, type LabelWalk, type Live, type Own, type Pass } from "./Checkpoint.ts"
+import { later, type Checkpoint, type LabelWalk, type Live, type Pass } from "./Checkpoint.ts"
 import * as Labels from "./Labels.ts"
-import * as Window from "./Window.ts"
+import * as OwnTask from "./OwnTask.ts"
+import {
+  done,
+  listingError,
+  next,
+  refused,
+  tokenRefused,
+  type Failure,
+  type Source,
+  type Step,
+  type Turn
+} from "./Turn.ts"
+import { begin, newPass } from "./Watermark.ts"
 
 /** Passes made again in one call of `list` because messages left meanwhile. After so many the next poll goes on. */
 const maxRepeated = 3
 
-/** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
-const maxRefused = 3
-
 const changesPerPage = 500
-
-type Failure = IntegrationError | ContentExistenceCheckerError
-
-/** Pages to give, and the state to go on from. */
-type Turn<S> = readonly [ReadonlyArray<Page<Checkpoint>>, Option.Option<S>]
-type Step<S> = Effect.fn.Return<Turn<S>, Failure, ContentExistenceChecker>
-
-/** What to list, and how the scope's labels are read in the history. */
-export interface Source {
-  readonly api: Api
-  readonly filter: Filter
-  readonly scope: Changes.Scope
-}
 
 export const list = (
   source: Source,
@@ -54,22 +49,18 @@ export const list = (
   checkpoint: Option.Option<Checkpoint>
 ): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
   const from = Option.getOrUndefined(checkpoint)
-  if (!isLive(task)) return own(source, task, from !== undefined && "done" in from ? from : { done: false, listed: 0 })
+  if (!isLive(task)) {
+    return OwnTask.list(source, task, from !== undefined && "done" in from ? from : { done: false, listed: 0 })
+  }
+  const fresh = { refused: 0, repeated: 0 }
   const live: Effect.Effect<State, IntegrationError> =
     from !== undefined && "historyId" in from
-      ? Effect.succeed({
-          checkpoint: from,
-          stage: { _tag: "Changes", start: from.historyId },
-          listed: false,
-          refused: 0,
-          repeated: 0
-        })
-      : Effect.map(begin(source.api), (checkpoint) => ({
-          checkpoint,
+      ? Effect.succeed({ ...fresh, checkpoint: from, stage: reading(from), listed: false })
+      : Effect.map(begin(source.api), (begun) => ({
+          ...fresh,
+          checkpoint: begun,
           stage: { _tag: "Pass" },
-          listed: true,
-          refused: 0,
-          repeated: 0
+          listed: true
         }))
   return Stream.unwrap(Effect.map(live, (state) => Stream.paginate(state, (state) => step(source, task, state))))
 }
@@ -84,93 +75,64 @@ interface State {
   readonly repeated: number
 }
 
+/** Reading the history, from one start to its end: page tokens of two starts don't mix. */
+interface Reading {
+  readonly _tag: "Reading"
+  readonly start: string
+  readonly pageToken?: string | undefined
+  /** The mailbox's history id when this reading began: all up to there will have been read at its end. */
+  readonly until?: string | undefined
+  /** The last page of a pass, kept until the history has been read. */
+  readonly held?: ReadonlyArray<string> | undefined
+}
+
 type Stage =
+  | Reading
+  /** Records that were read, page by page; then the reading goes on with `pageToken`, or ends. */
   | {
       readonly _tag: "Changes"
-      /** The start that `pageToken` belongs to: tokens of two starts don't mix. */
-      readonly start: string
-      readonly pageToken?: string | undefined
-      /** The mailbox's history id when these changes began to be read. */
-      readonly until?: string | undefined
-      /** The last page of a pass, kept until the history has been read. */
-      readonly held?: ReadonlyArray<string> | undefined
+      readonly chunks: ReadonlyArray<ReadonlyArray<HistoryRecord>>
+      readonly reading: Reading
     }
   | { readonly _tag: "Pass" }
+  /** The last page of a pass, the history after it having been read. */
+  | { readonly _tag: "End"; readonly held: ReadonlyArray<string> }
   | { readonly _tag: "Labels"; readonly walk?: Labels.Walk | undefined }
+
+const reading = ({ historyId }: Live, held?: ReadonlyArray<string>): Reading => ({
+  _tag: "Reading",
+  start: historyId,
+  held
+})
 
 const step = (
   source: Source,
   task: SyncTask,
   state: State
 ): Effect.Effect<Turn<State>, Failure, ContentExistenceChecker> => {
-  switch (state.stage._tag) {
+  const { stage } = state
+  switch (stage._tag) {
+    case "Reading":
+      return read(source, state, stage)
     case "Changes":
-      return changes(source, task, state, state.stage)
+      return changes(source, task, state, stage)
     case "Pass":
       return pass(source, task, state)
+    case "End":
+      return end(source, task, state, stage.held)
     case "Labels":
-      return labels(source, state, state.stage.walk)
+      return labels(source, state, stage.walk)
   }
 }
 
-// ---- the watermark ---------------------------------------------------------------------------------------------------
-
-const begin = Effect.fnUntraced(function* (api: Api) {
-  const profile = yield* Effect.catch(api.profile, (error) =>
-    error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
-  )
-  const historyId = profile?.historyId ?? (yield* watermark(api))
-  const live: Live = { historyId, pass: yield* newPass(historyId, { initial: true, total: profile?.messagesTotal }) }
-  return live
-})
-
-/**
- * The mailbox's history id from a server that has no `getProfile`: that of the newest message, then what the history
- * that begins there says of the mailbox, so that older messages changed since are not taken for changes.
- */
-const watermark = Effect.fnUntraced(function* (api: Api) {
-  const newest = (yield* api.messages({ includeSpamTrash: true }, { maxResults: 1 })).messages?.[0]
-  const message = newest === undefined ? undefined : yield* api.message(newest.id, "minimal")
-  const start = message?.historyId ?? "1"
-  const history = yield* Effect.catch(api.history(start, { maxResults: 1 }), (error) =>
-    error.reason._tag === "Gone" ? Effect.succeed({ historyId: start }) : Effect.fail(error)
-  )
-  return later(start, history.historyId)
-})
-
-const newPass = Effect.fnUntraced(function* (
-  historyId: string,
-  options: { readonly initial: boolean; readonly total?: number | undefined; readonly before?: Pass | undefined }
-) {
-  const unique = Math.abs(yield* Random.nextInt).toString(36)
-  const { before, total = before?.total } = options
-  const pass: Pass = {
-    name: `${historyId}-${unique}`,
-    repeated: before === undefined ? 0 : before.repeated + 1,
-    shifted: false,
-    initial: options.initial,
-    metKnown: before?.metKnown ?? false,
-    listed: 0,
-    ...(total === undefined ? {} : { total })
-  }
-  return pass
-})
-
 // ---- changes ---------------------------------------------------------------------------------------------------------
 
-const changes = Effect.fnUntraced(function* (
-  source: Source,
-  task: SyncTask,
-  state: State,
-  stage: Extract<Stage, { _tag: "Changes" }>
-): Step<State> {
-  const { api, scope } = source
-  const answer = yield* Effect.result(api.history(stage.start, { pageToken: stage.pageToken }))
+const read = Effect.fnUntraced(function* (source: Source, state: State, stage: Reading): Step<State> {
+  const answer = yield* Effect.result(source.api.history(stage.start, { pageToken: stage.pageToken }))
   if (answer._tag === "Failure") {
     const { reason } = answer.failure
     if (stage.pageToken !== undefined && reason._tag === "Malformed") {
-      const again: Stage = { ...stage, start: state.checkpoint.historyId, pageToken: undefined }
-      return yield* refused<State>({ ...state, stage: again })
+      return yield* refused<State>({ ...state, stage: reading(state.checkpoint, stage.held) })
     }
     return yield* reason._tag === "Gone"
       ? new IntegrationError({
@@ -180,47 +142,45 @@ const changes = Effect.fnUntraced(function* (
         })
       : listingError(answer.failure)
   }
-
   const { history = [], historyId, nextPageToken } = answer.success
-  const until = stage.until ?? historyId
-  const pages: Array<Page<Checkpoint>> = []
-  const gone = new Set<string>()
-  let checkpoint = state.checkpoint
-  for (const records of Changes.chunks(history, changesPerPage)) {
-    const found = Changes.fold(records, scope)
-    checkpoint = moved(checkpoint, records.at(-1)?.id ?? checkpoint.historyId, found.shifted)
-    const listed = found.candidates.map((externalId) => ({ externalId }))
-    found.deleted.forEach((id) => gone.add(id))
-    found.candidates.forEach((id) => gone.delete(id))
-    pages.push({
-      listed,
-      download: yield* ContentExistenceChecker.selectNew(task, listed),
-      deleted: found.deleted,
-      patches: found.patches,
-      checkpoint
-    })
-  }
+  const on = { ...stage, pageToken: nextPageToken, until: stage.until ?? historyId }
+  return next([], {
+    ...state,
+    stage: { _tag: "Changes", chunks: Changes.chunks(history, changesPerPage), reading: on }
+  })
+})
 
-  // All up to where the mailbox was when reading began has been read, and no record is older than the one before.
-  const end = nextPageToken === undefined ? moved(checkpoint, until, false) : checkpoint
-  const last = pages.at(-1)
-  if (last !== undefined) pages[pages.length - 1] = { ...last, checkpoint: end }
-  else if (end !== state.checkpoint) pages.push({ listed: [], download: [], checkpoint: end })
+const changes = Effect.fnUntraced(function* (
+  source: Source,
+  task: SyncTask,
+  state: State,
+  { chunks, reading }: Extract<Stage, { _tag: "Changes" }>
+): Step<State> {
+  const [records, ...more] = chunks
+  const atEnd = more.length === 0 && reading.pageToken === undefined
+  const found = Changes.fold(records ?? [], source.scope)
+  // No record is older than the one before. At the end, all up to where the mailbox was has been read.
+  const read = records?.at(-1)?.id ?? state.checkpoint.historyId
+  const to = atEnd && reading.until !== undefined ? later(read, reading.until) : read
+  const checkpoint = moved(state.checkpoint, to, found.shifted)
+  const listed = found.candidates.map((externalId) => ({ externalId }))
+  const download = yield* ContentExistenceChecker.selectNew(task, listed)
+  const page = { listed, download, deleted: found.deleted, patches: found.patches, checkpoint }
+  const pages = records !== undefined || checkpoint !== state.checkpoint ? [page] : []
 
-  const held = stage.held?.filter((id) => !gone.has(id))
-  if (nextPageToken !== undefined) {
-    return next(pages, { ...state, checkpoint: end, stage: { ...stage, pageToken: nextPageToken, until, held } })
-  }
-  const read = { ...state, checkpoint: end }
-  if (held !== undefined && end.pass !== undefined) {
-    const [finished, rest] = yield* finish(source, task, read, end.pass, held)
-    return [[...pages, ...finished], rest] as const
-  }
-  if (end.pass !== undefined) return next(pages, { ...read, listed: true, stage: { _tag: "Pass" } })
-  if (end.labels !== undefined) return next(pages, { ...read, stage: { _tag: "Labels" } })
-  if (scope.listed && !state.listed) {
-    const begun = { ...end, pass: yield* newPass(end.historyId, { initial: false }) }
-    return next(pages, { ...read, checkpoint: begun, listed: true, stage: { _tag: "Pass" } })
+  // What was deleted since is not to be listed again: that would take its deletion back.
+  const gone = new Set(found.deleted)
+  const held = reading.held?.filter((id) => !gone.has(id))
+  const after = { ...state, checkpoint }
+  if (more.length > 0)
+    return next(pages, { ...after, stage: { _tag: "Changes", chunks: more, reading: { ...reading, held } } })
+  if (!atEnd) return next(pages, { ...after, stage: { ...reading, held } })
+  if (held !== undefined) return next(pages, { ...after, stage: { _tag: "End", held } })
+  if (checkpoint.pass !== undefined) return next(pages, { ...after, listed: true, stage: { _tag: "Pass" } })
+  if (checkpoint.labels !== undefined) return next(pages, { ...after, stage: { _tag: "Labels" } })
+  if (source.scope.listed && !state.listed) {
+    const begun = { ...checkpoint, pass: yield* newPass(checkpoint.historyId, { initial: false }) }
+    return next(pages, { ...after, checkpoint: begun, listed: true, stage: { _tag: "Pass" } })
   }
   return done(pages)
 })
@@ -264,7 +224,7 @@ const pass = Effect.fnUntraced(function* (source: Source, task: SyncTask, state:
   }
   if (nextPageToken === undefined) {
     const held: Live = { ...checkpoint, pass: counted }
-    return next([], { ...state, checkpoint: held, stage: { _tag: "Changes", start: held.historyId, held: ids } })
+    return next([], { ...state, checkpoint: held, stage: reading(held, ids) })
   }
 
   const { listed, download, metKnown } = yield* choose(task, counted, ids)
@@ -276,13 +236,14 @@ const pass = Effect.fnUntraced(function* (source: Source, task: SyncTask, state:
 })
 
 /** The last page of a pass, once the history has been read after it. */
-const finish = Effect.fnUntraced(function* (
+const end = Effect.fnUntraced(function* (
   source: Source,
   task: SyncTask,
   state: State,
-  current: Pass,
   ids: ReadonlyArray<string>
 ): Step<State> {
+  const current = state.checkpoint.pass
+  if (current === undefined) return done([])
   const { historyId } = state.checkpoint
   const { listed, download, metKnown } = yield* choose(task, current, ids)
   const page = { listed, download, ...named(source, current) }
@@ -300,10 +261,10 @@ const finish = Effect.fnUntraced(function* (
   }
 
   const walks = current.initial && metKnown
-  const end: Live = { historyId, ...(walks ? { labels: { after: "" } } : {}) }
+  const after: Live = { historyId, ...(walks ? { labels: { after: "" } } : {}) }
   const covers = coversAll(source) && !current.shifted ? { covers: [{ prefix: "" }] } : {}
-  const pages = [{ ...page, ...covers, remaining: 0, checkpoint: end }]
-  return walks ? next(pages, { ...state, checkpoint: end, stage: { _tag: "Labels" } }) : done(pages)
+  const pages = [{ ...page, ...covers, remaining: 0, checkpoint: after }]
+  return walks ? next(pages, { ...state, checkpoint: after, stage: { _tag: "Labels" } }) : done(pages)
 })
 
 const choose = Effect.fnUntraced(function* (task: SyncTask, current: Pass, ids: ReadonlyArray<string>) {
@@ -361,69 +322,3 @@ const labels = Effect.fnUntraced(function* (
   const kept = nextPageToken === undefined ? undefined : walk
   return next(pages, { ...state, checkpoint: after, stage: { _tag: "Labels", walk: kept } })
 })
-
-// ---- tasks of their own ----------------------------------------------------------------------------------------------
-
-type OwnState = Own & { readonly refused: number }
-
-/** A forced or windowed task: one listing, and no history. It says nothing of what is absent. */
-const own = (
-  { api, filter }: Source,
-  task: SyncTask,
-  from: Own
-): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
-  if (from.done) return Stream.empty
-  const narrowed = Window.narrow(filter, task.window)
-  const pages = (outside: ReadonlySet<string>) =>
-    Stream.paginate<OwnState, Page<Checkpoint>, Failure, ContentExistenceChecker>(
-      { ...from, refused: 0 },
-      Effect.fnUntraced(function* (state): Step<OwnState> {
-        const answer = yield* Effect.result(api.messages(narrowed, { pageToken: state.pageToken }))
-        if (answer._tag === "Failure") {
-          if (state.pageToken === undefined || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
-          return yield* refused<OwnState>({ done: false, listed: 0, refused: state.refused })
-        }
-        const { messages = [], nextPageToken, resultSizeEstimate } = answer.success
-        const listed = messages.flatMap(({ id }) => (outside.has(id) ? [] : [{ externalId: id }]))
-        const after: Own = {
-          done: nextPageToken === undefined,
-          listed: state.listed + messages.length,
-          ...(nextPageToken === undefined ? {} : { pageToken: nextPageToken })
-        }
-        const page: Page<Checkpoint> = {
-          listed,
-          download: yield* ContentExistenceChecker.selectNew(task, listed),
-          ...(resultSizeEstimate === undefined ? {} : { remaining: Math.max(0, resultSizeEstimate - after.listed) }),
-          checkpoint: after
-        }
-        return after.done ? done([page]) : next([page], { ...after, refused: state.refused })
-      })
-    )
-  return Stream.unwrap(Effect.map(Window.outside(api, filter, task.window), pages))
-}
-
-// ---- steps -----------------------------------------------------------------------------------------------------------
-
-const next = <S>(pages: ReadonlyArray<Page<Checkpoint>>, state: S): Turn<S> => [pages, Option.some(state)]
-
-const done = (pages: ReadonlyArray<Page<Checkpoint>>): Turn<never> => [pages, Option.none()]
-
-/** Google answers 400 to a page token that it no longer takes; 404 is taken for the same. */
-const tokenRefused = (error: IntegrationError): boolean =>
-  error.reason._tag === "Malformed" || error.reason._tag === "Gone"
-
-/** Goes on from a state without the refused token, a bounded number of times. */
-const refused = <S extends { readonly refused: number }>(state: S): Effect.Effect<Turn<S>, IntegrationError> =>
-  state.refused < maxRefused
-    ? Effect.succeed(next([], { ...state, refused: state.refused + 1 }))
-    : Effect.fail(
-        new IntegrationError({
-          reason: new Transient({ message: "Gmail refuses the page tokens that it has just given" })
-        })
-      )
-
-/** A listing that is refused as such (a label that isn't there, a query that can't be read) is no bad item. */
-const listingError = (error: IntegrationError): IntegrationError =>
-  error.reason._tag === "Malformed"
-    ? new IntegrationError({ reason: new Forbidden({ message: error.reason.message }) })
-    : error

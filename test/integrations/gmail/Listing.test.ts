@@ -73,6 +73,17 @@ describe("polling", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("downloads once what both the only page and the history after it show", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(10)
+      server.before("messages.list", () => mailbox.fill(2))
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+      assert.isTrue([...mirror.downloads.values()].every((count) => count === 1))
+    }).pipe(Effect.scoped)
+  )
+
   it.live("stores a new message at the next slice, while the backfill still goes on", () =>
     Effect.gen(function* () {
       const { mailbox, mirror } = yield* begin()

@@ -72,5 +72,5 @@ it.effect.prop(
       const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
       assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
     }).pipe(Effect.scoped),
-  { arbitrary: { runs: 300 }, timeout: 120_000 }
+  { arbitrary: { runs: 100 }, timeout: 120_000 }
 )

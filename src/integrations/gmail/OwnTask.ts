@@ -1,0 +1,46 @@
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import type { Page } from "../../contract/Page.ts"
+import type { SyncTask } from "../../contract/SyncTask.ts"
+import type { Checkpoint, Own } from "./Checkpoint.ts"
+import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./Turn.ts"
+import * as Window from "./Window.ts"
+
+type OwnState = Own & { readonly refused: number }
+
+/** A forced or windowed task: one listing, and no history. It says nothing of what is absent. */
+export const list = (
+  { api, filter }: Source,
+  task: SyncTask,
+  from: Own
+): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
+  if (from.done) return Stream.empty
+  const narrowed = Window.narrow(filter, task.window)
+  const pages = (outside: ReadonlySet<string>) =>
+    Stream.paginate<OwnState, Page<Checkpoint>, Failure, ContentExistenceChecker>(
+      { ...from, refused: 0 },
+      Effect.fnUntraced(function* (state): Step<OwnState> {
+        const answer = yield* Effect.result(api.messages(narrowed, { pageToken: state.pageToken }))
+        if (answer._tag === "Failure") {
+          if (state.pageToken === undefined || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
+          return yield* refused<OwnState>({ done: false, listed: 0, refused: state.refused })
+        }
+        const { messages = [], nextPageToken, resultSizeEstimate } = answer.success
+        const listed = messages.flatMap(({ id }) => (outside.has(id) ? [] : [{ externalId: id }]))
+        const after: Own = {
+          done: nextPageToken === undefined,
+          listed: state.listed + messages.length,
+          ...(nextPageToken === undefined ? {} : { pageToken: nextPageToken })
+        }
+        const page: Page<Checkpoint> = {
+          listed,
+          download: yield* ContentExistenceChecker.selectNew(task, listed),
+          ...(resultSizeEstimate === undefined ? {} : { remaining: Math.max(0, resultSizeEstimate - after.listed) }),
+          checkpoint: after
+        }
+        return after.done ? done([page]) : next([page], { ...after, refused: state.refused })
+      })
+    )
+  return Stream.unwrap(Effect.map(Window.outside(api, filter, task.window), pages))
+}

@@ -1,0 +1,49 @@
+/** The steps that listings are made of. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
+import type { Page } from "../../contract/Page.ts"
+import type { Api, Filter } from "./Api.ts"
+import type { Scope } from "./Changes.ts"
+import type { Checkpoint } from "./Checkpoint.ts"
+
+/** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
+const maxRefused = 3
+
+/** What to list, and how the scope's labels are read in the history. */
+export interface Source {
+  readonly api: Api
+  readonly filter: Filter
+  readonly scope: Scope
+}
+
+export type Failure = IntegrationError | ContentExistenceCheckerError
+
+/** Pages to give, and the state to go on from. The checker must see a page's downloads before it is asked again. */
+export type Turn<S> = readonly [ReadonlyArray<Page<Checkpoint>>, Option.Option<S>]
+export type Step<S> = Effect.fn.Return<Turn<S>, Failure, ContentExistenceChecker>
+
+export const next = <S>(pages: ReadonlyArray<Page<Checkpoint>>, state: S): Turn<S> => [pages, Option.some(state)]
+
+export const done = (pages: ReadonlyArray<Page<Checkpoint>>): Turn<never> => [pages, Option.none()]
+
+/** Google answers 400 to a page token that it no longer takes; 404 is taken for the same. */
+export const tokenRefused = (error: IntegrationError): boolean =>
+  error.reason._tag === "Malformed" || error.reason._tag === "Gone"
+
+/** Goes on from a state without the refused token, a bounded number of times. */
+export const refused = <S extends { readonly refused: number }>(state: S): Effect.Effect<Turn<S>, IntegrationError> =>
+  state.refused < maxRefused
+    ? Effect.succeed(next([], { ...state, refused: state.refused + 1 }))
+    : Effect.fail(
+        new IntegrationError({
+          reason: new Transient({ message: "Gmail refuses the page tokens that it has just given" })
+        })
+      )
+
+/** A listing that is refused as such (a label that isn't there, a query that can't be read) is no bad item. */
+export const listingError = (error: IntegrationError): IntegrationError =>
+  error.reason._tag === "Malformed"
+    ? new IntegrationError({ reason: new Forbidden({ message: error.reason.message }) })
+    : error
