@@ -8,5 +8,5 @@ import * as Cli from "./cli/Cli.ts"
 
 Cli.main.pipe(
   Effect.provide(Layer.provideMerge(App.layer, NodeServices.layer)),
-  NodeRuntime.runMain({ disableErrorReporting: true, teardown: Cli.teardown })
+  NodeRuntime.runMain({ disableErrorReporting: true, teardown: Cli.teardown(process.argv.slice(2)) })
 )

@@ -7,7 +7,6 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Config from "effect/Config"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -117,17 +116,20 @@ const defect = (cause: Cause.Cause<unknown>): Failure.Failure => {
 }
 
 /** Help goes to stdout because it was asked for; what is wrong is said by `run`. */
-const presenter: CliOutput.Presenter = {
-  present: Effect.fnUntraced(function* (event) {
-    if (event._tag === "InvalidInvocation") return
-    const formatter = yield* CliOutput.Formatter
-    yield* Console.log(
-      event._tag === "Help"
-        ? formatter.formatHelpDoc(event.helpDoc)
-        : formatter.formatVersion(event.name, event.version)
-    )
-  })
-}
+const presenter = Layer.effect(
+  CliOutput.Presenter,
+  Effect.map(Output, (output) => ({
+    present: Effect.fnUntraced(function* (event: CliOutput.Presenter.Event) {
+      if (event._tag === "InvalidInvocation") return
+      const formatter = yield* CliOutput.Formatter
+      const text =
+        event._tag === "Help"
+          ? formatter.formatHelpDoc(event.helpDoc)
+          : formatter.formatVersion(event.name, event.version)
+      yield* Effect.ignore(output.print(text))
+    })
+  }))
+)
 
 /** Logs go to stderr: for people on a terminal, as JSON lines elsewhere. */
 const logging = Layer.unwrap(
@@ -164,10 +166,8 @@ export const run = Effect.fnUntraced(
         (cause) => !Cause.hasInterruptsOnly(cause),
         (cause) => {
           const error = Cause.findErrorOption(cause)
-          if (Option.isNone(error)) {
-            const told = isDebug ? Effect.logError(cause) : Effect.void
-            return Effect.andThen(told, end(defect(cause)))
-          }
+          const told = isDebug ? Output.use((output) => output.note(Cause.pretty(cause))) : Effect.void
+          if (Option.isNone(error)) return Effect.andThen(told, end(defect(cause)))
           if (error.value instanceof Failure.OutputClosed) return Effect.void
           if (error.value instanceof Failure.Ended) return Effect.fail(error.value)
           if (CliError.isCliError(error.value)) {
@@ -176,16 +176,14 @@ export const run = Effect.fnUntraced(
             if (help !== undefined && help.errors.length === 0 && !isJson) return Effect.void
             return end(help === undefined ? Failure.usage(error.value.message) : usageOf(help, args))
           }
-          const told = isDebug ? Effect.logError(cause) : Effect.void
           return Effect.andThen(told, end(Failure.fromError(error.value)))
         }
       ),
-      Effect.provide(Output.layer({ json: isJson }))
+      Effect.provide(Layer.provideMerge(presenter, Output.layer({ json: isJson })))
     )
   },
   Effect.provide([
     logging,
-    CliOutput.layerPresenter(presenter),
     CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) })
   ])
 )
@@ -193,10 +191,14 @@ export const run = Effect.fnUntraced(
 /** The command line of this process. */
 export const main = Stdio.Stdio.use((stdio) => Effect.flatMap(stdio.args, run))
 
-/** A service that was told to stop and stopped has not failed; anything else that is interrupted ends with 130. */
-export const teardown: Runtime.Teardown = (exit, onExit) => {
-  if (Exit.isSuccess(exit)) return onExit(0)
-  if (Cause.hasInterruptsOnly(exit.cause)) return onExit(130)
-  const error = Cause.squash(exit.cause)
-  onExit(error instanceof Failure.Ended ? error.code : 1)
-}
+/** The exit code of these arguments' run. A service that was told to stop, and stopped, has not failed. */
+export const teardown =
+  (args: ReadonlyArray<string>): Runtime.Teardown =>
+  (exit, onExit) => {
+    if (Exit.isSuccess(exit)) return onExit(0)
+    if (Cause.hasInterruptsOnly(exit.cause)) {
+      return onExit(args.find((arg) => !arg.startsWith("-")) === "serve" ? 0 : 130)
+    }
+    const error = Cause.squash(exit.cause)
+    onExit(error instanceof Failure.Ended ? error.code : 1)
+  }

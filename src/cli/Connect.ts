@@ -40,7 +40,12 @@ const text = (connected: Connected, style: Style): string => {
       ["  source", connection.domain],
       ["  account", Text.oneLine(connection.account)],
       ["  holds", items],
-      ["  first sync", firstSync === undefined ? "not known" : `about ${Text.about(firstSync)} at the quota`],
+      [
+        "  first sync",
+        firstSync === undefined
+          ? "takes a time not known"
+          : `takes ${Text.about(firstSync)} at the quota, or a little more`
+      ],
       ["  polled", `every ${Text.duration(connection.every)}, while \`idem serve\` runs`],
       ["  next", `idem sync ${Text.shellWord(name)}`]
     ])

@@ -29,7 +29,7 @@ export const connections = Command.make(
               Text.short(each.account, 40),
               Documents.stateOf(each, now),
               Text.duration(each.every),
-              each.paused === null ? Text.moment(each.nextPollAt, now) : Text.short(each.paused)
+              each.paused === null ? Text.upcoming(each.nextPollAt, now) : Text.short(each.paused)
             ]),
             { style: output.style.bold }
           )

@@ -40,6 +40,8 @@ export class Output extends Context.Service<
     readonly style: Style
     /** The command's answer: the document with `--json`, else the text. */
     readonly answer: (document: Schema.JsonObject, text: () => string) => Effect.Effect<void, OutputClosed | Failure>
+    /** Text on stdout, whatever the form of answers: the help, the version. */
+    readonly print: (text: string) => Effect.Effect<void, OutputClosed | Failure>
     /** Exactly these bytes on stdout, as fast as they are taken. */
     readonly bytes: <E, R>(
       stream: Stream.Stream<Uint8Array, E, R>
@@ -100,21 +102,22 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   // Nobody can be told that stderr is gone.
   const note = (line: string) => Effect.ignore(Stream.run(Stream.succeed(`${clean(line)}\n`), stdio.stderr()))
 
+  const print = (text: string) => Effect.suspend(() => write(Stream.succeed(`${clean(text)}\n`)))
+  const render = (document: Schema.JsonObject) => JSON.stringify(document, null, terminal ? 2 : 0)
+
   return Output.of({
     json: options.json,
     animate: errorTerminal && !options.json && !wanted.refused,
     style: out,
-    answer: (document, text) =>
-      Effect.suspend(() =>
-        write(Stream.succeed(`${clean(options.json ? JSON.stringify(document, null, terminal ? 2 : 0) : text())}\n`))
-      ),
+    answer: (document, text) => print(options.json ? render(document) : text()),
+    print,
     bytes: write,
     note,
     failure: Effect.fnUntraced(function* (failure) {
       const message = Text.oneLine(clean(failure.message).replaceAll(/\s*\n\s*/g, " "))
       if (options.json) {
         const document = failure.document ?? { error: { reason: failure.reason, message } }
-        yield* Effect.ignore(write(Stream.succeed(`${clean(JSON.stringify(document, null, terminal ? 2 : 0))}\n`)))
+        yield* Effect.ignore(print(render(document)))
       }
       yield* note(`${err.bad("idem:")} ${message}`)
     }),

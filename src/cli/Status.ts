@@ -43,7 +43,7 @@ const text = ({ connection, lastRun, tasks, totals }: State, now: DateTime.Utc, 
     Text.fields([
       ["  source", `${connection.domain}, ${Text.oneLine(connection.account)}`],
       ...(connection.paused === null
-        ? [["  next poll", Text.moment(connection.nextPollAt, now)] as const]
+        ? [["  next poll", Text.upcoming(connection.nextPollAt, now)] as const]
         : [["  paused", Text.oneLine(connection.paused)] as const]),
       ...(state === "running" && connection.lease !== null
         ? [["  run by", Text.oneLine(connection.lease.holder)] as const]

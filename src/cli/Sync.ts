@@ -52,7 +52,14 @@ const outcomes: ReadonlyArray<readonly [keyof Counts, string]> = [
 const summary = (result: SyncResult, style: Style): string => {
   const { counts, planned } = result
   const name = Text.shellWord(result.connection)
-  const colour = result.status === "succeeded" || result.status === "planned" ? style.good : style.warn
+  const colours = {
+    succeeded: style.good,
+    planned: style.good,
+    partial: style.warn,
+    skipped: style.warn,
+    failed: style.bad
+  }
+  const colour = colours[result.status]
   const said = outcomes.filter(([key]) => counts[key] > 0).map(([key, word]) => `${Text.count(counts[key])} ${word}`)
   const effort = [
     `${Text.count(counts.listed)} listed`,
@@ -82,6 +89,10 @@ const report = Effect.fnUntraced(function* (result: SyncResult) {
   const output = yield* Output
   const document = Documents.sync(result)
   if (result.status === "failed") {
+    // What was done before it failed stays done.
+    if (!output.json && result.counts.listed + result.counts.downloads > 0) {
+      yield* output.answer(document, () => summary(result, output.style))
+    }
     const { reason, message } = result.error ?? { reason: "Failed", message: "the sync failed" }
     return yield* new Failure.Failure({
       reason,

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 
 // C0 and C1 control characters, line separators and the marks that reorder text: what a source may put into a title to
 // fool a terminal.
+// oxlint-disable-next-line no-control-regex
 const unsafe = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Surrogate}/gu
 
 /** The text on one line: control characters and lone surrogates as `\n`, `\t` or `\u{…}`. */
@@ -99,6 +100,10 @@ export const moment = (at: DateTime.Utc, now: DateTime.Utc): string => {
   const iso = DateTime.formatIso(at).slice(0, 16).replace("T", " ")
   return `${millis > 0 ? `in ${distance}` : `${distance} ago`} (${iso} UTC)`
 }
+
+/** When a poll comes: now, where its time has come. */
+export const upcoming = (at: DateTime.Utc, now: DateTime.Utc): string =>
+  DateTime.isGreaterThan(at, now) ? moment(at, now) : "due now"
 
 /** A size in bytes, in powers of 1,024. */
 export const bytes = (size: number): string => {

@@ -82,7 +82,7 @@ export const make = Effect.fnUntraced(function* (
         )
       )
       let code = 0
-      Cli.teardown(exit, (given) => {
+      Cli.teardown(args)(exit, (given) => {
         code = given
       })
       if (Exit.isFailure(exit) && code === 0) throw new Error("a failure that ends with 0")

@@ -85,6 +85,9 @@ describe("idem connect", () => {
       const args = ["connect", "memory", "--name", "work", "--credentials", '{"token": "t0ps3cret"}']
       const ended = yield* run(args)
       assert.deepStrictEqual([ended.code, ended.stderr], [1, "idem: no such token: …\n"])
+      const debug = yield* run([...args, "--log-level", "debug"])
+      assert.include(debug.stderr, "    at ")
+      assert.notInclude(debug.stderr, "t0ps3cret")
       const asJson = yield* run([...args, "--json"])
       assert.deepStrictEqual(CommandLine.json(asJson), {
         error: { reason: "Unauthorized", message: "no such token: …" }
