@@ -148,7 +148,7 @@ const logging = Layer.unwrap(
  * Runs one command line. It succeeds, is interrupted, or fails with `Ended`, having said why; the exit code is the
  * error's.
  */
-export const run = Effect.fnUntraced(
+const run = Effect.fnUntraced(
   function* (given: ReadonlyArray<string>) {
     const args = normalize(given)
     const isJson = wantsJson(args)

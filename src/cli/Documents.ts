@@ -9,7 +9,7 @@ import * as Text from "./Text.ts"
 export const time = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
 
 /** The counts in the order in which every document gives them. */
-export const countNames: ReadonlyArray<keyof Counts> = [
+const countNames: ReadonlyArray<keyof Counts> = [
   "listed",
   "forced",
   "retried",

@@ -25,7 +25,7 @@ const longest = Duration.days(36_525)
 const decodeDuration = Schema.decodeUnknownOption(Schema.DurationFromString)
 
 /** A duration as Effect writes it, more than zero and at most 100 years. */
-export const parseDuration = (text: string): Result.Result<Duration.Duration, string> => {
+const parseDuration = (text: string): Result.Result<Duration.Duration, string> => {
   const duration = decodeDuration(text.trim())
   if (Option.isNone(duration)) return Result.fail(`a duration is written like "5 minutes" or "7 days"`)
   if (Duration.toMillis(duration.value) <= 0) return Result.fail("a duration must be more than zero")

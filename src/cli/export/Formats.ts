@@ -18,7 +18,7 @@ export const standardFormat = (domain: string): Format =>
   domain === "gmail" ? "eml" : domain === "ftp" ? "files" : "ndjson"
 
 /** `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. */
-export interface Exported {
+interface Exported {
   readonly written: number
   readonly skipped: number
   readonly bytes: number

@@ -57,7 +57,7 @@ const rest = (state: State): Uint8Array =>
   ])
 
 /** The message as it stands in a mailbox, without its `From ` line, with the empty line after it. */
-export const quote = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+const quote = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
   Stream.mapAccum(
     body,
     (): State => ({ matched: 0, held: 0, ends: true }),
@@ -81,7 +81,7 @@ const asctime = (at: DateTime.Utc): string => {
 const latin = new TextDecoder("latin1")
 
 /** The sender's address in the header at the beginning of a message, or `MAILER-DAEMON`. */
-export const sender = (head: Uint8Array): string => {
+const sender = (head: Uint8Array): string => {
   const header = (latin.decode(head).split(/\r?\n\r?\n/, 1)[0] ?? "").replace(/\r?\n[ \t]+/g, " ")
   for (const name of ["Return-Path", "From", "Sender"]) {
     const value = new RegExp(`^${name}:(.*)$`, "im").exec(header)?.[1] ?? ""
