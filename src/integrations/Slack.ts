@@ -97,7 +97,8 @@ export const integration: Integration.Integration = Integration.make<Config, Cre
         lookbackCalls: (conversations) => (small ? 2 : conversations + 10),
         limit: small ? 15 : 999,
         callsPerStep: small ? 1 : 8,
-        sweepCalls: small ? 2 : 20
+        tourCalls: small ? 2 : 20,
+        wantedCalls: small ? 2 : 100
       }
       const download = Download.make({ client, maxFileSize: config.maxFileSize ?? 1024 ** 3 })
       return {

@@ -12,7 +12,8 @@
  *    as many calls as the last visit, so that neither starves the other, however many conversations there are.
  * 4. The complete passes: a conversation, and each of its threads, listed from end to end. They find late replies and
  *    edits in threads of any age, and prove what was deleted. A tour through all conversations begins once every
- *    `sweepEvery`; a conversation in which a visit noticed a deletion has its pass at once. At most 20 calls a poll.
+ *    `sweepEvery`, and makes at most 20 calls a poll; a conversation in which a visit noticed a deletion has its pass at
+ *    once, at most 100 calls a poll.
  *
  * So an idle poll of N conversations costs N + 1 calls (one more for each 999 conversations, and for each conversation
  * with more than 200 parents within `lookback`), since Slack has no call that tells what changed in several
@@ -69,10 +70,12 @@ export interface Settings {
   readonly files: boolean
   /** Calls that one poll may make for the look-back, beyond one a conversation. */
   readonly lookbackCalls: (conversations: number) => number
-  /** Objects of one answer; calls for threads in one step; calls of complete passes in one poll. */
+  /** Objects of one answer; calls for threads in one step. */
   readonly limit: number
   readonly callsPerStep: number
-  readonly sweepCalls: number
+  /** Calls of complete passes in one poll, for the tour; and for passes after a deletion was noticed. */
+  readonly tourCalls: number
+  readonly wantedCalls: number
 }
 
 export const make = (settings: Settings, task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>): Pages =>
@@ -374,9 +377,10 @@ const sweep = (settings: Settings, env: Walk.Env, state: State, clock: number, s
   }
 
   return chain(() => {
-    if (calls >= settings.sweepCalls) return undefined
     const begun = state.sweep !== undefined && state.channels.has(state.sweep.channel) ? state.sweep : choose()
     if (begun === undefined) return undefined
+    const budget = begun.wanted ? settings.wantedCalls : settings.tourCalls
+    if (calls >= budget) return undefined
     const { channel } = begun
     const channelState = state.channels.get(channel)
     if (begun !== state.sweep && channelState !== undefined) channelState.wanted = false
@@ -393,7 +397,7 @@ const sweep = (settings: Settings, env: Walk.Env, state: State, clock: number, s
       },
       onSeen: () => {},
       onShorter: () => {},
-      mayGoOn: () => calls < settings.sweepCalls,
+      mayGoOn: () => calls < budget,
       onClosed: () => skipped.add(channel),
       save: (place: Place | undefined) => {
         if (place === undefined) {

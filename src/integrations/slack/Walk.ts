@@ -371,7 +371,7 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
         ended = fresh.length === 0 || (nextCursor(answer) === undefined && answer.has_more !== true)
       }
       if (!ended && !cut.has(parent.ts)) {
-        thread = listedTo
+        if (listedTo?.ts === parent.ts) thread = listedTo
         break
       }
       if (thread?.ts === parent.ts) thread = undefined

@@ -1,0 +1,295 @@
+import * as NodeHttp from "node:http"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { AnySession, Call } from "../../../src/contract/Integration.ts"
+import * as SlackServer from "../../support/SlackServer.ts"
+import { bodyOf, Model, open } from "../../support/slack/Model.ts"
+
+const setup = Effect.gen(function* () {
+  const server = yield* SlackServer.make()
+  return { server, slack: server.workspace, general: server.workspace.addChannel("general") }
+})
+
+const reasonOf = (session: AnySession, externalId: string) =>
+  session.download({ externalId }).pipe(
+    Effect.flatMap(bodyOf),
+    Effect.flip,
+    Effect.map((error) => error.reason._tag)
+  )
+
+const bytes = (text: string) => new TextEncoder().encode(text)
+
+describe("an id alone", () => {
+  it.live("gives a message, a parent, a reply, a user and a conversation, with the bytes that a listing gives", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const plain = slack.post(general, "plain")
+      const parent = slack.post(general, "parent")
+      const reply = slack.post(general, "reply", { thread: parent })
+      slack.post(general, "newer")
+      slack.edit(general, plain, "edited")
+      const model = new Model()
+      const session = yield* open(server)
+      yield* model.run(session)
+      for (const id of model.ids()) {
+        const content = yield* session.download({ externalId: id })
+        const row = model.rows.get(id)
+        assert.strictEqual(yield* bodyOf(content), row?.body, id)
+        assert.deepStrictEqual(content.metadata, row?.metadata)
+        if (id !== `${general}/${parent}`) assert.strictEqual(content.revision, row?.revision, id)
+      }
+      assert.include(model.ids(), `${general}/${reply}`)
+    })
+  )
+
+  it.live("gives a thread's parent no revision, which would say that its replies are stored", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const parent = slack.post(general, "parent")
+      const reply = slack.post(general, "reply", { thread: parent })
+      const model = new Model()
+      const session = yield* open(server)
+      const content = yield* session.download({ externalId: `${general}/${parent}` })
+      assert.isUndefined(content.revision)
+      model.rows.set(`${general}/${parent}`, {
+        kind: content.kind,
+        revision: content.revision,
+        body: yield* bodyOf(content),
+        metadata: content.metadata,
+        writes: 1
+      })
+      yield* model.run(session)
+      assert.isTrue(model.rows.has(`${general}/${reply}`))
+    })
+  )
+
+  it.live("is Gone where Slack says so, and never because a conversation was closed to us", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const parent = slack.post(general, "parent")
+      const reply = slack.post(general, "reply", { thread: parent })
+      const removed = slack.post(general, "removed")
+      slack.delete(general, removed)
+      const session = yield* open(server)
+      assert.strictEqual(yield* reasonOf(session, `${general}/${removed}`), "Gone")
+      slack.delete(general, parent)
+      assert.strictEqual(yield* reasonOf(session, `${general}/${parent}`), "Gone")
+      slack.delete(general, reply)
+      assert.strictEqual(yield* reasonOf(session, `${general}/${reply}`), "Gone")
+      assert.strictEqual(yield* reasonOf(session, "users/U99"), "Gone")
+      assert.strictEqual(yield* reasonOf(session, "files/F99"), "Gone")
+      assert.strictEqual(yield* reasonOf(session, "nonsense"), "Malformed")
+      slack.channel(general).closed = "channel_not_found"
+      assert.strictEqual(yield* reasonOf(session, `${general}/${removed}`), "Forbidden")
+      assert.strictEqual(yield* reasonOf(session, `channels/${general}`), "Forbidden")
+    })
+  )
+})
+
+describe("a file", () => {
+  it.live("is content of its own, once, however many messages carry it", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const other = slack.addChannel("other", "im")
+      const file = slack.addFile("notes.txt", bytes("the notes"))
+      const parent = slack.post(general, "look", { files: [file] })
+      slack.post(general, "again", { thread: parent, files: [file] })
+      slack.post(other, "and here", { files: [file] })
+      const model = new Model()
+      const session = yield* open(server)
+      const first = yield* model.run(session)
+      assert.strictEqual(model.rows.get(`files/${file}`)?.body, "the notes")
+      assert.strictEqual(model.rows.get(`files/${file}`)?.kind, "file")
+      assert.strictEqual(first.downloads, 1)
+      assert.strictEqual(server.count("files.download"), 1)
+      assert.strictEqual((yield* model.run(session)).downloads, 0)
+    })
+  )
+
+  it.live("that was deleted is deleted", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const file = slack.addFile("notes.txt", bytes("the notes"))
+      const ts = slack.post(general, "look", { files: [file] })
+      const model = new Model()
+      const session = yield* open(server)
+      yield* model.run(session)
+      Object.assign(slack.files.get(file) ?? {}, { deleted: true })
+      assert.deepStrictEqual((yield* model.run(session)).deleted, [`files/${file}`])
+      assert.isTrue(model.rows.has(`${general}/${ts}`))
+      assert.strictEqual(yield* reasonOf(session, `files/${file}`), "Gone")
+    })
+  )
+
+  it.live("larger than maxFileSize is TooLarge, and its body is not asked for", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const file = slack.addFile("big.bin", new Uint8Array(1001))
+      slack.post(general, "look", { files: [file] })
+      const model = new Model()
+      const { failed } = yield* model.run(yield* open(server, { maxFileSize: 1000 }))
+      assert.strictEqual(failed.get(`files/${file}`)?.reason._tag, "TooLarge")
+      assert.strictEqual(server.count("files.download"), 0)
+      assert.strictEqual(
+        yield* Effect.map(model.run(yield* open(server, { maxFileSize: 1001 })), ({ failed }) => failed.size),
+        0
+      )
+    })
+  )
+
+  it.live("is not listed where files are not wanted", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      slack.post(general, "look", { files: [slack.addFile("a", bytes("a"))] })
+      const model = new Model()
+      yield* model.run(yield* open(server, { files: false }))
+      assert.deepStrictEqual(model.ids("files/"), [])
+    })
+  )
+
+  it.live("that another host keeps never brings our token there", () =>
+    Effect.gen(function* () {
+      const asked: Array<string | undefined> = []
+      const stranger = yield* Effect.acquireRelease(
+        Effect.callback<NodeHttp.Server>((resume) => {
+          const http = NodeHttp.createServer((request, response) => {
+            asked.push(request.headers.authorization)
+            response.end("mine")
+          })
+          http.listen(0, "127.0.0.1", () => resume(Effect.succeed(http)))
+        }),
+        (http) => Effect.sync(() => http.close())
+      )
+      const address = stranger.address()
+      const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}/document`
+      const { general, server, slack } = yield* setup
+      const file = slack.addFile("document", bytes(""), { externalUrl: url })
+      slack.post(general, "look", { files: [file] })
+      const model = new Model()
+      yield* model.run(yield* open(server))
+      assert.deepStrictEqual(asked, [])
+      assert.include(model.rows.get(`files/${file}`)?.body ?? "", url)
+    })
+  )
+
+  it.live("is Forbidden, not a page for signing in, where the token may not read it", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const file = slack.addFile("notes.txt", bytes("the notes"))
+      slack.post(general, "look", { files: [file] })
+      server.fail("files.download", { status: 302 }, { status: 503 }, { status: 429, retryAfter: "7" }, { status: 404 })
+      const session = yield* open(server)
+      assert.strictEqual(yield* reasonOf(session, `files/${file}`), "Forbidden")
+      assert.strictEqual(yield* reasonOf(session, `files/${file}`), "Transient")
+      assert.strictEqual(yield* reasonOf(session, `files/${file}`), "RateLimited")
+      assert.strictEqual(yield* reasonOf(session, `files/${file}`), "Gone")
+    })
+  )
+})
+
+describe("what Slack answers", () => {
+  const cases: ReadonlyArray<readonly [string, SlackServer.Fault, string]> = [
+    ["a 429 with Retry-After", { status: 429, retryAfter: "30" }, "RateLimited"],
+    ["a 429 without", { status: 429 }, "RateLimited"],
+    ["ratelimited in an answer", { error: "ratelimited" }, "RateLimited"],
+    ["a 500", { status: 500 }, "Transient"],
+    ["a connection that breaks", "reset", "Transient"],
+    ["half a JSON", "not JSON", "Transient"],
+    ["internal_error", { error: "internal_error" }, "Transient"],
+    ["invalid_auth", { error: "invalid_auth" }, "Unauthorized"],
+    ["token_revoked", { error: "token_revoked" }, "Unauthorized"],
+    ["account_inactive", { error: "account_inactive" }, "Unauthorized"],
+    ["an error nobody knows", { error: "something_new" }, "Malformed"]
+  ]
+  for (const [name, fault, reason] of cases) {
+    it.live(`${name} is ${reason}, from one request and one call`, () =>
+      Effect.gen(function* () {
+        const { general, server, slack } = yield* setup
+        const ts = slack.post(general, "hello")
+        let calls = 0
+        const counting: Call = (_method, _units, effect) => Effect.suspend(() => (calls++, effect))
+        const session = yield* open(server, {}, counting)
+        server.fail("conversations.history", fault)
+        const error = yield* Effect.flip(session.download({ externalId: `${general}/${ts}` }))
+        assert.strictEqual(error.reason._tag, reason)
+        if (error.reason._tag === "RateLimited" && typeof fault === "object" && "retryAfter" in fault) {
+          assert.strictEqual(error.reason.retryAfter?.toString(), "30000 millis")
+        }
+        assert.deepStrictEqual([server.count(), calls], [1, 1])
+        assert.notInclude(JSON.stringify(error), server.token)
+      })
+    )
+  }
+
+  it.live("a revoked token ends a listing as Unauthorized, a server that is away as Transient", () =>
+    Effect.gen(function* () {
+      const { server } = yield* setup
+      const session = yield* open(server)
+      server.refuseAll = "token_revoked"
+      const revoked = yield* Effect.flip(new Model().run(session))
+      assert.include(JSON.stringify(revoked), "Unauthorized")
+      const away = yield* open({ url: "http://127.0.0.1:1/api/", token: server.token })
+      assert.include(JSON.stringify(yield* Effect.flip(new Model().run(away))), "Transient")
+    })
+  )
+
+  it.live("tells who we are, when it is asked and not before", () =>
+    Effect.gen(function* () {
+      const { server } = yield* setup
+      const session = yield* open(server)
+      assert.strictEqual(server.count(), 0)
+      assert.strictEqual(yield* session.account, "T00000001/U00000001")
+    })
+  )
+
+  it.live("may fail at any request: the next poll goes on, and nothing is lost or stored twice", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const file = slack.addFile("notes.txt", bytes("the notes"))
+      for (let index = 0; index < 90; index++) {
+        const ts = slack.post(general, `message ${index}`, { files: index % 40 === 0 ? [file] : [] })
+        if (index % 9 === 0) slack.post(general, "reply", { thread: ts })
+      }
+      server.maxLimit = 20
+      yield* new Model().run(yield* open(server))
+      const methods = server.requests.map((request) => request.method).filter((method) => !method.startsWith("files."))
+      for (const [index] of methods.entries()) {
+        const model = new Model()
+        let seen = 0
+        server.onRequest = ({ method }) => {
+          if (!method.startsWith("files.") && seen++ === index) server.fail(method, "reset")
+        }
+        yield* Effect.exit(model.run(yield* open(server)))
+        server.onRequest = () => {}
+        yield* model.run(yield* open(server))
+        yield* model.run(yield* open(server))
+        assert.strictEqual(model.ids(`${general}/`).length, 100)
+        assert.isTrue(Array.from(model.rows.values()).every((row) => row.writes === 1))
+      }
+    })
+  )
+
+  it.live("is not waited for once nobody wants it", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const ts = slack.post(general, "hello")
+      server.fail("conversations.history", "no answer")
+      const session = yield* open(server)
+      const done = yield* session.download({ externalId: `${general}/${ts}` }).pipe(Effect.timeoutOption("100 millis"))
+      assert.isTrue(Option.isNone(done))
+    })
+  )
+})
+
+it.live("a listing asks for nothing before it is pulled, and stops when it is not pulled any more", () =>
+  Effect.gen(function* () {
+    const { general, server, slack } = yield* setup
+    for (let index = 0; index < 100; index++) slack.post(general, `message ${index}`)
+    server.maxLimit = 10
+    const model = new Model()
+    const session = yield* open(server)
+    yield* model.run(session, { pages: 3 })
+    assert.isAtMost(server.count(), 4)
+  })
+)
