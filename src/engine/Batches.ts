@@ -52,6 +52,8 @@ export interface Batches {
   readonly problems: Array<Problem>
   /** True once something worth a run row was written. */
   readonly begun: () => boolean
+  /** What has been committed, with what is gathered for the next batch: for whoever watches. */
+  readonly progress: () => Counting.Tally
   /** What is counted and not yet in the run's row. */
   readonly unrecorded: () => Counting.Tally
 }
@@ -94,7 +96,6 @@ export const make = (options: {
   readonly checkpoint: string | undefined
   /** True once the source turned out to be down: its failures are nobody's attempt. */
   readonly isDown: () => boolean
-  readonly onCommit: Effect.Effect<void>
 }): Batches => {
   const { fence, inflight, limits, meter, runId, store } = options
   const lock = Semaphore.makeUnsafe(1)
@@ -108,19 +109,21 @@ export const make = (options: {
   let stored = options.checkpoint
   let open = empty()
 
+  const spentSoFar = () => {
+    const { apiCalls, checkerQueries, downloads, quotaUnits } = meter
+    return { apiCalls, checkerQueries, downloads, quotaUnits }
+  }
+
+  /** What was spent since this was last asked. */
   const spent = () => {
+    const now = spentSoFar()
     const delta = {
-      apiCalls: meter.apiCalls - reported.apiCalls,
-      checkerQueries: meter.checkerQueries - reported.checkerQueries,
-      downloads: meter.downloads - reported.downloads,
-      quotaUnits: meter.quotaUnits - reported.quotaUnits
+      apiCalls: now.apiCalls - reported.apiCalls,
+      checkerQueries: now.checkerQueries - reported.checkerQueries,
+      downloads: now.downloads - reported.downloads,
+      quotaUnits: now.quotaUnits - reported.quotaUnits
     }
-    Object.assign(reported, {
-      apiCalls: meter.apiCalls,
-      checkerQueries: meter.checkerQueries,
-      downloads: meter.downloads,
-      quotaUnits: meter.quotaUnits
-    })
+    Object.assign(reported, now)
     return delta
   }
 
@@ -210,7 +213,6 @@ export const make = (options: {
     for (const item of batch.items) inflight.delete(item.externalId)
     for (const miss of batch.misses) inflight.delete(miss.externalId)
     yield* touch(meter)
-    yield* options.onCommit
   })
 
   const begin = Effect.suspend(() => {
@@ -274,6 +276,11 @@ export const make = (options: {
     counts,
     problems,
     begun: () => begun,
+    progress: () => {
+      const seen = { ...counts, ...spentSoFar() }
+      for (const name of ["listed", "forced", "retried", "existing"] as const) seen[name] += open.counts[name]
+      return seen
+    },
     unrecorded: () => unrecorded,
     add: (done) =>
       Effect.gen(function* () {

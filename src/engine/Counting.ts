@@ -52,11 +52,11 @@ export const add = (tally: Tally, more: Partial<Counts>): void => {
   for (const name of names) tally[name] += more[name] ?? 0
 }
 
-/** The sum of two counts; `deletionsHeld` is a state, not a sum: the later one stands. */
+/** The sum of two counts. `deletionsHeld` is a state, not a sum: the later one stands, where a slice found any. */
 export const sum = (earlier: Counts, later: Counts): Counts => {
   const total = { ...earlier }
   add(total, later)
-  return { ...total, deletionsHeld: later.deletionsHeld }
+  return { ...total, deletionsHeld: later.deletionsHeld > 0 ? later.deletionsHeld : earlier.deletionsHeld }
 }
 
 /** Every occurrence ends in exactly one outcome; the two sides of that sum. */

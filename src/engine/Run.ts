@@ -73,6 +73,9 @@ export interface SliceResult {
   readonly waitFor: Duration.Duration | undefined
 }
 
+/** How often whoever watches is told. */
+const progressEvery = Duration.millis(250)
+
 /** How long to leave a source alone that refused without saying for how long. */
 const defaultPatience = Duration.minutes(1)
 
@@ -236,9 +239,11 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     checkpoint: Option.getOrUndefined(
       Option.map(plan.checkpoint, (checkpoint) => Batches.checkpointText(checkpoint, plan.scope))
     ),
-    isDown: () => state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient",
-    onCommit: Effect.suspend(() => options.onProgress({ counts: batches.counts, remaining: state.remaining }))
+    isDown: () => state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient"
   })
+
+  const report = Effect.suspend(() => options.onProgress({ counts: batches.progress(), remaining: state.remaining }))
+  const reporting = Effect.forever(Effect.andThen(Effect.sleep(progressEvery), report))
 
   const work = Effect.gen(function* () {
     if (options.recorded) yield* batches.begin
@@ -264,7 +269,8 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
       }),
       Stream.runForEach(batches.add)
     )
-    yield* Effect.raceFirst(items, batches.ageing)
+    yield* Effect.raceAllFirst([items, batches.ageing, reporting])
+    yield* report
   }).pipe(Effect.scoped)
 
   /** Ends a step of the run with a failure to report, or with none. An interruption goes through. */

@@ -86,9 +86,15 @@ const make = Effect.gen(function* () {
     let first = true
     let refusals = 0
     while (true) {
-      const taken = options.wait
-        ? yield* Lease.acquireWaiting(connection.id, options.onWait ?? (() => Effect.void))
-        : yield* Lease.acquire(connection.id)
+      const taking = options.wait
+        ? Lease.acquireWaiting(connection.id, options.onWait ?? (() => Effect.void))
+        : Lease.acquire(connection.id)
+      const taken = yield* taking.pipe(
+        Effect.catchTag("Superseded", () => Effect.succeed({ _tag: "Removed" } as const))
+      )
+      if (taken._tag === "Removed") {
+        return { skipped: false, error: { reason: "UnknownConnection", message: "the connection was removed" } }
+      }
       if (taken._tag === "Held") {
         return { skipped: true, error: { reason: "Held", message: `held by ${taken.holder}` } }
       }
