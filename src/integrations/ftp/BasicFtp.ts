@@ -51,8 +51,7 @@ interface Session {
 
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1")
 
-const certificateCodes =
-  /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|ERR_SSL_WRONG_VERSION)/
+const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
 
 export const make = Effect.fnUntraced(function* (
   options: Options
@@ -76,6 +75,9 @@ export const make = Effect.fnUntraced(function* (
       return [550, 551, 553].includes(cause.code) ? Remote.forbidden(text) : Remote.malformed(text)
     }
     const code = Remote.codeOf(cause)
+    if (code === "ERR_SSL_WRONG_VERSION_NUMBER") {
+      return Remote.unauthorized(`${text}: the server does not begin with TLS ("implicit" in the config)`)
+    }
     if (typeof code === "string" && certificateCodes.test(code)) {
       return Remote.unauthorized(
         `${text}: the server's certificate is not trusted, nothing was sent to it ("ca" in the config names another authority)`

@@ -66,7 +66,7 @@ export const codeOf = (cause: unknown): string | number | undefined => {
   return typeof cause.code === "string" || typeof cause.code === "number" ? cause.code : undefined
 }
 
-/** What a library says went wrong, at most 300 characters, without the secrets. */
+/** What a library says went wrong, on one line of at most 300 characters, without the secrets. */
 export const describe = (cause: unknown, secrets: ReadonlyArray<string>): string => {
   const code = codeOf(cause)
   const text = cause instanceof Error ? cause.message : String(cause)
@@ -74,5 +74,7 @@ export const describe = (cause: unknown, secrets: ReadonlyArray<string>): string
   return secrets
     .filter((secret) => secret !== "")
     .reduce((kept, secret) => kept.replaceAll(secret, "***"), named)
+    .replace(/\s+/g, " ")
+    .trim()
     .slice(0, 300)
 }

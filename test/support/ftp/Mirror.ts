@@ -1,0 +1,102 @@
+/** Runs the `ftp` integration as the engine would, with every call counted, and keeps what it gives. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Content, Ref } from "../../../src/contract/Content.ts"
+import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
+import type { AnySession, Call } from "../../../src/contract/Integration.ts"
+import type { IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import type { Page } from "../../../src/contract/Page.ts"
+import * as SyncTask from "../../../src/contract/SyncTask.ts"
+import { integration } from "../../../src/integrations/Ftp.ts"
+
+export interface Source {
+  readonly config: unknown
+  readonly credentials: unknown
+}
+
+export interface Opened {
+  readonly session: AnySession
+  /** How often each method was called so far. */
+  readonly calls: Map<string, number>
+}
+
+/** Opens a source. As the engine does, a Transient failure is tried once more. */
+export const open = Effect.fnUntraced(function* (
+  source: Source
+): Effect.fn.Return<Opened, IntegrationError | Schema.SchemaError, Scope.Scope> {
+  const calls = new Map<string, number>()
+  const call: Call = (method, _units, effect) =>
+    Effect.suspend(() => {
+      calls.set(method, (calls.get(method) ?? 0) + 1)
+      return Effect.retry(effect, { times: 1, while: (error) => error.reason._tag === "Transient" })
+    })
+  const { json } = yield* integration.decodeConfig(source.config)
+  const credentials = yield* integration.decodeCredentials(source.credentials)
+  const session = yield* integration.open({ config: json, credentials, call, saveCredentials: () => Effect.void })
+  return { session, calls }
+})
+
+/** All pages of one listing. `known` is what the checker says is stored, with its revisions. */
+export const list = (
+  { session }: Opened,
+  options: {
+    readonly task?: SyncTask.SyncTask
+    readonly checkpoint?: Schema.Json | undefined
+    readonly known?: ReadonlyMap<string, string | undefined>
+  } = {}
+): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, unknown> =>
+  Stream.runCollect(session.list(options.task ?? SyncTask.poll, Option.fromUndefinedOr(options.checkpoint))).pipe(
+    Effect.provide(ContentExistenceChecker.layerTest(options.known ?? new Map()))
+  )
+
+export const listed = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<Ref> =>
+  pages.flatMap((page) => page.listed)
+
+export const chosen = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<Ref> =>
+  pages.flatMap((page) => page.download)
+
+export const problems = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<string> =>
+  pages.flatMap((page) => (page.problems ?? []).map(({ place, message }) => `${place}: ${message}`))
+
+/** The body's bytes, whichever way it comes. */
+export const bytesOf = (content: Content): Effect.Effect<Buffer, IntegrationError> =>
+  content.body instanceof Uint8Array
+    ? Effect.succeed(Buffer.from(content.body))
+    : Effect.map(Stream.runCollect(content.body), (chunks) => Buffer.concat(chunks))
+
+/** What became of one ref: its bytes, or the reason why not. */
+export interface Downloaded {
+  readonly content: Content | undefined
+  readonly bytes: Buffer | undefined
+  readonly reason: string | undefined
+  readonly message: string | undefined
+}
+
+export const download = ({ session }: Opened, ref: Ref): Effect.Effect<Downloaded> =>
+  session.download(ref).pipe(
+    Effect.flatMap((content) => Effect.map(bytesOf(content), (bytes) => ({ content, bytes }))),
+    Effect.result,
+    Effect.map((result) =>
+      Result.isSuccess(result)
+        ? { ...result.success, reason: undefined, message: undefined }
+        : {
+            content: undefined,
+            bytes: undefined,
+            reason: result.failure.reason._tag,
+            message: result.failure.message
+          }
+    )
+  )
+
+/** Downloads these refs, four at a time, by external id. */
+export const downloadAll = (opened: Opened, refs: ReadonlyArray<Ref>): Effect.Effect<ReadonlyMap<string, Downloaded>> =>
+  Effect.map(
+    Effect.forEach(refs, (ref) => Effect.map(download(opened, ref), (result) => [ref.externalId, result] as const), {
+      concurrency: 4
+    }),
+    (results) => new Map(results)
+  )
