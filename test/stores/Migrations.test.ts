@@ -1,6 +1,8 @@
 import { assert, it } from "@effect/vitest"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Store } from "../../src/engine/Store.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
@@ -41,4 +43,20 @@ it.live("a database that a newer idem has migrated is refused by name, and left 
       assert.match(error.message, /schema 999.*update/)
     }
   }).pipe(Effect.provide(Database.layer))
+)
+
+it.live("a database that is away, or that refuses us, is said in words, without the password", () =>
+  Effect.gen(function* () {
+    const message = Effect.fnUntraced(function* (config: PgClient.PgPoolConfig) {
+      const client = PgClient.layer({ username: "somebody", password: Redacted.make("hunter2"), ...config })
+      const error = yield* Effect.flip(Postgres.migrate.pipe(Effect.provide(client)))
+      assert.notInclude(JSON.stringify(error), "hunter2")
+      return error.message
+    })
+    assert.match(yield* message({ path: "/nowhere/.s.PGSQL.5432" }), /can't be reached .*ENOENT.*check that it runs/)
+    assert.match(yield* message({ host: "127.0.0.1", port: 1 }), /can't be reached .*ECONNREFUSED/)
+    const { config } = yield* PgClient.PgClient
+    const { database: _, ...server } = config
+    assert.match(yield* message({ ...server, database: "nope" }), /refuses us .*"nope" does not exist.*DATABASE_URL/)
+  }).pipe(Effect.provide(Database.layerEmpty))
 )

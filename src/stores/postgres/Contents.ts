@@ -14,7 +14,8 @@ import { byteas, float8s, int8s, millis, texts, timestamps } from "./Sql.ts"
  * One statement for a whole batch. `before` is what is stored now: the connection's lock keeps it so. `plan` compares
  * by value; what differs in nothing is not written at all, so that a forced run over unchanged content costs no row
  * version. A body is written where the hash is new to the row; one that is there already is touched, so that the
- * collector of unused bodies, which waits for the row's lock and then looks again, leaves it.
+ * collector of unused bodies, which waits for the row's lock and then looks again, leaves it. Bodies are locked in one
+ * order, so that two connections that store the same ones can't deadlock.
  *
  * Content that (again) becomes stored is created anew: absence in a listing concerns only what was there before it.
  */
@@ -42,7 +43,7 @@ WITH input AS (
 ), bodies AS (
   INSERT INTO body (hash, size, bytes)
   SELECT hash, size, bytes FROM unnest($12::bytea[], $13::int8[], $14::bytea[]) AS given(hash, size, bytes)
-  WHERE hash IN (SELECT body_hash FROM plan WHERE new_body)
+  WHERE hash IN (SELECT body_hash FROM plan WHERE new_body) ORDER BY hash
   ON CONFLICT (hash) DO UPDATE SET touched_at = now(), bytes = coalesce(body.bytes, excluded.bytes)
     WHERE body.touched_at < now() - interval '1 hour'
 ), written AS (
@@ -84,8 +85,7 @@ export const storeItems = Effect.fnUntraced(function* (
       { hash: body.hash, size: sizes[index] ?? 0n, bytes: body._tag === "Inline" ? body.bytes : null }
     ])
   )
-  // Rows are locked in one order, so that two connections that write the same bodies can't deadlock.
-  const distinct = [...bodies].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, body]) => body)
+  const distinct = [...bodies.values()]
   const rows = yield* sql.unsafe(writeItems, [
     connectionId,
     texts(items.map((item) => item.externalId)),

@@ -10,7 +10,7 @@ import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../engine/Store.ts"
-import { attempt } from "./Sql.ts"
+import { attempt, lostConnection } from "./Sql.ts"
 
 /** The database was migrated by a newer Idem than this one. */
 export class SchemaTooNew extends Schema.TaggedError<SchemaTooNew>()("SchemaTooNew", {
@@ -30,7 +30,7 @@ const statements = (all: ReadonlyArray<string>) =>
     Effect.forEach(all, (statement) => sql.unsafe(statement).unprepared, { discard: true })
   )
 
-// Foreign keys would cost a probe for each content row; the fence's lock on the connection's row does their work.
+// The key of content carries the state, so that the checker is answered from the index alone. Foreign keys would cost a probe for each content row; the fence's lock on the connection's row does their work.
 const first = statements([
   `CREATE TABLE meta (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -105,7 +105,7 @@ const first = statements([
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     changed_xid xid8,
-    PRIMARY KEY (connection_id, external_id)
+    PRIMARY KEY (connection_id, external_id) INCLUDE (state)
   )`,
   `CREATE INDEX content_ledger ON content (connection_id, external_id) WHERE pending IS NOT NULL`,
   `CREATE INDEX content_retry ON content (connection_id, pending, next_attempt_at) WHERE pending IS NOT NULL`,
@@ -221,6 +221,7 @@ export const migrate: Effect.Effect<
     Effect.catchTag("MigrationError", (error) =>
       isSqlError(error.cause) ? Effect.fail(error.cause) : Effect.die(error)
     ),
+    Effect.catchDefect(lostConnection),
     attempt("migrating the database")
   )
   return { before, after: yield* version }

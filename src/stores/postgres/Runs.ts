@@ -27,8 +27,8 @@ export const addToRun = (
   problems: ReadonlyArray<Problem>,
   also?: Fragment
 ) => {
-  const added = countNames.filter((name) => (counts[name] ?? 0) !== 0)
-  const sets = added.map((name) => {
+  // All of them, whether they change or not: one statement to prepare instead of one for each choice of counts.
+  const sets = countNames.map((name) => {
     const column = sql.literal(countColumn(name))
     return sql`${column} = ${column} + ${PgTypes.float8(counts[name] ?? 0)}`
   })
@@ -36,11 +36,8 @@ export const addToRun = (
     place: Storable.text(place),
     message: Storable.text(message)
   }))
-  if (kept.length > 0) {
-    sets.push(sql`problems = jsonb_path_query_array(problems || ${JSON.stringify(kept)}::jsonb, '$[0 to 99]')`)
-  }
+  sets.push(sql`problems = jsonb_path_query_array(problems || ${JSON.stringify(kept)}::jsonb, '$[0 to 99]')`)
   const all = also === undefined ? sets : [...sets, also]
-  if (all.length === 0) return Effect.void
   return Effect.flatMap(sql`UPDATE run SET ${sql.join(", ", false)(all)} WHERE id = ${runId} RETURNING 1`, (rows) =>
     rows.length === 0 ? Effect.die(new Error(`run ${runId} was not begun`)) : Effect.void
   )

@@ -24,25 +24,23 @@ const longest = 3_155_760_000_000
 /** A duration in milliseconds, for `$1::float8 * interval '1 millisecond'`. */
 export const millis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longest)
 
-const ServerError = Schema.Struct({ code: Schema.String, message: Schema.String })
+/** An error that the server sent: unlike one of Node's, which has a code too, it has a severity. */
+const ServerError = Schema.Struct({ code: Schema.String, severity: Schema.String, message: Schema.String })
 const isServerError = Schema.is(ServerError)
 
-/** What people can do something about, by SQLSTATE (PostgreSQL's documentation, appendix A). */
+/** What happened, and what people can do about it, by SQLSTATE (PostgreSQL's documentation, appendix A). */
 const advice = (error: SqlError): string => {
   const cause = error.reason.cause
-  if (isServerError(cause)) {
-    if (cause.code === "57P03") return `it is not ready yet (${cause.message}); try again in a moment`
-    if (cause.code.startsWith("57P")) return `it was stopped or restarted (${cause.message}); try again`
-    if (cause.code.startsWith("53")) return `it is out of room (${cause.message}); give it disk, memory or connections`
-    if (cause.code === "3D000" || cause.code.startsWith("28")) {
-      return `it refuses us (${cause.message}); check DATABASE_URL`
-    }
-    return cause.message
+  const said = cause instanceof Error ? cause.message : error.message
+  const code = isServerError(cause) ? cause.code : ""
+  if (code === "57P03") return `the database is not ready yet (${said}); try again in a moment`
+  if (code.startsWith("57P")) return `the database was stopped or restarted (${said}); try again`
+  if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
+  if (code === "3D000" || code.startsWith("28")) return `the database refuses us (${said}); check DATABASE_URL`
+  if (code === "" && error.reason._tag === "ConnectionError") {
+    return `the database can't be reached (${said}); check that it runs, and DATABASE_URL`
   }
-  if (error.reason._tag === "ConnectionError") {
-    return `it can't be reached (${cause instanceof Error ? cause.message : error.message}); check that it runs`
-  }
-  return cause instanceof Error ? cause.message : error.message
+  return `the database failed: ${said}`
 }
 
 /**
@@ -58,14 +56,14 @@ export const attempt =
       const code = isServerError(error.reason.cause) ? error.reason.cause.code : ""
       return code === "25P02" || /^(22|23|42)/.test(code)
         ? Effect.die(error)
-        : Effect.fail(new StoreError({ message: `${doing}: the database failed: ${advice(error)}`, cause: error }))
+        : Effect.fail(new StoreError({ message: `${doing}: ${advice(error)}`, cause: error }))
     })
 
 const isLost = <E>(error: E): boolean =>
   isSqlError(error) && (error.reason._tag === "DeadlockError" || error.reason._tag === "SerializationError")
 
 /** A connection that breaks inside a transaction can't be rolled back either, which the client makes a defect. */
-const lostConnection = (defect: unknown): Effect.Effect<never, SqlError> =>
+export const lostConnection = (defect: unknown): Effect.Effect<never, SqlError> =>
   isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
 
 /**
@@ -87,7 +85,7 @@ export const transaction =
  */
 export const checkFence = (sql: SqlClient.SqlClient, fence: Fence): Effect.Effect<void, SqlError | Superseded> =>
   Effect.flatMap(
-    sql`SELECT set_config('idle_in_transaction_session_timeout', '60s', true)
+    sql`SELECT set_config('idle_in_transaction_session_timeout', '30s', true)
       FROM connection WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} FOR NO KEY UPDATE`,
     (rows) => (rows.length === 0 ? Effect.fail(new Superseded({ connectionId: fence.connectionId })) : Effect.void)
   )
