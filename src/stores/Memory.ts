@@ -3,7 +3,6 @@
  * changes everything in one synchronous step, so that it is whole or nothing.
  */
 import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -13,7 +12,8 @@ import { type ConnectionId, type ContentRow, type LedgerRow, type Outcome, Store
 import { absent, BlobStore, layerMemory } from "./Blobs.ts"
 import * as Connections from "./memory/Connections.ts"
 import { applyStaged, endPage, storeItem, storeMiss } from "./memory/Contents.ts"
-import { byBytes, type ContentEntry, empty, next, type State } from "./memory/State.ts"
+import * as Runs from "./memory/Runs.ts"
+import { byBytes, type ContentEntry, empty, next, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
 
 const contentOf = (entry: ContentEntry): ContentRow => ({
@@ -28,8 +28,8 @@ const contentOf = (entry: ContentEntry): ContentRow => ({
   occurredAt: entry.occurredAt ?? null,
   metadata: entry.metadata,
   volatile: entry.volatile,
-  createdAt: DateTime.makeUnsafe(entry.createdAt),
-  updatedAt: DateTime.makeUnsafe(entry.updatedAt)
+  createdAt: utc(entry.createdAt),
+  updatedAt: utc(entry.updatedAt)
 })
 
 const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => ({
@@ -39,7 +39,7 @@ const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => 
   reason: entry.reason ?? "",
   message: entry.message ?? "",
   attempts: entry.attempts,
-  nextAttemptAt: state === "failed" && entry.nextAttemptAt !== null ? DateTime.makeUnsafe(entry.nextAttemptAt) : null
+  nextAttemptAt: state === "failed" && entry.nextAttemptAt !== null ? utc(entry.nextAttemptAt) : null
 })
 
 const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
@@ -48,10 +48,15 @@ const make = Effect.gen(function* () {
   const state: State = empty()
   const blobs = yield* BlobStore
 
-  const entriesOf = (connectionId: ConnectionId) =>
-    Array.from(state.connections.get(connectionId)?.contents.values() ?? []).toSorted((a, b) =>
-      byBytes(a.externalId, b.externalId)
-    )
+  const entriesOf = (connectionId: ConnectionId, isWanted: (entry: ContentEntry) => boolean) =>
+    Array.from(state.connections.get(connectionId)?.contents.values() ?? [])
+      .filter(isWanted)
+      .toSorted((a, b) => byBytes(a.externalId, b.externalId))
+  const countOf = (connectionId: ConnectionId, isWanted: (entry: ContentEntry) => boolean) => {
+    let count = 0
+    for (const entry of state.connections.get(connectionId)?.contents.values() ?? []) if (isWanted(entry)) count += 1
+    return count
+  }
   const known = (connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
     externalIds.flatMap((id) => {
       const entry = state.connections.get(connectionId)?.contents.get(id)
@@ -59,15 +64,15 @@ const make = Effect.gen(function* () {
     })
   const inLedger = (connectionId: ConnectionId, externalIds: ReadonlyArray<string> | undefined) => {
     const wanted = externalIds === undefined ? undefined : new Set(externalIds)
-    return entriesOf(connectionId).flatMap((entry) =>
-      entry.pending !== null && (wanted === undefined || wanted.has(entry.externalId))
-        ? [{ entry, row: ledgerOf(entry, entry.pending) }]
-        : []
+    const isWanted = (entry: ContentEntry) => wanted === undefined || wanted.has(entry.externalId)
+    return entriesOf(connectionId, (entry) => entry.pending !== null && isWanted(entry)).flatMap((entry) =>
+      entry.pending === null ? [] : [{ entry, row: ledgerOf(entry, entry.pending) }]
     )
   }
 
   return Store.of({
     ...Connections.make(state),
+    ...Runs.make(state),
 
     existing: (connectionId, ids) =>
       Effect.sync(() => new Set(known(connectionId, ids).map((entry) => entry.externalId))),
@@ -95,7 +100,7 @@ const make = Effect.gen(function* () {
     commit: Effect.fnUntraced(function* (fence, batch) {
       const now = yield* Clock.currentTimeMillis
       const connection = yield* Connections.fenced(state, fence)
-      const run = yield* Connections.runIn(state, batch.runId)
+      const run = yield* Runs.runIn(state, batch.runId)
       const outcomes = new Map<string, Outcome>(
         batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
       )
@@ -127,7 +132,7 @@ const make = Effect.gen(function* () {
         place: Storable.text(place),
         message: Storable.text(message)
       }))
-      run.problems = [...run.problems, ...problems].slice(0, Connections.maxKept)
+      run.problems = [...run.problems, ...problems].slice(0, Runs.maxKept)
       return { outcomes, patched }
     }),
 
@@ -135,14 +140,14 @@ const make = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       const connection = yield* Connections.fenced(state, fence)
       const staged = connection.staged.size
-      const stored = entriesOf(connection.id).filter((entry) => entry.state === "stored").length
+      const stored = countOf(connection.id, (entry) => entry.state === "stored")
       if (staged > options.atMost && staged > stored * options.share) {
         for (const one of connection.staged.values()) one.held = true
         return { deleted: 0, held: staged }
       }
       const deleted = applyStaged(connection, now)
       if (options.runId !== undefined) {
-        const run = yield* Connections.runIn(state, options.runId)
+        const run = yield* Runs.runIn(state, options.runId)
         Counting.add(run.counts, { deleted })
       }
       return { deleted, held: 0 }
@@ -186,7 +191,8 @@ const make = Effect.gen(function* () {
 
     contents: (connectionId, { after, limit, state: wanted }) =>
       Effect.sync(() => {
-        const rows = entriesOf(connectionId).filter(
+        const rows = entriesOf(
+          connectionId,
           (entry) =>
             (entry.state === wanted || entry.pending === wanted) &&
             (after === undefined || byBytes(entry.externalId, Storable.text(after)) > 0)
@@ -210,15 +216,14 @@ const make = Effect.gen(function* () {
 
     totals: (connectionId) =>
       Effect.sync(() => {
-        const entries = entriesOf(connectionId)
-        const stored = entries.filter((entry) => entry.state === "stored")
-        const pending = (word: LedgerRow["state"]) => entries.filter((entry) => entry.pending === word).length
+        const stored = entriesOf(connectionId, (entry) => entry.state === "stored")
+        const pending = (word: LedgerRow["state"]) => countOf(connectionId, (entry) => entry.pending === word)
         return {
           stored: stored.length,
           failed: pending("failed"),
           dead: pending("dead"),
           deferred: pending("deferred"),
-          deleted: entries.filter((entry) => entry.state === "deleted").length,
+          deleted: countOf(connectionId, (entry) => entry.state === "deleted"),
           bytes: stored.reduce((sum, entry) => sum + entry.size, 0),
           deletionsHeld: Array.from(state.connections.get(connectionId)?.staged.values() ?? []).filter(
             (one) => one.held
@@ -231,7 +236,7 @@ const make = Effect.gen(function* () {
         Array.from(state.connections.get(connectionId)?.staged ?? [], ([externalId, one]) => ({
           externalId,
           cause: one.cause,
-          stagedAt: DateTime.makeUnsafe(one.stagedAt)
+          stagedAt: utc(one.stagedAt)
         }))
           .toSorted((a, b) => byBytes(a.externalId, b.externalId))
           .slice(0, limit)

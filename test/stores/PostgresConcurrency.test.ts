@@ -127,6 +127,34 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
     })
   )
 
+  it.effect("a commit that loses a deadlock is made again", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { commit, id } = yield* running()
+      const text = "wanted by two"
+      const held = yield* Deferred.make<void>()
+      const waits = yield* Deferred.make<void>()
+      const other = yield* Effect.forkChild(
+        sql.withTransaction(
+          Effect.gen(function* () {
+            yield* sql`INSERT INTO body (hash, size) VALUES (${sha256(bytesOf(text))}, ${text.length})`
+            yield* Deferred.succeed(held, undefined)
+            yield* Deferred.await(waits)
+            // The commit waited first, so it is the one that finds the deadlock and gives way.
+            yield* sql`SELECT 1 FROM connection WHERE id = ${id} FOR UPDATE`
+          })
+        )
+      )
+      yield* Deferred.await(held)
+      const committer = yield* Effect.forkChild(commit({ items: [item("a", { text })] }))
+      yield* waiting(1)
+      yield* Deferred.succeed(waits, undefined)
+      yield* Fiber.join(other)
+      yield* Fiber.join(committer)
+      assert.deepStrictEqual(yield* stored(id), ["a"])
+    })
+  )
+
   it.effect("one task is begun by many who ask for it at once", () =>
     Effect.gen(function* () {
       const store = yield* Store

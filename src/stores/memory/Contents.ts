@@ -34,7 +34,7 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
 })
 
 /** Takes an entry out of the ledger. */
-export const settle = (entry: ContentEntry): void => {
+const settle = (entry: ContentEntry): void => {
   entry.pending = null
   entry.reason = null
   entry.message = null

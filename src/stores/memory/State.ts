@@ -1,5 +1,5 @@
 /** What the memory store holds. All of it changes within single synchronous steps, which are its transactions. */
-import type * as DateTime from "effect/DateTime"
+import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
@@ -38,13 +38,13 @@ export interface ContentEntry {
   born: number
 }
 
-export interface StagedEntry {
+interface StagedEntry {
   readonly cause: "event" | "absence"
   readonly stagedAt: Millis
   held: boolean
 }
 
-export interface ListingEntry {
+interface ListingEntry {
   readonly listing: string
   readonly born: number
   deletes: boolean
@@ -108,6 +108,8 @@ export interface State {
   /** The last number given to a connection, a task, a content or a listing. */
   last: number
 }
+
+export const utc = (millis: Millis): DateTime.Utc => DateTime.makeUnsafe(millis)
 
 export const empty = (): State => ({
   connections: new Map(),

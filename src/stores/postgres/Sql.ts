@@ -45,7 +45,7 @@ const advice = (error: SqlError): string => {
 
 /**
  * Failures of the database become `StoreError`, with what was being done. What only a mistake in our own SQL can cause
- * (its syntax, a broken constraint, a value of a wrong form) is a defect.
+ * (its syntax, a broken constraint, a value of a wrong form, an id twice in a batch) is a defect.
  */
 export const attempt =
   (doing: string) =>
@@ -54,7 +54,7 @@ export const attempt =
       // The guard narrows a generic's values, not the generic itself.
       if (!isSqlError(error)) return Effect.fail(error as Exclude<E, SqlError>)
       const code = isServerError(error.reason.cause) ? error.reason.cause.code : ""
-      return code === "25P02" || /^(22|23|42)/.test(code)
+      return code === "25P02" || /^(21|22|23|42)/.test(code)
         ? Effect.die(error)
         : Effect.fail(new StoreError({ message: `${doing}: ${advice(error)}`, cause: error }))
     })

@@ -1,0 +1,139 @@
+/** Runs and tasks in memory. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Counting from "../../engine/Counting.ts"
+import { type Run, type Store, StoreError, TaskId, type TaskRow } from "../../engine/Store.ts"
+import * as Storable from "../Storable.ts"
+import { fenced } from "./Connections.ts"
+import { type RunEntry, type State, type TaskEntry, utc, uuid } from "./State.ts"
+
+type Methods = Pick<
+  Store["Service"],
+  "beginRun" | "finishRun" | "run" | "runs" | "openTask" | "openTasks" | "taskDone" | "finishTask"
+>
+
+/** How many problems, and how many notes, a run keeps. */
+export const maxKept = 100
+
+const runOf = (entry: RunEntry): Run => ({
+  id: entry.id,
+  connectionId: entry.connectionId,
+  taskId: entry.taskId,
+  status: entry.status,
+  counts: { ...entry.counts },
+  problems: entry.problems,
+  notes: entry.notes,
+  error: entry.error,
+  startedAt: utc(entry.startedAt),
+  finishedAt: entry.finishedAt === null ? null : utc(entry.finishedAt)
+})
+
+const taskOf = (entry: TaskEntry): TaskRow => ({
+  id: entry.id,
+  connectionId: entry.connectionId,
+  task: entry.task,
+  spec: entry.spec,
+  checkpoint: entry.checkpoint,
+  scope: entry.scope,
+  createdAt: utc(entry.createdAt)
+})
+
+/** The run, which its caller must have begun. */
+export const runIn = (state: State, runId: RunEntry["id"]): Effect.Effect<RunEntry> => {
+  const run = state.runs.get(runId)
+  return run === undefined ? Effect.die(new Error(`run ${runId} was not begun`)) : Effect.succeed(run)
+}
+
+export const make = (state: State): Methods => ({
+  beginRun: Effect.fnUntraced(function* (fence, run) {
+    const startedAt = yield* Clock.currentTimeMillis
+    yield* fenced(state, fence)
+    state.runs.set(run.runId, {
+      id: run.runId,
+      connectionId: fence.connectionId,
+      taskId: run.taskId ?? null,
+      status: "running",
+      counts: Counting.tally(),
+      problems: [],
+      notes: [],
+      error: null,
+      startedAt,
+      finishedAt: null
+    })
+  }),
+
+  finishRun: Effect.fnUntraced(function* (fence, given) {
+    const now = yield* Clock.currentTimeMillis
+    yield* fenced(state, fence)
+    const run = yield* runIn(state, given.runId)
+    run.status = given.status
+    Counting.add(run.counts, given.counts)
+    run.notes = given.notes.slice(0, maxKept).map(Storable.text)
+    run.error = given.error
+    run.finishedAt = now
+  }),
+
+  run: (runId) => Effect.sync(() => Option.map(Option.fromUndefinedOr(state.runs.get(runId)), runOf)),
+  // Maps keep the order in which runs and tasks were begun.
+  runs: (connectionId, limit) =>
+    Effect.sync(() =>
+      Array.from(state.runs.values())
+        .filter((run) => run.connectionId === connectionId)
+        .toReversed()
+        .slice(0, limit)
+        .map(runOf)
+    ),
+
+  openTask: Effect.fnUntraced(function* (connectionId, { resumeWithin, spec: given, task }) {
+    const now = yield* Clock.currentTimeMillis
+    const spec = Storable.text(given)
+    if (!state.connections.has(connectionId)) {
+      const message = "beginning a task: the connection is gone"
+      return yield* new StoreError({ message, cause: message })
+    }
+    const open = Array.from(state.tasks.values()).findLast(
+      (entry) =>
+        entry.open &&
+        entry.connectionId === connectionId &&
+        entry.spec === spec &&
+        entry.movedAt > now - Duration.toMillis(resumeWithin)
+    )
+    if (open !== undefined) {
+      open.movedAt = now
+      return taskOf(open)
+    }
+    const entry: TaskEntry = {
+      id: TaskId.make(uuid(state)),
+      connectionId,
+      task,
+      spec,
+      checkpoint: Option.none(),
+      scope: null,
+      createdAt: now,
+      movedAt: now,
+      open: true,
+      done: new Set()
+    }
+    state.tasks.set(entry.id, entry)
+    return taskOf(entry)
+  }),
+
+  openTasks: (connectionId) =>
+    Effect.sync(() =>
+      Array.from(state.tasks.values())
+        .filter((task) => task.connectionId === connectionId && task.open)
+        .map(taskOf)
+    ),
+
+  taskDone: (taskId) => Effect.sync(() => new Set(state.tasks.get(taskId)?.done)),
+
+  finishTask: Effect.fnUntraced(function* (fence, taskId) {
+    yield* fenced(state, fence)
+    const task = state.tasks.get(taskId)
+    if (task === undefined || task.connectionId !== fence.connectionId) return
+    task.open = false
+    task.done.clear()
+  })
+})
