@@ -6,7 +6,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Crypto from "node:crypto"
 import type { Metadata } from "../../src/contract/Content.ts"
-import { type Batch, type Fence, type Item, type Miss, type PageEnd, RunId, Store } from "../../src/engine/Store.ts"
+import {
+  type Batch,
+  type ContentState,
+  type Fence,
+  type Item,
+  type Miss,
+  type PageEnd,
+  RunId,
+  Store
+} from "../../src/engine/Store.ts"
 
 /** Lets time pass for the store under test, without waiting for it. */
 export class Time extends Context.Service<Time, { readonly pass: (by: Duration.Duration) => Effect.Effect<void> }>()(
@@ -128,3 +137,17 @@ export const row = (id: Fence["connectionId"], externalId: string) =>
 
 export const metadataOf = (id: Fence["connectionId"], externalId: string): Effect.Effect<Metadata, unknown, Store> =>
   Effect.map(row(id, externalId), ({ metadata }) => metadata)
+
+/** Lets later things be later for the store, however coarse its clock. */
+export const aMomentLater = Time.use((time) => time.pass(Duration.seconds(1)))
+
+export const listed = Effect.fnUntraced(function* (id: Fence["connectionId"], state: ContentState) {
+  const store = yield* Store
+  const { contents } = yield* store.contents(id, { state, limit: 100 })
+  return contents.map((one) => one.externalId)
+})
+
+export const staged = (id: Fence["connectionId"]) =>
+  Store.use((store) =>
+    Effect.map(store.deletions(id, { limit: 100 }), (rows) => rows.map((one) => `${one.externalId} ${one.cause}`))
+  )

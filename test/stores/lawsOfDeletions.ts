@@ -1,0 +1,221 @@
+/** The laws of deletions: what absence proves, and when it is acted upon. */
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { Coverage } from "../../src/contract/Page.ts"
+import { Store } from "../../src/engine/Store.ts"
+import {
+  aMomentLater,
+  beginRun,
+  item,
+  listed,
+  miss,
+  page,
+  row,
+  running,
+  staged,
+  stored,
+  take,
+  Time
+} from "./scenario.ts"
+
+/** A pass over the source that saw these ids and covers this. */
+const pass = Effect.fnUntraced(function* (
+  { commit, fence }: Pick<Effect.Success<ReturnType<typeof running>>, "commit" | "fence">,
+  seen: ReadonlyArray<string>,
+  options: { readonly deletes?: boolean; readonly covers?: ReadonlyArray<Coverage>; readonly listing?: string } = {}
+) {
+  const store = yield* Store
+  const listing = options.listing ?? "a listing"
+  yield* store.beginListing(fence, { listing, deletes: options.deletes ?? true })
+  yield* commit({ page: page({ listing, seen, covers: options.covers ?? [{ prefix: "" }] }) })
+})
+
+export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
+  it.layer(layer)(`${name}: deletions`, (it) => {
+    /** A connection with these ids stored before anything else happens. */
+    const withStored = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+      const run = yield* running()
+      yield* run.commit({ items: ids.map((one) => item(one)) })
+      yield* aMomentLater
+      return run
+    })
+
+    it.effect("a listing that covers all stages what it did not see, and nothing else", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a", "b", "c"])
+        yield* run.commit({ misses: [miss("failed")] })
+        yield* pass(run, ["a", "c"])
+        assert.deepStrictEqual(yield* staged(run.id), ["b absence"])
+      })
+    )
+
+    it.effect("what is stored while the listing goes on is not absent from it", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a"])
+        yield* run.commit({ misses: [miss("retried")] })
+        yield* store.beginListing(run.fence, { listing: "l", deletes: true })
+        yield* aMomentLater
+        yield* run.commit({ items: [item("new"), item("retried")] })
+        yield* run.commit({ page: page({ listing: "l", seen: ["a"], covers: [{ prefix: "" }] }) })
+        assert.deepStrictEqual(yield* staged(run.id), [])
+      })
+    )
+
+    it.effect("marks last from page to page and from run to run, and beginning again changes nothing", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b", "c"])
+        yield* store.beginListing(run.fence, { listing: "l", deletes: true })
+        yield* run.commit({ page: page({ listing: "l", seen: ["a"] }) })
+        yield* store.release(run.fence, {})
+        const fence = yield* take(run.id)
+        const runId = yield* beginRun(fence)
+        yield* store.beginListing(fence, { listing: "l", deletes: true })
+        yield* store.commit(fence, {
+          runId,
+          taskId: undefined,
+          items: [],
+          misses: [],
+          done: [],
+          counts: {},
+          problems: [],
+          page: page({ listing: "l", seen: ["b"], covers: [{ prefix: "" }] })
+        })
+        assert.deepStrictEqual(yield* staged(run.id), ["c absence"])
+      })
+    )
+
+    it.effect("a listing that another has taken the place of proves nothing", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b"])
+        yield* store.beginListing(run.fence, { listing: "first", deletes: true })
+        yield* store.beginListing(run.fence, { listing: "second", deletes: true })
+        yield* run.commit({ page: page({ listing: "first", seen: [], covers: [{ prefix: "" }] }) })
+        assert.deepStrictEqual(yield* staged(run.id), [])
+      })
+    )
+
+    it.effect("a part covers the ids with its prefix and none of its exceptions, taken literally", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a/1", "a/2", "a/x/1", "a%", "b/1", "A/1", "a_", "a"])
+        yield* pass(run, ["a/1"], { covers: [{ prefix: "a/", except: ["a/x/"] }] })
+        assert.deepStrictEqual(yield* staged(run.id), ["a/2 absence"])
+        yield* run.commit({ page: page({ listing: "a listing", covers: [{ prefix: "a%" }, { prefix: "a_" }] }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["a% absence", "a/2 absence", "a_ absence"])
+      })
+    )
+
+    it.effect(
+      "after a change of scope nothing is staged: what was not seen leaves the scope until it is seen again",
+      () =>
+        Effect.gen(function* () {
+          const run = yield* withStored(["in", "out"])
+          yield* pass(run, ["in"], { deletes: false })
+          assert.deepStrictEqual(yield* staged(run.id), [])
+          assert.deepStrictEqual(yield* stored(run.id), ["in", "out"])
+          yield* pass(run, ["in"], { listing: "next" })
+          assert.deepStrictEqual(yield* staged(run.id), [])
+          yield* pass(run, ["in", "out"], { listing: "third" })
+          yield* pass(run, ["in"], { listing: "fourth" })
+          assert.deepStrictEqual(yield* staged(run.id), ["out absence"])
+        })
+    )
+
+    it.effect("an id that is listed or stored again leaves the stage", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a", "b", "c"])
+        yield* run.commit({ page: page({ deleted: ["a", "b", "c", "no\0id", "nobody"] }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["a event", "b event", "c event"])
+        yield* run.commit({ items: [item("a")], page: page({ seen: ["b"] }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["c event"])
+      })
+    )
+
+    it.effect("a deleted id that is only in the ledger becomes gone", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored([])
+        yield* run.commit({ misses: [miss("a"), miss("b", { outcome: "deferred" })] })
+        yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+        assert.deepStrictEqual(yield* listed(run.id, "gone"), ["a", "b"])
+        assert.deepStrictEqual(yield* store.existing(run.id, ["a", "b"]), new Set())
+        assert.deepStrictEqual(yield* staged(run.id), [])
+      })
+    )
+
+    it.effect("deletions under the threshold are applied: the content is deleted softly, and not known", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b", "c"])
+        yield* run.commit({ misses: [miss("b")] })
+        yield* run.commit({ page: page({ deleted: ["b"] }) })
+        const settled = yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 1, share: 0 })
+        assert.deepStrictEqual(settled, { deleted: 1, held: 0 })
+        assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["b"])
+        assert.deepStrictEqual(yield* stored(run.id), ["a", "c"])
+        assert.deepStrictEqual(yield* store.existing(run.id, ["b"]), new Set())
+        assert.deepStrictEqual(yield* store.ledger(run.id, { limit: 10 }), [])
+        assert.isNotNull((yield* row(run.id, "b")).hash)
+        assert.strictEqual(Option.getOrThrow(yield* store.run(run.runId)).counts.deleted, 1)
+        assert.deepStrictEqual(yield* store.settleDeletions(run.fence, { runId: undefined, atMost: 0, share: 0 }), {
+          deleted: 0,
+          held: 0
+        })
+      })
+    )
+
+    it.effect("deletions above the threshold are held until a person approves them", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b", "c", "d"])
+        yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+        assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 0)
+        const held = yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 1, share: 0.4 })
+        assert.deepStrictEqual(held, { deleted: 0, held: 2 })
+        assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 2)
+        assert.deepStrictEqual(yield* stored(run.id), ["a", "b", "c", "d"])
+        assert.strictEqual(yield* store.approveDeletions(run.id), 2)
+        assert.deepStrictEqual(yield* stored(run.id), ["c", "d"])
+        assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 0)
+        assert.strictEqual(yield* store.approveDeletions(run.id), 0)
+      })
+    )
+
+    it.effect("a share of what is stored is a threshold too, and it is inclusive", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b", "c", "d"])
+        yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+        const settled = yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 0, share: 0.5 })
+        assert.deepStrictEqual(settled, { deleted: 2, held: 0 })
+      })
+    )
+
+    it.effect("totals count what is stored, in the ledger and deleted, and the bytes that are stored", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a"])
+        yield* run.commit({
+          items: [item("b", { text: "12345" }), item("c", { text: "123" })],
+          misses: [miss("d"), miss("e", { outcome: "deferred" }), miss("f", { retryIn: undefined })],
+          page: page({ deleted: ["c"] })
+        })
+        yield* run.commit({ misses: [miss("b")] })
+        yield* store.settleDeletions(run.fence, { runId: undefined, atMost: 9, share: 1 })
+        assert.deepStrictEqual(yield* store.totals(run.id), {
+          stored: 2,
+          failed: 2,
+          dead: 1,
+          deferred: 1,
+          deleted: 1,
+          bytes: 5 + "body of a".length,
+          deletionsHeld: 0
+        })
+      })
+    )
+  })
+}

@@ -1,0 +1,155 @@
+/** The laws of the ledger: what is known but not stored. */
+import { assert, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Store } from "../../src/engine/Store.ts"
+import { item, listed, miss, row, running, staged, stored, Time } from "./scenario.ts"
+
+export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
+  it.layer(layer)(`${name}: the ledger`, (it) => {
+    it.effect("a failed item is known, waits for its time, and is dead after its last attempt", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        yield* commit({ misses: [miss("a", { revision: "r7", message: "bu\0sy" })] })
+        assert.deepStrictEqual(yield* store.revisions(id, ["a"]), new Map([["a", Option.some("r7")]]))
+        const [first] = yield* store.ledger(id, { limit: 10 })
+        assert.deepStrictEqual(
+          { ...first, nextAttemptAt: null },
+          {
+            externalId: "a",
+            state: "failed",
+            revision: "r7",
+            reason: "Transient",
+            message: "bu\uFFFDsy",
+            attempts: 1,
+            nextAttemptAt: null
+          }
+        )
+        assert.deepStrictEqual(yield* store.retriesDue(id, 10), [])
+        yield* Time.use((time) => time.pass(Duration.minutes(2)))
+        assert.deepStrictEqual(
+          (yield* store.retriesDue(id, 10)).map((one) => one.externalId),
+          ["a"]
+        )
+        yield* commit({ misses: [miss("a", { attempts: 5, retryIn: undefined })] })
+        assert.deepStrictEqual(yield* store.retriesDue(id, 10), [])
+        const [dead] = yield* store.ledger(id, { limit: 10 })
+        assert.strictEqual(dead?.state, "dead")
+        assert.strictEqual(dead?.attempts, 5)
+        assert.isNull(dead?.nextAttemptAt)
+        assert.deepStrictEqual(yield* store.existing(id, ["a"]), new Set(["a"]))
+        assert.deepStrictEqual(yield* listed(id, "dead"), ["a"])
+        assert.strictEqual((yield* store.totals(id)).dead, 1)
+      })
+    )
+
+    it.effect("a deferred item costs no attempt, is due at once, and starts afresh under another revision", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        const attempts = Effect.map(store.ledger(id, { limit: 1 }), ([first]) => first?.attempts)
+        yield* commit({ misses: [miss("a", { attempts: 2 })] })
+        yield* commit({ misses: [miss("a", { outcome: "deferred", attempts: 0 })] })
+        assert.strictEqual(yield* attempts, 2)
+        const [deferred] = yield* store.retriesDue(id, 10)
+        assert.strictEqual(deferred?.state, "deferred")
+        assert.isNull(deferred?.nextAttemptAt)
+        yield* commit({ misses: [miss("a", { outcome: "deferred", attempts: 0, revision: "r2" })] })
+        assert.strictEqual(yield* attempts, 0)
+      })
+    )
+
+    it.effect("the longest due come first, and no more than asked for", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        yield* commit({ misses: [miss("late", { retryIn: Duration.minutes(3) })] })
+        yield* commit({ misses: [miss("early", { retryIn: Duration.minutes(1) })] })
+        yield* Time.use((time) => time.pass(Duration.minutes(4)))
+        yield* commit({ misses: [miss("deferred", { outcome: "deferred" })] })
+        const due = Effect.fnUntraced(function* (limit: number) {
+          return (yield* store.retriesDue(id, limit)).map((one) => one.externalId)
+        })
+        assert.deepStrictEqual(yield* due(10), ["early", "late", "deferred"])
+        assert.deepStrictEqual(yield* due(2), ["early", "late"])
+      })
+    )
+
+    it.effect("stored content whose update failed stays readable, under its old revision, and is in the ledger", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        yield* commit({ items: [item("a")] })
+        const before = yield* row(id, "a")
+        yield* commit({ misses: [miss("a", { revision: "r2" })] })
+        assert.deepStrictEqual(yield* row(id, "a"), before)
+        assert.deepStrictEqual(yield* stored(id), ["a"])
+        assert.deepStrictEqual(yield* listed(id, "failed"), ["a"])
+        assert.deepStrictEqual(yield* store.revisions(id, ["a"]), new Map([["a", Option.some("r2")]]))
+        yield* commit({ items: [item("a", { revision: "r2" })] })
+        assert.deepStrictEqual(yield* store.ledger(id, { limit: 10 }), [])
+        assert.deepStrictEqual(yield* store.revisions(id, ["a"]), new Map([["a", Option.some("r2")]]))
+      })
+    )
+
+    it.effect("what is gone is not known afterwards; stored content that is gone is staged", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        const gone = { outcome: "gone", reason: "Gone", attempts: 0, retryIn: undefined } as const
+        yield* commit({ items: [item("stored")], misses: [miss("failed")] })
+        yield* commit({ misses: [miss("failed", gone), miss("never", gone), miss("stored", gone)] })
+        assert.deepStrictEqual(yield* store.existing(id, ["failed", "never", "stored"]), new Set(["stored"]))
+        assert.deepStrictEqual(yield* listed(id, "gone"), ["failed", "never"])
+        assert.deepStrictEqual(yield* staged(id), ["stored event"])
+        assert.deepStrictEqual(yield* store.ledger(id, { limit: 10 }), [])
+        const back = yield* commit({ items: [item("failed")] })
+        assert.deepStrictEqual(back.outcomes, new Map([["failed", "stored"]]))
+      })
+    )
+
+    it.effect("redriven rows, all or those named, are due now with no attempts, and their connection with them", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, fence, id } = yield* running()
+        yield* commit({
+          items: [item("fine"), item("stored")],
+          misses: [miss("a"), miss("b", { attempts: 9, retryIn: undefined }), miss("c", { outcome: "deferred" })]
+        })
+        yield* commit({ misses: [miss("stored", { attempts: 9, retryIn: undefined })] })
+        yield* store.release(fence, { pollIn: Duration.hours(9) })
+        assert.deepStrictEqual(yield* store.redrive(id, ["b", "fine", "nobody"]), ["b"])
+        assert.deepStrictEqual(
+          (yield* store.retriesDue(id, 10)).map((one) => `${one.externalId} ${one.attempts}`).toSorted(),
+          ["b 0", "c 0"]
+        )
+        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
+        assert.deepStrictEqual([...(yield* store.redrive(id, undefined))].toSorted(), ["a", "b", "c", "stored"])
+        assert.deepStrictEqual((yield* store.retriesDue(id, 10)).map((one) => one.externalId).toSorted(), [
+          "a",
+          "b",
+          "c",
+          "stored"
+        ])
+        assert.deepStrictEqual(yield* stored(id), ["fine", "stored"])
+      })
+    )
+
+    it.effect("the ledger is read whole or by id, in the order of ids", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        yield* commit({ misses: ["c", "a", "b"].map((one) => miss(one)) })
+        const read = Effect.fnUntraced(function* (options: Parameters<typeof store.ledger>[1]) {
+          return (yield* store.ledger(id, options)).map((one) => one.externalId)
+        })
+        assert.deepStrictEqual(yield* read({ limit: 10 }), ["a", "b", "c"])
+        assert.deepStrictEqual(yield* read({ limit: 2 }), ["a", "b"])
+        assert.deepStrictEqual(yield* read({ limit: 10, externalIds: ["c", "x"] }), ["c"])
+      })
+    )
+  })
+}

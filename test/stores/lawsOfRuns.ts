@@ -1,0 +1,278 @@
+/** The laws of leases, runs and tasks. */
+import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { ConnectionId, RunId, Store } from "../../src/engine/Store.ts"
+import { batch, beginRun, connect, item, miss, page, running, take, Time, ttl } from "./scenario.ts"
+
+const poll = { force: false, forceIds: [], dryRun: false }
+
+/** All that can be read of a connection. */
+const everything = Effect.fnUntraced(function* (id: ConnectionId) {
+  const store = yield* Store
+  return {
+    connection: yield* store.connection(id),
+    contents: yield* store.contents(id, { state: "stored", limit: 100 }),
+    deletions: yield* store.deletions(id, { limit: 100 }),
+    ledger: yield* store.ledger(id, { limit: 100 }),
+    runs: yield* store.runs(id, 100),
+    tasks: yield* store.openTasks(id),
+    totals: yield* store.totals(id)
+  }
+})
+
+export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
+  it.layer(layer)(`${name}: leases and runs`, (it) => {
+    it.effect("a lease that holds keeps others out, and one that ran out does not", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const first = yield* take(id, "first")
+        assert.isTrue(Option.isNone(yield* store.acquire(id, { holder: "second", ttl })))
+        assert.strictEqual(Option.getOrThrow(yield* store.connection(id)).lease?.holder, "first")
+        assert.isFalse((yield* store.due(1000)).some((due) => due.connectionId === id))
+        yield* Time.use((time) => time.pass(Duration.seconds(20)))
+        yield* store.renew(first, ttl)
+        yield* Time.use((time) => time.pass(Duration.seconds(20)))
+        assert.isTrue(Option.isNone(yield* store.acquire(id, { holder: "second", ttl })))
+        yield* Time.use((time) => time.pass(Duration.seconds(20)))
+        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
+        const second = yield* take(id, "second")
+        assert.isTrue(second.fence > first.fence)
+        assert.strictEqual((yield* Effect.flip(store.renew(first, ttl)))._tag, "Superseded")
+      })
+    )
+
+    it.effect("a dead holder's lease does not hold, and its runs become interrupted", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id, runId } = yield* running()
+        assert.isTrue(Option.isNone(yield* store.acquire(id, { holder: "next", ttl, deadHolder: "somebody else" })))
+        const taken = yield* store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" })
+        assert.isTrue(Option.isSome(taken))
+        const run = Option.getOrThrow(yield* store.run(runId))
+        assert.strictEqual(run.status, "interrupted")
+        assert.isNotNull(run.finishedAt)
+      })
+    )
+
+    it.effect("an old fence writes nothing, whatever it tries", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, fence, id, runId } = yield* running()
+        yield* commit({ items: [item("a"), item("b")], page: page({ deleted: ["b"] }) })
+        const task = yield* store.openTask(id, { task: poll, spec: "a task", resumeWithin: ttl })
+        yield* store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" })
+        const before = yield* everything(id)
+        const attempts = [
+          commit({ items: [item("a", { text: "other" }), item("c")], misses: [miss("d")], page: page({}) }),
+          store.beginListing(fence, { listing: "l", deletes: true }),
+          store.settleDeletions(fence, { runId, atMost: 10, share: 1 }),
+          store.beginRun(fence, { runId: RunId.make("late"), taskId: undefined }),
+          store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null }),
+          store.finishTask(fence, task.id),
+          store.saveCredentials(fence, new Uint8Array()),
+          store.renew(fence, ttl)
+        ]
+        for (const attempt of attempts) {
+          assert.strictEqual((yield* Effect.flip(Effect.asVoid(attempt)))._tag, "Superseded")
+        }
+        yield* store.release(fence, { pollIn: Duration.zero, failures: 9 })
+        assert.deepStrictEqual(yield* everything(id), before)
+        assert.isTrue(Option.isNone(yield* store.run(RunId.make("late"))))
+      })
+    )
+
+    it.effect("a release sets the next poll and the failures, or leaves them", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        yield* store.release(yield* take(id), { pollIn: Duration.minutes(10), failures: 2 })
+        const released = Option.getOrThrow(yield* store.connection(id))
+        assert.isNull(released.lease)
+        assert.strictEqual(released.failures, 2)
+        assert.isFalse((yield* store.due(1000)).some((due) => due.connectionId === id))
+        yield* store.release(yield* take(id), {})
+        const again = Option.getOrThrow(yield* store.connection(id))
+        assert.strictEqual(again.failures, 2)
+        assert.deepStrictEqual(again.nextPollAt, released.nextPollAt)
+        yield* Time.use((time) => time.pass(Duration.minutes(11)))
+        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
+      })
+    )
+
+    it.effect("a failed item's retry makes its connection due before its next poll, a deferred one does not", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const isDue = (id: ConnectionId) =>
+          Effect.map(store.due(1000), (all) => all.some((due) => due.connectionId === id))
+        const { commit, fence, id } = yield* running()
+        yield* commit({ misses: [miss("a", { retryIn: Duration.minutes(2) })] })
+        yield* store.release(fence, { pollIn: Duration.hours(1) })
+        const other = yield* running()
+        yield* other.commit({ misses: [miss("a", { outcome: "deferred" })] })
+        yield* store.release(other.fence, { pollIn: Duration.hours(1) })
+        assert.isFalse(yield* isDue(id))
+        yield* Time.use((time) => time.pass(Duration.minutes(3)))
+        assert.isTrue(yield* isDue(id))
+        assert.isFalse(yield* isDue(other.id))
+      })
+    )
+
+    it.effect("a run that dies before it releases is due for its retries all the same", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        yield* store.release(yield* take(id), { pollIn: Duration.hours(5) })
+        const fence = yield* take(id)
+        const runId = yield* beginRun(fence)
+        yield* store.commit(fence, batch(runId, { misses: [miss("a", { retryIn: Duration.minutes(2) })] }))
+        yield* Time.use((time) => time.pass(Duration.minutes(3)))
+        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
+      })
+    )
+
+    it.effect("those that are longest due come first", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        for (const minutes of [3, 1, 2]) {
+          const { id } = yield* connect()
+          yield* store.release(yield* take(id), { pollIn: Duration.minutes(minutes) })
+        }
+        yield* Time.use((time) => time.pass(Duration.minutes(4)))
+        const due = (yield* store.due(1000)).map((one) => DateTime.toEpochMillis(one.dueAt))
+        assert.deepStrictEqual(
+          due,
+          due.toSorted((a, b) => a - b)
+        )
+        assert.strictEqual((yield* store.due(2)).length, 2)
+      })
+    )
+
+    it.effect("a run's counts are what its batches and its end added", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, fence, id, runId } = yield* running()
+        const problems = [{ place: "#general", message: "not\0 ours" }]
+        yield* commit({ items: [item("a"), item("b")], counts: { listed: 3, apiCalls: 2, quotaUnits: 0.5 }, problems })
+        yield* commit({
+          items: [item("a"), item("b", { text: "other" })],
+          counts: { listed: 2, quotaUnits: 0.25 },
+          page: page({ patches: [{ externalId: "a", metadata: { labels: ["x"] } }] })
+        })
+        assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "running")
+        yield* store.finishRun(fence, {
+          runId,
+          status: "partial",
+          counts: { apiCalls: 1 },
+          notes: ["a note"],
+          error: { reason: "Transient", message: "it broke" }
+        })
+        const run = Option.getOrThrow(yield* store.run(runId))
+        assert.strictEqual(run.status, "partial")
+        const { apiCalls, listed, patched, quotaUnits, stored: storedCount, unchanged, updated } = run.counts
+        assert.deepStrictEqual(
+          { apiCalls, listed, patched, quotaUnits, storedCount, unchanged, updated },
+          { apiCalls: 3, listed: 5, patched: 1, quotaUnits: 0.75, storedCount: 2, unchanged: 1, updated: 1 }
+        )
+        assert.deepStrictEqual(run.problems, [{ place: "#general", message: "not\uFFFD ours" }])
+        assert.deepStrictEqual(run.notes, ["a note"])
+        assert.deepStrictEqual(run.error, { reason: "Transient", message: "it broke" })
+        const second = yield* beginRun(fence)
+        assert.deepStrictEqual(
+          (yield* store.runs(id, 10)).map((one) => one.id),
+          [second, runId]
+        )
+        assert.strictEqual((yield* store.runs(id, 1)).length, 1)
+      })
+    )
+
+    it.effect("a run keeps at most 100 problems", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, runId } = yield* running()
+        const problems = Array.from({ length: 70 }, (_, n) => ({ place: `place ${n}`, message: "m" }))
+        yield* commit({ problems })
+        yield* commit({ problems })
+        assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).problems.length, 100)
+      })
+    )
+  })
+
+  it.layer(layer)(`${name}: tasks`, (it) => {
+    const forced = { force: true, forceIds: ["kept"], dryRun: false }
+    const open = Effect.fnUntraced(function* (id: ConnectionId, spec = "--force") {
+      const store = yield* Store
+      return yield* store.openTask(id, { task: forced, spec, resumeWithin: Duration.hours(1) })
+    })
+
+    it.effect("an open task with the same text is resumed, another text or a task that stood still is not", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { fence, id } = yield* running()
+        const first = yield* open(id)
+        assert.deepStrictEqual(first.task, forced)
+        assert.strictEqual((yield* open(id)).id, first.id)
+        const other = yield* open(id, "--force --since 2026")
+        assert.notStrictEqual(other.id, first.id)
+        assert.deepStrictEqual(
+          (yield* store.openTasks(id)).map((task) => task.id),
+          [first.id, other.id]
+        )
+        yield* store.finishTask(fence, first.id)
+        const next = yield* open(id)
+        assert.notStrictEqual(next.id, first.id)
+        yield* Time.use((time) => time.pass(Duration.hours(2)))
+        assert.notStrictEqual((yield* open(id)).id, next.id)
+      })
+    )
+
+    it.effect("a task has its own checkpoint and leaves the connection's alone", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        const task = yield* open(id)
+        yield* commit({ page: page({ checkpoint: { live: true }, scope: "live" }) })
+        yield* commit({ taskId: task.id, page: page({ checkpoint: null, scope: "forced" }) })
+        const moved = yield* open(id)
+        assert.deepStrictEqual(moved.checkpoint, Option.some(null))
+        assert.strictEqual(moved.scope, "forced")
+        const connection = Option.getOrThrow(yield* store.connection(id))
+        assert.deepStrictEqual(connection.checkpoint, Option.some({ live: true }))
+        assert.strictEqual(connection.scope, "live")
+      })
+    )
+
+    it.effect("what a task has done is kept until a page ends, and its own ids until the task ends", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, fence, id } = yield* running()
+        const task = yield* open(id)
+        yield* commit({ taskId: task.id, done: ["a", "kept"] })
+        yield* commit({ taskId: task.id, done: ["b", "a"] })
+        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["a", "kept", "b"]))
+        yield* commit({ taskId: task.id, done: ["c"], page: page({}) })
+        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["kept"]))
+        yield* store.finishTask(fence, task.id)
+        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
+      })
+    )
+
+    it.effect("a checkpoint is kept as it was given, whatever JSON it is", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        const checkpoint = { nul: "\0", lone: "\ud800", n: 1e300, deep: [[[{ a: null }]]], "": "" }
+        yield* commit({ page: page({ checkpoint }) })
+        assert.deepStrictEqual(
+          Option.getOrThrow(yield* store.connection(id)).checkpoint,
+          Option.some<Schema.Json>(checkpoint)
+        )
+      })
+    )
+  })
+}
