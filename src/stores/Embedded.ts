@@ -19,6 +19,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Fs from "node:fs/promises"
 import * as Binaries from "./embedded/Binaries.ts"
+import * as Cluster from "./embedded/Cluster.ts"
 import { EmbeddedError, io } from "./embedded/EmbeddedError.ts"
 import * as FileLock from "./embedded/FileLock.ts"
 import * as Place from "./embedded/Place.ts"
@@ -97,8 +98,8 @@ export const make = Effect.fn("Embedded.make")(function* (options: Options) {
   return Embedded.of({
     folder: place.folder,
     ...running,
-    database: Server.database,
-    username: Server.username,
+    database: Cluster.database,
+    username: Cluster.username,
     password: Redacted.make(password)
   })
 })

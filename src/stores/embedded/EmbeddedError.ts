@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Fs from "node:fs/promises"
 
 /** The database that Idem starts itself can't be had. The message is one line for a person and holds no secret. */
 export class EmbeddedError extends Schema.TaggedError<EmbeddedError>()("EmbeddedError", { message: Schema.String }) {}
@@ -29,3 +30,23 @@ export const io = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, Emb
 
 export const ioSync = <A>(what: string, run: () => A): Effect.Effect<A, EmbeddedError> =>
   Effect.try({ try: run, catch: (cause) => new EmbeddedError({ message: `${what}: ${explain(cause)}` }) })
+
+/** Less than PostgreSQL needs to begin with. */
+const tooLittle = 1024 * 1024
+
+/** Fails as given, unless the disk is full: then the server's log is cut short. */
+export const blameFullDisk =
+  (folder: string) =>
+  (error: EmbeddedError): Effect.Effect<never, EmbeddedError> =>
+    Effect.flatMap(
+      Effect.orElseSucceed(
+        io(folder, () => Fs.statfs(folder)),
+        () => undefined
+      ),
+      (disk) =>
+        Effect.fail(
+          disk !== undefined && disk.bavail * disk.bsize < tooLittle
+            ? new EmbeddedError({ message: `the disk that holds ${folder} is full` })
+            : error
+        )
+    )

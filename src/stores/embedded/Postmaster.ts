@@ -26,6 +26,16 @@ const exists = (pid: number): boolean => {
   }
 }
 
+/** Whether a process has ended, be it that nobody has asked after it yet. */
+export const hasExited = (pid: number): Effect.Effect<boolean> =>
+  Effect.promise(async () => {
+    if (!exists(pid)) return true
+    if (process.platform !== "linux") return false
+    const stat = await Fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
+    // The name in brackets may hold anything; the state is the first thing after it.
+    return stat === "" || /^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2))
+  })
+
 const execFile = promisify(ChildProcess.execFile)
 
 /**

@@ -19,10 +19,11 @@ export const spawnFailure = (program: string, cause: Error): EmbeddedError =>
         : `${program} can't be run: ${cause.message}`
   })
 
-/** The line that says what went wrong, out of what a program of PostgreSQL's printed. */
+/** The first line that says what went wrong, out of what a program of PostgreSQL's printed: what follows comes of it. */
 export const reasonIn = (output: string): string => {
+  if (/No space left on device|Check free disk space/.test(output)) return "the disk is full"
   const lines = output.split("\n").filter((line) => line.trim() !== "")
-  const line = lines.findLast((line) => /\b(FATAL|PANIC|ERROR|error):/.test(line)) ?? lines.at(-1) ?? "it said nothing"
+  const line = lines.find((line) => /\b(FATAL|PANIC|ERROR|error):/.test(line)) ?? lines.at(-1) ?? "it said nothing"
   return line.replace(/^.*?\b(?:FATAL|PANIC|ERROR|error):\s*/, "")
 }
 

@@ -1,4 +1,4 @@
-/** Makes, starts and stops the server. All of it is done while holding the place's mutex. */
+/** Starts and stops the server, and has its data made. All of it is done while holding the place's mutex. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,14 +9,11 @@ import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Binaries } from "./Binaries.ts"
-import { EmbeddedError, io, ioSync } from "./EmbeddedError.ts"
+import * as Cluster from "./Cluster.ts"
+import { blameFullDisk, EmbeddedError, io, ioSync } from "./EmbeddedError.ts"
 import { canReach, type Place } from "./Place.ts"
 import * as Postmaster from "./Postmaster.ts"
-import { reasonIn, run, spawnFailure, spawnOptions } from "./Program.ts"
-
-/** The one role and the one database that Idem makes in it. */
-export const username = "idem"
-export const database = "idem"
+import { reasonIn, spawnFailure, spawnOptions } from "./Program.ts"
 
 /** Longer than a recovery of `max_wal_size` takes on a slow disk. */
 export const startWithin = Duration.minutes(5)
@@ -54,93 +51,6 @@ const settings: Readonly<Record<string, string>> = {
   log_timezone: "UTC"
 }
 
-/** Writes a small file whole or not at all, and durably. */
-const writeWhole = async (file: string, text: string): Promise<void> => {
-  const draft = `${file}.${Crypto.randomBytes(6).toString("hex")}`
-  const handle = await Fs.open(draft, "wx", 0o600)
-  try {
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await Fs.rename(draft, file)
-}
-
-const giveTo = async (place: Place, path: string): Promise<void> => {
-  if (place.user !== undefined) await Fs.chown(path, place.user.uid, place.user.gid)
-}
-
-/**
- * Makes a new cluster beside its place and moves it there when it is whole: one that was killed half way is never
- * found, and its remains are cleared away by the next.
- */
-const initialise = Effect.fn("Server.initialise")(function* (place: Place, binaries: Binaries) {
-  const draftPrefix = "postgres.new."
-  const draft = Path.join(place.folder, draftPrefix + Crypto.randomBytes(6).toString("hex"))
-  const cluster = Path.join(draft, "data")
-  const passwordFile = Path.join(draft, "password")
-  const password = Crypto.randomBytes(24).toString("base64url")
-  yield* Effect.logInfo(`making a PostgreSQL database in ${place.cluster}`)
-  yield* io(`${place.folder} can't be written to`, async () => {
-    for (const name of await Fs.readdir(place.folder)) {
-      // Whatever still writes there was left behind with it: what can't be removed now is removed next time.
-      if (name.startsWith(draftPrefix)) {
-        await Fs.rm(Path.join(place.folder, name), { recursive: true, force: true }).catch(() => undefined)
-      }
-    }
-    await Fs.mkdir(draft, { mode: 0o700 })
-    await Fs.writeFile(passwordFile, password, { mode: 0o600 })
-    await giveTo(place, passwordFile)
-    await giveTo(place, draft)
-  })
-  const what = `the database in ${place.folder} can't be made`
-  const options = { user: place.user, what }
-  yield* run(
-    binaries.initdb,
-    [
-      `--pgdata=${cluster}`,
-      `--username=${username}`,
-      `--pwfile=${passwordFile}`,
-      "--auth=scram-sha-256",
-      "--encoding=UTF8",
-      "--locale=C",
-      "--locale-provider=builtin",
-      "--builtin-locale=C.UTF-8",
-      "--text-search-config=simple",
-      "--no-instructions"
-    ],
-    { ...options, input: "" }
-  ).pipe(
-    Effect.andThen(
-      run(binaries.postgres, ["--single", "-D", cluster, "template1"], {
-        ...options,
-        input: `CREATE DATABASE ${database}\n`
-      })
-    ),
-    Effect.andThen(
-      io(what, async () => {
-        await writeWhole(place.password, password)
-        await Fs.rename(cluster, place.cluster)
-        const folder = await Fs.open(place.folder)
-        await folder.sync().finally(() => folder.close())
-      })
-    ),
-    Effect.ensuring(Effect.promise(() => Fs.rm(draft, { recursive: true, force: true }).catch(() => undefined)))
-  )
-})
-
-const versionOf = (place: Place) =>
-  io(place.cluster, () =>
-    Fs.readFile(Path.join(place.cluster, "PG_VERSION"), "utf8").then(
-      (text) => text.trim(),
-      (cause: NodeJS.ErrnoException) => {
-        if (cause.code === "ENOENT") return undefined
-        throw cause
-      }
-    )
-  )
-
 /** The folder of the socket: the cluster's own, or a short private one where that makes too long a path. */
 const socketFolder = Effect.fnUntraced(function* (place: Place) {
   const fits = (folder: string) => Buffer.byteLength(Path.join(folder, Postmaster.socketName)) <= maxSocketPath
@@ -159,7 +69,7 @@ const socketFolder = Effect.fnUntraced(function* (place: Place) {
           throw cause
         }
       )
-      if (made) await giveTo(place, folder)
+      if (made) await Cluster.giveTo(place, folder)
       // Others can write to this parent too: what is there must be ours and closed to them.
       const stat = await Fs.lstat(folder)
       if (!stat.isDirectory() || stat.uid !== (user?.uid ?? process.getuid?.()) || (stat.mode & 0o077) !== 0) {
@@ -177,6 +87,11 @@ const openLog = (place: Place) =>
     if (size > maxLog) await Fs.rename(place.log, `${place.log}.old`)
     const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = Fs.constants
     const handle = await Fs.open(place.log, O_APPEND | O_CREAT | O_NOFOLLOW | O_RDWR, 0o600)
+    // Root on a visit must not lock the folder's owner out.
+    if (place.user !== undefined) {
+      const { gid, uid } = await Fs.stat(place.folder)
+      await handle.chown(uid, gid)
+    }
     return { handle, from: (await handle.stat()).size }
   })
 
@@ -245,9 +160,11 @@ const spawn = Effect.fn("Server.spawn")(function* (
     )
     if (running?.status === "ready" && running.socket !== undefined) return { pid: running.pid, socket: running.socket }
     if (failed !== undefined) return yield* spawnFailure(binaries.postgres, failed)
-    return yield* new EmbeddedError({
-      message: `PostgreSQL did not start in ${place.folder}: ${reasonIn(yield* readLog(handle, from))}`
-    })
+    return yield* blameFullDisk(place.folder)(
+      new EmbeddedError({
+        message: `PostgreSQL did not start in ${place.folder}: ${reasonIn(yield* readLog(handle, from))}`
+      })
+    )
   })
   return yield* Effect.acquireUseRelease(start, serve, (child, exit) =>
     Exit.isSuccess(exit) ? Effect.void : abandon(child)
@@ -258,17 +175,20 @@ const spawn = Effect.fn("Server.spawn")(function* (
 export const stop = Effect.fn("Server.stop")(function* (place: Place) {
   const running = yield* Postmaster.find(place.cluster)
   if (running === undefined) return
-  const gone = Postmaster.find(place.cluster).pipe(
-    Effect.repeat({ until: (found) => found?.pid !== running.pid, schedule: poll })
-  )
+  const { pid } = running
+  // Its `postmaster.pid` goes a moment before the process does.
+  const gone = Effect.repeat(Postmaster.hasExited(pid), { until: (exited) => exited, schedule: poll })
   const signal = (name: "SIGINT" | "SIGQUIT") =>
-    ioSync(`the server (process ${running.pid}) can't be stopped`, () => process.kill(running.pid, name))
+    ioSync(`the server (process ${pid}) can't be stopped`, () => process.kill(pid, name))
   yield* signal("SIGINT")
   yield* gone.pipe(
     Effect.timeoutOrElse({
       duration: stopWithin,
-      // It recovers at the next start.
-      orElse: () => Effect.andThen(signal("SIGQUIT"), gone)
+      // It recovers at the next start. If it is no longer the server that has this number, there is nothing to wait for.
+      orElse: () =>
+        Effect.flatMap(Postmaster.find(place.cluster), (found) =>
+          found?.pid === pid ? Effect.andThen(signal("SIGQUIT"), gone) : Effect.void
+        )
     })
   )
   const folder = Path.dirname(running.socket ?? place.cluster)
@@ -309,8 +229,8 @@ export const ensure = Effect.fn("Server.ensure")(function* (
   binaries: Binaries,
   overrides: Readonly<Record<string, string>>
 ) {
-  const version = yield* versionOf(place)
-  if (version === undefined) yield* initialise(place, binaries)
+  const version = yield* Cluster.versionOf(place)
+  if (version === undefined) yield* Cluster.initialise(place, binaries)
   else if (version !== binaries.major) {
     return yield* new EmbeddedError({
       message: `${place.folder} holds data of PostgreSQL ${version}, and this Idem brings ${binaries.major}: use the Idem that made it to move the data (idem copy)`
