@@ -111,7 +111,7 @@ export const make = Effect.fnUntraced(function* (secretKey: VaultKey) {
 }, Effect.provide(layerCrypto))
 
 /** Reads a key of 32 bytes as base64 (of either alphabet) or hex. The text is in no error. */
-export const parseKey = (text: Redacted.Redacted, name: string): Effect.Effect<VaultKey, VaultError> => {
+const parseKey = (text: Redacted.Redacted, name: string): Effect.Effect<VaultKey, VaultError> => {
   const trimmed = Redacted.value(text).trim()
   const decoders = [Hex.decode, Base64.decode, Base64Url.decode]
   const bytes = decoders.flatMap((decode) => Result.getOrElse(Result.map(decode(trimmed), Array.of), () => []))

@@ -134,7 +134,7 @@ const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =
   )
 
 /** The database at this URL. */
-export const layerUrl = (url: Redacted.Redacted): Layer.Layer<Database | Clients, DatabaseError> =>
+const layerUrl = (url: Redacted.Redacted): Layer.Layer<Database | Clients, DatabaseError> =>
   Layer.unwrap(
     Effect.map(parseUrl(url), ({ database, host }) =>
       connect({ origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` }, { url })
@@ -142,7 +142,7 @@ export const layerUrl = (url: Redacted.Redacted): Layer.Layer<Database | Clients
   )
 
 /** The database of the server that Idem starts. */
-export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embedded> = Layer.unwrap(
+const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embedded> = Layer.unwrap(
   Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
     connect(
       { origin: { _tag: "embedded", folder }, name: `Idem's own database in ${folder}` },

