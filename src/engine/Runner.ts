@@ -107,14 +107,18 @@ const planFor = Effect.fnUntraced(function* (connection: Connection, request: Re
         done: new Set(),
         ledger: request.retryFailed ? "all" : "due"
       })
-    case "Task":
+    case "Task": {
+      // The request is made once for all slices of the task: where the last one ended, the store knows.
+      const rows = yield* store.openTasks(connection.id)
+      const row = rows.find((one) => one.id === request.row.id) ?? request.row
       return yield* plan(opened, {
-        task: request.row.task,
-        checkpoint: request.row.checkpoint,
-        scope: request.row.scope,
+        task: row.task,
+        checkpoint: row.checkpoint,
+        scope: row.scope,
         done: yield* store.taskDone(request.row.id),
         ledger: "none"
       })
+    }
     case "Ledger":
       return yield* plan(opened, {
         task: SyncTask.poll,

@@ -1,0 +1,105 @@
+/** Slack under the real engine: slices, quota, batches, and deletions as they reach the store. */
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
+import * as Counting from "../../../src/engine/Counting.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
+import { Integrations } from "../../../src/engine/Integrations.ts"
+import { Quotas } from "../../../src/engine/Quotas.ts"
+import type { Connection } from "../../../src/engine/Store.ts"
+import * as Sync from "../../../src/engine/Sync.ts"
+import { Vault } from "../../../src/engine/Vault.ts"
+import * as Slack from "../../../src/integrations/Slack.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as SlackServer from "../../support/SlackServer.ts"
+import { expected } from "../../support/slack/Model.ts"
+import { ids } from "../../support/TestEngine.ts"
+
+const vault = Layer.succeed(
+  Vault,
+  Vault.of({
+    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
+    unseal: (sealed) => Effect.sync(() => JSON.parse(new TextDecoder().decode(sealed)) as Schema.Json)
+  })
+)
+
+const engine = Sync.layer.pipe(
+  Layer.provideMerge(
+    Layer.mergeAll(
+      Memory.layer,
+      Quotas.layerMemory,
+      vault,
+      Integrations.layer({ slack: Effect.succeed(Slack.integration) })
+    )
+  )
+)
+
+const connect = Effect.fnUntraced(function* (server: SlackServer.SlackServer) {
+  const { connection } = yield* (yield* Engine).connect({
+    domain: "slack",
+    name: "slack",
+    config: { slackApiUrl: server.url, quota: { unitsPerMinute: 1_000_000_000 } },
+    credentials: { token: server.token },
+    every: undefined
+  })
+  return connection
+})
+
+const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<SyncTask> = {}) {
+  const result = yield* (yield* Engine).sync(
+    connection,
+    { ...poll, ...task },
+    { spec: JSON.stringify(task), wait: true }
+  )
+  assert.strictEqual(result.error, null)
+  assert.isTrue(Counting.addUp(result.counts))
+  return result
+})
+
+const messages = (connection: Connection) =>
+  Effect.map(ids(connection), (all) => all.filter((id) => /^[CDG]/.test(id)).sort())
+
+for (const conversations of [2, 17, 18, 19, 40]) {
+  it.live(`${conversations} conversations end their polls, whatever the slices`, () =>
+    Effect.gen(function* () {
+      const server = yield* SlackServer.make()
+      const { workspace } = server
+      const channels = Array.from({ length: conversations }, (_, index) => workspace.addChannel(`channel-${index}`))
+      for (let index = 0; index < 900; index++) {
+        const channel = channels[index % 2 === 0 ? 0 : index % conversations] ?? ""
+        const ts = workspace.post(channel, `message ${index}`)
+        if (index % 20 === 0) workspace.post(channel, "reply", { thread: ts })
+      }
+      const file = workspace.addFile("notes.txt", new TextEncoder().encode("notes"))
+      workspace.post(channels[0] ?? "", "a file", { files: [file] })
+      const connection = yield* connect(server)
+      const first = yield* sync(connection)
+      assert.strictEqual(first.status, "succeeded")
+      assert.deepStrictEqual(yield* messages(connection), [...expected(server).keys()].sort())
+      assert.strictEqual(first.counts.downloads, 1)
+      assert.strictEqual(first.counts.updated + first.counts.unchanged, 0)
+
+      server.forget()
+      const second = yield* sync(connection)
+      assert.deepStrictEqual([second.counts.stored, second.counts.updated, second.counts.downloads], [0, 0, 0])
+      // The look-back of the one conversation with more than 200 parents costs one call more.
+      assert.strictEqual(second.counts.apiCalls, server.count())
+      assert.isAtMost(second.counts.apiCalls, 2 * (conversations + 3))
+
+      const gone = workspace.channel(channels[0] ?? "").parents.at(-30)?.ts ?? ""
+      workspace.delete(channels[0] ?? "", gone)
+      const late = workspace.post(channels[0] ?? "", "late", {
+        thread: workspace.channel(channels[0] ?? "").parents[0]?.ts ?? ""
+      })
+      const third = yield* sync(connection)
+      assert.deepStrictEqual(yield* messages(connection), [...expected(server).keys()].sort())
+      assert.deepStrictEqual([third.counts.stored, third.counts.updated, third.counts.deleted], [1, 1, 1])
+      assert.include(yield* messages(connection), `${channels[0]}/${late}`)
+
+      const forced = yield* sync(connection, { force: true })
+      assert.strictEqual(forced.counts.stored + forced.counts.updated, 0)
+    }).pipe(Effect.provide(engine))
+  )
+}
