@@ -93,7 +93,8 @@ export class Server {
   private readonly email: string
   private readonly noProfile: boolean
   private readonly orders: Array<Order> = []
-  private readonly hooks: Array<{ readonly method: Method; readonly run: (seen: Seen) => void; left: number }> = []
+  private readonly hooks: Array<{ readonly method: Method | "any"; readonly run: (seen: Seen) => void; left: number }> =
+    []
   private readonly repeats: Array<string> = []
   private readonly accessTokens = new Map<string, string>()
   private readonly refreshTokens = new Set<string>()
@@ -121,8 +122,8 @@ export class Server {
     this.orders.length = 0
   }
 
-  /** Runs just before the next `times` requests of this method are answered. */
-  before(method: Method, run: (seen: Seen) => void, times = 1): void {
+  /** Runs just before the next `times` requests of this method (or of any) are answered. */
+  before(method: Method | "any", run: (seen: Seen) => void, times = 1): void {
     this.hooks.push({ method, run, left: times })
   }
 
@@ -196,7 +197,7 @@ export class Server {
     })
 
     for (const hook of this.hooks) {
-      if (hook.method !== seen.method || hook.left === 0) continue
+      if ((hook.method !== "any" && hook.method !== seen.method) || hook.left === 0) continue
       hook.left -= 1
       hook.run(seen)
     }

@@ -95,10 +95,9 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
   return {
     candidates: scope.listed ? [] : entries.flatMap(([id, { state }]) => (state === "candidate" ? [id] : [])),
     deleted: entries.flatMap(([id, { state }]) => (state === "deleted" ? [id] : [])),
-    patches: entries.flatMap(([id, { state, labels }]) =>
-      state === "deleted" || labels.size === 0
-        ? []
-        : [{ externalId: id, metadata: { labels: Object.fromEntries(labels) } }]
+    // Also of what went to Trash: it may be back in records that are not read yet, and its labels with it.
+    patches: entries.flatMap(([id, { labels }]) =>
+      labels.size === 0 ? [] : [{ externalId: id, metadata: { labels: Object.fromEntries(labels) } }]
     ),
     shifted
   }

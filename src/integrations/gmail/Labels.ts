@@ -118,10 +118,11 @@ const take = Effect.fnUntraced(function* (api: Api, filter: Filter, cursor: Curs
     const loaded = yield* load(api, filter, cursor)
     find(loaded)
   }
-  // What stays is without a gap, so that a checkpoint can say it as a token and a number of pages.
+  // What stays is without a gap, so that a checkpoint can say it as a token and a number of pages. The page before the
+  // oldest that is in use stays too: should a walk be taken up under tokens that shift, what moved up is still found.
   const end = cursor.held.at(-1)?.at ?? 0
   const oldest = cursor.held.findIndex(({ at, ids }) => at > end - maxHeld && (ids.size > 0 || at === end))
-  cursor.held.splice(0, Math.max(0, oldest))
+  cursor.held.splice(0, Math.max(0, oldest - 1))
   if (cursor.next === undefined && cursor.held.every(({ ids }) => ids.size === 0)) cursor.held.length = 0
   return taken
 })

@@ -52,7 +52,7 @@ export const list = (
   if (!isLive(task)) {
     return OwnTask.list(source, task, from !== undefined && "done" in from ? from : { done: false, listed: 0 })
   }
-  const fresh = { refused: 0, repeated: 0 }
+  const fresh = { before: new Set<string>(), refused: 0, repeated: 0 }
   const live: Effect.Effect<State, IntegrationError> =
     from !== undefined && "historyId" in from
       ? Effect.succeed({ ...fresh, checkpoint: from, stage: reading(from), listed: false })
@@ -70,6 +70,8 @@ interface State {
   readonly stage: Stage
   /** A pass was begun or taken up in this call. */
   readonly listed: boolean
+  /** The ids of the pass's page before, in this call: where pages shift, they are shown again. */
+  readonly before: ReadonlySet<string>
   readonly refused: number
   /** Passes made again in this call. */
   readonly repeated: number
@@ -224,15 +226,17 @@ const pass = Effect.fnUntraced(function* (source: Source, task: SyncTask, state:
   }
   if (nextPageToken === undefined) {
     const held: Live = { ...checkpoint, pass: counted }
-    return next([], { ...state, checkpoint: held, stage: reading(held, ids) })
+    // What the history shows is given before this page. Where it is the pass's only one, the pass begins first: what is
+    // stored before a pass begins, and not seen by it, is taken for deleted.
+    const opening = { listed: [], download: [], ...named(source, current), checkpoint }
+    const pages = current.pageToken === undefined && coversAll(source) ? [opening] : []
+    return next(pages, { ...state, checkpoint: held, stage: reading(held, ids) })
   }
 
-  const { listed, download, metKnown } = yield* choose(task, counted, ids)
+  const { listed, download, metKnown } = yield* choose(task, state, counted, ids)
   const after: Live = { ...checkpoint, pass: { ...counted, metKnown, pageToken: nextPageToken } }
-  return next([{ listed, download, ...named(source, current), ...remaining(counted), checkpoint: after }], {
-    ...state,
-    checkpoint: after
-  })
+  const page = { listed, download, ...named(source, current), ...remaining(counted), checkpoint: after }
+  return next([page], { ...state, checkpoint: after, before: new Set(ids) })
 })
 
 /** The last page of a pass, once the history has been read after it. */
@@ -245,7 +249,7 @@ const end = Effect.fnUntraced(function* (
   const current = state.checkpoint.pass
   if (current === undefined) return done([])
   const { historyId } = state.checkpoint
-  const { listed, download, metKnown } = yield* choose(task, current, ids)
+  const { listed, download, metKnown } = yield* choose(task, state, current, ids)
   const page = { listed, download, ...named(source, current) }
 
   // A connection that lists at each poll makes its next pass then.
@@ -267,11 +271,17 @@ const end = Effect.fnUntraced(function* (
   return walks ? next(pages, { ...state, checkpoint: after, stage: { _tag: "Labels" } }) : done(pages)
 })
 
-const choose = Effect.fnUntraced(function* (task: SyncTask, current: Pass, ids: ReadonlyArray<string>) {
+const choose = Effect.fnUntraced(function* (
+  task: SyncTask,
+  { before }: State,
+  current: Pass,
+  ids: ReadonlyArray<string>
+) {
   const listed = ids.map((externalId) => ({ externalId }))
   const download = yield* ContentExistenceChecker.selectNew(task, listed)
   // In a pass that is made again everything is known: by the pass before.
-  const metKnown = current.metKnown || (current.repeated === 0 && download.length < new Set(ids).size)
+  const chosen = new Set(download.map((ref) => ref.externalId))
+  const metKnown = current.metKnown || (current.repeated === 0 && ids.some((id) => !chosen.has(id) && !before.has(id)))
   return { listed, download, metKnown }
 })
 

@@ -223,15 +223,18 @@ export class Mailbox {
       throw new Refusal(404, "notFound", "Requested entity was not found.")
     }
     let at = firstAfter(this.entries, options.start)
+    // Pages show the history as it was at the first of them.
+    let end = this.entries.length
     if (options.pageToken !== undefined) {
-      const [epoch, start, index] = options.pageToken.split(".")
-      if (epoch !== String(this.epoch) || start !== String(options.start) || !/^\d+$/.test(index ?? "")) {
+      const [epoch, start, from, to] = options.pageToken.split(".")
+      if (epoch !== String(this.epoch) || start !== String(options.start)) {
         throw new Refusal(400, "invalidArgument", "Invalid pageToken")
       }
-      at = Number(index)
+      at = Number(from)
+      end = Number(to)
     }
     const records = []
-    for (; at < this.entries.length && records.length < options.maxResults; at++) {
+    for (; at < end && records.length < options.maxResults; at++) {
       const entry = this.entries[at]
       if (entry === undefined) continue
       const labelIds = [...(this.byId.get(entry.messageId)?.labelIds ?? [])]
@@ -240,7 +243,7 @@ export class Mailbox {
       const changed = entry.change.startsWith("labels") ? { message, labelIds: entry.labelIds } : { message }
       records.push({ id: entry.id.toString(), messages: [message], [entry.change]: [changed] })
     }
-    return { records, next: at < this.entries.length ? `${this.epoch}.${options.start}.${at}` : undefined }
+    return { records, next: at < end ? `${this.epoch}.${options.start}.${at}.${end}` : undefined }
   }
 
   private record(change: Change, message: StoredMessage, labelIds: ReadonlyArray<string>): void {
