@@ -79,7 +79,7 @@ export const integration: Integration.Integration = Integration.make<Config, Cre
   config: Config,
   credentials: Credentials,
   checkpoint: Checkpoint,
-  scope: ["slackApiUrl", "channels", "types", "files"],
+  scope: ["channels", "types", "files"],
   quota,
   open: ({ call, config, credentials }) =>
     Effect.sync(() => {

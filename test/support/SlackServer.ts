@@ -42,6 +42,10 @@ export interface SlackServer {
   readonly fail: (method: string, ...faults: ReadonlyArray<Fault>) => void
   /** Called before a request is answered: what people do meanwhile. */
   onRequest: (request: Request) => void
+  /** Called when a request is given up before it was answered. */
+  onAbandoned: () => void
+  /** True for a bot's token, which reads only where it is a member. */
+  bot: boolean
   /** Slack's word for every request from now on, as `token_revoked`; undefined takes it back. */
   refuseAll: string | undefined
   /** Kinds of conversations whose scope the token lacks. */
@@ -87,7 +91,7 @@ const build = (options: Options) => {
   const workspace = new Workspace(options.now ?? 1_700_000_000)
   const faults = new Map<string, Array<Fault>>()
   const requests: Array<Request> = []
-  const token = "xoxp-stand-in-token"
+  const token = "xoxb-stand-in-token"
   let origin = ""
   let server: SlackServer
 
@@ -114,7 +118,7 @@ const build = (options: Options) => {
     const channel = workspace.channels.get(args.channel ?? "") ?? refuse("channel_not_found")
     if (server.missing.has(channel.kind)) refuse("missing_scope")
     if (channel.closed !== undefined) refuse(channel.closed)
-    if (!channel.member && channel.kind !== "public_channel") refuse("not_in_channel")
+    if (!channel.member && (server.bot || channel.kind !== "public_channel")) refuse("not_in_channel")
     return channel
   }
 
@@ -232,7 +236,7 @@ const build = (options: Options) => {
     if (fault === "reset") response.destroy()
     else if (fault === "not JSON")
       response.writeHead(200, { "content-type": "application/json" }).end('{"ok": true, "mess')
-    else if (fault === "no answer") response.on("error", () => {})
+    else if (fault === "no answer") response.on("close", () => server.onAbandoned())
     else if ("error" in fault) answer(response, { ok: false, error: fault.error })
     else {
       const headers = fault.retryAfter === undefined ? {} : { "retry-after": fault.retryAfter }
@@ -288,6 +292,8 @@ const build = (options: Options) => {
         forget: () => void requests.splice(0),
         fail: (method, ...more) => void faults.set(method, [...(faults.get(method) ?? []), ...more]),
         onRequest: () => {},
+        onAbandoned: () => {},
+        bot: false,
         refuseAll: undefined,
         missing: new Set(),
         maxLimit: 999,

@@ -65,6 +65,8 @@ export const Checkpoint = Schema.Struct({
   tour: Schema.Struct({ at: Schema.Finite, next: Schema.optionalKey(Schema.String) }),
   /** True if the last complete pass was one that was asked for: the next one is the tour's. */
   wantedLast: Schema.Boolean,
+  /** Whether a bot may read channels that it is not a member of, and when that was tried (ms since 1970). */
+  strangers: Schema.optionalKey(Schema.Struct({ at: Schema.Finite, readable: Schema.Boolean })),
   /** When the users were last listed (ms since 1970), and Slack's cursor while that goes on. */
   users: Schema.Struct({ at: Schema.optionalKey(Schema.Finite), cursor: Schema.optionalKey(Schema.String) })
 })

@@ -1,4 +1,5 @@
 /** Conversations and users: content of their own, so that the ids in messages can be read as names offline. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -8,7 +9,7 @@ import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import { type Checkpoint, maxChannels, type State, toCheckpoint } from "./Checkpoint.ts"
-import type { Client } from "./Client.ts"
+import { type Client, closed } from "./Client.ts"
 import * as Message from "./Message.ts"
 
 type Pages = Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
@@ -23,6 +24,9 @@ const Users = Schema.Struct({ members: Schema.Array(Schema.Unknown), response_me
 const channelsPerAnswer = 999
 const usersPerAnswer = 500
 
+const Probe = Schema.Struct({ messages: Schema.Array(Schema.Unknown) })
+const probeEvery = Duration.toMillis("1 day")
+
 export type Kind = "public_channel" | "private_channel" | "im" | "mpim"
 
 export interface Options {
@@ -33,6 +37,8 @@ export interface Options {
   readonly wanted: ReadonlyArray<string> | undefined
   /** True where the token is a bot's, which can read a channel only as its member. */
   readonly bot: boolean
+  /** Milliseconds since 1970. */
+  readonly now: number
   /** False for a windowed task, whose window says nothing about conversations and users. */
   readonly asContent: boolean
 }
@@ -58,19 +64,31 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
     names.includes(channel.id) ||
     (typeof channel.name === "string" && names.includes(channel.name))
 
+  const isStranger = (channel: Message.Channel) =>
+    options.bot && names === undefined && channel.is_member === false && channel.is_im !== true
+
+  /** Slack lets a bot read only where it is a member: one channel is tried, so that not thousands are, once a day. */
+  const probe = Effect.fnUntraced(function* (strangers: ReadonlyArray<Message.Channel>) {
+    const [first] = strangers
+    const tried = state.strangers
+    if (first === undefined || (tried !== undefined && options.now - tried.at < probeEvery)) return
+    onCall()
+    const answer = yield* client.request("conversations.history", { channel: first.id, limit: 1 }, Probe, closed)
+    state.strangers = { at: options.now, readable: !("refused" in answer) }
+  })
+
   const finish = (listing: Listing): ReadonlyArray<Problem> => {
     const problems: Array<Problem> = listing.refused.map((kind) => ({
       place: kind,
       message: "can't be listed: missing_scope"
     }))
-    const outside = (channel: Message.Channel) =>
-      options.bot && names === undefined && channel.is_member === false && channel.is_im !== true
-    const strangers = listing.found.filter(outside)
-    if (strangers.length > 0) {
-      const message = `${strangers.length} channels that the bot is not a member of (invite it to read them)`
+    const left = state.strangers?.readable === true ? [] : listing.found.filter(isStranger)
+    if (left.length > 0) {
+      const message = `${left.length} channels that the bot is not a member of (invite it to read them)`
       problems.push({ place: "public_channel", message })
     }
-    const readable = listing.found.filter((channel) => !outside(channel))
+    const leftIds = new Set(left.map((channel) => channel.id))
+    const readable = listing.found.filter((channel) => !leftIds.has(channel.id))
     for (const name of names ?? []) {
       if (!readable.some((channel) => channel.id === name || channel.name === name)) {
         problems.push({ place: name, message: "no such conversation among those that the token may list" })
@@ -125,6 +143,7 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
       const message = "conversations.list: missing_scope; grant channels:read, groups:read, im:read or mpim:read"
       return yield* new IntegrationError({ reason: new Forbidden({ message }) })
     }
+    if (done) yield* probe(next.found.filter(isStranger))
     const problems = done ? finish(next) : []
     const listed = options.asContent ? here.map((channel) => Message.channelRef(channel)) : []
     const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })

@@ -87,7 +87,8 @@ export const make = (settings: Settings, task: SyncTask.SyncTask, checkpoint: Op
     })
   )
 
-const directoryOptions = (settings: Settings, task: SyncTask.SyncTask): Directory.Options => ({
+const directoryOptions = (settings: Settings, task: SyncTask.SyncTask, now: number): Directory.Options => ({
+  now,
   client: settings.client,
   task,
   types: settings.types,
@@ -167,7 +168,7 @@ const bounded = (settings: Settings, task: SyncTask.SyncTask, state: State, cloc
   const listed = state.channels.size > 0
   const people = task.window === undefined && state.users.at === undefined
   return Stream.suspend(() =>
-    listed ? Stream.empty : Directory.channels(directoryOptions(settings, task), state, () => {})
+    listed ? Stream.empty : Directory.channels(directoryOptions(settings, task, clock), state, () => {})
   ).pipe(
     Stream.concat(
       Stream.suspend(() => (people ? Directory.users({ client: settings.client, task }, state, clock) : Stream.empty))
@@ -303,7 +304,7 @@ const live = (settings: Settings, task: SyncTask.SyncTask, state: State, time: C
       const watermark = state.seen === undefined ? {} : { watermark: state.seen }
       state.round = { ...watermark, movedAt: clock, again, calls: 0, extra: 0 }
       return Stream.concat(
-        Directory.channels(directoryOptions(settings, task), state, () => {}),
+        Directory.channels(directoryOptions(settings, task, clock), state, () => {}),
         visit
       )
     })

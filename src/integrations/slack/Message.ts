@@ -189,7 +189,7 @@ export const filesOf = (message: Message): ReadonlyArray<File> => (message.files
 
 export const messageContent = (channel: string, message: Message): Content => ({
   kind: "message",
-  title: message.text?.split("\n", 1)[0]?.slice(0, 1000),
+  title: message.text?.split("\n", 1)[0]?.slice(0, 1000) || undefined,
   occurredAt: DateTime.makeUnsafe(millisOf(message.ts)),
   mediaType: "application/json",
   metadata: present({

@@ -1,7 +1,9 @@
 import * as NodeHttp from "node:http"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { bodyOf, Model, open } from "../../support/slack/Model.ts"
@@ -270,14 +272,19 @@ describe("what Slack answers", () => {
     })
   )
 
-  it.live("is not waited for once nobody wants it", () =>
+  it.live("is not waited for once nobody wants it: the request is given up", () =>
     Effect.gen(function* () {
       const { general, server, slack } = yield* setup
       const ts = slack.post(general, "hello")
+      const [asked, abandoned] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      server.onRequest = () => Deferred.doneUnsafe(asked, Exit.void)
+      server.onAbandoned = () => Deferred.doneUnsafe(abandoned, Exit.void)
       server.fail("conversations.history", "no answer")
       const session = yield* open(server)
-      const done = yield* session.download({ externalId: `${general}/${ts}` }).pipe(Effect.timeoutOption("100 millis"))
-      assert.isTrue(Option.isNone(done))
+      const fiber = yield* Effect.forkChild(session.download({ externalId: `${general}/${ts}` }))
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(abandoned)
     })
   )
 })

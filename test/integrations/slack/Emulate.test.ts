@@ -88,7 +88,8 @@ describe("emulate", () => {
           const channel = channels[index % 10 < 8 ? 1 : index % 2 === 0 ? 0 : 2] ?? ""
           const ts = yield* post(channel, `message ${index}`)
           all.set(`${channel}/${ts}`, `message ${index}`)
-          for (let reply = 0; index % 17 === 0 && reply < 3; reply++) {
+          const replies = index % 17 === 0 ? 3 : 0
+          for (let reply = 0; reply < replies; reply++) {
             all.set(
               `${channel}/${yield* post(channel, `reply ${reply} to ${index}`, ts)}`,
               `reply ${reply} to ${index}`

@@ -391,6 +391,40 @@ describe("what may not be read", () => {
   )
 })
 
+describe("a bot", () => {
+  it.live("reads where it is a member, and says how many channels it might be invited to, for one call a day", () =>
+    Effect.gen(function* () {
+      const { general, model, server } = yield* workspace(10)
+      server.bot = true
+      for (let index = 0; index < 5; index++) {
+        const id = server.workspace.addChannel(`foreign-${index}`)
+        server.workspace.channel(id).member = false
+        server.workspace.post(id, "not for you")
+      }
+      const session = yield* open(server)
+      const { problems } = yield* model.run(session)
+      const message = "5 channels that the bot is not a member of (invite it to read them)"
+      assert.deepStrictEqual(problems, [{ place: "public_channel", message }])
+      server.forget()
+      yield* model.run(session)
+      assert.strictEqual(server.count(), 4)
+      server.workspace.channel("C00000004").member = true
+      yield* model.run(session)
+      assert.strictEqual(model.ids("C00000004/").length, 1)
+      assert.isAbove(model.ids(`${general}/`).length, 0)
+    })
+  )
+
+  it.live("reads everywhere at a server that lets it", () =>
+    Effect.gen(function* () {
+      const { general, model, server } = yield* workspace(10)
+      server.workspace.channel(general).member = false
+      yield* model.run(yield* open(server))
+      same(model, server)
+    })
+  )
+})
+
 describe("a task", () => {
   it.live("with a window lists what lies in it, replies too, and leaves the next poll its threads", () =>
     Effect.gen(function* () {
