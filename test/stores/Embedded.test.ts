@@ -8,6 +8,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs/promises"
+import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Embedded from "../../src/stores/Embedded.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
@@ -219,6 +220,28 @@ describe("Embedded", { timeout: 60_000 }, () => {
       assert.isTrue(server.started)
       assert.notStrictEqual(server.pid, dead.pid)
       assert.isTrue(yield* EmbeddedUser.runs(other.pid ?? 0))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("starts no second server beside one whose processes can't be seen", () =>
+    Effect.gen(function* () {
+      const folder = yield* EmbeddedUser.folder
+      const { pid, socket } = yield* Effect.scoped(
+        Effect.tap(Embedded.make({ folder }), ({ pid }) => Effect.sync(() => process.kill(pid, "SIGKILL")))
+      )
+      assert.isFalse(yield* EmbeddedUser.runs(pid))
+      yield* Effect.promise(() => Fs.rm(socket, { force: true }))
+      yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const other = Net.createServer((connection) => connection.destroy())
+          other.listen(socket)
+          await once(other, "listening")
+          return other
+        }),
+        (other) => Effect.sync(() => other.close())
+      )
+      const error = yield* Effect.flip(Embedded.make({ folder }))
+      assert.match(error.message, /runs in another container/)
     }).pipe(Effect.scoped)
   )
 

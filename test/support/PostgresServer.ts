@@ -28,6 +28,12 @@ const sweep = Effect.gen(function* () {
       const pid = folderName.exec(name)?.[1]
       if (pid === undefined || isAlive(Number(pid))) continue
       const folder = Path.join(parent, name)
+      const owner = yield* Effect.promise(() =>
+        Fs.stat(folder)
+          .then(({ uid }) => uid)
+          .catch(() => undefined)
+      )
+      if (owner !== process.getuid?.()) continue
       yield* Effect.ignore(
         Effect.flatMap(Embedded.stopUnused(folder), (unused) =>
           unused ? Effect.tryPromise(() => Fs.rm(folder, { recursive: true, force: true })) : Effect.void

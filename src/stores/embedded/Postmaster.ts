@@ -1,7 +1,9 @@
 /** A running server as it is found by its `postmaster.pid`. */
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
+import { once } from "node:events"
 import * as Fs from "node:fs/promises"
+import * as Net from "node:net"
 import * as Path from "node:path"
 import { promisify } from "node:util"
 import { codeOf, type EmbeddedError, io } from "./EmbeddedError.ts"
@@ -50,7 +52,7 @@ const serves = async (pid: number, cluster: string): Promise<boolean> => {
       () => false
     )
   }
-  return execFile("ps", ["-o", "command=", "-p", String(pid)]).then(
+  return execFile("ps", ["-ww", "-o", "command=", "-p", String(pid)]).then(
     ({ stdout }) => stdout.includes(cluster),
     () => false
   )
@@ -81,6 +83,24 @@ export const find = (cluster: string): Effect.Effect<Postmaster | undefined, Emb
       socket: directory === "" ? undefined : Path.join(directory, socketName),
       status: status === "ready" || status === "stopping" ? status : "starting"
     }
+  })
+
+/**
+ * Whether somebody takes connections at the socket that stands in `postmaster.pid`. Where `find` found no server, that
+ * is one whose processes we can't see: it runs in another container on the same folder. PostgreSQL itself would not
+ * see it either, and a second server would ruin the data.
+ */
+export const isElsewhere = (cluster: string): Effect.Effect<boolean, EmbeddedError> =>
+  io(pidFile(cluster), async () => {
+    const directory = (await read(cluster))?.lines[4]?.trim() ?? ""
+    if (directory === "") return false
+    const connection = Net.connect(Path.join(directory, socketName))
+    return once(connection, "connect")
+      .then(
+        () => true,
+        () => false
+      )
+      .finally(() => connection.destroy())
   })
 
 /**

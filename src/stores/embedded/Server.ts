@@ -44,8 +44,10 @@ const settings: Readonly<Record<string, string>> = {
   autovacuum_max_workers: "2",
   jit: "off",
   log_checkpoints: "off",
-  // A statement's parameters may be sealed credentials or somebody's mail.
+  checkpoint_warning: "0",
+  // A statement, its parameters and an error's details may be somebody's mail.
   log_parameter_max_length_on_error: "0",
+  log_error_verbosity: "terse",
   log_min_error_statement: "panic",
   timezone: "UTC",
   log_timezone: "UTC"
@@ -213,6 +215,11 @@ const attachOrSpawn = Effect.fnUntraced(function* (
     })
   )
   if (found?.socket !== undefined) return { pid: found.pid, socket: found.socket, started: false }
+  if (yield* Postmaster.isElsewhere(place.cluster)) {
+    return yield* new EmbeddedError({
+      message: `the database in ${place.folder} runs in another container: stop Idem there, or give both the same DATABASE_URL`
+    })
+  }
   yield* Postmaster.disown(place.cluster)
   return { ...(yield* spawn(place, binaries, overrides)), started: true }
 })
