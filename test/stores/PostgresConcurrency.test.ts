@@ -37,8 +37,8 @@ const waiting = (count: number) =>
     })
   )
 
-/** Holds the lock of a connection's row while the effect runs. */
-const whileLocked = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>) =>
+/** Holds the lock of a row (a connection's, or a run's) while the effect runs. */
+const whileLocked = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>, table = "connection") =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const locked = yield* Deferred.make<void>()
@@ -46,7 +46,7 @@ const whileLocked = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>) =>
     const holder = yield* Effect.forkChild(
       sql.withTransaction(
         Effect.gen(function* () {
-          yield* sql`SELECT 1 FROM connection WHERE id = ${id} FOR UPDATE`
+          yield* sql`SELECT 1 FROM ${sql(table)} WHERE id = ${id} FOR UPDATE`
           yield* Deferred.succeed(locked, undefined)
           yield* Deferred.await(unlock)
         })
@@ -140,7 +140,8 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
             yield* sql`INSERT INTO body (hash, size) VALUES (${sha256(bytesOf(text))}, ${text.length})`
             yield* Deferred.succeed(held, undefined)
             yield* Deferred.await(waits)
-            // The commit waited first, so it is the one that finds the deadlock and gives way.
+            // So the commit is the one that finds the deadlock, and gives way.
+            yield* sql`SET LOCAL deadlock_timeout = '5min'`
             yield* sql`SELECT 1 FROM connection WHERE id = ${id} FOR UPDATE`
           })
         )
@@ -252,16 +253,28 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
   it.effect("a body that the collector is about to take is kept for the commit that found it", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const { commit, id } = yield* running()
+      const { commit, id, runId } = yield* running()
       const hash = sha256(bytesOf("found again"))
       yield* sql`INSERT INTO body (hash, size, bytes, touched_at)
         VALUES (${hash}, 11, ${bytesOf("found again")}, now() - interval '9 days')`
-      const collect = sql`DELETE FROM body WHERE hash = ${hash} AND touched_at < now() - interval '1 day'
-        AND NOT EXISTS (SELECT 1 FROM content WHERE body_hash = body.hash) RETURNING 1`
-      yield* Effect.all([commit({ items: [item("a", { text: "found again" })] }), collect], {
-        concurrency: "unbounded"
-      })
-      assert.deepStrictEqual(yield* collect, [])
+      // In a transaction it has a connection to itself: others' statements don't queue up behind it.
+      const collect = sql.withTransaction(sql`DELETE FROM body
+        WHERE hash = ${hash} AND touched_at < now() - interval '1 day'
+          AND NOT EXISTS (SELECT 1 FROM content WHERE body_hash = body.hash) RETURNING 1`)
+      // The commit has found the body and is held up before its end; the collector sees no row that names the body.
+      const { collector, committer } = yield* whileLocked(
+        runId,
+        Effect.gen(function* () {
+          const committer = yield* Effect.forkChild(commit({ items: [item("a", { text: "found again" })] }))
+          yield* waiting(1)
+          const collector = yield* Effect.forkChild(collect)
+          yield* waiting(2)
+          return { collector, committer }
+        }),
+        "run"
+      )
+      yield* Fiber.join(committer)
+      assert.deepStrictEqual(yield* Fiber.join(collector), [])
       const found = yield* row(id, "a")
       assert.strictEqual((yield* sql`SELECT 1 FROM body WHERE encode(hash, 'hex') = ${found.hash}`).length, 1)
     })

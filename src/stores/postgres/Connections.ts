@@ -37,6 +37,8 @@ const belongings = ["content", "staged_deletion", "seen", "listing", "task", "ru
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const columns = sql.literal(connectionColumns)
+  // Whatever may wait for a connection's lock has a session to itself: on one that is shared, others' statements would
+  // queue up behind it.
   const inTransaction = transaction(sql)
   const span = (duration: Parameters<typeof millis>[0]) =>
     sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
@@ -82,12 +84,17 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           every_ms = coalesce(${PgTypes.float8(change.every === undefined ? null : millis(change.every))}, every_ms),
           fence = fence + 1, lease_holder = NULL, lease_until = NULL,
           next_poll_at = clock_timestamp(), due_at = clock_timestamp()
-        WHERE id = ${connectionId} RETURNING ${columns}`.pipe(Effect.flatMap(first), attempt("changing a connection")),
+        WHERE id = ${connectionId} RETURNING ${columns}`.pipe(
+        Effect.flatMap(first),
+        inTransaction,
+        attempt("changing a connection")
+      ),
 
     saveCredentials: (fence, credentials) =>
       sql`UPDATE connection SET credentials = ${credentials}
         WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`.pipe(
         Effect.flatMap(superseded(fence)),
+        inTransaction,
         attempt("saving refreshed credentials")
       ),
 
@@ -117,7 +124,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         ? sql`UPDATE connection SET paused = NULL, failures = 0,
             next_poll_at = clock_timestamp(), due_at = clock_timestamp() WHERE id = ${connectionId}`
         : sql`UPDATE connection SET paused = ${Storable.text(reason)} WHERE id = ${connectionId}`
-      ).pipe(Effect.asVoid, attempt("pausing or resuming a connection")),
+      ).pipe(Effect.asVoid, inTransaction, attempt("pausing or resuming a connection")),
 
     disconnect: (connectionId, deleteContents) =>
       Effect.gen(function* () {
@@ -148,7 +155,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
     renew: (fence, ttl) =>
       sql`UPDATE connection SET lease_until = clock_timestamp() + ${span(ttl)}
         WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} AND lease_holder IS NOT NULL
-        RETURNING 1`.pipe(Effect.flatMap(superseded(fence)), attempt("renewing a run's lease")),
+        RETURNING 1`.pipe(Effect.flatMap(superseded(fence)), inTransaction, attempt("renewing a run's lease")),
 
     release: (fence, next) =>
       Effect.gen(function* () {
@@ -159,7 +166,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content
               WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)}`
-      }).pipe(attempt("ending a run's lease")),
+      }).pipe(inTransaction, attempt("ending a run's lease")),
 
     due: (limit) =>
       sql`SELECT id AS "connectionId", due_at AS "dueAt" FROM connection
