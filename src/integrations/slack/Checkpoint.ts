@@ -61,6 +61,8 @@ export const Checkpoint = Schema.Struct({
   sweep: Schema.optionalKey(
     Schema.Struct({ channel: Schema.String, name: Schema.String, wanted: Schema.Boolean, place: Place })
   ),
+  /** Complete passes begun so far: no two have the same name. */
+  passes: Schema.Int,
   /** The tour of complete passes: when it began (ms since 1970), and the conversation it is at while it goes on. */
   tour: Schema.Struct({ at: Schema.Finite, next: Schema.optionalKey(Schema.String) }),
   /** True if the last complete pass was one that was asked for: the next one is the tour's. */
@@ -100,6 +102,7 @@ export const initial = (now: number): State => ({
   channels: new Map(),
   owed: 0,
   odd: false,
+  passes: 0,
   tour: { at: now },
   wantedLast: false,
   users: {}

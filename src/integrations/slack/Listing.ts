@@ -28,8 +28,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
-import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import {
@@ -38,16 +36,15 @@ import {
   hasVanished,
   initial,
   parentsDigest,
-  type Place,
   type State,
   toCheckpoint
 } from "./Checkpoint.ts"
 import type { Client } from "./Client.ts"
 import * as Directory from "./Directory.ts"
 import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
+import { chain, fill, type Pages, sweep, type SweepSettings } from "./Passes.ts"
+import type { Env } from "./Refs.ts"
 import * as Walk from "./Walk.ts"
-
-type Pages = Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
 
 /** Objects of the first answer of a visit. */
 const visitLimit = 200
@@ -60,22 +57,18 @@ const overlapThreads = 5
 const sliceGap = Duration.toMillis("15 seconds")
 const usersEvery = Duration.toMillis("1 hour")
 
-export interface Settings {
+export interface Settings extends SweepSettings {
   readonly client: Client
   readonly types: ReadonlyArray<Directory.Kind>
   readonly channels: ReadonlyArray<string> | undefined
   readonly bot: boolean
   readonly lookback: Duration.Duration
-  readonly sweepEvery: Duration.Duration
   readonly files: boolean
   /** Calls that one poll may make for the look-back, beyond one a conversation. */
   readonly lookbackCalls: (conversations: number) => number
   /** Objects of one answer; calls for threads in one step. */
   readonly limit: number
   readonly callsPerStep: number
-  /** Calls of complete passes in one poll, for the tour; and for passes after a deletion was noticed. */
-  readonly tourCalls: number
-  readonly wantedCalls: number
 }
 
 export const make = (settings: Settings, task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>): Pages =>
@@ -97,7 +90,7 @@ const directoryOptions = (settings: Settings, task: SyncTask.SyncTask, now: numb
   asContent: task.window === undefined
 })
 
-const envOf = (settings: Settings, task: SyncTask.SyncTask): Walk.Env => ({
+const envOf = (settings: Settings, task: SyncTask.SyncTask): Env => ({
   client: settings.client,
   task,
   files: settings.files,
@@ -109,58 +102,7 @@ const envOf = (settings: Settings, task: SyncTask.SyncTask): Walk.Env => ({
 
 const nothing = (state: State): Page<Checkpoint> => ({ listed: [], download: [], checkpoint: toCheckpoint(state) })
 
-const never = () => false
 const always = () => true
-
-/** One conversation after the other, until none is due: the streams are made as they are pulled. */
-const chain = (next: () => Pages | undefined): Pages =>
-  Stream.suspend(() => {
-    const pages = next()
-    return pages === undefined ? Stream.empty : Stream.concat(pages, chain(next))
-  })
-
-/**
- * The backfill of every conversation that has it to do, in their order; `skip` names those that can't be read now, and
- * gets more of them.
- */
-const fill = (
-  env: Walk.Env,
-  state: State,
-  skip: Set<string>,
-  options: Pick<Walk.Walk, "oldest" | "listing" | "onCall" | "onSeen">
-): Pages =>
-  chain(() => {
-    const due = (id: string) => state.channels.get(id)?.todo === true && !skip.has(id)
-    const begun = state.fill
-    const channel =
-      begun !== undefined && due(begun.channel) ? begun.channel : Array.from(state.channels.keys()).find(due)
-    if (channel === undefined) return undefined
-    return Walk.make(env, {
-      ...options,
-      channel,
-      place: begun?.channel === channel ? begun.place : {},
-      goOn: always,
-      active: never,
-      fresh: always,
-      onShorter: () => {},
-      mayGoOn: always,
-      onClosed: () => skip.add(channel),
-      save: (place) => {
-        // Its pages belong to another listing than a complete pass's: that one has to begin again.
-        const swept = state.sweep?.wanted === true ? state.channels.get(state.sweep.channel) : undefined
-        if (swept !== undefined) swept.wanted = true
-        delete state.sweep
-        if (place === undefined) {
-          delete state.fill
-          const channelState = state.channels.get(channel)
-          if (channelState !== undefined && !skip.has(channel)) channelState.todo = false
-        } else {
-          state.fill = { channel, place }
-        }
-        return toCheckpoint(state)
-      }
-    })
-  })
 
 /** Every conversation between the task's bounds. Replies in the window belong to parents of up to `lookback` before. */
 const bounded = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: number): Pages => {
@@ -338,77 +280,5 @@ const live = (settings: Settings, task: SyncTask.SyncTask, state: State, time: C
     }
     const owed = state.owed > 0 && Array.from(state.channels.values()).some((channel) => channel.todo)
     return (owed ? rest : Stream.empty).pipe(Stream.concat(begin(false)), Stream.concat(rest))
-  })
-}
-
-/** Complete passes within the poll's budget: see this file's head. */
-const sweep = (settings: Settings, env: Walk.Env, state: State, clock: number, skip: ReadonlySet<string>): Pages => {
-  let calls = 0
-  const skipped = new Set<string>()
-
-  const readable = (id: string) => !skip.has(id) && !skipped.has(id)
-
-  /** The tour goes on at its conversation, or at the next one that can be read; from the start if that one is gone. */
-  const touring = (): string | undefined => {
-    const ids = Array.from(state.channels.keys())
-    if (state.tour.next === undefined && clock - state.tour.at >= Duration.toMillis(settings.sweepEvery)) {
-      const first = ids[0]
-      if (first !== undefined) state.tour = { at: clock, next: first }
-    }
-    const next = state.tour.next
-    const channel = next === undefined ? undefined : ids.slice(Math.max(0, ids.indexOf(next))).find(readable)
-    state.tour = channel === undefined ? { at: state.tour.at } : { at: state.tour.at, next: channel }
-    return channel
-  }
-
-  const choose = (): State["sweep"] => {
-    const tour = touring()
-    const wanted = Array.from(state.channels).find(([id, channel]) => channel.wanted && readable(id))?.[0]
-    const chosen = wanted !== undefined && (tour === undefined || !state.wantedLast) ? wanted : tour
-    if (chosen === undefined) return undefined
-    state.wantedLast = chosen !== tour
-    return { channel: chosen, name: `${chosen} since ${clock}`, wanted: chosen !== tour, place: {} }
-  }
-
-  const advance = (channel: string) => {
-    if (state.tour.next !== channel) return
-    const ids = Array.from(state.channels.keys())
-    const next = ids[ids.indexOf(channel) + 1]
-    state.tour = next === undefined ? { at: state.tour.at } : { at: state.tour.at, next }
-  }
-
-  return chain(() => {
-    const begun = state.sweep !== undefined && state.channels.has(state.sweep.channel) ? state.sweep : choose()
-    if (begun === undefined) return undefined
-    const budget = begun.wanted ? settings.wantedCalls : settings.tourCalls
-    if (calls >= budget) return undefined
-    const { channel } = begun
-    const channelState = state.channels.get(channel)
-    if (begun !== state.sweep && channelState !== undefined) channelState.wanted = false
-    return Walk.make(env, {
-      channel,
-      place: begun.place,
-      goOn: always,
-      complete: true,
-      active: never,
-      fresh: always,
-      listing: begun.name,
-      onCall: () => {
-        calls += 1
-      },
-      onSeen: () => {},
-      onShorter: () => {},
-      mayGoOn: () => calls < budget,
-      onClosed: () => skipped.add(channel),
-      save: (place: Place | undefined) => {
-        if (place === undefined) {
-          delete state.sweep
-          advance(channel)
-        } else {
-          state.sweep = { ...begun, place }
-        }
-        return toCheckpoint(state)
-      }
-    })
   })
 }

@@ -20,14 +20,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Ref } from "../../contract/Content.ts"
-import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
-import type { Coverage, Page, Problem } from "../../contract/Page.ts"
-import type { SyncTask } from "../../contract/SyncTask.ts"
+import type { Page, Problem } from "../../contract/Page.ts"
 import { type Checkpoint, place as placeOf, type Place } from "./Checkpoint.ts"
-import { type Args, type Client, closed } from "./Client.ts"
+import { type Args, closed } from "./Client.ts"
 import * as Message from "./Message.ts"
+import * as Refs from "./Refs.ts"
 
 const Messages = Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
@@ -41,22 +40,6 @@ const Messages = Schema.Struct({
 type Messages = typeof Messages.Type
 
 const nextCursor = (answer: Messages) => answer.response_metadata?.next_cursor || undefined
-
-/** Refs of one page, the contract's bound. */
-const maxRefs = 1000
-
-/** What a walk has in common with every other walk of its listing. */
-export interface Env {
-  readonly client: Client
-  readonly task: SyncTask
-  readonly files: boolean
-  /** Objects of one answer, and calls for threads before a page is given. */
-  readonly limit: number
-  readonly callsPerStep: number
-  /** Bounds of a windowed task: since inclusive, until exclusive. */
-  readonly since: string | undefined
-  readonly until: string | undefined
-}
 
 export interface Walk {
   readonly channel: string
@@ -89,23 +72,6 @@ export interface Walk {
   readonly save: (place: Place | undefined) => Checkpoint
 }
 
-/** Refs that a message may give: itself and its files. */
-const sizeOf = (message: Message.Message) => 1 + (message.files?.length ?? 0)
-
-const grouped = (messages: ReadonlyArray<Message.Message>): ReadonlyArray<ReadonlyArray<Message.Message>> => {
-  const groups: Array<Array<Message.Message>> = []
-  let refs = maxRefs
-  for (const message of messages) {
-    if (refs + sizeOf(message) > maxRefs) {
-      groups.push([])
-      refs = 0
-    }
-    groups.at(-1)?.push(message)
-    refs += sizeOf(message)
-  }
-  return groups
-}
-
 interface Step {
   readonly place: Place
   /** What is left of the last answer, newest first; undefined before the first. */
@@ -120,14 +86,13 @@ interface Step {
 
 type WalkError = IntegrationError | ContentExistenceCheckerError
 
-export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, WalkError, ContentExistenceChecker> => {
+export const make = (
+  env: Refs.Env,
+  walk: Walk
+): Stream.Stream<Page<Checkpoint>, WalkError, ContentExistenceChecker> => {
   const { channel } = walk
   const { client, task } = env
-  const idOf = (ts: string) => Message.messageId(channel, ts)
-  const inWindow = (ts: string) =>
-    (env.since === undefined || Message.compareTs(ts, env.since) >= 0) &&
-    (env.until === undefined || Message.compareTs(ts, env.until) < 0)
-
+  const { idOf, inWindow, page, refsOf, select } = Refs.make(env, walk)
   const read = (answer: Messages) => {
     const messages = answer.messages.filter((message) => Message.isMessage(message))
     const unread = answer.messages.length - messages.length
@@ -135,58 +100,6 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
       unread === 0 ? [] : [{ place: channel, message: `${unread} messages that can't be read` }]
     return { messages, problems }
   }
-
-  const fileRefs = (message: Message.Message) =>
-    env.files
-      ? Message.filesOf(message)
-          .filter((file) => !Message.isDeletedFile(file) && !Message.isHiddenFile(file))
-          .map((file) => Message.fileRef(file))
-      : []
-
-  const refsOf = (message: Message.Message, revision = Message.revisionOf(message)): ReadonlyArray<Ref> => {
-    if (!inWindow(message.ts) || Message.isTombstone(message)) return []
-    return [{ externalId: idOf(message.ts), revision }, ...fileRefs(message)]
-  }
-
-  const deletedOf = (message: Message.Message): ReadonlyArray<string> => [
-    ...(Message.isTombstone(message) && inWindow(message.ts) ? [idOf(message.ts)] : []),
-    ...Message.filesOf(message)
-      .filter((file) => env.files && Message.isDeletedFile(file))
-      .map((file) => `files/${file.id}`)
-  ]
-
-  /** Chooses, and notes what the checker knew of threads: one query, the force rules untouched. */
-  const select = Effect.fnUntraced(function* (refs: ReadonlyArray<Ref>, parents: ReadonlyArray<Message.Message>) {
-    const checker = yield* ContentExistenceChecker
-    const known = new Map<string, string>()
-    const chosen = yield* ContentExistenceChecker.selectNew(task, refs, { by: "revision" }).pipe(
-      Effect.provideService(ContentExistenceChecker, {
-        existing: checker.existing,
-        revisions: (ids) =>
-          Effect.tap(checker.revisions(ids), (revisions) =>
-            Effect.sync(() => {
-              for (const [id, revision] of revisions)
-                known.set(
-                  id,
-                  Option.getOrElse(revision, () => Message.partial)
-                )
-            })
-          )
-      })
-    )
-    const changed = new Set<string>()
-    for (const parent of parents) {
-      if (!Message.hasThread(parent)) continue
-      const revision = known.get(idOf(parent.ts))
-      const before = revision === undefined ? undefined : Message.repliesOf(revision)
-      const count = parent.reply_count ?? 0
-      if (before !== undefined && count < before.count) walk.onShorter()
-      if (before === undefined || before.count !== count || before.latest !== (parent.latest_reply ?? "")) {
-        changed.add(parent.ts)
-      }
-    }
-    return { chosen: new Set(chosen.map((ref) => ref.externalId)), changed }
-  })
 
   const history = Effect.fnUntraced(function* (step: Step) {
     const { place } = step
@@ -256,51 +169,6 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
     return due || (latest !== undefined && walk.active(latest))
   }
 
-  /** A windowed task lists a part of a thread: then the parent's revision must not stand for all of it. */
-  const parentRevision = (parent: Message.Message) => {
-    const latest = parent.latest_reply ?? undefined
-    const whole = env.until === undefined || (latest !== undefined && Message.compareTs(latest, env.until) < 0)
-    return Message.hasThread(parent) && !whole ? `${Message.revisionOf(parent)}${Message.partial}` : undefined
-  }
-
-  const contentRef = (message: Message.Message, revision: string): Ref => ({
-    externalId: idOf(message.ts),
-    revision,
-    content: Message.messageContent(channel, message)
-  })
-
-  const page = (
-    messages: ReadonlyArray<Message.Message>,
-    chosen: ReadonlySet<string>,
-    checkpoint: Checkpoint,
-    options: {
-      readonly problems?: ReadonlyArray<Problem>
-      readonly covers?: ReadonlyArray<Coverage>
-      readonly cut?: ReadonlySet<string>
-    }
-  ): Page<Checkpoint> => {
-    const listed: Array<Ref> = []
-    const download: Array<Ref> = []
-    for (const message of messages) {
-      const cut = options.cut?.has(message.ts) === true ? `${Message.revisionOf(message)}${Message.partial}` : undefined
-      const revision = cut ?? parentRevision(message) ?? Message.revisionOf(message)
-      for (const ref of refsOf(message, revision)) {
-        listed.push(ref)
-        if (!chosen.has(ref.externalId)) continue
-        download.push(ref.externalId === idOf(message.ts) ? contentRef(message, revision) : ref)
-      }
-    }
-    return {
-      listed,
-      download,
-      deleted: messages.flatMap(deletedOf),
-      problems: options.problems,
-      listing: walk.listing,
-      covers: options.covers,
-      checkpoint
-    }
-  }
-
   const replies = (parent: string, after: string | undefined) =>
     Effect.suspend(() => {
       walk.onCall()
@@ -338,13 +206,13 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
     let refs = 0
     let foundRefs = 0
 
-    while (rest[0] !== undefined && refs + sizeOf(rest[0]) <= maxRefs && calls < env.callsPerStep) {
+    while (rest[0] !== undefined && refs + Refs.sizeOf(rest[0]) <= Refs.maxRefs && calls < env.callsPerStep) {
       const parent = rest[0]
       let after = thread?.ts === parent.ts ? thread.after : undefined
       const latest = parent.latest_reply ?? undefined
       const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
       let ended = stored || !threadDue(from, parent)
-      while (!ended && calls < env.callsPerStep && foundRefs < maxRefs / 2) {
+      while (!ended && calls < env.callsPerStep && foundRefs < Refs.maxRefs / 2) {
         calls += 1
         const answer = yield* replies(parent.ts, after)
         if ("refused" in answer) {
@@ -363,7 +231,7 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
         found.push(...fresh.filter((one) => inWindow(one.ts)))
         for (const one of fresh) {
           walk.onSeen(one.ts)
-          foundRefs += sizeOf(one)
+          foundRefs += Refs.sizeOf(one)
           after = Message.newest(after, one.ts)
         }
         if (after !== undefined) listedTo = { ts: parent.ts, after }
@@ -377,13 +245,13 @@ export const make = (env: Env, walk: Walk): Stream.Stream<Page<Checkpoint>, Walk
       if (thread?.ts === parent.ts) thread = undefined
       rest.shift()
       parents.push(parent)
-      refs += sizeOf(parent)
+      refs += Refs.sizeOf(parent)
       at = parent.ts
     }
 
     const pages: Array<Page<Checkpoint>> = []
     const taken = new Set<string>()
-    const groups = grouped(found)
+    const groups = Refs.grouped(found)
     for (const [index, group] of groups.entries()) {
       const { chosen } = yield* select(
         group.flatMap((message) => refsOf(message)),

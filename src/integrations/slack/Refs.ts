@@ -1,0 +1,159 @@
+/** Messages as refs and pages: what of a conversation is listed, chosen, deleted, and under which revision. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Ref } from "../../contract/Content.ts"
+import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import type { Coverage, Page, Problem } from "../../contract/Page.ts"
+import type { SyncTask } from "../../contract/SyncTask.ts"
+import type { Checkpoint } from "./Checkpoint.ts"
+import type { Client } from "./Client.ts"
+import * as Message from "./Message.ts"
+
+/** Refs of one page, the contract's bound. */
+export const maxRefs = 1000
+
+/** Refs that a message may give: itself and its files. */
+export const sizeOf = (message: Message.Message) => 1 + (message.files?.length ?? 0)
+
+export const grouped = (messages: ReadonlyArray<Message.Message>): ReadonlyArray<ReadonlyArray<Message.Message>> => {
+  const groups: Array<Array<Message.Message>> = []
+  let refs = maxRefs
+  for (const message of messages) {
+    if (refs + sizeOf(message) > maxRefs) {
+      groups.push([])
+      refs = 0
+    }
+    groups.at(-1)?.push(message)
+    refs += sizeOf(message)
+  }
+  return groups
+}
+
+/** What a walk has in common with every other walk of its listing. */
+export interface Env {
+  readonly client: Client
+  readonly task: SyncTask
+  readonly files: boolean
+  /** Objects of one answer, and calls for threads before a page is given. */
+  readonly limit: number
+  readonly callsPerStep: number
+  /** Bounds of a windowed task: since inclusive, until exclusive. */
+  readonly since: string | undefined
+  readonly until: string | undefined
+}
+
+export const make = (
+  env: Env,
+  walk: {
+    readonly channel: string
+    readonly listing?: string | undefined
+    /** A thread has become shorter. */
+    readonly onShorter: () => void
+  }
+) => {
+  const { channel } = walk
+  const { task } = env
+  const idOf = (ts: string) => Message.messageId(channel, ts)
+  const inWindow = (ts: string) =>
+    (env.since === undefined || Message.compareTs(ts, env.since) >= 0) &&
+    (env.until === undefined || Message.compareTs(ts, env.until) < 0)
+
+  const fileRefs = (message: Message.Message) =>
+    env.files
+      ? Message.filesOf(message)
+          .filter((file) => !Message.isDeletedFile(file) && !Message.isHiddenFile(file))
+          .map((file) => Message.fileRef(file))
+      : []
+
+  const refsOf = (message: Message.Message, revision = Message.revisionOf(message)): ReadonlyArray<Ref> => {
+    if (!inWindow(message.ts) || Message.isTombstone(message)) return []
+    return [{ externalId: idOf(message.ts), revision }, ...fileRefs(message)]
+  }
+
+  const deletedOf = (message: Message.Message): ReadonlyArray<string> => [
+    ...(Message.isTombstone(message) && inWindow(message.ts) ? [idOf(message.ts)] : []),
+    ...Message.filesOf(message)
+      .filter((file) => env.files && Message.isDeletedFile(file))
+      .map((file) => `files/${file.id}`)
+  ]
+
+  /** Chooses, and notes what the checker knew of threads: one query, the force rules untouched. */
+  const select = Effect.fnUntraced(function* (refs: ReadonlyArray<Ref>, parents: ReadonlyArray<Message.Message>) {
+    const checker = yield* ContentExistenceChecker
+    const known = new Map<string, string>()
+    const chosen = yield* ContentExistenceChecker.selectNew(task, refs, { by: "revision" }).pipe(
+      Effect.provideService(ContentExistenceChecker, {
+        existing: checker.existing,
+        revisions: (ids) =>
+          Effect.tap(checker.revisions(ids), (revisions) =>
+            Effect.sync(() => {
+              for (const [id, revision] of revisions)
+                known.set(
+                  id,
+                  Option.getOrElse(revision, () => Message.partial)
+                )
+            })
+          )
+      })
+    )
+    const changed = new Set<string>()
+    for (const parent of parents) {
+      if (!Message.hasThread(parent)) continue
+      const revision = known.get(idOf(parent.ts))
+      const before = revision === undefined ? undefined : Message.repliesOf(revision)
+      const count = parent.reply_count ?? 0
+      if (before !== undefined && count < before.count) walk.onShorter()
+      if (before === undefined || before.count !== count || before.latest !== (parent.latest_reply ?? "")) {
+        changed.add(parent.ts)
+      }
+    }
+    return { chosen: new Set(chosen.map((ref) => ref.externalId)), changed }
+  })
+
+  /** A windowed task lists a part of a thread: then the parent's revision must not stand for all of it. */
+  const parentRevision = (parent: Message.Message) => {
+    const latest = parent.latest_reply ?? undefined
+    const whole = env.until === undefined || (latest !== undefined && Message.compareTs(latest, env.until) < 0)
+    return Message.hasThread(parent) && !whole ? `${Message.revisionOf(parent)}${Message.partial}` : undefined
+  }
+
+  const contentRef = (message: Message.Message, revision: string): Ref => ({
+    externalId: idOf(message.ts),
+    revision,
+    content: Message.messageContent(channel, message)
+  })
+
+  const page = (
+    messages: ReadonlyArray<Message.Message>,
+    chosen: ReadonlySet<string>,
+    checkpoint: Checkpoint,
+    options: {
+      readonly problems?: ReadonlyArray<Problem>
+      readonly covers?: ReadonlyArray<Coverage>
+      readonly cut?: ReadonlySet<string>
+    }
+  ): Page<Checkpoint> => {
+    const listed: Array<Ref> = []
+    const download: Array<Ref> = []
+    for (const message of messages) {
+      const cut = options.cut?.has(message.ts) === true ? `${Message.revisionOf(message)}${Message.partial}` : undefined
+      const revision = cut ?? parentRevision(message) ?? Message.revisionOf(message)
+      for (const ref of refsOf(message, revision)) {
+        listed.push(ref)
+        if (!chosen.has(ref.externalId)) continue
+        download.push(ref.externalId === idOf(message.ts) ? contentRef(message, revision) : ref)
+      }
+    }
+    return {
+      listed,
+      download,
+      deleted: messages.flatMap(deletedOf),
+      problems: options.problems,
+      listing: walk.listing,
+      covers: options.covers,
+      checkpoint
+    }
+  }
+
+  return { idOf, inWindow, refsOf, select, page }
+}
