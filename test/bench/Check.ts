@@ -6,13 +6,12 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { Bench } from "tinybench"
 import { Store } from "../../src/engine/Store.ts"
 import { texts } from "../../src/stores/postgres/Sql.ts"
+import { idOf } from "../support/InstantSource.ts"
 import { median, type Row } from "./Table.ts"
 
 const rows = 1_000_000
 const pageSize = 500
 const rounds = 9
-
-const idOf = (index: number) => `message-${String(index).padStart(9, "0")}`
 
 export const run = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

@@ -3,15 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Stream from "effect/Stream"
 import { createHash, randomBytes } from "node:crypto"
-import type { Content } from "../../src/contract/Content.ts"
-import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
-import * as Integration from "../../src/contract/Integration.ts"
-import type { Page } from "../../src/contract/Page.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/Integrations.ts"
@@ -20,53 +13,13 @@ import { Store } from "../../src/engine/Store.ts"
 import * as Sync from "../../src/engine/Sync.ts"
 import { Vault } from "../../src/engine/Vault.ts"
 import { byteas, int8s, texts } from "../../src/stores/postgres/Sql.ts"
+import { contentOf, idOf, integration } from "../support/InstantSource.ts"
 import { median, type Row } from "./Table.ts"
 
 const items = 20_000
 const bodyBytes = 2000
-const pageSize = 500
 const batchSize = 100
 const rounds = 3
-
-const idOf = (index: number) => `message-${String(index).padStart(6, "0")}`
-
-const contentOf = (index: number, bodies: ReadonlyArray<Uint8Array>): Content => ({
-  kind: "message",
-  title: `Message ${index}`,
-  mediaType: "message/rfc822",
-  metadata: { threadId: `thread ${index % 100}`, labels: { INBOX: true } },
-  body: bodies[index] ?? new Uint8Array()
-})
-
-/** Answers at once: what is measured is the engine and the store. */
-const instant = (bodies: ReadonlyArray<Uint8Array>) =>
-  Integration.make<object, object, number>({
-    domain: "instant",
-    config: Schema.Struct({}),
-    credentials: Schema.Struct({}),
-    checkpoint: Schema.Int,
-    scope: [],
-    quota: () => ({ unitsPerMinute: 1e9 }),
-    open: () =>
-      Effect.succeed({
-        account: Effect.succeed("bench"),
-        estimate: Effect.succeed({ items, unitsPerItem: 0 }),
-        download: (ref) => Effect.sync(() => contentOf(Number(ref.externalId.slice(8)), bodies)),
-        list: (task, checkpoint) =>
-          Stream.paginate(
-            Option.getOrElse(checkpoint, () => 0),
-            Effect.fnUntraced(function* (from: number) {
-              const nothing: ReadonlyArray<Page<number>> = []
-              if (from >= items) return [nothing, Option.none<number>()] as const
-              const listed = Array.from({ length: pageSize }, (_, index) => ({ externalId: idOf(from + index) }))
-              const download = yield* ContentExistenceChecker.selectNew(task, listed)
-              const checkpoint = from + pageSize
-              const pages: ReadonlyArray<Page<number>> = [{ listed, download, checkpoint }]
-              return [pages, Option.some(checkpoint)] as const
-            })
-          )
-      })
-  })
 
 const vault = Layer.succeed(
   Vault,
@@ -87,8 +40,8 @@ const byHand = Effect.fnUntraced(function* (connectionId: string, bodies: Readon
     ON CONFLICT (connection_id, external_id) DO UPDATE SET body_hash = excluded.body_hash, size = excluded.size`
   for (let from = 0; from < items; from += batchSize) {
     const batch = Array.from({ length: batchSize }, (_, index) => {
-      const content = contentOf(from + index, bodies)
       const bytes = bodies[from + index] ?? new Uint8Array()
+      const content = contentOf(from + index, bytes)
       return { id: idOf(from + index), content, bytes, hash: createHash("sha256").update(bytes).digest() }
     })
     const hashes = byteas(batch.map((one) => one.hash))
@@ -149,7 +102,9 @@ const once = Effect.fnUntraced(function* (round: number) {
       )
     )
   })
-  const integrations = Integrations.layer({ instant: Effect.succeed(instant(ours)) })
+  const integrations = Integrations.layer({
+    instant: Effect.succeed(integration(items, (index) => ours[index] ?? new Uint8Array()))
+  })
   const services = Layer.mergeAll(integrations, Quotas.layerMemory, vault, Layer.succeed(Store, store))
   const through = yield* Effect.provide(engine, Layer.provide(Sync.layer, services))
 

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
+import type { Integration } from "../../src/contract/Integration.ts"
 import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
 import * as Counting from "../../src/engine/Counting.ts"
 import { Engine, type SyncResult } from "../../src/engine/Engine.ts"
@@ -24,27 +25,28 @@ const vault = Layer.succeed(
   })
 )
 
-/** Everything a run needs over this store; `limits` are changed from their defaults. */
+/** Everything a run needs over this store, with one integration. */
+export const engineOver = <E, R>(
+  store: Layer.Layer<Store, E, R>,
+  only: Integration
+): Layer.Layer<Engine | Services, E, R> =>
+  Layer.provideMerge(
+    Sync.layer,
+    Layer.mergeAll(store, Quotas.layerMemory, vault, Integrations.layer({ [only.domain]: Effect.succeed(only) }))
+  )
+
+/** The same for a scripted source; `limits` are changed from their defaults. */
 export const layer = (
   source: MemorySource,
   options: { readonly store?: Layer.Layer<Store>; readonly limits?: Partial<Limits> } = {}
-): Layer.Layer<Engine | Services> => {
-  const limits = Layer.effect(
-    Limits,
-    Effect.map(Limits, (defaults) => ({ ...defaults, ...options.limits }))
+): Layer.Layer<Engine | Services> =>
+  Layer.provideMerge(
+    engineOver(options.store ?? Memory.layer, integration(source)),
+    Layer.effect(
+      Limits,
+      Effect.map(Limits, (defaults) => ({ ...defaults, ...options.limits }))
+    )
   )
-  return Sync.layer.pipe(
-    Layer.provideMerge(
-      Layer.mergeAll(
-        options.store ?? Memory.layer,
-        Quotas.layerMemory,
-        vault,
-        Integrations.layer({ memory: Effect.succeed(integration(source)) })
-      )
-    ),
-    Layer.provideMerge(limits)
-  )
-}
 
 export const connect = Effect.fnUntraced(function* (
   options: { readonly config?: unknown; readonly name?: string } = {}
