@@ -5,11 +5,9 @@
  */
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
-import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Mailbox, Refusal, type StoredMessage } from "./gmail/Mailbox.ts"
 
@@ -389,7 +387,3 @@ export const make = (options?: Options): Effect.Effect<Server, never, Scope.Scop
         listener.closeAllConnections()
       })
   ).pipe(Effect.map(({ server }) => server))
-
-export class GmailServer extends Context.Service<GmailServer, Server>()("test/support/GmailServer") {
-  static readonly layer = (options?: Options): Layer.Layer<GmailServer> => Layer.effect(GmailServer, make(options))
-}

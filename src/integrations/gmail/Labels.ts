@@ -17,7 +17,7 @@ import type { Api, Filter } from "./Api.ts"
 import type { LabelWalk, Position } from "./Checkpoint.ts"
 
 /** Labels of one walk; the rest gets walks of its own. Bounds the checkpoint and the memory. */
-export const maxLabels = 200
+const maxLabels = 200
 
 /** Pages of one label held at a time. Ids still on an older page are of messages that all messages don't list. */
 const maxHeld = 3

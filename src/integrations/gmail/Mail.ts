@@ -48,7 +48,7 @@ export const content = Effect.fnUntraced(function* (message: Message) {
 })
 
 /** Labels as an object, so that a merge patch can add one and null can remove one. */
-export const labelSet = (labelIds: Iterable<string>): Metadata =>
+const labelSet = (labelIds: Iterable<string>): Metadata =>
   Object.fromEntries(Array.from(labelIds, (id) => [id, true] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
 
 /** An id that Gmail can't even parse is the id of nothing. */
