@@ -102,10 +102,9 @@ export const integration: Integration.Integration = Integration.make<Config, Cre
       }
       const download = Download.make({ client, maxFileSize: config.maxFileSize ?? 1024 ** 3 })
       return {
-        account: Effect.flatMap(client.request("auth.test", {}, Identity), (identity) =>
-          "refused" in identity
-            ? Effect.die("nothing was expected")
-            : Effect.succeed(`${identity.team_id}/${identity.user_id}`)
+        account: Effect.map(
+          client.request("auth.test", {}, Identity),
+          (identity) => `${identity.team_id}/${identity.user_id}`
         ),
         // Slack counts nothing: a share of an answer of history, and one of replies.
         estimate: Effect.succeed({ unitsPerItem: small ? 2 / 15 : 0.01 }),

@@ -24,7 +24,7 @@ export type Fault =
   | "not JSON"
   | "no answer"
 
-export interface Request {
+interface Request {
   readonly method: string
   readonly args: Readonly<Record<string, string>>
 }

@@ -109,18 +109,18 @@ export const initial = (now: number): State => ({
 })
 
 /** Beyond so many, digests are left out; and so many conversations fit at all (64 kB at 14 bytes). */
-export const maxDigests = 2500
+const maxDigests = 2500
 export const maxChannels = 4000
 
 const separator = ","
 
-export const encodeChannels = (channels: ReadonlyMap<string, ChannelState>): string =>
+const encodeChannels = (channels: ReadonlyMap<string, ChannelState>): string =>
   Array.from(channels, ([id, channel]) => {
     const marks = `${channel.todo ? "*" : ""}${channel.wanted ? "!" : ""}${channel.archived ? "~" : ""}`
     return `${id}${marks}${channel.digest === undefined || channels.size > maxDigests ? "" : `:${channel.digest}`}`
   }).join(separator)
 
-export const decodeChannels = (text: string): Map<string, ChannelState> =>
+const decodeChannels = (text: string): Map<string, ChannelState> =>
   new Map(
     text.split(separator).flatMap((one) => {
       const [head = "", seen] = one.split(":")

@@ -65,7 +65,7 @@ const transient = new Set([
 const cursors = new Set(["invalid_cursor", "invalid_ts_latest", "invalid_ts_oldest"])
 
 /** Slack's `error` as a reason. A word that is not known says something about this request only. */
-export const classify = (method: string, error: string, retryAfter?: number): IntegrationError => {
+const classify = (method: string, error: string, retryAfter?: number): IntegrationError => {
   // A body that is no JSON reaches us as `error`; whatever Slack calls an error is one short word.
   if (!/^[a-z0-9_]{1,64}$/.test(error)) return fail(new Transient({ message: `${method}: the answer is not JSON` }))
   const message = `${method}: ${error}`
@@ -112,6 +112,7 @@ const httpStatus = (what: string, status: number): IntegrationError => {
 }
 
 const fromThrown = (method: string, error: unknown): IntegrationError => {
+  if (error instanceof IntegrationError) return error
   if (isPlatformError(error)) return classify(method, error.data.error, error.data.response_metadata?.retryAfter)
   if (isRateLimitedError(error)) return fail(limited(`${method}: ratelimited`, error.retryAfter))
   if (isHttpError(error)) return httpStatus(method, error.statusCode)
@@ -144,14 +145,14 @@ const silent: Logger = {
 export type Args = Readonly<Record<string, string | number | boolean | undefined>>
 
 export interface Client {
-  /**
-   * One request, decoded. A refusal whose `error` is among `expected` gives that word instead of failing.
-   */
-  readonly request: <A, E extends string = never>(
+  /** One request, decoded. */
+  readonly request: <A>(method: string, args: Args, schema: Schema.Decoder<A>) => Effect.Effect<A, IntegrationError>
+  /** The same; a refusal whose `error` is among `expected` gives that word instead of failing. */
+  readonly ask: <A, E extends string>(
     method: string,
     args: Args,
     schema: Schema.Decoder<A>,
-    expected?: ReadonlyArray<E>
+    expected: ReadonlyArray<E>
   ) => Effect.Effect<A | { readonly refused: E }, IntegrationError>
   /** A file's bytes, with the token, only from Slack's own hosts; `TooLarge` before the body is read. */
   readonly bytes: (id: string, url: string, maxSize: number) => Stream.Stream<Uint8Array, IntegrationError>
@@ -187,23 +188,31 @@ export const make = (options: {
       catch: (error) => error
     })
 
-  const request: Client["request"] = (method, args, schema, expected = []) => {
+  const attempt = <A>(method: string, args: Args, schema: Schema.Decoder<A>) => {
     const decode = Schema.decodeUnknownEffect(schema)
-    const attempt = send(method, args).pipe(
-      Effect.flatMap((answer) =>
-        Effect.mapError(decode(answer), (error) =>
-          fail(new Malformed({ message: `${method}: the answer can't be read: ${error.message}` }))
-        )
-      ),
-      Effect.catch((error) => {
-        if (error instanceof IntegrationError) return Effect.fail(error)
-        const refusal = isPlatformError(error) ? error.data : undefined
-        const refused = expected.find((word) => word === refusal?.error)
+    return Effect.flatMap(send(method, args), (answer) =>
+      Effect.mapError(decode(answer), (error) =>
+        fail(new Malformed({ message: `${method}: the answer can't be read: ${error.message}` }))
+      )
+    )
+  }
+
+  const request: Client["request"] = (method, args, schema) =>
+    options.call(
+      method,
+      1,
+      Effect.mapError(attempt(method, args, schema), (error) => fromThrown(method, error))
+    )
+
+  const ask: Client["ask"] = (method, args, schema, expected) =>
+    options.call(
+      method,
+      1,
+      Effect.catch(attempt(method, args, schema), (error) => {
+        const refused = isPlatformError(error) ? expected.find((word) => word === error.data.error) : undefined
         return refused === undefined ? Effect.fail(fromThrown(method, error)) : Effect.succeed({ refused })
       })
     )
-    return options.call(method, 1, attempt)
-  }
 
   const open = (id: string, url: string, maxSize: number) =>
     Effect.tryPromise({
@@ -255,7 +264,7 @@ export const make = (options: {
       })
     )
 
-  return { request, bytes, isOurs }
+  return { request, ask, bytes, isOurs }
 }
 
 export const tooLarge = (id: string, size: number, maxSize: number): IntegrationError =>

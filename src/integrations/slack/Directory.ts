@@ -73,7 +73,7 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
     const tried = state.strangers
     if (first === undefined || (tried !== undefined && options.now - tried.at < probeEvery)) return
     onCall()
-    const answer = yield* client.request("conversations.history", { channel: first.id, limit: 1 }, Probe, closed)
+    const answer = yield* client.ask("conversations.history", { channel: first.id, limit: 1 }, Probe, closed)
     state.strangers = { at: options.now, readable: !("refused" in answer) }
   })
 
@@ -114,7 +114,7 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
   const step = Effect.fnUntraced(function* (listing: Listing) {
     const [group = [], ...others] = listing.groups
     onCall()
-    const answer = yield* client.request(
+    const answer = yield* client.ask(
       "conversations.list",
       { types: group.join(","), limit: channelsPerAnswer, cursor: listing.cursor, exclude_archived: false },
       Channels,
@@ -160,7 +160,7 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
 export const users = (options: Pick<Options, "client" | "task">, state: State, now: number): Pages => {
   const { client, task } = options
   const step = Effect.fnUntraced(function* (cursor: string | undefined) {
-    const answer = yield* client.request("users.list", { limit: usersPerAnswer, cursor }, Users, [
+    const answer = yield* client.ask("users.list", { limit: usersPerAnswer, cursor }, Users, [
       "missing_scope",
       "invalid_cursor"
     ])

@@ -31,9 +31,9 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
       { channel, latest: ts, oldest: ts, inclusive: true, limit: 1 },
       Messages
     )
-    let found = "refused" in parents ? undefined : find(parents.messages)
+    let found = find(parents.messages)
     if (found === undefined) {
-      const replies = yield* client.request(
+      const replies = yield* client.ask(
         "conversations.replies",
         { channel, ts, latest: ts, oldest: ts, inclusive: true, limit: 10 },
         Messages,
@@ -49,7 +49,7 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
 
   const file = Effect.fnUntraced(function* (id: string, fileId: string) {
     const answer = yield* client.request("files.info", { file: fileId }, FileAnswer)
-    if ("refused" in answer || !isFile(answer.file)) return yield* unreadable(id)
+    if (!isFile(answer.file)) return yield* unreadable(id)
     const info = answer.file
     if (Message.isDeletedFile(info)) return yield* gone(id)
     const url = info.url_private_download ?? info.url_private
@@ -70,12 +70,12 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
     if (head === "files") return yield* file(id, name)
     if (head === "users") {
       const answer = yield* client.request("users.info", { user: name }, UserAnswer)
-      if ("refused" in answer || !Message.isUser(answer.user)) return yield* unreadable(id)
+      if (!Message.isUser(answer.user)) return yield* unreadable(id)
       return { ...Message.userContent(answer.user), revision: Message.userRef(answer.user).revision }
     }
     if (head === "channels") {
       const answer = yield* client.request("conversations.info", { channel: name }, ChannelAnswer)
-      if ("refused" in answer || !Message.isChannel(answer.channel)) return yield* unreadable(id)
+      if (!Message.isChannel(answer.channel)) return yield* unreadable(id)
       return { ...Message.channelContent(answer.channel), revision: Message.channelRef(answer.channel).revision }
     }
     return yield* message(id, head, name)

@@ -120,8 +120,7 @@ export const millisOf = (ts: string): number => {
 export const messageId = (channel: string, ts: string): string => `${channel}/${ts}`
 
 /** A reply belongs to another message's thread; the parent of a thread carries its own `ts` there. */
-export const isReply = (message: Message): boolean =>
-  typeof message.thread_ts === "string" && message.thread_ts !== message.ts
+const isReply = (message: Message): boolean => typeof message.thread_ts === "string" && message.thread_ts !== message.ts
 
 /** What stands for a deleted message whose thread lives on. */
 export const isTombstone = (message: Message): boolean => message.subtype === "tombstone"
@@ -209,7 +208,7 @@ export const messageContent = (channel: string, message: Message): Content => ({
 export const fileRef = (file: File): Ref => ({ externalId: `files/${file.id}`, revision: fileRevision(file) })
 
 /** Slack Connect gives only the id of some files: their revision is then unknown, which equals only itself. */
-export const fileRevision = (file: File): string | undefined => {
+const fileRevision = (file: File): string | undefined => {
   const time = file.updated ?? file.timestamp ?? file.created
   return typeof time === "number" ? `${time}|${file.size ?? ""}` : undefined
 }

@@ -115,7 +115,7 @@ export const make = (
     const ask = (more: Args) =>
       Effect.suspend(() => {
         walk.onCall()
-        return client.request("conversations.history", { ...args, ...more }, Messages, [...closed, "invalid_cursor"])
+        return client.ask("conversations.history", { ...args, ...more }, Messages, [...closed, "invalid_cursor"])
       })
     const first = cursor === undefined ? { latest: place.at ?? env.until } : { latest: env.until, cursor }
     let answer = yield* ask(first)
@@ -173,12 +173,11 @@ export const make = (
     Effect.suspend(() => {
       walk.onCall()
       // Bounded from below by the last reply seen, so that no cursor need be kept; the parent comes first all the same.
-      return client.request(
-        "conversations.replies",
-        { channel, ts: parent, oldest: after, limit: env.limit },
-        Messages,
-        ["thread_not_found", "message_not_found", ...closed]
-      )
+      return client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit: env.limit }, Messages, [
+        "thread_not_found",
+        "message_not_found",
+        ...closed
+      ])
     })
 
   const step = Effect.fnUntraced(function* (current: Step) {

@@ -3,10 +3,9 @@
  * checkpoint, pages in order, absence by `covers` only), and keeps count of what came twice.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Schema from "effect/Schema"
 import type { Content, Ref } from "../../../src/contract/Content.ts"
@@ -47,7 +46,7 @@ export const bodyOf = (content: Content): Effect.Effect<string, IntegrationError
     : Effect.map(Stream.runCollect(content.body), (chunks) => decoder.decode(Buffer.concat(chunks)))
 
 /** Makes the request, and nothing else. */
-export const directly: Call = (_method, _units, effect) => effect
+const directly: Call = (_method, _units, effect) => effect
 
 export const open = (
   server: Pick<SlackServer, "url" | "token">,
@@ -173,14 +172,6 @@ export class Model {
   }
   own: Option.Option<Schema.Json> = Option.none()
 }
-
-/** Runs with a scope of its own, for sessions that are opened and closed again. */
-export const scoped = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E> =>
-  Effect.acquireUseRelease(
-    Scope.make(),
-    (scope) => Scope.provide(effect, scope),
-    (scope, exit) => Scope.close(scope, Exit.asVoid(exit))
-  )
 
 /** What the server has, as the ids that a mirror of it holds, with their bodies. */
 export const expected = (server: SlackServer): ReadonlyMap<string, string> => {

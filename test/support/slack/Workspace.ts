@@ -4,7 +4,7 @@
  * their `ts`; a look-up is a binary search, so that 10,000 messages are cheap.
  */
 
-export type Json = null | boolean | number | string | Array<Json> | { [name: string]: Json }
+type Json = null | boolean | number | string | Array<Json> | { [name: string]: Json }
 export type JsonObject = { [name: string]: Json }
 export type Kind = "public_channel" | "private_channel" | "im" | "mpim"
 
