@@ -13,7 +13,8 @@ import { byteas, float8s, int8s, millis, texts, timestamps } from "./Sql.ts"
 /**
  * One statement for a whole batch. `before` is what is stored now: the connection's lock keeps it so. `plan` compares
  * by value; what differs in nothing is not written at all, so that a forced run over unchanged content costs no row
- * version. A body is written where the hash is new to the row; one that is there already is touched, so that the
+ * version. It is looked up row by row (`OFFSET 0` keeps it so): a plan that was made while the table was small would read
+ * all of it ever after. A body is written where the hash is new to the row; one that is there already is touched, so that the
  * collector of unused bodies, which waits for the row's lock and then looks again, leaves it. Bodies are locked in one
  * order, so that two connections that store the same ones can't deadlock.
  *
@@ -36,8 +37,9 @@ WITH input AS (
     before.revision IS DISTINCT FROM input.revision OR before.volatile IS DISTINCT FROM input.volatile
       OR before.pending IS NOT NULL AS touched,
     before.body_hash IS DISTINCT FROM input.body_hash OR before.state <> 'stored' AS new_body
-  FROM input LEFT JOIN content AS before
-    ON before.connection_id = $1 AND before.external_id = input.external_id
+  FROM input LEFT JOIN LATERAL (
+    SELECT * FROM content WHERE connection_id = $1 AND external_id = input.external_id OFFSET 0
+  ) AS before ON true
 ), unstaged AS (
   DELETE FROM staged_deletion WHERE connection_id = $1 AND external_id = ANY($2)
 ), bodies AS (
@@ -203,7 +205,8 @@ export const applyPatches = Effect.fnUntraced(function* (
         changed_xid = pg_current_xact_id()
       FROM unnest(${texts(changed.map(([id]) => id))}, ${texts(changed.map(([, next]) => JSON.stringify(next)))})
         AS next(id, metadata)
-      WHERE content.connection_id = ${connectionId} AND content.external_id = next.id`
+      WHERE content.connection_id = ${connectionId} AND content.external_id = next.id
+        AND content.external_id = ANY(${texts(changed.map(([id]) => id))})`
   }
   return changed.length
 })
