@@ -40,6 +40,8 @@ export interface SlackServer {
   readonly forget: () => void
   /** The next request of this method meets these, one after the other. */
   readonly fail: (method: string, ...faults: ReadonlyArray<Fault>) => void
+  /** Forgets the faults that are still to come. */
+  readonly heal: () => void
   /** Called before a request is answered: what people do meanwhile. */
   onRequest: (request: Request) => void
   /** Called when a request is given up before it was answered. */
@@ -291,6 +293,7 @@ const build = (options: Options) => {
         count: (method) => requests.filter((request) => method === undefined || request.method === method).length,
         forget: () => void requests.splice(0),
         fail: (method, ...more) => void faults.set(method, [...(faults.get(method) ?? []), ...more]),
+        heal: () => faults.clear(),
         onRequest: () => {},
         onAbandoned: () => {},
         bot: false,
