@@ -1,0 +1,81 @@
+/** A walk gives each file once, in one order, from wherever it is taken up. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Names from "../../../src/integrations/ftp/Names.ts"
+import type { Entry, Listing } from "../../../src/integrations/ftp/Remote.ts"
+import * as Walk from "../../../src/integrations/ftp/Walk.ts"
+
+const listingOf = (paths: ReadonlyArray<string>, folder: string): Listing => {
+  const entries = new Map<string, Entry>()
+  for (const path of paths) {
+    if (folder !== "" && !path.startsWith(`${folder}/`)) continue
+    const [name = "", ...below] = (folder === "" ? path : path.slice(folder.length + 1)).split("/")
+    entries.set(name, { name, kind: below.length === 0 ? "file" : "folder" })
+  }
+  return { entries: [...entries.values()].toReversed(), problems: [] }
+}
+
+const walk = (paths: ReadonlyArray<string>, from?: Walk.Position) =>
+  Stream.runCollect(
+    Walk.walk(
+      {
+        list: (folder) => Effect.sync(() => listingOf(paths, folder)),
+        maxDepth: 9,
+        takes: () => true,
+        enters: () => true
+      },
+      from
+    )
+  )
+
+const found = (steps: ReadonlyArray<Walk.Step>) => steps.flatMap((step) => step.files.map(({ path }) => path))
+
+describe("Walk", () => {
+  it.effect.prop(
+    "each file once, and the rest of them from every position",
+    [
+      // A folder by its names, and how many files it has: enough for several pages.
+      Schema.Array(
+        Schema.Tuple([
+          Schema.Array(Schema.Literals(["a", "b", "a b", "é", "%", "z"])).check(Schema.isMaxLength(4)),
+          Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 700 })))
+        ])
+      )
+    ],
+    ([folders]) =>
+      Effect.gen(function* () {
+        const paths = [
+          ...new Set(
+            folders.flatMap(([names, count]) =>
+              Array.from({ length: count }, (_, index) =>
+                Names.join(names.map((name) => `d${name}`).join("/"), `f${index}`)
+              )
+            )
+          )
+        ]
+        const whole = yield* walk(paths)
+        assert.deepStrictEqual([...found(whole)].sort(), [...paths].sort())
+        assert.isTrue(whole.every((step) => step.files.length <= 500))
+        for (const [index, step] of whole.entries()) {
+          if (step.position === undefined) continue
+          const rest = yield* walk(paths, step.position)
+          assert.deepStrictEqual([...found(whole.slice(0, index + 1)), ...found(rest)], found(whole))
+        }
+        assert.isUndefined(whole.at(-1)?.position)
+      }),
+    { arbitrary: { runs: 40 } }
+  )
+
+  it.effect("goes on from a place that is no more, without what lay before it", () =>
+    Effect.gen(function* () {
+      const paths = ["a/x", "b/x", "b/y", "c/d/x", "z"]
+      const from = (folder: string, after: string | null) => ({ folder, after, unread: [] })
+      assert.deepStrictEqual(found(yield* walk(paths, from("b", "w"))), ["b/x", "b/y", "c/d/x"])
+      assert.deepStrictEqual(found(yield* walk(paths, from("bb", null))), ["c/d/x"])
+      assert.deepStrictEqual(found(yield* walk(paths, from("c/a/gone", "x"))), ["c/d/x"])
+      assert.deepStrictEqual(found(yield* walk(paths, from("zz/gone", "x"))), [])
+    })
+  )
+})

@@ -1,0 +1,196 @@
+/**
+ * A small FTP server whose answers a test writes: for what no real server would do on request. Names and listings are
+ * latin1, one character a byte. It speaks passive mode on loopback, without TLS.
+ */
+import * as Net from "node:net"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Running } from "../FtpServers.ts"
+
+export interface File {
+  readonly bytes: Uint8Array
+  /** YYYYMMDDHHMMSS; a file without it has a time that nobody knows. */
+  readonly modified?: string
+}
+
+/** What the server does instead of what it would do. */
+export type Action =
+  /** Sends this line. */
+  | string
+  /** Closes the control connection. */
+  | { readonly drop: true }
+  /** Sends these bytes over the data connection, or resets it, or leaves it silent, then sends the last line. */
+  | { readonly data: Uint8Array | "reset" | "silent"; readonly last: string }
+
+export interface Options {
+  /** By path, without a slash before it. Folders are there where files are in them. */
+  readonly files: Map<string, File>
+  /** Features of FEAT; default MLST, SIZE, MDTM. */
+  readonly features?: ReadonlyArray<string>
+  /** A folder's listing as it is sent, instead of its true one. `folder` has no slash before or after it. */
+  readonly listing?: (folder: string) => string | undefined
+  /** Asked before each command; undefined leaves it to the server. */
+  readonly script?: (command: string, argument: string) => Action | undefined
+}
+
+export interface StandIn {
+  readonly source: Pick<Running, "config" | "credentials">
+  /** Every line that was received, from all connections. */
+  readonly received: Array<string>
+}
+
+const children = (files: ReadonlyMap<string, File>, folder: string): ReadonlyMap<string, File | undefined> => {
+  const prefix = folder === "" ? "" : `${folder}/`
+  const found = new Map<string, File | undefined>()
+  for (const [path, file] of files) {
+    if (!path.startsWith(prefix)) continue
+    const [name = "", ...below] = path.slice(prefix.length).split("/")
+    found.set(name, below.length === 0 ? file : undefined)
+  }
+  return found
+}
+
+const facts = (file: File | undefined): string =>
+  file === undefined
+    ? "type=dir;"
+    : `type=file;size=${file.bytes.length};${file.modified === undefined ? "" : `modify=${file.modified};`}`
+
+const serve = (options: Options, received: Array<string>, socket: Net.Socket): void => {
+  const features = options.features ?? ["MLST", "SIZE", "MDTM"]
+  const has = (feature: string) => features.includes(feature)
+  let working = ""
+  let passive: Net.Server | undefined
+  let dataSocket: Promise<Net.Socket> | undefined
+  const say = (line: string) => socket.write(`${line}\r\n`, "latin1")
+  const pathOf = (argument: string) =>
+    (argument.startsWith("/") ? argument : `${working}/${argument}`).split("/").filter(Boolean).join("/")
+
+  const send = async (data: Uint8Array | "reset" | "silent", last: string) => {
+    const connection = await dataSocket
+    passive?.close()
+    if (data === "reset") {
+      connection?.resetAndDestroy()
+      say(last)
+      return
+    }
+    say("150 here it comes")
+    if (data === "silent") return
+    connection?.end(data, () => say(last))
+  }
+
+  const list = (folder: string, line: (name: string, file: File | undefined) => string) => {
+    const text =
+      options.listing?.(folder) ??
+      [...children(options.files, folder)].map(([name, file]) => `${line(name, file)}\r\n`).join("")
+    return send(Buffer.from(text, "latin1"), "226 done")
+  }
+
+  const act = (command: string, argument: string): unknown => {
+    const action = options.script?.(command, argument)
+    if (typeof action === "string") return say(action)
+    if (action !== undefined && "drop" in action) return socket.destroy()
+    if (action !== undefined) return send(action.data, action.last)
+    const path = pathOf(argument)
+    const file = options.files.get(path)
+    switch (command) {
+      case "USER":
+        return say("331 and the password?")
+      case "PASS":
+        return say("230 welcome")
+      case "FEAT":
+        return say(`211-Features\r\n${features.map((feature) => ` ${feature}\r\n`).join("")}211 End`)
+      case "PWD":
+        return say(`257 "/${working}"`)
+      case "TYPE":
+      case "STRU":
+      case "OPTS":
+        return say("200 well")
+      case "CWD":
+        if (path !== "" && children(options.files, path).size === 0) return say("550 no")
+        working = path
+        return say("250 there")
+      case "EPSV":
+        passive?.close()
+        passive = Net.createServer()
+        dataSocket = new Promise((resolve) =>
+          passive?.once("connection", (connection) => {
+            connection.on("error", () => connection.destroy())
+            resolve(connection)
+          })
+        )
+        return passive.listen(0, "127.0.0.1", () => {
+          const address = passive?.address()
+          say(`229 here (|||${typeof address === "object" && address !== null ? address.port : 0}|)`)
+        })
+      case "MLSD":
+        if (!has("MLST")) return say("500 what?")
+        return list(path, (name, file) => `${facts(file)} ${name}`)
+      case "MLST":
+        if (!has("MLST")) return say("500 what?")
+        return say(file === undefined ? "550 no" : `250-Here\r\n ${facts(file)} /${path}\r\n250 End`)
+      case "LIST":
+        return list(working, (name, file) =>
+          file === undefined
+            ? `drwxr-xr-x 2 u g 4096 Jan  1  2020 ${name}`
+            : `-rw-r--r-- 1 u g ${file.bytes.length} Jan  1  2020 ${name}`
+        )
+      case "SIZE":
+        if (!has("SIZE")) return say("500 what?")
+        return say(file === undefined ? "550 no" : `213 ${file.bytes.length}`)
+      case "MDTM":
+        if (!has("MDTM")) return say("500 what?")
+        return say(file?.modified === undefined ? "550 no" : `213 ${file.modified}`)
+      case "RETR":
+        return file === undefined ? say("550 no") : send(file.bytes, "226 done")
+      case "QUIT":
+        return socket.end("221 bye\r\n")
+      default:
+        return say("500 what?")
+    }
+  }
+
+  let rest = ""
+  socket.setEncoding("latin1")
+  socket.setNoDelay(true)
+  socket.on("error", () => socket.destroy())
+  socket.on("close", () => passive?.close())
+  socket.on("data", (chunk: string) => {
+    const lines = `${rest}${chunk}`.split("\r\n")
+    rest = lines.pop() ?? ""
+    for (const line of lines) {
+      received.push(line)
+      const [, command = "", argument = ""] = /^(\S*) ?(.*)$/s.exec(line) ?? []
+      act(command, argument)
+    }
+  })
+  say("220 hello")
+}
+
+/** Starts it; it ends with the scope. */
+export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<StandIn, never, Scope.Scope> {
+  const received: Array<string> = []
+  const sockets = new Set<Net.Socket>()
+  const server = yield* Effect.acquireRelease(
+    Effect.callback<Net.Server>((resume) => {
+      const server = Net.createServer((socket) => {
+        sockets.add(socket)
+        serve(options, received, socket)
+      })
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        sockets.forEach((socket) => socket.destroy())
+      })
+  )
+  const address = server.address()
+  const port = typeof address === "object" && address !== null ? address.port : 0
+  return {
+    source: {
+      config: { protocol: "ftp", host: "127.0.0.1", port },
+      credentials: { username: "mirror", password: "s3cret" }
+    },
+    received
+  }
+})
