@@ -223,10 +223,6 @@ export const make = Effect.fnUntraced(function* (
     const entries = new Map<string, Remote.Entry>()
     const problems: Array<string> = []
     for (const { filename, attrs } of names) {
-      if (filename === "." || filename === "..") {
-        if (kindOf(attrs) !== "folder") problems.push(`a file named ${filename} was left out`)
-        continue
-      }
       const problem = Names.nameProblem(filename)
       if (problem !== undefined) {
         problems.push(`${JSON.stringify(filename.slice(0, 200))} was left out: ${problem}`)

@@ -1,0 +1,80 @@
+/** What an SFTP server does only when it is hostile or slow, and the ways to give it a password. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Mirror from "../../support/ftp/Mirror.ts"
+import * as StandIn from "../../support/ftp/SftpStandIn.ts"
+
+const file = (name: string, bytes: Uint8Array = Buffer.from(name)): StandIn.Entry => ({
+  name,
+  kind: "file",
+  bytes,
+  modified: 1_700_000_000
+})
+
+const base = { password: "s3cret", method: "password" } as const
+
+const ids = (refs: ReadonlyArray<{ readonly externalId: string }>) => refs.map(({ externalId }) => externalId)
+
+describe("sftp", () => {
+  for (const method of ["password", "keyboard-interactive"] as const) {
+    it.live(`logs in by ${method}, and a wrong one pauses the connection without being repeated`, () =>
+      Effect.gen(function* () {
+        const standIn = yield* StandIn.run({ ...base, method, entries: [file("a", Buffer.alloc(700_000, 9))] })
+        const opened = yield* Mirror.open(standIn.source)
+        const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
+        // The server gives half of what is asked for at a time.
+        assert.isTrue(results.get("a")?.bytes?.equals(Buffer.alloc(700_000, 9)))
+        const wrong = yield* Mirror.open({
+          ...standIn.source,
+          credentials: { username: "mirror", password: "hunter2" }
+        })
+        const error = yield* Effect.flip(wrong.session.account)
+        assert.strictEqual(error.reason._tag, "Unauthorized")
+        assert.notInclude(error.message, "hunter2")
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("names that climb or point elsewhere are reported and never asked for", () =>
+    Effect.gen(function* () {
+      const names = ["../x", "/etc/passwd", "a/b", "n\0l"]
+      const standIn = yield* StandIn.run({
+        ...base,
+        entries: [...names, "good", "new\nline"].map((name) => file(name))
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      const pages = yield* Mirror.list(opened)
+      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["good", "new\nline"])
+      assert.strictEqual(Mirror.problems(pages).length, names.length)
+      const results = yield* Mirror.downloadAll(opened, Mirror.chosen(pages))
+      assert.strictEqual(results.get("new\nline")?.bytes?.toString(), "new\nline")
+      assert.isTrue(standIn.asked.every((path) => !/passwd|\.\./.test(path)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a path that resolves out of the root is not opened", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({
+        ...base,
+        entries: [file("a")],
+        real: (path) => (path === "/root/a" ? "/rootless/a" : path)
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      const result = yield* Mirror.download(opened, { externalId: "a" })
+      assert.strictEqual(result.reason, "Forbidden")
+      assert.isFalse(standIn.asked.includes("/rootless/a"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a server that falls silent is given up, and asked again on a new connection", () =>
+    Effect.gen(function* () {
+      let silent = true
+      const standIn = yield* StandIn.run({ ...base, entries: [file("a")], silent: () => silent })
+      const config = { ...standIn.source.config, timeout: "300 millis" }
+      const opened = yield* Mirror.open({ ...standIn.source, config })
+      assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).reason, "Transient")
+      silent = false
+      assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).bytes?.toString(), "a")
+    }).pipe(Effect.scoped)
+  )
+})

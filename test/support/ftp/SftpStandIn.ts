@@ -1,0 +1,123 @@
+/** A small SFTP server whose listings a test writes, for names and attributes that no real server has. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import ssh2 from "ssh2"
+import type { Running } from "../FtpServers.ts"
+
+export interface Entry {
+  readonly name: string
+  readonly kind: "file" | "folder"
+  readonly bytes?: Uint8Array
+  /** Seconds since 1970. */
+  readonly modified: number
+}
+
+export interface Options {
+  readonly password: string
+  /** `password` takes the password at once, `keyboard-interactive` asks for it. */
+  readonly method: "password" | "keyboard-interactive"
+  /** What is in the root folder. */
+  readonly entries: ReadonlyArray<Entry>
+  /** Real paths by the paths asked for; default the path itself. */
+  readonly real?: (path: string) => string
+  /** Called for each read of a file; true leaves it without an answer. */
+  readonly silent?: () => boolean
+}
+
+const { MODES, STATUS } = { MODES: { file: 0o100644, folder: 0o040755 }, STATUS: ssh2.utils.sftp.STATUS_CODE }
+
+const attributes = (entry: Entry) => ({
+  mode: MODES[entry.kind],
+  uid: 0,
+  gid: 0,
+  size: entry.bytes?.length ?? 0,
+  atime: entry.modified,
+  mtime: entry.modified
+})
+
+const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper) => {
+  const handles: Array<{ done: boolean; readonly entry: Entry | undefined }> = []
+  const of = (path: string) => options.entries.find((entry) => `/root/${entry.name}` === path)
+  const hold = (id: number, entry: Entry | undefined) =>
+    sftp.handle(id, Buffer.from([handles.push({ done: false, entry }) - 1]))
+  sftp.on("REALPATH", (id, path) => {
+    asked.push(path)
+    const filename = path === "." ? "/root" : (options.real?.(path) ?? path)
+    sftp.name(id, [{ filename, longname: "", attrs: attributes({ name: "", kind: "folder", modified: 0 }) }])
+  })
+  sftp.on("OPENDIR", (id) => hold(id, undefined))
+  sftp.on("READDIR", (id, handle) => {
+    const state = handles[handle[0] ?? 0]
+    if (state === undefined || state.done) return sftp.status(id, STATUS.EOF)
+    state.done = true
+    sftp.name(
+      id,
+      options.entries.map((entry) => ({ filename: entry.name, longname: "", attrs: attributes(entry) }))
+    )
+  })
+  sftp.on("LSTAT", (id, path) => {
+    const entry = of(path)
+    if (entry === undefined) sftp.status(id, STATUS.NO_SUCH_FILE)
+    else sftp.attrs(id, attributes(entry))
+  })
+  sftp.on("OPEN", (id, path) => {
+    asked.push(path)
+    const entry = of(path)
+    if (entry === undefined) sftp.status(id, STATUS.NO_SUCH_FILE)
+    else hold(id, entry)
+  })
+  sftp.on("READ", (id, handle, offset, length) => {
+    if (options.silent?.() === true) return
+    // Half of what is asked for: a server may give less.
+    const bytes = handles[handle[0] ?? 0]?.entry?.bytes?.subarray(offset, offset + Math.ceil(length / 2))
+    if (bytes === undefined || bytes.length === 0) sftp.status(id, STATUS.EOF)
+    else sftp.data(id, Buffer.from(bytes))
+  })
+  sftp.on("CLOSE", (id) => sftp.status(id, STATUS.OK))
+}
+
+/** Starts it; it ends with the scope. `asked` are the paths that were resolved or opened. */
+export const run = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<
+  { readonly source: Pick<Running, "config" | "credentials">; readonly asked: Array<string> },
+  never,
+  Scope.Scope
+> {
+  const asked: Array<string> = []
+  const hostKey = ssh2.utils.generateKeyPairSync("ed25519")
+  const clients = new Set<ssh2.Connection>()
+  const server = yield* Effect.acquireRelease(
+    Effect.callback<ssh2.Server>((resume) => {
+      const server = new ssh2.Server({ hostKeys: [hostKey.private] }, (client) => {
+        clients.add(client)
+        client.on("error", () => client.end())
+        client.on("authentication", (context) => {
+          if (context.method !== options.method) return context.reject([options.method])
+          const decide = (password: string | undefined) =>
+            password === options.password ? context.accept() : context.reject()
+          if (context.method === "password") return decide(context.password)
+          context.prompt([{ prompt: "Password: ", echo: false }], (answers) => decide(answers[0]))
+        })
+        client.on("session", (accept) => {
+          accept().on("sftp", (accept) => serve(options, asked, accept()))
+        })
+      })
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        clients.forEach((client) => client.end())
+      })
+  )
+  const address = server.address()
+  const port = typeof address === "object" && address !== null ? address.port : 0
+  return {
+    source: {
+      config: { protocol: "sftp", host: "127.0.0.1", port, hostKey: hostKey.public },
+      credentials: { username: "mirror", password: options.password }
+    },
+    asked
+  }
+})
