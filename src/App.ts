@@ -2,6 +2,8 @@
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
+import * as ConfigFile from "./cli/ConfigFile.ts"
 import { Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { Integrations } from "./engine/Integrations.ts"
@@ -16,11 +18,17 @@ import * as Postgres from "./stores/Postgres.ts"
 const load = (module: () => Promise<{ readonly integration: Integration }>): Effect.Effect<Integration> =>
   Effect.map(Effect.promise(module), ({ integration }) => integration)
 
-const integrations = Integrations.layer({
+const builtIn = {
   ftp: load(() => import("./integrations/Ftp.ts")),
   gmail: load(() => import("./integrations/Gmail.ts")),
   slack: load(() => import("./integrations/Slack.ts"))
-})
+}
+
+const integrations = Layer.unwrap(
+  Effect.map(Effect.context<FileSystem.FileSystem | Path.Path>(), (context) =>
+    Integrations.layer(builtIn, Effect.provideContext(ConfigFile.load, context))
+  )
+)
 
 /** The store, in a database that has been brought up to date. */
 const store = Layer.unwrap(Effect.as(Postgres.migrate, Postgres.layer)).pipe(Layer.provide(Blobs.layer))
@@ -43,7 +51,7 @@ const services = Layer.effect(
 )
 
 /** What the command line needs. Nothing is started before a command asks for it. */
-export const layer: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem> = Layer.provideMerge(
+export const layer: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path> = Layer.provideMerge(
   services,
   integrations
 )

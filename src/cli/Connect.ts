@@ -64,9 +64,12 @@ export const connect = Command.make(
   Effect.fn("connect")(function* (input) {
     const output = yield* Output
     const integrations = yield* Integrations
-    if (!integrations.domains.includes(input.domain)) {
+    const domains = yield* Services.domains
+    if (!domains.includes(input.domain)) {
       const named = /^[\w-]{1,30}$/.test(input.domain) ? ` ${Text.quoted(input.domain)}` : " of this name"
-      return yield* Failure.usage(`there is no integration${named}; there are: ${integrations.domains.join(", ")}`)
+      return yield* Failure.usage(
+        `there is no integration${named}; there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
+      )
     }
     const integration = yield* integrations.get(input.domain)
 

@@ -26,6 +26,7 @@ export const serve = Command.make(
     const services = yield* Services.Services
     const { host, port } = yield* address
     const holder = yield* Holder.self
+    yield* Services.domains
     const work = Effect.scoped(
       Effect.gen(function* () {
         const store = yield* Store

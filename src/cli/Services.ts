@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type { Engine } from "../engine/Engine.ts"
+import { Integrations } from "../engine/Integrations.ts"
 import type * as Runner from "../engine/Runner.ts"
 import { Store, type Connection, type StoreError } from "../engine/Store.ts"
 import * as Failure from "./Failure.ts"
@@ -33,6 +34,14 @@ export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Runner.Services>> =>
   Services.use((services) => Effect.provide(work, services.layer))
+
+/**
+ * Which integrations there are. A command that opens sources asks first: an `idem.config.ts` that is broken is wrong
+ * usage, said before anything is started.
+ */
+export const domains: Effect.Effect<ReadonlyArray<string>, Failure.Failure, Integrations> = Integrations.use(
+  (integrations) => Effect.mapError(integrations.domains, (error) => Failure.usage(error.message))
+)
 
 /** The connection of this name; where there is none, the error suggests what was meant. */
 export const connectionNamed = Effect.fnUntraced(function* (

@@ -166,6 +166,7 @@ export const sync = Command.make(
       ...(window === undefined ? {} : { window })
     }
     const name = input.connection
+    yield* Services.domains
     yield* Effect.scoped(
       Effect.gen(function* () {
         const engine = yield* Engine
@@ -200,6 +201,7 @@ export const retry = Command.make(
   Effect.fn("retry")(function* (input) {
     const name = input.connection
     const ids = [...new Set(input.ids)]
+    yield* Services.domains
     yield* Effect.gen(function* () {
       const engine = yield* Engine
       const store = yield* Store

@@ -1,4 +1,5 @@
 /** One request to sync a connection. A scheduled poll is a task with nothing set. */
+import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "./Content.ts"
 
@@ -27,3 +28,9 @@ export const idsOnly = (task: SyncTask): boolean => task.forceIds.length > 0 && 
 /** True for a task that moves the connection's own checkpoint; any other keeps its own. */
 export const isLive = (task: SyncTask): boolean =>
   !task.force && task.forceIds.length === 0 && task.window === undefined
+
+/** True where the task's window, if it has one, holds this time. What has no known time is in every window. */
+export const inWindow = ({ window }: SyncTask, at: DateTime.Utc | undefined): boolean =>
+  at === undefined ||
+  ((window?.since === undefined || DateTime.isGreaterThanOrEqualTo(at, window.since)) &&
+    (window?.until === undefined || DateTime.isLessThan(at, window.until)))

@@ -8,27 +8,40 @@ import { UsageError } from "./Engine.ts"
 export class Integrations extends Context.Service<
   Integrations,
   {
-    readonly domains: ReadonlyArray<string>
+    readonly domains: Effect.Effect<ReadonlyArray<string>, UsageError>
     readonly get: (domain: string) => Effect.Effect<Integration, UsageError>
   }
 >()("idem/engine/Integrations") {
-  /** From loaders by domain. A loader runs once, when its domain is first asked for. */
-  static readonly layer = (loaders: Readonly<Record<string, Effect.Effect<Integration>>>): Layer.Layer<Integrations> =>
+  /**
+   * From loaders by domain, and from `added`: integrations from outside, each in the place of a loader of its domain.
+   * A loader runs once, when its domain is first asked for; `added` once, when anything is.
+   */
+  static readonly layer = (
+    loaders: Readonly<Record<string, Effect.Effect<Integration>>>,
+    added: Effect.Effect<ReadonlyArray<Integration>, UsageError> = Effect.succeed([])
+  ): Layer.Layer<Integrations> =>
     Layer.effect(
       Integrations,
       Effect.gen(function* () {
         const cached = new Map<string, Effect.Effect<Integration>>()
         for (const [domain, load] of Object.entries(loaders)) cached.set(domain, yield* Effect.cached(load))
-        const domains = [...cached.keys()].toSorted()
+        const all = yield* Effect.cached(
+          Effect.map(
+            added,
+            (integrations) =>
+              new Map([...cached, ...integrations.map((each) => [each.domain, Effect.succeed(each)] as const)])
+          )
+        )
+        const domains = Effect.map(all, (known) => [...known.keys()].toSorted())
         return {
           domains,
-          get: (domain) =>
-            cached.get(domain) ??
-            Effect.fail(
-              new UsageError({
-                message: `there is no integration ${JSON.stringify(domain)}; known: ${domains.join(", ")}`
-              })
-            )
+          get: Effect.fnUntraced(function* (domain) {
+            const found = (yield* all).get(domain)
+            if (found !== undefined) return yield* found
+            return yield* new UsageError({
+              message: `there is no integration ${JSON.stringify(domain)}; known: ${(yield* domains).join(", ")} (your own are listed in idem.config.ts)`
+            })
+          })
         }
       })
     )

@@ -1,0 +1,13 @@
+/**
+ * The package's entry `idem/contract`: all that whoever writes an integration imports. Files of this repository import
+ * the modules themselves.
+ *
+ * `Integration` is a module (`Integration.make`, `Integration.Session`, …); the rest go by their own names.
+ */
+export * from "./ConfigFile.ts"
+export * from "./Content.ts"
+export * from "./ContentExistenceChecker.ts"
+export * as Integration from "./Integration.ts"
+export * from "./IntegrationError.ts"
+export * from "./Page.ts"
+export * from "./SyncTask.ts"

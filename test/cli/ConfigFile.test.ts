@@ -1,0 +1,117 @@
+import { assert, describe, it } from "vitest"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { inFolder, repository, run } from "../support/IdemProcess.ts"
+
+const example = JSON.stringify(Path.join(repository, "test/example/Rss.ts"))
+const contract = JSON.stringify(Path.join(repository, "src/contract/Contract.ts"))
+
+/** What a config file says, and what is said of it. */
+const broken: ReadonlyArray<readonly [why: string, text: string, said: string | RegExp]> = [
+  ["nothing in it", "", "its default export has no list of `integrations`"],
+  ["no default export", "export const integrations = []", "it has no default export"],
+  ["another default export", "export default 1", "its default export has no list of `integrations`"],
+  ["an integration alone", `export { rss as default } from ${example}`, "has no list of `integrations`"],
+  ["a setting that there is not", "export default { integrations: [], plugins: [] }", 'no setting "plugins"'],
+  ["text for an integration", `export default { integrations: ["rss"] }`, "integrations[0] is not an integration"],
+  [
+    "a function",
+    "export default { integrations: [() => 1] }",
+    "integrations[0] is a function, not an integration: call"
+  ],
+  [
+    "a definition",
+    `export default { integrations: [{ domain: "x", open: () => {} }] }`,
+    "integrations[0] is not an integration yet: make it with Integration.make"
+  ],
+  [
+    "a domain that nobody could write",
+    `import { rss } from ${example}\nexport default { integrations: [{ ...rss, domain: "R S S" }] }`,
+    'integrations[0] has the domain "R S S"'
+  ],
+  [
+    "two of one domain",
+    `import { rss } from ${example}\nexport default { integrations: [rss, { ...rss }] }`,
+    'integrations[1] has the domain "rss", as another has before it'
+  ],
+  ["a file that it imports and is not there", `import "./Nothing.ts"`, "it can't be loaded: Error: Cannot find module"],
+  ["a package that is not installed", `import "left-out"`, "it can't be loaded: Error: Cannot find package 'left-out'"],
+  ["what is no TypeScript", "export default {\n  integrations: [\n", /it can't be loaded: SyntaxError: .*/],
+  ["what is no JavaScript", "const a = 1\nconst a = 2\n", /it can't be loaded: SyntaxError: .*idem\.config\.ts:2\)/],
+  [
+    "TypeScript that is not erasable",
+    "enum A { B }\nexport default { integrations: [] }",
+    "it can't be loaded: SyntaxError"
+  ],
+  ["a throw", `throw new Error("no key\\nis set")`, "it can't be loaded: Error: no key is set"],
+  ["a throw of something else", `throw "away"`, "it can't be loaded: away"]
+]
+
+describe("an idem.config.ts that is broken", () => {
+  for (const [why, text, said] of broken) {
+    it.concurrent(`is named, with what is wrong with it: ${why}`, () =>
+      inFolder(async (folder) => {
+        const file = Path.join(folder, "idem.config.ts")
+        Fs.writeFileSync(file, text)
+        const { code, stderr, stdout } = await run(["sync", "news", "--json"], { cwd: folder })
+        assert.strictEqual(code, 2, stderr)
+        assert.strictEqual(stderr.split("\n").length, 2, stderr)
+        assert.include(stderr, `idem: ${file}: `)
+        if (typeof said === "string") assert.include(stderr, said)
+        else assert.match(stderr, said)
+        assert.deepStrictEqual(JSON.parse(stdout), { error: { reason: "Usage", message: stderr.slice(6, -1) } })
+        // Nothing was started.
+        assert.deepStrictEqual(Fs.readdirSync(folder), ["idem.config.ts"])
+      }))
+  }
+
+  it("stops each command that opens sources, and no other", () =>
+    inFolder(async (folder) => {
+      Fs.writeFileSync(Path.join(folder, "idem.config.ts"), "throw 1")
+      for (const args of [["serve"], ["connect", "gmail", "--name", "a"], ["sync", "a"], ["retry", "a"]]) {
+        assert.strictEqual((await run(args, { cwd: folder })).code, 2, args.join(" "))
+      }
+      assert.strictEqual((await run(["--help"], { cwd: folder })).code, 0)
+      const away = { DATABASE_URL: "postgresql://me@127.0.0.1:1/idem", IDEM_SECRET_KEY: "00".repeat(32) }
+      const status = await run(["status"], { cwd: folder, env: away })
+      assert.deepStrictEqual([status.code, status.stderr.includes("127.0.0.1:1")], [1, true], status.stderr)
+    }))
+})
+
+describe("idem.config.ts", () => {
+  it("is looked for in the working directory, and may be missing", () =>
+    inFolder(async (folder) => {
+      const { code, stderr } = await run(["connect", "rss", "--name", "a"], { cwd: folder })
+      assert.strictEqual(code, 2)
+      assert.include(stderr, 'there is no integration "rss"; there are: ftp, gmail, slack (your own are listed in')
+    }))
+
+  it("is named by IDEM_CONFIG, and then must be there", () =>
+    inFolder(async (folder) => {
+      const missing = await run(["sync", "a"], { cwd: folder, env: { IDEM_CONFIG: "mine.ts" } })
+      assert.strictEqual(missing.code, 2)
+      assert.include(missing.stderr, `${Path.join(folder, "mine.ts")}: there is no such file`)
+      Fs.writeFileSync(
+        Path.join(folder, "mine.ts"),
+        `import { rss } from ${example}\nexport default { integrations: [rss] }`
+      )
+      const wrong = await run(["connect", "rss", "--name", "a", "--config", "{}"], {
+        cwd: folder,
+        env: { IDEM_CONFIG: "mine.ts" }
+      })
+      assert.strictEqual(wrong.code, 2)
+      assert.include(wrong.stderr, "--config: url is missing")
+    }))
+
+  it("may put another integration in the place of one that is built in", () =>
+    inFolder(async (folder) => {
+      Fs.writeFileSync(
+        Path.join(folder, "idem.config.ts"),
+        `import { defineConfig } from ${contract}\nimport { rss } from ${example}\n` +
+          `export default defineConfig({ integrations: [{ ...rss, domain: "gmail" }] })`
+      )
+      const { code, stderr } = await run(["connect", "gmail", "--name", "a", "--config", "{}"], { cwd: folder })
+      assert.strictEqual(code, 2)
+      assert.include(stderr, "--config: url is missing")
+    }))
+})

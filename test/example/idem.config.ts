@@ -1,0 +1,4 @@
+import { defineConfig } from "idem/contract"
+import { rss } from "./Rss.ts"
+
+export default defineConfig({ integrations: [rss] })
