@@ -1,4 +1,4 @@
-/** One run at a time per connection: taking the lease, keeping it, and giving it back. */
+/** One run at a time per connection, and one polling process per database: taking, keeping and giving back. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -71,3 +71,34 @@ export const keep = (connection: Connection, meter: Meter): Effect.Effect<never,
     yield* Effect.repeat(renewal, Schedule.spaced(every))
     return yield* Effect.never
   })
+
+/** Another process polls this database. */
+export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld", { holder: Schema.String }) {
+  override get message(): string {
+    return `another idem serve polls this database (${this.holder}): stop it first`
+  }
+}
+
+/**
+ * The right to poll this database alone, kept until the scope closes. A process that was frozen and comes back late may
+ * find it gone: the fences of its runs keep it from harm, and it is told.
+ */
+export const poll = Effect.gen(function* () {
+  const store = yield* Store
+  const limits = yield* Limits
+  const holder = yield* Holder.self
+  const claim = (deadHolder?: string) => store.claimPolling({ holder, ttl: limits.leaseTtl, deadHolder })
+  const claimed = yield* Effect.gen(function* () {
+    const other = yield* claim()
+    return Option.isSome(other) && (yield* Holder.isDead(other.value)) ? yield* claim(other.value) : other
+  })
+  if (Option.isSome(claimed)) return yield* new PollingHeld({ holder: claimed.value })
+  yield* Effect.addFinalizer(() => Effect.ignore(store.releasePolling(holder)))
+  const renewal = claim().pipe(
+    Effect.tap((other) =>
+      Option.isSome(other) ? Effect.logError(`${other.value} has taken over the polling of this database`) : Effect.void
+    ),
+    Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
+  )
+  yield* Effect.forkScoped(Effect.repeat(renewal, Schedule.spaced(Duration.divideUnsafe(limits.leaseTtl, 3))))
+})

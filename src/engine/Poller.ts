@@ -23,7 +23,7 @@ import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Lease from "./Lease.ts"
 import * as Runner from "./Runner.ts"
-import { type Connection, ConnectionId, Store } from "./Store.ts"
+import { type Connection, ConnectionId, Store, type StoreError } from "./Store.ts"
 
 /** How often due connections are looked for; a slice that ends looks again at once. */
 const tick = Duration.seconds(1)
@@ -92,9 +92,20 @@ class Slices extends Context.Service<Slices, Semaphore.Semaphore>()("idem/engine
   static readonly layer = Layer.effect(Slices, Semaphore.make(slicesAtOnce))
 }
 
+/** Bodies that nothing names any more go once a day, a day after they were last of use. */
+const collectEvery = Duration.days(1)
+
+const collect = Store.use((store) => store.collectBodies(collectEvery)).pipe(
+  Effect.flatMap((removed) =>
+    removed > 0 ? Effect.logInfo(`removed ${removed} bodies that nothing names`) : Effect.void
+  ),
+  Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
+)
+
 /** Looks for due connections and wakes them, for as long as its scope is open. */
 const scheduler = Layer.effectDiscard(
   Effect.gen(function* () {
+    yield* Lease.poll
     const store = yield* Store
     const clientOf = yield* ConnectionEntity.client
     const woken = yield* FiberMap.make<ConnectionId>()
@@ -117,6 +128,7 @@ const scheduler = Layer.effectDiscard(
     }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
 
     yield* look.pipe(Effect.andThen(Effect.timeoutOption(Queue.take(ended), tick)), Effect.forever, Effect.forkScoped)
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(collectEvery), collect)))
   })
 )
 
@@ -129,7 +141,7 @@ const layerOneProcess = Sharding.layer.pipe(
 )
 
 /** Polls every connection of the store in this process. */
-export const layer: Layer.Layer<never, never, Runner.Services> = Layer.merge(
+export const layer: Layer.Layer<never, Lease.PollingHeld | StoreError, Runner.Services> = Layer.merge(
   entities.pipe(Layer.provide(Slices.layer)),
   scheduler
 ).pipe(Layer.provide(layerOneProcess))

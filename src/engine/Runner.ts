@@ -186,7 +186,7 @@ export const run = Effect.fn("Runner.run")(function* (
 
   // A database that is away can't take the lease back: it expires by itself.
   const result = yield* work.pipe(
-    Effect.onInterrupt(() => Effect.ignore(store.release(fence, {}))),
+    Effect.onInterrupt(() => Effect.ignore(store.release(fence, { interrupted: true }))),
     Effect.tap((done) => Effect.uninterruptible(Effect.catch(after(done), (error) => Effect.logWarning(error.message))))
   )
   return { ...result, runId } satisfies Outcome

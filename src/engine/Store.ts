@@ -334,11 +334,15 @@ export class Store extends Context.Service<
     readonly renew: (fence: Fence, ttl: Duration.Duration) => Effect.Effect<void, StoreError | Superseded>
     /**
      * Ends the lease, if it is still ours, and sets what is given: when the connection is polled next (undefined leaves
-     * that as it is) and its failures in a row.
+     * that as it is) and its failures in a row. `interrupted`: the run did not come to its end, and its row says so.
      */
     readonly release: (
       fence: Fence,
-      next: { readonly pollIn?: Duration.Duration | undefined; readonly failures?: number | undefined }
+      next: {
+        readonly pollIn?: Duration.Duration | undefined
+        readonly failures?: number | undefined
+        readonly interrupted?: boolean | undefined
+      }
     ) => Effect.Effect<void, StoreError>
     /** A run row, `running`. `runId` is the caller's, so that a run that turns out quiet need not be written. */
     readonly beginRun: (
@@ -422,6 +426,17 @@ export class Store extends Context.Service<
     // ---- scheduling --------------------------------------------------------------------------------------------
     /** Connections that are not paused, not leased, and due (next poll or a retry), the longest due first. */
     readonly due: (limit: number) => Effect.Effect<ReadonlyArray<Due>, StoreError>
+    /**
+     * Takes or keeps the right to poll this database alone, for `ttl`. None: it is ours. Some: who holds it. `deadHolder`
+     * names a holder known to be dead.
+     */
+    readonly claimPolling: (options: {
+      readonly holder: string
+      readonly ttl: Duration.Duration
+      readonly deadHolder?: string | undefined
+    }) => Effect.Effect<Option.Option<string>, StoreError>
+    /** Gives that right back, if this holder has it. */
+    readonly releasePolling: (holder: string) => Effect.Effect<void, StoreError>
 
     // ---- reading -----------------------------------------------------------------------------------------------
     readonly contents: (
@@ -450,6 +465,11 @@ export class Store extends Context.Service<
     readonly writeBlob: <E>(
       bytes: Stream.Stream<Uint8Array, E>
     ) => Effect.Effect<{ readonly hash: Uint8Array; readonly size: number }, StoreError | E>
+    /**
+     * Removes bodies that no content names and that nobody touched for `untouchedFor` (at least two hours), and says how
+     * many. Safe beside runs: one that has just found the same bytes has touched them.
+     */
+    readonly collectBodies: (untouchedFor: Duration.Duration) => Effect.Effect<number, StoreError>
   }
 >()("idem/engine/Store") {
   /** This connection's checker over the store in context. */

@@ -90,6 +90,8 @@ export const make = Effect.fnUntraced(function* (options: {
 }): Effect.fn.Return<Stream.Stream<Work, WorkError>, never, Scope.Scope> {
   const { fence, inflight, limits, plan, session, state, store } = options
   const { task } = plan
+  // A connection has one open listing, the live one: another task's would take its marks away.
+  const isLive = SyncTask.isLive(task)
   const scope = yield* Effect.scope
   const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
   const forced = new Set(task.forceIds)
@@ -140,9 +142,10 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   const fromPage = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
-    if (page.listing !== undefined && page.listing !== listing) {
-      listing = page.listing
-      yield* store.beginListing(fence, { listing, deletes: plan.deletes })
+    const pass = isLive ? page.listing : undefined
+    if (pass !== undefined && pass !== listing) {
+      listing = pass
+      yield* store.beginListing(fence, { listing: pass, deletes: plan.deletes })
     }
     state.remaining = page.remaining
     const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
@@ -168,7 +171,8 @@ export const make = Effect.fnUntraced(function* (options: {
       inflight.set(externalId, ref.revision)
       work.push({ _tag: "Fetch", origin: "listed", ref })
     }
-    const { covers = [], deleted = [], patches = [], problems = [] } = page
+    const { deleted = [], patches = [], problems = [] } = page
+    const covers = pass === undefined ? [] : (page.covers ?? [])
     if (deleted.length > 0 || covers.length > 0) state.staged = true
     const before: Array<Work> = [{ _tag: "Existing", count: existing }]
     if (unusable.length > 0) before.push({ _tag: "Unusable", problems: unusable })
@@ -183,8 +187,8 @@ export const make = Effect.fnUntraced(function* (options: {
           scope: plan.scope,
           deleted: deleted.filter((id) => externalIdProblem(id) === undefined),
           patches: patches.filter((patch) => externalIdProblem(patch.externalId) === undefined),
-          seen: page.listing === undefined ? [] : seen,
-          listing: page.listing,
+          seen: pass === undefined ? [] : seen,
+          listing: pass,
           covers
         }
       }

@@ -3,6 +3,7 @@
  * changes everything in one synchronous step, so that it is whole or nothing.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -209,9 +210,9 @@ const make = Effect.gen(function* () {
 
     body: (hash) =>
       Stream.suspend(() => {
-        const bytes = state.bodies.get(hash.toLowerCase())
-        if (bytes === undefined) return Stream.fail(absent(hash))
-        return bytes === null ? blobs.read(hash) : Stream.succeed(bytes)
+        const body = state.bodies.get(hash.toLowerCase())
+        if (body === undefined) return Stream.fail(absent(hash))
+        return body.bytes === null ? blobs.read(hash) : Stream.succeed(body.bytes)
       }),
 
     totals: (connectionId) =>
@@ -242,7 +243,20 @@ const make = Effect.gen(function* () {
           .slice(0, limit)
       ),
 
-    writeBlob: blobs.write
+    writeBlob: blobs.write,
+
+    collectBodies: Effect.fnUntraced(function* (untouchedFor) {
+      const untouched = Duration.max(untouchedFor, Duration.hours(2))
+      const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(untouched)
+      const named = new Set<string | null>()
+      for (const { contents } of state.connections.values()) for (const { hash } of contents.values()) named.add(hash)
+      const unused = [...state.bodies].filter(([hash, { touchedAt }]) => !named.has(hash) && touchedAt < before)
+      for (const [hash] of unused) state.bodies.delete(hash)
+      yield* Stream.runForEach(blobs.list, ({ hash }) =>
+        state.bodies.has(hash) ? Effect.void : blobs.remove(hash, untouched)
+      )
+      return unused.length
+    })
   })
 })
 

@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { Store, type StoreError } from "../engine/Store.ts"
 import { BlobStore } from "./Blobs.ts"
+import * as Collect from "./postgres/Collect.ts"
 import * as Commit from "./postgres/Commit.ts"
 import * as Connections from "./postgres/Connections.ts"
 import * as Migrations from "./postgres/Migrations.ts"
@@ -24,6 +25,7 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
         ...(yield* Runs.make),
         ...(yield* Commit.make),
         ...(yield* Reads.make),
+        ...(yield* Collect.make),
         writeBlob: blobs.write
       }
     })

@@ -44,9 +44,10 @@ export const drafts: ReadonlyArray<Draft> = [
       const { process, watch } = yield* begin(source)
       const { counts } = yield* succeed(process)
       const pages = watch.pages.filter(({ page }) => page.listed.length > 0).length
-      const most = source.usesChecker ? pages : 0
+      // One answer of the source may become several pages that were asked for at once.
+      const asked = counts.checkerQueries
       yield* expect(
-        source.usesChecker ? counts.checkerQueries === most : counts.checkerQueries === 0,
+        source.usesChecker ? asked > 0 && asked <= pages : asked === 0,
         `${pages} pages with refs, and ${counts.checkerQueries} questions to the checker`
       )
     })

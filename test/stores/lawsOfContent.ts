@@ -1,12 +1,15 @@
 /** The laws of content: outcomes, the ledger, patches, and deletions. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { Store } from "../../src/engine/Store.ts"
 import * as Model from "./model.ts"
-import { aMomentLater, item, listed, metadataOf, miss, page, row, running, stored, Time } from "./scenario.ts"
+import { aMomentLater, bytesOf, item, listed, metadataOf, miss, page, row, running, stored, Time } from "./scenario.ts"
 
 /** Text of any kind: astral, combining, NUL, lone surrogates. */
 const AnyText = Schema.Array(
@@ -35,6 +38,32 @@ const cleaned = (text: string): string => text.toWellFormed().replaceAll("\0", "
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: outcomes`, (it) => {
+    it.effect("a body that nothing names is collected once nobody has touched it for long, and no other", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        const hashOf = (externalId: string) =>
+          Effect.map(store.content(id, externalId), (row) => Option.getOrThrow(row).hash ?? "")
+        const read = (hash: string) => Effect.exit(Stream.runCollect(store.body(hash)))
+        const large = yield* store.writeBlob(Stream.succeed(bytesOf("a large body, nobody's")))
+        yield* commit({
+          items: [item("kept"), item("changed", { text: "as it was" }), item("back", { text: "twice" })]
+        })
+        const [kept, changed, back] = yield* Effect.all([hashOf("kept"), hashOf("changed"), hashOf("back")])
+        yield* commit({ items: [item("changed", { text: "as it is" }), item("back", { text: "once" })] })
+        yield* Time.use((time) => time.pass(Duration.hours(12)))
+        assert.strictEqual(yield* store.collectBodies(Duration.days(1)), 0)
+        yield* Time.use((time) => time.pass(Duration.days(2)))
+        // Found again just now: it must survive, whoever looks first.
+        yield* commit({ items: [item("other", { text: "twice" })] })
+        yield* store.collectBodies(Duration.days(1))
+        assert.strictEqual((yield* read(kept))._tag, "Success")
+        assert.strictEqual((yield* read(back))._tag, "Success")
+        assert.strictEqual((yield* read(changed))._tag, "Failure")
+        assert.strictEqual((yield* read(Buffer.from(large.hash).toString("hex")))._tag, "Failure")
+      })
+    )
+
     it.effect("the first write is stored, the same again unchanged, another body or metadata updated", () =>
       Effect.gen(function* () {
         const { commit } = yield* running()

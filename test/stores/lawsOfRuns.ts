@@ -47,6 +47,37 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a lease that is given back in the middle of a run leaves the run interrupted", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { fence, id, runId } = yield* running()
+        yield* store.release(fence, { interrupted: true })
+        assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "interrupted")
+        assert.isNull(Option.getOrThrow(yield* store.connection(id)).lease)
+      })
+    )
+
+    it.effect("one process polls at a time: it keeps the right by claiming it, and loses it late or dead", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const claim = (holder: string, deadHolder?: string) => store.claimPolling({ holder, ttl, deadHolder })
+        assert.deepStrictEqual(yield* claim("one"), Option.none())
+        assert.deepStrictEqual(yield* claim("two"), Option.some("one"))
+        yield* Time.use((time) => time.pass(Duration.seconds(20)))
+        assert.deepStrictEqual(yield* claim("one"), Option.none())
+        yield* Time.use((time) => time.pass(Duration.seconds(20)))
+        assert.deepStrictEqual(yield* claim("two"), Option.some("one"))
+        assert.deepStrictEqual(yield* claim("two", "one"), Option.none())
+        yield* store.releasePolling("one")
+        assert.deepStrictEqual(yield* claim("one"), Option.some("two"))
+        yield* Time.use((time) => time.pass(Duration.seconds(40)))
+        assert.deepStrictEqual(yield* claim("one"), Option.none())
+        yield* store.releasePolling("one")
+        assert.deepStrictEqual(yield* claim("two"), Option.none())
+        yield* store.releasePolling("two")
+      })
+    )
+
     it.effect("a dead holder's lease does not hold, and its runs become interrupted", () =>
       Effect.gen(function* () {
         const store = yield* Store

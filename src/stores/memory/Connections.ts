@@ -21,6 +21,8 @@ type Methods = Pick<
   | "renew"
   | "release"
   | "due"
+  | "claimPolling"
+  | "releasePolling"
 >
 
 const connectionOf = (entry: ConnectionEntry): Connection => ({
@@ -172,6 +174,7 @@ export const make = (state: State): Methods => {
         const entry = state.connections.get(fence.connectionId)
         if (entry === undefined || entry.fence !== fence.fence) return
         entry.lease = null
+        if (next.interrupted === true) interruptRuns(state, fence.connectionId, now)
         entry.failures = next.failures ?? entry.failures
         if (next.pollIn !== undefined) entry.nextPollAt = now + Duration.toMillis(next.pollIn)
         entry.dueAt = Math.min(entry.nextPollAt, nextRetry(entry))
@@ -184,6 +187,21 @@ export const make = (state: State): Methods => {
           .toSorted((a, b) => a.dueAt - b.dueAt)
           .slice(0, limit)
           .map((entry) => ({ connectionId: entry.id, dueAt: utc(entry.dueAt) }))
-      )
+      ),
+
+    claimPolling: ({ deadHolder, holder, ttl }) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const { polling } = state
+        if (polling !== null && polling.until > now && polling.holder !== holder && polling.holder !== deadHolder) {
+          return Option.some(polling.holder)
+        }
+        state.polling = { holder, until: now + Duration.toMillis(ttl) }
+        return Option.none()
+      }),
+
+    releasePolling: (holder) =>
+      Effect.sync(() => {
+        if (state.polling?.holder === holder) state.polling = null
+      })
   }
 }

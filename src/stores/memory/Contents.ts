@@ -82,8 +82,11 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
   entry.hash = hash
   entry.size = Storable.sizeOf(item)
   entry.updatedAt = now
-  if (item.body._tag === "Inline") state.bodies.set(hash, item.body.bytes.slice())
-  else if (!state.bodies.has(hash)) state.bodies.set(hash, null)
+  const there = state.bodies.get(hash)?.bytes
+  state.bodies.set(hash, {
+    bytes: there ?? (item.body._tag === "Inline" ? item.body.bytes.slice() : null),
+    touchedAt: now
+  })
   return outcome
 }
 

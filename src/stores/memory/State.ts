@@ -99,12 +99,20 @@ export interface RunEntry {
   finishedAt: Millis | null
 }
 
+interface BodyEntry {
+  /** Null where they are in the blob store. */
+  readonly bytes: Uint8Array | null
+  readonly touchedAt: Millis
+}
+
 export interface State {
   readonly connections: Map<ConnectionId, ConnectionEntry>
   readonly tasks: Map<TaskId, TaskEntry>
   readonly runs: Map<RunId, RunEntry>
-  /** By hash in hex; null where the bytes are in the blob store. */
-  readonly bodies: Map<string, Uint8Array | null>
+  /** By hash in hex. */
+  readonly bodies: Map<string, BodyEntry>
+  /** Who polls this store alone. */
+  polling: { readonly holder: string; readonly until: Millis } | null
   /** The last number given to a connection, a task, a content or a listing. */
   last: number
 }
@@ -116,6 +124,7 @@ export const empty = (): State => ({
   tasks: new Map(),
   runs: new Map(),
   bodies: new Map(),
+  polling: null,
   last: 0
 })
 

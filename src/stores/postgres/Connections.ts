@@ -23,11 +23,15 @@ type Methods = Pick<
   | "renew"
   | "release"
   | "due"
+  | "claimPolling"
+  | "releasePolling"
 >
 
 const decodeDue = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate }))
 )
+
+const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
 const isUuid = (id: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
 
@@ -160,12 +164,13 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
     release: (fence, next) =>
       Effect.gen(function* () {
         const pollAt = next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${span(next.pollIn)}`
-        yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
+        const ours = yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
             failures = coalesce(${PgTypes.int4(next.failures ?? null)}, failures),
             next_poll_at = ${pollAt},
             due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content
               WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
-          WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)}`
+          WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`
+        if (ours.length > 0 && next.interrupted === true) yield* interruptRuns(fence.connectionId)
       }).pipe(inTransaction, attempt("ending a run's lease")),
 
     due: (limit) =>
@@ -174,6 +179,24 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         ORDER BY due_at LIMIT ${limit}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeDue(rows))),
         attempt("looking for connections that are due")
+      ),
+
+    claimPolling: ({ deadHolder, holder, ttl }) =>
+      Effect.gen(function* () {
+        const taken = yield* sql`INSERT INTO polling (holder, held_until)
+          VALUES (${holder}, clock_timestamp() + ${span(ttl)})
+          ON CONFLICT (singleton) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
+            WHERE polling.holder IN (excluded.holder, ${deadHolder ?? null}) OR polling.held_until <= clock_timestamp()
+          RETURNING 1`
+        if (taken.length > 0) return Option.none()
+        const [row] = yield* Effect.flatMap(sql`SELECT holder FROM polling`, (rows) => Effect.orDie(decodeHolder(rows)))
+        return Option.fromUndefinedOr(row?.holder)
+      }).pipe(attempt("claiming the polling of this database")),
+
+    releasePolling: (holder) =>
+      sql`DELETE FROM polling WHERE holder = ${holder}`.pipe(
+        Effect.asVoid,
+        attempt("giving up the polling of this database")
       )
   } satisfies Methods
 })

@@ -57,6 +57,11 @@ const first = statements([
     failures integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now()
   )`,
+  `CREATE TABLE polling (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    holder text NOT NULL,
+    held_until timestamptz NOT NULL
+  )`,
   `CREATE INDEX connection_due ON connection (due_at) WHERE paused IS NULL`,
   `CREATE TABLE body (
     hash bytea PRIMARY KEY,

@@ -1,0 +1,78 @@
+/** Removing bodies that no content names any more. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import type { Store } from "../../engine/Store.ts"
+import { BlobStore } from "../Blobs.ts"
+import { attempt, millis, texts } from "./Sql.ts"
+
+/** Bodies removed by one statement, so that none holds its locks for long. */
+const atOnce = 1000
+
+/** A write touches a body that it finds only once an hour: below this, one in use could look untouched. */
+const shortest = Duration.hours(2)
+
+const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.String })))
+
+export const make: Effect.Effect<
+  Pick<Store["Service"], "collectBodies">,
+  never,
+  SqlClient.SqlClient | BlobStore
+> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const blobs = yield* BlobStore
+
+  /**
+   * A run that has just found the same bytes has touched the row: this statement waits for its lock, reads the row
+   * again, and leaves it. If this statement is first, the run waits, and then writes the body anew.
+   */
+  const bodies = (untouched: Duration.Duration) =>
+    sql`DELETE FROM body WHERE hash IN (
+          SELECT hash FROM body WHERE touched_at < now() - ${PgTypes.float8(millis(untouched))}::float8 * interval '1 millisecond'
+            AND NOT EXISTS (SELECT 1 FROM content WHERE content.body_hash = body.hash) LIMIT ${atOnce})
+        AND touched_at < now() - ${PgTypes.float8(millis(untouched))}::float8 * interval '1 millisecond'
+        RETURNING 1`
+
+  const removeBodies = Effect.fnUntraced(function* (untouched: Duration.Duration) {
+    let removed = 0
+    while (true) {
+      const rows = yield* bodies(untouched)
+      removed += rows.length
+      if (rows.length < atOnce) return removed
+    }
+  })
+
+  /** Blobs without a row that names them: their row went just now, or a crash kept it from being written. */
+  const removeBlobs = (untouched: Duration.Duration) =>
+    blobs.list.pipe(
+      Stream.grouped(atOnce),
+      Stream.mapEffect((group) =>
+        Effect.gen(function* () {
+          const hashes = group.map((blob) => blob.hash)
+          const rows = yield* sql`SELECT encode(hash, 'hex') AS hash FROM body
+              WHERE encode(hash, 'hex') = ANY(${texts(hashes)})`
+          const named = new Set((yield* Effect.orDie(decodeHashes(rows))).map((row) => row.hash))
+          const unnamed = hashes.filter((hash) => !named.has(hash))
+          return yield* Effect.forEach(unnamed, (hash) => blobs.remove(hash, untouched))
+        })
+      ),
+      Stream.runFold(
+        () => 0,
+        (total, removed) => total + removed.filter(Boolean).length
+      )
+    )
+
+  return {
+    collectBodies: (untouchedFor) =>
+      Effect.gen(function* () {
+        const untouched = Duration.max(untouchedFor, shortest)
+        const removed = yield* removeBodies(untouched)
+        yield* removeBlobs(untouched)
+        yield* blobs.sweep
+        return removed
+      }).pipe(attempt("collecting bodies that nothing names"))
+  }
+})

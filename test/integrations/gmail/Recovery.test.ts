@@ -1,0 +1,193 @@
+/** The whole engine with Gmail and a stand-in that misbehaves: every message once, byte for byte, and nothing lost. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { poll } from "../../../src/contract/SyncTask.ts"
+import { Engine, type SyncResult } from "../../../src/engine/Engine.ts"
+import { type Connection, Store } from "../../../src/engine/Store.ts"
+import { integration } from "../../../src/integrations/Gmail.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as GmailServer from "../../support/GmailServer.ts"
+import { checked, engineOver, ids } from "../../support/TestEngine.ts"
+
+const connect = (server: GmailServer.Server, config: object = {}, credentials: object = { accessToken: "token" }) =>
+  Engine.use((engine) =>
+    engine.connect({
+      domain: "gmail",
+      name: "me",
+      config: { rootUrl: server.url, quota: { unitsPerMinute: 1e9 }, ...config },
+      credentials,
+      every: undefined
+    })
+  ).pipe(Effect.map(({ connection }) => connection))
+
+const sync = (connection: Connection): Effect.Effect<SyncResult, never, Engine> =>
+  Engine.use((engine) => Effect.orDie(engine.sync(connection, poll, { spec: "", wait: true }))).pipe(
+    Effect.map(checked)
+  )
+
+/** What is stored has the ids and the bytes of the mailbox. */
+const mirrors = Effect.fnUntraced(function* (server: GmailServer.Server, connection: Connection) {
+  assert.deepStrictEqual(yield* ids(connection), server.mailbox.ids.toSorted())
+  const store = yield* Store
+  for (const message of server.mailbox.all) {
+    const row = Option.getOrThrow(yield* store.content(connection.id, message.id))
+    const bytes = Buffer.concat(yield* Stream.runCollect(store.body(row.hash ?? "")))
+    assert.deepStrictEqual(bytes, Buffer.from(message.raw()))
+  }
+})
+
+const test = <E>(name: string, body: (server: GmailServer.Server) => Effect.Effect<void, E, Engine | Store>) =>
+  it.live(
+    name,
+    () =>
+      Effect.gen(function* () {
+        const server = yield* GmailServer.make()
+        yield* Effect.provide(body(server), engineOver(Memory.layer, integration))
+      }).pipe(Effect.scoped),
+    60_000
+  )
+
+/** Faults that pass, each met by some of the requests of a first sync, and by a later poll. */
+const passing: ReadonlyArray<readonly [string, GmailServer.Fault]> = [
+  ["429 with Retry-After", GmailServer.status(429, "rateLimitExceeded", { retryAfter: "1" })],
+  ["429 without Retry-After", GmailServer.status(429, "userRateLimitExceeded")],
+  ["403 for quota", GmailServer.status(403, "userRateLimitExceeded")],
+  ["500", GmailServer.status(500, "backendError")],
+  ["503", GmailServer.status(503)],
+  ["a truncated answer", { _tag: "Change", change: (text) => text.slice(0, text.length >> 1) }],
+  ["an answer that is no JSON", { _tag: "Change", change: () => "<html>busy</html>" }],
+  ["a reset before the answer", { _tag: "Reset" }],
+  ["a reset in the middle of it", { _tag: "Reset", midway: true }]
+]
+
+describe("Gmail that misbehaves", () => {
+  for (const [name, fault] of passing) {
+    test(`with ${name} loses nothing and stores nothing twice`, (server) =>
+      Effect.gen(function* () {
+        server.mailbox.fill(30)
+        const connection = yield* connect(server)
+        server.fault("messages.list", fault)
+        server.fault("messages.get", fault, { times: 2 })
+        let result = yield* sync(connection)
+        if (result.status !== "succeeded") result = yield* sync(connection)
+        assert.strictEqual(result.status, "succeeded", JSON.stringify(result.error))
+        yield* mirrors(server, connection)
+
+        server.mailbox.fill(3)
+        server.fault("history.list", fault)
+        server.fault("messages.get", fault)
+        result = yield* sync(connection)
+        if (result.status !== "succeeded") result = yield* sync(connection)
+        assert.strictEqual(result.status, "succeeded", JSON.stringify(result.error))
+        yield* mirrors(server, connection)
+      }))
+  }
+
+  test("with 403 for permission on one message keeps that one in the ledger and stores the others", (server) =>
+    Effect.gen(function* () {
+      const [closed = ""] = server.mailbox.fill(10)
+      const connection = yield* connect(server)
+      const refused = GmailServer.status(403, "insufficientPermissions")
+      server.fault("messages.get", refused, { times: 99, when: ({ id }) => id === closed })
+      const result = yield* sync(connection)
+      assert.strictEqual(result.status, "partial")
+      assert.deepInclude(result.counts, { stored: 9, failed: 1 })
+      const store = yield* Store
+      const [row] = yield* store.ledger(connection.id, { limit: 5 })
+      assert.deepInclude(row, { externalId: closed, reason: "Forbidden" })
+      server.heal()
+      assert.deepInclude((yield* sync(connection)).counts, { retried: 1, stored: 1 })
+      yield* mirrors(server, connection)
+    }))
+
+  test("that takes a message away between list and get counts it as gone", (server) =>
+    Effect.gen(function* () {
+      const [first = ""] = server.mailbox.fill(10)
+      const connection = yield* connect(server)
+      server.before("messages.get", () => server.mailbox.remove(first))
+      const result = yield* sync(connection)
+      assert.strictEqual(result.status, "succeeded")
+      assert.strictEqual(result.counts.stored + result.counts.gone, 10)
+      yield* sync(connection)
+      yield* mirrors(server, connection)
+    }))
+
+  test("that changes and repeats itself between two pages is mirrored all the same", (server) =>
+    Effect.gen(function* () {
+      server.mailbox.fill(700)
+      const connection = yield* connect(server)
+      let pages = 0
+      server.before(
+        "messages.list",
+        () => {
+          pages += 1
+          if (pages < 2) return
+          server.mailbox.fill(5)
+          const [, gone = ""] = server.mailbox.ids
+          server.mailbox.remove(gone)
+          server.repeatOnce(server.mailbox.ids.slice(10, 14))
+        },
+        4
+      )
+      yield* sync(connection)
+      yield* sync(connection)
+      yield* mirrors(server, connection)
+    }))
+
+  test("with an expired history downloads only what is missing, and rebuilds the labels", (server) =>
+    Effect.gen(function* () {
+      const added = server.mailbox.fill(40)
+      const connection = yield* connect(server)
+      yield* sync(connection)
+      const [relabelled = "", gone = ""] = added
+      server.mailbox.modify(relabelled, { add: ["STARRED"], remove: ["INBOX"] })
+      server.mailbox.remove(gone)
+      server.mailbox.fill(3)
+      server.mailbox.expireHistory()
+      server.forgetSeen()
+      const result = yield* sync(connection)
+      assert.deepInclude(result.counts, { stored: 3, downloads: 3, deleted: 1 })
+      assert.strictEqual(server.count("messages.get"), 3)
+      yield* mirrors(server, connection)
+      const store = yield* Store
+      const row = Option.getOrThrow(yield* store.content(connection.id, relabelled))
+      assert.deepStrictEqual(row.metadata["labels"], { UNREAD: true, STARRED: true })
+    }))
+
+  test("whose grant is revoked pauses the connection; a new grant resumes it, another account's is refused", (server) =>
+    Effect.gen(function* () {
+      server.mailbox.fill(5)
+      const connection = yield* connect(server)
+      yield* sync(connection)
+      server.revoke()
+      const result = yield* sync(connection)
+      assert.strictEqual(result.error?.reason, "Unauthorized")
+      const store = yield* Store
+      assert.isNotNull(Option.getOrThrow(yield* store.connection(connection.id)).paused)
+
+      server.allow("stranger", "someone@example.com")
+      const refused = yield* Effect.flip(connect(server, {}, { accessToken: "stranger" }))
+      assert.include(refused.message, "someone@example.com")
+
+      server.allow("again")
+      server.mailbox.fill(2)
+      yield* connect(server, {}, { accessToken: "again" })
+      assert.deepInclude((yield* sync(connection)).counts, { stored: 2, downloads: 2 })
+      yield* mirrors(server, connection)
+    }))
+
+  test("with another query lists what that covers, and deletes nothing", (server) =>
+    Effect.gen(function* () {
+      server.mailbox.fill(10, (index) => ({ labelIds: index < 4 ? ["INBOX", "STARRED"] : ["INBOX"] }))
+      const connection = yield* connect(server)
+      yield* sync(connection)
+      yield* connect(server, { query: "is:starred" })
+      const result = yield* sync(connection)
+      assert.deepInclude(result.counts, { downloads: 0, deleted: 0, deletionsHeld: 0 })
+      assert.include(result.notes.join(), "deleting nothing")
+      yield* sync(connection)
+      assert.strictEqual((yield* ids(connection)).length, 10)
+    }))
+})
