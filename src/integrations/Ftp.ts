@@ -3,7 +3,8 @@
  *
  * A file's external id is its path below `root`, with no slash before it (Names.ts tells how bytes that are no UTF-8
  * are written). Its revision is its size and its modification time, both in full: MLSD and SFTP list them; a server
- * with LIST only is asked for each file's (SIZE and MDTM), since a LIST has no zone, and no seconds or no year.
+ * with LIST only is asked for each file's time (MDTM) where it matters, a call a file, since a LIST has no zone, and no
+ * seconds or no year.
  *
  * A poll is a pass through all folders: one listing a folder. What it did not find in a folder that it could read is
  * deleted. With `compare: "content"` (the default) every poll downloads every file, asks the checker nothing, and the
@@ -173,7 +174,7 @@ const session = (config: Config, credentials: Credentials, remote: Remote.Remote
   const complete = (file: Walk.Found): Effect.Effect<ReadonlyArray<Walk.Found>, IntegrationError> =>
     file.modified !== undefined && file.size !== undefined
       ? Effect.succeed([file])
-      : remote.stat(file.path).pipe(
+      : remote.stat(file.path, file).pipe(
           Effect.map((stat): ReadonlyArray<Walk.Found> => [{ ...stat, path: file.path }]),
           Effect.catchIf(
             ({ reason }) => reason._tag === "Forbidden" || reason._tag === "Malformed",

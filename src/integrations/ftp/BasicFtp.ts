@@ -179,7 +179,7 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
-  const statOnce = (session: Session, path: string) =>
+  const statOnce = (session: Session, path: string, listed: Remote.Stat | undefined) =>
     attempt(`looking at ${Remote.quote(path)}`, async (): Promise<Remote.Stat> => {
       const asked = pathOf(session, path)
       if (session.machineListings) {
@@ -198,14 +198,14 @@ export const make = Effect.fnUntraced(function* (
           (cause: unknown) =>
             cause instanceof FTPError && [500, 501, 502, 504].includes(cause.code) ? undefined : Promise.reject(cause)
         )
-      const size = await ask("SIZE")
+      const size = listed?.size ?? parseSize((await ask("SIZE"))?.trim())
       const time = await ask("MDTM")
-      return { size: parseSize(size?.trim()), modified: time === undefined ? undefined : parseTime(time) }
+      return { size, modified: time === undefined ? undefined : parseTime(time) }
     })
 
-  const statBy = (request: Request, path: string) =>
+  const statBy = (request: Request, path: string, listed?: Remote.Stat) =>
     Effect.catchIf(
-      request("stat", (session) => statOnce(session, path)),
+      request("stat", (session) => statOnce(session, path, listed)),
       (error) => error.reason._tag === "Forbidden",
       (error) => Effect.flatMap(refusal(request, path, error), Effect.fail)
     )
@@ -246,7 +246,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     list: (folder) => listBy(connections.request, folder),
-    stat: (path) => statBy(connections.request, path),
+    stat: (path, listed) => statBy(connections.request, path, listed),
     read,
     connect: connections.connect
   }

@@ -32,8 +32,8 @@ export interface Listing {
 export interface Remote {
   /** Fails with Gone, Forbidden or Malformed for this folder alone, with anything else for the whole listing. */
   readonly list: (folder: string) => Effect.Effect<Listing, IntegrationError.IntegrationError>
-  /** Size and time of a file now. Gone only where the server proves it. */
-  readonly stat: (path: string) => Effect.Effect<Stat, IntegrationError.IntegrationError>
+  /** Size and time of a file now; what `listed` has of it need not be asked again. Gone only where that is proven. */
+  readonly stat: (path: string, listed?: Stat) => Effect.Effect<Stat, IntegrationError.IntegrationError>
   /** The file's bytes. Opens when run, holds one connection, and lets go of it when it ends or is interrupted. */
   readonly read: (path: string, stat: Stat) => Stream.Stream<Uint8Array, IntegrationError.IntegrationError>
   /** Logs in, if no connection is open. */

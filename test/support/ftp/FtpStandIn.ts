@@ -4,6 +4,7 @@
  */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Running } from "../FtpServers.ts"
 
@@ -37,6 +38,8 @@ export interface StandIn {
   readonly source: Pick<Running, "config" | "credentials">
   /** Every line that was received, from all connections. */
   readonly received: Array<string>
+  /** Control connections that are still open, once a second has passed or there are none. */
+  readonly open: Effect.Effect<number>
 }
 
 const children = (files: ReadonlyMap<string, File>, folder: string): ReadonlyMap<string, File | undefined> => {
@@ -174,6 +177,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     Effect.callback<Net.Server>((resume) => {
       const server = Net.createServer((socket) => {
         sockets.add(socket)
+        socket.once("close", () => sockets.delete(socket))
         serve(options, received, socket)
       })
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
@@ -191,6 +195,10 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       config: { protocol: "ftp", host: "127.0.0.1", port },
       credentials: { username: "mirror", password: "s3cret" }
     },
-    received
+    received,
+    open: Effect.sync(() => sockets.size).pipe(
+      Effect.repeat({ until: (open) => open === 0, times: 100, schedule: Schedule.spaced("10 millis") }),
+      Effect.map(() => sockets.size)
+    )
   }
 })
