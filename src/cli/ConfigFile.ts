@@ -8,6 +8,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
+import * as Module from "node:module"
 import type { Integration } from "../contract/Integration.ts"
 import { UsageError } from "../engine/Engine.ts"
 import * as Text from "./Text.ts"
@@ -63,6 +64,17 @@ const explain = (error: unknown): string => {
   return Text.short(`${error.name}: ${error.message.replaceAll(/\s*\n\s*/g, " ")}${line}`, 400)
 }
 
+/**
+ * From now on `effect` and `idem/…` are the ones that this process runs on, whoever imports them: two copies can't read
+ * each other's schemas. So the config file works wherever it lies, also where neither is installed.
+ */
+const shareOurs = Effect.sync(() =>
+  Module.registerHooks({
+    resolve: (specifier, context, next) =>
+      next(specifier, /^(effect|idem)(\/|$)/.test(specifier) ? { ...context, parentURL: import.meta.url } : context)
+  })
+)
+
 /** The integrations from outside; fails with one line that names the file and what is wrong with it. */
 export const load: Effect.Effect<
   ReadonlyArray<Integration>,
@@ -81,6 +93,7 @@ export const load: Effect.Effect<
     return Option.isNone(set) ? [] : yield* wrong(file, "there is no such file (it is named by IDEM_CONFIG)")
   }
   const url = yield* Effect.orDie(path.toFileUrl(file))
+  yield* shareOurs
   const module = yield* Effect.tryPromise({
     try: (): Promise<unknown> => import(url.href),
     catch: (error) => wrong(file, `it can't be loaded: ${explain(error)}`)

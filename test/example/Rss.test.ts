@@ -42,15 +42,16 @@ for (const path of ["/rss", "/atom"]) {
   })
 }
 
-/** A project outside the repository, as `npm install` of Idem's folder makes one. */
+/** A project outside the repository. Where it brings another `effect`, that must not be taken: it throws. */
 const project = (folder: string) => {
-  Fs.mkdirSync(Path.join(folder, "node_modules"))
-  for (const name of ["effect", "feedsmith"]) {
-    Fs.symlinkSync(Path.join(repository, "node_modules", name), Path.join(folder, "node_modules", name))
-  }
-  Fs.symlinkSync(repository, Path.join(folder, "node_modules/idem"))
-  for (const file of ["Rss.ts", "idem.config.ts"])
+  const modules = Path.join(folder, "node_modules")
+  Fs.mkdirSync(Path.join(modules, "effect"), { recursive: true })
+  Fs.writeFileSync(Path.join(modules, "effect/package.json"), `{"type": "module", "exports": {"./*": "./throws.js"}}`)
+  Fs.writeFileSync(Path.join(modules, "effect/throws.js"), `throw new Error("another copy of effect")`)
+  Fs.symlinkSync(Path.join(repository, "node_modules/feedsmith"), Path.join(modules, "feedsmith"))
+  for (const file of ["Rss.ts", "idem.config.ts"]) {
     Fs.copyFileSync(Path.join(import.meta.dirname, file), Path.join(folder, file))
+  }
 }
 
 describe("a feed, by the command line and an idem.config.ts outside the repository", () => {
