@@ -11,6 +11,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Asking from "./Asking.ts"
 import * as Changes from "./Changes.ts"
 import * as Crashes from "./Crashes.ts"
 import * as Forcing from "./Forcing.ts"
@@ -42,4 +43,10 @@ export const laws = (
       )
     }))
 
-const drafts: ReadonlyArray<Draft> = [...Changes.drafts, ...Forcing.drafts, ...Crashes.drafts, ...Pages.drafts]
+const drafts: ReadonlyArray<Draft> = [
+  ...Changes.drafts,
+  ...Forcing.drafts,
+  ...Crashes.drafts,
+  ...Pages.drafts,
+  ...Asking.drafts
+]

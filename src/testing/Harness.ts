@@ -1,5 +1,6 @@
 /** The real engine over a store in memory, for one integration: what the conformance laws run on. */
 import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -68,6 +69,8 @@ export interface Process {
   readonly ids: (state: ContentState) => Effect.Effect<ReadonlyArray<string>>
   /** SHA-256 of each stored body by external id. */
   readonly hashes: Effect.Effect<ReadonlyMap<string, string | null>>
+  /** The kind of each stored content, and when it happened, by external id. */
+  readonly times: Effect.Effect<ReadonlyMap<string, { readonly kind: string | null; readonly at: DateTime.Utc | null }>>
 }
 
 /** The memory store, to be shared by the processes of one law. */
@@ -126,6 +129,10 @@ export const start = Effect.fnUntraced(function* (options: {
         Effect.orDie(engine.sync(found, { ...poll, ...task }, { spec: JSON.stringify(task), wait: true }))
       ),
     ids: (state) => Effect.map(rows(state), (found) => found.map((row) => row.externalId)),
-    hashes: Effect.map(rows("stored"), (found) => new Map(found.map((row) => [row.externalId, row.hash])))
+    hashes: Effect.map(rows("stored"), (found) => new Map(found.map((row) => [row.externalId, row.hash]))),
+    times: Effect.map(
+      rows("stored"),
+      (found) => new Map(found.map((row) => [row.externalId, { kind: row.kind, at: row.occurredAt }]))
+    )
   } satisfies Process
 })

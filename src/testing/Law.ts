@@ -23,7 +23,7 @@ export interface ScriptedSource {
   readonly integration: Integration
   readonly config: unknown
   readonly credentials: unknown
-  /** Adds this many items, and says what a full sync then stores for them. */
+  /** Adds this many items, with times (if any) from 2002 to 2099, and says what a full sync then stores for them. */
   readonly add: (count: number) => Effect.Effect<ReadonlyArray<string>>
   /** Every external id that a full sync stores now. */
   readonly ids: Effect.Effect<ReadonlyArray<string>>
@@ -43,6 +43,8 @@ export interface ScriptedSource {
   readonly repeat?: Effect.Effect<void>
   /** A config of another scope, and which of the ids are in it. */
   readonly narrowed?: { readonly config: unknown; readonly keeps: (externalId: string) => boolean }
+  /** How many requests the source has had, where one of them is one `call`. Without it only their being made is checked. */
+  readonly requests?: Effect.Effect<number>
   /** What is open at the source: connections, handles. */
   readonly open?: Effect.Effect<number>
 }

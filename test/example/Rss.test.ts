@@ -30,6 +30,7 @@ const scripted = (path: string) =>
         feed.repeats = true
       }),
       narrowed: { config: config(`${path}?in=a`), keeps: (id) => id.startsWith("a") },
+      requests: Effect.sync(() => feed.requests),
       open: Effect.sync(() => feed.open)
     }
   })

@@ -42,7 +42,8 @@ export class FeedServer {
   validator: "etag" | "last-modified" | "none" = "etag"
   /** Answers instead of the feed. */
   answer: ((response: Http.ServerResponse) => void) | undefined
-  /** Requests that are being answered. */
+  /** Requests that came, and those of them that are being answered. */
+  requests = 0
   open = 0
   url = ""
   #changes = 0
@@ -64,6 +65,7 @@ export class FeedServer {
   }
 
   handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    this.requests += 1
     this.open += 1
     response.on("close", () => {
       this.open -= 1

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -20,6 +21,7 @@ const scripted = (change: (session: AnySession, source: MemorySource) => AnySess
       open: (options) => Effect.map(real.open(options), (session) => change(session, source))
     }
     let version = 1
+    const at = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
     return {
       integration: changed,
       config: {},
@@ -28,14 +30,15 @@ const scripted = (change: (session: AnySession, source: MemorySource) => AnySess
       add: (count) =>
         Effect.sync(() => {
           const before = new Set(source.items.keys())
-          source.addMany(count, before.size % 2 === 0 ? "a" : "b")
+          const folder = before.size % 2 === 0 ? "a" : "b"
+          for (let index = 0; index < count; index += 1) source.add(`${folder}${before.size + index}`, { at })
           return [...source.items.keys()].filter((id) => !before.has(id))
         }),
       ids: Effect.sync(() => [...source.items.keys()]),
       edit: (id) =>
         Effect.sync(() => {
           version += 1
-          source.add(id, { revision: String(version), body: bytes(`edit ${version} of ${id}`) })
+          source.add(id, { revision: String(version), body: bytes(`edit ${version} of ${id}`), at })
         }),
       remove: (id) => Effect.sync(() => source.remove(id)),
       fail: (id, failing) =>
@@ -50,6 +53,7 @@ const scripted = (change: (session: AnySession, source: MemorySource) => AnySess
         source.repeats = true
       }),
       narrowed: { config: { folder: "a" }, keeps: (id) => id.startsWith("a") },
+      requests: Effect.sync(() => source.calls.length),
       open: Effect.sync(() => source.open)
     }
   })
@@ -133,6 +137,25 @@ describe("a law that is broken is found, and says what to do", () => {
     source.pageSize = 10_000
     return session
   })
+
+  broken("every request", "asks the source past `call`", (session, source) => ({
+    ...session,
+    download: (ref) =>
+      Effect.andThen(
+        Effect.sync(() => source.calls.push("past call")),
+        session.download(ref)
+      )
+  }))
+
+  broken("a task's window", "lists what it likes, whatever the window", (session) => ({
+    ...session,
+    list: ({ dryRun, force, forceIds }, checkpoint) => session.list({ dryRun, force, forceIds }, checkpoint)
+  }))
+
+  broken("a task's window", "lists nothing where there is a window", (session) => ({
+    ...session,
+    list: (task, checkpoint) => (task.window === undefined ? session.list(task, checkpoint) : Stream.empty)
+  }))
 
   broken("an interruption", "leaves open what it opened", (session, source) => {
     source.open += 1
