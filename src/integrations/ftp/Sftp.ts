@@ -36,8 +36,8 @@ export interface Options {
 }
 
 /**
- * One read, and how many are under way: 512 kB at a time keep a connection of 50 ms busy to 10 MB a second. Four times
- * as many small reads took 100 MB more for a file of 1 GB. A server that gives less at once is asked for the rest.
+ * One read, and how many are under way: 512 kB at a time keep a connection of 50 ms busy to 10 MB a second. A
+ * server that gives less at once is asked for the rest.
  */
 const readBytes = 131_072
 const readsInFlight = 4
