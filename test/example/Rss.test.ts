@@ -1,5 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ContentExistenceChecker, poll } from "idem/contract"
 import * as Conformance from "idem/testing"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -42,6 +47,84 @@ for (const path of ["/rss", "/atom"]) {
       it.live(law.name, () => law.check)
   })
 }
+
+/** What one listing gives: its refs and its checkpoint, or the reason it fails for. */
+const list = (address: string, checkpoint: Option.Option<Schema.Json> = Option.none()) =>
+  Effect.gen(function* () {
+    const session = yield* rss.open({
+      config: { url: address },
+      credentials: {},
+      call: (_method, _units, request) => request,
+      saveCredentials: () => Effect.void
+    })
+    const pages = yield* Stream.runCollect(session.list(poll, checkpoint))
+    return { refs: pages.flatMap((page) => page.listed), checkpoint: pages.at(-1)?.checkpoint }
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(ContentExistenceChecker.layerTest([])),
+    Effect.catchTag("IntegrationError", (error) => Effect.succeed(error.reason))
+  )
+
+describe("a feed server", () => {
+  it.live("is asked again with what it said of the feed, be it an ETag or a time", () =>
+    Effect.gen(function* () {
+      const feed = yield* FeedServer.make
+      feed.add("a")
+      for (const validator of ["etag", "last-modified", "none"] as const) {
+        feed.validator = validator
+        const first = yield* list(feed.address("/rss"))
+        assert("refs" in first)
+        const again = yield* list(feed.address("/rss"), Option.fromUndefinedOr(first.checkpoint))
+        assert("refs" in again)
+        assert.strictEqual(again.refs.length, validator === "none" ? 1 : 0, validator)
+      }
+    })
+  )
+
+  it.live("that refuses is told apart by its answer, and no error says more than its host", () =>
+    Effect.gen(function* () {
+      const feed = yield* FeedServer.make
+      const answers: ReadonlyArray<readonly [number, string]> = [
+        [401, "Unauthorized"],
+        [403, "Forbidden"],
+        [404, "Gone"],
+        [410, "Gone"],
+        [429, "RateLimited"],
+        [500, "Transient"],
+        [200, "Transient"]
+      ]
+      for (const [status, expected] of answers) {
+        feed.answer = (response) => response.writeHead(status, { "retry-after": "7" }).end("<html>busy</html>")
+        const reason = yield* list(feed.address("/rss?key=s3cret"))
+        assert("_tag" in reason)
+        assert.strictEqual(reason._tag, expected, String(status))
+        assert.notInclude(reason.message, "s3cret")
+        if (reason._tag === "RateLimited") assert.deepStrictEqual(reason.retryAfter, Duration.seconds(7))
+      }
+      const away = yield* list("http://127.0.0.1:1/rss?key=s3cret")
+      assert("_tag" in away)
+      assert.deepStrictEqual([away._tag, away.message.includes("s3cret")], ["Transient", false])
+    })
+  )
+
+  it.live("may send other charsets, entries without an id, and entries without a date", () =>
+    Effect.gen(function* () {
+      const feed = yield* FeedServer.make
+      const items = `<item><title>caf\u00e9</title></item><item><link>http://x/1</link><pubDate>soon</pubDate></item>`
+      feed.answer = (response) => {
+        const xml = `<?xml version="1.0" encoding="ISO-8859-1"?><rss version="2.0"><channel>${items}</channel></rss>`
+        response.end(Buffer.from(xml, "latin1"))
+      }
+      const found = yield* list(feed.address("/rss"))
+      assert("refs" in found)
+      const [first, second] = found.refs
+      assert.strictEqual(first?.content?.title, "caf\u00e9")
+      assert.match(first?.externalId ?? "", /^[0-9a-f]{64}$/)
+      assert.strictEqual(second?.externalId, "http://x/1")
+      assert.strictEqual(second?.content?.occurredAt, undefined)
+    })
+  )
+})
 
 /** A project outside the repository. Where it brings another `effect`, that must not be taken: it throws. */
 const project = (folder: string) => {
