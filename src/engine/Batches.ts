@@ -1,6 +1,7 @@
 /**
- * What is done, gathered and committed: in order, each batch in one transaction of the store. A page's end goes with the
- * last of its items, so that a checkpoint never stands before its work.
+ * What is done, gathered and committed, each batch in one transaction of the store. Items come in as they are ready, so
+ * that a slow one holds up no other; a page ends in the order of the pages, with the last of its items or after it, so
+ * that a checkpoint never stands before its work.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -11,7 +12,7 @@ import type { Problem } from "../contract/Page.ts"
 import * as Attempts from "./Attempts.ts"
 import * as Counting from "./Counting.ts"
 import * as Fetch from "./Fetch.ts"
-import type { Inflight } from "./Inflight.ts"
+import { type Flight, type Inflight, settle } from "./Inflight.ts"
 import type { Limits } from "./Limits.ts"
 import { type Meter, touch } from "./Meter.ts"
 import type { Fence, Item, LedgerRow, Miss, PageEnd, RunId, Store, StoreError, Superseded, TaskId } from "./Store.ts"
@@ -21,24 +22,31 @@ export type Origin = "listed" | "forced" | "retried"
 
 /** What became of one occurrence, or of a page. */
 export type Done =
-  | { readonly _tag: "Stored"; readonly origin: Origin; readonly item: Item }
-  | {
+  | (Occurrence & { readonly _tag: "Stored"; readonly item: Item })
+  | (Occurrence & {
       readonly _tag: "Missed"
-      readonly origin: Origin
       readonly externalId: string
       readonly revision: string | undefined
       readonly outcome: "failed" | "deferred" | "gone"
       readonly reason: Reason["_tag"]
       readonly message: string
-    }
+    })
   /** Refs that need no download. */
   | { readonly _tag: "Existing"; readonly count: number }
   /** Refs whose id nobody could store: failed, and named as a problem. */
   | { readonly _tag: "Unusable"; readonly problems: ReadonlyArray<Problem> }
   | { readonly _tag: "Problems"; readonly problems: ReadonlyArray<Problem> }
-  | { readonly _tag: "PageEnd"; readonly end: PageEnd }
+  /** The end of the page of this number, which has so many items to fetch. */
+  | { readonly _tag: "PageEnd"; readonly page: number; readonly items: number; readonly end: PageEnd }
   /** Not reached in this slice: its page's checkpoint, and every later one, waits. */
-  | { readonly _tag: "Dropped" }
+  | (Occurrence & { readonly _tag: "Dropped"; readonly externalId: string })
+
+interface Occurrence {
+  readonly origin: Origin
+  readonly flight: Flight
+  /** The page that listed it. */
+  readonly page: number | undefined
+}
 
 export interface Batches {
   /** Writes the run's row, if it is not there yet. */
@@ -61,6 +69,7 @@ export interface Batches {
 interface Open {
   items: Array<Item>
   misses: Array<Extract<Done, { _tag: "Missed" }>>
+  flights: Array<readonly [externalId: string, flight: Flight]>
   counts: Counting.Tally
   problems: Array<Problem>
   end: PageEnd | undefined
@@ -72,12 +81,16 @@ interface Open {
 const empty = (): Open => ({
   items: [],
   misses: [],
+  flights: [],
   counts: Counting.tally(),
   problems: [],
   end: undefined,
   bytes: 0,
   since: undefined
 })
+
+/** Seen ids that one transaction marks. */
+const seenAtOnce = 1000
 
 /** Problems that a run keeps; more of them say nothing new. */
 const problemsKept = 100
@@ -105,7 +118,11 @@ export const make = (options: {
   // What quiet batches counted before there was a run row to count it in.
   const unrecorded = Counting.tally()
   let begun = false
-  let broken = false
+  // Pages end in their order, each once all its items are in. From the first page on that lost one, none ends.
+  const finished = new Map<number, number>()
+  const ends = new Map<number, Extract<Done, { _tag: "PageEnd" }>>()
+  let nextPage = 1
+  let brokenFrom = Number.POSITIVE_INFINITY
   let stored = options.checkpoint
   let open = empty()
 
@@ -210,8 +227,7 @@ export const make = (options: {
     Counting.add(counts, batch.counts)
     for (const outcome of committed.outcomes.values()) counts[outcome] += 1
     counts.patched += committed.patched
-    for (const item of batch.items) inflight.delete(item.externalId)
-    for (const miss of batch.misses) inflight.delete(miss.externalId)
+    yield* Effect.forEach(batch.flights, ([id, flight]) => settle(inflight, id, flight), { discard: true })
     yield* touch(meter)
   })
 
@@ -232,18 +248,20 @@ export const make = (options: {
     }
   }
 
-  /** Takes one in; true if the batch must be committed before the next. */
-  const take = (done: Done): boolean => {
+  /** Takes one in; true if the batch is full. */
+  const take = (done: Exclude<Done, { _tag: "PageEnd" }>): boolean => {
     switch (done._tag) {
       case "Stored":
         open.items.push(done.item)
+        open.flights.push([done.item.externalId, done.flight])
         open.counts[done.origin] += 1
         open.bytes += Fetch.held(done.item)
         return full()
       case "Missed":
         open.misses.push(done)
+        open.flights.push([done.externalId, done.flight])
         open.counts[done.origin] += 1
-        if (done.outcome === "deferred" && done.origin === "listed" && waits(done.reason)) broken = true
+        if (done.page !== undefined && done.outcome === "deferred" && waits(done.reason)) breakAt(done.page)
         return full()
       case "Existing":
         open.counts.listed += done.count
@@ -258,18 +276,45 @@ export const make = (options: {
         problem(done.problems)
         return false
       case "Dropped":
-        broken = true
+        if (done.page !== undefined) breakAt(done.page)
         return false
-      case "PageEnd": {
-        if (broken) return false
-        const before = open.end
-        open.end = before === undefined ? done.end : { ...done.end, seen: [...before.seen, ...done.end.seen] }
-        // Deletions, patches and coverage belong between their page's items and the next page's.
-        const { covers, deleted, patches, seen } = open.end
-        return deleted.length > 0 || patches.length > 0 || covers.length > 0 || seen.length >= limits.batchItems * 10
-      }
     }
   }
+
+  const breakAt = (page: number) => {
+    brokenFrom = Math.min(brokenFrom, page)
+  }
+
+  /** Ends the pages whose turn it is. */
+  const endPages = Effect.gen(function* () {
+    while (nextPage < brokenFrom) {
+      const next = ends.get(nextPage)
+      if (next === undefined || (finished.get(nextPage) ?? 0) < next.items) return
+      ends.delete(nextPage)
+      finished.delete(nextPage)
+      nextPage += 1
+      if (open.end !== undefined && open.end.listing !== next.end.listing) yield* flush
+      open.since ??= yield* Clock.currentTimeMillis
+      open.end = open.end === undefined ? next.end : { ...next.end, seen: [...open.end.seen, ...next.end.seen] }
+      // Deletions, patches and coverage belong before the next page's.
+      const { covers, deleted, patches, seen } = open.end
+      const atOnce = deleted.length > 0 || patches.length > 0 || covers.length > 0
+      if (atOnce || seen.length >= seenAtOnce) yield* flush
+    }
+  })
+
+  const add = Effect.fnUntraced(function* (done: Done) {
+    open.since ??= yield* Clock.currentTimeMillis
+    if (done._tag === "PageEnd") {
+      ends.set(done.page, done)
+    } else {
+      const isFull = take(done)
+      if ("page" in done && done.page !== undefined) finished.set(done.page, (finished.get(done.page) ?? 0) + 1)
+      if (done._tag === "Dropped") yield* settle(inflight, done.externalId, done.flight)
+      if (isFull) yield* flush
+    }
+    yield* endPages
+  })
 
   return {
     begin,
@@ -282,12 +327,7 @@ export const make = (options: {
       return seen
     },
     unrecorded: () => unrecorded,
-    add: (done) =>
-      Effect.gen(function* () {
-        open.since ??= yield* Clock.currentTimeMillis
-        if (done._tag === "PageEnd" && open.end !== undefined && open.end.listing !== done.end.listing) yield* flush
-        if (take(done)) yield* flush
-      }),
+    add,
     flush,
     ageing: Effect.gen(function* () {
       while (true) {

@@ -47,13 +47,13 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
   if (plan.task.forceIds.length > 0) {
     download += plan.task.forceIds.length
     counts.forced += plan.task.forceIds.length
-    for (const id of plan.task.forceIds) inflight.set(id, undefined)
+    for (const id of plan.task.forceIds) Inflight.begin(inflight, id, undefined)
   }
   if (SyncTask.isLive(plan.task)) {
     const retries = yield* store.retriesDue(connectionId, 100_000)
     download += retries.length
     counts.retried += retries.length
-    for (const row of retries) inflight.set(row.externalId, row.revision)
+    for (const row of retries) Inflight.begin(inflight, row.externalId, row.revision)
   }
   if (SyncTask.idsOnly(plan.task)) return { counts, download, delete: 0, patch: 0 } satisfies Planned
 
@@ -62,7 +62,7 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
       Stream.runForEach((page) =>
         Effect.gen(function* () {
           const chosen = page.download.filter((ref) => !inflight.has(ref.externalId))
-          for (const ref of chosen) inflight.set(ref.externalId, ref.revision)
+          for (const ref of chosen) Inflight.begin(inflight, ref.externalId, ref.revision)
           counts.listed += page.listed.length
           counts.existing += Math.max(0, page.listed.length - chosen.length)
           download += chosen.length

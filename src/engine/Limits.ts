@@ -26,6 +26,9 @@ export interface Limits {
   readonly stallAfter: Duration.Duration
   /** So many `Transient` failures in a row mean that the source is down, not its items. */
   readonly downAfter: number
+  /** A run is given up once so many items failed and they are more than this share: then it is not the items. */
+  readonly abortAfter: number
+  readonly abortShare: number
   /** Ledger rows that one slice retries. */
   readonly retries: number
   /** Staged deletions are applied up to this many, or up to this share of what is stored; else a person decides. */
@@ -49,6 +52,8 @@ export const Limits = Context.Reference<Limits>("idem/engine/Limits", {
     leaseTtl: Duration.seconds(30),
     stallAfter: Duration.minutes(10),
     downAfter: 5,
+    abortAfter: 50,
+    abortShare: 0.5,
     retries: 500,
     deletions: 100,
     deletionShare: 0.2,

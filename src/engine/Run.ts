@@ -3,6 +3,7 @@
  * its lease. Whatever ends it, what was committed stands, and what was not is found again.
  */
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -156,6 +157,18 @@ const makeFetch = (options: {
 }) => {
   const { limits, meter, session, state, store } = options
   let failuresInARow = 0
+  let failures = 0
+  let done = 0
+
+  /** A failure of one item; where too many of them fail, it is not the items. */
+  const failed = () => {
+    failures += 1
+    done += 1
+    if (failures >= limits.abortAfter && failures > done * limits.abortShare) {
+      state.halt ??= { _tag: "Abort", message: `${failures} of ${done} items failed: the run is given up` }
+    }
+    return "failed" as const
+  }
 
   const outcomeOf = (error: IntegrationError): "failed" | "deferred" | "gone" => {
     switch (error.reason._tag) {
@@ -169,42 +182,51 @@ const makeFetch = (options: {
         return "deferred"
       case "Transient":
         failuresInARow += 1
-        if (failuresInARow < limits.downAfter) return "failed"
+        if (failuresInARow < limits.downAfter) return failed()
         state.halt = { _tag: "Yield", error }
         return "deferred"
       default:
-        return "failed"
+        return failed()
     }
   }
 
-  return ({ origin, ref }: Extract<Work.Work, { _tag: "Fetch" }>): Effect.Effect<Batches.Done, StoreError> => {
+  return ({ flight, origin, page, ref }: Work.Fetch): Effect.Effect<Batches.Done, StoreError> => {
+    const occurrence = { origin, flight, page }
     const missed = (outcome: "failed" | "deferred" | "gone", error: IntegrationError): Batches.Done => ({
+      ...occurrence,
       _tag: "Missed",
-      origin,
       externalId: ref.externalId,
       revision: ref.revision,
       outcome,
       reason: error.reason._tag,
       message: error.message
     })
-    return Effect.suspend(() => {
-      if (state.halt?._tag === "Over") return Effect.succeed({ _tag: "Dropped" } as const)
+    const fetch = Effect.suspend(() => {
+      if (state.halt?._tag === "Over") {
+        return Effect.succeed({ ...occurrence, _tag: "Dropped", externalId: ref.externalId } as const)
+      }
       if (state.halt?._tag === "Yield") return Effect.succeed(missed("deferred", state.halt.error))
+      if (state.halt?._tag === "Abort") return Effect.succeed(missed("deferred", aborted(state.halt.message)))
       if (ref.content === undefined) meter.downloads += 1
       return (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
         Effect.flatMap((content) => Fetch.item(ref, content, { store, limits, meter })),
         Effect.map((item): Batches.Done => {
           failuresInARow = 0
-          return { _tag: "Stored", origin, item }
+          done += 1
+          return { ...occurrence, _tag: "Stored", item }
         }),
         Effect.catchTag("IntegrationError", (error) => Effect.succeed(missed(outcomeOf(error), error)))
       )
     })
+    return flight.after === undefined ? fetch : Effect.andThen(Deferred.await(flight.after.settled), fetch)
   }
 }
 
+const aborted = (message: string) => new IntegrationError({ reason: new Transient({ message }) })
+
 /** A source that refused fails the run, but for a quota: then the run goes on later. */
 const yielded = (state: Work.State): Failure | null => {
+  if (state.halt?._tag === "Abort") return { reason: "TooManyFailures", message: state.halt.message }
   const error = state.halt?._tag === "Yield" ? state.halt.error : state.failure
   return error === undefined || error.reason._tag === "RateLimited"
     ? null
@@ -239,7 +261,8 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     checkpoint: Option.getOrUndefined(
       Option.map(plan.checkpoint, (checkpoint) => Batches.checkpointText(checkpoint, plan.scope))
     ),
-    isDown: () => state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient"
+    isDown: () =>
+      state.halt?._tag === "Abort" || (state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient")
   })
 
   const report = Effect.suspend(() => options.onProgress({ counts: batches.progress(), remaining: state.remaining }))
@@ -265,7 +288,8 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     const fetch = makeFetch({ session, store, limits, meter, state })
     const items = stream.pipe(
       Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
-        concurrency: limits.concurrency
+        concurrency: limits.concurrency,
+        unordered: true
       }),
       Stream.runForEach(batches.add)
     )

@@ -18,12 +18,21 @@ import type { AnySession } from "../contract/Integration.ts"
 import type { Page } from "../contract/Page.ts"
 import * as SyncTask from "../contract/SyncTask.ts"
 import type { Done, Origin } from "./Batches.ts"
-import type { Inflight } from "./Inflight.ts"
+import { begin, type Flight, type Inflight } from "./Inflight.ts"
 import type { Limits } from "./Limits.ts"
 import { type Fence, type LedgerRow, refOf, type Store, type StoreError, type Superseded } from "./Store.ts"
 
 /** A ref to download, or what needs no download: a `Done`. */
-export type Work = { readonly _tag: "Fetch"; readonly origin: Origin; readonly ref: Ref } | Done
+export type Work = Fetch | Done
+
+export interface Fetch {
+  readonly _tag: "Fetch"
+  readonly origin: Origin
+  readonly ref: Ref
+  readonly flight: Flight
+  /** The page that it stands on, if it was listed. */
+  readonly page: number | undefined
+}
 
 type WorkError = IntegrationError | ContentExistenceCheckerError | StoreError | Superseded
 
@@ -58,7 +67,11 @@ export interface Plan {
 /** What the work says about itself as it goes. */
 export interface State {
   /** Why nothing more is begun: the slice is over, or the source refused. */
-  halt: { readonly _tag: "Over" } | { readonly _tag: "Yield"; readonly error: IntegrationError } | undefined
+  halt:
+    | { readonly _tag: "Over" }
+    | { readonly _tag: "Yield"; readonly error: IntegrationError }
+    | { readonly _tag: "Abort"; readonly message: string }
+    | undefined
   /** Why the listing ended early, where the source can still be asked for single items. */
   failure: IntegrationError | undefined
   /** True if there is more to do than this slice did. */
@@ -96,6 +109,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
   const forced = new Set(task.forceIds)
   let pages = 0
+  let number = 0
   let listing: string | undefined
   let restarted = false
 
@@ -142,6 +156,7 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   const fromPage = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
+    number += 1
     const pass = isLive ? page.listing : undefined
     if (pass !== undefined && pass !== listing) {
       listing = pass
@@ -163,13 +178,20 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       seen.push(externalId)
       const ref = chosen.get(externalId)
-      if (ref === undefined || inflight.has(externalId) || plan.done.has(externalId) || forced.has(externalId)) {
+      const flying = inflight.get(externalId)
+      const repeated = flying !== undefined && flying.revision === ref?.revision
+      if (ref === undefined || repeated || plan.done.has(externalId) || forced.has(externalId)) {
         existing += 1
         continue
       }
       chosen.delete(externalId)
-      inflight.set(externalId, ref.revision)
-      work.push({ _tag: "Fetch", origin: "listed", ref })
+      work.push({
+        _tag: "Fetch",
+        origin: "listed",
+        ref,
+        flight: begin(inflight, externalId, ref.revision),
+        page: number
+      })
     }
     const { deleted = [], patches = [], problems = [] } = page
     const covers = pass === undefined ? [] : (page.covers ?? [])
@@ -182,17 +204,28 @@ export const make = Effect.fnUntraced(function* (options: {
       ...work,
       {
         _tag: "PageEnd",
+        page: number,
+        items: work.length,
         end: {
           checkpoint: page.checkpoint,
           scope: plan.scope,
           deleted: deleted.filter((id) => externalIdProblem(id) === undefined),
           patches: patches.filter((patch) => externalIdProblem(patch.externalId) === undefined),
-          seen: pass === undefined ? [] : seen,
+          seen,
           listing: pass,
           covers
         }
       }
     ] satisfies Array<Work>
+  })
+
+  /** A ref that no page listed. */
+  const fetchOf = (origin: Origin, ref: Ref): Work => ({
+    _tag: "Fetch",
+    origin,
+    ref,
+    flight: begin(inflight, ref.externalId, ref.revision),
+    page: undefined
   })
 
   const rowsToRetry: Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> = Effect.suspend(() => {
@@ -208,9 +241,8 @@ export const make = Effect.fnUntraced(function* (options: {
     const rows = yield* rowsToRetry
     // The listing before may have chosen the same id.
     const free = rows.filter((row) => !inflight.has(row.externalId))
-    for (const row of free) inflight.set(row.externalId, row.revision)
     const backlog = plan.ledger === "due" && rows.length >= limits.retries
-    return [backlog, free.map((row): Work => ({ _tag: "Fetch", origin: "retried", ref: refOf(row) }))] as const
+    return [backlog, free.map((row) => fetchOf("retried", refOf(row)))] as const
   })
 
   let phase: "forced" | "changes" | "retries" | "backfill" | "end" =
@@ -223,8 +255,7 @@ export const make = Effect.fnUntraced(function* (options: {
         phase = SyncTask.idsOnly(task) ? "end" : "changes"
         const ids = task.forceIds.filter((id) => !plan.done.has(id) && !inflight.has(id))
         const unique = [...new Set(ids)]
-        for (const id of unique) inflight.set(id, undefined)
-        return unique.map((externalId): Work => ({ _tag: "Fetch", origin: "forced", ref: { externalId } }))
+        return unique.map((externalId) => fetchOf("forced", { externalId }))
       }
       case "changes": {
         const page = yield* nextPage

@@ -100,6 +100,50 @@ describe("a sync", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
+  it.effect("takes an id that changes twice in one slice twice, in order, and ends with its last revision", () => {
+    const source = new MemorySource()
+    source.by = "revision"
+    source.pageSize = 1
+    source.add("a", { revision: "1" })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      // Each time it is asked what changed, there is one more edit.
+      let revision = 2
+      source.add("a", { revision: "2", body: bytes("edit 2") })
+      source.answer = (method) =>
+        Effect.sync(() => {
+          if (method !== "changes" || revision === 4) return
+          revision += 1
+          source.add("a", { revision: String(revision), body: bytes(`edit ${revision}`) })
+        })
+      const { counts } = yield* hurried(sync(connection))
+      assert.deepInclude(counts, { listed: 3, downloads: 2, existing: 1 })
+      const store = yield* Store
+      const row = Option.getOrThrow(yield* store.content(connection.id, "a"))
+      assert.strictEqual(row.revision, "4")
+      assert.strictEqual(Buffer.concat(yield* Stream.runCollect(store.body(row.hash ?? ""))).toString(), "edit 4")
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("does not delete what the source took away and gave back in the same slice", () => {
+    const source = new MemorySource()
+    source.pageSize = 1
+    source.addMany(5)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      const item = source.items.get("m000002")
+      source.remove("m000002")
+      source.add("m000002", item)
+      // The source's log still tells the deletion, as a feed of events does.
+      source.tellsAll = true
+      const { counts } = yield* sync(connection)
+      assert.deepInclude(counts, { deleted: 0, deletionsHeld: 0 })
+      assert.strictEqual((yield* ids(connection)).length, 5)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("keeps an unusable id from stopping anything, and says so", () => {
     const source = new MemorySource()
     source.add("good")
@@ -229,6 +273,49 @@ describe("an item that fails", () => {
       assert.deepInclude(first.counts, { deferred: 1, failed: 0 })
       source.answer = () => Effect.void
       assert.deepInclude((yield* sync(connection)).counts, { retried: 1, stored: 1 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("that hangs holds up no other item, and its page's checkpoint waits for it", () => {
+    const source = new MemorySource()
+    source.addMany(60)
+    source.answer = only("download m000003", Effect.never)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const running = yield* Effect.forkChild(sync(connection))
+      for (let second = 0; second < 20; second += 1) yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* ids(connection)).length, 59)
+      const store = yield* Store
+      const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
+      assert.isTrue(Option.isNone((yield* row).checkpoint))
+      // In the end it is given up, as the deadline of its call says.
+      const clock = yield* Effect.forkChild(
+        Effect.forever(Effect.andThen(Effect.yieldNow, TestClock.adjust("5 seconds")))
+      )
+      const { counts } = yield* Fiber.join(running)
+      yield* Fiber.interrupt(clock)
+      assert.deepInclude(counts, { stored: 59, failed: 1 })
+      assert.isTrue(Option.isSome((yield* row).checkpoint))
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("with most of the others has the run given up, with what is stored kept", () => {
+    const source = new MemorySource()
+    source.pageSize = 50
+    source.addMany(400)
+    source.answer = (method) =>
+      method.startsWith("download") && source.downloaded.length >= 20
+        ? fault(new Malformed({ message: "a new format" }))
+        : Effect.void
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* sync(connection)
+      assert.strictEqual(result.error?.reason, "TooManyFailures")
+      assert.strictEqual(result.counts.stored, 20)
+      assert.isBelow(result.counts.failed, 100)
+      source.answer = () => Effect.void
+      assert.strictEqual((yield* sync(connection)).status, "succeeded")
+      assert.strictEqual((yield* ids(connection)).length, 400)
     }).pipe(Effect.provide(layer(source)))
   })
 

@@ -29,6 +29,8 @@ export class MemorySource {
   by: "id" | "revision" = "id"
   /** Every listing page repeats the last id of the page before. */
   repeats = false
+  /** Deletions are told even of what is there again. */
+  tellsAll = false
   /** The change log before this position is forgotten. */
   expiredBefore = 0
   readonly items = new Map<string, SourceItem>()
@@ -175,7 +177,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
           const page: Page<Checkpoint> = {
             listed,
             download: yield* select(listed),
-            deleted: deleted.filter((id) => !source.items.has(id)),
+            deleted: source.tellsAll ? deleted : deleted.filter((id) => !source.items.has(id)),
             patches: found.flatMap((change) =>
               change._tag === "Patched" ? [{ externalId: change.id, metadata: change.metadata }] : []
             ),
