@@ -37,7 +37,8 @@ export type Outcome = Run.SliceResult & { readonly runId: RunId }
 /** The pause that a person set. Any other text is the source's, and a sync that works lifts it. */
 export const byPerson = "paused by a person"
 
-/** The longest wait after failures in a row, unless the connection is polled less often anyway. */
+/** The wait after a failed run; it doubles with each failure in a row, up to the longest or the connection's own. */
+const firstBackoff = Duration.minutes(1)
 const longestBackoff = Duration.hours(1)
 
 const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
@@ -135,8 +136,8 @@ const pollIn = (connection: Connection, result: Run.SliceResult, failures: numbe
   Effect.map(Random.nextBetween(0.9, 1.1), (jitter) => {
     if (result.waitFor !== undefined) return result.waitFor
     if (result.error === null) return result.more ? Duration.zero : Duration.times(connection.every, jitter)
-    const backoff = Duration.times(connection.every, 2 ** Math.min(failures - 1, 10))
-    return Duration.times(Duration.max(connection.every, Duration.min(backoff, longestBackoff)), jitter)
+    const backoff = Duration.times(firstBackoff, 2 ** Math.min(failures - 1, 10))
+    return Duration.times(Duration.min(backoff, Duration.max(connection.every, longestBackoff)), jitter)
   })
 
 /**
@@ -173,7 +174,11 @@ export const run = Effect.fn("Runner.run")(function* (
 
   const after = Effect.fnUntraced(function* (result: Run.SliceResult) {
     if (result.error?.reason === "Unauthorized") {
-      yield* store.setPaused(connection.id, `the source refuses our credentials: ${result.error.message}`)
+      yield* store.setPaused(
+        connection.id,
+        `the source refuses our credentials (${result.error.message}); mend it with: ` +
+          `idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
+      )
     } else if (result.error === null && connection.paused !== null && connection.paused !== byPerson) {
       yield* store.setPaused(connection.id, null)
     }
