@@ -179,6 +179,12 @@ export const run = Effect.fn("Runner.run")(function* (
         `the source refuses our credentials (${result.error.message}); mend it with: ` +
           `idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
       )
+    } else if (result.error?.reason === "Vault") {
+      // The key is another one, or lost: no later run can open them either. What is stored needs no key.
+      yield* store.setPaused(
+        connection.id,
+        `${result.error.message}, with: idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
+      )
     } else if (result.error === null && connection.paused !== null && connection.paused !== byPerson) {
       yield* store.setPaused(connection.id, null)
     }
