@@ -189,10 +189,19 @@ export const drafts: ReadonlyArray<Draft> = [
       yield* succeed(process)
       const gone = missing(before, yield* process.ids("stored"))
       yield* expect(gone.length === 0, `a narrower scope deleted ${some(gone)}`)
-      const added = (yield* source.add(3)).filter(source.narrowed.keeps)
+      const added = yield* source.add(3)
+      const inside = added.filter(source.narrowed.keeps)
+      yield* expect(
+        inside.length > 0 && inside.length < added.length,
+        "of three added items, `narrowed` must keep some and not all"
+      )
       yield* succeed(process)
-      const lost = missing(added, yield* process.ids("stored"))
+      const lost = missing(inside, yield* process.ids("stored"))
       yield* expect(lost.length === 0, `in the new scope, but not stored: ${some(lost)}`)
+      // What was added outside the narrow scope has gone by: only a listing in full finds it.
+      yield* process.connect(source.config)
+      yield* succeed(process)
+      yield* mirrors(source, process)
     })
   }
 ]

@@ -2,28 +2,55 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { Store } from "../engine/Store.ts"
+import type * as Scope from "effect/Scope"
+import type { Batch, Store } from "../engine/Store.ts"
 import { mirrors, succeed } from "./Changes.ts"
 import { crashCost, makeStore, start, watcher } from "./Harness.ts"
-import { type Draft, expect } from "./Law.ts"
+import { type Draft, expect, type ScriptedSource } from "./Law.ts"
 
-/** A process as `kill -9` leaves it: from the given commit on, nothing of it reaches the store, and it gets no answer. */
-const dyingAt = (store: Store["Service"], commit: number, died: Deferred.Deferred<void>): Store["Service"] => {
-  let commits = 0
+/**
+ * A process as `kill -9` leaves it: from the commit on that `strikes` names, nothing of it reaches the store, and it gets
+ * no answer.
+ */
+const dyingAt = (
+  store: Store["Service"],
+  strikes: (batch: Batch) => boolean,
+  died: Deferred.Deferred<void>
+): Store["Service"] => {
+  let dead = false
   // A commit is uninterruptible; one that never comes back must still end with the law.
   const lost = Effect.interruptible(Effect.never)
   const unlessDead = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.suspend(() => (commits >= commit ? lost : effect))
+    Effect.suspend(() => (dead ? lost : effect))
   return {
     ...store,
     commit: (fence, batch) =>
       Effect.suspend(() => {
-        commits += 1
-        return commits >= commit ? Effect.andThen(Deferred.succeed(died, undefined), lost) : store.commit(fence, batch)
+        dead = dead || strikes(batch)
+        return dead ? Effect.andThen(Deferred.succeed(died, undefined), lost) : store.commit(fence, batch)
       }),
     renew: (...args) => unlessDead(store.renew(...args)),
     release: (...args) => unlessDead(store.release(...args)),
     finishRun: (...args) => unlessDead(store.finishRun(...args))
+  }
+}
+
+/** Strikes at this commit, from 1. */
+const atCommit = (commit: number) => {
+  let commits = 0
+  return (): boolean => {
+    commits += 1
+    return commits === commit
+  }
+}
+
+/** Strikes at the first commit after so many that ended a page, so that a checkpoint is the last that was kept. */
+const afterPage = (page: number) => {
+  let pages = 0
+  return (batch: Batch): boolean => {
+    if (pages === page) return true
+    if (batch.page !== undefined) pages += 1
+    return false
   }
 }
 
@@ -37,41 +64,55 @@ const takingOver = (store: Store["Service"]): Store["Service"] => ({
     })
 })
 
+/** A first sync that dies, a second that takes over, and a third. True where the first ended before it was struck. */
+const survive = Effect.fnUntraced(function* (
+  source: ScriptedSource,
+  strikes: (batch: Batch) => boolean,
+  where: string
+): Effect.fn.Return<boolean, string, Scope.Scope> {
+  const { credentials, integration } = source
+  const store = yield* makeStore
+  const died = yield* Deferred.make<void>()
+  const watch = watcher()
+  const dying = yield* start({ integration, credentials, store: dyingAt(store, strikes, died), watch })
+  yield* dying.connect(source.config)
+  const running = yield* Effect.forkChild(dying.sync(), { startImmediately: true })
+  const ended = yield* Effect.raceFirst(Effect.as(Deferred.await(died), false), Effect.as(Fiber.await(running), true))
+  const next = yield* start({ integration, credentials, store: takingOver(store), watch })
+  yield* succeed(next)
+  yield* mirrors(source, next).pipe(Effect.mapError((found) => `after a crash ${where}: ${found}`))
+  const repeated = watch.downloads.length - new Set(watch.downloads).size
+  yield* expect(!source.usesChecker || repeated <= crashCost, `a crash ${where} had ${repeated} items downloaded again`)
+  yield* Fiber.interrupt(running)
+  const { counts } = yield* succeed(next)
+  yield* expect(counts.stored + counts.updated === 0, `after a crash ${where} a third sync still found something`)
+  return ended
+})
+
+const remedy =
+  "A checkpoint must be true once its page is committed, and never before: it may not stand ahead of refs that a later page still has to bring"
+
 export const drafts: ReadonlyArray<Draft> = [
   {
     name: "a crash after any commit, then another sync, loses nothing and repeats no more than a batch",
-    remedy:
-      "A checkpoint must be true once its page is committed, and never before: it may not stand ahead of refs that an earlier page still has to bring",
+    remedy,
     needs: [],
     check: Effect.fnUntraced(function* (source) {
       yield* source.add(40)
-      const { credentials, integration } = source
       for (let commit = 1; commit <= 12; commit += 1) {
-        const store = yield* makeStore
-        const died = yield* Deferred.make<void>()
-        const watch = watcher()
-        const dying = yield* start({ integration, credentials, store: dyingAt(store, commit, died), watch })
-        yield* dying.connect(source.config)
-        const running = yield* Effect.forkChild(dying.sync(), { startImmediately: true })
-        const ended = yield* Effect.raceFirst(
-          Effect.as(Deferred.await(died), false),
-          Effect.as(Fiber.await(running), true)
-        )
-        const next = yield* start({ integration, credentials, store: takingOver(store), watch })
-        yield* succeed(next)
-        yield* mirrors(source, next).pipe(Effect.mapError((found) => `after a crash at commit ${commit}: ${found}`))
-        const repeated = watch.downloads.length - new Set(watch.downloads).size
-        yield* expect(
-          !source.usesChecker || repeated <= crashCost,
-          `a crash at commit ${commit} had ${repeated} items downloaded again`
-        )
-        yield* Fiber.interrupt(running)
-        const { counts } = yield* succeed(next)
-        yield* expect(
-          counts.stored + counts.updated === 0,
-          `after a crash at commit ${commit} a third sync still found something`
-        )
-        if (ended) return
+        if (yield* survive(source, atCommit(commit), `at commit ${commit}`)) return
+      }
+    })
+  },
+  {
+    name: "a crash between two pages, then another sync, loses nothing",
+    remedy,
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      // More than one page, whatever their size.
+      yield* source.add(1200)
+      for (let page = 1; page <= 3; page += 1) {
+        if (yield* survive(source, afterPage(page), `after page ${page}`)) return
       }
     })
   },

@@ -41,7 +41,7 @@ export interface ScriptedSource {
   readonly expire?: Effect.Effect<void>
   /** Makes listings repeat ids from one page to the next. */
   readonly repeat?: Effect.Effect<void>
-  /** A config of another scope, and which of the ids are in it. */
+  /** A config of a narrower scope, and which of the ids are in it: of what `add` adds, some and not all. */
   readonly narrowed?: { readonly config: unknown; readonly keeps: (externalId: string) => boolean }
   /** How many requests the source has had, where one of them is one `call`. Without it only their being made is checked. */
   readonly requests?: Effect.Effect<number>

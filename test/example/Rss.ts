@@ -62,7 +62,10 @@ const refusal = (status: number, retryAfter: number, message: string): Idem.Reas
 const get = async (url: URL, seen: Checkpoint, signal: AbortSignal) => {
   const { body, headers, status } = await fetch(url, { headers: seen, signal })
   if (status === 304) return { entries: [], checkpoint: seen }
-  if (status !== 200) throw refusal(status, Number(headers.get("retry-after")) || 60, `${url.host} answers ${status}`)
+  if (status !== 200) {
+    await body?.cancel()
+    throw refusal(status, Number(headers.get("retry-after")) || 60, `${url.host} answers ${status}`)
+  }
   const chunks: Array<Uint8Array> = []
   let size = 0
   for await (const chunk of body ?? []) {
@@ -78,7 +81,15 @@ const get = async (url: URL, seen: Checkpoint, signal: AbortSignal) => {
   return { entries: parse(Buffer.concat(chunks), headers.get("content-type")), checkpoint }
 }
 
-const isReason = Schema.is(Idem.Reason)
+/** Messages name the host only: the address of a private feed is a secret. */
+const read = (url: URL, seen: Checkpoint) =>
+  Effect.tryPromise({
+    try: (signal) => get(url, seen, signal),
+    catch: (cause) => {
+      const unclear = new Idem.Transient({ message: `${url.host} gives no feed: ${cause}` })
+      return new Idem.IntegrationError({ reason: Schema.is(Idem.Reason)(cause) ? cause : unclear })
+    }
+  })
 
 export const rss = Idem.Integration.make({
   domain: "rss",
@@ -88,27 +99,18 @@ export const rss = Idem.Integration.make({
   scope: ["url"],
   quota: ({ quota }) => ({ unitsPerMinute: 60, ...quota }),
   open: Effect.fnUntraced(function* ({ call, config: { url } }) {
-    // Messages name the host only: the address of a private feed is a secret.
-    const why = (cause: unknown) =>
-      isReason(cause) ? cause : new Idem.Transient({ message: `${url.host} gives no feed: ${cause}` })
-    const read = (seen: Checkpoint) =>
-      call(
-        "feed",
-        1,
-        Effect.tryPromise({
-          try: (signal) => get(url, seen, signal),
-          catch: (cause) => new Idem.IntegrationError({ reason: why(cause) })
-        })
-      )
     // However many ids are downloaded in one session, the feed is read once for them.
-    const current = yield* Effect.cached(Effect.map(read({}), ({ entries }) => entries))
+    const current = yield* Effect.cached(call("feed", 1, read(url, {})))
     return {
       // The quota is the host's, whichever of its feeds is read.
       account: Effect.succeed(url.host),
-      estimate: Effect.map(current, ({ length }) => ({ items: length, unitsPerItem: 1 / Math.max(1, length) })),
+      estimate: Effect.map(current, ({ entries }) => ({
+        items: entries.length,
+        unitsPerItem: 1 / (entries.length || 1)
+      })),
       list: (task, checkpoint) => {
         const seen = Option.getOrElse(checkpoint, () => ({}))
-        const pages = Effect.map(read(seen), (feed) => {
+        const pages = Effect.map(call("feed", 1, read(url, seen)), (feed) => {
           const listed = feed.entries.filter(({ content }) => Idem.inWindow(task, content.occurredAt))
           // Only after the last page has the feed been read.
           return Arr.chunksOf(listed, 500).map((page, index, { length }) => ({
@@ -124,7 +126,7 @@ export const rss = Idem.Integration.make({
         )
       },
       download: Effect.fnUntraced(function* ({ externalId }) {
-        const found = (yield* current).find((one) => one.externalId === externalId)
+        const found = (yield* current).entries.find((one) => one.externalId === externalId)
         if (found !== undefined) return found.content
         const reason = new Idem.Gone({ message: `${externalId} is no longer in the feed` })
         return yield* new Idem.IntegrationError({ reason })

@@ -30,8 +30,9 @@ const scripted = (change: (session: AnySession, source: MemorySource) => AnySess
       add: (count) =>
         Effect.sync(() => {
           const before = new Set(source.items.keys())
-          const folder = before.size % 2 === 0 ? "a" : "b"
-          for (let index = 0; index < count; index += 1) source.add(`${folder}${before.size + index}`, { at })
+          for (let index = before.size; index < before.size + count; index += 1) {
+            source.add(`${index % 2 === 0 ? "a" : "b"}${index}`, { at })
+          }
           return [...source.items.keys()].filter((id) => !before.has(id))
         }),
       ids: Effect.sync(() => [...source.items.keys()]),
@@ -103,6 +104,25 @@ describe("a law that is broken is found, and says what to do", () => {
 
   broken("a crash after any commit", "moves its checkpoint ahead of the work", (session, source) =>
     pages(session, (page) => ({ ...page, checkpoint: { position: source.log.length } }))
+  )
+
+  broken("a crash between two pages", "says after its first page that all was listed", (session, source) =>
+    pages(session, (page) => ({ ...page, checkpoint: { position: source.log.length } }))
+  )
+
+  it.live("names no field of its config as its scope", () =>
+    Effect.gen(function* () {
+      const unscoped = Effect.map(scripted(), (source) => ({
+        ...source,
+        integration: {
+          ...source.integration,
+          decodeConfig: (input: unknown) =>
+            Effect.map(source.integration.decodeConfig(input), (decoded) => ({ ...decoded, scope: {} }))
+        }
+      }))
+      const error = yield* Effect.flip(named("a changed scope", unscoped).check)
+      assert.include(error.message, "Name the config fields that decide what is listed in `scope`")
+    })
   )
 
   broken("a failing item", "leaves a failing item out", (session, source) => ({
