@@ -5,6 +5,7 @@
  * A wake-up is volatile and may come twice or be lost: the connection's row is the durable state, and its lease and
  * fence are the guard.
  */
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,6 +25,7 @@ import * as Rpc from "effect/rpc/Rpc"
 import * as Lease from "./Lease.ts"
 import * as Runner from "./Runner.ts"
 import { type Connection, ConnectionId, Store, type StoreError } from "./Store.ts"
+import * as Upkeep from "./Upkeep.ts"
 
 /** How often due connections are looked for; a slice that ends looks again at once. */
 const tick = Duration.seconds(1)
@@ -92,16 +94,6 @@ class Slices extends Context.Service<Slices, Semaphore.Semaphore>()("idem/engine
   static readonly layer = Layer.effect(Slices, Semaphore.make(slicesAtOnce))
 }
 
-/** Bodies that nothing names any more go once a day, a day after they were last of use. */
-const collectEvery = Duration.days(1)
-
-const collect = Store.use((store) => store.collectBodies(collectEvery)).pipe(
-  Effect.flatMap((removed) =>
-    removed > 0 ? Effect.logInfo(`removed ${removed} bodies that nothing names`) : Effect.void
-  ),
-  Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
-)
-
 /** Looks for due connections and wakes them, for as long as its scope is open. */
 const scheduler = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -128,7 +120,7 @@ const scheduler = Layer.effectDiscard(
     }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
 
     yield* look.pipe(Effect.andThen(Effect.timeoutOption(Queue.take(ended), tick)), Effect.forever, Effect.forkScoped)
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(collectEvery), collect)))
+    yield* Upkeep.daily
   })
 )
 
@@ -141,7 +133,5 @@ const layerOneProcess = Sharding.layer.pipe(
 )
 
 /** Polls every connection of the store in this process. */
-export const layer: Layer.Layer<never, Lease.PollingHeld | StoreError, Runner.Services> = Layer.merge(
-  entities.pipe(Layer.provide(Slices.layer)),
-  scheduler
-).pipe(Layer.provide(layerOneProcess))
+export const layer: Layer.Layer<never, Lease.PollingHeld | StoreError | Config.ConfigError, Runner.Services> =
+  Layer.merge(entities.pipe(Layer.provide(Slices.layer)), scheduler).pipe(Layer.provide(layerOneProcess))

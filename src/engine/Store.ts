@@ -273,6 +273,14 @@ export interface StagedDeletion {
   readonly stagedAt: DateTime.Utc
 }
 
+/** What a purge took away: what deleted contents held, ids that were gone, and bodies that nothing else names. */
+export interface Purged {
+  readonly deleted: number
+  readonly gone: number
+  readonly bodies: number
+  readonly bytes: number
+}
+
 export class Store extends Context.Service<
   Store,
   {
@@ -317,7 +325,8 @@ export class Store extends Context.Service<
     readonly setPaused: (connectionId: ConnectionId, reason: string | null) => Effect.Effect<void, StoreError>
     /**
      * Forgets the credentials, takes a new fence and stops. With `deleteContents` all that belongs to the connection is
-     * removed; without it the connection stays, paused and without credentials, for reading what is stored.
+     * removed, its name first, and bodies and blobs that only it named; what a crash keeps from being removed, the next
+     * `collectBodies` does. Without it the connection stays, paused and without credentials, for reading what is stored.
      */
     readonly disconnect: (connectionId: ConnectionId, deleteContents: boolean) => Effect.Effect<void, StoreError>
 
@@ -361,6 +370,11 @@ export class Store extends Context.Service<
       }
     ) => Effect.Effect<void, StoreError | Superseded>
     readonly run: (runId: RunId) => Effect.Effect<Option.Option<Run>, StoreError>
+    /**
+     * Removes runs that ended longer ago than this, but a connection's last one, and tasks that have not moved for as
+     * long. Says how many runs.
+     */
+    readonly pruneRuns: (olderThan: Duration.Duration) => Effect.Effect<number, StoreError>
     /** Newest first. */
     readonly runs: (connectionId: ConnectionId, limit: number) => Effect.Effect<ReadonlyArray<Run>, StoreError>
 
@@ -456,6 +470,13 @@ export class Store extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<StagedDeletion>, StoreError>
     /** Applies what is staged now, whatever its size. Returns how many were deleted. */
     readonly approveDeletions: (connectionId: ConnectionId) => Effect.Effect<number, StoreError>
+    /**
+     * Takes away, for good, what content that was deleted before `before` still holds: body, metadata, title. The id stays
+     * as a tombstone, `deleted` with the change that deleted it, for readers who follow the changes; ids that were gone
+     * before anything of them was stored are forgotten altogether. What comes back is new. Bodies and blobs that nothing
+     * else names go with it, at once.
+     */
+    readonly purge: (connectionId: ConnectionId, before: DateTime.Utc) => Effect.Effect<Purged, StoreError>
 
     // ---- bodies ------------------------------------------------------------------------------------------------
     /**
@@ -467,7 +488,8 @@ export class Store extends Context.Service<
     ) => Effect.Effect<{ readonly hash: Uint8Array; readonly size: number }, StoreError | E>
     /**
      * Removes bodies that no content names and that nobody touched for `untouchedFor` (at least two hours), and says how
-     * many. Safe beside runs: one that has just found the same bytes has touched them.
+     * many. Safe beside runs: one that has just found the same bytes has touched them. It also removes what is left of
+     * connections whose disconnection was cut short.
      */
     readonly collectBodies: (untouchedFor: Duration.Duration) => Effect.Effect<number, StoreError>
   }

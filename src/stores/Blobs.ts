@@ -1,7 +1,8 @@
 /**
  * Large bodies, kept under the SHA-256 of their bytes. A blob is written before the row that names it, and one that is
  * found there already is touched: what collects unused blobs removes only those that nobody touched for long, so that it
- * can't race a run which has just found the same bytes.
+ * hardly ever meets a run which has just found the same bytes. Where it does, that run's commit finds the blob gone, and
+ * fails (see `postgres/Removal.ts`).
  *
  * Memory is constant whatever the size: bytes are hashed on their way, and are under their hash only once all are there.
  * What an unfinished write left is never read, and is swept once it is older than a day.
@@ -35,6 +36,7 @@ export class BlobStore extends Context.Service<
     readonly write: <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<Written, StoreError | E>
     /** The bytes under a hash in hex; fails where there are none. */
     readonly read: (hash: string) => Stream.Stream<Uint8Array, StoreError>
+    readonly has: (hash: string) => Effect.Effect<boolean, StoreError>
     /** Removes a blob, unless it was touched within `untouchedFor`. True if it did. */
     readonly remove: (hash: string, untouchedFor: Duration.Duration) => Effect.Effect<boolean, StoreError>
     readonly list: Stream.Stream<Blob, StoreError>
@@ -88,6 +90,7 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
         const blob = blobs.get(hash.toLowerCase())
         return blob === undefined ? Stream.fail(absent(hash)) : Stream.succeed(blob.bytes)
       }),
+    has: (hash) => Effect.sync(() => blobs.has(hash.toLowerCase())),
     remove: (hash, untouchedFor) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const blob = blobs.get(hash.toLowerCase())

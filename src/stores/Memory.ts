@@ -3,6 +3,7 @@
  * changes everything in one synchronous step, so that it is whole or nothing.
  */
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,7 +13,7 @@ import * as Counting from "../engine/Counting.ts"
 import { type ConnectionId, type ContentRow, type LedgerRow, type Outcome, Store } from "../engine/Store.ts"
 import { absent, BlobStore, layerMemory } from "./Blobs.ts"
 import * as Connections from "./memory/Connections.ts"
-import { applyStaged, endPage, storeItem, storeMiss } from "./memory/Contents.ts"
+import { applyStaged, endPage, purge, storeItem, storeMiss } from "./memory/Contents.ts"
 import * as Runs from "./memory/Runs.ts"
 import { byBytes, type ContentEntry, empty, next, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
@@ -71,9 +72,37 @@ const make = Effect.gen(function* () {
     )
   }
 
+  const named = () => {
+    const hashes = new Set<string | null>()
+    for (const { contents } of state.connections.values()) for (const { hash } of contents.values()) hashes.add(hash)
+    return hashes
+  }
+  /** Removes those of the bodies that nothing names. */
+  const dropUnnamed = Effect.fnUntraced(function* (hashes: Iterable<string>) {
+    const still = named()
+    let bodies = 0
+    let bytes = 0
+    for (const hash of new Set(hashes)) {
+      const body = state.bodies.get(hash)
+      if (body === undefined || still.has(hash)) continue
+      state.bodies.delete(hash)
+      bodies += 1
+      bytes += body.size
+      if (body.bytes === null) yield* blobs.remove(hash, Duration.zero)
+    }
+    return { bodies, bytes }
+  })
+  const connections = Connections.make(state)
+
   return Store.of({
-    ...Connections.make(state),
+    ...connections,
     ...Runs.make(state),
+
+    disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
+      const hashes = entriesOf(connectionId, () => deleteContents).flatMap(({ hash }) => hash ?? [])
+      yield* connections.disconnect(connectionId, deleteContents)
+      yield* dropUnnamed(hashes)
+    }),
 
     existing: (connectionId, ids) =>
       Effect.sync(() => new Set(known(connectionId, ids).map((entry) => entry.externalId))),
@@ -159,6 +188,19 @@ const make = Effect.gen(function* () {
         const connection = state.connections.get(connectionId)
         return connection === undefined ? 0 : applyStaged(connection, now)
       }),
+
+    purge: Effect.fnUntraced(function* (connectionId, before) {
+      const contents = state.connections.get(connectionId)?.contents ?? new Map<string, ContentEntry>()
+      const old = Array.from(contents.values()).filter(
+        (entry) => entry.state !== "stored" && entry.updatedAt < DateTime.toEpochMillis(before)
+      )
+      const deleted = old.filter((entry) => entry.hash !== null)
+      const gone = old.filter((entry) => entry.state === "gone" && !entry.wasStored)
+      const hashes = deleted.flatMap((entry) => purge(entry) ?? [])
+      for (const { externalId } of gone) contents.delete(externalId)
+      const { bodies, bytes } = yield* dropUnnamed(hashes)
+      return { deleted: deleted.length, gone: gone.length, bodies, bytes }
+    }),
 
     retriesDue: (connectionId, limit) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
@@ -248,9 +290,8 @@ const make = Effect.gen(function* () {
     collectBodies: Effect.fnUntraced(function* (untouchedFor) {
       const untouched = Duration.max(untouchedFor, Duration.hours(2))
       const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(untouched)
-      const named = new Set<string | null>()
-      for (const { contents } of state.connections.values()) for (const { hash } of contents.values()) named.add(hash)
-      const unused = [...state.bodies].filter(([hash, { touchedAt }]) => !named.has(hash) && touchedAt < before)
+      const still = named()
+      const unused = [...state.bodies].filter(([hash, { touchedAt }]) => !still.has(hash) && touchedAt < before)
       for (const [hash] of unused) state.bodies.delete(hash)
       yield* Stream.runForEach(blobs.list, ({ hash }) =>
         state.bodies.has(hash) ? Effect.void : blobs.remove(hash, untouched)

@@ -97,6 +97,13 @@ const make = Effect.fnUntraced(function* (folder: string) {
         : Stream.fail(absent(given))
     },
 
+    has: (given) => {
+      const hash = given.toLowerCase()
+      return isHash(hash)
+        ? Effect.mapError(fs.exists(place(hash)), failed("looking for a large body"))
+        : Effect.succeed(false)
+    },
+
     remove: Effect.fnUntraced(
       function* (given, untouchedFor) {
         const hash = given.toLowerCase()

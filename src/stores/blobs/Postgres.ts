@@ -122,6 +122,12 @@ const make = Effect.gen(function* () {
         }).pipe(attempt("reading a large body"))
       ),
 
+    has: (hash) =>
+      sql`SELECT 1 FROM blob WHERE hash = decode(${hex(hash)}, 'hex')`.pipe(
+        Effect.map((rows) => rows.length > 0),
+        attempt("looking for a large body")
+      ),
+
     remove: (hash, untouchedFor) =>
       Effect.gen(function* () {
         const rows = yield* sql`DELETE FROM blob WHERE hash = decode(${hex(hash)}, 'hex')

@@ -27,6 +27,7 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
   volatile: {},
   hash: null,
   size: 0,
+  wasStored: false,
   inScope: true,
   createdAt: now,
   updatedAt: now,
@@ -74,6 +75,7 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
     entry.inScope = true
   }
   entry.state = "stored"
+  entry.wasStored = true
   entry.kind = item.kind
   entry.title = item.title ?? null
   entry.mediaType = item.mediaType ?? null
@@ -85,6 +87,7 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
   const there = state.bodies.get(hash)?.bytes
   state.bodies.set(hash, {
     bytes: there ?? (item.body._tag === "Inline" ? item.body.bytes.slice() : null),
+    size: entry.size,
     touchedAt: now
   })
   return outcome
@@ -99,7 +102,7 @@ const miss = (connection: ConnectionEntry, externalId: string, now: Millis): voi
       connection.staged.set(externalId, { cause: "event", stagedAt: now, held: false })
     }
   } else if (entry.pending !== null) {
-    entry.state = entry.hash === null ? "gone" : "deleted"
+    entry.state = entry.wasStored ? "deleted" : "gone"
   }
   if (entry.pending !== null) settle(entry)
 }
@@ -194,4 +197,18 @@ export const applyStaged = (connection: ConnectionEntry, now: Millis): number =>
   }
   connection.staged.clear()
   return deleted
+}
+
+/** Takes away what the deletion left; returns the body's hash. */
+export const purge = (entry: ContentEntry): string | null => {
+  const { hash } = entry
+  entry.hash = null
+  entry.size = 0
+  entry.revision = undefined
+  entry.title = null
+  entry.mediaType = null
+  entry.occurredAt = undefined
+  entry.metadata = {}
+  entry.volatile = {}
+  return hash
 }

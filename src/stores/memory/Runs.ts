@@ -11,7 +11,7 @@ import { type RunEntry, type State, type TaskEntry, utc, uuid } from "./State.ts
 
 type Methods = Pick<
   Store["Service"],
-  "beginRun" | "finishRun" | "run" | "runs" | "openTask" | "openTasks" | "taskDone" | "finishTask"
+  "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "openTask" | "openTasks" | "taskDone" | "finishTask"
 >
 
 /** How many problems, and how many notes, a run keeps. */
@@ -76,6 +76,17 @@ export const make = (state: State): Methods => ({
   }),
 
   run: (runId) => Effect.sync(() => Option.map(Option.fromUndefinedOr(state.runs.get(runId)), runOf)),
+  pruneRuns: Effect.fnUntraced(function* (olderThan) {
+    const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(olderThan)
+    const last = new Map(Array.from(state.runs.values(), (run) => [run.connectionId, run.id]))
+    const old = Array.from(state.runs.values()).filter(
+      (run) => run.finishedAt !== null && run.finishedAt < before && last.get(run.connectionId) !== run.id
+    )
+    for (const run of old) state.runs.delete(run.id)
+    for (const task of state.tasks.values()) if (task.movedAt < before) state.tasks.delete(task.id)
+    return old.length
+  }),
+
   // Maps keep the order in which runs and tasks were begun.
   runs: (connectionId, limit) =>
     Effect.sync(() =>

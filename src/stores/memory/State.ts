@@ -31,6 +31,8 @@ export interface ContentEntry {
   volatile: Metadata
   hash: string | null
   size: number
+  /** Whether it ever was stored: then its end is a deletion, also after a purge. */
+  wasStored: boolean
   inScope: boolean
   createdAt: Millis
   updatedAt: Millis
@@ -102,6 +104,7 @@ export interface RunEntry {
 interface BodyEntry {
   /** Null where they are in the blob store. */
   readonly bytes: Uint8Array | null
+  readonly size: number
   readonly touchedAt: Millis
 }
 

@@ -1,4 +1,4 @@
-/** Removing bodies that no content names any more. */
+/** Removing bodies that no content names any more, after a while. What a person wants gone at once: see Removal.ts. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { Store } from "../../engine/Store.ts"
 import { BlobStore } from "../Blobs.ts"
+import * as Removal from "./Removal.ts"
 import { attempt, millis, texts } from "./Sql.ts"
 
 /** Bodies removed by one statement, so that none holds its locks for long. */
@@ -18,12 +19,13 @@ const shortest = Duration.hours(2)
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.String })))
 
 export const make: Effect.Effect<
-  Pick<Store["Service"], "collectBodies">,
+  Pick<Store["Service"], "collectBodies" | "purge">,
   never,
   SqlClient.SqlClient | BlobStore
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const blobs = yield* BlobStore
+  const removal = yield* Removal.make
 
   /**
    * A run that has just found the same bytes has touched the row: this statement waits for its lock, reads the row
@@ -56,7 +58,9 @@ export const make: Effect.Effect<
               WHERE encode(hash, 'hex') = ANY(${texts(hashes)})`
           const named = new Set((yield* Effect.orDie(decodeHashes(rows))).map((row) => row.hash))
           const unnamed = hashes.filter((hash) => !named.has(hash))
-          return yield* Effect.forEach(unnamed, (hash) => blobs.remove(hash, untouched))
+          return yield* Effect.forEach(unnamed, (hash) =>
+            Removal.removeBlob(sql, blobs, Buffer.from(hash, "hex"), untouched)
+          )
         })
       ),
       Stream.runFold(
@@ -66,9 +70,12 @@ export const make: Effect.Effect<
     )
 
   return {
+    purge: removal.purge,
+
     collectBodies: (untouchedFor) =>
       Effect.gen(function* () {
         const untouched = Duration.max(untouchedFor, shortest)
+        yield* removal.removeStrays
         const removed = yield* removeBodies(untouched)
         yield* removeBlobs(untouched)
         yield* blobs.sweep

@@ -13,8 +13,10 @@ import {
   type PageEnd,
   type Store
 } from "../../engine/Store.ts"
+import { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { applyPatches, miss, storeItems, storeMisses, unstage } from "./Contents.ts"
+import { checkBlobs } from "./Removal.ts"
 import { addToRun, moveTask } from "./Runs.ts"
 import { attempt, checkFence, lockConnection, millis, texts, transaction } from "./Sql.ts"
 
@@ -27,8 +29,9 @@ const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ cou
 const count = (outcomes: ReadonlyMap<string, Outcome>, outcome: Outcome): number =>
   [...outcomes.values()].filter((one) => one === outcome).length
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const blobs = yield* BlobStore
   const inTransaction = transaction(sql)
 
   const countOf = (from: Fragment) =>
@@ -103,6 +106,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
   const write = Effect.fnUntraced(function* (fence: Fence, batch: Batch) {
     yield* checkFence(sql, fence)
     const outcomes = yield* storeItems(sql, fence.connectionId, batch.items)
+    yield* checkBlobs(blobs, batch.items)
     yield* storeMisses(sql, fence.connectionId, batch.misses)
     yield* bringForward(fence.connectionId, batch)
     const patched = batch.page === undefined ? 0 : yield* endPage(fence.connectionId, batch.page)

@@ -5,7 +5,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionId, type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
+import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
+import * as Removal from "./Removal.ts"
 import { connectionColumns, connections as decodeConnections } from "./Rows.ts"
 import { attempt, lockConnection, millis, transaction } from "./Sql.ts"
 
@@ -35,11 +37,12 @@ const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hol
 
 const isUuid = (id: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
 
-/** Tables that hold what belongs to a connection, by `connection_id`. */
-const belongings = ["content", "staged_deletion", "seen", "listing", "task", "run"]
+/** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Removal.ts). */
+const belongings = ["staged_deletion", "seen", "listing", "task", "run"]
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const { removeContents } = yield* Removal.make
   const columns = sql.literal(connectionColumns)
   // Whatever may wait for a connection's lock has a session to itself: on one that is shared, others' statements would
   // queue up behind it.
@@ -137,7 +140,12 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             lease_until = NULL, paused = 'disconnected' WHERE id = ${connectionId} RETURNING 1`
         if (rows.length === 0) return
         yield* deleteContents ? remove(connectionId) : interruptRuns(connectionId)
-      }).pipe(inTransaction, attempt("disconnecting a connection")),
+      }).pipe(
+        inTransaction,
+        attempt("disconnecting a connection"),
+        // Nobody can write or read them any more, so that this needs no long transaction.
+        Effect.andThen(deleteContents ? removeContents(connectionId) : Effect.void)
+      ),
 
     acquire: (connectionId, options) =>
       Effect.gen(function* () {

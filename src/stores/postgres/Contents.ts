@@ -126,7 +126,7 @@ export const miss = Effect.fnUntraced(function* (
     WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND state = 'stored'
     ON CONFLICT DO NOTHING`
   yield* sql`UPDATE content SET
-      state = CASE WHEN state = 'stored' THEN state WHEN body_hash IS NULL THEN 'gone' ELSE 'deleted' END,
+      state = CASE WHEN state = 'stored' THEN state WHEN changed_xid IS NULL THEN 'gone' ELSE 'deleted' END,
       pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL, tried_revision = NULL
     WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND pending IS NOT NULL`
 })

@@ -35,7 +35,8 @@ const first = statements([
   `CREATE TABLE meta (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     database_id uuid NOT NULL DEFAULT gen_random_uuid(),
-    epoch bigint NOT NULL DEFAULT 1
+    epoch bigint NOT NULL DEFAULT 1,
+    blob_folder boolean NOT NULL DEFAULT false
   )`,
   `INSERT INTO meta DEFAULT VALUES`,
   `CREATE TABLE connection (
@@ -114,6 +115,7 @@ const first = statements([
   )`,
   `CREATE INDEX content_ledger ON content (connection_id, external_id) WHERE pending IS NOT NULL`,
   `CREATE INDEX content_retry ON content (connection_id, pending, next_attempt_at) WHERE pending IS NOT NULL`,
+  `CREATE INDEX content_body ON content USING hash (body_hash)`,
   `CREATE INDEX content_past ON content (connection_id, state, external_id) WHERE state IN ('gone', 'deleted')`,
   `CREATE TABLE task (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -182,7 +184,35 @@ const first = statements([
     held boolean NOT NULL DEFAULT false,
     staged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (connection_id, external_id)
-  )`
+  )`,
+  // Times of these three are milliseconds since the epoch. A row is updated in its page: it has room for that.
+  `CREATE UNLOGGED TABLE rate_limit_bucket (
+    key text COLLATE "C" PRIMARY KEY,
+    tokens float8 NOT NULL,
+    refilled_at float8 NOT NULL,
+    asked_at float8 NOT NULL,
+    remaining float8 NOT NULL
+  ) WITH (fillfactor = 20)`,
+  `CREATE UNLOGGED TABLE rate_limit_window (
+    key text COLLATE "C" PRIMARY KEY,
+    count float8 NOT NULL,
+    expires_at float8 NOT NULL,
+    asked_at float8 NOT NULL,
+    answer float8 NOT NULL
+  ) WITH (fillfactor = 20)`,
+  `CREATE UNLOGGED TABLE rate_limit_adaptive (
+    key text COLLATE "C" PRIMARY KEY,
+    phase text NOT NULL CHECK (phase IN ('cooldown', 'learning', 'learned')),
+    epoch bigint NOT NULL,
+    cooldown_until float8 NOT NULL,
+    learning_started_at float8 NOT NULL DEFAULT 0,
+    observed float8 NOT NULL DEFAULT 0,
+    learned_limit float8 NOT NULL DEFAULT 0,
+    learned_window float8 NOT NULL DEFAULT 0,
+    expires_at float8 NOT NULL,
+    asked_at float8 NOT NULL DEFAULT 0,
+    delay float8 NOT NULL DEFAULT 0
+  ) WITH (fillfactor = 20)`
 ])
 
 /** All migrations, by number and name. */

@@ -13,7 +13,7 @@ import { attempt, checkFence, lockConnection, millis, texts, transaction } from 
 
 type Methods = Pick<
   Store["Service"],
-  "beginRun" | "finishRun" | "run" | "runs" | "openTask" | "openTasks" | "taskDone" | "finishTask"
+  "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "openTask" | "openTasks" | "taskDone" | "finishTask"
 >
 
 /** How many problems, and how many notes, a run keeps. */
@@ -80,6 +80,18 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
         attempt("reading a run")
       ),
+
+    pruneRuns: (olderThan) =>
+      Effect.gen(function* () {
+        const before = sql`clock_timestamp() - ${PgTypes.float8(millis(olderThan))}::float8 * interval '1 millisecond'`
+        const rows = yield* sql`DELETE FROM run WHERE finished_at < ${before} AND EXISTS (
+            SELECT 1 FROM run AS later
+            WHERE later.connection_id = run.connection_id AND later.started_at > run.started_at)
+          RETURNING 1`
+        yield* sql`WITH old AS (DELETE FROM task WHERE moved_at < ${before} RETURNING id)
+          DELETE FROM task_done WHERE task_id IN (SELECT id FROM old)`
+        return rows.length
+      }).pipe(attempt("removing old runs")),
 
     runs: (connectionId, limit) =>
       sql`SELECT ${ofRun} FROM run WHERE connection_id = ${connectionId}

@@ -1,0 +1,159 @@
+/**
+ * Taking content away for good because a person asked for it, without the grace that the collector of unused bodies
+ * gives: bodies and blobs that nothing else names go at once. Another connection may be storing the same bytes right now;
+ * three rules keep its content whole:
+ *
+ * - whoever names a body has locked its row first, by the insert that finds it or makes it (`writeItems`), until it
+ *   commits. So the row is locked here before it is asked, by another statement, whether anything names it: what was
+ *   being written has been committed by then, and is seen. Who comes later waits, finds no row, and makes one;
+ * - a blob is removed only by whoever holds the key of its body's row, which has none then;
+ * - a commit looks whether its blobs are there once it holds those rows. One that finds a blob gone fails, having written
+ *   nothing, and is made again by the next run.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { ConnectionId, type Item, type Store, StoreError } from "../../engine/Store.ts"
+import { BlobStore } from "../Blobs.ts"
+import { attempt, byteas, lockConnection, transaction } from "./Sql.ts"
+
+/** Contents in one transaction: other connections that store the same bodies wait for it. */
+const atOnce = 500
+
+const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) })))
+const decodeBodies = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
+)
+const decodeStrays = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
+
+/** Removes a blob that no body's row stands for, unless it was touched within `untouchedFor`. True if it did. */
+export const removeBlob = (
+  sql: SqlClient.SqlClient,
+  blobs: BlobStore["Service"],
+  hash: Uint8Array,
+  untouchedFor: Duration.Duration
+) =>
+  Effect.gen(function* () {
+    const mine = yield* sql`INSERT INTO body (hash, size) VALUES (${hash}, 0) ON CONFLICT DO NOTHING RETURNING 1`
+    if (mine.length === 0) return false
+    const removed = yield* blobs.remove(Buffer.from(hash).toString("hex"), untouchedFor)
+    yield* sql`DELETE FROM body WHERE hash = ${hash}`
+    return removed
+  }).pipe(transaction(sql))
+
+/** For the commit of a batch, after its bodies' rows were written: fails where a blob was removed meanwhile. */
+export const checkBlobs = (blobs: BlobStore["Service"], items: ReadonlyArray<Item>) =>
+  Effect.forEach(
+    items.filter((item) => item.body._tag === "Blob"),
+    Effect.fnUntraced(function* ({ body, externalId }) {
+      if (yield* blobs.has(Buffer.from(body.hash).toString("hex"))) return
+      const message = `the body of ${externalId} was removed while it was being stored: the next run downloads it again`
+      return yield* new StoreError({ message, cause: message })
+    }),
+    { discard: true }
+  )
+
+/** Removes those of the bodies that nothing names, in the transaction that stopped naming them. */
+const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows: ReadonlyArray<unknown>) {
+  const named = (yield* Effect.orDie(decodeHashes(rows))).flatMap(({ hash }) => (hash === null ? [] : [hash]))
+  if (named.length === 0) return []
+  const hashes = byteas(named)
+  // In the order in which commits lock them.
+  yield* sql`SELECT 1 FROM body WHERE hash = ANY(${hashes}) ORDER BY hash FOR UPDATE`
+  const removed = yield* sql`DELETE FROM body WHERE hash = ANY(${hashes})
+      AND (SELECT true FROM content WHERE content.body_hash = body.hash LIMIT 1) IS NULL
+    RETURNING hash, size::float8 AS size, bytes IS NULL AS large`
+  return yield* Effect.orDie(decodeBodies(removed))
+})
+
+type Methods = Pick<Store["Service"], "purge"> & {
+  /** Removes all contents that are under this id, which no connection has any more. */
+  readonly removeContents: (connectionId: ConnectionId) => Effect.Effect<void, StoreError>
+  /** The same for every id that contents are under and no connection has. */
+  readonly removeStrays: Effect.Effect<void, StoreError>
+}
+
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const blobs = yield* BlobStore
+  const inTransaction = transaction(sql)
+
+  // Their rows are gone, so that a crash here leaves blobs that the collector finds.
+  const dropBlobs = (bodies: Effect.Success<ReturnType<typeof dropUnnamed>>) =>
+    Effect.forEach(
+      bodies.filter(({ large }) => large),
+      ({ hash }) => removeBlob(sql, blobs, hash, Duration.zero),
+      { discard: true }
+    )
+
+  const removeContents = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+    for (let removed = atOnce; removed === atOnce;) {
+      const step = yield* Effect.gen(function* () {
+        const rows = yield* sql`DELETE FROM content WHERE connection_id = ${connectionId} AND external_id IN (
+            SELECT external_id FROM content WHERE connection_id = ${connectionId}
+            ORDER BY external_id LIMIT ${atOnce} FOR UPDATE)
+          RETURNING body_hash AS hash`
+        return { rows: rows.length, bodies: yield* dropUnnamed(sql, rows) }
+      }).pipe(inTransaction)
+      yield* dropBlobs(step.bodies)
+      removed = step.rows
+    }
+  })
+
+  const forgetGone = (connectionId: ConnectionId, before: DateTime.Utc) =>
+    Effect.map(
+      sql`DELETE FROM content WHERE connection_id = ${connectionId} AND state = 'gone' AND changed_xid IS NULL
+        AND updated_at < ${DateTime.toDateUtc(before)} RETURNING 1`,
+      (rows) => rows.length
+    )
+
+  /** What a deletion left, also where the id has come back since and could not be stored yet. */
+  const emptyDeleted = (connectionId: ConnectionId, before: DateTime.Utc) =>
+    sql`UPDATE content SET body_hash = NULL, size = 0, revision = NULL, title = NULL, occurred_at = NULL,
+        media_type = NULL, metadata = '{}', volatile = '{}'
+      FROM (SELECT external_id, body_hash AS hash FROM content
+        WHERE connection_id = ${connectionId} AND body_hash IS NOT NULL AND updated_at < ${DateTime.toDateUtc(before)}
+          AND (state IN ('gone', 'deleted') OR pending IS NOT NULL AND state <> 'stored')
+        ORDER BY external_id LIMIT ${atOnce}) AS old
+      WHERE content.connection_id = ${connectionId} AND content.external_id = old.external_id
+      RETURNING old.hash`
+
+  const purge = Effect.fnUntraced(function* (connectionId: ConnectionId, before: DateTime.Utc) {
+    const purged = { deleted: 0, gone: 0, bodies: 0, bytes: 0 }
+    for (let emptied = atOnce; emptied === atOnce;) {
+      const step = yield* Effect.gen(function* () {
+        if (!(yield* lockConnection(sql, connectionId))) return { gone: 0, rows: 0, bodies: [] }
+        const gone = yield* forgetGone(connectionId, before)
+        const rows = yield* emptyDeleted(connectionId, before)
+        return { gone, rows: rows.length, bodies: yield* dropUnnamed(sql, rows) }
+      }).pipe(inTransaction)
+      yield* dropBlobs(step.bodies)
+      emptied = step.rows
+      purged.deleted += step.rows
+      purged.gone += step.gone
+      purged.bodies += step.bodies.length
+      purged.bytes += step.bodies.reduce((sum, { size }) => sum + size, 0)
+    }
+    return purged
+  })
+
+  // One probe of the key for each connection, whatever they hold.
+  const strays = sql`WITH RECURSIVE held(id) AS (
+      (SELECT connection_id FROM content ORDER BY connection_id LIMIT 1)
+      UNION ALL
+      SELECT (SELECT connection_id FROM content WHERE connection_id > held.id ORDER BY connection_id LIMIT 1)
+      FROM held WHERE held.id IS NOT NULL
+    )
+    SELECT id FROM held WHERE id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM connection WHERE connection.id = held.id)`
+
+  return {
+    purge: (connectionId, before) => purge(connectionId, before).pipe(attempt("purging what was deleted")),
+    removeContents: (connectionId) => removeContents(connectionId).pipe(attempt("removing a connection's contents")),
+    removeStrays: Effect.gen(function* () {
+      const found = yield* Effect.orDie(decodeStrays(yield* strays))
+      yield* Effect.forEach(found, ({ id }) => removeContents(id), { discard: true })
+    }).pipe(attempt("removing contents of connections that are gone"))
+  } satisfies Methods
+})
