@@ -8,20 +8,9 @@ import * as TestClock from "effect/testing/TestClock"
 import { Unauthorized } from "../../src/contract/IntegrationError.ts"
 import * as Poller from "../../src/engine/Poller.ts"
 import { Store } from "../../src/engine/Store.ts"
+import { until } from "../support/Moving.ts"
 import { fault, MemorySource } from "../support/MemorySource.ts"
 import { connect, ids, layer } from "../support/TestEngine.ts"
-
-/** Moves the clock in seconds until the condition holds. */
-const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
-  Effect.gen(function* () {
-    for (let second = 0; second < 100_000; second += 1) {
-      if (yield* condition) return
-      yield* TestClock.adjust("1 second")
-      // Real work (the cluster's own fibers) needs a turn of the event loop between two seconds.
-      yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
-    }
-    assert.fail("it never came to be")
-  })
 
 const polling = Layer.build(Poller.layer)
 

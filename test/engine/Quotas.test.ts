@@ -3,10 +3,9 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as TestClock from "effect/testing/TestClock"
 import type { Quota } from "../../src/contract/Integration.ts"
 import { Forbidden, IntegrationError, RateLimited, Transient } from "../../src/contract/IntegrationError.ts"
+import { moving } from "../support/Moving.ts"
 import * as Meter from "../../src/engine/Meter.ts"
 import { Quotas } from "../../src/engine/Quotas.ts"
 
@@ -15,16 +14,6 @@ const callOf = Effect.fnUntraced(function* (quota: Quota, account = "me") {
   const meter = yield* Meter.make
   return { meter, call: quotas.call({ domain: "test", account, quota, timeout: "30 seconds", meter }) }
 })
-
-/** Lets an effect run while the clock moves in steps. */
-const moving = <A, E, R>(effect: Effect.Effect<A, E, R>, step: Duration.Input = "100 millis") =>
-  Effect.gen(function* () {
-    const running = yield* Effect.forkChild(effect)
-    const clock = yield* Effect.forkChild(Effect.forever(Effect.andThen(Effect.yieldNow, TestClock.adjust(step))))
-    const result = yield* Fiber.join(running)
-    yield* Fiber.interrupt(clock)
-    return result
-  })
 
 const elapsed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
@@ -40,7 +29,8 @@ describe("call", () => {
     Effect.gen(function* () {
       const { call, meter } = yield* callOf({ unitsPerMinute: 6000 })
       const seconds = yield* moving(
-        elapsed(Effect.forEach(Array.from({ length: 600 }), () => call("get", 20, Effect.void), { concurrency: 8 }))
+        elapsed(Effect.forEach(Array.from({ length: 600 }), () => call("get", 20, Effect.void), { concurrency: 8 })),
+        "100 millis"
       )
       // 12,000 units at 100 a second, less the second's worth that the bucket begins with.
       assert.isAtLeast(seconds, 118)
@@ -108,7 +98,7 @@ describe("call", () => {
             : Effect.void
         })
       )
-      const seconds = yield* moving(elapsed(asked))
+      const seconds = yield* moving(elapsed(asked), "100 millis")
       assert.isAtLeast(seconds, 7)
       assert.isAtMost(seconds, 9)
     }).pipe(Effect.provide(Quotas.layerMemory))

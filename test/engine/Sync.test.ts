@@ -18,18 +18,9 @@ import {
 } from "../../src/contract/IntegrationError.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { Store } from "../../src/engine/Store.ts"
+import { moving, until } from "../support/Moving.ts"
 import { bytes, fault, MemorySource } from "../support/MemorySource.ts"
 import { connect, faulty, ids, layer, shared, sync } from "../support/TestEngine.ts"
-
-/** Runs while the clock moves on, an hour at a time: for what sleeps between retries. */
-const hurried = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const fiber = yield* Effect.forkChild(effect)
-    const clock = yield* Effect.forkChild(Effect.forever(Effect.andThen(Effect.yieldNow, TestClock.adjust("1 second"))))
-    const result = yield* Fiber.join(fiber)
-    yield* Fiber.interrupt(clock)
-    return result
-  })
 
 const only =
   (method: string, answer: ReturnType<MemorySource["answer"]>): MemorySource["answer"] =>
@@ -117,7 +108,7 @@ describe("a sync", () => {
           revision += 1
           source.add("a", { revision: String(revision), body: bytes(`edit ${revision}`) })
         })
-      const { counts } = yield* hurried(sync(connection))
+      const { counts } = yield* moving(sync(connection))
       assert.deepInclude(counts, { listed: 3, downloads: 2, existing: 1 })
       const store = yield* Store
       const row = Option.getOrThrow(yield* store.content(connection.id, "a"))
@@ -283,17 +274,12 @@ describe("an item that fails", () => {
     return Effect.gen(function* () {
       const connection = yield* connect()
       const running = yield* Effect.forkChild(sync(connection))
-      for (let second = 0; second < 20; second += 1) yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* ids(connection)).length, 59)
+      yield* until(Effect.map(ids(connection), (there) => there.length === 59))
       const store = yield* Store
       const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
       assert.isTrue(Option.isNone((yield* row).checkpoint))
       // In the end it is given up, as the deadline of its call says.
-      const clock = yield* Effect.forkChild(
-        Effect.forever(Effect.andThen(Effect.yieldNow, TestClock.adjust("5 seconds")))
-      )
-      const { counts } = yield* Fiber.join(running)
-      yield* Fiber.interrupt(clock)
+      const { counts } = yield* moving(Fiber.join(running), "5 seconds")
       assert.deepInclude(counts, { stored: 59, failed: 1 })
       assert.isTrue(Option.isSome((yield* row).checkpoint))
     }).pipe(Effect.provide(layer(source)))
@@ -324,7 +310,7 @@ describe("an item that fails", () => {
     source.add("a", { body: Stream.concat(Stream.succeed(bytes("begun")), Stream.never) })
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const result = yield* hurried(sync(connection))
+      const result = yield* moving(sync(connection))
       assert.deepInclude(result.counts, { failed: 1 })
     }).pipe(Effect.provide(layer(source)))
   })
@@ -360,7 +346,7 @@ describe("a source that refuses", () => {
     }
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const result = yield* hurried(sync(connection))
+      const result = yield* moving(sync(connection))
       assert.strictEqual(result.status, "succeeded")
       assert.deepInclude(result.counts, { failed: 0 })
       assert.deepStrictEqual(yield* ids(connection), [...source.items.keys()].toSorted())
@@ -376,7 +362,7 @@ describe("a source that refuses", () => {
     )
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const result = yield* hurried(sync(connection))
+      const result = yield* moving(sync(connection))
       assert.strictEqual(result.error?.reason, "RateLimited")
       assert.isAbove(result.counts.deferred, 0)
       assert.strictEqual(result.counts.failed, 0)
@@ -397,7 +383,7 @@ describe("a source that refuses", () => {
         : Effect.void
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const result = yield* hurried(sync(connection))
+      const result = yield* moving(sync(connection))
       assert.strictEqual(result.status, "failed")
       assert.strictEqual(result.error?.reason, "Transient")
       assert.deepInclude(result.counts, { failed: 0 })
@@ -420,8 +406,8 @@ describe("a source that refuses", () => {
       return faults >= 0 ? fault(new Transient({ message: "reset" })) : Effect.void
     }
     return Effect.gen(function* () {
-      const connection = yield* hurried(connect())
-      const result = yield* hurried(sync(connection))
+      const connection = yield* moving(connect())
+      const result = yield* moving(sync(connection))
       assert.deepInclude(result.counts, { stored: 1, failed: 0 })
     }).pipe(Effect.provide(layer(source)))
   })
