@@ -3,7 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import { Store } from "../engine/Store.ts"
+import { pausedByPerson, Store } from "../engine/Store.ts"
 import * as Documents from "./Documents.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
@@ -46,7 +46,7 @@ export const pause = Command.make(
       Effect.gen(function* () {
         const store = yield* Store
         const connection = yield* Services.connectionNamed(name)
-        const reason = connection.paused ?? "by a person"
+        const reason = connection.paused ?? pausedByPerson
         if (connection.paused === null) yield* store.setPaused(connection.id, reason)
         yield* output.answer(
           { connection: name, paused: reason },

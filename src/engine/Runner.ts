@@ -12,7 +12,7 @@ import type { Progress } from "./Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import type { Quotas } from "./Quotas.ts"
 import * as Run from "./Run.ts"
-import { type Connection, type Fence, type LedgerRow, RunId, Store, type TaskRow } from "./Store.ts"
+import { type Connection, type Fence, type LedgerRow, pausedByPerson, RunId, Store, type TaskRow } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 import type { Plan } from "./Work.ts"
 
@@ -33,9 +33,6 @@ export interface Openable {
 
 /** What a slice did, and its run. */
 export type Outcome = Run.SliceResult & { readonly runId: RunId }
-
-/** The pause that a person set. Any other text is the source's, and a sync that works lifts it. */
-export const byPerson = "paused by a person"
 
 /** The wait after a failed run; it doubles with each failure in a row, up to the longest or the connection's own. */
 const firstBackoff = Duration.minutes(1)
@@ -185,7 +182,7 @@ export const run = Effect.fn("Runner.run")(function* (
         connection.id,
         `${result.error.message}, with: idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
       )
-    } else if (result.error === null && connection.paused !== null && connection.paused !== byPerson) {
+    } else if (result.error === null && connection.paused !== null && connection.paused !== pausedByPerson) {
       yield* store.setPaused(connection.id, null)
     }
     const failures = result.error === null ? 0 : connection.failures + 1

@@ -47,6 +47,9 @@ export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", {
 /** A connection of this name is there already. */
 export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { name: Schema.String }) {}
 
+/** The pause that a person set. Any other reason is the source's, and a sync that works lifts it. */
+export const pausedByPerson = "by a person"
+
 /** One account of an integration. `credentials` is sealed, or null once forgotten. */
 export interface Connection {
   readonly id: ConnectionId
@@ -59,7 +62,7 @@ export interface Connection {
   readonly credentials: Uint8Array | null
   readonly every: Duration.Duration
   readonly fence: bigint
-  /** Why it is paused: `by a person`, or the source's words when the grant is gone. */
+  /** Why it is paused: `pausedByPerson`, or what took its grant away. */
   readonly paused: string | null
   readonly checkpoint: Option.Option<Schema.Json>
   /** The digest of the scope fields that the checkpoint was made under. */

@@ -11,7 +11,7 @@ import * as Migrations from "./postgres/Migrations.ts"
 import * as Reads from "./postgres/Reads.ts"
 import * as Runs from "./postgres/Runs.ts"
 
-export { migrate, SchemaTooNew } from "./postgres/Migrations.ts"
+export { migrate } from "./postgres/Migrations.ts"
 
 /** Fails where the database has another schema than the one that this version works with. */
 export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, SqlClient.SqlClient | BlobStore> =

@@ -99,12 +99,11 @@ const send = (subject: string) =>
     })
   })
 
-const connect = (name: string, token: string, unitsPerMinute: number) =>
-  idem(
-    ...["connect", "gmail", "--name", name],
-    ...["--config", JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute } })],
-    ...["--credentials", JSON.stringify({ accessToken: token })]
-  )
+const connect = (name: string, token: string, unitsPerMinute: number) => {
+  const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute } })
+  const credentials = JSON.stringify({ accessToken: token })
+  return idem("connect", "gmail", "--name", name, "--config", config, "--credentials", credentials)
+}
 
 const stored = async (name: string) => {
   const status = (await idem("status", name)) as { connections?: ReadonlyArray<{ totals: { stored: number } }> }

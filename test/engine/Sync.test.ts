@@ -17,7 +17,7 @@ import {
   Unsettled
 } from "../../src/contract/IntegrationError.ts"
 import { Engine } from "../../src/engine/Engine.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { pausedByPerson, Store } from "../../src/engine/Store.ts"
 import { moving, until } from "../support/Moving.ts"
 import { bytes, fault, MemorySource } from "../support/MemorySource.ts"
 import { connect, faulty, ids, layer, shared, sync } from "../support/TestEngine.ts"
@@ -332,6 +332,22 @@ describe("a source that refuses", () => {
       source.answer = () => Effect.void
       assert.isNull((yield* connect()).paused)
       assert.strictEqual((yield* sync(connection)).counts.stored, 3)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("has its pause lifted by a sync that works; a person's pause stays", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      const paused = Effect.map(store.connection(connection.id), (row) => Option.getOrThrow(row).paused)
+      yield* store.setPaused(connection.id, pausedByPerson)
+      assert.strictEqual((yield* sync(connection)).counts.stored, 3)
+      assert.strictEqual(yield* paused, pausedByPerson)
+      yield* store.setPaused(connection.id, "the grant was revoked")
+      yield* sync(connection)
+      assert.isNull(yield* paused)
     }).pipe(Effect.provide(layer(source)))
   })
 

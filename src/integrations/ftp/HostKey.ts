@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 
 /** The fingerprint of a host key as OpenSSH writes it: `SHA256:` and base64 without padding. */
-export const fingerprint = (key: Uint8Array): string =>
+const fingerprint = (key: Uint8Array): string =>
   `SHA256:${createHash("sha256").update(key).digest("base64").replace(/=+$/, "")}`
 
 const typeOf = (key: Uint8Array): string => {
