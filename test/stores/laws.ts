@@ -10,6 +10,7 @@ import { ConnectionId, RunId, Store } from "../../src/engine/Store.ts"
 import * as Content from "./lawsOfContent.ts"
 import * as Deletions from "./lawsOfDeletions.ts"
 import * as Ledger from "./lawsOfLedger.ts"
+import * as Removal from "./lawsOfRemoval.ts"
 import * as Runs from "./lawsOfRuns.ts"
 import { bytesOf, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
 
@@ -224,4 +225,5 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   Content.suite(name, layer)
   Ledger.suite(name, layer)
   Deletions.suite(name, layer)
+  Removal.suite(name, layer)
 }

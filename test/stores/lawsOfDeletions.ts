@@ -1,9 +1,11 @@
 /** The laws of deletions: what absence proves, and when it is acted upon. */
 import { assert, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Coverage } from "../../src/contract/Page.ts"
+import { Limits } from "../../src/engine/Limits.ts"
 import { Store } from "../../src/engine/Store.ts"
 import {
   aMomentLater,
@@ -192,6 +194,39 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
         const settled = yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 0, share: 0.5 })
         assert.deepStrictEqual(settled, { deleted: 2, held: 0 })
+      })
+    )
+
+    it.effect("the guard as it is by default: more than 100 and more than a fifth of what is stored", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const settled = Effect.fnUntraced(function* (there: number, gone: number) {
+          const { deletionShare: share, deletions: atMost } = yield* Limits
+          const ids = Array.from({ length: there }, (_, n) => `${n}`)
+          const run = yield* withStored(ids)
+          yield* run.commit({ page: page({ deleted: ids.slice(0, gone) }) })
+          return yield* store.settleDeletions(run.fence, { runId: undefined, atMost, share })
+        })
+        assert.deepStrictEqual(yield* settled(100, 100), { deleted: 100, held: 0 })
+        assert.deepStrictEqual(yield* settled(505, 101), { deleted: 101, held: 0 })
+        assert.deepStrictEqual(yield* settled(504, 101), { deleted: 0, held: 101 })
+      })
+    )
+
+    it.effect("what a run that died has staged, the next one finds, holds or applies", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b", "c"])
+        yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+        const next = Option.getOrThrow(
+          yield* store.acquire(run.id, { holder: "next", ttl: Duration.seconds(30), deadHolder: "a holder" })
+        )
+        assert.deepStrictEqual(yield* staged(run.id), ["a event", "b event"])
+        const fence = { connectionId: run.id, fence: next.fence }
+        const settle = (atMost: number) => store.settleDeletions(fence, { runId: undefined, atMost, share: 0 })
+        assert.deepStrictEqual(yield* settle(1), { deleted: 0, held: 2 })
+        assert.deepStrictEqual(yield* settle(2), { deleted: 2, held: 0 })
+        assert.deepStrictEqual(yield* stored(run.id), ["c"])
       })
     )
 

@@ -1,0 +1,249 @@
+/** Removal for good while others store the same bytes: what only two sessions of a real database can show. */
+import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Duration from "effect/Duration"
+import * as Stream from "effect/Stream"
+import { Store } from "../../src/engine/Store.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Database from "../support/Postgres.ts"
+import { bytesOf, item, row, running, sha256, stored } from "./scenario.ts"
+
+const layer = Postgres.layer.pipe(Layer.provideMerge(Blobs.layer), Layer.provideMerge(Database.layer))
+
+const waiting = (count: number) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.gen(function* () {
+      for (;;) {
+        const rows = yield* sql`SELECT 1 FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'`
+        if (rows.length >= count) return
+        yield* Effect.yieldNow
+      }
+    })
+  )
+
+/** Keeps rows locked while the effect runs. */
+const whileLocked = <A, E, R, E2>(lock: Effect.Effect<unknown, E2>, effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const locked = yield* Deferred.make<void>()
+    const unlock = yield* Deferred.make<void>()
+    const holder = yield* Effect.forkChild(
+      sql.withTransaction(
+        lock.pipe(Effect.andThen(Deferred.succeed(locked, undefined)), Effect.andThen(Deferred.await(unlock)))
+      )
+    )
+    yield* Deferred.await(locked)
+    const result = yield* effect
+    yield* Deferred.succeed(unlock, undefined)
+    yield* Fiber.join(holder)
+    return result
+  })
+
+const read = (hash: string) => Store.use((store) => Effect.exit(Stream.runDrain(store.body(hash))))
+
+const assertWhole = Effect.fnUntraced(function* (id: Parameters<typeof row>[0], externalId: string) {
+  const { hash } = yield* row(id, externalId)
+  assert.strictEqual((yield* read(hash ?? ""))._tag, "Success", `the body of ${externalId}`)
+})
+
+const largeItem = Effect.fnUntraced(function* (externalId: string, text: string) {
+  const store = yield* Store
+  const blob = yield* store.writeBlob(Stream.succeed(bytesOf(text)))
+  return { ...item(externalId), body: { _tag: "Blob", ...blob } as const }
+})
+
+it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it) => {
+  for (const kind of ["body", "blob"] as const) {
+    it.effect(
+      `a ${kind} that a commit has found, and not committed yet, outlives the removal of all else that names it`,
+      () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const store = yield* Store
+          const goes = yield* running()
+          const stays = yield* running()
+          const make = (id: string) =>
+            kind === "body" ? Effect.succeed(item(id, { text: "of two" })) : largeItem(id, "large, of two")
+          yield* goes.commit({ items: [yield* make("a")] })
+          const found = yield* make("b")
+          const { committer, remover } = yield* whileLocked(
+            sql`SELECT 1 FROM run WHERE id = ${stays.runId} FOR UPDATE`,
+            Effect.gen(function* () {
+              const committer = yield* Effect.forkChild(stays.commit({ items: [found] }))
+              yield* waiting(1)
+              const remover = yield* Effect.forkChild(store.disconnect(goes.id, true))
+              yield* waiting(2)
+              return { committer, remover }
+            })
+          )
+          yield* Fiber.join(committer)
+          yield* Fiber.join(remover)
+          assert.isTrue(Option.isNone(yield* store.connection(goes.id)))
+          yield* assertWhole(stays.id, "b")
+        })
+    )
+  }
+
+  it.effect("a commit that comes to a body which is being removed waits, and writes it anew", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* Store
+      const goes = yield* running()
+      const stays = yield* running()
+      // Locked in the order of their hashes: the removal has the first when it waits for the second.
+      const [first = "", second = ""] = ["one of two bodies", "another of two bodies"].toSorted((a, b) =>
+        Buffer.compare(sha256(bytesOf(a)), sha256(bytesOf(b)))
+      )
+      yield* goes.commit({ items: [item("1", { text: first }), item("2", { text: second })] })
+      const { committer, remover } = yield* whileLocked(
+        sql`SELECT 1 FROM body WHERE hash = ${sha256(bytesOf(second))} FOR UPDATE`,
+        Effect.gen(function* () {
+          const remover = yield* Effect.forkChild(store.disconnect(goes.id, true))
+          yield* waiting(1)
+          const committer = yield* Effect.forkChild(stays.commit({ items: [item("a", { text: first })] }))
+          yield* waiting(2)
+          return { committer, remover }
+        })
+      )
+      yield* Fiber.join(remover)
+      yield* Fiber.join(committer)
+      yield* assertWhole(stays.id, "a")
+    })
+  )
+
+  it.effect(
+    "a commit whose blob was removed since it was written fails, and writes nothing; the next one is whole",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const goes = yield* running()
+        const stays = yield* running()
+        yield* goes.commit({ items: [yield* largeItem("a", "large, and removed")] })
+        const found = yield* largeItem("b", "large, and removed")
+        yield* store.disconnect(goes.id, true)
+        const error = yield* Effect.flip(stays.commit({ items: [item("c"), found] }))
+        assert.strictEqual(error._tag, "StoreError")
+        assert.include(error.message, "the body of b was removed")
+        assert.deepStrictEqual(yield* stored(stays.id), [])
+        yield* stays.commit({ items: [item("c"), yield* largeItem("b", "large, and removed")] })
+        yield* assertWhole(stays.id, "b")
+      })
+  )
+
+  it.effect("a commit in the middle of a purge of its own connection waits for it, and both are whole", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* Store
+      const run = yield* running()
+      yield* run.commit({ items: [item("a", { text: "purged and back" })] })
+      yield* sql`UPDATE content SET state = 'deleted', updated_at = now() - interval '1 day'
+        WHERE connection_id = ${run.id}`
+      const { committer, purger } = yield* whileLocked(
+        sql`SELECT 1 FROM body WHERE hash = ${sha256(bytesOf("purged and back"))} FOR UPDATE`,
+        Effect.gen(function* () {
+          const purger = yield* Effect.forkChild(store.purge(run.id, (yield* row(run.id, "a")).createdAt))
+          yield* waiting(1)
+          const committer = yield* Effect.forkChild(run.commit({ items: [item("a", { text: "purged and back" })] }))
+          yield* waiting(2)
+          return { committer, purger }
+        })
+      )
+      assert.strictEqual((yield* Fiber.join(purger)).deleted, 1)
+      assert.strictEqual((yield* Fiber.join(committer)).outcomes.get("a"), "stored")
+      yield* assertWhole(run.id, "a")
+    })
+  )
+
+  it.effect("what a removal that was cut short has left, the collector finishes", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* Store
+      const run = yield* running()
+      const stays = yield* running()
+      yield* stays.commit({ items: [item("kept")] })
+      yield* run.commit({ items: [item("a", { text: "left behind" })] })
+      // As it is after the first transaction: the connection is gone, its contents are not.
+      yield* sql`DELETE FROM connection WHERE id = ${run.id}`
+      yield* store.collectBodies(Duration.days(1))
+      assert.deepStrictEqual(yield* sql`SELECT 1 FROM content WHERE connection_id = ${run.id}`, [])
+      assert.deepStrictEqual(yield* sql`SELECT 1 FROM body WHERE hash = ${sha256(bytesOf("left behind"))}`, [])
+      yield* assertWhole(stays.id, "kept")
+    })
+  )
+
+  it.effect("nothing of a connection that was removed with its contents is in any table", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* Store
+      const marker = "MARKER-5b1d"
+      const run = yield* running()
+      const id = (word: string) => `${word} ${marker}`
+      const task = { force: true, forceIds: [id("forced")], dryRun: false }
+      const { id: taskId } = yield* store.openTask(run.id, { task, spec: marker, resumeWithin: Duration.days(1) })
+      yield* run.commit({
+        items: [
+          item(id("a"), { text: marker, title: marker, metadata: { marker }, volatile: { marker } }),
+          yield* largeItem(id("large"), `large ${marker}`)
+        ],
+        misses: [
+          { ...item(id("failed")), outcome: "failed", reason: marker, message: marker, attempts: 1, retryIn: undefined }
+        ],
+        problems: [{ place: marker, message: marker }]
+      })
+      yield* store.beginListing(run.fence, { listing: marker, deletes: true })
+      yield* run.commit({
+        taskId,
+        done: [id("forced")],
+        page: {
+          checkpoint: { marker },
+          scope: marker,
+          deleted: [id("a")],
+          patches: [],
+          seen: [id("large")],
+          listing: marker,
+          covers: []
+        }
+      })
+      yield* sql`UPDATE connection SET config = ${JSON.stringify({ marker })}::json, checkpoint = '{"m":"MARKER-5b1d"}',
+        account = ${marker}, lease_holder = ${marker} WHERE id = ${run.id}`
+      const tables = yield* sql<{ readonly name: string }>`SELECT table_name AS name FROM information_schema.tables
+        WHERE table_schema = 'public'`
+      const holding = Effect.fnUntraced(function* () {
+        const found: Array<string> = []
+        for (const { name } of tables) {
+          // Bytes are shown as hex.
+          const rows = yield* sql`SELECT 1 FROM ${sql(name)} AS t WHERE t::text LIKE ${`%${marker}%`}
+            OR t::text LIKE ${`%${Buffer.from(marker).toString("hex")}%`} LIMIT 1`
+          if (rows.length > 0) found.push(name)
+        }
+        return found.toSorted()
+      })
+      assert.deepStrictEqual(yield* holding(), [
+        "blob_chunk",
+        "body",
+        "connection",
+        "content",
+        "listing",
+        "run",
+        "seen",
+        "staged_deletion",
+        "task",
+        "task_done"
+      ])
+      yield* store.disconnect(run.id, true)
+      assert.deepStrictEqual(yield* holding(), [])
+      assert.deepStrictEqual(
+        yield* sql`SELECT 1 FROM blob_chunk`,
+        yield* sql`SELECT 1 FROM blob_chunk
+        WHERE upload IN (SELECT upload FROM blob)`
+      )
+    })
+  )
+})

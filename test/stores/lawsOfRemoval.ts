@@ -1,0 +1,189 @@
+/** The laws of taking away for good: purges, disconnections with contents, and old runs. */
+import { assert, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { RunId, Store } from "../../src/engine/Store.ts"
+import { beginRun, bytesOf, item, listed, miss, page, row, running, sha256, stored, take, Time } from "./scenario.ts"
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
+
+const isThere = (hash: string) =>
+  Store.use((store) => Effect.map(Effect.exit(Stream.runDrain(store.body(hash))), (exit) => exit._tag === "Success"))
+
+/** An instant that lies this long ago for the store. */
+const ago = (by: Duration.Input) =>
+  Effect.map(Clock.currentTimeMillis, (now) => DateTime.makeUnsafe(now - Duration.toMillis(by)))
+
+const poll = { force: false, forceIds: [], dryRun: false }
+
+export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
+  // The time of the purge is a person's, so this clock is the machine's where the store's is.
+  it.layer(layer, { excludeTestServices: name === "Postgres" })(`${name}: removal`, (it) => {
+    const pass = (by: Duration.Duration) => Time.use((time) => time.pass(by))
+
+    /** Content that the source deleted and the engine let go. */
+    const deleted = Effect.fnUntraced(function* (items: ReadonlyArray<ReturnType<typeof item>>) {
+      const store = yield* Store
+      const run = yield* running()
+      yield* run.commit({ items })
+      yield* run.commit({ page: page({ deleted: items.map((one) => one.externalId) }) })
+      yield* store.settleDeletions(run.fence, { runId: undefined, atMost: 1000, share: 1 })
+      return run
+    })
+
+    it.effect("a purge takes what deleted content holds, and leaves its id, its state and its time", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const blob = yield* store.writeBlob(Stream.succeed(bytesOf("a large body of its own")))
+        const large = { ...item("large"), body: { _tag: "Blob", ...blob } as const }
+        const run = yield* deleted([item("a", { text: "all mine" }), large])
+        yield* run.commit({ items: [item("kept", { text: "kept" })] })
+        yield* pass(Duration.days(10))
+        const before = yield* row(run.id, "a")
+        assert.deepStrictEqual(yield* store.purge(run.id, yield* ago("11 days")), {
+          deleted: 0,
+          gone: 0,
+          bodies: 0,
+          bytes: 0
+        })
+        assert.deepStrictEqual(yield* store.purge(run.id, yield* ago("9 days")), {
+          deleted: 2,
+          gone: 0,
+          bodies: 2,
+          bytes: "all mine".length + blob.size
+        })
+        const after = yield* row(run.id, "a")
+        assert.deepStrictEqual(after, {
+          ...before,
+          revision: null,
+          hash: null,
+          size: 0,
+          title: null,
+          mediaType: null,
+          occurredAt: null,
+          metadata: {},
+          volatile: {}
+        })
+        assert.isFalse(yield* isThere(hex(sha256(bytesOf("all mine")))))
+        assert.isFalse(yield* isThere(hex(blob.hash)))
+        assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["a", "large"])
+        assert.deepStrictEqual(yield* stored(run.id), ["kept"])
+        assert.isTrue(yield* isThere((yield* row(run.id, "kept")).hash ?? ""))
+        assert.strictEqual((yield* store.purge(run.id, yield* ago("9 days"))).deleted, 0)
+      })
+    )
+
+    it.effect("a body that other content names outlives a purge", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const other = yield* running()
+        yield* other.commit({ items: [item("theirs", { text: "shared" })] })
+        const run = yield* deleted([item("a", { text: "shared" }), item("b", { text: "twice" })])
+        yield* run.commit({ items: [item("c", { text: "twice" })] })
+        yield* pass(Duration.days(1))
+        const purged = yield* store.purge(run.id, yield* ago("1 hour"))
+        assert.deepStrictEqual(purged, { deleted: 2, gone: 0, bodies: 0, bytes: 0 })
+        assert.isTrue(yield* isThere((yield* row(other.id, "theirs")).hash ?? ""))
+        assert.isTrue(yield* isThere((yield* row(run.id, "c")).hash ?? ""))
+      })
+    )
+
+    it.effect("what comes back after a purge is new; what fails to and is gone again is deleted", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* deleted([item("a"), item("b")])
+        yield* pass(Duration.days(1))
+        yield* store.purge(run.id, yield* ago("1 hour"))
+        assert.deepStrictEqual(yield* store.existing(run.id, ["a", "b"]), new Set())
+        const { outcomes } = yield* run.commit({ items: [item("a")], misses: [miss("b")] })
+        assert.strictEqual(outcomes.get("a"), "stored")
+        assert.isTrue(yield* isThere((yield* row(run.id, "a")).hash ?? ""))
+        yield* run.commit({ page: page({ deleted: ["b"] }) })
+        assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["b"])
+        assert.deepStrictEqual(yield* listed(run.id, "gone"), [])
+      })
+    )
+
+    it.effect("a purge forgets ids that were gone before they were stored, and touches no ledger and no stage", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* running()
+        yield* run.commit({ items: [item("a"), item("held")], misses: [miss("g", { outcome: "gone" }), miss("f")] })
+        yield* run.commit({ misses: [miss("a")], page: page({ deleted: ["held"] }) })
+        yield* pass(Duration.days(1))
+        const purged = yield* store.purge(run.id, yield* ago("1 hour"))
+        assert.deepStrictEqual(purged, { deleted: 0, gone: 1, bodies: 0, bytes: 0 })
+        assert.isTrue(Option.isNone(yield* store.content(run.id, "g")))
+        assert.deepStrictEqual(yield* stored(run.id), ["a", "held"])
+        const ledger = yield* store.ledger(run.id, { limit: 10 })
+        assert.deepStrictEqual(
+          ledger.map((one) => one.externalId),
+          ["a", "f"]
+        )
+        assert.strictEqual((yield* store.deletions(run.id, { limit: 10 })).length, 1)
+        assert.strictEqual(yield* store.approveDeletions(run.id), 1)
+      })
+    )
+
+    it.effect("a purge of more than fits one step does all of it", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* deleted(Array.from({ length: 1200 }, (_, n) => item(`${n}`, { text: `purged ${n}` })))
+        yield* store.approveDeletions(run.id)
+        yield* pass(Duration.days(1))
+        const purged = yield* store.purge(run.id, yield* ago("1 hour"))
+        assert.deepStrictEqual([purged.deleted, purged.bodies], [1200, 1200])
+      })
+    )
+
+    it.effect("a disconnection with contents takes their bodies and blobs, but none that another names", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const other = yield* running()
+        const run = yield* running()
+        const blob = yield* store.writeBlob(Stream.succeed(bytesOf("a large body of a connection that goes")))
+        const large = { ...item("large"), body: { _tag: "Blob", ...blob } as const }
+        yield* other.commit({ items: [item("theirs", { text: "of both" })] })
+        yield* run.commit({ items: [item("a", { text: "of one" }), item("b", { text: "of both" }), large] })
+        yield* store.disconnect(run.id, true)
+        assert.isFalse(yield* isThere(hex(sha256(bytesOf("of one")))))
+        assert.isFalse(yield* isThere(hex(blob.hash)))
+        assert.isTrue(yield* isThere((yield* row(other.id, "theirs")).hash ?? ""))
+        assert.isTrue(Option.isNone(yield* store.content(run.id, "a")))
+      })
+    )
+
+    it.effect("old runs and tasks go, but not a connection's last run, nor one that goes on", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { fence, id, runId } = yield* running()
+        const end = (runId: RunId) =>
+          store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null })
+        yield* store.openTask(id, { task: poll, spec: "given up", resumeWithin: Duration.days(1) })
+        yield* end(runId)
+        yield* pass(Duration.days(20))
+        const second = yield* beginRun(fence)
+        yield* end(second)
+        yield* pass(Duration.days(20))
+        assert.strictEqual(yield* store.pruneRuns(Duration.days(30)), 1)
+        assert.deepStrictEqual(
+          (yield* store.runs(id, 10)).map((run) => run.id),
+          [second]
+        )
+        assert.deepStrictEqual(yield* store.openTasks(id), [])
+        yield* pass(Duration.days(20))
+        assert.strictEqual(yield* store.pruneRuns(Duration.days(30)), 0)
+        yield* store.release(fence, {})
+        const third = yield* beginRun(yield* take(id))
+        yield* pass(Duration.days(90))
+        assert.strictEqual(yield* store.pruneRuns(Duration.days(30)), 1)
+        assert.strictEqual((yield* store.runs(id, 10))[0]?.id, third)
+      })
+    )
+  })
+}
