@@ -96,7 +96,7 @@ const start = Effect.fnUntraced(function* (
   options: { readonly uid?: number; readonly gid?: number } = {}
 ) {
   const output: Array<string> = []
-  yield* Effect.acquireRelease(
+  const child = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options })
       child.stdout.on("data", (chunk) => output.push(String(chunk)))
@@ -114,6 +114,8 @@ const start = Effect.fnUntraced(function* (
     Effect.mapError(() => new Error(`${command} did not start: ${output.join("")}`)),
     Effect.orDie
   )
+  // Whoever answers on the port is another, if ours has ended.
+  if (child.exitCode !== null) yield* Effect.die(new Error(`${command} ended: ${output.join("")}`))
 })
 
 const give = (path: string) => Fs.chownSync(path, nobody.uid, nobody.gid)
