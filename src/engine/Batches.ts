@@ -214,7 +214,7 @@ export const make = (options: {
       ? [...batch.items, ...batch.misses.filter((miss) => miss.outcome !== "deferred")].map((one) => one.externalId)
       : []
     const committed = yield* store.commit(fence, {
-      runId,
+      runId: begun ? runId : undefined,
       taskId: options.taskId,
       items: batch.items,
       misses: yield* misses(batch),

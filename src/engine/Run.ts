@@ -319,13 +319,18 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
 
   if (failure === null && state.staged) {
     const settle = Effect.gen(function* () {
+      const begun = batches.begun()
       const settled = yield* store.settleDeletions(fence, {
-        runId: batches.begun() ? runId : undefined,
+        runId: begun ? runId : undefined,
         atMost: limits.deletions,
         share: limits.deletionShare
       })
       counts.deleted += settled.deleted
       counts.deletionsHeld = settled.held
+      // What was found gone by its absence alone is worth a row too.
+      if (begun || settled.deleted === 0) return
+      batches.unrecorded().deleted += settled.deleted
+      yield* batches.begin
     })
     failure = yield* attempt(settle)
   }

@@ -195,7 +195,8 @@ export interface PageEnd {
 
 /** What is committed in one transaction. */
 export interface Batch {
-  readonly runId: RunId
+  /** Undefined for a run that has no row: nothing happened in it that is worth one. */
+  readonly runId: RunId | undefined
   /** The task whose own checkpoint moves; undefined for the live task, whose checkpoint is the connection's. */
   readonly taskId: TaskId | undefined
   /** Each external id at most once in items and misses together. */

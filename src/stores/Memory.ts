@@ -130,7 +130,7 @@ const make = Effect.gen(function* () {
     commit: Effect.fnUntraced(function* (fence, batch) {
       const now = yield* Clock.currentTimeMillis
       const connection = yield* Connections.fenced(state, fence)
-      const run = yield* Runs.runIn(state, batch.runId)
+      const run = batch.runId === undefined ? undefined : yield* Runs.runIn(state, batch.runId)
       const outcomes = new Map<string, Outcome>(
         batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
       )
@@ -151,6 +151,7 @@ const make = Effect.gen(function* () {
         for (const id of task?.done ?? []) if (!task?.task.forceIds.includes(id)) task?.done.delete(id)
       }
       const count = (outcome: Outcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length
+      if (run === undefined) return { outcomes, patched }
       Counting.add(run.counts, batch.counts)
       Counting.add(run.counts, {
         stored: count("stored"),

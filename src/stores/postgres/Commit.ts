@@ -123,7 +123,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       unchanged: (batch.counts.unchanged ?? 0) + count(outcomes, "unchanged"),
       patched: (batch.counts.patched ?? 0) + patched
     }
-    yield* addToRun(sql, batch.runId, counts, batch.problems)
+    if (batch.runId !== undefined) yield* addToRun(sql, batch.runId, counts, batch.problems)
     return { outcomes, patched }
   })
 

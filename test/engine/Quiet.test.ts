@@ -1,0 +1,54 @@
+/** Polls that nobody asked for: those that find nothing leave no row, and are none the less whole. */
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Lease from "../../src/engine/Lease.ts"
+import * as Runner from "../../src/engine/Runner.ts"
+import { type Connection, Store } from "../../src/engine/Store.ts"
+import { MemorySource } from "../support/MemorySource.ts"
+import { connect, ids, layer, sync } from "../support/TestEngine.ts"
+
+/** One slice as the poller runs it. */
+const poll = Effect.fnUntraced(function* (connection: Connection) {
+  const taken = yield* Lease.acquire(connection.id)
+  if (taken._tag === "Held") return assert.fail("nobody else runs")
+  return yield* Runner.run(taken.connection, { _tag: "Live", recorded: false, retryFailed: false }, () => Effect.void)
+})
+
+it.effect("a poll that lists everything again and finds it all there keeps its checkpoint, and leaves no row", () => {
+  const source = new MemorySource()
+  source.addMany(25)
+  return Effect.gen(function* () {
+    const connection = yield* connect()
+    const store = yield* Store
+    yield* sync(connection)
+    source.patch("m000000", {})
+    source.expiredBefore = source.log.length
+    const result = yield* poll(connection)
+    assert.isNull(result.error)
+    assert.strictEqual(result.counts.existing, 25)
+    assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)
+    const { checkpoint } = Option.getOrThrow(yield* store.connection(connection.id))
+    assert.deepStrictEqual(checkpoint, Option.some({ position: 26 }))
+  }).pipe(Effect.provide(layer(source)))
+})
+
+it.effect("a poll that finds by absence alone that something is gone leaves a row that says so", () => {
+  const source = new MemorySource()
+  source.addMany(25)
+  return Effect.gen(function* () {
+    const connection = yield* connect()
+    const store = yield* Store
+    yield* sync(connection)
+    source.items.delete("m000003")
+    source.patch("m000000", {})
+    source.expiredBefore = source.log.length
+    const result = yield* poll(connection)
+    assert.isNull(result.error)
+    assert.strictEqual(result.counts.deleted, 1)
+    assert.strictEqual((yield* ids(connection)).length, 24)
+    const [run] = yield* store.runs(connection.id, 10)
+    assert.strictEqual(run?.id, result.runId)
+    assert.deepStrictEqual(run?.counts, result.counts)
+  }).pipe(Effect.provide(layer(source)))
+})
