@@ -22,7 +22,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../contract/Content.ts"
 import { ContentExistenceChecker } from "../contract/ContentExistenceChecker.ts"
-import { make, QuotaConfig, type Call, type Session } from "../contract/Integration.ts"
+import { make, type OpenOptions, QuotaConfig, type Session } from "../contract/Integration.ts"
 import type { IntegrationError } from "../contract/IntegrationError.ts"
 import type { Coverage, Page } from "../contract/Page.ts"
 import * as SyncTask from "../contract/SyncTask.ts"
@@ -56,7 +56,7 @@ export const Config = Schema.Struct({
   maxFileSize: Schema.optionalKey(Positive),
   /** How long a file must have been left alone, by the server's time and this machine's clock. Default: not asked. */
   settle: Schema.optionalKey(Schema.DurationFromString),
-  /** sftp: host keys, or their `SHA256:` fingerprints, any of which the server may have. */
+  /** sftp: host keys, or their `SHA256:` fingerprints, any of which the server may have. Default: the first one seen. */
   hostKey: Schema.optionalKey(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
   /** ftps: certificates (PEM) to trust instead of the system's authorities. */
   ca: Schema.optionalKey(Schema.String),
@@ -74,10 +74,22 @@ export type Config = typeof Config.Type
 
 const Secret = Schema.Redacted(Schema.String)
 
-/** A password (none, and no name, is anonymous), or for sftp a private key in OpenSSH's or PEM form. */
+/**
+ * A password (none, and no name, is anonymous), or for sftp a private key in OpenSSH's or PEM form. `knownHost` is kept by
+ * the integration itself: the fingerprint of the server that answered first.
+ */
 export const Credentials = Schema.Union([
-  Schema.Struct({ username: Text, privateKey: Secret, passphrase: Schema.optionalKey(Secret) }),
-  Schema.Struct({ username: Schema.optionalKey(Text), password: Schema.optionalKey(Secret) })
+  Schema.Struct({
+    username: Text,
+    privateKey: Secret,
+    passphrase: Schema.optionalKey(Secret),
+    knownHost: Schema.optionalKey(Text)
+  }),
+  Schema.Struct({
+    username: Schema.optionalKey(Text),
+    password: Schema.optionalKey(Secret),
+    knownHost: Schema.optionalKey(Text)
+  })
 ])
 export type Credentials = typeof Credentials.Type
 
@@ -98,11 +110,12 @@ const usernameOf = (credentials: Credentials): string => credentials.username ??
 const reveal = (secret: Redacted.Redacted<string> | undefined) =>
   secret === undefined ? undefined : Redacted.value(secret)
 
-const connectTo = (
-  config: Config,
-  credentials: Credentials,
-  call: Call
-): Effect.Effect<Remote.Remote, IntegrationError, Scope.Scope> => {
+const connectTo = ({
+  call,
+  config,
+  credentials,
+  saveCredentials
+}: OpenOptions<Config, Credentials>): Effect.Effect<Remote.Remote, IntegrationError, Scope.Scope> => {
   const key = "privateKey" in credentials ? credentials : undefined
   const password = "privateKey" in credentials ? undefined : reveal(credentials.password)
   const common = {
@@ -115,10 +128,15 @@ const connectTo = (
     timeout: Duration.toMillis(config.timeout ?? "30 seconds")
   }
   if (config.protocol === "sftp") {
-    const hostKeys = typeof config.hostKey === "string" ? [config.hostKey] : (config.hostKey ?? [])
+    const { hostKey = credentials.knownHost === undefined ? [] : [credentials.knownHost] } = config
     return Sftp.make({
       ...common,
-      hostKeys,
+      hostKeys: typeof hostKey === "string" ? [hostKey] : hostKey,
+      learn: (knownHost) =>
+        Effect.andThen(
+          Effect.logWarning(`${common.host}:${common.port} is trusted by the key it shows, ${knownHost}: compare it`),
+          saveCredentials({ ...credentials, knownHost })
+        ),
       password,
       privateKey: reveal(key?.privateKey),
       passphrase: reveal(key?.passphrase)
@@ -320,6 +338,5 @@ export const integration = make<Config, Credentials, Checkpoint>({
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   // A listing of a hundred thousand names takes its time.
   callTimeout: "5 minutes",
-  open: ({ call, config, credentials }) =>
-    Effect.map(connectTo(config, credentials, call), (remote) => session(config, credentials, remote))
+  open: (options) => Effect.map(connectTo(options), (remote) => session(options.config, options.credentials, remote))
 })

@@ -1,8 +1,11 @@
-/** Tells whether an SSH server is the one that config names. */
+/**
+ * Tells whether an SSH server is the right one: the one whose key config names, or else the one that answered first. As
+ * OpenSSH's `accept-new`: the first key is trusted and kept, and another one later is refused.
+ */
 import { createHash } from "node:crypto"
 
 /** The fingerprint of a host key as OpenSSH writes it: `SHA256:` and base64 without padding. */
-const fingerprint = (key: Uint8Array): string =>
+export const fingerprint = (key: Uint8Array): string =>
   `SHA256:${createHash("sha256").update(key).digest("base64").replace(/=+$/, "")}`
 
 const typeOf = (key: Uint8Array): string => {
@@ -16,23 +19,17 @@ const wholeKey = (text: string): Buffer | undefined => {
   return token === undefined ? undefined : Buffer.from(token, "base64")
 }
 
-/** Why the key is not one of those, or undefined. */
+/** Why the key is not one of those, or undefined. Nothing but the key exchange has happened by then. */
 export const refusal = (known: ReadonlyArray<string>, key: Uint8Array): string | undefined => {
-  const shown = `${typeOf(key)} ${fingerprint(key)}`
-  if (known.length === 0) {
-    return (
-      `the server's host key is ${shown}. Nothing was sent to it: if that is its fingerprint (ask whoever runs the ` +
-      `server), connect again with "hostKey": "${fingerprint(key)}" in the config`
-    )
-  }
   const isKnown = known.some((text) => {
     const whole = wholeKey(text)
     return whole === undefined ? text.trim().replace(/=+$/, "") === fingerprint(key) : whole.equals(key)
   })
   return isKnown
     ? undefined
-    : `the server's host key is ${shown}, which is not the "hostKey" of the config. Nothing was sent to it: either ` +
-        `its key was changed by whoever runs it, or somebody stands in between`
+    : `the server's host key is ${typeOf(key)} ${fingerprint(key)}, which is not the one that is known. No login was ` +
+        `sent to it: either its key was changed by whoever runs it, or somebody stands in between. If you have made ` +
+        `sure of it, connect again with "hostKey": "${fingerprint(key)}" in the config`
 }
 
 const byType = {

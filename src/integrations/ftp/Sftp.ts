@@ -24,7 +24,9 @@ export interface Options {
   readonly call: Call
   readonly host: string
   readonly port: number
+  /** The keys that are known. With none, the first that the server shows is trusted, and given to `learn`. */
   readonly hostKeys: ReadonlyArray<string>
+  readonly learn: (fingerprint: string) => Effect.Effect<void, IntegrationError>
   readonly username: string
   readonly password: string | undefined
   readonly privateKey: string | undefined
@@ -112,6 +114,9 @@ export const make = Effect.fnUntraced(function* (
       })
     )
 
+  const known = [...options.hostKeys]
+  let learned: string | undefined
+
   const open = Effect.suspend(() => {
     const state = { open: true }
     const closed = () => {
@@ -137,7 +142,11 @@ export const make = Effect.fnUntraced(function* (
         readyTimeout: options.timeout,
         keepaliveInterval: 10_000,
         hostVerifier: (key: Buffer) => {
-          refusal = HostKey.refusal(options.hostKeys, key)
+          if (known.length === 0) {
+            learned = HostKey.fingerprint(key)
+            known.push(learned)
+          }
+          refusal = HostKey.refusal(known, key)
           return refusal === undefined
         }
       })
@@ -150,7 +159,15 @@ export const make = Effect.fnUntraced(function* (
       try: login,
       catch: (cause) =>
         refusal === undefined ? classify("login", cause) : Remote.unauthorized(`${server}: ${refusal}`)
-    }).pipe(Effect.onError(() => close))
+    }).pipe(
+      Effect.tap(() => {
+        if (learned === undefined) return Effect.void
+        const fingerprint = learned
+        learned = undefined
+        return options.learn(fingerprint)
+      }),
+      Effect.onError(() => close)
+    )
   })
 
   const connections = yield* Connections.make<Session>({
