@@ -9,8 +9,10 @@ import type { Integration } from "./contract/Integration.ts"
 import { Integrations } from "./engine/Integrations.ts"
 import * as Poller from "./engine/Poller.ts"
 import { Quotas } from "./engine/Quotas.ts"
+import { credentialsContext } from "./engine/Run.ts"
 import * as Sync from "./engine/Sync.ts"
 import * as Blobs from "./stores/blobs/Postgres.ts"
+import * as CopyFolder from "./stores/CopyFolder.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
 
@@ -38,6 +40,11 @@ const engine = Sync.layer.pipe(
   Layer.provide(Database.layer)
 )
 
+/** What data is copied into. */
+const copyTarget = Layer.unwrap(Effect.as(Postgres.migrate, Layer.mergeAll(Blobs.layer, Database.layerVault))).pipe(
+  Layer.provideMerge(Database.layer)
+)
+
 const services = Layer.effect(
   Services,
   Effect.gen(function* () {
@@ -45,6 +52,11 @@ const services = Layer.effect(
     return Services.of({
       layer: Layer.provideMerge(engine, Layer.succeedContext(context)),
       poller: Poller.layer,
+      copy: (options) =>
+        CopyFolder.run({ ...options, context: credentialsContext }).pipe(
+          Effect.provide(copyTarget),
+          Effect.provideContext(context)
+        ),
       migrate: Effect.provide(Postgres.migrate, Database.layer)
     })
   })

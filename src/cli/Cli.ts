@@ -20,10 +20,12 @@ import { connect } from "./Connect.ts"
 import { connections, disconnect, pause, resume } from "./Connections.ts"
 import { contents, show } from "./Contents.ts"
 import { exportContents } from "./Export.ts"
+import { copy } from "./Copy.ts"
 import * as Failure from "./Failure.ts"
 import { deletions, failures } from "./Ledger.ts"
 import { migrate } from "./Migrate.ts"
 import { Output } from "./Output.ts"
+import { purge } from "./Purge.ts"
 import { serve } from "./Serve.ts"
 import { runs, status } from "./Status.ts"
 import { retry, sync } from "./Sync.ts"
@@ -45,8 +47,8 @@ const idem = Command.make("idem").pipe(
     { group: "Connections", commands: [connect, connections, pause, resume, disconnect] },
     { group: "Syncing", commands: [serve, sync, status, runs] },
     { group: "What is stored", commands: [contents, show, exportContents] },
-    { group: "What needs you", commands: [failures, retry, deletions] },
-    { group: "The database", commands: [migrate] }
+    { group: "What needs you", commands: [failures, retry, deletions, purge] },
+    { group: "The database", commands: [migrate, copy] }
   ])
 )
 

@@ -8,7 +8,7 @@ import type * as Layer from "effect/Layer"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/Integrations.ts"
 import type * as Runner from "../engine/Runner.ts"
-import { Store, type Connection, type StoreError } from "../engine/Store.ts"
+import { Store, type Connection, type NameTaken, type StoreError } from "../engine/Store.ts"
 import * as Failure from "./Failure.ts"
 import * as Text from "./Text.ts"
 
@@ -18,12 +18,36 @@ export interface StartError {
   readonly message: string
 }
 
+/** What to copy, and who is told what on the way. */
+export interface CopyOptions {
+  readonly folder: string
+  readonly onConnection: (name: string) => Effect.Effect<void>
+  /** The credentials of this connection can't be opened with any key that is here. */
+  readonly onLocked: (name: string) => Effect.Effect<void>
+}
+
 export class Services extends Context.Service<
   Services,
   {
     readonly layer: Layer.Layer<Engine | Runner.Services, StartError>
     /** Polls for as long as its scope is open. */
     readonly poller: Layer.Layer<never, StartError, Runner.Services>
+    /**
+     * Copies the connections in a folder of Idem's own into the database: those that it copied, and those that were
+     * copied before.
+     */
+    readonly copy: (options: CopyOptions) => Effect.Effect<
+      {
+        readonly copied: ReadonlyArray<{
+          readonly name: string
+          readonly contents: number
+          readonly bodies: number
+          readonly bytes: number
+        }>
+        readonly skipped: ReadonlyArray<string>
+      },
+      StartError | NameTaken
+    >
     /** Brings the database up to date: the version of its schema before and after. */
     readonly migrate: Effect.Effect<{ readonly before: number; readonly after: number }, StartError>
   }

@@ -76,7 +76,8 @@ export const parse = (input: string): Result.Result<Time, string> => {
   return Result.succeed({ _tag: "At", at: DateTime.makeUnsafe(date.getTime() - shift * 60_000) })
 }
 
-const resolve = (time: Time, now: DateTime.Utc): DateTime.Utc =>
+/** The instant that a time means now. */
+export const resolve = (time: Time, now: DateTime.Utc): DateTime.Utc =>
   time._tag === "At" ? time.at : DateTime.subtractDuration(now, time.ago)
 
 /** The window that the two times make now, or undefined where neither is given. Its start must lie before its end. */

@@ -142,7 +142,7 @@ const layerUrl = (url: Redacted.Redacted): Layer.Layer<Database | Clients, Datab
   )
 
 /** The database of the server that Idem starts. */
-const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embedded> = Layer.unwrap(
+export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embedded> = Layer.unwrap(
   Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
     connect(
       { origin: { _tag: "embedded", folder }, name: `Idem's own database in ${folder}` },

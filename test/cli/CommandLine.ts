@@ -51,6 +51,7 @@ export const make = Effect.fnUntraced(function* (
       })
     ),
     poller: Poller.layer,
+    copy: () => Effect.die("only a real database is copied into"),
     migrate: Effect.succeed({ before: 1, after: 2 })
   })
 

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes } from "node:crypto"
+import * as Path from "node:path"
 import { inject } from "vitest"
 
 const access = Effect.sync(() => {
@@ -51,3 +52,12 @@ export const layer = layerFrom((template) => template)
 
 /** The same of an empty one, without Idem's tables. */
 export const layerEmpty = layerFrom(() => "template1")
+
+/** The URL of an empty database that is gone when the scope closes, for processes. */
+export const makeUrl = Effect.gen(function* () {
+  const database = yield* makeDatabase("template1")
+  const { password, socket, username } = inject("postgres")
+  const host = encodeURIComponent(Path.dirname(socket))
+  const port = Path.extname(socket).slice(1)
+  return `postgresql://${username}:${encodeURIComponent(password)}@localhost/${database}?host=${host}&port=${port}`
+})

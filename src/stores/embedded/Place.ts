@@ -80,6 +80,12 @@ const serverUser = Effect.fnUntraced(function* (folder: string) {
 const hasCluster = (folder: string) =>
   io(folder, async () => (await statOrNone(Path.join(folder, "postgres", "PG_VERSION"))) !== undefined)
 
+/** What takes the place of this folder where the server's user can't reach it. */
+const substituteFor = (folder: string) => {
+  const digest = Crypto.createHash("sha256").update(folder).digest("hex").slice(0, 12)
+  return Path.join(rootFolder, `${Path.basename(folder)}-${digest}`)
+}
+
 /** Makes a folder that the server's user may pass through but not read. */
 const makePassable = (folder: string) =>
   io(`${folder} can't be made`, async () => {
@@ -99,8 +105,7 @@ const asRoot = Effect.fnUntraced(function* (requested: string) {
       message: `${folder} holds Idem's data, but a folder above it shuts out the user that PostgreSQL runs as (uid ${user.uid}): chmod o+x that folder`
     })
   }
-  const digest = Crypto.createHash("sha256").update(folder).digest("hex").slice(0, 12)
-  const elsewhere = yield* makePassable(Path.join(rootFolder, `${Path.basename(folder)}-${digest}`))
+  const elsewhere = yield* makePassable(substituteFor(folder))
   yield* io(rootFolder, () => Fs.chmod(rootFolder, 0o755))
   // Only what this very call has made is taken away again.
   if (!existed) yield* Effect.ignore(io(folder, () => Fs.rmdir(folder)))
@@ -128,4 +133,15 @@ export const prepare = Effect.fn("Place.prepare")(function* (requested: string) 
   }
   const absolute = Path.resolve(requested)
   return yield* process.getuid?.() === 0 ? asRoot(absolute) : asOneself(absolute)
+})
+
+/** Whether data was made for this folder, in it or in what takes its place. Makes nothing. */
+export const hasData = Effect.fn("Place.hasData")(function* (requested: string) {
+  const absolute = Path.resolve(requested)
+  const folder = yield* io(absolute, async () => {
+    const parent = await Fs.realpath(Path.dirname(absolute)).catch(() => Path.dirname(absolute))
+    return Fs.realpath(absolute).catch(() => Path.join(parent, Path.basename(absolute)))
+  })
+  if (yield* hasCluster(folder)) return true
+  return process.getuid?.() === 0 && (yield* hasCluster(substituteFor(folder)))
 })

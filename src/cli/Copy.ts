@@ -1,0 +1,70 @@
+/** `idem copy`: moves what Idem keeps in a folder of its own into the PostgreSQL of `DATABASE_URL`. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { NameTaken } from "../engine/Store.ts"
+import * as Failure from "./Failure.ts"
+import { Output } from "./Output.ts"
+import { Services } from "./Services.ts"
+import * as Text from "./Text.ts"
+
+const taken = ({ name }: NameTaken) =>
+  Failure.failed(
+    "NameTaken",
+    `the database has another connection ${Text.quoted(name)} already: nothing is copied until one of the two is gone`
+  )
+
+export const copy = Command.make(
+  "copy",
+  {
+    from: Flag.String("from").pipe(
+      Flag.withDescription("the folder that was IDEM_DATA_DIR; nothing in it is changed"),
+      Flag.withMetavar("DIR")
+    )
+  },
+  Effect.fn("copy")(function* ({ from }) {
+    const output = yield* Output
+    const services = yield* Services
+    if (from.trim() === "" || from.includes("\0")) return yield* Failure.usage("--from must name a folder")
+    const url = yield* Config.option(Config.Redacted("DATABASE_URL"))
+    if (Option.isNone(url) || Redacted.value(url.value) === "") {
+      return yield* Failure.usage("DATABASE_URL, the database that is copied into, is not set")
+    }
+    const { copied, skipped } = yield* services
+      .copy({
+        folder: from,
+        onConnection: (name) => (output.json ? Effect.void : output.note(`copying ${Text.oneLine(name)} …`)),
+        onLocked: (name) =>
+          output.note(
+            `the credentials of ${Text.oneLine(name)} are sealed with a key that is not here, and are copied as they are: ` +
+              "it pauses until it is given new ones with idem connect"
+          )
+      })
+      .pipe(
+        Effect.catchIf(
+          (error) => error instanceof NameTaken,
+          (error) => Effect.fail(taken(error))
+        )
+      )
+    yield* output.answer({ copied: copied.map((one) => ({ ...one })), skipped: [...skipped] }, () =>
+      [
+        ...copied.map(
+          ({ bodies, bytes, contents, name }) =>
+            `${Text.oneLine(name)} copied: ${Text.many(contents, "row")}, ` +
+            `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} (${Text.bytes(bytes)})`
+        ),
+        ...skipped.map((name) => `${Text.oneLine(name)} was copied before, and is left as it is`),
+        ...(copied.length + skipped.length === 0 ? [`there are no connections in ${Text.oneLine(from)}`] : []),
+        ...(copied.length > 0 ? [output.style.dim(`stop Idem in ${Text.oneLine(from)}, or both will poll`)] : [])
+      ].join("\n")
+    )
+  })
+).pipe(
+  Command.withDescription("Copy what Idem keeps in its own folder into PostgreSQL"),
+  Command.withExamples([
+    { command: "DATABASE_URL=postgresql://… idem copy --from ./data", description: "From the embedded database" }
+  ])
+)

@@ -1,0 +1,50 @@
+/** `idem purge`: takes away for good what deleted content still holds. */
+import * as Command from "effect/cli/Command"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Store } from "../engine/Store.ts"
+import * as Documents from "./Documents.ts"
+import * as Failure from "./Failure.ts"
+import * as Input from "./Input.ts"
+import { Output } from "./Output.ts"
+import * as Services from "./Services.ts"
+import * as Text from "./Text.ts"
+import * as Time from "./Time.ts"
+
+export const purge = Command.make(
+  "purge",
+  {
+    connection: Input.connection,
+    olderThan: Input.time("older-than", "what was deleted before this time, or longer ago than this duration")
+  },
+  Effect.fn("purge")(function* ({ connection: name, olderThan }) {
+    const output = yield* Output
+    if (Option.isNone(olderThan)) {
+      return yield* Failure.usage(`--older-than is missing: say which deletions, like --older-than "30 days"`)
+    }
+    const now = yield* DateTime.now
+    const before = Time.resolve(olderThan.value.time, now)
+    yield* Services.provide(
+      Effect.gen(function* () {
+        const store = yield* Store
+        const connection = yield* Services.connectionNamed(name)
+        const { bodies, bytes, deleted, gone } = yield* store.purge(connection.id, before)
+        yield* output.answer(
+          { connection: name, before: Documents.time(before), purged: deleted, forgotten: gone, bodies, bytes },
+          () =>
+            [
+              `${Text.many(deleted, "deleted content")} of ${Text.oneLine(name)} purged: ` +
+                `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} removed, ${Text.bytes(bytes)}`,
+              ...(gone === 0 ? [] : [`${Text.many(gone, "id")} forgotten that had gone before being stored`])
+            ].join("\n")
+        )
+      })
+    )
+  })
+).pipe(
+  Command.withDescription("Remove for good what deleted content still holds"),
+  Command.withExamples([
+    { command: 'idem purge work --older-than "30 days"', description: "What was deleted more than 30 days ago" }
+  ])
+)

@@ -1,0 +1,78 @@
+/** Copies what Idem keeps in a folder of its own into the database in context. */
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Path from "node:path"
+import { Vault } from "../engine/Vault.ts"
+import * as Vaults from "../engine/Vault.ts"
+import { BlobStore } from "./Blobs.ts"
+import * as Blobs from "./blobs/Postgres.ts"
+import * as Copy from "./Copy.ts"
+import { Database, layerEmbedded } from "./Database.ts"
+import { Embedded, make } from "./Embedded.ts"
+import * as Place from "./embedded/Place.ts"
+import * as Migrations from "./postgres/Migrations.ts"
+
+/** The folder can't be copied from. */
+export class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
+
+export interface Options {
+  /** An `IDEM_DATA_DIR`, whether Idem runs there or not. */
+  readonly folder: string
+  /** What the credentials of a connection are bound to by their seal. */
+  readonly context: (connection: { readonly domain: string; readonly account: string }) => string
+  readonly onConnection: (name: string) => Effect.Effect<void>
+  /** Told of each connection whose credentials no key here opens: they are copied as they are. */
+  readonly onLocked: (name: string) => Effect.Effect<void>
+}
+
+/** The keys that may have sealed what is in the folder: the one beside the data, and `IDEM_SECRET_KEY`. */
+const keysOf = Effect.fnUntraced(function* (folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const here = yield* Effect.option(fs.readFileString(Path.join(folder, "secret.key")))
+  const given = Layer.build(Layer.fresh(Vaults.layer))
+  const beside = here._tag === "Some" ? [here.value] : []
+  const files = beside.map((text) =>
+    Effect.provide(given, ConfigProvider.layer(ConfigProvider.fromEnv({ env: { IDEM_SECRET_KEY: text } })))
+  )
+  const built = yield* Effect.forEach([...files, given], Effect.option)
+  return built.flatMap((one) => (one._tag === "Some" ? [Context.get(one.value, Vault)] : []))
+})
+
+/** Fails where the folder holds no data, or data of another schema: the source is never written to, so never migrated. */
+export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
+  const { folder } = options
+  const to = yield* Database
+  const vault = yield* Vault
+  const target = { sql: yield* SqlClient.SqlClient, blobs: yield* BlobStore }
+  if (!(yield* Place.hasData(folder))) {
+    return yield* new CopyError({
+      message: `${folder} holds no data of Idem's: give the folder that was IDEM_DATA_DIR`
+    })
+  }
+  if (to.origin._tag === "embedded") {
+    return yield* new CopyError({ message: "data is copied into the PostgreSQL that DATABASE_URL names: set it" })
+  }
+  const embedded = yield* make({ folder })
+  // Fresh: a layer that was built for the target would be taken for the source's.
+  const context = yield* Layer.build(
+    Layer.provideMerge(Layer.fresh(Blobs.layer), Layer.provide(layerEmbedded, Layer.succeed(Embedded, embedded)))
+  )
+  const sql = Context.get(context, SqlClient.SqlClient)
+  yield* Migrations.check.pipe(
+    Effect.provideService(SqlClient.SqlClient, sql),
+    Effect.mapError((error) => new CopyError({ message: `${folder}: ${error.message}, with IDEM_DATA_DIR=${folder}` }))
+  )
+  const keys = yield* keysOf(embedded.folder)
+  const reseal: Copy.Options["reseal"] = (connection, sealed) =>
+    Effect.firstSuccessOf(keys.map((key) => key.unseal(sealed, options.context(connection)))).pipe(
+      Effect.flatMap((secret) => vault.seal(secret, options.context(connection))),
+      Effect.catch(() => Effect.as(options.onLocked(connection.name), sealed))
+    )
+  const source = { sql, blobs: Context.get(context, BlobStore) }
+  return yield* Copy.run({ source, target, reseal, onConnection: options.onConnection })
+}, Effect.scoped)

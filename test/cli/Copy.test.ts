@@ -1,0 +1,120 @@
+/** `idem copy` as it is used: from a folder of Idem's own into a PostgreSQL, by the command line. */
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { repository, run } from "../support/IdemProcess.ts"
+import { makeUrl } from "../support/Postgres.ts"
+
+const key = Buffer.alloc(32, 7).toString("base64")
+const source = JSON.stringify(Path.join(repository, "test/support/InstantSource.ts"))
+
+/** Thirty items, of which one is large enough for the blob store and two have the same bytes. */
+const config = `import { integration } from ${source}
+const bodyOf = (index) =>
+  index === 3 ? new Uint8Array(5_000_000).map((_, n) => n % 251) : new TextEncoder().encode("body " + Math.max(index, 2))
+export default { integrations: [integration(30, bodyOf)] }
+`
+
+describe("idem copy", () => {
+  const scope = Scope.makeUnsafe()
+  const database = () => Effect.runPromise(Scope.provide(makeUrl, scope))
+  let folder = ""
+  const idem = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) => {
+    const ended = await run([...args, "--json"], { cwd: folder, env })
+    // oxlint-disable-next-line typescript/no-explicit-any
+    const json = JSON.parse(ended.stdout) as Record<string, any>
+    return { ...ended, json }
+  }
+  const embedded = () => ({ IDEM_DATA_DIR: Path.join(folder, "data") })
+  const inPostgres = (url: string, secret = key) => ({ DATABASE_URL: url, IDEM_SECRET_KEY: secret })
+  const rows = async (env: Record<string, string>) => {
+    const { json } = await idem(["contents", "work", "--limit", "1000"], env)
+    return json["contents"]
+  }
+
+  beforeAll(async () => {
+    folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-copy-"))
+    Fs.chmodSync(folder, 0o755)
+    Fs.writeFileSync(Path.join(folder, "idem.config.ts"), config)
+    const connected = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], embedded())
+    assert.strictEqual(connected.code, 0, connected.stderr)
+    const synced = await idem(["sync", "work"], embedded())
+    assert.strictEqual(synced.json["stored"], 30, synced.stderr)
+  }, 120_000)
+  afterAll(async () => {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    Fs.rmSync(folder, { recursive: true, force: true })
+  }, 60_000)
+
+  it(
+    "moves all of it: the target downloads nothing, and a second copy changes nothing",
+    { timeout: 120_000 },
+    async () => {
+      const target = inPostgres(await database())
+      const before = await rows(embedded())
+      const copied = await idem(["copy", "--from", "data"], target)
+      assert.strictEqual(copied.code, 0, copied.stderr)
+      assert.strictEqual(copied.stderr, "")
+      const bytes =
+        5_000_000 + [2, ...Array.from({ length: 26 }, (_, n) => n + 4)].join("").length + 27 * "body ".length
+      assert.deepStrictEqual(copied.json, { copied: [{ name: "work", contents: 30, bodies: 28, bytes }], skipped: [] })
+      assert.deepStrictEqual(await rows(target), before)
+      const synced = await idem(["sync", "work"], target)
+      assert.strictEqual(synced.code, 0, synced.stderr)
+      assert.include(synced.json, { status: "succeeded", stored: 0, downloads: 0 })
+      const large = await run(["show", "work", before[3].externalId, "--raw"], { cwd: folder, env: target })
+      assert.strictEqual(large.stdout.length > 1_000_000, true)
+      const again = await idem(["copy", "--from", "data"], target)
+      assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"] }])
+      assert.deepStrictEqual(await rows(target), before)
+      assert.deepStrictEqual(await rows(embedded()), before)
+      assert.include((await idem(["sync", "work"], embedded())).json, { status: "succeeded", downloads: 0 })
+    }
+  )
+
+  it("refuses where another connection has the name, and writes nothing", { timeout: 60_000 }, async () => {
+    const target = inPostgres(await database())
+    await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], target)
+    const refused = await idem(["copy", "--from", "data"], target)
+    assert.strictEqual(refused.code, 1)
+    assert.strictEqual(refused.json["error"].reason, "NameTaken")
+    assert.include(refused.json["error"].message, '"work"')
+    assert.deepStrictEqual(await rows(target), [])
+  })
+
+  it("says what is missing before it starts or makes anything", { timeout: 60_000 }, async () => {
+    const target = inPostgres(await database())
+    const nowhere = await idem(["copy", "--from", "nowhere"], target)
+    assert.strictEqual(nowhere.code, 1)
+    assert.include(nowhere.json["error"].message, "nowhere holds no data")
+    assert.isFalse(Fs.existsSync(Path.join(folder, "nowhere")))
+    const unset = await idem(["copy", "--from", "data"], { IDEM_DATA_DIR: Path.join(folder, "another") })
+    assert.strictEqual(unset.code, 2)
+    assert.include(unset.json["error"].message, "DATABASE_URL")
+    assert.isFalse(Fs.existsSync(Path.join(folder, "another")))
+  })
+
+  it(
+    "with another key the connection pauses and keeps its content, until it is connected again",
+    { timeout: 60_000 },
+    async () => {
+      const url = await database()
+      await idem(["copy", "--from", "data"], inPostgres(url))
+      const lost = inPostgres(url, Buffer.alloc(32, 8).toString("base64"))
+      const failed = await idem(["sync", "work"], lost)
+      assert.deepStrictEqual([failed.code, failed.json["error"].reason], [1, "Vault"])
+      const [paused] = (await idem(["connections"], lost)).json["connections"]
+      assert.strictEqual(paused.state, "paused")
+      assert.match(paused.paused, /sealed with another key .* idem connect instant --name 'work' --credentials @FILE$/)
+      assert.strictEqual((await rows(lost)).length, 30)
+      const again = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], lost)
+      assert.strictEqual(again.code, 0, again.stderr)
+      assert.include((await idem(["sync", "work"], lost)).json, { status: "succeeded", downloads: 0 })
+      assert.isNull((await idem(["connections"], lost)).json["connections"][0].paused)
+    }
+  )
+})
