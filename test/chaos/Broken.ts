@@ -1,0 +1,65 @@
+/** Stores that are broken on purpose, one way each: the harness must find each of them. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Fence, Store } from "../../src/engine/Store.ts"
+import type { Broken } from "./Protocol.ts"
+
+type Service = Store["Service"]
+
+/** The fence is not checked: whoever writes is taken for the holder. */
+const withoutFence = (store: Service): Service => {
+  const present = (fence: Fence) =>
+    Effect.map(store.connection(fence.connectionId), (found) =>
+      Option.match(found, { onNone: () => fence, onSome: (row): Fence => ({ ...fence, fence: row.fence }) })
+    )
+  return {
+    ...store,
+    beginRun: (fence, run) => Effect.flatMap(present(fence), (now) => store.beginRun(now, run)),
+    finishRun: (fence, run) => Effect.flatMap(present(fence), (now) => store.finishRun(now, run)),
+    beginListing: (fence, options) => Effect.flatMap(present(fence), (now) => store.beginListing(now, options)),
+    commit: (fence, batch) => Effect.flatMap(present(fence), (now) => store.commit(now, batch)),
+    settleDeletions: (fence, options) => Effect.flatMap(present(fence), (now) => store.settleDeletions(now, options)),
+    renew: (fence, ttl) => Effect.flatMap(present(fence), (now) => store.renew(now, ttl))
+  }
+}
+
+/** A page's end is committed by itself, before its items. */
+const withoutTransaction = (store: Service): Service => ({
+  ...store,
+  commit: (fence, batch) =>
+    batch.page === undefined || batch.items.length === 0
+      ? store.commit(fence, batch)
+      : Effect.gen(function* () {
+          const nothing = { ...batch, items: [], misses: [], done: [], counts: {}, problems: [] }
+          const { patched } = yield* store.commit(fence, nothing)
+          const committed = yield* store.commit(fence, { ...batch, page: undefined })
+          return { ...committed, patched: patched + committed.patched }
+        })
+})
+
+/** What is there already is not found by its key: it is written beside it. */
+const withoutKey = (store: Service): Service => ({
+  ...store,
+  commit: (fence, batch) =>
+    Effect.gen(function* () {
+      const ids = batch.items.map((item) => item.externalId)
+      const known = yield* store.existing(fence.connectionId, ids)
+      const items = batch.items.map((item) =>
+        known.has(item.externalId) ? { ...item, externalId: `${item.externalId} again` } : item
+      )
+      return yield* store.commit(fence, { ...batch, items })
+    })
+})
+
+export const decorate = (store: Service, broken: Broken | null): Service => {
+  switch (broken) {
+    case "fence":
+      return withoutFence(store)
+    case "transaction":
+      return withoutTransaction(store)
+    case "key":
+      return withoutKey(store)
+    case null:
+      return store
+  }
+}

@@ -1,0 +1,131 @@
+/** Lean processes (see child.ts): started once, used for one seed after the other, until one is killed. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as ChildProcess from "node:child_process"
+import * as Path from "node:path"
+import * as Readline from "node:readline"
+import { type Command, CommandLine, type Reply, ReplyLine, type Start, type Synced } from "./Protocol.ts"
+
+const program = Path.join(import.meta.dirname, "child.ts")
+
+const encode = Schema.encodeSync(CommandLine)
+const decode = Schema.decodeUnknownSync(ReplyLine)
+
+export interface Lean {
+  readonly pid: number
+  /** Begins a seed; returns at once. */
+  readonly start: (start: Start) => Effect.Effect<void>
+  /** Ends the seed in order. False where the process is dead, or does not answer within ten seconds. */
+  readonly stop: Effect.Effect<boolean>
+  readonly sync: (command: Omit<Extract<Command, { _tag: "Sync" }>, "_tag">) => Effect.Effect<Synced>
+  /** Hours pass for it. */
+  readonly later: (hours: number) => Effect.Effect<void>
+  readonly signal: (name: "SIGKILL" | "SIGSTOP" | "SIGCONT") => void
+  readonly isAlive: () => boolean
+  /** Defects told since this was last asked, and what was printed on stderr. */
+  readonly complaints: () => ReadonlyArray<string>
+}
+
+const spawn = Effect.sync((): Lean => {
+  const child = ChildProcess.spawn(process.execPath, [program], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], CHAOS_LOG: process.env["CHAOS_LOG"] }
+  })
+  let complaints: Array<string> = []
+  let alive = true
+  let waiting: { readonly tag: Reply["_tag"]; readonly reply: Deferred.Deferred<Reply | undefined> } | undefined
+
+  const answer = (reply: Reply | undefined) => {
+    if (waiting === undefined || (reply !== undefined && reply._tag !== waiting.tag)) return
+    const answered = waiting.reply
+    // Whoever waits for it may ask again before this returns.
+    waiting = undefined
+    Deferred.doneUnsafe(answered, Exit.succeed(reply))
+  }
+  Readline.createInterface({ input: child.stdout }).on("line", (line) => {
+    if (!line.startsWith("{")) {
+      if (process.env["CHAOS_LOG"] === "1") process.stderr.write(`[${child.pid}] ${line}\n`)
+      else complaints.push(line)
+      return
+    }
+    const reply = decode(line)
+    if (reply._tag === "Defect") complaints.push(reply.message)
+    answer(reply)
+  })
+  child.stderr.on("data", (bytes) => {
+    complaints.push(String(bytes))
+  })
+  child.on("exit", () => {
+    alive = false
+    answer(undefined)
+  })
+  child.stdin.on("error", () => undefined)
+
+  const send = (command: Command) => Effect.sync(() => void child.stdin.write(`${encode(command)}\n`))
+
+  const oneAtATime = Semaphore.makeUnsafe(1)
+
+  /** The reply of this kind; undefined if the process dies, or the time is over. */
+  const ask = (command: Command, tag: Reply["_tag"], within: number) =>
+    Effect.gen(function* () {
+      if (!alive) return undefined
+      const reply = yield* Deferred.make<Reply | undefined>()
+      waiting = { tag, reply }
+      yield* send(command)
+      return yield* Effect.timeoutOrElse(Deferred.await(reply), {
+        duration: within,
+        orElse: () => Effect.succeed(undefined)
+      })
+    }).pipe(oneAtATime.withPermit)
+
+  return {
+    pid: child.pid ?? 0,
+    start: send,
+    stop: Effect.map(ask({ _tag: "Stop" }, "Stopped", 10_000), (reply) => reply !== undefined),
+    sync: (command) =>
+      Effect.map(ask({ _tag: "Sync", ...command }, "Synced", 30_000), (reply) =>
+        reply?._tag === "Synced"
+          ? reply
+          : { _tag: "Synced", status: "failed", error: alive ? "no answer in 30 seconds" : "it died", counts: {} }
+      ),
+    later: (hours) => send({ _tag: "Later", hours }),
+    signal: (name) => void child.kill(name),
+    isAlive: () => alive,
+    complaints: () => [...new Set(complaints.splice(0))].slice(0, 20)
+  }
+})
+
+export interface Pool {
+  /** One that waits for a seed. */
+  readonly take: Effect.Effect<Lean>
+  /** Gives back one that has stopped its seed. */
+  readonly give: (lean: Lean) => void
+}
+
+/** They die with the scope. One is always being started ahead: a seed that kills need not wait. */
+export const pool: Effect.Effect<Pool, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => ({ all: new Set<Lean>(), free: new Array<Lean>() })),
+  ({ all }) => Effect.sync(() => all.forEach((lean) => lean.signal("SIGKILL")))
+).pipe(
+  Effect.map(({ all, free }) => {
+    const add = Effect.map(spawn, (lean) => {
+      all.add(lean)
+      return lean
+    })
+    return {
+      take: Effect.gen(function* () {
+        for (const dead of [...all].filter((lean) => !lean.isAlive())) all.delete(dead)
+        const ready = free.filter((lean) => lean.isAlive())
+        free.splice(0, free.length, ...ready)
+        const taken = free.shift() ?? (yield* add)
+        if (free.length === 0) free.push(yield* add)
+        return taken
+      }),
+      give: (lean) => void free.push(lean)
+    }
+  })
+)

@@ -1,0 +1,58 @@
+/** What the harness and its lean processes say to each other: a line of JSON each, by the process's stdin and stdout. */
+import * as Schema from "effect/Schema"
+
+/** What is broken on purpose, to see the harness find it. */
+export const Broken = Schema.Literals(["fence", "transaction", "key"])
+export type Broken = typeof Broken.Type
+
+/** Where the seed's database is, and how to work with it. */
+const Start = Schema.TaggedStruct("Start", {
+  socket: Schema.String,
+  username: Schema.String,
+  password: Schema.String,
+  database: Schema.String,
+  /** Large bodies go into this folder; a file `full` in it makes its disk full. */
+  blobs: Schema.String,
+  broken: Schema.NullOr(Broken),
+  leaseMillis: Schema.Finite
+})
+export type Start = typeof Start.Type
+
+/** One task, until it is done: of the connection of this name. */
+const Sync = Schema.TaggedStruct("Sync", {
+  name: Schema.String,
+  force: Schema.Boolean,
+  forceIds: Schema.Array(Schema.String)
+})
+
+/**
+ * `Start` polls what is due until `Stop`; `Stop` ends that in order, as SIGTERM does. `Later` puts the process's clock
+ * forward by so many hours.
+ */
+export const Command = Schema.Union([
+  Start,
+  Sync,
+  Schema.TaggedStruct("Stop", {}),
+  Schema.TaggedStruct("Later", { hours: Schema.Finite })
+])
+export type Command = typeof Command.Type
+
+const Synced = Schema.TaggedStruct("Synced", {
+  status: Schema.String,
+  error: Schema.String,
+  counts: Schema.Record(Schema.String, Schema.Finite)
+})
+export type Synced = typeof Synced.Type
+
+export const Reply = Schema.Union([
+  Schema.TaggedStruct("Ready", {}),
+  Schema.TaggedStruct("Started", {}),
+  Schema.TaggedStruct("Stopped", {}),
+  Synced,
+  /** A defect: whatever caused it, the seed fails. */
+  Schema.TaggedStruct("Defect", { message: Schema.String })
+])
+export type Reply = typeof Reply.Type
+
+export const CommandLine = Schema.fromJsonString(Command)
+export const ReplyLine = Schema.fromJsonString(Reply)

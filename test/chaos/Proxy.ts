@@ -1,0 +1,99 @@
+/** A proxy on loopback that spoils bytes on their way back: slow, cut short, reset or stopped in the middle. */
+import * as Net from "node:net"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+export type Spoil =
+  /** A few bytes at a time. */
+  | "slow"
+  /** Half of the next bytes, then the end of the connection. */
+  | "cut"
+  /** Half of the next bytes, then a reset. */
+  | "reset"
+  /** Half of the next bytes, and then nothing. */
+  | "stall"
+
+export interface Proxy {
+  readonly port: number
+  /** Spoils the next answer. */
+  readonly spoil: (how: Spoil) => void
+  readonly heal: () => void
+  /** How many answers were spoilt. */
+  readonly spoilt: () => number
+}
+
+/** Sends these bytes in eight parts, ten milliseconds apart. */
+const trickle = (bytes: Buffer, to: Net.Socket, done: () => void): void => {
+  const part = Math.max(1, Math.ceil(bytes.length / 8))
+  const send = (from: number) => {
+    if (from >= bytes.length || to.destroyed) return done()
+    to.write(bytes.subarray(from, from + part), () => setTimeout(send, 10, from + part))
+  }
+  send(0)
+}
+
+/** `names`: the server writes its own address into its answers, which is to be ours (of as many digits). */
+export const run = (
+  port: number,
+  options: { readonly names?: boolean } = {}
+): Effect.Effect<Proxy, never, Scope.Scope> => {
+  let ours = port
+  const named = (bytes: Buffer) =>
+    options.names === true && bytes.includes(`127.0.0.1:${port}`)
+      ? Buffer.from(bytes.toString("latin1").replaceAll(`127.0.0.1:${port}`, `127.0.0.1:${ours}`), "latin1")
+      : bytes
+  const waiting: Array<Spoil> = []
+  const sockets = new Set<Net.Socket>()
+  let spoilt = 0
+
+  const serve = (client: Net.Socket) => {
+    const server = Net.connect(port, "127.0.0.1")
+    for (const socket of [client, server]) {
+      sockets.add(socket)
+      socket.setNoDelay(true)
+      socket.on("error", () => socket.destroy())
+      socket.on("close", () => sockets.delete(socket))
+    }
+    client.on("data", (bytes) => server.write(bytes))
+    client.on("close", () => server.destroy())
+    server.on("close", () => client.end())
+    server.on("data", (chunk: Buffer) => {
+      const bytes = named(chunk)
+      const how = waiting.shift()
+      if (how === undefined) return void client.write(bytes)
+      spoilt += 1
+      if (how === "slow") {
+        server.pause()
+        return trickle(bytes, client, () => server.resume())
+      }
+      client.write(bytes.subarray(0, bytes.length / 2), () => {
+        if (how === "stall") server.pause()
+        else if (how === "cut") client.end()
+        else client.resetAndDestroy()
+      })
+    })
+  }
+
+  return Effect.acquireRelease(
+    Effect.callback<Net.Server>((resume) => {
+      const listener = Net.createServer(serve)
+      listener.listen(0, "127.0.0.1", () => resume(Effect.succeed(listener)))
+    }),
+    (listener) =>
+      Effect.callback<void>((resume) => {
+        listener.close(() => resume(Effect.void))
+        for (const socket of sockets) socket.destroy()
+      })
+  ).pipe(
+    Effect.map((listener) => {
+      const address = listener.address()
+      ours = typeof address === "object" && address !== null ? address.port : 0
+      return {
+        port: ours,
+        spoil: (how) => void waiting.push(how),
+        heal: () => void waiting.splice(0),
+        spoilt: () => spoilt
+      }
+    })
+  )
+}

@@ -1,0 +1,128 @@
+/**
+ * What happens in one seed: which sources there are, how many processes sync from them, and what strikes when. All of it
+ * follows from the seed; when exactly a process is struck is up to the machine, so a replay strikes at about the same
+ * places.
+ */
+import { Random } from "./Random.ts"
+
+export type Domain = "gmail" | "slack" | "ftp"
+
+export interface SourcePlan {
+  readonly domain: Domain
+  /** What it holds when it is connected. */
+  readonly items: number
+  /** Seeds what the source itself chooses: sizes, names, which of its settings. */
+  readonly seed: number
+}
+
+/** Numbers that a source reads in its own way: which deed, upon which of its items, how many. */
+export interface Deed {
+  readonly deed: number
+  readonly which: number
+  readonly size: number
+}
+
+export type Event =
+  /** Somebody changes the source; `before` 0 is at once, else just before so many requests more are answered. */
+  | { readonly _tag: "Change"; readonly source: number; readonly deed: Deed; readonly before: number }
+  | { readonly _tag: "Fault"; readonly source: number; readonly deed: Deed }
+  /** `kill -9`; another process takes its place. */
+  | { readonly _tag: "Kill"; readonly process: number }
+  /** SIGSTOP, then SIGCONT so many milliseconds later. */
+  | { readonly _tag: "Freeze"; readonly process: number; readonly milliseconds: number }
+  /** Told to end, as by SIGTERM; another process takes its place. */
+  | { readonly _tag: "Stop"; readonly process: number }
+  /** The server is restarted, in order or by a crash; or it only cuts every session of this database. */
+  | { readonly _tag: "Database"; readonly how: "fast" | "immediate" | "sessions" }
+  /** The disk of large bodies is full for so many milliseconds. */
+  | { readonly _tag: "FullDisk"; readonly milliseconds: number }
+  /** Hours pass: what is due later is due now. */
+  | { readonly _tag: "Time" }
+  /** A person forces everything of one source, or a few ids of it, to be downloaded again. */
+  | { readonly _tag: "Force"; readonly source: number; readonly ids: number }
+
+export interface Step {
+  /** It comes after so many requests to the sources, or so many milliseconds, whichever is first. */
+  readonly requests: number
+  readonly milliseconds: number
+  readonly event: Event
+}
+
+export interface Schedule {
+  readonly seed: number
+  /** `lean`: processes that build the engine with short bounds. `cli`: `idem serve` and `idem sync` as they are. */
+  readonly kind: "lean" | "cli"
+  readonly processes: number
+  readonly sources: ReadonlyArray<SourcePlan>
+  readonly steps: ReadonlyArray<Step>
+}
+
+/** How long a lease lasts in a lean process, by the database's clock. */
+export const leaseMillis = 700
+
+const domains = ["gmail", "slack", "ftp"] as const satisfies ReadonlyArray<Domain>
+
+export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedule => {
+  const random = new Random(seed)
+  const first = random.pick(domains)
+  const sources = [first, ...(random.chance(0.3) ? [random.pick(domains)] : [])].map((domain) => ({
+    domain,
+    items: random.between(5, 40),
+    seed: random.between(1, 1_000_000)
+  }))
+  const processes = random.weighted([
+    [3, 1],
+    [4, 2],
+    [3, 3]
+  ])
+  const source = () => random.between(0, sources.length - 1)
+  const process = () => random.between(0, processes - 1)
+  const deed = (): Deed => ({
+    deed: random.between(0, 1_000_000),
+    which: random.between(0, 1_000_000),
+    size: random.between(1, 4)
+  })
+  const events: ReadonlyArray<readonly [number, () => Event]> = [
+    [
+      40,
+      () => ({ _tag: "Change", source: source(), deed: deed(), before: random.chance(0.5) ? 0 : random.between(1, 9) })
+    ],
+    [20, () => ({ _tag: "Fault", source: source(), deed: deed() })],
+    [10, () => ({ _tag: "Kill", process: process() })],
+    [
+      // Shorter than a lease, or long enough that another process takes over.
+      kind === "lean" ? 7 : 0,
+      () => ({
+        _tag: "Freeze",
+        process: process(),
+        milliseconds: random.chance(0.3) ? random.between(20, 400) : leaseMillis + random.between(100, 500)
+      })
+    ],
+    [4, () => ({ _tag: "Stop", process: process() })],
+    [3, () => ({ _tag: "Database", how: random.pick(["fast", "immediate", "sessions", "sessions"]) })],
+    [kind === "lean" ? 3 : 0, () => ({ _tag: "FullDisk", milliseconds: random.between(50, 400) })],
+    [6, () => ({ _tag: "Time" })],
+    [3, () => ({ _tag: "Force", source: source(), ids: random.between(0, 3) })]
+  ]
+  const steps = Array.from({ length: random.between(6, 22) }, () => ({
+    requests: random.between(0, 14),
+    milliseconds: random.between(5, 120),
+    event: random.weighted(events)()
+  }))
+  return { seed, kind, processes, sources, steps }
+}
+
+/** An event in one line. */
+export const describe = (event: Event): string =>
+  Object.entries(event)
+    .map(([name, value]) =>
+      name === "_tag" ? String(value) : `${name} ${typeof value === "object" ? Object.values(value).join("/") : value}`
+    )
+    .join(", ")
+
+export const describeSchedule = (schedule: Schedule): string =>
+  [
+    `seed ${schedule.seed}: ${schedule.processes} ${schedule.kind} process(es)`,
+    ...schedule.sources.map((source, index) => `  source ${index}: ${source.domain} with ${source.items} items`),
+    ...schedule.steps.map((step, index) => `  step ${index}: ${describe(step.event)}`)
+  ].join("\n")

@@ -1,0 +1,359 @@
+/** One seed from its schedule to its verdict. */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { randomBytes } from "node:crypto"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { ConnectionId, Store } from "../../src/engine/Store.ts"
+import * as Blobs from "../../src/stores/Blobs.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import type { Lean, Pool } from "./Process.ts"
+import type { Broken } from "./Protocol.ts"
+import * as Schedules from "./Schedule.ts"
+import type { Server } from "./Server.ts"
+import type { ChaosSource } from "./Source.ts"
+import * as Ftp from "./sources/Ftp.ts"
+import * as Gmail from "./sources/Gmail.ts"
+import * as Slack from "./sources/Slack.ts"
+import * as Verify from "./Verify.ts"
+
+/** What a crash may cost in downloads: the open batch, what was in flight, and what waited between the two. */
+const crashCost = 5 + 4 + 16
+
+/** How long a healed seed may take until its mirror is right. */
+const patience = Duration.seconds(20)
+
+export interface Lane {
+  readonly server: Server
+  readonly pool: Pool
+}
+
+export interface Verdict {
+  readonly seed: number
+  /** Empty where the seed passed. */
+  readonly problems: ReadonlyArray<string>
+  /** What happened, line by line. */
+  readonly log: ReadonlyArray<string>
+  readonly milliseconds: number
+}
+
+const makers = { ftp: Ftp.make, gmail: Gmail.make, slack: Slack.make }
+
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
+
+interface Mirrored {
+  readonly name: string
+  readonly id: string
+  readonly source: ChaosSource
+  /** Downloads that a person has asked for again. */
+  forced: number
+}
+
+export const run = Effect.fn("Seed.run")(function* (
+  lane: Lane,
+  schedule: Schedules.Schedule,
+  options: { readonly broken?: Broken | undefined; readonly say?: ((line: string) => void) | undefined } = {}
+) {
+  const startedAt = Date.now()
+  const log: Array<string> = []
+  const note = (line: string) => {
+    const text = `${String(Date.now() - startedAt).padStart(6)} ms  ${line}`
+    log.push(text)
+    options.say?.(text)
+  }
+  const problems: Array<string> = []
+  const exit = yield* Effect.exit(Effect.scoped(play(lane, schedule, options.broken ?? null, note, problems)))
+  if (Exit.isFailure(exit)) problems.push(`the harness failed: ${Cause.pretty(exit.cause)}`)
+  for (const problem of problems) note(`PROBLEM: ${problem}`)
+  return { seed: schedule.seed, problems, log, milliseconds: Date.now() - startedAt } satisfies Verdict
+})
+
+const play = Effect.fnUntraced(function* (
+  lane: Lane,
+  schedule: Schedules.Schedule,
+  broken: Broken | null,
+  note: (line: string) => void,
+  problems: Array<string>
+) {
+  const { pool, server } = lane
+  const database = `seed_${schedule.seed}_${randomBytes(4).toString("hex")}`
+  yield* server.database(database)
+  const blobs = yield* Effect.acquireRelease(
+    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-chaos-"))),
+    (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
+  )
+  const disk = Path.join(blobs, "full")
+  const sql = PgClient.layer({
+    path: server.socket,
+    username: server.username,
+    password: Redacted.make(server.password),
+    database,
+    maxConnections: 3,
+    applicationName: "chaos"
+  })
+  const context = yield* Layer.build(Layer.provideMerge(Postgres.layer, Layer.merge(sql, Blobs.layerMemory)))
+  /** The harness's own statements: tried again while the server is away. */
+  const ask = <A, E>(effect: Effect.Effect<A, E, SqlClient.SqlClient | Store>): Effect.Effect<A> =>
+    Effect.provideContext(effect, context).pipe(
+      Effect.catchDefect((defect) => Effect.fail(defect)),
+      Effect.retry({ times: 60, schedule: Schedule.spaced("100 millis") }),
+      Effect.orDie
+    )
+
+  // ---- the sources and their connections -----------------------------------------------------------------------
+  const mirrored: Array<Mirrored> = []
+  for (const [index, plan] of schedule.sources.entries()) {
+    const source = yield* makers[plan.domain](plan)
+    const name = `${plan.domain} ${index}`
+    const [row] = yield* ask(
+      SqlClient.SqlClient.use((sql) =>
+        Effect.flatMap(
+          sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms)
+            VALUES (${name}, ${plan.domain}, ${`me ${index}`}, ${JSON.stringify(source.config)}::json,
+              ${new TextEncoder().encode(JSON.stringify(source.credentials))}, 100) RETURNING id::text AS id`,
+          decodeIds
+        )
+      )
+    )
+    mirrored.push({ name, id: row?.id ?? "", source, forced: 0 })
+  }
+
+  let requests = 0
+  const waiters = new Set<{ readonly at: number; readonly reached: Deferred.Deferred<void> }>()
+  const armed: Array<{ left: number; readonly act: () => void }> = []
+  for (const { source } of mirrored) {
+    source.onRequest = () => {
+      requests += 1
+      for (const waiter of waiters) if (requests >= waiter.at) Deferred.doneUnsafe(waiter.reached, Exit.void)
+      for (const one of armed.filter((one) => (one.left -= 1) === 0)) one.act()
+    }
+  }
+  const afterRequests = (count: number, milliseconds: number) =>
+    Effect.gen(function* () {
+      const waiter = { at: requests + count, reached: yield* Deferred.make<void>() }
+      waiters.add(waiter)
+      yield* count === 0
+        ? Effect.sleep(milliseconds)
+        : Effect.timeoutOption(Deferred.await(waiter.reached), milliseconds)
+      waiters.delete(waiter)
+    })
+
+  // ---- the processes -------------------------------------------------------------------------------------------
+  const beginning = {
+    _tag: "Start",
+    socket: server.socket,
+    username: server.username,
+    password: server.password,
+    database,
+    blobs,
+    broken,
+    leaseMillis: Schedules.leaseMillis
+  } as const
+  const complaints = (lean: Lean) => problems.push(...lean.complaints().map((text) => `process ${lean.pid}: ${text}`))
+  const processes: Array<Lean> = []
+  let hours = 0
+  const enter = Effect.gen(function* () {
+    const lean = yield* pool.take
+    yield* lean.start(beginning)
+    if (hours > 0) yield* lean.later(hours)
+    return lean
+  })
+  /** Hours pass: what is due later is due now, for the database and for every process. */
+  const timePasses = Effect.gen(function* () {
+    hours += 1
+    yield* Effect.forEach(processes, (lean) => lean.later(1), { discard: true })
+    yield* ask(Verify.timePasses)
+  })
+  const leave = Effect.fnUntraced(function* (lean: Lean) {
+    const stopped = yield* lean.stop
+    complaints(lean)
+    if (stopped) return pool.give(lean)
+    if (lean.isAlive()) problems.push(`process ${lean.pid} did not stop within 10 seconds`)
+    lean.signal("SIGKILL")
+  })
+  for (let index = 0; index < schedule.processes; index += 1) processes.push(yield* enter)
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      // Only where the seed was broken off: whoever still runs it can't be used for another.
+      for (const lean of processes.splice(0)) lean.signal("SIGKILL")
+    })
+  )
+  const frozen = new Map<Lean, Fiber.Fiber<void>>()
+  const thaw = (lean: Lean) =>
+    Effect.sync(() => {
+      lean.signal("SIGCONT")
+      frozen.delete(lean)
+    })
+
+  // ---- what happens --------------------------------------------------------------------------------------------
+  let disruptions = 0
+  const background: Array<Fiber.Fiber<void>> = []
+  const happen = Effect.fnUntraced(function* (event: Schedules.Event) {
+    const target = "source" in event ? mirrored[event.source] : undefined
+    const struck = "process" in event ? processes[event.process] : undefined
+    switch (event._tag) {
+      case "Change": {
+        if (target === undefined) return
+        const act = () => note(`change: ${target.source.change(event.deed)}`)
+        if (event.before === 0) act()
+        else armed.push({ left: event.before, act })
+        return
+      }
+      case "Fault":
+        if (target !== undefined) note(`fault: ${target.source.fault(event.deed)}`)
+        return
+      case "Kill":
+        if (struck === undefined) return
+        disruptions += 1
+        note(`kill ${struck.pid}`)
+        complaints(struck)
+        struck.signal("SIGKILL")
+        frozen.delete(struck)
+        processes[event.process] = yield* enter
+        return
+      case "Stop":
+        if (struck === undefined || frozen.has(struck)) return
+        disruptions += 1
+        note(`stop ${struck.pid}`)
+        yield* leave(struck)
+        processes[event.process] = yield* enter
+        return
+      case "Freeze": {
+        if (struck === undefined || frozen.has(struck)) return
+        disruptions += 1
+        note(`freeze ${struck.pid} for ${event.milliseconds} ms`)
+        struck.signal("SIGSTOP")
+        const fiber = yield* Effect.sleep(event.milliseconds).pipe(
+          Effect.andThen(Effect.sync(() => note(`thaw ${struck.pid}`))),
+          Effect.andThen(thaw(struck)),
+          Effect.forkScoped
+        )
+        frozen.set(struck, fiber)
+        return
+      }
+      case "Database":
+        disruptions += processes.length
+        note(`the database: ${event.how}`)
+        yield* event.how === "sessions" ? server.cut(database) : server.restart(event.how)
+        return
+      case "FullDisk":
+        note(`the disk is full for ${event.milliseconds} ms`)
+        Fs.writeFileSync(disk, "")
+        background.push(
+          yield* Effect.sleep(event.milliseconds).pipe(
+            Effect.andThen(Effect.sync(() => Fs.rmSync(disk, { force: true }))),
+            Effect.forkScoped
+          )
+        )
+        return
+      case "Time":
+        note("time passes")
+        yield* timePasses
+        return
+      case "Force": {
+        const lean = processes[0]
+        if (target === undefined || lean === undefined || frozen.has(lean)) return
+        const ids = target.source.ids()
+        const forceIds = [...new Set([ids[event.ids * 7], ids[event.ids * 3], ids[0]])].flatMap((id) =>
+          id === undefined ? [] : [id]
+        )
+        const all = event.ids === 0
+        target.forced += all ? ids.length * 2 + 10 : forceIds.length
+        note(`force ${all ? "everything" : forceIds.join(", ")} of ${target.name}`)
+        background.push(
+          yield* lean.sync({ name: target.name, force: all, forceIds: all ? [] : forceIds }).pipe(
+            Effect.tap((done) => Effect.sync(() => note(`forced: ${done.status} ${done.error}`))),
+            Effect.asVoid,
+            Effect.forkScoped
+          )
+        )
+        return
+      }
+    }
+  })
+  for (const step of schedule.steps) {
+    yield* afterRequests(step.requests, step.milliseconds)
+    yield* happen(step.event)
+  }
+
+  // ---- healing -------------------------------------------------------------------------------------------------
+  note("healing")
+  for (const one of armed.splice(0)) if (one.left > 0) one.act()
+  yield* Effect.forEach(frozen.values(), Fiber.join, { discard: true })
+  for (const { source } of mirrored) source.heal()
+  Fs.rmSync(disk, { force: true })
+
+  const approve = (connectionId: string) =>
+    Effect.provideContext(
+      Store.use((store) => store.approveDeletions(ConnectionId.make(connectionId))),
+      context
+    )
+  const differences = Effect.gen(function* () {
+    const found: Array<string> = []
+    for (const { id, name, source } of mirrored) {
+      const { found: rows, problems } = yield* ask(Verify.stored(id, blobs))
+      found.push(...[...problems, ...source.differences(rows)].map((text) => `${name}: ${text}`))
+    }
+    return [...found, ...(yield* ask(Verify.ledger))]
+  })
+  const deadline = Date.now() + Duration.toMillis(patience)
+  let wrong = yield* differences
+  for (let look = 0; wrong.length > 0 && Date.now() < deadline; look += 1) {
+    yield* ask(Verify.personActs(approve))
+    // A slice ends when hours pass: it is let do something in between.
+    yield* look % 5 === 0 ? timePasses : ask(Verify.timePasses)
+    yield* Effect.sleep(150)
+    wrong = yield* differences
+  }
+  if (wrong.length > 0) problems.push(...wrong.slice(0, 10).map((text) => `never came right: ${text}`))
+  note("quiet")
+
+  // ---- one last sync by one process, which finds nothing to do ----------------------------------------------------
+  yield* Effect.forEach(background, Fiber.join, { discard: true })
+  const [last, ...others] = processes
+  yield* Effect.forEach(others, leave, { discard: true, concurrency: "unbounded" })
+  yield* ask(Verify.personActs(approve))
+  if (last !== undefined && wrong.length === 0) {
+    for (const { name } of mirrored) {
+      const done = yield* last.sync({ name, force: false, forceIds: [] })
+      if (done.status !== "succeeded") problems.push(`the last sync of ${name} ${done.status}: ${done.error}`)
+      const { deleted = 0, stored = 0, updated = 0 } = done.counts
+      if (stored + updated + deleted > 0)
+        problems.push(`the last sync of ${name} still found ${JSON.stringify(done.counts)}`)
+    }
+    problems.push(...(yield* differences).slice(0, 10).map((text) => `wrong after the last sync: ${text}`))
+  }
+  if (last !== undefined) yield* leave(last)
+  processes.splice(0)
+
+  // ---- the verdict -----------------------------------------------------------------------------------------------
+  problems.push(...(yield* ask(Verify.violations)))
+  // The server takes a moment to notice that a process is gone.
+  const left = yield* ask(Verify.leftovers).pipe(
+    Effect.repeat({ until: (found) => found.length === 0, times: 20, schedule: Schedule.spaced("50 millis") }),
+    Effect.andThen(ask(Verify.leftovers))
+  )
+  problems.push(...left)
+  for (const failure of yield* ask(Verify.failures)) note(failure)
+  const broke = disruptions + (yield* ask(Verify.brokenRuns))
+  for (const { forced, name, source } of mirrored) {
+    const downloads = source.downloads()
+    if (downloads === undefined) continue
+    const { due, made } = downloads
+    note(`${name}: ${made} downloads, ${due} due, ${forced} forced, ${broke} disruptions`)
+    if (made > due + forced + broke * crashCost) {
+      problems.push(`${name}: ${made} downloads where ${due + forced} were due, and ${broke} disruptions struck`)
+    }
+  }
+})

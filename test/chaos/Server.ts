@@ -1,0 +1,83 @@
+/** A PostgreSQL of the harness's own, which it may restart, and a database for each seed. */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Fs from "node:fs/promises"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import * as Embedded from "../../src/stores/Embedded.ts"
+import * as Postmaster from "../../src/stores/embedded/Postmaster.ts"
+import * as Migrations from "../../src/stores/postgres/Migrations.ts"
+import * as Audit from "./Audit.ts"
+
+export interface Server {
+  readonly socket: string
+  readonly username: string
+  readonly password: string
+  /** Ends the server, in order or as by a crash, and starts it again. */
+  readonly restart: (how: "fast" | "immediate") => Effect.Effect<void>
+  /** A migrated database with the audit, dropped with the scope. */
+  readonly database: (name: string) => Effect.Effect<void, never, Scope.Scope>
+  /** Cuts all sessions of a database, but for the harness's own. */
+  readonly cut: (database: string) => Effect.Effect<void>
+}
+
+const template = "chaos_template"
+
+export const start = Effect.gen(function* () {
+  const requested = yield* Effect.acquireRelease(
+    Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), `idem-test-${process.pid}-`))),
+    (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
+  )
+  const folder = { current: requested }
+  yield* Effect.addFinalizer(() => Effect.promise(() => Fs.rm(folder.current, { recursive: true, force: true })))
+  const scope = yield* Effect.scope
+  // Commits wait for their log, so that a crash of the server loses none of them; of the machine it may.
+  const ensure = Embedded.make({
+    folder: requested,
+    settings: { fsync: "off", full_page_writes: "off", shared_buffers: "32MB", autovacuum: "off" }
+  }).pipe(Scope.provide(scope), Effect.orDie)
+  let server = yield* ensure
+  folder.current = server.folder
+  const { password, socket, username } = server
+
+  const administer = (statement: string, database = "postgres") =>
+    Effect.provide(
+      SqlClient.SqlClient.use((sql) => sql.unsafe(statement)),
+      PgClient.layer({ path: socket, username, password, database, maxConnections: 1, applicationName: "chaos" })
+    ).pipe(Effect.retry({ times: 100, schedule: Schedule.spaced(Duration.millis(50)) }), Effect.orDie, Effect.asVoid)
+
+  yield* administer(`CREATE DATABASE ${template} TEMPLATE template1`)
+  yield* Effect.andThen(Migrations.migrate, Audit.install).pipe(
+    Effect.provide(PgClient.layer({ path: socket, username, password, database: template, maxConnections: 1 })),
+    Effect.orDie
+  )
+
+  return {
+    socket,
+    username,
+    password: Redacted.value(password),
+    restart: Effect.fnUntraced(function* (how) {
+      const { pid } = server
+      process.kill(pid, how === "fast" ? "SIGINT" : "SIGQUIT")
+      yield* Effect.repeat(Postmaster.hasExited(pid), {
+        until: (exited) => exited,
+        schedule: Schedule.spaced("5 millis")
+      })
+      server = yield* ensure
+    }),
+    database: (name) =>
+      Effect.acquireRelease(administer(`CREATE DATABASE ${name} TEMPLATE ${template}`), () =>
+        administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+      ),
+    cut: (database) =>
+      administer(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = '${database}' AND application_name LIKE 'idem%'`
+      )
+  } satisfies Server
+})

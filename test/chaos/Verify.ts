@@ -1,0 +1,129 @@
+/** What must be true once everything is healed and quiet, read from the seed's database with plain SQL. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { createHash } from "node:crypto"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import type { StoredRow } from "./Source.ts"
+
+const decodeRows = Schema.decodeUnknownEffect(
+  Schema.Array(
+    Schema.Struct({
+      externalId: Schema.String,
+      kind: Schema.String,
+      revision: Schema.NullOr(Schema.String),
+      metadata: Schema.JsonObject,
+      hash: Schema.String,
+      bytes: Schema.NullOr(Schema.Uint8Array)
+    })
+  )
+)
+
+const decodeSaid = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ said: Schema.String })))
+
+const blobOf = (blobs: string, hash: string): Uint8Array | undefined => {
+  const file = Path.join(blobs, hash.slice(0, 2), hash.slice(2, 4), hash)
+  return Fs.existsSync(file) ? Fs.readFileSync(file) : undefined
+}
+
+/** What is stored for a connection; and bodies that are not there, or not what their hash says. */
+export const stored = Effect.fnUntraced(function* (connectionId: string, blobs: string) {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* Effect.flatMap(
+    sql`SELECT external_id AS "externalId", kind, revision, metadata, encode(hash, 'hex') AS hash, bytes
+      FROM content JOIN body ON body.hash = content.body_hash
+      WHERE connection_id = ${connectionId}::uuid AND state = 'stored'`,
+    decodeRows
+  )
+  const found = new Map<string, StoredRow>()
+  const problems: Array<string> = []
+  for (const { bytes, hash, ...row } of rows) {
+    const body = bytes ?? blobOf(blobs, hash)
+    if (body === undefined) problems.push(`the body of ${row.externalId} is lost`)
+    else if (createHash("sha256").update(body).digest("hex") !== hash) {
+      problems.push(`the body of ${row.externalId} is not what its hash says`)
+    }
+    found.set(row.externalId, { ...row, body: body ?? new Uint8Array() })
+  }
+  return { found, problems }
+})
+
+const said = (statement: string) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.map(Effect.flatMap(sql.unsafe(statement), decodeSaid), (rows) => rows.map((row) => row.said))
+  )
+
+/** Rows of the ledger that no waiting has emptied. */
+export const ledger = said(
+  `SELECT external_id || ' is ' || pending || ' after ' || attempts || ' attempts: ' || reason || ', ' || message AS said
+    FROM content WHERE pending IS NOT NULL LIMIT 10`
+)
+
+/** What may never be, at whatever moment it is looked at. */
+export const violations = Effect.map(
+  Effect.all([
+    said(`SELECT said FROM chaos_violation ORDER BY at LIMIT 10`),
+    said(
+      `SELECT 'the counts of run ' || id || ' (' || status || ') do not add up: ' || listed + forced + retried
+        || ' occurrences, ' || existing + stored + updated + unchanged + failed + gone + deferred || ' outcomes' AS said
+      FROM run WHERE listed + forced + retried <> existing + stored + updated + unchanged + failed + gone + deferred`
+    ),
+    said(
+      `SELECT 'runs count ' || counted || ' stored items, and ' || really || ' were' AS said FROM (
+        SELECT (SELECT coalesce(sum(stored), 0) FROM run WHERE connection_id = connection.id)::bigint AS counted,
+          (SELECT count(*) FROM chaos_stored WHERE connection_id = connection.id) AS really FROM connection) AS sums
+      WHERE counted <> really`
+    )
+  ]),
+  (all) => all.flat()
+)
+
+/** What may not be left once every process has stopped. */
+export const leftovers = Effect.map(
+  Effect.all([
+    said(`SELECT 'run ' || id || ' is still running' AS said FROM run WHERE status = 'running'`),
+    said(
+      `SELECT 'the lease of ' || lease_holder || ' on ' || name || ' was left' AS said
+        FROM connection WHERE lease_holder IS NOT NULL`
+    ),
+    said(
+      `SELECT 'a session of ' || application_name || ' is left: ' || state AS said FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'idem%'`
+    ),
+    said(`SELECT external_id || ' is still staged for deletion' AS said FROM staged_deletion LIMIT 10`)
+  ]),
+  (all) => all.flat()
+)
+
+/** How many runs ended before their end, or in a failure: each may have cost what was in flight. */
+export const brokenRuns = Effect.map(
+  said(`SELECT count(*)::text AS said FROM run WHERE status IN ('failed', 'interrupted')`),
+  ([count]) => Number(count ?? 0)
+)
+
+/** Why runs failed, for whoever reads of a seed that failed. */
+export const failures = said(
+  `SELECT count(*) || ' runs failed: ' || error_reason || ', ' || error_message AS said FROM run
+    WHERE error_reason IS NOT NULL GROUP BY error_reason, error_message ORDER BY count(*) DESC LIMIT 8`
+)
+
+/** What a person does, and what time does: held deletions are approved, dead items are tried again, all is due. */
+export const timePasses = SqlClient.SqlClient.use((sql) =>
+  Effect.andThen(
+    sql`UPDATE content SET next_attempt_at = clock_timestamp(), attempts = CASE pending WHEN 'dead' THEN 0 ELSE attempts END,
+      state = CASE WHEN state = 'dead' THEN 'failed' ELSE state END, pending = 'failed'
+      WHERE pending IN ('failed', 'dead')`,
+    sql`UPDATE connection SET due_at = clock_timestamp(), next_poll_at = clock_timestamp()`
+  )
+)
+
+/** A person takes back pauses, and approves the deletions that were held back. */
+export const personActs = (approve: (connectionId: string) => Effect.Effect<number, unknown>) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.gen(function* () {
+      yield* sql`UPDATE connection SET paused = NULL, failures = 0`
+      const held = yield* said(`SELECT DISTINCT connection_id::text AS said FROM staged_deletion WHERE held`)
+      yield* Effect.forEach(held, approve, { discard: true })
+    })
+  )

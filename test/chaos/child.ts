@@ -1,0 +1,216 @@
+/**
+ * A lean process of the harness: the real engine and integrations over the real store, with short bounds and a clock
+ * that runs eight times as fast, polling whatever is due. It serves one seed after the other, as long as it is left
+ * alive.
+ */
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Path from "node:path"
+import * as Readline from "node:readline"
+import type { Integration } from "../../src/contract/Integration.ts"
+import { poll } from "../../src/contract/SyncTask.ts"
+import { Engine } from "../../src/engine/Engine.ts"
+import { Integrations } from "../../src/engine/Integrations.ts"
+import * as Lease from "../../src/engine/Lease.ts"
+import { Limits } from "../../src/engine/Limits.ts"
+import { Quotas } from "../../src/engine/Quotas.ts"
+import * as Runner from "../../src/engine/Runner.ts"
+import { Store } from "../../src/engine/Store.ts"
+import * as Sync from "../../src/engine/Sync.ts"
+import { Vault } from "../../src/engine/Vault.ts"
+import * as Ftp from "../../src/integrations/Ftp.ts"
+import * as Gmail from "../../src/integrations/Gmail.ts"
+import * as Slack from "../../src/integrations/Slack.ts"
+import * as Folder from "../../src/stores/blobs/Folder.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Broken from "./Broken.ts"
+import * as FastClock from "./FastClock.ts"
+import * as FullDisk from "./FullDisk.ts"
+import { type Command, CommandLine, type Reply, ReplyLine, type Start } from "./Protocol.ts"
+
+const speed = 8
+
+const encode = Schema.encodeSync(ReplyLine)
+const say = (reply: Reply): void => void process.stdout.write(`${encode(reply)}\n`)
+
+const vault = Layer.succeed(
+  Vault,
+  Vault.of({
+    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
+    unseal: (sealed) =>
+      Effect.orDie(Schema.decodeEffect(Schema.fromJsonString(Schema.Json))(new TextDecoder().decode(sealed)))
+  })
+)
+
+const impatient = (integration: Integration): Effect.Effect<Integration> =>
+  Effect.succeed({ ...integration, callTimeout: "5 seconds" })
+
+const integrations = Integrations.layer({
+  ftp: impatient(Ftp.integration),
+  gmail: impatient(Gmail.integration),
+  slack: impatient(Slack.integration)
+})
+
+const layer = (start: Start) => {
+  const sql = PgClient.layer({
+    path: start.socket,
+    username: start.username,
+    password: Redacted.make(start.password),
+    database: start.database,
+    // By which the audit tells who writes.
+    applicationName: `idem-${process.pid}`,
+    maxConnections: 6,
+    multiplex: true
+  })
+  const blobs = Layer.provide(
+    Folder.layer(start.blobs),
+    Layer.merge(FullDisk.layer(Path.join(start.blobs, "full")), NodePath.layer)
+  )
+  const store = Layer.effect(
+    Store,
+    Effect.map(Store, (real) => Broken.decorate(real, start.broken))
+  ).pipe(Layer.provide(Postgres.layer), Layer.provide(Layer.merge(sql, blobs)))
+  return Layer.provideMerge(Sync.layer, Layer.mergeAll(store, Quotas.layerMemory, vault, integrations))
+}
+
+const limits = (start: Start) =>
+  Effect.map(Limits, (defaults): Limits => ({
+    ...defaults,
+    sliceTime: Duration.seconds(12),
+    slicePages: 4,
+    batchItems: 5,
+    batchAge: Duration.seconds(1),
+    concurrency: 4,
+    inlineBytes: 2000,
+    chunkTimeout: Duration.seconds(4),
+    leaseTtl: Duration.millis(start.leaseMillis),
+    // The clock is put forward by an hour at a time.
+    stallAfter: Duration.days(1),
+    retries: 20,
+    deletions: 4,
+    deletionShare: 0.3
+  }))
+
+/** One slice of whatever is due, again and again. */
+const polling = Effect.gen(function* () {
+  const store = yield* Store
+  const live = { _tag: "Live", recorded: false, retryFailed: false } as const
+  const look = Effect.gen(function* () {
+    for (const { connectionId } of yield* store.due(10)) {
+      const taken = yield* Lease.acquire(connectionId)
+      if (taken._tag === "Acquired") yield* Runner.run(taken.connection, live, () => Effect.void)
+    }
+  }).pipe(Effect.catchTag(["StoreError", "Superseded"], (error) => Effect.logDebug(error.message)))
+  return yield* Effect.forever(Effect.andThen(look, Effect.sleep("100 millis")))
+})
+
+const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Sync" }>) {
+  const engine = yield* Engine
+  const store = yield* Store
+  const connection = yield* Effect.flatMap(store.connectionByName(command.name), Effect.fromOption)
+  const { force, forceIds } = command
+  const result = yield* engine.sync(
+    connection,
+    { ...poll, force, forceIds },
+    { spec: JSON.stringify({ force, forceIds }), wait: true }
+  )
+  const error = result.error === null ? "" : `${result.error.reason}: ${result.error.message}`
+  return { _tag: "Synced", status: result.status, error, counts: { ...result.counts } } as const
+})
+
+/** What is told as a defect: whatever is neither a failure that the engine foresees, nor our own interruption. */
+const defectOf = <A, E>(exit: Exit.Exit<A, E>) =>
+  Exit.isFailure(exit) && Cause.hasDies(exit.cause)
+    ? Effect.sync(() => say({ _tag: "Defect", message: Cause.pretty(exit.cause) }))
+    : Effect.void
+
+interface Session {
+  readonly scope: Scope.Closeable
+  /** The engine, once the database could be reached. */
+  readonly engine: Deferred.Deferred<Context.Context<Engine | Runner.Services>>
+  readonly limits: Limits
+}
+
+/** Begins to poll; a database that is away is tried again, as a supervisor would. */
+const begin = Effect.fnUntraced(function* (start: Start) {
+  const session: Session = {
+    scope: yield* Scope.make(),
+    engine: yield* Deferred.make<Context.Context<Engine | Runner.Services>>(),
+    limits: yield* limits(start)
+  }
+  const serve = Effect.gen(function* () {
+    const context = yield* Layer.build(layer(start)).pipe(
+      Effect.retry({ while: (error) => error._tag !== "SchemaTooNew", schedule: Schedule.spaced("400 millis") })
+    )
+    yield* Deferred.succeed(session.engine, context)
+    say({ _tag: "Started" })
+    return yield* Effect.provideContext(polling, context)
+  })
+  yield* serve.pipe(
+    Effect.provideService(Limits, session.limits),
+    Scope.provide(session.scope),
+    Effect.onExit(defectOf),
+    Effect.forkIn(session.scope)
+  )
+  return session
+})
+
+const main = Effect.fnUntraced(function* (clock: FastClock.FastClock) {
+  const commands = yield* Queue.unbounded<Exclude<Command, { _tag: "Later" }>>()
+  const decode = Schema.decodeUnknownSync(CommandLine)
+  const lines = Readline.createInterface({ input: process.stdin })
+  lines.on("line", (line) => {
+    const command = decode(line)
+    // At once, whatever else is under way.
+    if (command._tag === "Later") clock.forward(Duration.hours(command.hours))
+    else Queue.offerUnsafe(commands, command)
+  })
+  // The harness is gone.
+  lines.on("close", () => process.exit(0))
+
+  let session: Session | undefined
+  say({ _tag: "Ready" })
+  while (true) {
+    const command = yield* Queue.take(commands)
+    if (command._tag === "Start") session = yield* begin(command)
+    else if (session === undefined) say({ _tag: "Defect", message: `${command._tag} before Start` })
+    else if (command._tag === "Stop") {
+      yield* Scope.close(session.scope, Exit.void)
+      session = undefined
+      say({ _tag: "Stopped" })
+    } else {
+      const engine = yield* Deferred.await(session.engine)
+      const result = yield* sync(command).pipe(
+        Effect.provideContext(engine),
+        Effect.provideService(Limits, session.limits),
+        Effect.onExit(defectOf),
+        Effect.catch((error) =>
+          Effect.succeed({ _tag: "Synced", status: "failed", error: String(error), counts: {} } as const)
+        )
+      )
+      say(result)
+    }
+  }
+})
+
+await Effect.gen(function* () {
+  const clock = FastClock.make(yield* Clock.Clock, speed)
+  yield* Effect.provideService(main(clock), Clock.Clock, clock)
+}).pipe(
+  Effect.provideService(References.MinimumLogLevel, process.env["CHAOS_LOG"] === "1" ? "Debug" : "Error"),
+  Effect.runPromise
+)

@@ -1,0 +1,58 @@
+/**
+ * `npm run chaos -- --seeds 200`: seeds of the crash and fault harness, for people.
+ *
+ * `--from N` begins with that seed; `--seed N --verbose` replays one and tells what happens as it happens; `--lanes N`
+ * plays so many at a time, each with a PostgreSQL of its own; `--break fence|transaction|key` breaks the store on purpose.
+ */
+import * as Effect from "effect/Effect"
+import * as References from "effect/References"
+import { parseArgs } from "node:util"
+import * as Chaos from "./Chaos.ts"
+import { Broken } from "./Protocol.ts"
+import * as Schema from "effect/Schema"
+import * as Schedule from "./Schedule.ts"
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "50" },
+    from: { type: "string", default: "1" },
+    seed: { type: "string" },
+    lanes: { type: "string", default: "2" },
+    verbose: { type: "boolean", default: false },
+    break: { type: "string" }
+  }
+})
+
+const one = values.seed === undefined ? undefined : Number(values.seed)
+const from = one ?? Number(values.from)
+const count = one === undefined ? Number(values.seeds) : 1
+const broken = values.break === undefined ? undefined : Schema.decodeUnknownSync(Broken)(values.break)
+
+const program = Effect.gen(function* () {
+  if (one !== undefined) console.log(Schedule.describeSchedule(Schedule.generate(one)))
+  const startedAt = Date.now()
+  let failures = 0
+  const verdicts = yield* Chaos.run({
+    seeds: Array.from({ length: count }, (_, index) => from + index),
+    lanes: one === undefined ? Number(values.lanes) : 1,
+    broken,
+    say: values.verbose ? (seed, line) => console.log(`${seed} ${line}`) : undefined,
+    onVerdict: (verdict) => {
+      if (verdict.problems.length === 0) return
+      failures += 1
+      console.log(Schedule.describeSchedule(Schedule.generate(verdict.seed)))
+      if (!values.verbose) console.log(verdict.log.join("\n"))
+      console.log(`seed ${verdict.seed} FAILED; replay it: npm run chaos -- --seed ${verdict.seed} --verbose\n`)
+    }
+  })
+  const seconds = (Date.now() - startedAt) / 1000
+  console.log(
+    `${verdicts.length} seeds in ${seconds.toFixed(0)} s: ${verdicts.length - failures} passed, ${failures} failed`
+  )
+  return failures
+})
+
+process.exitCode = Math.min(
+  1,
+  await Effect.runPromise(Effect.provideService(program, References.MinimumLogLevel, "Warn"))
+)
