@@ -5,15 +5,14 @@
  * A wake-up is volatile and may come twice or be lost: the connection's row is the durable state, and its lease and
  * fence are the guard.
  */
+import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Semaphore from "effect/Semaphore"
+import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Entity from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as RunnerHealth from "effect/cluster/RunnerHealth"
@@ -21,23 +20,33 @@ import * as RunnerStorage from "effect/cluster/RunnerStorage"
 import * as Runners from "effect/cluster/Runners"
 import * as Sharding from "effect/cluster/Sharding"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as Singleton from "effect/cluster/Singleton"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Lease from "./Lease.ts"
 import * as Runner from "./Runner.ts"
+import { Slots } from "./Slots.ts"
 import { type Connection, ConnectionId, Store, type StoreError } from "./Store.ts"
 import * as Upkeep from "./Upkeep.ts"
 
-/** How often due connections are looked for; a slice that ends looks again at once. */
+/** How often due connections are looked for; where few are woken, a slice that ends looks again at once. */
 const tick = Duration.seconds(1)
+const few = 64
 
-/** Due connections taken at one look, and slices that run at the same time in this process. */
+/** Due connections that one look adds, and those that are woken and not yet done; the rest is found at a later look. */
 const dueAtOnce = 500
-const slicesAtOnce = 32
+const wokenAtMost = 10_000
+
+/**
+ * Entities of this process: those woken, and those that were within the last minute. A wake-up beyond it is refused, and
+ * sent again at a later look.
+ */
+export const maxResidentEntities = 20_000
 
 /** A wake-up that is not answered by then is given up: if the connection is still due, it is sent again. */
 const wakeTimeout = Duration.minutes(15)
 
-const Wake = Rpc.make("Wake")
+// A slice commits what is whole and can go on anywhere: nobody need wait for its end when its process leaves.
+const Wake = Rpc.make("Wake").annotate(ClusterSchema.InterruptOnTermination, true)
 
 /** One connection, addressed by its id. */
 const ConnectionEntity = Entity.make("idem/Connection", [Wake])
@@ -55,31 +64,35 @@ const describe = (connection: Connection, result: Runner.Outcome): Effect.Effect
     : Effect.logInfo(said.join(", ")).pipe(annotate)
 }
 
-/** One slice of this connection, if nobody else runs it. */
+/** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
 const poll = Effect.fn("Poller.poll")(function* (connectionId: ConnectionId) {
   const store = yield* Store
   // It may have been paused since it was found due.
   const row = yield* store.connection(connectionId)
-  if (Option.isNone(row) || row.value.paused !== null) return
+  if (Option.isNone(row) || row.value.paused !== null) return false
   const taken = yield* Lease.acquire(connectionId)
-  if (taken._tag === "Held") return
+  if (taken._tag === "Held") return false
   const request = { _tag: "Live", recorded: false, retryFailed: false } as const
   const result = yield* Runner.run(taken.connection, request, () => Effect.void)
   yield* describe(taken.connection, result)
+  return result.more && result.error === null
 })
 
 /** Runs connections when they are woken. */
 const entities = ConnectionEntity.toLayer(
   Effect.gen(function* () {
     const context = yield* Effect.context<Runner.Services>()
-    const permits = yield* Slices
+    const slots = yield* Slots
     const address = yield* Entity.CurrentAddress
     const connectionId = ConnectionId.make(address.entityId)
+    let backfills = false
     return ConnectionEntity.of({
       Wake: () =>
-        poll(connectionId).pipe(
+        Effect.suspend(() => slots.take(backfills ? "backfill" : "poll", poll(connectionId))).pipe(
           Effect.provide(context),
-          permits.withPermit,
+          Effect.map((more) => {
+            backfills = more
+          }),
           Effect.catchTag(["StoreError", "Superseded"], (error) =>
             Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
           )
@@ -89,38 +102,62 @@ const entities = ConnectionEntity.toLayer(
   { maxIdleTime: "1 minute" }
 )
 
-/** Bounds the slices of this process. */
-class Slices extends Context.Service<Slices, Semaphore.Semaphore>()("idem/engine/Poller/Slices") {
-  static readonly layer = Layer.effect(Slices, Semaphore.make(slicesAtOnce))
-}
+/** Looks for due connections and wakes them, until interrupted. */
+const schedule = Effect.gen(function* () {
+  const store = yield* Store
+  const clientOf = yield* ConnectionEntity.client
+  const woken = new Set<ConnectionId>()
+  const ended = yield* Queue.sliding<void>(1)
 
-/** Looks for due connections and wakes them, for as long as its scope is open. */
-const scheduler = Layer.effectDiscard(
-  Effect.gen(function* () {
-    yield* Lease.poll
-    const store = yield* Store
-    const clientOf = yield* ConnectionEntity.client
-    const woken = yield* FiberMap.make<ConnectionId>()
-    const ended = yield* Queue.sliding<void>(1)
-
-    const wake = (connectionId: ConnectionId) =>
-      clientOf(connectionId)
-        .Wake()
-        .pipe(
-          Effect.timeoutOption(wakeTimeout),
-          Effect.catch((error) => Effect.logWarning(`a connection could not be woken: ${error._tag}`)),
-          Effect.ensuring(Queue.offer(ended, undefined)),
-          Effect.asVoid
+  const wake = (connectionId: ConnectionId) =>
+    clientOf(connectionId)
+      .Wake()
+      .pipe(
+        Effect.timeoutOption(wakeTimeout),
+        Effect.catch((error) => Effect.logWarning(`a connection could not be woken: ${error._tag}`)),
+        Effect.ensuring(
+          Effect.suspend(() => {
+            woken.delete(connectionId)
+            return woken.size < few ? Queue.offer(ended, undefined) : Effect.void
+          })
         )
+      )
 
-    const look = Effect.gen(function* () {
-      for (const { connectionId } of yield* store.due(dueAtOnce)) {
-        yield* FiberMap.run(woken, connectionId, wake(connectionId), { onlyIfMissing: true })
-      }
-    }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
+  // Those that wait for a slot are still the longest due: the look goes past them.
+  const look = Effect.gen(function* () {
+    const limit = Math.min(woken.size + dueAtOnce, wokenAtMost)
+    for (const { connectionId } of yield* store.due(limit)) {
+      if (woken.size >= wokenAtMost) return
+      if (woken.has(connectionId)) continue
+      woken.add(connectionId)
+      // A scheduler that moves to another process leaves the slices that it has woken to go on where they are.
+      yield* Effect.forkDetach(wake(connectionId))
+    }
+  }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
 
-    yield* look.pipe(Effect.andThen(Effect.timeoutOption(Queue.take(ended), tick)), Effect.forever, Effect.forkScoped)
-    yield* Upkeep.daily
+  return yield* Effect.forever(Effect.andThen(look, Effect.timeoutOption(Queue.take(ended), tick)))
+})
+
+/** One for the whole cluster, in whichever process has its shard; it moves when that one leaves. */
+const scheduler = Layer.unwrap(
+  Effect.gen(function* () {
+    const context = yield* Effect.context<Store | Sharding.Sharding>()
+    const upkeep = yield* Upkeep.settings
+    const work = Effect.gen(function* () {
+      yield* Upkeep.daily(upkeep)
+      return yield* schedule
+    }).pipe(
+      Effect.scoped,
+      // Nobody starts a singleton again that has died.
+      Effect.catchCauseIf(
+        (cause) => !Cause.hasInterruptsOnly(cause),
+        (cause) => Effect.logError("the scheduler failed with a defect, and goes on", cause)
+      ),
+      Effect.andThen(Effect.sleep(tick)),
+      Effect.forever,
+      Effect.provide(context)
+    )
+    return Singleton.make("idem/Scheduler", work)
   })
 )
 
@@ -129,9 +166,21 @@ const layerOneProcess = Sharding.layer.pipe(
   Layer.provideMerge(Runners.layerNoop),
   Layer.provideMerge(MessageStorage.layerNoop),
   Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
-  Layer.provide(ShardingConfig.layer({ maxResidentEntities: 20_000 }))
+  Layer.provide(ShardingConfig.layer({ maxResidentEntities }))
 )
 
-/** Polls every connection of the store in this process. */
-export const layer: Layer.Layer<never, Lease.PollingHeld | StoreError | Config.ConfigError, Runner.Services> =
-  Layer.merge(entities.pipe(Layer.provide(Slices.layer)), scheduler).pipe(Layer.provide(layerOneProcess))
+// The claim goes first and is given back last: until then this process may write.
+const polling = <E, R>(claim: Effect.Effect<void, E, R>) =>
+  Layer.unwrap(Effect.as(claim, Layer.merge(entities.pipe(Layer.provide(Slots.layer)), scheduler)))
+
+type PollerError = Lease.PollingHeld | StoreError | Config.ConfigError
+
+/** Polls every connection of the store in this process, and in no other. */
+export const layer: Layer.Layer<never, PollerError, Runner.Services> = polling(Lease.poll).pipe(
+  Layer.provide(layerOneProcess)
+)
+
+/** Polls its share of the connections, as a member of a cluster. */
+export const layerMember: Layer.Layer<never, PollerError, Runner.Services | Sharding.Sharding> = polling(
+  Lease.pollTogether
+)

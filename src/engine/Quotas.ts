@@ -6,6 +6,10 @@
  * longer than its run may is not admitted and reserves nothing: the run yields with `RateLimited`.
  *
  * What the source answers adapts the budget: `RateLimited` cools the account down for as long as the source asks.
+ *
+ * The budgets may be shared by all processes of a database (`layer`). A call then costs one round trip to it, since that
+ * nobody was asked for patience is believed for a second. While the database is away calls wait for it: they cost no item
+ * an attempt, and spend nothing.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -13,17 +17,29 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { IntegrationError, RateLimited, Transient } from "../contract/IntegrationError.ts"
 import type { Call, Quota } from "../contract/Integration.ts"
 import { type Meter, touch } from "./Meter.ts"
+import { Turn } from "./Slots.ts"
 
 /** Retries within one call, for what is likely to pass: longer trouble is the ledger's and the poller's. */
 const transientRetries = 3
 const rateLimitedRetries = 5
 
 const minute = Duration.minutes(1)
+
+/** Units a minute that mean no limit: a stand-in's, or a server's of one's own. Nothing is asked for them. */
+const unlimited = 1_000_000_000
+
+/** How long it is believed that a source has asked nobody for patience. */
+const calmFor = Duration.seconds(1)
+
+/** While the budgets can't be reached: how often they are tried, and how long before the run yields instead. */
+const awayRetry = Duration.millis(500)
+const awayAtMost = Duration.seconds(30)
 
 export class Quotas extends Context.Service<
   Quotas,
@@ -38,16 +54,14 @@ export class Quotas extends Context.Service<
     }) => Call
   }
 >()("idem/engine/Quotas") {
-  static readonly layerNoDeps: Layer.Layer<Quotas, never, RateLimiter.RateLimiter> = Layer.effect(
+  /** Budgets of all that share the store. */
+  static readonly layer: Layer.Layer<Quotas, never, RateLimiter.RateLimiterStore> = Layer.effect(
     Quotas,
     Effect.map(RateLimiter.RateLimiter, (limiter) => make(limiter))
-  )
+  ).pipe(Layer.provide(RateLimiter.layer))
 
   /** Budgets of this process alone. */
-  static readonly layerMemory: Layer.Layer<Quotas> = this.layerNoDeps.pipe(
-    Layer.provide(RateLimiter.layer),
-    Layer.provide(RateLimiter.layerStoreMemory)
-  )
+  static readonly layerMemory: Layer.Layer<Quotas> = Layer.provide(this.layer, RateLimiter.layerStoreMemory)
 }
 
 interface Bucket {
@@ -65,53 +79,84 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
     return found
   }
 
-  const wait = Effect.fnUntraced(function* (meter: Meter, delay: Duration.Duration) {
+  const wait = Effect.fnUntraced(function* (
+    meter: Meter,
+    delay: Duration.Duration,
+    message = "the account's quota is used up for now"
+  ) {
     const now = yield* Clock.currentTimeMillis
     if (now + Duration.toMillis(delay) > meter.waitUntil) {
-      return yield* new IntegrationError({
-        reason: new RateLimited({ message: "the account's quota is used up for now", retryAfter: delay })
-      })
+      meter.exhausted = Math.max(meter.exhausted ?? 0, Duration.toMillis(delay))
+      return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
     }
+    const turn = yield* Turn
     yield* touch(meter)
-    yield* Effect.sleep(delay)
+    // What a division left of a refill may be less than a clock can tell: slept in whole milliseconds, it does end.
+    yield* turn.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay)))))
     yield* touch(meter)
   })
+
+  /** Asks the budgets, and again while they can't be reached; beyond that the run yields. */
+  const asked = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: Meter) =>
+    Effect.gen(function* () {
+      const since = yield* Clock.currentTimeMillis
+      while (true) {
+        const answer = yield* Effect.result(ask)
+        if (Result.isSuccess(answer)) return answer.success
+        const { reason } = answer.failure
+        if (reason._tag === "RateLimitExceeded") return yield* Effect.die(answer.failure)
+        const message = `the quota can't be asked for: ${reason.message}`
+        const waited = (yield* Clock.currentTimeMillis) - since
+        if (waited >= Duration.toMillis(awayAtMost)) {
+          return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: awayAtMost }) })
+        }
+        yield* wait(meter, awayRetry, message)
+      }
+    })
+
+  /** When each adaptive budget may be asked again, in milliseconds since the epoch, while nobody was asked for patience. */
+  const calm = new Map<string, number>()
 
   /** Waits out what the source asked for. Gives the epoch that `feedback` needs. */
   const cooldown = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
     while (true) {
-      const state = yield* Effect.orDie(
+      const now = yield* Clock.currentTimeMillis
+      if (now < (calm.get(bucket.key) ?? 0)) return 0
+      const state = yield* asked(
         limiter.adaptiveConsume({
           key: bucket.key,
           tokens: bucket.tokens,
           fallbackLimit: bucket.perMinute,
           fallbackWindow: minute
-        })
+        }),
+        meter
       )
+      if (state.phase === "inactive") calm.set(bucket.key, now + Duration.toMillis(calmFor))
       if (!Duration.isZero(state.delay)) yield* wait(meter, state.delay)
       if (state.phase !== "cooldown") return state.epoch
     }
   })
 
   const take = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
-    if (bucket.tokens <= 0) return
+    if (bucket.tokens <= 0 || bucket.perMinute >= unlimited) return
     const limit = Math.max(1, Math.floor(bucket.perMinute / 60), bucket.tokens)
-    while (true) {
-      const delay = yield* limiter
-        .consume({
-          algorithm: "token-bucket",
-          onExceeded: "fail",
-          key: bucket.key,
-          tokens: bucket.tokens,
-          limit,
-          window: Duration.millis((limit / bucket.perMinute) * 60_000)
-        })
-        .pipe(
-          Effect.as(Duration.zero),
-          Effect.catch((error) =>
-            error.reason._tag === "RateLimitExceeded" ? Effect.succeed(error.reason.retryAfter) : Effect.die(error)
-          )
+    const consume = limiter
+      .consume({
+        algorithm: "token-bucket",
+        onExceeded: "fail",
+        key: bucket.key,
+        tokens: bucket.tokens,
+        limit,
+        window: Duration.millis((limit / bucket.perMinute) * 60_000)
+      })
+      .pipe(
+        Effect.as(Duration.zero),
+        Effect.catch((error) =>
+          error.reason._tag === "RateLimitExceeded" ? Effect.succeed(error.reason.retryAfter) : Effect.fail(error)
         )
+      )
+    while (true) {
+      const delay = yield* asked(consume, meter)
       if (Duration.isZero(delay)) return
       yield* wait(meter, delay)
     }
@@ -131,11 +176,12 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
         const adaptive = limits[0] ?? budget
         let refusals = 0
 
-        const admit = Effect.gen(function* () {
+        const admission = Effect.gen(function* () {
           for (const limit of limits) yield* queue(limit.key).withPermit(take(limit, meter))
           yield* queue(budget.key).withPermit(take(budget, meter))
           return yield* cooldown(adaptive, meter)
         })
+        const admit = Effect.flatMap(Turn, (turn) => turn.admitting(admission))
 
         const attempt = Effect.gen(function* () {
           const epoch = yield* admit
@@ -156,7 +202,8 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
             Effect.tapError((error) => {
               if (error.reason._tag !== "RateLimited") return Effect.void
               refusals += 1
-              return Effect.orDie(
+              calm.delete(adaptive.key)
+              return asked(
                 limiter.adaptiveFeedback({
                   key: adaptive.key,
                   epoch,
@@ -164,14 +211,15 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
                   status: 429,
                   // The provider's own advice for an answer without a delay: back off exponentially from a second.
                   retryAfter: error.reason.retryAfter ?? Duration.seconds(2 ** (refusals - 1))
-                })
+                }),
+                meter
               )
             }),
             Effect.ensuring(touch(meter))
           )
         })
 
-        return Effect.retry(attempt, ($) =>
+        const attempts = Effect.retry(attempt, ($) =>
           $(Schedule.exponential("500 millis")).pipe(
             Schedule.jittered,
             Schedule.while(({ attempt: made, input, now }) => {
@@ -181,6 +229,7 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
             })
           )
         )
+        return Effect.flatMap(Turn, (turn) => turn.calling(attempts))
       }
     }
   }

@@ -5,7 +5,6 @@
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { Store, type StoreError } from "./Store.ts"
 
 const every = Duration.days(1)
@@ -17,7 +16,9 @@ const firstAfter = Duration.minutes(10)
 const bodiesUnusedFor = Duration.days(1)
 
 /** How long runs are kept: `IDEM_KEEP_RUNS`, 30 days unless it is set. A connection's last run stays. */
-const keepRuns = Config.Duration("IDEM_KEEP_RUNS").pipe(Config.withDefault(Duration.days(30)))
+export const settings: Config.Config<{ readonly keepRuns: Duration.Duration }> = Config.all({
+  keepRuns: Config.Duration("IDEM_KEEP_RUNS").pipe(Config.withDefault(Duration.days(30)))
+})
 
 const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number) => string) =>
   work.pipe(
@@ -32,9 +33,8 @@ export const once = Effect.fn("Upkeep.once")(function* (options: { readonly keep
   yield* step(store.collectBodies(bodiesUnusedFor), (count) => `removed ${count} bodies that nothing names`)
 })
 
-/** Does it once a day until the scope closes. Fails at once where the setting can't be read. */
-export const daily: Effect.Effect<void, Config.ConfigError, Store | Scope.Scope> = Effect.gen(function* () {
-  const options = { keepRuns: yield* keepRuns }
+/** Does it once a day until the scope closes. */
+export const daily = Effect.fnUntraced(function* (options: { readonly keepRuns: Duration.Duration }) {
   const loop = Effect.forever(Effect.andThen(once(options), Effect.sleep(every)))
   yield* Effect.forkScoped(Effect.andThen(Effect.sleep(firstAfter), loop))
 })
