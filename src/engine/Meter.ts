@@ -11,6 +11,8 @@ export interface Meter {
   movedAt: number
   /** Until when the run may wait for quota; later it yields instead. */
   waitUntil: number
+  /** Our own budget would have had the run wait beyond that, by so many milliseconds from then: the slice is over. */
+  exhausted: number | undefined
 }
 
 export const make: Effect.Effect<Meter> = Effect.map(Clock.currentTimeMillis, (now) => ({
@@ -19,7 +21,8 @@ export const make: Effect.Effect<Meter> = Effect.map(Clock.currentTimeMillis, (n
   checkerQueries: 0,
   downloads: 0,
   movedAt: now,
-  waitUntil: Number.POSITIVE_INFINITY
+  waitUntil: Number.POSITIVE_INFINITY,
+  exhausted: undefined
 }))
 
 /** Says that the run moves. */

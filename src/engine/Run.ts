@@ -70,8 +70,10 @@ export interface SliceResult {
   readonly error: Failure | null
   /** True if there is more to do. */
   readonly more: boolean
-  /** The source asked for patience: how long. */
+  /** How long to wait before going on: the source asked for it, or the account's quota is used up until then. */
   readonly waitFor: Duration.Duration | undefined
+  /** True if it was the source that asked. */
+  readonly refused: boolean
 }
 
 /** How often whoever watches is told. */
@@ -170,13 +172,20 @@ const makeFetch = (options: {
     return "failed" as const
   }
 
-  const outcomeOf = (error: IntegrationError): "failed" | "deferred" | "gone" => {
+  const outcomeOf = (error: IntegrationError): "failed" | "deferred" | "gone" | "dropped" => {
     switch (error.reason._tag) {
       case "Gone":
         return "gone"
       case "Unsettled":
         return "deferred"
       case "RateLimited":
+        if (meter.exhausted !== undefined) {
+          state.halt ??= { _tag: "Over" }
+          state.more = true
+          return "dropped"
+        }
+        state.halt = { _tag: "Yield", error }
+        return "deferred"
       case "Unauthorized":
         state.halt = { _tag: "Yield", error }
         return "deferred"
@@ -192,6 +201,7 @@ const makeFetch = (options: {
 
   return ({ flight, origin, page, ref }: Work.Fetch): Effect.Effect<Batches.Done, StoreError> => {
     const occurrence = { origin, flight, page }
+    const dropped = { ...occurrence, _tag: "Dropped", externalId: ref.externalId } as const
     const missed = (outcome: "failed" | "deferred" | "gone", error: IntegrationError): Batches.Done => ({
       ...occurrence,
       _tag: "Missed",
@@ -202,9 +212,7 @@ const makeFetch = (options: {
       message: error.message
     })
     const fetch = Effect.suspend(() => {
-      if (state.halt?._tag === "Over") {
-        return Effect.succeed({ ...occurrence, _tag: "Dropped", externalId: ref.externalId } as const)
-      }
+      if (state.halt?._tag === "Over") return Effect.succeed(dropped)
       if (state.halt?._tag === "Yield") return Effect.succeed(missed("deferred", state.halt.error))
       if (state.halt?._tag === "Abort") return Effect.succeed(missed("deferred", aborted(state.halt.message)))
       if (ref.content === undefined) meter.downloads += 1
@@ -215,7 +223,13 @@ const makeFetch = (options: {
           done += 1
           return { ...occurrence, _tag: "Stored", item }
         }),
-        Effect.catchTag("IntegrationError", (error) => Effect.succeed(missed(outcomeOf(error), error)))
+        Effect.catchTag("IntegrationError", (error) => {
+          const outcome = outcomeOf(error)
+          if (outcome !== "dropped") return Effect.succeed(missed(outcome, error))
+          // It waited for quota and never began.
+          if (ref.content === undefined) meter.downloads -= 1
+          return Effect.succeed(dropped)
+        })
       )
     })
     return flight.after === undefined ? fetch : Effect.andThen(Deferred.await(flight.after.settled), fetch)
@@ -233,10 +247,13 @@ const yielded = (state: Work.State): Failure | null => {
     : { reason: error.reason._tag, message: error.message }
 }
 
-const patience = (state: Work.State): Duration.Duration | undefined =>
-  state.halt?._tag === "Yield" && state.halt.error.reason._tag === "RateLimited"
-    ? (state.halt.error.reason.retryAfter ?? defaultPatience)
-    : undefined
+const patience = (state: Work.State, meter: Meter.Meter): Pick<SliceResult, "waitFor" | "refused"> => {
+  if (state.halt?._tag === "Yield" && state.halt.error.reason._tag === "RateLimited") {
+    return { waitFor: state.halt.error.reason.retryAfter ?? defaultPatience, refused: true }
+  }
+  const { exhausted } = meter
+  return { waitFor: exhausted === undefined ? undefined : Duration.millis(exhausted), refused: false }
+}
 
 /** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
 export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
@@ -276,7 +293,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
         (error) => error._tag === "IntegrationError",
         (error) =>
           Effect.as(
-            Effect.sync(() => Work.refused(state, error)),
+            Effect.sync(() => Work.refused(state, error, meter)),
             Option.none()
           )
       )
@@ -284,7 +301,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     if (Option.isNone(opened)) return
     const session = opened.value
     const checker = Inflight.checker({ store, connectionId: connection.id, inflight, meter })
-    const stream = yield* Work.make({ session, store, fence, plan, state, inflight, checker, limits })
+    const stream = yield* Work.make({ session, store, fence, plan, state, inflight, checker, limits, meter })
     const fetch = makeFetch({ session, store, limits, meter, state })
     const items = stream.pipe(
       Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
@@ -361,7 +378,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     notes: state.notes,
     error: failure,
     more: state.more,
-    waitFor: patience(state)
+    ...patience(state, meter)
   }
   return result
 })

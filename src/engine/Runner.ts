@@ -12,7 +12,7 @@ import type { Progress } from "./Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import type { Quotas } from "./Quotas.ts"
 import * as Run from "./Run.ts"
-import { type Connection, type Fence, type LedgerRow, pausedByPerson, RunId, Store, type TaskRow } from "./Store.ts"
+import { type Connection, type Fence, pausedByPerson, RunId, Store, type TaskRow } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 import type { Plan } from "./Work.ts"
 
@@ -21,8 +21,8 @@ export type Request =
   /** The connection's own sync. `recorded`: a person asked, so it has a run row, and failed items are tried now. */
   | { readonly _tag: "Live"; readonly recorded: boolean; readonly retryFailed: boolean }
   | { readonly _tag: "Task"; readonly row: TaskRow }
-  /** These rows of the ledger, and no listing. */
-  | { readonly _tag: "Ledger"; readonly rows: ReadonlyArray<LedgerRow> }
+  /** These ids of the ledger, which were reset and not yet tried, and no listing. */
+  | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
 
 /** A connection that can be opened. */
 export interface Openable {
@@ -91,7 +91,8 @@ const failed = (error: Run.Failure): Run.SliceResult => ({
   notes: [],
   error,
   more: true,
-  waitFor: undefined
+  waitFor: undefined,
+  refused: false
 })
 
 const planFor = Effect.fnUntraced(function* (connection: Connection, request: Request, opened: Openable) {
@@ -117,14 +118,17 @@ const planFor = Effect.fnUntraced(function* (connection: Connection, request: Re
         ledger: "none"
       })
     }
-    case "Ledger":
+    case "Ledger": {
+      const { externalIds } = request
+      const rows = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
       return yield* plan(opened, {
         task: SyncTask.poll,
         checkpoint: Option.none(),
         scope: null,
         done: new Set(),
-        ledger: { rows: request.rows }
+        ledger: { rows: rows.filter((row) => row.attempts === 0) }
       })
+    }
   }
 })
 

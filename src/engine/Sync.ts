@@ -107,12 +107,14 @@ const make = Effect.gen(function* () {
       if (slice.error !== null) return { skipped: false, error: slice.error }
       if (slice.waitFor !== undefined) {
         const moved = slice.counts.stored + slice.counts.updated + slice.counts.unchanged + slice.counts.existing > 0
-        refusals = moved ? 0 : refusals + 1
+        refusals = moved || !slice.refused ? 0 : refusals + 1
         if (refusals >= refusalsInARow || Duration.isGreaterThan(slice.waitFor, longestWait)) {
           const message = `the source asks to wait ${Duration.format(slice.waitFor)}: what is left comes with a later poll`
           return { skipped: false, error: { reason: "RateLimited", message } }
         }
-        yield* Effect.logWarning(`${connection.name}: waiting ${Duration.format(slice.waitFor)} for the source's quota`)
+        if (slice.refused) {
+          yield* Effect.logWarning(`${connection.name}: the source asks to wait ${Duration.format(slice.waitFor)}`)
+        }
         yield* Effect.sleep(slice.waitFor)
       } else if (!slice.more) return { skipped: false, error: null }
     }
@@ -192,8 +194,7 @@ const make = Effect.gen(function* () {
     const ids = yield* store.redrive(connection.id, externalIds)
     for (let from = 0; from < ids.length; from += retryChunk) {
       const chunk = ids.slice(from, from + retryChunk)
-      const rows = yield* store.ledger(connection.id, { externalIds: chunk, limit: chunk.length })
-      const ended = yield* untilDone(connection, total, () => ({ _tag: "Ledger", rows }), { wait: true })
+      const ended = yield* untilDone(connection, total, () => ({ _tag: "Ledger", externalIds: chunk }), { wait: true })
       if (ended.error !== null) return yield* result(connection, startedAt, total, { error: ended.error })
     }
     return yield* result(connection, startedAt, total, {})

@@ -20,6 +20,7 @@ import * as SyncTask from "../contract/SyncTask.ts"
 import type { Done, Origin } from "./Batches.ts"
 import { begin, type Flight, type Inflight } from "./Inflight.ts"
 import type { Limits } from "./Limits.ts"
+import type { Meter } from "./Meter.ts"
 import { type Fence, type LedgerRow, refOf, type Store, type StoreError, type Superseded } from "./Store.ts"
 
 /** A ref to download, or what needs no download: a `Done`. */
@@ -40,9 +41,10 @@ type WorkError = IntegrationError | ContentExistenceCheckerError | StoreError | 
 const refusals: ReadonlySet<Reason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])
 
 /** Takes note that the source could not be opened or listed. What is under way is finished and kept. */
-export const refused = (state: State, error: IntegrationError): void => {
+export const refused = (state: State, error: IntegrationError, meter: Meter): void => {
   state.more = true
-  if (refusals.has(error.reason._tag)) state.halt ??= { _tag: "Yield", error }
+  if (error.reason._tag === "RateLimited" && meter.exhausted !== undefined) state.halt ??= { _tag: "Over" }
+  else if (refusals.has(error.reason._tag)) state.halt ??= { _tag: "Yield", error }
   else state.failure ??= error
 }
 
@@ -68,6 +70,7 @@ export interface Plan {
 export interface State {
   /** Why nothing more is begun: the slice is over, or the source refused. */
   halt:
+    /** Its time is up, or its account's quota is until then: nothing of what it did not reach is counted or kept. */
     | { readonly _tag: "Over" }
     | { readonly _tag: "Yield"; readonly error: IntegrationError }
     | { readonly _tag: "Abort"; readonly message: string }
@@ -100,6 +103,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly inflight: Inflight
   readonly checker: ContentExistenceChecker["Service"]
   readonly limits: Limits
+  readonly meter: Meter
 }): Effect.fn.Return<Stream.Stream<Work, WorkError>, never, Scope.Scope> {
   const { fence, inflight, limits, plan, session, state, store } = options
   const { task } = plan
@@ -151,7 +155,7 @@ export const make = Effect.fnUntraced(function* (options: {
       pull = yield* open(Option.none())
       return yield* nextPage
     }
-    refused(state, error)
+    refused(state, error, options.meter)
     return Option.none<Page<Schema.Json>>()
   })
 

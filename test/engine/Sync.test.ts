@@ -369,6 +369,21 @@ describe("a source that refuses", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
+  it.effect("by our own quota ends the slice, not the sync: nothing is deferred, and nothing is fetched twice", () => {
+    const source = new MemorySource()
+    source.pageSize = 50
+    source.addMany(400)
+    return Effect.gen(function* () {
+      // Two units a second: a slice of a minute gets through about a page and a half.
+      const connection = yield* connect({ config: { quota: { unitsPerMinute: 120 } } })
+      const result = yield* moving(sync(connection))
+      assert.strictEqual(result.status, "succeeded")
+      assert.deepInclude(result.counts, { stored: 400, deferred: 0, retried: 0, downloads: 400 })
+      const store = yield* Store
+      assert.isAbove((yield* store.runs(connection.id, 100)).length, 2)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("for a long time ends the sync, with what is left deferred", () => {
     const source = new MemorySource()
     source.addMany(30)
