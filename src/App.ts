@@ -1,4 +1,5 @@
 /** The composition root: which integrations there are, which store, which cluster. The only file that chooses. */
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -7,6 +8,7 @@ import * as ConfigFile from "./cli/ConfigFile.ts"
 import { Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { Integrations } from "./engine/Integrations.ts"
+import { Limits } from "./engine/Limits.ts"
 import * as Poller from "./engine/Poller.ts"
 import { Quotas } from "./engine/Quotas.ts"
 import { credentialsContext } from "./engine/Run.ts"
@@ -15,6 +17,8 @@ import * as Blobs from "./stores/blobs/Postgres.ts"
 import * as CopyFolder from "./stores/CopyFolder.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
+import * as Cluster from "./stores/postgres/Cluster.ts"
+import * as RateLimits from "./stores/postgres/RateLimits.ts"
 
 // A provider's client is loaded when a connection of its kind is used: each command would pay for all of them.
 const load = (module: () => Promise<{ readonly integration: Integration }>): Effect.Effect<Integration> =>
@@ -35,8 +39,11 @@ const integrations = Layer.unwrap(
 /** The store, in a database that has been brought up to date. */
 const store = Layer.unwrap(Effect.as(Postgres.migrate, Postgres.layer)).pipe(Layer.provide(Blobs.layer))
 
+/** Quotas are spent together by all processes of a database. */
+const quotas = Layer.provide(Quotas.layer, RateLimits.layer)
+
 const engine = Sync.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(store, Database.layerVault, Quotas.layerMemory)),
+  Layer.provideMerge(Layer.mergeAll(store, Database.layerVault, quotas)),
   Layer.provide(Database.layer)
 )
 
@@ -45,13 +52,35 @@ const copyTarget = Layer.unwrap(Effect.as(Postgres.migrate, Layer.mergeAll(Blobs
   Layer.provideMerge(Database.layer)
 )
 
+/** A lease of a process that is gone lasts no longer than its place in the cluster. */
+const leases = Layer.effect(
+  Limits,
+  Effect.gen(function* () {
+    const leaseTtl = yield* Cluster.expiration
+    return { ...(yield* Limits), leaseTtl }
+  })
+)
+
+/** Alone, or with `IDEM_CLUSTER=1` as one of many. */
+const poller = Layer.unwrap(
+  Effect.map(Config.Boolean("IDEM_CLUSTER").pipe(Config.withDefault(false)), (many) =>
+    many
+      ? Poller.layerMember.pipe(
+          Layer.provide(leases),
+          Layer.provide(Cluster.layer({ maxResidentEntities: Poller.maxResidentEntities })),
+          Layer.provide(Database.layerSessions)
+        )
+      : Poller.layer
+  )
+)
+
 const services = Layer.effect(
   Services,
   Effect.gen(function* () {
     const context = yield* Effect.context<FileSystem.FileSystem | Integrations>()
     return Services.of({
       layer: Layer.provideMerge(engine, Layer.succeedContext(context)),
-      poller: Poller.layer,
+      poller,
       copy: (options) =>
         CopyFolder.run({ ...options, context: credentialsContext }).pipe(
           Effect.provide(copyTarget),

@@ -48,7 +48,7 @@ const pool = {
 } as const
 
 /** What to call a database by, from its URL. */
-const parseUrl = (url: Redacted.Redacted) =>
+const parseUrl = (url: Redacted.Redacted, setting: string) =>
   Effect.try({
     try: () => {
       const parsed = new URL(Redacted.value(url))
@@ -65,7 +65,7 @@ const parseUrl = (url: Redacted.Redacted) =>
     },
     // The URL holds a password: nothing of it is in the message.
     catch: () =>
-      new DatabaseError({ message: "DATABASE_URL is not of the form postgresql://user:password@host:port/database" })
+      new DatabaseError({ message: `${setting} is not of the form postgresql://user:password@host:port/database` })
   })
 
 const unreachable: Readonly<Record<string, string>> = {
@@ -133,11 +133,18 @@ const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =
     Layer.merge(Layer.succeed(Database, database))
   )
 
-/** The database at this URL. */
-const layerUrl = (url: Redacted.Redacted): Layer.Layer<Database | Clients, DatabaseError> =>
+/** The database at the URL of this setting. */
+const layerUrl = (
+  url: Redacted.Redacted,
+  setting: string,
+  config: PgClient.PgPoolConfig = {}
+): Layer.Layer<Database | Clients, DatabaseError> =>
   Layer.unwrap(
-    Effect.map(parseUrl(url), ({ database, host }) =>
-      connect({ origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` }, { url })
+    Effect.map(parseUrl(url, setting), ({ database, host }) =>
+      connect(
+        { origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` },
+        { ...config, url }
+      )
     )
   )
 
@@ -151,12 +158,38 @@ export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embed
   )
 )
 
+/** A setting that is not set, or empty, is none. */
+const optionalUrl = (name: string) =>
+  Effect.map(
+    Config.option(Config.Redacted(name)),
+    Option.filter((url) => Redacted.value(url) !== "")
+  )
+
+type LayerError = DatabaseError | EmbeddedError | Config.ConfigError
+
 /** That of `DATABASE_URL` where it is set and not empty, else Idem's own in `IDEM_DATA_DIR`. */
-export const layer: Layer.Layer<Database | Clients, DatabaseError | EmbeddedError | Config.ConfigError> = Layer.unwrap(
-  Effect.map(Config.option(Config.Redacted("DATABASE_URL")), (url) =>
-    Option.isSome(url) && Redacted.value(url.value) !== ""
-      ? layerUrl(url.value)
-      : Layer.provide(layerEmbedded, embeddedLayer)
+export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
+  Effect.map(
+    optionalUrl("DATABASE_URL"),
+    Option.match({
+      onNone: () => Layer.provide(layerEmbedded, embeddedLayer),
+      onSome: (url) => layerUrl(url, "DATABASE_URL")
+    })
+  )
+)
+
+/**
+ * The same database for what keeps a session: the locks by which the processes of a cluster share their work. Between us
+ * and the database may be a pooler that lends a session for a transaction only, as PgBouncer in transaction mode:
+ * `DATABASE_DIRECT_URL` is the way past it. Nothing else of Idem's needs a session.
+ */
+export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
+  Effect.map(
+    optionalUrl("DATABASE_DIRECT_URL"),
+    Option.match({
+      onNone: () => layer,
+      onSome: (url) => layerUrl(url, "DATABASE_DIRECT_URL", { maxConnections: 3, multiplex: false })
+    })
   )
 )
 

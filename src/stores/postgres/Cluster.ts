@@ -1,0 +1,105 @@
+/**
+ * Membership in a cluster of processes on one PostgreSQL: which process has which shard is kept in the database, and they
+ * wake each other over sockets. Messages are volatile: what has to be done stands in the connections' rows.
+ *
+ * The sockets have no password: they listen on the loopback unless a setting says otherwise, and belong on a network that
+ * only the processes of the cluster can reach.
+ */
+import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
+import * as Config from "effect/Config"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as MessageStorage from "effect/cluster/MessageStorage"
+import * as RunnerAddress from "effect/cluster/RunnerAddress"
+import type * as Sharding from "effect/cluster/Sharding"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
+import type * as SocketServer from "effect/socket/SocketServer"
+import type * as SqlClient from "effect/sql/SqlClient"
+import { createServer } from "node:net"
+import { StoreError } from "../../engine/Store.ts"
+
+const port = (name: string) => Config.option(Config.Port(name))
+const host = (name: string) => Config.option(Config.NonEmptyString(name))
+const duration = (name: string, standard: Duration.Duration) => Config.Duration(name).pipe(Config.withDefault(standard))
+
+/**
+ * By Effect's names (`ShardingConfig`), but for the address that others reach this process at: `HOST` and `PORT` are the
+ * HTTP API's, so it is `RUNNER_HOST` and `RUNNER_PORT`. What is left out is any free port of the loopback, which is right
+ * for a cluster on one machine.
+ *
+ * Effect's own defaults let a process that was killed be missed for half a minute; these for 6 to 10 seconds.
+ */
+const settings = Config.all({
+  host: host("RUNNER_HOST"),
+  port: port("RUNNER_PORT"),
+  listenHost: host("LISTEN_HOST"),
+  listenPort: port("LISTEN_PORT"),
+  shardLockExpiration: duration("SHARD_LOCK_EXPIRATION", Duration.seconds(10)),
+  shardLockRefreshInterval: duration("SHARD_LOCK_REFRESH_INTERVAL", Duration.seconds(2)),
+  runnerHealthCheckInterval: duration("RUNNER_HEALTH_CHECK_INTERVAL", Duration.seconds(5))
+})
+
+/** How long the locks of a process that is gone are missed: its leases need not last longer. */
+export const expiration: Config.Config<Duration.Duration> = Config.map(settings, (set) => set.shardLockExpiration)
+
+const freePort = (address: string) =>
+  Effect.callback<number, StoreError>((resume) => {
+    const server = createServer()
+    server.on("error", (cause) =>
+      resume(
+        Effect.fail(
+          new StoreError({ message: `LISTEN_HOST: this process can't listen on ${address}: ${cause.message}`, cause })
+        )
+      )
+    )
+    server.listen(0, address, () => {
+      const bound = server.address()
+      server.close(() => resume(Effect.succeed(typeof bound === "object" && bound !== null ? bound.port : 0)))
+    })
+  })
+
+const sharding = (maxResidentEntities: number) =>
+  Effect.gen(function* () {
+    const { host, listenHost, listenPort, port, ...rest } = yield* settings
+    const listensOn = Option.getOrElse(listenHost, () => Option.getOrElse(host, () => "127.0.0.1"))
+    const listensAt = yield* Option.match(
+      Option.orElse(listenPort, () => port),
+      {
+        onNone: () => freePort(listensOn),
+        onSome: Effect.succeed
+      }
+    )
+    return {
+      ...rest,
+      maxResidentEntities,
+      runnerAddress: Option.some(
+        RunnerAddress.make(
+          Option.getOrElse(host, () => listensOn),
+          Option.getOrElse(port, () => listensAt)
+        )
+      ),
+      runnerListenAddress: Option.some(RunnerAddress.make(listensOn, listensAt))
+    } satisfies Partial<Context.Service.Shape<typeof ShardingConfig.ShardingConfig>>
+  })
+
+/** A member for as long as the scope is open. */
+export const layer = (options: {
+  readonly maxResidentEntities: number
+}): Layer.Layer<
+  Sharding.Sharding,
+  StoreError | SocketServer.SocketServerError | Config.ConfigError,
+  SqlClient.SqlClient
+> =>
+  Layer.unwrap(
+    Effect.map(sharding(options.maxResidentEntities), (shardingConfig) =>
+      NodeClusterSocket.layer({ storage: "byo", shardingConfig }).pipe(
+        Layer.provide(MessageStorage.layerNoop),
+        Layer.provide(Layer.orDie(SqlRunnerStorage.layer)),
+        Layer.provide(ShardingConfig.layerFromEnv(shardingConfig))
+      )
+    )
+  )
