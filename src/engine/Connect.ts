@@ -8,7 +8,7 @@ import { type Connected, SourceError, UsageError } from "./Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import * as Meter from "./Meter.ts"
 import { Quotas } from "./Quotas.ts"
-import { credentialsContext } from "./Run.ts"
+import { credentialsContext } from "./Opening.ts"
 import { type Connection, Store } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 

@@ -3,43 +3,25 @@
  * its lease. Whatever ends it, what was committed stands, and what was not is found again.
  */
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
-import { IntegrationError, Transient } from "../contract/IntegrationError.ts"
-import type { AnySession, DecodedConfig, Integration } from "../contract/Integration.ts"
+import type { DecodedConfig, Integration } from "../contract/Integration.ts"
 import type { Problem } from "../contract/Page.ts"
 import * as Batches from "./Batches.ts"
 import * as Counting from "./Counting.ts"
 import type { Progress } from "./Engine.ts"
-import * as Fetch from "./Fetch.ts"
+import * as Downloads from "./Downloads.ts"
+import * as Failure from "./Failure.ts"
 import * as Inflight from "./Inflight.ts"
 import * as Lease from "./Lease.ts"
 import { Limits } from "./Limits.ts"
+import * as Opening from "./Opening.ts"
 import * as Meter from "./Meter.ts"
-import { Quotas } from "./Quotas.ts"
-import {
-  type Connection,
-  type Counts,
-  type Fence,
-  type RunId,
-  Store,
-  type StoreError,
-  type Superseded,
-  type TaskRow
-} from "./Store.ts"
-import { Vault } from "./Vault.ts"
+import { type Connection, type Counts, type Fence, type RunId, Store, type TaskRow } from "./Store.ts"
 import * as Work from "./Work.ts"
-
-/** A connection that can't be opened with what is stored for it. */
-export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable", {
-  reason: Schema.String,
-  message: Schema.String
-}) {}
 
 export interface SliceOptions {
   /** As `Lease.acquire` gave it, with its fence. */
@@ -58,16 +40,11 @@ export interface SliceOptions {
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
-export interface Failure {
-  readonly reason: string
-  readonly message: string
-}
-
 export interface SliceResult {
   readonly counts: Counts
   readonly problems: ReadonlyArray<Problem>
   readonly notes: ReadonlyArray<string>
-  readonly error: Failure | null
+  readonly error: Failure.Failure | null
   /** True if there is more to do. */
   readonly more: boolean
   /** How long to wait before going on: the source asked for it, or the account's quota is used up until then. */
@@ -82,164 +59,8 @@ const progressEvery = Duration.millis(250)
 /** How long to leave a source alone that refused without saying for how long. */
 const defaultPatience = Duration.minutes(1)
 
-/** What a failure is called, and what it says. A defect is our own fault: its text may hold anything, so it is not shown. */
-const failureOf = (cause: Cause.Cause<SliceError>): Failure => {
-  const found = Cause.findErrorOption(cause)
-  if (Option.isNone(found))
-    return { reason: "Defect", message: "a fault in Idem or in the integration ended the run; see the log" }
-  return describe(found.value)
-}
-
-/** An error of a run as people and scripts see it. */
-export const describe = (error: SliceError): Failure => {
-  switch (error._tag) {
-    case "IntegrationError":
-      return { reason: error.reason._tag, message: error.message }
-    case "NotOpenable":
-      return { reason: error.reason, message: error.message }
-    case "SchemaError":
-      return { reason: "Config", message: `what is stored for the connection no longer fits: ${error.message}` }
-    default:
-      return { reason: error._tag, message: error.message }
-  }
-}
-
-type SliceError =
-  | IntegrationError
-  | ContentExistenceCheckerError
-  | StoreError
-  | Superseded
-  | Lease.Stalled
-  | NotOpenable
-  | Schema.SchemaError
-
-/** Opens the source for this connection; refreshed credentials are sealed and saved under its fence. */
-export const openSession = Effect.fnUntraced(function* (
-  options: Pick<SliceOptions, "config" | "connection" | "credentials" | "integration">,
-  meter: Meter.Meter
-) {
-  const { config, connection, credentials, integration } = options
-  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
-  const store = yield* Store
-  const vault = yield* Vault
-  const quotas = yield* Quotas
-  return yield* integration.open({
-    config: config.json,
-    credentials,
-    call: quotas.call({
-      domain: integration.domain,
-      account: connection.account,
-      quota: config.quota,
-      timeout: integration.callTimeout,
-      meter
-    }),
-    saveCredentials: (next) =>
-      vault.seal(next, credentialsContext(connection)).pipe(
-        Effect.flatMap((sealed) => store.saveCredentials(fence, sealed)),
-        Effect.mapError(
-          (error) =>
-            new IntegrationError({
-              reason: new Transient({ message: `refreshed credentials could not be saved: ${error.message}` })
-            })
-        )
-      )
-  })
-})
-
-/** What sealed credentials are bound to: an account never changes, and one account's can't be put in another's row. */
-export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
-  `credentials of ${of.domain} ${of.account}`
-
-const makeFetch = (options: {
-  readonly session: AnySession
-  readonly store: Store["Service"]
-  readonly limits: Limits
-  readonly meter: Meter.Meter
-  readonly state: Work.State
-}) => {
-  const { limits, meter, session, state, store } = options
-  let failuresInARow = 0
-  let failures = 0
-  let done = 0
-
-  /** A failure of one item; where too many of them fail, it is not the items. */
-  const failed = () => {
-    failures += 1
-    done += 1
-    if (failures >= limits.abortAfter && failures > done * limits.abortShare) {
-      state.halt ??= { _tag: "Abort", message: `${failures} of ${done} items failed: the run is given up` }
-    }
-    return "failed" as const
-  }
-
-  const outcomeOf = (error: IntegrationError): "failed" | "deferred" | "gone" | "dropped" => {
-    switch (error.reason._tag) {
-      case "Gone":
-        return "gone"
-      case "Unsettled":
-        return "deferred"
-      case "RateLimited":
-        if (meter.exhausted !== undefined) {
-          state.halt ??= { _tag: "Over" }
-          state.more = true
-          return "dropped"
-        }
-        state.halt = { _tag: "Yield", error }
-        return "deferred"
-      case "Unauthorized":
-        state.halt = { _tag: "Yield", error }
-        return "deferred"
-      case "Transient":
-        failuresInARow += 1
-        if (failuresInARow < limits.downAfter) return failed()
-        state.halt = { _tag: "Yield", error }
-        return "deferred"
-      default:
-        return failed()
-    }
-  }
-
-  return ({ flight, origin, page, ref }: Work.Fetch): Effect.Effect<Batches.Done, StoreError> => {
-    const occurrence = { origin, flight, page }
-    const dropped = { ...occurrence, _tag: "Dropped", externalId: ref.externalId } as const
-    const missed = (outcome: "failed" | "deferred" | "gone", error: IntegrationError): Batches.Done => ({
-      ...occurrence,
-      _tag: "Missed",
-      externalId: ref.externalId,
-      revision: ref.revision,
-      outcome,
-      reason: error.reason._tag,
-      message: error.message
-    })
-    const fetch = Effect.suspend(() => {
-      if (state.halt?._tag === "Over") return Effect.succeed(dropped)
-      if (state.halt?._tag === "Yield") return Effect.succeed(missed("deferred", state.halt.error))
-      if (state.halt?._tag === "Abort") return Effect.succeed(missed("deferred", aborted(state.halt.message)))
-      if (ref.content === undefined) meter.downloads += 1
-      return (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
-        Effect.flatMap((content) => Fetch.item(ref, content, { store, limits, meter })),
-        Effect.map((item): Batches.Done => {
-          failuresInARow = 0
-          done += 1
-          return { ...occurrence, _tag: "Stored", item }
-        }),
-        Effect.catchTag("IntegrationError", (error) => {
-          const outcome = outcomeOf(error)
-          if (outcome !== "dropped") return Effect.succeed(missed(outcome, error))
-          // It waited for quota and never began.
-          if (ref.content === undefined) meter.downloads -= 1
-          return Effect.succeed(dropped)
-        })
-      )
-    })
-    return flight.after === undefined ? fetch : Effect.andThen(Deferred.await(flight.after.settled), fetch)
-  }
-}
-
-const aborted = (message: string) => new IntegrationError({ reason: new Transient({ message }) })
-
 /** A source that refused fails the run, but for a quota: then the run goes on later. */
-const yielded = (state: Work.State): Failure | null => {
+const yielded = (state: Work.State): Failure.Failure | null => {
   if (state.halt?._tag === "Abort") return { reason: "TooManyFailures", message: state.halt.message }
   const error = state.halt?._tag === "Yield" ? state.halt.error : state.failure
   return error === undefined || error.reason._tag === "RateLimited"
@@ -287,7 +108,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
 
   const work = Effect.gen(function* () {
     if (options.recorded) yield* batches.begin
-    const opened = yield* openSession(options, meter).pipe(
+    const opened = yield* Opening.session(options, meter).pipe(
       Effect.map(Option.some),
       Effect.catchIf(
         (error) => error._tag === "IntegrationError",
@@ -302,7 +123,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     const session = opened.value
     const checker = Inflight.checker({ store, connectionId: connection.id, inflight, meter })
     const stream = yield* Work.make({ session, store, fence, plan, state, inflight, checker, limits, meter })
-    const fetch = makeFetch({ session, store, limits, meter, state })
+    const fetch = Downloads.make({ session, store, limits, meter, state })
     const items = stream.pipe(
       Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
         concurrency: limits.concurrency,
@@ -315,13 +136,13 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
   }).pipe(Effect.scoped)
 
   /** Ends a step of the run with a failure to report, or with none. An interruption goes through. */
-  const attempt = <E extends SliceError, R>(step: Effect.Effect<void, E, R>) =>
+  const attempt = <E extends Failure.RunError, R>(step: Effect.Effect<void, E, R>) =>
     step.pipe(
       Effect.as(null),
       Effect.catchCause((cause) => {
         if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
         const said = Cause.hasDies(cause) ? Effect.logError("the run ended with a defect", cause) : Effect.void
-        return Effect.as(said, failureOf(cause))
+        return Effect.as(said, Failure.ofCause(cause))
       })
     )
 

@@ -5,15 +5,16 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Schema from "effect/Schema"
 import { createHash, randomUUID } from "node:crypto"
-import type { DecodedConfig, Integration } from "../contract/Integration.ts"
 import * as SyncTask from "../contract/SyncTask.ts"
 import * as Counting from "./Counting.ts"
 import type { Progress } from "./Engine.ts"
-import { Integrations } from "./Integrations.ts"
+import * as Failure from "./Failure.ts"
+import type { Integrations } from "./Integrations.ts"
+import * as Opening from "./Opening.ts"
 import type { Quotas } from "./Quotas.ts"
 import * as Run from "./Run.ts"
 import { type Connection, type Fence, pausedByPerson, RunId, Store, type TaskRow } from "./Store.ts"
-import { Vault } from "./Vault.ts"
+import type { Vault } from "./Vault.ts"
 import type { Plan } from "./Work.ts"
 
 /** What a slice is for. */
@@ -24,13 +25,6 @@ export type Request =
   /** These ids of the ledger, which were reset and not yet tried, and no listing. */
   | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
 
-/** A connection that can be opened. */
-export interface Openable {
-  readonly integration: Integration
-  readonly config: DecodedConfig
-  readonly credentials: Schema.Json
-}
-
 /** What a slice did, and its run. */
 export type Outcome = Run.SliceResult & { readonly runId: RunId }
 
@@ -40,29 +34,9 @@ const longestBackoff = Duration.hours(1)
 
 const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
 
-/** Its integration, its config as the integration reads it, its credentials in clear; or why not. */
-export const openable = Effect.fnUntraced(function* (connection: Connection) {
-  const integrations = yield* Integrations
-  const vault = yield* Vault
-  const fail = (reason: string, message: string) => Effect.fail(new Run.NotOpenable({ reason, message }))
-  const integration = yield* integrations
-    .get(connection.domain)
-    .pipe(Effect.catchTag("UsageError", (error) => fail("UnknownDomain", error.message)))
-  const config = yield* integration
-    .decodeConfig(connection.config)
-    .pipe(Effect.catchTag("SchemaError", (error) => fail("Config", `its config no longer fits: ${error.message}`)))
-  if (connection.credentials === null) {
-    return yield* fail("Unauthorized", "its credentials were forgotten")
-  }
-  const credentials = yield* vault
-    .unseal(connection.credentials, Run.credentialsContext(connection))
-    .pipe(Effect.catchTag("VaultError", (error) => fail("Vault", error.message)))
-  return { integration, config, credentials } satisfies Openable
-})
-
 /** Where a task of this connection goes on from. */
 export const plan = Effect.fnUntraced(function* (
-  { config, integration }: Openable,
+  { config, integration }: Opening.Openable,
   options: {
     readonly task: SyncTask.SyncTask
     readonly checkpoint: Option.Option<Schema.Json>
@@ -85,7 +59,7 @@ export const plan = Effect.fnUntraced(function* (
   return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
 })
 
-const failed = (error: Run.Failure): Run.SliceResult => ({
+const failed = (error: Failure.Failure): Run.SliceResult => ({
   counts: Counting.zero,
   problems: [],
   notes: [],
@@ -95,7 +69,7 @@ const failed = (error: Run.Failure): Run.SliceResult => ({
   refused: false
 })
 
-const planFor = Effect.fnUntraced(function* (connection: Connection, request: Request, opened: Openable) {
+const planFor = Effect.fnUntraced(function* (connection: Connection, request: Request, opened: Opening.Openable) {
   const store = yield* Store
   switch (request._tag) {
     case "Live":
@@ -155,7 +129,7 @@ export const run = Effect.fn("Runner.run")(function* (
   const runId = RunId.make(randomUUID())
 
   const work = Effect.gen(function* () {
-    const opened = yield* openable(connection)
+    const opened = yield* Opening.openable(connection)
     const planned = yield* planFor(connection, request, opened)
     yield* Effect.forEach(planned.notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
     const result = yield* Run.slice({
@@ -171,7 +145,7 @@ export const run = Effect.fn("Runner.run")(function* (
     const finished = result.error === null && !result.more && result.waitFor === undefined
     if (request._tag === "Task" && finished) yield* store.finishTask(fence, request.row.id)
     return result
-  }).pipe(Effect.catch((error) => Effect.succeed(failed(Run.describe(error)))))
+  }).pipe(Effect.catch((error) => Effect.succeed(failed(Failure.of(error)))))
 
   const after = Effect.fnUntraced(function* (result: Run.SliceResult) {
     if (result.error?.reason === "Unauthorized") {

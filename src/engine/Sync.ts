@@ -12,10 +12,11 @@ import { connect } from "./Connect.ts"
 import * as Counting from "./Counting.ts"
 import * as DryRun from "./DryRun.ts"
 import { Engine, type Progress, type SyncResult, type SyncStatus, UsageError } from "./Engine.ts"
+import * as Failure from "./Failure.ts"
 import * as Lease from "./Lease.ts"
 import { Limits } from "./Limits.ts"
 import * as Meter from "./Meter.ts"
-import * as Run from "./Run.ts"
+import * as Opening from "./Opening.ts"
 import * as Runner from "./Runner.ts"
 import { type Connection, type Counts, type RunId, Store, type TaskId } from "./Store.ts"
 
@@ -47,7 +48,7 @@ const absorb = (total: Total, result: Runner.Outcome): void => {
   total.problems.push(...result.problems)
 }
 
-const statusOf = (counts: Counts, error: Run.Failure | null): SyncStatus =>
+const statusOf = (counts: Counts, error: Failure.Failure | null): SyncStatus =>
   error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
 
 const make = Effect.gen(function* () {
@@ -59,7 +60,7 @@ const make = Effect.gen(function* () {
     connection: Connection,
     startedAt: number,
     total: Total,
-    ended: { readonly status?: SyncStatus; readonly task?: TaskId | null; readonly error?: Run.Failure | null }
+    ended: { readonly status?: SyncStatus; readonly task?: TaskId | null; readonly error?: Failure.Failure | null }
   ) {
     const error = ended.error ?? null
     return {
@@ -125,7 +126,7 @@ const make = Effect.gen(function* () {
     const startedAt = yield* Clock.currentTimeMillis
     const total = begin()
     const exit = yield* Effect.gen(function* () {
-      const opened = yield* Runner.openable(connection)
+      const opened = yield* Opening.openable(connection)
       const meter = yield* Meter.make
       const { notes, plan } = yield* Runner.plan(opened, {
         task,
@@ -135,7 +136,7 @@ const make = Effect.gen(function* () {
         ledger: "due"
       })
       total.notes.push(...notes)
-      const session = yield* Run.openSession({ connection, ...opened }, meter)
+      const session = yield* Opening.session({ connection, ...opened }, meter)
       const planned = yield* DryRun.run({
         session,
         store,
@@ -148,7 +149,7 @@ const make = Effect.gen(function* () {
       return { ...planned, counts: { ...planned.counts, apiCalls, checkerQueries, quotaUnits } }
     }).pipe(Effect.scoped, Effect.result)
     if (Result.isFailure(exit)) {
-      return yield* result(connection, startedAt, total, { error: Run.describe(exit.failure) })
+      return yield* result(connection, startedAt, total, { error: Failure.of(exit.failure) })
     }
     const { counts, ...planned } = exit.success
     const done = yield* result(connection, startedAt, { ...total, counts }, { status: "planned" })
