@@ -1,11 +1,10 @@
 /** The composition root: which integrations there are, which store, which cluster. The only file that chooses. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import * as ConfigFile from "./cli/ConfigFile.ts"
-import { Services } from "./cli/Services.ts"
+import { many, Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { Integrations } from "./engine/Integrations.ts"
 import { Limits } from "./engine/Limits.ts"
@@ -63,7 +62,7 @@ const leases = Layer.effect(
 
 /** Alone, or with `IDEM_CLUSTER=1` as one of many. */
 const poller = Layer.unwrap(
-  Effect.map(Config.Boolean("IDEM_CLUSTER").pipe(Config.withDefault(false)), (many) =>
+  Effect.map(many, (many) =>
     many
       ? Poller.layerMember.pipe(
           Layer.provide(leases),

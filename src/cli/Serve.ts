@@ -10,6 +10,7 @@ import * as Holder from "../engine/Holder.ts"
 import { Store } from "../engine/Store.ts"
 import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
+import * as Shutdown from "./Shutdown.ts"
 import * as Text from "./Text.ts"
 
 /** Where it listens: `HOST` (127.0.0.1) and `PORT` (3000). */
@@ -25,6 +26,8 @@ export const serve = Command.make(
     const output = yield* Output
     const services = yield* Services.Services
     const { host, port } = yield* address
+    const many = yield* Services.many
+    yield* Shutdown.timeout
     const holder = yield* Holder.self
     yield* Services.domains
     const work = Effect.scoped(
@@ -33,11 +36,13 @@ export const serve = Command.make(
         yield* Layer.build(services.poller)
         const paused = (yield* store.connections).filter((connection) => connection.paused !== null).length
         const polled = (yield* store.connections).length - paused
-        yield* output.answer({ serving: { process: holder, host, port, connections: polled, paused } }, () =>
-          [
-            `${output.style.good("serving")} as ${holder}`,
-            `  polling ${Text.many(polled, "connection")}${paused === 0 ? "" : `, ${paused} paused`}; Ctrl-C stops it`
-          ].join("\n")
+        yield* output.answer(
+          { serving: { process: holder, host, port, cluster: many, connections: polled, paused } },
+          () =>
+            [
+              `${output.style.good("serving")} as ${holder}`,
+              `  polling ${many ? "its share of " : ""}${Text.many(polled, "connection")}${paused === 0 ? "" : `, ${paused} paused`}; Ctrl-C stops it`
+            ].join("\n")
         )
         return yield* Effect.never
       })

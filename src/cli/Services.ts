@@ -2,6 +2,7 @@
  * What the commands need of the rest of Idem. It is built only after a command's own flags and arguments are found to
  * be right, so that wrong usage and help start no database.
  */
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -52,6 +53,9 @@ export class Services extends Context.Service<
     readonly migrate: Effect.Effect<{ readonly before: number; readonly after: number }, StartError>
   }
 >()("idem/cli/Services") {}
+
+/** `IDEM_CLUSTER`: whether this process polls together with others. */
+export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(Config.withDefault(false))
 
 /** Runs a command's work with the store and the engine. */
 export const provide = <A, E, R>(
