@@ -201,12 +201,16 @@ export const make = (
     let { at, broken, thread } = from.place
     // The last thread listed, finished or not: what the replies' checkpoint says, while its parent is not in a page yet.
     let listedTo = thread
+    // Replies to newer parents than the place's: a slice was cut before these parents' page, and has committed them.
+    const again = new Set<string>()
     let calls = 0
     let refs = 0
     let foundRefs = 0
 
     while (rest[0] !== undefined && refs + Refs.sizeOf(rest[0]) <= Refs.maxRefs && calls < env.callsPerStep) {
       const parent = rest[0]
+      const resumed = thread?.ts === parent.ts
+      const before = thread !== undefined && Message.compareTs(parent.ts, thread.ts) > 0
       let after = thread?.ts === parent.ts ? thread.after : undefined
       const latest = parent.latest_reply ?? undefined
       const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
@@ -230,22 +234,25 @@ export const make = (
         found.push(...fresh.filter((one) => inWindow(one.ts)))
         for (const one of fresh) {
           walk.onSeen(one.ts)
+          if (before) again.add(one.ts)
           foundRefs += Refs.sizeOf(one)
           after = Message.newest(after, one.ts)
         }
-        if (after !== undefined) listedTo = { ts: parent.ts, after }
+        if (after !== undefined && !before) listedTo = { ts: parent.ts, after }
         // An answer that says "more" and has nothing new would go on for ever.
         ended = fresh.length === 0 || (nextCursor(answer) === undefined && answer.has_more !== true)
       }
       if (!ended && !cut.has(parent.ts)) {
-        if (listedTo?.ts === parent.ts) thread = listedTo
+        if (after !== undefined) thread = listedTo = { ts: parent.ts, after }
         break
       }
-      if (thread?.ts === parent.ts) thread = undefined
+      if (resumed) thread = undefined
       rest.shift()
       parents.push(parent)
       refs += Refs.sizeOf(parent)
       at = parent.ts
+      // The page of these parents comes first, before any further replies: a slice that has room for one page gets on.
+      if (resumed) break
     }
 
     const pages: Array<Page<Checkpoint>> = []
@@ -256,6 +263,7 @@ export const make = (
         group.flatMap((message) => refsOf(message)),
         []
       )
+      if (chosen.size === 0 && group.every((message) => again.has(message.ts))) continue
       const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread: listedTo, broken }) : from.place
       pages.push(page(group, chosen, walk.save(reached), {}))
       for (const id of chosen) taken.add(id)
