@@ -31,7 +31,7 @@ const duration = (name: string, standard: Duration.Duration) => Config.Duration(
  * HTTP API's, so it is `RUNNER_HOST` and `RUNNER_PORT`. What is left out is any free port of the loopback, which is right
  * for a cluster on one machine.
  *
- * Effect's own defaults let a process that was killed be missed for half a minute; these for 6 to 10 seconds.
+ * Effect's own defaults let a process that was killed be missed for half a minute; these for 5 to 11 seconds.
  */
 const settings = Config.all({
   host: host("RUNNER_HOST"),
@@ -40,7 +40,8 @@ const settings = Config.all({
   listenPort: port("LISTEN_PORT"),
   shardLockExpiration: duration("SHARD_LOCK_EXPIRATION", Duration.seconds(10)),
   shardLockRefreshInterval: duration("SHARD_LOCK_REFRESH_INTERVAL", Duration.seconds(2)),
-  runnerHealthCheckInterval: duration("RUNNER_HEALTH_CHECK_INTERVAL", Duration.seconds(5))
+  runnerHealthCheckInterval: duration("RUNNER_HEALTH_CHECK_INTERVAL", Duration.seconds(5)),
+  refreshAssignmentsInterval: duration("REFRESH_ASSIGNMENTS_INTERVAL", Duration.seconds(1))
 })
 
 /** How long the locks of a process that is gone are missed: its leases need not last longer. */

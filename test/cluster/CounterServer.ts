@@ -1,0 +1,74 @@
+/** What the integration `counter` mirrors, and what is seen of who asks. */
+import * as Effect from "effect/Effect"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+
+export interface Asked {
+  readonly at: number
+  readonly process: number
+  readonly what: "list" | "item"
+  readonly id: string
+}
+
+export class CounterServer {
+  url = ""
+  /** Items of an account are `0` to this. */
+  readonly sizes = new Map<string, number>()
+  readonly asked = new Map<string, Array<Asked>>()
+  pageSize = 50
+  /** Milliseconds until an item is answered. */
+  delay = 0
+
+  of(account: string): Array<Asked> {
+    const found = this.asked.get(account) ?? []
+    this.asked.set(account, found)
+    return found
+  }
+
+  /** Every download of every account, as `account/id`. */
+  downloads(): ReadonlyArray<string> {
+    return [...this.asked].flatMap(([account, asked]) =>
+      asked.filter(({ what }) => what === "item").map(({ id }) => `${account}/${id}`)
+    )
+  }
+
+  /** When this process was last seen to list this account. */
+  lastListed(account: string): Asked | undefined {
+    return this.of(account).findLast(({ what }) => what === "list")
+  }
+
+  handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    const { pathname, searchParams } = new URL(request.url ?? "/", this.url)
+    const account = searchParams.get("account") ?? ""
+    const what = pathname === "/list" ? "list" : "item"
+    const id = searchParams.get("id") ?? ""
+    this.of(account).push({ at: performance.now(), process: Number(searchParams.get("process")), what, id })
+    if (what === "item") {
+      setTimeout(() => response.end(`item ${id} of ${account}`), this.delay)
+      return
+    }
+    const after = Number(searchParams.get("after"))
+    const size = this.sizes.get(account) ?? 0
+    const next = Math.min(size, after + this.pageSize)
+    const ids = Array.from({ length: next - after }, (_, index) => String(after + index))
+    response.end(JSON.stringify({ ids, next, more: next < size }))
+  }
+}
+
+/** A server that lasts as long as the scope. */
+export const make = Effect.acquireRelease(
+  Effect.callback<{ readonly counter: CounterServer; readonly server: Http.Server }>((resume) => {
+    const counter = new CounterServer()
+    const server = Http.createServer((request, response) => counter.handle(request, response))
+    server.keepAliveTimeout = 60_000
+    server.listen(0, "127.0.0.1", () => {
+      counter.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      resume(Effect.succeed({ counter, server }))
+    })
+  }),
+  ({ server }) =>
+    Effect.callback<void>((resume) => {
+      server.closeAllConnections()
+      server.close(() => resume(Effect.void))
+    })
+).pipe(Effect.map(({ counter }) => counter))

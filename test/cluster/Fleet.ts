@@ -1,0 +1,66 @@
+/** Processes of `idem serve` on one database, as a machine has them; each is killed at the latest when the scope closes. */
+import * as Effect from "effect/Effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Path from "node:path"
+import { repository } from "../support/IdemProcess.ts"
+
+const key = "00".repeat(32)
+
+export interface Member {
+  readonly process: ChildProcess
+  readonly pid: number
+  /** Resolves once it polls; rejects with what it printed where it ends before. */
+  readonly serving: Promise<void>
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
+  readonly stderr: () => string
+}
+
+export interface Settings {
+  readonly databaseUrl: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** The environment of a command on this database. */
+export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> => ({
+  PATH: process.env["PATH"] ?? "",
+  HOME: process.env["HOME"] ?? "",
+  DATABASE_URL: databaseUrl,
+  IDEM_SECRET_KEY: key,
+  IDEM_CONFIG: Path.join(import.meta.dirname, "idem.config.ts"),
+  ...env
+})
+
+const spawnMember = (settings: Settings): Member => {
+  const child = spawn(process.execPath, [Path.join(repository, "src/main.ts"), "serve", "--json"], {
+    env: envOf(settings),
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+  let stderr = ""
+  child.stderr.on("data", (chunk) => (stderr += String(chunk)))
+  const ended = once(child, "close").then(([code, signal]) => ({ code, signal }))
+  const serving = Promise.race([
+    once(child.stdout, "data").then(() => undefined),
+    ended.then(({ code }) => Promise.reject(new Error(`it ended with ${code}: ${stderr}`)))
+  ])
+  serving.catch(() => undefined)
+  return { process: child, pid: child.pid ?? 0, serving, ended, stderr: () => stderr }
+}
+
+/** One more process. */
+export const start = (settings: Settings) =>
+  Effect.acquireRelease(
+    Effect.sync(() => spawnMember(settings)),
+    (member) =>
+      Effect.promise(async () => {
+        member.process.kill("SIGKILL")
+        await member.ended
+      })
+  )
+
+/** One that polls. */
+export const serving = (settings: Settings) =>
+  Effect.tap(start(settings), (member) => Effect.promise(() => member.serving))
+
+/** One more of a cluster. */
+export const member = (settings: Settings) => serving({ ...settings, env: { IDEM_CLUSTER: "1", ...settings.env } })

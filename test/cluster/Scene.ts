@@ -1,0 +1,99 @@
+/** A database, a counting source and connections between them, for processes of `idem serve` to share. */
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Path from "node:path"
+import { inject } from "vitest"
+import { credentialsContext } from "../../src/engine/Opening.ts"
+import { Store } from "../../src/engine/Store.ts"
+import * as Vault from "../../src/engine/Vault.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as TestDatabase from "../support/Postgres.ts"
+import * as CounterServer from "./CounterServer.ts"
+import { envOf } from "./Fleet.ts"
+
+const vault = Vault.layer.pipe(
+  Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: envOf({ databaseUrl: "" }) })))
+)
+
+/** The store and the vault of a fresh database. */
+export const layer = Layer.mergeAll(Postgres.layer.pipe(Layer.provide(Blobs.layer)), vault).pipe(
+  Layer.provideMerge(TestDatabase.layer)
+)
+
+export interface Given {
+  readonly name: string
+  readonly items: number
+  readonly owner?: string
+  readonly unitsPerMinute?: number
+  readonly every?: Duration.Input
+}
+
+export const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const store = yield* Store
+  const vault = yield* Vault.Vault
+  const counter = yield* CounterServer.make
+  const [{ name }] = (yield* sql<{ readonly name: string }>`SELECT current_database() AS name`) as [{ name: string }]
+  const { password, socket, username } = inject("postgres")
+  const query = new URLSearchParams({ host: Path.dirname(socket), user: username, password })
+
+  return {
+    sql,
+    store,
+    counter,
+    databaseUrl: `postgresql:///${name}?${query.toString()}`,
+
+    /** A connection to an account of its own, due at once. */
+    connect: Effect.fnUntraced(function* (given: Given) {
+      const { every = "1 second", items, name, owner = name, unitsPerMinute } = given
+      counter.sizes.set(name, items)
+      return yield* store.createConnection({
+        name,
+        domain: "counter",
+        account: owner,
+        config: {
+          url: counter.url,
+          account: name,
+          owner,
+          ...(unitsPerMinute === undefined ? {} : { quota: { unitsPerMinute } })
+        },
+        credentials: yield* vault.seal({}, credentialsContext({ domain: "counter", account: owner })),
+        every: Duration.fromInputUnsafe(every)
+      })
+    }),
+
+    /** How many contents are stored, of all connections. */
+    stored: sql<{ readonly count: number }>`SELECT count(*)::float8 AS count FROM content WHERE state = 'stored'`.pipe(
+      Effect.map(([row]) => row?.count ?? 0)
+    ),
+
+    /** Ids stored, as `name/id`. */
+    ids: sql<{ readonly id: string }>`SELECT c.name || '/' || t.external_id AS id
+      FROM content t JOIN connection c ON c.id = t.connection_id WHERE t.state = 'stored'`.pipe(
+      Effect.map((rows) => new Set(rows.map(({ id }) => id)))
+    ),
+
+    /** Runs by status. */
+    runs: sql<{ readonly status: string; readonly count: number; readonly stored: number }>`
+      SELECT status, count(*)::float8 AS count, sum(stored)::float8 AS stored FROM run GROUP BY status`.pipe(
+      Effect.map((rows) => new Map(rows.map((row) => [row.status, row])))
+    )
+  }
+})
+
+/** Looks until it holds; tells after how many milliseconds it did. */
+export const until = <E, R>(condition: Effect.Effect<boolean, E, R>, atMost: Duration.Input = "40 seconds") => {
+  const from = performance.now()
+  return condition.pipe(
+    Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("50 millis") }),
+    Effect.timeoutOrElse({ duration: atMost, orElse: () => Effect.die(new Error("it never came to be")) }),
+    Effect.map(() => performance.now() - from)
+  )
+}
+
+export type Scene = Effect.Success<typeof make>
