@@ -62,9 +62,12 @@ export const attempt =
 const isLost = <E>(error: E): boolean =>
   isSqlError(error) && (error.reason._tag === "DeadlockError" || error.reason._tag === "SerializationError")
 
-/** A connection that breaks inside a transaction can't be rolled back either, which the client makes a defect. */
-export const lostConnection = (defect: unknown): Effect.Effect<never, SqlError> =>
-  isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+/**
+ * A connection that breaks inside a transaction can't be rolled back either: the client makes a defect of that, and of
+ * the failure that was before it.
+ */
+export const lostConnection = (defect: unknown): Effect.Effect<never, SqlError | StoreError> =>
+  isSqlError(defect) || defect instanceof StoreError ? Effect.fail(defect) : Effect.die(defect)
 
 /**
  * Runs in one transaction, again where it lost a deadlock or a serialization. Nothing else is repeated: after a lost
@@ -72,7 +75,7 @@ export const lostConnection = (defect: unknown): Effect.Effect<never, SqlError> 
  */
 export const transaction =
   (sql: SqlClient.SqlClient) =>
-  <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>): Effect.Effect<A, E | SqlError, R> =>
+  <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>): Effect.Effect<A, E | SqlError | StoreError, R> =>
     Effect.retry(Effect.catchDefect(sql.withTransaction(effect), lostConnection), {
       while: isLost,
       times: 5,

@@ -1,0 +1,213 @@
+import { assert, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import { Store } from "../../src/engine/Store.ts"
+import { BlobStore } from "../../src/stores/Blobs.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Copy from "../../src/stores/Copy.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Database from "../support/Postgres.ts"
+import { bytesOf, item, miss, page, running, sha256, stored, take } from "./scenario.ts"
+
+/** A database with its store. */
+const side = Effect.gen(function* () {
+  const context = yield* Layer.build(
+    Layer.fresh(Postgres.layer.pipe(Layer.provideMerge(Blobs.layer), Layer.provideMerge(Database.layer)))
+  )
+  return {
+    context,
+    sql: Context.get(context, SqlClient.SqlClient),
+    blobs: Context.get(context, BlobStore),
+    store: Context.get(context, Store)
+  }
+})
+type Side = Effect.Success<typeof side>
+
+const copy = (source: Side, target: Side, change: Partial<Copy.Side["blobs"]> = {}) =>
+  Copy.run({
+    source,
+    target: { sql: target.sql, blobs: { ...target.blobs, ...change } },
+    reseal: (_, sealed) => Effect.succeed(Uint8Array.from([...sealed, 99])),
+    onConnection: () => Effect.void
+  })
+
+const large = Effect.fnUntraced(function* (externalId: string, text: string) {
+  const store = yield* Store
+  const blob = yield* store.writeBlob(Stream.succeed(bytesOf(text)))
+  return { ...item(externalId), body: { _tag: "Blob", ...blob } as const }
+})
+
+/** Runs it as another process would: in none of this fiber's transactions. */
+const elsewhere = <A, E>(effect: Effect.Effect<A, E>) => Effect.promise(() => Effect.runPromise(effect))
+
+/** A connection in the middle of its life: contents of every state, a listing, a task and runs that go on. */
+const lived = Effect.gen(function* () {
+  const store = yield* Store
+  const run = yield* running()
+  const many = Array.from({ length: 450 }, (_, n) => item(`many ${n}`, { text: `body ${n % 400}` }))
+  yield* run.commit({ items: many })
+  yield* run.commit({
+    items: [item("a", { metadata: { n: 1.5, deep: { 'é\\"\n': [null, "\u2028"] } } }), yield* large("large", "large")],
+    misses: [
+      miss("failed"),
+      miss("dead", { retryIn: undefined }),
+      miss("deferred", { outcome: "deferred" }),
+      miss("gone", { outcome: "gone" })
+    ],
+    page: page({ deleted: ["many 1", "many 2"] })
+  })
+  yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 9, share: 1 })
+  const { updatedAt } = Option.getOrThrow(yield* store.content(run.id, "many 1"))
+  yield* store.purge(run.id, DateTime.add(updatedAt, { minutes: 1 }))
+  const task = { force: true, forceIds: ["a", "b"], dryRun: false }
+  const { id: taskId } = yield* store.openTask(run.id, { task, spec: "spec", resumeWithin: Duration.days(1) })
+  yield* run.commit({ taskId, done: ["a"] })
+  yield* store.beginListing(run.fence, { listing: "l", deletes: true })
+  yield* run.commit({ page: page({ listing: "l", seen: ["a"], deleted: ["many 3"], checkpoint: { at: [1, "x"] } }) })
+  return run
+})
+
+const tables = ["connection", "content", "staged_deletion", "listing", "seen", "task", "task_done", "run"]
+
+/** Fails with the first rows that differ: all of them would fill screens. */
+const assertSame = (found: ReadonlyArray<string>, expected: ReadonlyArray<string>) => {
+  const only = (rows: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
+    rows.filter((row) => !new Set(others).has(row)).slice(0, 2)
+  assert.deepStrictEqual([found.length, only(found, expected)], [expected.length, only(expected, found)])
+}
+
+/** All rows, but for what a copy changes on purpose. */
+const everything = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    yield* sql`SET LOCAL TimeZone = 'UTC'`
+    const rows = yield* Effect.forEach(
+      tables,
+      (table) =>
+        sql`SELECT to_jsonb(whole) - '{changed_xid,credentials,fence,lease_holder,lease_until}'::text[] AS row
+        FROM ${sql(table)} AS whole ORDER BY whole::text COLLATE "C"`
+    )
+    return rows.flatMap((rows, index) =>
+      rows
+        .map(({ row }) =>
+          JSON.stringify(row).replace(/"status":"(running|interrupted)"|"finished_at":("[^"]*"|null)/g, "")
+        )
+        .toSorted()
+        .map((row) => `${tables[index]} ${row}`)
+    )
+  }).pipe(sql.withTransaction)
+
+it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
+  it.effect("every row and every byte arrives, and what was running is interrupted there", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      const { one, two } = yield* Effect.provideContext(Effect.all({ one: lived, two: lived }), source.context)
+      const before = yield* everything(source.sql)
+      const { copied, skipped } = yield* copy(source, target)
+      assert.deepStrictEqual(
+        [copied.map((each) => each.name).toSorted(), skipped],
+        [[one.name, two.name].toSorted(), []]
+      )
+      assertSame(yield* everything(target.sql), before)
+      assertSame(yield* everything(source.sql), before)
+      for (const { id, runId } of [one, two]) {
+        const connection = Option.getOrThrow(yield* target.store.connection(id))
+        assert.deepStrictEqual(connection.credentials, Uint8Array.of(1, 2, 3, 99))
+        assert.isNull(connection.lease)
+        assert.deepStrictEqual(connection.checkpoint, Option.some({ at: [1, "x"] }))
+        assert.strictEqual(Option.getOrThrow(yield* target.store.run(runId)).status, "interrupted")
+        const { contents } = yield* target.store.contents(id, { state: "stored", limit: 1000 })
+        for (const { hash } of contents) {
+          const bytes = Buffer.concat(yield* Stream.runCollect(target.store.body(hash ?? "")))
+          assert.strictEqual(Buffer.from(sha256(bytes)).toString("hex"), hash)
+        }
+      }
+      const sum = copied[0]
+      assert.deepStrictEqual([sum?.contents, sum?.bodies], [455, 402])
+      assert.deepStrictEqual(yield* copy(source, target), { copied: [], skipped: copied.map((each) => each.name) })
+      assertSame(yield* everything(target.sql), before)
+      // It lives on where it is: a run takes it, and finds all of it known.
+      const fence = yield* Effect.provideContext(take(one.id), target.context)
+      assert.isTrue(fence.fence > one.fence.fence)
+      assert.strictEqual((yield* target.store.existing(one.id, ["a", "large", "many 1", "many 4"])).size, 3)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a copy that is cut off leaves no part of a connection, and can be begun again", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      const run = yield* Effect.provideContext(lived, source.context)
+      const before = yield* everything(source.sql)
+      const full = yield* Effect.exit(copy(source, target, { write: () => Effect.die("the disk is full") }))
+      assert.isTrue(Exit.isFailure(full))
+      // Asked once before the body is copied, and again when all rows are there: that is when its session is ended.
+      let asked = 0
+      const end = target.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'`
+      const has = (hash: string) =>
+        Effect.suspend(() => {
+          asked += 1
+          const before = asked === 2 ? elsewhere(end) : Effect.succeed([])
+          return Effect.andThen(before, target.blobs.has(hash))
+        })
+      const error = yield* Effect.flip(copy(source, target, { has }))
+      assert.deepStrictEqual([error._tag, asked], ["StoreError", 2])
+      for (const table of tables)
+        assert.deepStrictEqual(yield* target.sql`SELECT 1 FROM ${target.sql(table)}`, [], table)
+      assert.strictEqual((yield* copy(source, target)).copied[0]?.name, run.name)
+      assertSame(yield* everything(target.sql), before)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a body that is removed in the target while it is copied fails the copy, and the next one is whole", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      yield* Effect.provideContext(lived, source.context)
+      const theirs = yield* Effect.provideContext(running(), target.context)
+      yield* theirs.commit({ items: [item("theirs", { text: "body 7" })] }).pipe(Effect.provideContext(target.context))
+      const removed = copy(source, target, {
+        has: (hash) => Effect.andThen(elsewhere(target.store.disconnect(theirs.id, true)), target.blobs.has(hash))
+      })
+      const error = yield* Effect.flip(removed)
+      assert.include(error.message, "1 bodies of")
+      assert.strictEqual((yield* copy(source, target)).copied.length, 1)
+      assertSame(yield* everything(target.sql), yield* everything(source.sql))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("what the source stores meanwhile is not in the copy, nor in its checkpoint", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      const run = yield* Effect.provideContext(lived, source.context)
+      const before = yield* everything(source.sql)
+      const later = run.commit({ items: [item("later")], page: page({ checkpoint: { at: 2 } }) })
+      yield* copy(source, target, {
+        has: (hash) => Effect.andThen(elsewhere(Effect.provideContext(later, source.context)), target.blobs.has(hash))
+      })
+      assertSame(yield* everything(target.sql), before)
+      const ids = yield* Effect.provideContext(stored(run.id), source.context)
+      assert.include(ids, "later")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a body that is damaged in the source fails the copy", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      yield* Effect.provideContext(lived, source.context)
+      yield* source.sql`UPDATE body SET bytes = 'damaged' WHERE hash = ${sha256(bytesOf("body 9"))}`
+      assert.include((yield* Effect.flip(copy(source, target))).message, "the source's data is damaged")
+      assert.deepStrictEqual(yield* target.store.connections, [])
+    }).pipe(Effect.scoped)
+  )
+})
