@@ -12,7 +12,7 @@ import * as Poller from "./engine/Poller.ts"
 import { Quotas } from "./engine/Quotas.ts"
 import { credentialsContext } from "./engine/Opening.ts"
 import * as Sync from "./engine/Sync.ts"
-import * as Blobs from "./stores/blobs/Postgres.ts"
+import * as Blobs from "./stores/blobs/Choice.ts"
 import * as CopyFolder from "./stores/CopyFolder.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
@@ -36,7 +36,7 @@ const integrations = Layer.unwrap(
 )
 
 /** The store, in a database that has been brought up to date. */
-const store = Layer.unwrap(Effect.as(Postgres.migrate, Postgres.layer)).pipe(Layer.provide(Blobs.layer))
+const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.layer, Blobs.layer)))
 
 /** Quotas are spent together by all processes of a database. */
 const quotas = Layer.provide(Quotas.layer, RateLimits.layer)
@@ -76,7 +76,7 @@ const poller = Layer.unwrap(
 const services = Layer.effect(
   Services,
   Effect.gen(function* () {
-    const context = yield* Effect.context<FileSystem.FileSystem | Integrations>()
+    const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | Integrations>()
     return Services.of({
       layer: Layer.provideMerge(engine, Layer.succeedContext(context)),
       poller,
