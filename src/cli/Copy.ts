@@ -23,9 +23,14 @@ export const copy = Command.make(
     from: Flag.String("from").pipe(
       Flag.withDescription("the folder that was IDEM_DATA_DIR; nothing in it is changed"),
       Flag.withMetavar("DIR")
+    ),
+    fromBlobs: Flag.String("from-blobs").pipe(
+      Flag.withDescription("the folder that was IDEM_BLOB_DIR, if one was"),
+      Flag.withMetavar("DIR"),
+      Flag.optional
     )
   },
-  Effect.fn("copy")(function* ({ from }) {
+  Effect.fn("copy")(function* ({ from, fromBlobs }) {
     const output = yield* Output
     const services = yield* Services
     if (from.trim() === "" || from.includes("\0")) return yield* Failure.usage("--from must name a folder")
@@ -36,6 +41,7 @@ export const copy = Command.make(
     const { copied, skipped } = yield* services
       .copy({
         folder: from,
+        blobFolder: Option.getOrUndefined(fromBlobs),
         onConnection: (name) => (output.json ? Effect.void : output.note(`copying ${Text.oneLine(name)} …`)),
         onLocked: (name) =>
           output.note(

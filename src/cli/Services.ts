@@ -22,6 +22,8 @@ export interface StartError {
 /** What to copy, and who is told what on the way. */
 export interface CopyOptions {
   readonly folder: string
+  /** Where its large bodies are, if not in its database. */
+  readonly blobFolder: string | undefined
   readonly onConnection: (name: string) => Effect.Effect<void>
   /** The credentials of this connection can't be opened with any key that is here. */
   readonly onLocked: (name: string) => Effect.Effect<void>

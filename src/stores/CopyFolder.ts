@@ -10,12 +10,14 @@ import * as Path from "node:path"
 import { Vault } from "../engine/Vault.ts"
 import * as Vaults from "../engine/Vault.ts"
 import { BlobStore } from "./Blobs.ts"
-import * as Blobs from "./blobs/Postgres.ts"
+import * as Choice from "./blobs/Choice.ts"
+import * as InDatabase from "./blobs/Postgres.ts"
 import * as Copy from "./Copy.ts"
 import { Database, layerEmbedded } from "./Database.ts"
 import { Embedded, make } from "./Embedded.ts"
 import * as Place from "./embedded/Place.ts"
 import * as Migrations from "./postgres/Migrations.ts"
+import { attempt } from "./postgres/Sql.ts"
 
 /** The folder can't be copied from. */
 export class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
@@ -23,6 +25,8 @@ export class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { me
 export interface Options {
   /** An `IDEM_DATA_DIR`, whether Idem runs there or not. */
   readonly folder: string
+  /** The `IDEM_BLOB_DIR` that it was used with. */
+  readonly blobFolder: string | undefined
   /** What the credentials of a connection are bound to by their seal. */
   readonly context: (connection: { readonly domain: string; readonly account: string }) => string
   readonly onConnection: (name: string) => Effect.Effect<void>
@@ -30,17 +34,37 @@ export interface Options {
   readonly onLocked: (name: string) => Effect.Effect<void>
 }
 
+const env = (given: Record<string, string>) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: given }))
+
 /** The keys that may have sealed what is in the folder: the one beside the data, and `IDEM_SECRET_KEY`. */
 const keysOf = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const here = yield* Effect.option(fs.readFileString(Path.join(folder, "secret.key")))
   const given = Layer.build(Layer.fresh(Vaults.layer))
   const beside = here._tag === "Some" ? [here.value] : []
-  const files = beside.map((text) =>
-    Effect.provide(given, ConfigProvider.layer(ConfigProvider.fromEnv({ env: { IDEM_SECRET_KEY: text } })))
-  )
+  const files = beside.map((text) => Effect.provide(given, env({ IDEM_SECRET_KEY: text })))
   const built = yield* Effect.forEach([...files, given], Effect.option)
   return built.flatMap((one) => (one._tag === "Some" ? [Context.get(one.value, Vault)] : []))
+})
+
+const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasFolder: Schema.Boolean })]))
+
+/** The source's large bodies; a folder that it has no note of would be taken for it, which is a change. */
+const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFolder, folder }: Options) {
+  const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(attempt(`reading ${folder}`))
+  const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))
+  if (hasFolder && blobFolder === undefined) {
+    return yield* new CopyError({
+      message: `the large bodies of ${folder} are in another folder: name it, which was IDEM_BLOB_DIR there, with --from-blobs`
+    })
+  }
+  const layer = hasFolder ? Layer.provide(Choice.layer, env({ IDEM_BLOB_DIR: blobFolder ?? "" })) : InDatabase.layer
+  // Fresh: a layer that was built for the target would be taken for the source's.
+  const context = yield* Layer.build(Layer.fresh(layer)).pipe(
+    Effect.provideService(SqlClient.SqlClient, sql),
+    Effect.mapError((error) => new CopyError({ message: error.message.replace("IDEM_BLOB_DIR", "--from-blobs") }))
+  )
+  return Context.get(context, BlobStore)
 })
 
 /** Fails where the folder holds no data, or data of another schema: the source is never written to, so never migrated. */
@@ -58,14 +82,13 @@ export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
     return yield* new CopyError({ message: "data is copied into the PostgreSQL that DATABASE_URL names: set it" })
   }
   const embedded = yield* make({ folder })
-  // Fresh: a layer that was built for the target would be taken for the source's.
-  const context = yield* Layer.build(
-    Layer.provideMerge(Layer.fresh(Blobs.layer), Layer.provide(layerEmbedded, Layer.succeed(Embedded, embedded)))
-  )
+  const context = yield* Layer.build(Layer.provide(layerEmbedded, Layer.succeed(Embedded, embedded)))
   const sql = Context.get(context, SqlClient.SqlClient)
   yield* Migrations.check.pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
-    Effect.mapError((error) => new CopyError({ message: `${folder}: ${error.message}, with IDEM_DATA_DIR=${folder}` }))
+    Effect.catchTag("StoreError", (error) =>
+      Effect.fail(new CopyError({ message: `${folder}: ${error.message}, with IDEM_DATA_DIR=${folder}` }))
+    )
   )
   const keys = yield* keysOf(embedded.folder)
   const reseal: Copy.Options["reseal"] = (connection, sealed) =>
@@ -73,6 +96,6 @@ export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
       Effect.flatMap((secret) => vault.seal(secret, options.context(connection))),
       Effect.catch(() => Effect.as(options.onLocked(connection.name), sealed))
     )
-  const source = { sql, blobs: Context.get(context, BlobStore) }
+  const source = { sql, blobs: yield* blobsOf(sql, options) }
   return yield* Copy.run({ source, target, reseal, onConnection: options.onConnection })
 }, Effect.scoped)

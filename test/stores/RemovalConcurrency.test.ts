@@ -1,18 +1,22 @@
 /** Removal for good while others store the same bytes: what only two sessions of a real database can show. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
 import { Store } from "../../src/engine/Store.ts"
+import * as Folder from "../../src/stores/blobs/Folder.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
-import { bytesOf, item, row, running, sha256, stored } from "./scenario.ts"
+import { bytesOf, item, page, row, running, sha256, stored } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provideMerge(Blobs.layer), Layer.provideMerge(Database.layer))
 
@@ -57,6 +61,50 @@ const largeItem = Effect.fnUntraced(function* (externalId: string, text: string)
   const store = yield* Store
   const blob = yield* store.writeBlob(Stream.succeed(bytesOf(text)))
   return { ...item(externalId), body: { _tag: "Blob", ...blob } as const }
+})
+
+const inFolder = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* fs.makeTempDirectoryScoped()
+  const context = yield* Layer.build(
+    Postgres.layer.pipe(Layer.provide(Folder.layer(folder)), Layer.provide(Database.layer))
+  )
+  /** The names of all files in it. */
+  const files = Effect.map(fs.readDirectory(folder, { recursive: true }), (names) =>
+    names.map((name) => name.split("/").at(-1) ?? "").filter((name) => name.length === 64)
+  )
+  return { context, files }
+})
+
+it.layer(NodeServices.layer, { excludeTestServices: true })("Postgres with a folder, removing at once", (it) => {
+  it.effect("a large body leaves the folder with the connection, or the purge, that was the last to name it", () =>
+    Effect.gen(function* () {
+      const { context, files } = yield* inFolder
+      const names = yield* Effect.gen(function* () {
+        const store = yield* Store
+        const goes = yield* running()
+        const stays = yield* running()
+        yield* goes.commit({ items: [yield* largeItem("a", "of one"), yield* largeItem("b", "of both")] })
+        yield* stays.commit({ items: [yield* largeItem("b", "of both"), yield* largeItem("c", "to be purged")] })
+        const before = yield* files
+        yield* store.disconnect(goes.id, true)
+        const after = yield* files
+        yield* stays.commit({ page: page({ deleted: ["c"] }) })
+        yield* store.approveDeletions(stays.id)
+        const { updatedAt } = yield* row(stays.id, "c")
+        yield* store.purge(stays.id, DateTime.add(updatedAt, { minutes: 1 }))
+        yield* assertWhole(stays.id, "b")
+        return [before, after, yield* files].map((hashes) => hashes.toSorted())
+      }).pipe(Effect.provideContext(context))
+      const hashes = (...texts: ReadonlyArray<string>) =>
+        texts.map((text) => Buffer.from(sha256(bytesOf(text))).toString("hex")).toSorted()
+      assert.deepStrictEqual(names, [
+        hashes("of one", "of both", "to be purged"),
+        hashes("of both", "to be purged"),
+        hashes("of both")
+      ])
+    }).pipe(Effect.scoped)
+  )
 })
 
 it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it) => {
