@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { DecodedConfig, Integration } from "../contract/Integration.ts"
 import type { Problem } from "../contract/Page.ts"
+import * as SyncTask from "../contract/SyncTask.ts"
 import * as Batches from "./Batches.ts"
 import * as Counting from "./Counting.ts"
 import type { Progress } from "./Engine.ts"
@@ -155,8 +156,10 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
   let failure = worked ?? flushed ?? yielded(state)
   const { counts } = batches
 
-  if (failure === null && state.staged) {
+  if (failure === null && SyncTask.isLive(plan.task)) {
     const settle = Effect.gen(function* () {
+      // A run that failed or was killed may have left some, which no later page need bring up again.
+      if (!state.staged && (yield* store.deletions(connection.id, { limit: 1 })).length === 0) return
       const begun = batches.begun()
       const settled = yield* store.settleDeletions(fence, {
         runId: begun ? runId : undefined,

@@ -1,7 +1,10 @@
 /** Polls that nobody asked for: those that find nothing leave no row, and are none the less whole. */
 import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
 import * as Lease from "../../src/engine/Lease.ts"
 import * as Runner from "../../src/engine/Runner.ts"
 import { type Connection, Store } from "../../src/engine/Store.ts"
@@ -50,5 +53,33 @@ it.effect("a poll that finds by absence alone that something is gone leaves a ro
     const [run] = yield* store.runs(connection.id, 10)
     assert.strictEqual(run?.id, result.runId)
     assert.deepStrictEqual(run?.counts, result.counts)
+  }).pipe(Effect.provide(layer(source)))
+})
+
+it.effect("deletions that a crash left staged are applied by the next poll, though nothing else has changed", () => {
+  const source = new MemorySource()
+  source.addMany(25)
+  return Effect.gen(function* () {
+    const store = yield* Store
+    const connection = yield* connect()
+    yield* sync(connection)
+    source.remove("m000003")
+    const died = yield* Deferred.make<void>()
+    const dying = yield* poll(connection).pipe(
+      Effect.provideService(Store, {
+        ...store,
+        settleDeletions: () => Effect.andThen(Deferred.succeed(died, undefined), Effect.never),
+        // Not even its end reaches the store.
+        release: () => Effect.void
+      }),
+      Effect.forkChild
+    )
+    yield* Deferred.await(died)
+    assert.strictEqual((yield* store.deletions(connection.id, { limit: 10 })).length, 1)
+    yield* TestClock.adjust("31 seconds")
+    const result = yield* poll(connection)
+    assert.strictEqual(result.counts.deleted, 1)
+    assert.strictEqual((yield* ids(connection)).length, 24)
+    yield* Fiber.interrupt(dying)
   }).pipe(Effect.provide(layer(source)))
 })
