@@ -64,9 +64,8 @@ const leases = Layer.effect(
 const poller = Layer.unwrap(
   Effect.map(many, (many) =>
     many
-      ? Poller.layerMember.pipe(
+      ? Poller.layerMember(Cluster.layer({ maxResidentEntities: Poller.maxResidentEntities })).pipe(
           Layer.provide(leases),
-          Layer.provide(Cluster.layer({ maxResidentEntities: Poller.maxResidentEntities })),
           Layer.provide(Database.layerSessions)
         )
       : Poller.layer

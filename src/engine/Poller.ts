@@ -70,12 +70,15 @@ const poll = Effect.fn("Poller.poll")(function* (connectionId: ConnectionId) {
   // It may have been paused since it was found due.
   const row = yield* store.connection(connectionId)
   if (Option.isNone(row) || row.value.paused !== null) return false
-  const taken = yield* Lease.acquire(connectionId)
-  if (taken._tag === "Held") return false
-  const request = { _tag: "Live", recorded: false, retryFailed: false } as const
-  const result = yield* Runner.run(taken.connection, request, () => Effect.void)
-  yield* describe(taken.connection, result)
-  return result.more && result.error === null
+  const turn = Effect.gen(function* () {
+    const taken = yield* Lease.acquire(connectionId)
+    if (taken._tag === "Held") return false
+    const request = { _tag: "Live", recorded: false, retryFailed: false } as const
+    const result = yield* Runner.run(taken.connection, request, () => Effect.void)
+    yield* describe(taken.connection, result)
+    return result.more && result.error === null
+  })
+  return yield* Effect.uninterruptible(turn)
 })
 
 /** Runs connections when they are woken. */
@@ -169,18 +172,18 @@ const layerOneProcess = Sharding.layer.pipe(
   Layer.provide(ShardingConfig.layer({ maxResidentEntities }))
 )
 
-// The claim goes first and is given back last: until then this process may write.
-const polling = <E, R>(claim: Effect.Effect<void, E, R>) =>
-  Layer.unwrap(Effect.as(claim, Layer.merge(entities.pipe(Layer.provide(Slots.layer)), scheduler)))
-
 type PollerError = Lease.PollingHeld | StoreError | Config.ConfigError
 
-/** Polls every connection of the store in this process, and in no other. */
-export const layer: Layer.Layer<never, PollerError, Runner.Services> = polling(Lease.poll).pipe(
-  Layer.provide(layerOneProcess)
-)
+/** The claim goes first, before anything is joined, and is given back last: until then this process may write. */
+const polling = <E, E2, R, R2>(claim: Effect.Effect<void, E, R>, sharding: Layer.Layer<Sharding.Sharding, E2, R2>) =>
+  Layer.unwrap(
+    Effect.as(claim, Layer.merge(entities.pipe(Layer.provide(Slots.layer)), scheduler).pipe(Layer.provide(sharding)))
+  )
 
-/** Polls its share of the connections, as a member of a cluster. */
-export const layerMember: Layer.Layer<never, PollerError, Runner.Services | Sharding.Sharding> = polling(
-  Lease.pollTogether
-)
+/** Polls every connection of the store in this process, and in no other. */
+export const layer: Layer.Layer<never, PollerError, Runner.Services> = polling(Lease.poll, layerOneProcess)
+
+/** Polls its share of the connections, as a member of this cluster. */
+export const layerMember = <E, R>(
+  cluster: Layer.Layer<Sharding.Sharding, E, R>
+): Layer.Layer<never, PollerError | E, Runner.Services | R> => polling(Lease.pollTogether, cluster)

@@ -47,6 +47,16 @@ const pool = {
   maxMessageSize: 64 * 1024 * 1024
 } as const
 
+/**
+ * A process that is frozen inside a transaction holds its rows' locks no longer than this: others go on.
+ *
+ * PgBouncer refuses such a parameter, and keeps prepared statements only if it is told to: `IDEM_PGBOUNCER=1` does without
+ * both. Its own `idle_transaction_timeout` is what takes the place of the first.
+ */
+const session = Effect.map(Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault(false)), (behind) =>
+  behind ? { prepare: false } : { startupOptions: "-c idle_in_transaction_session_timeout=10s" }
+)
+
 /** What to call a database by, from its URL. */
 const parseUrl = (url: Redacted.Redacted, setting: string) =>
   Effect.try({
@@ -173,7 +183,7 @@ export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
     optionalUrl("DATABASE_URL"),
     Option.match({
       onNone: () => Layer.provide(layerEmbedded, embeddedLayer),
-      onSome: (url) => layerUrl(url, "DATABASE_URL")
+      onSome: (url) => Layer.unwrap(Effect.map(session, (config) => layerUrl(url, "DATABASE_URL", config)))
     })
   )
 )

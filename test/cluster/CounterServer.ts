@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net"
 
 export interface Asked {
   readonly at: number
+  readonly account: string
   readonly process: number
   readonly what: "list" | "item"
   readonly id: string
@@ -32,9 +33,9 @@ export class CounterServer {
     )
   }
 
-  /** When this process was last seen to list this account. */
-  lastListed(account: string): Asked | undefined {
-    return this.of(account).findLast(({ what }) => what === "list")
+  /** Downloads since this time of `performance.now()`. */
+  downloadsSince(since: number): ReadonlyArray<Asked> {
+    return [...this.asked.values()].flatMap((asked) => asked.filter(({ at, what }) => what === "item" && at > since))
   }
 
   handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
@@ -42,7 +43,7 @@ export class CounterServer {
     const account = searchParams.get("account") ?? ""
     const what = pathname === "/list" ? "list" : "item"
     const id = searchParams.get("id") ?? ""
-    this.of(account).push({ at: performance.now(), process: Number(searchParams.get("process")), what, id })
+    this.of(account).push({ at: performance.now(), account, process: Number(searchParams.get("process")), what, id })
     if (what === "item") {
       setTimeout(() => response.end(`item ${id} of ${account}`), this.delay)
       return

@@ -88,7 +88,7 @@ export const transaction =
  */
 export const checkFence = (sql: SqlClient.SqlClient, fence: Fence): Effect.Effect<void, SqlError | Superseded> =>
   Effect.flatMap(
-    sql`SELECT set_config('idle_in_transaction_session_timeout', '30s', true)
+    sql`SELECT set_config('idle_in_transaction_session_timeout', '10s', true)
       FROM connection WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} FOR NO KEY UPDATE`,
     (rows) => (rows.length === 0 ? Effect.fail(new Superseded({ connectionId: fence.connectionId })) : Effect.void)
   )
