@@ -53,7 +53,8 @@ const pool = {
  * PgBouncer refuses such a parameter, and keeps prepared statements only if it is told to: `IDEM_PGBOUNCER=1` does without
  * both. Its own `idle_transaction_timeout` is what takes the place of the first.
  */
-const session = Effect.map(Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault(false)), (behind) =>
+const behindPgBouncer = Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault(false))
+const session = Effect.map(behindPgBouncer, (behind) =>
   behind ? { prepare: false } : { startupOptions: "-c idle_in_transaction_session_timeout=10s" }
 )
 
@@ -103,7 +104,10 @@ const explain = (error: SqlError): string => {
   )
   return Option.match(found, {
     onNone: () => error.message,
-    onSome: ({ code, message }) => unreachable[code ?? ""] ?? message
+    onSome: ({ code, message }) =>
+      message.startsWith("unsupported startup parameter")
+        ? `it is behind a pooler: set IDEM_PGBOUNCER=1 (${message})`
+        : (unreachable[code ?? ""] ?? message)
   }).replaceAll(/\s+/g, " ")
 }
 
@@ -194,13 +198,17 @@ export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
  * `DATABASE_DIRECT_URL` is the way past it. Nothing else of Idem's needs a session.
  */
 export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
-  Effect.map(
-    optionalUrl("DATABASE_DIRECT_URL"),
-    Option.match({
-      onNone: () => layer,
-      onSome: (url) => layerUrl(url, "DATABASE_DIRECT_URL", { maxConnections: 3, multiplex: false })
+  Effect.gen(function* () {
+    const direct = yield* optionalUrl("DATABASE_DIRECT_URL")
+    if (Option.isSome(direct)) {
+      return layerUrl(direct.value, "DATABASE_DIRECT_URL", { maxConnections: 3, multiplex: false })
+    }
+    if (!(yield* behindPgBouncer)) return layer
+    return yield* new DatabaseError({
+      message:
+        "IDEM_CLUSTER needs sessions, which PgBouncer does not keep: set DATABASE_DIRECT_URL to the database itself"
     })
-  )
+  })
 )
 
 /**
