@@ -21,8 +21,11 @@ export const externalIdProblem = (id: string): string | undefined => {
   if (id.length === 0) return "an external id may not be empty"
   if (id.includes("\0")) return "an external id may not hold a NUL character"
   if (!id.isWellFormed()) return "an external id must be well-formed Unicode (no lone surrogates)"
-  const bytes = id.length > maxExternalIdBytes ? id.length : encoder.encode(id).length
-  return bytes > maxExternalIdBytes ? `an external id may have at most ${maxExternalIdBytes} bytes` : undefined
+  // A UTF-16 unit is at most three bytes of UTF-8: only a long id need be counted.
+  const mayBeLong = id.length * 3 > maxExternalIdBytes
+  return mayBeLong && (id.length > maxExternalIdBytes || encoder.encode(id).length > maxExternalIdBytes)
+    ? `an external id may have at most ${maxExternalIdBytes} bytes`
+    : undefined
 }
 
 /** An external id: not empty, no NUL, well-formed Unicode, at most 1,024 bytes of UTF-8. */
