@@ -27,7 +27,7 @@ const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number
   )
 
 /** Does all of it once. What fails is said, and does not keep the rest from being done. */
-export const once = Effect.fn("Upkeep.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
+const once = Effect.fn("Upkeep.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
   const store = yield* Store
   yield* step(store.pruneRuns(options.keepRuns), (count) => `removed ${count} old runs`)
   yield* step(store.collectBodies(bodiesUnusedFor), (count) => `removed ${count} bodies that nothing names`)

@@ -20,7 +20,7 @@ import * as Migrations from "./postgres/Migrations.ts"
 import { attempt } from "./postgres/Sql.ts"
 
 /** The folder can't be copied from. */
-export class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
+class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
 
 export interface Options {
   /** An `IDEM_DATA_DIR`, whether Idem runs there or not. */

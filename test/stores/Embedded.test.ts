@@ -229,7 +229,8 @@ describe("Embedded", { timeout: 60_000 }, () => {
       const { pid, socket } = yield* Effect.scoped(
         Effect.tap(Embedded.make({ folder }), ({ pid }) => Effect.sync(() => process.kill(pid, "SIGKILL")))
       )
-      assert.isFalse(yield* EmbeddedUser.runs(pid))
+      // The system takes a moment to end a killed process.
+      yield* Effect.repeat(EmbeddedUser.runs(pid), { until: (runs) => !runs })
       yield* Effect.promise(() => Fs.rm(socket, { force: true }))
       yield* Effect.acquireRelease(
         Effect.promise(async () => {
