@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
 import { Unauthorized } from "../../src/contract/IntegrationError.ts"
+import { Engine } from "../../src/engine/Engine.ts"
 import * as Poller from "../../src/engine/Poller.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { until } from "../support/Moving.ts"
@@ -101,4 +104,44 @@ describe("the poller", () => {
       assert.strictEqual(run?.error?.reason, "Unauthorized")
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })
+
+  it.effect(
+    "polls others in time while hundreds of connections fill up at their quota's pace",
+    () => {
+      const source = new MemorySource()
+      source.pageSize = 10
+      source.addMany(300)
+      return Effect.gen(function* () {
+        const slow = { quota: { unitsPerMinute: 6 } }
+        const engine = yield* Engine
+        const of = (name: string, config: unknown) => {
+          source.account = name
+          return engine.connect({
+            domain: "memory",
+            name,
+            config,
+            credentials: { token: "t" },
+            every: Duration.minutes(1)
+          })
+        }
+        for (let index = 0; index < 200; index += 1) yield* of(`slow ${index}`, slow)
+        yield* polling
+        // Once round, so that all of them are known to be backfills.
+        yield* TestClock.adjust("10 minutes")
+        const { connection } = yield* of("quick", {})
+        const from = yield* Clock.currentTimeMillis
+        const all = source.items.size
+        yield* until(Effect.map(ids(connection), (there) => there.length === all))
+        for (let round = 0; round < 5; round += 1) {
+          const before = yield* Clock.currentTimeMillis
+          source.add(`new ${round}`)
+          yield* until(Effect.map(ids(connection), (there) => there.includes(`new ${round}`)))
+          // Its next poll, with its jitter, and no wait for any of the others.
+          assert.isAtMost((yield* Clock.currentTimeMillis) - before, 70_000)
+        }
+        assert.isAtMost((yield* Clock.currentTimeMillis) - from, 7 * 70_000)
+      }).pipe(Effect.scoped, Effect.provide(layer(source)))
+    },
+    60_000
+  )
 })
