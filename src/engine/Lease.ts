@@ -13,7 +13,11 @@ import { type Connection, type ConnectionId, Store, type StoreError, Superseded 
 /** Nothing moved for too long: no call, no bytes, no commit. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message: Schema.String }) {}
 
-/** The connection with its new fence, or who holds it. A holder that is dead, as far as we can see, does not hold. */
+/**
+ * The connection with its new fence, or who holds it. A holder that is dead, as far as we can see, does not hold.
+ *
+ * To be used uninterruptibly together with `Runner.run`: an interruption between the two would leave the lease behind.
+ */
 export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const store = yield* Store
   const limits = yield* Limits
@@ -42,10 +46,10 @@ export const acquireWaiting = Effect.fnUntraced(function* (
     const outcome = yield* acquire(connectionId)
     if (outcome._tag === "Acquired") return outcome
     if (told !== outcome.holder) {
-      yield* onHeld(outcome.holder)
+      yield* Effect.interruptible(onHeld(outcome.holder))
       told = outcome.holder
     }
-    yield* Effect.sleep("250 millis")
+    yield* Effect.interruptible(Effect.sleep("250 millis"))
   }
 })
 

@@ -7,6 +7,7 @@
  */
 import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -36,10 +37,7 @@ const few = 64
 const dueAtOnce = 500
 const wokenAtMost = 10_000
 
-/**
- * Entities of this process: those woken, and those that were within the last minute. A wake-up beyond it is refused, and
- * sent again at a later look.
- */
+/** Entities of this process: those woken, and those that were a moment ago. A wake-up beyond it is sent again later. */
 export const maxResidentEntities = 20_000
 
 /** A wake-up that is not answered by then is given up: if the connection is still due, it is sent again. */
@@ -81,20 +79,26 @@ const poll = Effect.fn("Poller.poll")(function* (connectionId: ConnectionId) {
   return yield* Effect.uninterruptible(turn)
 })
 
+/** Connections whose last slice in this process left something to do. */
+class Backfills extends Context.Service<Backfills, Set<ConnectionId>>()("idem/engine/Poller/Backfills") {
+  static readonly layer = Layer.sync(Backfills, () => new Set())
+}
+
 /** Runs connections when they are woken. */
 const entities = ConnectionEntity.toLayer(
   Effect.gen(function* () {
     const context = yield* Effect.context<Runner.Services>()
     const slots = yield* Slots
+    const backfills = yield* Backfills
     const address = yield* Entity.CurrentAddress
     const connectionId = ConnectionId.make(address.entityId)
-    let backfills = false
     return ConnectionEntity.of({
       Wake: () =>
-        Effect.suspend(() => slots.take(backfills ? "backfill" : "poll", poll(connectionId))).pipe(
+        Effect.suspend(() => slots.take(backfills.has(connectionId) ? "backfill" : "poll", poll(connectionId))).pipe(
           Effect.provide(context),
           Effect.map((more) => {
-            backfills = more
+            if (more) backfills.add(connectionId)
+            else backfills.delete(connectionId)
           }),
           Effect.catchTag(["StoreError", "Superseded"], (error) =>
             Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
@@ -102,7 +106,8 @@ const entities = ConnectionEntity.toLayer(
         )
     })
   }),
-  { maxIdleTime: "1 minute" }
+  // Ten thousand that were polled in the same minute are not kept until the next.
+  { maxIdleTime: "5 seconds" }
 )
 
 /** Looks for due connections and wakes them, until interrupted. */
@@ -177,7 +182,10 @@ type PollerError = Lease.PollingHeld | StoreError | Config.ConfigError
 /** The claim goes first, before anything is joined, and is given back last: until then this process may write. */
 const polling = <E, E2, R, R2>(claim: Effect.Effect<void, E, R>, sharding: Layer.Layer<Sharding.Sharding, E2, R2>) =>
   Layer.unwrap(
-    Effect.as(claim, Layer.merge(entities.pipe(Layer.provide(Slots.layer)), scheduler).pipe(Layer.provide(sharding)))
+    Effect.as(
+      claim,
+      Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer])), scheduler).pipe(Layer.provide(sharding))
+    )
   )
 
 /** Polls every connection of the store in this process, and in no other. */

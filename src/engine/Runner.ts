@@ -170,8 +170,9 @@ export const run = Effect.fn("Runner.run")(function* (
     )
   })
 
-  // A database that is away can't take the lease back: it expires by itself.
-  const result = yield* work.pipe(
+  // A database that is away can't take the lease back: it expires by itself. Whoever took the lease uninterruptibly can
+  // hand it over to this so: nothing comes between the two.
+  const result = yield* Effect.interruptible(work).pipe(
     Effect.onInterrupt(() => Effect.ignore(store.release(fence, { interrupted: true }))),
     Effect.tap((done) => Effect.uninterruptible(Effect.catch(after(done), (error) => Effect.logWarning(error.message))))
   )

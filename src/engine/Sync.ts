@@ -87,22 +87,25 @@ const make = Effect.gen(function* () {
     let first = true
     let refusals = 0
     while (true) {
-      const taking = options.wait
-        ? Lease.acquireWaiting(connection.id, options.onWait ?? (() => Effect.void))
-        : Lease.acquire(connection.id)
-      const taken = yield* taking.pipe(
-        Effect.catchTag("Superseded", () => Effect.succeed({ _tag: "Removed" } as const))
-      )
-      if (taken._tag === "Removed") {
-        return { skipped: false, error: { reason: "UnknownConnection", message: "the connection was removed" } }
-      }
-      if (taken._tag === "Held") {
-        return { skipped: true, error: { reason: "Held", message: `held by ${taken.holder}` } }
-      }
       const before = total.counts
       const onProgress = (progress: Progress) =>
         options.onProgress?.({ ...progress, counts: Counting.sum(before, progress.counts) }) ?? Effect.void
-      const slice = yield* Runner.run(taken.connection, requests(first), onProgress)
+      const taking = options.wait
+        ? Lease.acquireWaiting(connection.id, options.onWait ?? (() => Effect.void))
+        : Lease.acquire(connection.id)
+      const turn = Effect.gen(function* () {
+        const taken = yield* taking
+        return taken._tag === "Held" ? taken : yield* Runner.run(taken.connection, requests(first), onProgress)
+      })
+      const slice = yield* Effect.uninterruptible(turn).pipe(
+        Effect.catchTag("Superseded", () => Effect.succeed({ _tag: "Removed" } as const))
+      )
+      if ("_tag" in slice && slice._tag === "Removed") {
+        return { skipped: false, error: { reason: "UnknownConnection", message: "the connection was removed" } }
+      }
+      if ("_tag" in slice) {
+        return { skipped: true, error: { reason: "Held", message: `held by ${slice.holder}` } }
+      }
       first = false
       absorb(total, slice)
       if (slice.error !== null) return { skipped: false, error: slice.error }

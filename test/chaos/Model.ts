@@ -304,8 +304,9 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
     yield* take(step)
     yield* settle
     yield* look
-    if (problems.length > 0) return { problems, trace }
+    if (problems.length > 0) break
   }
+  const found = problems.length > 0
 
   // ---- the end: everybody is thawed, then one alone goes on -----------------------------------------------------------
   free = true
@@ -330,17 +331,19 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
     ]
   })
   let wrong: ReadonlyArray<string> = ["not looked at"]
-  for (let second = 0; second < 200 && wrong.length > 0; second += 1) {
+  for (let second = 0; second < 200 && wrong.length > 0 && !found; second += 1) {
     yield* TestClock.adjust("1 second")
     yield* settle
     wrong = yield* right
   }
-  yield* look
-  problems.push(...wrong)
   const runs = yield* shared.runs(id, 1000)
+  for (const process of processes) process.dead = true
   for (const process of processes) {
     if (process.fiber !== undefined) yield* Fiber.interrupt(process.fiber)
   }
+  if (found) return { problems, trace }
+  yield* look
+  problems.push(...wrong)
   if (source.downloads > source.versions + disruptions * crashCost + source.items.size + failed(trace)) {
     problems.push(`${source.downloads} downloads of ${source.versions} versions, with ${disruptions} disruptions`)
   }

@@ -111,8 +111,10 @@ const polling = Effect.gen(function* () {
   const live = { _tag: "Live", recorded: false, retryFailed: false } as const
   const look = Effect.gen(function* () {
     for (const { connectionId } of yield* store.due(10)) {
-      const taken = yield* Lease.acquire(connectionId)
-      if (taken._tag === "Acquired") yield* Runner.run(taken.connection, live, () => Effect.void)
+      const turn = Effect.flatMap(Lease.acquire(connectionId), (taken) =>
+        taken._tag === "Held" ? Effect.void : Effect.asVoid(Runner.run(taken.connection, live, () => Effect.void))
+      )
+      yield* Effect.uninterruptible(turn)
     }
   }).pipe(Effect.catchTag(["StoreError", "Superseded"], (error) => Effect.logDebug(error.message)))
   return yield* Effect.forever(Effect.andThen(look, Effect.sleep("100 millis")))
