@@ -233,8 +233,9 @@ export const make = (options: {
 
   const begin = Effect.suspend(() => {
     if (begun) return Effect.void
-    begun = true
-    return store.beginRun(fence, { runId, taskId: options.taskId })
+    return Effect.map(store.beginRun(fence, { runId, taskId: options.taskId }), () => {
+      begun = true
+    })
   })
 
   const flush = lock.withPermit(Effect.uninterruptible(commit))

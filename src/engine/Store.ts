@@ -357,7 +357,10 @@ export class Store extends Context.Service<
         readonly interrupted?: boolean | undefined
       }
     ) => Effect.Effect<void, StoreError>
-    /** A run row, `running`. `runId` is the caller's, so that a run that turns out quiet need not be written. */
+    /**
+     * A run row, `running`. `runId` is the caller's, so that a run that turns out quiet need not be written, and so that
+     * it can be asked for again where the answer was lost: a row that is there stays as it is.
+     */
     readonly beginRun: (
       fence: Fence,
       run: { readonly runId: RunId; readonly taskId: TaskId | undefined }

@@ -325,11 +325,12 @@ const play = Effect.fnUntraced(function* (
   yield* Effect.forEach(others, leave, { discard: true, concurrency: "unbounded" })
   yield* ask(Verify.personActs(approve))
   if (last !== undefined && wrong.length === 0) {
-    for (const { name } of mirrored) {
+    for (const { name, source } of mirrored) {
       const done = yield* last.sync({ name, force: false, forceIds: [] })
       if (done.status !== "succeeded") problems.push(`the last sync of ${name} ${done.status}: ${done.error}`)
       const { deleted = 0, stored = 0, updated = 0 } = done.counts
-      if (stored + updated + deleted > 0)
+      // No revision of Slack's tells of a reaction: whatever lists its message next finds it, whenever that is.
+      if (stored + deleted + (source.domain === "slack" ? 0 : updated) > 0)
         problems.push(`the last sync of ${name} still found ${JSON.stringify(done.counts)}`)
     }
     problems.push(...(yield* differences).slice(0, 10).map((text) => `wrong after the last sync: ${text}`))

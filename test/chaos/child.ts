@@ -12,6 +12,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
@@ -141,7 +142,9 @@ const defectOf = <A, E>(exit: Exit.Exit<A, E>) =>
     : Effect.void
 
 interface Session {
+  /** What the engine holds open: closed once nothing uses it any more. */
   readonly scope: Scope.Closeable
+  readonly polling: Fiber.Fiber<unknown, unknown>
   /** The engine, once the database could be reached. */
   readonly engine: Deferred.Deferred<Context.Context<Engine | Runner.Services>>
   readonly limits: Limits
@@ -149,26 +152,20 @@ interface Session {
 
 /** Begins to poll; a database that is away is tried again, as a supervisor would. */
 const begin = Effect.fnUntraced(function* (start: Start) {
-  const session: Session = {
-    scope: yield* Scope.make(),
-    engine: yield* Deferred.make<Context.Context<Engine | Runner.Services>>(),
-    limits: yield* limits(start)
-  }
+  const scope = yield* Scope.make()
+  const engine = yield* Deferred.make<Context.Context<Engine | Runner.Services>>()
+  const bounds = yield* limits(start)
   const serve = Effect.gen(function* () {
     const context = yield* Layer.build(layer(start)).pipe(
-      Effect.retry({ while: (error) => error._tag !== "SchemaTooNew", schedule: Schedule.spaced("400 millis") })
+      Effect.retry({ while: (error) => error._tag !== "SchemaTooNew", schedule: Schedule.spaced("400 millis") }),
+      Scope.provide(scope)
     )
-    yield* Deferred.succeed(session.engine, context)
+    yield* Deferred.succeed(engine, context)
     say({ _tag: "Started" })
     return yield* Effect.provideContext(polling, context)
   })
-  yield* serve.pipe(
-    Effect.provideService(Limits, session.limits),
-    Scope.provide(session.scope),
-    Effect.onExit(defectOf),
-    Effect.forkIn(session.scope)
-  )
-  return session
+  const fiber = yield* serve.pipe(Effect.provideService(Limits, bounds), Effect.onExit(defectOf), Effect.forkDetach)
+  return { scope, engine, limits: bounds, polling: fiber } satisfies Session
 })
 
 const main = Effect.fnUntraced(function* (clock: FastClock.FastClock) {
@@ -191,6 +188,7 @@ const main = Effect.fnUntraced(function* (clock: FastClock.FastClock) {
     if (command._tag === "Start") session = yield* begin(command)
     else if (session === undefined) say({ _tag: "Defect", message: `${command._tag} before Start` })
     else if (command._tag === "Stop") {
+      yield* Fiber.interrupt(session.polling)
       yield* Scope.close(session.scope, Exit.void)
       session = undefined
       say({ _tag: "Stopped" })

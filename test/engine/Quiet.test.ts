@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import * as Lease from "../../src/engine/Lease.ts"
 import * as Runner from "../../src/engine/Runner.ts"
-import { type Connection, Store } from "../../src/engine/Store.ts"
+import { type Connection, Store, StoreError } from "../../src/engine/Store.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import { connect, ids, layer, sync } from "../support/TestEngine.ts"
 
@@ -81,5 +81,32 @@ it.effect("deletions that a crash left staged are applied by the next poll, thou
     assert.strictEqual(result.counts.deleted, 1)
     assert.strictEqual((yield* ids(connection)).length, 24)
     yield* Fiber.interrupt(dying)
+  }).pipe(Effect.provide(layer(source)))
+})
+
+it.effect("a run whose row could not be written fails for that, and for nothing else", () => {
+  const source = new MemorySource()
+  source.addMany(5)
+  let away = 1
+  return Effect.gen(function* () {
+    const store = yield* Store
+    const connection = yield* connect()
+    const result = yield* poll(connection).pipe(
+      Effect.provideService(Store, {
+        ...store,
+        beginRun: (fence, run) =>
+          Effect.suspend(() =>
+            away-- > 0
+              ? Effect.fail(new StoreError({ message: "the database is away", cause: "gone" }))
+              : store.beginRun(fence, run)
+          )
+      })
+    )
+    assert.strictEqual(result.error?.reason, "StoreError")
+    const [run] = yield* store.runs(connection.id, 10)
+    assert.strictEqual(run?.status, "failed")
+    assert.deepStrictEqual(run?.error, result.error)
+    assert.isNull((yield* poll(connection)).error)
+    assert.strictEqual((yield* ids(connection)).length, 5)
   }).pipe(Effect.provide(layer(source)))
 })

@@ -154,6 +154,32 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a run that is begun once more stays as it is: the first answer may have been lost", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, fence, runId } = yield* running()
+        yield* commit({ items: [item("a")], counts: { listed: 1 } })
+        yield* store.beginRun(fence, { runId, taskId: undefined })
+        const { counts, status } = Option.getOrThrow(yield* store.run(runId))
+        assert.strictEqual(status, "running")
+        assert.deepInclude(counts, { listed: 1, stored: 1 })
+      })
+    )
+
+    it.effect("a batch of a run that has no row keeps its page, and counts nowhere", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const { patched } = yield* store.commit(yield* take(id), {
+          ...batch(RunId.make("none"), { counts: { listed: 1, existing: 1 }, page: page({ checkpoint: { at: 2 } }) }),
+          runId: undefined
+        })
+        assert.strictEqual(patched, 0)
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.connection(id)).checkpoint, Option.some({ at: 2 }))
+        assert.deepStrictEqual(yield* store.runs(id, 10), [])
+      })
+    )
+
     it.effect("a run that dies before it releases is due for its retries all the same", () =>
       Effect.gen(function* () {
         const store = yield* Store

@@ -50,6 +50,7 @@ export const make = (state: State): Methods => ({
   beginRun: Effect.fnUntraced(function* (fence, run) {
     const startedAt = yield* Clock.currentTimeMillis
     yield* fenced(state, fence)
+    if (state.runs.has(run.runId)) return
     state.runs.set(run.runId, {
       id: run.runId,
       connectionId: fence.connectionId,

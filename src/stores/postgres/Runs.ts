@@ -56,7 +56,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       Effect.gen(function* () {
         yield* checkFence(sql, fence)
         yield* sql`INSERT INTO run (id, connection_id, task_id, status)
-          VALUES (${run.runId}, ${fence.connectionId}, ${run.taskId ?? null}, 'running')`
+          VALUES (${run.runId}, ${fence.connectionId}, ${run.taskId ?? null}, 'running') ON CONFLICT (id) DO NOTHING`
       }).pipe(inTransaction, attempt("beginning a run")),
 
     finishRun: (fence, run) =>

@@ -9,6 +9,8 @@ import { type ChaosSource, compareIds, sameBytes, type StoredRow } from "../Sour
 
 const readText = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Struct({ text: Schema.String })))
 
+const readName = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Struct({ name: Schema.String })))
+
 const methods = [
   "conversations.history",
   "conversations.replies",
@@ -183,7 +185,12 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
             ? []
             : [`files/${id} has ${row.body.length} other bytes: ${new TextDecoder().decode(row.body.subarray(0, 60))}`]
         }),
-        ...[...slack.users.keys()].flatMap((id) => (stored.has(`users/${id}`) ? [] : [`users/${id} is lost`])),
+        ...[...slack.users].flatMap(([id, { name }]) => {
+          const row = stored.get(`users/${id}`)
+          if (row === undefined) return [`users/${id} is lost`]
+          const found = readName(new TextDecoder().decode(row.body)).name
+          return found === name ? [] : [`users/${id} is called ${found} and not ${name}`]
+        }),
         ...channels.flatMap((id) => (stored.has(`channels/${id}`) ? [] : [`channels/${id} is lost`]))
       ]
     },
