@@ -331,7 +331,8 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
     ]
   })
   let wrong: ReadonlyArray<string> = ["not looked at"]
-  for (let second = 0; second < 200 && wrong.length > 0 && !found; second += 1) {
+  for (let second = 0; second < 200 && wrong.length > 0; second += 1) {
+    if (found) break
     yield* TestClock.adjust("1 second")
     yield* settle
     wrong = yield* right
