@@ -87,7 +87,7 @@ export const make = Effect.gen(function* () {
 })
 
 /** Looks until it holds; tells after how many milliseconds it did. */
-export const until = <E, R>(condition: Effect.Effect<boolean, E, R>, atMost: Duration.Input = "40 seconds") => {
+export const until = <E, R>(condition: Effect.Effect<boolean, E, R>, atMost: Duration.Input = "1 minute") => {
   const from = performance.now()
   return condition.pipe(
     Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("50 millis") }),
