@@ -14,7 +14,7 @@ import type { ConnectionId, Store } from "./Store.ts"
 import type { Plan } from "./Work.ts"
 
 /** Counts with the plan: outcomes but `existing` are 0, since nothing was done. */
-export interface Planned {
+interface Planned {
   readonly counts: Counting.Tally
   readonly download: number
   /** Deletions that the source told, and what a complete listing did not show. */

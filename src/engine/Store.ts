@@ -76,7 +76,7 @@ export interface Connection {
 }
 
 /** Who runs a connection now. `holder` is made by the engine; it names host, process and run for people. */
-export interface Lease {
+interface Lease {
   readonly holder: string
   readonly until: DateTime.Utc
 }

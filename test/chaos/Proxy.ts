@@ -3,7 +3,7 @@ import * as Net from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-export type Spoil =
+type Spoil =
   /** A few bytes at a time. */
   | "slow"
   /** Half of the next bytes, then the end of the connection. */

@@ -41,7 +41,7 @@ export type Event =
   /** A person forces everything of one source, or a few ids of it, to be downloaded again. */
   | { readonly _tag: "Force"; readonly source: number; readonly ids: number }
 
-export interface Step {
+interface Step {
   /** It comes after so many requests to the sources, or so many milliseconds, whichever is first. */
   readonly requests: number
   readonly milliseconds: number
@@ -113,7 +113,7 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
 }
 
 /** An event in one line. */
-export const describe = (event: Event): string =>
+const describe = (event: Event): string =>
   Object.entries(event)
     .map(([name, value]) =>
       name === "_tag" ? String(value) : `${name} ${typeof value === "object" ? Object.values(value).join("/") : value}`

@@ -60,7 +60,7 @@ const program = (name: string): string => {
 }
 
 /** A temporary folder that others may enter. */
-export const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => {
     const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-ftp-"))
     Fs.chmodSync(folder, 0o755)
@@ -121,7 +121,7 @@ const start = Effect.fnUntraced(function* (
 const give = (path: string) => Fs.chownSync(path, nobody.uid, nobody.gid)
 
 /** A key and a self-signed certificate for localhost, in one file. */
-export const certificate = (folder: string): { readonly file: string; readonly pem: string } => {
+const certificate = (folder: string): { readonly file: string; readonly pem: string } => {
   const key = Path.join(folder, "key.pem")
   const cert = Path.join(folder, "cert.pem")
   execFileSync(

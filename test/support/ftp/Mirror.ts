@@ -63,7 +63,7 @@ export const problems = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray
   pages.flatMap((page) => (page.problems ?? []).map(({ place, message }) => `${place}: ${message}`))
 
 /** The body's bytes, whichever way it comes. */
-export const bytesOf = (content: Content): Effect.Effect<Buffer, IntegrationError> =>
+const bytesOf = (content: Content): Effect.Effect<Buffer, IntegrationError> =>
   content.body instanceof Uint8Array
     ? Effect.succeed(Buffer.from(content.body))
     : Effect.map(Stream.runCollect(content.body), (chunks) => Buffer.concat(chunks))
