@@ -1,4 +1,5 @@
 /** Many seeds, some at a time: each lane has a PostgreSQL and processes of its own. */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Process from "./Process.ts"
@@ -11,11 +12,14 @@ export interface Options {
   readonly seeds: ReadonlyArray<number>
   readonly lanes: number
   readonly broken?: Broken | undefined
+  readonly patience?: Duration.Duration | undefined
+  /** What happens in a seed, where it is not what `Schedule.generate` says. */
+  readonly schedule?: ((seed: number) => Schedule.Schedule) | undefined
   readonly say?: ((seed: number, line: string) => void) | undefined
   /** Told of each seed as it ends. */
   readonly onVerdict?: ((verdict: Seed.Verdict) => void) | undefined
   /** Asked before each seed: true leaves the rest out. */
-  readonly enough?: () => boolean
+  readonly enough?: (() => boolean) | undefined
 }
 
 export const run = Effect.fn("Chaos.run")(function* (options: Options) {
@@ -36,9 +40,10 @@ export const run = Effect.fn("Chaos.run")(function* (options: Options) {
       Effect.gen(function* () {
         if (options.enough?.() === true) return
         const lane = yield* Queue.take(lanes)
-        const { say } = options
-        const verdict = yield* Seed.run(lane, Schedule.generate(seed), {
+        const { say, schedule = Schedule.generate } = options
+        const verdict = yield* Seed.run(lane, schedule(seed), {
           broken: options.broken,
+          patience: options.patience,
           say: say === undefined ? undefined : (line) => say(seed, line)
         })
         yield* Queue.offer(lanes, lane)

@@ -112,6 +112,27 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
   return { seed, kind, processes, sources, steps }
 }
 
+/** The same seed, with one kind of event struck time and again: where a harness is to be seen to notice something. */
+export const insisting = (seed: number, domain: Domain, event: (random: Random) => Event): Schedule => {
+  const random = new Random(seed)
+  const steps = Array.from({ length: 8 }, () => ({
+    requests: random.between(1, 12),
+    milliseconds: 300,
+    event: event(random)
+  }))
+  const change = (): Step => ({
+    requests: 0,
+    milliseconds: 5,
+    event: { _tag: "Change", source: 0, deed: { deed: 0, which: random.between(0, 99), size: 4 }, before: 0 }
+  })
+  return {
+    ...generate(seed),
+    processes: 2,
+    sources: [{ domain, items: 40, seed }],
+    steps: steps.flatMap((step) => [change(), step])
+  }
+}
+
 /** An event in one line. */
 const describe = (event: Event): string =>
   Object.entries(event)

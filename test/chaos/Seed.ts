@@ -31,8 +31,14 @@ import * as Verify from "./Verify.ts"
 /** What a crash may cost in downloads: the open batch, what was in flight, and what waited between the two. */
 const crashCost = 5 + 4 + 16
 
-/** How long a healed seed may take until its mirror is right. */
+/** How long a healed seed may take until its mirror is right, unless it is said. */
 const patience = Duration.seconds(20)
+
+export interface Options {
+  readonly broken?: Broken | undefined
+  readonly patience?: Duration.Duration | undefined
+  readonly say?: ((line: string) => void) | undefined
+}
 
 export interface Lane {
   readonly server: Server
@@ -60,11 +66,7 @@ interface Mirrored {
   forced: number
 }
 
-export const run = Effect.fn("Seed.run")(function* (
-  lane: Lane,
-  schedule: Schedules.Schedule,
-  options: { readonly broken?: Broken | undefined; readonly say?: ((line: string) => void) | undefined } = {}
-) {
+export const run = Effect.fn("Seed.run")(function* (lane: Lane, schedule: Schedules.Schedule, options: Options = {}) {
   const startedAt = Date.now()
   const log: Array<string> = []
   const note = (line: string) => {
@@ -73,7 +75,7 @@ export const run = Effect.fn("Seed.run")(function* (
     options.say?.(text)
   }
   const problems: Array<string> = []
-  const exit = yield* Effect.exit(Effect.scoped(play(lane, schedule, options.broken ?? null, note, problems)))
+  const exit = yield* Effect.exit(Effect.scoped(play(lane, schedule, options, note, problems)))
   if (Exit.isFailure(exit)) problems.push(`the harness failed: ${Cause.pretty(exit.cause)}`)
   for (const problem of problems) note(`PROBLEM: ${problem}`)
   return { seed: schedule.seed, problems, log, milliseconds: Date.now() - startedAt } satisfies Verdict
@@ -82,7 +84,7 @@ export const run = Effect.fn("Seed.run")(function* (
 const play = Effect.fnUntraced(function* (
   lane: Lane,
   schedule: Schedules.Schedule,
-  broken: Broken | null,
+  options: Options,
   note: (line: string) => void,
   problems: Array<string>
 ) {
@@ -157,7 +159,7 @@ const play = Effect.fnUntraced(function* (
     password: server.password,
     database,
     blobs,
-    broken,
+    broken: options.broken ?? null,
     leaseMillis: Schedules.leaseMillis
   } as const
   const complaints = (lean: Lean) => problems.push(...lean.complaints().map((text) => `process ${lean.pid}: ${text}`))
@@ -307,7 +309,7 @@ const play = Effect.fnUntraced(function* (
     }
     return [...found, ...(yield* ask(Verify.ledger))]
   })
-  const deadline = Date.now() + Duration.toMillis(patience)
+  const deadline = Date.now() + Duration.toMillis(options.patience ?? patience)
   let wrong = yield* differences
   for (let look = 0; wrong.length > 0 && Date.now() < deadline; look += 1) {
     yield* ask(Verify.personActs(approve))

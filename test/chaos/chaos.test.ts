@@ -1,0 +1,94 @@
+/** As many seeds as fit their time, and a look at whether the harness notices what is broken on purpose. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as References from "effect/References"
+import * as Chaos from "./Chaos.ts"
+import type { Broken } from "./Protocol.ts"
+import * as Schedule from "./Schedule.ts"
+import type * as Seed from "./Seed.ts"
+
+const quietly = Effect.provideService(References.MinimumLogLevel, "Error")
+
+const story = ({ log, seed }: Seed.Verdict): string =>
+  [
+    Schedule.describeSchedule(Schedule.generate(seed)),
+    ...log,
+    `replay it: npm run chaos -- --seed ${seed} --verbose`
+  ].join("\n")
+
+describe("crashes and faults", () => {
+  it.live(
+    "lose nothing and do nothing twice, in as many seeds as fit 30 seconds",
+    () =>
+      Effect.gen(function* () {
+        const until = Date.now() + 28_000
+        const verdicts = yield* Chaos.run({
+          seeds: Array.from({ length: 60 }, (_, index) => index + 1),
+          lanes: 2,
+          enough: () => Date.now() >= until
+        })
+        const failed = verdicts.filter(({ problems }) => problems.length > 0)
+        assert.strictEqual(failed.length, 0, failed.map(story).join("\n\n"))
+        assert.isAbove(verdicts.length, 0)
+      }).pipe(quietly),
+    120_000
+  )
+})
+
+describe("the harness notices within 12 seeds", () => {
+  const process = (random: { readonly between: (minimum: number, maximum: number) => number }) => random.between(0, 1)
+  const cases: ReadonlyArray<readonly [Broken, string, (seed: number) => Schedule.Schedule]> = [
+    [
+      "fence",
+      "a fence that is not checked",
+      (seed) =>
+        Schedule.insisting(seed, "gmail", (random) => ({
+          _tag: "Freeze",
+          process: process(random),
+          milliseconds: Schedule.leaseMillis + 300
+        }))
+    ],
+    [
+      "transaction",
+      "a page that ends in another transaction than its items",
+      (seed) => Schedule.insisting(seed, "gmail", (random) => ({ _tag: "Kill", process: process(random) }))
+    ],
+    [
+      "key",
+      "content that is not written by its key",
+      (seed) =>
+        Schedule.insisting(seed, "ftp", (random) => ({
+          _tag: "Change",
+          source: 0,
+          deed: { deed: 2, which: random.between(0, 99), size: 1 },
+          before: 0
+        }))
+    ]
+  ]
+  for (const [broken, what, schedule] of cases) {
+    it.live(
+      what,
+      () =>
+        Effect.gen(function* () {
+          const [control] = yield* Chaos.run({ seeds: [1], lanes: 1, schedule })
+          assert.deepStrictEqual(control?.problems, [])
+          let noticed = false
+          yield* Chaos.run({
+            seeds: Array.from({ length: 12 }, (_, index) => index + 1),
+            lanes: 1,
+            broken,
+            // What is lost stays lost: there is no use in waiting for it.
+            patience: Duration.seconds(3),
+            schedule,
+            enough: () => noticed,
+            onVerdict: ({ problems }) => {
+              noticed ||= problems.length > 0
+            }
+          })
+          assert.isTrue(noticed)
+        }).pipe(quietly),
+      180_000
+    )
+  }
+})
