@@ -18,6 +18,7 @@ import * as Path from "node:path"
 import { ConnectionId, Store } from "../../src/engine/Store.ts"
 import * as Blobs from "../../src/stores/Blobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Commands from "./Commands.ts"
 import type { Lean, Pool } from "./Process.ts"
 import type { Broken } from "./Protocol.ts"
 import * as Schedules from "./Schedule.ts"
@@ -75,7 +76,13 @@ export const run = Effect.fn("Seed.run")(function* (lane: Lane, schedule: Schedu
     options.say?.(text)
   }
   const problems: Array<string> = []
-  const exit = yield* Effect.exit(Effect.scoped(play(lane, schedule, options, note, problems)))
+  const exit = yield* Effect.exit(
+    Effect.scoped(
+      schedule.kind === "cli"
+        ? Commands.play(lane.server, schedule, note, problems)
+        : play(lane, schedule, options, note, problems)
+    )
+  )
   if (Exit.isFailure(exit)) problems.push(`the harness failed: ${Cause.pretty(exit.cause)}`)
   for (const problem of problems) note(`PROBLEM: ${problem}`)
   return { seed: schedule.seed, problems, log, milliseconds: Date.now() - startedAt } satisfies Verdict

@@ -49,6 +49,9 @@ export const stored = Effect.fnUntraced(function* (connectionId: string, blobs: 
   return { found, problems }
 })
 
+/** Id and name of each connection. */
+export const connections = SqlClient.SqlClient.use((sql) => sql`SELECT id::text AS id, name FROM connection`)
+
 const said = (statement: string) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.map(Effect.flatMap(sql.unsafe(statement), decodeSaid), (rows) => rows.map((row) => row.said))

@@ -2,7 +2,8 @@
  * `npm run chaos -- --seeds 200`: seeds of the crash and fault harness, for people.
  *
  * `--from N` begins with that seed; `--seed N --verbose` replays one and tells what happens as it happens; `--lanes N`
- * plays so many at a time, each with a PostgreSQL of its own; `--break fence|transaction|key` breaks the store on purpose.
+ * plays so many at a time, each with a PostgreSQL of its own; `--cli` plays them with the command line as it is, which
+ * takes some 20 seconds a seed; `--break fence|transaction|key` breaks the store on purpose.
  */
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     lanes: { type: "string", default: "2" },
     verbose: { type: "boolean", default: false },
+    cli: { type: "boolean", default: false },
     break: { type: "string" }
   }
 })
@@ -28,21 +30,26 @@ const from = one ?? Number(values.from)
 const count = one === undefined ? Number(values.seeds) : 1
 const broken = values.break === undefined ? undefined : Schema.decodeUnknownSync(Broken)(values.break)
 
+const schedule = (seed: number) => Schedule.generate(seed, values.cli ? "cli" : "lean")
+
 const program = Effect.gen(function* () {
-  if (one !== undefined) console.log(Schedule.describeSchedule(Schedule.generate(one)))
+  if (one !== undefined) console.log(Schedule.describeSchedule(schedule(one)))
   const startedAt = Date.now()
   let failures = 0
   const verdicts = yield* Chaos.run({
     seeds: Array.from({ length: count }, (_, index) => from + index),
     lanes: one === undefined ? Number(values.lanes) : 1,
     broken,
+    schedule,
     say: values.verbose ? (seed, line) => console.log(`${seed} ${line}`) : undefined,
     onVerdict: (verdict) => {
       if (verdict.problems.length === 0) return
       failures += 1
-      console.log(Schedule.describeSchedule(Schedule.generate(verdict.seed)))
+      console.log(Schedule.describeSchedule(schedule(verdict.seed)))
       if (!values.verbose) console.log(verdict.log.join("\n"))
-      console.log(`seed ${verdict.seed} FAILED; replay it: npm run chaos -- --seed ${verdict.seed} --verbose\n`)
+      console.log(
+        `seed ${verdict.seed} FAILED; replay it: npm run chaos -- --seed ${verdict.seed}${values.cli ? " --cli" : ""} --verbose\n`
+      )
     }
   })
   const seconds = (Date.now() - startedAt) / 1000
