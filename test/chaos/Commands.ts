@@ -47,6 +47,9 @@ interface Running {
   readonly said: () => string
 }
 
+/** It got as far as serving: what could not start says so on stdout too. */
+const serves = (running: Running): boolean => running.said().includes('"serving"')
+
 const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Running => {
   const child = ChildProcess.spawn(process.execPath, [Path.join(repository, "src/main.ts"), ...args, "--json"], {
     cwd: Os.tmpdir(),
@@ -132,7 +135,7 @@ export const play = Effect.fnUntraced(function* (
     void running.ended.then(({ code, stderr }) => {
       if (over) return
       // What could not even start since the database was away is started again, as by a supervisor.
-      if (index === 0 && !told.has(running) && running.said() !== "") {
+      if (index === 0 && !told.has(running) && serves(running)) {
         problems.push(`idem serve ended by itself with ${code}: ${stderr.slice(-500)}`)
       }
       if (/defect/i.test(stderr)) problems.push(`idem ${index === 0 ? "serve" : "sync"}: ${stderr.slice(-500)}`)
@@ -150,7 +153,7 @@ export const play = Effect.fnUntraced(function* (
     const running = processes[index]
     if (running === undefined || running.child.exitCode !== null) return
     // One that has not begun to serve has nothing to end in order.
-    const inOrder = index === 0 && running.said() !== ""
+    const inOrder = index === 0 && serves(running)
     told.add(running)
     running.child.kill("SIGTERM")
     const ended = yield* Effect.timeoutOption(

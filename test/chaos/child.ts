@@ -38,6 +38,7 @@ import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
 import * as Folder from "../../src/stores/blobs/Folder.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import * as RateLimits from "../../src/stores/postgres/RateLimits.ts"
 import * as Broken from "./Broken.ts"
 import * as FastClock from "./FastClock.ts"
 import * as FullDisk from "./FullDisk.ts"
@@ -85,7 +86,8 @@ const layer = (start: Start) => {
     Store,
     Effect.map(Store, (real) => Broken.decorate(real, start.broken))
   ).pipe(Layer.provide(Postgres.layer), Layer.provide(Layer.merge(sql, blobs)))
-  return Layer.provideMerge(Sync.layer, Layer.mergeAll(store, Quotas.layerMemory, vault, integrations))
+  const quotas = Quotas.layer.pipe(Layer.provide(RateLimits.layer), Layer.provide(sql))
+  return Layer.provideMerge(Sync.layer, Layer.mergeAll(store, quotas, vault, integrations))
 }
 
 const limits = (start: Start) =>

@@ -5,6 +5,7 @@
  * plays so many at a time, each with a PostgreSQL of its own; `--cli` plays them with the command line as it is, which
  * takes some 20 seconds a seed; `--break fence|transaction|key` breaks the store on purpose.
  */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import { parseArgs } from "node:util"
@@ -59,7 +60,9 @@ const program = Effect.gen(function* () {
   return failures
 })
 
-process.exitCode = Math.min(
-  1,
-  await Effect.runPromise(Effect.provideService(program, References.MinimumLogLevel, "Warn"))
+// A Ctrl-C ends the servers and the processes too.
+program.pipe(
+  Effect.flatMap((failures) => Effect.sync(() => void (process.exitCode = failures > 0 ? 1 : 0))),
+  Effect.provideService(References.MinimumLogLevel, "Warn"),
+  NodeRuntime.runMain({ teardown: (_, onExit) => onExit(Number(process.exitCode ?? 0)) })
 )
