@@ -1,0 +1,151 @@
+/**
+ * What the command line and the HTTP API show, as Schemas: their encoded form is the JSON of both. Times are ISO 8601 in
+ * UTC, hashes hex, durations milliseconds unless the name says otherwise. No field holds a secret.
+ */
+import * as Schema from "effect/Schema"
+import { ConnectionId, ContentState, Counts, RunId, RunStatus, TaskId } from "./Store.ts"
+import { SyncTask } from "../contract/SyncTask.ts"
+
+const Time = Schema.DateTimeUtcFromString
+
+export const Failed = Schema.Struct({ reason: Schema.String, message: Schema.String })
+const Problem = Schema.Struct({ place: Schema.String, message: Schema.String })
+
+export const ConnectionState = Schema.Literals(["running", "disconnected", "paused", "idle"])
+
+export const Totals = Schema.Struct({
+  stored: Schema.Int,
+  failed: Schema.Int,
+  dead: Schema.Int,
+  deferred: Schema.Int,
+  deleted: Schema.Int,
+  bytes: Schema.Int,
+  deletionsHeld: Schema.Int
+})
+
+export const Connection = Schema.Struct({
+  name: Schema.String,
+  id: ConnectionId,
+  domain: Schema.String,
+  account: Schema.String,
+  state: ConnectionState,
+  /** Why it is paused, in words. */
+  paused: Schema.NullOr(Schema.String),
+  /** As Effect writes a duration: `5 minutes`. */
+  every: Schema.String,
+  nextPollAt: Schema.NullOr(Time),
+  /** Failures of whole runs in a row. */
+  failures: Schema.Int,
+  /** Who runs it now. */
+  holder: Schema.NullOr(Schema.String),
+  config: Schema.Json,
+  createdAt: Time
+})
+export type Connection = typeof Connection.Type
+
+export const Run = Schema.Struct({
+  run: RunId,
+  task: Schema.NullOr(TaskId),
+  status: RunStatus,
+  ...Counts.fields,
+  startedAt: Time,
+  finishedAt: Schema.NullOr(Time),
+  durationMs: Schema.NullOr(Schema.Finite),
+  error: Schema.NullOr(Failed),
+  notes: Schema.Array(Schema.String),
+  problems: Schema.Array(Problem)
+})
+export type Run = typeof Run.Type
+
+/** A task that has not ended, as `idem status` shows it. */
+const Unfinished = Schema.Struct({ task: TaskId, spec: Schema.String, createdAt: Time })
+
+/** A connection with what is stored of it and its last run. `ledger` is failed, dead and deferred together. */
+export const Status = Schema.Struct({
+  ...Connection.fields,
+  totals: Totals,
+  ledger: Schema.Int,
+  lastRun: Schema.NullOr(Run),
+  unfinished: Schema.Array(Unfinished)
+})
+export type Status = typeof Status.Type
+
+export const ContentRow = Schema.Struct({
+  externalId: Schema.String,
+  kind: Schema.NullOr(Schema.String),
+  state: ContentState,
+  revision: Schema.NullOr(Schema.String),
+  hash: Schema.NullOr(Schema.String),
+  size: Schema.Int,
+  title: Schema.NullOr(Schema.String),
+  occurredAt: Schema.NullOr(Time),
+  updatedAt: Time
+})
+export type ContentRow = typeof ContentRow.Type
+
+export const Content = Schema.Struct({
+  ...ContentRow.fields,
+  createdAt: Time,
+  mediaType: Schema.NullOr(Schema.String),
+  metadata: Schema.JsonObject,
+  volatile: Schema.JsonObject
+})
+export type Content = typeof Content.Type
+
+export const LedgerRow = Schema.Struct({
+  externalId: Schema.String,
+  state: Schema.Literals(["failed", "dead", "deferred"]),
+  revision: Schema.NullOr(Schema.String),
+  reason: Schema.String,
+  message: Schema.String,
+  attempts: Schema.Int,
+  nextAttemptAt: Schema.NullOr(Time)
+})
+export type LedgerRow = typeof LedgerRow.Type
+
+export const StagedDeletion = Schema.Struct({
+  externalId: Schema.String,
+  cause: Schema.Literals(["event", "absence"]),
+  stagedAt: Time
+})
+export type StagedDeletion = typeof StagedDeletion.Type
+
+/** One change of content, as the feed tells it. An id that changed again since is told once, with its latest change. */
+export const Change = Schema.Struct({
+  connection: ConnectionId,
+  change: Schema.Literals(["stored", "updated", "deleted", "undeleted"]),
+  content: ContentRow,
+  /** Where a reader that has handled this change goes on. */
+  cursor: Schema.String
+})
+export type Change = typeof Change.Type
+
+/** What a dry run found. */
+export const Planned = Schema.Struct({ download: Schema.Int, delete: Schema.Int, patch: Schema.Int })
+
+/**
+ * What a task is asked to do: a sync (with nothing set, what a poll does, now), or `retry`: these rows of the ledger, or
+ * all of them where it is empty.
+ */
+export const TaskRequest = Schema.Union([
+  Schema.TaggedStruct("sync", { task: SyncTask, spec: Schema.String }),
+  Schema.TaggedStruct("retry", { externalIds: Schema.Array(Schema.String) })
+])
+export type TaskRequest = typeof TaskRequest.Type
+
+/** `queued` until a run takes it; `running` between its first run and its last. The counts are summed over its runs. */
+export const Task = Schema.Struct({
+  task: TaskId,
+  connection: ConnectionId,
+  spec: Schema.String,
+  status: Schema.Literals(["queued", "running", "succeeded", "partial", "failed"]),
+  counts: Counts,
+  /** Its last run. */
+  run: Schema.NullOr(RunId),
+  createdAt: Time,
+  finishedAt: Schema.NullOr(Time),
+  error: Schema.NullOr(Failed),
+  notes: Schema.Array(Schema.String),
+  problems: Schema.Array(Problem)
+})
+export type Task = typeof Task.Type

@@ -1,0 +1,4 @@
+/** Which key sealed what, and sign-ins that are under way. */
+import { statements } from "./Statements.ts"
+
+export const keys = statements([])

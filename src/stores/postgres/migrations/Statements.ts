@@ -1,0 +1,8 @@
+import * as Effect from "effect/Effect"
+import * as SqlClient from "effect/sql/SqlClient"
+
+/** A migration that runs these statements in their order. */
+export const statements = (all: ReadonlyArray<string>) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.forEach(all, (statement) => sql.unsafe(statement).unprepared, { discard: true })
+  )
