@@ -125,6 +125,8 @@ export class Control extends Context.Service<
     /** Newest first. */
     readonly runs: (ref: ConnectionRef, limit: number) => Asked<ReadonlyArray<Documents.Run>>
     readonly run: (runId: RunId) => Asked<Documents.Run & { readonly connection: ConnectionId }>
+    /** The last `hours` hours (1 to 744), the current one included, oldest first; hours without a run are there too. */
+    readonly statistics: (ref: ConnectionRef, hours: number) => Asked<ReadonlyArray<Documents.Hour>>
 
     // ---- what is stored ----------------------------------------------------------------------------------------
     readonly contents: (

@@ -3,6 +3,7 @@
  * UTC, hashes hex, durations milliseconds unless the name says otherwise. No field holds a secret.
  */
 import * as Schema from "effect/Schema"
+import { SyncStatus } from "./Engine.ts"
 import { ConnectionId, ContentState, Counts, RunId, RunStatus, TaskId } from "./Store.ts"
 import { SyncTask } from "../contract/SyncTask.ts"
 
@@ -149,3 +150,45 @@ export const Task = Schema.Struct({
   problems: Schema.Array(Problem)
 })
 export type Task = typeof Task.Type
+
+/** How a sync went, summed over its slices: what `idem sync --json` prints. */
+export const Synced = Schema.Struct({
+  connection: Schema.String,
+  run: Schema.NullOr(RunId),
+  task: Schema.NullOr(TaskId),
+  status: SyncStatus,
+  ...Counts.fields,
+  durationMs: Schema.Finite,
+  /** Where it failed. */
+  error: Schema.optionalKey(Failed),
+  /** Of a dry run. */
+  planned: Schema.optionalKey(Planned),
+  /** Where there are some. */
+  notes: Schema.optionalKey(Schema.Array(Schema.String)),
+  problems: Schema.optionalKey(Schema.Array(Problem))
+})
+export type Synced = typeof Synced.Type
+
+/** What the runs that began within one hour did. `hour` is when it began. */
+export const Hour = Schema.Struct({
+  hour: Time,
+  runs: Schema.Int,
+  stored: Schema.Int,
+  updated: Schema.Int,
+  unchanged: Schema.Int,
+  failed: Schema.Int,
+  deleted: Schema.Int,
+  apiCalls: Schema.Int,
+  quotaUnits: Schema.Finite
+})
+export type Hour = typeof Hour.Type
+
+/** A kind of source: how it is connected. The schemas are JSON Schema (2020-12). */
+export const Integration = Schema.Struct({
+  domain: Schema.String,
+  /** True where a person can sign in at the provider instead of giving credentials. */
+  signIn: Schema.Boolean,
+  config: Schema.JsonObject,
+  credentials: Schema.JsonObject
+})
+export type Integration = typeof Integration.Type
