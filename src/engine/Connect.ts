@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Quota } from "../contract/Integration.ts"
+import * as Fields from "./Fields.ts"
 import { type Connected, SourceError, UsageError } from "./Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import * as Meter from "./Meter.ts"
@@ -23,12 +24,12 @@ export interface ConnectInput {
   readonly every: Duration.Duration | undefined
 }
 
-/** The field that is wrong and what is wrong with it, each on its own line in Effect's message, as one line. */
+/** The fields that are wrong and what is wrong with them, in one line; nothing of credentials that were given. */
 const wrong = (what: "config" | "credentials", domain: string) =>
   Effect.mapError(
     (error: Schema.SchemaError) =>
       new UsageError({
-        message: `the ${what} of ${domain} is not right: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`
+        message: `the ${what} of ${domain} is not right: ${Fields.explain(error.issue, { secret: what === "credentials" })}`
       })
   )
 
@@ -86,7 +87,8 @@ export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInp
     return { account: yield* session.account, estimate: yield* session.estimate }
   }).pipe(
     Effect.scoped,
-    Effect.catchTag("SchemaError", (error) => wrong("config", input.domain)(Effect.fail(error))),
+    // Both have been decoded above; where an integration decodes otherwise, it may be a credential.
+    Effect.catchTag("SchemaError", (error) => wrong("credentials", input.domain)(Effect.fail(error))),
     Effect.catchTag("IntegrationError", (error) =>
       Effect.fail(new SourceError({ reason: error.reason._tag, message: error.message }))
     )

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../contract/IntegrationError.ts"
+import * as Fields from "./Fields.ts"
 import type { Stalled } from "./Lease.ts"
 import type { StoreError, Superseded } from "./Store.ts"
 
@@ -35,7 +36,11 @@ export const of = (error: RunError): Failure => {
     case "NotOpenable":
       return { reason: error.reason, message: error.message }
     case "SchemaError":
-      return { reason: "Config", message: `what is stored for the connection no longer fits: ${error.message}` }
+      // It may be of the credentials: nothing of what they hold is repeated.
+      return {
+        reason: "Config",
+        message: `what is stored for the connection no longer fits: ${Fields.explain(error.issue, { secret: true })}`
+      }
     default:
       return { reason: error._tag, message: error.message }
   }

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../contract/IntegrationError.ts"
 import type { DecodedConfig, Integration } from "../contract/Integration.ts"
+import * as Fields from "./Fields.ts"
 import { NotOpenable } from "./Failure.ts"
 import { Integrations } from "./Integrations.ts"
 import type { Meter } from "./Meter.ts"
@@ -27,7 +28,11 @@ export const openable = Effect.fnUntraced(function* (connection: Connection) {
     .pipe(Effect.catchTag("UsageError", (error) => fail("UnknownDomain", error.message)))
   const config = yield* integration
     .decodeConfig(connection.config)
-    .pipe(Effect.catchTag("SchemaError", (error) => fail("Config", `its config no longer fits: ${error.message}`)))
+    .pipe(
+      Effect.catchTag("SchemaError", (error) =>
+        fail("Config", `its config no longer fits: ${Fields.explain(error.issue, { secret: false })}`)
+      )
+    )
   if (connection.credentials === null) {
     return yield* fail("Unauthorized", "its credentials were forgotten")
   }

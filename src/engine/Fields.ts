@@ -6,7 +6,7 @@
  */
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as SchemaAST from "effect/SchemaAST"
-import * as Text from "./Text.ts"
+import { oneLine } from "./OneLine.ts"
 
 interface Problem {
   readonly kind: "missing" | "unexpected" | "wrong"
@@ -78,7 +78,7 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
 }
 
 const wrong = (place: Place, text: string | undefined, issue: SchemaIssue.Issue): Problem => {
-  const said = text ?? lowerFirst(Text.oneLine(format(issue)))
+  const said = text ?? lowerFirst(oneLine(format(issue)))
   return { kind: "wrong", text: place.path === "" ? said : `${place.path}${text === undefined ? ":" : ""} ${said}` }
 }
 

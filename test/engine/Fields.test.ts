@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Fields from "../../src/cli/Fields.ts"
+import * as Fields from "../../src/engine/Fields.ts"
 
 const secretText = Schema.Redacted(Schema.String)
 const credentials = Schema.toCodecJson(
