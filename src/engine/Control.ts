@@ -136,6 +136,14 @@ export class Control extends Context.Service<
       { readonly contents: ReadonlyArray<Documents.ContentRow>; readonly next: string | null },
       CursorInvalid | UsageError
     >
+    /** The same pages with all that is known of each content, for whoever takes everything (an export). */
+    readonly contentsInFull: (
+      ref: ConnectionRef,
+      query: ContentQuery
+    ) => Asked<
+      { readonly contents: ReadonlyArray<Documents.Content>; readonly next: string | null },
+      CursorInvalid | UsageError
+    >
     readonly content: (
       ref: ConnectionRef,
       externalId: string
