@@ -1,0 +1,55 @@
+/**
+ * The HTTP API, as a value: the server's handlers, the typed client and the OpenAPI document are made of it. A new group
+ * is one more `.add` here, and one more layer in `Server.ts`.
+ */
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as OpenApi from "effect/http-api/OpenApi"
+import packageJson from "../../package.json" with { type: "json" }
+import { connections } from "./api/Connections.ts"
+import { contents } from "./api/Contents.ts"
+import { system } from "./api/System.ts"
+import { tasks } from "./api/Tasks.ts"
+import { isOpen } from "./Open.ts"
+import * as Problems from "./Problems.ts"
+
+/** What any endpoint may answer instead. Who may ask at all is decided before a request gets here (`Guard.ts`). */
+export class Answers extends HttpApiMiddleware.Service<Answers>()("idem/http/Answers", { error: Problems.common }) {}
+
+const securitySchemes = {
+  token: { type: "http", scheme: "bearer", description: "IDEM_API_TOKEN" },
+  session: { type: "apiKey", in: "cookie", name: "idem-session", description: "set by POST /session" }
+}
+
+/** Says in the document which endpoints need a token. */
+const secured = (document: Record<string, unknown>): Record<string, unknown> => ({
+  ...document,
+  components: { ...(document["components"] as object), securitySchemes },
+  paths: Object.fromEntries(
+    Object.entries(document["paths"] as Record<string, Record<string, object>>).map(([path, operations]) => [
+      path,
+      Object.fromEntries(
+        Object.entries(operations).map(([method, operation]) => [
+          method,
+          { ...operation, security: isOpen(path) ? [] : [{ token: [] }, { session: [] }] }
+        ])
+      )
+    ])
+  )
+})
+
+export class Api extends HttpApi.make("idem")
+  .add(system, connections, tasks, contents)
+  .middleware(Answers)
+  // A field or a parameter that there is none of is a mistake of whoever wrote it: it is said, not dropped.
+  .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
+  .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" })
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Idem",
+      version: packageJson.version,
+      description:
+        "Mirrors emails, messages and files into a database. Errors are problem details (RFC 9457); times are ISO 8601 in UTC.",
+      transform: secured
+    })
+  ) {}

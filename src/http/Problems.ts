@@ -1,0 +1,193 @@
+/**
+ * What goes wrong over HTTP, as problem details (RFC 9457, `application/problem+json`). `type` tells those apart that
+ * share a status; `detail` is for a person. Nothing of a request's body is repeated in any of them.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpApiError from "effect/http-api/HttpApiError"
+import * as Schema from "effect/Schema"
+import { Conflict, CursorInvalid, NotFound } from "../engine/Control.ts"
+import { SourceError, UsageError } from "../engine/Engine.ts"
+import { NameTaken, StoreError } from "../engine/Store.ts"
+
+const urn = <const Name extends string>(name: Name): `urn:idem:problem:${Name}` => `urn:idem:problem:${name}`
+
+/** The request can't be read: a path, a query, a header or a body that is not as it must be. `errors` names the fields. */
+export class BadRequestProblem extends HttpApiError.Problem<BadRequestProblem>()(
+  "BadRequestProblem",
+  { type: urn("bad-request"), status: 400, title: "The request is not right" },
+  { errors: Schema.optionalKey(Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))) }
+) {}
+
+/** A cursor that is damaged, or that was given for something else. */
+export class CursorProblem extends HttpApiError.Problem<CursorProblem>()(
+  "CursorProblem",
+  { type: urn("cursor"), status: 400, title: "The cursor can't be used" },
+  { reason: Schema.Literals(["malformed", "foreign"]) }
+) {}
+
+/** No token, no session, or a wrong one. */
+export class UnauthorizedProblem extends HttpApiError.Problem<UnauthorizedProblem>()("UnauthorizedProblem", {
+  type: urn("unauthorized"),
+  status: 401,
+  title: "A token is needed"
+}) {}
+
+/** A page of another origin asked, or a name that is not ours was asked for. */
+export class ForbiddenProblem extends HttpApiError.Problem<ForbiddenProblem>()("ForbiddenProblem", {
+  type: urn("forbidden"),
+  status: 403,
+  title: "Not from there"
+}) {}
+
+/** There is no such thing; `what` says which kind. */
+export class NotFoundProblem extends HttpApiError.Problem<NotFoundProblem>()(
+  "NotFoundProblem",
+  { type: urn("not-found"), status: 404, title: "There is no such thing" },
+  { what: Schema.Union([NotFound.fields.what, Schema.Literal("path")]) }
+) {}
+
+export class MethodNotAllowedProblem extends HttpApiError.Problem<MethodNotAllowedProblem>()(
+  "MethodNotAllowedProblem",
+  { type: urn("method-not-allowed"), status: 405, title: "Not with this method" },
+  { allowed: Schema.Array(Schema.String) }
+) {}
+
+/** Not as things stand: an `Idempotency-Key` that was used for another request, a resume without credentials. */
+export class ConflictProblem extends HttpApiError.Problem<ConflictProblem>()("ConflictProblem", {
+  type: urn("conflict"),
+  status: 409,
+  title: "Not as things stand"
+}) {}
+
+/** There is a connection of this name. */
+export class NameTakenProblem extends HttpApiError.Problem<NameTakenProblem>()(
+  "NameTakenProblem",
+  { type: urn("name-taken"), status: 409, title: "The name is taken" },
+  { name: Schema.String }
+) {}
+
+/** The cursor was right once, and is no longer: begin again without one. */
+export class CursorGoneProblem extends HttpApiError.Problem<CursorGoneProblem>()("CursorGoneProblem", {
+  type: urn("cursor-gone"),
+  status: 410,
+  title: "The cursor is gone"
+}) {}
+
+export class PayloadTooLargeProblem extends HttpApiError.Problem<PayloadTooLargeProblem>()("PayloadTooLargeProblem", {
+  type: urn("payload-too-large"),
+  status: 413,
+  title: "The body is too large"
+}) {}
+
+export class UnsupportedMediaTypeProblem extends HttpApiError.Problem<UnsupportedMediaTypeProblem>()(
+  "UnsupportedMediaTypeProblem",
+  { type: urn("unsupported-media-type"), status: 415, title: "The body must be JSON" }
+) {}
+
+export class RangeProblem extends HttpApiError.Problem<RangeProblem>()(
+  "RangeProblem",
+  { type: urn("range"), status: 416, title: "There is no such range" },
+  { size: Schema.Int }
+) {}
+
+/** It was understood, and can't be done: `detail` says why and what to do next. */
+export class UsageProblem extends HttpApiError.Problem<UsageProblem>()("UsageProblem", {
+  type: urn("usage"),
+  status: 422,
+  title: "It can't be done"
+}) {}
+
+/** The source refused. */
+export class SourceRefusedProblem extends HttpApiError.Problem<SourceRefusedProblem>()(
+  "SourceRefusedProblem",
+  { type: urn("source-refused"), status: 422, title: "The source refused" },
+  { reason: Schema.String }
+) {}
+
+/** Too many wrong tokens from this address; `retryAfter` in seconds, as the header `Retry-After`. */
+export class TooManyRequestsProblem extends HttpApiError.Problem<TooManyRequestsProblem>()(
+  "TooManyRequestsProblem",
+  { type: urn("too-many-requests"), status: 429, title: "Too many wrong tokens" },
+  { retryAfter: Schema.Int }
+) {}
+
+/** Something that should not happen. The log has the reason under this `id`. */
+export class UnexpectedProblem extends HttpApiError.Problem<UnexpectedProblem>()(
+  "UnexpectedProblem",
+  { type: urn("unexpected"), status: 500, title: "Something went wrong that should not" },
+  { id: Schema.String }
+) {}
+
+/** The source does not answer, or asked to wait. */
+export class SourceAwayProblem extends HttpApiError.Problem<SourceAwayProblem>()(
+  "SourceAwayProblem",
+  { type: urn("source-away"), status: 502, title: "The source does not answer" },
+  { reason: Schema.String }
+) {}
+
+/** The database does not answer; it may soon. */
+export class UnavailableProblem extends HttpApiError.Problem<UnavailableProblem>()("UnavailableProblem", {
+  type: urn("unavailable"),
+  status: 503,
+  title: "Not now"
+}) {}
+
+/** What any endpoint may answer. */
+export const common = [
+  BadRequestProblem,
+  UnauthorizedProblem,
+  ForbiddenProblem,
+  PayloadTooLargeProblem,
+  UnsupportedMediaTypeProblem,
+  TooManyRequestsProblem,
+  UnexpectedProblem,
+  UnavailableProblem
+] as const
+
+type ProblemOf<E> = E extends NotFound
+  ? NotFoundProblem
+  : E extends CursorInvalid
+    ? CursorProblem | CursorGoneProblem
+    : E extends Conflict
+      ? ConflictProblem
+      : E extends NameTaken
+        ? NameTakenProblem
+        : E extends UsageError
+          ? UsageProblem
+          : E extends SourceError
+            ? SourceRefusedProblem | SourceAwayProblem
+            : E extends StoreError
+              ? UnavailableProblem
+              : E
+
+/** Reasons of a source that may answer when it is asked again. */
+const passing = new Set(["Transient", "RateLimited", "Timeout"])
+
+const problemOf = (error: unknown): unknown => {
+  if (error instanceof NotFound) return new NotFoundProblem({ what: error.what, detail: error.message })
+  if (error instanceof CursorInvalid) {
+    return error.reason === "gone"
+      ? new CursorGoneProblem({ detail: error.message })
+      : new CursorProblem({ reason: error.reason, detail: error.message })
+  }
+  if (error instanceof Conflict) return new ConflictProblem({ detail: error.message })
+  if (error instanceof NameTaken) {
+    return new NameTakenProblem({
+      name: error.name,
+      detail: `there is a connection of this name already: choose another`
+    })
+  }
+  if (error instanceof UsageError) return new UsageProblem({ detail: error.message })
+  if (error instanceof SourceError) {
+    return passing.has(error.reason)
+      ? new SourceAwayProblem({ reason: error.reason, detail: error.message })
+      : new SourceRefusedProblem({ reason: error.reason, detail: error.message })
+  }
+  if (error instanceof StoreError) return new UnavailableProblem({ detail: error.message })
+  return error
+}
+
+/** The errors of `Control` as problems; any other stays what it is. */
+export const asProblem = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, ProblemOf<E>, R> =>
+  // Each error is replaced by the problem that its type says.
+  Effect.mapError(work, (error) => problemOf(error) as ProblemOf<E>)

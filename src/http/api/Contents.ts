@@ -1,0 +1,75 @@
+/** What is stored, and its changes. */
+import * as Effect from "effect/Effect"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { ExternalId } from "../../contract/Content.ts"
+import * as Documents from "../../engine/Documents.ts"
+import { ContentState } from "../../engine/Store.ts"
+import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
+import { connectionRef, Instant, limit } from "./Fields.ts"
+
+/** The longest that a request for changes may wait, in seconds. */
+export const longestWait = 60
+
+const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
+
+/** A content with its row of the ledger, where it has one. */
+export const ContentWithFailure = Schema.Struct({
+  ...Documents.Content.fields,
+  failure: Schema.NullOr(Documents.LedgerRow)
+})
+
+export const contents = HttpApiGroup.make("contents")
+  .add(
+    HttpApiEndpoint.get("list", "/connections/:connection/contents", {
+      params: connectionRef,
+      query: {
+        state: ContentState.pipe(Schema.withDecodingDefaultKey(Effect.succeed("stored"))),
+        kind: Schema.optionalKey(Schema.String),
+        since: Schema.optionalKey(Instant),
+        until: Schema.optionalKey(Instant),
+        text: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))),
+        order: Schema.Literals(["id", "newest"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("id"))),
+        limit: limit(1000, 100),
+        after: Schema.optionalKey(Cursor)
+      },
+      success: Schema.Struct({ contents: Schema.Array(Documents.ContentRow), next: Schema.NullOr(Schema.String) }),
+      error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "What is stored: by state, kind, time and text in the title, a page at a time"),
+    HttpApiEndpoint.get("get", "/connections/:connection/content", {
+      params: connectionRef,
+      query: { externalId: ExternalId },
+      success: ContentWithFailure,
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "One content: what is known of it, without its body"),
+    HttpApiEndpoint.get("body", "/connections/:connection/content/body", {
+      params: connectionRef,
+      query: { externalId: ExternalId },
+      success: HttpApiSchema.StreamUint8Array(),
+      error: [NotFoundProblem, RangeProblem]
+    }).annotate(
+      OpenApi.Summary,
+      "The bytes of one content, as a download: whole (200), a range of them (206), or not again (304, by ETag)"
+    ),
+    HttpApiEndpoint.get("changes", "/changes", {
+      query: {
+        after: Schema.optionalKey(Cursor),
+        connection: Schema.optionalKey(connectionRef.connection),
+        limit: limit(1000, 100),
+        wait: Schema.Int.pipe(
+          Schema.check(Schema.isBetween({ minimum: 0, maximum: longestWait })),
+          Schema.withDecodingDefaultKey(Effect.succeed(0))
+        ).annotate({ description: `how many seconds to wait for the first change, at most ${longestWait}` })
+      },
+      success: Schema.Struct({ changes: Schema.Array(Documents.Change), next: Schema.String }),
+      error: [NotFoundProblem, CursorProblem, CursorGoneProblem]
+    }).annotate(
+      OpenApi.Summary,
+      "The changes after a cursor, in order: what was stored, updated, deleted or came back. Go on at `next`"
+    )
+  )
+  .annotate(OpenApi.Title, "Contents")
+  .annotate(OpenApi.Description, "What is stored, and how it changes")

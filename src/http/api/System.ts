@@ -1,0 +1,49 @@
+/** What is asked of the process itself: whether it lives, who one is, which integrations it has. */
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import * as Documents from "../../engine/Documents.ts"
+import { UnauthorizedProblem, UnavailableProblem } from "../Problems.ts"
+
+/** Who asks. `tokenRequired` is false where the server is open to this machine. */
+export const Session = Schema.Struct({
+  authenticated: Schema.Boolean,
+  tokenRequired: Schema.Boolean,
+  /** Idem's. */
+  version: Schema.String,
+  /** Which process answered: host, process id and a random part. */
+  process: Schema.String
+})
+export type Session = typeof Session.Type
+
+export const system = HttpApiGroup.make("system")
+  .add(
+    HttpApiEndpoint.get("health", "/health", { success: Schema.Struct({ status: Schema.Literal("alive") }) }).annotate(
+      OpenApi.Summary,
+      "The process lives"
+    ),
+    HttpApiEndpoint.get("ready", "/ready", {
+      success: Schema.Struct({ status: Schema.Literal("ready") }),
+      error: UnavailableProblem
+    }).annotate(OpenApi.Summary, "The database answers and connections are polled; 503 with the reason where not"),
+    HttpApiEndpoint.get("session", "/session", { success: Session }).annotate(
+      OpenApi.Summary,
+      "Whether a token is needed, and was given"
+    ),
+    HttpApiEndpoint.post("signIn", "/session", {
+      payload: Schema.Struct({ token: Schema.RedactedFromValue(Schema.String) }),
+      success: Session,
+      error: UnauthorizedProblem
+    }).annotate(OpenApi.Summary, "Begin a session of a browser: sets a cookie for 7 days"),
+    HttpApiEndpoint.delete("signOut", "/session", { success: HttpApiSchema.NoContent }).annotate(
+      OpenApi.Summary,
+      "End the session: takes the cookie away"
+    ),
+    HttpApiEndpoint.get("integrations", "/integrations", {
+      success: Schema.Struct({ integrations: Schema.Array(Documents.Integration) })
+    }).annotate(OpenApi.Summary, "The kinds of source, with the schemas of their config and credentials")
+  )
+  .annotate(OpenApi.Title, "System")
+  .annotate(OpenApi.Description, "The process itself")
