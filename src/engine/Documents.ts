@@ -3,7 +3,7 @@
  * UTC, hashes hex, durations milliseconds unless the name says otherwise. No field holds a secret.
  */
 import * as Schema from "effect/Schema"
-import { SyncStatus } from "./Engine.ts"
+import { SyncStatus, type SyncResult } from "./Engine.ts"
 import { ConnectionId, ContentState, Counts, RunId, RunStatus, TaskId } from "./Store.ts"
 import { SyncTask } from "../contract/SyncTask.ts"
 
@@ -168,6 +168,20 @@ export const Synced = Schema.Struct({
   problems: Schema.optionalKey(Schema.Array(Problem))
 })
 export type Synced = typeof Synced.Type
+
+/** A sync's outcome as its document. */
+export const synced = (of: SyncResult): Synced => ({
+  connection: of.connection,
+  run: of.run,
+  task: of.task,
+  status: of.status,
+  ...of.counts,
+  durationMs: Math.round(of.durationMs),
+  ...(of.error === null ? {} : { error: of.error }),
+  ...(of.planned === null ? {} : { planned: of.planned }),
+  ...(of.notes.length === 0 ? {} : { notes: of.notes }),
+  ...(of.problems.length === 0 ? {} : { problems: of.problems })
+})
 
 /** What the runs that began within one hour did. `hour` is when it began. */
 export const Hour = Schema.Struct({
