@@ -248,10 +248,84 @@ export interface ContentRow {
   readonly updatedAt: DateTime.Utc
 }
 
-/** A page of rows in the order of (external id by bytes). `next` is the external id to go on after, or null. */
+/** A place in a list of contents: just after the content that it names. By external id alone, or by both. */
+export interface ContentPlace {
+  readonly externalId: string
+  readonly occurredAt: DateTime.Utc | null
+}
+
+/** Which contents are listed, in which order, and how many. */
+export interface ContentSelection {
+  readonly state: ContentState
+  readonly limit: number
+  /**
+   * `id` (where it is left out): by external id, in the order of bytes. `newest`: by `occurredAt`, the latest first and
+   * unknown times last; those of one time by external id, the last in the order of bytes first.
+   */
+  readonly order?: "id" | "newest" | undefined
+  readonly kind?: string | undefined
+  /** By `occurredAt`: since inclusive, until exclusive. What has no known time is in no such window. */
+  readonly since?: DateTime.Utc | undefined
+  readonly until?: DateTime.Utc | undefined
+  /** In the title, whatever the case. */
+  readonly text?: string | undefined
+  /** The `next` of the page before, of the same selection. */
+  readonly after?: ContentPlace | undefined
+}
+
+/**
+ * A page of a selection. `next` is where to go on, or null at the end. By `kind` or `text` a page may hold fewer rows than
+ * `limit`, or none, and still have a `next`: a page looks at no more than so many rows (`Store.contents`).
+ */
 export interface ContentPage {
   readonly contents: ReadonlyArray<ContentRow>
-  readonly next: string | null
+  readonly next: ContentPlace | null
+}
+
+/**
+ * A time of this database's during which transaction ids only grow. One that was restored, copied or moved begins another,
+ * and places in the changes of the one before mean nothing any more.
+ */
+export interface Epoch {
+  /** The database's own id: a copy of a database has it too. */
+  readonly databaseId: string
+  /** 1 for a database that was just created, one more with each epoch after: for people. */
+  readonly number: number
+  /** No other epoch has it, of whatever database. */
+  readonly id: string
+}
+
+/**
+ * A place in the order of the changes, which is that of (transaction, connection, external id): just after the row that it
+ * names, or before all rows of the transaction where it names none.
+ */
+export interface ChangePlace {
+  /** The id of a transaction, 0 to 2^64 - 1. */
+  readonly transaction: bigint
+  readonly row: { readonly connectionId: ConnectionId; readonly externalId: string } | null
+}
+
+export const ChangeKind = Schema.Literals(["stored", "updated", "deleted", "undeleted"])
+export type ChangeKind = typeof ChangeKind.Type
+
+/** The latest change of one content. */
+export interface Change {
+  readonly place: ChangePlace
+  readonly connectionId: ConnectionId
+  readonly change: ChangeKind
+  /** As it is now, `stored` or `deleted`: what the ledger has against it is not part of its changes. */
+  readonly content: ContentRow
+}
+
+export interface ChangePage {
+  readonly epoch: Epoch
+  readonly changes: ReadonlyArray<Change>
+  /** Where to go on: after the last of `changes`, or, where no more are visible yet, where those that come will be. */
+  readonly next: ChangePlace
+  /** False where these are all that are visible now: a reader has to wait for more. */
+  readonly more: boolean
+  /** `after` lies ahead of all that this database has done: it can't have come from it, and `changes` is empty. */
+  readonly isAhead: boolean
 }
 
 export interface Totals {
@@ -460,9 +534,13 @@ export class Store extends Context.Service<
     readonly releasePolling: (holder: string) => Effect.Effect<void, StoreError>
 
     // ---- reading -----------------------------------------------------------------------------------------------
+    /**
+     * By `kind` or `text`, a page looks at 20,000 rows at most: time is bounded, whatever is asked for. Without them a page
+     * is full or the last.
+     */
     readonly contents: (
       connectionId: ConnectionId,
-      options: { readonly state: ContentState; readonly limit: number; readonly after?: string | undefined }
+      selection: ContentSelection
     ) => Effect.Effect<ContentPage, StoreError>
     readonly content: (
       connectionId: ConnectionId,
@@ -484,6 +562,25 @@ export class Store extends Context.Service<
      * else names go with it, at once.
      */
     readonly purge: (connectionId: ConnectionId, before: DateTime.Utc) => Effect.Effect<Purged, StoreError>
+
+    // ---- changes -----------------------------------------------------------------------------------------------
+    /** The epoch of the database as it is now. */
+    readonly epoch: Effect.Effect<Epoch, StoreError>
+    /**
+     * The changes after a place (from the beginning where it is left out), in their order, of all connections or of one.
+     * Each content that was ever stored is in them once, at its latest change, deleted ones and tombstones too; contents
+     * that were removed with their connection are not. Only changes by transactions older than any that still runs are
+     * visible, so that none ever appears before a place where a reader has been.
+     */
+    readonly changes: (query: {
+      readonly connectionId?: ConnectionId | undefined
+      readonly after?: ChangePlace | undefined
+      readonly limit: number
+    }) => Effect.Effect<ChangePage, StoreError>
+    /** Of which connections changes have become visible from this transaction on, and from which to ask on. One cheap query. */
+    readonly changed: (
+      from: bigint
+    ) => Effect.Effect<{ readonly connections: ReadonlySet<ConnectionId>; readonly next: bigint }, StoreError>
 
     // ---- bodies ------------------------------------------------------------------------------------------------
     /**

@@ -9,30 +9,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { randomUUID } from "node:crypto"
 import * as Counting from "../engine/Counting.ts"
-import { type ConnectionId, type ContentRow, type LedgerRow, type Outcome, Store } from "../engine/Store.ts"
+import { type ConnectionId, type LedgerRow, type Outcome, Store } from "../engine/Store.ts"
 import { absent, BlobStore, layerMemory } from "./Blobs.ts"
 import * as Connections from "./memory/Connections.ts"
 import { applyStaged, endPage, purge, storeItem, storeMiss } from "./memory/Contents.ts"
+import * as Lists from "./memory/Lists.ts"
+import { contentOf } from "./memory/Lists.ts"
 import * as Runs from "./memory/Runs.ts"
 import { byBytes, type ContentEntry, empty, next, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
-
-const contentOf = (entry: ContentEntry): ContentRow => ({
-  externalId: entry.externalId,
-  kind: entry.kind,
-  state: entry.state,
-  revision: entry.revision ?? null,
-  hash: entry.hash,
-  size: entry.size,
-  title: entry.title,
-  mediaType: entry.mediaType,
-  occurredAt: entry.occurredAt ?? null,
-  metadata: entry.metadata,
-  volatile: entry.volatile,
-  createdAt: utc(entry.createdAt),
-  updatedAt: utc(entry.updatedAt)
-})
 
 const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => ({
   externalId: entry.externalId,
@@ -47,7 +34,7 @@ const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => 
 const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
 
 const make = Effect.gen(function* () {
-  const state: State = empty()
+  const state: State = empty({ databaseId: randomUUID(), number: 1, id: randomUUID() })
   const blobs = yield* BlobStore
 
   const entriesOf = (connectionId: ConnectionId, isWanted: (entry: ContentEntry) => boolean) =>
@@ -97,6 +84,7 @@ const make = Effect.gen(function* () {
   return Store.of({
     ...connections,
     ...Runs.make(state),
+    ...Lists.make(state),
 
     disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
       const hashes = entriesOf(connectionId, () => deleteContents).flatMap(({ hash }) => hash ?? [])
@@ -131,11 +119,12 @@ const make = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       const connection = yield* Connections.fenced(state, fence)
       const run = batch.runId === undefined ? undefined : yield* Runs.runIn(state, batch.runId)
+      state.step += 1
       const outcomes = new Map<string, Outcome>(
         batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
       )
       for (const one of batch.misses) storeMiss(state, connection, one, now)
-      const patched = batch.page === undefined ? 0 : endPage(connection, batch.page, now)
+      const patched = batch.page === undefined ? 0 : endPage(state, connection, batch.page, now)
       const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
       if (task !== undefined) {
         task.movedAt = now
@@ -176,7 +165,7 @@ const make = Effect.gen(function* () {
         for (const one of connection.staged.values()) one.held = true
         return { deleted: 0, held: staged }
       }
-      const deleted = applyStaged(connection, now)
+      const deleted = applyStaged(state, connection, now)
       if (options.runId !== undefined) {
         const run = yield* Runs.runIn(state, options.runId)
         Counting.add(run.counts, { deleted })
@@ -187,7 +176,7 @@ const make = Effect.gen(function* () {
     approveDeletions: (connectionId) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const connection = state.connections.get(connectionId)
-        return connection === undefined ? 0 : applyStaged(connection, now)
+        return connection === undefined ? 0 : applyStaged(state, connection, now)
       }),
 
     purge: Effect.fnUntraced(function* (connectionId, before) {
@@ -196,7 +185,7 @@ const make = Effect.gen(function* () {
         (entry) => entry.state !== "stored" && entry.updatedAt < DateTime.toEpochMillis(before)
       )
       const deleted = old.filter((entry) => entry.hash !== null)
-      const gone = old.filter((entry) => entry.state === "gone" && !entry.wasStored)
+      const gone = old.filter((entry) => entry.state === "gone" && entry.changed === null)
       const hashes = deleted.flatMap((entry) => purge(entry) ?? [])
       for (const { externalId } of gone) contents.delete(externalId)
       const { bodies, bytes } = yield* dropUnnamed(hashes)
@@ -231,19 +220,6 @@ const make = Effect.gen(function* () {
         const connection = state.connections.get(connectionId)
         if (connection !== undefined && reset.length > 0) connection.dueAt = Math.min(connection.dueAt, now)
         return reset.map(({ entry }) => entry.externalId)
-      }),
-
-    contents: (connectionId, { after, limit, state: wanted }) =>
-      Effect.sync(() => {
-        const rows = entriesOf(
-          connectionId,
-          (entry) =>
-            (entry.state === wanted || entry.pending === wanted) &&
-            (after === undefined || byBytes(entry.externalId, Storable.text(after)) > 0)
-        )
-        // Content whose update failed is both stored and failed: it is listed under either, as what was asked for.
-        const contents = rows.slice(0, limit).map((entry) => ({ ...contentOf(entry), state: wanted }))
-        return { contents, next: rows.length > limit ? (contents.at(-1)?.externalId ?? null) : null }
       }),
 
     content: (connectionId, externalId) =>

@@ -2,16 +2,41 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
-import { Store, type StoreError } from "../engine/Store.ts"
+import { type Epoch as EpochOf, Store, type StoreError } from "../engine/Store.ts"
 import { BlobStore } from "./Blobs.ts"
+import * as Changes from "./postgres/Changes.ts"
 import * as Collect from "./postgres/Collect.ts"
 import * as Commit from "./postgres/Commit.ts"
 import * as Connections from "./postgres/Connections.ts"
+import * as Epoch from "./postgres/Epoch.ts"
+import * as Lists from "./postgres/Lists.ts"
 import * as Migrations from "./postgres/Migrations.ts"
 import * as Reads from "./postgres/Reads.ts"
 import * as Runs from "./postgres/Runs.ts"
 
-export { migrate } from "./postgres/Migrations.ts"
+/**
+ * Brings the database up to date, and says from which schema to which. Where it was restored or moved since, or where it
+ * is asked for, a new epoch begins: whoever reads the changes begins again.
+ */
+export const migrateWith = (options: {
+  readonly newEpoch: boolean
+}): Effect.Effect<
+  { readonly before: number; readonly after: number; readonly epoch: EpochOf; readonly begun: boolean },
+  StoreError | Migrations.SchemaTooNew,
+  SqlClient.SqlClient
+> =>
+  Effect.gen(function* () {
+    const versions = yield* Migrations.migrate
+    const settled = yield* Epoch.settle({ always: options.newEpoch })
+    if (settled.begun && !options.newEpoch) {
+      yield* Effect.logWarning(
+        `the database was restored or moved: epoch ${settled.epoch.number} begins, and readers of its changes begin again`
+      )
+    }
+    return { ...versions, ...settled }
+  })
+
+export const migrate = migrateWith({ newEpoch: false })
 
 /** Fails where the database has another schema than the one that this version works with. */
 export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, SqlClient.SqlClient | BlobStore> =
@@ -25,6 +50,8 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
         ...(yield* Runs.make),
         ...(yield* Commit.make),
         ...(yield* Reads.make),
+        ...(yield* Lists.make),
+        ...(yield* Changes.make),
         ...(yield* Collect.make),
         writeBlob: blobs.write
       }

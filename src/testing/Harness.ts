@@ -12,7 +12,7 @@ import { Engine, type SyncResult } from "../engine/Engine.ts"
 import { Integrations } from "../engine/Integrations.ts"
 import { Limits } from "../engine/Limits.ts"
 import { Quotas } from "../engine/Quotas.ts"
-import { type Connection, type ContentState, Store } from "../engine/Store.ts"
+import { type Connection, type ContentPlace, type ContentState, Store } from "../engine/Store.ts"
 import * as Sync from "../engine/Sync.ts"
 import { Vault } from "../engine/Vault.ts"
 import * as Memory from "../stores/Memory.ts"
@@ -109,7 +109,7 @@ export const start = Effect.fnUntraced(function* (options: {
   const rows = Effect.fnUntraced(function* (state: ContentState) {
     const { id } = yield* connection
     const all = []
-    let after: string | undefined
+    let after: ContentPlace | undefined
     do {
       const page = yield* Effect.orDie(store.contents(id, { state, limit: 1000, after }))
       all.push(...page.contents)

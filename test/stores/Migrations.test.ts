@@ -16,9 +16,12 @@ it.live("an empty database is refused until it is migrated; a second migration d
   Effect.gen(function* () {
     const error = yield* Effect.flip(open)
     assert.match(error.message, /schema 0.*idem migrate/)
-    assert.deepStrictEqual(yield* Postgres.migrate, { before: 0, after: Migrations.supported })
+    const { epoch, ...first } = yield* Postgres.migrate
+    assert.deepStrictEqual(first, { before: 0, after: Migrations.supported, begun: false })
+    assert.strictEqual(epoch.number, 1)
     yield* open
-    assert.deepStrictEqual(yield* Postgres.migrate, { before: Migrations.supported, after: Migrations.supported })
+    const again = { before: Migrations.supported, after: Migrations.supported, begun: false, epoch }
+    assert.deepStrictEqual(yield* Postgres.migrate, again)
   }).pipe(Effect.provide(Database.layerEmpty))
 )
 

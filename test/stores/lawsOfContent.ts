@@ -7,7 +7,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Store } from "../../src/engine/Store.ts"
+import { type ContentPlace, Store } from "../../src/engine/Store.ts"
 import * as Model from "./model.ts"
 import { aMomentLater, bytesOf, item, listed, metadataOf, miss, page, row, running, stored, Time } from "./scenario.ts"
 
@@ -176,7 +176,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const ids = ["b", "a", "B", "é", "😀", "\uffee", "a/b", "a b", "%", "a\nb"]
         yield* commit({ items: ids.map((one) => item(one)) })
         const found: Array<string> = []
-        let after: string | undefined
+        let after: ContentPlace | undefined
         do {
           const { contents, next } = yield* store.contents(id, { state: "stored", limit: 3, after })
           found.push(...contents.map((one) => one.externalId))

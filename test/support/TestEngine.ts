@@ -11,7 +11,7 @@ import { Integrations } from "../../src/engine/Integrations.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import { Quotas } from "../../src/engine/Quotas.ts"
 import type { Services } from "../../src/engine/Runner.ts"
-import { type Connection, type ContentState, Store } from "../../src/engine/Store.ts"
+import { type Connection, type ContentPlace, type ContentState, Store } from "../../src/engine/Store.ts"
 import * as Sync from "../../src/engine/Sync.ts"
 import { Vault } from "../../src/engine/Vault.ts"
 import * as Memory from "../../src/stores/Memory.ts"
@@ -81,7 +81,7 @@ export const checked = (result: SyncResult): SyncResult => {
 export const ids = Effect.fnUntraced(function* (connection: Connection, state: ContentState = "stored") {
   const store = yield* Store
   const found: Array<string> = []
-  let after: string | undefined
+  let after: ContentPlace | undefined
   do {
     const page = yield* store.contents(connection.id, { state, limit: 500, after })
     found.push(...page.contents.map((row) => row.externalId))

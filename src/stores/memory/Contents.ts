@@ -27,7 +27,7 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
   volatile: {},
   hash: null,
   size: 0,
-  wasStored: false,
+  changed: null,
   inScope: true,
   createdAt: now,
   updatedAt: now,
@@ -75,7 +75,8 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
     entry.inScope = true
   }
   entry.state = "stored"
-  entry.wasStored = true
+  const kind = outcome === "updated" ? outcome : entry.changed?.kind === "deleted" ? "undeleted" : "stored"
+  entry.changed = { step: state.step, kind }
   entry.kind = item.kind
   entry.title = item.title ?? null
   entry.mediaType = item.mediaType ?? null
@@ -102,7 +103,7 @@ const miss = (connection: ConnectionEntry, externalId: string, now: Millis): voi
       connection.staged.set(externalId, { cause: "event", stagedAt: now, held: false })
     }
   } else if (entry.pending !== null) {
-    entry.state = entry.wasStored ? "deleted" : "gone"
+    entry.state = entry.changed === null ? "gone" : "deleted"
   }
   if (entry.pending !== null) settle(entry)
 }
@@ -132,7 +133,12 @@ export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss
   if (given.outcome === "failed" && !dead) connection.dueAt = Math.min(connection.dueAt, entry.nextAttemptAt ?? now)
 }
 
-const applyPatches = (connection: ConnectionEntry, patches: ReadonlyArray<Patch>, now: Millis): number => {
+const applyPatches = (
+  state: State,
+  connection: ConnectionEntry,
+  patches: ReadonlyArray<Patch>,
+  now: Millis
+): number => {
   const before = new Map<string, string>()
   for (const patch of patches) {
     const entry = connection.contents.get(patch.externalId)
@@ -145,6 +151,7 @@ const applyPatches = (connection: ConnectionEntry, patches: ReadonlyArray<Patch>
     const entry = connection.contents.get(id)
     if (entry === undefined || Storable.canonical(entry.metadata) === was) continue
     entry.updatedAt = now
+    if (entry.changed?.step !== state.step) entry.changed = { step: state.step, kind: "updated" }
     changed += 1
   }
   return changed
@@ -168,7 +175,7 @@ const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): vo
 }
 
 /** Ends whole pages; returns how many rows the patches changed. */
-export const endPage = (connection: ConnectionEntry, page: PageEnd, now: Millis): number => {
+export const endPage = (state: State, connection: ConnectionEntry, page: PageEnd, now: Millis): number => {
   for (const id of page.seen) {
     connection.staged.delete(id)
     const entry = connection.contents.get(id)
@@ -181,11 +188,12 @@ export const endPage = (connection: ConnectionEntry, page: PageEnd, now: Millis)
     if (page.covers.some((part) => part.prefix === "" && (part.except ?? []).length === 0)) connection.listing = null
   }
   for (const id of page.deleted) miss(connection, id, now)
-  return applyPatches(connection, page.patches, now)
+  return applyPatches(state, connection, page.patches, now)
 }
 
 /** Deletes softly what is staged; returns how many that were. */
-export const applyStaged = (connection: ConnectionEntry, now: Millis): number => {
+export const applyStaged = (state: State, connection: ConnectionEntry, now: Millis): number => {
+  state.step += 1
   let deleted = 0
   for (const id of connection.staged.keys()) {
     const entry = connection.contents.get(id)
@@ -193,6 +201,7 @@ export const applyStaged = (connection: ConnectionEntry, now: Millis): number =>
     settle(entry)
     entry.state = "deleted"
     entry.updatedAt = now
+    entry.changed = { step: state.step, kind: "deleted" }
     deleted += 1
   }
   connection.staged.clear()

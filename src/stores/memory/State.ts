@@ -7,7 +7,16 @@ import type { Metadata } from "../../contract/Content.ts"
 import type { Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Tally } from "../../engine/Counting.ts"
-import type { ConnectionId, ContentState, LedgerRow, Run, RunId, TaskId } from "../../engine/Store.ts"
+import type {
+  ChangeKind,
+  ConnectionId,
+  ContentState,
+  Epoch,
+  LedgerRow,
+  Run,
+  RunId,
+  TaskId
+} from "../../engine/Store.ts"
 
 /** Times are milliseconds of Effect's clock. */
 export type Millis = number
@@ -31,8 +40,8 @@ export interface ContentEntry {
   volatile: Metadata
   hash: string | null
   size: number
-  /** Whether it ever was stored: then its end is a deletion, also after a purge. */
-  wasStored: boolean
+  /** Its latest change, and in which step that was; null until it is stored. Its end is a deletion then, also after a purge. */
+  changed: { readonly step: number; readonly kind: ChangeKind } | null
   inScope: boolean
   createdAt: Millis
   updatedAt: Millis
@@ -118,11 +127,16 @@ export interface State {
   polling: { readonly holder: string; readonly until: Millis } | null
   /** The last number given to a connection, a task, a content or a listing. */
   last: number
+  /** The number of the step that changes contents: what a transaction's id is in a database. */
+  step: number
+  readonly epoch: Epoch
 }
 
 export const utc = (millis: Millis): DateTime.Utc => DateTime.makeUnsafe(millis)
 
-export const empty = (): State => ({
+export const empty = (epoch: Epoch): State => ({
+  epoch,
+  step: 0,
   connections: new Map(),
   tasks: new Map(),
   runs: new Map(),

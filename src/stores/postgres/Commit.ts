@@ -133,7 +133,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       sql`WITH staged AS (DELETE FROM staged_deletion WHERE connection_id = ${connectionId} RETURNING external_id)
         UPDATE content SET state = 'deleted', pending = NULL, reason = NULL, message = NULL, attempts = 0,
           next_attempt_at = NULL, tried_revision = NULL, updated_at = statement_timestamp(),
-          changed_xid = pg_current_xact_id()
+          changed_xid = pg_current_xact_id(), change = 'deleted'
         FROM staged WHERE content.connection_id = ${connectionId} AND content.external_id = staged.external_id
           AND content.state = 'stored'
         RETURNING 1`,

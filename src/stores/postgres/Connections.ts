@@ -9,7 +9,7 @@ import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Removal from "./Removal.ts"
 import { connectionColumns, connections as decodeConnections } from "./Rows.ts"
-import { attempt, lockConnection, millis, transaction } from "./Sql.ts"
+import { attempt, isUuid, lockConnection, millis, transaction } from "./Sql.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -34,8 +34,6 @@ const decodeDue = Schema.decodeUnknownEffect(
 )
 
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
-
-const isUuid = (id: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
 
 /** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Removal.ts). */
 const belongings = ["staged_deletion", "seen", "listing", "task", "run"]

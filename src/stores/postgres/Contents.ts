@@ -27,7 +27,8 @@ WITH input AS (
     $10::bytea[], $11::int8[])
     AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size)
 ), plan AS (
-  SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.in_scope,
+  SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.change,
+    before.in_scope,
     CASE WHEN before.state IS DISTINCT FROM 'stored' THEN 'stored'
       WHEN before.body_hash IS DISTINCT FROM input.body_hash OR before.metadata <> input.metadata
         OR before.kind IS DISTINCT FROM input.kind OR before.title IS DISTINCT FROM input.title
@@ -50,19 +51,22 @@ WITH input AS (
     WHERE body.touched_at < now() - interval '1 hour'
 ), written AS (
   INSERT INTO content (connection_id, external_id, state, revision, kind, title, occurred_at, media_type, metadata,
-    volatile, body_hash, size, in_scope, created_at, updated_at, changed_xid)
+    volatile, body_hash, size, in_scope, created_at, updated_at, changed_xid, change)
   SELECT $1, external_id, 'stored', revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size,
     CASE outcome WHEN 'stored' THEN true ELSE in_scope END,
     CASE outcome WHEN 'stored' THEN statement_timestamp() ELSE created_at END,
     CASE outcome WHEN 'unchanged' THEN updated_at ELSE statement_timestamp() END,
-    CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END
+    CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END,
+    CASE outcome WHEN 'unchanged' THEN change WHEN 'updated' THEN 'updated'
+      ELSE CASE change WHEN 'deleted' THEN 'undeleted' ELSE 'stored' END END
   FROM plan WHERE outcome <> 'unchanged' OR touched
   ON CONFLICT (connection_id, external_id) DO UPDATE SET
     state = excluded.state, pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL,
     tried_revision = NULL, revision = excluded.revision, kind = excluded.kind, title = excluded.title,
     occurred_at = excluded.occurred_at, media_type = excluded.media_type, metadata = excluded.metadata,
     volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, in_scope = excluded.in_scope,
-    created_at = excluded.created_at, updated_at = excluded.updated_at, changed_xid = excluded.changed_xid
+    created_at = excluded.created_at, updated_at = excluded.updated_at, changed_xid = excluded.changed_xid,
+    change = excluded.change
 )
 SELECT external_id, outcome FROM plan`
 
@@ -202,7 +206,8 @@ export const applyPatches = Effect.fnUntraced(function* (
   )
   if (changed.length > 0) {
     yield* sql`UPDATE content SET metadata = next.metadata::jsonb, updated_at = statement_timestamp(),
-        changed_xid = pg_current_xact_id()
+        changed_xid = pg_current_xact_id(),
+        change = CASE changed_xid WHEN pg_current_xact_id() THEN change ELSE 'updated' END
       FROM unnest(${texts(changed.map(([id]) => id))}, ${texts(changed.map(([, next]) => JSON.stringify(next)))})
         AS next(id, metadata)
       WHERE content.connection_id = ${connectionId} AND content.external_id = next.id

@@ -12,16 +12,7 @@ import { attempt, lockConnection, texts, transaction } from "./Sql.ts"
 
 type Methods = Pick<
   Store["Service"],
-  | "existing"
-  | "revisions"
-  | "retriesDue"
-  | "ledger"
-  | "redrive"
-  | "contents"
-  | "content"
-  | "body"
-  | "totals"
-  | "deletions"
+  "existing" | "revisions" | "retriesDue" | "ledger" | "redrive" | "content" | "body" | "totals" | "deletions"
 >
 
 const known = "state IN ('stored', 'failed', 'dead', 'deferred')"
@@ -111,22 +102,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         }
         return (yield* Effect.orDie(decodeIds(rows))).map(({ id }) => id)
       }).pipe(transaction(sql), attempt("resetting the ledger"))
-    },
-
-    contents: (connectionId, { after, limit, state }) => {
-      // Content whose update failed is both stored and failed: it is listed under either, as what was asked for.
-      const inLedger = state === "failed" || state === "dead" || state === "deferred"
-      const which = inLedger ? sql`pending = ${state}` : sql`state = ${state}`
-      const from = after === undefined ? sql`true` : sql`external_id > ${Storable.text(after)}`
-      return sql`SELECT ${ofContent} FROM content WHERE connection_id = ${connectionId} AND ${which} AND ${from}
-        ORDER BY external_id LIMIT ${limit + 1}`.pipe(
-        Effect.flatMap(decodeContents),
-        Effect.map((rows) => {
-          const contents = rows.slice(0, limit).map((row) => ({ ...row, state }))
-          return { contents, next: rows.length > limit ? (contents.at(-1)?.externalId ?? null) : null }
-        }),
-        attempt("reading contents")
-      )
     },
 
     content: (connectionId, externalId) =>

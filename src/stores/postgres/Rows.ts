@@ -153,20 +153,22 @@ export const contentColumns = `external_id AS "externalId", kind, state, revisio
   size::float8 AS size, title, media_type AS "mediaType", occurred_at AS "occurredAt", metadata, volatile,
   created_at AS "createdAt", updated_at AS "updatedAt"`
 
+export const contentFields = {
+  externalId: Schema.String,
+  kind: Schema.NullOr(Schema.String),
+  state: ContentState,
+  revision: Schema.NullOr(Schema.String),
+  hash: Schema.NullOr(Schema.String),
+  size: Schema.Int,
+  title: Schema.NullOr(Schema.String),
+  mediaType: Schema.NullOr(Schema.String),
+  occurredAt: Schema.NullOr(Time),
+  metadata: Schema.JsonObject,
+  volatile: Schema.JsonObject,
+  createdAt: Time,
+  updatedAt: Time
+}
+
 export const contents: (rows: unknown) => Effect.Effect<ReadonlyArray<ContentRow>> = decoder(
-  Schema.Struct({
-    externalId: Schema.String,
-    kind: Schema.NullOr(Schema.String),
-    state: ContentState,
-    revision: Schema.NullOr(Schema.String),
-    hash: Schema.NullOr(Schema.String),
-    size: Schema.Int,
-    title: Schema.NullOr(Schema.String),
-    mediaType: Schema.NullOr(Schema.String),
-    occurredAt: Schema.NullOr(Time),
-    metadata: Schema.JsonObject,
-    volatile: Schema.JsonObject,
-    createdAt: Time,
-    updatedAt: Time
-  })
+  Schema.Struct(contentFields)
 )

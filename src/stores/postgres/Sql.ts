@@ -24,6 +24,9 @@ const longest = 3_155_760_000_000
 /** A duration in milliseconds, for `$1::float8 * interval '1 millisecond'`. */
 export const millis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longest)
 
+/** True for what can be the id of a row: anything else matches none, and PostgreSQL would refuse it. */
+export const isUuid = (id: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
+
 /** An error that the server sent: unlike one of Node's, which has a code too, it has a severity. */
 const ServerError = Schema.Struct({ code: Schema.String, severity: Schema.String, message: Schema.String })
 const isServerError = Schema.is(ServerError)

@@ -1,0 +1,112 @@
+/**
+ * The changes of content, in an order that no late commit can break: that of the transaction ids, of which only those below
+ * `pg_snapshot_xmin` are read. Whatever has a lower id has ended, committed or not, by the snapshot that the same statement
+ * reads with; whatever begins to write later gets a higher one. An id is that of the whole transaction, also where a
+ * savepoint wrote the row, and one that was prepared for a two-phase commit still runs.
+ *
+ * So a transaction that writes for long, anywhere in the cluster, holds the changes back for as long. One that only reads
+ * has no id and holds nothing back.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { ChangeKind, type ChangePage, ConnectionId, type Store, type StoreError } from "../../engine/Store.ts"
+import * as Storable from "../Storable.ts"
+import { epochColumns, epochFields, here, isHome, settle } from "./Epoch.ts"
+import { contentColumns, contentFields } from "./Rows.ts"
+import { attempt, isUuid } from "./Sql.ts"
+
+type Methods = Pick<Store["Service"], "epoch" | "changes" | "changed">
+
+const Transaction = Schema.BigIntFromString
+
+const Head = Schema.Struct({ ...epochFields, isHome: Schema.Boolean, horizon: Transaction })
+const Row = Schema.Struct({
+  ...contentFields,
+  transaction: Transaction,
+  connectionId: ConnectionId,
+  change: ChangeKind
+})
+const decodeHead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Head))
+const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+const decodeChanged = Schema.decodeUnknownEffect(
+  Schema.Tuple([Schema.Struct({ next: Transaction, connections: Schema.Array(ConnectionId) })])
+)
+
+/** Before every row: no connection has this id. */
+const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId: "" }
+
+export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const place = yield* here(sql).pipe(attempt("looking where the database is"))
+  const head = sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
+    pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta`
+  const settled = settle({ always: false }).pipe(
+    Effect.tap(({ epoch }) => Effect.logWarning(`the database was restored or moved: epoch ${epoch.number} begins`)),
+    Effect.provideService(SqlClient.SqlClient, sql)
+  )
+
+  const changes: Methods["changes"] = Effect.fnUntraced(function* (query) {
+    const { transaction, row } = query.after ?? { transaction: 0n, row: null }
+    const { connectionId, externalId } = row ?? first
+    const mine =
+      query.connectionId === undefined
+        ? sql`true`
+        : isUuid(query.connectionId)
+          ? sql`connection_id = ${query.connectionId}`
+          : sql`false`
+    // The bounds of one range of the index, which is read in its order until there are enough.
+    const found = yield* sql`WITH head AS MATERIALIZED (${head})
+      SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon, visible.*
+      FROM head LEFT JOIN LATERAL (
+        SELECT ${sql.literal(contentColumns)}, changed_xid::text AS transaction, connection_id AS "connectionId", change,
+          changed_xid AS "inOrder"
+        FROM content
+        WHERE changed_xid < head.horizon AND ${mine}
+          AND (changed_xid, connection_id, external_id) >
+            (${String(transaction)}::text::xid8, ${connectionId}::uuid, ${Storable.text(externalId)})
+        ORDER BY changed_xid, connection_id, external_id LIMIT ${query.limit + 1}
+      ) AS visible ON true
+      ORDER BY "inOrder", "connectionId", "externalId" COLLATE "C"`.pipe(attempt("reading changes"))
+    const [{ horizon, isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeHead(found))
+    if (!atHome) {
+      yield* settled
+      return yield* changes(query)
+    }
+    const isEmpty = found.length === 1 && (found[0] as { readonly transaction: unknown }).transaction === null
+    const rows = isEmpty ? [] : yield* Effect.orDie(decodeRows(found.slice(0, query.limit)))
+    const list = rows.map(({ change, connectionId, transaction, ...content }) => ({
+      place: { transaction, row: { connectionId, externalId: content.externalId } },
+      connectionId,
+      change,
+      content: { ...content, state: change === "deleted" ? ("deleted" as const) : ("stored" as const) }
+    }))
+    const more = found.length > query.limit
+    return {
+      epoch,
+      changes: list,
+      next: (more ? list.at(-1)?.place : undefined) ?? { transaction: horizon, row: null },
+      more,
+      isAhead: transaction > horizon
+    } satisfies ChangePage
+  })
+
+  return {
+    changes,
+
+    epoch: Effect.gen(function* () {
+      const rows = yield* sql`SELECT epoch.*, horizon::text AS horizon FROM (${head}) AS epoch`
+      const [{ horizon: _, isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeHead(rows))
+      return atHome ? epoch : (yield* settled).epoch
+    }).pipe(attempt("reading the database's epoch")),
+
+    changed: (from) =>
+      sql`SELECT horizon::text AS next, ARRAY(SELECT DISTINCT connection_id FROM content
+          WHERE changed_xid >= ${String(from)}::text::xid8 AND changed_xid < horizon) AS connections
+        FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS head`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeChanged(rows))),
+        Effect.map(([{ connections, next }]) => ({ connections: new Set(connections), next })),
+        attempt("looking for changes")
+      )
+  }
+})

@@ -1,0 +1,98 @@
+/**
+ * When transaction ids of this database stop to mean what they meant: after a restore, a copy or a move, ids are given
+ * again that readers of the changes have seen, or begin far below them. `meta.home` says where the epoch was begun, in as
+ * many parts as the role may know; a part that is another now begins a new epoch:
+ *
+ * - `system` and `database`: another cluster, another database in it (a dump that was restored);
+ * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions;
+ * - `file`: when the system last changed the cluster's `PG_VERSION`, which nobody writes to: a folder that was copied back.
+ *   Only a role that may look at files can tell, as Idem's own server's.
+ *
+ * A disk that was put back whole as it was shows in none of them: `idem migrate --new-epoch`.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Fragment } from "effect/sql/Statement"
+import { isSqlError } from "effect/sql/SqlError"
+import type { Epoch, StoreError } from "../../engine/Store.ts"
+import { attempt, lostConnection, transaction } from "./Sql.ts"
+
+const decodeRights = Schema.decodeUnknownEffect(
+  Schema.Tuple([Schema.Struct({ system: Schema.Boolean, timeline: Schema.Boolean, file: Schema.Boolean })])
+)
+
+/** Some services that speak PostgreSQL's protocol keep no log of its kind, and refuse to say where it stands. */
+const hasTimeline = (sql: SqlClient.SqlClient) =>
+  Effect.catchIf(
+    Effect.as(sql`SELECT pg_walfile_name(pg_current_wal_lsn())`, true),
+    (error) => isSqlError(error) && error.reason._tag !== "ConnectionError",
+    () => Effect.succeed(false)
+  )
+
+/** The SQL of where we are: a `jsonb` of the parts that this role may know. */
+export const here = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    const rows = yield* sql`SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS system,
+      has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE') AS timeline,
+      has_function_privilege('pg_stat_file(text)', 'EXECUTE') AS file`
+    const [may] = yield* Effect.orDie(decodeRights(rows))
+    const system = may.system ? "(SELECT system_identifier::text FROM pg_control_system())" : "NULL"
+    const timeline =
+      may.timeline && (yield* hasTimeline(sql)) ? "left(pg_walfile_name(pg_current_wal_lsn()), 8)" : "NULL"
+    const file = may.file ? `(SELECT extract(epoch FROM change)::text FROM pg_stat_file('PG_VERSION'))` : "NULL"
+    return sql.literal(`jsonb_strip_nulls(jsonb_build_object('system', ${system},
+      'database', (SELECT oid::text FROM pg_database WHERE datname = current_database()),
+      'timeline', ${timeline}, 'file', ${file}))`)
+  })
+
+/** Whether the epoch was begun here, as a condition on `meta`: no part that is known of both differs. */
+export const isHome = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
+  sql`NOT EXISTS (SELECT 1 FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${place}) AS now USING (key)
+    WHERE was.value <> now.value)`
+
+export const epochColumns = `database_id AS "databaseId", epoch::float8 AS number, epoch_id AS id`
+export const epochFields = { databaseId: Schema.String, number: Schema.Int, id: Schema.String }
+
+const State = Schema.Struct({ ...epochFields, isHome: Schema.Boolean })
+const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
+const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
+
+/**
+ * Changes that are not older than all that runs here would be invisible, or ahead, until this cluster's ids have come as
+ * far: they are announced anew. It follows a write, so that our own id is no more than theirs.
+ */
+const announceAnew = (sql: SqlClient.SqlClient) =>
+  sql`UPDATE content SET changed_xid = pg_current_xact_id()
+    WHERE changed_xid >= pg_snapshot_xmin(pg_current_snapshot())`
+
+/** Begins a new epoch where this is not where the present one was begun (or anyway: `always`). */
+export const settle = Effect.fn("Epoch.settle")(function* (options: {
+  readonly always: boolean
+}): Effect.fn.Return<{ readonly epoch: Epoch; readonly begun: boolean }, StoreError, SqlClient.SqlClient> {
+  const sql = yield* SqlClient.SqlClient
+  const columns = sql.literal(epochColumns)
+  return yield* Effect.gen(function* () {
+    const place = yield* here(sql)
+    const state = (lock: Fragment) =>
+      Effect.flatMap(
+        sql`SELECT ${columns}, meta.home IS NOT NULL AND ${isHome(sql, place)} AS "isHome" FROM meta ${lock}`,
+        (rows) => Effect.orDie(decodeState(rows))
+      )
+    const [{ isHome: isSettled, ...found }] = yield* state(sql``)
+    if (isSettled && !options.always) return { epoch: found, begun: false }
+    return yield* Effect.gen(function* () {
+      const [before] = yield* state(sql`FOR UPDATE`)
+      // Another process was first.
+      if (before.isHome && !options.always) return { epoch: before, begun: false }
+      // A database that was just created has no home yet, and no reader.
+      const rows = yield* sql`UPDATE meta SET home = ${place}::text,
+          epoch = CASE WHEN home IS NULL AND NOT ${options.always} THEN epoch ELSE epoch + 1 END,
+          epoch_id = CASE WHEN home IS NULL AND NOT ${options.always} THEN epoch_id ELSE gen_random_uuid() END
+        RETURNING ${columns}`
+      const [epoch] = yield* Effect.orDie(decodeEpoch(rows))
+      yield* announceAnew(sql)
+      return { epoch, begun: epoch.id !== before.id }
+    }).pipe(transaction(sql))
+  }).pipe(Effect.catchDefect(lostConnection), attempt("looking where the database is"))
+})
