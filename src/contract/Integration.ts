@@ -10,8 +10,9 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
-import { CheckpointExpired, IntegrationError } from "./IntegrationError.ts"
+import { CheckpointExpired, IntegrationError, Unauthorized } from "./IntegrationError.ts"
 import type { Page } from "./Page.ts"
+import type { Client, Grant, Provider, SignIn } from "./SignIn.ts"
 import type { SyncTask } from "./SyncTask.ts"
 
 /**
@@ -73,12 +74,28 @@ export interface Session<in out Checkpoint> {
   readonly download: (ref: Ref) => Effect.Effect<Content, IntegrationError>
 }
 
-/** What `open` is given. `saveCredentials` returns once refreshed tokens are safe: use them only after that. */
+/**
+ * One refresh at a time, over all processes: a provider that replaces refresh tokens takes the grant away from whoever
+ * comes second with the old one. `refresh` is given the credentials as they are stored now, and gives what they are
+ * replaced by; that is stored before this returns. Where someone else has just refreshed them, `refresh` gives them back
+ * as they are (the same value), and nothing is stored. `refresh` is not interrupted, nor what stores its credentials: what
+ * an answer replaced and nobody stored is lost. (The request itself may be made `Effect.interruptible`.)
+ */
+export type RefreshCredentials<Credentials> = (
+  refresh: (current: Credentials) => Effect.Effect<Credentials, IntegrationError>
+) => Effect.Effect<Credentials, IntegrationError>
+
+/** What `open` is given. */
 export interface OpenOptions<Config, Credentials> {
   readonly config: Config
   readonly credentials: Credentials
   readonly call: Call
+  /**
+   * Stores credentials that the source replaced, and returns once they are safe: use them only after that. For what
+   * nobody else replaces at the same time; a token that is refreshed goes through `refreshCredentials`.
+   */
   readonly saveCredentials: (credentials: Credentials) => Effect.Effect<void, IntegrationError>
+  readonly refreshCredentials: RefreshCredentials<Credentials>
 }
 
 /** What an author writes; `make` turns it into an `Integration`. */
@@ -94,6 +111,8 @@ export interface Definition<Config, Credentials, Checkpoint> {
   readonly quota: (config: Config) => Quota
   /** The longest that one call may take; default 1 minute. */
   readonly callTimeout?: Duration.Input | undefined
+  /** How an account is signed in at the provider, where that is possible. */
+  readonly signIn?: SignIn<Config, Credentials> | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>
   ) => Effect.Effect<Session<Checkpoint>, IntegrationError, Scope.Scope>
@@ -102,10 +121,27 @@ export interface Definition<Config, Credentials, Checkpoint> {
 /** A session as the engine sees it: checkpoints are JSON. */
 export type AnySession = Session<Schema.Json>
 
+/** How accounts of an integration are signed in: config and credentials are JSON. */
+export interface AnySignIn {
+  readonly publicClients: boolean
+  readonly loopbackHost: string
+  readonly standardize: (answer: Schema.Json) => Schema.Json
+  readonly provider: (config: unknown) => Effect.Effect<Provider, Schema.SchemaError>
+  /** Credentials as JSON, with secrets in clear: only for `decodeCredentials`; or why the grant is no use. */
+  readonly credentials: (grant: Grant) => Effect.Effect<Schema.Json, string>
+  /** The client in these credentials, if they are right and hold one. */
+  readonly client: (credentials: unknown) => Effect.Effect<Client | undefined>
+}
+
 /** An integration whose schemas are closed over: the same type for every source, so that a registry needs no casts. */
 export interface Integration {
   readonly domain: string
   readonly callTimeout: Duration.Input
+  /** What a config looks like, as JSON Schema (draft 2020-12). */
+  readonly configSchema: Schema.JsonObject
+  /** What credentials look like, as JSON Schema. */
+  readonly credentialsSchema: Schema.JsonObject
+  readonly signIn: AnySignIn | undefined
   /** Checks a config and gives it back as JSON, with its scope's fields and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
   /** Checks credentials and gives them back as JSON, with secrets in clear: only for sealing. */
@@ -118,6 +154,8 @@ export interface Integration {
     readonly credentials: unknown
     readonly call: Call
     readonly saveCredentials: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
+    /** Where it is not given, nobody else refreshes these credentials: `saveCredentials` is all that it takes. */
+    readonly refreshCredentials?: RefreshCredentials<Schema.Json> | undefined
   }) => Effect.Effect<AnySession, IntegrationError | Schema.SchemaError, Scope.Scope>
 }
 
@@ -126,6 +164,15 @@ export interface DecodedConfig {
   readonly json: Schema.Json
   readonly scope: Schema.JsonObject
   readonly quota: Quota
+}
+
+const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject => {
+  const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema)
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    ...(root as Schema.JsonObject),
+    ...(Object.keys(definitions).length === 0 ? {} : { $defs: definitions as Schema.JsonObject })
+  }
 }
 
 /** Closes a definition over its schemas. */
@@ -143,6 +190,13 @@ export const make = <Config extends object, Credentials, Checkpoint>(
   const encodeCredentials = Schema.encodeEffect(credentials)
   const decodeCheckpoint = Schema.decodeUnknownEffect(checkpoint)
   const encodeCheckpoint = Schema.encodeEffect(checkpoint)
+
+  /** Stored credentials, which fitted when they were stored. Nothing of them is in the error. */
+  const readCredentials = (json: Schema.Json) =>
+    Effect.mapError(
+      decodeCredentials(json),
+      () => new IntegrationError({ reason: new Unauthorized({ message: "the stored credentials no longer fit" }) })
+    )
 
   const session = (opened: Session<Checkpoint>): AnySession => ({
     account: opened.account,
@@ -164,9 +218,26 @@ export const make = <Config extends object, Credentials, Checkpoint>(
       )
   })
 
+  const signIn = (given: SignIn<Config, Credentials>): AnySignIn => ({
+    publicClients: given.publicClients ?? false,
+    loopbackHost: given.loopbackHost ?? "127.0.0.1",
+    standardize: given.standardize ?? ((answer) => answer),
+    provider: (json) => Effect.map(decodeConfig(json), given.provider),
+    credentials: (grant) =>
+      Effect.flatMap(Effect.fromResult(given.credentials(grant)), (made) => Effect.orDie(encodeCredentials(made))),
+    client: (json) =>
+      decodeCredentials(json).pipe(
+        Effect.map(given.client),
+        Effect.orElseSucceed(() => undefined)
+      )
+  })
+
   return {
     domain: definition.domain,
     callTimeout: definition.callTimeout ?? "1 minute",
+    configSchema: jsonSchema(definition.config),
+    credentialsSchema: jsonSchema(definition.credentials),
+    signIn: definition.signIn === undefined ? undefined : signIn(definition.signIn),
     decodeConfig: Effect.fnUntraced(function* (input) {
       const decoded = yield* decodeConfig(input)
       const json = yield* encodeConfig(decoded)
@@ -182,11 +253,28 @@ export const make = <Config extends object, Credentials, Checkpoint>(
     open: Effect.fnUntraced(function* (options) {
       const decodedConfig = yield* decodeConfig(options.config)
       const decodedCredentials = yield* decodeCredentials(options.credentials)
+      let alone = yield* encodeCredentials(decodedCredentials)
+      const refreshAlone: RefreshCredentials<Schema.Json> = Effect.fnUntraced(function* (refresh) {
+        const next = yield* refresh(alone)
+        if (next !== alone) yield* options.saveCredentials(next)
+        alone = next
+        return next
+      }, Effect.uninterruptible)
+      const refreshAs = options.refreshCredentials ?? refreshAlone
       const opened = yield* definition.open({
         config: decodedConfig,
         credentials: decodedCredentials,
         call: options.call,
-        saveCredentials: (next) => Effect.flatMap(Effect.orDie(encodeCredentials(next)), options.saveCredentials)
+        saveCredentials: (next) => Effect.flatMap(Effect.orDie(encodeCredentials(next)), options.saveCredentials),
+        refreshCredentials: (refresh) =>
+          refreshAs(
+            Effect.fnUntraced(function* (json) {
+              const current = yield* readCredentials(json)
+              const next = yield* refresh(current)
+              // The same value is no change, whatever its encoding would be.
+              return next === current ? json : yield* Effect.orDie(encodeCredentials(next))
+            })
+          ).pipe(Effect.flatMap(readCredentials))
       })
       return session(opened)
     })

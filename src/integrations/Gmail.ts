@@ -1,7 +1,7 @@
 /**
  * Gmail: each message as it was received (RFC 822 bytes), its labels as metadata. External ids are Gmail's message ids.
  *
- * - gmail/Api.ts: the API's methods · Auth.ts: tokens · Errors.ts: Google's errors as reasons
+ * - gmail/Api.ts: the API's methods · Auth.ts: tokens · SignIn.ts: how an account is signed in · Errors.ts: Google's errors as reasons
  * - gmail/Listing.ts: passes and polls · Changes.ts: the history · OwnTask.ts: forced and windowed tasks · Labels.ts: labels rebuilt · Window.ts: dates
  * - gmail/Mail.ts: a message as content
  */
@@ -14,6 +14,7 @@ import * as Auth from "./gmail/Auth.ts"
 import { Checkpoint } from "./gmail/Checkpoint.ts"
 import * as Listing from "./gmail/Listing.ts"
 import * as Mail from "./gmail/Mail.ts"
+import * as SignIn from "./gmail/SignIn.ts"
 import type { Source } from "./gmail/Turn.ts"
 
 const Config = Schema.Struct({
@@ -65,12 +66,10 @@ export const integration = make({
   checkpoint: Checkpoint,
   scope: ["query", "labelIds", "includeSpamTrash"],
   quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute }),
-  open: Effect.fnUntraced(function* ({ config, credentials, call, saveCredentials }) {
-    const tokenUrl =
-      config.rootUrl === undefined
-        ? "https://oauth2.googleapis.com/token"
-        : new URL("/oauth2/token", config.rootUrl).href
-    const auth = yield* Auth.make({ credentials, tokenUrl, call, saveCredentials })
+  signIn: SignIn.signIn,
+  open: Effect.fnUntraced(function* ({ config, credentials, call, refreshCredentials }) {
+    const { tokenUrl } = SignIn.signIn.provider(config)
+    const auth = yield* Auth.make({ credentials, tokenUrl, call, refreshCredentials })
     const api = Api.make({ rootUrl: config.rootUrl, auth, call })
     const filter = filterOf(config)
     const source: Source = { api, filter, scope: scopeOf(filter) }

@@ -13,6 +13,7 @@ import { Checkpoint } from "./slack/Checkpoint.ts"
 import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
+import { signIn } from "./slack/SignIn.ts"
 
 const Kind = Schema.Literals(["public_channel", "private_channel", "im", "mpim"])
 
@@ -81,6 +82,7 @@ export const integration: Integration.Integration = Integration.make<Config, Cre
   checkpoint: Checkpoint,
   scope: ["channels", "types", "files"],
   quota,
+  signIn,
   open: ({ call, config, credentials }) =>
     Effect.sync(() => {
       const small = config.preset === "non-marketplace"

@@ -1,6 +1,6 @@
 /**
- * Credentials, and the access token that each request carries. A token is refreshed by one fiber at a time, and a new
- * one is used only once `saveCredentials` has returned: Google may have replaced the refresh token with it.
+ * Credentials, and the access token that each request carries. A token is refreshed by one fiber at a time, over all
+ * processes, and a new one is used only once it is stored: Google may have replaced the refresh token with it.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -12,7 +12,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type { Call } from "../../contract/Integration.ts"
+import type { Call, RefreshCredentials } from "../../contract/Integration.ts"
 import { IntegrationError, Unauthorized } from "../../contract/IntegrationError.ts"
 import { classify, networkProblem, unreachable, unreadable } from "./Errors.ts"
 
@@ -61,7 +61,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly credentials: Credentials
   readonly tokenUrl: string
   readonly call: Call
-  readonly saveCredentials: (credentials: Credentials) => Effect.Effect<void, IntegrationError>
+  readonly refreshCredentials: RefreshCredentials<Credentials>
 }) {
   const { credentials } = options
   if (!("refreshToken" in credentials)) {
@@ -82,8 +82,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const current = yield* Ref.make<Grant>(credentials)
   const lock = yield* Semaphore.make(1)
 
-  const usable = Effect.gen(function* () {
-    const { accessToken, expiresAt } = yield* Ref.get(current)
+  const usable = Effect.fnUntraced(function* ({ accessToken, expiresAt }: Grant) {
     if (accessToken === undefined) return undefined
     const now = yield* DateTime.now
     return expiresAt === undefined || DateTime.isLessThan(DateTime.addDuration(now, margin), expiresAt)
@@ -91,42 +90,57 @@ export const make = Effect.fnUntraced(function* (options: {
       : undefined
   })
 
-  // From the answer on nothing may interrupt: a replaced refresh token that is not saved is a lost grant.
-  const refresh = Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const grant = yield* Ref.get(current)
-      const answer = yield* restore(options.call("oauth2.token", 0, requestToken(options.tokenUrl, grant)))
-      const now = yield* DateTime.now
-      const next: Grant = {
-        clientId: grant.clientId,
-        clientSecret: grant.clientSecret,
-        refreshToken: answer.refresh_token === undefined ? grant.refreshToken : Redacted.make(answer.refresh_token),
-        accessToken: Redacted.make(answer.access_token),
-        ...(answer.expires_in === undefined
-          ? {}
-          : { expiresAt: DateTime.addDuration(now, Duration.seconds(answer.expires_in)) })
-      }
-      yield* options.saveCredentials(next)
-      yield* Ref.set(current, next)
-      return Redacted.make(answer.access_token)
-    })
-  )
+  const renew = Effect.fnUntraced(function* (grant: Grant) {
+    const answer = yield* Effect.interruptible(options.call("oauth2.token", 0, requestToken(options.tokenUrl, grant)))
+    const now = yield* DateTime.now
+    return {
+      clientId: grant.clientId,
+      clientSecret: grant.clientSecret,
+      refreshToken: answer.refresh_token === undefined ? grant.refreshToken : Redacted.make(answer.refresh_token),
+      accessToken: Redacted.make(answer.access_token),
+      ...(answer.expires_in === undefined
+        ? {}
+        : { expiresAt: DateTime.addDuration(now, Duration.seconds(answer.expires_in)) })
+    } satisfies Grant
+  })
+
+  /** A token other than the refused one: what is stored by now, or a fresh one. */
+  const refresh = Effect.fnUntraced(function* (refused: Redacted.Redacted | undefined) {
+    const stored = yield* options.refreshCredentials(
+      Effect.fnUntraced(function* (latest) {
+        // A person may have put a bare token in the grant's place: it is used as it is.
+        if (!("refreshToken" in latest)) return latest
+        const token = yield* usable(latest)
+        const isNews = token !== undefined && (refused === undefined || !same(token, refused))
+        return isNews ? latest : yield* renew(latest)
+      })
+    )
+    if ("refreshToken" in stored) yield* Ref.set(current, stored)
+    return stored.accessToken ?? (yield* unreadable("a fresh access token"))
+  })
 
   const auth: Auth = {
-    token: Effect.flatMap(usable, (token) =>
-      token !== undefined
-        ? Effect.succeed(token)
-        : lock.withPermit(Effect.flatMap(usable, (again) => (again === undefined ? refresh : Effect.succeed(again))))
-    ),
+    token: Effect.gen(function* () {
+      const token = yield* Effect.flatMap(Ref.get(current), usable)
+      if (token !== undefined) return token
+      return yield* lock.withPermit(
+        Effect.flatMap(Effect.flatMap(Ref.get(current), usable), (again) =>
+          again === undefined ? refresh(undefined) : Effect.succeed(again)
+        )
+      )
+    }),
     replace: (refused) =>
       lock.withPermit(
-        Effect.flatMap(usable, (token) =>
-          token !== undefined && Redacted.value(token) !== Redacted.value(refused) ? Effect.succeed(token) : refresh
+        Effect.flatMap(Effect.flatMap(Ref.get(current), usable), (token) =>
+          token !== undefined && !same(token, refused) ? Effect.succeed(token) : refresh(refused)
         )
       )
   }
   return auth
 })
+
+const same = (one: Redacted.Redacted, other: Redacted.Redacted): boolean =>
+  Redacted.value(one) === Redacted.value(other)
 
 /** RFC 6749, section 6. The response is decoded; its failure never quotes it. */
 const requestToken = (url: string, grant: Grant) =>

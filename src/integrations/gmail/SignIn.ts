@@ -1,0 +1,51 @@
+/** Signing in at Google (https://developers.google.com/identity/protocols/oauth2/web-server). */
+import * as Result from "effect/Result"
+import type { SignIn } from "../../contract/SignIn.ts"
+import type { Credentials } from "./Auth.ts"
+
+/** Reads mail, its labels and its history, and changes nothing. */
+const scope = "https://www.googleapis.com/auth/gmail.readonly"
+
+/** With a `rootUrl` Google's part is played by that server too. */
+const addresses = (rootUrl: string | undefined) =>
+  rootUrl === undefined
+    ? {
+        issuer: "https://accounts.google.com",
+        authorizationUrl: "https://accounts.google.com/o/oauth2/v2/auth",
+        tokenUrl: "https://oauth2.googleapis.com/token"
+      }
+    : {
+        issuer: new URL(rootUrl).origin,
+        authorizationUrl: new URL("/o/oauth2/v2/auth", rootUrl).href,
+        tokenUrl: new URL("/oauth2/token", rootUrl).href
+      }
+
+export const signIn = {
+  // Google gives a refresh token for offline access, and again only where the person is asked again.
+  provider: (config) => ({
+    ...addresses(config.rootUrl),
+    parameters: { scope, access_type: "offline", prompt: "consent" }
+  }),
+  credentials: ({ accessToken, client, expiresAt, refreshToken, scope: granted }) => {
+    if (granted !== undefined && !granted.split(" ").includes(scope)) {
+      return Result.fail("reading the mail was not allowed: sign in again, and tick that Idem may view your email")
+    }
+    if (refreshToken === undefined) {
+      return Result.fail(
+        "Google gave no refresh token: remove Idem at https://myaccount.google.com/connections, and sign in again"
+      )
+    }
+    if (client.clientSecret === undefined) return Result.fail("Google needs the client's secret")
+    return Result.succeed({
+      clientId: client.clientId,
+      clientSecret: client.clientSecret,
+      refreshToken,
+      accessToken,
+      ...(expiresAt === undefined ? {} : { expiresAt })
+    })
+  },
+  client: (credentials) =>
+    "refreshToken" in credentials
+      ? { clientId: credentials.clientId, clientSecret: credentials.clientSecret }
+      : undefined
+} satisfies SignIn<{ readonly rootUrl?: string }, Credentials>
