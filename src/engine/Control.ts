@@ -106,7 +106,7 @@ export class Control extends Context.Service<
       ref: ConnectionRef,
       task: SyncTask,
       onProgress?: (progress: Progress) => Effect.Effect<void>
-    ) => Asked<SyncResult>
+    ) => Asked<SyncResult, UsageError>
     /** Runs a task to its end, here or by the server, and says how it went; see `Engine.sync`. */
     readonly sync: (
       ref: ConnectionRef,

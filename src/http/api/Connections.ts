@@ -97,7 +97,7 @@ export const connections = HttpApiGroup.make("connections")
     }).annotate(OpenApi.Summary, "Poll again, at once"),
     HttpApiEndpoint.get("deletions", "/connections/:connection/deletions", {
       params: connectionRef,
-      query: { limit: limit(1000, 100) },
+      query: { limit: limit(10_000, 100) },
       success: Schema.Struct({ deletions: Schema.Array(Documents.StagedDeletion) }),
       error: NotFoundProblem
     }).annotate(OpenApi.Summary, "Deletions that are held back for a person"),
@@ -108,7 +108,7 @@ export const connections = HttpApiGroup.make("connections")
     }).annotate(OpenApi.Summary, "Apply the deletions that are held back"),
     HttpApiEndpoint.get("ledger", "/connections/:connection/ledger", {
       params: connectionRef,
-      query: { limit: limit(1000, 100) },
+      query: { limit: limit(10_000, 100) },
       success: Schema.Struct({ ledger: Schema.Array(Documents.LedgerRow) }),
       error: NotFoundProblem
     }).annotate(OpenApi.Summary, "What is known but not stored: failed, dead, deferred"),

@@ -22,23 +22,32 @@ export const ContentWithFailure = Schema.Struct({
   failure: Schema.NullOr(Documents.LedgerRow)
 })
 
+/** Which contents, in which order, and from where on. */
+const contentQuery = {
+  state: ContentState.pipe(Schema.withDecodingDefaultKey(Effect.succeed("stored"))),
+  kind: Schema.optionalKey(Schema.String),
+  since: Schema.optionalKey(Instant),
+  until: Schema.optionalKey(Instant),
+  text: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))),
+  order: Schema.Literals(["id", "newest"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("id"))),
+  limit: limit(1000, 100),
+  after: Schema.optionalKey(Cursor)
+}
+
 export const contents = HttpApiGroup.make("contents")
   .add(
     HttpApiEndpoint.get("list", "/connections/:connection/contents", {
       params: connectionRef,
-      query: {
-        state: ContentState.pipe(Schema.withDecodingDefaultKey(Effect.succeed("stored"))),
-        kind: Schema.optionalKey(Schema.String),
-        since: Schema.optionalKey(Instant),
-        until: Schema.optionalKey(Instant),
-        text: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))),
-        order: Schema.Literals(["id", "newest"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("id"))),
-        limit: limit(1000, 100),
-        after: Schema.optionalKey(Cursor)
-      },
+      query: contentQuery,
       success: Schema.Struct({ contents: Schema.Array(Documents.ContentRow), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
     }).annotate(OpenApi.Summary, "What is stored: by state, kind, time and text in the title, a page at a time"),
+    HttpApiEndpoint.get("listInFull", "/connections/:connection/contents/full", {
+      params: connectionRef,
+      query: contentQuery,
+      success: Schema.Struct({ contents: Schema.Array(Documents.Content), next: Schema.NullOr(Schema.String) }),
+      error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "The same pages with all that is known of each content, for an export"),
     HttpApiEndpoint.get("get", "/connections/:connection/content", {
       params: connectionRef,
       query: { externalId: ExternalId },

@@ -1,0 +1,49 @@
+/** Where a server is and how it is asked: `IDEM_URL` and `IDEM_API_TOKEN`. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+
+export interface Address {
+  /** Without a slash at its end. */
+  readonly url: string
+  readonly token: Option.Option<Redacted.Redacted<string>>
+  /** True where nobody on the way can read what is sent: https, or this machine. */
+  readonly isPrivate: boolean
+}
+
+const loopback = (hostname: string): boolean =>
+  hostname === "localhost" ||
+  hostname.endsWith(".localhost") ||
+  hostname === "[::1]" ||
+  /^127(\.\d{1,3}){3}$/.test(hostname)
+
+/** Nothing of the text is repeated: somebody may have put a password into it. */
+const parse = (text: string): Result.Result<Omit<Address, "token">, string> => {
+  const example = "give the server's address, like http://127.0.0.1:3000"
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    return Result.fail(`IDEM_URL is not the address of a server: ${example}`)
+  }
+  if (url.username !== "" || url.password !== "") {
+    return Result.fail(`IDEM_URL may not hold a name or a password: the token goes into IDEM_API_TOKEN`)
+  }
+  if (url.search !== "" || url.hash !== "")
+    return Result.fail(`IDEM_URL may not hold a query or a fragment: ${example}`)
+  return Result.succeed({
+    url: `${url.origin}${url.pathname}`.replace(/\/+$/, ""),
+    isPrivate: url.protocol === "https:" || loopback(url.hostname)
+  })
+}
+
+/** The server that the environment names, if any; or what is wrong with the name. */
+export const fromEnvironment: Effect.Effect<
+  Result.Result<Option.Option<Address>, string>,
+  Config.ConfigError
+> = Effect.gen(function* () {
+  const text = (yield* Config.String("IDEM_URL").pipe(Config.withDefault(""))).trim()
+  if (text === "") return Result.succeed(Option.none())
+  const given = yield* Config.Redacted("IDEM_API_TOKEN").pipe(Config.option)
+  return Result.map(parse(text), (address) => Option.some({ ...address, token: given }))
+})
