@@ -163,7 +163,8 @@ type ProblemOf<E> = E extends NotFound
 /** Reasons of a source that may answer when it is asked again. */
 const passing = new Set(["Transient", "RateLimited", "Timeout"])
 
-const problemOf = (error: unknown): unknown => {
+/** The problem that this error is, if it is one of ours. */
+export const problemOf = (error: unknown): unknown => {
   if (error instanceof NotFound) return new NotFoundProblem({ what: error.what, detail: error.message })
   if (error instanceof CursorInvalid) {
     return error.reason === "gone"

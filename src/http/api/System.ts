@@ -11,10 +11,10 @@ import { UnauthorizedProblem, UnavailableProblem } from "../Problems.ts"
 export const Session = Schema.Struct({
   authenticated: Schema.Boolean,
   tokenRequired: Schema.Boolean,
-  /** Idem's. */
-  version: Schema.String,
-  /** Which process answered: host, process id and a random part. */
-  process: Schema.String
+  /** Idem's; told only to who may ask, as the next. */
+  version: Schema.NullOr(Schema.String),
+  /** Which process answered, and on which machine. */
+  process: Schema.NullOr(Schema.String)
 })
 export type Session = typeof Session.Type
 
