@@ -1,27 +1,61 @@
 /** The PostgreSQL of a benchmark: one that Idem starts, with its own settings, in a folder that is removed afterwards. */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { mkdtemp, rm } from "node:fs/promises"
+import * as Redacted from "effect/Redacted"
+import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import * as Path from "node:path"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 
-const client = Layer.unwrap(
+export class Server extends Context.Service<
+  Server,
+  {
+    /** The folder of the data, as `IDEM_DATA_DIR`. */
+    readonly folder: string
+    readonly socket: string
+    readonly username: string
+    readonly password: Redacted.Redacted
+    readonly database: string
+  }
+>()("idem/test/bench/Server") {}
+
+const server = Layer.effect(
+  Server,
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
-      Effect.promise(() => mkdtemp(join(tmpdir(), "idem-bench-"))),
+      Effect.promise(async () => {
+        const path = await mkdtemp(Path.join(tmpdir(), "idem-bench-"))
+        // Where root may not run PostgreSQL, another user must reach it.
+        await chmod(path, 0o755)
+        return path
+      }),
       (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
     )
     const { database, password, socket, username } = yield* Embedded.make({ folder })
-    return PgClient.layer({ path: socket, username, password, database, multiplex: true, maxConnections: 10 })
+    return { folder, database, password, socket, username }
   })
+)
+
+const client = Layer.unwrap(
+  Effect.map(Server, ({ database, password, socket, username }) =>
+    PgClient.layer({ path: socket, username, password, database, multiplex: true, maxConnections: 10 })
+  )
 )
 
 /** A migrated database, as SQL and as the store over it. */
 export const layer = Layer.unwrap(Effect.as(Postgres.migrate, Postgres.layer)).pipe(
   Layer.provide(Blobs.layer),
-  Layer.provideMerge(client)
+  Layer.provideMerge(client),
+  Layer.provideMerge(server)
 )
+
+/** `DATABASE_URL` of it, for processes. */
+export const url = Effect.map(Server, ({ database, password, socket, username }) => {
+  const host = encodeURIComponent(Path.dirname(socket))
+  const secret = encodeURIComponent(Redacted.value(password))
+  return `postgresql://${username}:${secret}@localhost/${database}?host=${host}&port=${Path.extname(socket).slice(1)}`
+})

@@ -1,39 +1,69 @@
-/** What a benchmark found, as one table. */
+/** What a benchmark found, as rows of one table. */
+import { execFileSync } from "node:child_process"
 import * as Os from "node:os"
+
+/** What a figure should be. */
+export type Goal = { readonly atLeast: number } | { readonly atMost: number }
 
 export interface Row {
   readonly what: string
-  readonly perSecond: number
-  /** Ours to this one, from the same run. */
-  readonly ratio?: number
-  /** What the ratio should be at least. */
-  readonly goal?: number
+  readonly value: number
+  /** Of `value`: `ids/s`, `MB`, `ms`. */
+  readonly unit: string
+  /** Ours to this one, measured in turn with it. */
+  readonly ratio?: number | undefined
+  /** Of the ratio, or of the value where there is none. */
+  readonly goal?: Goal | undefined
 }
 
-const number = (value: number, digits = 0) =>
-  value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
+const digits = (value: number): number => (Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2)
+
+const number = (value: number, places = digits(value)) =>
+  value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places })
 
 /** Median of some figures. */
 export const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN
 
+/** The median of the ratios of two contestants that ran in turn. */
+export const ratioOf = (ours: ReadonlyArray<number>, theirs: ReadonlyArray<number>): number =>
+  median(ours.map((value, round) => value / (theirs[round] ?? Number.NaN)))
+
+/** Undefined where there is no goal. */
+export const isMet = ({ goal, ratio, value }: Row): boolean | undefined => {
+  if (goal === undefined) return undefined
+  const figure = ratio ?? value
+  return "atLeast" in goal ? figure >= goal.atLeast : figure <= goal.atMost
+}
+
+/** The machine and what ran on it, in one line: a figure means nothing without it. */
+export const machine = (): string => {
+  const cpus = Os.cpus()
+  const memory = Math.round(Os.totalmem() / 1024 ** 3)
+  return `${cpus[0]?.model ?? "unknown processor"}, ${cpus.length} cores, ${memory} GB, ${Os.type()} ${Os.release()}, Node ${process.version}`
+}
+
+/** The commit that was measured. */
+export const commit = (): string =>
+  execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).trim()
+
 export const print = (rows: ReadonlyArray<Row>): void => {
-  const cpu = Os.cpus()[0]?.model ?? "unknown processor"
-  console.log(`\n${cpu}, ${Os.cpus().length} cores, Node ${process.version}, ${Os.type()} ${Os.release()}`)
-  console.log("a ratio is ours to that row, measured in this run\n")
-  const cells = rows.map((row) => [
-    row.what,
-    number(row.perSecond),
-    row.ratio === undefined ? "" : number(row.ratio, 2),
-    row.goal === undefined ? "" : `≥ ${row.goal}`,
-    row.ratio === undefined || row.goal === undefined ? "" : row.ratio >= row.goal ? "met" : "not met"
-  ])
-  const table = [["", "per second", "ratio", "goal", ""], ...cells]
+  const cells = rows.map((row) => {
+    const met = isMet(row)
+    return [
+      row.what,
+      `${number(row.value)} ${row.unit}`,
+      row.ratio === undefined ? "" : number(row.ratio, 2),
+      row.goal === undefined ? "" : "atLeast" in row.goal ? `≥ ${row.goal.atLeast}` : `≤ ${row.goal.atMost}`,
+      met === undefined ? "" : met ? "met" : "not met"
+    ]
+  })
+  const table = [["", "found", "ratio", "goal", ""], ...cells]
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...table.map((cell) => (cell[column] ?? "").length)))
   for (const cell of table) {
     const [first = "", ...rest] = cell
     console.log(
-      [first.padEnd(widths[0] ?? 0), ...rest.map((text, at) => text.padStart(widths[at + 1] ?? 0))].join("  ")
+      [first.padEnd(widths[0] ?? 0), ...rest.map((text, at) => text.padStart(widths[at + 1] ?? 0))].join("  ").trimEnd()
     )
   }
 }

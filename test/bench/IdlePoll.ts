@@ -1,0 +1,106 @@
+/**
+ * A poll of a mailbox in which nothing happened, by what is stored of it: calls, quota, statements and CPU. Beside the
+ * naive design, which lists all pages and asks for each id whether it is there.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import { poll } from "../../src/contract/SyncTask.ts"
+import { Engine } from "../../src/engine/Engine.ts"
+import * as Lease from "../../src/engine/Lease.ts"
+import * as Runner from "../../src/engine/Runner.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import { Server } from "./Database.ts"
+import * as Mailbox from "./Mailbox.ts"
+import { scaled } from "./Scale.ts"
+import * as Statements from "./Statements.ts"
+import { median, type Row } from "./Table.ts"
+
+const sizes = [10_000, 100_000, 1_000_000].map(scaled)
+const polls = 60
+
+/** Milliseconds of this process's CPU. */
+const cpu = () => {
+  const { system, user } = process.cpuUsage()
+  return (system + user) / 1000
+}
+
+const measure = Effect.fnUntraced(function* (count: () => number) {
+  const sql = yield* SqlClient.SqlClient
+  const engine = yield* Engine
+  const mailbox = yield* Mailbox.start(20)
+  const [user = ""] = mailbox.users
+  const { connection } = yield* engine.connect({
+    domain: "gmail",
+    name: user,
+    config: Mailbox.configOf(mailbox.url),
+    credentials: { accessToken: user },
+    every: undefined
+  })
+  yield* engine.sync(connection, poll, { spec: "", wait: true })
+
+  /** As the poller does it: take the lease, run a slice, give it back. */
+  const one = Effect.gen(function* () {
+    const before = { statements: count(), cpu: cpu() }
+    const taken = yield* Lease.acquire(connection.id)
+    if (taken._tag === "Held") return yield* Effect.die(new Error(`held by ${taken.holder}`))
+    const request = { _tag: "Live", recorded: false, retryFailed: false } as const
+    const { counts } = yield* Runner.run(taken.connection, request, () => Effect.void)
+    return {
+      calls: counts.apiCalls,
+      units: counts.quotaUnits,
+      statements: count() - before.statements,
+      cpu: cpu() - before.cpu
+    }
+  })
+
+  const rows: Array<Row> = []
+  let filled = 0
+  let small: number | undefined
+  for (const size of sizes) {
+    yield* sql`INSERT INTO content (connection_id, external_id, state, kind, metadata, created_at, updated_at, changed_xid, change)
+      SELECT ${connection.id}::uuid, 'filler-' || lpad(i::text, 9, '0'), 'stored', 'message', '{}', now(), now(),
+        pg_current_xact_id(), 'stored'
+      FROM generate_series(${filled}::int, ${size - 1}::int) AS i`
+    filled = size
+    yield* sql`VACUUM ANALYZE content`.unprepared
+    yield* Effect.repeat(one, { times: 9 })
+    const found = yield* Effect.all(Array.from({ length: polls }, () => one))
+    const of = (name: keyof (typeof found)[number]) => median(found.map((each) => each[name]))
+    small ??= of("cpu")
+    const pages = Math.ceil(size / 500)
+    const what = `idle poll: Gmail, ${size.toLocaleString("en")} stored`
+    rows.push(
+      { what: `${what}: API calls`, value: of("calls"), unit: "calls", goal: { atMost: 1 } },
+      { what: "  the naive design lists all pages", value: pages, unit: "calls" },
+      { what: "  quota", value: of("units"), unit: "units", goal: { atMost: 2 } },
+      { what: "  the naive design", value: 5 * pages, unit: "units" },
+      {
+        what: "  SQL statements, begins and commits too",
+        value: of("statements"),
+        unit: "statements",
+        goal: { atMost: 4 }
+      },
+      { what: "  the naive design asks for each id", value: size, unit: "statements" },
+      {
+        what: "  CPU, beside the smallest",
+        value: of("cpu"),
+        unit: "ms",
+        ratio: of("cpu") / small,
+        goal: { atMost: 1.5 }
+      }
+    )
+  }
+  return rows
+}, Effect.scoped)
+
+export const run = Effect.gen(function* () {
+  const server = yield* Server
+  const { count, socket } = yield* Statements.counting(server.socket)
+  const client = PgClient.layer({ ...server, path: socket, multiplex: true, maxConnections: 10 })
+  // Fresh: the benchmark has the same layer over its own client.
+  const store = Layer.fresh(Postgres.layer.pipe(Layer.provide(Blobs.layer))).pipe(Layer.provideMerge(client))
+  return yield* Effect.provide(measure(count), Layer.provideMerge(Mailbox.engine, store))
+}).pipe(Effect.scoped)

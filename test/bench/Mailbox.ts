@@ -1,0 +1,55 @@
+/** The mailbox of the benchmarks, and the engine over it. A new one for each contestant: a token ends at 4,999 calls. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Path from "node:path"
+import { Integrations } from "../../src/engine/Integrations.ts"
+import { Quotas } from "../../src/engine/Quotas.ts"
+import { Store } from "../../src/engine/Store.ts"
+import * as Sync from "../../src/engine/Sync.ts"
+import { integration } from "../../src/integrations/Gmail.ts"
+import * as Unsealed from "./Unsealed.ts"
+
+const Started = Schema.fromJsonString(
+  Schema.Struct({ url: Schema.String, users: Schema.Array(Schema.String), messages: Schema.Int })
+)
+
+/** Until the scope closes. */
+export const start = (count: number) =>
+  Effect.gen(function* () {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        spawn(process.execPath, [Path.join(import.meta.dirname, "mailboxServer.ts"), String(count)], {
+          stdio: ["pipe", "pipe", "inherit"]
+        })
+      ),
+      (process) =>
+        Effect.promise(async () => {
+          const ended = once(process, "close")
+          process.stdin.end()
+          await ended
+        })
+    )
+    const [line] = yield* Effect.promise(() => once(child.stdout, "data"))
+    return yield* Schema.decodeUnknownEffect(Started)(String(line))
+  })
+
+/** The engine over the store in context, with Gmail as its integration. */
+export const engine = Layer.unwrap(
+  Effect.map(Store, (store) =>
+    Layer.provideMerge(
+      Sync.layer,
+      Layer.mergeAll(
+        Layer.succeed(Store, store),
+        Quotas.layerMemory,
+        Unsealed.layer,
+        Integrations.layer({ gmail: Effect.succeed(integration) })
+      )
+    )
+  )
+)
+
+/** A config for a stand-in: nothing but the machine is to slow it down. */
+export const configOf = (url: string) => ({ rootUrl: url, quota: { unitsPerMinute: 1_000_000_000 } })

