@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Path from "node:path"
-import Pg from "pg"
+import { Pool } from "pg"
 import Postgres from "postgres"
 import { Server } from "./Database.ts"
 
@@ -18,7 +18,7 @@ export const make = Effect.gen(function* () {
     password: Redacted.value(password)
   }
   const pg = yield* Effect.acquireRelease(
-    Effect.sync(() => new Pg.Pool({ ...access, user: username, max: connections })),
+    Effect.sync(() => new Pool({ ...access, user: username, max: connections })),
     (pool) => Effect.promise(() => pool.end())
   )
   const postgres = yield* Effect.acquireRelease(
