@@ -9,6 +9,7 @@ import { type Connected, SourceError, UsageError } from "./Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import * as Meter from "./Meter.ts"
 import { Quotas } from "./Quotas.ts"
+import * as Refresh from "./Refresh.ts"
 import { credentialsContext } from "./Opening.ts"
 import { type Connection, Store } from "./Store.ts"
 import { Vault } from "./Vault.ts"
@@ -53,6 +54,8 @@ export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInp
   const store = yield* Store
   const vault = yield* Vault
   const quotas = yield* Quotas
+  // What could not be sealed in the end is not begun.
+  yield* Effect.mapError(vault.keys, ({ message }) => new UsageError({ message }))
   const integration = yield* (yield* Integrations).get(input.domain)
   const before = Option.getOrUndefined(yield* store.connectionByName(input.name))
   if (before !== undefined && before.domain !== input.domain) {
@@ -66,6 +69,8 @@ export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInp
     .pipe(wrong("config", input.domain))
   const given = input.credentials ?? (before === undefined ? {} : yield* stored(before))
   let credentials = yield* integration.decodeCredentials(given).pipe(wrong("credentials", input.domain))
+  /** Whether there is something to store: what was stored already stays as it is, also where others refresh it. */
+  let isNew = before === undefined || input.credentials !== undefined
 
   const meter = yield* Meter.make
   const reached = yield* Effect.gen(function* () {
@@ -82,7 +87,12 @@ export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInp
       saveCredentials: (next) =>
         Effect.sync(() => {
           credentials = next
-        })
+          isNew = true
+        }),
+      refreshCredentials:
+        before === undefined || isNew
+          ? undefined
+          : yield* Refresh.make({ id: before.id, context: credentialsContext(before) })
     })
     return { account: yield* session.account, estimate: yield* session.estimate }
   }).pipe(
@@ -100,7 +110,9 @@ export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInp
     })
   }
 
-  const sealed = yield* vault.seal(credentials, credentialsContext({ domain: input.domain, account }))
+  const sealed = yield* vault
+    .seal(credentials, credentialsContext({ domain: input.domain, account }))
+    .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
   const connection = yield* before === undefined
     ? store.createConnection({
         name: input.name,
@@ -111,7 +123,11 @@ export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInp
         every: input.every ?? defaultEvery
       })
     : Effect.flatMap(
-        store.updateConnection(before.id, { config: config.json, credentials: sealed, every: input.every }),
+        store.updateConnection(before.id, {
+          config: config.json,
+          credentials: isNew ? sealed : undefined,
+          every: input.every
+        }),
         Option.match({
           onNone: () =>
             Effect.fail(new UsageError({ message: `${input.name} was removed meanwhile: connect it again` })),

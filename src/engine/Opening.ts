@@ -8,6 +8,7 @@ import { NotOpenable } from "./Failure.ts"
 import { Integrations } from "./Integrations.ts"
 import type { Meter } from "./Meter.ts"
 import { Quotas } from "./Quotas.ts"
+import * as Refresh from "./Refresh.ts"
 import { type Connection, type Fence, Store } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
@@ -55,6 +56,7 @@ export const session = Effect.fnUntraced(function* (
   return yield* integration.open({
     config: config.json,
     credentials,
+    refreshCredentials: yield* Refresh.make({ id: connection.id, context: credentialsContext(connection) }),
     call: quotas.call({
       domain: integration.domain,
       account: connection.account,

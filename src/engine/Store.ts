@@ -359,6 +359,17 @@ export interface Purged {
   readonly bytes: number
 }
 
+/**
+ * A sealed value, and where it stands. `id` is unique within its kind: a connection's id, a webhook's, a sign-in's state
+ * hash. `subject` says whose credentials they are; null for the rest.
+ */
+export interface Sealed {
+  readonly kind: "connection" | "sign-in" | "webhook"
+  readonly id: string
+  readonly subject: { readonly name: string; readonly domain: string; readonly account: string } | null
+  readonly sealed: Uint8Array
+}
+
 export class Store extends Context.Service<
   Store,
   {
@@ -581,6 +592,41 @@ export class Store extends Context.Service<
     readonly changed: (
       from: bigint
     ) => Effect.Effect<{ readonly connections: ReadonlySet<ConnectionId>; readonly next: bigint }, StoreError>
+
+    // ---- what is sealed, and locks -----------------------------------------------------------------------------
+    /** What is sealed with another key than this one (see `Vault.keyIdOf`), by kind and id, after the last one seen. */
+    readonly sealedOtherwise: (
+      keyId: string,
+      options: { readonly after?: Pick<Sealed, "kind" | "id"> | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<Sealed>, StoreError>
+    /** Puts `next` where `before` still stands, whoever runs the connection. False where it was changed or is gone. */
+    readonly replaceSealed: (
+      place: Pick<Sealed, "kind" | "id">,
+      before: Uint8Array,
+      next: Uint8Array
+    ) => Effect.Effect<boolean, StoreError>
+    /**
+     * From now on nothing sealed with this key can be stored any more, by whichever process: that fails with
+     * `StoreError`. It is refused while something is sealed with it: false.
+     */
+    readonly retireKey: (keyId: string) => Effect.Effect<boolean, StoreError>
+    /** Takes back `retireKey`: a former key is to be the current one again. */
+    readonly admitKey: (keyId: string) => Effect.Effect<void, StoreError>
+    /** Keeps a sign-in that is under way under its state's hash (hex), for `ttl`; the oldest beyond `atMost` give way. */
+    readonly putSignIn: (signIn: {
+      readonly stateHash: string
+      readonly sealed: Uint8Array
+      readonly ttl: Duration.Duration
+      readonly atMost: number
+    }) => Effect.Effect<void, StoreError>
+    /** Takes it out: once. None where it has expired, or was never there. */
+    readonly takeSignIn: (stateHash: string) => Effect.Effect<Option.Option<Uint8Array>, StoreError>
+    /** Takes a named lock, or keeps one that is ours, for `ttl` from now. False while another holds it. */
+    readonly takeLock: (
+      name: string,
+      options: { readonly holder: string; readonly ttl: Duration.Duration }
+    ) => Effect.Effect<boolean, StoreError>
+    readonly releaseLock: (name: string, holder: string) => Effect.Effect<void, StoreError>
 
     // ---- bodies ------------------------------------------------------------------------------------------------
     /**

@@ -1,50 +1,49 @@
 /**
- * Seals credentials before a store sees them.
+ * Seals credentials and other secrets before a store sees them.
  *
  * Sealed bytes are: the format (1 byte, now 1), the key's id (8 bytes), a fresh nonce (12 bytes), and what AES-256-GCM
  * made of the secret's JSON, with its tag (16 bytes). The first two and the context are its additional data.
  */
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Aead from "effect/crypto/Aead"
 import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
-import * as Base64 from "effect/encoding/Base64"
-import * as Base64Url from "effect/encoding/Base64Url"
 import * as Hex from "effect/encoding/Hex"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import type * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Keys from "./Keys.ts"
+import { VaultError, type VaultKey } from "./Keys.ts"
 
-/** Sealed bytes that this key can't open: another key sealed them, or they were changed. Or there is no usable key. */
-export class VaultError extends Schema.TaggedError<VaultError>()("VaultError", { message: Schema.String }) {}
+export { VaultError, type VaultKey }
 
 export class Vault extends Context.Service<
   Vault,
   {
-    /** AES-256-GCM with a fresh nonce; `context` (the purpose) must be given again to unseal. */
-    readonly seal: (secret: Schema.Json, context: string) => Effect.Effect<Uint8Array>
+    /**
+     * AES-256-GCM with the current key and a fresh nonce; `context` (the purpose) must be given again to unseal. Fails
+     * where there is no key.
+     */
+    readonly seal: (secret: Schema.Json, context: string) => Effect.Effect<Uint8Array, VaultError>
+    /** With the key that sealed it, the current one or a former one. */
     readonly unseal: (sealed: Uint8Array, context: string) => Effect.Effect<Schema.Json, VaultError>
+    /** The ids of the keys as they are now; see `keyIdOf`. Fails where there is no current key. */
+    readonly keys: Effect.Effect<{ readonly current: string; readonly former: ReadonlyArray<string> }, VaultError>
   }
 >()("idem/engine/Vault") {}
 
-/** 32 bytes, as their own type so that nothing prints them. */
-export type VaultKey = Redacted.Redacted<Uint8Array>
-
 const format = 1
-const keyLength = 32
 const keyIdLength = 8
 const nonceLength = 12
 const headLength = 1 + keyIdLength
 const overhead = headLength + nonceLength + 16
 
 const Secret = Schema.fromJsonString(Schema.Json)
-const howToMake = "make one with `openssl rand -base64 32`, and keep a copy: without it the credentials can't be read"
+
+/** Which key sealed these bytes, in hex: the first 8 bytes of its SHA-256. */
+export const keyIdOf = (sealed: Uint8Array): string => Hex.encode(sealed.subarray(1, headLength))
 
 const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
@@ -60,23 +59,60 @@ const layerCrypto = Layer.merge(Aead.layerWebCrypto, Digest.layerWebCrypto).pipe
   Layer.provideMerge(SecureRandom.layerWebCrypto)
 )
 
-/** A vault of one key. */
-export const make = Effect.fnUntraced(function* (secretKey: VaultKey) {
+/**
+ * A vault of the keys that `load` gives. It is asked whenever something is sealed, and when a key is not known: keys in
+ * files may be replaced while this process runs.
+ */
+export const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, VaultError>) {
   const aead = yield* Aead.Aead
   const digest = yield* Digest.Digest
   const random = yield* SecureRandom.SecureRandom
-  const bytes = Redacted.value(secretKey)
-  const key = yield* Effect.orDie(Aead.key(Aead.aes256Gcm, bytes))
-  const keyId = (yield* digest.digest(Digest.sha256, bytes)).subarray(0, keyIdLength)
-  const head = concat(Uint8Array.of(format), keyId)
-  const additional = (context: string) => concat(head, new TextEncoder().encode(context))
+
+  const import_ = Effect.fnUntraced(function* (secretKey: VaultKey) {
+    const bytes = Redacted.value(secretKey)
+    const key = yield* Effect.orDie(Aead.key(Aead.aes256Gcm, bytes))
+    const id = Hex.encode((yield* digest.digest(Digest.sha256, bytes)).subarray(0, keyIdLength))
+    return { id, key }
+  })
+  type Key = Effect.Success<ReturnType<typeof import_>>
+  const known = new Map<string, Key>()
+  const loaded = Effect.gen(function* () {
+    const { current, former } = yield* load
+    const keys = yield* Effect.forEach([current, ...former], import_)
+    for (const key of keys) known.set(key.id, key)
+    return { current: keys[0], former: keys.slice(1) }
+  }).pipe(
+    Effect.flatMap(({ current, former }) =>
+      current === undefined
+        ? Effect.fail(new VaultError({ message: "there is no key" }))
+        : Effect.succeed({ current, former })
+    )
+  )
+
+  const head = (keyId: string) => concat(Uint8Array.of(format), Buffer.from(keyId, "hex"))
+  const additional = (keyId: string, context: string) => concat(head(keyId), new TextEncoder().encode(context))
+
+  const keyOf = Effect.fnUntraced(function* (id: string) {
+    const found = known.get(id)
+    if (found !== undefined) return found.key
+    const { current } = yield* loaded
+    const key = known.get(id)
+    if (key !== undefined) return key.key
+    return yield* new VaultError({
+      message: `the credentials are sealed with another key (${id}) than the present one (${current.id}): set IDEM_SECRET_KEY to the former, or connect again`
+    })
+  })
 
   return Vault.of({
+    keys: Effect.map(loaded, ({ current, former }) => ({ current: current.id, former: former.map(({ id }) => id) })),
     seal: Effect.fnUntraced(function* (secret, context) {
+      const { current } = yield* loaded
       const nonce = yield* random.randomBytes(nonceLength)
       const plain = new TextEncoder().encode(yield* Effect.orDie(Schema.encodeEffect(Secret)(secret)))
-      const sealed = yield* Effect.orDie(aead.encrypt(key, plain, { nonce, aad: additional(context) }))
-      return concat(head, nonce, sealed)
+      const sealed = yield* Effect.orDie(
+        aead.encrypt(current.key, plain, { nonce, aad: additional(current.id, context) })
+      )
+      return concat(head(current.id), nonce, sealed)
     }),
     unseal: Effect.fnUntraced(function* (sealed, context) {
       if (sealed.length < overhead) {
@@ -87,15 +123,11 @@ export const make = Effect.fnUntraced(function* (secretKey: VaultKey) {
           message: `the credentials are sealed in format ${sealed[0]}, which this version of Idem does not know`
         })
       }
-      const sealedWith = Hex.encode(sealed.subarray(1, headLength))
-      if (sealedWith !== Hex.encode(keyId)) {
-        return yield* new VaultError({
-          message: `the credentials are sealed with another key (${sealedWith}) than the present one (${Hex.encode(keyId)}): set IDEM_SECRET_KEY to the former, or connect again`
-        })
-      }
+      const sealedWith = keyIdOf(sealed)
+      const key = yield* keyOf(sealedWith)
       const nonce = sealed.subarray(headLength, headLength + nonceLength)
       const plain = yield* aead
-        .decrypt(key, sealed.subarray(headLength + nonceLength), { nonce, aad: additional(context) })
+        .decrypt(key, sealed.subarray(headLength + nonceLength), { nonce, aad: additional(sealedWith, context) })
         .pipe(
           Effect.mapError(
             () =>
@@ -110,86 +142,31 @@ export const make = Effect.fnUntraced(function* (secretKey: VaultKey) {
   })
 }, Effect.provide(layerCrypto))
 
-/** Reads a key of 32 bytes as base64 (of either alphabet) or hex. The text is in no error. */
-const parseKey = (text: Redacted.Redacted, name: string): Effect.Effect<VaultKey, VaultError> => {
-  const trimmed = Redacted.value(text).trim()
-  const decoders = [Hex.decode, Base64.decode, Base64Url.decode]
-  const bytes = decoders.flatMap((decode) => Result.getOrElse(Result.map(decode(trimmed), Array.of), () => []))
-  const key = bytes.find((bytes) => bytes.length === keyLength)
-  return key === undefined
-    ? Effect.fail(new VaultError({ message: `${name} is not 32 bytes as base64 or hex: ${howToMake}` }))
-    : Effect.succeed(Redacted.make(key, { label: "VaultKey" }))
-}
+/** A vault of one key, and of former ones. */
+export const make = (current: VaultKey, former: ReadonlyArray<VaultKey> = []) =>
+  fromKeys(Effect.succeed({ current, former }))
 
-/** None where `IDEM_SECRET_KEY` is not set, or empty. */
-const keyFromConfig = Effect.gen(function* () {
-  const text = yield* Config.option(Config.Redacted("IDEM_SECRET_KEY"))
-  if (Option.isNone(text) || Redacted.value(text.value).trim() === "") return Option.none<VaultKey>()
-  return Option.some(yield* parseKey(text.value, "IDEM_SECRET_KEY"))
-})
+/** Refuses at once where there is no usable key. */
+const checked = (load: Effect.Effect<Keys.Keyring, VaultError>) => Effect.tap(fromKeys(load), (vault) => vault.keys)
 
-/** The key of `IDEM_SECRET_KEY`, without which it refuses. */
-export const layer: Layer.Layer<Vault, VaultError | Config.ConfigError> = Layer.effect(
+/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`; without the first it refuses. */
+export const layer: Layer.Layer<Vault, VaultError> = Layer.effect(
   Vault,
-  Effect.gen(function* () {
-    const key = yield* keyFromConfig
-    if (Option.isNone(key)) {
-      return yield* new VaultError({
-        message: `IDEM_SECRET_KEY, the key that the credentials are sealed with, is not set: ${howToMake}`
-      })
-    }
-    return yield* make(key.value)
-  })
+  Effect.flatMap(Effect.result(Keys.ofConfig), (keys) => checked(Effect.fromResult(keys)))
 )
 
-const failed = (what: string) => (error: PlatformError.PlatformError) =>
-  new VaultError({ message: `${what}: ${error.reason._tag}` })
-
-/**
- * Puts a new random key at `path`, mode 0600, whole or not at all, unless there is one: of two processes that do so at
- * once, the first one's key stays.
- */
-const makeKeyFile = Effect.fnUntraced(function* (path: string) {
-  const fs = yield* FileSystem.FileSystem
-  const random = yield* SecureRandom.SecureRandom
-  const draft = `${path}.${Hex.encode(yield* random.randomBytes(6))}`
-  const write = Effect.gen(function* () {
-    const file = yield* fs.open(draft, { flag: "wx", mode: 0o600 })
-    yield* file.writeAll(new TextEncoder().encode(`${Base64.encode(yield* random.randomBytes(keyLength))}\n`))
-    yield* file.sync
-  })
-  yield* Effect.scoped(write).pipe(
-    Effect.andThen(fs.link(draft, path)),
-    Effect.catchIf(
-      (error) => error.reason._tag === "AlreadyExists",
-      () => Effect.void
-    ),
-    Effect.ensuring(Effect.ignore(fs.remove(draft, { force: true }))),
-    Effect.mapError(failed(`the key file ${path} can't be made`))
-  )
-}, Effect.provide(SecureRandom.layerWebCrypto))
-
-const keyFromFile = Effect.fnUntraced(function* (path: string) {
-  const fs = yield* FileSystem.FileSystem
-  const read = fs.readFileString(path).pipe(Effect.map((text) => Redacted.make(text)))
-  const text = yield* read.pipe(
-    Effect.catchIf(
-      (error) => error.reason._tag === "NotFound",
-      () => Effect.flatMap(makeKeyFile(path), () => read)
-    ),
-    Effect.catchTag("PlatformError", (error) => Effect.fail(failed(`the key file ${path} can't be read`)(error)))
-  )
-  return yield* parseKey(text, path)
-})
+/** The same; without a key it refuses once something is to be sealed or opened. What needs neither works. */
+export const layerLazy: Layer.Layer<Vault> = Layer.effect(
+  Vault,
+  Effect.flatMap(Effect.result(Keys.ofConfig), (keys) => fromKeys(Effect.fromResult(keys)))
+)
 
 /** The key of `IDEM_SECRET_KEY` where that is set; else that of the file, which is made if it is not there. */
-export const layerKeyFile = (
-  path: string
-): Layer.Layer<Vault, VaultError | Config.ConfigError, FileSystem.FileSystem> =>
+export const layerKeyFile = (path: string): Layer.Layer<Vault, VaultError, FileSystem.FileSystem> =>
   Layer.effect(
     Vault,
     Effect.gen(function* () {
-      const given = yield* keyFromConfig
-      return yield* make(Option.isSome(given) ? given.value : yield* keyFromFile(path))
+      const context = yield* Effect.context<FileSystem.FileSystem>()
+      return yield* checked(Effect.provideContext(Keys.ofFiles(path), context))
     })
   )

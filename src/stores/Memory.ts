@@ -18,6 +18,7 @@ import { applyStaged, endPage, purge, storeItem, storeMiss } from "./memory/Cont
 import * as Lists from "./memory/Lists.ts"
 import { contentOf } from "./memory/Lists.ts"
 import * as Runs from "./memory/Runs.ts"
+import * as Sealed from "./memory/Sealed.ts"
 import { byBytes, type ContentEntry, empty, next, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
 
@@ -84,6 +85,7 @@ const make = Effect.gen(function* () {
   return Store.of({
     ...connections,
     ...Runs.make(state),
+    ...Sealed.make(state),
     ...Lists.make(state),
 
     disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {

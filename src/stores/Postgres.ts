@@ -13,6 +13,7 @@ import * as Lists from "./postgres/Lists.ts"
 import * as Migrations from "./postgres/Migrations.ts"
 import * as Reads from "./postgres/Reads.ts"
 import * as Runs from "./postgres/Runs.ts"
+import * as Sealed from "./postgres/Sealed.ts"
 
 /**
  * Brings the database up to date, and says from which schema to which. Where it was restored or moved since, or where it
@@ -50,6 +51,7 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
         ...(yield* Runs.make),
         ...(yield* Commit.make),
         ...(yield* Reads.make),
+        ...(yield* Sealed.make),
         ...(yield* Lists.make),
         ...(yield* Changes.make),
         ...(yield* Collect.make),

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type Connection, ConnectionId, type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
+import { admitted } from "./Sealed.ts"
 import { byBytes, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"
 
 type Methods = Pick<
@@ -83,6 +84,7 @@ export const make = (state: State): Methods => {
     createConnection: Effect.fnUntraced(function* (given) {
       const now = yield* Clock.currentTimeMillis
       if (byName(given.name) !== undefined) return yield* new NameTaken({ name: given.name })
+      yield* admitted(state, given.credentials)
       const entry: ConnectionEntry = {
         ...given,
         id: ConnectionId.make(uuid(state)),
@@ -107,6 +109,7 @@ export const make = (state: State): Methods => {
       const now = yield* Clock.currentTimeMillis
       const entry = state.connections.get(connectionId)
       if (entry === undefined) return Option.none()
+      if (change.credentials !== undefined) yield* admitted(state, change.credentials)
       entry.config = change.config ?? entry.config
       entry.credentials = change.credentials ?? entry.credentials
       entry.every = change.every ?? entry.every
@@ -118,7 +121,7 @@ export const make = (state: State): Methods => {
     }),
 
     saveCredentials: (fence, credentials) =>
-      Effect.map(fenced(state, fence), (entry) => {
+      Effect.map(Effect.andThen(admitted(state, credentials), fenced(state, fence)), (entry) => {
         entry.credentials = credentials
       }),
 

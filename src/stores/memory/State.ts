@@ -125,6 +125,11 @@ export interface State {
   readonly bodies: Map<string, BodyEntry>
   /** Who polls this store alone. */
   polling: { readonly holder: string; readonly until: Millis } | null
+  /** By their state's hash in hex. */
+  readonly signIns: Map<string, { sealed: Uint8Array; readonly expiresAt: Millis }>
+  readonly locks: Map<string, { readonly holder: string; readonly until: Millis }>
+  /** By their ids in hex. */
+  readonly retiredKeys: Set<string>
   /** The last number given to a connection, a task, a content or a listing. */
   last: number
   /** The number of the step that changes contents: what a transaction's id is in a database. */
@@ -142,6 +147,9 @@ export const empty = (epoch: Epoch): State => ({
   runs: new Map(),
   bodies: new Map(),
   polling: null,
+  signIns: new Map(),
+  locks: new Map(),
+  retiredKeys: new Set(),
   last: 0
 })
 

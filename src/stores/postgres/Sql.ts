@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as Schema from "effect/Schema"
@@ -36,6 +37,7 @@ const advice = (error: SqlError): string => {
   const cause = error.reason.cause
   const said = cause instanceof Error ? cause.message : error.message
   const code = isServerError(cause) ? cause.code : ""
+  if (code === "IDKEY") return said
   if (code === "57P03") return `the database is not ready yet (${said}); try again in a moment`
   if (code.startsWith("57P")) return `the database was stopped or restarted (${said}); try again`
   if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
@@ -84,6 +86,17 @@ export const transaction =
       times: 5,
       schedule: Schedule.jittered(Schedule.exponential("10 millis"))
     })
+
+/**
+ * Runs on a session of its own, in no transaction: for a single statement that may wait for a lock. On a session that is
+ * shared, others' statements would queue up behind it; a transaction would cost two round trips more.
+ */
+export const alone =
+  (sql: SqlClient.SqlClient) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, Exclude<R, Scope.Scope>> =>
+    Effect.flatMap(sql.reserve, (connection) =>
+      Effect.provideService(effect, sql.transactionService, [connection, 0])
+    ).pipe(Effect.scoped)
 
 /**
  * The first statement of every transaction that writes for a run: locks the connection's row if the fence is still

@@ -1,0 +1,177 @@
+/**
+ * The keys that secrets are sealed with: the current one seals and opens, former ones only open.
+ *
+ * They come from `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD` (former ones, with commas between), or from files beside
+ * the data: `secret.key`, and `secret.key.old` while `idem rekey` replaces it.
+ */
+import * as Config from "effect/Config"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Base64Url from "effect/encoding/Base64Url"
+import * as Hex from "effect/encoding/Hex"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+
+/** Sealed bytes that no key here can open: another key sealed them, or they were changed. Or there is no usable key. */
+export class VaultError extends Schema.TaggedError<VaultError>()("VaultError", { message: Schema.String }) {}
+
+/** 32 bytes, as their own type so that nothing prints them. */
+export type VaultKey = Redacted.Redacted<Uint8Array>
+
+export interface Keyring {
+  readonly current: VaultKey
+  readonly former: ReadonlyArray<VaultKey>
+}
+
+export const keyLength = 32
+
+const howToMake = "make one with `openssl rand -base64 32`, and keep a copy: without it the credentials can't be read"
+
+const sameKey = (one: VaultKey, other: VaultKey): boolean =>
+  Hex.encode(Redacted.value(one)) === Hex.encode(Redacted.value(other))
+
+/** Reads a key of 32 bytes as base64 (of either alphabet) or hex. The text is in no error. */
+const parse = (text: string, name: string): Effect.Effect<VaultKey, VaultError> => {
+  const trimmed = text.trim()
+  const decoders = [Hex.decode, Base64.decode, Base64Url.decode]
+  const bytes = decoders.flatMap((decode) => Result.getOrElse(Result.map(decode(trimmed), Array.of), () => []))
+  const key = bytes.find((bytes) => bytes.length === keyLength)
+  return key === undefined
+    ? Effect.fail(new VaultError({ message: `${name} is not 32 bytes as base64 or hex: ${howToMake}` }))
+    : Effect.succeed(Redacted.make(key, { label: "VaultKey" }))
+}
+
+/** The text of a setting; empty where it is not set. */
+const setting = (name: string) =>
+  Config.option(Config.Redacted(name)).pipe(
+    Effect.map(Option.match({ onNone: () => "", onSome: (text) => Redacted.value(text).trim() })),
+    Effect.mapError((error) => new VaultError({ message: `${name} can't be read: ${error.message}` }))
+  )
+
+/** None where `IDEM_SECRET_KEY` is not set, or empty. */
+const currentOfConfig = Effect.gen(function* () {
+  const text = yield* setting("IDEM_SECRET_KEY")
+  return text === "" ? undefined : yield* parse(text, "IDEM_SECRET_KEY")
+})
+
+const formerOfConfig = Effect.gen(function* () {
+  const texts = (yield* setting("IDEM_SECRET_KEY_OLD")).split(",").filter((text) => text.trim() !== "")
+  return yield* Effect.forEach(texts, (text) => parse(text, "IDEM_SECRET_KEY_OLD"))
+})
+
+/** The keys of `IDEM_SECRET_KEY`, without which it refuses, and `IDEM_SECRET_KEY_OLD`. */
+export const ofConfig: Effect.Effect<Keyring, VaultError> = Effect.gen(function* () {
+  const current = yield* currentOfConfig
+  if (current === undefined) {
+    return yield* new VaultError({
+      message: `IDEM_SECRET_KEY, the key that the credentials are sealed with, is not set: ${howToMake}`
+    })
+  }
+  return { current, former: yield* formerOfConfig }
+})
+
+const failed = (what: string) => (error: PlatformError.PlatformError) =>
+  new VaultError({ message: `${what}: ${error.reason._tag}` })
+
+const ignoring =
+  (tag: PlatformError.PlatformError["reason"]["_tag"]) =>
+  (effect: Effect.Effect<void, PlatformError.PlatformError>): Effect.Effect<void, PlatformError.PlatformError> =>
+    Effect.catchIf(
+      effect,
+      (error) => error.reason._tag === tag,
+      () => Effect.void
+    )
+
+/**
+ * Puts a new random key at `path`, mode 0600, whole or not at all, unless there is one: of two processes that do so at
+ * once, the first one's key stays.
+ */
+const makeFile = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const random = yield* SecureRandom.SecureRandom
+  const draft = `${path}.${Hex.encode(yield* random.randomBytes(6))}`
+  const write = Effect.gen(function* () {
+    const file = yield* fs.open(draft, { flag: "wx", mode: 0o600 })
+    yield* file.writeAll(new TextEncoder().encode(`${Base64.encode(yield* random.randomBytes(keyLength))}\n`))
+    yield* file.sync
+  })
+  yield* Effect.scoped(write).pipe(
+    Effect.andThen(fs.link(draft, path)),
+    ignoring("AlreadyExists"),
+    Effect.ensuring(Effect.ignore(fs.remove(draft, { force: true }))),
+    Effect.mapError(failed(`the key file ${path} can't be made`))
+  )
+}, Effect.provide(SecureRandom.layerWebCrypto))
+
+const readFile = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* fs.readFileString(path).pipe(
+    Effect.asSome,
+    Effect.catchIf(
+      (error) => error.reason._tag === "NotFound",
+      () => Effect.succeedNone
+    ),
+    Effect.mapError(failed(`the key file ${path} can't be read`))
+  )
+  return Option.isNone(text) ? undefined : yield* parse(text.value, path)
+})
+
+const oldPath = (path: string) => `${path}.old`
+
+/**
+ * The key of `IDEM_SECRET_KEY` where that is set, else that of the file, which is made if it is not there. The files'
+ * keys are former ones otherwise.
+ */
+export const ofFiles = Effect.fnUntraced(function* (path: string) {
+  const given = yield* currentOfConfig
+  if (given === undefined && (yield* readFile(path)) === undefined) yield* makeFile(path)
+  // In this order: `rotate` makes the old one's file before it replaces the other.
+  const filed = yield* readFile(path)
+  const old = yield* readFile(oldPath(path))
+  const current = given ?? filed
+  if (current === undefined) return yield* new VaultError({ message: `the key file ${path} was removed meanwhile` })
+  const former = [...(yield* formerOfConfig), filed, old].filter((key) => key !== undefined)
+  return { current, former: former.filter((key) => !sameKey(key, current)) } satisfies Keyring
+})
+
+/**
+ * Puts a new key at `path`, and the one that was there beside it. A rotation that was begun and not finished is gone on
+ * with: then there is no other new key. Wherever it is cut short, each key that something may be sealed with is in a file.
+ */
+export const rotateFile = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const next = `${path}.new`
+  const current = yield* readFile(path)
+  const old = yield* readFile(oldPath(path))
+  const isUnderWay = current !== undefined && old !== undefined && !sameKey(current, old)
+  if (!isUnderWay) {
+    yield* makeFile(next)
+    yield* fs
+      .link(path, oldPath(path))
+      .pipe(
+        ignoring("AlreadyExists"),
+        Effect.andThen(fs.rename(next, path)),
+        ignoring("NotFound"),
+        Effect.mapError(failed(`the key file ${path} can't be replaced`))
+      )
+  }
+  return { resumed: isUnderWay }
+})
+
+/** Removes the files of keys that nothing is sealed with any more: all but the current one's. */
+export const endRotation = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const given = yield* currentOfConfig
+  const filed = yield* readFile(path)
+  const isOther = given !== undefined && filed !== undefined && !sameKey(given, filed)
+  yield* Effect.forEach(
+    [oldPath(path), `${path}.new`, ...(isOther ? [path] : [])],
+    (each) => fs.remove(each, { force: true }),
+    { discard: true }
+  ).pipe(Effect.mapError(failed("the file of the former key can't be removed")))
+})

@@ -1,0 +1,51 @@
+/**
+ * Work that one holder does at a time, over all processes of a database. A lock is held for a while and kept while the
+ * work goes on: that of a process that is gone is free again soon.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { randomUUID } from "node:crypto"
+import * as Holder from "./Holder.ts"
+import { Store, StoreError } from "./Store.ts"
+
+const ttl = Duration.seconds(30)
+const retry = Duration.millis(100)
+
+/** A lock that is not free by then: its holders are stuck. */
+const patience = Duration.minutes(3)
+
+/**
+ * Does this while the lock is ours. Fails with `StoreError` where it does not become free. Waiting for it can be
+ * interrupted; whether the work can is the caller's word.
+ */
+export const withLock =
+  (name: string) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreError, R | Store> =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      // Fibers of one process are as many holders.
+      const holder = `${yield* Holder.self}, ${randomUUID()}`
+      const take = store.takeLock(name, { holder, ttl })
+      const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(patience)
+      const acquire = Effect.gen(function* () {
+        while (!(yield* take)) {
+          if ((yield* Clock.currentTimeMillis) >= until) {
+            const message = `another process has held the lock "${name}" for ${Duration.format(patience)}: try again`
+            return yield* new StoreError({ message, cause: message })
+          }
+          yield* Effect.sleep(retry)
+        }
+      })
+      const keep = Effect.ignore(take).pipe(
+        Effect.delay(Duration.divideUnsafe(ttl, 3)),
+        Effect.repeat(Schedule.forever),
+        Effect.interruptible
+      )
+      return yield* Effect.acquireUseRelease(
+        Effect.interruptible(acquire),
+        () => Effect.scoped(Effect.andThen(Effect.forkScoped(keep), work)),
+        () => Effect.ignore(store.releaseLock(name, holder))
+      )
+    })

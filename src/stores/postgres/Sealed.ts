@@ -1,0 +1,131 @@
+/** What is sealed, wherever it stands; the keys that nothing may be sealed with any more; sign-ins and locks. */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Sealed, Store } from "../../engine/Store.ts"
+import { attempt, isUuid, millis, transaction } from "./Sql.ts"
+
+type Methods = Pick<
+  Store["Service"],
+  | "sealedOtherwise"
+  | "replaceSealed"
+  | "retireKey"
+  | "admitKey"
+  | "putSignIn"
+  | "takeSignIn"
+  | "takeLock"
+  | "releaseLock"
+>
+
+const Row = Schema.Struct({
+  kind: Schema.Literals(["connection", "sign-in", "webhook"]),
+  id: Schema.String,
+  name: Schema.NullOr(Schema.String),
+  domain: Schema.NullOr(Schema.String),
+  account: Schema.NullOr(Schema.String),
+  sealed: Schema.Uint8Array
+})
+const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+const decodeSealed = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ sealed: Schema.Uint8Array })))
+
+const hex = (text: string) => Buffer.from(text, "hex")
+
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const inTransaction = transaction(sql)
+  const span = (duration: Parameters<typeof millis>[0]) =>
+    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
+
+  /** All that is sealed: each table that holds a sealed column is in here. */
+  const all = sql.literal(`(
+    SELECT 'connection' AS kind, id::text COLLATE "C" AS id, name, domain, account, credentials AS sealed
+      FROM connection WHERE credentials IS NOT NULL
+    UNION ALL SELECT 'sign-in', encode(state_hash, 'hex') COLLATE "C", NULL, NULL, NULL, sealed
+      FROM sign_in WHERE expires_at > clock_timestamp()
+    UNION ALL SELECT 'webhook', id::text COLLATE "C", NULL, NULL, NULL, secret FROM webhook
+  ) AS every`)
+
+  return {
+    sealedOtherwise: (keyId, { after, limit }) =>
+      sql`SELECT kind, id, name, domain, account, sealed FROM ${all}
+        WHERE substring(sealed FROM 2 FOR 8) <> ${hex(keyId)}
+          AND (kind COLLATE "C", id) > (${after?.kind ?? ""}, ${after?.id ?? ""})
+        ORDER BY kind COLLATE "C", id LIMIT ${limit}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeRows(rows))),
+        Effect.map((rows) =>
+          rows.map(({ account, domain, id, kind, name, sealed }): Sealed => {
+            const subject = name === null || domain === null || account === null ? null : { name, domain, account }
+            return { kind, id, subject, sealed }
+          })
+        ),
+        attempt("looking for what is sealed with another key")
+      ),
+
+    replaceSealed: ({ id, kind }, before, next) => {
+      const statement = () => {
+        switch (kind) {
+          case "connection":
+            return sql`UPDATE connection SET credentials = ${next} WHERE id = ${id} AND credentials = ${before} RETURNING 1`
+          case "sign-in":
+            return sql`UPDATE sign_in SET sealed = ${next} WHERE state_hash = ${hex(id)} AND sealed = ${before} RETURNING 1`
+          case "webhook":
+            return sql`UPDATE webhook SET secret = ${next} WHERE id = ${id} AND secret = ${before} RETURNING 1`
+        }
+      }
+      return kind !== "sign-in" && !isUuid(id)
+        ? Effect.succeed(false)
+        : Effect.suspend(statement).pipe(
+            Effect.map((rows) => rows.length > 0),
+            inTransaction,
+            attempt("storing what was sealed afresh")
+          )
+    },
+
+    retireKey: (keyId) =>
+      Effect.gen(function* () {
+        yield* sql`SELECT pg_advisory_xact_lock(1768187245, 1)`
+        const rows = yield* sql`INSERT INTO retired_key (key_id) SELECT ${hex(keyId)}
+          WHERE NOT EXISTS (SELECT FROM ${all} WHERE substring(sealed FROM 2 FOR 8) = ${hex(keyId)})
+          ON CONFLICT (key_id) DO UPDATE SET key_id = excluded.key_id RETURNING 1`
+        return rows.length > 0
+      }).pipe(inTransaction, attempt("retiring a key")),
+
+    admitKey: (keyId) =>
+      sql`DELETE FROM retired_key WHERE key_id = ${hex(keyId)}`.pipe(Effect.asVoid, attempt("admitting a key")),
+
+    putSignIn: ({ atMost, sealed, stateHash, ttl }) =>
+      Effect.gen(function* () {
+        yield* sql`DELETE FROM sign_in WHERE expires_at <= clock_timestamp() OR state_hash IN (
+          SELECT state_hash FROM sign_in ORDER BY expires_at DESC OFFSET ${Math.max(0, atMost - 1)})`
+        yield* sql`INSERT INTO sign_in (state_hash, sealed, expires_at)
+          VALUES (${hex(stateHash)}, ${sealed}, clock_timestamp() + ${span(ttl)})`
+      }).pipe(inTransaction, attempt("keeping a sign-in that is under way")),
+
+    takeSignIn: (stateHash) =>
+      sql`DELETE FROM sign_in WHERE state_hash = ${hex(stateHash)}
+        RETURNING CASE WHEN expires_at > clock_timestamp() THEN sealed END AS sealed`.pipe(
+        Effect.map((rows) => rows.filter((row) => row["sealed"] !== null)),
+        Effect.flatMap((rows) => Effect.orDie(decodeSealed(rows))),
+        Effect.map(([row]) => Option.fromUndefinedOr(row?.sealed)),
+        inTransaction,
+        attempt("taking a sign-in that is under way")
+      ),
+
+    takeLock: (name, { holder, ttl }) =>
+      sql`INSERT INTO named_lock (name, holder, held_until) VALUES (${name}, ${holder}, clock_timestamp() + ${span(ttl)})
+        ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
+          WHERE named_lock.holder = excluded.holder OR named_lock.held_until <= clock_timestamp()
+        RETURNING 1`.pipe(
+        Effect.map((rows) => rows.length > 0),
+        attempt("taking a lock")
+      ),
+
+    releaseLock: (name, holder) =>
+      sql`DELETE FROM named_lock WHERE name = ${name} AND holder = ${holder}`.pipe(
+        Effect.asVoid,
+        attempt("giving a lock back")
+      )
+  } satisfies Methods
+})
