@@ -6,7 +6,8 @@ import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
 import * as Laws from "./laws.ts"
-import { Time } from "./scenario.ts"
+import { Time, Visible } from "./scenario.ts"
+import { visible } from "./visible.ts"
 
 /** Time passes when all that is written is older. */
 const time = Layer.effect(
@@ -28,7 +29,14 @@ const time = Layer.effect(
   )
 )
 
+const waiting = Layer.effect(
+  Visible,
+  SqlClient.SqlClient.use((sql) =>
+    Effect.succeed(Effect.orDie(Effect.provideService(visible, SqlClient.SqlClient, sql)))
+  )
+)
+
 Laws.suite(
   "Postgres",
-  Layer.merge(Postgres.layer, time).pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer))
+  Layer.mergeAll(Postgres.layer, time, waiting).pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer))
 )

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
 import { ConnectionId, RunId, Store } from "../../src/engine/Store.ts"
+import * as Changes from "./lawsOfChanges.ts"
 import * as Content from "./lawsOfContent.ts"
 import * as Deletions from "./lawsOfDeletions.ts"
 import * as Ledger from "./lawsOfLedger.ts"
@@ -223,6 +224,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
   Runs.suite(name, layer)
   Content.suite(name, layer)
+  Changes.suite(name, layer)
   Ledger.suite(name, layer)
   Deletions.suite(name, layer)
   Removal.suite(name, layer)

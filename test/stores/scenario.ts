@@ -22,6 +22,11 @@ export class Time extends Context.Service<Time, { readonly pass: (by: Duration.D
   "test/stores/Time"
 ) {}
 
+/** Waits until readers of the changes see all that was committed: others on the server may be writing still. */
+export const Visible: Context.Reference<Effect.Effect<void>> = Context.Reference("test/stores/Visible", {
+  defaultValue: () => Effect.void
+})
+
 let last = 0
 const unique = (word: string): string => {
   last += 1

@@ -20,18 +20,23 @@ type Methods = Pick<Store["Service"], "epoch" | "changes" | "changed">
 
 const Transaction = Schema.BigIntFromString
 
-const Head = Schema.Struct({ ...epochFields, isHome: Schema.Boolean, horizon: Transaction })
+const State = Schema.Struct({ ...epochFields, isHome: Schema.Boolean })
+const Head = Schema.Struct({ ...State.fields, horizon: Transaction })
 const Row = Schema.Struct({
   ...contentFields,
   transaction: Transaction,
   connectionId: ConnectionId,
   change: ChangeKind
 })
+const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeHead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Head))
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 const decodeChanged = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ next: Transaction, connections: Schema.Array(ConnectionId) })])
 )
+
+/** The columns of a change but for its transaction, which it is ordered by as a number. */
+const toldColumns = [...Object.keys(contentFields), "connectionId", "change"].map((name) => `"${name}"`).join(", ")
 
 /** Before every row: no connection has this id. */
 const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId: "" }
@@ -41,6 +46,7 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
   const place = yield* here(sql).pipe(attempt("looking where the database is"))
   const head = sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
     pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta`
+  const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
   const settled = settle({ always: false }).pipe(
     Effect.tap(({ epoch }) => Effect.logWarning(`the database was restored or moved: epoch ${epoch.number} begins`)),
     Effect.provideService(SqlClient.SqlClient, sql)
@@ -57,17 +63,16 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
           : sql`false`
     // The bounds of one range of the index, which is read in its order until there are enough.
     const found = yield* sql`WITH head AS MATERIALIZED (${head})
-      SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon, visible.*
+      SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon, ${told}
       FROM head LEFT JOIN LATERAL (
-        SELECT ${sql.literal(contentColumns)}, changed_xid::text AS transaction, connection_id AS "connectionId", change,
-          changed_xid AS "inOrder"
+        SELECT ${sql.literal(contentColumns)}, changed_xid AS transaction, connection_id AS "connectionId", change
         FROM content
         WHERE changed_xid < head.horizon AND ${mine}
           AND (changed_xid, connection_id, external_id) >
             (${String(transaction)}::text::xid8, ${connectionId}::uuid, ${Storable.text(externalId)})
         ORDER BY changed_xid, connection_id, external_id LIMIT ${query.limit + 1}
       ) AS visible ON true
-      ORDER BY "inOrder", "connectionId", "externalId" COLLATE "C"`.pipe(attempt("reading changes"))
+      ORDER BY visible.transaction, "connectionId", "externalId" COLLATE "C"`.pipe(attempt("reading changes"))
     const [{ horizon, isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeHead(found))
     if (!atHome) {
       yield* settled
@@ -95,8 +100,8 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
     changes,
 
     epoch: Effect.gen(function* () {
-      const rows = yield* sql`SELECT epoch.*, horizon::text AS horizon FROM (${head}) AS epoch`
-      const [{ horizon: _, isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeHead(rows))
+      const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome" FROM meta`
+      const [{ isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeState(rows))
       return atHome ? epoch : (yield* settled).epoch
     }).pipe(attempt("reading the database's epoch")),
 

@@ -1,0 +1,265 @@
+/** The laws of the changes: what is told, in which order, and where a reader goes on. */
+import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { type Change, type ChangePlace, ConnectionId, Store } from "../../src/engine/Store.ts"
+import * as Model from "./model.ts"
+import { item, miss, page, running, stored, Time, Visible } from "./scenario.ts"
+
+/** All changes after a place, page by page, once what was committed is visible; and where that ends. */
+export const read = Effect.fnUntraced(function* (
+  query: { readonly connectionId?: ConnectionId; readonly after?: ChangePlace | undefined },
+  limit = 1000
+) {
+  const store = yield* Store
+  yield* Effect.flatten(Visible)
+  const changes: Array<Change> = []
+  let after = query.after
+  while (true) {
+    const found = yield* store.changes({ ...query, after, limit })
+    assert.isAtMost(found.changes.length, limit)
+    assert.isFalse(found.isAhead)
+    changes.push(...found.changes)
+    after = found.next
+    if (!found.more) return { changes, next: found.next }
+  }
+})
+
+const told = ({ changes }: { readonly changes: ReadonlyArray<Change> }) =>
+  changes.map(({ change, content }) => `${content.externalId} ${change}`)
+
+const compare = (a: Change, b: Change): number => {
+  const one = a.place
+  const other = b.place
+  if (one.transaction !== other.transaction) return one.transaction < other.transaction ? -1 : 1
+  return (
+    Buffer.compare(Buffer.from(a.connectionId), Buffer.from(b.connectionId)) ||
+    Buffer.compare(Buffer.from(a.content.externalId), Buffer.from(b.content.externalId))
+  )
+}
+
+export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
+  it.layer(layer)(`${name}: changes`, (it) => {
+    it.effect("content is stored, updated, deleted and undeleted, and each is told once, at its latest change", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, fence, id } = yield* running()
+        const now = Effect.map(read({ connectionId: id }), told)
+        yield* commit({ items: [item("a"), item("b")] })
+        assert.deepStrictEqual(yield* now, ["a stored", "b stored"])
+        yield* commit({ items: [item("a", { text: "other" })] })
+        assert.deepStrictEqual(yield* now, ["b stored", "a updated"])
+        yield* commit({ page: page({ patches: [{ externalId: "b", metadata: { n: 1 } }] }) })
+        assert.deepStrictEqual(yield* now, ["a updated", "b updated"])
+        yield* commit({ page: page({ deleted: ["a"] }) })
+        assert.deepStrictEqual(yield* now, ["a updated", "b updated"])
+        yield* store.settleDeletions(fence, { runId: undefined, atMost: 9, share: 1 })
+        assert.deepStrictEqual(yield* now, ["b updated", "a deleted"])
+        yield* commit({ misses: [miss("a")] })
+        assert.deepStrictEqual(yield* now, ["b updated", "a deleted"])
+        yield* commit({ items: [item("a")] })
+        assert.deepStrictEqual(yield* now, ["b updated", "a undeleted"])
+        yield* commit({ items: [item("a", { title: "another" })] })
+        assert.deepStrictEqual(yield* now, ["b updated", "a updated"])
+      })
+    )
+
+    it.effect("what was never stored, and what is the same again, is no change", () =>
+      Effect.gen(function* () {
+        const { commit, id } = yield* running()
+        yield* commit({ items: [item("a")], misses: [miss("b"), miss("c", { outcome: "gone", retryIn: undefined })] })
+        const before = yield* read({ connectionId: id })
+        assert.deepStrictEqual(told(before), ["a stored"])
+        yield* commit({ items: [item("a", { revision: "r2", volatile: { n: 1 } })], misses: [miss("b")] })
+        yield* commit({ misses: [miss("a")] })
+        const after = yield* read({ connectionId: id })
+        assert.deepStrictEqual(
+          after.changes.map(({ place }) => place),
+          before.changes.map(({ place }) => place)
+        )
+        assert.deepStrictEqual(after.changes[0]?.content.state, "stored")
+        assert.deepStrictEqual(told(yield* read({ connectionId: id, after: before.next })), [])
+      })
+    )
+
+    it.effect("what is stored and patched in one commit is stored", () =>
+      Effect.gen(function* () {
+        const { commit, id } = yield* running()
+        yield* commit({ items: [item("a")], page: page({ patches: [{ externalId: "a", metadata: { n: 1 } }] }) })
+        const { changes } = yield* read({ connectionId: id })
+        assert.deepStrictEqual(told({ changes }), ["a stored"])
+        assert.deepStrictEqual(changes[0]?.content.metadata, { from: "you", n: 1 })
+      })
+    )
+
+    it.effect(
+      "deleted content is told as deleted whatever the ledger says of it, and as a tombstone after a purge",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* Store
+          const { commit, id } = yield* running()
+          yield* commit({ items: [item("a"), item("b")] })
+          yield* commit({ page: page({ deleted: ["a", "b"] }) })
+          yield* store.approveDeletions(id)
+          yield* commit({ misses: [miss("b")] })
+          const before = yield* read({ connectionId: id })
+          assert.deepStrictEqual(told(before), ["a deleted", "b deleted"])
+          assert.isTrue(
+            before.changes.every(({ content }) => content.state === "deleted" && content.title === "a title")
+          )
+          yield* Time.use((time) => time.pass(Duration.hours(1)))
+          const now = (yield* store.content(id, "a")).pipe((found) => (found._tag === "Some" ? found.value : undefined))
+          yield* store.purge(id, DateTime.addDuration(now?.updatedAt ?? DateTime.makeUnsafe(0), "1 minute"))
+          const after = yield* read({ connectionId: id })
+          assert.deepStrictEqual(told(after), ["a deleted", "b deleted"])
+          assert.isTrue(after.changes.every(({ content }) => content.title === null && content.hash === null))
+          assert.deepStrictEqual(told(yield* read({ connectionId: id, after: before.next })), [])
+        })
+    )
+
+    it.effect("changes come in one order, whatever the page, and go on after any of them", () =>
+      Effect.gen(function* () {
+        const one = yield* running()
+        const other = yield* running()
+        const ids = ["b", "a", "é", "😀", "\uffee", "a/b", "%"]
+        const before = yield* read({})
+        for (const each of [one, other, one]) {
+          yield* each.commit({ items: ids.map((id) => item(id, { text: `${id} by ${each.runId} ${Math.random()}` })) })
+        }
+        yield* other.commit({ items: [item("late")] })
+        const whole = yield* read({ after: before.next })
+        assert.deepStrictEqual(whole.changes, whole.changes.toSorted(compare))
+        assert.strictEqual(whole.changes.length, 2 * ids.length + 1)
+        for (const limit of [1, 2, 3, 5]) assert.deepStrictEqual(yield* read({ after: before.next }, limit), whole)
+        for (const [index, { place }] of whole.changes.entries()) {
+          assert.deepStrictEqual((yield* read({ after: place })).changes, whole.changes.slice(index + 1))
+        }
+        const mine = whole.changes.filter(({ connectionId }) => connectionId === one.id)
+        assert.deepStrictEqual((yield* read({ connectionId: one.id, after: before.next }, 2)).changes, mine)
+        assert.deepStrictEqual((yield* read({ connectionId: one.id })).changes, mine)
+        assert.deepStrictEqual((yield* read({ after: whole.next })).changes, [])
+        yield* one.commit({ items: [item("a", { text: "new" })] })
+        assert.deepStrictEqual(told(yield* read({ after: whole.next })), ["a updated"])
+      })
+    )
+
+    it.effect("a reader of another connection, or of none, is told nothing", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const one = yield* running()
+        const other = yield* running()
+        yield* one.commit({ items: [item("a")] })
+        yield* Effect.flatten(Visible)
+        for (const connectionId of [other.id, ConnectionId.make("no id at all")]) {
+          const { changes, more } = yield* store.changes({ connectionId, limit: 10 })
+          assert.deepStrictEqual([changes, more], [[], false])
+        }
+      })
+    )
+
+    it.effect("contents that are removed with their connection are told no more", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit, id } = yield* running()
+        yield* commit({ items: [item("a")] })
+        assert.deepStrictEqual(told(yield* read({ connectionId: id })), ["a stored"])
+        yield* store.disconnect(id, false)
+        assert.deepStrictEqual(told(yield* read({ connectionId: id })), ["a stored"])
+        yield* store.disconnect(id, true)
+        assert.deepStrictEqual(told(yield* read({ connectionId: id })), [])
+      })
+    )
+
+    it.effect("a place that no transaction has come to yet is ahead, and tells nothing", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit } = yield* running()
+        yield* commit({ items: [item("a")] })
+        const { next } = yield* read({})
+        assert.isFalse((yield* store.changes({ after: next, limit: 1 })).isAhead)
+        for (const transaction of [next.transaction + 1_000_000n, 18_446_744_073_709_551_615n]) {
+          const { changes, isAhead } = yield* store.changes({ after: { transaction, row: null }, limit: 1 })
+          assert.deepStrictEqual([changes, isAhead], [[], true])
+        }
+      })
+    )
+
+    it.effect("it is told cheaply of which connections there are changes, and where to go on asking", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const one = yield* running()
+        const other = yield* running()
+        const { next } = yield* read({})
+        const idle = yield* store.changed(next.transaction)
+        assert.deepStrictEqual([...idle.connections], [])
+        yield* one.commit({ items: [item("a"), item("b")], misses: [] })
+        yield* other.commit({ misses: [miss("a")] })
+        yield* Effect.flatten(Visible)
+        const found = yield* store.changed(idle.next)
+        assert.deepStrictEqual([...found.connections], [one.id])
+        assert.isTrue(found.next > next.transaction)
+        assert.deepStrictEqual([...(yield* store.changed(found.next)).connections], [])
+      })
+    )
+
+    it.effect("the epoch stays as it is while nothing is restored, and pages carry it", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const epoch = yield* store.epoch
+        const { commit } = yield* running()
+        yield* commit({ items: [item("a")] })
+        assert.deepStrictEqual(yield* store.epoch, epoch)
+        assert.deepStrictEqual((yield* store.changes({ limit: 1 })).epoch, epoch)
+        assert.strictEqual(epoch.number, 1)
+      })
+    )
+
+    it.effect.prop(
+      "a mirror that follows, with pages of any size and at any time, ends up with what is stored",
+      {
+        steps: Schema.Array(
+          Schema.Union([
+            Model.Step,
+            Schema.TaggedStruct("read", { limit: Schema.Literals([1, 2, 7]), pages: Schema.Literals([1, 2, 9]) })
+          ])
+        )
+      },
+      ({ steps }) =>
+        Effect.gen(function* () {
+          const store = yield* Store
+          const { commit, fence, id } = yield* running()
+          const mirror = new Map<string, string | null>()
+          let after: ChangePlace | undefined
+          const follow = Effect.fnUntraced(function* (limit: number, pages: number) {
+            for (let n = 0; n < pages; n += 1) {
+              const found = yield* store.changes({ connectionId: id, after, limit })
+              for (const { change, content } of found.changes) {
+                const was = mirror.get(content.externalId)
+                if (change === "deleted") mirror.delete(content.externalId)
+                else mirror.set(content.externalId, content.hash)
+                if (change === "undeleted") assert.isUndefined(was)
+              }
+              after = found.next
+              if (!found.more) return
+            }
+          })
+          for (const step of steps) {
+            if (step._tag === "read") yield* follow(step.limit, step.pages)
+            else if (step._tag === "settle") {
+              yield* store.settleDeletions(fence, { runId: undefined, atMost: 100, share: 1 })
+            } else yield* commit(Model.batchOf(step))
+          }
+          yield* Effect.flatten(Visible)
+          yield* follow(7, 9)
+          assert.deepStrictEqual([...mirror.keys()].toSorted(), yield* stored(id))
+          for (const row of (yield* store.contents(id, { state: "stored", limit: 100 })).contents) {
+            assert.strictEqual(mirror.get(row.externalId), row.hash)
+          }
+        }),
+      { arbitrary: { runs: 60 } }
+    )
+  })
+}
