@@ -15,7 +15,21 @@ import * as Fetch from "./Fetch.ts"
 import { type Flight, type Inflight, settle } from "./Inflight.ts"
 import type { Limits } from "./Limits.ts"
 import { type Meter, touch } from "./Meter.ts"
-import type { Fence, Item, LedgerRow, Miss, PageEnd, RunId, Store, StoreError, Superseded, TaskId } from "./Store.ts"
+import * as Metrics from "./Metrics.ts"
+import type { Spanning } from "./Spans.ts"
+import type {
+  Fence,
+  Item,
+  LedgerRow,
+  Miss,
+  Outcome,
+  PageEnd,
+  RunId,
+  Store,
+  StoreError,
+  Superseded,
+  TaskId
+} from "./Store.ts"
 
 /** Where an occurrence of an id came from: which side of the sum counts it. */
 export type Origin = "listed" | "forced" | "retried"
@@ -62,6 +76,8 @@ export interface Batches {
   readonly begun: () => boolean
   /** What has been committed, with what is gathered for the next batch: for whoever watches. */
   readonly progress: () => Counting.Tally
+  /** Tells the metrics what was counted since they were last told. */
+  readonly tell: Effect.Effect<void>
   /** What is counted and not yet in the run's row. */
   readonly unrecorded: () => Counting.Tally
 }
@@ -97,6 +113,8 @@ const problemsKept = 100
 
 export const make = (options: {
   readonly store: Store["Service"]
+  readonly span: Spanning
+  readonly domain: string
   readonly fence: Fence
   readonly runId: RunId
   readonly taskId: TaskId | undefined
@@ -110,9 +128,10 @@ export const make = (options: {
   /** True once the source turned out to be down: its failures are nobody's attempt. */
   readonly isDown: () => boolean
 }): Batches => {
-  const { fence, inflight, limits, meter, runId, store } = options
+  const { domain, fence, inflight, limits, meter, runId, span, store } = options
   const lock = Semaphore.makeUnsafe(1)
   const counts = Counting.tally()
+  const told = Counting.tally()
   const problems: Array<Problem> = []
   const reported = { apiCalls: 0, checkerQueries: 0, downloads: 0, quotaUnits: 0 }
   // What quiet batches counted before there was a run row to count it in.
@@ -213,23 +232,35 @@ export const make = (options: {
     const done = options.remember
       ? [...batch.items, ...batch.misses.filter((miss) => miss.outcome !== "deferred")].map((one) => one.externalId)
       : []
-    const committed = yield* store.commit(fence, {
-      runId: begun ? runId : undefined,
-      taskId: options.taskId,
-      items: batch.items,
-      misses: yield* misses(batch),
-      done,
-      page: batch.end,
-      counts: recorded,
-      problems: batch.problems
-    })
+    const missed = yield* misses(batch)
+    const before = yield* Clock.currentTimeMillis
+    const committed = yield* span(
+      "commit",
+      { "idem.items": batch.items.length, "idem.misses": missed.length, "idem.page_end": batch.end !== undefined },
+      store.commit(fence, {
+        runId: begun ? runId : undefined,
+        taskId: options.taskId,
+        items: batch.items,
+        misses: missed,
+        done,
+        page: batch.end,
+        counts: recorded,
+        problems: batch.problems
+      }),
+      ({ outcomes, patched }) => ({ ...tallyOf(outcomes.values()), "idem.patched": patched })
+    )
+    const bytes = batch.items.reduce((sum, item) => sum + Fetch.size(item), 0)
+    yield* Metrics.committed(domain, bytes, ((yield* Clock.currentTimeMillis) - before) / 1000)
     if (batch.end !== undefined) stored = textOf(batch.end)
     Counting.add(counts, batch.counts)
     for (const outcome of committed.outcomes.values()) counts[outcome] += 1
     counts.patched += committed.patched
     yield* Effect.forEach(batch.flights, ([id, flight]) => settle(inflight, id, flight), { discard: true })
     yield* touch(meter)
+    yield* tell
   })
+
+  const tell = Effect.suspend(() => Metrics.counted(domain, counts, told))
 
   const begin = Effect.suspend(() => {
     if (begun) return Effect.void
@@ -327,6 +358,7 @@ export const make = (options: {
       for (const name of ["listed", "forced", "retried", "existing"] as const) seen[name] += open.counts[name]
       return seen
     },
+    tell,
     unrecorded: () => unrecorded,
     add,
     flush,
@@ -338,6 +370,13 @@ export const make = (options: {
       }
     })
   }
+}
+
+/** How many of each outcome, as attributes of a span. */
+const tallyOf = (outcomes: Iterable<Outcome>) => {
+  const tally = { "idem.stored": 0, "idem.updated": 0, "idem.unchanged": 0 }
+  for (const outcome of outcomes) tally[`idem.${outcome}`] += 1
+  return tally
 }
 
 const textOf = (end: PageEnd): string => checkpointText(end.checkpoint, end.scope)

@@ -7,6 +7,7 @@ import type { Done } from "./Batches.ts"
 import * as Fetch from "./Fetch.ts"
 import type { Limits } from "./Limits.ts"
 import type { Meter } from "./Meter.ts"
+import type { Attributes, Spanning } from "./Spans.ts"
 import type { Store, StoreError } from "./Store.ts"
 import type * as Work from "./Work.ts"
 
@@ -17,8 +18,9 @@ export const make = (options: {
   readonly limits: Limits
   readonly meter: Meter
   readonly state: Work.State
+  readonly span: Spanning
 }) => {
-  const { limits, meter, session, state, store } = options
+  const { limits, meter, session, span, state, store } = options
   let failuresInARow = 0
   let failures = 0
   let done = 0
@@ -93,8 +95,20 @@ export const make = (options: {
         })
       )
     })
-    return flight.after === undefined ? fetch : Effect.andThen(Deferred.await(flight.after.settled), fetch)
+    const told =
+      ref.content === undefined
+        ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, fetch, said)
+        : fetch
+    return flight.after === undefined ? told : Effect.andThen(Deferred.await(flight.after.settled), told)
   }
 }
+
+/** What became of a download. That it failed is the item's outcome, and no failure of the span. */
+const said = (done: Done): Attributes =>
+  done._tag === "Stored"
+    ? { "idem.outcome": "fetched", "idem.bytes": Fetch.size(done.item) }
+    : done._tag === "Missed"
+      ? { "idem.outcome": done.outcome, "idem.reason": done.reason }
+      : { "idem.outcome": "dropped" }
 
 const aborted = (message: string) => new IntegrationError({ reason: new Transient({ message }) })

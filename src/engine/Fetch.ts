@@ -115,3 +115,6 @@ export const item = Effect.fnUntraced(function* (
 
 /** Bytes of the body that an item holds in memory. */
 export const held = (item: Item): number => (item.body._tag === "Inline" ? item.body.bytes.length : 0)
+
+/** Bytes of its body, wherever they are. */
+export const size = ({ body }: Item): number => (body._tag === "Inline" ? body.bytes.length : body.size)

@@ -6,8 +6,10 @@
  * fence are the guard.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,6 +26,7 @@ import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Singleton from "effect/cluster/Singleton"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Lease from "./Lease.ts"
+import * as Metrics from "./Metrics.ts"
 import * as Runner from "./Runner.ts"
 import { Slots } from "./Slots.ts"
 import { type Connection, ConnectionId, Store, type StoreError } from "./Store.ts"
@@ -63,7 +66,7 @@ const describe = (connection: Connection, result: Runner.Outcome): Effect.Effect
 }
 
 /** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
-const poll = Effect.fn("Poller.poll")(function* (connectionId: ConnectionId) {
+const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId) {
   const store = yield* Store
   // It may have been paused since it was found due.
   const row = yield* store.connection(connectionId)
@@ -71,6 +74,9 @@ const poll = Effect.fn("Poller.poll")(function* (connectionId: ConnectionId) {
   const turn = Effect.gen(function* () {
     const taken = yield* Lease.acquire(connectionId)
     if (taken._tag === "Held") return false
+    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(row.value.nextPollAt)
+    // A retry may be due before the next poll is.
+    if (lateMillis >= 0) yield* Metrics.began(taken.connection.domain, lateMillis / 1000)
     const request = { _tag: "Live", recorded: false, retryFailed: false } as const
     const result = yield* Runner.run(taken.connection, request, () => Effect.void)
     yield* describe(taken.connection, result)

@@ -11,11 +11,14 @@
  * nobody was asked for patience is believed for a second. While the database is away calls wait for it: they cost no item
  * an attempt, and spend nothing.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
@@ -23,6 +26,7 @@ import * as Semaphore from "effect/Semaphore"
 import { IntegrationError, RateLimited, Transient } from "../contract/IntegrationError.ts"
 import type { Call, Quota } from "../contract/Integration.ts"
 import { type Meter, touch } from "./Meter.ts"
+import * as Metrics from "./Metrics.ts"
 import { Turn } from "./Slots.ts"
 
 /** Retries within one call, for what is likely to pass: longer trouble is the ledger's and the poller's. */
@@ -175,6 +179,8 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
         // The provider's limit is the method's where it has one of its own, else the account's: that one adapts.
         const adaptive = limits[0] ?? budget
         let refusals = 0
+        let attemptsMade = 0
+        let waitedMillis = 0
 
         const admission = Effect.gen(function* () {
           for (const limit of limits) yield* queue(limit.key).withPermit(take(limit, meter))
@@ -184,7 +190,11 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
         const admit = Effect.flatMap(Turn, (turn) => turn.admitting(admission))
 
         const attempt = Effect.gen(function* () {
+          const askedAt = yield* Clock.currentTimeMillis
           const epoch = yield* admit
+          const begunAt = yield* Clock.currentTimeMillis
+          attemptsMade += 1
+          waitedMillis += begunAt - askedAt
           meter.apiCalls += 1
           meter.quotaUnits += tokens
           return yield* effect.pipe(
@@ -215,6 +225,17 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
                 meter
               )
             }),
+            Effect.onExit((exit) =>
+              Effect.flatMap(Clock.currentTimeMillis, (now) =>
+                Metrics.called(options.domain, {
+                  method,
+                  units: tokens,
+                  outcome: outcomeOf(exit),
+                  seconds: (now - begunAt) / 1000,
+                  waitedSeconds: (begunAt - askedAt) / 1000
+                })
+              )
+            ),
             Effect.ensuring(touch(meter))
           )
         })
@@ -229,8 +250,27 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
             })
           )
         )
-        return Effect.flatMap(Turn, (turn) => turn.calling(attempts))
+        const told = Effect.suspend(() =>
+          Effect.annotateCurrentSpan({ "idem.waited_ms": waitedMillis, "idem.attempts": attemptsMade })
+        )
+        return Effect.withSpan(
+          Effect.flatMap(Turn, (turn) => turn.calling(Effect.ensuring(attempts, told))),
+          `call ${method}`,
+          {
+            kind: "client",
+            attributes: { "idem.domain": options.domain, "idem.quota_units": tokens },
+            captureStackTrace: false
+          }
+        )
       }
     }
   }
+}
+
+/** How a call ended, in a word. */
+const outcomeOf = (exit: Exit.Exit<unknown, IntegrationError>): string => {
+  if (Exit.isSuccess(exit)) return "ok"
+  const error = Cause.findErrorOption(exit.cause)
+  if (Option.isSome(error)) return error.value.reason._tag
+  return Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "defect"
 }

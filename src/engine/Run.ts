@@ -19,8 +19,9 @@ import * as Failure from "./Failure.ts"
 import * as Inflight from "./Inflight.ts"
 import * as Lease from "./Lease.ts"
 import { Limits } from "./Limits.ts"
-import * as Opening from "./Opening.ts"
 import * as Meter from "./Meter.ts"
+import * as Opening from "./Opening.ts"
+import * as Spans from "./Spans.ts"
 import { type Connection, type Counts, type Fence, type RunId, Store, type TaskRow } from "./Store.ts"
 import * as Work from "./Work.ts"
 
@@ -54,6 +55,10 @@ export interface SliceResult {
   readonly refused: boolean
 }
 
+/** How a run ended that was not interrupted. */
+export const statusOf = (counts: Counts, error: Failure.Failure | null): "succeeded" | "partial" | "failed" =>
+  error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
+
 /** How often whoever watches is told. */
 const progressEvery = Duration.millis(250)
 
@@ -78,8 +83,9 @@ const patience = (state: Work.State, meter: Meter.Meter): Pick<SliceResult, "wai
 }
 
 /** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
-export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
+export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
   const { connection, plan, runId, taskRow } = options
+  const span = yield* Spans.make
   const store = yield* Store
   const limits = yield* Limits
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }
@@ -90,6 +96,8 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
 
   const batches = Batches.make({
     store,
+    span,
+    domain: connection.domain,
     fence,
     runId,
     taskId: taskRow?.id,
@@ -109,7 +117,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
 
   const work = Effect.gen(function* () {
     if (options.recorded) yield* batches.begin
-    const opened = yield* Opening.session(options, meter).pipe(
+    const opened = yield* Effect.withSpan(Opening.session(options, meter), "open", { captureStackTrace: false }).pipe(
       Effect.map(Option.some),
       Effect.catchIf(
         (error) => error._tag === "IntegrationError",
@@ -123,8 +131,8 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     if (Option.isNone(opened)) return
     const session = opened.value
     const checker = Inflight.checker({ store, connectionId: connection.id, inflight, meter })
-    const stream = yield* Work.make({ session, store, fence, plan, state, inflight, checker, limits, meter })
-    const fetch = Downloads.make({ session, store, limits, meter, state })
+    const stream = yield* Work.make({ session, store, fence, plan, state, inflight, checker, limits, meter, span })
+    const fetch = Downloads.make({ session, store, limits, meter, state, span })
     const items = stream.pipe(
       Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
         concurrency: limits.concurrency,
@@ -173,7 +181,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
       batches.unrecorded().deleted += settled.deleted
       yield* batches.begin
     })
-    failure = yield* attempt(settle)
+    failure = yield* attempt(Effect.withSpan(settle, "settle", { captureStackTrace: false }))
   }
   if (failure === null && !Counting.addUp(counts)) {
     const [occurrences, outcomes] = Counting.sides(counts)
@@ -187,7 +195,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
       batches.begin,
       store.finishRun(fence, {
         runId,
-        status: failure !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded",
+        status: statusOf(counts, failure),
         counts: batches.unrecorded(),
         notes: state.notes,
         error: failure
@@ -196,6 +204,7 @@ export const slice = Effect.fn("Run.slice")(function* (options: SliceOptions) {
     const finished = yield* attempt(finish)
     failure ??= finished
   }
+  yield* batches.tell
   const result: SliceResult = {
     counts,
     problems: batches.problems,

@@ -1,4 +1,5 @@
 /** A connection's next slice: what it goes on from, the run itself, and what the connection does after it. */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,10 +11,11 @@ import * as Counting from "./Counting.ts"
 import type { Progress } from "./Engine.ts"
 import * as Failure from "./Failure.ts"
 import type { Integrations } from "./Integrations.ts"
+import * as Metrics from "./Metrics.ts"
 import * as Opening from "./Opening.ts"
 import type { Quotas } from "./Quotas.ts"
 import * as Run from "./Run.ts"
-import { type Connection, type Fence, pausedByPerson, RunId, Store, type TaskRow } from "./Store.ts"
+import { type Connection, type Fence, pausedByPerson, RunId, type RunStatus, Store, type TaskRow } from "./Store.ts"
 import type { Vault } from "./Vault.ts"
 import type { Plan } from "./Work.ts"
 
@@ -119,7 +121,7 @@ const pollIn = (connection: Connection, result: Run.SliceResult, failures: numbe
  * Runs one slice of a connection that was just acquired, then gives the lease back: also when it is interrupted. A grant
  * that is gone pauses the connection; a live slice that works lifts such a pause.
  */
-export const run = Effect.fn("Runner.run")(function* (
+export const run = Effect.fn("run")(function* (
   connection: Connection,
   request: Request,
   onProgress: (progress: Progress) => Effect.Effect<void>
@@ -127,6 +129,17 @@ export const run = Effect.fn("Runner.run")(function* (
   const store = yield* Store
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }
   const runId = RunId.make(randomUUID())
+  yield* Effect.annotateCurrentSpan({
+    "idem.connection": connection.name,
+    "idem.domain": connection.domain,
+    "idem.run": runId,
+    "idem.kind": request._tag
+  })
+  const startedAt = yield* Clock.currentTimeMillis
+  const ended = (status: RunStatus, isLeaseLost = false) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Metrics.ended(connection.domain, { status, seconds: (now - startedAt) / 1000, isLeaseLost })
+    )
 
   const work = Effect.gen(function* () {
     const opened = yield* Opening.openable(connection)
@@ -173,9 +186,13 @@ export const run = Effect.fn("Runner.run")(function* (
   // A database that is away can't take the lease back: it expires by itself. Whoever took the lease uninterruptibly can
   // hand it over to this so: nothing comes between the two.
   const result = yield* Effect.interruptible(work).pipe(
-    Effect.onInterrupt(() => Effect.ignore(store.release(fence, { interrupted: true }))),
+    Effect.annotateLogs({ connection: connection.name, domain: connection.domain, run: runId }),
+    Effect.onInterrupt(() =>
+      Effect.andThen(ended("interrupted"), Effect.ignore(store.release(fence, { interrupted: true })))
+    ),
     Effect.tap((done) => Effect.uninterruptible(Effect.catch(after(done), (error) => Effect.logWarning(error.message))))
   )
+  yield* ended(Run.statusOf(result.counts, result.error), result.error?.reason === "Superseded")
   return { ...result, runId } satisfies Outcome
 })
 

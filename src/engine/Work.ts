@@ -21,6 +21,7 @@ import type { Done, Origin } from "./Batches.ts"
 import { begin, type Flight, type Inflight } from "./Inflight.ts"
 import type { Limits } from "./Limits.ts"
 import type { Meter } from "./Meter.ts"
+import type { Spanning } from "./Spans.ts"
 import { type Fence, type LedgerRow, refOf, type Store, type StoreError, type Superseded } from "./Store.ts"
 
 /** A ref to download, or what needs no download: a `Done`. */
@@ -94,6 +95,15 @@ export const initial = (notes: ReadonlyArray<string>): State => ({
   notes: [...notes]
 })
 
+const pageSaid = (page: Option.Option<Page<Schema.Json>>) =>
+  Option.isNone(page)
+    ? { "idem.end": true }
+    : {
+        "idem.listed": page.value.listed.length,
+        "idem.new": page.value.download.length,
+        "idem.deleted": page.value.deleted?.length ?? 0
+      }
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly session: AnySession
   readonly store: Store["Service"]
@@ -104,6 +114,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly checker: ContentExistenceChecker["Service"]
   readonly limits: Limits
   readonly meter: Meter
+  readonly span: Spanning
 }): Effect.fn.Return<Stream.Stream<Work, WorkError>, never, Scope.Scope> {
   const { fence, inflight, limits, plan, session, state, store } = options
   const { task } = plan
@@ -138,9 +149,11 @@ export const make = Effect.fnUntraced(function* (options: {
       return Option.none()
     }
     pages += 1
-    return yield* pull.pipe(
+    const listed = pull.pipe(
       Effect.map((chunk) => Option.some(chunk[0])),
-      Pull.catchDone(() => Effect.succeedNone),
+      Pull.catchDone(() => Effect.succeedNone)
+    )
+    return yield* options.span("page", { "idem.page": pages }, listed, pageSaid).pipe(
       Effect.catchIf(
         (error) => error._tag === "IntegrationError",
         (error) => unlisted(error)

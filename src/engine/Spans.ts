@@ -1,0 +1,33 @@
+/**
+ * The spans of a run: `run` holds `open`, a `page` for each page that is listed, a `download` for each item, a `commit` for
+ * each batch and `settle`; beneath them `call …` for each request to the source. Attributes are ids, numbers and
+ * outcomes, never a title, a body or a secret.
+ *
+ * Where nobody collects spans (`References.TracerEnabled` is false) a step is run as it is: an item costs nothing.
+ */
+import * as Effect from "effect/Effect"
+import * as References from "effect/References"
+
+export type Attributes = Readonly<Record<string, string | number | boolean>>
+
+/** Runs a step in a span of its own. `said` reads more attributes off its result. */
+export type Spanning = <A, E>(
+  name: string,
+  attributes: Attributes,
+  step: Effect.Effect<A, E>,
+  said?: (result: A) => Attributes
+) => Effect.Effect<A, E>
+
+const untraced: Spanning = (_name, _attributes, step) => step
+
+const traced: Spanning = (name, attributes, step, said) =>
+  Effect.withSpan(
+    said === undefined ? step : Effect.tap(step, (result) => Effect.annotateCurrentSpan(said(result))),
+    name,
+    { attributes, captureStackTrace: false }
+  )
+
+/** How this run's steps are told of. */
+export const make: Effect.Effect<Spanning> = Effect.map(References.TracerEnabled, (enabled) =>
+  enabled ? traced : untraced
+)
