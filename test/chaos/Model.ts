@@ -64,7 +64,11 @@ const limits = Layer.effect(
 
 const vault = Layer.succeed(
   Vault,
-  Vault.of({ seal: () => Effect.succeed(new Uint8Array([1])), unseal: () => Effect.succeed({}) })
+  Vault.of({
+    seal: () => Effect.succeed(new Uint8Array([1])),
+    unseal: () => Effect.succeed({}),
+    keys: Effect.succeed({ current: "0011223344556677", former: [] })
+  })
 )
 
 const leaseTtl = Duration.seconds(30)
