@@ -97,8 +97,15 @@ const json = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("ba
 const list = { epoch, connectionId: mine, order: "id" } as const
 
 for (const text of [
-  ...["", "m000001", "!!", "WyIw", "%00"],
-  ...[json(["0b1c"]), json("a".repeat(20_000)), json(["changes!"]), json({ length: 1 })],
+  "",
+  "m000001",
+  "!!",
+  "WyIw",
+  "%00",
+  json(["0b1c"]),
+  json("a".repeat(20_000)),
+  json(["changes!"]),
+  json({ length: 1 }),
   Buffer.from([0xff, 0xfe, 0x00]).toString("base64url")
 ]) {
   it.effect(`no cursor of any list is made of ${JSON.stringify(text.slice(0, 20))}`, () =>
