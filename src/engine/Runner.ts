@@ -177,9 +177,13 @@ export const run = Effect.fn("run")(function* (
       yield* store.setPaused(connection.id, null)
     }
     const failures = result.error === null ? 0 : connection.failures + 1
+    // A run that failed may have left its row open, where the store failed too.
+    const interrupted = result.error !== null
     yield* store.release(
       fence,
-      request._tag === "Live" ? { pollIn: yield* pollIn(connection, result, failures), failures } : {}
+      request._tag === "Live"
+        ? { pollIn: yield* pollIn(connection, result, failures), failures, interrupted }
+        : { interrupted }
     )
   })
 

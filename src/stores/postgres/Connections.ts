@@ -9,7 +9,7 @@ import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Removal from "./Removal.ts"
 import { connectionColumns, connections as decodeConnections } from "./Rows.ts"
-import { attempt, isUuid, lockConnection, millis, transaction } from "./Sql.ts"
+import { alone, attempt, isUuid, lockConnection, millis, transaction } from "./Sql.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -33,6 +33,10 @@ const decodeDue = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate }))
 )
 
+const decodeWasHeld = Schema.decodeUnknownEffect(
+  Schema.TupleWithRest(Schema.Tuple([Schema.Struct({ wasHeld: Schema.Boolean })]), [Schema.Unknown])
+)
+
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
 /** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Removal.ts). */
@@ -45,6 +49,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
   // Whatever may wait for a connection's lock has a session to itself: on one that is shared, others' statements would
   // queue up behind it.
   const inTransaction = transaction(sql)
+  const onSession = alone(sql)
   const span = (duration: Parameters<typeof millis>[0]) =>
     sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
 
@@ -150,22 +155,26 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         const rows =
           yield* sql`UPDATE connection SET fence = fence + 1, lease_holder = ${Storable.text(options.holder)},
             lease_until = clock_timestamp() + ${span(options.ttl)}
-          WHERE id = ${connectionId} AND (lease_until IS NULL OR lease_until <= clock_timestamp()
+          FROM (SELECT id AS locked, lease_holder IS NOT NULL AS was_held FROM connection
+            WHERE id = ${connectionId} FOR NO KEY UPDATE) AS was
+          WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()
             OR lease_holder = ${options.deadHolder ?? null})
-          RETURNING ${columns}`
+          RETURNING was_held AS "wasHeld", ${columns}`
         if (rows.length === 0) {
           // A lease that another took while we waited for its lock is held; only a row that is not there is gone.
           if (yield* lockConnection(sql, connectionId)) return Option.none()
           return yield* new Superseded({ connectionId })
         }
-        yield* interruptRuns(connectionId)
+        // Only a lease that was not given back leaves a run behind: whoever gives one back ends its run too.
+        const [{ wasHeld }] = yield* Effect.orDie(decodeWasHeld(rows))
+        if (wasHeld) yield* interruptRuns(connectionId)
         return yield* first(rows)
-      }).pipe(inTransaction, attempt("taking a connection for a run")),
+      }).pipe(onSession, attempt("taking a connection for a run")),
 
     renew: (fence, ttl) =>
       sql`UPDATE connection SET lease_until = clock_timestamp() + ${span(ttl)}
         WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} AND lease_holder IS NOT NULL
-        RETURNING 1`.pipe(Effect.flatMap(superseded(fence)), inTransaction, attempt("renewing a run's lease")),
+        RETURNING 1`.pipe(Effect.flatMap(superseded(fence)), onSession, attempt("renewing a run's lease")),
 
     release: (fence, next) =>
       Effect.gen(function* () {
@@ -177,7 +186,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
               WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`
         if (ours.length > 0 && next.interrupted === true) yield* interruptRuns(fence.connectionId)
-      }).pipe(inTransaction, attempt("ending a run's lease")),
+      }).pipe(onSession, attempt("ending a run's lease")),
 
     due: (limit) =>
       sql`SELECT id AS "connectionId", due_at AS "dueAt" FROM connection
