@@ -3,6 +3,8 @@
  * share a status; `detail` is for a person. Nothing of a request's body is repeated in any of them.
  */
 import * as Effect from "effect/Effect"
+import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiError from "effect/http-api/HttpApiError"
 import * as Schema from "effect/Schema"
 import { Conflict, CursorInvalid, NotFound } from "../engine/Control.ts"
@@ -192,3 +194,18 @@ export const problemOf = (error: unknown): unknown => {
 export const asProblem = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, ProblemOf<E>, R> =>
   // Each error is replaced by the problem that its type says.
   Effect.mapError(work, (error) => problemOf(error) as ProblemOf<E>)
+
+/** Headers that a problem's status asks for. */
+const headersOf = (problem: unknown): Record<string, string> => {
+  if (problem instanceof UnauthorizedProblem) return { "www-authenticate": 'Bearer realm="idem"' }
+  if (problem instanceof TooManyRequestsProblem) return { "retry-after": String(problem.retryAfter) }
+  if (problem instanceof MethodNotAllowedProblem) return { allow: problem.allowed.join(", ") }
+  if (problem instanceof RangeProblem) return { "content-range": `bytes */${problem.size}` }
+  return {}
+}
+
+/** A problem as an answer, with those headers: what an endpoint fails with has none of them. */
+export const toResponse = (
+  problem: HttpServerRespondable.Respondable
+): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.map(HttpServerRespondable.toResponse(problem), HttpServerResponse.setHeaders(headersOf(problem)))

@@ -104,17 +104,6 @@ const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefi
   }
 }
 
-/** Headers that a problem's status asks for. */
-const headersOf = (problem: Problem): Record<string, string> => {
-  if (problem instanceof Problems.UnauthorizedProblem) return { "www-authenticate": 'Bearer realm="idem"' }
-  if (problem instanceof Problems.TooManyRequestsProblem) return { "retry-after": String(problem.retryAfter) }
-  if (problem instanceof Problems.MethodNotAllowedProblem) return { allow: problem.allowed.join(", ") }
-  return {}
-}
-
-const toResponse = (problem: Problem): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  Effect.map(HttpServerRespondable.toResponse(problem), HttpServerResponse.setHeaders(headersOf(problem)))
-
 /** How soon to ask again where the database, or the whole process, is away: in seconds. */
 const comeBack = "5"
 
@@ -133,14 +122,14 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | S
         const error = reason._tag === "Fail" ? reason.error : reason.defect
         if (HttpServerResponse.isHttpServerResponse(error)) return error
         const problem = problemOf(error, request, routes)
-        if (problem !== undefined) return yield* toResponse(problem)
+        if (problem !== undefined) return yield* Problems.toResponse(problem)
       }
-      return yield* toResponse(yield* unexpected(request, cause))
+      return yield* Problems.toResponse(yield* unexpected(request, cause))
     })
 
     const finished = Effect.fnUntraced(function* (given: HttpServerResponse.HttpServerResponse) {
       const problem = bare(given)
-      const response = problem === undefined ? given : yield* toResponse(problem)
+      const response = problem === undefined ? given : yield* Problems.toResponse(problem)
       const headers = {
         ...(response.status === 503 && response.headers["retry-after"] === undefined
           ? { "retry-after": comeBack }

@@ -1,6 +1,7 @@
 /** Where the server listens, and who may ask: read once, when it starts. */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as IpNetwork from "effect/net/IpNetwork"
@@ -35,11 +36,13 @@ export class Settings extends Context.Service<
     readonly token: Redacted.Redacted<string> | undefined
     /** Whose `X-Forwarded-…` headers are believed. */
     readonly proxies: ReadonlyArray<IpNetwork.IpNetwork>
+    /** How long what is being answered may take once the process is told to stop. */
+    readonly grace: Duration.Duration
   }
 >()("idem/http/Settings") {
   /**
-   * `HOST` (127.0.0.1), `PORT` (3000), `IDEM_API_TOKEN` and `IDEM_TRUSTED_PROXIES` (addresses or networks, with commas
-   * between them; none).
+   * `HOST` (127.0.0.1), `PORT` (3000), `IDEM_API_TOKEN`, `IDEM_TRUSTED_PROXIES` (addresses or networks, with commas
+   * between them; none), and a part of `IDEM_SHUTDOWN_TIMEOUT` (30 seconds).
    */
   static readonly layer: Layer.Layer<Settings, Config.ConfigError | ListenError> = Layer.effect(
     Settings,
@@ -79,7 +82,10 @@ export class Settings extends Context.Service<
               )
         }
       )
-      return Settings.of({ host, port, token, proxies })
+      // The rest is for what polls: it stops once this is done.
+      const shutdown = yield* Config.Duration("IDEM_SHUTDOWN_TIMEOUT").pipe(Config.withDefault(Duration.seconds(30)))
+      const grace = Duration.min(Duration.seconds(5), Duration.divideUnsafe(shutdown, 3))
+      return Settings.of({ host, port, token, proxies, grace })
     })
   )
 }

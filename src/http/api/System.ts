@@ -5,7 +5,7 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import * as Documents from "../../engine/Documents.ts"
-import { UnauthorizedProblem, UnavailableProblem } from "../Problems.ts"
+import { UnauthorizedProblem, UnavailableProblem, UsageProblem } from "../Problems.ts"
 
 /** Who asks. `tokenRequired` is false where the server is open to this machine. */
 export const Session = Schema.Struct({
@@ -42,7 +42,8 @@ export const system = HttpApiGroup.make("system")
       "End the session: takes the cookie away"
     ),
     HttpApiEndpoint.get("integrations", "/integrations", {
-      success: Schema.Struct({ integrations: Schema.Array(Documents.Integration) })
+      success: Schema.Struct({ integrations: Schema.Array(Documents.Integration) }),
+      error: UsageProblem
     }).annotate(OpenApi.Summary, "The kinds of source, with the schemas of their config and credentials")
   )
   .annotate(OpenApi.Title, "System")
