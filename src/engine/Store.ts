@@ -338,6 +338,26 @@ export interface Totals {
   readonly deletionsHeld: number
 }
 
+/** The whole at a glance, for whoever watches it. No connection is named. */
+export interface Overview {
+  /** How many connections there are of a kind in a state. */
+  readonly connections: ReadonlyArray<{
+    readonly domain: string
+    readonly state: "running" | "disconnected" | "paused" | "idle"
+    readonly count: number
+  }>
+  readonly ledger: ReadonlyArray<{
+    readonly domain: string
+    readonly state: "failed" | "dead" | "deferred"
+    readonly count: number
+  }>
+  readonly deletionsHeld: ReadonlyArray<{ readonly domain: string; readonly count: number }>
+  /** How long the connection that waits longest has been due, in seconds; 0 where none waits. */
+  readonly overdueSeconds: number
+  /** Sessions that Idem's processes have in the database, by what they do; none for a store that has no sessions. */
+  readonly sessions: ReadonlyArray<{ readonly state: string; readonly count: number }>
+}
+
 /** A connection whose next poll or next retry has come. */
 export interface Due {
   readonly connectionId: ConnectionId
@@ -560,6 +580,8 @@ export class Store extends Context.Service<
     /** The bytes of a stored body by its hash in hex; fails where there are none. */
     readonly body: (hash: string) => Stream.Stream<Uint8Array, StoreError>
     readonly totals: (connectionId: ConnectionId) => Effect.Effect<Totals, StoreError>
+    /** Costs as much as there are connections and rows in ledgers, whatever is stored. */
+    readonly overview: Effect.Effect<Overview, StoreError>
     readonly deletions: (
       connectionId: ConnectionId,
       options: { readonly limit: number }

@@ -17,6 +17,7 @@ import * as Connections from "./memory/Connections.ts"
 import { applyStaged, endPage, purge, storeItem, storeMiss } from "./memory/Contents.ts"
 import * as Lists from "./memory/Lists.ts"
 import { contentOf } from "./memory/Lists.ts"
+import * as Overview from "./memory/Overview.ts"
 import * as Runs from "./memory/Runs.ts"
 import * as Sealed from "./memory/Sealed.ts"
 import { byBytes, type ContentEntry, empty, next, type State, utc } from "./memory/State.ts"
@@ -87,6 +88,7 @@ const make = Effect.gen(function* () {
     ...Runs.make(state),
     ...Sealed.make(state),
     ...Lists.make(state),
+    ...Overview.make(state),
 
     disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
       const hashes = entriesOf(connectionId, () => deleteContents).flatMap(({ hash }) => hash ?? [])

@@ -11,6 +11,7 @@ import * as Connections from "./postgres/Connections.ts"
 import * as Epoch from "./postgres/Epoch.ts"
 import * as Lists from "./postgres/Lists.ts"
 import * as Migrations from "./postgres/Migrations.ts"
+import * as Overview from "./postgres/Overview.ts"
 import * as Reads from "./postgres/Reads.ts"
 import * as Runs from "./postgres/Runs.ts"
 import * as Sealed from "./postgres/Sealed.ts"
@@ -55,6 +56,7 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
         ...(yield* Lists.make),
         ...(yield* Changes.make),
         ...(yield* Collect.make),
+        ...(yield* Overview.make),
         writeBlob: blobs.write
       }
     })

@@ -11,6 +11,7 @@ import * as Changes from "./lawsOfChanges.ts"
 import * as Content from "./lawsOfContent.ts"
 import * as Deletions from "./lawsOfDeletions.ts"
 import * as Ledger from "./lawsOfLedger.ts"
+import * as Overview from "./lawsOfOverview.ts"
 import * as Removal from "./lawsOfRemoval.ts"
 import * as Runs from "./lawsOfRuns.ts"
 import { bytesOf, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
@@ -227,5 +228,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   Changes.suite(name, layer)
   Ledger.suite(name, layer)
   Deletions.suite(name, layer)
+  Overview.suite(name, layer)
   Removal.suite(name, layer)
 }

@@ -1,0 +1,67 @@
+/** The whole at a glance: connections, ledgers, and the sessions that Idem has in the database. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Store } from "../../engine/Store.ts"
+import { attempt } from "./Sql.ts"
+
+type Methods = Pick<Store["Service"], "overview">
+
+const decode = Schema.decodeUnknownEffect(
+  Schema.Tuple([
+    Schema.Struct({
+      connections: Schema.Array(
+        Schema.Struct({
+          domain: Schema.String,
+          state: Schema.Literals(["running", "disconnected", "paused", "idle"]),
+          count: Schema.Int
+        })
+      ),
+      ledger: Schema.Array(
+        Schema.Struct({
+          domain: Schema.String,
+          state: Schema.Literals(["failed", "dead", "deferred"]),
+          count: Schema.Int
+        })
+      ),
+      deletionsHeld: Schema.Array(Schema.Struct({ domain: Schema.String, count: Schema.Int })),
+      sessions: Schema.Array(Schema.Struct({ state: Schema.String, count: Schema.Int })),
+      overdueSeconds: Schema.Finite
+    })
+  ])
+)
+
+/**
+ * One statement. The ledger is counted from its index alone. The sessions are those of any process that calls itself
+ * `idem` in this database.
+ */
+const query = `WITH ledger AS (
+    SELECT domain, pending AS state, sum(count)::float8 AS count
+    FROM (SELECT connection_id, pending, count(*) AS count FROM content WHERE pending IS NOT NULL
+      GROUP BY connection_id, pending) AS counted JOIN connection ON connection.id = counted.connection_id
+    GROUP BY domain, pending
+  ), held AS (
+    SELECT domain, count(*) AS count FROM staged_deletion JOIN connection ON connection.id = connection_id
+    WHERE held GROUP BY domain
+  ), connections AS (
+    SELECT domain, CASE WHEN lease_until > clock_timestamp() THEN 'running' WHEN credentials IS NULL THEN 'disconnected'
+      WHEN paused IS NOT NULL THEN 'paused' ELSE 'idle' END AS state, count(*) AS count
+    FROM connection GROUP BY 1, 2
+  ), sessions AS (
+    SELECT coalesce(state, 'unknown') AS state, count(*) AS count FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'idem' GROUP BY 1
+  )
+  SELECT (SELECT coalesce(json_agg(connections), '[]') FROM connections) AS connections,
+    (SELECT coalesce(json_agg(ledger), '[]') FROM ledger) AS ledger,
+    (SELECT coalesce(json_agg(held), '[]') FROM held) AS "deletionsHeld",
+    (SELECT coalesce(json_agg(sessions), '[]') FROM sessions) AS sessions,
+    (SELECT greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0))::float8 FROM connection
+      WHERE paused IS NULL AND (lease_until IS NULL OR lease_until <= clock_timestamp())) AS "overdueSeconds"`
+
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.map(SqlClient.SqlClient, (sql) => ({
+  overview: sql.unsafe(query).pipe(
+    Effect.flatMap((rows) => Effect.orDie(decode(rows))),
+    Effect.map(([overview]) => overview),
+    attempt("looking at the whole")
+  )
+}))
