@@ -16,18 +16,20 @@ import { Api } from "./Api.ts"
 import * as Guard from "./Guard.ts"
 import * as Connections from "./handlers/Connections.ts"
 import * as Contents from "./handlers/Contents.ts"
+import * as SignIn from "./handlers/SignIn.ts"
 import * as System from "./handlers/System.ts"
 import * as Tasks from "./handlers/Tasks.ts"
 import * as Listener from "./Listener.ts"
+import * as Metrics from "./Metrics.ts"
 import * as Reference from "./Reference.ts"
 import * as Respond from "./Respond.ts"
 import { Stopping } from "./Stopping.ts"
 
 /** The groups of the API. */
-const groups = Layer.mergeAll(System.layer, Connections.layer, Tasks.layer, Contents.layer)
+const groups = Layer.mergeAll(System.layer, Connections.layer, Tasks.layer, Contents.layer, SignIn.layer)
 
 /** Routes beside the API's. */
-const pages = Layer.mergeAll(Reference.layer)
+const pages = Layer.mergeAll(Reference.layer, Metrics.layer)
 
 const api = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide(groups),
@@ -51,7 +53,12 @@ const stops = Layer.effectDiscard(
 /** Serves for as long as its scope is open. */
 export const layer = stops.pipe(
   Layer.provideMerge(
-    HttpRouter.serve(routes, { routerConfig: Guard.routerConfig, disableLogger: true, disableListenLog: true })
+    HttpRouter.serve(routes, {
+      routerConfig: Guard.routerConfig,
+      middleware: Metrics.counting,
+      disableLogger: true,
+      disableListenLog: true
+    })
   ),
   Layer.provideMerge(Listener.layer),
   Layer.provide(Layer.effect(Stopping, Latch.make(false)))
