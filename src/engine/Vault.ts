@@ -68,17 +68,17 @@ export const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Ke
   const digest = yield* Digest.Digest
   const random = yield* SecureRandom.SecureRandom
 
-  const import_ = Effect.fnUntraced(function* (secretKey: VaultKey) {
+  const read = Effect.fnUntraced(function* (secretKey: VaultKey) {
     const bytes = Redacted.value(secretKey)
     const key = yield* Effect.orDie(Aead.key(Aead.aes256Gcm, bytes))
     const id = Hex.encode((yield* digest.digest(Digest.sha256, bytes)).subarray(0, keyIdLength))
     return { id, key }
   })
-  type Key = Effect.Success<ReturnType<typeof import_>>
+  type Key = Effect.Success<ReturnType<typeof read>>
   const known = new Map<string, Key>()
   const loaded = Effect.gen(function* () {
     const { current, former } = yield* load
-    const keys = yield* Effect.forEach([current, ...former], import_)
+    const keys = yield* Effect.forEach([current, ...former], read)
     for (const key of keys) known.set(key.id, key)
     return { current: keys[0], former: keys.slice(1) }
   }).pipe(
