@@ -3,6 +3,7 @@
  * tells only the id that its log line has; and every answer gets the headers of all answers.
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -17,6 +18,7 @@ import type * as Types from "effect/Types"
 import * as Crypto from "node:crypto"
 import * as Fields from "../engine/Fields.ts"
 import { Answers } from "./Api.ts"
+import { NoSecrets } from "./api/Fields.ts"
 import { Routes, tooLarge } from "./Guard.ts"
 import * as Problems from "./Problems.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
@@ -34,16 +36,28 @@ const slots = {
   ResponseHeaders: "answer"
 }
 
-/** What is wrong with a request, by field. Nothing of what was given is repeated: it may be a credential. */
-const badRequest = (error: HttpApiError.HttpApiSchemaError): Problems.BadRequestProblem => {
+/**
+ * What is wrong with a request, by field. Nothing of what was given is repeated, and, where it may hold a credential, no
+ * name of a field either that is not one: the credential may stand in its place.
+ */
+const badRequest = (error: HttpApiError.HttpApiSchemaError, secret: boolean): Problems.BadRequestProblem => {
   const place = slots[error.kind]
-  const message = Fields.explain(error.cause.issue, { secret: true })
-  return new Problems.BadRequestProblem({ detail: `${place}: ${message}`, errors: [{ place, message }] })
+  const { issue } = error.cause
+  const isJson = !(error.kind === "Payload" && issue._tag === "InvalidValue")
+  const message = isJson ? Fields.explain(issue, { secret }) : "it is not JSON"
+  return new Problems.BadRequestProblem({
+    detail: `${place}: ${message}${secret ? "; see /reference" : ""}`,
+    errors: [{ place, message }]
+  })
 }
 
 /** Requests that don't fit the API's schemas are told so. */
-export const layerAnswers: Layer.Layer<Answers> = HttpApiMiddleware.layerSchemaErrorTransform(Answers, (error) =>
-  error.kind === "Body" || error.kind === "ResponseHeaders" ? Effect.die(error) : Effect.fail(badRequest(error))
+export const layerAnswers: Layer.Layer<Answers> = HttpApiMiddleware.layerSchemaErrorTransform(
+  Answers,
+  (error, { endpoint, group }) =>
+    error.kind === "Body" || error.kind === "ResponseHeaders"
+      ? Effect.die(error)
+      : Effect.fail(badRequest(error, !Context.get(Context.merge(group.annotations, endpoint.annotations), NoSecrets)))
 )
 
 const unexpected = Effect.fnUntraced(function* (
@@ -81,7 +95,7 @@ const problemOf = (
         return undefined
     }
   }
-  if (error instanceof HttpApiError.HttpApiSchemaError) return badRequest(error)
+  if (error instanceof HttpApiError.HttpApiSchemaError) return badRequest(error, true)
   const known = Problems.problemOf(error)
   return HttpServerRespondable.isRespondable(known) ? known : undefined
 }
@@ -106,6 +120,8 @@ const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefi
 
 /** How soon to ask again where the database, or the whole process, is away: in seconds. */
 const comeBack = "5"
+
+const stopped = new Problems.UnavailableProblem({ detail: "the process is stopping; ask again" })
 
 /** Makes every end of a route an answer. */
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | Settings> = HttpRouter.use(
@@ -145,10 +161,12 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | S
         app
       ): Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled, HttpServerRequest.HttpServerRequest> =>
         app.pipe(
-          // Who went away is answered nothing.
-          Effect.catchCause((cause) =>
-            Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause as Cause.Cause<never>) : answerOf(cause)
-          ),
+          Effect.catchCause((cause) => {
+            if (!Cause.hasInterruptsOnly(cause)) return answerOf(cause)
+            // Who went away is answered nothing.
+            const isAway = cause.reasons.some(({ annotations }) => annotations.has(HttpServerError.ClientAbort.key))
+            return isAway ? Effect.failCause(cause as Cause.Cause<never>) : Problems.toResponse(stopped)
+          }),
           Effect.flatMap(finished),
           forwarded
         )

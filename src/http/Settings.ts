@@ -48,7 +48,7 @@ export class Settings extends Context.Service<
     Settings,
     Effect.gen(function* () {
       const host = yield* Config.String("HOST").pipe(Config.withDefault("127.0.0.1"))
-      const port = yield* Config.Port("PORT").pipe(Config.withDefault(3000))
+      const port = yield* Config.schema(Schema.Port, "PORT").pipe(Config.withDefault(3000))
       const given = yield* Config.option(Config.Redacted("IDEM_API_TOKEN"))
       const token = Option.getOrUndefined(Option.filter(given, (value) => Redacted.value(value) !== ""))
       const refuse = (message: string) => new ListenError({ message })

@@ -14,7 +14,7 @@ import {
   SourceRefusedProblem,
   UsageProblem
 } from "../Problems.ts"
-import { connectionRef, Every, Instant, limit, Name } from "./Fields.ts"
+import { connectionRef, Every, Instant, limit, Name, NoSecrets } from "./Fields.ts"
 
 /** A connection as it was made or changed, with what its source said. */
 export const Connected = Schema.Struct({
@@ -65,7 +65,9 @@ export const connections = HttpApiGroup.make("connections")
       params: connectionRef,
       success: Documents.Status,
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "One connection, with what is stored and its last run"),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "One connection, with what is stored and its last run"),
     HttpApiEndpoint.patch("change", "/connections/:connection", {
       params: connectionRef,
       payload: Schema.Struct({
@@ -81,50 +83,66 @@ export const connections = HttpApiGroup.make("connections")
       query: { deleteContents: Schema.optionalKey(Schema.Boolean) },
       success: Schema.Struct({ contents: Schema.Int }),
       error: NotFoundProblem
-    }).annotate(
-      OpenApi.Summary,
-      "Forget the credentials and stop; what is stored stays, unless deleteContents is true. Says how many contents there were"
-    ),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(
+        OpenApi.Summary,
+        "Forget the credentials and stop; what is stored stays, unless deleteContents is true. Says how many contents there were"
+      ),
     HttpApiEndpoint.post("pause", "/connections/:connection/pause", {
       params: connectionRef,
       success: Documents.Connection,
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "Stop polling"),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Stop polling"),
     HttpApiEndpoint.post("resume", "/connections/:connection/resume", {
       params: connectionRef,
       success: Documents.Connection,
       error: [NotFoundProblem, ConflictProblem]
-    }).annotate(OpenApi.Summary, "Poll again, at once"),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Poll again, at once"),
     HttpApiEndpoint.get("deletions", "/connections/:connection/deletions", {
       params: connectionRef,
       query: { limit: limit(10_000, 100) },
       success: Schema.Struct({ deletions: Schema.Array(Documents.StagedDeletion) }),
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "Deletions that are held back for a person"),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Deletions that are held back for a person"),
     HttpApiEndpoint.post("approveDeletions", "/connections/:connection/deletions/approve", {
       params: connectionRef,
       success: Schema.Struct({ deleted: Schema.Int }),
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "Apply the deletions that are held back"),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Apply the deletions that are held back"),
     HttpApiEndpoint.get("ledger", "/connections/:connection/ledger", {
       params: connectionRef,
       query: { limit: limit(10_000, 100) },
       success: Schema.Struct({ ledger: Schema.Array(Documents.LedgerRow) }),
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "What is known but not stored: failed, dead, deferred"),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "What is known but not stored: failed, dead, deferred"),
     HttpApiEndpoint.post("redrive", "/connections/:connection/ledger/redrive", {
       params: connectionRef,
       // With no body: all of them.
       payload: Schema.NullOr(Schema.Struct({ externalIds: Schema.optionalKey(Schema.Array(ExternalId)) })),
       success: Documents.Task.pipe(HttpApiSchema.status(202)),
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "Try these rows of the ledger again, or all of them: a task"),
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Try these rows of the ledger again, or all of them: a task"),
     HttpApiEndpoint.post("purge", "/connections/:connection/purge", {
       params: connectionRef,
       payload: Schema.Struct({ before: Instant }),
       success: Purged,
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "Take away for good what content that was deleted before a time still holds")
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Take away for good what content that was deleted before a time still holds")
   )
   .annotate(OpenApi.Title, "Connections")
   .annotate(OpenApi.Description, "One account each, and what of it needs a person")

@@ -9,7 +9,7 @@ import { ExternalId } from "../../contract/Content.ts"
 import * as Documents from "../../engine/Documents.ts"
 import { ContentState } from "../../engine/Store.ts"
 import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
-import { connectionRef, Instant, limit } from "./Fields.ts"
+import { connectionRef, Instant, limit, NoSecrets } from "./Fields.ts"
 
 /** The longest that a request for changes may wait, in seconds. */
 export const longestWait = 60
@@ -80,5 +80,6 @@ export const contents = HttpApiGroup.make("contents")
       "The changes after a cursor, in order: what was stored, updated, deleted or came back. Go on at `next`"
     )
   )
+  .annotate(NoSecrets, true)
   .annotate(OpenApi.Title, "Contents")
   .annotate(OpenApi.Description, "What is stored, and how it changes")

@@ -1,7 +1,11 @@
 /** What paths, queries and bodies of several endpoints hold. */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+
+/** Of an endpoint or a group: no credential is in its requests, so that what is wrong in one can be named. */
+export const NoSecrets = Context.Reference<boolean>("idem/http/NoSecrets", { defaultValue: () => false })
 
 /** In paths: a connection by its id or its name, percent-encoded. */
 export const connectionRef = {

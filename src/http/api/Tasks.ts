@@ -8,7 +8,7 @@ import { ExternalId } from "../../contract/Content.ts"
 import * as Documents from "../../engine/Documents.ts"
 import { ConnectionId, RunId, TaskId } from "../../engine/Store.ts"
 import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
-import { connectionRef, Instant, limit } from "./Fields.ts"
+import { connectionRef, Instant, limit, NoSecrets } from "./Fields.ts"
 
 /** A sync, as it is asked for. With nothing set it does what a poll does, now. */
 export const SyncRequest = Schema.Struct({
@@ -73,5 +73,6 @@ export const tasks = HttpApiGroup.make("tasks")
       error: NotFoundProblem
     }).annotate(OpenApi.Summary, "What its runs did, by the hour, oldest first")
   )
+  .annotate(NoSecrets, true)
   .annotate(OpenApi.Title, "Tasks and runs")
   .annotate(OpenApi.Description, "A task is one request to sync; a run is one execution of it, or of a slice of it")

@@ -10,8 +10,9 @@ import { Access, Caller, isSecure } from "../Access.ts"
 import { Api } from "../Api.ts"
 import type { Session } from "../api/System.ts"
 import * as Problems from "../Problems.ts"
-import { Ready } from "../Ready.ts"
+import { NotReady, Ready } from "../Ready.ts"
 import * as Sessions from "../Sessions.ts"
+import { Stopping } from "../Stopping.ts"
 
 const cookie = (request: HttpServerRequest.HttpServerRequest) => ({
   name: Sessions.cookieName(isSecure(request)),
@@ -26,6 +27,10 @@ export const layer = HttpApiBuilder.group(
     const integrations = yield* Integrations
     const ready = yield* Ready
     const holder = yield* Holder.self
+    const stopping = yield* Stopping
+    const check = Effect.suspend(() =>
+      stopping.isOpen() ? Effect.fail(new NotReady({ message: "the process is stopping" })) : ready.check
+    )
 
     const sessionOf = (authenticated: boolean): Session => ({
       authenticated,
@@ -38,7 +43,7 @@ export const layer = HttpApiBuilder.group(
       health: () => Effect.succeed({ status: "alive" as const }),
 
       ready: () =>
-        Effect.as(ready.check, { status: "ready" as const }).pipe(
+        Effect.as(check, { status: "ready" as const }).pipe(
           Effect.catchTag("NotReady", ({ message }) =>
             Effect.flatMap(
               Effect.logWarning(`not ready: ${message}`),
