@@ -16,7 +16,7 @@ import type { SyncTask } from "../contract/SyncTask.ts"
 
 /** What was asked for is not there: the message names it, and says where to look. */
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {
-  what: Schema.Literals(["connection", "content", "body", "run", "task", "webhook", "id"]),
+  what: Schema.Literals(["connection", "content", "body", "run", "task", "webhook", "message", "id"]),
   message: Schema.String
 }) {}
 

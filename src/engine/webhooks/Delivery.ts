@@ -1,0 +1,86 @@
+/** Sends a message once, and writes how that went. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { StoreError } from "../Store.ts"
+import { Vault } from "../Vault.ts"
+import { type Attempted, type Claimed, type MessageId, WebhookStore } from "../WebhookStore.ts"
+import * as Retries from "./Retries.ts"
+import * as Secret from "./Secret.ts"
+import { type Answer, bodyTimeout, Sender, timeout } from "./Sender.ts"
+
+/** A message whose sender died comes up again after this long. */
+const claimFor = Duration.sum(Duration.sum(timeout, bodyTimeout), Duration.seconds(10))
+
+const gone = 410
+
+/** Whether the endpoint took it: any 2xx, as Standard Webhooks has it. A redirect is none. */
+export const isTaken = ({ status }: Answer): boolean => status >= 200 && status < 300
+
+const failed = Effect.fnUntraced(function* (
+  { message }: Claimed,
+  given: { readonly error: string; readonly answer: Answer | undefined }
+) {
+  const { answer, error } = given
+  return {
+    _tag: "Failed",
+    status: answer?.status ?? null,
+    error,
+    answer: answer?.text ?? null,
+    retryIn: yield* Retries.after(message.attempts + 1, answer?.retryAfter),
+    disable: answer?.status === gone ? "the endpoint answered 410: it is gone" : undefined,
+    disableAfter: Retries.disableAfter
+  } satisfies Attempted
+})
+
+const attempt = Effect.fnUntraced(function* (claimed: Claimed): Effect.fn.Return<Attempted, never, Sender | Vault> {
+  const { body, message, webhook } = claimed
+  const sender = yield* Sender
+  return yield* Effect.gen(function* () {
+    const secrets = yield* Secret.unseal(webhook.id, webhook.secret)
+    const headers = yield* Secret.headers(secrets, message.id, body)
+    const answer = yield* sender.post({ url: webhook.url, headers, body })
+    if (isTaken(answer)) return { _tag: "Delivered", status: answer.status } as const
+    return yield* failed(claimed, { error: `it answered ${answer.status}`, answer })
+  }).pipe(
+    Effect.catchTag(["SendError", "VaultError"], ({ message }) =>
+      failed(claimed, { error: message, answer: undefined })
+    )
+  )
+})
+
+const say = (claimed: Claimed, result: Attempted, isDisabled: boolean): Effect.Effect<void> => {
+  if (result._tag === "Delivered") return Effect.logDebug(`delivered ${claimed.message.changes} changes`)
+  const next = isDisabled
+    ? "the webhook is disabled until a person activates it"
+    : result.retryIn === undefined
+      ? "that was the last attempt: it is dead, until a person has it delivered again"
+      : `it is sent again in ${Duration.format(Duration.seconds(Math.round(Duration.toSeconds(result.retryIn))))}`
+  const line = `attempt ${claimed.message.attempts + 1} failed (${result.error}); ${next}`
+  return isDisabled || result.retryIn === undefined ? Effect.logError(line) : Effect.logWarning(line)
+}
+
+/**
+ * Sends this message, if nobody else does. False where somebody does. Interrupted while it waits for an answer, it gives the
+ * message back: it is sent again, under the same id.
+ */
+export const deliver = Effect.fn("Webhooks.deliver")(function* (
+  messageId: MessageId
+): Effect.fn.Return<boolean, StoreError, WebhookStore | Sender | Vault> {
+  const store = yield* WebhookStore
+  return yield* Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const claimed = yield* store.claim(messageId, claimFor)
+      if (Option.isNone(claimed)) return false
+      const { message, webhook } = claimed.value
+      const result = yield* restore(attempt(claimed.value)).pipe(
+        Effect.onInterrupt(() => Effect.ignore(store.unclaim(claimed.value)))
+      )
+      const state = yield* store.settle(claimed.value, result)
+      yield* say(claimed.value, result, state === "disabled").pipe(
+        Effect.annotateLogs({ webhook: webhook.id, name: webhook.name, message: message.id })
+      )
+      return true
+    })
+  )
+})

@@ -1,0 +1,158 @@
+/**
+ * Delivers the messages of all webhooks: one process of the cluster does, and another goes on when that one leaves. Each
+ * webhook has a fiber of its own, which sends one message at a time; a slow endpoint holds up nobody else.
+ *
+ * The order: the next message is made of the feed once the one before was delivered, or died. One that fails holds up those
+ * behind it until then; they wait in the feed, where what changes twice is told once.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import type * as Sharding from "effect/cluster/Sharding"
+import * as Singleton from "effect/cluster/Singleton"
+import * as Feed from "../Feed.ts"
+import type { Vault } from "../Vault.ts"
+import { MessageId, type Webhook, type WebhookId, WebhookStore } from "../WebhookStore.ts"
+import * as Delivery from "./Delivery.ts"
+import * as Documents from "./Documents.ts"
+import type { Sender } from "./Sender.ts"
+
+/** How often it looks for webhooks that were made, resumed or asked to send again. The feed wakes it sooner. */
+const tick = Duration.seconds(2)
+
+/** Changes in one message. */
+const batch = 100
+
+/** What failed in the database is tried again after this long. */
+const pause = Duration.seconds(5)
+
+/** How long messages that came to an end are kept, and how often those that are older are removed. */
+const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
+const pruneEvery = Duration.hours(6)
+
+const encodeBody = Schema.encodeEffect(Schema.fromJsonString(Documents.ContentChanged))
+
+/** Waits for changes that concern this webhook, and makes a message of them. */
+const pull = Effect.fnUntraced(function* (webhook: Webhook) {
+  const store = yield* WebhookStore
+  const feed = yield* Feed.Feed
+  const random = yield* SecureRandom.SecureRandom
+  const query = { connectionId: webhook.connectionId ?? undefined, limit: batch, wait: Feed.longestWait }
+  const page = yield* feed.changes({ ...query, after: webhook.cursor ?? undefined }).pipe(
+    Effect.map(Option.some),
+    Effect.catchTag("CursorInvalid", ({ message }) =>
+      Effect.as(Effect.logWarning(`it begins again with all that is stored: ${message}`), Option.none())
+    )
+  )
+  if (Option.isNone(page)) {
+    return yield* store.enqueue(webhook.id, { from: webhook.cursor, to: null, message: null })
+  }
+  const { changes, next } = page.value
+  const wanted = changes.filter(({ change }) => webhook.changes === null || webhook.changes.includes(change))
+  if (next === webhook.cursor) return true
+  if (wanted.length === 0) {
+    return yield* store.enqueue(webhook.id, { from: webhook.cursor, to: next, message: null })
+  }
+  const body = yield* Effect.orDie(
+    encodeBody({
+      type: "content.changed",
+      timestamp: yield* DateTime.now,
+      data: { changes: wanted, cursor: next }
+    })
+  )
+  const id = MessageId.make(yield* random.uuidV7())
+  const message = { id, body, changes: wanted.length }
+  return yield* store.enqueue(webhook.id, { from: webhook.cursor, to: next, message })
+})
+
+/** One step of a webhook: sends what is due, or waits for it, for changes or for a nudge. False where it is not active. */
+const step = Effect.fnUntraced(function* (webhookId: WebhookId, nudges: Queue.Dequeue<void>) {
+  const store = yield* WebhookStore
+  const work = yield* store.workOf(webhookId)
+  if (Option.isNone(work)) return false
+  const { isWaiting, next, webhook } = work.value
+  if (next !== null && Duration.isZero(next.in)) {
+    // Another process may be just about to send it.
+    if (!(yield* Delivery.deliver(next.messageId))) yield* Effect.sleep(tick)
+    return true
+  }
+  yield* Effect.raceAllFirst([
+    Queue.take(nudges),
+    next === null ? Effect.never : Effect.sleep(next.in),
+    isWaiting ? Effect.never : Effect.asVoid(pull(webhook))
+  ]).pipe(Effect.annotateLogs({ webhook: webhook.id, name: webhook.name }))
+  return true
+})
+
+const deliverAll = (webhookId: WebhookId, nudges: Queue.Dequeue<void>) =>
+  step(webhookId, nudges).pipe(
+    Effect.catchTag("StoreError", ({ message }) =>
+      Effect.logWarning(message).pipe(Effect.andThen(Effect.sleep(pause)), Effect.as(true))
+    ),
+    Effect.repeat({ while: (isActive) => isActive }),
+    Effect.asVoid
+  )
+
+/** Delivers until it is interrupted. */
+export const run: Effect.Effect<never, never, Services> = Effect.gen(function* () {
+  const store = yield* WebhookStore
+  const fibers = yield* FiberMap.make<WebhookId>()
+  const nudges = new Map<WebhookId, Queue.Queue<void>>()
+  let pruneAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(pruneEvery)
+
+  const look = Effect.gen(function* () {
+    const work = yield* store.work
+    const isDue = new Map(work.map(({ next, webhook }) => [webhook.id, next !== null && Duration.isZero(next.in)]))
+    for (const [webhookId, queue] of nudges) {
+      if (!(yield* FiberMap.has(fibers, webhookId))) nudges.delete(webhookId)
+      // It finds out itself that there is something to send, or that it is over.
+      else if (isDue.get(webhookId) ?? true) yield* Queue.offer(queue, undefined)
+    }
+    for (const webhookId of isDue.keys()) {
+      if (nudges.has(webhookId)) continue
+      const queue = yield* Queue.sliding<void>(1)
+      nudges.set(webhookId, queue)
+      const fiber = Effect.catchCauseIf(
+        deliverAll(webhookId, queue),
+        (cause) => !Cause.hasInterruptsOnly(cause),
+        (cause) => Effect.logError(`the webhook ${webhookId} failed with a defect, and goes on`, cause)
+      )
+      yield* FiberMap.run(fibers, webhookId, fiber)
+    }
+    const now = yield* Clock.currentTimeMillis
+    if (now < pruneAt) return
+    pruneAt = now + Duration.toMillis(pruneEvery)
+    yield* store.prune(kept)
+  }).pipe(
+    Effect.catchTag("StoreError", ({ message }) => Effect.andThen(Effect.logWarning(message), Effect.sleep(pause)))
+  )
+
+  return yield* Effect.forever(Effect.andThen(look, Effect.sleep(tick)))
+}).pipe(Effect.scoped, Effect.provide(SecureRandom.layerWebCrypto))
+
+export type Services = WebhookStore | Feed.Feed | Vault | Sender
+
+/** One for the whole cluster, in whichever process has its shard. */
+export const layer: Layer.Layer<never, never, Sharding.Sharding | Services> = Layer.unwrap(
+  Effect.map(Effect.context<Services>(), (context) => {
+    const work = run.pipe(
+      // Nobody starts a singleton again that has died.
+      Effect.catchCauseIf(
+        (cause) => !Cause.hasInterruptsOnly(cause),
+        (cause) => Effect.logError("the delivery of webhooks failed with a defect, and goes on", cause)
+      ),
+      Effect.andThen(Effect.sleep(pause)),
+      Effect.forever,
+      Effect.provide(context)
+    )
+    return Singleton.make("idem/Webhooks", work)
+  })
+)

@@ -1,0 +1,93 @@
+/** What the HTTP API shows of webhooks, and what a webhook is sent: their encoded form is the JSON. */
+import * as Schema from "effect/Schema"
+import * as Documents from "../Documents.ts"
+import { ChangeKind, ConnectionId } from "../Store.ts"
+import {
+  MessageId,
+  MessageState,
+  type Message as MessageRow,
+  type Webhook as WebhookRow,
+  WebhookId,
+  WebhookState
+} from "../WebhookStore.ts"
+
+const Time = Schema.DateTimeUtcFromString
+
+export const Webhook = Schema.Struct({
+  id: WebhookId,
+  name: Schema.String,
+  url: Schema.String,
+  /** Only this connection's changes; null: all. */
+  connection: Schema.NullOr(ConnectionId),
+  /** Only these kinds of change; null: all. */
+  changes: Schema.NullOr(Schema.Array(ChangeKind)),
+  state: WebhookState,
+  /** Why it is disabled. */
+  reason: Schema.NullOr(Schema.String),
+  failingSince: Schema.NullOr(Time),
+  /** Messages that wait, and those that were given up. */
+  pending: Schema.Int,
+  dead: Schema.Int,
+  createdAt: Time
+})
+export type Webhook = typeof Webhook.Type
+
+export const Message = Schema.Struct({
+  id: MessageId,
+  state: MessageState,
+  /** How many changes it holds. */
+  changes: Schema.Int,
+  attempts: Schema.Int,
+  nextAttemptAt: Schema.NullOr(Time),
+  attemptedAt: Schema.NullOr(Time),
+  /** What the last attempt was answered. */
+  status: Schema.NullOr(Schema.Int),
+  /** Why the last attempt failed, and how its answer began. */
+  error: Schema.NullOr(Schema.String),
+  answer: Schema.NullOr(Schema.String),
+  createdAt: Time
+})
+export type Message = typeof Message.Type
+
+/** How a test message went. */
+export const Pinged = Schema.Struct({
+  delivered: Schema.Boolean,
+  message: Schema.String,
+  status: Schema.NullOr(Schema.Int),
+  error: Schema.NullOr(Schema.String),
+  durationMs: Schema.Finite
+})
+export type Pinged = typeof Pinged.Type
+
+/** The body of a message. `cursor` is where `GET /changes` goes on after these changes. */
+export const ContentChanged = Schema.Struct({
+  type: Schema.Literal("content.changed"),
+  timestamp: Time,
+  data: Schema.Struct({ changes: Schema.Array(Documents.Change), cursor: Schema.String })
+})
+
+/** The body of a test message. */
+export const Ping = Schema.Struct({
+  type: Schema.Literal("webhook.ping"),
+  timestamp: Time,
+  data: Schema.Struct({ webhook: WebhookId })
+})
+
+export const webhook = (row: WebhookRow, counts: { readonly pending: number; readonly dead: number }): Webhook => ({
+  id: row.id,
+  name: row.name,
+  url: row.url,
+  connection: row.connectionId,
+  changes: row.changes,
+  state: row.state,
+  reason: row.reason,
+  failingSince: row.failingSince,
+  pending: counts.pending,
+  dead: counts.dead,
+  createdAt: row.createdAt
+})
+
+export const message = (row: MessageRow): Message => {
+  const { webhookId: _, ...rest } = row
+  return rest
+}

@@ -1,0 +1,286 @@
+/** Webhooks and their messages. */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { ChangeKind, ConnectionId } from "../../engine/Store.ts"
+import { MessageId, MessageState, WebhookId, WebhookState, WebhookStore } from "../../engine/WebhookStore.ts"
+import * as Storable from "../Storable.ts"
+import { attempt, isUuid, millis, texts, transaction } from "./Sql.ts"
+
+const Time = Schema.DateTimeUtcFromDate
+
+const webhookColumns = `w.id, w.name, w.url, w.connection_id AS "connectionId", w.changes, w.secret, w.state, w.reason, w.cursor,
+  w.failing_since AS "failingSince", w.created_at AS "createdAt"`
+
+const webhookFields = {
+  id: WebhookId,
+  name: Schema.String,
+  url: Schema.String,
+  connectionId: Schema.NullOr(ConnectionId),
+  changes: Schema.NullOr(Schema.Array(ChangeKind)),
+  secret: Schema.Uint8Array,
+  state: WebhookState,
+  reason: Schema.NullOr(Schema.String),
+  cursor: Schema.NullOr(Schema.String),
+  failingSince: Schema.NullOr(Time),
+  createdAt: Time
+}
+
+const messageColumns = `m.id, m.webhook_id AS "webhookId", m.state, m.changes, m.attempts, m.next_attempt_at AS "nextAttemptAt",
+  m.status, m.error, m.answer, m.created_at AS "createdAt", m.attempted_at AS "attemptedAt"`
+
+const MessageRow = Schema.Struct({
+  id: MessageId,
+  webhookId: WebhookId,
+  state: MessageState,
+  changes: Schema.Int,
+  attempts: Schema.Int,
+  nextAttemptAt: Schema.NullOr(Time),
+  status: Schema.NullOr(Schema.Int),
+  error: Schema.NullOr(Schema.String),
+  answer: Schema.NullOr(Schema.String),
+  createdAt: Time,
+  attemptedAt: Schema.NullOr(Time)
+})
+
+const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
+  const decode = Schema.decodeUnknownEffect(Schema.Array(schema))
+  // A row of another shape is a mistake of ours.
+  return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
+}
+const decodeWebhooks = decoder(Schema.Struct(webhookFields))
+const decodeCounted = decoder(Schema.Struct({ ...webhookFields, pending: Schema.Int, dead: Schema.Int }))
+const decodeWork = decoder(
+  Schema.Struct({
+    ...webhookFields,
+    messageId: Schema.NullOr(MessageId),
+    dueIn: Schema.NullOr(Schema.Finite),
+    isWaiting: Schema.Boolean
+  })
+)
+const decodeMessages = decoder(MessageRow)
+const decodeClaims = decoder(Schema.Struct({ ...MessageRow.fields, claim: Schema.BigInt, body: Schema.String }))
+const decodeStates = decoder(Schema.Struct({ state: WebhookState }))
+
+const int4 = PgTypes.int4
+const kinds = (changes: ReadonlyArray<string> | null | undefined) =>
+  changes === null || changes === undefined ? null : texts(changes)
+const storable = (value: string | null) => (value === null ? null : Storable.text(value))
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const columns = sql.literal(webhookColumns)
+  const columnsOfMessage = sql.literal(messageColumns)
+  const inTransaction = transaction(sql)
+  const span = (duration: Duration.Duration) =>
+    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
+  const firstWebhook = (rows: ReadonlyArray<unknown>) =>
+    Effect.map(decodeWebhooks(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
+
+  const webhook = (webhookId: WebhookId) =>
+    Effect.flatMap(sql`SELECT ${columns} FROM webhook w WHERE w.id = ${webhookId}`, firstWebhook)
+
+  /** Of the active webhooks, or of one of them. */
+  const work = (webhookId: WebhookId | undefined) =>
+    sql`SELECT ${columns}, next.id AS "messageId", next.due_in AS "dueIn",
+        EXISTS (SELECT 1 FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'pending' AND NOT m.again)
+          AS "isWaiting"
+      FROM webhook w LEFT JOIN LATERAL (
+        SELECT m.id, greatest(0, extract(epoch FROM m.next_attempt_at - clock_timestamp()) * 1000)::float8 AS due_in
+        FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'pending'
+        ORDER BY greatest(m.next_attempt_at, clock_timestamp()), m.again, m.sequence LIMIT 1
+      ) AS next ON true
+      WHERE w.state = 'active' AND ${webhookId === undefined ? sql`true` : sql`w.id = ${webhookId}`}
+      ORDER BY w.created_at, w.id`.pipe(
+      Effect.flatMap(decodeWork),
+      Effect.map((rows) =>
+        rows.map(({ dueIn, isWaiting, messageId, ...row }) => ({
+          webhook: row,
+          next: messageId === null || dueIn === null ? null : { messageId, in: Duration.millis(Math.ceil(dueIn)) },
+          isWaiting
+        }))
+      ),
+      attempt("looking for messages to deliver")
+    )
+
+  return WebhookStore.of({
+    create: (given) =>
+      sql`INSERT INTO webhook AS w (id, name, url, connection_id, changes, secret, cursor)
+        VALUES (${given.id}, ${Storable.text(given.name)}, ${Storable.text(given.url)}, ${given.connectionId},
+          ${kinds(given.changes)}::text[], ${given.secret}, ${given.cursor}) RETURNING ${columns}`.pipe(
+        Effect.flatMap(firstWebhook),
+        Effect.flatMap((created) => Effect.orDie(Effect.fromOption(created))),
+        attempt("creating a webhook")
+      ),
+
+    webhook: (webhookId) =>
+      isUuid(webhookId) ? webhook(webhookId).pipe(attempt("reading a webhook")) : Effect.succeedNone,
+
+    webhooks: sql`SELECT ${columns}, count(m.id) FILTER (WHERE m.state = 'pending')::int4 AS pending,
+        count(m.id) FILTER (WHERE m.state = 'dead')::int4 AS dead
+      FROM webhook w LEFT JOIN webhook_message m ON m.webhook_id = w.id AND m.state IN ('pending', 'dead')
+      GROUP BY w.id ORDER BY w.created_at, w.id`.pipe(
+      Effect.flatMap(decodeCounted),
+      Effect.map((rows) => rows.map(({ dead, pending, ...row }) => ({ webhook: row, pending, dead }))),
+      attempt("reading the webhooks")
+    ),
+
+    change: Effect.fnUntraced(function* (webhookId, change) {
+      if (!isUuid(webhookId)) return Option.none()
+      return yield* Effect.gen(function* () {
+        const before = yield* Effect.flatMap(
+          sql`SELECT ${columns} FROM webhook w WHERE w.id = ${webhookId} FOR NO KEY UPDATE`,
+          firstWebhook
+        )
+        if (Option.isNone(before)) return before
+        const isAnew = change.state === "active" || (change.url !== undefined && change.url !== before.value.url)
+        const rows = yield* sql`UPDATE webhook AS w SET
+            name = coalesce(${change.name === undefined ? null : Storable.text(change.name)}, name),
+            url = coalesce(${change.url === undefined ? null : Storable.text(change.url)}, url),
+            changes = ${change.changes === undefined ? sql`changes` : sql`${kinds(change.changes)}::text[]`},
+            state = coalesce(${change.state ?? null}, state),
+            reason = ${change.state === undefined ? sql`reason` : sql`NULL`},
+            failing_since = ${isAnew ? sql`NULL` : sql`failing_since`}
+          WHERE id = ${webhookId} RETURNING ${columns}`
+        if (isAnew) {
+          yield* sql`UPDATE webhook_message SET attempts = 0, next_attempt_at = least(next_attempt_at, clock_timestamp())
+            WHERE webhook_id = ${webhookId} AND state = 'pending'`
+        }
+        return yield* firstWebhook(rows)
+      }).pipe(inTransaction, attempt("changing a webhook"))
+    }),
+
+    remove: (webhookId) =>
+      isUuid(webhookId)
+        ? sql`DELETE FROM webhook WHERE id = ${webhookId} RETURNING 1`.pipe(
+            Effect.map((rows) => rows.length > 0),
+            inTransaction,
+            attempt("removing a webhook")
+          )
+        : Effect.succeed(false),
+
+    replaceSecret: (webhookId, before, after) =>
+      sql`UPDATE webhook SET secret = ${after} WHERE id = ${webhookId} AND secret = ${before} RETURNING 1`.pipe(
+        Effect.map((rows) => rows.length > 0),
+        attempt("replacing a webhook's secret")
+      ),
+
+    work: work(undefined),
+    workOf: (webhookId) => Effect.map(work(webhookId), (rows) => Option.fromUndefinedOr(rows[0])),
+
+    enqueue: (webhookId, { from, message, to }) =>
+      sql`WITH moved AS (
+          UPDATE webhook SET cursor = ${to}
+          WHERE id = ${webhookId} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${from} AND NOT EXISTS (
+            SELECT 1 FROM webhook_message m WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.again)
+          RETURNING id
+        ), written AS (
+          INSERT INTO webhook_message (id, webhook_id, body, changes)
+          SELECT ${message?.id ?? null}::uuid, moved.id, ${message?.body ?? null}, ${int4(message?.changes ?? 0)}
+          FROM moved WHERE ${message !== null}
+        )
+        SELECT 1 FROM moved`.pipe(
+        Effect.map((rows) => rows.length > 0),
+        inTransaction,
+        attempt("writing a message")
+      ),
+
+    claim: Effect.fnUntraced(function* (messageId, lasting) {
+      const rows = yield* sql`UPDATE webhook_message AS m
+          SET claim = claim + 1, next_attempt_at = clock_timestamp() + ${span(lasting)}
+        WHERE m.id = ${messageId} AND m.state = 'pending' AND m.next_attempt_at <= clock_timestamp()
+          AND EXISTS (SELECT 1 FROM webhook w WHERE w.id = m.webhook_id AND w.state = 'active')
+        RETURNING ${columnsOfMessage}, m.claim, m.body`.pipe(attempt("taking a message to deliver"))
+      const [row] = yield* decodeClaims(rows)
+      if (row === undefined) return Option.none()
+      const { body, claim, ...message } = row
+      const of = yield* webhook(message.webhookId).pipe(attempt("reading a webhook"))
+      return Option.map(of, (webhook) => ({ webhook, message, claim: Number(claim), body }))
+    }),
+
+    settle: Effect.fnUntraced(function* ({ claim, message, webhook: of }, result) {
+      const ours = sql`id = ${message.id} AND claim = ${PgTypes.int8(BigInt(claim))} AND state = 'pending'`
+      const settled =
+        result._tag === "Delivered"
+          ? sql`UPDATE webhook_message SET state = 'delivered', body = NULL, attempts = attempts + 1, next_attempt_at = NULL,
+              attempted_at = clock_timestamp(), status = ${int4(result.status)}, error = NULL, answer = NULL
+            WHERE ${ours} RETURNING webhook_id`
+          : sql`UPDATE webhook_message SET attempts = attempts + 1, attempted_at = clock_timestamp(),
+              state = ${result.retryIn === undefined ? "dead" : "pending"},
+              next_attempt_at = ${result.retryIn === undefined ? sql`NULL` : sql`clock_timestamp() + ${span(result.retryIn)}`},
+              status = ${int4(result.status)}, error = ${Storable.text(result.error)}, answer = ${storable(result.answer)}
+            WHERE ${ours} RETURNING webhook_id`
+      const failed = result._tag === "Failed" ? result : undefined
+      const disableAfter = failed === undefined ? sql`interval '0'` : span(failed.disableAfter)
+      const reason = failed?.disable ?? "every attempt to deliver has failed for too long"
+      const isOver =
+        failed === undefined
+          ? sql`false`
+          : sql`w.state = 'active' AND (${failed.disable !== undefined}
+              OR w.failing_since < clock_timestamp() - ${disableAfter})`
+      const rows = yield* sql`WITH settled AS (${settled})
+        UPDATE webhook AS w SET
+          failing_since = ${failed === undefined ? sql`NULL` : sql`coalesce(w.failing_since, clock_timestamp())`},
+          state = CASE WHEN ${isOver} THEN 'disabled' ELSE w.state END,
+          reason = CASE WHEN ${isOver} THEN ${Storable.text(reason)} ELSE w.reason END
+        FROM settled WHERE w.id = settled.webhook_id RETURNING w.state`.pipe(
+        inTransaction,
+        attempt("writing how a delivery went")
+      )
+      const [row] = yield* decodeStates(rows)
+      return row?.state ?? of.state
+    }),
+
+    unclaim: ({ claim, message }) =>
+      sql`UPDATE webhook_message SET next_attempt_at = clock_timestamp()
+        WHERE id = ${message.id} AND claim = ${PgTypes.int8(BigInt(claim))} AND state = 'pending'`.pipe(
+        Effect.asVoid,
+        attempt("giving a message back")
+      ),
+
+    messages: (webhookId, { after, limit, state }) =>
+      isUuid(webhookId) && (after === undefined || isUuid(after))
+        ? sql`SELECT ${columnsOfMessage} FROM webhook_message m WHERE m.webhook_id = ${webhookId}
+            AND ${state === undefined ? sql`true` : sql`m.state = ${state}`}
+            AND ${after === undefined ? sql`true` : sql`m.sequence < (SELECT sequence FROM webhook_message WHERE id = ${after})`}
+            ORDER BY m.sequence DESC LIMIT ${limit}`.pipe(
+            Effect.flatMap(decodeMessages),
+            attempt("reading a webhook's messages")
+          )
+        : Effect.succeed([]),
+
+    message: (messageId) =>
+      isUuid(messageId)
+        ? sql`SELECT ${columnsOfMessage} FROM webhook_message m WHERE m.id = ${messageId}`.pipe(
+            Effect.flatMap(decodeMessages),
+            Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
+            attempt("reading a message")
+          )
+        : Effect.succeedNone,
+
+    redeliver: (webhookId, messageId) =>
+      isUuid(webhookId) && (messageId === undefined || isUuid(messageId))
+        ? sql`UPDATE webhook_message SET state = 'pending', again = true, attempts = 0, next_attempt_at = clock_timestamp()
+            WHERE webhook_id = ${webhookId} AND state = 'dead'
+              AND ${messageId === undefined ? sql`true` : sql`id = ${messageId}`} RETURNING 1`.pipe(
+            Effect.map((rows) => rows.length),
+            inTransaction,
+            attempt("sending dead messages again")
+          )
+        : Effect.succeed(0),
+
+    prune: ({ dead, delivered }) =>
+      sql`DELETE FROM webhook_message WHERE (state = 'delivered' AND attempted_at < clock_timestamp() - ${span(delivered)})
+          OR (state = 'dead' AND attempted_at < clock_timestamp() - ${span(dead)}) RETURNING 1`.pipe(
+        Effect.map((rows) => rows.length),
+        inTransaction,
+        attempt("removing old messages")
+      )
+  })
+})
+
+export const layer: Layer.Layer<WebhookStore, never, SqlClient.SqlClient> = Layer.effect(WebhookStore, make)
