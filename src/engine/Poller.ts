@@ -190,14 +190,16 @@ const polling = <E, E2, R, R2>(claim: Effect.Effect<void, E, R>, sharding: Layer
   Layer.unwrap(
     Effect.as(
       claim,
-      Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer])), scheduler).pipe(Layer.provide(sharding))
+      Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer])), scheduler).pipe(
+        Layer.provideMerge(sharding)
+      )
     )
   )
 
-/** Polls every connection of the store in this process, and in no other. */
-export const layer: Layer.Layer<never, PollerError, Runner.Services> = polling(Lease.poll, layerOneProcess)
+/** Polls every connection of the store in this process, and in no other. What else only one process does joins its cluster. */
+export const layer: Layer.Layer<Sharding.Sharding, PollerError, Runner.Services> = polling(Lease.poll, layerOneProcess)
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<never, PollerError | E, Runner.Services | R> => polling(Lease.pollTogether, cluster)
+): Layer.Layer<Sharding.Sharding, PollerError | E, Runner.Services | R> => polling(Lease.pollTogether, cluster)
