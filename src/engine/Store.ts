@@ -273,6 +273,12 @@ export interface ContentSelection {
   readonly after?: ContentPlace | undefined
 }
 
+/** Bytes from `start` up to but not including `end`; what lies beyond the end of the body is not there. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
 /**
  * A page of a selection. `next` is where to go on, or null at the end. By `kind` or `text` a page may hold fewer rows than
  * `limit`, or none, and still have a `next`: a page looks at no more than so many rows (`Store.contents`).
@@ -577,8 +583,8 @@ export class Store extends Context.Service<
       connectionId: ConnectionId,
       externalId: string
     ) => Effect.Effect<Option.Option<ContentRow>, StoreError>
-    /** The bytes of a stored body by its hash in hex; fails where there are none. */
-    readonly body: (hash: string) => Stream.Stream<Uint8Array, StoreError>
+    /** The bytes of a stored body by its hash in hex, or a range of them; fails where there is no such body. */
+    readonly body: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     readonly totals: (connectionId: ConnectionId) => Effect.Effect<Totals, StoreError>
     /** Costs as much as there are connections and rows in ledgers, whatever is stored. */
     readonly overview: Effect.Effect<Overview, StoreError>

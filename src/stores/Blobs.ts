@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
-import { StoreError } from "../engine/Store.ts"
+import { type ByteRange, StoreError } from "../engine/Store.ts"
 
 /** A body as it was written. `hash` is SHA-256. */
 export interface Written {
@@ -34,8 +34,8 @@ export class BlobStore extends Context.Service<
   BlobStore,
   {
     readonly write: <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<Written, StoreError | E>
-    /** The bytes under a hash in hex; fails where there are none. */
-    readonly read: (hash: string) => Stream.Stream<Uint8Array, StoreError>
+    /** The bytes under a hash in hex, or a range of them, which is read without the rest; fails where there are none. */
+    readonly read: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     readonly has: (hash: string) => Effect.Effect<boolean, StoreError>
     /** Removes a blob, unless it was touched within `untouchedFor`. True if it did. */
     readonly remove: (hash: string, untouchedFor: Duration.Duration) => Effect.Effect<boolean, StoreError>
@@ -53,6 +53,10 @@ export const absent = (hash: string): StoreError => {
   const message = `no body with the hash ${hash} is stored`
   return new StoreError({ message, cause: message })
 }
+
+/** What lies in the range of bytes that begin at `at` within a body. */
+export const within = (bytes: Uint8Array, range: ByteRange | undefined, at = 0): Uint8Array =>
+  range === undefined ? bytes : bytes.subarray(Math.max(0, range.start - at), Math.max(0, range.end - at))
 
 /** Hashes and counts bytes as they pass. */
 export const meter = () => {
@@ -85,10 +89,10 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
       blobs.set(Buffer.from(written.hash).toString("hex"), { bytes: Buffer.concat(chunks), touchedAt })
       return written
     }),
-    read: (hash) =>
+    read: (hash, range) =>
       Stream.suspend(() => {
         const blob = blobs.get(hash.toLowerCase())
-        return blob === undefined ? Stream.fail(absent(hash)) : Stream.succeed(blob.bytes)
+        return blob === undefined ? Stream.fail(absent(hash)) : Stream.succeed(within(blob.bytes, range))
       }),
     has: (hash) => Effect.sync(() => blobs.has(hash.toLowerCase())),
     remove: (hash, untouchedFor) =>

@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
 import * as Counting from "../engine/Counting.ts"
 import { type ConnectionId, type LedgerRow, type Outcome, Store } from "../engine/Store.ts"
-import { absent, BlobStore, layerMemory } from "./Blobs.ts"
+import { absent, BlobStore, layerMemory, within } from "./Blobs.ts"
 import * as Connections from "./memory/Connections.ts"
 import { applyStaged, endPage, purge, storeItem, storeMiss } from "./memory/Contents.ts"
 import * as Lists from "./memory/Lists.ts"
@@ -231,11 +231,11 @@ const make = Effect.gen(function* () {
         Option.map(Option.fromUndefinedOr(state.connections.get(connectionId)?.contents.get(externalId)), contentOf)
       ),
 
-    body: (hash) =>
+    body: (hash, range) =>
       Stream.suspend(() => {
         const body = state.bodies.get(hash.toLowerCase())
         if (body === undefined) return Stream.fail(absent(hash))
-        return body.bytes === null ? blobs.read(hash) : Stream.succeed(body.bytes)
+        return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
       }),
 
     totals: (connectionId) =>

@@ -69,6 +69,25 @@ const suite = <E>(name: string, layer: Layer.Layer<BlobStore | Unfinished, E>) =
       })
     )
 
+    it.effect("any range of a blob is those bytes and no others", () =>
+      Effect.gen(function* () {
+        const store = yield* BlobStore
+        const whole = new Uint8Array(2_500_000).map((_, n) => (n * 31 + (n >> 9)) & 255)
+        const { hash } = yield* store.write(Stream.make(whole))
+        const edges = [0, 1, 1_048_575, 1_048_576, 1_048_577, 2_097_152, 2_499_999, 2_500_000, 2_500_001]
+        for (const start of edges) {
+          for (const end of edges.filter((edge) => edge >= start)) {
+            const bytes = Buffer.concat(yield* Stream.runCollect(store.read(hex(hash), { start, end })))
+            assert.isTrue(bytes.equals(whole.subarray(start, end)), `${start} to ${end}`)
+          }
+        }
+        assert.strictEqual(
+          (yield* Effect.flip(Stream.runDrain(store.read("00".repeat(32), { start: 0, end: 1 }))))._tag,
+          "StoreError"
+        )
+      })
+    )
+
     it.effect("the same bytes are kept once", () =>
       Effect.gen(function* () {
         const store = yield* BlobStore

@@ -12,6 +12,7 @@ import * as Content from "./lawsOfContent.ts"
 import * as Deletions from "./lawsOfDeletions.ts"
 import * as Ledger from "./lawsOfLedger.ts"
 import * as Overview from "./lawsOfOverview.ts"
+import * as Lists from "./lawsOfLists.ts"
 import * as Removal from "./lawsOfRemoval.ts"
 import * as Runs from "./lawsOfRuns.ts"
 import { bytesOf, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
@@ -209,6 +210,16 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const read = yield* bodyOf("large")
         assert.strictEqual(read.size, large.byteLength)
         assert.isTrue(Buffer.from(read.bytes).equals(Buffer.from(large)))
+        const partOf = Effect.fnUntraced(function* (externalId: string, start: number, end: number) {
+          const found = Option.getOrThrow(yield* store.content(id, externalId))
+          return yield* collect(store.body(found.hash ?? "", { start, end }))
+        })
+        assert.deepStrictEqual(yield* partOf("every", 10, 20), every.subarray(10, 20))
+        assert.deepStrictEqual(yield* partOf("every", 250, 300), every.subarray(250))
+        assert.deepStrictEqual(yield* partOf("every", 256, 300), new Uint8Array())
+        assert.deepStrictEqual(yield* partOf("empty", 0, 1), new Uint8Array())
+        const middle = yield* partOf("large", 1_048_570, 2_097_160)
+        assert.isTrue(Buffer.from(middle).equals(Buffer.from(large.subarray(1_048_570, 2_097_160))))
         assert.strictEqual((yield* Effect.flip(collect(store.body("00")))) instanceof Error, true)
         assert.strictEqual((yield* Effect.flip(collect(store.body("not hex"))))._tag, "StoreError")
       })
@@ -226,6 +237,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   Runs.suite(name, layer)
   Content.suite(name, layer)
   Changes.suite(name, layer)
+  Lists.suite(name, layer)
   Ledger.suite(name, layer)
   Deletions.suite(name, layer)
   Overview.suite(name, layer)

@@ -88,11 +88,12 @@ const make = Effect.fnUntraced(function* (folder: string) {
       }).pipe(Effect.onError(() => Effect.ignore(fs.remove(temporary, { force: true }))))
     }),
 
-    read: (given) => {
+    read: (given, range) => {
       const hash = given.toLowerCase()
+      const part = range && { offset: range.start, bytesToRead: Math.max(0, range.end - range.start) }
       return isHash(hash)
         ? fs
-            .stream(place(hash))
+            .stream(place(hash), part)
             .pipe(Stream.mapError((error) => (isMissing(error) ? absent(hash) : failed("reading a large body")(error))))
         : Stream.fail(absent(given))
     },

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { abandonedAfter, absent, BlobStore, meter } from "../Blobs.ts"
+import { abandonedAfter, absent, BlobStore, meter, within } from "../Blobs.ts"
 import { attempt, millis, transaction } from "../postgres/Sql.ts"
 import { StoreError } from "../../engine/Store.ts"
 
@@ -102,21 +102,23 @@ const make = Effect.gen(function* () {
       }).pipe(Effect.onError(() => Effect.ignore(drop(upload))))
     }),
 
-    read: (hash) =>
+    read: (hash, range) =>
       Stream.unwrap(
         Effect.gen(function* () {
           const rows = yield* sql`SELECT upload, ceil(size / ${PgTypes.float8(chunkSize)})::float8 AS chunks
             FROM blob WHERE hash = decode(${hex(hash)}, 'hex')`
           const [blob] = yield* Effect.orDie(decodeBlob(rows))
           if (blob === undefined) return yield* absent(hash)
-          return Stream.paginate(0, (position) =>
+          const first = Math.floor((range?.start ?? 0) / chunkSize)
+          const chunks = Math.min(blob.chunks, Math.ceil((range?.end ?? Infinity) / chunkSize))
+          return Stream.paginate(first, (position) =>
             Effect.gen(function* () {
-              if (position >= blob.chunks) return [[], Option.none<number>()] as const
+              if (position >= chunks) return [[], Option.none<number>()] as const
               const chunk = yield* sql`SELECT bytes FROM blob_chunk
                 WHERE upload = ${blob.upload} AND position = ${position}`
               const [one] = yield* Effect.orDie(decodeBytes(chunk))
               if (one === undefined) return yield* absent(hash)
-              return [[one.bytes], Option.some(position + 1)] as const
+              return [[within(one.bytes, range, position * chunkSize)], Option.some(position + 1)] as const
             }).pipe(attempt("reading a large body"))
           )
         }).pipe(attempt("reading a large body"))

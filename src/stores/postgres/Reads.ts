@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { type ConnectionId, type Store, StoreError } from "../../engine/Store.ts"
-import { BlobStore } from "../Blobs.ts"
+import { BlobStore, within } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { contentColumns, contents as decodeContents, ledger as decodeLedger, ledgerColumns } from "./Rows.ts"
 import { attempt, lockConnection, texts, transaction } from "./Sql.ts"
@@ -113,7 +113,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
           )
         : Effect.succeedNone,
 
-    body: (hash) =>
+    body: (hash, range) =>
       Stream.unwrap(
         Effect.gen(function* () {
           const rows = /^([0-9a-f]{2})*$/i.test(hash)
@@ -124,7 +124,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
             const message = `no body with the hash ${hash} is stored`
             return yield* new StoreError({ message, cause: message })
           }
-          return body.bytes === null ? blobs.read(hash) : Stream.succeed(body.bytes)
+          return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
         }).pipe(attempt("reading a body"))
       ),
 
