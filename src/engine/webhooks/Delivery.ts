@@ -1,7 +1,9 @@
 /** Sends a message once, and writes how that went. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Metrics from "../Metrics.ts"
 import type { StoreError } from "../Store.ts"
 import { Vault } from "../Vault.ts"
 import { type Attempted, type Claimed, type MessageId, WebhookStore } from "../WebhookStore.ts"
@@ -13,6 +15,10 @@ import { type Answer, bodyTimeout, Sender, timeout } from "./Sender.ts"
 const claimFor = Duration.sum(Duration.sum(timeout, bodyTimeout), Duration.seconds(10))
 
 const gone = 410
+
+const attempts = Metrics.counter("idem_webhook_attempts_total", "Attempts to deliver a message, by how they ended.", [
+  "outcome"
+])
 
 /** Whether the endpoint took it: any 2xx, as Standard Webhooks has it. A redirect is none. */
 export const isTaken = ({ status }: Answer): boolean => status >= 200 && status < 300
@@ -77,6 +83,9 @@ export const deliver = Effect.fn("Webhooks.deliver")(function* (
         Effect.onInterrupt(() => Effect.ignore(store.unclaim(claimed.value)))
       )
       const state = yield* store.settle(claimed.value, result)
+      const outcome =
+        result._tag === "Delivered" ? "delivered" : result.retryIn === undefined ? "dead" : ("failed" as const)
+      yield* Metric.update(attempts(outcome), 1)
       yield* say(claimed.value, result, state === "disabled").pipe(
         Effect.annotateLogs({ webhook: webhook.id, name: webhook.name, message: message.id })
       )
