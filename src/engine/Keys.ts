@@ -144,6 +144,8 @@ export const ofFiles = Effect.fnUntraced(function* (path: string) {
  * with: then there is no other new key. Wherever it is cut short, each key that something may be sealed with is in a file.
  */
 export const rotateFile = Effect.fnUntraced(function* (path: string) {
+  // Where the key is not in a file, a person says what it is.
+  if ((yield* currentOfConfig) !== undefined) return
   const fs = yield* FileSystem.FileSystem
   const next = `${path}.new`
   const current = yield* readFile(path)

@@ -19,6 +19,7 @@ import * as Meter from "./Meter.ts"
 import * as Opening from "./Opening.ts"
 import * as Runner from "./Runner.ts"
 import { type Connection, type Counts, type RunId, Store, type TaskId } from "./Store.ts"
+import { Vault } from "./Vault.ts"
 
 /** A sync that is told to wait longer than this for quota ends; the poller goes on when the time has come. */
 const longestWait = Duration.minutes(15)
@@ -54,6 +55,7 @@ const statusOf = (counts: Counts, error: Failure.Failure | null): SyncStatus =>
 const make = Effect.gen(function* () {
   const context = yield* Effect.context<Runner.Services>()
   const store = Context.get(context, Store)
+  const vault = Context.get(context, Vault)
   const limits = yield* Limits
 
   const result = Effect.fnUntraced(function* (
@@ -75,6 +77,12 @@ const make = Effect.gen(function* () {
       problems: total.problems,
       planned: null
     } satisfies SyncResult
+  })
+
+  /** Where this process has no key it begins nothing: the connection is not to blame, and others may run it. */
+  const withoutKey = Effect.match(vault.keys, {
+    onFailure: ({ message }): Failure.Failure => ({ reason: "VaultError", message }),
+    onSuccess: () => undefined
   })
 
   /** Slice after slice until there is nothing more to do, or it can't go on. */
@@ -163,6 +171,8 @@ const make = Effect.gen(function* () {
     if (task.dryRun) return yield* dryRun(connection, task, options)
     const startedAt = yield* Clock.currentTimeMillis
     const total = begin()
+    const keyless = yield* withoutKey
+    if (keyless !== undefined) return yield* result(connection, startedAt, total, { error: keyless })
     const row = isLive(task)
       ? undefined
       : yield* store.openTask(connection.id, { task, spec: options.spec, resumeWithin: limits.resumeWithin })
@@ -195,6 +205,8 @@ const make = Effect.gen(function* () {
     }
     const startedAt = yield* Clock.currentTimeMillis
     const total = begin()
+    const keyless = yield* withoutKey
+    if (keyless !== undefined) return yield* result(connection, startedAt, total, { error: keyless })
     const ids = yield* store.redrive(connection.id, externalIds)
     for (let from = 0; from < ids.length; from += retryChunk) {
       const chunk = ids.slice(from, from + retryChunk)

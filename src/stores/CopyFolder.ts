@@ -36,12 +36,14 @@ export interface Options {
 
 const env = (given: Record<string, string>) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: given }))
 
-/** The keys that may have sealed what is in the folder: the one beside the data, and `IDEM_SECRET_KEY`. */
+/** The keys that may have sealed what is in the folder: those beside the data, and `IDEM_SECRET_KEY`. */
 const keysOf = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
-  const here = yield* Effect.option(fs.readFileString(Path.join(folder, "secret.key")))
+  const read = (name: string) => Effect.option(fs.readFileString(Path.join(folder, name)))
+  // The second is there while `idem rekey` replaces it by the first.
+  const here = [yield* read("secret.key"), yield* read("secret.key.old")]
   const given = Layer.build(Layer.fresh(Vaults.layer))
-  const beside = here._tag === "Some" ? [here.value] : []
+  const beside = here.flatMap((text) => (text._tag === "Some" ? [text.value] : []))
   const files = beside.map((text) => Effect.provide(given, env({ IDEM_SECRET_KEY: text })))
   const built = yield* Effect.forEach([...files, given], Effect.option)
   return built.flatMap((one) => (one._tag === "Some" ? [Context.get(one.value, Vault)] : []))

@@ -211,16 +211,15 @@ export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.
   })
 )
 
+/** Where the key of Idem's own database is, unless `IDEM_SECRET_KEY` is set; another database has none. */
+export const keyFile: Effect.Effect<string | undefined, never, Database> = Effect.map(Database, ({ origin }) =>
+  origin._tag === "embedded" ? Path.join(origin.folder, "secret.key") : undefined
+)
+
 /**
- * The vault for this database: Idem's own has its key beside the data unless `IDEM_SECRET_KEY` is set; for another,
- * that must be set.
+ * The vault for this database: Idem's own has its key beside the data unless `IDEM_SECRET_KEY` is set. For another that
+ * must be set before anything is sealed or opened; what is only read needs no key.
  */
-export const layerVault: Layer.Layer<
-  Vault.Vault,
-  Vault.VaultError | Config.ConfigError,
-  Database | FileSystem.FileSystem
-> = Layer.unwrap(
-  Effect.map(Database, ({ origin }) =>
-    origin._tag === "embedded" ? Vault.layerKeyFile(Path.join(origin.folder, "secret.key")) : Vault.layer
-  )
+export const layerVault: Layer.Layer<Vault.Vault, Vault.VaultError, Database | FileSystem.FileSystem> = Layer.unwrap(
+  Effect.map(keyFile, (file) => (file === undefined ? Vault.layerLazy : Vault.layerKeyFile(file)))
 )

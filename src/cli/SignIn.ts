@@ -1,0 +1,151 @@
+/**
+ * Signing in at a provider from the command line (RFC 8252): the browser comes back to this machine, to a port that only
+ * this command listens on, and only until it has.
+ */
+import * as Config from "effect/Config"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stdio from "effect/Stdio"
+import { spawn } from "node:child_process"
+import * as Http from "node:http"
+import type { Integration } from "../contract/Integration.ts"
+import type { Client } from "../contract/SignIn.ts"
+import * as OAuth from "../engine/OAuth.ts"
+import * as EngineSignIn from "../engine/SignIn.ts"
+import * as Failure from "./Failure.ts"
+import { Output } from "./Output.ts"
+
+/** How long a person has to sign in. */
+const patience = Duration.minutes(5)
+
+const GivenClient = Schema.toCodecJson(
+  Schema.Struct({
+    clientId: Schema.NonEmptyString,
+    clientSecret: Schema.optionalKey(Schema.Redacted(Schema.NonEmptyString))
+  })
+)
+
+/** The client, where these credentials are one and nothing else: whoever gives just that wants to sign in. */
+export const clientIn = (credentials: unknown): Option.Option<Client> =>
+  Option.map(
+    Schema.decodeUnknownOption(GivenClient)(credentials, { onExcessProperty: "error" }),
+    ({ clientId, clientSecret }) => ({ clientId, clientSecret })
+  )
+
+const page = (title: string, text: string) =>
+  `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Idem</title>` +
+  `<h1>${title}</h1><p>${text}</p></html>`
+
+const headers = {
+  "content-type": "text/html; charset=utf-8",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cache-control": "no-store",
+  connection: "close"
+}
+
+/** Listens on this machine. `arrived` is the query that the browser comes back with; whatever has another state is not it. */
+const listen = (
+  port: number
+): Effect.Effect<
+  {
+    readonly port: number
+    readonly arrived: (state: string) => Effect.Effect<URLSearchParams>
+  },
+  Failure.Failure,
+  Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const arrived = yield* Deferred.make<URLSearchParams>()
+    let expected: string | undefined
+    const server = Http.createServer((request, response) => {
+      const url = new URL(request.url ?? "/", "http://localhost")
+      const answer = (status: number, body: string, then = () => {}) => {
+        response.writeHead(status, headers)
+        response.end(body, then)
+      }
+      if (url.pathname !== "/callback" || request.method !== "GET") return answer(404, page("Not here", ""))
+      if (expected === undefined || url.searchParams.get("state") !== expected) {
+        return answer(400, page("Not this one", "This is not the sign-in that idem waits for."))
+      }
+      const isRefused = url.searchParams.has("error")
+      const body = isRefused
+        ? page("Not signed in", "The provider did not let us in. The terminal says more.")
+        : page("Thank you", "You may close this page: the terminal goes on.")
+      answer(200, body, () => Deferred.doneUnsafe(arrived, Effect.succeed(url.searchParams)))
+    })
+    yield* Effect.acquireRelease(
+      Effect.callback<void, Failure.Failure>((resume) => {
+        server.once("error", () =>
+          resume(Effect.fail(Failure.failed("SignIn", `port ${port} of 127.0.0.1 can't be listened on: is it in use?`)))
+        )
+        server.listen(port, "127.0.0.1", () => resume(Effect.void))
+      }),
+      () =>
+        Effect.sync(() => {
+          server.close()
+          server.closeAllConnections()
+        })
+    )
+    const address = server.address()
+    return {
+      port: typeof address === "object" && address !== null ? address.port : port,
+      arrived: (state) =>
+        Effect.suspend(() => {
+          expected = state
+          return Deferred.await(arrived)
+        })
+    }
+  })
+
+/** Opens the page where a person sits at a desktop: a terminal, and a program for it. Whether it opens, they see. */
+const openBrowser = Effect.fnUntraced(function* (url: string) {
+  const stdio = yield* Stdio.Stdio
+  const isWatched = (yield* stdio.stdinIsTerminal) && (yield* stdio.stderrIsTerminal)
+  const set = (name: string) => Effect.orElseSucceed(Config.String(name), () => "")
+  const hasDisplay = (yield* set("DISPLAY")) !== "" || (yield* set("WAYLAND_DISPLAY")) !== ""
+  const isRemote = (yield* set("SSH_CONNECTION")) !== ""
+  if (!isWatched || isRemote) return
+  const command =
+    process.platform === "darwin" ? "open" : process.platform === "linux" && hasDisplay ? "xdg-open" : undefined
+  if (command === undefined) return
+  yield* Effect.sync(() => {
+    const child = spawn(command, [url], { stdio: "ignore", detached: true })
+    child.on("error", () => {})
+    child.unref()
+  })
+})
+
+/** A fixed port, for a provider that has to know it: `IDEM_SIGN_IN_PORT`. Any that is free by default. */
+const port = Config.Port("IDEM_SIGN_IN_PORT").pipe(Config.withDefault(0))
+
+/** Sends the person to the provider, waits for them to come back, and gives credentials, in clear. */
+export const run = Effect.fnUntraced(function* (options: {
+  readonly integration: Integration
+  readonly config: unknown
+  readonly client: Client | undefined
+}) {
+  const { integration } = options
+  const output = yield* Output
+  const { provider, signIn } = yield* EngineSignIn.providerOf(integration, options.config)
+  const client = yield* EngineSignIn.usableClient(integration, options.client)
+  if (client.clientSecret !== undefined) yield* output.hide(Redacted.value(client.clientSecret))
+  const server = yield* listen(yield* port)
+  const redirectUri = `http://${signIn.loopbackHost}:${server.port}/callback`
+  const { pending, url } = yield* OAuth.begin({ provider, client, redirectUri })
+  yield* output.note(`sign in with your browser, within ${Duration.format(patience)}:\n\n  ${url}\n`)
+  yield* openBrowser(url)
+  const parameters = yield* server.arrived(pending.state).pipe(
+    Effect.timeoutOrElse({
+      duration: patience,
+      orElse: () => Effect.fail(Failure.failed("SignIn", "nobody signed in within 5 minutes: begin again"))
+    })
+  )
+  return yield* OAuth.finish({ signIn, provider, pending, parameters })
+}, Effect.scoped)
