@@ -7,17 +7,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
-import { Engine, type Connected } from "../engine/Engine.ts"
+import { Control } from "../engine/Control.ts"
 import * as Fields from "../engine/Fields.ts"
 import { Integrations } from "../engine/Integrations.ts"
-import { Store } from "../engine/Store.ts"
+import * as EngineSignIn from "../engine/SignIn.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
+import * as Server from "./Server.ts"
 import * as Services from "./Services.ts"
+import * as SignIn from "./SignIn.ts"
 import * as Text from "./Text.ts"
 
-const given = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
+const jsonFlag = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
   Flag.Redacted(flag).pipe(Flag.withDescription(description), Flag.withMetavar("JSON|@FILE"), Flag.optional)
 
 // Names of accounts are no secrets, and an error may have to say them.
@@ -29,6 +31,8 @@ const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {
   if (json === null || typeof json !== "object") return []
   return Object.entries(json).flatMap(([key, value]) => secrets(value, key))
 }
+
+type Connected = Effect.Success<ReturnType<Control["Service"]["connect"]>>
 
 const text = (connected: Connected, style: Style): string => {
   const { connection, created, estimate, firstSync } = connected
@@ -46,7 +50,7 @@ const text = (connected: Connected, style: Style): string => {
           ? "takes a time not known"
           : `takes ${Text.about(firstSync)} at the quota, or a little more`
       ],
-      ["  polled", `every ${Text.duration(connection.every)}, while \`idem serve\` runs`],
+      ["  polled", `every ${connection.every}, while \`idem serve\` runs`],
       ["  next", `idem sync ${Text.shellWord(name)}`]
     ])
   ].join("\n")
@@ -57,61 +61,93 @@ export const connect = Command.make(
   {
     domain: Argument.String("domain").pipe(Argument.withDescription("the kind of source, like gmail")),
     name: Input.name,
-    config: given("config", "what to mirror and how, as one JSON object"),
-    credentials: given("credentials", "how to log in, as one JSON object; better from a file: @FILE or @-"),
-    every: Input.every
+    config: jsonFlag("config", "what to mirror and how, as one JSON object"),
+    credentials: jsonFlag("credentials", "how to log in, as one JSON object; better from a file: @FILE or @-"),
+    every: Input.every,
+    signIn: Flag.Boolean("sign-in").pipe(
+      Flag.withDescription("sign in with the browser, also where the connection has credentials"),
+      Flag.withDefault(false)
+    )
   },
   Effect.fn("connect")(function* (input) {
     const output = yield* Output
     const integrations = yield* Integrations
+    const isRemote = yield* Server.isNamed
     const domains = yield* Services.domains
-    if (!domains.includes(input.domain)) {
+    const isKnown = domains.includes(input.domain)
+    // A server may have integrations of its own: it says what it has.
+    if (!isKnown && !isRemote) {
       const named = /^[\w-]{1,30}$/.test(input.domain) ? ` ${Text.quoted(input.domain)}` : " of this name"
       return yield* Failure.usage(
         `there is no integration${named}; there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
       )
     }
-    const integration = yield* integrations.get(input.domain)
+    const integration = isKnown ? yield* integrations.get(input.domain) : undefined
 
-    const checkConfig = (json: Schema.Json) =>
-      Effect.mapError(integration.decodeConfig(json), (error) =>
+    const checkConfig = Effect.fnUntraced(function* (json: Schema.Json) {
+      if (integration === undefined) return
+      yield* Effect.mapError(integration.decodeConfig(json), (error) =>
         Failure.usage(`--config: ${Fields.explain(error.issue, { secret: false })}`)
       )
-    const checkCredentials = (json: Schema.Json) =>
-      Effect.mapError(integration.decodeCredentials(json), (error) =>
+    })
+    const checkCredentials = Effect.fnUntraced(function* (json: Schema.Json) {
+      if (integration === undefined) return
+      yield* Effect.mapError(integration.decodeCredentials(json), (error) =>
         Failure.usage(`--credentials: ${Fields.explain(error.issue, { secret: true })}`)
       )
+    })
 
-    const credentials = Option.isSome(input.credentials)
+    const given = Option.isSome(input.credentials)
       ? yield* Input.json("credentials", input.credentials.value)
       : undefined
-    for (const secret of secrets(credentials ?? null)) yield* output.hide(secret)
+    for (const secret of secrets(given ?? null)) yield* output.hide(secret)
+    // A client alone is not how to log in, but how to ask for it.
+    const canSignIn = integration?.signIn !== undefined
+    const client = canSignIn ? Option.getOrUndefined(SignIn.clientIn(given)) : undefined
+    const credentials = client === undefined ? given : undefined
     const config = Option.isSome(input.config) ? yield* Input.json("config", input.config.value) : undefined
     if (config !== undefined) yield* checkConfig(config)
-    if (credentials !== undefined) yield* checkCredentials(credentials)
+    if (credentials !== undefined) {
+      yield* checkCredentials(credentials)
+      yield* Server.refuseInClear
+    }
 
-    yield* Services.provide(
+    yield* Services.ask(
       Effect.gen(function* () {
-        const store = yield* Store
-        const engine = yield* Engine
-        const isNew = Option.isNone(yield* store.connectionByName(input.name))
+        const control = yield* Control
+        const isNew = yield* control.connection(input.name).pipe(
+          Effect.map(({ name }) => name !== input.name),
+          Effect.catchTag("NotFound", () => Effect.succeed(true))
+        )
         // What a new connection was not given is empty, and may be wrong as such: it is named like the rest.
         if (isNew && config === undefined) yield* checkConfig({})
-        if (isNew && credentials === undefined) yield* checkCredentials({})
-        const connected = yield* engine.connect({
+        const known = client ?? (canSignIn ? yield* EngineSignIn.clientOfSettings(input.domain) : undefined)
+        const signsIn = input.signIn || client !== undefined || (isNew && given === undefined && known !== undefined)
+        if (isNew && credentials === undefined && !signsIn) yield* checkCredentials({})
+        if (signsIn) yield* Server.refuseInClear
+        const granted =
+          signsIn && integration !== undefined
+            ? yield* SignIn.run({ integration, config: config ?? {}, client: known })
+            : credentials
+        for (const secret of secrets(granted ?? null)) yield* output.hide(secret)
+        const connecting = control.connect({
           domain: input.domain,
           name: input.name,
           config: config ?? (isNew ? {} : undefined),
-          credentials: credentials ?? (isNew ? {} : undefined),
-          every: Option.getOrUndefined(input.every)
+          credentials: granted ?? (isNew ? {} : undefined),
+          every: Option.getOrUndefined(input.every),
+          mode: isNew ? "create" : "update"
         })
+        const connected = yield* integration === undefined
+          ? Effect.catchTag(connecting, "UsageError", ({ message }) => Effect.fail(Failure.usage(message)))
+          : connecting
         yield* output.answer(
           {
             connection: connected.connection.name,
             created: connected.created,
             domain: connected.connection.domain,
             account: connected.connection.account,
-            every: Text.duration(connected.connection.every),
+            every: connected.connection.every,
             items: connected.estimate.items ?? null,
             firstSyncMs: connected.firstSync === undefined ? null : Math.round(Duration.toMillis(connected.firstSync)),
             next: `idem sync ${Text.shellWord(connected.connection.name)}`
@@ -127,6 +163,10 @@ export const connect = Command.make(
     {
       command: `idem connect gmail --name work --credentials @token.json`,
       description: "A Gmail account, its token in a file"
+    },
+    {
+      command: `idem connect gmail --name work --credentials '{"clientId": "…", "clientSecret": "…"}'`,
+      description: "The same, by signing in with the browser"
     },
     {
       command: `idem connect ftp --name docs --config '{"protocol": "sftp", "host": "files.example.com"}' --credentials @-`,

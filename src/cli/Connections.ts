@@ -3,22 +3,25 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import { pausedByPerson, Store } from "../engine/Store.ts"
-import * as Documents from "./Documents.ts"
+import * as Schema from "effect/Schema"
+import { Control } from "../engine/Control.ts"
+import * as Documents from "../engine/Documents.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
 
+const encode = Schema.encodeSync(Documents.Connection)
+
 export const connections = Command.make(
   "connections",
   {},
   Effect.fn("connections")(function* () {
     const output = yield* Output
-    const list = yield* Services.provide(Store.use((store) => store.connections))
+    const list = yield* Services.ask(Control.use((control) => control.connections))
     const now = yield* DateTime.now
-    yield* output.answer({ connections: list.map((each) => Documents.connection(each, now)) }, () =>
+    yield* output.answer({ connections: list.map((each) => encode(each)) }, () =>
       list.length === 0
         ? "there are no connections yet: idem connect --help"
         : Text.table(
@@ -27,9 +30,9 @@ export const connections = Command.make(
               Text.short(each.name, 40),
               each.domain,
               Text.short(each.account, 40),
-              Documents.stateOf(each, now),
-              Text.duration(each.every),
-              each.paused === null ? Text.upcoming(each.nextPollAt, now) : Text.short(each.paused)
+              each.state,
+              each.every,
+              each.nextPollAt === null ? Text.short(each.paused ?? "") : Text.upcoming(each.nextPollAt, now)
             ]),
             { style: output.style.bold }
           )
@@ -42,17 +45,10 @@ export const pause = Command.make(
   { connection: Input.connection },
   Effect.fn("pause")(function* ({ connection: name }) {
     const output = yield* Output
-    yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        const reason = connection.paused ?? pausedByPerson
-        if (connection.paused === null) yield* store.setPaused(connection.id, reason)
-        yield* output.answer(
-          { connection: name, paused: reason },
-          () => `${Text.oneLine(name)} is paused: it is not polled until \`idem resume ${Text.shellWord(name)}\``
-        )
-      })
+    const { paused } = yield* Services.askAbout(name)(Control.use((control) => control.pause(name)))
+    yield* output.answer(
+      { connection: name, paused },
+      () => `${Text.oneLine(name)} is paused: it is not polled until \`idem resume ${Text.shellWord(name)}\``
     )
   })
 ).pipe(Command.withDescription("Stop polling a connection"))
@@ -62,23 +58,18 @@ export const resume = Command.make(
   { connection: Input.connection },
   Effect.fn("resume")(function* ({ connection: name }) {
     const output = yield* Output
-    yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        if (connection.credentials === null) {
-          return yield* Failure.failed(
+    const { every, paused } = yield* Control.use((control) => control.resume(name)).pipe(
+      Effect.catchTag("Conflict", () =>
+        Effect.fail(
+          Failure.failed(
             "Disconnected",
             `${Text.quoted(name)} is disconnected, and has no credentials: give it new ones with idem connect`
           )
-        }
-        yield* store.setPaused(connection.id, null)
-        yield* output.answer(
-          { connection: name, paused: null },
-          () => `${Text.oneLine(name)} is polled again, every ${Text.duration(connection.every)}`
         )
-      })
+      ),
+      Services.askAbout(name)
     )
+    yield* output.answer({ connection: name, paused }, () => `${Text.oneLine(name)} is polled again, every ${every}`)
   })
 ).pipe(Command.withDescription("Poll a paused connection again"))
 
@@ -93,20 +84,13 @@ export const disconnect = Command.make(
   },
   Effect.fn("disconnect")(function* ({ connection: name, deleteContents }) {
     const output = yield* Output
-    yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        const { stored } = yield* store.totals(connection.id)
-        yield* store.disconnect(connection.id, deleteContents)
-        yield* output.answer(
-          { connection: name, disconnected: true, contentsDeleted: deleteContents, contents: stored },
-          () =>
-            deleteContents
-              ? `${Text.oneLine(name)} is gone, and with it its credentials and ${Text.many(stored, "stored content")}`
-              : `${Text.oneLine(name)} is disconnected: its credentials are forgotten, its ${Text.many(stored, "stored content")} can still be read`
-        )
-      })
+    const { contents } = yield* Services.askAbout(name)(
+      Control.use((control) => control.disconnect(name, { deleteContents }))
+    )
+    yield* output.answer({ connection: name, disconnected: true, contentsDeleted: deleteContents, contents }, () =>
+      deleteContents
+        ? `${Text.oneLine(name)} is gone, and with it its credentials and ${Text.many(contents, "stored content")}`
+        : `${Text.oneLine(name)} is disconnected: its credentials are forgotten, its ${Text.many(contents, "stored content")} can still be read`
     )
   })
 ).pipe(Command.withDescription("Forget a connection's credentials and stop"))

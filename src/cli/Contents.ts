@@ -4,15 +4,19 @@ import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import { ContentState, Store, type ContentRow } from "../engine/Store.ts"
-import * as Cursor from "./Cursor.ts"
-import * as Documents from "./Documents.ts"
+import * as Schema from "effect/Schema"
+import { Control, type NotFound } from "../engine/Control.ts"
+import * as Documents from "../engine/Documents.ts"
+import { ContentState } from "../engine/Store.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
+
+const encodeRow = Schema.encodeSync(Documents.ContentRow)
+const encodeContent = Schema.encodeSync(Documents.Content)
+const encodeFailure = Schema.encodeSync(Schema.NullOr(Documents.LedgerRow))
 
 export const contents = Command.make(
   "contents",
@@ -33,21 +37,18 @@ export const contents = Command.make(
   Effect.fn("contents")(function* (input) {
     const output = yield* Output
     const name = input.connection
-    const { next, rows } = yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        const after = Option.isSome(input.after) ? Cursor.decode(connection.id, input.after.value) : undefined
-        if (after !== undefined && Result.isFailure(after)) {
-          return yield* Failure.usage(`--after can't be used: ${after.failure}`)
-        }
-        const page = yield* store.contents(connection.id, {
-          state: input.state,
-          limit: input.limit,
-          after: after?.success
-        })
-        return { rows: page.contents, next: page.next === null ? null : Cursor.encode(connection.id, page.next) }
+    const { contents: rows, next } = yield* Control.use((control) =>
+      control.contents(name, {
+        state: input.state,
+        order: "id",
+        limit: input.limit,
+        after: Option.getOrUndefined(input.after)
       })
+    ).pipe(
+      Effect.catchTag("CursorInvalid", ({ message }) =>
+        Effect.fail(Failure.usage(`--after can't be used: ${message}`))
+      ),
+      Services.askAbout(name)
     )
     const text = () => {
       if (rows.length === 0) return `nothing ${input.state}`
@@ -64,11 +65,11 @@ export const contents = Command.make(
       )
       return next === null ? table : `${table}\n${output.style.dim(`more: --after ${next}`)}`
     }
-    yield* output.answer({ contents: rows.map(Documents.contentRow), next }, text)
+    yield* output.answer({ contents: rows.map((row) => encodeRow(row)), next }, text)
   })
 ).pipe(Command.withDescription("List what is stored"))
 
-const shown = (row: ContentRow, now: DateTime.Utc): string =>
+const shown = (row: Documents.Content, now: DateTime.Utc): string =>
   Text.fields([
     ["id", Text.oneLine(row.externalId)],
     ["kind", row.kind ?? ""],
@@ -101,37 +102,43 @@ export const show = Command.make(
     const output = yield* Output
     if (raw && output.json)
       return yield* Failure.usage("--raw writes bytes, and --json one document: choose one of them")
-    yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        const found = yield* store.content(connection.id, id)
-        if (Option.isNone(found)) {
-          return yield* Failure.failed(
-            "UnknownId",
-            `${Text.quoted(name)} has nothing with the id ${Text.quoted(id)}; see: idem contents ${Text.shellWord(name)}`
+    const unknown = ({ what }: NotFound) => what !== "connection" && what !== "body"
+    const unknownId = Failure.failed(
+      "UnknownId",
+      `${Text.quoted(name)} has nothing with the id ${Text.quoted(id)}; see: idem contents ${Text.shellWord(name)}`
+    )
+    yield* Effect.gen(function* () {
+      const control = yield* Control
+      if (raw) {
+        const body = yield* control.body(name, id).pipe(
+          Effect.catchIf(
+            (error) => error._tag === "NotFound" && error.what === "body",
+            () =>
+              Effect.flatMap(control.content(name, id), ({ state }) =>
+                Effect.fail(
+                  Failure.failed(
+                    "NoBody",
+                    `${Text.quoted(id)} is ${state}, and no body of it was ever stored; see: idem failures ${Text.shellWord(name)}`
+                  )
+                )
+              )
           )
-        }
-        const row = found.value
-        if (raw) {
-          if (row.hash === null) {
-            return yield* Failure.failed(
-              "NoBody",
-              `${Text.quoted(id)} is ${row.state}, and no body of it was ever stored; see: idem failures ${Text.shellWord(name)}`
-            )
-          }
-          return yield* output.bytes(store.body(row.hash))
-        }
-        const [failure] = yield* store.ledger(connection.id, { externalIds: [id], limit: 1 })
-        const now = yield* DateTime.now
-        yield* output.answer(
-          { ...Documents.content(row), failure: failure === undefined ? null : Documents.ledgerRow(failure) },
-          () =>
-            failure === undefined
-              ? shown(row, now)
-              : `${shown(row, now)}\n${Text.fields([[failure.state, `${failure.reason}: ${Text.oneLine(failure.message)}`]])}`
         )
-      })
+        return yield* output.bytes(body.bytes())
+      }
+      const { failure, ...content } = yield* control.content(name, id)
+      const now = yield* DateTime.now
+      yield* output.answer({ ...encodeContent(content), failure: encodeFailure(failure) }, () =>
+        failure === null
+          ? shown(content, now)
+          : `${shown(content, now)}\n${Text.fields([[failure.state, `${failure.reason}: ${Text.oneLine(failure.message)}`]])}`
+      )
+    }).pipe(
+      Effect.catchIf(
+        (error) => error._tag === "NotFound" && unknown(error),
+        () => Effect.fail(unknownId)
+      ),
+      Services.askAbout(name)
     )
   })
 ).pipe(Command.withDescription("Show one content: what is known of it, or its bytes"))

@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import { NameTaken } from "../engine/Store.ts"
 import * as Failure from "./Failure.ts"
 import { Output } from "./Output.ts"
+import * as Server from "./Server.ts"
 import { Services } from "./Services.ts"
 import * as Text from "./Text.ts"
 
@@ -31,6 +32,7 @@ export const copy = Command.make(
     )
   },
   Effect.fn("copy")(function* ({ from, fromBlobs }) {
+    yield* Server.refuse("copy")
     const output = yield* Output
     const services = yield* Services
     if (from.trim() === "" || from.includes("\0")) return yield* Failure.usage("--from must name a folder")

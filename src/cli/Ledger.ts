@@ -3,28 +3,31 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import { Store } from "../engine/Store.ts"
-import * as Documents from "./Documents.ts"
+import * as Schema from "effect/Schema"
+import { Control } from "../engine/Control.ts"
+import * as Documents from "../engine/Documents.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
+
+const encodeRows = Schema.encodeSync(Schema.Array(Documents.LedgerRow))
+const encodeDeletions = Schema.encodeSync(Schema.Array(Documents.StagedDeletion))
 
 export const failures = Command.make(
   "failures",
   { connection: Input.connection, limit: Input.limit(10_000, 1000) },
   Effect.fn("failures")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const { rows, totals } = yield* Services.provide(
+    const { ledger, rows } = yield* Services.askAbout(name)(
       Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        return { rows: yield* store.ledger(connection.id, { limit }), totals: yield* store.totals(connection.id) }
+        const control = yield* Control
+        return { rows: yield* control.ledger(name, limit), ledger: (yield* control.status(name)).ledger }
       })
     )
     const now = yield* DateTime.now
-    const more = totals.failed + totals.dead + totals.deferred - rows.length
-    yield* output.answer({ failures: rows.map(Documents.ledgerRow) }, () =>
+    const more = ledger - rows.length
+    yield* output.answer({ failures: encodeRows(rows) }, () =>
       rows.length === 0
         ? `nothing of ${Text.oneLine(name)} has failed`
         : [
@@ -57,42 +60,33 @@ export const deletions = Command.make(
   },
   Effect.fn("deletions")(function* ({ approve, connection: name, limit }) {
     const output = yield* Output
-    yield* Services.provide(
+    yield* Services.askAbout(name)(
       Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
+        const control = yield* Control
         if (approve) {
-          const deleted = yield* store.approveDeletions(connection.id)
+          const deleted = yield* control.approveDeletions(name)
           return yield* output.answer(
             { connection: name, deleted },
             () => `${Text.many(deleted, "content")} of ${Text.oneLine(name)} marked as deleted`
           )
         }
-        const rows = yield* store.deletions(connection.id, { limit })
+        const rows = yield* control.deletions(name, limit)
         const now = yield* DateTime.now
-        yield* output.answer(
-          {
-            deletions: rows.map((row) => ({
-              externalId: row.externalId,
-              cause: row.cause,
-              stagedAt: Documents.time(row.stagedAt)
-            }))
-          },
-          () =>
-            rows.length === 0
-              ? `no deletions of ${Text.oneLine(name)} are held back`
-              : [
-                  Text.table(
-                    ["ID", "WHY", "SINCE"],
-                    rows.map((row) => [
-                      Text.short(row.externalId, 80),
-                      row.cause === "event" ? "the source says so" : "no longer listed",
-                      Text.moment(row.stagedAt, now)
-                    ]),
-                    { style: output.style.bold }
-                  ),
-                  output.style.dim(`delete them: idem deletions ${Text.shellWord(name)} --approve`)
-                ].join("\n")
+        yield* output.answer({ deletions: encodeDeletions(rows) }, () =>
+          rows.length === 0
+            ? `no deletions of ${Text.oneLine(name)} are held back`
+            : [
+                Text.table(
+                  ["ID", "WHY", "SINCE"],
+                  rows.map((row) => [
+                    Text.short(row.externalId, 80),
+                    row.cause === "event" ? "the source says so" : "no longer listed",
+                    Text.moment(row.stagedAt, now)
+                  ]),
+                  { style: output.style.bold }
+                ),
+                output.style.dim(`delete them: idem deletions ${Text.shellWord(name)} --approve`)
+              ].join("\n")
         )
       })
     )

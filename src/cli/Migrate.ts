@@ -1,20 +1,32 @@
 /** `idem migrate`: brings the database up to date. */
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { Output } from "./Output.ts"
+import * as Server from "./Server.ts"
 import { Services } from "./Services.ts"
 
 export const migrate = Command.make(
   "migrate",
-  {},
-  Effect.fn("migrate")(function* () {
+  {
+    newEpoch: Flag.Boolean("new-epoch").pipe(
+      Flag.withDescription(
+        "readers of the changes begin again: after a restore that Idem can't notice, as of a disk's snapshot"
+      ),
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fn("migrate")(function* ({ newEpoch }) {
     const output = yield* Output
+    yield* Server.refuse("migrate")
     const services = yield* Services
-    const { after, before } = yield* services.migrate
-    yield* output.answer({ before, after }, () =>
+    const { after, before, begun, epoch } = yield* services.migrate({ newEpoch })
+    const version =
       before === after
         ? `the database is up to date (version ${after})`
         : `the database went from version ${before} to ${after}`
+    yield* output.answer({ before, after, epoch }, () =>
+      begun ? `${version}; epoch ${epoch} begins: readers of its changes begin again` : version
     )
   })
 ).pipe(Command.withDescription("Bring the database up to date"))

@@ -3,8 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Store } from "../engine/Store.ts"
-import * as Documents from "./Documents.ts"
+import { Control } from "../engine/Control.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
@@ -25,21 +24,17 @@ export const purge = Command.make(
     }
     const now = yield* DateTime.now
     const before = Time.resolve(olderThan.value.time, now)
-    yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        const { bodies, bytes, deleted, gone } = yield* store.purge(connection.id, before)
-        yield* output.answer(
-          { connection: name, before: Documents.time(before), purged: deleted, forgotten: gone, bodies, bytes },
-          () =>
-            [
-              `${Text.many(deleted, "deleted content")} of ${Text.oneLine(name)} purged: ` +
-                `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} removed, ${Text.bytes(bytes)}`,
-              ...(gone === 0 ? [] : [`${Text.many(gone, "id")} forgotten that had gone before being stored`])
-            ].join("\n")
-        )
-      })
+    const { bodies, bytes, deleted, gone } = yield* Services.askAbout(name)(
+      Control.use((control) => control.purge(name, before))
+    )
+    yield* output.answer(
+      { connection: name, before: DateTime.formatIso(before), purged: deleted, forgotten: gone, bodies, bytes },
+      () =>
+        [
+          `${Text.many(deleted, "deleted content")} of ${Text.oneLine(name)} purged: ` +
+            `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} removed, ${Text.bytes(bytes)}`,
+          ...(gone === 0 ? [] : [`${Text.many(gone, "id")} forgotten that had gone before being stored`])
+        ].join("\n")
     )
   })
 ).pipe(

@@ -9,6 +9,7 @@ import * as References from "effect/References"
 import * as Holder from "../engine/Holder.ts"
 import { Store } from "../engine/Store.ts"
 import { Output } from "./Output.ts"
+import * as Server from "./Server.ts"
 import * as Services from "./Services.ts"
 import * as Shutdown from "./Shutdown.ts"
 import * as Text from "./Text.ts"
@@ -23,6 +24,7 @@ export const serve = Command.make(
   "serve",
   {},
   Effect.fn("serve")(function* () {
+    yield* Server.refuse("serve")
     const output = yield* Output
     const services = yield* Services.Services
     const { host, port } = yield* address

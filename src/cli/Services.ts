@@ -6,10 +6,12 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import { Control, NotFound } from "../engine/Control.ts"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/Integrations.ts"
 import type * as Runner from "../engine/Runner.ts"
-import { Store, type Connection, type NameTaken, type StoreError } from "../engine/Store.ts"
+import type { Rekeyed } from "../engine/Rekey.ts"
+import type { NameTaken, StoreError } from "../engine/Store.ts"
 import * as Failure from "./Failure.ts"
 import * as Text from "./Text.ts"
 
@@ -32,6 +34,8 @@ export interface CopyOptions {
 export class Services extends Context.Service<
   Services,
   {
+    /** What the commands ask: of the database here, or of the server that `IDEM_URL` names. */
+    readonly control: Layer.Layer<Control, StartError>
     readonly layer: Layer.Layer<Engine | Runner.Services, StartError>
     /** Polls for as long as its scope is open. */
     readonly poller: Layer.Layer<never, StartError, Runner.Services>
@@ -51,19 +55,47 @@ export class Services extends Context.Service<
       },
       StartError | NameTaken
     >
-    /** Brings the database up to date: the version of its schema before and after. */
-    readonly migrate: Effect.Effect<{ readonly before: number; readonly after: number }, StartError>
+    /** Seals everything that is sealed with the current key; see `Rekey.rekey`. */
+    readonly rekey: Effect.Effect<Rekeyed, StartError>
+    /** Brings the database up to date: the version of its schema before and after, and its epoch. */
+    readonly migrate: (options: {
+      /** Readers of the changes begin again, whether the database was restored or not. */
+      readonly newEpoch: boolean
+    }) => Effect.Effect<
+      { readonly before: number; readonly after: number; readonly epoch: number; readonly begun: boolean },
+      StartError
+    >
   }
 >()("idem/cli/Services") {}
 
 /** `IDEM_CLUSTER`: whether this process polls together with others. */
 export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(Config.withDefault(false))
 
-/** Runs a command's work with the store and the engine. */
+/** Runs the work of a service: with the store, the engine and what they stand on. */
 export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Runner.Services>> =>
   Services.use((services) => Effect.provide(work, services.layer))
+
+/** Runs a command's work with what it asks. */
+export const ask = <A, E, R>(
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | StartError, Services | Exclude<R, Control>> =>
+  Services.use((services) => Effect.provide(work, services.control))
+
+/** The same for work about the connection of this name; where there is none, the error suggests what was meant. */
+export const askAbout =
+  (name: string) =>
+  <A, E, R>(
+    work: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | StoreError | Failure.Failure | StartError, Services | Exclude<R, Control>> =>
+    ask(
+      Effect.catchIf(
+        work,
+        (error): error is E & NotFound => error instanceof NotFound && error.what === "connection",
+        () => unknownConnection(name)
+      )
+    )
 
 /**
  * Which integrations there are. A command that opens sources asks first: an `idem.config.ts` that is broken is wrong
@@ -73,14 +105,11 @@ export const domains: Effect.Effect<ReadonlyArray<string>, Failure.Failure, Inte
   (integrations) => Effect.mapError(integrations.domains, (error) => Failure.usage(error.message))
 )
 
-/** The connection of this name; where there is none, the error suggests what was meant. */
-export const connectionNamed = Effect.fnUntraced(function* (
+const unknownConnection = Effect.fnUntraced(function* (
   name: string
-): Effect.fn.Return<Connection, StoreError | Failure.Failure, Store> {
-  const store = yield* Store
-  const found = yield* store.connectionByName(name)
-  if (found._tag === "Some") return found.value
-  const names = (yield* store.connections).map((connection) => connection.name)
+): Effect.fn.Return<never, StoreError | Failure.Failure, Control> {
+  const control = yield* Control
+  const names = (yield* control.connections).map((connection) => connection.name)
   const meant = Text.nearest(name, names)
   const next =
     meant !== undefined

@@ -4,63 +4,56 @@ import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Store, type Connection, type Run, type TaskRow, type Totals } from "../engine/Store.ts"
-import * as Documents from "./Documents.ts"
+import * as Schema from "effect/Schema"
+import { Control } from "../engine/Control.ts"
+import * as Documents from "../engine/Documents.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
 
-interface State {
-  readonly connection: Connection
-  readonly totals: Totals
-  readonly lastRun: Run | undefined
-  readonly tasks: ReadonlyArray<TaskRow>
-}
-
-const stateOf = Effect.fnUntraced(function* (connection: Connection) {
-  const store = yield* Store
-  const state: State = {
-    connection,
-    totals: yield* store.totals(connection.id),
-    lastRun: (yield* store.runs(connection.id, 1))[0],
-    tasks: yield* store.openTasks(connection.id)
-  }
-  return state
-})
+const encodeRuns = Schema.encodeSync(Schema.Array(Documents.Run))
+const encodeStatus = Schema.encodeSync(Documents.Status)
 
 /** The command that goes on with an unfinished task: its spec is the flags that it was begun with. */
-const resumes = (connection: Connection, task: TaskRow): string =>
-  `idem sync ${Text.shellWord(connection.name)}${task.spec === "" ? "" : ` ${task.spec}`}`
+const resumes = (name: string, spec: string): string =>
+  `idem sync ${Text.shellWord(name)}${spec === "" ? "" : ` ${spec}`}`
 
-const text = ({ connection, lastRun, tasks, totals }: State, now: DateTime.Utc, style: Style): string => {
-  const state = Documents.stateOf(connection, now)
-  const name = Text.shellWord(connection.name)
+const document = (status: Documents.Status): Schema.JsonObject => {
+  const encoded = encodeStatus(status)
+  return {
+    ...encoded,
+    unfinished: encoded.unfinished.map(({ createdAt, spec, task }) => ({
+      task,
+      createdAt,
+      resume: resumes(status.name, spec)
+    }))
+  }
+}
+
+const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string => {
+  const { lastRun, ledger, state, totals } = status
+  const name = Text.shellWord(status.name)
   const colour = state === "paused" || state === "disconnected" ? style.warn : style.good
-  const waiting = totals.failed + totals.dead + totals.deferred
   return [
-    `${style.bold(Text.oneLine(connection.name))} ${colour(state)}`,
+    `${style.bold(Text.oneLine(status.name))} ${colour(state)}`,
     Text.fields([
-      ["  source", `${connection.domain}, ${Text.oneLine(connection.account)}`],
-      ...(connection.paused === null
-        ? [["  next poll", Text.upcoming(connection.nextPollAt, now)] as const]
-        : [["  paused", Text.oneLine(connection.paused)] as const]),
-      ...(state === "running" && connection.lease !== null
-        ? [["  run by", Text.oneLine(connection.lease.holder)] as const]
-        : []),
+      ["  source", `${status.domain}, ${Text.oneLine(status.account)}`],
+      ...(status.nextPollAt === null
+        ? [["  paused", Text.oneLine(status.paused ?? "")] as const]
+        : [["  next poll", Text.upcoming(status.nextPollAt, now)] as const]),
+      ...(status.holder === null ? [] : [["  run by", Text.oneLine(status.holder)] as const]),
       [
         "  last run",
-        lastRun === undefined
+        lastRun === null
           ? "none yet"
           : `${lastRun.status}${lastRun.error === null ? "" : ` (${Text.short(lastRun.error.message, 200)})`}, ${Text.moment(lastRun.startedAt, now)}`
       ],
-      ...(connection.failures === 0
-        ? []
-        : [["  failing", `${Text.many(connection.failures, "run")} in a row`] as const]),
+      ...(status.failures === 0 ? [] : [["  failing", `${Text.many(status.failures, "run")} in a row`] as const]),
       ["  stored", `${Text.count(totals.stored)}, ${Text.bytes(totals.bytes)}`],
       [
         "  not stored",
-        waiting === 0
+        ledger === 0
           ? "nothing"
           : `${Text.count(totals.failed)} failed, ${Text.count(totals.dead)} given up, ${Text.count(totals.deferred)} deferred: idem failures ${name}`
       ],
@@ -68,7 +61,7 @@ const text = ({ connection, lastRun, tasks, totals }: State, now: DateTime.Utc, 
       ...(totals.deletionsHeld === 0
         ? []
         : [["  held back", `${Text.many(totals.deletionsHeld, "deletion")}: idem deletions ${name}`] as const]),
-      ...tasks.map((task) => ["  unfinished", `${Text.oneLine(resumes(connection, task))}`] as const)
+      ...status.unfinished.map(({ spec }) => ["  unfinished", Text.oneLine(resumes(status.name, spec))] as const)
     ])
   ].join("\n")
 }
@@ -78,34 +71,28 @@ export const status = Command.make(
   { connection: Input.connection.pipe(Argument.optional) },
   Effect.fn("status")(function* (input) {
     const output = yield* Output
-    const states = yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const list = Option.isSome(input.connection)
-          ? [yield* Services.connectionNamed(input.connection.value)]
-          : yield* store.connections
-        return yield* Effect.forEach(list, stateOf)
-      })
-    )
+    const asked = Option.getOrUndefined(input.connection)
+    const states = yield* asked === undefined
+      ? Services.ask(
+          Effect.gen(function* () {
+            const control = yield* Control
+            const all = yield* control.connections
+            // One that is removed meanwhile is left out.
+            const found = yield* Effect.forEach(all, ({ id }) =>
+              control.status(id).pipe(
+                Effect.map((status) => [status]),
+                Effect.catchTag("NotFound", () => Effect.succeed([]))
+              )
+            )
+            return found.flat()
+          })
+        )
+      : Services.askAbout(asked)(Control.use((control) => Effect.map(control.status(asked), (status) => [status])))
     const now = yield* DateTime.now
-    yield* output.answer(
-      {
-        connections: states.map(({ connection, lastRun, tasks, totals }) => ({
-          ...Documents.connection(connection, now),
-          totals: { ...totals },
-          ledger: totals.failed + totals.dead + totals.deferred,
-          lastRun: lastRun === undefined ? null : Documents.run(lastRun),
-          unfinished: tasks.map((task) => ({
-            task: task.id,
-            createdAt: Documents.time(task.createdAt),
-            resume: resumes(connection, task)
-          }))
-        }))
-      },
-      () =>
-        states.length === 0
-          ? "there are no connections yet: idem connect --help"
-          : states.map((state) => text(state, now, output.style)).join("\n\n")
+    yield* output.answer({ connections: states.map(document) }, () =>
+      states.length === 0
+        ? "there are no connections yet: idem connect --help"
+        : states.map((state) => text(state, now, output.style)).join("\n\n")
     )
   })
 ).pipe(Command.withDescription("Show how connections are: state, last run, next poll, failures"))
@@ -115,15 +102,9 @@ export const runs = Command.make(
   { connection: Input.connection, limit: Input.limit(1000, 20) },
   Effect.fn("runs")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const list = yield* Services.provide(
-      Effect.gen(function* () {
-        const store = yield* Store
-        const connection = yield* Services.connectionNamed(name)
-        return yield* store.runs(connection.id, limit)
-      })
-    )
+    const list = yield* Services.askAbout(name)(Control.use((control) => control.runs(name, limit)))
     const now = yield* DateTime.now
-    yield* output.answer({ runs: list.map(Documents.run) }, () =>
+    yield* output.answer({ runs: encodeRuns(list) }, () =>
       list.length === 0
         ? `${Text.oneLine(name)} has not run yet: idem sync ${Text.shellWord(name)}`
         : Text.table(
@@ -132,11 +113,11 @@ export const runs = Command.make(
               Text.moment(run.startedAt, now),
               run.finishedAt === null ? "" : Text.about(DateTime.distance(run.startedAt, run.finishedAt)),
               run.status,
-              Text.count(run.counts.listed),
-              Text.count(run.counts.stored),
-              Text.count(run.counts.updated),
-              Text.count(run.counts.failed),
-              Text.count(run.counts.apiCalls),
+              Text.count(run.listed),
+              Text.count(run.stored),
+              Text.count(run.updated),
+              Text.count(run.failed),
+              Text.count(run.apiCalls),
               run.error === null ? "" : Text.short(run.error.message, 100)
             ]),
             { right: ["LISTED", "STORED", "UPDATED", "FAILED", "CALLS"], style: output.style.bold }

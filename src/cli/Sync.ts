@@ -5,14 +5,18 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { SyncTask } from "../contract/SyncTask.ts"
-import { Engine, type Progress as EngineProgress, type SyncResult } from "../engine/Engine.ts"
-import { Store, type Counts } from "../engine/Store.ts"
-import * as Documents from "./Documents.ts"
+import { Control } from "../engine/Control.ts"
+import * as Counting from "../engine/Counting.ts"
+import * as Documents from "../engine/Documents.ts"
+import type { Progress as EngineProgress, SyncResult } from "../engine/Engine.ts"
+import type { Counts } from "../engine/Store.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Progress from "./Progress.ts"
+import * as Server from "./Server.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
 import * as Time from "./Time.ts"
@@ -84,10 +88,12 @@ const summary = (result: SyncResult, style: Style): string => {
   ].join("\n")
 }
 
+const encode = Schema.encodeSync(Documents.Synced)
+
 /** Says how it went, and ends with the exit code of its status. */
 const report = Effect.fnUntraced(function* (result: SyncResult) {
   const output = yield* Output
-  const document = Documents.sync(result)
+  const document = encode(Documents.synced(result))
   if (result.status === "failed") {
     // What was done before it failed stays done.
     if (!output.json && result.counts.listed + result.counts.downloads > 0) {
@@ -126,18 +132,40 @@ const asSync =
             reason: failure.reason,
             message: failure.message,
             code: failure.code,
-            document: Documents.syncFailed(name, failure.reason, failure.message)
+            document: encode(
+              Documents.synced({
+                connection: name,
+                run: null,
+                task: null,
+                status: "failed",
+                counts: Counting.zero,
+                durationMs: 0,
+                error: { reason: failure.reason, message: failure.message },
+                notes: [],
+                problems: [],
+                planned: null
+              })
+            )
           })
     })
 
-const sayInterrupted = (name: string) =>
+const sayInterrupted = (name: string, isRemote: boolean) =>
   Effect.onInterrupt(() =>
     Output.use((output) =>
       output.note(
-        `idem: ${Text.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`
+        isRemote
+          ? `idem: ${Text.oneLine(name)}: no longer watching; the server goes on with what it was given: idem status ${Text.shellWord(name)}`
+          : `idem: ${Text.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`
       )
     )
   )
+
+/** A command that opens sources here is told of a broken `idem.config.ts` before anything is started. */
+const opensHere = Effect.gen(function* () {
+  const isRemote = yield* Server.isNamed
+  if (!isRemote) yield* Services.domains
+  return isRemote
+})
 
 export const sync = Command.make(
   "sync",
@@ -166,15 +194,15 @@ export const sync = Command.make(
       ...(window === undefined ? {} : { window })
     }
     const name = input.connection
-    yield* Services.domains
+    const isRemote = yield* opensHere
     yield* Effect.scoped(
       Effect.gen(function* () {
-        const engine = yield* Engine
-        const connection = yield* Services.connectionNamed(name)
+        const control = yield* Control
         const onProgress: ((progress: EngineProgress) => Effect.Effect<void>) | undefined = output.animate
           ? yield* Progress.make(name)
           : undefined
-        return yield* engine.sync(connection, task, {
+        if (task.dryRun) return yield* control.plan(name, task, onProgress)
+        return yield* control.sync(name, task, {
           spec: specOf({ force: input.force, forceIds, since: since?.text, until: until?.text }),
           wait: !input.noWait,
           onWait: (holder) =>
@@ -184,7 +212,7 @@ export const sync = Command.make(
           ...(onProgress === undefined ? {} : { onProgress })
         })
       })
-    ).pipe(sayInterrupted(name), Services.provide, Effect.flatMap(report), asSync(name))
+    ).pipe(sayInterrupted(name, isRemote), Services.askAbout(name), Effect.flatMap(report), asSync(name))
   })
 ).pipe(
   Command.withDescription("Run one task now"),
@@ -195,30 +223,48 @@ export const sync = Command.make(
   ])
 )
 
+/** Those of the ids that are not in the ledger. */
+const notFailed = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>) {
+  const control = yield* Control
+  return yield* Effect.filter(
+    ids,
+    (id) =>
+      control.content(name, id).pipe(
+        Effect.map(({ failure }) => failure === null),
+        Effect.catchIf(
+          (error) => error._tag === "NotFound" && error.what === "content",
+          () => Effect.succeed(true)
+        )
+      ),
+    { concurrency: 8 }
+  )
+})
+
 export const retry = Command.make(
   "retry",
   { connection: Input.connection, ids: Input.externalId.pipe(Argument.variadic()) },
   Effect.fn("retry")(function* (input) {
     const name = input.connection
     const ids = [...new Set(input.ids)]
-    yield* Services.domains
-    yield* Effect.gen(function* () {
-      const engine = yield* Engine
-      const store = yield* Store
-      const connection = yield* Services.connectionNamed(name)
-      if (ids.length === 0) return yield* engine.retry(connection, undefined)
-      const rows = yield* store.ledger(connection.id, { externalIds: ids, limit: ids.length })
-      const known = new Set(rows.map((row) => row.externalId))
-      const unknown = ids.filter((id) => !known.has(id))
-      if (unknown.length > 0) {
-        const shown = unknown.slice(0, 3).map(Text.quoted).join(", ")
-        const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
-        return yield* Failure.failed(
-          "UnknownId",
-          `${shown}${more}: not among the failures of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
-        )
-      }
-      return yield* engine.retry(connection, ids)
-    }).pipe(sayInterrupted(name), Services.provide, Effect.flatMap(report), asSync(name))
+    const isRemote = yield* opensHere
+    yield* Control.use((control) => control.retry(name, ids.length === 0 ? undefined : ids)).pipe(
+      Effect.catchIf(
+        (error) => error._tag === "UsageError" || (error._tag === "NotFound" && error.what === "id"),
+        Effect.fnUntraced(function* (error) {
+          const unknown = yield* notFailed(name, ids)
+          if (unknown.length === 0) return yield* error
+          const shown = unknown.slice(0, 3).map(Text.quoted).join(", ")
+          const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
+          return yield* Failure.failed(
+            "UnknownId",
+            `${shown}${more}: not among the failures of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
+          )
+        })
+      ),
+      sayInterrupted(name, isRemote),
+      Services.askAbout(name),
+      Effect.flatMap(report),
+      asSync(name)
+    )
   })
 ).pipe(Command.withDescription("Try what failed again, now"))

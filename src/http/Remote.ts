@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import { randomUUID } from "node:crypto"
 import packageJson from "../../package.json" with { type: "json" }
 import type { SyncTask } from "../contract/SyncTask.ts"
@@ -121,7 +122,7 @@ const make = Effect.fnUntraced(function* (address: Address) {
   const params = (connection: string) => ({ params: { connection } })
 
   const connection: Control["Service"]["connection"] = (ref) =>
-    Effect.map(errors(read.connections.get(params(ref))), ({ lastRun, ledger, totals, unfinished, ...rest }) => rest)
+    Effect.map(errors(read.connections.get(params(ref))), Struct.omit(["lastRun", "ledger", "totals", "unfinished"]))
 
   const content: Control["Service"]["content"] = (ref, externalId) =>
     errors(read.contents.get({ ...params(ref), query: { externalId } }))

@@ -5,13 +5,17 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
 import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Cli from "../../src/cli/Cli.ts"
+import * as Server from "../../src/cli/Server.ts"
 import { Services } from "../../src/cli/Services.ts"
 import { Integrations } from "../../src/engine/Integrations.ts"
+import * as Local from "../../src/engine/Local.ts"
 import * as Poller from "../../src/engine/Poller.ts"
 import type { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
@@ -36,26 +40,10 @@ export const text = (ended: Ended): string => ended.stdout.toString().replace(/\
 // oxlint-disable-next-line typescript/no-explicit-any
 export const json = (ended: Ended): Record<string, any> => JSON.parse(ended.stdout.toString())
 
-/** A database that lasts as long as the scope, and a function that runs command lines on it. */
-export const make = Effect.fnUntraced(function* (
-  source: MemorySource,
-  engine: Parameters<typeof TestEngine.layer>[1] = {}
-) {
-  const context = yield* Layer.build(TestEngine.layer(source, engine))
-  const started = { count: 0 }
-  const services = Layer.succeed(Services, {
-    layer: Layer.unwrap(
-      Effect.sync(() => {
-        started.count++
-        return Layer.succeedContext(context)
-      })
-    ),
-    poller: Poller.layer,
-    copy: () => Effect.die("only a real database is copied into"),
-    migrate: Effect.succeed({ before: 1, after: 2 })
-  })
-
-  const run = (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Ended> =>
+/** Runs command lines in this process, with these services, their output captured. */
+export const runner =
+  (services: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path>) =>
+  (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Ended> =>
     Effect.gen(function* () {
       const stdout: Array<Buffer> = []
       const stderr: Array<Buffer> = []
@@ -74,9 +62,7 @@ export const make = Effect.fnUntraced(function* (
       const exit = yield* Effect.exit(
         Cli.main.pipe(
           Effect.provide([
-            services,
-            Layer.succeed(Integrations, Context.get(context, Integrations)),
-            Layer.provideMerge(stdio, NodeServices.layer),
+            Layer.provideMerge(services, Layer.provideMerge(stdio, NodeServices.layer)),
             ConfigProvider.layer(ConfigProvider.fromEnv({ env: options.env ?? {} })),
             Layer.succeed(Console.Console, { ...globalThis.console, log: said(stdout), error: said(stderr) })
           ])
@@ -89,6 +75,29 @@ export const make = Effect.fnUntraced(function* (
       if (Exit.isFailure(exit) && code === 0) throw new Error("a failure that ends with 0")
       return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() }
     })
+
+/** A database that lasts as long as the scope, and a function that runs command lines on it. */
+export const make = Effect.fnUntraced(function* (
+  source: MemorySource,
+  engine: Parameters<typeof TestEngine.layer>[1] = {}
+) {
+  const context = yield* Layer.build(TestEngine.layer(source, engine))
+  const started = { count: 0 }
+  const layer = Layer.unwrap(
+    Effect.sync(() => {
+      started.count++
+      return Layer.succeedContext(context)
+    })
+  )
+  const services = Layer.succeed(Services, {
+    control: Server.control(Layer.provide(Local.layer, layer)),
+    layer,
+    poller: Poller.layer,
+    copy: () => Effect.die("only a real database is copied into"),
+    migrate: ({ newEpoch }) => Effect.succeed({ before: 1, after: 2, epoch: newEpoch ? 2 : 1, begun: newEpoch })
+  })
+
+  const run = runner(Layer.merge(services, Layer.succeed(Integrations, Context.get(context, Integrations))))
 
   /** Connects `name` to the scripted source. */
   const connect = (name: string) =>

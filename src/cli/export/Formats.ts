@@ -2,9 +2,12 @@
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Store, type Connection, type ContentRow, type StoreError } from "../../engine/Store.ts"
-import * as Documents from "../Documents.ts"
+import { Control, type CursorInvalid, type NotFound } from "../../engine/Control.ts"
+import * as Documents from "../../engine/Documents.ts"
+import type { UsageError } from "../../engine/Engine.ts"
+import type { StoreError } from "../../engine/Store.ts"
 import type { Failure } from "../Failure.ts"
 import type { Folder } from "./Folder.ts"
 import * as Mbox from "./Mbox.ts"
@@ -24,7 +27,9 @@ interface Exported {
   readonly bytes: number
 }
 
-type Write = Effect.Effect<Exported, StoreError | Failure, Store>
+type ReadError = StoreError | NotFound | CursorInvalid | UsageError
+
+type Write = Effect.Effect<Exported, ReadError | Failure, Control>
 
 const pageSize = 200
 /** Files written at once. */
@@ -32,29 +37,40 @@ const concurrency = 4
 /** A body up to this size is one text in `ndjson` where it is UTF-8; a larger one is streamed as base64. */
 const largestText = 4 * 1024 * 1024
 
-const rowsOf = (connection: Connection): Stream.Stream<ContentRow, StoreError, Store> =>
+const rowsOf = (connection: Documents.Connection): Stream.Stream<Documents.Content, ReadError, Control> =>
   Stream.unwrap(
-    Effect.map(Store, (store) =>
+    Effect.map(Control, (control) =>
       Stream.paginate(undefined as string | undefined, (after) =>
         Effect.map(
-          store.contents(connection.id, { state: "stored", limit: pageSize, after }),
+          control.contentsInFull(connection.id, { state: "stored", order: "id", limit: pageSize, after }),
           (page) => [page.contents, Option.fromNullOr(page.next)] as const
         )
       )
     )
   )
 
-const bodyOf = (row: ContentRow): Stream.Stream<Uint8Array, StoreError, Store> =>
-  row.hash === null ? Stream.empty : Stream.unwrap(Effect.map(Store, (store) => store.body(row.hash ?? "")))
+const bodyOf = (
+  connection: Documents.Connection,
+  row: Documents.Content
+): Stream.Stream<Uint8Array, ReadError, Control> =>
+  row.hash === null
+    ? Stream.empty
+    : Stream.unwrap(
+        Effect.map(
+          Control.use((control) => control.body(connection.id, row.externalId)),
+          (body) => body.bytes()
+        )
+      )
 
 /** What says that it is something else than an email is not one; what says nothing may be. */
-const isMail = (row: ContentRow): boolean => row.mediaType === null || row.mediaType.startsWith("message/rfc822")
+const isMail = (row: Documents.Content): boolean => row.mediaType === null || row.mediaType.startsWith("message/rfc822")
 
 /** One file a content. */
 const writeEach = Effect.fnUntraced(function* (
+  connection: Documents.Connection,
   folder: Folder,
-  rows: Stream.Stream<ContentRow, StoreError, Store>,
-  pathOf: (row: ContentRow) => Effect.Effect<ReadonlyArray<string> | undefined, StoreError, Store>
+  rows: Stream.Stream<Documents.Content, ReadError, Control>,
+  pathOf: (row: Documents.Content) => Effect.Effect<ReadonlyArray<string> | undefined, ReadError, Control>
 ) {
   const cases = folder.ignoresCase ? new Names.Cases() : undefined
   let written = 0
@@ -69,7 +85,7 @@ const writeEach = Effect.fnUntraced(function* (
       ({ path, row }) =>
         path === undefined
           ? Effect.sync(() => void skipped++)
-          : Effect.map(folder.write(path, bodyOf(row), row.occurredAt ?? undefined), (size) => {
+          : Effect.map(folder.write(path, bodyOf(connection, row), row.occurredAt ?? undefined), (size) => {
               written++
               bytes += size
             }),
@@ -84,8 +100,8 @@ const writeEach = Effect.fnUntraced(function* (
 const writeAll = Effect.fnUntraced(function* (
   folder: Folder,
   name: string,
-  rows: Stream.Stream<ContentRow, StoreError, Store>,
-  lineOf: (row: ContentRow) => Stream.Stream<Uint8Array, StoreError, Store> | undefined
+  rows: Stream.Stream<Documents.Content, ReadError, Control>,
+  lineOf: (row: Documents.Content) => Stream.Stream<Uint8Array, ReadError, Control> | undefined
 ) {
   let written = 0
   let skipped = 0
@@ -127,18 +143,24 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
     { onHalt: (left) => [encoder.encode(Base64.encode(left))] }
   )
 
+const encode = Schema.encodeSync(Documents.Content)
+
 /** One line: all that is known, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
-const ndjsonLine = (row: ContentRow): Stream.Stream<Uint8Array, StoreError, Store> => {
-  const head = JSON.stringify(Documents.content(row)).slice(0, -1)
+const ndjsonLine = (
+  connection: Documents.Connection,
+  row: Documents.Content
+): Stream.Stream<Uint8Array, ReadError, Control> => {
+  const head = JSON.stringify(encode(row)).slice(0, -1)
   const line = (encoding: string) => encoder.encode(`${head},"bodyEncoding":"${encoding}","body":`)
   const inQuotes = <E, R>(encoded: Stream.Stream<Uint8Array, E, R>) =>
     Stream.succeed(encoder.encode('"')).pipe(
       Stream.concat(encoded),
       Stream.concat(Stream.succeed(encoder.encode('"}\n')))
     )
-  if (row.size > largestText) return Stream.concat(Stream.succeed(line("base64")), inQuotes(base64(bodyOf(row))))
+  if (row.size > largestText)
+    return Stream.concat(Stream.succeed(line("base64")), inQuotes(base64(bodyOf(connection, row))))
   return Stream.unwrap(
-    Effect.map(Stream.runCollect(bodyOf(row)), (chunks) => {
+    Effect.map(Stream.runCollect(bodyOf(connection, row)), (chunks) => {
       const bytes = concat(chunks)
       const text = textOf(bytes)
       return text === undefined
@@ -149,38 +171,41 @@ const ndjsonLine = (row: ContentRow): Stream.Stream<Uint8Array, StoreError, Stor
 }
 
 /** Looks up which folders of a path are contents themselves; remembers what it asked last. */
-const shadowing = (connection: Connection) => {
+const shadowing = (connection: Documents.Connection) => {
   const known = new Map<string, boolean>()
   return Effect.fnUntraced(function* (externalId: string) {
-    const store = yield* Store
+    const control = yield* Control
     if (known.size >= 1000) known.clear()
     for (const folder of Names.foldersOf(externalId)) {
       if (folder === "" || known.has(folder)) continue
-      const found = yield* store.content(connection.id, folder)
-      known.set(folder, Option.isSome(found) && found.value.state === "stored")
+      const isStored = yield* control.content(connection.id, folder).pipe(
+        Effect.map(({ state }) => state === "stored"),
+        Effect.catchTag("NotFound", () => Effect.succeed(false))
+      )
+      known.set(folder, isStored)
     }
     return Names.encodePath(externalId, (folder) => known.get(folder) === true)
   })
 }
 
 /** Writes what is stored of the connection into the folder. */
-export const write = (connection: Connection, folder: Folder, format: Format): Write => {
+export const write = (connection: Documents.Connection, folder: Folder, format: Format): Write => {
   const rows = rowsOf(connection)
   const name = Names.encodeSegment(connection.name)
   switch (format) {
     case "eml":
-      return writeEach(folder, rows, (row) =>
+      return writeEach(connection, folder, rows, (row) =>
         Effect.succeed(isMail(row) ? [`${Names.encodeSegment(row.externalId)}.eml`] : undefined)
       )
     case "files": {
       const pathOf = shadowing(connection)
-      return writeEach(folder, rows, (row) => pathOf(row.externalId))
+      return writeEach(connection, folder, rows, (row) => pathOf(row.externalId))
     }
     case "mbox":
       return writeAll(folder, `${name}.mbox`, rows, (row) =>
-        isMail(row) ? Mbox.message(bodyOf(row), row.occurredAt ?? row.createdAt) : undefined
+        isMail(row) ? Mbox.message(bodyOf(connection, row), row.occurredAt ?? row.createdAt) : undefined
       )
     case "ndjson":
-      return writeAll(folder, `${name}.ndjson`, rows, ndjsonLine)
+      return writeAll(folder, `${name}.ndjson`, rows, (row) => ndjsonLine(connection, row))
   }
 }

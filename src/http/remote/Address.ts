@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { isLoopback } from "../Settings.ts"
 
 export interface Address {
   /** Without a slash at its end. */
@@ -12,12 +13,6 @@ export interface Address {
   /** True where nobody on the way can read what is sent: https, or this machine. */
   readonly isPrivate: boolean
 }
-
-const loopback = (hostname: string): boolean =>
-  hostname === "localhost" ||
-  hostname.endsWith(".localhost") ||
-  hostname === "[::1]" ||
-  /^127(\.\d{1,3}){3}$/.test(hostname)
 
 /** Nothing of the text is repeated: somebody may have put a password into it. */
 const parse = (text: string): Result.Result<Omit<Address, "token">, string> => {
@@ -33,7 +28,7 @@ const parse = (text: string): Result.Result<Omit<Address, "token">, string> => {
     return Result.fail(`IDEM_URL may not hold a query or a fragment: ${example}`)
   return Result.succeed({
     url: `${url.origin}${url.pathname}`.replace(/\/+$/, ""),
-    isPrivate: url.protocol === "https:" || loopback(url.hostname)
+    isPrivate: url.protocol === "https:" || isLoopback(url.hostname)
   })
 }
 

@@ -1,0 +1,61 @@
+/** The server that `IDEM_URL` names, for the commands that can be asked of one. */
+import type * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { Control } from "../engine/Control.ts"
+import * as Address from "../http/remote/Address.ts"
+import type { ServerError } from "../http/remote/Answers.ts"
+import * as Failure from "./Failure.ts"
+
+/** The server that is named, if any; wrong usage where the name is not right. */
+export const named: Effect.Effect<
+  Option.Option<Address.Address>,
+  Failure.Failure | Config.ConfigError
+> = Effect.flatMap(
+  Address.fromEnvironment,
+  Result.match({
+    onFailure: (message) => Effect.fail(Failure.usage(message)),
+    onSuccess: Effect.succeed
+  })
+)
+
+/** Whether a server is asked, and not the database here. */
+export const isNamed = Effect.map(named, Option.isSome)
+
+/** Refuses a command that works on the database itself where a server is named. */
+export const refuse = Effect.fnUntraced(function* (command: string) {
+  if (!(yield* isNamed)) return
+  return yield* Failure.usage(
+    `idem ${command} works on the database itself, not through a server: unset IDEM_URL, and run it where the database is`
+  )
+})
+
+/** Refuses to send credentials where they can be read on the way. */
+export const refuseInClear = Effect.gen(function* () {
+  const server = yield* named
+  if (Option.isNone(server) || server.value.isPrivate) return
+  return yield* Failure.usage(
+    `credentials are not sent over http to another machine (IDEM_URL is ${server.value.url}): use https, or a tunnel (ssh -L 3000:127.0.0.1:3000 HOST, with IDEM_URL=http://127.0.0.1:3000), or connect where the server runs`
+  )
+})
+
+/** What the commands ask: the server that is named, or else what is here. */
+export const control = <E>(
+  here: Layer.Layer<Control, E>
+): Layer.Layer<Control, E | ServerError | Failure.Failure | Config.ConfigError> =>
+  Layer.unwrap(
+    Effect.gen(function* (): Effect.fn.Return<
+      Layer.Layer<Control, E | ServerError>,
+      Failure.Failure | Config.ConfigError
+    > {
+      const server = yield* named
+      if (Option.isNone(server)) return here
+      // Only who asks a server needs it, and each command's start would pay for it.
+      const [Remote, NodeHttpClient] = yield* Effect.promise(() =>
+        Promise.all([import("../http/Remote.ts"), import("@effect/platform-node/NodeHttpClient")])
+      )
+      return Layer.provide(Remote.layer(server.value), NodeHttpClient.layerNodeHttp)
+    })
+  )
