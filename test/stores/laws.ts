@@ -15,6 +15,7 @@ import * as Overview from "./lawsOfOverview.ts"
 import * as Lists from "./lawsOfLists.ts"
 import * as Removal from "./lawsOfRemoval.ts"
 import * as Runs from "./lawsOfRuns.ts"
+import * as Sealed from "./lawsOfSealed.ts"
 import { bytesOf, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
 
 const nowhere = ConnectionId.make("11111111-2222-4333-8444-555555555555")
@@ -242,4 +243,5 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   Deletions.suite(name, layer)
   Overview.suite(name, layer)
   Removal.suite(name, layer)
+  Sealed.suite(name, layer)
 }
