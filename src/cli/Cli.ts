@@ -26,6 +26,7 @@ import { deletions, failures } from "./Ledger.ts"
 import { migrate } from "./Migrate.ts"
 import { Output } from "./Output.ts"
 import { purge } from "./Purge.ts"
+import { rekey } from "./Rekey.ts"
 import { serve } from "./Serve.ts"
 import { runs, status } from "./Status.ts"
 import { retry, sync } from "./Sync.ts"
@@ -48,12 +49,14 @@ const idem = Command.make("idem").pipe(
     { group: "Syncing", commands: [serve, sync, status, runs] },
     { group: "What is stored", commands: [contents, show, exportContents] },
     { group: "What needs you", commands: [failures, retry, deletions, purge] },
-    { group: "The database", commands: [migrate, copy] }
+    { group: "The database", commands: [migrate, copy, rekey] }
   ])
 )
 
 /** Flags that take no value: one written without `=` must not take the word after it for its value. */
-const bare = new Set(["--json", "--force", "--dry-run", "--no-wait", "--delete-contents", "--approve", "--raw"])
+const bare = new Set(["--json", "--force", "--dry-run", "--no-wait", "--delete-contents", "--approve", "--raw", "--sign-in"])
+
+const commandOf = (args: ReadonlyArray<string>): string => args.find((arg) => !arg.startsWith("-")) ?? ""
 
 const beforeOperands = (args: ReadonlyArray<string>): number => {
   const end = args.indexOf("--")
@@ -146,6 +149,20 @@ const logging = Layer.unwrap(
   })
 )
 
+/** Commands whose work is told to a collector, where `OTEL_EXPORTER_OTLP_ENDPOINT` names one. */
+const told = new Set(["serve", "sync", "retry"])
+
+/** Where nobody collects them, no spans are made. */
+const telemetry = (args: ReadonlyArray<string>) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const off = Layer.succeed(References.TracerEnabled, false)
+      if (!told.has(commandOf(args))) return off
+      const { isAsked, layer } = yield* Effect.promise(() => import("./Telemetry.ts"))
+      return (yield* isAsked) ? layer : off
+    })
+  )
+
 /**
  * Runs one command line. It succeeds, is interrupted, or fails with `Ended`, having said why; the exit code is the
  * error's.
@@ -164,6 +181,7 @@ const run = Effect.fnUntraced(
     })
 
     yield* Command.runWith(idem, { version: packageJson.version })(args).pipe(
+      Effect.provide(telemetry(args)),
       Effect.catchCauseIf(
         (cause) => !Cause.hasInterruptsOnly(cause),
         (cause) => {
@@ -199,7 +217,7 @@ export const teardown =
   (exit, onExit) => {
     if (Exit.isSuccess(exit)) return onExit(0)
     if (Cause.hasInterruptsOnly(exit.cause)) {
-      return onExit(args.find((arg) => !arg.startsWith("-")) === "serve" ? 0 : 130)
+      return onExit(commandOf(args) === "serve" ? 0 : 130)
     }
     const error = Cause.squash(exit.cause)
     onExit(error instanceof Failure.Ended ? error.code : 1)

@@ -167,7 +167,7 @@ const make = Effect.gen(function* () {
     return { ...done, planned: { download: planned.download, delete: planned.delete, patch: planned.patch } }
   })
 
-  const sync = Effect.fn("Engine.sync")(function* (connection: Connection, task: SyncTask, options: SyncOptions) {
+  const sync = Effect.fn("sync")(function* (connection: Connection, task: SyncTask, options: SyncOptions) {
     if (task.dryRun) return yield* dryRun(connection, task, options)
     const startedAt = yield* Clock.currentTimeMillis
     const total = begin()
@@ -189,7 +189,7 @@ const make = Effect.gen(function* () {
     })
   })
 
-  const retry = Effect.fn("Engine.retry")(function* (
+  const retry = Effect.fn("retry")(function* (
     connection: Connection,
     externalIds: ReadonlyArray<string> | undefined
   ) {

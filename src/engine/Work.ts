@@ -3,12 +3,13 @@
  * then the backfill, unless retries are left over. It is pulled, so that nothing is listed before there is room for it.
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Schema from "effect/Schema"
 import { externalIdProblem, type Ref } from "../contract/Content.ts"
@@ -129,14 +130,13 @@ export const make = Effect.fnUntraced(function* (options: {
   let restarted = false
 
   const open = (checkpoint: Option.Option<Schema.Json>) =>
-    session
-      .list(task, checkpoint)
-      .pipe(
-        Stream.rechunk(1),
-        Stream.provideService(ContentExistenceChecker, options.checker),
-        Stream.toPull,
-        Scope.provide(scope)
-      )
+    session.list(task, checkpoint).pipe(
+      Stream.rechunk(1),
+      Stream.provideService(ContentExistenceChecker, options.checker),
+      Stream.toChannel,
+      // Unlike `Stream.toPull` it pulls in the context of whoever pulls: within the span of the page.
+      (channel) => Channel.toPullScoped(channel, scope)
+    )
   let pull = yield* open(plan.checkpoint)
 
   /** The next page; none at the listing's end or once the slice is over. */

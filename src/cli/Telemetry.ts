@@ -1,0 +1,142 @@
+/**
+ * Traces, metrics and logs by OTLP over HTTP, as OpenTelemetry's own variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`,
+ * `…_HEADERS`, `…_PROTOCOL`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, …).
+ *
+ * A collector that is away holds up nothing: what could not be sent is dropped after a few tries, and that is said once.
+ */
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as Layer from "effect/Layer"
+import * as Otlp from "effect/observability/Otlp"
+import * as OtlpSerialization from "effect/observability/OtlpSerialization"
+import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
+import packageJson from "../../package.json" with { type: "json" }
+import * as Holder from "../engine/Holder.ts"
+import * as Failure from "./Failure.ts"
+
+/** How long one request to the collector may take; the last ones of a process share it. */
+const patience = Duration.seconds(3)
+
+/** What OpenTelemetry has as defaults and Effect does not, and our name. */
+const defaults = Effect.gen(function* () {
+  const attributes = yield* Config.String("OTEL_RESOURCE_ATTRIBUTES").pipe(Config.withDefault(""))
+  return ConfigProvider.fromUnknown({
+    OTEL_TRACES_EXPORTER: "otlp",
+    OTEL_METRICS_EXPORTER: "otlp",
+    OTEL_LOGS_EXPORTER: "otlp",
+    ...(/(^|,)\s*service\.name\s*=/.test(attributes) ? {} : { OTEL_SERVICE_NAME: "idem" })
+  })
+})
+
+const endpoints = ["", "TRACES_", "METRICS_", "LOGS_"].map((signal) => `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`)
+
+/** Whether there is a collector to send to. A variable that can't be read is wrong usage, and its value is not repeated. */
+export const isAsked: Effect.Effect<boolean, Failure.Failure> = Effect.gen(function* () {
+  let asked = false
+  for (const name of endpoints) {
+    const value = yield* Config.String(name).pipe(Config.withDefault(""))
+    if (value === "") continue
+    asked = true
+    const url = URL.canParse(value) ? new URL(value) : undefined
+    if (url?.protocol !== "http:" && url?.protocol !== "https:") {
+      return yield* Failure.usage(`${name} is not a URL of a collector, like http://127.0.0.1:4318`)
+    }
+  }
+  return asked && !(yield* Config.Boolean("OTEL_SDK_DISABLED").pipe(Config.withDefault(false)))
+}).pipe(Effect.catchTag("ConfigError", (error) => Effect.fail(Failure.usage(error.message))))
+
+const serialization = Effect.gen(function* () {
+  const protocol = yield* Config.String("OTEL_EXPORTER_OTLP_PROTOCOL").pipe(Config.withDefault("http/protobuf"))
+  if (protocol === "http/protobuf") return OtlpSerialization.layerProtobuf
+  if (protocol === "http/json") return OtlpSerialization.layerJson
+  return yield* Failure.usage("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json: grpc is not spoken")
+})
+
+interface State {
+  /** The last request failed. */
+  away: boolean
+  /** The process ends: only what is left is sent. */
+  closing: boolean
+}
+
+/** The way to the collector: bounded in time, and telling once that it is away and once that it is back. */
+const client = (state: State) =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.map(HttpClient.HttpClient, (http) =>
+      HttpClient.transform(http, (response, request) => {
+        const { host } = new URL(request.url)
+        const late = new HttpClientError.HttpClientError({
+          reason: new HttpClientError.TransportError({ request, description: "no answer in time" })
+        })
+        const failed = (error: HttpClientError.HttpClientError) =>
+          Effect.gen(function* () {
+            if (!state.away) {
+              state.away = true
+              yield* Effect.logWarning(
+                `telemetry can't be sent to ${host}: what is not sent is dropped, and nothing waits for it`
+              )
+            }
+            // An error would be tried again, and hold up the end of the process.
+            return yield* state.closing ? Effect.die(error) : Effect.fail(error)
+          })
+        return Effect.suspend(() =>
+          state.closing && state.away
+            ? Effect.die(late)
+            : response.pipe(
+                Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(late) }),
+                Effect.tap((answer) => {
+                  if (!state.away || answer.status >= 400) return Effect.void
+                  state.away = false
+                  return Effect.logInfo(`telemetry is sent to ${host} again`)
+                }),
+                Effect.catch(failed)
+              )
+        )
+      })
+    )
+  ).pipe(Layer.provide(FetchHttpClient.layer))
+
+/** Statements and other requests of clients are no spans: a run's commits and its calls to the source say enough. */
+const isOurs = (options: { readonly kind: Tracer.SpanKind; readonly name: string }): boolean =>
+  options.name.startsWith("call ") || (options.kind !== "client" && !options.name.startsWith("sql."))
+
+const sparing = (tracer: Tracer.Tracer): Tracer.Tracer =>
+  Tracer.make({
+    ...tracer,
+    span: (options) => tracer.span(isOurs(options) ? options : { ...options, sampled: false })
+  })
+
+/** Sends for as long as its scope is open, and what is left when it closes. */
+export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
+  Effect.gen(function* () {
+    const state: State = { away: false, closing: false }
+    const instance = yield* Holder.self
+    const provider = ConfigProvider.orElse(yield* ConfigProvider.ConfigProvider, yield* defaults)
+    const exporters = Otlp.layerFromConfig({
+      resource: { serviceVersion: packageJson.version, attributes: { "service.instance.id": instance } }
+    }).pipe(
+      Layer.provide([client(state), yield* serialization]),
+      Layer.provide(ConfigProvider.layer(provider)),
+      // What can't be read is a defect to Effect; it may be a header with a secret, so it is not repeated.
+      Layer.catchCause(() => Layer.effectContext(Failure.usage("one of the OTEL_ variables can't be read")))
+    )
+    const context: Context.Context<never> = yield* Layer.build(exporters)
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        state.closing = true
+      })
+    )
+    const tracer = Context.get(context, Tracer.Tracer)
+    return tracer === Tracer.nativeTracer
+      ? Context.add(context, References.TracerEnabled, false)
+      : Context.add(context, Tracer.Tracer, sparing(tracer))
+  }).pipe(Effect.catchTag("ConfigError", (error) => Effect.fail(Failure.usage(error.message))))
+)
