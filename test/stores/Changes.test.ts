@@ -1,0 +1,259 @@
+/** What only a real database can show of the changes: transactions that end late, and a database that is not where it was. */
+import { assert, it } from "@effect/vitest"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import { type ChangePlace, Store } from "../../src/engine/Store.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Epoch from "../../src/stores/postgres/Epoch.ts"
+import { supported } from "../../src/stores/postgres/Migrations.ts"
+import * as Database from "../support/Postgres.ts"
+import { item, page, running } from "./scenario.ts"
+import { visible } from "./visible.ts"
+
+const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
+
+const read = (after?: ChangePlace) =>
+  Store.use((store) =>
+    Effect.map(store.changes({ after, limit: 1000 }), ({ changes, next }) => ({
+      next,
+      told: changes.map(({ change, content }) => `${content.externalId} ${change}`)
+    }))
+  )
+
+/** Runs the work in one transaction that stays open until `end`, and may then be given up. */
+const holding = <A, E>(work: Effect.Effect<A, E>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const worked = yield* Deferred.make<A>()
+    const mayEnd = yield* Deferred.make<"commit" | "roll back">()
+    const fiber = yield* Effect.forkChild(
+      Effect.gen(function* () {
+        yield* Deferred.succeed(worked, yield* work)
+        if ((yield* Deferred.await(mayEnd)) === "roll back") return yield* Effect.fail("given up" as const)
+      }).pipe(sql.withTransaction)
+    )
+    yield* Deferred.await(worked)
+    return (how: "commit" | "roll back") => Effect.andThen(Deferred.succeed(mayEnd, how), Fiber.await(fiber))
+  })
+
+it.layer(layer)("changes while transactions are open", (it) => {
+  it.effect("one that commits late holds back what was written after it, and is told first", () =>
+    Effect.gen(function* () {
+      const one = yield* running()
+      const other = yield* running()
+      yield* visible
+      const { next } = yield* read()
+      const end = yield* holding(one.commit({ items: [item("late")] }))
+      yield* other.commit({ items: [item("early")] })
+      yield* other.commit({ items: [item("again")] })
+      const meanwhile = yield* read(next)
+      assert.deepStrictEqual(meanwhile.told, [])
+      yield* end("commit")
+      yield* visible
+      const after = yield* read(meanwhile.next)
+      assert.deepStrictEqual(after.told, ["late stored", "early stored", "again stored"])
+      assert.deepStrictEqual((yield* read(next)).told, after.told)
+    })
+  )
+
+  it.effect("one that is rolled back tells nothing, and holds back nothing any more", () =>
+    Effect.gen(function* () {
+      const one = yield* running()
+      const other = yield* running()
+      yield* visible
+      const { next } = yield* read()
+      const end = yield* holding(one.commit({ items: [item("never")] }))
+      yield* other.commit({ items: [item("a")] })
+      assert.deepStrictEqual((yield* read(next)).told, [])
+      yield* end("roll back")
+      yield* visible
+      assert.deepStrictEqual((yield* read(next)).told, ["a stored"])
+    })
+  )
+
+  it.effect(
+    "one that began early and writes late is told after a reader has passed, and reading alone holds nothing",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const one = yield* running()
+        const other = yield* running()
+        yield* visible
+        const { next } = yield* read()
+        const mayWrite = yield* Deferred.make<void>()
+        const begun = yield* Deferred.make<void>()
+        const early = yield* Effect.forkChild(
+          Effect.gen(function* () {
+            yield* sql`SELECT count(*) FROM content`
+            yield* Deferred.succeed(begun, undefined)
+            yield* Deferred.await(mayWrite)
+            yield* one.commit({ items: [item("written late")] })
+          }).pipe(sql.withTransaction)
+        )
+        yield* Deferred.await(begun)
+        yield* other.commit({ items: [item("a")] })
+        yield* visible
+        const passed = yield* read(next)
+        assert.deepStrictEqual(passed.told, ["a stored"])
+        yield* Deferred.succeed(mayWrite, undefined)
+        yield* Fiber.join(early)
+        yield* visible
+        assert.deepStrictEqual((yield* read(passed.next)).told, ["written late stored"])
+      })
+  )
+
+  it.effect("what a savepoint wrote has the id of its whole transaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { commit, id } = yield* running()
+      const ids = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          const [outer] = yield* sql`SELECT pg_current_xact_id()::text AS id`
+          yield* Effect.ignore(sql.withTransaction(Effect.andThen(commit({ items: [item("x")] }), Effect.fail("no"))))
+          yield* commit({ items: [item("a")] })
+          yield* sql.withTransaction(commit({ items: [item("b")] }))
+          const rows = yield* sql`SELECT external_id AS id, changed_xid::text AS changed FROM content
+            WHERE connection_id = ${id} ORDER BY external_id`
+          return { outer: outer?.["id"], rows }
+        })
+      )
+      assert.deepStrictEqual(
+        ids.rows.map((row) => ({ ...row })),
+        ["a", "b"].map((id) => ({ id, changed: ids.outer }))
+      )
+    })
+  )
+})
+
+/** Makes the epoch seem to have been begun elsewhere, and transactions there to be far ahead of here. */
+const moved = (part: "system" | "database" | "timeline" | "file", aheadBy: bigint) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.gen(function* () {
+      yield* sql`UPDATE meta SET home = jsonb_set(home::jsonb, ARRAY[${part}], '"elsewhere"')::text`
+      yield* sql`UPDATE content SET changed_xid = (changed_xid::text::numeric + ${String(aheadBy)}::numeric)::text::xid8
+        WHERE changed_xid IS NOT NULL`
+    })
+  )
+
+const fresh = <A, E>(test: Effect.Effect<A, E, Store | SqlClient.SqlClient | PgClient.PgClient>) =>
+  Effect.gen(function* () {
+    yield* Postgres.migrate
+    return yield* Effect.provide(test, Postgres.layer.pipe(Layer.provide(Blobs.layer)))
+  }).pipe(Effect.provide(Layer.fresh(Database.layer)))
+
+for (const part of ["system", "database", "timeline", "file"] as const) {
+  it.effect(`a database with another ${part} begins an epoch at its next start, and tells all of its content`, () =>
+    fresh(
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { commit } = yield* running()
+        yield* commit({ items: [item("a"), item("b")] })
+        yield* commit({ items: [item("c")] })
+        const before = yield* store.epoch
+        assert.strictEqual(before.number, 1)
+        yield* moved(part, 1_000_000_000_000n)
+        const { begun, epoch } = yield* Postgres.migrate
+        assert.isTrue(begun)
+        assert.deepStrictEqual([epoch.number, epoch.databaseId], [2, before.databaseId])
+        assert.notStrictEqual(epoch.id, before.id)
+        assert.deepStrictEqual(yield* Postgres.migrate, { before: supported, after: supported, epoch, begun: false })
+        yield* visible
+        assert.deepStrictEqual((yield* read()).told, ["a stored", "b stored", "c stored"])
+        yield* commit({ items: [item("a", { text: "other" })] })
+        yield* visible
+        assert.deepStrictEqual((yield* read()).told, ["b stored", "c stored", "a updated"])
+      })
+    )
+  )
+}
+
+it.effect("a process that runs on notices at the next reading, once, however many read", () =>
+  fresh(
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { commit } = yield* running()
+      yield* commit({ items: [item("a")], page: page({}) })
+      const before = yield* store.epoch
+      yield* moved("timeline", 5_000_000n)
+      const pages = yield* Effect.all(
+        Array.from({ length: 8 }, () => store.changes({ limit: 10 })),
+        { concurrency: "unbounded" }
+      )
+      const epochs = new Set(pages.map(({ epoch }) => epoch.id))
+      assert.strictEqual(epochs.size, 1)
+      assert.isFalse(epochs.has(before.id))
+      assert.strictEqual((yield* store.epoch).number, 2)
+      yield* visible
+      assert.deepStrictEqual((yield* read()).told, ["a stored"])
+    })
+  )
+)
+
+it.effect("a new epoch may be asked for, and is another each time", () =>
+  fresh(
+    Effect.gen(function* () {
+      const first = yield* Postgres.migrateWith({ newEpoch: true })
+      const second = yield* Postgres.migrateWith({ newEpoch: true })
+      assert.deepStrictEqual([first.begun, second.begun], [true, true])
+      assert.deepStrictEqual([first.epoch.number, second.epoch.number], [2, 3])
+      assert.notStrictEqual(first.epoch.id, second.epoch.id)
+    })
+  )
+)
+
+it.effect("a role that may know less of where it is begins no epoch, and one that may know more neither", () =>
+  fresh(
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { config } = yield* PgClient.PgClient
+      const parts = Effect.map(
+        sql`SELECT ARRAY(SELECT jsonb_object_keys(home::jsonb) ORDER BY 1) AS parts FROM meta`,
+        ([row]) => row?.["parts"]
+      )
+      assert.deepStrictEqual(yield* parts, ["database", "file", "system", "timeline"])
+      const role = `role_${process.pid}_${Date.now()}`
+      const password = "a password of a test"
+      yield* sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD '${password}'`)
+      yield* sql.unsafe(`GRANT ALL ON ALL TABLES IN SCHEMA public TO ${role}`)
+      const ordinary = PgClient.layer({
+        ...(config.path === undefined ? {} : { path: config.path }),
+        ...(config.database === undefined ? {} : { database: config.database }),
+        username: role,
+        password: Redacted.make(password),
+        maxConnections: 1
+      })
+      const settle = Epoch.settle({ always: false })
+      const theirs = Effect.provide(settle, Layer.fresh(ordinary))
+      assert.isFalse((yield* theirs).begun)
+      yield* sql`UPDATE meta SET home = home::jsonb - 'file'`
+      assert.isFalse((yield* theirs).begun)
+      assert.isFalse((yield* settle).begun)
+      yield* moved("system", 0n)
+      assert.isTrue((yield* theirs).begun)
+      assert.deepStrictEqual(yield* parts, ["database", "system", "timeline"])
+      assert.isFalse((yield* settle).begun)
+      yield* sql.unsafe(`DROP OWNED BY ${role}`)
+      yield* sql.unsafe(`DROP ROLE ${role}`)
+    })
+  )
+)
+
+it.effect("the changes of a transaction that is open while an epoch begins are told after it", () =>
+  fresh(
+    Effect.gen(function* () {
+      const one = yield* running()
+      yield* one.commit({ items: [item("a")] })
+      const end = yield* holding(one.commit({ items: [item("open")] }))
+      yield* moved("database", 0n).pipe(Effect.andThen(Postgres.migrate))
+      yield* end("commit")
+      yield* visible
+      assert.sameMembers([...(yield* read()).told], ["a stored", "open stored"])
+    })
+  )
+)
