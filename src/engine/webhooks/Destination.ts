@@ -52,7 +52,8 @@ const isPublic = (address: Address): boolean =>
 
 /** One entry of the setting: a host's name as URLs have it, or a network. */
 const entry = (text: string): string | readonly [Address, number] | undefined => {
-  if (Ip.isValidCIDR(text)) return Ip.parseCIDR(text)
+  // In the short forms of IPv4, 192.168/16 would be 192.0.0.168/16.
+  if (Ip.IPv6.isValidCIDR(text) || Ip.IPv4.isValidCIDRFourPartDecimal(text)) return Ip.parseCIDR(text)
   if (Ip.IPv6.isValid(text) || Ip.IPv4.isValidFourPartDecimal(text)) {
     const address = parse(text)
     return [address, address instanceof Ip.IPv4 ? 32 : 128]
