@@ -98,7 +98,8 @@ export class Server {
   private readonly refreshTokens = new Set<string>()
   private issued = 0
   private latency = 0
-  /** Each refresh replaces the refresh token, as Google may. */
+  private readonly spent = new Set<string>()
+  /** Each refresh replaces the refresh token, as Google may; one that comes back ends the grant. */
   rotate = false
   expiresIn = 3599
 
@@ -306,6 +307,7 @@ export class Server {
 
   private refresh(form: URLSearchParams): readonly [number, string] {
     const refreshToken = form.get("refresh_token") ?? ""
+    if (this.spent.has(refreshToken)) this.refreshTokens.clear()
     if (form.get("grant_type") !== "refresh_token" || !this.refreshTokens.has(refreshToken)) {
       const error = { error: "invalid_grant", error_description: "Token has been expired or revoked." }
       return [400, JSON.stringify(error)]
@@ -316,6 +318,7 @@ export class Server {
     const rotated = `rotated-${this.issued}`
     if (this.rotate) {
       this.refreshTokens.delete(refreshToken)
+      this.spent.add(refreshToken)
       this.refreshTokens.add(rotated)
     }
     return [
