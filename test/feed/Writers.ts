@@ -1,0 +1,125 @@
+/**
+ * Eight writers, each with a connection of its own, that change contents in transactions which overlap in every way: some
+ * stay open while others come and go, some are given up. What was really committed is kept, to be compared with what
+ * consumers of the feed were told.
+ */
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Duration from "effect/Duration"
+import { type ConnectionId, type Item, RunId, Store } from "../../src/engine/Store.ts"
+import { batch, item, page } from "../stores/scenario.ts"
+
+/** What was committed of one content: its version, which its title tells, and whether it was deleted then. */
+export interface Committed {
+  readonly version: number
+  readonly isDeleted: boolean
+}
+
+export interface Ledger {
+  readonly connectionId: ConnectionId
+  /** By external id, the versions in the order in which they were committed. */
+  readonly contents: Map<string, Array<Committed>>
+  changes: number
+  rolledBack: number
+  heldOpen: number
+}
+
+/** A transaction's work, which counts only once that is committed. */
+interface Work {
+  readonly items: ReadonlyArray<Item>
+  readonly deleted: ReadonlyArray<string>
+}
+
+const givenUp = "given up"
+
+/** Writes until it has committed so many changes. */
+export const write = Effect.fnUntraced(function* (name: string, count: number, onChanges: (total: number) => void) {
+  const store = yield* Store
+  const sql = yield* SqlClient.SqlClient
+  const { id } = yield* store.createConnection({
+    name,
+    domain: "model",
+    account: name,
+    config: {},
+    credentials: new Uint8Array(),
+    every: Duration.hours(1)
+  })
+  const taken = yield* Effect.flatMap(store.acquire(id, { holder: name, ttl: Duration.hours(1) }), Effect.fromOption)
+  const fence = { connectionId: id, fence: taken.fence }
+  const runId = RunId.make(`run of ${name}`)
+  yield* store.beginRun(fence, { runId, taskId: undefined })
+  const ledger: Ledger = { connectionId: id, contents: new Map(), changes: 0, rolledBack: 0, heldOpen: 0 }
+  const stored: Array<string> = []
+  let version = 0
+
+  const anyStored = Effect.suspend(() =>
+    Effect.map(Random.nextIntBetween(0, stored.length, { halfOpen: true }), (at) => stored[at] ?? "")
+  )
+
+  const versioned = (externalId: string) => {
+    version += 1
+    return item(externalId, { title: String(version), text: `${name} ${version}` })
+  }
+
+  /** Mostly content that is new and is never changed again: each of those must be told. The rest changes what is there. */
+  const choose = Effect.gen(function* () {
+    const items = new Map<string, Item>()
+    const size = yield* Random.nextIntBetween(1, 40)
+    for (let n = 0; n < size; n += 1) {
+      const isNew = stored.length === 0 || (yield* Random.next) < 0.7
+      const externalId = isNew ? `${name}/${ledger.contents.size + n}` : yield* anyStored
+      items.set(externalId, versioned(externalId))
+    }
+    const deleted = new Set<string>()
+    while (stored.length > 100 && (yield* Random.next) < 0.5) {
+      const externalId = yield* anyStored
+      if (!items.has(externalId) && ledger.contents.get(externalId)?.at(-1)?.isDeleted === false)
+        deleted.add(externalId)
+    }
+    return { items: [...items.values()], deleted: [...deleted] } satisfies Work
+  })
+
+  const attempt = Effect.fnUntraced(function* (work: Work) {
+    const parts = { items: work.items, page: page({ deleted: work.deleted }) }
+    const chance = yield* Random.next
+    yield* sql.withTransaction(
+      Effect.gen(function* () {
+        yield* store.commit(fence, batch(runId, parts))
+        yield* store.approveDeletions(id)
+        if (chance < 0.05) {
+          ledger.heldOpen += 1
+          yield* Effect.sleep(yield* Random.nextIntBetween(50, 400))
+        } else if (chance < 0.5) yield* Effect.sleep(yield* Random.nextIntBetween(0, 20))
+        if (chance > 0.9) return yield* Effect.fail(givenUp)
+      })
+    )
+  })
+
+  while (ledger.changes < count) {
+    const work = yield* choose
+    const isCommitted = yield* attempt(work).pipe(
+      Effect.as(true),
+      Effect.catchIf(
+        (error) => error === givenUp,
+        () => Effect.succeed(false)
+      )
+    )
+    if (!isCommitted) {
+      ledger.rolledBack += 1
+      continue
+    }
+    for (const { externalId, title } of work.items) {
+      const versions = ledger.contents.get(externalId) ?? []
+      ledger.contents.set(externalId, [...versions, { version: Number(title), isDeleted: false }])
+      if (versions.length === 0 && stored.length < 2000) stored.push(externalId)
+    }
+    for (const externalId of work.deleted) {
+      const versions = ledger.contents.get(externalId) ?? []
+      ledger.contents.set(externalId, [...versions, { version: versions.at(-1)?.version ?? 0, isDeleted: true }])
+    }
+    ledger.changes += work.items.length + work.deleted.length
+    onChanges(work.items.length + work.deleted.length)
+  }
+  return ledger
+})

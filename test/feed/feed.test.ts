@@ -1,0 +1,105 @@
+/** The small sister of main.ts: eight writers, and consumers that are interrupted and go on from their last cursor. */
+import { assert, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as FeedModule from "../../src/engine/Feed.ts"
+import type { ChangeKind } from "../../src/engine/Store.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Database from "../support/Postgres.ts"
+import * as Told from "./Told.ts"
+import * as Writers from "./Writers.ts"
+
+const layer = FeedModule.layer.pipe(
+  Layer.provideMerge(Postgres.layer),
+  Layer.provide(Blobs.layer),
+  Layer.provideMerge(Database.layer)
+)
+
+/** What a consumer keeps: what it was told, and its cursor, which it keeps after that, and not always. */
+const consumer = Effect.fnUntraced(function* (isOver: () => boolean) {
+  const feed = yield* FeedModule.Feed
+  const lines: Array<Told.Line> = []
+  let cursor: string | undefined
+  let start = 0
+  let interruptions = 0
+  const follow = Effect.gen(function* () {
+    start += 1
+    let after = cursor
+    let pages = 0
+    while (true) {
+      const wasOver = isOver()
+      const page = yield* feed.changes({ after, limit: 100, wait: Duration.millis(500) })
+      for (const { change, connection, content } of page.changes) {
+        lines.push({ connection, externalId: content.externalId, version: Number(content.title), change, start })
+      }
+      after = page.next
+      pages += 1
+      if (pages % 3 === 0) cursor = after
+      if (wasOver && page.changes.length === 0) return
+    }
+  })
+  while (true) {
+    const fiber = yield* Effect.forkChild(follow)
+    const ended = yield* Effect.timeoutOption(
+      Fiber.join(fiber),
+      isOver() ? "1 minute" : yield* Random.nextIntBetween(20, 400)
+    )
+    if (ended._tag === "Some") return { lines, interruptions }
+    yield* Fiber.interrupt(fiber)
+    interruptions += 1
+  }
+})
+
+/** What is wrong: it reads what is there, in the right order, and takes no care of transactions that are still open. */
+const careless = Effect.fnUntraced(function* (isOver: () => boolean) {
+  const sql = yield* SqlClient.SqlClient
+  const lines: Array<Told.Line> = []
+  let place = { xid: "0", connection: "00000000-0000-0000-0000-000000000000", externalId: "" }
+  while (true) {
+    const wasOver = isOver()
+    const rows = yield* sql<{ xid: string; connection: string; externalId: string; title: string; change: ChangeKind }>`
+      SELECT changed_xid::text AS xid, connection_id AS connection, external_id AS "externalId", title, change FROM content
+      WHERE (changed_xid, connection_id, external_id) >
+        (${place.xid}::text::xid8, ${place.connection}::uuid, ${place.externalId})
+      ORDER BY changed_xid, connection_id, external_id LIMIT 100`
+    for (const { change, connection, externalId, title } of rows) {
+      lines.push({ connection, externalId, version: Number(title), change, start: 1 })
+    }
+    place = rows.at(-1) ?? place
+    if (rows.length > 0) continue
+    if (wasOver) return lines
+    yield* Effect.sleep("5 millis")
+  }
+})
+
+it.layer(layer, { excludeTestServices: true })("eight writers at once", (it) => {
+  it.effect(
+    "every change is told to consumers that are cut off again and again, and a careless reader is seen to miss some",
+    () =>
+      Effect.gen(function* () {
+        let over = false
+        const isOver = () => over
+        const consumers = yield* Effect.forEach([1, 2], () => Effect.forkChild(consumer(isOver)))
+        const other = yield* Effect.forkChild(careless(isOver))
+        const ledgers = yield* Effect.forEach(
+          Array.from({ length: 8 }, (_, n) => `writer ${n}`),
+          (name) => Writers.write(name, 5000 / 8, () => undefined),
+          { concurrency: "unbounded" }
+        )
+        over = true
+        for (const each of consumers) {
+          const { interruptions, lines } = yield* Fiber.join(each)
+          const verdict = Told.judge(ledgers, lines)
+          assert.deepStrictEqual(verdict.problems, [])
+          assert.isAtLeast(verdict.committed, 5000)
+          assert.isAbove(interruptions, 0)
+        }
+        assert.isNotEmpty(Told.judge(ledgers, yield* Fiber.join(other)).problems)
+      })
+  )
+})
