@@ -434,7 +434,12 @@ describe("the other commands", () => {
   it.effect("bring the database up to date, saying from where to where", () =>
     Effect.gen(function* () {
       const { run } = yield* CommandLine.make(new MemorySource())
-      assert.deepStrictEqual(CommandLine.json(yield* run(["migrate", "--json"])), { before: 1, after: 2 })
+      assert.deepStrictEqual(CommandLine.json(yield* run(["migrate", "--json"])), {
+        before: 1,
+        after: 2,
+        epoch: 1
+      })
+      assert.match(CommandLine.text(yield* run(["migrate", "--new-epoch"])), /epoch 2 begins/)
       assert.include(CommandLine.text(yield* run(["migrate"])), "from version 1 to 2")
     })
   )
