@@ -11,7 +11,7 @@ import * as Meter from "./Meter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as Refresh from "./Refresh.ts"
 import { credentialsContext } from "./Opening.ts"
-import { type Connection, Store } from "./Store.ts"
+import { type Connection, type NameTaken, Store, type StoreError } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
 /** How often a connection is polled unless said otherwise. */
@@ -50,7 +50,13 @@ const stored = Effect.fnUntraced(function* (connection: Connection) {
     .pipe(Effect.mapError((error) => new UsageError({ message: `${error.message}; or give --credentials again` })))
 })
 
-export const connect = Effect.fn("Connect.connect")(function* (input: ConnectInput) {
+export const connect = Effect.fn("connect")(function* (
+  input: ConnectInput
+): Effect.fn.Return<
+  Connected,
+  UsageError | SourceError | StoreError | NameTaken,
+  Store | Vault | Quotas | Integrations
+> {
   const store = yield* Store
   const vault = yield* Vault
   const quotas = yield* Quotas

@@ -85,7 +85,7 @@ describe("telemetry", () => {
       )
       assert.deepStrictEqual(
         collector.spans.filter((span) => span.parent === undefined).map(({ name }) => name),
-        ["Connect.connect", "sync"]
+        ["connect", "sync"]
       )
     })
   )
