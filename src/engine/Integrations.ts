@@ -39,7 +39,7 @@ export class Integrations extends Context.Service<
             const found = (yield* all).get(domain)
             if (found !== undefined) return yield* found
             return yield* new UsageError({
-              message: `there is no integration ${JSON.stringify(domain)}; known: ${(yield* domains).join(", ")} (your own are listed in idem.config.ts)`
+              message: `there is no integration ${JSON.stringify(domain)}; there are: ${(yield* domains).join(", ")} (your own are listed in idem.config.ts)`
             })
           })
         }
