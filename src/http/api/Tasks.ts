@@ -54,7 +54,7 @@ export const tasks = HttpApiGroup.make("tasks")
       params: { ...connectionRef, task: TaskId },
       success: Documents.Task,
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "One task"),
+    }).annotate(OpenApi.Summary, "One task, with its counts so far"),
     HttpApiEndpoint.get("runs", "/connections/:connection/runs", {
       params: connectionRef,
       query: { limit: limit(1000, 100) },
@@ -65,7 +65,7 @@ export const tasks = HttpApiGroup.make("tasks")
       params: { run: RunId },
       success: RunOfConnection,
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "One run"),
+    }).annotate(OpenApi.Summary, "One run, with its counts"),
     HttpApiEndpoint.get("statistics", "/connections/:connection/statistics", {
       params: connectionRef,
       query: { hours: limit(744, 48) },
