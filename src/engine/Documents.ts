@@ -22,7 +22,7 @@ export const Totals = Schema.Struct({
   deleted: Schema.Int,
   bytes: Schema.Int,
   deletionsHeld: Schema.Int
-})
+}).annotate({ identifier: "Totals" })
 
 export const Connection = Schema.Struct({
   name: Schema.String,
@@ -41,7 +41,7 @@ export const Connection = Schema.Struct({
   holder: Schema.NullOr(Schema.String),
   config: Schema.Json,
   createdAt: Time
-})
+}).annotate({ identifier: "Connection" })
 export type Connection = typeof Connection.Type
 
 export const Run = Schema.Struct({
@@ -55,7 +55,7 @@ export const Run = Schema.Struct({
   error: Schema.NullOr(Failed),
   notes: Schema.Array(Schema.String),
   problems: Schema.Array(Problem)
-})
+}).annotate({ identifier: "Run" })
 export type Run = typeof Run.Type
 
 /** A task that has not ended, as `idem status` shows it. */
@@ -68,7 +68,7 @@ export const Status = Schema.Struct({
   ledger: Schema.Int,
   lastRun: Schema.NullOr(Run),
   unfinished: Schema.Array(Unfinished)
-})
+}).annotate({ identifier: "Status" })
 export type Status = typeof Status.Type
 
 export const ContentRow = Schema.Struct({
@@ -81,7 +81,7 @@ export const ContentRow = Schema.Struct({
   title: Schema.NullOr(Schema.String),
   occurredAt: Schema.NullOr(Time),
   updatedAt: Time
-})
+}).annotate({ identifier: "ContentRow" })
 export type ContentRow = typeof ContentRow.Type
 
 export const Content = Schema.Struct({
@@ -90,7 +90,7 @@ export const Content = Schema.Struct({
   mediaType: Schema.NullOr(Schema.String),
   metadata: Schema.JsonObject,
   volatile: Schema.JsonObject
-})
+}).annotate({ identifier: "Content" })
 export type Content = typeof Content.Type
 
 export const LedgerRow = Schema.Struct({
@@ -101,14 +101,14 @@ export const LedgerRow = Schema.Struct({
   message: Schema.String,
   attempts: Schema.Int,
   nextAttemptAt: Schema.NullOr(Time)
-})
+}).annotate({ identifier: "LedgerRow" })
 export type LedgerRow = typeof LedgerRow.Type
 
 export const StagedDeletion = Schema.Struct({
   externalId: Schema.String,
   cause: Schema.Literals(["event", "absence"]),
   stagedAt: Time
-})
+}).annotate({ identifier: "StagedDeletion" })
 export type StagedDeletion = typeof StagedDeletion.Type
 
 /** One change of content, as the feed tells it. An id that changed again since is told once, with its latest change. */
@@ -118,7 +118,7 @@ export const Change = Schema.Struct({
   content: ContentRow,
   /** Where a reader that has handled this change goes on. */
   cursor: Schema.String
-})
+}).annotate({ identifier: "Change" })
 export type Change = typeof Change.Type
 
 /** What a dry run found. */
@@ -148,7 +148,7 @@ export const Task = Schema.Struct({
   error: Schema.NullOr(Failed),
   notes: Schema.Array(Schema.String),
   problems: Schema.Array(Problem)
-})
+}).annotate({ identifier: "Task" })
 export type Task = typeof Task.Type
 
 /** How a sync went, summed over its slices: what `idem sync --json` prints. */
@@ -166,7 +166,7 @@ export const Synced = Schema.Struct({
   /** Where there are some. */
   notes: Schema.optionalKey(Schema.Array(Schema.String)),
   problems: Schema.optionalKey(Schema.Array(Problem))
-})
+}).annotate({ identifier: "Synced" })
 export type Synced = typeof Synced.Type
 
 /** A sync's outcome as its document. */
@@ -194,7 +194,7 @@ export const Hour = Schema.Struct({
   deleted: Schema.Int,
   apiCalls: Schema.Int,
   quotaUnits: Schema.Finite
-})
+}).annotate({ identifier: "Hour" })
 export type Hour = typeof Hour.Type
 
 /** A kind of source: how it is connected. The schemas are JSON Schema (2020-12). */
@@ -204,5 +204,5 @@ export const Integration = Schema.Struct({
   signIn: Schema.Boolean,
   config: Schema.JsonObject,
   credentials: Schema.JsonObject
-})
+}).annotate({ identifier: "Integration" })
 export type Integration = typeof Integration.Type
