@@ -132,7 +132,7 @@ it.layer(layer)("changes while transactions are open", (it) => {
 })
 
 /** Makes the epoch seem to have been begun elsewhere, and transactions there to be far ahead of here. */
-const moved = (part: "system" | "database" | "timeline" | "file", aheadBy: bigint) =>
+const moved = (part: "system" | "database" | "table" | "timeline" | "file", aheadBy: bigint) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.gen(function* () {
       yield* sql`UPDATE meta SET home = jsonb_set(home::jsonb, ARRAY[${part}], '"elsewhere"')::text`
@@ -147,7 +147,7 @@ const fresh = <A, E>(test: Effect.Effect<A, E, Store | SqlClient.SqlClient | PgC
     return yield* Effect.provide(test, Postgres.layer.pipe(Layer.provide(Blobs.layer)))
   }).pipe(Effect.provide(Layer.fresh(Database.layer)))
 
-for (const part of ["system", "database", "timeline", "file"] as const) {
+for (const part of ["system", "database", "table", "timeline", "file"] as const) {
   it.effect(`a database with another ${part} begins an epoch at its next start, and tells all of its content`, () =>
     fresh(
       Effect.gen(function* () {
@@ -216,7 +216,7 @@ it.effect("a role that may know less of where it is begins no epoch, and one tha
         sql`SELECT ARRAY(SELECT jsonb_object_keys(home::jsonb) ORDER BY 1) AS parts FROM meta`,
         ([row]) => row?.["parts"]
       )
-      assert.deepStrictEqual(yield* parts, ["database", "file", "system", "timeline"])
+      assert.deepStrictEqual(yield* parts, ["database", "file", "system", "table", "timeline"])
       const role = `role_${process.pid}_${Date.now()}`
       const password = "a password of a test"
       yield* sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD '${password}'`)
@@ -234,9 +234,10 @@ it.effect("a role that may know less of where it is begins no epoch, and one tha
       yield* sql`UPDATE meta SET home = home::jsonb - 'file'`
       assert.isFalse((yield* theirs).begun)
       assert.isFalse((yield* settle).begun)
+      assert.deepStrictEqual(yield* parts, ["database", "file", "system", "table", "timeline"])
       yield* moved("system", 0n)
       assert.isTrue((yield* theirs).begun)
-      assert.deepStrictEqual(yield* parts, ["database", "system", "timeline"])
+      assert.deepStrictEqual(yield* parts, ["database", "system", "table", "timeline"])
       assert.isFalse((yield* settle).begun)
       yield* sql.unsafe(`DROP OWNED BY ${role}`)
       yield* sql.unsafe(`DROP ROLE ${role}`)

@@ -3,15 +3,18 @@
  * again that readers of the changes have seen, or begin far below them. `meta.home` says where the epoch was begun, in as
  * many parts as the role may know; a part that is another now begins a new epoch:
  *
- * - `system` and `database`: another cluster, another database in it (a dump that was restored);
+ * - `system`, `database` and `table`: another cluster, another database in it, tables that were made anew (a dump that was
+ *   restored);
  * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions;
  * - `file`: when the system last changed the cluster's `PG_VERSION`, which nobody writes to: a folder that was copied back.
  *   Only a role that may look at files can tell, as Idem's own server's.
  *
- * A disk that was put back whole as it was shows in none of them: `idem migrate --new-epoch`.
+ * A disk that was put back whole as it was shows in none of them, nor do rows that were put back into the same tables:
+ * `idem migrate --new-epoch`.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import { isSqlError } from "effect/sql/SqlError"
@@ -43,7 +46,7 @@ export const here = (sql: SqlClient.SqlClient) =>
     const file = may.file ? `(SELECT extract(epoch FROM change)::text FROM pg_stat_file('PG_VERSION'))` : "NULL"
     return sql.literal(`jsonb_strip_nulls(jsonb_build_object('system', ${system},
       'database', (SELECT oid::text FROM pg_database WHERE datname = current_database()),
-      'timeline', ${timeline}, 'file', ${file}))`)
+      'table', 'meta'::regclass::oid::text, 'timeline', ${timeline}, 'file', ${file}))`)
   })
 
 /** Whether the epoch was begun here, as a condition on `meta`: no part that is known of both differs. */
@@ -52,9 +55,10 @@ export const isHome = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
     WHERE was.value <> now.value)`
 
 export const epochColumns = `database_id AS "databaseId", epoch::float8 AS number, epoch_id AS id`
+const epochNames = ["databaseId", "number", "id"] as const
 export const epochFields = { databaseId: Schema.String, number: Schema.Int, id: Schema.String }
 
-const State = Schema.Struct({ ...epochFields, isHome: Schema.Boolean })
+const State = Schema.Struct({ ...epochFields, isHome: Schema.Boolean, isKnown: Schema.Boolean })
 const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
 
@@ -76,23 +80,25 @@ export const settle = Effect.fn("Epoch.settle")(function* (options: {
     const place = yield* here(sql)
     const state = (lock: Fragment) =>
       Effect.flatMap(
-        sql`SELECT ${columns}, meta.home IS NOT NULL AND ${isHome(sql, place)} AS "isHome" FROM meta ${lock}`,
+        sql`SELECT ${columns}, ${isHome(sql, place)} AS "isHome",
+          coalesce(meta.home::jsonb @> ${place}, false) AS "isKnown" FROM meta ${lock}`,
         (rows) => Effect.orDie(decodeState(rows))
       )
-    const [{ isHome: isSettled, ...found }] = yield* state(sql``)
-    if (isSettled && !options.always) return { epoch: found, begun: false }
+    const [found] = yield* state(sql``)
+    if (found.isKnown && !options.always) return { epoch: Struct.pick(found, epochNames), begun: false }
     return yield* Effect.gen(function* () {
+      // Another process may have been first.
       const [before] = yield* state(sql`FOR UPDATE`)
-      // Another process was first.
-      if (before.isHome && !options.always) return { epoch: before, begun: false }
-      // A database that was just created has no home yet, and no reader.
-      const rows = yield* sql`UPDATE meta SET home = ${place}::text,
-          epoch = CASE WHEN home IS NULL AND NOT ${options.always} THEN epoch ELSE epoch + 1 END,
-          epoch_id = CASE WHEN home IS NULL AND NOT ${options.always} THEN epoch_id ELSE gen_random_uuid() END
+      // A database that was just created has no home yet, and no reader; one that knew less of its home stays in it.
+      const stays = before.isHome && !options.always
+      const rows = yield* sql`UPDATE meta SET
+          home = (CASE WHEN ${stays} THEN coalesce(home, '{}')::jsonb ELSE '{}' END || ${place})::text,
+          epoch = CASE WHEN ${stays} THEN epoch ELSE epoch + 1 END,
+          epoch_id = CASE WHEN ${stays} THEN epoch_id ELSE gen_random_uuid() END
         RETURNING ${columns}`
       const [epoch] = yield* Effect.orDie(decodeEpoch(rows))
       yield* announceAnew(sql)
-      return { epoch, begun: epoch.id !== before.id }
+      return { epoch, begun: !stays }
     }).pipe(transaction(sql))
   }).pipe(Effect.catchDefect(lostConnection), attempt("looking where the database is"))
 })
