@@ -5,6 +5,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Redacted from "effect/Redacted"
 import { Control } from "../../engine/Control.ts"
 import { Api } from "../Api.ts"
+import * as Alive from "../Alive.ts"
 import type { Connected } from "../api/Connections.ts"
 import { asProblem } from "../Problems.ts"
 
@@ -54,8 +55,10 @@ export const layer = HttpApiBuilder.group(
         )
       }, asProblem),
 
-      remove: ({ params, query }) =>
-        asProblem(control.disconnect(params.connection, { deleteContents: query.deleteContents ?? false })),
+      remove: ({ params, query, request }) =>
+        control
+          .disconnect(params.connection, { deleteContents: query.deleteContents ?? false })
+          .pipe(Alive.during(request), asProblem),
 
       pause: ({ params }) => asProblem(control.pause(params.connection)),
 
@@ -67,9 +70,10 @@ export const layer = HttpApiBuilder.group(
           asProblem
         ),
 
-      approveDeletions: ({ params }) =>
+      approveDeletions: ({ params, request }) =>
         control.approveDeletions(params.connection).pipe(
           Effect.map((deleted) => ({ deleted })),
+          Alive.during(request),
           asProblem
         ),
 
@@ -82,7 +86,8 @@ export const layer = HttpApiBuilder.group(
       redrive: ({ params, payload }) =>
         asProblem(control.submit(params.connection, { _tag: "retry", externalIds: payload?.externalIds ?? [] }, {})),
 
-      purge: ({ params, payload }) => asProblem(control.purge(params.connection, payload.before))
+      purge: ({ params, payload, request }) =>
+        control.purge(params.connection, payload.before).pipe(Alive.during(request), asProblem)
     })
   })
 )

@@ -8,6 +8,7 @@ import * as Documents from "../../engine/Documents.ts"
 import { UsageError } from "../../engine/Engine.ts"
 import { Api } from "../Api.ts"
 import type { SyncRequest } from "../api/Tasks.ts"
+import * as Alive from "../Alive.ts"
 import { asProblem } from "../Problems.ts"
 
 /** A word of a command line. */
@@ -43,10 +44,10 @@ export const layer = HttpApiBuilder.group(
   Effect.fn(function* (handlers) {
     const control = yield* Control
     return handlers.handleAll({
-      submit: Effect.fnUntraced(function* ({ headers, params, payload }) {
+      submit: Effect.fnUntraced(function* ({ headers, params, payload, request: asked }) {
         const request = payload ?? {}
         const task = yield* taskOf(request)
-        if (task.dryRun) return Documents.synced(yield* control.plan(params.connection, task))
+        if (task.dryRun) return Documents.synced(yield* Alive.during(asked)(control.plan(params.connection, task)))
         return yield* control.submit(
           params.connection,
           { _tag: "sync", task, spec: request.spec ?? specOf(request) },
