@@ -8,6 +8,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import packageJson from "../../package.json" with { type: "json" }
 import { connections } from "./api/Connections.ts"
 import { contents } from "./api/Contents.ts"
+import { emails } from "./api/Emails.ts"
 import { signIn } from "./api/SignIn.ts"
 import { system } from "./api/System.ts"
 import { tasks } from "./api/Tasks.ts"
@@ -40,7 +41,7 @@ const secured = (document: Record<string, unknown>): Record<string, unknown> => 
 })
 
 export class Api extends HttpApi.make("idem")
-  .add(system, connections, tasks, contents, signIn)
+  .add(system, connections, tasks, contents, emails, signIn)
   .middleware(Answers)
   // A field or a parameter that there is none of is a mistake of whoever wrote it: it is said, not dropped.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

@@ -1,0 +1,217 @@
+/** What the dashboard asks of the server, with the shapes of the API's own documents. */
+import type { Connected as ConnectedSchema } from "../http/api/Connections.ts"
+import type { ContentWithFailure } from "../http/api/Contents.ts"
+import type { EmailParts } from "../http/api/Emails.ts"
+import type { Session as SessionSchema } from "../http/api/System.ts"
+import type * as Documents from "../engine/Documents.ts"
+
+export type Change = (typeof Documents.Change)["Encoded"]
+export type Connected = (typeof ConnectedSchema)["Encoded"]
+export type Connection = (typeof Documents.Connection)["Encoded"]
+export type Content = (typeof ContentWithFailure)["Encoded"]
+export type ContentRow = (typeof Documents.ContentRow)["Encoded"]
+export type Email = (typeof EmailParts)["Encoded"]
+export type Hour = (typeof Documents.Hour)["Encoded"]
+export type Integration = (typeof Documents.Integration)["Encoded"]
+export type LedgerRow = (typeof Documents.LedgerRow)["Encoded"]
+export type Run = (typeof Documents.Run)["Encoded"]
+export type Session = (typeof SessionSchema)["Encoded"]
+export type StagedDeletion = (typeof Documents.StagedDeletion)["Encoded"]
+export type Status = (typeof Documents.Status)["Encoded"]
+export type Synced = (typeof Documents.Synced)["Encoded"]
+export type Task = (typeof Documents.Task)["Encoded"]
+
+/** The server answered that it can't be done: a problem (RFC 9457). */
+export class Problem extends Error {
+  readonly status: number
+  /** Where in the request, as far as the server says. */
+  readonly places: ReadonlyArray<{ readonly place: string; readonly message: string }>
+
+  constructor(status: number, body: unknown) {
+    const said = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {}
+    const text = [said["detail"], said["title"]].find((each) => typeof each === "string" && each !== "")
+    super(typeof text === "string" ? text : `the server answered with status ${status}`)
+    this.name = "Problem"
+    this.status = status
+    this.places = Array.isArray(said["errors"]) ? (said["errors"] as Problem["places"]) : []
+  }
+}
+
+/** No answer at all, or none for now: what was asked may be asked again. */
+export class Away extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = "Away"
+  }
+}
+
+/** Longer than any answer is waited for: a dry run may list a whole account. */
+const longest = { short: 30_000, long: 15 * 60_000 }
+
+interface Options {
+  readonly method?: "GET" | "POST" | "PATCH" | "DELETE"
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal | undefined
+  readonly patience?: keyof typeof longest
+}
+
+const request = async (path: string, options: Options): Promise<Response> => {
+  const { body, headers, method = "GET", patience = "short", signal } = options
+  const timeout = AbortSignal.timeout(longest[patience])
+  try {
+    return await fetch(path, {
+      method,
+      credentials: "same-origin",
+      headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) })
+    })
+  } catch (error) {
+    if (signal?.aborted === true) throw error
+    throw new Away("the server does not answer")
+  }
+}
+
+const ask = async <A>(path: string, options: Options = {}): Promise<A> => {
+  const response = await request(path, options)
+  if (response.status === 204) return undefined as A
+  const body: unknown = await response.json().catch(() => undefined)
+  if (response.ok && body !== undefined) return body as A
+  const problem = new Problem(response.status, body)
+  // 502 with a problem is about a source; without one, a proxy before a server that is away.
+  const isAway = response.status === 503 || response.status === 504 || (response.status === 502 && body === undefined)
+  throw isAway ? new Away(problem.message) : problem
+}
+
+type Parameters = Readonly<Record<string, string | number | boolean | undefined>>
+
+const query = (parameters: Parameters): string => {
+  const pairs = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined || value === "" ? [] : [[name, String(value)] as [string, string]]
+  )
+  return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs).toString()}`
+}
+
+const at = (ref: string, rest = ""): string => `/connections/${encodeURIComponent(ref)}${rest}`
+
+export interface ContentFilter {
+  readonly state?: string | undefined
+  readonly kind?: string | undefined
+  readonly text?: string | undefined
+  readonly since?: string | undefined
+  readonly until?: string | undefined
+}
+
+export interface SyncRequest {
+  readonly force?: boolean
+  readonly forceIds?: ReadonlyArray<string>
+  readonly since?: string
+  readonly until?: string
+}
+
+export interface ConnectRequest {
+  readonly domain: string
+  readonly name: string
+  readonly config: unknown
+  readonly credentials: unknown
+  readonly every?: string | undefined
+}
+
+type Signal = { readonly signal?: AbortSignal }
+
+// ---- the session -------------------------------------------------------------------------------------------------
+
+export const session = ({ signal }: Signal) => ask<Session>("/session", { signal })
+export const signIn = (token: string) => ask<Session>("/session", { method: "POST", body: { token } })
+export const signOut = () => ask<void>("/session", { method: "DELETE" })
+
+// ---- reading -----------------------------------------------------------------------------------------------------
+
+export const integrations = async ({ signal }: Signal) =>
+  (await ask<{ integrations: ReadonlyArray<Integration> }>("/integrations", { signal })).integrations
+
+export const connections = async ({ signal }: Signal) =>
+  (await ask<{ connections: ReadonlyArray<Connection> }>("/connections", { signal })).connections
+
+export const status = (ref: string, { signal }: Signal) => ask<Status>(at(ref), { signal })
+
+export const runs = async (ref: string, limit: number, { signal }: Signal) =>
+  (await ask<{ runs: ReadonlyArray<Run> }>(at(ref, `/runs${query({ limit })}`), { signal })).runs
+
+export const statistics = async (ref: string, hours: number, { signal }: Signal) =>
+  (await ask<{ hours: ReadonlyArray<Hour> }>(at(ref, `/statistics${query({ hours })}`), { signal })).hours
+
+export const ledger = async (ref: string, limit: number, { signal }: Signal) =>
+  (await ask<{ ledger: ReadonlyArray<LedgerRow> }>(at(ref, `/ledger${query({ limit })}`), { signal })).ledger
+
+export const deletions = async (ref: string, limit: number, { signal }: Signal) =>
+  (await ask<{ deletions: ReadonlyArray<StagedDeletion> }>(at(ref, `/deletions${query({ limit })}`), { signal }))
+    .deletions
+
+export interface ContentPage {
+  readonly contents: ReadonlyArray<ContentRow>
+  readonly next: string | null
+}
+
+export const contents = (ref: string, filter: ContentFilter, after: string | undefined, { signal }: Signal) =>
+  ask<ContentPage>(at(ref, `/contents${query({ ...filter, order: "newest", limit: 50, after })}`), { signal })
+
+export const content = (ref: string, externalId: string, { signal }: Signal) =>
+  ask<Content>(at(ref, `/content${query({ externalId })}`), { signal })
+
+export const emailParts = (ref: string, externalId: string, { signal }: Signal) =>
+  ask<Email>(at(ref, `/content/email/parts${query({ externalId })}`), { signal })
+
+export const bodyText = async (ref: string, externalId: string, { signal }: Signal): Promise<string> => {
+  const response = await request(bodyUrl(ref, externalId), { signal })
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => undefined))
+  return response.text()
+}
+
+export const bodyUrl = (ref: string, externalId: string): string => at(ref, `/content/body${query({ externalId })}`)
+
+export const emailUrl = (ref: string, externalId: string, as: "html" | "text"): string =>
+  at(ref, `/content/email${query({ externalId, as })}`)
+
+export const emailPartUrl = (ref: string, externalId: string, part: string): string =>
+  at(ref, `/content/email/part${query({ externalId, part })}`)
+
+// ---- doing -------------------------------------------------------------------------------------------------------
+
+export const connect = (body: ConnectRequest) =>
+  ask<Connected>("/connections", { method: "POST", body, patience: "long" })
+
+export const change = (ref: string, body: Partial<Omit<ConnectRequest, "domain" | "name">>) =>
+  ask<Connected>(at(ref), { method: "PATCH", body, patience: "long" })
+
+export const beginSignIn = (body: {
+  readonly domain: string
+  readonly name: string
+  readonly config?: unknown
+  readonly every?: string | undefined
+  readonly clientId?: string | undefined
+  readonly clientSecret?: string | undefined
+}) => ask<{ readonly url: string }>("/sign-in", { method: "POST", body })
+
+export const disconnect = (ref: string, deleteContents: boolean) =>
+  ask<{ readonly contents: number }>(at(ref, query({ deleteContents })), { method: "DELETE", patience: "long" })
+
+export const pause = (ref: string) => ask<Connection>(at(ref, "/pause"), { method: "POST" })
+export const resume = (ref: string) => ask<Connection>(at(ref, "/resume"), { method: "POST" })
+
+/** `key` keeps a request that is sent again from being done twice. */
+export const sync = (ref: string, body: SyncRequest, key: string) =>
+  ask<Task>(at(ref, "/tasks"), { method: "POST", body, headers: { "idempotency-key": key } })
+
+export const dryRun = (ref: string, body: SyncRequest) =>
+  ask<Synced>(at(ref, "/tasks"), { method: "POST", body: { ...body, dryRun: true }, patience: "long" })
+
+export const retry = (ref: string, externalIds: ReadonlyArray<string> | undefined) =>
+  ask<Task>(at(ref, "/ledger/redrive"), {
+    method: "POST",
+    body: externalIds === undefined ? {} : { externalIds }
+  })
+
+export const approveDeletions = (ref: string) =>
+  ask<{ readonly deleted: number }>(at(ref, "/deletions/approve"), { method: "POST", patience: "long" })

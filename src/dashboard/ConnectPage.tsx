@@ -1,0 +1,272 @@
+/** Connecting an account: by signing in at its provider, or with credentials. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
+import { useState } from "preact/hooks"
+import * as Api from "./Api.ts"
+import * as Format from "./Format.ts"
+import { connectionPath, navigate, useParameters } from "./Location.ts"
+import { Empty, ErrorNotice, Field, Loading, Notice, Title } from "./Parts.tsx"
+import * as SchemaForm from "./SchemaForm.tsx"
+
+const names: Readonly<Record<string, { readonly name: string; readonly what: string }>> = {
+  gmail: { name: "Gmail", what: "a mailbox" },
+  slack: { name: "Slack", what: "a workspace" },
+  ftp: { name: "FTP, FTPS, SFTP", what: "the files of a server" }
+}
+
+const nameOf = (domain: string): string => names[domain]?.name ?? domain
+
+const Chooser = ({ integrations }: { readonly integrations: ReadonlyArray<Api.Integration> }) => (
+  <ul class="choices plain">
+    {integrations.map(({ domain, signIn }) => (
+      <li key={domain}>
+        <a href={`#/connect?domain=${encodeURIComponent(domain)}`}>
+          <strong>{nameOf(domain)}</strong>
+          <span class="sub">
+            {names[domain]?.what ?? "your own integration"}
+            {signIn ? " · by signing in" : ""}
+          </span>
+        </a>
+      </li>
+    ))}
+  </ul>
+)
+
+const Connected = ({ result }: { readonly result: Api.Connected }) => (
+  <Notice tone="good" title={`${result.connection.account} is connected`} announced>
+    <p>
+      {result.items === null ? "" : `There are about ${Format.many(result.items, "item")}. `}
+      {result.firstSyncMs === null
+        ? ""
+        : `At the source's quota the first sync takes about ${Format.duration(result.firstSyncMs)}. `}
+      It has begun by itself.
+    </p>
+    <p>
+      <a class="button primary" href={`#${connectionPath(result.connection.id)}`}>
+        Watch it
+      </a>
+    </p>
+  </Notice>
+)
+
+/** What a problem says of the fields of its own, beside those of config and credentials. */
+const ownError = (error: Error | null, name: string): string | undefined => {
+  if (error === null) return undefined
+  const message = error instanceof Api.Problem ? (error.places[0]?.message ?? error.message) : error.message
+  const part = message.split("; ").find((each) => each.startsWith(name))
+  if (part !== undefined) return part
+  return name === "name" && error instanceof Api.Problem && error.status === 409 ? error.message : undefined
+}
+
+const Form = ({ integration }: { readonly integration: Api.Integration }) => {
+  const client = useQueryClient()
+  const configShape = SchemaForm.shapesOf(integration.config)[0] ?? { name: "", properties: [] }
+  const credentialShapes = SchemaForm.shapesOf(integration.credentials)
+  const [bySignIn, setBySignIn] = useState(integration.signIn)
+  const [name, setName] = useState("")
+  const [every, setEvery] = useState("")
+  const [config, setConfig] = useState<SchemaForm.Values>({})
+  const [chosen, choose] = useState(0)
+  const [credentials, setCredentials] = useState<SchemaForm.Values>({})
+  const [clientId, setClientId] = useState("")
+  const [clientSecret, setClientSecret] = useState("")
+  const [checked, setChecked] = useState<{ config: SchemaForm.Values; credentials: SchemaForm.Values }>({
+    config: {},
+    credentials: {}
+  })
+  const shape = credentialShapes[chosen]
+
+  const connect = useMutation({
+    mutationFn: Api.connect,
+    onSuccess: () => client.invalidateQueries({ queryKey: ["connections"] })
+  })
+  const begin = useMutation({
+    mutationFn: Api.beginSignIn,
+    // The provider leads back here.
+    onSuccess: ({ url }) => location.assign(url)
+  })
+  const error = bySignIn ? begin.error : connect.error
+  const busy = connect.isPending || begin.isPending || begin.isSuccess
+  const about = (what: "config" | "credentials") =>
+    error !== null && error.message.startsWith(`the ${what} of`) ? error.message : undefined
+  const configErrors = {
+    ...(about("config") === undefined ? {} : SchemaForm.errorsIn(about("config") ?? "", configShape)),
+    ...checked.config
+  }
+  const credentialErrors = {
+    ...(shape === undefined || about("credentials") === undefined
+      ? {}
+      : SchemaForm.errorsIn(about("credentials") ?? "", shape)),
+    ...checked.credentials
+  }
+
+  const submit = () => {
+    const readConfig = SchemaForm.read(configShape, config)
+    const readCredentials =
+      bySignIn || shape === undefined ? { json: {}, errors: {} } : SchemaForm.read(shape, credentials)
+    setChecked({ config: readConfig.errors, credentials: readCredentials.errors })
+    if (Object.keys(readConfig.errors).length > 0 || Object.keys(readCredentials.errors).length > 0) return
+    const common = { domain: integration.domain, name, config: readConfig.json }
+    const often = every.trim() === "" ? {} : { every: every.trim() }
+    if (bySignIn) {
+      begin.mutate({
+        ...common,
+        ...often,
+        ...(clientId.trim() === "" ? {} : { clientId: clientId.trim() }),
+        ...(clientSecret.trim() === "" ? {} : { clientSecret: clientSecret.trim() })
+      })
+    } else {
+      connect.mutate({ ...common, ...often, credentials: readCredentials.json })
+    }
+  }
+
+  if (connect.data !== undefined) return <Connected result={connect.data} />
+  return (
+    <form
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault()
+        submit()
+      }}
+    >
+      <ErrorNotice error={error} />
+      <Field
+        label="Name"
+        error={name.trim() === "" && error !== null ? "a name is needed" : ownError(error, "name")}
+        hint="What you call this connection, here and on the command line."
+      >
+        {(attributes) => (
+          <input
+            {...attributes}
+            required
+            maxLength={100}
+            autocomplete="off"
+            value={name}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        )}
+      </Field>
+      {integration.signIn ? (
+        <fieldset>
+          <legend>How</legend>
+          <label class="choice">
+            <input type="radio" name="how" checked={bySignIn} onChange={() => setBySignIn(true)} />
+            <span>
+              Sign in at {nameOf(integration.domain)}
+              <span class="sub">You are sent there, and come back here. Idem asks for reading only.</span>
+            </span>
+          </label>
+          <label class="choice">
+            <input type="radio" name="how" checked={!bySignIn} onChange={() => setBySignIn(false)} />
+            <span>
+              Give credentials
+              <span class="sub">A token that you have already.</span>
+            </span>
+          </label>
+        </fieldset>
+      ) : null}
+      {bySignIn ? (
+        <div class="row">
+          <Field
+            label="Client ID (optional)"
+            hint="Of your OAuth client; optional where the server has one already."
+            error={ownError(error, "clientId")}
+          >
+            {(attributes) => (
+              <input
+                {...attributes}
+                autocomplete="off"
+                spellcheck={false}
+                value={clientId}
+                onInput={(event) => setClientId(event.currentTarget.value)}
+              />
+            )}
+          </Field>
+          <Field label="Client secret (optional)" error={ownError(error, "clientSecret")}>
+            {(attributes) => (
+              <input
+                {...attributes}
+                type="password"
+                autocomplete="new-password"
+                value={clientSecret}
+                onInput={(event) => setClientSecret(event.currentTarget.value)}
+              />
+            )}
+          </Field>
+        </div>
+      ) : (
+        <>
+          <SchemaForm.ShapeChooser
+            legend="With"
+            shapes={credentialShapes}
+            chosen={chosen}
+            onChoose={(index) => {
+              choose(index)
+              setCredentials({})
+            }}
+          />
+          {shape === undefined ? null : (
+            <SchemaForm.SchemaFields
+              shape={shape}
+              values={credentials}
+              errors={credentialErrors}
+              secret
+              onChange={setCredentials}
+            />
+          )}
+        </>
+      )}
+      <h3>What is mirrored</h3>
+      <SchemaForm.SchemaFields
+        shape={configShape}
+        values={config}
+        errors={configErrors}
+        secret={false}
+        onChange={setConfig}
+      />
+      <Field
+        label="Polled every (optional)"
+        error={ownError(error, "every")}
+        hint="5 minutes unless said otherwise; like 30 seconds, 1 hour, 2 days."
+      >
+        {(attributes) => (
+          <input {...attributes} value={every} onInput={(event) => setEvery(event.currentTarget.value)} />
+        )}
+      </Field>
+      <div class="buttons">
+        <button type="submit" class="primary" disabled={busy}>
+          {busy ? "Reaching the source…" : bySignIn ? `Connect at ${nameOf(integration.domain)}` : "Connect"}
+        </button>
+        <button type="button" onClick={() => navigate("/connect")}>
+          Another kind
+        </button>
+      </div>
+    </form>
+  )
+}
+
+export const ConnectPage = () => {
+  const domain = useParameters().get("domain")
+  const { data, error } = useQuery({ queryKey: ["integrations"], queryFn: Api.integrations, staleTime: 600_000 })
+  const integration = data?.find((each) => each.domain === domain)
+  return (
+    <div class="narrow">
+      <Title name={integration === undefined ? "Connect an account" : `Connect ${nameOf(integration.domain)}`} />
+      {data === undefined ? (
+        error instanceof Api.Problem ? (
+          <ErrorNotice error={error} />
+        ) : (
+          <Loading what="the kinds of source" />
+        )
+      ) : data.length === 0 ? (
+        <Empty title="This server has no integrations" />
+      ) : integration === undefined ? (
+        <>
+          <p>What kind of source?</p>
+          <Chooser integrations={data} />
+        </>
+      ) : (
+        <Form key={integration.domain} integration={integration} />
+      )}
+    </div>
+  )
+}

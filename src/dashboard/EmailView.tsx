@@ -1,0 +1,120 @@
+/**
+ * An email, in a frame that may do nothing: no script, no form, no way out of it, and nothing that it loads. The server
+ * made the page in it (http/Email.ts). Links are listed below with their whole address, since nothing in the frame can be
+ * followed: so it is seen where one leads before it is.
+ */
+import { useQuery } from "@tanstack/preact-query"
+import { useState } from "preact/hooks"
+import * as Api from "./Api.ts"
+import * as Format from "./Format.ts"
+import { ErrorNotice, Loading } from "./Parts.tsx"
+
+const Headers = ({ email }: { readonly email: Api.Email }) => {
+  const lines = [
+    { name: "From", value: email.from },
+    { name: "To", value: email.to },
+    { name: "Cc", value: email.cc },
+    { name: "Date", value: email.date }
+  ]
+  return (
+    <dl class="pairs">
+      {lines.map(({ name, value }) =>
+        value === null || value === "" ? null : (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        )
+      )}
+    </dl>
+  )
+}
+
+interface AttachmentsProps {
+  readonly email: Api.Email
+  readonly externalId: string
+  readonly status: Api.Status
+}
+
+const Attachments = ({ email, externalId, status }: AttachmentsProps) =>
+  email.attachments.length === 0 ? null : (
+    <section aria-labelledby="attachments">
+      <h3 id="attachments">Attachments</h3>
+      <ul class="attachments plain">
+        {email.attachments.map(({ mediaType, name, part, size }) => (
+          <li key={part}>
+            <a href={Api.emailPartUrl(status.id, externalId, part)} download>
+              {name}
+            </a>
+            <span class="sub">
+              {mediaType} · {Format.bytes(size)}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+
+const Links = ({ email }: { readonly email: Api.Email }) =>
+  email.links.length === 0 ? null : (
+    <details>
+      <summary>{Format.many(email.links.length, "link")} in this email</summary>
+      <p class="hint">
+        Nothing in the email itself can be clicked. A link opens in a new tab, which learns nothing of this one.
+      </p>
+      <ul class="links">
+        {email.links.map(({ text, url }) => (
+          <li key={url}>
+            {text === "" || text === url ? null : <>{text}: </>}
+            <a href={url} target="_blank" rel="noopener noreferrer">
+              {url}
+            </a>
+          </li>
+        ))}
+      </ul>
+    </details>
+  )
+
+export const EmailView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
+  const [plain, setPlain] = useState(false)
+  const { externalId } = content
+  const { data: email, error } = useQuery({
+    queryKey: ["connection", status.id, "email", externalId, content.hash],
+    queryFn: (context) => Api.emailParts(status.id, externalId, context),
+    staleTime: Infinity
+  })
+  if (error instanceof Api.Problem) return <ErrorNotice error={error} />
+  if (email === undefined) return <Loading what="the email" />
+  const as = plain || !email.html ? "text" : "html"
+  return (
+    <div class="email">
+      <Headers email={email} />
+      {email.blocked === 0 && !(email.html && email.text) ? null : (
+        <p class="email-bar">
+          {email.blocked === 0 ? null : (
+            <span>
+              {Format.many(email.blocked, "picture or style", "pictures and styles")} from elsewhere{" "}
+              {email.blocked === 1 ? "was" : "were"} left out: loading {email.blocked === 1 ? "it" : "them"} would tell
+              the sender that you read this.
+            </span>
+          )}
+          {email.html && email.text ? (
+            <button type="button" onClick={() => setPlain(!plain)}>
+              {plain ? "Show as HTML" : "Show as plain text"}
+            </button>
+          ) : null}
+        </p>
+      )}
+      <iframe
+        key={as}
+        class="email-frame"
+        title={`The email: ${content.title ?? externalId}`}
+        sandbox=""
+        referrerpolicy="no-referrer"
+        src={Api.emailUrl(status.id, externalId, as)}
+      />
+      <Attachments email={email} externalId={externalId} status={status} />
+      <Links email={email} />
+    </div>
+  )
+}

@@ -1,0 +1,57 @@
+/** Numbers, sizes and times as people read them, in the browser's language where it matters. */
+
+const number = new Intl.NumberFormat("en")
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 })
+
+export const count = (value: number): string => number.format(value)
+
+/** Short, for axes: `12K`. */
+export const short = (value: number): string => compact.format(value)
+
+/** `1 message`, `2 messages`. */
+export const many = (value: number, one: string, more = `${one}s`): string =>
+  `${number.format(value)} ${value === 1 ? one : more}`
+
+/** Bytes in units of 1,000. */
+export const bytes = (value: number): string => {
+  const units = ["bytes", "kB", "MB", "GB", "TB"]
+  let unit = 0
+  let left = value
+  while (left >= 999.5 && unit < units.length - 1) {
+    left /= 1000
+    unit += 1
+  }
+  return `${unit === 0 ? number.format(left) : left.toPrecision(3)} ${units[unit] ?? ""}`
+}
+
+/** Milliseconds as `1 min 20 s`. */
+export const duration = (milliseconds: number): string => {
+  if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`
+  const seconds = Math.round(milliseconds / 1000)
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return seconds % 60 === 0 ? `${minutes} min` : `${minutes} min ${seconds % 60} s`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`
+  return `${Math.floor(hours / 24)} days`
+}
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" })
+
+/** How far from now: `5 minutes ago`, `in 20 seconds`. */
+export const ago = (time: string, now: number): string => {
+  const seconds = Math.round((Date.parse(time) - now) / 1000)
+  const size = Math.abs(seconds)
+  if (size < 5) return seconds > 0 ? "in a moment" : "just now"
+  if (size < 60) return relative.format(seconds, "second")
+  if (size < 3600) return relative.format(Math.trunc(seconds / 60), "minute")
+  if (size < 48 * 3600) return relative.format(Math.trunc(seconds / 3600), "hour")
+  return relative.format(Math.trunc(seconds / 86400), "day")
+}
+
+const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" })
+const withSeconds = new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeStyle: "long" })
+
+/** In the browser's own zone. */
+export const time = (iso: string): string => dateAndTime.format(new Date(iso))
+export const timeInFull = (iso: string): string => withSeconds.format(new Date(iso))

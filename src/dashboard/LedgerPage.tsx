@@ -1,0 +1,150 @@
+/** What is known but not stored: why, and another try for one, some or all. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
+import { useState } from "preact/hooks"
+import * as Api from "./Api.ts"
+import * as Format from "./Format.ts"
+import { contentPath } from "./Location.ts"
+import { Ago, Badge, Empty, ErrorNotice, Loading, Notice, Table } from "./Parts.tsx"
+import * as Words from "./Words.ts"
+
+const longest = 500
+
+interface RowProps {
+  readonly row: Api.LedgerRow
+  readonly status: Api.Status
+  readonly chosen: boolean
+  readonly busy: boolean
+  readonly onChoose: (chosen: boolean) => void
+  readonly onRetry: () => void
+}
+
+const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
+  <tr>
+    <td>
+      <input
+        type="checkbox"
+        aria-label={`Choose ${row.externalId}`}
+        checked={chosen}
+        onChange={(event) => onChoose(event.currentTarget.checked)}
+      />
+    </td>
+    <th scope="row" class="id">
+      <a href={`#${contentPath(status.id, row.externalId)}`}>{row.externalId}</a>
+    </th>
+    <td>
+      <Badge tone={Words.contentTone[row.state] ?? "quiet"}>{row.state}</Badge>
+      <span class="sub">{Words.ledgerState(row.state)}</span>
+    </td>
+    <td class="reason">
+      {Words.reason(row.reason)}
+      <span class="sub">{row.message}</span>
+    </td>
+    <td class="number">{Format.count(row.attempts)}</td>
+    <td>{row.nextAttemptAt === null ? "–" : <Ago time={row.nextAttemptAt} />}</td>
+    <td>
+      <button type="button" disabled={busy} onClick={onRetry} aria-label={`Retry ${row.externalId}`}>
+        Retry
+      </button>
+    </td>
+  </tr>
+)
+
+export const LedgerPage = ({ status }: { readonly status: Api.Status }) => {
+  const client = useQueryClient()
+  const [chosen, choose] = useState<ReadonlySet<string>>(new Set())
+  const { data, error } = useQuery({
+    queryKey: ["connection", status.id, "ledger"],
+    queryFn: (context) => Api.ledger(status.id, longest, context),
+    refetchInterval: status.state === "running" ? 2000 : 10_000
+  })
+  const retry = useMutation({
+    mutationFn: (ids: ReadonlyArray<string> | undefined) => Api.retry(status.id, ids),
+    onSuccess: async () => {
+      choose(new Set())
+      await client.invalidateQueries({ queryKey: ["connection", status.id] })
+    }
+  })
+  if (data === undefined)
+    return error instanceof Api.Problem ? <ErrorNotice error={error} /> : <Loading what="the ledger" />
+  const there = data.filter((row) => chosen.has(row.externalId)).map((row) => row.externalId)
+  const isAll = data.length > 0 && there.length === data.length
+  const busy = retry.isPending || status.state === "disconnected"
+  return (
+    <section aria-labelledby="ledger">
+      <div class="heading">
+        <h2 id="ledger">Ledger</h2>
+        {data.length === 0 ? null : (
+          <div class="buttons">
+            <button type="button" disabled={busy || there.length === 0} onClick={() => retry.mutate(there)}>
+              Retry chosen ({Format.count(there.length)})
+            </button>
+            <button type="button" class="primary" disabled={busy} onClick={() => retry.mutate(undefined)}>
+              Retry all ({Format.count(status.ledger)})
+            </button>
+          </div>
+        )}
+      </div>
+      <ErrorNotice error={retry.error} />
+      {retry.isSuccess ? (
+        <Notice tone="good" announced>
+          <p>Asked for. The rows leave the ledger as they are stored.</p>
+        </Notice>
+      ) : null}
+      {data.length === 0 ? (
+        <Empty title="The ledger is empty">
+          <p>All that was listed is stored. What can't be downloaded would be here, with its reason.</p>
+        </Empty>
+      ) : (
+        <>
+          {status.ledger > data.length ? (
+            <p>
+              The first {Format.count(data.length)} of {Format.count(status.ledger)} are shown.
+            </p>
+          ) : null}
+          <Table label="Ledger">
+            <thead>
+              <tr>
+                <th scope="col">
+                  <input
+                    type="checkbox"
+                    aria-label="Choose all that are shown"
+                    checked={isAll}
+                    onChange={() => choose(new Set(isAll ? [] : data.map((row) => row.externalId)))}
+                  />
+                </th>
+                <th scope="col">Id</th>
+                <th scope="col">State</th>
+                <th scope="col">Reason</th>
+                <th scope="col" class="number">
+                  Attempts
+                </th>
+                <th scope="col">Next</th>
+                <th scope="col">
+                  <span class="hidden">Retry</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {data.map((row) => (
+                <Row
+                  key={row.externalId}
+                  row={row}
+                  status={status}
+                  chosen={chosen.has(row.externalId)}
+                  busy={busy}
+                  onChoose={(isChosen) => {
+                    const next = new Set(chosen)
+                    if (isChosen) next.add(row.externalId)
+                    else next.delete(row.externalId)
+                    choose(next)
+                  }}
+                  onRetry={() => retry.mutate([row.externalId])}
+                />
+              ))}
+            </tbody>
+          </Table>
+        </>
+      )}
+    </section>
+  )
+}

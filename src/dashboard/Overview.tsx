@@ -1,0 +1,223 @@
+/** A connection at a glance: what it does now, what is stored, and what it did by the hour. */
+import { useQuery } from "@tanstack/preact-query"
+import { useState } from "preact/hooks"
+import * as Api from "./Api.ts"
+import * as Format from "./Format.ts"
+import { connectionPath } from "./Location.ts"
+import { Ago, Badge, Empty, Loading } from "./Parts.tsx"
+import { HourPlot } from "./Plot.tsx"
+import * as Words from "./Words.ts"
+
+/** What a running run has done so far. */
+const Progress = ({ run }: { readonly run: Api.Run }) => {
+  const { done, known } = Words.progress(run)
+  const text = `${Format.count(done)} of ${Format.many(known, "item")} listed so far`
+  return (
+    <section class="panel" aria-labelledby="now">
+      <h2 id="now">Running now</h2>
+      <progress aria-label="Items settled of those listed so far" max={Math.max(known, 1)} value={done} />
+      <p class="progress-line">
+        <span role="status">{text}</span>
+        <span class="quiet-text">
+          {Words.outcome(run)} · {Format.many(run.apiCalls, "call")} · {Format.count(run.quotaUnits)} units of quota
+        </span>
+      </p>
+    </section>
+  )
+}
+
+const LastRun = ({ run, status }: { readonly run: Api.Run | null; readonly status: Api.Status }) => (
+  <section class="panel" aria-labelledby="last-run">
+    <h2 id="last-run">Last run</h2>
+    {run === null ? (
+      <p>
+        None yet.{" "}
+        {status.nextPollAt === null ? null : (
+          <>
+            The first begins <Ago time={status.nextPollAt} />.
+          </>
+        )}
+      </p>
+    ) : (
+      <>
+        <p>
+          <Badge tone={Words.runStatus[run.status].tone}>{Words.runStatus[run.status].text}</Badge>{" "}
+          <Ago time={run.startedAt} />
+          {run.durationMs === null ? "" : `, in ${Format.duration(run.durationMs)}`}: {Words.outcome(run)}
+        </p>
+        {run.error === null ? null : (
+          <p class="tone-bad">
+            {Words.reason(run.error.reason)}: {run.error.message}
+          </p>
+        )}
+        {run.problems.length === 0 ? null : (
+          <p>
+            <a href={`#${connectionPath(status.id, "runs")}`}>{Format.many(run.problems.length, "problem")}</a>
+          </p>
+        )}
+      </>
+    )}
+  </section>
+)
+
+const Stored = ({ status }: { readonly status: Api.Status }) => {
+  const { totals } = status
+  const facts = [
+    { name: "Stored", value: Format.count(totals.stored), more: Format.bytes(totals.bytes), to: "contents" },
+    { name: "Failing", value: Format.count(totals.failed), more: "tried again", to: "ledger" },
+    { name: "Given up", value: Format.count(totals.dead), more: "need you", to: "ledger" },
+    { name: "Deferred", value: Format.count(totals.deferred), more: "next poll", to: "ledger" },
+    { name: "Deleted", value: Format.count(totals.deleted), more: "at the source", to: "contents" },
+    {
+      name: "Next poll",
+      value:
+        status.state === "running" ? "now" : status.nextPollAt === null ? "none" : <Ago time={status.nextPollAt} />,
+      more: `every ${status.every}`,
+      to: "settings"
+    }
+  ]
+  return (
+    <dl class="facts">
+      {facts.map(({ more, name, to, value }) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            <a
+              href={`#${connectionPath(status.id, to, name === "Deleted" ? { state: "deleted" } : {})}`}
+              aria-label={typeof value === "string" ? `${name}: ${value}` : undefined}
+            >
+              {value}
+            </a>
+            <span class="sub">{more}</span>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  )
+}
+
+const spans = [
+  { hours: 24, name: "24 hours" },
+  { hours: 48, name: "48 hours" },
+  { hours: 168, name: "7 days" },
+  { hours: 744, name: "31 days" }
+]
+
+const itemSeries = [
+  { name: "Stored", color: "--plot-1", of: (hour: Api.Hour) => hour.stored },
+  { name: "Updated", color: "--plot-2", of: (hour: Api.Hour) => hour.updated },
+  { name: "Unchanged", color: "--plot-3", of: (hour: Api.Hour) => hour.unchanged },
+  { name: "Failed", color: "--plot-4", of: (hour: Api.Hour) => hour.failed }
+]
+
+const quotaSeries = [{ name: "Quota units", color: "--plot-2", of: (hour: Api.Hour) => hour.quotaUnits }]
+
+const Plots = ({ status }: { readonly status: Api.Status }) => {
+  const [hours, setHours] = useState(48)
+  const { data } = useQuery({
+    queryKey: ["connection", status.id, "statistics", hours],
+    queryFn: (context) => Api.statistics(status.id, hours, context),
+    refetchInterval: status.state === "running" ? 5000 : 60_000
+  })
+  const quiet = data !== undefined && data.every((hour) => hour.runs === 0)
+  return (
+    <section class="panel" aria-labelledby="by-hour">
+      <div class="heading">
+        <h2 id="by-hour">By the hour</h2>
+        <label class="inline">
+          Last{" "}
+          <select value={hours} onChange={(event) => setHours(Number(event.currentTarget.value))}>
+            {spans.map((span) => (
+              <option key={span.hours} value={span.hours}>
+                {span.name}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      {data === undefined ? (
+        <Loading what="the statistics" />
+      ) : quiet ? (
+        <Empty title="No run in this time" />
+      ) : (
+        <>
+          <HourPlot title="Items per hour" hours={data} series={itemSeries} />
+          <HourPlot title="Quota units per hour" hours={data} series={quotaSeries} />
+          <details>
+            <summary>The same as a table</summary>
+            <HourTable hours={data} />
+          </details>
+        </>
+      )}
+    </section>
+  )
+}
+
+const HourTable = ({ hours }: { readonly hours: ReadonlyArray<Api.Hour> }) => (
+  // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard
+  <div class="table tall" role="region" aria-label="What the runs did by the hour" tabIndex={0}>
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Hour</th>
+          {["Runs", "Stored", "Updated", "Unchanged", "Failed", "Deleted", "Calls", "Units"].map((name) => (
+            <th key={name} scope="col" class="number">
+              {name}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {hours
+          .filter((hour) => hour.runs > 0)
+          .toReversed()
+          .map((hour) => (
+            <tr key={hour.hour}>
+              <th scope="row">{Format.time(hour.hour)}</th>
+              {[
+                hour.runs,
+                hour.stored,
+                hour.updated,
+                hour.unchanged,
+                hour.failed,
+                hour.deleted,
+                hour.apiCalls,
+                hour.quotaUnits
+              ].map((value, index) => (
+                <td key={index} class="number">
+                  {Format.count(value)}
+                </td>
+              ))}
+            </tr>
+          ))}
+      </tbody>
+    </table>
+  </div>
+)
+
+const Unfinished = ({ status }: { readonly status: Api.Status }) =>
+  status.unfinished.length === 0 ? null : (
+    <section class="panel" aria-labelledby="unfinished">
+      <h2 id="unfinished">Asked for, not yet done</h2>
+      <ul>
+        {status.unfinished.map(({ createdAt, spec, task }) => (
+          <li key={task}>
+            {spec === "" ? "a sync" : <code>{spec}</code>} <Ago time={createdAt} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+
+export const Overview = ({ status }: { readonly status: Api.Status }) => {
+  const run = status.lastRun
+  return (
+    <>
+      {run?.status === "running" ? <Progress run={run} /> : <LastRun run={run} status={status} />}
+      <Unfinished status={status} />
+      <Stored status={status} />
+      <Plots status={status} />
+      {status.holder === null ? null : <p class="quiet-text">Run by {status.holder}.</p>}
+    </>
+  )
+}

@@ -1,0 +1,135 @@
+/** What every page is made of. */
+import type { ComponentChildren } from "preact"
+import { useEffect, useId, useState } from "preact/hooks"
+import * as Format from "./Format.ts"
+import type { Tone } from "./Words.ts"
+
+/** The page's heading: focused when the page is opened, so that a keyboard and a screen reader begin there. */
+export const Title = ({ children, name }: { readonly children?: ComponentChildren; readonly name: string }) => {
+  useEffect(() => {
+    document.title = `${name} · Idem`
+  }, [name])
+  return (
+    <h1 id="title" tabIndex={-1}>
+      {children ?? name}
+    </h1>
+  )
+}
+
+export const Badge = ({ children, tone }: { readonly children: ComponentChildren; readonly tone: Tone }) => (
+  <span class={`badge ${tone}`}>{children}</span>
+)
+
+/** The time now, again every so many milliseconds, for times that are told as how long ago. */
+export const useNow = (every: number): number => {
+  const [now, setNow] = useState(Date.now)
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), every)
+    return () => clearInterval(timer)
+  }, [every])
+  return now
+}
+
+/** A time as how long ago it was or will be; in full when it is pointed at. */
+export const Ago = ({ time }: { readonly time: string | null }) => {
+  const now = useNow(10_000)
+  if (time === null) return <>–</>
+  return (
+    <time dateTime={time} title={Format.timeInFull(time)}>
+      {Format.ago(time, now)}
+    </time>
+  )
+}
+
+export const Time = ({ time }: { readonly time: string | null }) =>
+  time === null ? (
+    <>–</>
+  ) : (
+    <time dateTime={time} title={Format.timeInFull(time)}>
+      {Format.time(time)}
+    </time>
+  )
+
+interface NoticeProps {
+  readonly tone: Tone
+  readonly title?: string
+  readonly children?: ComponentChildren
+  /** Read aloud as soon as it appears. */
+  readonly announced?: boolean
+}
+
+export const Notice = ({ announced, children, title, tone }: NoticeProps) => (
+  <div class={`notice ${tone}`} role={announced === true ? (tone === "bad" ? "alert" : "status") : undefined}>
+    {title === undefined ? null : <p class="notice-title">{title}</p>}
+    {children}
+  </div>
+)
+
+/** What went wrong with something that was asked for by hand. */
+export const ErrorNotice = ({ error }: { readonly error: Error | null }) =>
+  error === null ? null : (
+    <Notice tone="bad" announced>
+      <p>{error.message}</p>
+    </Notice>
+  )
+
+/** Where there is nothing: why, and what to do. */
+export const Empty = ({ children, title }: { readonly children?: ComponentChildren; readonly title: string }) => (
+  <div class="empty">
+    <p class="empty-title">{title}</p>
+    {children}
+  </div>
+)
+
+export const Loading = ({ what }: { readonly what: string }) => (
+  <p class="loading" role="status">
+    Loading {what}…
+  </p>
+)
+
+interface FieldProps {
+  readonly label: string
+  readonly hint?: ComponentChildren
+  readonly error?: string | undefined
+  readonly children: (attributes: {
+    readonly id: string
+    readonly "aria-describedby": string | undefined
+    readonly "aria-invalid": boolean | undefined
+  }) => ComponentChildren
+}
+
+/** A labelled field, with its hint and what is wrong with it. */
+export const Field = ({ children, error, hint, label }: FieldProps) => {
+  const id = useId()
+  const described = [hint === undefined ? "" : `${id}-hint`, error === undefined ? "" : `${id}-error`]
+    .filter((each) => each !== "")
+    .join(" ")
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {children({
+        id,
+        "aria-describedby": described === "" ? undefined : described,
+        "aria-invalid": error === undefined ? undefined : true
+      })}
+      {error === undefined ? null : (
+        <p class="field-error" id={`${id}-error`}>
+          {error}
+        </p>
+      )}
+      {hint === undefined ? null : (
+        <p class="hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
+    </div>
+  )
+}
+
+/** A table that scrolls by itself where it is wider than the page, also by keyboard. */
+export const Table = ({ children, label }: { readonly children: ComponentChildren; readonly label: string }) => (
+  // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard
+  <div class="table" role="region" aria-label={label} tabIndex={0}>
+    <table>{children}</table>
+  </div>
+)

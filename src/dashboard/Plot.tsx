@@ -1,0 +1,144 @@
+/** Bars by the hour, one stack an hour. What it shows is also said in words, and as a table beside it. */
+import { useEffect, useRef } from "preact/hooks"
+import UPlot from "uplot"
+import type { Hour } from "./Api.ts"
+import * as Format from "./Format.ts"
+
+interface Series {
+  readonly name: string
+  /** The name of a colour of the style sheet. */
+  readonly color: string
+  readonly of: (hour: Hour) => number
+}
+
+interface HourPlotProps {
+  readonly title: string
+  readonly hours: ReadonlyArray<Hour>
+  readonly series: ReadonlyArray<Series>
+}
+
+const height = 170
+
+/** Heights of the stack's parts, each upon the former ones. */
+const stacked = (hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): ReadonlyArray<ReadonlyArray<number>> => {
+  const tops = hours.map(() => 0)
+  return series.map(({ of }) =>
+    hours.map((hour, index) => {
+      const top = (tops[index] ?? 0) + of(hour)
+      tops[index] = top
+      return top
+    })
+  )
+}
+
+const summary = (title: string, hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): string => {
+  const sums = series.map(({ name, of }) => `${name} ${Format.count(hours.reduce((sum, hour) => sum + of(hour), 0))}`)
+  const most = hours.reduce<{ hour: string; value: number }>(
+    (best, hour) => {
+      const value = series.reduce((sum, { of }) => sum + of(hour), 0)
+      return value > best.value ? { hour: hour.hour, value } : best
+    },
+    { hour: "", value: 0 }
+  )
+  const peak = most.value === 0 ? "" : `; most at ${Format.time(most.hour)}: ${Format.count(most.value)}`
+  return `${title}, ${Format.many(hours.length, "hour")}: ${sums.join(", ")}${peak}`
+}
+
+const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.Options => {
+  const style = getComputedStyle(document.documentElement)
+  const color = (name: string) => style.getPropertyValue(name).trim()
+  const axis = { stroke: color("--text-2"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } }
+  const bars = UPlot.paths.bars?.({ size: [0.9, 40], align: 1 })
+  const font = "12px system-ui, sans-serif"
+  return {
+    width: Math.max(element.clientWidth, 200),
+    height,
+    padding: [8, 8, 0, 0],
+    cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+    legend: { show: false },
+    scales: {
+      x: { time: true, range: (_, min, max) => [min, max + 3600] },
+      y: { range: (_, __, max) => [0, Math.max(max * 1.05, 4)] }
+    },
+    axes: [
+      { ...axis, font, grid: { show: false } },
+      { ...axis, font, size: 52, values: (_, values) => values.map((value) => Format.short(value)) }
+    ],
+    series: [
+      {},
+      // The whole stack is drawn first, then what lies in front of it.
+      ...series.toReversed().map((each) => ({
+        label: each.name,
+        fill: color(each.color),
+        stroke: color(each.color),
+        width: 0,
+        points: { show: false },
+        ...(bars === undefined ? {} : { paths: bars })
+      }))
+    ],
+    hooks: {
+      setCursor: [
+        (plot) => {
+          const note = element.nextElementSibling
+          const hour = plot.cursor.idx === null || plot.cursor.idx === undefined ? undefined : hours[plot.cursor.idx]
+          if (note === null) return
+          note.textContent =
+            hour === undefined
+              ? ""
+              : `${Format.time(hour.hour)}: ${series.map(({ name, of }) => `${name} ${Format.count(of(hour))}`).join(", ")}`
+        }
+      ]
+    }
+  }
+}
+
+export const HourPlot = (props: HourPlotProps) => {
+  const { hours, series, title } = props
+  const place = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    const element = place.current
+    if (element === null) return
+    const data = [
+      hours.map(({ hour }) => Date.parse(hour) / 1000),
+      ...stacked(hours, series).toReversed()
+    ] as unknown as UPlot.AlignedData
+    const draw = () => new UPlot(options(element, props), data, element)
+    let plot = draw()
+    const again = () => {
+      plot.destroy()
+      plot = draw()
+    }
+    let width = element.clientWidth
+    const sized = new ResizeObserver(() => {
+      if (element.clientWidth === width) return
+      width = element.clientWidth
+      plot.setSize({ width, height })
+    })
+    sized.observe(element)
+    const dark = matchMedia("(prefers-color-scheme: dark)")
+    dark.addEventListener("change", again)
+    return () => {
+      dark.removeEventListener("change", again)
+      sized.disconnect()
+      plot.destroy()
+    }
+  }, [hours, series])
+  return (
+    <figure class="plot">
+      <figcaption>
+        {title}
+        {series.length === 1 ? null : (
+          <span class="legend" aria-hidden="true">
+            {series.map(({ color, name }) => (
+              <span key={name} class={`key ${color.slice(2)}`}>
+                {name}
+              </span>
+            ))}
+          </span>
+        )}
+      </figcaption>
+      <div ref={place} role="img" aria-label={summary(title, hours, series)} />
+      <p class="plot-note" aria-hidden="true" />
+    </figure>
+  )
+}

@@ -1,0 +1,156 @@
+/** What is around every page: the way in, the way out, and what is said while the server is away. */
+import { useQuery, useQueryClient } from "@tanstack/preact-query"
+import type { ComponentChildren } from "preact"
+import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks"
+import * as Api from "./Api.ts"
+import * as Format from "./Format.ts"
+import { usePath } from "./Location.ts"
+import { Loading, Notice, Title } from "./Parts.tsx"
+import { SignInPage } from "./SignInPage.tsx"
+
+/** Since when the server has not answered, or undefined where it did when it was last asked. */
+const useAwaySince = (): number | undefined => {
+  const cache = useQueryClient().getQueryCache()
+  const [away, setAway] = useState<number>()
+  useEffect(
+    () =>
+      cache.subscribe((event) => {
+        if (event.type !== "updated") return
+        const { action } = event
+        if (action.type === "success") setAway(undefined)
+        const isAway = (action.type === "failed" || action.type === "error") && action.error instanceof Api.Away
+        if (isAway) setAway((since) => since ?? Date.now())
+      }),
+    [cache]
+  )
+  return away
+}
+
+const AwayNotice = ({ since }: { readonly since: number }) => {
+  const client = useQueryClient()
+  const again = async () => {
+    // A query that waits to be tried again would wait on.
+    await client.cancelQueries()
+    await client.refetchQueries({ type: "active" })
+  }
+  return (
+    <Notice tone="bad" title="The server does not answer" announced>
+      <p>
+        What is shown is what it said last, at {Format.time(new Date(since).toISOString())}. It is asked again by
+        itself. If it was stopped, start it with <code>npx idem serve</code>.
+      </p>
+      <p>
+        <button type="button" onClick={() => void again()}>
+          Try now
+        </button>
+      </p>
+    </Notice>
+  )
+}
+
+const Crashed = ({ error, retry }: { readonly error: unknown; readonly retry: () => void }) => (
+  <Notice tone="bad" title="This page could not be shown" announced>
+    <p>{error instanceof Error ? error.message : String(error)}</p>
+    <p>
+      <button type="button" onClick={retry}>
+        Try again
+      </button>
+    </p>
+  </Notice>
+)
+
+const Page = ({ children }: { readonly children: ComponentChildren }) => {
+  const [error, reset] = useErrorBoundary()
+  return error === undefined ? <>{children}</> : <Crashed error={error} retry={reset} />
+}
+
+/** Brings the keyboard to a page's heading once the page was changed by hand. */
+const useFocusOnNewPage = (path: string): void => {
+  const first = useRef(true)
+  useEffect(() => {
+    if (first.current) {
+      first.current = false
+      return
+    }
+    document.getElementById("title")?.focus({ preventScroll: true })
+    scrollTo(0, 0)
+  }, [path])
+}
+
+export const Shell = ({ children }: { readonly children: ComponentChildren }) => {
+  const [path] = usePath()
+  const away = useAwaySince()
+  const client = useQueryClient()
+  const session = useQuery({ queryKey: ["session"], queryFn: Api.session, staleTime: 60_000 })
+  useFocusOnNewPage(path)
+  const leave = async () => {
+    await Api.signOut()
+    client.clear()
+    await client.invalidateQueries()
+    location.reload()
+  }
+  const known = session.data
+  const here = (at: string) => (path === at ? "page" : undefined)
+  return (
+    <>
+      <a
+        class="skip"
+        href="#title"
+        onClick={(event) => {
+          event.preventDefault()
+          document.getElementById("title")?.focus()
+        }}
+      >
+        Skip to the content
+      </a>
+      <header class="top">
+        <a class="brand" href="#/" aria-label="Idem: all connections">
+          <span class="mark" aria-hidden="true" />
+          Idem
+        </a>
+        {known?.authenticated === true ? (
+          <nav aria-label="Main">
+            <a href="#/" aria-current={here("/")}>
+              Connections
+            </a>
+            <a href="#/connect" aria-current={here("/connect")}>
+              Connect
+            </a>
+            <a href="/reference">API</a>
+            {known.tokenRequired ? (
+              <button type="button" class="link" onClick={() => void leave()}>
+                Sign out
+              </button>
+            ) : null}
+          </nav>
+        ) : null}
+      </header>
+      <main>
+        {away === undefined ? null : <AwayNotice since={away} />}
+        {known === undefined ? (
+          away === undefined ? (
+            <Loading what="the dashboard" />
+          ) : null
+        ) : known.authenticated ? (
+          <Page key={path}>{children}</Page>
+        ) : (
+          <SignInPage />
+        )}
+      </main>
+      {known?.authenticated === true ? (
+        <footer>
+          Idem {known.version} · {known.process}
+        </footer>
+      ) : null}
+    </>
+  )
+}
+
+export const NotFoundPage = () => (
+  <>
+    <Title name="There is no such page" />
+    <p>
+      The address may be of another version. <a href="#/">See all connections</a>.
+    </p>
+  </>
+)

@@ -1,0 +1,164 @@
+/** Asks for a sync: what is new, all again, or chosen ids again; or for what it would do. */
+import { useMutation, useQueryClient } from "@tanstack/preact-query"
+import { useRef, useState } from "preact/hooks"
+import * as Api from "./Api.ts"
+import { Dialog } from "./Dialog.tsx"
+import * as Format from "./Format.ts"
+import { ErrorNotice, Field, Notice } from "./Parts.tsx"
+import * as Words from "./Words.ts"
+
+type What = "new" | "all" | "ids"
+
+const choices: ReadonlyArray<{ readonly what: What; readonly name: string; readonly hint: string }> = [
+  { what: "new", name: "What is new", hint: "as a poll does, but now" },
+  {
+    what: "all",
+    name: "Everything again",
+    hint: "downloads all that is listed, stored or not, and stores what differs"
+  },
+  { what: "ids", name: "Chosen ids again", hint: "downloads just these, and lists nothing" }
+]
+
+const Plan = ({ plan }: { readonly plan: Api.Synced }) => (
+  <Notice tone={plan.error === undefined ? "good" : "bad"} title="A dry run: nothing was written" announced>
+    {plan.error === undefined ? (
+      <p>
+        It would download {Format.count(plan.planned?.download ?? 0)}, change the metadata of{" "}
+        {Format.count(plan.planned?.patch ?? 0)} and delete {Format.count(plan.planned?.delete ?? 0)}.{" "}
+        {Format.many(plan.existing, "item")} of {Format.count(plan.listed + plan.forced + plan.retried)} are known
+        already. It took {Format.many(plan.apiCalls, "call")} and {Format.many(plan.quotaUnits, "unit")} of quota.
+      </p>
+    ) : (
+      <p>
+        {Words.reason(plan.error.reason)}: {plan.error.message}
+      </p>
+    )}
+  </Notice>
+)
+
+/** The ids of a text, one a line. */
+const idsOf = (text: string): ReadonlyArray<string> => [
+  ...new Set(
+    text
+      .split("\n")
+      .map((line) => line.replace(/\r$/, ""))
+      .filter((line) => line.trim() !== "")
+  )
+]
+
+/** A local date and time of a field as an instant. */
+const instantOf = (text: string): string | undefined => (text === "" ? undefined : new Date(text).toISOString())
+
+export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; readonly onClose: () => void }) => {
+  const client = useQueryClient()
+  const [what, setWhat] = useState<What>("new")
+  const [ids, setIds] = useState("")
+  const [since, setSince] = useState("")
+  const [until, setUntil] = useState("")
+  // The same for each attempt to send this one request.
+  const key = useRef<string>(crypto.randomUUID())
+  const request = (): Api.SyncRequest => {
+    const from = instantOf(since)
+    const to = instantOf(until)
+    return {
+      ...(what === "all" ? { force: true } : {}),
+      ...(what === "ids" ? { forceIds: idsOf(ids) } : {}),
+      ...(what === "ids" || from === undefined ? {} : { since: from }),
+      ...(what === "ids" || to === undefined ? {} : { until: to })
+    }
+  }
+  const refresh = () => client.invalidateQueries({ queryKey: ["connection", status.id] })
+  const sync = useMutation({
+    mutationFn: () => Api.sync(status.id, request(), key.current),
+    onSuccess: async () => {
+      await refresh()
+      onClose()
+    }
+  })
+  const plan = useMutation({ mutationFn: () => Api.dryRun(status.id, request()) })
+  const changed = () => {
+    key.current = crypto.randomUUID()
+    plan.reset()
+    sync.reset()
+  }
+  const busy = sync.isPending || plan.isPending
+  const incomplete = what === "ids" && idsOf(ids).length === 0
+  return (
+    <Dialog title={`Sync ${status.name}`} onClose={onClose}>
+      <form
+        onInput={changed}
+        onSubmit={(event) => {
+          event.preventDefault()
+          sync.mutate()
+        }}
+      >
+        {status.paused === null ? null : (
+          <Notice tone="warn">
+            <p>The connection is paused: the sync is kept, and done once it is resumed.</p>
+          </Notice>
+        )}
+        <fieldset>
+          <legend>What</legend>
+          {choices.map((choice) => (
+            <label class="choice" key={choice.what}>
+              <input type="radio" name="what" checked={what === choice.what} onChange={() => setWhat(choice.what)} />
+              <span>
+                {choice.name}
+                <span class="sub">{choice.hint}</span>
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        {what === "ids" ? (
+          <Field label="External ids" hint="One a line, as they are shown under Contents.">
+            {(attributes) => (
+              <textarea
+                {...attributes}
+                rows={4}
+                spellcheck={false}
+                value={ids}
+                onInput={(event) => setIds(event.currentTarget.value)}
+              />
+            )}
+          </Field>
+        ) : (
+          <div class="row">
+            <Field label="Since" hint="Optional; included">
+              {(attributes) => (
+                <input
+                  {...attributes}
+                  type="datetime-local"
+                  value={since}
+                  onInput={(event) => setSince(event.currentTarget.value)}
+                />
+              )}
+            </Field>
+            <Field label="Until" hint="Optional; not included">
+              {(attributes) => (
+                <input
+                  {...attributes}
+                  type="datetime-local"
+                  value={until}
+                  onInput={(event) => setUntil(event.currentTarget.value)}
+                />
+              )}
+            </Field>
+          </div>
+        )}
+        <ErrorNotice error={sync.error ?? plan.error} />
+        {plan.data === undefined ? null : <Plan plan={plan.data} />}
+        <div class="buttons end">
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="button" disabled={busy || incomplete} onClick={() => plan.mutate()}>
+            {plan.isPending ? "Looking…" : "Dry run"}
+          </button>
+          <button type="submit" class="primary" disabled={busy || incomplete}>
+            {sync.isPending ? "Asking…" : "Sync now"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}

@@ -1,0 +1,158 @@
+/** What states and reasons mean, in words, and what to do next. */
+import type { Connection, LedgerRow, Run, Status } from "./Api.ts"
+import * as Format from "./Format.ts"
+
+/** How something stands, told by a word and a colour. */
+export type Tone = "good" | "busy" | "warn" | "bad" | "quiet"
+
+const reasons: Readonly<Record<string, string>> = {
+  Unauthorized: "the source refused the credentials",
+  RateLimited: "the source asked for patience",
+  Transient: "the source did not answer as it should",
+  CheckpointExpired: "the source no longer knows where we were",
+  Gone: "the source says that it is not there",
+  Forbidden: "we may not read it",
+  TooLarge: "it is larger than a limit allows",
+  Malformed: "the source's answer can't be read",
+  Unsettled: "it was changing while it was read",
+  Timeout: "the source took too long",
+  Config: "what is stored for the connection no longer fits",
+  CountsDontAddUp: "the run's counts don't add up",
+  TooManyFailures: "too many items failed",
+  Superseded: "another run took over",
+  StoreError: "the database did not answer",
+  Stalled: "the run made no progress",
+  Defect: "a fault in Idem or in the integration"
+}
+
+/** A reason's name as a sentence's beginning; unknown ones as they are. */
+export const reason = (name: string): string => {
+  const text = reasons[name] ?? name
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+export const states: Readonly<Record<Connection["state"], { readonly text: string; readonly tone: Tone }>> = {
+  running: { text: "Running", tone: "busy" },
+  idle: { text: "Waiting for its next poll", tone: "good" },
+  paused: { text: "Paused", tone: "warn" },
+  disconnected: { text: "Disconnected", tone: "quiet" }
+}
+
+export const isFailing = (connection: Connection): boolean => connection.failures > 0 && connection.state !== "paused"
+
+export const stateOf = (connection: Connection): { readonly text: string; readonly tone: Tone } =>
+  connection.state === "idle" && connection.failures > 0 ? { text: "Failing", tone: "bad" } : states[connection.state]
+
+export const runStatus: Readonly<Record<Run["status"], { readonly text: string; readonly tone: Tone }>> = {
+  running: { text: "Running", tone: "busy" },
+  succeeded: { text: "Succeeded", tone: "good" },
+  partial: { text: "Some failed", tone: "warn" },
+  failed: { text: "Failed", tone: "bad" },
+  interrupted: { text: "Interrupted", tone: "warn" }
+}
+
+export const contentTone: Readonly<Record<string, Tone>> = {
+  stored: "good",
+  failed: "warn",
+  dead: "bad",
+  deferred: "busy",
+  gone: "quiet",
+  deleted: "quiet"
+}
+
+const ledgerMeaning: Readonly<Record<LedgerRow["state"], string>> = {
+  failed: "will be tried again by itself",
+  dead: "given up: retry it by hand",
+  deferred: "due at the next poll"
+}
+
+export const ledgerState = (state: LedgerRow["state"]): string => ledgerMeaning[state]
+
+/** What a run did, in one line. */
+export const outcome = (run: Run): string => {
+  const parts = (
+    [
+      ["stored", run.stored],
+      ["updated", run.updated],
+      ["unchanged", run.unchanged],
+      ["failed", run.failed],
+      ["deleted", run.deleted],
+      ["patched", run.patched]
+    ] as const
+  ).flatMap(([word, value]) => (value === 0 ? [] : [`${Format.count(value)} ${word}`]))
+  return parts.length === 0 ? "nothing new" : parts.join(", ")
+}
+
+/** What a run has settled so far, of what it knows of. */
+export const progress = (run: Run): { readonly done: number; readonly known: number } => ({
+  done: run.existing + run.stored + run.updated + run.unchanged + run.failed + run.gone + run.deferred,
+  known: run.listed + run.forced + run.retried
+})
+
+export interface Advice {
+  readonly tone: Tone
+  readonly title: string
+  readonly text: string
+  /** What can be done here. */
+  readonly action?: "resume" | "credentials" | "ledger" | "deletions" | "connect"
+}
+
+const lostGrant = /unauthori[sz]ed|credential|grant|token|sign in|password|refused/i
+
+/** What needs a person, the most urgent first. */
+export const advice = (status: Status, signIn: boolean): ReadonlyArray<Advice> => {
+  const found: Array<Advice> = []
+  const { lastRun } = status
+  if (status.state === "disconnected") {
+    found.push({
+      tone: "quiet",
+      title: "This connection is disconnected",
+      text: "Its credentials are forgotten and it is not polled. What was stored is still here. To go on, give credentials again.",
+      action: "credentials"
+    })
+  } else if (status.paused !== null) {
+    const grant = lastRun?.error?.reason === "Unauthorized" || lostGrant.test(status.paused)
+    found.push({
+      tone: "warn",
+      title: "Polling is paused",
+      text: `${sentence(status.paused)} ${
+        grant
+          ? `Next: ${signIn ? "sign in again, or " : ""}give new credentials. That ends the pause by itself.`
+          : "Nothing is lost: it goes on where it was as soon as you resume it."
+      }`,
+      action: grant ? "credentials" : "resume"
+    })
+  } else if (status.failures > 0) {
+    const error = lastRun?.error ?? null
+    found.push({
+      tone: "bad",
+      title: `The last ${status.failures === 1 ? "run" : `${Format.count(status.failures)} runs`} failed`,
+      text: `${error === null ? "" : `${reason(error.reason)}: ${sentence(error.message)} `}It is tried again by itself, later each time; nothing is lost meanwhile.`,
+      ...(error?.reason === "Unauthorized" ? { action: "credentials" as const } : {})
+    })
+  }
+  if (status.totals.deletionsHeld > 0) {
+    found.push({
+      tone: "warn",
+      title: `${Format.many(status.totals.deletionsHeld, "deletion")} held back for you`,
+      text: "So many went missing at the source at once that a person should look first.",
+      action: "deletions"
+    })
+  }
+  if (status.totals.dead > 0) {
+    found.push({
+      tone: "warn",
+      title: `${Format.many(status.totals.dead, "item")} given up`,
+      text: "They failed at each attempt. See why, and retry them once the cause is mended.",
+      action: "ledger"
+    })
+  }
+  return found
+}
+
+/** With a capital and a full stop. */
+export const sentence = (text: string): string => {
+  const trimmed = text.trim()
+  const start = trimmed.charAt(0).toUpperCase() + trimmed.slice(1)
+  return /[.!?…]$/.test(start) ? start : `${start}.`
+}

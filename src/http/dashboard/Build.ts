@@ -1,0 +1,72 @@
+/**
+ * Builds the dashboard's files into `dist` beside this file: run by npm's `prepare`, so that `npm ci` leaves them ready.
+ * Scripts and styles are named by their hash, so that a browser keeps them for good, and are compressed here, once.
+ */
+import * as Esbuild from "esbuild"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as Zlib from "node:zlib"
+
+const source = Path.resolve(import.meta.dirname, "../../dashboard")
+const target = Path.join(import.meta.dirname, "dist")
+
+const built = await Esbuild.build({
+  absWorkingDir: source,
+  entryPoints: { main: "Main.tsx", style: "style.css", icon: "icon.svg" },
+  entryNames: "[name]-[hash]",
+  outdir: Path.join(target, "assets"),
+  bundle: true,
+  format: "esm",
+  target: ["es2022", "chrome111", "firefox114", "safari16.4"],
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  // What is imported as React is Preact.
+  alias: { react: "preact/compat", "react-dom": "preact/compat" },
+  loader: { ".svg": "copy" },
+  define: { "process.env.NODE_ENV": '"production"' },
+  minify: true,
+  legalComments: "eof",
+  metafile: true,
+  write: false,
+  logLevel: "warning"
+})
+
+const named = (start: string, ending: string): string => {
+  const found = built.outputFiles.map(({ path }) => Path.basename(path))
+  const name = found.find((each) => each.startsWith(`${start}-`) && each.endsWith(ending))
+  if (name === undefined) throw new Error(`the build made no ${start}${ending}, only ${found.join(", ")}`)
+  return name
+}
+
+const page = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <meta name="color-scheme" content="light dark" />
+    <meta name="robots" content="noindex" />
+    <title>Idem</title>
+    <link rel="icon" type="image/svg+xml" href="/assets/${named("icon", ".svg")}" />
+    <link rel="stylesheet" href="/assets/${named("style", ".css")}" />
+    <script type="module" src="/assets/${named("main", ".js")}"></script>
+  </head>
+  <body>
+    <div id="app"></div>
+    <noscript><p>The dashboard needs JavaScript. The same can be asked on the command line: <code>npx idem --help</code></p></noscript>
+  </body>
+</html>
+`
+
+const write = async (path: string, bytes: Uint8Array): Promise<void> => {
+  await Promise.all([
+    Fs.writeFile(path, bytes),
+    Fs.writeFile(`${path}.gz`, Zlib.gzipSync(bytes, { level: 9 })),
+    Fs.writeFile(`${path}.br`, Zlib.brotliCompressSync(bytes))
+  ])
+}
+
+await Fs.rm(target, { recursive: true, force: true })
+await Fs.mkdir(Path.join(target, "assets"), { recursive: true })
+await Promise.all(built.outputFiles.map(({ contents, path }) => write(path, contents)))
+// Last: where it is, all that it names is.
+await write(Path.join(target, "index.html"), Buffer.from(page))

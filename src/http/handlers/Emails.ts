@@ -1,0 +1,85 @@
+/** Answers about stored emails, from `Control`. */
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import * as Crypto from "node:crypto"
+import { Control, NotFound } from "../../engine/Control.ts"
+import { UsageError } from "../../engine/Engine.ts"
+import { Api } from "../Api.ts"
+import * as Body from "../Body.ts"
+import * as Email from "../Email.ts"
+import { asProblem } from "../Problems.ts"
+
+/** An email is held in memory whole, several times over: so many are read at once. */
+const atOnce = 2
+
+export const layer = HttpApiBuilder.group(
+  Api,
+  "emails",
+  Effect.fn(function* (handlers) {
+    const control = yield* Control
+    const places = yield* Semaphore.make(atOnce)
+
+    const read = Effect.fnUntraced(function* (connection: string, externalId: string) {
+      const body = yield* control.body(connection, externalId)
+      if (!/^message\/rfc822 *(?:;|$)/i.test(body.mediaType ?? "")) {
+        return yield* new UsageError({ message: `${externalId} is no email: download it, or read it as it is` })
+      }
+      if (body.size > Email.longest) {
+        return yield* new UsageError({
+          message: `${externalId} is too large to be shown: ${body.size} bytes of at most ${Email.longest}; download it`
+        })
+      }
+      const chunks = yield* Stream.runCollect(body.bytes())
+      return yield* Email.read(Buffer.concat(chunks)).pipe(
+        Effect.mapError(
+          () =>
+            new UsageError({ message: `${externalId} can't be read as an email: download it, and look at its source` })
+        )
+      )
+    })
+
+    return handlers.handleAll({
+      render: ({ params, query }) =>
+        read(params.connection, query.externalId).pipe(
+          Effect.map((email) =>
+            HttpServerResponse.text(query.as === "html" ? Email.htmlPage(email) : Email.textPage(email), {
+              contentType: "text/html; charset=utf-8",
+              headers: { "content-security-policy": Email.contentSecurityPolicy }
+            })
+          ),
+          places.withPermits(1),
+          asProblem
+        ),
+
+      parts: ({ params, query }) =>
+        read(params.connection, query.externalId).pipe(Effect.map(Email.parts), places.withPermits(1), asProblem),
+
+      part: Effect.fnUntraced(function* ({ params, query, request }) {
+        const attachment = yield* read(params.connection, query.externalId).pipe(
+          Effect.map((email) => Email.attachmentOf(email, Number(query.part))),
+          places.withPermits(1)
+        )
+        if (attachment === undefined) {
+          return yield* new NotFound({
+            what: "body",
+            message: `${query.externalId} has no attachment ${query.part}: its attachments are listed under …/content/email/parts`
+          })
+        }
+        const { bytes, mediaType, name } = attachment
+        return yield* Body.answer(
+          request,
+          { title: name, externalId: query.externalId },
+          {
+            mediaType,
+            hash: Crypto.createHash("sha256").update(bytes).digest("hex"),
+            size: bytes.length,
+            bytes: (range) => Stream.make(range === undefined ? bytes : bytes.subarray(range.start, range.end))
+          }
+        )
+      }, asProblem)
+    })
+  })
+)
