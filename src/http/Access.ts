@@ -119,6 +119,9 @@ const checker = Effect.fnUntraced(function* (token: Redacted.Redacted<string>) {
     if (remaining <= 0) return yield* tooMany(resetAfter)
     if (Sessions.same(Redacted.value(given), Redacted.value(token))) return
     yield* consume(key, 1)
+    yield* Effect.logWarning("a wrong token was given").pipe(
+      Effect.annotateLogs({ address: Option.getOrElse(request.remoteAddress, () => "unknown") })
+    )
     return yield* wrongToken
   })
 })

@@ -12,6 +12,7 @@ import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Mime from "effect/http/Mime"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { Body } from "../engine/Control.ts"
 import { RangeProblem, toResponse } from "./Problems.ts"
 
@@ -113,7 +114,11 @@ export const answer = Effect.fnUntraced(function* (
     return yield* toResponse(new RangeProblem({ size: body.size, detail: `there are ${body.size} bytes` }))
   }
   const { end, start } = range ?? { start: 0, end: body.size }
-  return HttpServerResponse.stream(range === undefined ? body.bytes() : body.bytes(range), {
+  const bytes = (range === undefined ? body.bytes() : body.bytes(range)).pipe(
+    // Its headers are gone: all that can be done for the client is to break off.
+    Stream.tapError(({ message }) => Effect.logWarning(`a body broke off: ${message}`))
+  )
+  return HttpServerResponse.stream(bytes, {
     status: range === undefined ? 200 : 206,
     contentType: type,
     contentLength: end - start,

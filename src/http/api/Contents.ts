@@ -34,6 +34,33 @@ const contentQuery = {
   after: Schema.optionalKey(Cursor)
 }
 
+const header = (name: string, description: string) => ({
+  name,
+  in: "header",
+  description,
+  required: false,
+  schema: { type: "string" }
+})
+
+/** The parts of the document that a declaration has no words for. */
+const withRanges = (operation: Record<string, unknown>): Record<string, unknown> => {
+  const responses = operation["responses"] as Record<string, object>
+  return {
+    ...operation,
+    parameters: [
+      ...(operation["parameters"] as ReadonlyArray<object>),
+      header("range", "one range of bytes, like `bytes=0-1023`"),
+      header("if-range", "the ETag that the range is of"),
+      header("if-none-match", "the ETags that are known already")
+    ],
+    responses: {
+      ...responses,
+      206: { ...responses["200"], description: "The range" },
+      304: { description: "It is the same" }
+    }
+  }
+}
+
 export const contents = HttpApiGroup.make("contents")
   .add(
     HttpApiEndpoint.get("list", "/connections/:connection/contents", {
@@ -59,10 +86,12 @@ export const contents = HttpApiGroup.make("contents")
       query: { externalId: ExternalId },
       success: HttpApiSchema.StreamUint8Array(),
       error: [NotFoundProblem, RangeProblem]
-    }).annotate(
-      OpenApi.Summary,
-      "The bytes of one content, as a download: whole (200), a range of them (206), or not again (304, by ETag)"
-    ),
+    })
+      .annotateMerge(OpenApi.annotations({ transform: withRanges }))
+      .annotate(
+        OpenApi.Summary,
+        "The bytes of one content, as a download: whole (200), a range of them (206), or not again (304, by ETag)"
+      ),
     HttpApiEndpoint.get("changes", "/changes", {
       query: {
         after: Schema.optionalKey(Cursor),
