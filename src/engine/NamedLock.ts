@@ -1,10 +1,12 @@
 /**
  * Work that one holder does at a time, over all processes of a database. A lock is held for a while and kept while the
- * work goes on: that of a process that is gone is free again soon.
+ * work goes on: that of a process that is gone is free
+ * again soon, or at once where we see that it is gone.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { randomUUID } from "node:crypto"
 import * as Holder from "./Holder.ts"
@@ -26,13 +28,18 @@ export const withLock =
     Effect.gen(function* () {
       const store = yield* Store
       // Fibers of one process are as many holders.
-      const holder = `${yield* Holder.self}, ${randomUUID()}`
+      const holder = `${randomUUID()} of ${yield* Holder.self}`
       const take = store.takeLock(name, { holder, ttl })
       const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(patience)
       const acquire = Effect.gen(function* () {
-        while (!(yield* take)) {
+        while (true) {
+          const other = Option.getOrUndefined(yield* take)
+          if (other === undefined) return
+          if (yield* Holder.isDead(other.replace(/^\S+ of /, ""))) {
+            if (Option.isNone(yield* store.takeLock(name, { holder, ttl, deadHolder: other }))) return
+          }
           if ((yield* Clock.currentTimeMillis) >= until) {
-            const message = `another process has held the lock "${name}" for ${Duration.format(patience)}: try again`
+            const message = `the lock "${name}" has been held for ${Duration.format(patience)} by ${other}: try again`
             return yield* new StoreError({ message, cause: message })
           }
           yield* Effect.sleep(retry)

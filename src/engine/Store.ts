@@ -50,6 +50,9 @@ export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { na
 /** The pause that a person set. Any other reason is the source's, and a sync that works lifts it. */
 export const pausedByPerson = "by a person"
 
+/** What ends requested tasks when their connection is disconnected. */
+export const disconnected = { reason: "Disconnected", message: "the connection was disconnected" } as const
+
 /** One account of an integration. `credentials` is sealed, or null once forgotten. */
 export interface Connection {
   readonly id: ConnectionId
@@ -87,16 +90,59 @@ export interface Fence {
   readonly fence: bigint
 }
 
-/** A task that is not the scheduled poll: it keeps its own checkpoint, so that it resumes. */
+/**
+ * A task that was asked for. One that a command opened (`requested` false) is run by that command, and only if it keeps a
+ * checkpoint of its own. One that was requested waits in its connection's queue for a process that serves, whatever it is.
+ */
 export interface TaskRow {
   readonly id: TaskId
   readonly connectionId: ConnectionId
+  /** `retry`: rows of the ledger, and no listing; `task` is a poll's then. */
+  readonly kind: "sync" | "retry"
   readonly task: SyncTask
   /** What the task was asked for, as text: an open task with the same text is resumed instead of begun again. */
   readonly spec: string
+  /** The rows of a `retry`; null where it is all that are there when it begins. */
+  readonly externalIds: ReadonlyArray<string> | null
+  readonly requested: boolean
   readonly checkpoint: Option.Option<Schema.Json>
   readonly scope: string | null
   readonly createdAt: DateTime.Utc
+  /** When its next slice may begin. */
+  readonly dueAt: DateTime.Utc
+  /** Slices in a row that failed. */
+  readonly failures: number
+  /** True once a run of it has begun. */
+  readonly begun: boolean
+  readonly finishedAt: DateTime.Utc | null
+  /** Why it failed. */
+  readonly error: Run["error"]
+}
+
+/** What is asked for in `requestTask`. */
+export interface TaskRequest extends Pick<TaskRow, "kind" | "task" | "spec" | "externalIds"> {
+  /** The same key with the same digest (hex) is the same request. */
+  readonly key: { readonly key: string; readonly digest: string } | undefined
+  /** An unfinished or failed task with the same text that moved within this time is gone on with. */
+  readonly resumeWithin: Duration.Duration
+}
+
+/** A task with what its runs did together; at most 100 notes and 100 problems. */
+export interface TaskSummary {
+  readonly task: TaskRow
+  readonly counts: Counts
+  readonly lastRun: RunId | null
+  readonly notes: ReadonlyArray<string>
+  readonly problems: ReadonlyArray<Problem>
+}
+
+/** What the runs did that began within one hour; `hour` is when it began. */
+export interface Hour extends Pick<
+  Counts,
+  "stored" | "updated" | "unchanged" | "failed" | "deleted" | "apiCalls" | "quotaUnits"
+> {
+  readonly hour: DateTime.Utc
+  readonly runs: number
 }
 
 /** Counts of a run; all are counted per occurrence and start at 0. */
@@ -364,10 +410,12 @@ export interface Overview {
   readonly sessions: ReadonlyArray<{ readonly state: string; readonly count: number }>
 }
 
-/** A connection whose next poll or next retry has come. */
+/** A connection whose next poll, next retry or requested task has come. */
 export interface Due {
   readonly connectionId: ConnectionId
   readonly dueAt: DateTime.Utc
+  /** True where a requested task is due. */
+  readonly requested: boolean
 }
 
 /** How a deletion came to be staged, and since when. */
@@ -439,7 +487,7 @@ export class Store extends Context.Service<
     /** Pauses with a reason, or resumes with null (due at once, failures back to 0). No new fence. */
     readonly setPaused: (connectionId: ConnectionId, reason: string | null) => Effect.Effect<void, StoreError>
     /**
-     * Forgets the credentials, takes a new fence and stops. With `deleteContents` all that belongs to the connection is
+     * Forgets the credentials, takes a new fence and stops; requested tasks end as failed. With `deleteContents` all that belongs to the connection is
      * removed, its name first, and bodies and blobs that only it named; what a crash keeps from being removed, the next
      * `collectBodies` does. Without it the connection stays, paused and without credentials, for reading what is stored.
      */
@@ -497,16 +545,61 @@ export class Store extends Context.Service<
     readonly runs: (connectionId: ConnectionId, limit: number) => Effect.Effect<ReadonlyArray<Run>, StoreError>
 
     // ---- tasks -------------------------------------------------------------------------------------------------
-    /** The open task of this connection with this spec that moved within `resumeWithin`, or a new one. */
+    /** The open task of this connection, not a requested one, with this spec that moved within `resumeWithin`, or a new one. */
     readonly openTask: (
       connectionId: ConnectionId,
       task: { readonly task: SyncTask; readonly spec: string; readonly resumeWithin: Duration.Duration }
     ) => Effect.Effect<TaskRow, StoreError>
-    /** Open tasks, oldest first. */
+    /** Open tasks that commands began and did not end, oldest first. */
     readonly openTasks: (connectionId: ConnectionId) => Effect.Effect<ReadonlyArray<TaskRow>, StoreError>
     /** The ids that `Batch.done` recorded for the task and that no page end has cleared yet. */
     readonly taskDone: (taskId: TaskId) => Effect.Effect<ReadonlySet<string>, StoreError>
-    readonly finishTask: (fence: Fence, taskId: TaskId) => Effect.Effect<void, StoreError | Superseded>
+    /**
+     * Ends a task. Without an error what it had done is forgotten; with one it is kept, for a request with the same text to
+     * go on from.
+     */
+    readonly finishTask: (
+      fence: Fence,
+      taskId: TaskId,
+      error?: Run["error"]
+    ) => Effect.Effect<void, StoreError | Superseded>
+    /**
+     * Puts a task in the connection's queue, due at once. A key that is known with the same digest gives its task; with
+     * another, `KeyTaken`. Else what is asked for already is not begun again: an open task with the same text is given (one
+     * that a command left behind becomes requested), but no live sync and no retry that has begun, since what came after its
+     * beginning may not be in it. A new sync goes on from where the last one with the same text failed.
+     */
+    readonly requestTask: (
+      connectionId: ConnectionId,
+      request: TaskRequest
+    ) => Effect.Effect<
+      | { readonly _tag: "Requested"; readonly task: TaskRow }
+      | { readonly _tag: "KeyTaken" }
+      | { readonly _tag: "Disconnected" }
+      | { readonly _tag: "Gone" },
+      StoreError
+    >
+    readonly task: (taskId: TaskId) => Effect.Effect<Option.Option<TaskRow>, StoreError>
+    /** The requested task of this connection that has been due the longest, if any is due. */
+    readonly nextTask: (connectionId: ConnectionId) => Effect.Effect<Option.Option<TaskRow>, StoreError>
+    /** A requested task goes on after `dueIn`; `checkpoint` and `externalIds` are set where they are given. */
+    readonly requeueTask: (
+      fence: Fence,
+      taskId: TaskId,
+      next: {
+        readonly dueIn: Duration.Duration
+        readonly failures: number
+        readonly checkpoint?: Schema.Json | undefined
+        readonly externalIds?: ReadonlyArray<string> | undefined
+      }
+    ) => Effect.Effect<void, StoreError | Superseded>
+    /** Tasks with what their runs did, newest first: all, or this one. */
+    readonly taskSummaries: (
+      connectionId: ConnectionId,
+      options: { readonly taskId?: TaskId | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<TaskSummary>, StoreError>
+    /** The last `hours` hours (of UTC), the current one included, oldest first; hours without a run are there too. */
+    readonly statistics: (connectionId: ConnectionId, hours: number) => Effect.Effect<ReadonlyArray<Hour>, StoreError>
 
     // ---- writing -----------------------------------------------------------------------------------------------
     /**
@@ -556,7 +649,10 @@ export class Store extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<string>, StoreError>
 
     // ---- scheduling --------------------------------------------------------------------------------------------
-    /** Connections that are not paused, not leased, and due (next poll or a retry), the longest due first. */
+    /**
+     * Connections that are not leased and due, the longest due first: for their next poll or a retry, unless they are
+     * paused, or for a requested task, also where they are paused.
+     */
     readonly due: (limit: number) => Effect.Effect<ReadonlyArray<Due>, StoreError>
     /**
      * Takes or keeps the right to poll this database alone, for `ttl`. None: it is ours. Some: who holds it. `deadHolder`
@@ -649,11 +745,14 @@ export class Store extends Context.Service<
     }) => Effect.Effect<void, StoreError>
     /** Takes it out: once. None where it has expired, or was never there. */
     readonly takeSignIn: (stateHash: string) => Effect.Effect<Option.Option<Uint8Array>, StoreError>
-    /** Takes a named lock, or keeps one that is ours, for `ttl` from now. False while another holds it. */
+    /**
+     * Takes a named lock, or keeps one that is ours, for `ttl` from now. Its holder while another holds it; `deadHolder`
+     * names one that is known to be dead, and does not.
+     */
     readonly takeLock: (
       name: string,
-      options: { readonly holder: string; readonly ttl: Duration.Duration }
-    ) => Effect.Effect<boolean, StoreError>
+      options: { readonly holder: string; readonly ttl: Duration.Duration; readonly deadHolder?: string | undefined }
+    ) => Effect.Effect<Option.Option<string>, StoreError>
     readonly releaseLock: (name: string, holder: string) => Effect.Effect<void, StoreError>
 
     // ---- bodies ------------------------------------------------------------------------------------------------

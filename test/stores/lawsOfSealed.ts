@@ -134,10 +134,15 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* Store
         const lock = newState()
         const ttl = Duration.seconds(30)
-        const take = (holder: string) => store.takeLock(lock, { holder, ttl })
+        const take = (holder: string, deadHolder?: string) =>
+          Effect.map(store.takeLock(lock, { holder, ttl, deadHolder }), Option.isNone)
         assert.isTrue(yield* take("one"))
         assert.isFalse(yield* take("other"))
         assert.isTrue(yield* take("one"))
+        assert.deepStrictEqual(yield* store.takeLock(lock, { holder: "other", ttl }), Option.some("one"))
+        assert.isFalse(yield* take("other", "another"))
+        assert.isTrue(yield* take("other", "one"))
+        assert.isTrue(yield* take("one", "other"))
         yield* store.releaseLock(lock, "other")
         assert.isFalse(yield* take("other"))
         yield* store.releaseLock(lock, "one")
@@ -148,7 +153,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           Array.from({ length: 20 }, (_, index) => store.takeLock(`${lock} all`, { holder: `holder ${index}`, ttl })),
           { concurrency: "unbounded" }
         )
-        assert.strictEqual(all.filter((taken) => taken).length, 1)
+        assert.strictEqual(all.filter(Option.isNone).length, 1)
       })
     )
   })

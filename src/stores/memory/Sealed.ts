@@ -94,12 +94,14 @@ export const make = (state: State): Methods => {
         return entry === undefined || entry.expiresAt <= now ? Option.none() : Option.some(entry.sealed)
       }),
 
-    takeLock: (name, { holder, ttl }) =>
+    takeLock: (name, { deadHolder, holder, ttl }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const held = state.locks.get(name)
-        if (held !== undefined && held.holder !== holder && held.until > now) return false
+        if (held !== undefined && held.until > now && held.holder !== holder && held.holder !== deadHolder) {
+          return Option.some(held.holder)
+        }
         state.locks.set(name, { holder, until: now + Duration.toMillis(ttl) })
-        return true
+        return Option.none()
       }),
 
     releaseLock: (name, holder) =>

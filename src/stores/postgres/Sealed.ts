@@ -30,6 +30,8 @@ const Row = Schema.Struct({
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 const decodeSealed = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ sealed: Schema.Uint8Array })))
 
+const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
+
 const hex = (text: string) => Buffer.from(text, "hex")
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
@@ -113,14 +115,23 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         attempt("taking a sign-in that is under way")
       ),
 
-    takeLock: (name, { holder, ttl }) =>
-      sql`INSERT INTO named_lock (name, holder, held_until) VALUES (${name}, ${holder}, clock_timestamp() + ${span(ttl)})
-        ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
-          WHERE named_lock.holder = excluded.holder OR named_lock.held_until <= clock_timestamp()
-        RETURNING 1`.pipe(
-        Effect.map((rows) => rows.length > 0),
-        attempt("taking a lock")
-      ),
+    takeLock: (name, { deadHolder, holder, ttl }) =>
+      Effect.gen(function* () {
+        while (true) {
+          const taken = yield* sql`INSERT INTO named_lock (name, holder, held_until)
+            VALUES (${name}, ${holder}, clock_timestamp() + ${span(ttl)})
+            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
+              WHERE named_lock.holder IN (excluded.holder, ${deadHolder ?? null})
+                OR named_lock.held_until <= clock_timestamp()
+            RETURNING 1`
+          if (taken.length > 0) return Option.none()
+          const [held] = yield* Effect.flatMap(sql`SELECT holder FROM named_lock WHERE name = ${name}`, (rows) =>
+            Effect.orDie(decodeHolder(rows))
+          )
+          // It may just have been given back.
+          if (held !== undefined) return Option.some(held.holder)
+        }
+      }).pipe(attempt("taking a lock")),
 
     releaseLock: (name, holder) =>
       sql`DELETE FROM named_lock WHERE name = ${name} AND holder = ${holder}`.pipe(
