@@ -52,6 +52,7 @@ export const write = Effect.fnUntraced(function* (name: string, count: number, o
   const ledger: Ledger = { connectionId: id, contents: new Map(), changes: 0, rolledBack: 0, heldOpen: 0 }
   const stored: Array<string> = []
   let version = 0
+  let last = 0
 
   const anyStored = Effect.suspend(() =>
     Effect.map(Random.nextIntBetween(0, stored.length, { halfOpen: true }), (at) => stored[at] ?? "")
@@ -68,7 +69,8 @@ export const write = Effect.fnUntraced(function* (name: string, count: number, o
     const size = yield* Random.nextIntBetween(1, 40)
     for (let n = 0; n < size; n += 1) {
       const isNew = stored.length === 0 || (yield* Random.next) < 0.7
-      const externalId = isNew ? `${name}/${ledger.contents.size + n}` : yield* anyStored
+      if (isNew) last += 1
+      const externalId = isNew ? `${name}/${last}` : yield* anyStored
       items.set(externalId, versioned(externalId))
     }
     const deleted = new Set<string>()
