@@ -3,12 +3,12 @@
  * (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md): HMAC-SHA256 of id, time and
  * body, by a key of 24 to 64 bytes that is written as `whsec_` and base64.
  */
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as DateTime from "effect/DateTime"
 import * as Mac from "effect/crypto/Mac"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
-import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -76,14 +76,12 @@ export const check = (secret: Redacted.Redacted): Effect.Effect<Redacted.Redacte
         })
       )
 
-const layerMac = Layer.provide(Mac.layerWebCrypto, SecureRandom.layerWebCrypto)
-
 const sign = Effect.fnUntraced(function* (secret: Redacted.Redacted, content: Uint8Array) {
   const mac = yield* Mac.Mac
   const bytes = yield* Effect.orDie(Effect.fromResult(keyBytes(secret)))
   const key = yield* Effect.orDie(Mac.key(Mac.hmacSha256, bytes))
   return `v1,${Base64.encode(yield* Effect.orDie(mac.sign(key, content)))}`
-}, Effect.provide(layerMac))
+}, Effect.provide(NodeCrypto.layerMac))
 
 /** The three headers of a message that is sent now. */
 export const headers = Effect.fnUntraced(function* (secrets: Secrets, messageId: string, body: string) {
