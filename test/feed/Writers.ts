@@ -11,7 +11,7 @@ import { type ConnectionId, type Item, RunId, Store } from "../../src/engine/Sto
 import { batch, item, page } from "../stores/scenario.ts"
 
 /** What was committed of one content: its version, which its title tells, and whether it was deleted then. */
-export interface Committed {
+interface Committed {
   readonly version: number
   readonly isDeleted: boolean
 }

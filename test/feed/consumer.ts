@@ -17,7 +17,7 @@ import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { Line } from "./Told.ts"
 
-export const Start = Schema.fromJsonString(
+const Start = Schema.fromJsonString(
   Schema.Struct({
     socket: Schema.String,
     username: Schema.String,

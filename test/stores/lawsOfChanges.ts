@@ -10,7 +10,7 @@ import * as Model from "./model.ts"
 import { item, miss, page, running, stored, Time, Visible } from "./scenario.ts"
 
 /** All changes after a place, page by page, once what was committed is visible; and where that ends. */
-export const read = Effect.fnUntraced(function* (
+const read = Effect.fnUntraced(function* (
   query: { readonly connectionId?: ConnectionId; readonly after?: ChangePlace | undefined },
   limit = 1000
 ) {
