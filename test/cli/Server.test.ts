@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import * as Net from "node:net"
 import packageJson from "../../package.json" with { type: "json" }
 import { MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
@@ -15,7 +15,20 @@ const answering = Effect.fnUntraced(function* (
     Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
     () => Effect.sync(() => server.close())
   )
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`
+})
+
+/** A server of something else than HTTP. */
+const greeting = Effect.gen(function* () {
+  const server = Net.createServer((socket) => {
+    socket.on("error", () => undefined)
+    socket.end("SSH-2.0-OpenSSH_10.0\r\n")
+  })
+  yield* Effect.acquireRelease(
+    Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+    () => Effect.sync(() => server.close())
+  )
+  return `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`
 })
 
 const json = (status: number, body: object) => (_: Http.IncomingMessage, response: Http.ServerResponse) =>
@@ -42,7 +55,9 @@ describe("a command with IDEM_URL", () => {
         void response.writeHead(302, { location: "https://login.example/" }).end()
       const gone = yield* Effect.scoped(answering(page))
       const cases: ReadonlyArray<readonly [string, string, string]> = [
-        [gone, "Unreachable", "no server answers at"],
+        [gone, "Unreachable", "connection refused"],
+        [(yield* answering(page)).replace("http:", "https:"), "Unreachable", "does not speak https: is it http?"],
+        [yield* greeting, "Unreachable", "does not speak http: is it https?"],
         [yield* answering(page), "NotIdem", "is not the API of Idem"],
         [yield* answering(moved), "NotIdem", "is not the API of Idem"],
         [yield* answering(json(200, { hello: "world" })), "NotIdem", "is not the API of Idem"],

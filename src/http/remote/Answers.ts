@@ -43,6 +43,16 @@ const words: Readonly<Record<string, string>> = {
   EHOSTUNREACH: "the host can't be reached"
 }
 
+const unreachable = (at: string, code: string): string => {
+  if (/CERT|SIGNATURE|ISSUER/.test(code)) {
+    return `the certificate of the server at ${at} is not trusted (${code}): if the authority is your own, name its file in NODE_EXTRA_CA_CERTS`
+  }
+  if (code === "EPROTO" || code.startsWith("ERR_SSL")) return `the server at ${at} does not speak https: is it http?`
+  if (code.startsWith("HPE_")) return `the server at ${at} does not speak http: is it https?`
+  const why = code === "" ? "" : ` (${words[code] ?? code})`
+  return `no server answers at ${at}${why}: start it there with idem serve, or unset IDEM_URL`
+}
+
 /** Any error of a request as one that names the server. */
 export const serverError = (url: string, error: unknown): ServerError => {
   const at = `IDEM_URL (${url})`
@@ -65,12 +75,7 @@ export const serverError = (url: string, error: unknown): ServerError => {
     })
   }
   if (HttpClientError.isHttpClientError(error) && error.reason._tag === "TransportError") {
-    const code = codeOf(error.reason)
-    const why = code === undefined ? "" : ` (${words[code] ?? code})`
-    return new ServerError({
-      reason: "Unreachable",
-      message: `no server answers at ${at}${why}: start it there with idem serve, or unset IDEM_URL`
-    })
+    return new ServerError({ reason: "Unreachable", message: unreachable(at, codeOf(error.reason) ?? "") })
   }
   return new ServerError({
     reason: "NotIdem",
