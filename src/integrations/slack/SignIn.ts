@@ -19,8 +19,7 @@ const scopes = [
   "im:read",
   "mpim:history",
   "mpim:read",
-  "users:read",
-  "users:read.email"
+  "users:read"
 ]
 
 const Token = Schema.Struct({
