@@ -76,16 +76,13 @@ const client = (state: State) =>
         const late = new HttpClientError.HttpClientError({
           reason: new HttpClientError.TransportError({ request, description: "no answer in time" })
         })
-        const failed = (error: HttpClientError.HttpClientError) =>
-          Effect.gen(function* () {
-            if (!state.away) {
-              state.away = true
-              yield* Effect.logWarning(
-                `telemetry can't be sent to ${host}: what is not sent is dropped, and nothing waits for it`
-              )
-            }
-            // An error would be tried again, and hold up the end of the process.
-            return yield* state.closing ? Effect.die(error) : Effect.fail(error)
+        const isAway = (why: string) =>
+          Effect.suspend(() => {
+            if (state.away) return Effect.void
+            state.away = true
+            return Effect.logWarning(
+              `telemetry can't be sent to ${host} (${why}): what is not sent is dropped, and nothing waits for it`
+            )
           })
         return Effect.suspend(() =>
           state.closing && state.away
@@ -93,11 +90,18 @@ const client = (state: State) =>
             : response.pipe(
                 Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(late) }),
                 Effect.tap((answer) => {
-                  if (!state.away || answer.status >= 400) return Effect.void
+                  if (answer.status >= 400) return isAway(`it answers ${answer.status}`)
+                  if (!state.away) return Effect.void
                   state.away = false
                   return Effect.logInfo(`telemetry is sent to ${host} again`)
                 }),
-                Effect.catch(failed)
+                Effect.catch((error) =>
+                  Effect.andThen(
+                    isAway("it can't be reached"),
+                    // An error would be tried again, and hold up the end of the process.
+                    Effect.suspend(() => (state.closing ? Effect.die(error) : Effect.fail(error)))
+                  )
+                )
               )
         )
       })

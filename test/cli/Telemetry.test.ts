@@ -115,14 +115,22 @@ describe("telemetry", () => {
     })
   )
 
-  it.live("a collector that is away breaks nothing, and that is said once", () =>
+  it.live("a collector that is away, or refuses, breaks nothing, and that is said once", () =>
     Effect.gen(function* () {
       const said: Array<string> = []
       const logger = Logger.make(({ message }) => void said.push(String(message)))
+      const syncing = (url: string) => telling(url)(oneRun()).pipe(Effect.provide(Logger.layer([logger])))
+      const complaints = () => said.filter((line) => line.startsWith("telemetry can't be sent"))
+
       const gone = yield* Effect.scoped(Collector.make)
-      const result = yield* telling(gone.url)(oneRun()).pipe(Effect.provide(Logger.layer([logger])))
-      assert.strictEqual(result.counts.stored, 2)
-      assert.strictEqual(said.filter((line) => line.startsWith("telemetry can't be sent")).length, 1, said.join("\n"))
+      assert.strictEqual((yield* syncing(gone.url)).counts.stored, 2)
+      assert.strictEqual(complaints().length, 1, said.join("\n"))
+
+      const refusing = yield* Collector.make
+      refusing.status = 401
+      assert.strictEqual((yield* syncing(refusing.url)).counts.stored, 2)
+      assert.strictEqual(complaints().length, 2, said.join("\n"))
+      assert.include(complaints()[1] ?? "", "it answers 401")
     })
   )
 

@@ -44,6 +44,8 @@ export class Collector {
     readonly body: string
   }> = []
   readonly url: string
+  /** What it answers. */
+  status = 200
 
   constructor(url: string) {
     this.url = url
@@ -103,7 +105,7 @@ export const make = Effect.map(
             request.on("end", () => {
               const { headers, url = "" } = request
               collector.requests.push({ path: url, headers, body: Buffer.concat(chunks).toString() })
-              response.setHeader("Content-Type", "application/json").end("{}")
+              response.writeHead(collector.status, { "content-type": "application/json" }).end("{}")
             })
           })
           let collector: Collector
