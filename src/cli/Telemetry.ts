@@ -16,8 +16,10 @@ import * as Layer from "effect/Layer"
 import * as Otlp from "effect/observability/Otlp"
 import * as OtlpSerialization from "effect/observability/OtlpSerialization"
 import * as References from "effect/References"
+import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import packageJson from "../../package.json" with { type: "json" }
+import { Sent } from "../engine/Gauges.ts"
 import * as Holder from "../engine/Holder.ts"
 import * as Failure from "./Failure.ts"
 
@@ -120,7 +122,7 @@ const sparing = (tracer: Tracer.Tracer): Tracer.Tracer =>
 
 /** Sends for as long as its scope is open, and what is left when it closes. */
 export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
-  Effect.gen(function* () {
+  Effect.gen(function* (): Effect.fn.Return<Context.Context<never>, Failure.Failure | Config.ConfigError, Scope.Scope> {
     const state: State = { away: false, closing: false }
     const instance = yield* Holder.self
     const provider = ConfigProvider.orElse(yield* ConfigProvider.ConfigProvider, yield* defaults)
@@ -132,7 +134,7 @@ export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
       // What can't be read is a defect to Effect; it may be a header with a secret, so it is not repeated.
       Layer.catchCause(() => Layer.effectContext(Failure.usage("one of the OTEL_ variables can't be read")))
     )
-    const context: Context.Context<never> = yield* Layer.build(exporters)
+    const context = Context.add(yield* Layer.build(exporters), Sent, true)
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         state.closing = true

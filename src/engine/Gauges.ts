@@ -10,10 +10,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import { type Overview, Store } from "./Store.ts"
 
 /** How old an answer of the store may be: several who ask cost it one query. */
 const freshFor = Duration.seconds(5)
+
+/** How often they are brought up to date where nobody asks for them, since they are sent. */
+const sentEvery = Duration.seconds(15)
+
+/** Whether metrics are sent somewhere, and not only asked for. */
+export const Sent = Context.Reference<boolean>("idem/engine/Gauges/Sent", { defaultValue: () => false })
 
 /** How long the store may take to answer. */
 const patience = Duration.seconds(3)
@@ -129,19 +136,19 @@ export class Gauges extends Context.Service<
         }
       })
 
-      return {
-        refresh: Effect.gen(function* () {
-          const now = yield* Clock.currentTimeMillis
-          if (now - askedAt < Duration.toMillis(freshFor)) return
-          askedAt = now
-          const answer = yield* store.overview.pipe(
-            Effect.timeoutOption(patience),
-            Effect.catchTag("StoreError", () => Effect.succeedNone)
-          )
-          yield* Metric.update(up, Option.isSome(answer) ? 1 : 0)
-          yield* show(Option.isSome(answer) ? samplesOf(answer.value) : [])
-        })
-      }
+      const refresh = Effect.gen(function* () {
+        const now = yield* Clock.currentTimeMillis
+        if (now - askedAt < Duration.toMillis(freshFor)) return
+        askedAt = now
+        const answer = yield* store.overview.pipe(
+          Effect.timeoutOption(patience),
+          Effect.catchTag("StoreError", () => Effect.succeedNone)
+        )
+        yield* Metric.update(up, Option.isSome(answer) ? 1 : 0)
+        yield* show(Option.isSome(answer) ? samplesOf(answer.value) : [])
+      })
+      if (yield* Sent) yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced(sentEvery)))
+      return { refresh }
     })
   )
 }

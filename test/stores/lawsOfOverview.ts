@@ -13,7 +13,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("connections are counted by their state, each once", () =>
       Effect.gen(function* () {
         const store = yield* Store
-        const countOf = Effect.map(store.overview, ({ connections }) => ({
+        const countOf = Effect.map(store.overview, ({ connections }): Record<string, number> => ({
           all: sumOf(connections),
           ...Object.fromEntries(connections.map(({ count, state }) => [state, count]))
         }))
