@@ -12,6 +12,7 @@ import { emails } from "./api/Emails.ts"
 import { signIn } from "./api/SignIn.ts"
 import { system } from "./api/System.ts"
 import { tasks } from "./api/Tasks.ts"
+import { webhooks } from "./api/Webhooks.ts"
 import { isOpen } from "./Open.ts"
 import * as Problems from "./Problems.ts"
 
@@ -41,7 +42,7 @@ const secured = (document: Record<string, unknown>): Record<string, unknown> => 
 })
 
 export class Api extends HttpApi.make("idem")
-  .add(system, connections, tasks, contents, emails, signIn)
+  .add(system, connections, tasks, contents, emails, signIn, webhooks)
   .middleware(Answers)
   // A field or a parameter that there is none of is a mistake of whoever wrote it: it is said, not dropped.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

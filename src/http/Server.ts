@@ -22,6 +22,7 @@ import * as Emails from "./handlers/Emails.ts"
 import * as SignIn from "./handlers/SignIn.ts"
 import * as System from "./handlers/System.ts"
 import * as Tasks from "./handlers/Tasks.ts"
+import * as Webhooks from "./handlers/Webhooks.ts"
 import * as Listener from "./Listener.ts"
 import * as Metrics from "./Metrics.ts"
 import { Ready } from "./Ready.ts"
@@ -31,7 +32,15 @@ import { Settings } from "./Settings.ts"
 import { Stopping } from "./Stopping.ts"
 
 /** The groups of the API. */
-const groups = Layer.mergeAll(System.layer, Connections.layer, Tasks.layer, Contents.layer, Emails.layer, SignIn.layer)
+const groups = Layer.mergeAll(
+  System.layer,
+  Connections.layer,
+  Tasks.layer,
+  Contents.layer,
+  Emails.layer,
+  SignIn.layer,
+  Webhooks.layer
+)
 
 /** Routes beside the API's. */
 const pages = Layer.mergeAll(Dashboard.layer, Reference.layer, Metrics.layer)

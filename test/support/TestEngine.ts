@@ -1,4 +1,5 @@
 /** The real engine over a store, with a scripted source as its only integration. */
+import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +15,12 @@ import type { Services } from "../../src/engine/Runner.ts"
 import { type Connection, type ContentPlace, type ContentState, Store } from "../../src/engine/Store.ts"
 import * as Sync from "../../src/engine/Sync.ts"
 import { Vault } from "../../src/engine/Vault.ts"
+import * as Webhooks from "../../src/engine/Webhooks.ts"
+import type { WebhookStore } from "../../src/engine/WebhookStore.ts"
+import * as Destination from "../../src/engine/webhooks/Destination.ts"
+import * as WebhookSender from "../../src/http/WebhookSender.ts"
 import * as Memory from "../../src/stores/Memory.ts"
+import * as MemoryWebhooks from "../../src/stores/memory/Webhooks.ts"
 import { integration, type MemorySource } from "./MemorySource.ts"
 
 const vault = Layer.succeed(
@@ -26,21 +32,33 @@ const vault = Layer.succeed(
   })
 )
 
+/** Webhooks can be made and asked about; nobody delivers. */
+const webhooks = Webhooks.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer)),
+  Layer.provideMerge(Destination.layer),
+  Layer.provide(NodeDns.layer),
+  Layer.orDie
+)
+
 /** Everything a run needs over this store, with one integration. */
 export const engineOver = <E, R>(
   store: Layer.Layer<Store, E, R>,
   only: Integration
-): Layer.Layer<Engine | Services, E, R> =>
+): Layer.Layer<Engine | Services | Webhooks.Webhooks | WebhookStore, E, R> =>
   Layer.provideMerge(
     Sync.layer,
-    Layer.mergeAll(store, Quotas.layerMemory, vault, Integrations.layer({ [only.domain]: Effect.succeed(only) }))
+    webhooks.pipe(
+      Layer.provideMerge(
+        Layer.mergeAll(store, Quotas.layerMemory, vault, Integrations.layer({ [only.domain]: Effect.succeed(only) }))
+      )
+    )
   )
 
 /** The same for a scripted source; `limits` are changed from their defaults. */
 export const layer = (
   source: MemorySource,
   options: { readonly store?: Layer.Layer<Store>; readonly limits?: Partial<Limits> } = {}
-): Layer.Layer<Engine | Services> =>
+): Layer.Layer<Engine | Services | Webhooks.Webhooks | WebhookStore> =>
   Layer.provideMerge(
     engineOver(options.store ?? Memory.layer, integration(source)),
     Layer.effect(

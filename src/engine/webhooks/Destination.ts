@@ -13,7 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Dns from "effect/net/Dns"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Schema from "effect/Schema"
-import * as Ip from "ipaddr.js"
+import Ip from "ipaddr.js"
 
 /** It may not be sent there, now or ever: the message says why, and what would allow it. */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
