@@ -118,6 +118,8 @@ export const make = (options: {
   readonly fence: Fence
   readonly runId: RunId
   readonly taskId: TaskId | undefined
+  /** The task whose own checkpoint moves, if it has one. */
+  readonly movedTask: TaskId | undefined
   /** True for a task that must remember its done ids, since the checker does not. */
   readonly remember: boolean
   readonly inflight: Inflight
@@ -239,7 +241,7 @@ export const make = (options: {
       { "idem.items": batch.items.length, "idem.misses": missed.length, "idem.page_end": batch.end !== undefined },
       store.commit(fence, {
         runId: begun ? runId : undefined,
-        taskId: options.taskId,
+        taskId: options.movedTask,
         items: batch.items,
         misses: missed,
         done,

@@ -1,5 +1,5 @@
 /**
- * The scheduled polling: connections that are due (their next poll, or a retry) are woken through an Effect Cluster entity
+ * The scheduled polling: connections that are due (their next poll, a retry, or a task that was asked for) are woken through an Effect Cluster entity
  * each, so that the cluster decides which process runs them and no process runs one twice at a time.
  *
  * A wake-up is volatile and may come twice or be lost: the connection's row is the durable state, and its lease and
@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Entity from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
@@ -29,7 +30,7 @@ import * as Lease from "./Lease.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Runner from "./Runner.ts"
 import { Slots } from "./Slots.ts"
-import { type Connection, ConnectionId, Store, type StoreError } from "./Store.ts"
+import { type Connection, ConnectionId, type Due, Store, type StoreError } from "./Store.ts"
 import * as Upkeep from "./Upkeep.ts"
 
 /** How often due connections are looked for; where few are woken, a slice that ends looks again at once. */
@@ -46,8 +47,11 @@ export const maxResidentEntities = 20_000
 /** A wake-up that is not answered by then is given up: if the connection is still due, it is sent again. */
 const wakeTimeout = Duration.minutes(15)
 
-// A slice commits what is whole and can go on anywhere: nobody need wait for its end when its process leaves.
-const Wake = Rpc.make("Wake").annotate(ClusterSchema.InterruptOnTermination, true)
+// `requested`: a task of the connection is due; without it no wake-up asks for one. A slice commits what is whole and can go on anywhere: nobody need wait for its end when its process leaves.
+const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annotate(
+  ClusterSchema.InterruptOnTermination,
+  true
+)
 
 /** One connection, addressed by its id. */
 const ConnectionEntity = Entity.make("idem/Connection", [Wake])
@@ -65,19 +69,36 @@ const describe = (connection: Connection, result: Runner.Outcome): Effect.Effect
     : Effect.logInfo(said.join(", ")).pipe(annotate)
 }
 
+/**
+ * The task to run now, if it is not the turn of the connection's own poll: a task that has just been asked for goes first,
+ * then both take turns, each time the one that has been due longer. A paused connection runs its tasks, since a person
+ * asked, and nothing else.
+ */
+const taskFor = Effect.fnUntraced(function* (connection: Connection) {
+  const store = yield* Store
+  const task = Option.getOrUndefined(yield* store.nextTask(connection.id))
+  if (task === undefined) return undefined
+  const isTurn =
+    !task.begun || connection.paused !== null || DateTime.isLessThanOrEqualTo(task.dueAt, connection.nextPollAt)
+  return isTurn ? task : undefined
+})
+
 /** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
-const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId) {
+const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId, requested: boolean) {
   const store = yield* Store
   // It may have been paused since it was found due.
-  const row = yield* store.connection(connectionId)
-  if (Option.isNone(row) || row.value.paused !== null) return false
+  const row = Option.getOrUndefined(yield* store.connection(connectionId))
+  if (row === undefined) return false
+  const task = requested ? yield* taskFor(row) : undefined
+  if (task === undefined && row.paused !== null) return false
   const turn = Effect.gen(function* () {
     const taken = yield* Lease.acquire(connectionId)
     if (taken._tag === "Held") return false
-    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(row.value.nextPollAt)
+    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(task?.dueAt ?? row.nextPollAt)
     // A retry may be due before the next poll is.
     if (lateMillis >= 0) yield* Metrics.began(taken.connection.domain, lateMillis / 1000)
-    const request = { _tag: "Live", recorded: false, retryFailed: false } as const
+    const request: Runner.Request =
+      task === undefined ? { _tag: "Live", recorded: false, retryFailed: false } : { _tag: "Requested", row: task }
     const result = yield* Runner.run(taken.connection, request, () => Effect.void)
     yield* describe(taken.connection, result)
     return result.more && result.error === null
@@ -99,8 +120,10 @@ const entities = ConnectionEntity.toLayer(
     const address = yield* Entity.CurrentAddress
     const connectionId = ConnectionId.make(address.entityId)
     return ConnectionEntity.of({
-      Wake: () =>
-        Effect.suspend(() => slots.take(backfills.has(connectionId) ? "backfill" : "poll", poll(connectionId))).pipe(
+      Wake: ({ payload: { requested } }) =>
+        Effect.suspend(() =>
+          slots.take(backfills.has(connectionId) ? "backfill" : "poll", poll(connectionId, requested))
+        ).pipe(
           Effect.provide(context),
           Effect.map((more) => {
             if (more) backfills.add(connectionId)
@@ -123,9 +146,9 @@ const schedule = Effect.gen(function* () {
   const woken = new Set<ConnectionId>()
   const ended = yield* Queue.sliding<void>(1)
 
-  const wake = (connectionId: ConnectionId) =>
+  const wake = ({ connectionId, requested }: Due) =>
     clientOf(connectionId)
-      .Wake()
+      .Wake({ requested })
       .pipe(
         Effect.timeoutOption(wakeTimeout),
         Effect.catch((error) => Effect.logWarning(`a connection could not be woken: ${error._tag}`)),
@@ -140,12 +163,12 @@ const schedule = Effect.gen(function* () {
   // Those that wait for a slot are still the longest due: the look goes past them.
   const look = Effect.gen(function* () {
     const limit = Math.min(woken.size + dueAtOnce, wokenAtMost)
-    for (const { connectionId } of yield* store.due(limit)) {
+    for (const due of yield* store.due(limit)) {
       if (woken.size >= wokenAtMost) return
-      if (woken.has(connectionId)) continue
-      woken.add(connectionId)
+      if (woken.has(due.connectionId)) continue
+      woken.add(due.connectionId)
       // A scheduler that moves to another process leaves the slices that it has woken to go on where they are.
-      yield* Effect.forkDetach(wake(connectionId))
+      yield* Effect.forkDetach(wake(due))
     }
   }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
 

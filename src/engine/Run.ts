@@ -22,7 +22,7 @@ import { Limits } from "./Limits.ts"
 import * as Meter from "./Meter.ts"
 import * as Opening from "./Opening.ts"
 import * as Spans from "./Spans.ts"
-import { type Connection, type Counts, type Fence, type RunId, Store, type TaskRow } from "./Store.ts"
+import { type Connection, type Counts, type Fence, type RunId, Store, type TaskId, type TaskRow } from "./Store.ts"
 import * as Work from "./Work.ts"
 
 export interface SliceOptions {
@@ -34,6 +34,8 @@ export interface SliceOptions {
   readonly runId: RunId
   /** The task's row, for a task that keeps its own checkpoint. */
   readonly taskRow: TaskRow | undefined
+  /** The task that the run is of, if it is of one. */
+  readonly taskId: TaskId | undefined
   readonly plan: Work.Plan
   /** What a person should know of how the run begins. */
   readonly notes: ReadonlyArray<string>
@@ -100,7 +102,8 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
     domain: connection.domain,
     fence,
     runId,
-    taskId: taskRow?.id,
+    taskId: options.taskId,
+    movedTask: taskRow?.id,
     remember: plan.task.force || plan.task.forceIds.length > 0,
     inflight,
     limits,

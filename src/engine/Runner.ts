@@ -14,6 +14,7 @@ import type { Integrations } from "./Integrations.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Opening from "./Opening.ts"
 import type { Quotas } from "./Quotas.ts"
+import * as Requested from "./Requested.ts"
 import * as Run from "./Run.ts"
 import { type Connection, type Fence, pausedByPerson, RunId, type RunStatus, Store, type TaskRow } from "./Store.ts"
 import type { Vault } from "./Vault.ts"
@@ -24,8 +25,9 @@ export type Request =
   /** The connection's own sync. `recorded`: a person asked, so it has a run row, and failed items are tried now. */
   | { readonly _tag: "Live"; readonly recorded: boolean; readonly retryFailed: boolean }
   | { readonly _tag: "Task"; readonly row: TaskRow }
-  /** These ids of the ledger, which were reset and not yet tried, and no listing. */
-  | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
+  | Requested.Rows
+  /** The next slice of a task that waits in the connection's queue, whatever it is for. */
+  | { readonly _tag: "Requested"; readonly row: TaskRow }
 
 /** What a slice did, and its run. */
 export type Outcome = Run.SliceResult & { readonly runId: RunId }
@@ -61,17 +63,23 @@ export const plan = Effect.fnUntraced(function* (
   return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
 })
 
-const failed = (error: Failure.Failure): Run.SliceResult => ({
+const nothing: Run.SliceResult = {
   counts: Counting.zero,
   problems: [],
   notes: [],
-  error,
-  more: true,
+  error: null,
+  more: false,
   waitFor: undefined,
   refused: false
-})
+}
 
-const planFor = Effect.fnUntraced(function* (connection: Connection, request: Request, opened: Opening.Openable) {
+const failed = (error: Failure.Failure): Run.SliceResult => ({ ...nothing, error, more: true })
+
+const planFor = Effect.fnUntraced(function* (
+  connection: Connection,
+  request: Exclude<Request, { readonly _tag: "Requested" }>,
+  opened: Opening.Openable
+) {
   const store = yield* Store
   switch (request._tag) {
     case "Live":
@@ -84,8 +92,7 @@ const planFor = Effect.fnUntraced(function* (connection: Connection, request: Re
       })
     case "Task": {
       // The request is made once for all slices of the task: where the last one ended, the store knows.
-      const rows = yield* store.openTasks(connection.id)
-      const row = rows.find((one) => one.id === request.row.id) ?? request.row
+      const row = Option.getOrElse(yield* store.task(request.row.id), () => request.row)
       return yield* plan(opened, {
         task: row.task,
         checkpoint: row.checkpoint,
@@ -141,39 +148,61 @@ export const run = Effect.fn("run")(function* (
       Metrics.ended(connection.domain, { status, seconds: (now - startedAt) / 1000, isLeaseLost })
     )
 
+  const requested = request._tag === "Requested" ? request.row : undefined
+  // Whether the connection's own schedule moves with it. What a queued task is for is found out under the lease.
+  let isLive = request._tag === "Live"
+
   const work = Effect.gen(function* () {
     const opened = yield* Opening.openable(connection)
-    const planned = yield* planFor(connection, request, opened)
+    const slice = request._tag === "Requested" ? yield* Requested.next(fence, request.row) : request
+    if (slice === undefined) return { result: nothing, done: undefined }
+    isLive = slice._tag === "Live"
+    const planned = yield* planFor(connection, slice, opened)
     yield* Effect.forEach(planned.notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
+    const taskRow = slice._tag === "Task" ? slice.row : undefined
     const result = yield* Run.slice({
       connection,
       ...opened,
       runId,
-      taskRow: request._tag === "Task" ? request.row : undefined,
+      taskRow,
+      taskId: requested?.id ?? taskRow?.id,
       plan: planned.plan,
       notes: planned.notes,
-      recorded: request._tag !== "Live" || request.recorded,
+      recorded: slice._tag !== "Live" || slice.recorded,
       onProgress
     })
     const finished = result.error === null && !result.more && result.waitFor === undefined
-    if (request._tag === "Task" && finished) yield* store.finishTask(fence, request.row.id)
-    return result
-  }).pipe(Effect.catch((error) => Effect.succeed(failed(Failure.of(error)))))
+    if (requested === undefined && taskRow !== undefined && finished) yield* store.finishTask(fence, taskRow.id)
+    return { result, done: slice._tag === "Ledger" ? slice.done : undefined }
+  }).pipe(
+    Effect.catch((error) => Effect.succeed({ done: undefined, result: failed(Failure.of(error)) })),
+    Effect.tap(({ done, result }) =>
+      requested === undefined
+        ? Effect.void
+        : Requested.settle(fence, requested, result, done).pipe(
+            // The task is due as it was, and tried again.
+            Effect.catch((error) => Effect.logWarning(error.message))
+          )
+    ),
+    Effect.map(({ result }) => result)
+  )
 
   const after = Effect.fnUntraced(function* (result: Run.SliceResult) {
-    if (result.error?.reason === "Unauthorized") {
+    // A person's own pause keeps its reason.
+    const isPausable = connection.paused !== pausedByPerson
+    if (result.error?.reason === "Unauthorized" && isPausable) {
       yield* store.setPaused(
         connection.id,
         `the source refuses our credentials (${result.error.message}); mend it with: ` +
           `idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
       )
-    } else if (result.error?.reason === "Vault") {
+    } else if (result.error?.reason === "Vault" && isPausable) {
       // The key is another one, or lost: no later run can open them either. What is stored needs no key.
       yield* store.setPaused(
         connection.id,
         `${result.error.message}, with: idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
       )
-    } else if (result.error === null && connection.paused !== null && connection.paused !== pausedByPerson) {
+    } else if (result.error === null && connection.paused !== null && isPausable) {
       yield* store.setPaused(connection.id, null)
     }
     const failures = result.error === null ? 0 : connection.failures + 1
@@ -181,9 +210,7 @@ export const run = Effect.fn("run")(function* (
     const interrupted = result.error !== null
     yield* store.release(
       fence,
-      request._tag === "Live"
-        ? { pollIn: yield* pollIn(connection, result, failures), failures, interrupted }
-        : { interrupted }
+      isLive ? { pollIn: yield* pollIn(connection, result, failures), failures, interrupted } : { interrupted }
     )
   })
 

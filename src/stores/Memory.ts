@@ -20,6 +20,7 @@ import { contentOf } from "./memory/Lists.ts"
 import * as Overview from "./memory/Overview.ts"
 import * as Runs from "./memory/Runs.ts"
 import * as Sealed from "./memory/Sealed.ts"
+import * as Tasks from "./memory/Tasks.ts"
 import { byBytes, type ContentEntry, empty, next, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
 
@@ -86,6 +87,7 @@ const make = Effect.gen(function* () {
   return Store.of({
     ...connections,
     ...Runs.make(state),
+    ...Tasks.make(state),
     ...Sealed.make(state),
     ...Lists.make(state),
     ...Overview.make(state),

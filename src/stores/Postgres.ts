@@ -15,6 +15,7 @@ import * as Overview from "./postgres/Overview.ts"
 import * as Reads from "./postgres/Reads.ts"
 import * as Runs from "./postgres/Runs.ts"
 import * as Sealed from "./postgres/Sealed.ts"
+import * as Tasks from "./postgres/Tasks.ts"
 
 /**
  * Brings the database up to date, and says from which schema to which. Where it was restored or moved since, or where it
@@ -50,6 +51,7 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
       return {
         ...(yield* Connections.make),
         ...(yield* Runs.make),
+        ...(yield* Tasks.make),
         ...(yield* Commit.make),
         ...(yield* Reads.make),
         ...(yield* Sealed.make),

@@ -3,10 +3,18 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type Connection, ConnectionId, type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
+import {
+  type Connection,
+  ConnectionId,
+  disconnected,
+  type Fence,
+  NameTaken,
+  type Store,
+  Superseded
+} from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { admitted } from "./Sealed.ts"
-import { byBytes, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"
+import { byBytes, isQueued, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -152,6 +160,11 @@ export const make = (state: State): Methods => {
         entry.lease = null
         entry.paused = "disconnected"
         interruptRuns(state, connectionId, now)
+        for (const task of state.tasks.values()) {
+          if (task.connectionId !== connectionId || !task.requested || task.finishedAt !== null) continue
+          task.finishedAt = now
+          task.error = disconnected
+        }
       }),
 
     acquire: Effect.fnUntraced(function* (connectionId, options) {
@@ -184,13 +197,22 @@ export const make = (state: State): Methods => {
       }),
 
     due: (limit) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        Array.from(state.connections.values())
-          .filter((entry) => entry.paused === null && entry.dueAt <= now && !isLeased(entry, now))
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const requested = new Map<ConnectionId, Millis>()
+        for (const task of state.tasks.values()) {
+          if (!isQueued(task) || task.dueAt > now) continue
+          requested.set(task.connectionId, Math.min(task.dueAt, requested.get(task.connectionId) ?? Infinity))
+        }
+        return Array.from(state.connections.values())
+          .flatMap((entry) => {
+            const task = requested.get(entry.id) ?? Infinity
+            const dueAt = Math.min(task, entry.paused === null ? entry.dueAt : Infinity)
+            return dueAt <= now && !isLeased(entry, now) ? [{ entry, dueAt, requested: task <= now }] : []
+          })
           .toSorted((a, b) => a.dueAt - b.dueAt)
           .slice(0, limit)
-          .map((entry) => ({ connectionId: entry.id, dueAt: utc(entry.dueAt) }))
-      ),
+          .map(({ dueAt, entry, requested }) => ({ connectionId: entry.id, dueAt: utc(dueAt), requested }))
+      }),
 
     claimPolling: ({ deadHolder, holder, ttl }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {

@@ -1,18 +1,17 @@
-/** Runs and tasks in memory. */
+/** Runs in memory. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Counting from "../../engine/Counting.ts"
-import { type Run, type Store, StoreError, TaskId, type TaskRow } from "../../engine/Store.ts"
+import type { Run, Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Connections.ts"
-import { type RunEntry, type State, type TaskEntry, utc, uuid } from "./State.ts"
+import { type RunEntry, type State, utc } from "./State.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "openTask" | "openTasks" | "taskDone" | "finishTask"
->
+type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">
+
+const hour = 3_600_000
 
 /** How many problems, and how many notes, a run keeps. */
 export const maxKept = 100
@@ -28,16 +27,6 @@ const runOf = (entry: RunEntry): Run => ({
   error: entry.error,
   startedAt: utc(entry.startedAt),
   finishedAt: entry.finishedAt === null ? null : utc(entry.finishedAt)
-})
-
-const taskOf = (entry: TaskEntry): TaskRow => ({
-  id: entry.id,
-  connectionId: entry.connectionId,
-  task: entry.task,
-  spec: entry.spec,
-  checkpoint: entry.checkpoint,
-  scope: entry.scope,
-  createdAt: utc(entry.createdAt)
 })
 
 /** The run, which its caller must have begun. */
@@ -98,54 +87,28 @@ export const make = (state: State): Methods => ({
         .map(runOf)
     ),
 
-  openTask: Effect.fnUntraced(function* (connectionId, { resumeWithin, spec: given, task }) {
-    const now = yield* Clock.currentTimeMillis
-    const spec = Storable.text(given)
-    if (!state.connections.has(connectionId)) {
-      const message = "beginning a task: the connection is gone"
-      return yield* new StoreError({ message, cause: message })
-    }
-    const open = Array.from(state.tasks.values()).findLast(
-      (entry) =>
-        entry.open &&
-        entry.connectionId === connectionId &&
-        entry.spec === spec &&
-        entry.movedAt > now - Duration.toMillis(resumeWithin)
-    )
-    if (open !== undefined) {
-      open.movedAt = now
-      return taskOf(open)
-    }
-    const entry: TaskEntry = {
-      id: TaskId.make(uuid(state)),
-      connectionId,
-      task,
-      spec,
-      checkpoint: Option.none(),
-      scope: null,
-      createdAt: now,
-      movedAt: now,
-      open: true,
-      done: new Set()
-    }
-    state.tasks.set(entry.id, entry)
-    return taskOf(entry)
-  }),
-
-  openTasks: (connectionId) =>
-    Effect.sync(() =>
-      Array.from(state.tasks.values())
-        .filter((task) => task.connectionId === connectionId && task.open)
-        .map(taskOf)
-    ),
-
-  taskDone: (taskId) => Effect.sync(() => new Set(state.tasks.get(taskId)?.done)),
-
-  finishTask: Effect.fnUntraced(function* (fence, taskId) {
-    yield* fenced(state, fence)
-    const task = state.tasks.get(taskId)
-    if (task === undefined || task.connectionId !== fence.connectionId) return
-    task.open = false
-    task.done.clear()
-  })
+  statistics: (connectionId, hours) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const last = Math.floor(now / hour) * hour
+      return Array.from({ length: hours }, (_, index) => {
+        const from = last - (hours - 1 - index) * hour
+        const runs = Array.from(state.runs.values()).filter(
+          (run) => run.connectionId === connectionId && run.startedAt >= from && run.startedAt < from + hour
+        )
+        const sum = Counting.tally()
+        for (const run of runs) Counting.add(sum, run.counts)
+        const { apiCalls, deleted, failed, quotaUnits, stored, unchanged, updated } = sum
+        return {
+          hour: utc(from),
+          runs: runs.length,
+          stored,
+          updated,
+          unchanged,
+          failed,
+          deleted,
+          apiCalls,
+          quotaUnits
+        }
+      })
+    })
 })

@@ -15,7 +15,8 @@ import type {
   LedgerRow,
   Run,
   RunId,
-  TaskId
+  TaskId,
+  TaskRow
 } from "../../engine/Store.ts"
 
 /** Times are milliseconds of Effect's clock. */
@@ -87,14 +88,22 @@ export interface ConnectionEntry {
 export interface TaskEntry {
   readonly id: TaskId
   readonly connectionId: ConnectionId
+  readonly kind: TaskRow["kind"]
   readonly task: SyncTask
   readonly spec: string
+  externalIds: ReadonlyArray<string> | null
+  requested: boolean
   checkpoint: Option.Option<Schema.Json>
   scope: string | null
   readonly createdAt: Millis
   movedAt: Millis
-  open: boolean
-  readonly done: Set<string>
+  dueAt: Millis
+  failures: number
+  finishedAt: Millis | null
+  error: Run["error"]
+  done: Set<string>
+  /** Digests in hex by the keys of the requests that it stands for. */
+  readonly keys: Map<string, string>
 }
 
 export interface RunEntry {
@@ -157,6 +166,9 @@ export const next = (state: State): number => {
   state.last += 1
   return state.last
 }
+
+/** True for a task that waits for a process that serves. */
+export const isQueued = (task: TaskEntry): boolean => task.requested && task.finishedAt === null
 
 /** An id of the form that PostgreSQL's have. */
 export const uuid = (state: State): string => `00000000-0000-4000-8000-${next(state).toString(16).padStart(12, "0")}`

@@ -17,7 +17,8 @@ import { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { applyPatches, miss, storeItems, storeMisses, unstage } from "./Contents.ts"
 import { checkBlobs } from "./Removal.ts"
-import { addToRun, moveTask } from "./Runs.ts"
+import { addToRun } from "./Runs.ts"
+import { moveTask } from "./Tasks.ts"
 import { attempt, checkFence, lockConnection, millis, texts, transaction } from "./Sql.ts"
 
 type Methods = Pick<Store["Service"], "beginListing" | "commit" | "settleDeletions" | "approveDeletions">

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { ConnectionId, type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
+import { ConnectionId, disconnected, type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Removal from "./Removal.ts"
@@ -30,7 +30,9 @@ type Methods = Pick<
 >
 
 const decodeDue = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate }))
+  Schema.Array(
+    Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate, requested: Schema.Boolean })
+  )
 )
 
 const decodeWasHeld = Schema.decodeUnknownEffect(
@@ -40,7 +42,7 @@ const decodeWasHeld = Schema.decodeUnknownEffect(
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
 /** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Removal.ts). */
-const belongings = ["staged_deletion", "seen", "listing", "task", "run"]
+const belongings = ["staged_deletion", "seen", "listing", "task", "task_key", "run"]
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -63,6 +65,12 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
   const interruptRuns = (connectionId: ConnectionId) => sql`
     UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
     WHERE connection_id = ${connectionId} AND status = 'running'`
+
+  /** What waits for a run can have none without credentials. */
+  const endTasks = (connectionId: ConnectionId) => sql`
+    UPDATE task SET finished_at = clock_timestamp(), error_reason = ${disconnected.reason},
+      error_message = ${disconnected.message}
+    WHERE connection_id = ${connectionId} AND requested AND finished_at IS NULL`
 
   const remove = Effect.fnUntraced(function* (connectionId: ConnectionId) {
     yield* sql`DELETE FROM task_done WHERE task_id IN (SELECT id FROM task WHERE connection_id = ${connectionId})`
@@ -142,7 +150,9 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         const rows = yield* sql`UPDATE connection SET credentials = NULL, fence = fence + 1, lease_holder = NULL,
             lease_until = NULL, paused = 'disconnected' WHERE id = ${connectionId} RETURNING 1`
         if (rows.length === 0) return
-        yield* deleteContents ? remove(connectionId) : interruptRuns(connectionId)
+        if (deleteContents) return yield* remove(connectionId)
+        yield* interruptRuns(connectionId)
+        yield* endTasks(connectionId)
       }).pipe(
         inTransaction,
         attempt("disconnecting a connection"),
@@ -189,9 +199,18 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       }).pipe(onSession, attempt("ending a run's lease")),
 
     due: (limit) =>
-      sql`SELECT id AS "connectionId", due_at AS "dueAt" FROM connection
-        WHERE paused IS NULL AND due_at <= clock_timestamp() AND (lease_until IS NULL OR lease_until <= clock_timestamp())
-        ORDER BY due_at LIMIT ${limit}`.pipe(
+      // A connection may be due for both: it is given once.
+      sql`SELECT id AS "connectionId", min(due_at) AS "dueAt", bool_or(requested) AS requested FROM (
+          (SELECT id, due_at, false AS requested FROM connection
+            WHERE paused IS NULL AND due_at <= clock_timestamp()
+              AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+            ORDER BY due_at LIMIT ${limit})
+          UNION ALL
+          (SELECT connection.id, task.due_at, true FROM task JOIN connection ON connection.id = connection_id
+            WHERE requested AND finished_at IS NULL AND task.due_at <= clock_timestamp()
+              AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+            ORDER BY task.due_at LIMIT ${limit})
+        ) AS either GROUP BY id ORDER BY min(due_at) LIMIT ${limit}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeDue(rows))),
         attempt("looking for connections that are due")
       ),

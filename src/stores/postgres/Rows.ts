@@ -2,6 +2,7 @@
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { SyncTask } from "../../contract/SyncTask.ts"
 import {
   type Connection,
@@ -14,7 +15,8 @@ import {
   RunId,
   RunStatus,
   TaskId,
-  type TaskRow
+  type TaskRow,
+  type TaskSummary
 } from "../../engine/Store.ts"
 
 const Time = Schema.DateTimeUtcFromDate
@@ -64,26 +66,65 @@ export const connections = (rows: ReadonlyArray<unknown>): Effect.Effect<Readonl
     }))
   )
 
-export const taskColumns = `id, connection_id AS "connectionId", task::text AS task, spec,
-  ${checkpointColumn}, scope, created_at AS "createdAt"`
+export const taskColumns = `id, connection_id AS "connectionId", kind, task::text AS task, spec,
+  to_json(external_ids)::text AS "externalIds", requested, ${checkpointColumn}, scope, created_at AS "createdAt",
+  due_at AS "dueAt", failures, EXISTS (SELECT FROM run WHERE run.task_id = task.id) AS begun,
+  finished_at AS "finishedAt", error_reason AS reason, error_message AS message`
 
-const decodeTaskRows = decoder(
-  Schema.Struct({
-    id: TaskId,
-    connectionId: ConnectionId,
-    task: Schema.fromJsonString(Schema.toCodecJson(SyncTask)),
-    spec: Schema.String,
-    checkpoint: Schema.Array(Schema.Json),
-    scope: Schema.NullOr(Schema.String),
-    createdAt: Time
-  })
-)
+const taskFields = {
+  id: TaskId,
+  connectionId: ConnectionId,
+  kind: Schema.Literals(["sync", "retry"]),
+  task: Schema.fromJsonString(Schema.toCodecJson(SyncTask)),
+  spec: Schema.String,
+  externalIds: Schema.NullOr(Schema.fromJsonString(Schema.Array(Schema.String))),
+  requested: Schema.Boolean,
+  checkpoint: Schema.Array(Schema.Json),
+  scope: Schema.NullOr(Schema.String),
+  createdAt: Time,
+  dueAt: Time,
+  failures: Schema.Int,
+  begun: Schema.Boolean,
+  finishedAt: Schema.NullOr(Time),
+  reason: Schema.NullOr(Schema.String),
+  message: Schema.NullOr(Schema.String)
+}
+const taskFieldNames = Struct.keys(taskFields)
+const TaskFields = Schema.Struct(taskFields)
+const decodeTaskRows = decoder(TaskFields)
+
+const taskOf = ({ message, reason, ...row }: typeof TaskFields.Type): TaskRow => ({
+  ...row,
+  checkpoint: Arr.head(row.checkpoint),
+  error: reason === null || message === null ? null : { reason, message }
+})
 
 export const encodeTask = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(SyncTask)))
 
 export const tasks = (rows: unknown): Effect.Effect<ReadonlyArray<TaskRow>> =>
-  Effect.map(decodeTaskRows(rows), (decoded) =>
-    decoded.map((row) => ({ ...row, checkpoint: Arr.head(row.checkpoint) }))
+  Effect.map(decodeTaskRows(rows), (decoded) => decoded.map(taskOf))
+
+const Problems = Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))
+
+const decodeTaskSummaries = decoder(
+  Schema.Struct({
+    ...taskFields,
+    ...Counts.fields,
+    lastRun: Schema.NullOr(RunId),
+    notes: Schema.Array(Schema.String),
+    problems: Problems
+  })
+)
+
+export const taskSummaries = (rows: unknown): Effect.Effect<ReadonlyArray<TaskSummary>> =>
+  Effect.map(decodeTaskSummaries(rows), (decoded) =>
+    decoded.map((row) => ({
+      task: taskOf(Struct.pick(row, taskFieldNames)),
+      counts: Struct.pick(row, countNames),
+      lastRun: row.lastRun,
+      notes: row.notes,
+      problems: row.problems
+    }))
   )
 
 /** The names of the counts, and of their columns. */
@@ -101,7 +142,7 @@ const decodeRunRows = decoder(
     taskId: Schema.NullOr(TaskId),
     status: RunStatus,
     ...Counts.fields,
-    problems: Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String })),
+    problems: Problems,
     notes: Schema.Array(Schema.String),
     reason: Schema.NullOr(Schema.String),
     message: Schema.NullOr(Schema.String),

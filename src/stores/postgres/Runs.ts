@@ -1,20 +1,18 @@
-/** Runs and tasks. */
+/** Runs. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as Struct from "effect/Struct"
 import type { Fragment } from "effect/sql/Statement"
 import type { Problem } from "../../contract/Page.ts"
-import { type Counts, type RunId, type Store, StoreError } from "../../engine/Store.ts"
+import { Counts, type RunId, type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, countNames, encodeTask, runColumns, runs as decodeRuns, taskColumns, tasks } from "./Rows.ts"
-import { attempt, checkFence, lockConnection, millis, texts, transaction } from "./Sql.ts"
+import { countColumn, countNames, runColumns, runs as decodeRuns } from "./Rows.ts"
+import { attempt, checkFence, millis, transaction } from "./Sql.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "openTask" | "openTasks" | "taskDone" | "finishTask"
->
+type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">
 
 /** How many problems, and how many notes, a run keeps. */
 const maxKept = 100
@@ -43,13 +41,26 @@ export const addToRun = (
   )
 }
 
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
+/** The counts that are summed by the hour. */
+const byHour = ["stored", "updated", "unchanged", "failed", "deleted", "apiCalls", "quotaUnits"] as const
+
+const decodeHours = Schema.decodeUnknownEffect(
+  Schema.Array(
+    Schema.Struct({
+      hour: Schema.DateTimeUtcFromDate,
+      runs: Schema.Int,
+      ...Struct.pick(Counts.fields, byHour)
+    })
+  )
+)
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
   const ofRun = sql.literal(runColumns)
-  const ofTask = sql.literal(taskColumns)
+  const sums = sql.literal(
+    byHour.map((name) => `coalesce(sum(${countColumn(name)}), 0)::float8 AS "${name}"`).join(", ")
+  )
 
   return {
     beginRun: (fence, run) =>
@@ -88,7 +99,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             SELECT 1 FROM run AS later
             WHERE later.connection_id = run.connection_id AND later.started_at > run.started_at)
           RETURNING 1`
-        yield* sql`WITH old AS (DELETE FROM task WHERE moved_at < ${before} RETURNING id)
+        yield* sql`WITH old AS (DELETE FROM task WHERE moved_at < ${before} RETURNING id),
+            keys AS (DELETE FROM task_key WHERE task_id IN (SELECT id FROM old))
           DELETE FROM task_done WHERE task_id IN (SELECT id FROM old)`
         return rows.length
       }).pipe(attempt("removing old runs")),
@@ -100,67 +112,14 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         attempt("reading the runs of a connection")
       ),
 
-    openTask: (connectionId, { resumeWithin, spec, task }) =>
-      Effect.gen(function* () {
-        // Two who ask for the same at once get the same task.
-        if (!(yield* lockConnection(sql, connectionId))) {
-          const message = "beginning a task: the connection is gone"
-          return yield* new StoreError({ message, cause: message })
-        }
-        const open = yield* sql`UPDATE task SET moved_at = clock_timestamp() WHERE id = (
-            SELECT id FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL
-              AND spec = ${Storable.text(spec)}
-              AND moved_at > clock_timestamp() - ${PgTypes.float8(millis(resumeWithin))}::float8 * interval '1 millisecond'
-            ORDER BY created_at DESC LIMIT 1)
-          RETURNING ${ofTask}`
-        const rows =
-          open.length > 0
-            ? open
-            : yield* sql`INSERT INTO task (connection_id, task, spec)
-                VALUES (${connectionId}, ${encodeTask(task)}::json, ${Storable.text(spec)}) RETURNING ${ofTask}`
-        const [row] = yield* tasks(rows)
-        return yield* Effect.orDie(Effect.fromNullishOr(row))
-      }).pipe(inTransaction, attempt("beginning a task")),
-
-    openTasks: (connectionId) =>
-      sql`SELECT ${ofTask} FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL
-        ORDER BY created_at, id`.pipe(Effect.flatMap(tasks), attempt("reading open tasks")),
-
-    taskDone: (taskId) =>
-      sql`SELECT external_id AS id FROM task_done WHERE task_id = ${taskId}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
-        Effect.map((rows) => new Set(rows.map(({ id }) => id))),
-        attempt("reading what a task has done")
-      ),
-
-    finishTask: (fence, taskId) =>
-      Effect.gen(function* () {
-        yield* checkFence(sql, fence)
-        yield* sql`UPDATE task SET finished_at = clock_timestamp()
-          WHERE id = ${taskId} AND connection_id = ${fence.connectionId} AND finished_at IS NULL`
-        yield* sql`DELETE FROM task_done WHERE task_id = ${taskId}`
-      }).pipe(inTransaction, attempt("ending a task"))
+    statistics: (connectionId, hours) =>
+      sql`SELECT hour, count(run.id)::float8 AS runs, ${sums} FROM generate_series(
+            date_trunc('hour', clock_timestamp(), 'UTC') - ${PgTypes.int4(hours - 1)} * interval '1 hour',
+            date_trunc('hour', clock_timestamp(), 'UTC'), interval '1 hour') AS hour
+          LEFT JOIN run ON connection_id = ${connectionId} AND started_at >= hour AND started_at < hour + interval '1 hour'
+        GROUP BY hour ORDER BY hour`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeHours(rows))),
+        attempt("summing up the runs of a connection")
+      )
   } satisfies Methods
-})
-
-/** Records what is done of a task, and moves it, in a transaction that holds the fence. */
-export const moveTask = Effect.fnUntraced(function* (
-  sql: SqlClient.SqlClient,
-  taskId: string,
-  done: ReadonlyArray<string>,
-  end: { readonly checkpoint: Schema.Json; readonly scope: string } | undefined
-) {
-  if (done.length > 0) {
-    yield* sql`INSERT INTO task_done (task_id, external_id) SELECT ${taskId}::uuid, * FROM unnest(${texts(done)})
-      ON CONFLICT DO NOTHING`
-  }
-  if (end === undefined) {
-    yield* sql`UPDATE task SET moved_at = clock_timestamp() WHERE id = ${taskId}`
-    return
-  }
-  yield* sql`UPDATE task SET moved_at = clock_timestamp(), checkpoint = ${JSON.stringify(end.checkpoint)}::json,
-    scope = ${end.scope} WHERE id = ${taskId}`
-  // The checkpoint now stands for what its pages listed; the task's own ids have no other record.
-  yield* sql`DELETE FROM task_done WHERE task_id = ${taskId} AND external_id NOT IN (
-    SELECT json_array_elements_text(task -> 'forceIds') FROM task WHERE id = ${taskId})`
 })

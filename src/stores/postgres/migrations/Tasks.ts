@@ -2,16 +2,25 @@
 import { statements } from "./Statements.ts"
 
 // `kind` 'retry' runs rows of the ledger (`external_ids`, or all where it is null). `requested`: a process that serves
-// runs it; any other is run by the command that opened it.
+// runs it, from `due_at` on; any other is run by the command that opened it. Several requests, by their keys, may stand for
+// one task.
 export const tasks = statements([
   `ALTER TABLE task ADD COLUMN kind text NOT NULL DEFAULT 'sync' CHECK (kind IN ('sync', 'retry')),
     ADD COLUMN external_ids text[],
     ADD COLUMN requested boolean NOT NULL DEFAULT false,
-    ADD COLUMN idempotency_key text,
-    ADD COLUMN request_digest bytea,
+    ADD COLUMN due_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ADD COLUMN failures integer NOT NULL DEFAULT 0,
     ADD COLUMN error_reason text,
     ADD COLUMN error_message text`,
-  `CREATE UNIQUE INDEX task_idempotency ON task (connection_id, idempotency_key) WHERE idempotency_key IS NOT NULL`,
+  `CREATE TABLE task_key (
+    connection_id uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    digest bytea NOT NULL,
+    task_id uuid NOT NULL,
+    PRIMARY KEY (connection_id, key)
+  )`,
+  `CREATE INDEX task_key_task ON task_key (task_id)`,
+  `CREATE INDEX task_requested ON task (due_at) WHERE requested AND finished_at IS NULL`,
   `CREATE INDEX task_history ON task (connection_id, created_at)`,
   `CREATE INDEX run_task ON run (task_id) WHERE task_id IS NOT NULL`
 ])

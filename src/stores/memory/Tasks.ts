@@ -1,0 +1,217 @@
+/** Tasks in memory. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { isLive } from "../../contract/SyncTask.ts"
+import * as Counting from "../../engine/Counting.ts"
+import {
+  type ConnectionId,
+  type Store,
+  StoreError,
+  TaskId,
+  type TaskRequest,
+  type TaskRow,
+  type TaskSummary
+} from "../../engine/Store.ts"
+import * as Storable from "../Storable.ts"
+import { fenced } from "./Connections.ts"
+import { maxKept } from "./Runs.ts"
+import { isQueued, type Millis, type State, type TaskEntry, utc, uuid } from "./State.ts"
+
+type Methods = Pick<
+  Store["Service"],
+  | "openTask"
+  | "openTasks"
+  | "taskDone"
+  | "finishTask"
+  | "requestTask"
+  | "task"
+  | "nextTask"
+  | "requeueTask"
+  | "taskSummaries"
+>
+
+const isSame = (a: ReadonlyArray<string> | null, b: ReadonlyArray<string> | null): boolean =>
+  JSON.stringify(a) === JSON.stringify(b)
+
+export const make = (state: State): Methods => {
+  const runsOf = (taskId: TaskId) => Array.from(state.runs.values()).filter((run) => run.taskId === taskId)
+  const tasksOf = (connectionId: ConnectionId) =>
+    Array.from(state.tasks.values()).filter((task) => task.connectionId === connectionId)
+
+  const taskOf = ({ done: _done, keys: _keys, movedAt: _movedAt, ...entry }: TaskEntry): TaskRow => ({
+    ...entry,
+    createdAt: utc(entry.createdAt),
+    dueAt: utc(entry.dueAt),
+    begun: runsOf(entry.id).length > 0,
+    finishedAt: entry.finishedAt === null ? null : utc(entry.finishedAt)
+  })
+
+  const summaryOf = (entry: TaskEntry): TaskSummary => {
+    const runs = runsOf(entry.id)
+    return {
+      task: taskOf(entry),
+      counts: runs.reduce((sum, run) => Counting.sum(sum, run.counts), Counting.zero),
+      lastRun: runs.at(-1)?.id ?? null,
+      notes: runs.flatMap((run) => run.notes).slice(0, maxKept),
+      problems: runs.flatMap((run) => run.problems).slice(0, maxKept)
+    }
+  }
+
+  const insert = (
+    given: Pick<TaskEntry, "connectionId" | "kind" | "task" | "spec" | "externalIds" | "requested">,
+    now: Millis,
+    before?: TaskEntry
+  ): TaskEntry => {
+    const entry: TaskEntry = {
+      ...given,
+      id: TaskId.make(uuid(state)),
+      checkpoint: before?.checkpoint ?? Option.none(),
+      scope: before?.scope ?? null,
+      createdAt: now,
+      movedAt: now,
+      dueAt: now,
+      failures: 0,
+      finishedAt: null,
+      error: null,
+      done: before?.done ?? new Set(),
+      keys: new Map()
+    }
+    if (before !== undefined) before.done = new Set()
+    state.tasks.set(entry.id, entry)
+    return entry
+  }
+
+  /** The open task that a request asks for too, which is due now unless it waits for a quota. */
+  const askedAlready = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry | undefined => {
+    const spec = Storable.text(request.spec)
+    const mayHaveBegun = request.kind === "sync" && !isLive(request.task)
+    const found = tasksOf(connectionId)
+      .filter(
+        (task) =>
+          task.finishedAt === null &&
+          task.kind === request.kind &&
+          task.spec === spec &&
+          isSame(task.externalIds, request.externalIds) &&
+          (task.requested || task.movedAt > now - Duration.toMillis(request.resumeWithin)) &&
+          (mayHaveBegun || runsOf(task.id).length === 0)
+      )
+      .toSorted((a, b) => Number(a.requested) - Number(b.requested))
+      .at(-1)
+    if (found === undefined) return undefined
+    if (!found.requested || found.failures > 0) found.dueAt = now
+    found.requested = true
+    found.failures = 0
+    found.movedAt = now
+    return found
+  }
+
+  /** A new task, which goes on where the last one with the same text failed. */
+  const begin = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry => {
+    const { externalIds, kind, task } = request
+    const spec = Storable.text(request.spec)
+    const last = tasksOf(connectionId).findLast(
+      (entry) =>
+        entry.kind === "sync" &&
+        entry.spec === spec &&
+        entry.finishedAt !== null &&
+        entry.finishedAt > now - Duration.toMillis(request.resumeWithin)
+    )
+    const failed = kind === "retry" || isLive(task) || last?.error == null ? undefined : last
+    return insert({ connectionId, kind, task, spec, externalIds, requested: true }, now, failed)
+  }
+
+  return {
+    openTask: Effect.fnUntraced(function* (connectionId, { resumeWithin, spec: given, task }) {
+      const now = yield* Clock.currentTimeMillis
+      const spec = Storable.text(given)
+      if (!state.connections.has(connectionId)) {
+        const message = "beginning a task: the connection is gone"
+        return yield* new StoreError({ message, cause: message })
+      }
+      const open = tasksOf(connectionId).findLast(
+        (entry) =>
+          entry.finishedAt === null &&
+          !entry.requested &&
+          entry.spec === spec &&
+          entry.movedAt > now - Duration.toMillis(resumeWithin)
+      )
+      if (open !== undefined) open.movedAt = now
+      return taskOf(
+        open ?? insert({ connectionId, kind: "sync", task, spec, externalIds: null, requested: false }, now)
+      )
+    }),
+
+    // Maps keep the order in which tasks were begun.
+    openTasks: (connectionId) =>
+      Effect.sync(() =>
+        tasksOf(connectionId)
+          .filter((task) => task.finishedAt === null && !task.requested)
+          .map(taskOf)
+      ),
+
+    taskDone: (taskId) => Effect.sync(() => new Set(state.tasks.get(taskId)?.done)),
+
+    finishTask: Effect.fnUntraced(function* (fence, taskId, error = null) {
+      const now = yield* Clock.currentTimeMillis
+      yield* fenced(state, fence)
+      const task = state.tasks.get(taskId)
+      if (task === undefined || task.connectionId !== fence.connectionId) return
+      if (error === null) task.done.clear()
+      if (task.finishedAt !== null) return
+      task.finishedAt = now
+      task.error =
+        error === null ? null : { reason: Storable.text(error.reason), message: Storable.text(error.message) }
+    }),
+
+    requestTask: (connectionId, request) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const connection = state.connections.get(connectionId)
+        if (connection === undefined) return { _tag: "Gone" } as const
+        const { key } = request
+        const name = key === undefined ? undefined : Storable.text(key.key)
+        const known = name === undefined ? undefined : tasksOf(connectionId).find((task) => task.keys.has(name))
+        if (name !== undefined && known !== undefined) {
+          return known.keys.get(name) === key?.digest
+            ? ({ _tag: "Requested", task: taskOf(known) } as const)
+            : ({ _tag: "KeyTaken" } as const)
+        }
+        if (connection.credentials === null) return { _tag: "Disconnected" } as const
+        const task = askedAlready(connectionId, request, now) ?? begin(connectionId, request, now)
+        if (name !== undefined && key !== undefined) task.keys.set(name, key.digest)
+        return { _tag: "Requested", task: taskOf(task) } as const
+      }),
+
+    task: (taskId) => Effect.sync(() => Option.map(Option.fromUndefinedOr(state.tasks.get(taskId)), taskOf)),
+
+    nextTask: (connectionId) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const [first] = tasksOf(connectionId)
+          .filter((task) => isQueued(task) && task.dueAt <= now)
+          .toSorted((a, b) => a.dueAt - b.dueAt)
+        return Option.map(Option.fromUndefinedOr(first), taskOf)
+      }),
+
+    requeueTask: Effect.fnUntraced(function* (fence, taskId, next) {
+      const now = yield* Clock.currentTimeMillis
+      yield* fenced(state, fence)
+      const task = state.tasks.get(taskId)
+      if (task === undefined || task.connectionId !== fence.connectionId || task.finishedAt !== null) return
+      task.dueAt = now + Duration.toMillis(next.dueIn)
+      task.movedAt = now
+      task.failures = next.failures
+      if (next.checkpoint !== undefined) task.checkpoint = Option.some(next.checkpoint)
+      task.externalIds = next.externalIds ?? task.externalIds
+    }),
+
+    taskSummaries: (connectionId, { limit, taskId }) =>
+      Effect.sync(() =>
+        tasksOf(connectionId)
+          .filter((task) => taskId === undefined || task.id === taskId)
+          .toReversed()
+          .slice(0, limit)
+          .map(summaryOf)
+      )
+  }
+}

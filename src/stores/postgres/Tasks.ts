@@ -1,0 +1,221 @@
+/** Tasks: those that commands open, and the queue of those that are requested. */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { isLive } from "../../contract/SyncTask.ts"
+import { type ConnectionId, type Store, StoreError, TaskId, type TaskRequest } from "../../engine/Store.ts"
+import * as Storable from "../Storable.ts"
+import { countColumn, countNames, encodeTask, taskColumns, tasks, taskSummaries } from "./Rows.ts"
+import { attempt, checkFence, isUuid, lockConnection, millis, texts, transaction } from "./Sql.ts"
+
+type Methods = Pick<
+  Store["Service"],
+  | "openTask"
+  | "openTasks"
+  | "taskDone"
+  | "finishTask"
+  | "requestTask"
+  | "task"
+  | "nextTask"
+  | "requeueTask"
+  | "taskSummaries"
+>
+
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
+const decodeConnected = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ connected: Schema.Boolean })))
+const decodeKnown = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ same: Schema.Boolean, id: TaskId })))
+
+// What is held is a state, not a sum: the last that a run said stands.
+const sums = countNames
+  .map((name) =>
+    name === "deletionsHeld"
+      ? `coalesce((array_agg(deletions_held ORDER BY started_at DESC) FILTER (WHERE deletions_held > 0))[1], 0)::float8
+          AS "deletionsHeld"`
+      : `coalesce(sum(${countColumn(name)}), 0)::float8 AS "${name}"`
+  )
+  .join(", ")
+
+/** At most 100 of what the task's runs keep in a column, the earliest first. */
+const kept = (column: "notes" | "problems") => `(SELECT coalesce(jsonb_agg(item), '[]') FROM (
+  SELECT item FROM run, jsonb_array_elements(run.${column}) AS item WHERE run.task_id = task.id
+  ORDER BY run.started_at LIMIT 100) AS kept) AS ${column}`
+
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const inTransaction = transaction(sql)
+  const ofTask = sql.literal(taskColumns)
+  const span = (duration: Duration.Duration) =>
+    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
+  const first = (rows: unknown) => Effect.map(tasks(rows), ([row]) => Option.fromUndefinedOr(row))
+  const one = (rows: unknown) => Effect.flatMap(first(rows), (row) => Effect.orDie(Effect.fromOption(row)))
+  const byId = (id: TaskId) => Effect.flatMap(sql`SELECT ${ofTask} FROM task WHERE id = ${id}`, first)
+
+  /** The open task that a request asks for too, which is due now unless it waits for a quota. */
+  const askedAlready = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
+    const sameIds = request.externalIds === null ? sql`IS NULL` : sql`= ${texts(request.externalIds)}`
+    const unbegun =
+      request.kind === "retry" || isLive(request.task)
+        ? sql`AND NOT EXISTS (SELECT FROM run WHERE run.task_id = task.id)`
+        : sql``
+    const rows = yield* sql`UPDATE task SET requested = true, moved_at = clock_timestamp(), failures = 0,
+        due_at = CASE WHEN requested AND failures = 0 THEN due_at ELSE clock_timestamp() END
+      WHERE id = (
+        SELECT id FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND kind = ${request.kind}
+          AND spec = ${Storable.text(request.spec)} AND external_ids ${sameIds}
+          AND (requested OR moved_at > clock_timestamp() - ${span(request.resumeWithin)}) ${unbegun}
+        ORDER BY requested DESC, created_at DESC LIMIT 1)
+      RETURNING ${ofTask}`
+    return yield* first(rows)
+  })
+
+  /** A new task, which goes on where the last one with the same text failed. */
+  const begin = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
+    const { externalIds, kind, task } = request
+    const spec = Storable.text(request.spec)
+    const last = yield* sql`SELECT id FROM (
+        SELECT id, error_reason FROM task WHERE connection_id = ${connectionId} AND kind = 'sync' AND spec = ${spec}
+          AND finished_at > clock_timestamp() - ${span(request.resumeWithin)}
+        ORDER BY created_at DESC LIMIT 1) AS last
+      WHERE error_reason IS NOT NULL`
+    const [failed] = kind === "retry" || isLive(task) ? [] : yield* Effect.orDie(decodeIds(last))
+    const before = failed?.id ?? null
+    const rows =
+      yield* sql`INSERT INTO task (connection_id, kind, task, spec, external_ids, requested, checkpoint, scope)
+      VALUES (${connectionId}, ${kind}, ${encodeTask(task)}::json, ${spec},
+        ${externalIds === null ? null : texts(externalIds)}, true,
+        (SELECT checkpoint FROM task WHERE id = ${before}), (SELECT scope FROM task WHERE id = ${before}))
+      RETURNING ${ofTask}`
+    const row = yield* one(rows)
+    if (before !== null) yield* sql`UPDATE task_done SET task_id = ${row.id} WHERE task_id = ${before}`
+    return row
+  })
+
+  return {
+    openTask: (connectionId, { resumeWithin, spec, task }) =>
+      Effect.gen(function* () {
+        // Two who ask for the same at once get the same task.
+        if (!(yield* lockConnection(sql, connectionId))) {
+          const message = "beginning a task: the connection is gone"
+          return yield* new StoreError({ message, cause: message })
+        }
+        const open = yield* sql`UPDATE task SET moved_at = clock_timestamp() WHERE id = (
+            SELECT id FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND NOT requested
+              AND spec = ${Storable.text(spec)} AND moved_at > clock_timestamp() - ${span(resumeWithin)}
+            ORDER BY created_at DESC LIMIT 1)
+          RETURNING ${ofTask}`
+        const rows =
+          open.length > 0
+            ? open
+            : yield* sql`INSERT INTO task (connection_id, task, spec)
+                VALUES (${connectionId}, ${encodeTask(task)}::json, ${Storable.text(spec)}) RETURNING ${ofTask}`
+        return yield* one(rows)
+      }).pipe(inTransaction, attempt("beginning a task")),
+
+    openTasks: (connectionId) =>
+      sql`SELECT ${ofTask} FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND NOT requested
+        ORDER BY created_at, id`.pipe(Effect.flatMap(tasks), attempt("reading open tasks")),
+
+    taskDone: (taskId) =>
+      sql`SELECT external_id AS id FROM task_done WHERE task_id = ${taskId}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.map((rows) => new Set(rows.map(({ id }) => id))),
+        attempt("reading what a task has done")
+      ),
+
+    finishTask: (fence, taskId, error = null) =>
+      Effect.gen(function* () {
+        yield* checkFence(sql, fence)
+        yield* sql`UPDATE task SET finished_at = clock_timestamp(),
+            error_reason = ${error === null ? null : Storable.text(error.reason)},
+            error_message = ${error === null ? null : Storable.text(error.message)}
+          WHERE id = ${taskId} AND connection_id = ${fence.connectionId} AND finished_at IS NULL`
+        if (error === null) yield* sql`DELETE FROM task_done WHERE task_id = ${taskId}`
+      }).pipe(inTransaction, attempt("ending a task")),
+
+    requestTask: (connectionId, request) =>
+      Effect.gen(function* () {
+        // The lock makes one of two who ask for the same at once find what the other made.
+        const [connection] = yield* Effect.flatMap(
+          sql`SELECT credentials IS NOT NULL AS connected FROM connection WHERE id = ${connectionId} FOR NO KEY UPDATE`,
+          (rows) => Effect.orDie(decodeConnected(rows))
+        )
+        if (connection === undefined) return { _tag: "Gone" } as const
+        const { key } = request
+        const digest = key === undefined ? null : Buffer.from(key.digest, "hex")
+        if (key !== undefined) {
+          const [known] = yield* Effect.flatMap(
+            sql`SELECT digest = ${PgTypes.bytea(digest)} AS same, task_id AS id FROM task_key
+              WHERE connection_id = ${connectionId} AND key = ${Storable.text(key.key)}`,
+            (rows) => Effect.orDie(decodeKnown(rows))
+          )
+          if (known !== undefined && !known.same) return { _tag: "KeyTaken" } as const
+          const before = known === undefined ? Option.none() : yield* byId(known.id)
+          if (Option.isSome(before)) return { _tag: "Requested", task: before.value } as const
+        }
+        if (!connection.connected) return { _tag: "Disconnected" } as const
+        const open = yield* askedAlready(connectionId, request)
+        const task = Option.isSome(open) ? open.value : yield* begin(connectionId, request)
+        if (key !== undefined) {
+          yield* sql`INSERT INTO task_key (connection_id, key, digest, task_id)
+            VALUES (${connectionId}, ${Storable.text(key.key)}, ${PgTypes.bytea(digest)}, ${task.id})`
+        }
+        return { _tag: "Requested", task } as const
+      }).pipe(inTransaction, attempt("requesting a task")),
+
+    task: (taskId) => (isUuid(taskId) ? attempt("reading a task")(byId(taskId)) : Effect.succeedNone),
+
+    nextTask: (connectionId) =>
+      sql`SELECT ${ofTask} FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND requested
+        AND due_at <= clock_timestamp() ORDER BY due_at, created_at, id LIMIT 1`.pipe(
+        Effect.flatMap(first),
+        attempt("looking for a task that is due")
+      ),
+
+    requeueTask: (fence, taskId, next) =>
+      Effect.gen(function* () {
+        yield* checkFence(sql, fence)
+        const checkpoint = next.checkpoint === undefined ? null : JSON.stringify(next.checkpoint)
+        yield* sql`UPDATE task SET due_at = clock_timestamp() + ${span(next.dueIn)}, moved_at = clock_timestamp(),
+            failures = ${PgTypes.int4(next.failures)}, checkpoint = coalesce(${checkpoint}::json, checkpoint),
+            external_ids = coalesce(${next.externalIds === undefined ? null : texts(next.externalIds)}::text[], external_ids)
+          WHERE id = ${taskId} AND connection_id = ${fence.connectionId} AND finished_at IS NULL`
+      }).pipe(inTransaction, attempt("queueing a task again")),
+
+    taskSummaries: (connectionId, { limit, taskId }) =>
+      taskId !== undefined && !isUuid(taskId)
+        ? Effect.succeed([])
+        : sql`SELECT ${ofTask}, ran.*, ${sql.literal(kept("notes"))}, ${sql.literal(kept("problems"))}
+            FROM task, LATERAL (SELECT (array_agg(run.id ORDER BY started_at DESC, run.id DESC))[1] AS "lastRun",
+              ${sql.literal(sums)} FROM run WHERE run.task_id = task.id) AS ran
+            WHERE connection_id = ${connectionId} ${taskId === undefined ? sql`` : sql`AND id = ${taskId}`}
+            ORDER BY created_at DESC, id DESC LIMIT ${limit}`.pipe(
+            Effect.flatMap(taskSummaries),
+            attempt("reading the tasks of a connection")
+          )
+  } satisfies Methods
+})
+
+/** Records what is done of a task, and moves it, in a transaction that holds the fence. */
+export const moveTask = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  taskId: string,
+  done: ReadonlyArray<string>,
+  end: { readonly checkpoint: Schema.Json; readonly scope: string } | undefined
+) {
+  if (done.length > 0) {
+    yield* sql`INSERT INTO task_done (task_id, external_id) SELECT ${taskId}::uuid, * FROM unnest(${texts(done)})
+      ON CONFLICT DO NOTHING`
+  }
+  if (end === undefined) {
+    yield* sql`UPDATE task SET moved_at = clock_timestamp() WHERE id = ${taskId}`
+    return
+  }
+  yield* sql`UPDATE task SET moved_at = clock_timestamp(), checkpoint = ${JSON.stringify(end.checkpoint)}::json,
+    scope = ${end.scope} WHERE id = ${taskId}`
+  // The checkpoint now stands for what its pages listed; the task's own ids have no other record.
+  yield* sql`DELETE FROM task_done WHERE task_id = ${taskId} AND external_id NOT IN (
+    SELECT json_array_elements_text(task -> 'forceIds') FROM task WHERE id = ${taskId})`
+})
