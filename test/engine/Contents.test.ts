@@ -36,7 +36,7 @@ it.layer(Memory.layer)("a list of contents", (it) => {
             assert.strictEqual(error._tag === "CursorInvalid" ? error.reason : error, "foreign")
           }
         } while (after !== undefined)
-        assert.deepStrictEqual(found, expected)
+        assert.deepStrictEqual(found, [...expected])
       })
     )
   }
