@@ -11,6 +11,8 @@ import { NameTaken, StoreError } from "../../src/engine/Store.ts"
 import * as Problems from "../../src/http/Problems.ts"
 import { type Answer, layer, TestServer } from "../support/HttpServer.ts"
 import { fault } from "../support/MemorySource.ts"
+import * as Http from "node:http"
+import { Readable } from "node:stream"
 
 const live = { excludeTestServices: true } as const
 const secret = "s3cret-of-somebody"
@@ -95,17 +97,16 @@ it.layer(layer(), live)("a request that is not right", (it) => {
     () =>
       Effect.gen(function* () {
         const { url } = yield* TestServer
-        const http = yield* Effect.promise(() => import("node:http"))
         const refused = (headers: Record<string, string>) =>
           Effect.callback<{ readonly status: number; readonly text: string; readonly sent: number }>((resume) => {
             let sent = 0
-            let ended = false
-            const chunk = Buffer.alloc(64 * 1024, "x")
-            const request = http.request(
+            const chunks = function* () {
+              for (const chunk = Buffer.alloc(64 * 1024, "x"); sent < 100_000_000; sent += chunk.length) yield chunk
+            }
+            const request = Http.request(
               `${url}/connections`,
               { method: "POST", headers: { "content-type": "application/json", ...headers }, agent: false },
               (response) => {
-                ended = true
                 let text = ""
                 response.on("data", (data) => (text += data))
                 response.on("end", () => resume(Effect.succeed({ status: response.statusCode ?? 0, text, sent })))
@@ -113,13 +114,7 @@ it.layer(layer(), live)("a request that is not right", (it) => {
             )
             // The server closes while more is on its way.
             request.on("error", () => {})
-            const pump = (): void => {
-              while (!ended && sent < 100_000_000) {
-                sent += chunk.length
-                if (!request.write(chunk)) return void request.once("drain", pump)
-              }
-            }
-            pump()
+            Readable.from(chunks()).pipe(request)
           })
         for (const headers of [{ "content-length": "100000000" }, {}]) {
           const { sent, status, text } = yield* refused(headers)
