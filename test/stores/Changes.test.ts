@@ -6,11 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type ChangePlace, Store } from "../../src/engine/Store.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Epoch from "../../src/stores/postgres/Epoch.ts"
+import { first } from "../../src/stores/postgres/migrations/First.ts"
 import { supported } from "../../src/stores/postgres/Migrations.ts"
 import * as Database from "../support/Postgres.ts"
 import { item, page, running } from "./scenario.ts"
@@ -243,6 +245,25 @@ it.effect("a role that may know less of where it is begins no epoch, and one tha
       yield* sql.unsafe(`DROP ROLE ${role}`)
     })
   )
+)
+
+it.effect(
+  "content from before there was a feed is told as it is, also where its transactions were another cluster's",
+  () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* Migrator.make({})({ loader: Migrator.fromRecord({ "0001_first": first }), table: "idem_migration" })
+      yield* sql`INSERT INTO content (connection_id, external_id, state, pending, created_at, updated_at, changed_xid)
+      SELECT gen_random_uuid(), id, state, pending, now(), now(), xid::xid8
+      FROM (VALUES ('a', 'stored', NULL, '1'), ('b', 'deleted', NULL, '2'), ('c', 'failed', 'failed', '3'),
+        ('d', 'failed', 'failed', NULL), ('e', 'stored', 'failed', '1000000000000'), ('f', 'gone', NULL, NULL))
+        AS given(id, state, pending, xid)`
+      const { after, before, begun } = yield* Postgres.migrate
+      assert.deepStrictEqual({ before, after, begun }, { before: 1, after: supported, begun: false })
+      yield* visible
+      const { told } = yield* Effect.provide(read(), Postgres.layer.pipe(Layer.provide(Blobs.layer)))
+      assert.deepStrictEqual(told, ["a stored", "b deleted", "c deleted", "e stored"])
+    }).pipe(Effect.provide(Database.layerEmpty))
 )
 
 it.effect("the changes of a transaction that is open while an epoch begins are told after it", () =>
