@@ -31,11 +31,7 @@ export const migrateWith = (options: {
   Effect.gen(function* () {
     const versions = yield* Migrations.migrate
     const settled = yield* Epoch.settle({ always: options.newEpoch })
-    if (settled.begun && !options.newEpoch) {
-      yield* Effect.logWarning(
-        `the database was restored or moved: epoch ${settled.epoch.number} begins, and readers of its changes begin again`
-      )
-    }
+    if (!options.newEpoch) yield* Epoch.tellOfEpoch(settled)
     return { ...versions, ...settled }
   })
 

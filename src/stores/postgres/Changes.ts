@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ChangeKind, type ChangePage, ConnectionId, type Store, type StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { epochColumns, epochFields, here, isHome, settle } from "./Epoch.ts"
+import { epochColumns, epochFields, here, isHome, settle, tellOfEpoch } from "./Epoch.ts"
 import { contentColumns, contentFields } from "./Rows.ts"
 import { attempt, isUuid } from "./Sql.ts"
 
@@ -48,7 +48,7 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
     pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta`
   const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
   const settled = settle({ always: false }).pipe(
-    Effect.tap(({ epoch }) => Effect.logWarning(`the database was restored or moved: epoch ${epoch.number} begins`)),
+    Effect.tap(tellOfEpoch),
     Effect.provideService(SqlClient.SqlClient, sql)
   )
 

@@ -102,3 +102,11 @@ export const settle = Effect.fn("Epoch.settle")(function* (options: {
     }).pipe(transaction(sql))
   }).pipe(Effect.catchDefect(lostConnection), attempt("looking where the database is"))
 })
+
+/** Who reads the log learns why all readers begin again. */
+export const tellOfEpoch = ({ begun, epoch }: { readonly begun: boolean; readonly epoch: Epoch }) =>
+  begun
+    ? Effect.logWarning(
+        `the database was restored or moved: epoch ${epoch.number} begins, and readers of its changes begin again`
+      )
+    : Effect.void
