@@ -129,7 +129,7 @@ export const connections = HttpApiGroup.make("connections")
     HttpApiEndpoint.post("redrive", "/connections/:connection/ledger/redrive", {
       params: connectionRef,
       // With no body: all of them.
-      payload: Schema.NullOr(Schema.Struct({ externalIds: Schema.optionalKey(Schema.Array(ExternalId)) })),
+      payload: [Schema.Struct({ externalIds: Schema.optionalKey(Schema.Array(ExternalId)) }), Schema.Null],
       success: Documents.Task.pipe(HttpApiSchema.status(202)),
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
     })

@@ -40,7 +40,7 @@ export const tasks = HttpApiGroup.make("tasks")
         ).annotate({ description: "the same key with the same request gives the task that it made before" })
       },
       // With no body: what a poll does, now.
-      payload: Schema.NullOr(SyncRequest),
+      payload: [SyncRequest, Schema.Null],
       success: [Documents.Task.pipe(HttpApiSchema.status(202)), Documents.Synced],
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
     }).annotate(OpenApi.Summary, "Ask for a sync (202, a task), or for a dry run (200, what would be done)"),
