@@ -80,7 +80,8 @@ export const play = Effect.fnUntraced(function* (
   const env = {
     DATABASE_URL: `postgresql://${server.username}:${encodeURIComponent(server.password)}@localhost/${database}?host=${encodeURIComponent(Path.dirname(server.socket))}`,
     IDEM_SECRET_KEY: randomBytes(32).toString("base64"),
-    IDEM_SHUTDOWN_TIMEOUT: "5 seconds"
+    IDEM_SHUTDOWN_TIMEOUT: "5 seconds",
+    PORT: "0"
   }
   const context = yield* Layer.build(
     Layer.provideMerge(

@@ -449,7 +449,7 @@ describe("the other commands", () => {
       const { context, run, source } = yield* connected(3)
       const polled = yield* Deferred.make<void>()
       source.answer = (method) => (method === "list" ? Deferred.succeed(polled, undefined) : Effect.void)
-      const serving = yield* Effect.forkChild(run(["serve"]))
+      const serving = yield* Effect.forkChild(run(["serve"], { env: { PORT: "0" } }))
       yield* Deferred.await(polled)
       yield* Fiber.interrupt(serving)
       const store = Context.get(context, Store)

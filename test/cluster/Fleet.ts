@@ -28,6 +28,7 @@ export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> =>
   DATABASE_URL: databaseUrl,
   IDEM_SECRET_KEY: key,
   IDEM_CONFIG: Path.join(import.meta.dirname, "idem.config.ts"),
+  PORT: "0",
   ...env
 })
 
