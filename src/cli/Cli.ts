@@ -54,7 +54,16 @@ const idem = Command.make("idem").pipe(
 )
 
 /** Flags that take no value: one written without `=` must not take the word after it for its value. */
-const bare = new Set(["--json", "--force", "--dry-run", "--no-wait", "--delete-contents", "--approve", "--raw", "--sign-in"])
+const bare = new Set([
+  "--json",
+  "--force",
+  "--dry-run",
+  "--no-wait",
+  "--delete-contents",
+  "--approve",
+  "--raw",
+  "--sign-in"
+])
 
 const commandOf = (args: ReadonlyArray<string>): string => args.find((arg) => !arg.startsWith("-")) ?? ""
 

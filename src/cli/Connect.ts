@@ -10,13 +10,11 @@ import type * as Schema from "effect/Schema"
 import { Control } from "../engine/Control.ts"
 import * as Fields from "../engine/Fields.ts"
 import { Integrations } from "../engine/Integrations.ts"
-import * as EngineSignIn from "../engine/SignIn.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Server from "./Server.ts"
 import * as Services from "./Services.ts"
-import * as SignIn from "./SignIn.ts"
 import * as Text from "./Text.ts"
 
 const jsonFlag = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
@@ -101,10 +99,17 @@ export const connect = Command.make(
       ? yield* Input.json("credentials", input.credentials.value)
       : undefined
     for (const secret of secrets(given ?? null)) yield* output.hide(secret)
+    // Only whoever may sign in needs it, and each command's start would pay for it.
+    const SignIn = integration?.signIn === undefined ? undefined : yield* Effect.promise(() => import("./SignIn.ts"))
     // A client alone is not how to log in, but how to ask for it.
-    const canSignIn = integration?.signIn !== undefined
-    const client = canSignIn ? Option.getOrUndefined(SignIn.clientIn(given)) : undefined
+    const client = Option.getOrUndefined(SignIn?.clientIn(given) ?? Option.none())
     const credentials = client === undefined ? given : undefined
+    if (input.signIn && SignIn === undefined) {
+      return yield* Failure.usage(`accounts of ${input.domain} are not signed in with a browser: give --credentials`)
+    }
+    if (input.signIn && credentials !== undefined) {
+      return yield* Failure.usage("--sign-in gives credentials: leave out --credentials, or give only the client in it")
+    }
     const config = Option.isSome(input.config) ? yield* Input.json("config", input.config.value) : undefined
     if (config !== undefined) yield* checkConfig(config)
     if (credentials !== undefined) {
@@ -121,13 +126,15 @@ export const connect = Command.make(
         )
         // What a new connection was not given is empty, and may be wrong as such: it is named like the rest.
         if (isNew && config === undefined) yield* checkConfig({})
-        const known = client ?? (canSignIn ? yield* EngineSignIn.clientOfSettings(input.domain) : undefined)
+        const known = client ?? (yield* SignIn?.clientOfSettings(input.domain) ?? Effect.undefined)
         const signsIn = input.signIn || client !== undefined || (isNew && given === undefined && known !== undefined)
         if (isNew && credentials === undefined && !signsIn) yield* checkCredentials({})
-        if (signsIn) yield* Server.refuseInClear
         const granted =
-          signsIn && integration !== undefined
-            ? yield* SignIn.run({ integration, config: config ?? {}, client: known })
+          signsIn && SignIn !== undefined && integration !== undefined
+            ? yield* Effect.andThen(
+                Server.refuseInClear,
+                SignIn.run({ integration, config: config ?? {}, client: known })
+              )
             : credentials
         for (const secret of secrets(granted ?? null)) yield* output.hide(secret)
         const connecting = control.connect({

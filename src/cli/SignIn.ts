@@ -17,6 +17,7 @@ import type { Integration } from "../contract/Integration.ts"
 import type { Client } from "../contract/SignIn.ts"
 import * as OAuth from "../engine/OAuth.ts"
 import * as EngineSignIn from "../engine/SignIn.ts"
+import * as Words from "../engine/Words.ts"
 import * as Failure from "./Failure.ts"
 import { Output } from "./Output.ts"
 
@@ -36,6 +37,8 @@ export const clientIn = (credentials: unknown): Option.Option<Client> =>
     Schema.decodeUnknownOption(GivenClient)(credentials, { onExcessProperty: "error" }),
     ({ clientId, clientSecret }) => ({ clientId, clientSecret })
   )
+
+export const clientOfSettings = EngineSignIn.clientOfSettings
 
 const page = (title: string, text: string) =>
   `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Idem</title>` +
@@ -139,7 +142,7 @@ export const run = Effect.fnUntraced(function* (options: {
   const server = yield* listen(yield* port)
   const redirectUri = `http://${signIn.loopbackHost}:${server.port}/callback`
   const { pending, url } = yield* OAuth.begin({ provider, client, redirectUri })
-  yield* output.note(`sign in with your browser, within ${Duration.format(patience)}:\n\n  ${url}\n`)
+  yield* output.note(`sign in with your browser, within ${Words.duration(patience)}:\n\n  ${url}\n`)
   yield* openBrowser(url)
   const parameters = yield* server.arrived(pending.state).pipe(
     Effect.timeoutOrElse({

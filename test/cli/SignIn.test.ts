@@ -1,0 +1,103 @@
+/** Signing in with a browser, by the process that people run. */
+import { spawn } from "node:child_process"
+import * as Path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { freePort } from "../support/FreePort.ts"
+import { repository, run } from "../support/IdemProcess.ts"
+import * as Database from "../support/Postgres.ts"
+import * as Provider from "../support/Provider.ts"
+
+/** A command that asks a person to sign in: the address that it names, and how it ends. */
+const begin = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) => {
+  const child = spawn(process.execPath, [Path.join(repository, "src/main.ts"), ...args], {
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+  let stdout = ""
+  let stderr = ""
+  child.stdout.on("data", (chunk) => (stdout += chunk))
+  const url = new Promise<string>((resolve, reject) => {
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk
+      const [found] = /http\S+/.exec(stderr) ?? []
+      if (found !== undefined && stderr.includes(`${found}\n`)) resolve(found)
+    })
+    child.on("close", () => reject(new Error(`it named no address: ${stderr}`)))
+  })
+  const ended = new Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>(
+    (resolve) => child.on("close", (code) => resolve({ code, stdout, stderr }))
+  )
+  return { url: await url, ended }
+}
+
+describe("idem connect, by signing in", () => {
+  it.live(
+    "waits for the browser, connects the account, and renews its grant",
+    () =>
+      Effect.gen(function* () {
+        const port = yield* Effect.promise(freePort)
+        const callback = `http://127.0.0.1:${port}/callback`
+        const rootUrl = yield* Provider.google([callback])
+        const { clientId, clientSecret } = Provider.client
+        const env = {
+          DATABASE_URL: yield* Database.makeUrl,
+          IDEM_SECRET_KEY: "00".repeat(31) + "01",
+          IDEM_SIGN_IN_PORT: String(port)
+        }
+        const config = JSON.stringify({ rootUrl })
+        const connect = ["connect", "gmail", "--name", "me", "--config", config, "--json"]
+        yield* Effect.promise(async () => {
+          const credentials = JSON.stringify({ clientId, clientSecret })
+          const first = await begin([...connect, "--credentials", credentials], env)
+          const agreed = await Provider.agree(first.url, "me@example.com")
+          assert.strictEqual(agreed.origin + agreed.pathname, callback)
+          // Whatever else comes to this port is not it, and is no harm.
+          const other = new URL(agreed)
+          other.searchParams.set("state", "another")
+          assert.strictEqual((await fetch(other)).status, 400)
+          assert.strictEqual((await fetch(new URL("/", agreed))).status, 404)
+          const page = await fetch(agreed)
+          assert.include(await page.text(), "Thank you")
+          assert.match(page.headers.get("content-security-policy") ?? "", /default-src 'none'/)
+          const { code, stderr, stdout } = await first.ended
+          assert.strictEqual(code, 0, stderr)
+          assert.include(JSON.parse(stdout), { connection: "me", created: true, account: "me@example.com" })
+          for (const secret of [clientSecret, agreed.searchParams.get("code") ?? "?"]) {
+            assert.notInclude(stdout + stderr, secret)
+          }
+
+          const settings = { ...env, IDEM_GMAIL_CLIENT_ID: clientId, IDEM_GMAIL_CLIENT_SECRET: clientSecret }
+          const again = await begin([...connect, "--sign-in"], settings)
+          await fetch(await Provider.agree(again.url, "me@example.com"))
+          const renewed = await again.ended
+          assert.strictEqual(renewed.code, 0, renewed.stderr)
+          assert.include(JSON.parse(renewed.stdout), { connection: "me", created: false })
+
+          const no = await begin([...connect, "--sign-in"], settings)
+          const state = new URL(no.url).searchParams.get("state") ?? ""
+          const denied = await fetch(`${callback}?${new URLSearchParams({ state, error: "access_denied" })}`)
+          assert.include(await denied.text(), "Not signed in")
+          assert.match((await no.ended).stderr, /was not allowed to let us in/)
+        })
+      }).pipe(Effect.scoped),
+    60_000
+  )
+
+  it.live(
+    "asks nobody where credentials are given, or there is nothing to sign in with",
+    () =>
+      Effect.promise(async () => {
+        const env = { DATABASE_URL: "postgresql://nobody@127.0.0.1:1/none", IDEM_SECRET_KEY: "00".repeat(32) }
+        const ftp = await run(["connect", "ftp", "--name", "f", "--sign-in"], { env })
+        assert.strictEqual(ftp.code, 2)
+        assert.match(ftp.stderr, /accounts of ftp are not signed in with a browser/)
+        const both = ["connect", "gmail", "--name", "g", "--sign-in", "--credentials", '{"accessToken":"ya29.secret"}']
+        const answer = await run(both, { env })
+        assert.strictEqual(answer.code, 2)
+        assert.match(answer.stderr, /leave out --credentials/)
+        assert.notInclude(answer.stderr, "ya29.secret")
+      }),
+    60_000
+  )
+})
