@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
+import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Otlp from "effect/observability/Otlp"
 import * as OtlpSerialization from "effect/observability/OtlpSerialization"
@@ -110,6 +111,9 @@ const client = (state: State) =>
     )
   ).pipe(Layer.provide(FetchHttpClient.layer))
 
+/** What a provider sends a browser back with: the span of that request has its address. */
+const secretParameters = ["code", "state", "token", "access_token", "id_token"]
+
 /** Statements and other requests of clients are no spans: a run's commits and its calls to the source say enough. */
 const isOurs = (options: { readonly kind: Tracer.SpanKind; readonly name: string }): boolean =>
   options.name.startsWith("call ") || (options.kind !== "client" && !options.name.startsWith("sql."))
@@ -134,7 +138,10 @@ export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
       // What can't be read is a defect to Effect; it may be a header with a secret, so it is not repeated.
       Layer.catchCause(() => Layer.effectContext(Failure.usage("one of the OTEL_ variables can't be read")))
     )
-    const context = Context.add(yield* Layer.build(exporters), Sent, true)
+    const context = (yield* Layer.build(exporters)).pipe(
+      Context.add(Sent, true),
+      Context.add(UrlParams.CurrentRedactedNames, secretParameters)
+    )
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         state.closing = true

@@ -12,6 +12,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Collector from "../support/Collector.ts"
+import * as HttpServer from "../support/HttpServer.ts"
 import * as Database from "../support/Postgres.ts"
 import { fault, MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
@@ -131,6 +132,22 @@ describe("telemetry", () => {
       assert.strictEqual((yield* syncing(refusing.url)).counts.stored, 2)
       assert.strictEqual(complaints().length, 2, said.join("\n"))
       assert.include(complaints()[1] ?? "", "it answers 401")
+    })
+  )
+
+  it.live("a request is a trace of its own, without what a provider sent a browser back with", () =>
+    Effect.gen(function* () {
+      const collector = yield* Collector.make
+      yield* HttpServer.TestServer.use(({ ask }) =>
+        ask("/sign-in/callback?state=of-the-sign-in&code=grant-of-them")
+      ).pipe(Effect.provide(HttpServer.layer()), telling(collector.url))
+      const request = collector.spans.find(({ name }) => name === "GET")
+      assert.strictEqual(request?.attributes["http.route"], "/sign-in/callback")
+      assert.isUndefined(request?.parent)
+      for (const { body } of collector.requests) {
+        assert.notInclude(body, "of-the-sign-in")
+        assert.notInclude(body, "grant-of-them")
+      }
     })
   )
 
