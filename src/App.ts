@@ -1,23 +1,32 @@
 /** The composition root: which integrations there are, which store, which cluster. The only file that chooses. */
+import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import * as ConfigFile from "./cli/ConfigFile.ts"
+import * as Asked from "./cli/Server.ts"
 import { many, Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
+import * as Feed from "./engine/Feed.ts"
 import { Integrations } from "./engine/Integrations.ts"
 import { Limits } from "./engine/Limits.ts"
+import * as Local from "./engine/Local.ts"
 import * as Poller from "./engine/Poller.ts"
 import { Quotas } from "./engine/Quotas.ts"
 import { credentialsContext } from "./engine/Opening.ts"
 import * as Sync from "./engine/Sync.ts"
+import { Vault } from "./engine/Vault.ts"
+import * as Webhooks from "./engine/Webhooks.ts"
+import * as Destination from "./engine/webhooks/Destination.ts"
+import * as Dispatcher from "./engine/webhooks/Dispatcher.ts"
 import * as Blobs from "./stores/blobs/Choice.ts"
 import * as CopyFolder from "./stores/CopyFolder.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
 import * as Cluster from "./stores/postgres/Cluster.ts"
 import * as RateLimits from "./stores/postgres/RateLimits.ts"
+import * as PostgresWebhooks from "./stores/postgres/Webhooks.ts"
 
 // A provider's client is loaded when a connection of its kind is used: each command would pay for all of them.
 const load = (module: () => Promise<{ readonly integration: Integration }>): Effect.Effect<Integration> =>
@@ -42,7 +51,7 @@ const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.la
 const quotas = Layer.provide(Quotas.layer, RateLimits.layer)
 
 const engine = Sync.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(store, Database.layerVault, quotas)),
+  Layer.provideMerge(Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas)),
   Layer.provide(Database.layer)
 )
 
@@ -60,15 +69,34 @@ const leases = Layer.effect(
   })
 )
 
+/** What sends to webhooks, to where `IDEM_WEBHOOK_ALLOW` lets them be aimed at. Only a server needs its client. */
+const sender = Layer.unwrap(
+  Effect.map(
+    Effect.promise(() => import("./http/WebhookSender.ts")),
+    (WebhookSender) => Layer.provideMerge(WebhookSender.layer, Layer.provide(Destination.layer, NodeDns.layer))
+  )
+)
+
 /** Alone, or with `IDEM_CLUSTER=1` as one of many. */
 const poller = Layer.unwrap(
-  Effect.map(many, (many) =>
-    many
-      ? Poller.layerMember(Cluster.layer({ maxResidentEntities: Poller.maxResidentEntities })).pipe(
-          Layer.provide(leases),
-          Layer.provide(Database.layerSessions)
-        )
-      : Poller.layer
+  Effect.gen(function* () {
+    // Whoever could open no credentials does not begin to poll.
+    yield* (yield* Vault).keys
+    const delivering = Layer.provide(Dispatcher.layer, [Feed.layer, sender])
+    if (!(yield* many)) return Layer.provideMerge(delivering, Poller.layer)
+    return delivering.pipe(
+      Layer.provideMerge(Poller.layerMember(Cluster.layer({ maxResidentEntities: Poller.maxResidentEntities }))),
+      Layer.provide(leases),
+      Layer.provide(Database.layerSessions)
+    )
+  })
+)
+
+/** Only a server needs what it is made of, and each command's start would pay for it. */
+const server = Layer.unwrap(
+  Effect.map(
+    Effect.promise(() => import("./http/Server.ts")),
+    (Server) => Layer.provide(Server.layerConfig, [Local.layer, Layer.provide(Webhooks.layer, sender)])
   )
 )
 
@@ -76,15 +104,27 @@ const services = Layer.effect(
   Services,
   Effect.gen(function* () {
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | Integrations>()
+    const all = Layer.provideMerge(engine, Layer.succeedContext(context))
     return Services.of({
-      layer: Layer.provideMerge(engine, Layer.succeedContext(context)),
+      control: Asked.control(Layer.provide(Local.layer, all)),
+      layer: all,
       poller,
+      server: Layer.provide(server, Layer.succeedContext(context)),
       copy: (options) =>
         CopyFolder.run({ ...options, context: credentialsContext }).pipe(
           Effect.provide(copyTarget),
           Effect.provideContext(context)
         ),
-      migrate: Effect.provide(Postgres.migrate, Database.layer)
+      rekey: Effect.promise(() => import("./engine/Rekey.ts")).pipe(
+        Effect.flatMap(({ rekey }) => Effect.flatMap(Database.keyFile, rekey)),
+        Effect.provide(Layer.provideMerge(Layer.mergeAll(store, Database.layerVault), Database.layer)),
+        Effect.provideContext(context)
+      ),
+      migrate: (options) =>
+        Postgres.migrateWith(options).pipe(
+          Effect.map((done) => ({ ...done, epoch: done.epoch.number })),
+          Effect.provide(Database.layer)
+        )
     })
   })
 )

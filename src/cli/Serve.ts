@@ -1,33 +1,30 @@
 /** `idem serve`: the long-lived process. */
 import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
-import * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Holder from "../engine/Holder.ts"
 import { Store } from "../engine/Store.ts"
+import { Settings } from "../http/Settings.ts"
 import { Output } from "./Output.ts"
 import * as Server from "./Server.ts"
 import * as Services from "./Services.ts"
 import * as Shutdown from "./Shutdown.ts"
 import * as Text from "./Text.ts"
 
-/** Where it listens: `HOST` (127.0.0.1) and `PORT` (3000). */
-const address = Config.all({
-  host: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
-  port: Config.Port("PORT").pipe(Config.withDefault(3000))
-})
-
 export const serve = Command.make(
   "serve",
   {},
-  Effect.fn("serve")(function* () {
+  Effect.fnUntraced(function* () {
     yield* Server.refuse("serve")
     const output = yield* Output
     const services = yield* Services.Services
-    const { host, port } = yield* address
+    const settings = yield* Layer.build(Settings.layer).pipe(Effect.scoped)
+    const { host, token } = Context.get(settings, Settings)
     const many = yield* Services.many
     yield* Shutdown.timeout
     const holder = yield* Holder.self
@@ -36,13 +33,26 @@ export const serve = Command.make(
       Effect.gen(function* () {
         const store = yield* Store
         yield* Layer.build(services.poller)
+        const { address } = Context.get(yield* Layer.build(services.server), HttpServer.HttpServer)
+        const url = HttpServer.formatAddress(address)
         const paused = (yield* store.connections).filter((connection) => connection.paused !== null).length
         const polled = (yield* store.connections).length - paused
         yield* output.answer(
-          { serving: { process: holder, host, port, cluster: many, connections: polled, paused } },
+          {
+            serving: {
+              process: holder,
+              host,
+              port: "port" in address ? address.port : null,
+              url,
+              cluster: many,
+              connections: polled,
+              paused
+            }
+          },
           () =>
             [
               `${output.style.good("serving")} as ${holder}`,
+              `  at ${url}${token === undefined ? ", open to this machine" : ", with IDEM_API_TOKEN"}`,
               `  polling ${many ? "its share of " : ""}${Text.many(polled, "connection")}${paused === 0 ? "" : `, ${paused} paused`}; Ctrl-C stops it`
             ].join("\n")
         )
@@ -53,4 +63,4 @@ export const serve = Command.make(
     const asked = yield* GlobalFlag.LogLevel
     yield* Option.isSome(asked) ? work : Effect.provideService(work, References.MinimumLogLevel, "Info")
   })
-).pipe(Command.withDescription("Poll the connections until stopped"))
+).pipe(Command.withDescription("Poll the connections, and answer over HTTP, until stopped"))

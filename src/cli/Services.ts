@@ -5,15 +5,16 @@
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { HttpServer } from "effect/http/HttpServer"
 import type * as Layer from "effect/Layer"
 import { Control, NotFound } from "../engine/Control.ts"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/Integrations.ts"
 import type * as Runner from "../engine/Runner.ts"
 import type { Rekeyed } from "../engine/Rekey.ts"
-import type { NameTaken, StoreError } from "../engine/Store.ts"
+import type { NameTaken } from "../engine/Store.ts"
+import type { WebhookStore } from "../engine/WebhookStore.ts"
 import * as Failure from "./Failure.ts"
-import * as Text from "./Text.ts"
 
 /** The database did not start or can't be reached, or the environment is wrong: the message says which. */
 export interface StartError {
@@ -36,9 +37,11 @@ export class Services extends Context.Service<
   {
     /** What the commands ask: of the database here, or of the server that `IDEM_URL` names. */
     readonly control: Layer.Layer<Control, StartError>
-    readonly layer: Layer.Layer<Engine | Runner.Services, StartError>
-    /** Polls for as long as its scope is open. */
-    readonly poller: Layer.Layer<never, StartError, Runner.Services>
+    readonly layer: Layer.Layer<Engine | Runner.Services | WebhookStore, StartError>
+    /** Polls, and delivers to webhooks, for as long as its scope is open. */
+    readonly poller: Layer.Layer<never, StartError, Runner.Services | WebhookStore>
+    /** Answers over HTTP for as long as its scope is open. */
+    readonly server: Layer.Layer<HttpServer, StartError, Engine | Runner.Services | WebhookStore>
     /**
      * Copies the connections in a folder of Idem's own into the database: those that it copied, and those that were
      * copied before.
@@ -74,7 +77,7 @@ export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(
 /** Runs the work of a service: with the store, the engine and what they stand on. */
 export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Runner.Services>> =>
+): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Runner.Services | WebhookStore>> =>
   Services.use((services) => Effect.provide(work, services.layer))
 
 /** Runs a command's work with what it asks. */
@@ -83,19 +86,17 @@ export const ask = <A, E, R>(
 ): Effect.Effect<A, E | StartError, Services | Exclude<R, Control>> =>
   Services.use((services) => Effect.provide(work, services.control))
 
-/** The same for work about the connection of this name; where there is none, the error suggests what was meant. */
-export const askAbout =
-  (name: string) =>
-  <A, E, R>(
-    work: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | StoreError | Failure.Failure | StartError, Services | Exclude<R, Control>> =>
-    ask(
-      Effect.catchIf(
-        work,
-        (error): error is E & NotFound => error instanceof NotFound && error.what === "connection",
-        () => unknownConnection(name)
-      )
+/** The same for work about one connection. */
+export const askAbout = <A, E, R>(
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<A, Exclude<E, NotFound> | NotFound | Failure.Failure | StartError, Services | Exclude<R, Control>> =>
+  ask(
+    Effect.mapError(work, (error) =>
+      error instanceof NotFound && error.what === "connection"
+        ? Failure.failed("UnknownConnection", error.message)
+        : (error as Exclude<E, NotFound> | NotFound)
     )
+  )
 
 /**
  * Which integrations there are. A command that opens sources asks first: an `idem.config.ts` that is broken is wrong
@@ -104,18 +105,3 @@ export const askAbout =
 export const domains: Effect.Effect<ReadonlyArray<string>, Failure.Failure, Integrations> = Integrations.use(
   (integrations) => Effect.mapError(integrations.domains, (error) => Failure.usage(error.message))
 )
-
-const unknownConnection = Effect.fnUntraced(function* (
-  name: string
-): Effect.fn.Return<never, StoreError | Failure.Failure, Control> {
-  const control = yield* Control
-  const names = (yield* control.connections).map((connection) => connection.name)
-  const meant = Text.nearest(name, names)
-  const next =
-    meant !== undefined
-      ? `did you mean ${Text.quoted(meant)}?`
-      : names.length === 0
-        ? "there are none yet, make one with: idem connect"
-        : "see: idem connections"
-  return yield* Failure.failed("UnknownConnection", `there is no connection ${Text.quoted(name)}; ${next}`)
-})
