@@ -71,7 +71,7 @@ export const webhooks = HttpApiGroup.make("webhooks")
     HttpApiEndpoint.post("rotate", "/webhooks/:webhook/rotate", {
       params: webhookId,
       // With no body: one is made.
-      payload: Schema.NullOr(Schema.Struct({ secret: Schema.optionalKey(Secret) })),
+      payload: [Schema.Null, Schema.Struct({ secret: Schema.optionalKey(Secret) })],
       success: WithSecret,
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
     }).annotate(OpenApi.Summary, "A new secret; the one before it signs too for 24 hours"),
