@@ -189,10 +189,7 @@ const make = Effect.gen(function* () {
     })
   })
 
-  const retry = Effect.fn("retry")(function* (
-    connection: Connection,
-    externalIds: ReadonlyArray<string> | undefined
-  ) {
+  const retry = Effect.fn("retry")(function* (connection: Connection, externalIds: ReadonlyArray<string> | undefined) {
     if (externalIds !== undefined) {
       const there = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
       const known = new Set(there.map((row) => row.externalId))
