@@ -145,6 +145,13 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
           />
         )}
       </Field>
+      <SchemaForm.SchemaFields
+        shape={configShape}
+        values={config}
+        errors={configErrors}
+        secret={false}
+        onChange={setConfig}
+      />
       {integration.signIn ? (
         <fieldset>
           <legend>How</legend>
@@ -215,14 +222,6 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
           )}
         </>
       )}
-      <h3>What is mirrored</h3>
-      <SchemaForm.SchemaFields
-        shape={configShape}
-        values={config}
-        errors={configErrors}
-        secret={false}
-        onChange={setConfig}
-      />
       <Field
         label="Polled every (optional)"
         error={ownError(error, "every")}

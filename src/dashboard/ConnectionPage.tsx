@@ -76,6 +76,9 @@ const AdviceNotice = ({
   </Notice>
 )
 
+/** Whether a tab says it too. */
+const isElsewhere = (action: Words.Advice["action"]): boolean => action === "ledger" || action === "deletions"
+
 const Tabs = ({ page, status }: { readonly page: string; readonly status: Api.Status }) => {
   const { totals } = status
   const pages = [
@@ -157,6 +160,8 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
   }
   const { text, tone } = Words.stateOf(status)
   const signIn = integrations?.find(({ domain }) => domain === status.domain)?.signIn ?? false
+  // What stops the polling is said on each page, the rest where there is room for it.
+  const advice = Words.advice(status, signIn).filter(({ action }) => page === "" || !isElsewhere(action))
   const canPoll = status.state !== "disconnected"
   return (
     <>
@@ -186,7 +191,7 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
         </div>
       </div>
       <ErrorNotice error={poll.error} />
-      {Words.advice(status, signIn).map((advice) => (
+      {advice.map((advice) => (
         <AdviceNotice
           key={advice.title}
           advice={advice}

@@ -56,13 +56,17 @@ const Row = ({ connection }: { readonly connection: Api.Connection }) => {
       </th>
       <td role="cell" data-label="State">
         <Badge tone={tone}>{text}</Badge>
-        {shown.paused === null ? null : <span class="sub">{shown.paused}</span>}
+        {shown.paused === null ? null : (
+          <span class="sub clamped" title={shown.paused}>
+            {shown.paused}
+          </span>
+        )}
       </td>
-      <td role="cell" data-label="Stored" class="number">
+      <td role="cell" data-label="Stored" class="number nowrap">
         {status === undefined ? "…" : Format.count(status.totals.stored)}
         <span class="sub">{status === undefined ? "" : Format.bytes(status.totals.bytes)}</span>
       </td>
-      <td role="cell" data-label="Last run">
+      <td role="cell" data-label="Last run" class="when">
         {status === undefined ? (
           "…"
         ) : run === null ? (
@@ -74,7 +78,7 @@ const Row = ({ connection }: { readonly connection: Api.Connection }) => {
           </>
         )}
       </td>
-      <td role="cell" data-label="Next poll">
+      <td role="cell" data-label="Next poll" class="when">
         {running ? "now" : shown.nextPollAt === null ? "none" : <Ago time={shown.nextPollAt} />}
         <span class="sub">every {shown.every}</span>
       </td>

@@ -14,7 +14,10 @@ const Headers = ({ email }: { readonly email: Api.Email }) => {
     { name: "From", value: email.from },
     { name: "To", value: email.to },
     { name: "Cc", value: email.cc },
-    { name: "Date", value: email.date }
+    {
+      name: "Date",
+      value: email.date !== null && !Number.isNaN(Date.parse(email.date)) ? Format.time(email.date) : email.date
+    }
   ]
   return (
     <dl class="pairs">

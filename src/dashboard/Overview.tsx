@@ -11,11 +11,18 @@ import * as Words from "./Words.ts"
 /** What a running run has done so far. */
 const Progress = ({ run }: { readonly run: Api.Run }) => {
   const { done, known } = Words.progress(run)
-  const text = `${Format.count(done)} of ${Format.many(known, "item")} listed so far`
+  // A listing settles what it lists as it goes: how much is to come, the source alone knows.
+  const isOpen = known <= done
+  const text = isOpen
+    ? `${Format.many(done, "item")} so far`
+    : `${Format.count(done)} of ${Format.many(known, "item")} listed so far`
   return (
     <section class="panel" aria-labelledby="now">
       <h2 id="now">Running now</h2>
-      <progress aria-label="Items settled of those listed so far" max={Math.max(known, 1)} value={done} />
+      <progress
+        aria-label="Items settled of those listed so far"
+        {...(isOpen ? {} : { max: Math.max(known, 1), value: done })}
+      />
       <p class="progress-line">
         <span role="status">{text}</span>
         <span class="quiet-text">

@@ -44,6 +44,15 @@ const summary = (title: string, hours: ReadonlyArray<Hour>, series: ReadonlyArra
   return `${title}, ${Format.many(hours.length, "hour")}: ${sums.join(", ")}${peak}`
 }
 
+const hourOf = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
+const dayOf = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" })
+
+/** The hour, or at midnight the day. */
+const tick = (seconds: number): string => {
+  const at = new Date(seconds * 1000)
+  return at.getHours() === 0 && at.getMinutes() === 0 ? dayOf.format(at) : hourOf.format(at)
+}
+
 const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.Options => {
   const style = getComputedStyle(document.documentElement)
   const color = (name: string) => style.getPropertyValue(name).trim()
@@ -61,7 +70,7 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
       y: { range: (_, __, max) => [0, Math.max(max * 1.05, 4)] }
     },
     axes: [
-      { ...axis, font, grid: { show: false } },
+      { ...axis, font, grid: { show: false }, size: 40, values: (_, splits) => splits.map(tick) },
       { ...axis, font, size: 52, values: (_, values) => values.map((value) => Format.short(value)) }
     ],
     series: [

@@ -33,7 +33,7 @@ export const reason = (name: string): string => {
 
 export const states: Readonly<Record<Connection["state"], { readonly text: string; readonly tone: Tone }>> = {
   running: { text: "Running", tone: "busy" },
-  idle: { text: "Waiting for its next poll", tone: "good" },
+  idle: { text: "Waiting", tone: "good" },
   paused: { text: "Paused", tone: "warn" },
   disconnected: { text: "Disconnected", tone: "quiet" }
 }
@@ -94,7 +94,7 @@ export interface Advice {
   readonly title: string
   readonly text: string
   /** What can be done here. */
-  readonly action?: "resume" | "credentials" | "ledger" | "deletions" | "connect"
+  readonly action?: "resume" | "credentials" | "ledger" | "deletions"
 }
 
 const lostGrant = /unauthori[sz]ed|credential|grant|token|sign in|password|refused/i

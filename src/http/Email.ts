@@ -8,10 +8,9 @@
  *   no popups, no way to the page around it;
  * - the dashboard shows it in a frame with a sandbox of its own, which allows nothing either.
  *
- * Links are inert. In such a frame they could only be followed with `allow-popups`, and then a click on what looks like
+ * It is read in a thread of its own (`EmailReader.ts`). Links are inert. In such a frame they could only be followed with `allow-popups`, and then a click on what looks like
  * one address would go to another. They are listed beside the frame instead, with their whole addresses.
  */
-import * as Effect from "effect/Effect"
 import PostalMime, { type Address, type Attachment, type Email as Parsed } from "postal-mime"
 import sanitize from "sanitize-html"
 import type { EmailParts } from "./api/Emails.ts"
@@ -19,7 +18,7 @@ import type { EmailParts } from "./api/Emails.ts"
 /** Bytes of an email that is shown. A larger one is downloaded. */
 export const longest = 10_000_000
 
-/** Characters of HTML, and of text, that are shown: what is rebuilt holds up all else that this process does. */
+/** Characters of HTML, and of text, that are shown: what is rebuilt takes a second a million, and more where it is odd. */
 const longestHtml = 2_000_000
 const longestText = 1_000_000
 
@@ -32,7 +31,7 @@ export const contentSecurityPolicy =
   "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 /** The email with its HTML made harmless. */
-export interface Email {
+interface Email {
   readonly parsed: Parsed
   readonly safe: Safe | undefined
 }
@@ -45,19 +44,41 @@ interface Safe {
   readonly shown: ReadonlySet<Attachment>
 }
 
-/** Fails where it can't be read as an email: parts within parts beyond all bounds, for one. */
-export const read = Effect.fnUntraced(function* (bytes: Uint8Array) {
-  const parsed = yield* Effect.tryPromise(() =>
-    PostalMime.parse(bytes, { maxNestingDepth: 50, maxHeadersSize: 512 * 1024, rfc822Attachments: true })
-  )
+/** Rejects where it can't be read as an email: parts within parts beyond all bounds, for one. */
+const read = async (bytes: Uint8Array): Promise<Email> => {
+  const parsed = await PostalMime.parse(bytes, {
+    maxNestingDepth: 50,
+    maxHeadersSize: 512 * 1024,
+    rfc822Attachments: true
+  })
   const { html } = parsed
-  const safe =
-    html === undefined || html.trim() === "" || html.length > longestHtml
-      ? undefined
-      : yield* Effect.try(() => harmless(html, parsed.attachments))
-  const email: Email = { parsed, safe }
-  return email
-})
+  const isShown = html !== undefined && html.trim() !== "" && html.length <= longestHtml
+  return { parsed, safe: isShown ? harmless(html, parsed.attachments) : undefined }
+}
+
+/** What can be asked of an email: a page of it, what it consists of, one of its attachments. */
+export type Question =
+  | { readonly _tag: "page"; readonly as: "html" | "text" }
+  | { readonly _tag: "parts" }
+  | { readonly _tag: "attachment"; readonly index: number }
+
+export interface Answers {
+  readonly page: string
+  readonly parts: EmailParts
+  readonly attachment: { readonly bytes: Uint8Array; readonly mediaType: string; readonly name: string } | undefined
+}
+
+export const answer = async (bytes: Uint8Array, question: Question): Promise<Answers[Question["_tag"]]> => {
+  const email = await read(bytes)
+  switch (question._tag) {
+    case "page":
+      return question.as === "html" ? htmlPage(email) : textPage(email)
+    case "parts":
+      return parts(email)
+    case "attachment":
+      return attachmentOf(email, question.index)
+  }
+}
 
 const bytesOf = ({ content }: Attachment): Uint8Array =>
   typeof content === "string" ? Buffer.from(content) : new Uint8Array(content)
@@ -243,7 +264,7 @@ ${body}
 
 const subjectOf = ({ parsed }: Email): string => plain(parsed.subject ?? "", 1000)
 
-export const textPage = (email: Email): string => {
+const textPage = (email: Email): string => {
   const text = email.parsed.text ?? ""
   const shown =
     text.trim() === ""
@@ -255,7 +276,7 @@ export const textPage = (email: Email): string => {
 }
 
 /** Its HTML, or its text where it has none that can be shown. */
-export const htmlPage = (email: Email): string =>
+const htmlPage = (email: Email): string =>
   email.safe === undefined ? textPage(email) : page(subjectOf(email), email.safe.html)
 
 // ---- the parts ---------------------------------------------------------------------------------------------------
@@ -278,7 +299,7 @@ const nameOf = ({ filename, mimeType }: Attachment, index: number): string => {
   return name === "" ? `part ${index + 1} (${plain(mimeType, 100)})` : name
 }
 
-export const parts = (email: Email): EmailParts => {
+const parts = (email: Email): EmailParts => {
   const { parsed, safe } = email
   return {
     subject: subjectOf(email) || null,
@@ -306,7 +327,7 @@ export const parts = (email: Email): EmailParts => {
 }
 
 /** The attachment of this number, as `parts` gives it. */
-export const attachmentOf = (email: Email, index: number) => {
+const attachmentOf = (email: Email, index: number): Answers["attachment"] => {
   const attachment = email.parsed.attachments[index]
   return attachment === undefined
     ? undefined

@@ -10,6 +10,7 @@ import { UsageError } from "../../engine/Engine.ts"
 import { Api } from "../Api.ts"
 import * as Body from "../Body.ts"
 import * as Email from "../Email.ts"
+import * as EmailReader from "../EmailReader.ts"
 import { asProblem } from "../Problems.ts"
 
 /** An email is held in memory whole, several times over: so many are read at once. */
@@ -22,7 +23,11 @@ export const layer = HttpApiBuilder.group(
     const control = yield* Control
     const places = yield* Semaphore.make(atOnce)
 
-    const read = Effect.fnUntraced(function* (connection: string, externalId: string) {
+    const ask = Effect.fnUntraced(function* <Q extends Email.Question>(
+      connection: string,
+      externalId: string,
+      question: Q
+    ) {
       const body = yield* control.body(connection, externalId)
       if (!/^message\/rfc822 *(?:;|$)/i.test(body.mediaType ?? "")) {
         return yield* new UsageError({ message: `${externalId} is no email: download it, or read it as it is` })
@@ -33,35 +38,32 @@ export const layer = HttpApiBuilder.group(
         })
       }
       const chunks = yield* Stream.runCollect(body.bytes())
-      return yield* Email.read(Buffer.concat(chunks)).pipe(
+      return yield* EmailReader.ask(Buffer.concat(chunks), question).pipe(
         Effect.mapError(
-          () =>
-            new UsageError({ message: `${externalId} can't be read as an email: download it, and look at its source` })
+          ({ message }) => new UsageError({ message: `${externalId} can't be shown (${message}): download it instead` })
         )
       )
-    })
+    }, places.withPermits(1))
 
     return handlers.handleAll({
       render: ({ params, query }) =>
-        read(params.connection, query.externalId).pipe(
-          Effect.map((email) =>
-            HttpServerResponse.text(query.as === "html" ? Email.htmlPage(email) : Email.textPage(email), {
+        ask(params.connection, query.externalId, { _tag: "page", as: query.as }).pipe(
+          Effect.map((page) =>
+            HttpServerResponse.text(page, {
               contentType: "text/html; charset=utf-8",
               headers: { "content-security-policy": Email.contentSecurityPolicy }
             })
           ),
-          places.withPermits(1),
           asProblem
         ),
 
-      parts: ({ params, query }) =>
-        read(params.connection, query.externalId).pipe(Effect.map(Email.parts), places.withPermits(1), asProblem),
+      parts: ({ params, query }) => asProblem(ask(params.connection, query.externalId, { _tag: "parts" })),
 
       part: Effect.fnUntraced(function* ({ params, query, request }) {
-        const attachment = yield* read(params.connection, query.externalId).pipe(
-          Effect.map((email) => Email.attachmentOf(email, Number(query.part))),
-          places.withPermits(1)
-        )
+        const attachment = yield* ask(params.connection, query.externalId, {
+          _tag: "attachment",
+          index: Number(query.part)
+        })
         if (attachment === undefined) {
           return yield* new NotFound({
             what: "body",

@@ -1,0 +1,7 @@
+/** The thread that reads one email (`EmailReader.ts`): answers what it was started with, and ends. */
+import { parentPort, workerData } from "node:worker_threads"
+import * as Email from "../Email.ts"
+
+const { bytes, question } = workerData as { readonly bytes: Uint8Array; readonly question: Email.Question }
+
+parentPort?.postMessage(await Email.answer(bytes, question))
