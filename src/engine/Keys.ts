@@ -28,7 +28,7 @@ export interface Keyring {
   readonly former: ReadonlyArray<VaultKey>
 }
 
-export const keyLength = 32
+const keyLength = 32
 
 const howToMake = "make one with `openssl rand -base64 32`, and keep a copy: without it the credentials can't be read"
 

@@ -105,7 +105,7 @@ export const usableClient = Effect.fnUntraced(function* (
 })
 
 /** The client that signed this connection in before, if its credentials say so. */
-export const clientOfConnection = Effect.fnUntraced(function* (integration: Integration, connection: Connection) {
+const clientOfConnection = Effect.fnUntraced(function* (integration: Integration, connection: Connection) {
   if (connection.credentials === null || integration.signIn === undefined) return undefined
   const vault = yield* Vault
   return yield* vault.unseal(connection.credentials, credentialsContext(connection)).pipe(

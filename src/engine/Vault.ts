@@ -63,7 +63,7 @@ const layerCrypto = Layer.merge(Aead.layerWebCrypto, Digest.layerWebCrypto).pipe
  * A vault of the keys that `load` gives. It is asked whenever something is sealed, and when a key is not known: keys in
  * files may be replaced while this process runs.
  */
-export const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, VaultError>) {
+const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, VaultError>) {
   const aead = yield* Aead.Aead
   const digest = yield* Digest.Digest
   const random = yield* SecureRandom.SecureRandom

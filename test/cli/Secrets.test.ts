@@ -64,7 +64,9 @@ describe("secrets", () => {
         ]
         gmail.grant(refreshToken)
         const slack = yield* SlackServer.make()
-        const ftp = yield* FtpStandIn.run({ files: new Map([["a.txt", { bytes: Buffer.from("a"), modified: "20260101000000" }]]) })
+        const ftp = yield* FtpStandIn.run({
+          files: new Map([["a.txt", { bytes: Buffer.from("a"), modified: "20260101000000" }]])
+        })
         const password = secret("sftp")
         const sftp = yield* SftpStandIn.run({ password, method: "password", entries: [] })
         const privateKey = ssh2.utils.generateKeyPairSync("ed25519").private
@@ -81,7 +83,12 @@ describe("secrets", () => {
         const connect = (domain: string, name: string, config: unknown, credentials: unknown) => [
           "connect",
           domain,
-          ...["--name", name, "--config", JSON.stringify(config), "--credentials", JSON.stringify(credentials)]
+          "--name",
+          name,
+          "--config",
+          JSON.stringify(config),
+          "--credentials",
+          JSON.stringify(credentials)
         ]
         const grant = { clientId: "client", clientSecret, refreshToken }
         yield* Effect.all(
@@ -117,9 +124,11 @@ describe("secrets", () => {
         // Reading needs no key.
         const status = yield* idem(["status", "--json"], { IDEM_SECRET_KEY: "" })
         assert.strictEqual(status.code, 0, status.stderr)
-        const refused = yield* idem(["sync", "team"], { IDEM_SECRET_KEY: "" })
-        assert.strictEqual(refused.code, 1)
-        assert.match(refused.stderr, /IDEM_SECRET_KEY.*is not set/)
+        for (const command of [["sync", "team"], ["serve"]]) {
+          const refused = yield* idem(command, { IDEM_SECRET_KEY: "" })
+          assert.strictEqual(refused.code, 1)
+          assert.match(refused.stderr, /IDEM_SECRET_KEY.*is not set.*openssl rand/)
+        }
 
         const tables = yield* dump(url)
         assert.match(tables, /table connection: 4\n/)
