@@ -27,7 +27,7 @@ import {
 import { isLoopback } from "./Settings.ts"
 
 /** The longest body of a request, in bytes. */
-export const longestBody = 1_000_000
+const longestBody = 1_000_000
 
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const
 const safe: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"])

@@ -30,7 +30,7 @@ export const Connected = Schema.Struct({
 export type Connected = typeof Connected.Type
 
 /** What a purge took away. `bodies` and `bytes` are those that nothing else named. */
-export const Purged = Schema.Struct({
+const Purged = Schema.Struct({
   deleted: Schema.Int,
   gone: Schema.Int,
   bodies: Schema.Int,

@@ -28,7 +28,7 @@ export const SyncRequest = Schema.Struct({
 export type SyncRequest = typeof SyncRequest.Type
 
 /** A run, with the connection that it is of. */
-export const RunOfConnection = Schema.Struct({ ...Documents.Run.fields, connection: ConnectionId })
+const RunOfConnection = Schema.Struct({ ...Documents.Run.fields, connection: ConnectionId })
 
 export const tasks = HttpApiGroup.make("tasks")
   .add(
