@@ -120,10 +120,11 @@ export const connect = Command.make(
     yield* Services.ask(
       Effect.gen(function* () {
         const control = yield* Control
-        const isNew = yield* control.connection(input.name).pipe(
-          Effect.map(({ name }) => name !== input.name),
-          Effect.catchTag("NotFound", () => Effect.succeed(true))
+        const before = yield* control.connection(input.name).pipe(
+          Effect.map((found) => (found.name === input.name ? found : undefined)),
+          Effect.catchTag("NotFound", () => Effect.undefined)
         )
+        const isNew = before === undefined
         // What a new connection was not given is empty, and may be wrong as such: it is named like the rest.
         if (isNew && config === undefined) yield* checkConfig({})
         const known = client ?? (yield* SignIn?.clientOfSettings(input.domain) ?? Effect.undefined)
@@ -133,7 +134,7 @@ export const connect = Command.make(
           signsIn && SignIn !== undefined && integration !== undefined
             ? yield* Effect.andThen(
                 Server.refuseInClear,
-                SignIn.run({ integration, config: config ?? {}, client: known })
+                SignIn.run({ integration, config: config ?? before?.config ?? {}, client: known })
               )
             : credentials
         for (const secret of secrets(granted ?? null)) yield* output.hide(secret)

@@ -68,7 +68,8 @@ describe("idem connect, by signing in", () => {
           }
 
           const settings = { ...env, IDEM_GMAIL_CLIENT_ID: clientId, IDEM_GMAIL_CLIENT_SECRET: clientSecret }
-          const again = await begin([...connect, "--sign-in"], settings)
+          // The connection's own config says where.
+          const again = await begin(["connect", "gmail", "--name", "me", "--sign-in", "--json"], settings)
           await fetch(await Provider.agree(again.url, "me@example.com"))
           const renewed = await again.ended
           assert.strictEqual(renewed.code, 0, renewed.stderr)

@@ -17,23 +17,31 @@ import * as Sync from "../../src/engine/Sync.ts"
 import * as Vault from "../../src/engine/Vault.ts"
 import { integration as gmail } from "../../src/integrations/Gmail.ts"
 import { integration as slack } from "../../src/integrations/Slack.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Memory from "../../src/stores/Memory.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Database from "../support/Postgres.ts"
 import * as Provider from "../support/Provider.ts"
 
 const me = "me@example.com"
 const redirectUri = "http://127.0.0.1:3000/sign-in/callback"
 
-const layer = SignIn.layer.pipe(
-  Layer.provideMerge(Sync.layer),
-  Layer.provideMerge(
-    Layer.mergeAll(
-      Memory.layer,
-      Quotas.layerMemory,
-      Layer.effect(Vault.Vault, Vault.make(Redacted.make<Uint8Array>(randomBytes(32)))),
-      Integrations.layer({ gmail: Effect.succeed(gmail), slack: Effect.succeed(slack) })
+const key = Redacted.make<Uint8Array>(randomBytes(32))
+
+const layerOver = (store: Layer.Layer<Store>) =>
+  SignIn.layer.pipe(
+    Layer.provideMerge(Sync.layer),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        store,
+        Quotas.layerMemory,
+        Layer.effect(Vault.Vault, Vault.make(key)),
+        Integrations.layer({ gmail: Effect.succeed(gmail), slack: Effect.succeed(slack) })
+      )
     )
   )
-)
+
+const layer = layerOver(Memory.layer)
 
 const client = { clientId: Provider.client.clientId, clientSecret: Redacted.make(Provider.client.clientSecret) }
 
@@ -117,6 +125,21 @@ describe("signing in", () => {
       assert.match(connection.account, /^T\w+\/U\w+$/)
       assert.match(String((yield* stored).credentials["token"]), /^xoxp-/)
     }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live("may end in another process than it began in", () =>
+    Effect.gen(function* () {
+      const rootUrl = yield* Provider.google([redirectUri])
+      const shared = yield* Layer.build(Layer.provide(Postgres.layer, Layer.provideMerge(Blobs.layer, Database.layer)))
+      const process = Layer.build(Layer.fresh(layerOver(Layer.succeedContext(shared))))
+      const [one, other] = [yield* process, yield* process]
+      const { url } = yield* Effect.provideContext(begin({ config: { rootUrl } }), one)
+      const { searchParams } = yield* Effect.promise(() => Provider.agree(url, me))
+      const { connection } = yield* Effect.provideContext(finish(searchParams), other)
+      assert.strictEqual(connection.account, me)
+      const again = yield* Effect.flip(Effect.provideContext(finish(searchParams), one))
+      assert.match(again.message, /came back twice/)
+    }).pipe(Effect.scoped)
   )
 
   it.live("a code works once, in the browser that began", () =>
