@@ -45,7 +45,7 @@ export const pause = Command.make(
   { connection: Input.connection },
   Effect.fn("pause")(function* ({ connection: name }) {
     const output = yield* Output
-    const { paused } = yield* Services.askAbout(name)(Control.use((control) => control.pause(name)))
+    const { paused } = yield* Services.askAbout(Control.use((control) => control.pause(name)))
     yield* output.answer(
       { connection: name, paused },
       () => `${Text.oneLine(name)} is paused: it is not polled until \`idem resume ${Text.shellWord(name)}\``
@@ -67,7 +67,7 @@ export const resume = Command.make(
           )
         )
       ),
-      Services.askAbout(name)
+      Services.askAbout
     )
     yield* output.answer({ connection: name, paused }, () => `${Text.oneLine(name)} is polled again, every ${every}`)
   })
@@ -84,7 +84,7 @@ export const disconnect = Command.make(
   },
   Effect.fn("disconnect")(function* ({ connection: name, deleteContents }) {
     const output = yield* Output
-    const { contents } = yield* Services.askAbout(name)(
+    const { contents } = yield* Services.askAbout(
       Control.use((control) => control.disconnect(name, { deleteContents }))
     )
     yield* output.answer({ connection: name, disconnected: true, contentsDeleted: deleteContents, contents }, () =>

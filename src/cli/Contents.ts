@@ -48,7 +48,7 @@ export const contents = Command.make(
       Effect.catchTag("CursorInvalid", ({ message }) =>
         Effect.fail(Failure.usage(`--after can't be used: ${message}`))
       ),
-      Services.askAbout(name)
+      Services.askAbout
     )
     const text = () => {
       if (rows.length === 0) return `nothing ${input.state}`
@@ -138,7 +138,7 @@ export const show = Command.make(
         (error) => error._tag === "NotFound" && unknown(error),
         () => Effect.fail(unknownId)
       ),
-      Services.askAbout(name)
+      Services.askAbout
     )
   })
 ).pipe(Command.withDescription("Show one content: what is known of it, or its bytes"))

@@ -29,7 +29,7 @@ export const exportContents = Command.make(
     const output = yield* Output
     const name = input.connection
     if (input.to.trim() === "" || input.to.includes("\0")) return yield* Failure.usage("--to must name a folder")
-    yield* Services.askAbout(name)(
+    yield* Services.askAbout(
       Effect.gen(function* () {
         const control = yield* Control
         const connection = yield* control.connection(name)

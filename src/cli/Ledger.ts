@@ -19,7 +19,7 @@ export const failures = Command.make(
   { connection: Input.connection, limit: Input.limit(10_000, 1000) },
   Effect.fn("failures")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const { ledger, rows } = yield* Services.askAbout(name)(
+    const { ledger, rows } = yield* Services.askAbout(
       Effect.gen(function* () {
         const control = yield* Control
         return { rows: yield* control.ledger(name, limit), ledger: (yield* control.status(name)).ledger }
@@ -60,7 +60,7 @@ export const deletions = Command.make(
   },
   Effect.fn("deletions")(function* ({ approve, connection: name, limit }) {
     const output = yield* Output
-    yield* Services.askAbout(name)(
+    yield* Services.askAbout(
       Effect.gen(function* () {
         const control = yield* Control
         if (approve) {

@@ -24,7 +24,7 @@ export const purge = Command.make(
     }
     const now = yield* DateTime.now
     const before = Time.resolve(olderThan.value.time, now)
-    const { bodies, bytes, deleted, gone } = yield* Services.askAbout(name)(
+    const { bodies, bytes, deleted, gone } = yield* Services.askAbout(
       Control.use((control) => control.purge(name, before))
     )
     yield* output.answer(

@@ -87,7 +87,7 @@ export const status = Command.make(
             return found.flat()
           })
         )
-      : Services.askAbout(asked)(Control.use((control) => Effect.map(control.status(asked), (status) => [status])))
+      : Services.askAbout(Control.use((control) => Effect.map(control.status(asked), (status) => [status])))
     const now = yield* DateTime.now
     yield* output.answer({ connections: states.map(document) }, () =>
       states.length === 0
@@ -102,7 +102,7 @@ export const runs = Command.make(
   { connection: Input.connection, limit: Input.limit(1000, 20) },
   Effect.fn("runs")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const list = yield* Services.askAbout(name)(Control.use((control) => control.runs(name, limit)))
+    const list = yield* Services.askAbout(Control.use((control) => control.runs(name, limit)))
     const now = yield* DateTime.now
     yield* output.answer({ runs: encodeRuns(list) }, () =>
       list.length === 0

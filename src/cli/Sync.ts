@@ -5,6 +5,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SyncTask } from "../contract/SyncTask.ts"
 import { Control } from "../engine/Control.ts"
@@ -181,7 +182,7 @@ export const sync = Command.make(
     dryRun: flag("dry-run", "say what would be done, and write nothing"),
     noWait: flag("no-wait", "don't wait for another run of this connection: exit code 4")
   },
-  Effect.fn("sync")(function* (input) {
+  Effect.fnUntraced(function* (input) {
     const output = yield* Output
     const since = Option.getOrUndefined(input.since)
     const until = Option.getOrUndefined(input.until)
@@ -212,7 +213,7 @@ export const sync = Command.make(
           ...(onProgress === undefined ? {} : { onProgress })
         })
       })
-    ).pipe(sayInterrupted(name, isRemote), Services.askAbout(name), Effect.flatMap(report), asSync(name))
+    ).pipe(sayInterrupted(name, isRemote), Services.askAbout, Effect.flatMap(report), asSync(name))
   })
 ).pipe(
   Command.withDescription("Run one task now"),
@@ -224,8 +225,7 @@ export const sync = Command.make(
 )
 
 /** Those of the ids that are not in the ledger. */
-const notFailed = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>) {
-  const control = yield* Control
+const notFailed = Effect.fnUntraced(function* (control: Control["Service"], name: string, ids: ReadonlyArray<string>) {
   return yield* Effect.filter(
     ids,
     (id) =>
@@ -240,29 +240,35 @@ const notFailed = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<
   )
 })
 
+/** Names those of the ids that are not in the ledger, where that is what is wrong. */
+const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>) {
+  const control = yield* Control
+  const result = yield* Effect.result(control.retry(name, ids.length === 0 ? undefined : ids))
+  if (Result.isSuccess(result)) return result.success
+  const error = result.failure
+  const unknown =
+    error._tag === "UsageError" || (error._tag === "NotFound" && error.what === "id")
+      ? yield* notFailed(control, name, ids)
+      : []
+  if (unknown.length === 0) return yield* error
+  const shown = unknown.slice(0, 3).map(Text.quoted).join(", ")
+  const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
+  return yield* Failure.failed(
+    "UnknownId",
+    `${shown}${more}: not among the failures of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
+  )
+})
+
 export const retry = Command.make(
   "retry",
   { connection: Input.connection, ids: Input.externalId.pipe(Argument.variadic()) },
-  Effect.fn("retry")(function* (input) {
+  Effect.fnUntraced(function* (input) {
     const name = input.connection
     const ids = [...new Set(input.ids)]
     const isRemote = yield* opensHere
-    yield* Control.use((control) => control.retry(name, ids.length === 0 ? undefined : ids)).pipe(
-      Effect.catchIf(
-        (error) => error._tag === "UsageError" || (error._tag === "NotFound" && error.what === "id"),
-        Effect.fnUntraced(function* (error) {
-          const unknown = yield* notFailed(name, ids)
-          if (unknown.length === 0) return yield* error
-          const shown = unknown.slice(0, 3).map(Text.quoted).join(", ")
-          const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
-          return yield* Failure.failed(
-            "UnknownId",
-            `${shown}${more}: not among the failures of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
-          )
-        })
-      ),
+    yield* retried(name, ids).pipe(
       sayInterrupted(name, isRemote),
-      Services.askAbout(name),
+      Services.askAbout,
       Effect.flatMap(report),
       asSync(name)
     )

@@ -15,7 +15,8 @@ import * as Cli from "../../src/cli/Cli.ts"
 import * as Server from "../../src/cli/Server.ts"
 import { Services } from "../../src/cli/Services.ts"
 import { Integrations } from "../../src/engine/Integrations.ts"
-import * as Local from "../support/Interim.ts"
+import * as Local from "../../src/engine/Local.ts"
+import * as HttpServer from "../../src/http/Server.ts"
 import * as Poller from "../../src/engine/Poller.ts"
 import type { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
@@ -93,7 +94,9 @@ export const make = Effect.fnUntraced(function* (
     control: Server.control(Layer.provide(Local.layer, layer)),
     layer,
     poller: Poller.layer,
+    server: HttpServer.layerConfig.pipe(Layer.provide(Local.layer), Layer.provide(Layer.succeedContext(context))),
     copy: () => Effect.die("only a real database is copied into"),
+    rekey: Effect.die("only a real database is rekeyed"),
     migrate: ({ newEpoch }) => Effect.succeed({ before: 1, after: 2, epoch: newEpoch ? 2 : 1, begun: newEpoch })
   })
 
