@@ -1,0 +1,79 @@
+/** Debian's Chromium through playwright-core: pages that note what they log, what they ask for, and whose rules they break. */
+import * as Fs from "node:fs"
+import Axe from "axe-core"
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
+
+/** Where a Chromium is, if this machine has one. */
+export const executable: string | undefined = [
+  process.env["CHROMIUM"],
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome"
+].find((path): path is string => path !== undefined && path !== "" && Fs.existsSync(path))
+
+export const launch = (): Promise<Browser> => {
+  if (executable === undefined) throw new Error("there is no Chromium here: bash .ci/browser installs one")
+  return chromium.launch({
+    executablePath: executable,
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync"
+    ]
+  })
+}
+
+export interface Watched {
+  readonly page: Page
+  readonly context: BrowserContext
+  /** Errors that pages logged or threw, violations of their policy among them. */
+  readonly errors: Array<string>
+  /** Addresses that were asked for, whoever asked. */
+  readonly asked: Array<string>
+}
+
+export interface Look {
+  readonly width?: number
+  readonly height?: number
+  readonly scheme?: "light" | "dark"
+}
+
+/** A window of its own, with no cookie. */
+export const open = async (browser: Browser, look: Look = {}): Promise<Watched> => {
+  const context = await browser.newContext({
+    viewport: { width: look.width ?? 1280, height: look.height ?? 900 },
+    colorScheme: look.scheme ?? "light",
+    locale: "en-GB",
+    timezoneId: "UTC",
+    reducedMotion: "reduce"
+  })
+  const errors: Array<string> = []
+  const asked: Array<string> = []
+  context.on("console", (message) => {
+    if (message.type() === "error" || /content security policy/i.test(message.text())) errors.push(message.text())
+  })
+  context.on("weberror", (error) => errors.push(String(error.error())))
+  context.on("request", (request) => asked.push(request.url()))
+  const page = await context.newPage()
+  return { page, context, errors, asked }
+}
+
+/** What axe-core finds that is serious or critical on the page as it stands, one line each. */
+export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
+  await page.evaluate(Axe.source)
+  const found = await page.evaluate(
+    "axe.run(document, { iframes: false, resultTypes: ['violations'] }).then(({ violations }) => violations)"
+  )
+  return (found as ReadonlyArray<Axe.Result>)
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ help, id, nodes }) =>
+      nodes.map(
+        (node) => `${id}: ${help}: ${node.html.slice(0, 200)} ${node.any.map((check) => check.message).join("; ")}`
+      )
+    )
+}
