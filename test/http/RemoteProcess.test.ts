@@ -1,0 +1,121 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import * as IdemProcess from "../support/IdemProcess.ts"
+import { freePort } from "../support/FreePort.ts"
+import * as GmailServer from "../support/GmailServer.ts"
+
+const token = "a-token-of-this-test"
+
+const temporary = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-remote-"))
+    Fs.chmodSync(folder, 0o755)
+    return folder
+  }),
+  (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
+)
+
+const start = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>, cwd: string): ChildProcess =>
+  spawn(process.execPath, [Path.join(IdemProcess.repository, "src/main.ts"), ...args], {
+    cwd,
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+
+const ended = (child: ChildProcess): Promise<{ readonly code: number | null; readonly stderr: string }> =>
+  new Promise((resolve) => {
+    let stderr = ""
+    child.stderr?.on("data", (chunk) => (stderr += chunk))
+    child.on("close", (code) => resolve({ code, stderr }))
+  })
+
+/** `idem serve` on a database of its own, until the scope closes. */
+const serving = Effect.fnUntraced(function* (env: Readonly<Record<string, string>>, cwd: string) {
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() => start(["serve"], env, cwd)),
+    (child) => Effect.promise(() => (child.kill("SIGTERM"), ended(child)))
+  )
+  yield* Effect.promise(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        let said = ""
+        child.stdout?.on("data", (chunk) => {
+          said += chunk
+          if (said.includes("serving")) resolve()
+        })
+        child.stderr?.on("data", (chunk) => (said += chunk))
+        child.on("close", () => reject(new Error(`it ended, having said: ${said}`)))
+      })
+  )
+})
+
+describe("the command line through a process that serves", () => {
+  it.live(
+    "does without a database or a key of its own, and leaves to the server what it no longer watches",
+    () =>
+      Effect.gen(function* () {
+        const gmail = yield* GmailServer.make({ accessToken: "t0ken" })
+        for (let index = 0; index < 12; index++) gmail.mailbox.add({ id: `m${index}`, subject: `Letter ${index}` })
+        const folder = yield* temporary
+        const elsewhere = yield* temporary
+        const port = String(yield* Effect.promise(freePort))
+        const here = { IDEM_DATA_DIR: Path.join(folder, "data") }
+        yield* serving({ ...here, PORT: port, IDEM_API_TOKEN: token }, folder)
+
+        const there = { IDEM_URL: `http://127.0.0.1:${port}/`, IDEM_API_TOKEN: token }
+        const remote = (...args: ReadonlyArray<string>) =>
+          Effect.promise(() => IdemProcess.run(args, { cwd: elsewhere, env: there }))
+        const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute: 1e9 } })
+        const connected = yield* remote(
+          "connect",
+          "gmail",
+          "--name",
+          "work",
+          "--every",
+          "1 day",
+          "--config",
+          config,
+          "--credentials",
+          '{"accessToken": "t0ken"}',
+          "--json"
+        )
+        assert.strictEqual(connected.code, 0, connected.stderr)
+        const synced = yield* remote("sync", "work", "--json")
+        assert.strictEqual(synced.code, 0, synced.stderr)
+        assert.include(JSON.parse(synced.stdout), { connection: "work", status: "succeeded", failed: 0 })
+
+        const local = yield* Effect.promise(() => IdemProcess.run(["contents", "work", "--json"], { env: here }))
+        assert.strictEqual(JSON.parse(local.stdout).contents.length, 12)
+        assert.deepStrictEqual(yield* remote("contents", "work", "--json"), local)
+        const wrong = yield* Effect.promise(() =>
+          IdemProcess.run(["status"], { env: { ...there, IDEM_API_TOKEN: "another" } })
+        )
+        assert.strictEqual(wrong.code, 1)
+        assert.match(
+          wrong.stderr,
+          /^idem: the server at IDEM_URL \(http:\/\/127\.0\.0\.1:\d+\) does not take this token[^\n]*\n$/
+        )
+
+        const asked = yield* Deferred.make<void>()
+        gmail.before("messages.get", () => Deferred.doneUnsafe(asked, Effect.void))
+        gmail.slow(50)
+        const watching = start(["sync", "work", "--force"], there, elsewhere)
+        const watched = ended(watching)
+        yield* Deferred.await(asked)
+        watching.kill("SIGINT")
+        const { code, stderr } = yield* Effect.promise(() => watched)
+        assert.strictEqual(code, 130, stderr)
+        assert.include(stderr, "no longer watching; the server goes on with what it was given: idem status work")
+        // The same command watches the same task, as long as it is not done.
+        const again = yield* remote("sync", "work", "--force", "--json")
+        assert.include(JSON.parse(again.stdout), { status: "succeeded", unchanged: 12 })
+        assert.deepStrictEqual(Fs.readdirSync(elsewhere), [])
+      }).pipe(Effect.scoped),
+    120_000
+  )
+})
