@@ -20,12 +20,15 @@ const lookups: Array<string> = []
 const dns = Layer.succeed(
   Dns.Dns,
   Dns.make({
-    lookup: (host) =>
+    lookup: () => Effect.die(new Error("none of these hosts is listed by its name")),
+    resolve: (host, type) =>
       Effect.sync(() => {
+        if (type !== "A") return []
         lookups.push(host)
         const isFirst = lookups.filter((name) => name === host).length === 1
-        const address = host === "rebinding.example" && isFirst ? "127.0.0.2" : "127.0.0.1"
-        return [NetAddress.ipFromStringUnsafe(address)]
+        const text = host === "rebinding.example" && isFirst ? "127.0.0.2" : "127.0.0.1"
+        const address = NetAddress.ipFromStringUnsafe(text)
+        return NetAddress.isIpv4Address(address) ? [Dns.makeRecordUnsafe("A", { address })] : []
       })
   })
 )

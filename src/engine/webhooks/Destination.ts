@@ -8,6 +8,7 @@
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Dns from "effect/net/Dns"
@@ -25,6 +26,7 @@ type Address = Ip.IPv4 | Ip.IPv6
 
 const setting = "IDEM_WEBHOOK_ALLOW"
 const longestUrl = 2048
+const lookupTimeout = Duration.seconds(10)
 
 interface Allowed {
   readonly hosts: ReadonlySet<string>
@@ -108,11 +110,38 @@ export const layer: Layer.Layer<Destination, Refused | Config.ConfigError, Dns.D
     const { hosts, networks } = yield* allowed
     const dns = yield* Dns.Dns
 
-    const lookup = (name: string) =>
-      dns.lookup(name).pipe(
-        Effect.map((found) => found.map(NetAddress.formatIp)),
-        Effect.mapError(({ reason }) => new UnknownHost({ message: `the host ${name} can't be looked up (${reason})` }))
+    const fromDns = (name: string, type: "A" | "AAAA") =>
+      dns.resolve(name, type).pipe(
+        Effect.map((records) => records.map(({ address }) => address)),
+        // A host may well have addresses of one family only.
+        Effect.catchIf(
+          ({ reason }) => reason === "NotFound",
+          () => Effect.succeed([])
+        )
       )
+
+    /**
+     * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names, blocks one
+     * of the few threads that everybody's look-ups share: it is for the hosts that are listed.
+     */
+    const addressesOf = (name: string): Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError> =>
+      hosts.has(name)
+        ? dns.lookup(name)
+        : Effect.map(Effect.all([fromDns(name, "A"), fromDns(name, "AAAA")], { concurrency: 2 }), (both) => both.flat())
+
+    const lookup = (name: string) => {
+      const unknown = (reason: string) =>
+        new UnknownHost({ message: `url: the host ${name} can't be looked up (${reason})` })
+      return addressesOf(name).pipe(
+        Effect.mapError(({ reason }) => unknown(reason)),
+        Effect.timeoutOrElse({ duration: lookupTimeout, orElse: () => Effect.fail(unknown("Timeout")) }),
+        Effect.map((found) => found.map(NetAddress.formatIp)),
+        Effect.filterOrFail(
+          ({ length }) => length > 0,
+          () => unknown("NotFound")
+        )
+      )
+    }
 
     return Destination.of({
       check: Effect.fnUntraced(function* (text) {

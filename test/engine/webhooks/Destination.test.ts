@@ -3,18 +3,30 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Dns from "effect/net/Dns"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Destination, layer } from "../../../src/engine/webhooks/Destination.ts"
 
+const recordOf = (text: string): Dns.DnsRecord => {
+  const address = NetAddress.ipFromStringUnsafe(text)
+  return NetAddress.isIpv4Address(address)
+    ? Dns.makeRecordUnsafe("A", { address })
+    : Dns.makeRecordUnsafe("AAAA", { address })
+}
+
+const names = {
+  "public.example": ["93.184.216.34", "2606:2800:220:1::1"],
+  "private.example": ["10.1.2.3"],
+  "mixed.example": ["93.184.216.34", "127.0.0.1"],
+  "mapped.example": ["::ffff:169.254.169.254"],
+  localhost: ["127.0.0.1", "::1"]
+}
+
+/** What the system knows, and what the DNS does: `hosts.example` stands in the file of hosts only. */
 const zone = Dns.layerStatic({
-  hosts: {
-    "public.example": ["93.184.216.34", "2606:2800:220:1::1"],
-    "private.example": ["10.1.2.3"],
-    "mixed.example": ["93.184.216.34", "127.0.0.1"],
-    "mapped.example": ["::ffff:169.254.169.254"],
-    localhost: ["127.0.0.1", "::1"]
-  }
+  hosts: { "hosts.example": ["10.9.9.9"] },
+  records: Object.fromEntries(Object.entries(names).map(([name, addresses]) => [name, addresses.map(recordOf)]))
 })
 
 const allowing = (allow: string) =>
@@ -138,6 +150,9 @@ describe("where a webhook may be aimed at", () => {
         assert.include(yield* refused(`https://${host}/`), "IDEM_WEBHOOK_ALLOW")
       }
       assert.strictEqual((yield* Effect.flip(check("https://unknown.example/")))._tag, "UnknownHost")
+      // What only this machine knows has to be listed by its name.
+      assert.strictEqual((yield* Effect.flip(check("https://hosts.example/", "10.0.0.0/8")))._tag, "UnknownHost")
+      assert.deepStrictEqual(yield* addresses("http://hosts.example/", "hosts.example"), ["10.9.9.9"])
     })
   )
 

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Dns from "effect/net/Dns"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
@@ -69,7 +70,8 @@ const vault = Layer.succeed(
   })
 )
 
-const zone = Dns.layerStatic({ hosts: { "hooks.example": ["93.184.216.34"] } })
+const address = Effect.runSync(Effect.fromResult(NetAddress.ipv4FromString("93.184.216.34")))
+const zone = Dns.layerStatic({ records: { "hooks.example": [Dns.makeRecordUnsafe("A", { address })] } })
 
 const layer = (endpoints: Endpoints) =>
   Layer.mergeAll(Webhooks.layer, Feed.layer).pipe(
