@@ -58,7 +58,11 @@ const ConnectionEntity = Entity.make("idem/Connection", [Wake])
 
 const describe = (connection: Connection, result: Runner.Outcome): Effect.Effect<void> => {
   const { deferred, deleted, failed, patched, stored, unchanged, updated } = result.counts
-  const annotate = Effect.annotateLogs({ connection: connection.name, run: result.runId })
+  const annotate = Effect.annotateLogs({
+    connection: connection.name,
+    domain: connection.domain,
+    run: result.runId
+  })
   if (result.error !== null) {
     return Effect.logWarning(`${result.error.reason}: ${result.error.message}`).pipe(annotate)
   }
