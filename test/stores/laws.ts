@@ -16,6 +16,7 @@ import * as Lists from "./lawsOfLists.ts"
 import * as Removal from "./lawsOfRemoval.ts"
 import * as Runs from "./lawsOfRuns.ts"
 import * as Sealed from "./lawsOfSealed.ts"
+import * as Tasks from "./lawsOfTasks.ts"
 import { bytesOf, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
 
 const nowhere = ConnectionId.make("11111111-2222-4333-8444-555555555555")
@@ -236,6 +237,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   })
 
   Runs.suite(name, layer)
+  Tasks.suite(name, layer)
   Content.suite(name, layer)
   Changes.suite(name, layer)
   Lists.suite(name, layer)

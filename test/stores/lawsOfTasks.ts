@@ -1,0 +1,361 @@
+/** The laws of the queue: tasks that are requested, and what their runs did. */
+import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { poll } from "../../src/contract/SyncTask.ts"
+import {
+  type ConnectionId,
+  type Fence,
+  pausedByPerson,
+  RunId,
+  Store,
+  TaskId,
+  type TaskRequest,
+  type TaskRow
+} from "../../src/engine/Store.ts"
+import { batch, connect, item, page, take, Time, ttl } from "./scenario.ts"
+
+const forced = { force: true, forceIds: [], dryRun: false }
+const sync = (change: Partial<TaskRequest> = {}): TaskRequest => ({
+  kind: "sync",
+  task: forced,
+  spec: "--force",
+  externalIds: null,
+  key: undefined,
+  resumeWithin: Duration.days(1),
+  ...change
+})
+const live = sync({ task: poll, spec: "" })
+const retry = (externalIds: ReadonlyArray<string> | null = null) =>
+  sync({ kind: "retry", task: poll, spec: "retry", externalIds })
+const nowhere = "11111111-2222-4333-8444-555555555555"
+
+/** The task that a request stands for. */
+const request = Effect.fnUntraced(function* (id: ConnectionId, given: TaskRequest) {
+  const store = yield* Store
+  const asked = yield* store.requestTask(id, given)
+  return asked._tag === "Requested" ? asked.task : yield* Effect.die(new Error(asked._tag))
+})
+
+/** How a request ended that is refused. */
+const refusal = (id: ConnectionId, given: TaskRequest) =>
+  Store.use((store) => Effect.map(store.requestTask(id, given), ({ _tag }) => _tag))
+
+let last = 0
+/** A run of this task has begun. */
+const begin = Effect.fnUntraced(function* (fence: Fence, task: TaskRow) {
+  const store = yield* Store
+  last += 1
+  const runId = RunId.make(`run ${last} of a task, of ${process.pid}`)
+  yield* store.beginRun(fence, { runId, taskId: task.id })
+  return runId
+})
+
+const fenceOf = (id: ConnectionId) => take(id)
+
+const release = (fence: Fence) => Store.use((store) => store.release(fence, { pollIn: Duration.hours(1) }))
+
+const dueFor = (id: ConnectionId) =>
+  Store.use((store) =>
+    Effect.map(store.due(1000), (all) => all.filter((due) => due.connectionId === id).map((due) => due.requested))
+  )
+
+export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
+  it.layer(layer)(`${name}: the queue`, (it) => {
+    it.effect("a requested task is read back as it was asked for, and is due at once", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const task = yield* request(id, retry(["a", "b,c", 'd"']))
+        assert.deepStrictEqual(
+          [
+            task.kind,
+            task.spec,
+            task.externalIds,
+            task.requested,
+            task.begun,
+            task.failures,
+            task.finishedAt,
+            task.error
+          ],
+          ["retry", "retry", ["a", "b,c", 'd"'], true, false, 0, null, null]
+        )
+        assert.deepStrictEqual(yield* store.task(task.id), Option.some(task))
+        assert.deepStrictEqual(yield* store.nextTask(id), Option.some(task))
+        assert.isTrue(Option.isNone(yield* store.task(TaskId.make(nowhere))))
+        assert.isTrue(Option.isNone(yield* store.task(TaskId.make("no id"))))
+        // It is nothing that a command has to go on with.
+        assert.deepStrictEqual(yield* store.openTasks(id), [])
+      })
+    )
+
+    it.effect("a requested task makes its connection due, also a paused one, but not while it is run", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const fence = yield* fenceOf(id)
+        yield* release(fence)
+        assert.deepStrictEqual(yield* dueFor(id), [])
+        yield* store.setPaused(id, pausedByPerson)
+        const task = yield* request(id, sync())
+        assert.deepStrictEqual(yield* dueFor(id), [true])
+        const again = yield* fenceOf(id)
+        assert.deepStrictEqual(yield* dueFor(id), [])
+        yield* store.finishTask(again, task.id)
+        yield* release(again)
+        assert.deepStrictEqual(yield* dueFor(id), [])
+        assert.isTrue(Option.isNone(yield* store.nextTask(id)))
+      })
+    )
+
+    it.effect("a connection that is due for both is given once, with the longer of both waits", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        assert.deepStrictEqual(yield* dueFor(id), [false])
+        yield* Time.use((time) => time.pass(Duration.minutes(1)))
+        yield* request(id, sync())
+        assert.deepStrictEqual(yield* dueFor(id), [true])
+        const { nextPollAt } = Option.getOrThrow(yield* store.connection(id))
+        const due = (yield* store.due(1000)).find((one) => one.connectionId === id)
+        assert.deepStrictEqual(due?.dueAt, nextPollAt)
+        const all = (yield* store.due(1000)).map(({ dueAt }) => DateTime.toEpochMillis(dueAt))
+        assert.deepStrictEqual(
+          all,
+          all.toSorted((a, b) => a - b)
+        )
+        assert.strictEqual((yield* store.due(1)).length, 1)
+      })
+    )
+
+    it.effect("a task that is queued again waits, and those that wait longest are next", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const first = yield* request(id, sync())
+        yield* Time.use((time) => time.pass(Duration.seconds(1)))
+        const second = yield* request(id, sync({ spec: "--since 2026" }))
+        const fence = yield* fenceOf(id)
+        const next = Effect.map(store.nextTask(id), (task) => Option.getOrUndefined(task)?.id)
+        assert.strictEqual(yield* next, first.id)
+        yield* Time.use((time) => time.pass(Duration.seconds(1)))
+        yield* store.requeueTask(fence, first.id, { dueIn: Duration.zero, failures: 2, checkpoint: { page: 1 } })
+        assert.strictEqual(yield* next, second.id)
+        yield* store.requeueTask(fence, second.id, { dueIn: Duration.minutes(1), failures: 0, externalIds: ["x"] })
+        assert.strictEqual(yield* next, first.id)
+        const moved = Option.getOrThrow(yield* store.task(first.id))
+        assert.deepStrictEqual([moved.failures, moved.checkpoint], [2, Option.some({ page: 1 })])
+        yield* store.finishTask(fence, first.id)
+        assert.isUndefined(yield* next)
+        yield* Time.use((time) => time.pass(Duration.minutes(2)))
+        const waited = Option.getOrThrow(yield* store.nextTask(id))
+        assert.deepStrictEqual([waited.id, waited.externalIds, waited.checkpoint], [second.id, ["x"], Option.none()])
+      })
+    )
+
+    it.effect("only the run that holds the connection ends a task or queues it again", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const task = yield* request(id, sync())
+        const late = yield* fenceOf(id)
+        yield* Time.use((time) => time.pass(Duration.minutes(1)))
+        yield* fenceOf(id)
+        const errors = yield* Effect.forEach(
+          [
+            store.finishTask(late, task.id),
+            store.finishTask(late, task.id, { reason: "r", message: "m" }),
+            store.requeueTask(late, task.id, { dueIn: Duration.hours(1), failures: 1 })
+          ],
+          Effect.flip
+        )
+        assert.deepStrictEqual(
+          errors.map(({ _tag }) => _tag),
+          ["Superseded", "Superseded", "Superseded"]
+        )
+        const next = Option.getOrThrow(yield* store.nextTask(id))
+        assert.deepStrictEqual([next.id, next.failures, next.error], [task.id, 0, null])
+      })
+    )
+
+    it.effect("a key is one request's, within its connection, whatever became of its task", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const key = (digest: string, key = "k") => ({ key: { key, digest } })
+        const task = yield* request(id, sync(key("aa")))
+        assert.strictEqual((yield* request(id, sync(key("aa")))).id, task.id)
+        assert.strictEqual(yield* refusal(id, sync(key("bb"))), "KeyTaken")
+        // Another key asks for the same: both stand for one task.
+        assert.strictEqual((yield* request(id, sync(key("aa", "other")))).id, task.id)
+        const fence = yield* fenceOf(id)
+        yield* store.finishTask(fence, task.id)
+        for (const name of ["k", "other"]) {
+          const found = yield* request(id, sync(key("aa", name)))
+          assert.deepStrictEqual([found.id, found.finishedAt === null], [task.id, false])
+        }
+        assert.notStrictEqual((yield* request(id, sync(key("aa", "a third")))).id, task.id)
+        assert.notStrictEqual((yield* request((yield* connect()).id, sync(key("cc")))).id, task.id)
+        yield* store.disconnect(id, false)
+        assert.strictEqual((yield* request(id, sync(key("aa")))).id, task.id)
+      })
+    )
+
+    it.effect("what is asked for already is not begun again, unless it would miss what came since", () =>
+      Effect.gen(function* () {
+        const { id } = yield* connect()
+        const fence = yield* fenceOf(id)
+        for (const [given, isSame] of [
+          [sync(), true],
+          [live, false],
+          [retry(["a"]), false]
+        ] as const) {
+          const task = yield* request(id, given)
+          assert.strictEqual((yield* request(id, given)).id, task.id)
+          yield* begin(fence, task)
+          assert.strictEqual((yield* request(id, given)).id === task.id, isSame)
+        }
+        const ids = (yield* Effect.forEach([retry(["a"]), retry(["b"]), retry(), live, sync()], (given) =>
+          request(id, given)
+        )).map((task) => task.id)
+        assert.strictEqual(new Set(ids).size, 5)
+      })
+    )
+
+    it.effect("a task that a command left behind is gone on with, one that stood still is not", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const open = store.openTask(id, { task: forced, spec: "--force", resumeWithin: Duration.hours(1) })
+        const left = yield* open
+        assert.isFalse(left.requested)
+        assert.isTrue(Option.isNone(yield* store.nextTask(id)))
+        const task = yield* request(id, sync())
+        assert.deepStrictEqual([task.id, task.requested], [left.id, true])
+        // It is the queue's now: the command begins another.
+        const second = yield* open
+        assert.notStrictEqual(second.id, task.id)
+        yield* Time.use((time) => time.pass(Duration.days(2)))
+        const fence = yield* fenceOf(id)
+        yield* store.finishTask(fence, task.id)
+        const third = yield* request(id, sync())
+        assert.notInclude([task.id, second.id], third.id)
+      })
+    )
+
+    it.effect("a task that failed keeps why, and the next request for the same goes on from there", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const fence = yield* fenceOf(id)
+        const task = yield* request(id, sync())
+        const runId = yield* begin(fence, task)
+        yield* store.commit(fence, { ...batch(runId, {}), taskId: task.id, page: page({ checkpoint: 7, scope: "s" }) })
+        yield* store.commit(fence, { ...batch(runId, {}), taskId: task.id, done: ["a"] })
+        const error = { reason: "Forbidden", message: "closed" }
+        yield* store.finishTask(fence, task.id, error)
+        const failed = Option.getOrThrow(yield* store.task(task.id))
+        assert.deepStrictEqual([failed.error, failed.finishedAt === null, failed.begun], [error, false, true])
+        assert.isTrue(Option.isNone(yield* store.nextTask(id)))
+        const next = yield* request(id, sync())
+        assert.notStrictEqual(next.id, task.id)
+        assert.deepStrictEqual([next.checkpoint, next.scope, next.begun], [Option.some(7), "s", false])
+        assert.deepStrictEqual(yield* store.taskDone(next.id), new Set(["a"]))
+        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
+        yield* store.finishTask(fence, next.id)
+        assert.deepStrictEqual((yield* request(id, sync())).checkpoint, Option.none())
+      })
+    )
+
+    it.effect("a connection that is disconnected takes no task, and those that wait end as failed", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const task = yield* request(id, sync())
+        yield* store.disconnect(id, false)
+        const ended = Option.getOrThrow(yield* store.task(task.id))
+        assert.deepStrictEqual([ended.error?.reason, ended.finishedAt === null], ["Disconnected", false])
+        assert.deepStrictEqual(yield* dueFor(id), [])
+        assert.strictEqual(yield* refusal(id, live), "Disconnected")
+        yield* store.disconnect(id, true)
+        assert.strictEqual(yield* refusal(id, live), "Gone")
+        assert.isTrue(Option.isNone(yield* store.task(task.id)))
+      })
+    )
+
+    it.effect("tasks are listed with what their runs did together, newest first", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const fence = yield* fenceOf(id)
+        const task = yield* request(id, sync())
+        yield* Time.use((time) => time.pass(Duration.seconds(1)))
+        const other = yield* request(id, live)
+        let runId: RunId | undefined
+        for (const [name, held] of [
+          ["a", 3],
+          ["b", 0]
+        ] as const) {
+          yield* Time.use((time) => time.pass(Duration.seconds(1)))
+          runId = yield* begin(fence, task)
+          const problems = [{ place: name, message: "closed" }]
+          yield* store.commit(fence, {
+            ...batch(runId, { items: [item(name)] }),
+            counts: { listed: 2, quotaUnits: 0.5 },
+            problems
+          })
+          const counts = { apiCalls: 1, deletionsHeld: held }
+          yield* store.finishRun(fence, { runId, status: "succeeded", counts, notes: [`note ${name}`], error: null })
+        }
+        const [newest, oldest] = yield* store.taskSummaries(id, { limit: 10 })
+        assert.deepStrictEqual([newest?.task.id, newest?.lastRun, newest?.counts.listed], [other.id, null, 0])
+        assert.deepStrictEqual(
+          [oldest?.task.id, oldest?.lastRun, oldest?.notes, oldest?.problems.map(({ place }) => place)],
+          [task.id, runId, ["note a", "note b"], ["a", "b"]]
+        )
+        const { apiCalls, deletionsHeld, listed, quotaUnits, stored } = oldest?.counts ?? { ...newest?.counts }
+        assert.deepStrictEqual([apiCalls, deletionsHeld, listed, quotaUnits, stored], [2, 3, 4, 1, 2])
+        assert.isTrue(oldest?.task.begun)
+        assert.strictEqual((yield* store.taskSummaries(id, { limit: 1 })).length, 1)
+        const one = yield* store.taskSummaries(id, { taskId: task.id, limit: 1 })
+        assert.deepStrictEqual(one, oldest === undefined ? [] : [oldest])
+        assert.deepStrictEqual(yield* store.taskSummaries((yield* connect()).id, { taskId: task.id, limit: 1 }), [])
+        assert.deepStrictEqual(yield* store.taskSummaries(id, { taskId: TaskId.make("no id"), limit: 1 }), [])
+      })
+    )
+
+    it.effect("the statistics have every hour, and each run in the hour in which it began", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const fence = yield* fenceOf(id)
+        const task = yield* request(id, live)
+        const work = Effect.fnUntraced(function* (name: string) {
+          const runId = yield* begin(fence, task)
+          yield* store.commit(fence, batch(runId, { items: [item(name)], counts: { apiCalls: 2, quotaUnits: 0.5 } }))
+        })
+        yield* work("a")
+        yield* work("b")
+        yield* Time.use((time) => time.pass(Duration.hours(2)))
+        yield* store.renew(fence, ttl)
+        yield* work("c")
+        const hours = yield* store.statistics(id, 4)
+        assert.deepStrictEqual(
+          hours.map(({ apiCalls, quotaUnits, runs, stored }) => [runs, stored, apiCalls, quotaUnits]),
+          [
+            [0, 0, 0, 0],
+            [2, 2, 4, 1],
+            [0, 0, 0, 0],
+            [1, 1, 2, 0.5]
+          ]
+        )
+        for (const { hour } of hours) assert.strictEqual(DateTime.toEpochMillis(hour) % 3_600_000, 0)
+        assert.deepStrictEqual(yield* store.statistics(id, 1), hours.slice(3))
+        assert.strictEqual((yield* store.statistics((yield* connect()).id, 2)).filter(({ runs }) => runs > 0).length, 0)
+      })
+    )
+  })
+}
