@@ -179,6 +179,8 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
       })
       counts.deleted += settled.deleted
       counts.deletionsHeld = settled.held
+      // Its row says so too, for whoever reads it from there.
+      batches.unrecorded().deletionsHeld = settled.held
       // What was found gone by its absence alone is worth a row too.
       if (begun || settled.deleted === 0) return
       batches.unrecorded().deleted += settled.deleted

@@ -1,0 +1,38 @@
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
+import * as Local from "../../src/engine/Local.ts"
+import * as Poller from "../../src/engine/Poller.ts"
+import * as Remote from "../../src/http/Remote.ts"
+import * as Server from "../../src/http/Server.ts"
+import { Scripted, suite } from "../engine/lawsOfControl.ts"
+import { MemorySource } from "../support/MemorySource.ts"
+import * as TestEngine from "../support/TestEngine.ts"
+
+const token = "a-token-that-is-long-enough"
+const source = new MemorySource()
+
+const server = Server.layerConfig.pipe(
+  Layer.provide(Local.layer),
+  Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { PORT: "0", IDEM_API_TOKEN: token } })))
+)
+
+const remote = Layer.unwrap(
+  Effect.map(Server.url, (url) => Remote.layer({ url, token: Option.some(Redacted.make(token)), isPrivate: true }))
+)
+
+suite(
+  "through a server",
+  remote.pipe(
+    Layer.provide(server),
+    Layer.provide(NodeHttpClient.layerNodeHttp),
+    Layer.merge(Layer.succeed(Scripted, { source })),
+    Layer.merge(Poller.layer),
+    Layer.provide(TestEngine.layer(source)),
+    Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
+  )
+)
