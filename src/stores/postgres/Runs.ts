@@ -58,9 +58,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
   const ofRun = sql.literal(runColumns)
-  const sums = sql.literal(
-    byHour.map((name) => `coalesce(sum(${countColumn(name)}), 0)::float8 AS "${name}"`).join(", ")
-  )
+  const summed = sql.literal(byHour.map((name) => `sum(${countColumn(name)})::float8 AS "${name}"`).join(", "))
+  const filled = sql.literal(byHour.map((name) => `coalesce("${name}", 0) AS "${name}"`).join(", "))
 
   return {
     beginRun: (fence, run) =>
@@ -113,11 +112,13 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       ),
 
     statistics: (connectionId, hours) =>
-      sql`SELECT hour, count(run.id)::float8 AS runs, ${sums} FROM generate_series(
-            date_trunc('hour', clock_timestamp(), 'UTC') - ${PgTypes.int4(hours - 1)} * interval '1 hour',
-            date_trunc('hour', clock_timestamp(), 'UTC'), interval '1 hour') AS hour
-          LEFT JOIN run ON connection_id = ${connectionId} AND started_at >= hour AND started_at < hour + interval '1 hour'
-        GROUP BY hour ORDER BY hour`.pipe(
+      sql`WITH last AS (SELECT date_trunc('hour', statement_timestamp(), 'UTC') AS hour),
+          began AS (SELECT hour - ${PgTypes.int4(hours - 1)} * interval '1 hour' AS hour FROM last),
+          ran AS (SELECT date_trunc('hour', started_at, 'UTC') AS hour, count(*)::float8 AS runs, ${summed} FROM run
+            WHERE connection_id = ${connectionId} AND started_at >= (SELECT hour FROM began) GROUP BY 1)
+        SELECT each.hour, coalesce(runs, 0) AS runs, ${filled}
+        FROM generate_series((SELECT hour FROM began), (SELECT hour FROM last), interval '1 hour') AS each (hour)
+        LEFT JOIN ran USING (hour) ORDER BY each.hour`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeHours(rows))),
         attempt("summing up the runs of a connection")
       )
