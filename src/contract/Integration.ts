@@ -166,12 +166,16 @@ export interface DecodedConfig {
   readonly quota: Quota
 }
 
+const draft = { $schema: "https://json-schema.org/draft/2020-12/schema" }
+
+/** What JSON Schema can't say is any value there: decoding has the last word. */
 const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject => {
-  const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema)
-  return {
-    $schema: "https://json-schema.org/draft/2020-12/schema",
-    ...(root as Schema.JsonObject),
-    ...(Object.keys(definitions).length === 0 ? {} : { $defs: definitions as Schema.JsonObject })
+  try {
+    const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
+    const named = Object.keys(definitions).length === 0 ? {} : { $defs: definitions as Schema.JsonObject }
+    return { ...draft, ...(root as Schema.JsonObject), ...named }
+  } catch {
+    return draft
   }
 }
 
@@ -235,8 +239,13 @@ export const make = <Config extends object, Credentials, Checkpoint>(
   return {
     domain: definition.domain,
     callTimeout: definition.callTimeout ?? "1 minute",
-    configSchema: jsonSchema(definition.config),
-    credentialsSchema: jsonSchema(definition.credentials),
+    // Only who shows a form asks for them.
+    get configSchema() {
+      return jsonSchema(definition.config)
+    },
+    get credentialsSchema() {
+      return jsonSchema(definition.credentials)
+    },
     signIn: definition.signIn === undefined ? undefined : signIn(definition.signIn),
     decodeConfig: Effect.fnUntraced(function* (input) {
       const decoded = yield* decodeConfig(input)

@@ -1,0 +1,40 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { make } from "../../src/contract/Integration.ts"
+import { IntegrationError, Unauthorized } from "../../src/contract/IntegrationError.ts"
+import { integration as ftp } from "../../src/integrations/Ftp.ts"
+import { integration as gmail } from "../../src/integrations/Gmail.ts"
+import { integration as slack } from "../../src/integrations/Slack.ts"
+
+class Strange {
+  readonly _tag = "Strange"
+}
+
+describe("what config and credentials look like, as JSON Schema", () => {
+  it("is told of each integration, with its fields and no others", () => {
+    for (const { configSchema, credentialsSchema, domain } of [ftp, gmail, slack]) {
+      for (const schema of [configSchema, credentialsSchema]) {
+        assert.strictEqual(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", domain)
+        assert.isTrue("type" in schema || "anyOf" in schema || "$ref" in schema, JSON.stringify(schema))
+      }
+    }
+    assert.strictEqual(slack.credentialsSchema["additionalProperties"], false)
+    assert.deepStrictEqual(slack.credentialsSchema["required"], ["token"])
+    assert.include(JSON.stringify(gmail.configSchema), '"rootUrl":{"type":"string"')
+  })
+
+  it("is left open where JSON Schema can't say it, and the integration works all the same", () => {
+    const integration = make({
+      domain: "strange",
+      config: Schema.Struct({ strange: Schema.optionalKey(Schema.instanceOf(Strange)) }),
+      credentials: Schema.Struct({}),
+      checkpoint: Schema.String,
+      scope: [],
+      quota: () => ({ unitsPerMinute: 60 }),
+      open: () => Effect.fail(new IntegrationError({ reason: new Unauthorized({ message: "never" }) }))
+    })
+    assert.isString(integration.configSchema["$schema"])
+    assert.isUndefined(integration.signIn)
+  })
+})
