@@ -2,6 +2,9 @@ import { assert, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/testing/TestClock"
+import * as Sessions from "../../src/http/Sessions.ts"
 import { Settings } from "../../src/http/Settings.ts"
 import { ask, layer, TestServer, token } from "../support/HttpServer.ts"
 
@@ -302,6 +305,22 @@ it.layer(layer(), live)("without a token, on this machine", (it) => {
     })
   )
 })
+
+it.effect("a session lasts seven days, through restarts and in every process of its token, and no other", () =>
+  Effect.gen(function* () {
+    const made = yield* Sessions.make(Redacted.make(token))
+    const other = yield* Sessions.make(Redacted.make(token))
+    const another = yield* Sessions.make(Redacted.make(`${token}x`))
+    const cookie = yield* made.make
+    assert.isTrue(yield* made.isValid(cookie))
+    assert.isTrue(yield* other.isValid(cookie))
+    assert.isFalse(yield* another.isValid(cookie))
+    yield* TestClock.adjust("167 hours")
+    assert.isTrue(yield* other.isValid(cookie))
+    yield* TestClock.adjust("1 hour")
+    assert.isFalse(yield* other.isValid(cookie))
+  })
+)
 
 it.effect("settings that would open the server to others are refused, and say what to do", () =>
   Effect.gen(function* () {

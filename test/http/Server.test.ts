@@ -32,38 +32,53 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
 )
 
 it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("the server", (it) => {
-  it.effect("every answer, of every route and of none, tells browsers to run nothing and to keep nothing", () =>
-    Effect.gen(function* () {
-      const { ask: trusted, url } = yield* TestServer
-      const policy = (headers: Record<string, unknown>) => String(headers["content-security-policy"])
-      const paths = [
-        ...operations.map(({ method, path }) => [method.toUpperCase(), path.replaceAll(/\{\w+\}/g, "x")] as const),
-        ...["/nothing", "/openapi.json", "/reference", "/reference/script.js", "/reference/style.css", "/metrics"].map(
-          (path) => ["GET", path] as const
-        )
-      ]
-      for (const [method, path] of paths) {
-        const body = method === "POST" || method === "PATCH" ? {} : undefined
-        for (const { headers, status } of [
-          yield* trusted(path, { method, body }),
-          yield* ask(`${url}${path}`, { method, body }),
-          yield* trusted(path, { method: "PUT", body: {} })
-        ]) {
-          const where = `${method} ${path} ${status}`
-          assert.notStrictEqual(status, 500, where)
-          assert.match(policy(headers), /default-src 'none'/, where)
-          assert.notMatch(policy(headers), /unsafe|https?:|\*/, where)
-          assert.strictEqual(headers["x-content-type-options"], "nosniff", where)
-          assert.strictEqual(headers["referrer-policy"], "no-referrer", where)
-          assert.strictEqual(headers["cross-origin-resource-policy"], "same-origin", where)
-          assert.strictEqual(headers["cross-origin-opener-policy"], "same-origin", where)
-          assert.isDefined(headers["permissions-policy"], where)
-          assert.strictEqual(headers["cache-control"], "no-store", where)
-          assert.isUndefined(headers["access-control-allow-origin"], where)
-          assert.isUndefined(headers["x-powered-by"] ?? headers.server, where)
+  it.effect(
+    "every answer, of every route and of none, tells browsers to run nothing and to keep nothing, and no secret",
+    () =>
+      Effect.gen(function* () {
+        const { ask: trusted, url } = yield* TestServer
+        const credentials = { token: "s3cret-of-x" }
+        const made = yield* trusted("/connections", {
+          method: "POST",
+          body: { domain: "memory", name: "x", credentials }
+        })
+        assert.strictEqual(made.status, 201)
+        const policy = (headers: Record<string, unknown>) => String(headers["content-security-policy"])
+        const paths = [
+          ...operations.map(({ method, path }) => [method.toUpperCase(), path.replaceAll(/\{\w+\}/g, "x")] as const),
+          ...[
+            "/nothing",
+            "/openapi.json",
+            "/reference",
+            "/reference/script.js",
+            "/reference/style.css",
+            "/metrics"
+          ].map((path) => ["GET", path] as const)
+        ]
+        for (const [method, path] of paths) {
+          const body = method === "POST" || method === "PATCH" ? {} : undefined
+          for (const { headers, status, text } of [
+            yield* trusted(path, { method, body }),
+            yield* ask(`${url}${path}`, { method, body }),
+            yield* trusted(path, { method: "PUT", body: {} })
+          ]) {
+            const where = `${method} ${path} ${status}`
+            assert.notStrictEqual(status, 500, where)
+            assert.notInclude(text, credentials.token, where)
+            assert.notInclude(text + JSON.stringify(headers), token, where)
+            assert.match(policy(headers), /default-src 'none'/, where)
+            assert.notMatch(policy(headers), /unsafe|https?:|\*/, where)
+            assert.strictEqual(headers["x-content-type-options"], "nosniff", where)
+            assert.strictEqual(headers["referrer-policy"], "no-referrer", where)
+            assert.strictEqual(headers["cross-origin-resource-policy"], "same-origin", where)
+            assert.strictEqual(headers["cross-origin-opener-policy"], "same-origin", where)
+            assert.isDefined(headers["permissions-policy"], where)
+            assert.strictEqual(headers["cache-control"], "no-store", where)
+            assert.isUndefined(headers["access-control-allow-origin"], where)
+            assert.isUndefined(headers["x-powered-by"] ?? headers.server, where)
+          }
         }
-      }
-    })
+      })
   )
 
   it.effect("the document describes every endpoint, what it needs and what it may answer", () =>
