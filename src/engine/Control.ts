@@ -89,9 +89,14 @@ export class Control extends Context.Service<
 
     // ---- tasks and runs ----------------------------------------------------------------------------------------
     /**
-     * Puts a task in the connection's queue; a process that serves runs it, before the connection's next poll. The same
-     * `idempotencyKey` with the same request gives the task that it made before; with another, `Conflict`. A dry run is no
-     * task: see `plan`. An unfinished sync with the same spec is resumed instead of begun again.
+     * Puts a task in the connection's queue; a process that serves runs it in slices, before the connection's next poll and
+     * then in turns with its polls, and goes on with it whatever process dies (see `Requested.ts` for what ends it). A paused
+     * connection runs it too, since a person asked, and is still not polled; a disconnected one is a `Conflict`.
+     *
+     * The same `idempotencyKey` with the same request gives the task that it made before; with another, `Conflict`. What is
+     * asked for already is not begun again: an unfinished sync with the same spec is gone on with, and what waits in the queue
+     * stands for all who asked for it. A sync whose like failed goes on from there. A dry run is no task: see `plan`. Ids that
+     * are not in the ledger can't be retried: `UsageError`.
      */
     readonly submit: (
       ref: ConnectionRef,
@@ -116,6 +121,8 @@ export class Control extends Context.Service<
         readonly wait: boolean
         readonly onWait?: (holder: string) => Effect.Effect<void>
         readonly onProgress?: (progress: Progress) => Effect.Effect<void>
+        /** Told why a slice failed that a server will try again: here, the sync ends with it. */
+        readonly onTrouble?: (message: string) => Effect.Effect<void>
       }
     ) => Asked<SyncResult, UsageError | Conflict>
     readonly retry: (

@@ -9,12 +9,12 @@ import { SyncTask } from "../contract/SyncTask.ts"
 
 const Time = Schema.DateTimeUtcFromString
 
-export const Failed = Schema.Struct({ reason: Schema.String, message: Schema.String })
+const Failed = Schema.Struct({ reason: Schema.String, message: Schema.String })
 const Problem = Schema.Struct({ place: Schema.String, message: Schema.String })
 
-export const ConnectionState = Schema.Literals(["running", "disconnected", "paused", "idle"])
+const ConnectionState = Schema.Literals(["running", "disconnected", "paused", "idle"])
 
-export const Totals = Schema.Struct({
+const Totals = Schema.Struct({
   stored: Schema.Int,
   failed: Schema.Int,
   dead: Schema.Int,
@@ -122,7 +122,7 @@ export const Change = Schema.Struct({
 export type Change = typeof Change.Type
 
 /** What a dry run found. */
-export const Planned = Schema.Struct({ download: Schema.Int, delete: Schema.Int, patch: Schema.Int })
+const Planned = Schema.Struct({ download: Schema.Int, delete: Schema.Int, patch: Schema.Int })
 
 /**
  * What a task is asked to do: a sync (with nothing set, what a poll does, now), or `retry`: these rows of the ledger, or
@@ -134,7 +134,10 @@ export const TaskRequest = Schema.Union([
 ])
 export type TaskRequest = typeof TaskRequest.Type
 
-/** `queued` until a run takes it; `running` between its first run and its last. The counts are summed over its runs. */
+/**
+ * `spec` is the task as a command line: the flags of a sync, or `retry` with its ids. It is `queued` until a run takes it,
+ * and `running` between its first run and its last. The counts are summed over its runs.
+ */
 export const Task = Schema.Struct({
   task: TaskId,
   connection: ConnectionId,
