@@ -210,6 +210,10 @@ export const sync = Command.make(
             output.note(
               `${Text.oneLine(name)} is being run by ${Text.oneLine(holder)}; waiting for it to end (--no-wait would not)`
             ),
+          onTrouble: (message) =>
+            output.note(
+              `${Text.oneLine(name)}: ${Text.oneLine(message)}; the server tries again in a moment (Ctrl-C leaves that to it)`
+            ),
           ...(onProgress === undefined ? {} : { onProgress })
         })
       })

@@ -169,15 +169,17 @@ const make = Effect.fnUntraced(function* (address: Address) {
     )
   }
 
-  /** The task's own watch, from `submit` to its end. */
-  const run = Effect.fnUntraced(function* (
+  const run: Control["Service"]["run"] = (runId) => errors(read.tasks.run({ params: { run: runId } }))
+
+  /** A task from `submit` to its end. */
+  const watch = Effect.fnUntraced(function* (
     found: Documents.Connection,
     submitting: ReturnType<Control["Service"]["submit"]>,
-    options: Pick<Parameters<Control["Service"]["sync"]>[2], "onWait" | "onProgress">
+    options: Omit<Parameters<Control["Service"]["sync"]>[2], "spec" | "wait">
   ) {
     const startedAt = yield* Clock.currentTimeMillis
     const begun = yield* submitting
-    return yield* Watching.untilEnded({ status, task }, found, begun, startedAt, options)
+    return yield* Watching.untilEnded({ status, task, run }, found, begun, startedAt, options)
   })
 
   return Control.of({
@@ -254,14 +256,14 @@ const make = Effect.fnUntraced(function* (address: Address) {
         { _tag: "sync", task: spec, spec: options.spec },
         { idempotencyKey: randomUUID() }
       )
-      return yield* run(found, submitting, options)
+      return yield* watch(found, submitting, options)
     }),
     retry: Effect.fnUntraced(function* (ref, externalIds) {
       const found = yield* connection(ref)
-      return yield* run(found, submit(found.id, { _tag: "retry", externalIds: externalIds ?? [] }, {}), {})
+      return yield* watch(found, submit(found.id, { _tag: "retry", externalIds: externalIds ?? [] }, {}), {})
     }),
     runs: (ref, limit) => Effect.map(errors(read.tasks.runs({ ...params(ref), query: { limit } })), ({ runs }) => runs),
-    run: (runId) => errors(read.tasks.run({ params: { run: runId } })),
+    run,
     statistics: (ref, hours) =>
       Effect.map(errors(read.tasks.statistics({ ...params(ref), query: { hours } })), ({ hours }) => hours),
 

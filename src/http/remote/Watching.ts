@@ -8,9 +8,9 @@ import type * as Documents from "../../engine/Documents.ts"
 import type { SyncResult } from "../../engine/Engine.ts"
 import { isPassing } from "./Answers.ts"
 
-type Watched = Pick<Control["Service"], "status" | "task">
+type Watched = Pick<Control["Service"], "status" | "task" | "run">
 
-type Options = Pick<Parameters<Control["Service"]["sync"]>[2], "onWait" | "onProgress">
+type Options = Pick<Parameters<Control["Service"]["sync"]>[2], "onWait" | "onProgress" | "onTrouble">
 
 /** How often the server is asked: often while a task may be short, then once a second. */
 const pace = (asked: number): Duration.Duration => Duration.millis(Math.min(1000, 50 * 1.3 ** asked))
@@ -42,6 +42,7 @@ export const untilEnded = Effect.fnUntraced(function* (
 ) {
   let task = begun
   let told: string | undefined
+  let failed: string | null = null
   for (let asked = 0; ; asked += 1) {
     if (task.status !== "queued" && task.status !== "running") {
       return ended(connection.name, task, task.status, (yield* Clock.currentTimeMillis) - startedAt)
@@ -51,6 +52,16 @@ export const untilEnded = Effect.fnUntraced(function* (
       if (holder !== null && holder !== told) {
         told = holder
         yield* options.onWait(holder)
+      }
+    }
+    // The run that failed last is still the task's last one while the server waits to try again.
+    if (task.run !== null && task.run !== failed && options.onTrouble !== undefined) {
+      const run: Documents.Run | undefined = yield* Effect.catchTag(control.run(task.run), "NotFound", () =>
+        Effect.succeed(undefined)
+      )
+      if (run?.status === "failed") {
+        failed = run.run
+        yield* options.onTrouble(run.error?.message ?? "a run of it failed")
       }
     }
     yield* options.onProgress?.({ counts: task.counts, remaining: undefined }) ?? Effect.void
