@@ -3,6 +3,7 @@
  * that sealed it and put back sealed with the current one, if it still stands as it was read. In the end the former keys
  * are retired: nothing can be stored that they sealed, by whichever process. Cut short anywhere, it is begun again.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Result from "effect/Result"
@@ -29,8 +30,9 @@ export interface Rekeyed {
 
 const chunk = 100
 
-/** Values that change all the time are caught in the end; a database that never settles is said. */
-const passes = 50
+/** Values that change all the time are caught in the end; a database that does not settle within a minute is said. */
+const passes = 600
+const betweenPasses = Duration.millis(100)
 
 const contextOf = (row: Sealed): string => {
   switch (row.kind) {
@@ -81,13 +83,13 @@ const reseal = Effect.gen(function* () {
   for (let made = 0; made < passes; made += 1) {
     const done = yield* pass(current)
     resealed += done.resealed
-    if (done.moved > 0) continue
     const lockedBy = new Set(done.locked.map((row) => keyIdOf(row.sealed)))
     const free = former.filter((id) => !lockedBy.has(id))
     const retired = yield* Effect.filter(free, (id) => store.retireKey(id))
-    // Someone has just stored what a former key sealed.
-    if (retired.length < free.length) continue
-    return { key: current, resealed, locked: done.locked.map(nameOf), retired } satisfies Rekeyed
+    // Someone has just stored what a former key sealed, or may have.
+    const isUnsettled = retired.length < free.length || (done.moved > 0 && free.length < former.length)
+    if (!isUnsettled) return { key: current, resealed, locked: done.locked.map(nameOf), retired } satisfies Rekeyed
+    yield* Effect.sleep(betweenPasses)
   }
   return yield* new UsageError({
     message: "secrets keep being sealed with a former key: give all processes the new IDEM_SECRET_KEY first"

@@ -7,12 +7,15 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { randomBytes } from "node:crypto"
+import * as SqlClient from "effect/sql/SqlClient"
+import { randomBytes, randomUUID } from "node:crypto"
 import { credentialsContext } from "../../src/engine/Opening.ts"
 import * as Rekey from "../../src/engine/Rekey.ts"
 import { signInContext } from "../../src/engine/SignIn.ts"
 import { type Connection, Store, StoreError } from "../../src/engine/Store.ts"
 import * as Vault from "../../src/engine/Vault.ts"
+import * as Secret from "../../src/engine/webhooks/Secret.ts"
+import { WebhookId } from "../../src/engine/WebhookStore.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -135,6 +138,28 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
 
 suite("Memory", Memory.layer)
 suite("Postgres", Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer)))
+
+describe("rekeying webhooks", () => {
+  it.live("seals their secrets afresh too, and lets none be stored with the former key", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const [old, next] = [newKey(), newKey()]
+      const [before, after] = [yield* Vault.make(old), yield* Vault.make(next)]
+      const id = WebhookId.make(randomUUID())
+      const secrets = { current: Redacted.make("whsec_secret"), previous: null }
+      const sealed = yield* Effect.provideService(Secret.seal(id, secrets), Vault.Vault, before)
+      const insert = (webhook: string) =>
+        sql`INSERT INTO webhook (id, name, url, secret) VALUES (${webhook}, 'w', 'https://example.com', ${sealed})`
+      yield* insert(id)
+      assert.strictEqual((yield* rekey(yield* Vault.make(next, [old]))).resealed, 1)
+      const [row] = yield* sql<{ readonly secret: Uint8Array }>`SELECT secret FROM webhook`
+      assert.isDefined(row)
+      const opened = yield* Effect.provideService(Secret.unseal(id, row.secret), Vault.Vault, after)
+      assert.strictEqual(Redacted.value(opened.current), "whsec_secret")
+      assert.match(String((yield* Effect.flip(insert(randomUUID()))).reason.cause), /idem rekey/)
+    }).pipe(Effect.provide(Layer.provideMerge(Layer.provide(Postgres.layer, Blobs.layer), Database.layer)))
+  )
+})
 
 describe("rekeying with the key in a file", () => {
   const keyFile = Effect.map(
