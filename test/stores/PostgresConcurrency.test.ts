@@ -156,6 +156,29 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
     })
   )
 
+  it.effect("one task waits for many who request it at once, with one key or with keys of their own", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { id } = yield* connect()
+      const request = (key: string) =>
+        store.requestTask(id, {
+          kind: "sync",
+          task: { force: true, forceIds: [], dryRun: false },
+          spec: "--force",
+          externalIds: null,
+          key: { key, digest: "aa" },
+          resumeWithin: Duration.days(1)
+        })
+      const asked = yield* Effect.all(
+        Array.from({ length: 16 }, (_, n) => request(n % 2 === 0 ? "one" : `own ${n}`)),
+        { concurrency: "unbounded" }
+      )
+      const ids = asked.map((one) => (one._tag === "Requested" ? one.task.id : one._tag))
+      assert.strictEqual(new Set(ids).size, 1)
+      assert.strictEqual((yield* store.taskSummaries(id, { limit: 10 })).length, 1)
+    })
+  )
+
   it.effect("one task is begun by many who ask for it at once", () =>
     Effect.gen(function* () {
       const store = yield* Store
