@@ -2,6 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useEffect, useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
+import { isFresh, useAsked } from "./Asked.ts"
 import { ContentPage } from "./ContentPage.tsx"
 import { ContentsPage } from "./ContentsPage.tsx"
 import { DeletionsPage } from "./DeletionsPage.tsx"
@@ -16,6 +17,13 @@ import { NotFoundPage } from "./Shell.tsx"
 import { SyncDialog } from "./SyncDialog.tsx"
 import * as Words from "./Words.ts"
 
+/** Whether something runs, waits to be run, or is due within a moment. */
+const isMoving = ({ lastRun, nextPollAt, state, unfinished }: Api.Status): boolean =>
+  state === "running" ||
+  unfinished.length > 0 ||
+  lastRun?.status === "running" ||
+  (nextPollAt !== null && Date.parse(nextPollAt) < Date.now() + 1000)
+
 /** The connection, asked for again each second while something runs or is about to. */
 const useStatus = (ref: string) => {
   const client = useQueryClient()
@@ -23,9 +31,7 @@ const useStatus = (ref: string) => {
     queryKey: ["connection", ref, "status"],
     queryFn: (context) => Api.status(ref, context),
     refetchInterval: ({ state: { data } }) =>
-      data?.state === "running" || (data?.unfinished.length ?? 0) > 0 || data?.lastRun?.status === "running"
-        ? 1000
-        : 5000
+      isFresh(client, ref) || (data !== undefined && isMoving(data)) ? 1000 : 5000
   })
   // What a run has changed is asked for again when it ends, and a little while it goes on.
   const run = query.data?.lastRun ?? null
@@ -128,7 +134,6 @@ const Body = ({ page, status }: { readonly page: string; readonly status: Api.St
 }
 
 export const ConnectionPage = ({ connection, page }: { readonly connection: string; readonly page: string }) => {
-  const client = useQueryClient()
   const { data: status, error } = useStatus(connection)
   const { data: integrations } = useQuery({
     queryKey: ["integrations"],
@@ -141,7 +146,7 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
     // It was opened by its name, which is not what it is known by here.
     if (id !== undefined && id !== connection) navigate(connectionPath(id, page), { replace: true })
   }, [connection, id, page])
-  const refresh = () => client.invalidateQueries({ queryKey: ["connection", connection] })
+  const refresh = useAsked(connection)
   const poll = useMutation({
     mutationFn: (what: "pause" | "resume") => (what === "pause" ? Api.pause(connection) : Api.resume(connection)),
     onSuccess: refresh

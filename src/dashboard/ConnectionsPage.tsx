@@ -13,6 +13,8 @@ const pageSize = 50
 const Attention = ({ status }: { readonly status: Api.Status }) => {
   const { totals } = status
   const links = [
+    status.paused === null ? undefined : { to: "", text: "paused: the next step", tone: "warn" as const },
+    Words.isFailing(status) ? { to: "", text: "failing: the reason", tone: "bad" as const } : undefined,
     totals.deletionsHeld > 0
       ? { to: "deletions", text: `${Format.many(totals.deletionsHeld, "deletion")} to approve`, tone: "warn" as const }
       : undefined,
@@ -48,7 +50,7 @@ const Row = ({ connection }: { readonly connection: Api.Connection }) => {
   const run = status?.lastRun ?? null
   return (
     <tr role="row">
-      <th role="rowheader" scope="row" data-label="Connection">
+      <th role="rowheader" scope="row" data-label="Connection" class="whose">
         <a href={`#${connectionPath(connection.id)}`}>{connection.name}</a>
         <span class="sub">
           {connection.domain} · {connection.account}

@@ -1,6 +1,7 @@
 /** One content: what is known of it, and what it holds, as far as it can be shown safely. */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
+import { useMutation, useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
+import { useAsked } from "./Asked.ts"
 import { EmailView } from "./EmailView.tsx"
 import * as Format from "./Format.ts"
 import { connectionPath, useParameters } from "./Location.ts"
@@ -116,7 +117,7 @@ const Known = ({ content }: { readonly content: Api.Content }) => {
 }
 
 export const ContentPage = ({ status }: { readonly status: Api.Status }) => {
-  const client = useQueryClient()
+  const refresh = useAsked(status.id)
   const externalId = useParameters().get("id") ?? ""
   const { data: content, error } = useQuery({
     queryKey: ["connection", status.id, "content", externalId],
@@ -128,7 +129,7 @@ export const ContentPage = ({ status }: { readonly status: Api.Status }) => {
       content.failure === null
         ? Api.sync(status.id, { forceIds: [externalId] }, crypto.randomUUID())
         : Api.retry(status.id, [externalId]),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["connection", status.id] })
+    onSuccess: refresh
   })
   const back = (
     <p>

@@ -7,17 +7,20 @@ import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
 import { Empty, ErrorNotice, Loading, Notice, Table, Time } from "./Parts.tsx"
 
-const longest = 500
+/** As many as the server gives. */
+const longest = 10_000
 
 const causes = { event: "the source said so", absence: "not in a full listing any more" }
 
 export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
   const client = useQueryClient()
   const [asking, ask] = useState(false)
+  const [limit, setLimit] = useState(100)
   const held = status.totals.deletionsHeld
   const { data, error } = useQuery({
-    queryKey: ["connection", status.id, "deletions"],
-    queryFn: (context) => Api.deletions(status.id, longest, context),
+    queryKey: ["connection", status.id, "deletions", limit],
+    queryFn: (context) => Api.deletions(status.id, limit, context),
+    placeholderData: (before) => before,
     refetchInterval: 10_000
   })
   const approve = useMutation({
@@ -77,13 +80,18 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
                     <a href={`#${contentPath(status.id, row.externalId)}`}>{row.externalId}</a>
                   </th>
                   <td>{causes[row.cause]}</td>
-                  <td>
+                  <td class="nowrap">
                     <Time time={row.stagedAt} />
                   </td>
                 </tr>
               ))}
             </tbody>
           </Table>
+          {held > data.length && limit < longest ? (
+            <button type="button" onClick={() => setLimit(Math.min(limit * 5, longest))}>
+              Show more
+            </button>
+          ) : null}
         </>
       )}
       {asking ? (

@@ -1,13 +1,15 @@
 /** What is known but not stored: why, and another try for one, some or all. */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
+import { useMutation, useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
+import { useAsked } from "./Asked.ts"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
 import { Ago, Badge, Empty, ErrorNotice, Loading, Notice, Table } from "./Parts.tsx"
 import * as Words from "./Words.ts"
 
-const longest = 500
+/** As many as the server gives. */
+const longest = 10_000
 
 interface RowProps {
   readonly row: Api.LedgerRow
@@ -50,18 +52,20 @@ const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
 )
 
 export const LedgerPage = ({ status }: { readonly status: Api.Status }) => {
-  const client = useQueryClient()
+  const refresh = useAsked(status.id)
+  const [limit, setLimit] = useState(100)
   const [chosen, choose] = useState<ReadonlySet<string>>(new Set())
   const { data, error } = useQuery({
-    queryKey: ["connection", status.id, "ledger"],
-    queryFn: (context) => Api.ledger(status.id, longest, context),
+    queryKey: ["connection", status.id, "ledger", limit],
+    queryFn: (context) => Api.ledger(status.id, limit, context),
+    placeholderData: (before) => before,
     refetchInterval: status.state === "running" ? 2000 : 10_000
   })
   const retry = useMutation({
     mutationFn: (ids: ReadonlyArray<string> | undefined) => Api.retry(status.id, ids),
     onSuccess: async () => {
       choose(new Set())
-      await client.invalidateQueries({ queryKey: ["connection", status.id] })
+      await refresh()
     }
   })
   if (data === undefined)
@@ -143,6 +147,11 @@ export const LedgerPage = ({ status }: { readonly status: Api.Status }) => {
               ))}
             </tbody>
           </Table>
+          {status.ledger > data.length && limit < longest ? (
+            <button type="button" onClick={() => setLimit(Math.min(limit * 5, longest))}>
+              Show more
+            </button>
+          ) : null}
         </>
       )}
     </section>

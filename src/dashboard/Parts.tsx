@@ -4,11 +4,24 @@ import { useEffect, useId, useState } from "preact/hooks"
 import * as Format from "./Format.ts"
 import type { Tone } from "./Words.ts"
 
-/** The page's heading: focused when the page is opened, so that a keyboard and a screen reader begin there. */
+/** Whether a page was opened whose heading is not there yet. */
+let isAwaited = false
+
+/** Brings the keyboard and a screen reader to the heading of the page that was opened, as soon as it has one. */
+export const focusTitle = (): void => {
+  const title = document.getElementById("title")
+  isAwaited = title === null
+  title?.focus({ preventScroll: true })
+}
+
+/** The page's heading. */
 export const Title = ({ children, name }: { readonly children?: ComponentChildren; readonly name: string }) => {
   useEffect(() => {
     document.title = `${name} · Idem`
   }, [name])
+  useEffect(() => {
+    if (isAwaited) focusTitle()
+  }, [])
   return (
     <h1 id="title" tabIndex={-1}>
       {children ?? name}

@@ -17,7 +17,7 @@ interface HourPlotProps {
   readonly series: ReadonlyArray<Series>
 }
 
-const height = 170
+const height = 150
 
 /** Heights of the stack's parts, each upon the former ones. */
 const stacked = (hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): ReadonlyArray<ReadonlyArray<number>> => {
@@ -70,7 +70,7 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
       y: { range: (_, __, max) => [0, Math.max(max * 1.05, 4)] }
     },
     axes: [
-      { ...axis, font, grid: { show: false }, size: 40, values: (_, splits) => splits.map(tick) },
+      { ...axis, font, grid: { show: false }, size: 28, values: (_, splits) => splits.map(tick) },
       { ...axis, font, size: 52, values: (_, values) => values.map((value) => Format.short(value)) }
     ],
     series: [

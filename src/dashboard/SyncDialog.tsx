@@ -1,7 +1,8 @@
 /** Asks for a sync: what is new, all again, or chosen ids again; or for what it would do. */
-import { useMutation, useQueryClient } from "@tanstack/preact-query"
+import { useMutation } from "@tanstack/preact-query"
 import { useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
+import { useAsked } from "./Asked.ts"
 import { Dialog } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { ErrorNotice, Field, Notice } from "./Parts.tsx"
@@ -50,7 +51,6 @@ const idsOf = (text: string): ReadonlyArray<string> => [
 const instantOf = (text: string): string | undefined => (text === "" ? undefined : new Date(text).toISOString())
 
 export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; readonly onClose: () => void }) => {
-  const client = useQueryClient()
   const [what, setWhat] = useState<What>("new")
   const [ids, setIds] = useState("")
   const [since, setSince] = useState("")
@@ -67,7 +67,7 @@ export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; r
       ...(what === "ids" || to === undefined ? {} : { until: to })
     }
   }
-  const refresh = () => client.invalidateQueries({ queryKey: ["connection", status.id] })
+  const refresh = useAsked(status.id)
   const sync = useMutation({
     mutationFn: () => Api.sync(status.id, request(), key.current),
     onSuccess: async () => {
