@@ -10,7 +10,7 @@ import type { ServerError } from "../http/remote/Answers.ts"
 import * as Failure from "./Failure.ts"
 
 /** The server that is named, if any; wrong usage where the name is not right. */
-export const named: Effect.Effect<
+const named: Effect.Effect<
   Option.Option<Address.Address>,
   Failure.Failure | Config.ConfigError
 > = Effect.flatMap(

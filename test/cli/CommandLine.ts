@@ -42,7 +42,7 @@ export const text = (ended: Ended): string => ended.stdout.toString().replace(/\
 export const json = (ended: Ended): Record<string, any> => JSON.parse(ended.stdout.toString())
 
 /** Runs command lines in this process, with these services, their output captured. */
-export const runner =
+const runner =
   (services: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path>) =>
   (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Ended> =>
     Effect.gen(function* () {
