@@ -312,6 +312,14 @@ describe.skipIf(Browser.executable === undefined)("the dashboard", () => {
           assert.deepStrictEqual(scene.trap.asked, [])
           assert.deepStrictEqual(errors, [])
           await context.close()
+
+          // The same HTML in a page of no protection springs the trap: it is one.
+          const unprotected = await Browser.open(scene.chromium)
+          const sprung = unprotected.page.waitForRequest(`${scene.trap.url}/script`)
+          await unprotected.page.setContent(Hostile.html(scene.trap.url)).catch(() => undefined)
+          await sprung
+          await unprotected.context.close()
+          scene.trap.asked.length = 0
         }),
       patience
     )

@@ -4,7 +4,8 @@
 export const markup = (trap: string): string =>
   `"><script>fetch('${trap}/title-script');globalThis.owned=1</script><img src=x onerror="fetch('${trap}/title-onerror')"><svg onload="globalThis.owned=1">`
 
-const html = (trap: string): string => `<!doctype html>
+/** HTML that tries all that HTML can. */
+export const html = (trap: string): string => `<!doctype html>
 <html><head>
 <title>the title is not to be shown</title>
 <base href="${trap}/base/">
@@ -49,7 +50,7 @@ body { background: url(${trap}/background.png); font-family: x }</style>
 export const email = (trap: string): string => {
   const attachment = `=?utf-8?B?${Buffer.from(markup(trap)).toString("base64")}?=`
   return [
-    `From: "${"Mallory <script>".replaceAll('"', "")}" <mallory@example.com>`,
+    'From: "Mallory <script>" <mallory@example.com>',
     "To: me@example.com",
     `Subject: =?utf-8?B?${Buffer.from(markup(trap)).toString("base64")}?=`,
     "Date: Mon, 05 Jan 2026 10:00:00 +0000",

@@ -4,4 +4,5 @@ import * as Email from "../Email.ts"
 
 const { bytes, question } = workerData as { readonly bytes: Uint8Array; readonly question: Email.Question }
 
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
 parentPort?.postMessage(await Email.answer(bytes, question))
