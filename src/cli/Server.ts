@@ -10,10 +10,7 @@ import type { ServerError } from "../http/remote/Answers.ts"
 import * as Failure from "./Failure.ts"
 
 /** The server that is named, if any; wrong usage where the name is not right. */
-const named: Effect.Effect<
-  Option.Option<Address.Address>,
-  Failure.Failure | Config.ConfigError
-> = Effect.flatMap(
+const named: Effect.Effect<Option.Option<Address.Address>, Failure.Failure | Config.ConfigError> = Effect.flatMap(
   Address.fromEnvironment,
   Result.match({
     onFailure: (message) => Effect.fail(Failure.usage(message)),

@@ -145,11 +145,25 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
 
 const encode = Schema.encodeSync(Documents.Content)
 
-/** One line: all that is known, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
+/** What a line says of its body is true of the body in it, also where a run has stored another since the row was read. */
 const ndjsonLine = (
   connection: Documents.Connection,
   row: Documents.Content
-): Stream.Stream<Uint8Array, ReadError, Control> => {
+): Stream.Stream<Uint8Array, ReadError, Control> =>
+  row.hash === null
+    ? ndjsonOf(row, Stream.empty)
+    : Stream.unwrap(
+        Effect.map(
+          Control.use((control) => control.body(connection.id, row.externalId)),
+          (body) => ndjsonOf({ ...row, hash: body.hash, size: body.size }, body.bytes())
+        )
+      )
+
+/** One line: all that is known, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
+const ndjsonOf = (
+  row: Documents.Content,
+  body: Stream.Stream<Uint8Array, ReadError>
+): Stream.Stream<Uint8Array, ReadError> => {
   const head = JSON.stringify(encode(row)).slice(0, -1)
   const line = (encoding: string) => encoder.encode(`${head},"bodyEncoding":"${encoding}","body":`)
   const inQuotes = <E, R>(encoded: Stream.Stream<Uint8Array, E, R>) =>
@@ -157,10 +171,9 @@ const ndjsonLine = (
       Stream.concat(encoded),
       Stream.concat(Stream.succeed(encoder.encode('"}\n')))
     )
-  if (row.size > largestText)
-    return Stream.concat(Stream.succeed(line("base64")), inQuotes(base64(bodyOf(connection, row))))
+  if (row.size > largestText) return Stream.concat(Stream.succeed(line("base64")), inQuotes(base64(body)))
   return Stream.unwrap(
-    Effect.map(Stream.runCollect(bodyOf(connection, row)), (chunks) => {
+    Effect.map(Stream.runCollect(body), (chunks) => {
       const bytes = concat(chunks)
       const text = textOf(bytes)
       return text === undefined
