@@ -5,7 +5,6 @@ import type { EmailParts } from "../http/api/Emails.ts"
 import type { Session as SessionSchema } from "../http/api/System.ts"
 import type * as Documents from "../engine/Documents.ts"
 
-export type Change = (typeof Documents.Change)["Encoded"]
 export type Connected = (typeof ConnectedSchema)["Encoded"]
 export type Connection = (typeof Documents.Connection)["Encoded"]
 export type Content = (typeof ContentWithFailure)["Encoded"]

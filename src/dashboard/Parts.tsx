@@ -34,7 +34,7 @@ export const Badge = ({ children, tone }: { readonly children: ComponentChildren
 )
 
 /** The time now, again every so many milliseconds, for times that are told as how long ago. */
-export const useNow = (every: number): number => {
+const useNow = (every: number): number => {
   const [now, setNow] = useState(Date.now)
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), every)

@@ -31,7 +31,7 @@ export const reason = (name: string): string => {
   return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
-export const states: Readonly<Record<Connection["state"], { readonly text: string; readonly tone: Tone }>> = {
+const states: Readonly<Record<Connection["state"], { readonly text: string; readonly tone: Tone }>> = {
   running: { text: "Running", tone: "busy" },
   idle: { text: "Waiting", tone: "good" },
   paused: { text: "Paused", tone: "warn" },
@@ -151,7 +151,7 @@ export const advice = (status: Status, signIn: boolean): ReadonlyArray<Advice> =
 }
 
 /** With a capital and a full stop. */
-export const sentence = (text: string): string => {
+const sentence = (text: string): string => {
   const trimmed = text.trim()
   const start = trimmed.charAt(0).toUpperCase() + trimmed.slice(1)
   return /[.!?…]$/.test(start) ? start : `${start}.`
