@@ -10,7 +10,6 @@ export const html = (trap: string): string => `<!doctype html>
 <title>the title is not to be shown</title>
 <base href="${trap}/base/">
 <meta http-equiv="refresh" content="0; url=${trap}/refresh">
-<meta http-equiv="Content-Security-Policy" content="default-src *">
 <link rel="stylesheet" href="${trap}/sheet.css"><link rel="preload" as="image" href="${trap}/preload.png">
 <link rel="dns-prefetch" href="${trap}"><link rel="prefetch" href="${trap}/prefetch">
 <style>@import url("${trap}/import.css"); @font-face { font-family: x; src: url(${trap}/font.woff) }
