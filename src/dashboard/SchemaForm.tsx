@@ -55,11 +55,11 @@ const propertiesOf = (schema: Json): ReadonlyArray<Property> => {
   )
 }
 
-/** The ways to fill in what this schema describes; none where it says too little, or more than a form can. */
+/** The ways to fill in what this schema describes, what needs least first; none where it says too little, or more than a form can. */
 export const shapesOf = (schema: unknown): ReadonlyArray<Shape> => {
   if (!isObject(schema)) return []
   const members = Array.isArray(schema["anyOf"]) ? schema["anyOf"].filter((each) => isObject(each)) : [schema]
-  return members.flatMap((member) => {
+  const shapes = members.flatMap((member) => {
     const properties = propertiesOf(member)
     if (properties.length === 0) return []
     const required = properties.filter((each) => each.required)
@@ -67,6 +67,8 @@ export const shapesOf = (schema: unknown): ReadonlyArray<Shape> => {
       { name: (required.length === 0 ? properties : required).map(({ name }) => words(name)).join(", "), properties }
     ]
   })
+  const needed = ({ properties }: Shape) => properties.filter((each) => each.required).length
+  return shapes.toSorted((one, other) => needed(one) - needed(other))
 }
 
 /** `includeSpamTrash` as `Include spam trash`. */
