@@ -41,16 +41,19 @@ export interface Look {
   readonly width?: number
   readonly height?: number
   readonly scheme?: "light" | "dark"
+  /** Cookies of another window. */
+  readonly session?: Awaited<ReturnType<BrowserContext["storageState"]>> | undefined
 }
 
-/** A window of its own, with no cookie. */
+/** A window of its own. */
 export const open = async (browser: Browser, look: Look = {}): Promise<Watched> => {
   const context = await browser.newContext({
     viewport: { width: look.width ?? 1280, height: look.height ?? 900 },
     colorScheme: look.scheme ?? "light",
     locale: "en-GB",
     timezoneId: "UTC",
-    reducedMotion: "reduce"
+    reducedMotion: "reduce",
+    ...(look.session === undefined ? {} : { storageState: look.session })
   })
   const errors: Array<string> = []
   const asked: Array<string> = []

@@ -112,13 +112,18 @@ const make = Effect.gen(function* () {
     return JSON.parse(text) as Record<string, unknown>
   }
 
-  /** A window in which the token was given. */
+  let session: Browser.Look["session"]
+
+  /** A window in which the token was given, or in an earlier one. */
   const signedIn = async (look: Browser.Look = {}): Promise<Browser.Watched> => {
-    const watched = await Browser.open(chromium, look)
+    const watched = await Browser.open(chromium, { ...look, session })
     await watched.page.goto(`${idem.url}/`)
-    await watched.page.getByLabel("Token").fill(token)
-    await watched.page.getByRole("button", { name: "Sign in" }).click()
+    if (session === undefined) {
+      await watched.page.getByLabel("Token").fill(token)
+      await watched.page.getByRole("button", { name: "Sign in" }).click()
+    }
     await watched.page.getByRole("heading", { name: "Connections", level: 1 }).waitFor()
+    session ??= await watched.context.storageState()
     return watched
   }
 
