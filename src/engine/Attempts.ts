@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Reason } from "../contract/IntegrationError.ts"
-import type { LedgerRow } from "./Store.ts"
+import type { LedgerRow } from "./Records.ts"
 
 /** The delay after each attempt: minutes for a hiccup, then hours, three days in all. After the last one it is dead. */
 const delays = ["1 minute", "5 minutes", "30 minutes", "2 hours", "6 hours", "1 day", "2 days"] as const

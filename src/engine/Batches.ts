@@ -17,19 +17,9 @@ import type { Limits } from "./Limits.ts"
 import { type Meter, touch } from "./Meter.ts"
 import * as Metrics from "./Metrics.ts"
 import type { Spanning } from "./Spans.ts"
-import type {
-  Fence,
-  Item,
-  LedgerRow,
-  Miss,
-  Outcome,
-  PageEnd,
-  RunId,
-  Store,
-  StoreError,
-  Superseded,
-  TaskId
-} from "./Store.ts"
+import type { Item, Miss, Outcome, PageEnd } from "./Batch.ts"
+import type { LedgerRow, RunId, TaskId } from "./Records.ts"
+import type { Fence, Store, StoreError, Superseded } from "./Store.ts"
 
 /** Where an occurrence of an id came from: which side of the sum counts it. */
 export type Origin = "listed" | "forced" | "retried"

@@ -11,7 +11,8 @@ import * as Meter from "./Meter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as Refresh from "./Refresh.ts"
 import { credentialsContext } from "./Opening.ts"
-import { type Connection, type NameTaken, Store, type StoreError } from "./Store.ts"
+import { type Connection } from "./Records.ts"
+import { type NameTaken, Store, type StoreError } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
 /** How often a connection is polled unless said otherwise. */

@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import type { ContentQuery, CursorInvalid } from "./Control.ts"
 import * as Cursor from "./Cursor.ts"
-import { type ConnectionId, type ContentRow, Store, type StoreError } from "./Store.ts"
+import { type ConnectionId, type ContentRow } from "./Records.ts"
+import { Store, type StoreError } from "./Store.ts"
 
 /** A page of what is asked for, and the cursor of the next one, or null at the end; see `Store.contents`. */
 export const list = Effect.fnUntraced(function* (

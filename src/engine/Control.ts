@@ -11,7 +11,8 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type * as Documents from "./Documents.ts"
 import type { Connected, Progress, SourceError, SyncResult, UsageError } from "./Engine.ts"
-import type { ConnectionId, ContentState, NameTaken, Purged, RunId, StoreError, TaskId } from "./Store.ts"
+import type { ConnectionId, ContentState, Purged, RunId, TaskId } from "./Records.ts"
+import type { NameTaken, StoreError } from "./Store.ts"
 import type { SyncTask } from "../contract/SyncTask.ts"
 
 /** What was asked for is not there: the message names it, and says where to look. */

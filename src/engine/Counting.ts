@@ -1,5 +1,5 @@
 /** The counts of a run, and the law that they keep. */
-import type { Counts } from "./Store.ts"
+import type { Counts } from "./Records.ts"
 
 const names = [
   "listed",

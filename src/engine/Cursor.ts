@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../contract/Content.ts"
 import { CursorInvalid } from "./Control.ts"
-import { type ChangePlace, ConnectionId, type ContentPlace, type Epoch } from "./Store.ts"
+import { type ChangePlace, ConnectionId, type ContentPlace, type Epoch } from "./Records.ts"
 
 /** The longest cursor, in characters: an external id of the longest, escaped throughout, and all the rest. */
 const maxLength = 10_000

@@ -4,7 +4,7 @@
  */
 import * as Schema from "effect/Schema"
 import { SyncStatus, type SyncResult } from "./Engine.ts"
-import { ConnectionId, ContentState, Counts, RunId, RunStatus, TaskId } from "./Store.ts"
+import { ConnectionId, ContentState, Counts, RunId, RunStatus, TaskId } from "./Records.ts"
 import { SyncTask } from "../contract/SyncTask.ts"
 
 const Time = Schema.DateTimeUtcFromString

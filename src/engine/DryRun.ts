@@ -10,7 +10,8 @@ import * as Counting from "./Counting.ts"
 import type { Progress } from "./Engine.ts"
 import * as Inflight from "./Inflight.ts"
 import type { Meter } from "./Meter.ts"
-import type { ConnectionId, Store } from "./Store.ts"
+import type { ConnectionId } from "./Records.ts"
+import type { Store } from "./Store.ts"
 import type { Plan } from "./Work.ts"
 
 /** Counts with the plan: outcomes but `existing` are 0, since nothing was done. */

@@ -5,7 +5,8 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Estimate } from "../contract/Integration.ts"
 import type { SyncTask } from "../contract/SyncTask.ts"
-import type { Connection, Counts, NameTaken, RunId, StoreError, TaskId } from "./Store.ts"
+import type { Connection, Counts, RunId, TaskId } from "./Records.ts"
+import type { NameTaken, StoreError } from "./Store.ts"
 
 /** What a person asked for can't be done; the message says why and what to do next. Nothing was written. */
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {}

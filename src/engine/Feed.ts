@@ -15,7 +15,8 @@ import * as Layer from "effect/Layer"
 import type { CursorInvalid } from "./Control.ts"
 import * as Cursor from "./Cursor.ts"
 import type * as Documents from "./Documents.ts"
-import { type Change, type ConnectionId, Store, type StoreError } from "./Store.ts"
+import { type Change, type ConnectionId } from "./Records.ts"
+import { Store, type StoreError } from "./Store.ts"
 
 /** The longest that a reader waits: proxies on the way give up on longer ones. */
 export const longestWait = Duration.seconds(60)

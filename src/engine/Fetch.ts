@@ -8,7 +8,8 @@ import type { Content, Ref } from "../contract/Content.ts"
 import { IntegrationError, TooLarge, Transient } from "../contract/IntegrationError.ts"
 import type { Limits } from "./Limits.ts"
 import { type Meter, touch } from "./Meter.ts"
-import type { Item, Store, StoredBody, StoreError } from "./Store.ts"
+import type { Item, StoredBody } from "./Batch.ts"
+import type { Store, StoreError } from "./Store.ts"
 
 const titleLength = 1000
 

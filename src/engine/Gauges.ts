@@ -11,7 +11,8 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { type Overview, Store } from "./Store.ts"
+import { type Overview } from "./Records.ts"
+import { Store } from "./Store.ts"
 
 /** How old an answer of the store may be: several who ask cost it one query. */
 const freshFor = Duration.seconds(5)

@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ContentExistenceChecker, ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
 import type { Meter } from "./Meter.ts"
-import type { ConnectionId, Store, StoreError } from "./Store.ts"
+import type { ConnectionId } from "./Records.ts"
+import type { Store, StoreError } from "./Store.ts"
 
 /** One chosen occurrence of an id. `settled` is done once it was committed, or dropped. */
 export interface Flight {

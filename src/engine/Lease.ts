@@ -8,7 +8,8 @@ import * as Schema from "effect/Schema"
 import * as Holder from "./Holder.ts"
 import { Limits } from "./Limits.ts"
 import type { Meter } from "./Meter.ts"
-import { type Connection, type ConnectionId, Store, type StoreError, Superseded } from "./Store.ts"
+import { type Connection, type ConnectionId } from "./Records.ts"
+import { Store, type StoreError, Superseded } from "./Store.ts"
 
 /** Nothing moved for too long: no call, no bytes, no commit. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message: Schema.String }) {}

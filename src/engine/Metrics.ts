@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Counting from "./Counting.ts"
-import type { Counts, RunStatus } from "./Store.ts"
+import type { Counts, RunStatus } from "./Records.ts"
 
 /** A metric with labels: one series is made for each set of their values, and kept. */
 const family = <const Label extends string, Series>(

@@ -9,7 +9,8 @@ import { Integrations } from "./Integrations.ts"
 import type { Meter } from "./Meter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as Refresh from "./Refresh.ts"
-import { type Connection, type Fence, Store } from "./Store.ts"
+import { type Connection } from "./Records.ts"
+import { type Fence, Store } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
 /** A connection that can be opened. */

@@ -30,7 +30,8 @@ import * as Lease from "./Lease.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Runner from "./Runner.ts"
 import { Slots } from "./Slots.ts"
-import { type Connection, ConnectionId, type Due, Store, type StoreError } from "./Store.ts"
+import { type Connection, ConnectionId, type Due } from "./Records.ts"
+import { Store, type StoreError } from "./Store.ts"
 import * as Upkeep from "./Upkeep.ts"
 
 /** How often due connections are looked for; where few are woken, a slice that ends looks again at once. */

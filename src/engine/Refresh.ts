@@ -10,7 +10,8 @@ import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient, Unauthorized } from "../contract/IntegrationError.ts"
 import type { RefreshCredentials } from "../contract/Integration.ts"
 import * as NamedLock from "./NamedLock.ts"
-import { type ConnectionId, Store } from "./Store.ts"
+import { type ConnectionId } from "./Records.ts"
+import { Store } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
 /** What an answer replaced is lost if it isn't stored: a database that is away is tried again for about a minute. */

@@ -13,7 +13,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { isLive } from "../contract/SyncTask.ts"
 import type { SliceResult } from "./Run.ts"
-import { type Fence, Store, type TaskRow } from "./Store.ts"
+import { type TaskRow } from "./Records.ts"
+import { type Fence, Store } from "./Store.ts"
 
 /** Slices of a task that fail in a row before it ends as failed. */
 const tries = 5

@@ -22,7 +22,8 @@ import { Limits } from "./Limits.ts"
 import * as Meter from "./Meter.ts"
 import * as Opening from "./Opening.ts"
 import * as Spans from "./Spans.ts"
-import { type Connection, type Counts, type Fence, type RunId, Store, type TaskId, type TaskRow } from "./Store.ts"
+import { type Connection, type Counts, type RunId, type TaskId, type TaskRow } from "./Records.ts"
+import { type Fence, Store } from "./Store.ts"
 import * as Work from "./Work.ts"
 
 export interface SliceOptions {

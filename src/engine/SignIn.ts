@@ -18,7 +18,8 @@ import * as Fields from "./Fields.ts"
 import { Integrations } from "./Integrations.ts"
 import * as OAuth from "./OAuth.ts"
 import { credentialsContext } from "./Opening.ts"
-import { type Connection, type NameTaken, Store, type StoreError } from "./Store.ts"
+import { type Connection } from "./Records.ts"
+import { type NameTaken, Store, type StoreError } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
 const lifetime = Duration.minutes(10)

@@ -18,7 +18,8 @@ import { Limits } from "./Limits.ts"
 import * as Meter from "./Meter.ts"
 import * as Opening from "./Opening.ts"
 import * as Runner from "./Runner.ts"
-import { type Connection, type Counts, type RunId, Store, type TaskId } from "./Store.ts"
+import { type Connection, type Counts, type RunId, type TaskId } from "./Records.ts"
+import { Store } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
 /** A sync that is told to wait longer than this for quota ends; the poller goes on when the time has come. */

@@ -16,7 +16,8 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { ChangeKind, ConnectionId, StoreError } from "./Store.ts"
+import type { ChangeKind, ConnectionId } from "./Records.ts"
+import type { StoreError } from "./Store.ts"
 
 export const WebhookId = Schema.String.pipe(Schema.brand("WebhookId"))
 export type WebhookId = typeof WebhookId.Type

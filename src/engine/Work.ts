@@ -23,7 +23,8 @@ import { begin, type Flight, type Inflight } from "./Inflight.ts"
 import type { Limits } from "./Limits.ts"
 import type { Meter } from "./Meter.ts"
 import type { Spanning } from "./Spans.ts"
-import { type Fence, type LedgerRow, refOf, type Store, type StoreError, type Superseded } from "./Store.ts"
+import { type LedgerRow, refOf } from "./Records.ts"
+import { type Fence, type Store, type StoreError, type Superseded } from "./Store.ts"
 
 /** A ref to download, or what needs no download: a `Done`. */
 export type Work = Fetch | Done

@@ -15,7 +15,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
-import { type ByteRange, StoreError } from "../engine/Store.ts"
+import { type ByteRange } from "../engine/Records.ts"
+import { StoreError } from "../engine/Store.ts"
 
 /** A body as it was written. `hash` is SHA-256. */
 export interface Written {

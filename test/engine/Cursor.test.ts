@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { externalIdProblem } from "../../src/contract/Content.ts"
 import * as Cursor from "../../src/engine/Cursor.ts"
-import { ConnectionId, type Epoch } from "../../src/engine/Store.ts"
+import { ConnectionId, type Epoch } from "../../src/engine/Records.ts"
 
 const mine = ConnectionId.make("0b1c0b1c-0000-4000-8000-000000000001")
 const others = ConnectionId.make("0b1c0b1c-0000-4000-8000-000000000002")

@@ -17,7 +17,8 @@ import {
   Unsettled
 } from "../../src/contract/IntegrationError.ts"
 import { Engine } from "../../src/engine/Engine.ts"
-import { pausedByPerson, Store } from "../../src/engine/Store.ts"
+import { pausedByPerson } from "../../src/engine/Records.ts"
+import { Store } from "../../src/engine/Store.ts"
 import { moving, until } from "../support/Moving.ts"
 import { bytes, fault, MemorySource } from "../support/MemorySource.ts"
 import { connect, faulty, ids, layer, shared, sync } from "../support/TestEngine.ts"

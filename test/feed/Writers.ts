@@ -7,7 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Duration from "effect/Duration"
-import { type ConnectionId, type Item, RunId, Store } from "../../src/engine/Store.ts"
+import { type Item } from "../../src/engine/Batch.ts"
+import { type ConnectionId, RunId } from "../../src/engine/Records.ts"
+import { Store } from "../../src/engine/Store.ts"
 import { batch, item, page } from "../stores/scenario.ts"
 
 /** What was committed of one content: its version, which its title tells, and whether it was deleted then. */

@@ -4,7 +4,8 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { type ConnectionId, type ContentPlace, type ContentSelection, Store } from "../../src/engine/Store.ts"
+import { type ConnectionId, type ContentPlace, type ContentSelection } from "../../src/engine/Records.ts"
+import { Store } from "../../src/engine/Store.ts"
 import { item, miss, page, running, type Time } from "./scenario.ts"
 
 const times = [

@@ -3,7 +3,8 @@ import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { pausedByPerson, Store } from "../../src/engine/Store.ts"
+import { pausedByPerson } from "../../src/engine/Records.ts"
+import { Store } from "../../src/engine/Store.ts"
 import { connect, miss, running, Time } from "./scenario.ts"
 
 const sumOf = (counts: ReadonlyArray<{ readonly count: number }>) => counts.reduce((sum, { count }) => sum + count, 0)

@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { ConnectionId, RunId, Store } from "../../src/engine/Store.ts"
+import { ConnectionId, RunId } from "../../src/engine/Records.ts"
+import { Store } from "../../src/engine/Store.ts"
 import { batch, beginRun, connect, item, miss, page, running, take, Time, ttl } from "./scenario.ts"
 
 const poll = { force: false, forceIds: [], dryRun: false }

@@ -8,14 +8,13 @@ import * as Option from "effect/Option"
 import { poll } from "../../src/contract/SyncTask.ts"
 import {
   type ConnectionId,
-  type Fence,
   pausedByPerson,
   RunId,
-  Store,
   TaskId,
   type TaskRequest,
   type TaskRow
-} from "../../src/engine/Store.ts"
+} from "../../src/engine/Records.ts"
+import { type Fence, Store } from "../../src/engine/Store.ts"
 import { batch, connect, item, page, take, Time, ttl } from "./scenario.ts"
 
 const forced = { force: true, forceIds: [], dryRun: false }

@@ -2,7 +2,8 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Batch, ContentState } from "../../src/engine/Store.ts"
+import type { Batch } from "../../src/engine/Batch.ts"
+import type { ContentState } from "../../src/engine/Records.ts"
 import { item, miss, page } from "./scenario.ts"
 
 export const ids = ["a", "b", "c"] as const

@@ -6,16 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Crypto from "node:crypto"
 import type { Metadata } from "../../src/contract/Content.ts"
-import {
-  type Batch,
-  type ContentState,
-  type Fence,
-  type Item,
-  type Miss,
-  type PageEnd,
-  RunId,
-  Store
-} from "../../src/engine/Store.ts"
+import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/Batch.ts"
+import { type ContentState, RunId } from "../../src/engine/Records.ts"
+import { type Fence, Store } from "../../src/engine/Store.ts"
 
 /** Lets time pass for the store under test, without waiting for it. */
 export class Time extends Context.Service<Time, { readonly pass: (by: Duration.Duration) => Effect.Effect<void> }>()(

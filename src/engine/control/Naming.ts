@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type ConnectionRef, NotFound } from "../Control.ts"
-import { type Connection, ConnectionId, type Store, type StoreError } from "../Store.ts"
+import { type Connection, ConnectionId } from "../Records.ts"
+import { type Store, type StoreError } from "../Store.ts"
 import * as Words from "../Words.ts"
 
 /** A connection by its id or by its name: the id wins. */

@@ -2,7 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type * as Documents from "../Documents.ts"
-import type { Connection, ContentRow, LedgerRow, Run, TaskRow, TaskSummary, Totals } from "../Store.ts"
+import type { Connection, ContentRow, LedgerRow, Run, TaskRow, TaskSummary, Totals } from "../Records.ts"
 import * as Words from "../Words.ts"
 
 /** What a person would call the connection's state. */

@@ -1,7 +1,7 @@
 /** What the HTTP API shows of webhooks, and what a webhook is sent: their encoded form is the JSON. */
 import * as Schema from "effect/Schema"
 import * as Documents from "../Documents.ts"
-import { ChangeKind, ConnectionId } from "../Store.ts"
+import { ChangeKind, ConnectionId } from "../Records.ts"
 import {
   MessageId,
   MessageState,

@@ -7,7 +7,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
 import * as Documents from "../../engine/Documents.ts"
-import { ContentState } from "../../engine/Store.ts"
+import { ContentState } from "../../engine/Records.ts"
 import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "./Fields.ts"
 

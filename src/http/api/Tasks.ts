@@ -6,7 +6,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
 import * as Documents from "../../engine/Documents.ts"
-import { ConnectionId, RunId, TaskId } from "../../engine/Store.ts"
+import { ConnectionId, RunId, TaskId } from "../../engine/Records.ts"
 import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "./Fields.ts"
 

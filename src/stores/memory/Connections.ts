@@ -3,15 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import {
-  type Connection,
-  ConnectionId,
-  disconnected,
-  type Fence,
-  NameTaken,
-  type Store,
-  Superseded
-} from "../../engine/Store.ts"
+import { type Connection, ConnectionId, disconnected } from "../../engine/Records.ts"
+import { type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { admitted } from "./Sealed.ts"
 import { byBytes, isQueued, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"

@@ -7,9 +7,9 @@ import {
   ConnectionId,
   type ContentPlace,
   type ContentRow,
-  type ContentSelection,
-  type Store
-} from "../../engine/Store.ts"
+  type ContentSelection
+} from "../../engine/Records.ts"
+import { type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { byBytes, type ContentEntry, type State, utc } from "./State.ts"
 

@@ -1,7 +1,8 @@
 /** The whole at a glance. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Overview, Store } from "../../engine/Store.ts"
+import type { Overview } from "../../engine/Records.ts"
+import type { Store } from "../../engine/Store.ts"
 import type { ConnectionEntry, Millis, State } from "./State.ts"
 
 type Methods = Pick<Store["Service"], "overview">

@@ -17,7 +17,7 @@ import type {
   RunId,
   TaskId,
   TaskRow
-} from "../../engine/Store.ts"
+} from "../../engine/Records.ts"
 
 /** Times are milliseconds of Effect's clock. */
 export type Millis = number

@@ -5,15 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { isLive } from "../../contract/SyncTask.ts"
 import * as Counting from "../../engine/Counting.ts"
-import {
-  type ConnectionId,
-  type Store,
-  StoreError,
-  TaskId,
-  type TaskRequest,
-  type TaskRow,
-  type TaskSummary
-} from "../../engine/Store.ts"
+import { type ConnectionId, TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/Records.ts"
+import { type Store, StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Connections.ts"
 import { maxKept } from "./Runs.ts"

@@ -5,14 +5,9 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import type { Coverage } from "../../contract/Page.ts"
-import {
-  type Batch,
-  type ConnectionId,
-  type Fence,
-  type Outcome,
-  type PageEnd,
-  type Store
-} from "../../engine/Store.ts"
+import { type Batch, type Outcome, type PageEnd } from "../../engine/Batch.ts"
+import { type ConnectionId } from "../../engine/Records.ts"
+import { type Fence, type Store } from "../../engine/Store.ts"
 import { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { applyPatches, miss, storeItems, storeMisses, unstage } from "./Contents.ts"

@@ -18,7 +18,8 @@ import * as Struct from "effect/Struct"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import { isSqlError } from "effect/sql/SqlError"
-import type { Epoch, StoreError } from "../../engine/Store.ts"
+import type { Epoch } from "../../engine/Records.ts"
+import type { StoreError } from "../../engine/Store.ts"
 import { attempt, lostConnection, transaction } from "./Sql.ts"
 
 const decodeRights = Schema.decodeUnknownEffect(

@@ -17,7 +17,7 @@ import {
   TaskId,
   type TaskRow,
   type TaskSummary
-} from "../../engine/Store.ts"
+} from "../../engine/Records.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const JsonText = Schema.fromJsonString(Schema.Json)
