@@ -252,7 +252,9 @@ const page = (title: string, body: string): string => `<!doctype html>
 <style>
 body { margin: 16px; background: #fff; color: #1c1f1e; font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
 img { max-width: 100%; height: auto }
-pre { white-space: pre-wrap; font: inherit; margin: 0 }
+table { max-width: 100% }
+pre { white-space: pre-wrap }
+body > pre:only-child { font: inherit; margin: 0 }
 a { text-decoration: underline }
 </style>
 </head>
