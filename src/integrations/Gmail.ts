@@ -100,13 +100,15 @@ export const integration = make({
 
       list: (task, checkpoint) => Listing.list(source, task, checkpoint),
 
-      download: ({ externalId }) =>
-        Effect.flatMap(
-          Effect.mapError(api.message(externalId, "raw"), (error) =>
-            error.reason._tag === "Malformed" ? Mail.noSuchMessage(externalId) : error
-          ),
-          Mail.content
+      download: Effect.fnUntraced(function* ({ externalId }) {
+        const message = yield* Effect.mapError(api.message(externalId, "raw"), (error) =>
+          error.reason._tag === "Malformed" ? Mail.noSuchMessage(externalId) : error
         )
+        // Its removal may have been read before this download began: stored now, it would never be found to be gone.
+        return message.labelIds?.some((label) => source.scope.excluded.has(label)) === true
+          ? yield* Mail.leftOut(externalId)
+          : yield* Mail.content(message)
+      })
     }
   })
 })

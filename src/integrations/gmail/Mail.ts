@@ -55,6 +55,12 @@ const labelSet = (labelIds: Iterable<string>): Metadata =>
 export const noSuchMessage = (id: string): IntegrationError =>
   new IntegrationError({ reason: new Gone({ message: `Gmail has no message ${id}` }) })
 
+/** A message that is where the connection does not look is as good as gone. */
+export const leftOut = (id: string): IntegrationError =>
+  new IntegrationError({
+    reason: new Gone({ message: `Gmail has message ${id} in Trash or Spam, which needs includeSpamTrash: true` })
+  })
+
 /** The bytes, or undefined where the text is not base64url (RFC 4648, 5; padding is optional) or was cut short. */
 const decodeBase64Url = (raw: string): Uint8Array | undefined => {
   const digits = raw.replace(/=+$/, "")

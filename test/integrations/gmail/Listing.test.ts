@@ -187,6 +187,19 @@ describe("changes", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("an id asked for by name that is in Trash is gone, as for the listing, and can be asked for elsewhere", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror, server } = yield* begin()
+      const [a = ""] = mailbox.fill(1)
+      mailbox.trash(a)
+      const error = yield* Effect.flip(mirror.session.download({ externalId: a }))
+      assert.strictEqual(error.reason._tag, "Gone")
+      assert.include(error.message, "includeSpamTrash")
+      const everywhere = yield* Mirror.open({ url: server.url, config: { includeSpamTrash: true } })
+      assert.deepInclude((yield* everywhere.session.download({ externalId: a })).metadata["labels"], { TRASH: true })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("keeps Trash and Spam where they are asked for", () =>
     Effect.gen(function* () {
       const { mailbox, mirror } = yield* begin({}, { includeSpamTrash: true })
