@@ -6,10 +6,10 @@
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiSwagger from "effect/http-api/HttpApiSwagger"
 import * as Layer from "effect/Layer"
 import { Api } from "./Api.ts"
+import * as StaticFile from "./StaticFile.ts"
 
 const decoder = new TextDecoder()
 
@@ -35,17 +35,24 @@ const parts = Effect.flatMap(whole, (html) => {
   const page = html
     .replace(styleTag, () => `<link rel="stylesheet" href="/reference/style.css" />`)
     .replace(scriptTag, () => `<script src="/reference/script.js"></script></body>`)
-  return Effect.succeed({ page, style, script })
+  return Effect.all(
+    {
+      page: StaticFile.compress("text/html; charset=utf-8", page),
+      style: StaticFile.compress("text/css; charset=utf-8", style),
+      script: StaticFile.compress("text/javascript; charset=utf-8", script)
+    },
+    { concurrency: "unbounded" }
+  )
 })
 
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     // It is large, and few ask for it.
     const made = yield* Effect.cached(parts)
-    const file = (part: "page" | "style" | "script", contentType: string) =>
-      Effect.map(made, (all) => HttpServerResponse.text(all[part], { contentType }))
-    yield* router.add("GET", "/reference", file("page", "text/html; charset=utf-8"))
-    yield* router.add("GET", "/reference/style.css", file("style", "text/css; charset=utf-8"))
-    yield* router.add("GET", "/reference/script.js", file("script", "text/javascript; charset=utf-8"))
+    const file = (part: "page" | "style" | "script") =>
+      Effect.flatMap(made, (all) => StaticFile.answer(all[part], "no-cache"))
+    yield* router.add("GET", "/reference", file("page"))
+    yield* router.add("GET", "/reference/style.css", file("style"))
+    yield* router.add("GET", "/reference/script.js", file("script"))
   })
 )

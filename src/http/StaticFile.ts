@@ -1,0 +1,72 @@
+/** Files that stay as they are for as long as the server runs: sent compressed to who takes that, and known by a tag. */
+import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Crypto from "node:crypto"
+import * as Util from "node:util"
+import * as Zlib from "node:zlib"
+
+interface Compressed {
+  readonly encoding: "br" | "gzip"
+  readonly bytes: Uint8Array
+}
+
+/** A file as it is and as it is sent compressed, best first. */
+export interface StaticFile {
+  readonly mediaType: string
+  readonly tag: string
+  readonly plain: Uint8Array
+  readonly compressed: ReadonlyArray<Compressed>
+}
+
+export const make = (
+  mediaType: string,
+  plain: Uint8Array,
+  { br, gzip }: { readonly br: Uint8Array; readonly gzip: Uint8Array }
+): StaticFile => ({
+  mediaType,
+  tag: Crypto.createHash("sha256").update(plain).digest("base64url").slice(0, 22),
+  plain,
+  compressed: [
+    { encoding: "br", bytes: br },
+    { encoding: "gzip", bytes: gzip }
+  ]
+})
+
+const brotli = Util.promisify(Zlib.brotliCompress)
+const gzip = Util.promisify(Zlib.gzip)
+
+/** Compresses what was made while the server runs: somebody waits for it, so not as well as a build would. */
+export const compress = (mediaType: string, text: string): Effect.Effect<StaticFile> =>
+  Effect.promise(async () => {
+    const plain = new TextEncoder().encode(text)
+    const params = { [Zlib.constants.BROTLI_PARAM_QUALITY]: 5 }
+    const [br, gz] = await Promise.all([brotli(plain, { params }), gzip(plain)])
+    return make(mediaType, plain, { br, gzip: gz })
+  })
+
+/** Whether this content coding may be sent (RFC 9110, section 12.5.3). */
+const accepts = (header: string, coding: string): boolean =>
+  header.split(",").some((each) => {
+    const [name = "", ...parameters] = each.split(";").map((part) => part.trim().toLowerCase())
+    return name === coding && !parameters.some((parameter) => /^q=0(?:\.0{0,3})?$/.test(parameter))
+  })
+
+/** The file, or that who asks has it already. */
+export const answer = (
+  file: StaticFile,
+  cacheControl: string
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest> =>
+  Effect.map(HttpServerRequest.HttpServerRequest, ({ headers: asked }) => {
+    const { "accept-encoding": wanted = "", "if-none-match": known = "" } = asked
+    const chosen = file.compressed.find(({ encoding }) => accepts(wanted, encoding))
+    const etag = `"${file.tag}${chosen === undefined ? "" : `-${chosen.encoding}`}"`
+    const headers = { "cache-control": cacheControl, etag, vary: "accept-encoding" }
+    if (known.split(",").some((each) => each.trim().replace(/^W\//, "") === etag)) {
+      return HttpServerResponse.empty({ status: 304, headers })
+    }
+    return HttpServerResponse.uint8Array(chosen?.bytes ?? file.plain, {
+      contentType: file.mediaType,
+      headers: chosen === undefined ? headers : { ...headers, "content-encoding": chosen.encoding }
+    })
+  })
