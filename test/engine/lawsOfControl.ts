@@ -233,6 +233,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Control | Scripted, E>
       })
     )
 
+    law("text that no database keeps is the name of nothing, whatever is asked by it", () =>
+      Effect.gen(function* () {
+        const control = yield* Control
+        const { name } = yield* connected()
+        const unkept = "no\0body"
+        const all: ReadonlyArray<[NotFound["what"], Effect.Effect<unknown, { readonly _tag: string }>]> = [
+          ["connection", control.connection(unkept)],
+          ["connection", control.changes({ connection: unkept, limit: 10, wait: Duration.zero })],
+          ["task", control.task(name, TaskId.make(unkept))],
+          ["run", control.run(RunId.make(unkept))]
+        ]
+        for (const [what, ask] of all) {
+          const error = yield* Effect.flip(ask)
+          assert.deepStrictEqual([error._tag, "what" in error && error.what], ["NotFound", what])
+        }
+      })
+    )
+
     law("a pause keeps its reason, and a resume ends it", () =>
       Effect.gen(function* () {
         const control = yield* Control

@@ -60,6 +60,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.isTrue(Option.isNone(yield* store.connectionByName("no\0body")))
         assert.isTrue(Option.isNone(yield* store.updateConnection(nowhere, {})))
         assert.isTrue(Option.isNone(yield* store.run(RunId.make("no such run"))))
+        for (const id of ["no\0run", "no \ud800 run"]) {
+          assert.isTrue(Option.isNone(yield* store.run(RunId.make(id))))
+        }
         yield* store.setPaused(nowhere, "why")
         yield* store.disconnect(nowhere, true)
         yield* store.release({ connectionId: nowhere, fence: 1n }, {})

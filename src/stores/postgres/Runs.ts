@@ -86,11 +86,13 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       }).pipe(inTransaction, attempt("ending a run")),
 
     run: (runId) =>
-      sql`SELECT ${ofRun} FROM run WHERE id = ${runId}`.pipe(
-        Effect.flatMap(decodeRuns),
-        Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
-        attempt("reading a run")
-      ),
+      Storable.isId(runId)
+        ? sql`SELECT ${ofRun} FROM run WHERE id = ${runId}`.pipe(
+            Effect.flatMap(decodeRuns),
+            Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
+            attempt("reading a run")
+          )
+        : Effect.succeedNone,
 
     pruneRuns: (olderThan) =>
       Effect.gen(function* () {
