@@ -216,7 +216,8 @@ const harmless = (html: string, attachments: ReadonlyArray<Attachment>): Safe =>
         if (source !== undefined) return { tagName: "img", attribs: { ...rest, src: source } }
         if (src !== undefined && src.trim() !== "") blocked += 1
         const alt = plain(rest["alt"] ?? "", 200)
-        return { tagName: "span", attribs: {}, ...(alt === "" ? {} : { text: `[${escaped(alt)}]` }) }
+        // What stands for an element's text is escaped as it is put there.
+        return { tagName: "span", attribs: {}, ...(alt === "" ? {} : { text: `[${alt}]` }) }
       }
     },
     exclusiveFilter: ({ attribs, tag, text }) => {

@@ -14,6 +14,22 @@ const stored: Readonly<Record<string, { readonly mediaType: string; readonly tex
   {
     hostile: { mediaType: "message/rfc822", text: Hostile.email(trap) },
     plain: { mediaType: "message/rfc822", text: "Subject: Only text\r\n\r\n1 < 2 && <b>not bold</b>\r\n" },
+    pictures: {
+      mediaType: "message/rfc822",
+      text: [
+        "Content-Type: text/html",
+        "",
+        ...[
+          "A &amp; B",
+          "&lt;b onclick=1&gt;not bold&lt;/b&gt;",
+          "&amp;lt;i&amp;gt;",
+          "&quot; &#39;",
+          "<script>1</script>"
+        ].map((alt) => `<img src="${trap}/picture" alt="${alt}">`),
+        // Deeper than elements are kept: the text of one that is left out stays.
+        `${"<div>".repeat(250)}<img src="${trap}/deep" alt="&lt;s&gt; &amp; deep">`
+      ].join("\r\n")
+    },
     empty: { mediaType: "message/rfc822", text: "" },
     file: { mediaType: "text/html", text: "<script>1</script>" },
     large: { mediaType: "message/rfc822", text: "", size: 10_000_001 },
@@ -99,6 +115,24 @@ it.layer(layer({ faults }), live)("stored emails", (it) => {
       }
       assert.strictEqual((yield* ask(`${at("hostile", "/part")}&part=9`)).status, 404)
       assert.strictEqual((yield* ask(`${at("hostile", "/part")}&part=x`)).status, 400)
+    })
+  )
+
+  it.effect("have the words of a picture in its place, as the text that they are", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* TestServer
+      const { text } = yield* ask(at("pictures"))
+      assert.deepStrictEqual(
+        [...text.matchAll(/\[[^\]]*\]/g)].map(([words]) => words),
+        [
+          "[A &amp; B]",
+          "[&lt;b onclick=1&gt;not bold&lt;/b&gt;]",
+          "[&amp;lt;i&amp;gt;]",
+          `[" ']`,
+          "[&lt;script&gt;1&lt;/script&gt;]",
+          "[&lt;s&gt; &amp; deep]"
+        ]
+      )
     })
   )
 
