@@ -185,11 +185,15 @@ const play = Effect.fnUntraced(function* (
     yield* Effect.forEach(processes, (lean) => lean.later(1), { discard: true })
     yield* ask(Verify.timePasses)
   })
+  const standing = Effect.map(ask(Verify.standing), (lines) => lines.forEach(note))
   const leave = Effect.fnUntraced(function* (lean: Lean) {
     const stopped = yield* lean.stop
     complaints(lean)
     if (stopped) return pool.give(lean)
-    if (lean.isAlive()) problems.push(`process ${lean.pid} did not stop within 10 seconds`)
+    if (lean.isAlive()) {
+      problems.push(`process ${lean.pid} did not stop within 10 seconds`)
+      yield* standing
+    }
     lean.signal("SIGKILL")
   })
   for (let index = 0; index < schedule.processes; index += 1) processes.push(yield* enter)
@@ -326,7 +330,10 @@ const play = Effect.fnUntraced(function* (
     yield* Effect.sleep(150)
     wrong = yield* differences
   }
-  if (wrong.length > 0) problems.push(...wrong.slice(0, 10).map((text) => `never came right: ${text}`))
+  if (wrong.length > 0) {
+    problems.push(...wrong.slice(0, 10).map((text) => `never came right: ${text}`))
+    yield* standing
+  }
   note("quiet")
 
   // ---- one last sync by one process, which finds nothing to do ----------------------------------------------------
@@ -337,7 +344,10 @@ const play = Effect.fnUntraced(function* (
   if (last !== undefined && wrong.length === 0) {
     for (const { name, source } of mirrored) {
       const done = yield* last.sync({ name, force: false, forceIds: [] })
-      if (done.status !== "succeeded") problems.push(`the last sync of ${name} ${done.status}: ${done.error}`)
+      if (done.status !== "succeeded") {
+        problems.push(`the last sync of ${name} ${done.status}: ${done.error}`)
+        yield* standing
+      }
       const { deleted = 0, stored = 0, updated = 0 } = done.counts
       // No revision of Slack's tells of a reaction: whatever lists its message next finds it, whenever that is.
       if (stored + deleted + (source.domain === "slack" ? 0 : updated) > 0)

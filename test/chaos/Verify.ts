@@ -111,6 +111,30 @@ export const failures = said(
     WHERE error_reason IS NOT NULL GROUP BY error_reason, error_message ORDER BY count(*) DESC LIMIT 8`
 )
 
+/** Who holds what and waits for what, for whoever reads of a seed that never came right. */
+export const standing = Effect.map(
+  Effect.all([
+    said(
+      `SELECT name || ': lease of ' || coalesce(lease_holder, 'nobody') || ' for ' || coalesce(lease_until - clock_timestamp(), '0')
+        || ', paused ' || coalesce(paused, 'no') || ', failures ' || failures || ', fence ' || fence || ', checkpoint ' || coalesce(checkpoint::text, 'none')
+        AS said FROM connection`
+    ),
+    said(
+      `SELECT 'run ' || status || ' of ' || coalesce(task_id::text, 'the schedule') || ' since ' || started_at || ', ended ' || coalesce(finished_at::text, 'never')
+        || ', listed ' || listed || ', stored ' || stored || ' ' || coalesce(error_message, '') || ' ' || notes::text AS said FROM run ORDER BY started_at DESC LIMIT 6`
+    ),
+    said(
+      `SELECT key || ' is in ' || phase || ' for ' || cooldown_until - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, forgotten in '
+        || expires_at - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, learned ' || learned_limit || ' in ' || learned_window AS said FROM rate_limit_adaptive`
+    ),
+    said(
+      `SELECT application_name || ' is ' || state || ' (' || coalesce(wait_event, '') || ') since ' || state_change || ': ' || left(query, 120) AS said
+        FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'idem%'`
+    )
+  ]),
+  (all) => all.flat()
+)
+
 /** What a person does, and what time does: held deletions are approved, dead items are tried again, all is due. */
 export const timePasses = SqlClient.SqlClient.use((sql) =>
   Effect.andThen(
