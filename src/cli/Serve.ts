@@ -32,8 +32,8 @@ export const serve = Command.make(
     const work = Effect.scoped(
       Effect.gen(function* () {
         const store = yield* Store
-        yield* Layer.build(services.poller)
-        const { address } = Context.get(yield* Layer.build(services.server), HttpServer.HttpServer)
+        const server = yield* Layer.build(Layer.provide(services.server, services.poller))
+        const { address } = Context.get(server, HttpServer.HttpServer)
         const url = HttpServer.formatAddress(address)
         const paused = (yield* store.connections).filter((connection) => connection.paused !== null).length
         const polled = (yield* store.connections).length - paused

@@ -10,6 +10,7 @@ import type * as Layer from "effect/Layer"
 import { Control, NotFound } from "../engine/Control.ts"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/Integrations.ts"
+import type { Polling } from "../engine/Polling.ts"
 import type * as Runner from "../engine/Runner.ts"
 import type { Rekeyed } from "../engine/Rekey.ts"
 import type { NameTaken } from "../engine/Store.ts"
@@ -39,9 +40,9 @@ export class Services extends Context.Service<
     readonly control: Layer.Layer<Control, StartError>
     readonly layer: Layer.Layer<Engine | Runner.Services | WebhookStore, StartError>
     /** Polls, and delivers to webhooks, for as long as its scope is open. */
-    readonly poller: Layer.Layer<never, StartError, Runner.Services | WebhookStore>
+    readonly poller: Layer.Layer<Polling, StartError, Runner.Services | WebhookStore>
     /** Answers over HTTP for as long as its scope is open. */
-    readonly server: Layer.Layer<HttpServer, StartError, Engine | Runner.Services | WebhookStore>
+    readonly server: Layer.Layer<HttpServer, StartError, Engine | Polling | Runner.Services | WebhookStore>
     /**
      * Copies the connections in a folder of Idem's own into the database: those that it copied, and those that were
      * copied before.

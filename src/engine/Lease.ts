@@ -1,4 +1,4 @@
-/** One run at a time per connection, and one polling process per database: taking, keeping and giving back. */
+/** One run at a time per connection: taking, keeping and giving back. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -76,76 +76,3 @@ export const keep = (connection: Connection, meter: Meter): Effect.Effect<never,
     yield* Effect.repeat(renewal, Schedule.spaced(every))
     return yield* Effect.never
   })
-
-/** Another process polls this database, or others that this one does not join. */
-export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld", {
-  holder: Schema.String,
-  advice: Schema.String
-}) {
-  override get message(): string {
-    return `${this.holder} polls this database already: ${this.advice}`
-  }
-}
-
-/** What the processes of a cluster hold the polling as, all of them together. */
-const together = "a cluster of idem serve (IDEM_CLUSTER)"
-
-/** Keeps a claim of the polling until the scope closes. */
-const keepPolling = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
-  Effect.gen(function* () {
-    const limits = yield* Limits
-    const renewal = claim.pipe(
-      Effect.tap((other) =>
-        Option.isSome(other)
-          ? Effect.logError(`${other.value} has taken over the polling of this database`)
-          : Effect.void
-      ),
-      Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
-    )
-    yield* Effect.forkScoped(Effect.repeat(renewal, Schedule.spaced(Duration.divideUnsafe(limits.leaseTtl, 3))))
-  })
-
-/**
- * The right to poll this database alone, kept until the scope closes. A process that was frozen and comes back late may
- * find it gone: the fences of its runs keep it from harm, and it is told.
- */
-export const poll = Effect.gen(function* () {
-  const store = yield* Store
-  const limits = yield* Limits
-  const holder = yield* Holder.self
-  const claim = (deadHolder?: string) => store.claimPolling({ holder, ttl: limits.leaseTtl, deadHolder })
-  const claimed = yield* Effect.gen(function* () {
-    const other = yield* claim()
-    return Option.isSome(other) && (yield* Holder.isDead(other.value)) ? yield* claim(other.value) : other
-  })
-  if (Option.isSome(claimed)) {
-    const advice =
-      claimed.value === together
-        ? "set IDEM_CLUSTER=1 to join it, or stop all of it first and wait half a minute"
-        : "stop it first, or give all of them IDEM_CLUSTER=1 to share the work"
-    return yield* new PollingHeld({ holder: claimed.value, advice })
-  }
-  yield* Effect.addFinalizer(() => Effect.ignore(store.releasePolling(holder)))
-  yield* keepPolling(claim())
-})
-
-/**
- * The right to poll this database together with others of a cluster, kept until the scope closes. None of them gives it
- * back, since others may hold it still: it ends with the time of the last.
- */
-export const pollTogether = Effect.gen(function* () {
-  const store = yield* Store
-  const limits = yield* Limits
-  const claim = (deadHolder?: string) => store.claimPolling({ holder: together, ttl: limits.leaseTtl, deadHolder })
-  const claimed = yield* Effect.gen(function* () {
-    const other = yield* claim()
-    return Option.isSome(other) && (yield* Holder.isDead(other.value)) ? yield* claim(other.value) : other
-  })
-  if (Option.isSome(claimed)) {
-    return yield* new PollingHeld({
-      holder: claimed.value,
-      advice: "stop it and start it again with IDEM_CLUSTER=1, as all of them must be"
-    })
-  }
-  yield* keepPolling(claim())
-})

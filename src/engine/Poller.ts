@@ -28,6 +28,7 @@ import * as Singleton from "effect/cluster/Singleton"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Lease from "./Lease.ts"
 import * as Metrics from "./Metrics.ts"
+import * as Polling from "./Polling.ts"
 import * as Runner from "./Runner.ts"
 import { Slots } from "./Slots.ts"
 import { type Connection, ConnectionId, type Due } from "./Records.ts"
@@ -211,23 +212,30 @@ const layerOneProcess = Sharding.layer.pipe(
   Layer.provide(ShardingConfig.layer({ maxResidentEntities }))
 )
 
-type PollerError = Lease.PollingHeld | StoreError | Config.ConfigError
+type PollerError = Polling.PollingHeld | StoreError | Config.ConfigError
 
 /** The claim goes first, before anything is joined, and is given back last: until then this process may write. */
-const polling = <E, E2, R, R2>(claim: Effect.Effect<void, E, R>, sharding: Layer.Layer<Sharding.Sharding, E2, R2>) =>
+const polling = <E, E2, R, R2>(
+  claim: Effect.Effect<Polling.Polling["Service"], E, R>,
+  sharding: Layer.Layer<Sharding.Sharding, E2, R2>
+) =>
   Layer.unwrap(
-    Effect.as(
-      claim,
+    Effect.map(claim, (claimed) =>
       Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer])), scheduler).pipe(
-        Layer.provideMerge(sharding)
+        Layer.provideMerge(sharding),
+        Layer.merge(Layer.succeed(Polling.Polling, claimed))
       )
     )
   )
 
 /** Polls every connection of the store in this process, and in no other. What else only one process does joins its cluster. */
-export const layer: Layer.Layer<Sharding.Sharding, PollerError, Runner.Services> = polling(Lease.poll, layerOneProcess)
+export const layer: Layer.Layer<Sharding.Sharding | Polling.Polling, PollerError, Runner.Services> = polling(
+  Polling.alone,
+  layerOneProcess
+)
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<Sharding.Sharding, PollerError | E, Runner.Services | R> => polling(Lease.pollTogether, cluster)
+): Layer.Layer<Sharding.Sharding | Polling.Polling, PollerError | E, Runner.Services | R> =>
+  polling(Polling.together, cluster)

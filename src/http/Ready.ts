@@ -3,7 +3,9 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Polling } from "../engine/Polling.ts"
 import { Store } from "../engine/Store.ts"
 
 /** Why not, for a person. */
@@ -19,14 +21,18 @@ export class Ready extends Context.Service<
     readonly check: Effect.Effect<void, NotReady>
   }
 >()("idem/http/Ready") {
-  /** Of this store; `polling` says why connections are not polled, if they are not. */
-  static readonly layer = (polling: Effect.Effect<string | undefined>): Layer.Layer<Ready, never, Store> =>
-    Layer.effect(
-      Ready,
-      Effect.map(Store, (store) => ({
+  static readonly layer: Layer.Layer<Ready, never, Store | Polling> = Layer.effect(
+    Ready,
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { takenOver } = yield* Polling
+      return {
         check: Effect.gen(function* () {
-          const why = yield* polling
-          if (why !== undefined) return yield* new NotReady({ message: why })
+          const other = yield* takenOver
+          if (Option.isSome(other)) {
+            const message = `${other.value} has taken over the polling of this database: stop one of the two`
+            return yield* new NotReady({ message })
+          }
           yield* store.connectionByName("").pipe(
             Effect.timeoutOrElse({
               duration: patience,
@@ -40,6 +46,7 @@ export class Ready extends Context.Service<
             )
           )
         })
-      }))
-    )
+      }
+    })
+  )
 }

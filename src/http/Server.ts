@@ -79,7 +79,7 @@ export const layer = stops.pipe(
 )
 
 /** The same, as the environment says, for a process that polls for as long as it serves. */
-export const layerConfig = Layer.provide(layer, [Settings.layer, Gauges.layer, Ready.layer(Effect.succeed(undefined))])
+export const layerConfig = Layer.provide(layer, [Settings.layer, Gauges.layer, Ready.layer])
 
 /** Where it is reached, as a URL. */
 export const url: Effect.Effect<string, never, HttpServer.HttpServer> = HttpServer.addressFormattedWith(Effect.succeed)

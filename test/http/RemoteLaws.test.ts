@@ -17,7 +17,7 @@ const token = "a-token-that-is-long-enough"
 const source = new MemorySource()
 
 const server = Server.layerConfig.pipe(
-  Layer.provide(Local.layer),
+  Layer.provide([Local.layer, TestEngine.polling]),
   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { PORT: "0", IDEM_API_TOKEN: token } })))
 )
 

@@ -20,7 +20,7 @@ const token = "a-token-of-some-length"
 
 const serverLayer = (env: Record<string, string>) =>
   Server.layer.pipe(
-    Layer.provide(Layer.mergeAll(Ready.layer(Effect.succeed(undefined)), Gauges.layer, Settings.layer)),
+    Layer.provide(Layer.mergeAll(Layer.provide(Ready.layer, TestEngine.polling), Gauges.layer, Settings.layer)),
     Layer.provide(Local.layer),
     Layer.provideMerge(TestEngine.engineOver(Memory.layer, gmail)),
     Layer.provide(NodeServices.layer),

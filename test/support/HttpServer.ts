@@ -82,7 +82,6 @@ export const layer = (
   options: {
     readonly env?: Readonly<Record<string, string>>
     readonly store?: Layer.Layer<Store>
-    readonly ready?: Layer.Layer<Ready, never, Store>
     /** Methods of `Control` that end in another way: faults that a store or an engine has only by accident. */
     readonly faults?: Partial<Control["Service"]>
   } = {}
@@ -90,7 +89,7 @@ export const layer = (
   const source = new MemorySource()
   const env = { PORT: "0", ...options.env }
   const engine = TestEngine.layer(source, options.store === undefined ? {} : { store: options.store })
-  const ready = options.ready ?? Ready.layer(Effect.as(Effect.void, undefined))
+  const ready = Layer.provide(Ready.layer, TestEngine.polling)
   const control = Layer.effect(
     Control,
     Effect.map(Control, (real) => ({ ...real, ...options.faults }))

@@ -3,6 +3,7 @@ import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Integration } from "../../src/contract/Integration.ts"
 import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
@@ -10,6 +11,7 @@ import * as Counting from "../../src/engine/Counting.ts"
 import { Engine, type SyncResult } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/Integrations.ts"
 import { Limits } from "../../src/engine/Limits.ts"
+import * as Polling from "../../src/engine/Polling.ts"
 import { Quotas } from "../../src/engine/Quotas.ts"
 import type { Services } from "../../src/engine/Runner.ts"
 import { type Connection, type ContentPlace, type ContentState } from "../../src/engine/Records.ts"
@@ -125,6 +127,9 @@ export const faulty = (
       existing: (...args) => Effect.andThen(before("existing"), real.existing(...args))
     }))
   ).pipe(Layer.provide(store))
+
+/** Of a process that nobody else has taken the polling from. */
+export const polling = Layer.succeed(Polling.Polling, { takenOver: Effect.succeed(Option.none()) })
 
 /** One store for several engines, as a database is for several processes. */
 export const shared = Effect.map(Layer.build(Memory.layer), (context) =>
