@@ -17,6 +17,8 @@ const decode = Schema.decodeUnknownSync(ReplyLine)
 
 export interface Lean {
   readonly pid: number
+  /** Waits until it takes commands, or is dead. */
+  readonly ready: Effect.Effect<void>
   /** Begins a seed; returns at once. */
   readonly start: (start: Start) => Effect.Effect<void>
   /** Ends the seed in order. False where the process is dead, or does not answer within ten seconds. */
@@ -37,6 +39,8 @@ const spawn = Effect.sync((): Lean => {
   })
   let complaints: Array<string> = []
   let alive = true
+  // Starting takes seconds where the machine is busy: no time that is given to it counts from before.
+  const ready = Deferred.makeUnsafe<void>()
   let waiting: { readonly tag: Reply["_tag"]; readonly reply: Deferred.Deferred<Reply | undefined> } | undefined
 
   const answer = (reply: Reply | undefined) => {
@@ -54,6 +58,7 @@ const spawn = Effect.sync((): Lean => {
     }
     const reply = decode(line)
     if (reply._tag === "Defect") complaints.push(reply.message)
+    if (reply._tag === "Ready") Deferred.doneUnsafe(ready, Exit.void)
     answer(reply)
   })
   child.stderr.on("data", (bytes) => {
@@ -61,6 +66,7 @@ const spawn = Effect.sync((): Lean => {
   })
   child.on("exit", () => {
     alive = false
+    Deferred.doneUnsafe(ready, Exit.void)
     answer(undefined)
   })
   child.stdin.on("error", () => undefined)
@@ -72,6 +78,7 @@ const spawn = Effect.sync((): Lean => {
   /** The reply of this kind; undefined if the process dies, or the time is over. */
   const ask = (command: Command, tag: Reply["_tag"], within: number) =>
     Effect.gen(function* () {
+      yield* Deferred.await(ready)
       if (!alive) return undefined
       const reply = yield* Deferred.make<Reply | undefined>()
       waiting = { tag, reply }
@@ -84,6 +91,7 @@ const spawn = Effect.sync((): Lean => {
 
   return {
     pid: child.pid ?? 0,
+    ready: Deferred.await(ready),
     start: send,
     stop: Effect.map(ask({ _tag: "Stop" }, "Stopped", 10_000), (reply) => reply !== undefined),
     sync: (command) =>

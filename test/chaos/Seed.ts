@@ -321,6 +321,7 @@ const play = Effect.fnUntraced(function* (
     }
     return [...found, ...(yield* ask(Verify.ledger))]
   })
+  yield* Effect.forEach(processes, (lean) => lean.ready, { discard: true })
   const deadline = Date.now() + Duration.toMillis(options.patience ?? patience)
   let wrong = yield* differences
   for (let look = 0; wrong.length > 0 && Date.now() < deadline; look += 1) {

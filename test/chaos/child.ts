@@ -77,6 +77,8 @@ const layer = (start: Start) => {
     // By which the audit tells who writes.
     applicationName: `idem-${process.pid}`,
     maxConnections: 6,
+    // Five seconds of anybody else's clock, as by default.
+    connectTimeout: Duration.seconds(5 * speed),
     multiplex: true
   })
   const blobs = Layer.provide(
