@@ -51,6 +51,7 @@ export interface ContentQuery {
 
 /** A body as it is stored: its bytes from `start` (inclusive) to `end` (exclusive). */
 export interface Body {
+  readonly title: string | null
   readonly mediaType: string | null
   readonly hash: string
   readonly size: number
@@ -157,6 +158,8 @@ export class Control extends Context.Service<
       externalId: string
     ) => Asked<Documents.Content & { readonly failure: Documents.LedgerRow | null }>
     readonly body: (ref: ConnectionRef, externalId: string) => Asked<Body>
+    /** A body's bytes alone: of a server that takes one request, not two. */
+    readonly bytes: (ref: ConnectionRef, externalId: string) => Stream.Stream<Uint8Array, NotFound | StoreError>
     /** See `Store.purge`. */
     readonly purge: (ref: ConnectionRef, before: DateTime.Utc) => Asked<Purged>
 

@@ -93,7 +93,7 @@ const dispositionOf = (type: string, name: string): string =>
 export const answer = Effect.fnUntraced(function* (
   request: HttpServerRequest.HttpServerRequest,
   content: { readonly title: string | null; readonly externalId: string },
-  body: Body
+  body: Omit<Body, "title">
 ): Effect.fn.Return<HttpServerResponse.HttpServerResponse> {
   const tag = `"${body.hash}"`
   const { "if-none-match": ifNoneMatch, "if-range": ifRange, range: wanted } = request.headers

@@ -4,7 +4,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -25,6 +24,7 @@ import { Api } from "./Api.ts"
 import { longestWait } from "./api/Contents.ts"
 import type { Address } from "./remote/Address.ts"
 import * as Answers from "./remote/Answers.ts"
+import * as Bytes from "./remote/Bytes.ts"
 import * as Watching from "./remote/Watching.ts"
 
 /** Asking again costs nothing where nothing is changed, or where a key says that it is the same request. */
@@ -149,25 +149,7 @@ const make = Effect.fnUntraced(function* (address: Address) {
     return yield* new UsageError({ message: "a dry run is no task: ask for its plan" })
   })
 
-  /** A body's bytes, or a range of them. */
-  const bytes = (ref: string, externalId: string, range: Parameters<Body["bytes"]>[0]) => {
-    if (range !== undefined && range.end <= range.start) return Stream.empty
-    const request = HttpClientRequest.get(`/connections/${encodeURIComponent(ref)}/content/body`, {
-      urlParams: { externalId },
-      ...(range === undefined ? {} : { headers: { range: `bytes=${range.start}-${range.end - 1}` } })
-    })
-    return http.execute(request).pipe(
-      Effect.flatMap(HttpClientResponse.filterStatusOk),
-      HttpClientResponse.stream,
-      Stream.mapError(
-        (error) =>
-          new StoreError({
-            message: `the bytes of ${JSON.stringify(externalId)} can't be read: ${Answers.serverError(url, error).message}`,
-            cause: error
-          })
-      )
-    )
-  }
+  const bytes = Bytes.make(http, url)
 
   const run: Control["Service"]["run"] = (runId) => errors(read.tasks.run({ params: { run: runId } }))
 
@@ -271,15 +253,25 @@ const make = Effect.fnUntraced(function* (address: Address) {
     contentsInFull: (ref, query) => errors(read.contents.listInFull({ ...params(ref), query: queryOf(query) })),
     content,
     body: Effect.fnUntraced(function* (ref, externalId) {
-      const { hash, mediaType, size, state } = yield* content(ref, externalId)
+      const { hash, mediaType, size, state, title } = yield* content(ref, externalId)
       if (hash === null) {
         return yield* new NotFound({
           what: "body",
           message: `${JSON.stringify(externalId)} is ${state}, and no body of it was ever stored`
         })
       }
-      return { mediaType, hash, size, bytes: (range) => bytes(ref, externalId, range) } satisfies Body
+      return {
+        title,
+        mediaType,
+        hash,
+        size,
+        bytes: (range) =>
+          Stream.catchTag(bytes(ref, externalId, range), "NotFound", ({ message }) =>
+            Stream.fail(new StoreError({ message, cause: "not found" }))
+          )
+      } satisfies Body
     }),
+    bytes,
     purge: (ref, before) => errors(write.connections.purge({ ...params(ref), payload: { before } })),
 
     ledger: (ref, limit) =>

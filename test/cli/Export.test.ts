@@ -2,14 +2,17 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Folder from "../../src/cli/export/Folder.ts"
 import { Store } from "../../src/engine/Store.ts"
+import * as Memory from "../../src/stores/Memory.ts"
 import { bytes, MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
@@ -28,7 +31,10 @@ const tree = (folder: string): Record<string, string> =>
   )
 
 /** A database with these contents stored, of a connection `work` that is of this domain. */
-const stored = Effect.fnUntraced(function* (contents: Record<string, string | Uint8Array>) {
+const stored = Effect.fnUntraced(function* (
+  contents: Record<string, string | Uint8Array>,
+  engine?: Parameters<typeof CommandLine.make>[1]
+) {
   const source = new MemorySource()
   for (const [id, body] of Object.entries(contents)) {
     source.add(id, {
@@ -37,7 +43,7 @@ const stored = Effect.fnUntraced(function* (contents: Record<string, string | Ui
       at: DateTime.makeUnsafe("2026-01-02T03:04:05Z")
     })
   }
-  const cli = yield* CommandLine.make(source)
+  const cli = yield* CommandLine.make(source, engine)
   yield* cli.connect("work")
   assert.strictEqual((yield* cli.run(["sync", "work"])).code, 0)
   const to = yield* temporary
@@ -206,6 +212,45 @@ describe("idem export --format ndjson", () => {
         large: ["base64", large.length],
         empty: ["utf8", 0]
       })
+    })
+  )
+})
+
+describe("idem export of many bodies", () => {
+  /** A store whose bodies come once eight have been asked for. */
+  const inEights = Layer.effect(
+    Store,
+    Effect.map(Store, (real) => {
+      const waiting: Array<Deferred.Deferred<void>> = []
+      const arrive = Effect.gen(function* () {
+        const turn = yield* Deferred.make<void>()
+        waiting.push(turn)
+        if (waiting.length === 8) {
+          for (const each of waiting.splice(0)) yield* Deferred.succeed(each, undefined)
+        }
+        yield* Deferred.await(turn)
+      })
+      return {
+        ...real,
+        body: (...args) => Stream.unwrap(Effect.as(arrive, real.body(...args)))
+      } satisfies Store["Service"]
+    })
+  ).pipe(Layer.provide(Memory.layer))
+
+  it.effect("reads eight at once, and writes them in order", () =>
+    Effect.gen(function* () {
+      const ids = Array.from({ length: 24 }, (_, index) => `item${String(index).padStart(2, "0")}`)
+      const { to, write } = yield* stored(Object.fromEntries(ids.map((id) => [id, `body of ${id}`])), {
+        store: inEights
+      })
+      for (const format of ["ndjson", "files"]) assert.strictEqual((yield* write(format)).code, 0, format)
+      const { "work.ndjson": lines = "", ...files } = tree(to)
+      const bodies = lines.trimEnd().split("\n")
+      assert.deepStrictEqual(
+        bodies.map((line) => JSON.parse(line).body),
+        ids.map((id) => `body of ${id}`)
+      )
+      assert.deepStrictEqual(files, Object.fromEntries(ids.map((id) => [id, `body of ${id}`])))
     })
   )
 })

@@ -42,6 +42,7 @@ const faults = {
     if (found === undefined) return Effect.fail(new NotFound({ what: "content", message: `there is no ${externalId}` }))
     const bytes = Buffer.from(found.text)
     return Effect.succeed({
+      title: null,
       mediaType: found.mediaType,
       hash: "00",
       size: found.size ?? bytes.length,

@@ -165,12 +165,12 @@ const faults: Partial<Control["Service"]> = {
         : Effect.fail(new UsageError({ message: "not so" })),
   body: () =>
     Effect.succeed({
+      title: null,
       mediaType: null,
       hash: "00",
       size: 3,
       bytes: () => Stream.concat(Stream.make(new Uint8Array(1)), Stream.fail(away))
-    }),
-  content: () => Effect.succeed({ title: null } as never)
+    })
 }
 
 it.layer(layer({ faults }), live)("what went wrong", (it) => {

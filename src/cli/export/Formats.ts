@@ -32,8 +32,10 @@ type ReadError = StoreError | NotFound | CursorInvalid | UsageError
 type Write = Effect.Effect<Exported, ReadError | Failure, Control>
 
 const pageSize = 200
-/** Files written at once. */
-const concurrency = 4
+/** Bodies read at once: through a server each is a request, and takes its way there and back. */
+const concurrency = 8
+/** Up to this size a body is read before its turn comes in a file that holds all of them: at most some megabytes in all. */
+const readAhead = 256 * 1024
 /** A body up to this size is one text in `ndjson` where it is UTF-8; a larger one is streamed as base64. */
 const largestText = 4 * 1024 * 1024
 
@@ -55,12 +57,7 @@ const bodyOf = (
 ): Stream.Stream<Uint8Array, ReadError, Control> =>
   row.hash === null
     ? Stream.empty
-    : Stream.unwrap(
-        Effect.map(
-          Control.use((control) => control.body(connection.id, row.externalId)),
-          (body) => body.bytes()
-        )
-      )
+    : Stream.unwrap(Effect.map(Control, (control) => control.bytes(connection.id, row.externalId)))
 
 /** What says that it is something else than an email is not one; what says nothing may be. */
 const isMail = (row: Documents.Content): boolean => row.mediaType === null || row.mediaType.startsWith("message/rfc822")
@@ -107,12 +104,21 @@ const writeAll = Effect.fnUntraced(function* (
   let skipped = 0
   const bytes = yield* folder.write(
     [name],
-    Stream.flatMap(rows, (row) => {
-      const line = lineOf(row)
-      if (line === undefined) skipped++
-      else written++
-      return line ?? Stream.empty
-    })
+    rows.pipe(
+      Stream.mapEffect(
+        Effect.fnUntraced(function* (row) {
+          const line = lineOf(row)
+          if (line === undefined) {
+            skipped++
+            return Stream.empty
+          }
+          written++
+          return row.size > readAhead ? line : Stream.fromIterable(yield* Stream.runCollect(line))
+        }),
+        { concurrency }
+      ),
+      Stream.flatten()
+    )
   )
   return { written, skipped, bytes }
 })

@@ -2,6 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as Contents from "../Contents.ts"
 import { type ConnectionRef, type ContentQuery, type Control, NotFound } from "../Control.ts"
 import { UsageError } from "../Engine.ts"
@@ -11,7 +12,10 @@ import * as Words from "../Words.ts"
 import * as Naming from "./Naming.ts"
 import * as Shown from "./Shown.ts"
 
-type Methods = Pick<Control["Service"], "contents" | "contentsInFull" | "content" | "body" | "purge" | "changes">
+type Methods = Pick<
+  Control["Service"],
+  "contents" | "contentsInFull" | "content" | "body" | "bytes" | "purge" | "changes"
+>
 
 const pageAtMost = 1000
 
@@ -39,6 +43,17 @@ export const make = (store: Store["Service"], feed: Feed["Service"]): Methods =>
     })
   })
 
+  const body: Methods["body"] = Effect.fnUntraced(function* (ref, externalId) {
+    const { hash, mediaType, size, state, title } = (yield* content(ref, externalId)).found
+    if (hash === null) {
+      return yield* new NotFound({
+        what: "body",
+        message: `${Words.quoted(externalId)} is ${state}, and no body of it is stored`
+      })
+    }
+    return { title, mediaType, hash, size, bytes: (range) => store.body(hash, range) }
+  })
+
   return {
     contents: (ref, query) =>
       Effect.map(list(ref, query), ({ contents, next }) => ({ contents: contents.map(Shown.contentRow), next })),
@@ -52,16 +67,9 @@ export const make = (store: Store["Service"], feed: Feed["Service"]): Methods =>
       return { ...Shown.content(found), failure: failure === undefined ? null : Shown.ledgerRow(failure) }
     }),
 
-    body: Effect.fnUntraced(function* (ref, externalId) {
-      const { hash, mediaType, size, state } = (yield* content(ref, externalId)).found
-      if (hash === null) {
-        return yield* new NotFound({
-          what: "body",
-          message: `${Words.quoted(externalId)} is ${state}, and no body of it is stored`
-        })
-      }
-      return { mediaType, hash, size, bytes: (range) => store.body(hash, range) }
-    }),
+    body,
+
+    bytes: (ref, externalId) => Stream.unwrap(Effect.map(body(ref, externalId), ({ bytes }) => bytes())),
 
     purge: (ref, before) => Effect.flatMap(find(ref), ({ id }) => store.purge(id, before)),
 

@@ -22,9 +22,8 @@ export const layer = HttpApiBuilder.group(
       get: ({ params, query }) => asProblem(control.content(params.connection, query.externalId)),
 
       body: Effect.fnUntraced(function* ({ params, query, request }) {
-        const { title } = yield* control.content(params.connection, query.externalId)
         const body = yield* control.body(params.connection, query.externalId)
-        return yield* Body.answer(request, { title, externalId: query.externalId }, body)
+        return yield* Body.answer(request, { title: body.title, externalId: query.externalId }, body)
       }, asProblem),
 
       changes: ({ query }) => {
