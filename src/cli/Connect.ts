@@ -9,7 +9,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import { Control } from "../engine/Control.ts"
 import * as Fields from "../engine/Fields.ts"
-import { Integrations } from "../engine/Integrations.ts"
+import { Integrations, unknown } from "../engine/Integrations.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
@@ -74,12 +74,7 @@ export const connect = Command.make(
     const domains = yield* Services.domains
     const isKnown = domains.includes(input.domain)
     // A server may have integrations of its own: it says what it has.
-    if (!isKnown && !isRemote) {
-      const named = /^[\w-]{1,30}$/.test(input.domain) ? ` ${Text.quoted(input.domain)}` : " of this name"
-      return yield* Failure.usage(
-        `there is no integration${named}; there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
-      )
-    }
+    if (!isKnown && !isRemote) return yield* Failure.usage(unknown(input.domain, domains))
     const integration = isKnown ? yield* integrations.get(input.domain) : undefined
 
     const checkConfig = Effect.fnUntraced(function* (json: Schema.Json) {
@@ -127,21 +122,24 @@ export const connect = Command.make(
         const isNew = before === undefined
         // What a new connection was not given is empty, and may be wrong as such: it is named like the rest.
         if (isNew && config === undefined) yield* checkConfig({})
-        const known = client ?? (yield* SignIn?.clientOfSettings(input.domain) ?? Effect.undefined)
+        const at = config ?? before?.config ?? {}
+        const known =
+          client ??
+          (SignIn === undefined || integration === undefined
+            ? undefined
+            : yield* SignIn.clientOfSettings(integration, at))
         const signsIn = input.signIn || client !== undefined || (isNew && given === undefined && known !== undefined)
         if (isNew && credentials === undefined && !signsIn) yield* checkCredentials({})
         const granted =
           signsIn && SignIn !== undefined && integration !== undefined
-            ? yield* Effect.andThen(
-                Server.refuseInClear,
-                SignIn.run({ integration, config: config ?? before?.config ?? {}, client: known })
-              )
+            ? yield* Effect.andThen(Server.refuseInClear, SignIn.run({ integration, config: at, client: known }))
             : credentials
         for (const secret of secrets(granted ?? null)) yield* output.hide(secret)
         const connecting = control.connect({
           domain: input.domain,
           name: input.name,
-          config: config ?? (isNew ? {} : undefined),
+          // A grant is for where it was made, whatever the connection's config is by now.
+          config: config ?? (isNew || signsIn ? at : undefined),
           credentials: granted ?? (isNew ? {} : undefined),
           every: Option.getOrUndefined(input.every),
           mode: isNew ? "create" : "update"

@@ -136,8 +136,8 @@ export const run = Effect.fnUntraced(function* (options: {
 }) {
   const { integration } = options
   const output = yield* Output
-  const { provider, signIn } = yield* EngineSignIn.providerOf(integration, options.config)
-  const client = yield* EngineSignIn.usableClient(integration, options.client)
+  const { address, provider, signIn } = yield* EngineSignIn.providerOf(integration, options.config)
+  const client = yield* EngineSignIn.usableClient(integration, options.client, address)
   if (client.clientSecret !== undefined) yield* output.hide(Redacted.value(client.clientSecret))
   const server = yield* listen(yield* port)
   const redirectUri = `http://${signIn.loopbackHost}:${server.port}/callback`

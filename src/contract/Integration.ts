@@ -108,6 +108,13 @@ export interface Definition<Config, Credentials, Checkpoint> {
   readonly checkpoint: Schema.Codec<Checkpoint, unknown>
   /** The config fields that decide what is listed: a change of one lists in full again, and deletes nothing. */
   readonly scope: ReadonlyArray<keyof Config & string>
+  /**
+   * The config fields that say where credentials are sent, where a config may say so: a server's name, another root of the
+   * API. Who may change a config may not therefore have the credentials: after a change of one of these, what is stored is
+   * not sent, and the change is refused unless credentials are given with it. Values are compared as they are encoded; an
+   * absent one equals only an absent one. The settings' own client signs in only where none is given. Default none.
+   */
+  readonly address?: ReadonlyArray<keyof Config & string> | undefined
   readonly quota: (config: Config) => Quota
   /** The longest that one call may take; default 1 minute. */
   readonly callTimeout?: Duration.Input | undefined
@@ -142,7 +149,7 @@ export interface Integration {
   /** What credentials look like, as JSON Schema. */
   readonly credentialsSchema: Schema.JsonObject
   readonly signIn: AnySignIn | undefined
-  /** Checks a config and gives it back as JSON, with its scope's fields and its quota. */
+  /** Checks a config and gives it back as JSON, with the fields of its scope and its address, and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
   /** Checks credentials and gives them back as JSON, with secrets in clear: only for sealing. */
   readonly decodeCredentials: (input: unknown) => Effect.Effect<Schema.Json, Schema.SchemaError>
@@ -163,6 +170,8 @@ export interface Integration {
 export interface DecodedConfig {
   readonly json: Schema.Json
   readonly scope: Schema.JsonObject
+  /** Where credentials are sent: empty at the provider's own address. */
+  readonly address: Schema.JsonObject
   readonly quota: Quota
 }
 
@@ -250,10 +259,16 @@ export const make = <Config extends object, Credentials, Checkpoint>(
     decodeConfig: Effect.fnUntraced(function* (input) {
       const decoded = yield* decodeConfig(input)
       const json = yield* encodeConfig(decoded)
-      const fields = Object.entries(json as Schema.JsonObject)
+      const fields = (names: ReadonlyArray<string>) =>
+        Object.fromEntries(
+          Object.entries(json as Schema.JsonObject).filter(
+            ([name, value]) => names.includes(name) && value !== undefined
+          )
+        )
       return {
         json,
-        scope: Object.fromEntries(fields.filter(([name]) => definition.scope.some((field) => field === name))),
+        scope: fields(definition.scope),
+        address: fields(definition.address ?? []),
         quota: definition.quota(decoded)
       }
     }),

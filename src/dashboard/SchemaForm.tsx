@@ -133,7 +133,7 @@ export const read = (shape: Shape, values: Values): { readonly json: Json; reado
 
 /** The fields that a server's message about them names, each with its part of the message. */
 export const errorsIn = (message: string, shape: Shape): Values => {
-  const parts = message.replace(/^.*? is not right: /s, "").split(/; |, or /)
+  const parts = message.replace(/^.*? (?:is|are) not right: /s, "").split(/; |, or /)
   return Object.fromEntries(
     shape.properties.flatMap(({ name }) => {
       const part = parts.find((each) => new RegExp(`^${name}(?=[\\s.:[]|$)`).test(each))

@@ -3,7 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import type { Quota } from "../contract/Integration.ts"
+import type { DecodedConfig, Integration, Quota } from "../contract/Integration.ts"
+import * as Address from "./Address.ts"
 import * as Fields from "./Fields.ts"
 import { type Connected, SourceError, UsageError } from "./Engine.ts"
 import { Integrations } from "./Integrations.ts"
@@ -14,6 +15,7 @@ import { credentialsContext } from "./Opening.ts"
 import { type Connection } from "./Records.ts"
 import { type NameTaken, Store, type StoreError } from "./Store.ts"
 import { Vault } from "./Vault.ts"
+import * as Words from "./Words.ts"
 
 /** How often a connection is polled unless said otherwise. */
 const defaultEvery = Duration.minutes(5)
@@ -31,7 +33,7 @@ const wrong = (what: "config" | "credentials", domain: string) =>
   Effect.mapError(
     (error: Schema.SchemaError) =>
       new UsageError({
-        message: `the ${what} of ${domain} is not right: ${Fields.explain(error.issue, { secret: what === "credentials" })}`
+        message: `the ${what} of ${domain} ${what === "config" ? "is" : "are"} not right: ${Fields.explain(error.issue, { secret: what === "credentials" })}`
       })
   )
 
@@ -49,6 +51,29 @@ const stored = Effect.fnUntraced(function* (connection: Connection) {
   return yield* vault
     .unseal(connection.credentials, credentialsContext(connection))
     .pipe(Effect.mapError((error) => new UsageError({ message: `${error.message}; or give --credentials again` })))
+})
+
+/**
+ * What is stored was given for an address. Whoever changes that may listen at the new one: then it is not sent there, and
+ * the same has to be given again.
+ */
+const staysAt = Effect.fnUntraced(function* (
+  integration: Integration,
+  before: Connection,
+  config: DecodedConfig,
+  credentials: Schema.Json
+) {
+  if (JSON.stringify(credentials) === "{}") return
+  // A config that no longer fits has no address that is known: only the provider's own is safe then.
+  const was = yield* Effect.orElseSucceed(
+    Effect.map(integration.decodeConfig(before.config), ({ address }) => address),
+    (): Schema.JsonObject => ({})
+  )
+  const fields = Address.changed(was, config.address)
+  if (fields.length === 0) return
+  return yield* new UsageError({
+    message: `${fields.join(" and ")} of ${Words.quoted(before.name)} says where its credentials are sent, and those that are stored were given for another address: give the credentials again together with this change, or connect it under another name`
+  })
 })
 
 export const connect = Effect.fn("connect")(function* (
@@ -74,10 +99,12 @@ export const connect = Effect.fn("connect")(function* (
   const config = yield* integration
     .decodeConfig(input.config ?? before?.config ?? {})
     .pipe(wrong("config", input.domain))
-  const given = input.credentials ?? (before === undefined ? {} : yield* stored(before))
-  let credentials = yield* integration.decodeCredentials(given).pipe(wrong("credentials", input.domain))
+  const given = input.credentials ?? undefined
+  const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
+  if (before !== undefined && kept !== undefined) yield* staysAt(integration, before, config, kept)
+  let credentials = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(wrong("credentials", input.domain))
   /** Whether there is something to store: what was stored already stays as it is, also where others refresh it. */
-  let isNew = before === undefined || input.credentials !== undefined
+  let isNew = kept === undefined
 
   const meter = yield* Meter.make
   const reached = yield* Effect.gen(function* () {
@@ -99,7 +126,7 @@ export const connect = Effect.fn("connect")(function* (
       refreshCredentials:
         before === undefined || isNew
           ? undefined
-          : yield* Refresh.make({ id: before.id, context: credentialsContext(before) })
+          : yield* Refresh.make({ id: before.id, config: before.config, context: credentialsContext(before) })
     })
     return { account: yield* session.account, estimate: yield* session.estimate }
   }).pipe(
@@ -133,11 +160,15 @@ export const connect = Effect.fn("connect")(function* (
         store.updateConnection(before.id, {
           config: config.json,
           credentials: isNew ? sealed : undefined,
-          every: input.every
+          every: input.every,
+          // Others may have moved it meanwhile, with credentials of their own: those don't come back to this address.
+          was: kept === undefined ? undefined : before.config
         }),
         Option.match({
           onNone: () =>
-            Effect.fail(new UsageError({ message: `${input.name} was removed meanwhile: connect it again` })),
+            Effect.fail(
+              new UsageError({ message: `${input.name} was changed or removed meanwhile: look at it, and try again` })
+            ),
           onSome: Effect.succeed
         })
       )

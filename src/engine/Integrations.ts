@@ -5,6 +5,12 @@ import * as Layer from "effect/Layer"
 import type { Integration } from "../contract/Integration.ts"
 import { UsageError } from "./Engine.ts"
 
+/** What is said of a domain that there is none of. What is no name may have been pasted in its place, and be a secret. */
+export const unknown = (domain: string, domains: ReadonlyArray<string>): string => {
+  const named = /^[a-z][a-z0-9-]{0,40}$/.test(domain) ? ` "${domain}"` : " of this name"
+  return `there is no integration${named}; there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
+}
+
 export class Integrations extends Context.Service<
   Integrations,
   {
@@ -38,9 +44,7 @@ export class Integrations extends Context.Service<
           get: Effect.fnUntraced(function* (domain) {
             const found = (yield* all).get(domain)
             if (found !== undefined) return yield* found
-            return yield* new UsageError({
-              message: `there is no integration ${JSON.stringify(domain)}; there are: ${(yield* domains).join(", ")} (your own are listed in idem.config.ts)`
-            })
+            return yield* new UsageError({ message: unknown(domain, yield* domains) })
           })
         }
       })

@@ -57,7 +57,11 @@ export const session = Effect.fnUntraced(function* (
   return yield* integration.open({
     config: config.json,
     credentials,
-    refreshCredentials: yield* Refresh.make({ id: connection.id, context: credentialsContext(connection) }),
+    refreshCredentials: yield* Refresh.make({
+      id: connection.id,
+      config: connection.config,
+      context: credentialsContext(connection)
+    }),
     call: quotas.call({
       domain: integration.domain,
       account: connection.account,

@@ -10,7 +10,7 @@ import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient, Unauthorized } from "../contract/IntegrationError.ts"
 import type { RefreshCredentials } from "../contract/Integration.ts"
 import * as NamedLock from "./NamedLock.ts"
-import { type ConnectionId } from "./Records.ts"
+import { type Connection } from "./Records.ts"
 import { Store } from "./Store.ts"
 import { Vault } from "./Vault.ts"
 
@@ -28,8 +28,10 @@ const transient = (what: string) =>
       : new IntegrationError({ reason: new Transient({ message: `${what}: ${error.message}` }) })
   )
 
-/** For the credentials that are stored for this connection; `context` is what they are sealed for. */
-export const make = Effect.fnUntraced(function* (connection: { readonly id: ConnectionId; readonly context: string }) {
+/** For the credentials that are stored for this connection as it was read; `context` is what they are sealed for. */
+export const make = Effect.fnUntraced(function* (
+  connection: Pick<Connection, "id" | "config"> & { readonly context: string }
+) {
   const store = yield* Store
   const vault = yield* Vault
 
@@ -37,7 +39,11 @@ export const make = Effect.fnUntraced(function* (connection: { readonly id: Conn
   const stored = Effect.gen(function* () {
     const row = Option.getOrUndefined(yield* store.connection(connection.id))
     if (row === undefined || row.credentials === null) return undefined
-    return { sealed: row.credentials, json: yield* vault.unseal(row.credentials, connection.context) }
+    return {
+      sealed: row.credentials,
+      json: yield* vault.unseal(row.credentials, connection.context),
+      config: row.config
+    }
   })
 
   /** Puts `next` in the place of `before`, however that is sealed by now. What a person put there meanwhile stays. */
@@ -56,6 +62,12 @@ export const make = Effect.fnUntraced(function* (connection: { readonly id: Conn
       if (before === undefined) {
         return yield* new IntegrationError({
           reason: new Unauthorized({ message: "the connection's credentials were forgotten" })
+        })
+      }
+      // The source was opened with the config that was read: it may be at an address that these were not given for.
+      if (JSON.stringify(before.config) !== JSON.stringify(connection.config)) {
+        return yield* new IntegrationError({
+          reason: new Transient({ message: "the connection was changed meanwhile: its credentials are left alone" })
         })
       }
       const { json } = before

@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import { createHash, timingSafeEqual } from "node:crypto"
 import type { AnySignIn, Integration } from "../contract/Integration.ts"
 import type { Client, Provider } from "../contract/SignIn.ts"
+import * as Address from "./Address.ts"
 import { type Connected, Engine, type SourceError, UsageError } from "./Engine.ts"
 import * as Fields from "./Fields.ts"
 import { Integrations } from "./Integrations.ts"
@@ -21,6 +22,7 @@ import { credentialsContext } from "./Opening.ts"
 import { type Connection } from "./Records.ts"
 import { type NameTaken, Store, type StoreError } from "./Store.ts"
 import { Vault } from "./Vault.ts"
+import * as Words from "./Words.ts"
 
 const lifetime = Duration.minutes(10)
 const atMost = 1_000
@@ -30,7 +32,7 @@ export interface BeginInput {
   readonly name: string
   readonly config: unknown
   readonly every: Duration.Duration | undefined
-  /** Undefined: that of the settings, or the one that signed in before. */
+  /** Undefined: that of the settings (at the provider's own address), or the one that signed in before (at the same). */
   readonly client: Client | undefined
   readonly redirectUri: string
   /** A secret of the browser that began: the same must come back. */
@@ -64,9 +66,16 @@ const setting = (name: string) =>
     Effect.orDie
   )
 
-/** The client in the settings, if one is there. */
-export const clientOfSettings = Effect.fnUntraced(function* (domain: string) {
-  const names = settingsOf(domain)
+/**
+ * The client in the settings, if one is there. It is the provider's own: whoever may name another address does not get its
+ * secret there.
+ */
+export const clientOfSettings = Effect.fnUntraced(function* (integration: Integration, config: unknown) {
+  const isOwn = yield* Effect.map(integration.decodeConfig(config), ({ address }) => Address.isOwn(address)).pipe(
+    Effect.orElseSucceed(() => false)
+  )
+  if (!isOwn) return undefined
+  const names = settingsOf(integration.domain)
   const [clientId, secret] = yield* Effect.all([setting(names.id), setting(names.secret)])
   if (clientId === undefined) return undefined
   return { clientId, clientSecret: secret === undefined ? undefined : Redacted.make(secret) } satisfies Client
@@ -76,38 +85,54 @@ export const clientOfSettings = Effect.fnUntraced(function* (domain: string) {
 export const providerOf = Effect.fnUntraced(function* (
   integration: Integration,
   config: unknown
-): Effect.fn.Return<{ readonly signIn: AnySignIn; readonly provider: Provider }, UsageError> {
+): Effect.fn.Return<
+  { readonly signIn: AnySignIn; readonly provider: Provider; readonly address: Schema.JsonObject },
+  UsageError
+> {
   const { domain, signIn } = integration
   if (signIn === undefined) {
     return yield* new UsageError({ message: `accounts of ${domain} are not signed in: give credentials` })
   }
-  const provider = yield* Effect.mapError(
-    signIn.provider(config),
+  const [provider, { address }] = yield* Effect.mapError(
+    Effect.all([signIn.provider(config), integration.decodeConfig(config)]),
     (error) =>
       new UsageError({
         message: `the config of ${domain} is not right: ${Fields.explain(error.issue, { secret: false })}`
       })
   )
-  return { signIn, provider }
+  return { signIn, provider, address }
 })
 
-/** The client, if it is one that the provider takes. */
+/** The client, if it is one that the provider takes. `address` is where its secret will go. */
 export const usableClient = Effect.fnUntraced(function* (
   integration: Integration,
-  client: Client | undefined
+  client: Client | undefined,
+  address: Schema.JsonObject
 ): Effect.fn.Return<Client, UsageError> {
   const names = settingsOf(integration.domain)
   const isPublic = integration.signIn?.publicClients === true
   if (client !== undefined && (client.clientSecret !== undefined || isPublic)) return client
   const missing = client === undefined ? "client id" : "client secret"
+  const settings = Address.isOwn(address)
+    ? `, or set ${names.id} and ${names.secret}`
+    : ` (${names.id} is for the provider's own address, and ${Object.keys(address).join(" and ")} names another)`
   return yield* new UsageError({
-    message: `to sign in at ${integration.domain} the ${missing} is missing: give clientId${isPublic ? "" : " and clientSecret"}, or set ${names.id} and ${names.secret}`
+    message: `to sign in at ${integration.domain} the ${missing} is missing: give clientId${isPublic ? "" : " and clientSecret"}${settings}`
   })
 })
 
-/** The client that signed this connection in before, if its credentials say so. */
-const clientOfConnection = Effect.fnUntraced(function* (integration: Integration, connection: Connection) {
+/** The client that signed this connection in before, if its credentials say so, and at this address. */
+const clientOfConnection = Effect.fnUntraced(function* (
+  integration: Integration,
+  connection: Connection,
+  address: Schema.JsonObject
+) {
   if (connection.credentials === null || integration.signIn === undefined) return undefined
+  const isThere = yield* Effect.map(
+    integration.decodeConfig(connection.config),
+    (before) => Address.changed(before.address, address).length === 0
+  ).pipe(Effect.orElseSucceed(() => false))
+  if (!isThere) return undefined
   const vault = yield* Vault
   return yield* vault.unseal(connection.credentials, credentialsContext(connection)).pipe(
     Effect.flatMap(integration.signIn.client),
@@ -121,6 +146,8 @@ const Kept = Schema.Struct({
   domain: Schema.String,
   name: Schema.String,
   config: Schema.NullOr(Schema.Json),
+  /** Where the client's secret and the code may go. */
+  address: Schema.JsonObject,
   everyMs: Schema.NullOr(Schema.Finite),
   browser: Schema.String
 })
@@ -154,14 +181,15 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
             message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
           })
         }
-        const { provider } = yield* providerOf(integration, input.config ?? before?.config ?? {})
+        const config = input.config ?? before?.config ?? {}
+        const { address, provider } = yield* providerOf(integration, config)
         const known =
           input.client ??
-          (yield* clientOfSettings(input.domain)) ??
+          (yield* clientOfSettings(integration, config)) ??
           (before === undefined
             ? undefined
-            : yield* Effect.provideService(clientOfConnection(integration, before), Vault, vault))
-        const client = yield* usableClient(integration, known)
+            : yield* Effect.provideService(clientOfConnection(integration, before, address), Vault, vault))
+        const client = yield* usableClient(integration, known, address)
         const { pending, url } = yield* OAuth.begin({ provider, client, redirectUri: input.redirectUri })
         const kept = yield* Effect.mapError(
           Schema.encodeUnknownEffect(KeptJson)({
@@ -169,6 +197,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
             domain: input.domain,
             name: input.name,
             config: input.config ?? null,
+            address,
             everyMs: input.every === undefined ? null : Duration.toMillis(input.every),
             browser: input.browser
           }),
@@ -200,12 +229,21 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
         }
         const integration = yield* integrations.get(kept.domain)
         const before = Option.getOrUndefined(yield* store.connectionByName(kept.name))
-        const { provider, signIn } = yield* providerOf(integration, kept.config ?? before?.config ?? {})
+        const config = kept.config ?? before?.config ?? {}
+        const { address, provider, signIn } = yield* providerOf(integration, config)
+        const moved = Address.changed(kept.address, address)
+        if (moved.length > 0) {
+          return yield* new OAuth.SignInError({
+            reason: "Refused",
+            message: `${moved.join(" and ")} of ${Words.quoted(kept.name)} was changed since this sign-in was begun: begin again`
+          })
+        }
         const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters })
         return yield* engine.connect({
           domain: kept.domain,
           name: kept.name,
-          config: kept.config ?? undefined,
+          // The grant is for where it was made, whatever the connection's config is by now.
+          config,
           credentials,
           every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)
         })

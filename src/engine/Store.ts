@@ -97,13 +97,17 @@ export class Store extends Context.Service<
       readonly credentials: Uint8Array
       readonly every: Duration.Duration
     }) => Effect.Effect<Connection, StoreError | NameTaken>
-    /** Changes what is given, takes a new fence, ends the lease, makes the connection due. None where it is gone. */
+    /**
+     * Changes what is given, takes a new fence, ends the lease, makes the connection due. None where it is gone, or where
+     * its config is no longer `was`, if that is given.
+     */
     readonly updateConnection: (
       connectionId: ConnectionId,
       change: {
         readonly config?: Schema.Json | undefined
         readonly credentials?: Uint8Array | undefined
         readonly every?: Duration.Duration | undefined
+        readonly was?: Schema.Json | undefined
       }
     ) => Effect.Effect<Option.Option<Connection>, StoreError>
     /** Refreshed credentials of the run that holds the fence; the fence stays. */

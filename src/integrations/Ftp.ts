@@ -335,6 +335,8 @@ export const integration = make<Config, Credentials, Checkpoint>({
   credentials: Credentials,
   checkpoint: Checkpoint,
   scope: ["root", "include", "exclude", "maxDepth"],
+  // `implicit` moves the port where none is given.
+  address: ["protocol", "host", "port", "implicit"],
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   // A listing of a hundred thousand names takes its time.
   callTimeout: "5 minutes",

@@ -65,6 +65,7 @@ export const integration = make({
   credentials: Auth.Credentials,
   checkpoint: Checkpoint,
   scope: ["query", "labelIds", "includeSpamTrash"],
+  address: ["rootUrl"],
   quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute }),
   signIn: SignIn.signIn,
   open: Effect.fnUntraced(function* ({ config, credentials, call, refreshCredentials }) {

@@ -81,6 +81,7 @@ export const integration: Integration.Integration = Integration.make<Config, Cre
   credentials: Credentials,
   checkpoint: Checkpoint,
   scope: ["channels", "types", "files"],
+  address: ["slackApiUrl"],
   quota,
   signIn,
   open: ({ call, config, credentials }) =>

@@ -68,14 +68,18 @@ describe("idem connect, by signing in", () => {
           }
 
           const settings = { ...env, IDEM_GMAIL_CLIENT_ID: clientId, IDEM_GMAIL_CLIENT_SECRET: clientSecret }
-          // The connection's own config says where.
-          const again = await begin(["connect", "gmail", "--name", "me", "--sign-in", "--json"], settings)
+          const renew = ["connect", "gmail", "--name", "me", "--sign-in", "--json"]
+          // The connection's own config says where, and there the client of the settings does not go.
+          const refused = await run(renew, { env: settings })
+          assert.strictEqual(refused.code, 1, refused.stderr)
+          assert.match(refused.stderr, /give clientId and clientSecret.*rootUrl names another/)
+          const again = await begin([...renew, "--credentials", credentials], env)
           await fetch(await Provider.agree(again.url, "me@example.com"))
           const renewed = await again.ended
           assert.strictEqual(renewed.code, 0, renewed.stderr)
           assert.include(JSON.parse(renewed.stdout), { connection: "me", created: false })
 
-          const no = await begin([...connect, "--sign-in"], settings)
+          const no = await begin([...connect, "--credentials", credentials], env)
           const state = new URL(no.url).searchParams.get("state") ?? ""
           const denied = await fetch(`${callback}?${new URLSearchParams({ state, error: "access_denied" })}`)
           assert.include(await denied.text(), "Not signed in")

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { make } from "../../src/contract/Integration.ts"
 import { execFile } from "node:child_process"
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { integration, MemorySource } from "../support/MemorySource.ts"
@@ -63,6 +64,27 @@ describe("an integration", () => {
       assert.deepStrictEqual(scope, { folder: "a" })
       assert.strictEqual(quota.unitsPerMinute, 7)
       assert.deepStrictEqual(json, { folder: "a", note: "b", quota: { unitsPerMinute: 7 } })
+    })
+  )
+
+  it.effect("gives the fields of its address as they are encoded, and none that is not there", () =>
+    Effect.gen(function* () {
+      const feed = make({
+        domain: "feed",
+        config: Schema.Struct({
+          url: Schema.optionalKey(Schema.URLFromString),
+          note: Schema.optionalKey(Schema.String)
+        }),
+        credentials: Schema.Struct({}),
+        checkpoint: Schema.Null,
+        scope: [],
+        address: ["url"],
+        quota: () => ({ unitsPerMinute: 1 }),
+        open: () => Effect.die("not opened")
+      })
+      const addressOf = (config: unknown) => Effect.map(feed.decodeConfig(config), ({ address }) => address)
+      assert.deepStrictEqual(yield* addressOf({ url: "http://A.example", note: "n" }), { url: "http://a.example/" })
+      assert.deepStrictEqual(yield* addressOf({ note: "n" }), {})
     })
   )
 

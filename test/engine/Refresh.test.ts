@@ -130,6 +130,33 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
       }).pipe(Effect.scoped)
     )
 
+    it.live("what was opened before a connection moved takes none of its new credentials to the old address", () =>
+      Effect.gen(function* () {
+        const [one] = yield* processes(layer)
+        const { connection, server } = yield* Effect.provideContext(scene, one)
+        server.expireAccessTokens()
+        const elsewhere = yield* GmailServer.make()
+        elsewhere.grant("second")
+        const move = Engine.use((engine) =>
+          engine.connect({
+            domain: "gmail",
+            name: "me",
+            config: { rootUrl: elsewhere.url },
+            credentials: { clientId: "client", clientSecret: "another s3cret", refreshToken: "second" },
+            every: undefined
+          })
+        )
+        yield* Effect.provideContext(move, one)
+        server.seen.length = 0
+        const error = yield* Effect.flip(Effect.provideContext(ask(connection), one))
+        assert.match(error.message, /was changed meanwhile/)
+        assert.notInclude(
+          server.seen.map(({ method }) => method),
+          "oauth2.token"
+        )
+      }).pipe(Effect.scoped)
+    )
+
     it.live("credentials that a person gives while a refresh is under way stay", () =>
       Effect.gen(function* () {
         const [one, other] = yield* processes(layer)

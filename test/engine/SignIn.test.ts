@@ -20,6 +20,7 @@ import { integration as slack } from "../../src/integrations/Slack.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import * as GmailServer from "../support/GmailServer.ts"
 import * as Database from "../support/Postgres.ts"
 import * as Provider from "../support/Provider.ts"
 
@@ -106,6 +107,56 @@ describe("signing in", () => {
         const after = yield* stored
         assert.notStrictEqual(after.credentials["refreshToken"], credentials["refreshToken"])
       }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.live("sends no client but the one that is given to another address", () =>
+    Effect.gen(function* () {
+      const rootUrl = yield* Provider.google([redirectUri])
+      const endpoint = yield* Provider.tokenEndpoint
+      const settings = ConfigProvider.fromEnv({
+        env: {
+          IDEM_GMAIL_CLIENT_ID: "from settings",
+          IDEM_GMAIL_CLIENT_SECRET: "s",
+          IDEM_SLACK_CLIENT_ID: "from settings"
+        }
+      })
+      const refused = Effect.fnUntraced(function* (input: Partial<SignIn.BeginInput>, field: string) {
+        const error = yield* Effect.flip(
+          begin({ client: undefined, ...input }).pipe(Effect.provide(ConfigProvider.layer(settings)))
+        )
+        assert.match(error.message, new RegExp(`client id is missing: give clientId.*${field} names another`))
+      })
+      yield* refused({ config: { rootUrl: endpoint.url } }, "rootUrl")
+      yield* refused({ domain: "slack", config: { slackApiUrl: endpoint.url } }, "slackApiUrl")
+
+      const { url } = yield* begin({ config: { rootUrl } })
+      yield* finish((yield* Effect.promise(() => Provider.agree(url, me))).searchParams)
+      // The client that is stored is known where it was given, and nowhere else.
+      const again = yield* begin({ config: undefined, client: undefined })
+      yield* refused({ config: { rootUrl: endpoint.url } }, "rootUrl")
+      const elsewhere = yield* Effect.flip(begin({ config: {}, client: undefined }))
+      assert.match(elsewhere.message, /client id is missing/)
+
+      // And a sign-in that is under way does not follow a connection that is moved meanwhile.
+      const { searchParams } = yield* Effect.promise(() => Provider.agree(again.url, me))
+      const theirs = yield* GmailServer.make({ email: me })
+      yield* Engine.use((engine) =>
+        engine.connect({
+          domain: "gmail",
+          name: "me",
+          config: { rootUrl: theirs.url },
+          credentials: { accessToken: "token" },
+          every: undefined
+        })
+      )
+      const moved = yield* Effect.flip(finish(searchParams))
+      assert.match(moved.message, /^rootUrl of "me" was changed since.*begin again/)
+      assert.notInclude(
+        theirs.seen.map(({ method }) => method),
+        "oauth2.token"
+      )
+      assert.deepStrictEqual(endpoint.forms, [])
+    }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
   it.live("at Slack: as the person, in Slack's own words", () =>

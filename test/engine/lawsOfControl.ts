@@ -155,10 +155,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Control | Scripted, E>
           Effect.flip(control.connect({ ...input, ...change }))
         const domain = yield* refused({ domain: "carrier-pigeon" })
         assert.deepStrictEqual([domain._tag, /carrier-pigeon/.test(domain.message)], ["UsageError", true])
+        const pasted = yield* refused({ domain: "xoxp-T0ps3cret" })
+        assert.deepStrictEqual([pasted._tag, /T0ps3cret/.test(pasted.message)], ["UsageError", false])
         const config = yield* refused({ config: { folder: 7 } })
         assert.deepStrictEqual([config._tag, /folder/.test(config.message)], ["UsageError", true])
         const secret = yield* refused({ credentials: { token: { t0ps3cret: 1 } } })
         assert.deepStrictEqual([secret._tag, /t0ps3cret/.test(secret.message)], ["UsageError", false])
+        assert.match(secret.message, /^the credentials of memory are not right: token/)
         yield* answering((method) =>
           method === "account" ? fault(new Unauthorized({ message: "the token is not valid" })) : Effect.void
         )
@@ -191,6 +194,38 @@ export const suite = <E>(name: string, layer: Layer.Layer<Control | Scripted, E>
         const error = yield* Effect.flip(control.connect({ ...input, mode: "update" }))
         assert.strictEqual(error._tag, "UsageError")
         assert.strictEqual((yield* control.connection(name)).account, "me@example.com")
+      })
+    )
+
+    law("stored credentials are not sent to another address than the one they were given for", () =>
+      Effect.gen(function* () {
+        const control = yield* Control
+        const { source } = yield* Scripted
+        const { input, name } = yield* connected()
+        const { folder } = input.config
+        const change = (config: unknown, given?: unknown) =>
+          control.connect({ ...input, config, credentials: given, mode: "update" })
+        const seen = Effect.map(control.connection(name), ({ config }) => ({
+          config,
+          asked: source.calls.filter((call) => call === "account").length
+        }))
+        const refused = Effect.fnUntraced(function* (config: unknown, given?: unknown) {
+          const before = yield* seen
+          const error = yield* Effect.flip(change(config, given))
+          assert.strictEqual(error._tag, "UsageError")
+          for (const said of [/\bserver\b/, new RegExp(`"${name}"`), /give the credentials/]) {
+            assert.match(error.message, said)
+          }
+          assert.deepStrictEqual(yield* seen, before)
+        })
+        yield* refused({ folder, server: "theirs" })
+        yield* refused({ folder, server: "theirs" }, null)
+        assert.deepStrictEqual((yield* change({ folder, note: "n" })).connection.config, { folder, note: "n" })
+        yield* change({ folder, server: "ours" }, credentials)
+        yield* change({ folder, server: "ours", note: "n" })
+        yield* refused({ folder, server: "theirs" })
+        yield* refused({ folder })
+        assert.deepStrictEqual((yield* change({ folder }, credentials)).connection.config, { folder })
       })
     )
 

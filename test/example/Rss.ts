@@ -97,6 +97,7 @@ export const rss = Idem.Integration.make({
   credentials: Schema.Struct({}),
   checkpoint: Checkpoint,
   scope: ["url"],
+  address: ["url"],
   quota: ({ quota }) => ({ unitsPerMinute: 60, ...quota }),
   open: Effect.fnUntraced(function* ({ call, config: { url } }) {
     // However many ids are downloaded in one session, the feed is read once for them.

@@ -99,6 +99,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a change of what the connection was is none where it is another by now", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { config: was, id } = yield* connect()
+        const change = (query: string, given: typeof was) =>
+          store.updateConnection(id, { config: { query }, was: given })
+        const first = Option.getOrThrow(yield* change("first", was))
+        assert.deepStrictEqual(first.config, { query: "first" })
+        assert.isTrue(Option.isNone(yield* change("late", was)))
+        assert.deepStrictEqual(yield* store.connection(id), Option.some(first))
+        assert.isTrue(Option.isSome(yield* change("second", { query: "first" })))
+        assert.isTrue(Option.isNone(yield* store.updateConnection(nowhere, { was })))
+      })
+    )
+
     it.effect("refreshed credentials are saved under the fence only, and keep it", () =>
       Effect.gen(function* () {
         const store = yield* Store

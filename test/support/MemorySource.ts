@@ -80,6 +80,8 @@ type Checkpoint = typeof Checkpoint.Type
 const Config = Schema.Struct({
   folder: Schema.optionalKey(Schema.String),
   note: Schema.optionalKey(Schema.String),
+  /** Where credentials go. */
+  server: Schema.optionalKey(Schema.String),
   quota: Schema.optionalKey(Integration.QuotaConfig)
 })
 
@@ -93,6 +95,7 @@ export const integration = (source: MemorySource): Integration.Integration =>
     credentials: Credentials,
     checkpoint: Checkpoint,
     scope: ["folder"],
+    address: ["server"],
     quota: (config) => ({ unitsPerMinute: 1_000_000_000, ...config.quota }),
     open: ({ call, config }) =>
       Effect.acquireRelease(

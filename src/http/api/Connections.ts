@@ -77,7 +77,10 @@ export const connections = HttpApiGroup.make("connections")
       }),
       success: Connected,
       error: connectErrors
-    }).annotate(OpenApi.Summary, "Change a connection: what is not given stays as it is"),
+    }).annotate(
+      OpenApi.Summary,
+      "Change a connection: what is not given stays as it is. Another address (a rootUrl, a host) needs credentials with it"
+    ),
     HttpApiEndpoint.delete("remove", "/connections/:connection", {
       params: connectionRef,
       query: { deleteContents: Schema.optionalKey(Schema.Boolean) },

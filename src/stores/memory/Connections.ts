@@ -110,6 +110,7 @@ export const make = (state: State): Methods => {
       const now = yield* Clock.currentTimeMillis
       const entry = state.connections.get(connectionId)
       if (entry === undefined) return Option.none()
+      if (change.was !== undefined && JSON.stringify(change.was) !== JSON.stringify(entry.config)) return Option.none()
       if (change.credentials !== undefined) yield* admitted(state, change.credentials)
       entry.config = change.config ?? entry.config
       entry.credentials = change.credentials ?? entry.credentials

@@ -97,17 +97,24 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       ),
 
     updateConnection: (connectionId, change) =>
-      sql`UPDATE connection SET
-          config = coalesce(${change.config === undefined ? null : JSON.stringify(change.config)}::json, config),
-          credentials = coalesce(${PgTypes.bytea(change.credentials ?? null)}, credentials),
-          every_ms = coalesce(${PgTypes.float8(change.every === undefined ? null : millis(change.every))}, every_ms),
-          fence = fence + 1, lease_holder = NULL, lease_until = NULL,
-          next_poll_at = clock_timestamp(), due_at = clock_timestamp()
-        WHERE id = ${connectionId} RETURNING ${columns}`.pipe(
-        Effect.flatMap(first),
-        inTransaction,
-        attempt("changing a connection")
-      ),
+      Effect.gen(function* () {
+        if (change.was !== undefined) {
+          const now = yield* first(
+            yield* sql`SELECT ${columns} FROM connection WHERE id = ${connectionId} FOR NO KEY UPDATE`
+          )
+          const isSame = Option.exists(now, ({ config }) => JSON.stringify(config) === JSON.stringify(change.was))
+          if (!isSame) return Option.none()
+        }
+        return yield* first(
+          yield* sql`UPDATE connection SET
+              config = coalesce(${change.config === undefined ? null : JSON.stringify(change.config)}::json, config),
+              credentials = coalesce(${PgTypes.bytea(change.credentials ?? null)}, credentials),
+              every_ms = coalesce(${PgTypes.float8(change.every === undefined ? null : millis(change.every))}, every_ms),
+              fence = fence + 1, lease_holder = NULL, lease_until = NULL,
+              next_poll_at = clock_timestamp(), due_at = clock_timestamp()
+            WHERE id = ${connectionId} RETURNING ${columns}`
+        )
+      }).pipe(inTransaction, attempt("changing a connection")),
 
     saveCredentials: (fence, credentials) =>
       sql`UPDATE connection SET credentials = ${credentials}
