@@ -27,7 +27,17 @@ const Saved = () => (
   </Notice>
 )
 
-const Config = ({ integration, status }: Props) => {
+/** Settings that could not be saved as they are: at another address new credentials have to come with them. */
+interface Unsaved {
+  readonly config: unknown
+  readonly every: string
+}
+
+const Config = ({
+  integration,
+  onUnsaved,
+  status
+}: Props & { readonly onUnsaved: (unsaved: Unsaved | undefined) => void }) => {
   const shape = SchemaForm.shapesOf(integration.config)[0] ?? { name: "", properties: [] }
   const [every, setEvery] = useState(status.every)
   const [values, setValues] = useState<SchemaForm.Values>(SchemaForm.valuesOf(shape, status.config))
@@ -42,7 +52,9 @@ const Config = ({ integration, status }: Props) => {
         event.preventDefault()
         const { errors, json } = SchemaForm.read(shape, values)
         setWrong(errors)
-        if (Object.keys(errors).length === 0) change.mutate({ config: json, every: every.trim() })
+        if (Object.keys(errors).length > 0) return
+        const settings = { config: json, every: every.trim() }
+        change.mutate(settings, { onSuccess: () => onUnsaved(undefined), onError: () => onUnsaved(settings) })
       }}
     >
       <h2>How it is polled</h2>
@@ -71,15 +83,26 @@ const Config = ({ integration, status }: Props) => {
   )
 }
 
-const Credentials = ({ integration, status }: Props) => {
+const Credentials = ({
+  integration,
+  onSaved,
+  status,
+  unsaved
+}: Props & { readonly unsaved: Unsaved | undefined; readonly onSaved: () => void }) => {
   const shapes = SchemaForm.shapesOf(integration.credentials)
   const [chosen, choose] = useState(0)
   const [values, setValues] = useState<SchemaForm.Values>({})
   const [wrong, setWrong] = useState<SchemaForm.Values>({})
+  const [isWhole, setWhole] = useState(true)
+  const settings = isWhole ? unsaved : undefined
   const change = useChange(status)
   const signIn = useMutation({
     mutationFn: () =>
-      Api.beginSignIn({ domain: status.domain, name: status.name, config: status.config, every: status.every }),
+      Api.beginSignIn({
+        domain: status.domain,
+        name: status.name,
+        ...(settings ?? { config: status.config, every: status.every })
+      }),
     onSuccess: ({ url }) => location.assign(url)
   })
   const shape = shapes[chosen]
@@ -94,7 +117,11 @@ const Credentials = ({ integration, status }: Props) => {
         const { errors, json } = SchemaForm.read(shape, values)
         setWrong(errors)
         if (Object.keys(errors).length > 0) return
-        change.mutate({ credentials: json }, { onSuccess: () => setValues({}) })
+        const done = () => {
+          setValues({})
+          onSaved()
+        }
+        change.mutate({ ...settings, credentials: json }, { onSuccess: done })
       }}
     >
       <h2>Credentials</h2>
@@ -103,6 +130,15 @@ const Credentials = ({ integration, status }: Props) => {
       </p>
       <ErrorNotice error={change.error ?? signIn.error} />
       {change.isSuccess ? <Saved /> : null}
+      {unsaved === undefined ? null : (
+        <label class="choice">
+          <input type="checkbox" checked={isWhole} onChange={(event) => setWhole(event.currentTarget.checked)} />
+          <span>
+            Save the settings above with them
+            <span class="sub">They could not be saved alone.</span>
+          </span>
+        </label>
+      )}
       {integration.signIn ? (
         <p>
           <button type="button" disabled={signIn.isPending || signIn.isSuccess} onClick={() => signIn.mutate()}>
@@ -218,12 +254,20 @@ const Disconnect = ({ status }: { readonly status: Api.Status }) => {
 export const SettingsPage = ({ status }: { readonly status: Api.Status }) => {
   const { data, error } = useQuery({ queryKey: ["integrations"], queryFn: Api.integrations, staleTime: 600_000 })
   const integration = data?.find(({ domain }) => domain === status.domain)
+  const [unsaved, setUnsaved] = useState<Unsaved>()
   return (
     <div class="narrow">
       {integration !== undefined ? (
         <>
-          {status.state === "disconnected" ? null : <Config integration={integration} status={status} />}
-          <Credentials integration={integration} status={status} />
+          {status.state === "disconnected" ? null : (
+            <Config integration={integration} status={status} onUnsaved={setUnsaved} />
+          )}
+          <Credentials
+            integration={integration}
+            status={status}
+            unsaved={unsaved}
+            onSaved={() => setUnsaved(undefined)}
+          />
         </>
       ) : error instanceof Api.Problem ? (
         <ErrorNotice error={error} />

@@ -463,6 +463,41 @@ describe.skipIf(Browser.executable === undefined)("the dashboard", () => {
     )
 
     it.effect(
+      "saves another address only together with credentials for it",
+      () =>
+        scenario(async (scene) => {
+          const { api, gmail, signedIn } = scene
+          gmail.allow("of the move")
+          await api("POST", "/connections", {
+            domain: "gmail",
+            name: "moving",
+            config: { rootUrl: gmail.url, query: "subject:none", quota },
+            credentials: { accessToken: "of the move" }
+          })
+          const rootUrl = async () =>
+            ((await api("GET", "/connections/moving"))["config"] as { rootUrl: string }).rootUrl
+          const { context, page } = await signedIn()
+          await open(scene, page, "moving", "/settings")
+          await page.getByLabel("Root URL").fill(`${gmail.url}/`)
+          await page.getByRole("button", { name: "Save", exact: true }).click()
+          await page
+            .getByRole("alert")
+            .getByText(/rootUrl of "moving" says where its credentials are sent/)
+            .waitFor()
+          assert.strictEqual(await rootUrl(), gmail.url)
+          assert.isTrue(await page.getByLabel("Save the settings above with them").isChecked())
+          await page.getByRole("radio", { name: "Access token", exact: true }).check()
+          await page.getByRole("textbox", { name: "Access token", exact: true }).fill("of the move")
+          await page.getByRole("button", { name: "Replace the credentials" }).click()
+          await page.getByText("Saved. The source was reached with it.").waitFor()
+          assert.strictEqual(await rootUrl(), `${gmail.url}/`)
+          assert.strictEqual(await page.getByLabel("Save the settings above with them").count(), 0)
+          await context.close()
+        }),
+      patience
+    )
+
+    it.effect(
       "deletes what is stored only once the connection's name was typed",
       () =>
         scenario(async (scene) => {
