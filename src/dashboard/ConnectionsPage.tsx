@@ -13,7 +13,7 @@ const pageSize = 50
 const Attention = ({ status }: { readonly status: Api.Status }) => {
   const { totals } = status
   const links = [
-    status.paused === null ? undefined : { to: "", text: "paused: the next step", tone: "warn" as const },
+    Words.isStuck(status) ? { to: "", text: "paused: the next step", tone: "warn" as const } : undefined,
     Words.isFailing(status) ? { to: "", text: "failing: the reason", tone: "bad" as const } : undefined,
     totals.deletionsHeld > 0
       ? { to: "deletions", text: `${Format.many(totals.deletionsHeld, "deletion")} to approve`, tone: "warn" as const }

@@ -62,7 +62,8 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
   return {
     width: Math.max(element.clientWidth, 200),
     height,
-    padding: [8, 8, 0, 0],
+    // The last hour's label stands around its tick: half of it needs room.
+    padding: [8, 24, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     legend: { show: false },
     scales: {

@@ -1,4 +1,5 @@
 /** What states and reasons mean, in words, and what to do next. */
+import type { pausedByPerson } from "../engine/Records.ts"
 import type { Connection, LedgerRow, Run, Status } from "./Api.ts"
 import * as Format from "./Format.ts"
 
@@ -37,6 +38,11 @@ const states: Readonly<Record<Connection["state"], { readonly text: string; read
   paused: { text: "Paused", tone: "warn" },
   disconnected: { text: "Disconnected", tone: "quiet" }
 }
+
+const byPerson: typeof pausedByPerson = "by a person"
+
+/** Whether it waits for somebody to do something: who paused it knows. */
+export const isStuck = (connection: Connection): boolean => connection.paused !== null && connection.paused !== byPerson
 
 export const isFailing = (connection: Connection): boolean => connection.failures > 0 && connection.state !== "paused"
 
