@@ -1,42 +1,11 @@
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as SqlClient from "effect/sql/SqlClient"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
 import * as Laws from "./laws.ts"
-import { Time, Visible } from "./scenario.ts"
-import { visible } from "./visible.ts"
-
-/** Time passes when all that is written is older. */
-const time = Layer.effect(
-  Time,
-  SqlClient.SqlClient.use((sql) =>
-    Effect.succeed({
-      pass: (by: Duration.Duration) =>
-        Effect.gen(function* () {
-          const columns = yield* sql<{ readonly table: string; readonly column: string }>`
-            SELECT table_name AS table, column_name AS column FROM information_schema.columns
-            WHERE table_schema = 'public' AND data_type = 'timestamp with time zone' AND table_name <> 'idem_migration'
-              AND column_name <> 'occurred_at'`
-          for (const { column, table } of columns) {
-            yield* sql`UPDATE ${sql(table)} SET ${sql(column)} =
-              ${sql(column)} - ${Duration.toMillis(by)}::float8 * interval '1 millisecond'`
-          }
-        }).pipe(Effect.orDie)
-    })
-  )
-)
-
-const waiting = Layer.effect(
-  Visible,
-  SqlClient.SqlClient.use((sql) =>
-    Effect.succeed(Effect.orDie(Effect.provideService(visible, SqlClient.SqlClient, sql)))
-  )
-)
+import * as PostgresTime from "./postgresTime.ts"
 
 Laws.suite(
   "Postgres",
-  Layer.mergeAll(Postgres.layer, time, waiting).pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer))
+  Layer.merge(Postgres.layer, PostgresTime.layer).pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer))
 )

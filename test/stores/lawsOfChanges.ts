@@ -134,7 +134,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const whole = yield* read({ after: before.next })
         assert.deepStrictEqual(whole.changes, whole.changes.toSorted(compare))
         assert.strictEqual(whole.changes.length, 2 * ids.length + 1)
-        for (const limit of [1, 2, 3, 5]) assert.deepStrictEqual(yield* read({ after: before.next }, limit), whole)
+        // Where the next page begins also depends on what others write meanwhile.
+        for (const limit of [1, 2, 3, 5]) {
+          assert.deepStrictEqual((yield* read({ after: before.next }, limit)).changes, whole.changes)
+        }
         for (const [index, { place }] of whole.changes.entries()) {
           assert.deepStrictEqual((yield* read({ after: place })).changes, whole.changes.slice(index + 1))
         }

@@ -24,7 +24,7 @@ const poll = { force: false, forceIds: [], dryRun: false }
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   // The time of the purge is a person's, so this clock is the machine's where the store's is.
-  it.layer(layer, { excludeTestServices: name === "Postgres" })(`${name}: removal`, (it) => {
+  it.layer(layer, { excludeTestServices: name !== "Memory" })(`${name}: removal`, (it) => {
     const pass = (by: Duration.Duration) => Time.use((time) => time.pass(by))
 
     /** Content that the source deleted and the engine let go. */
