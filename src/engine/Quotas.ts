@@ -5,7 +5,9 @@
  * bucket that held a minute's worth would let two minutes' units through in the first. A call that would have to wait
  * longer than its run may is not admitted and reserves nothing: the run yields with `RateLimited`.
  *
- * What the source answers adapts the budget: `RateLimited` cools the account down for as long as the source asks.
+ * What the source answers adapts the budget: `RateLimited` cools the account down for as long as the source asks. What it
+ * lets through afterwards is counted in calls, since a pace that was learned in units from one light call would hold the
+ * next heavy one up for minutes.
  *
  * The budgets may be shared by all processes of a database (`layer`). A call then costs one round trip to it, since that
  * nobody was asked for patience is believed for a second. While the database is away calls wait for it: they cost no item
@@ -129,7 +131,7 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
       const state = yield* asked(
         limiter.adaptiveConsume({
           key: bucket.key,
-          tokens: bucket.tokens,
+          tokens: 1,
           fallbackLimit: bucket.perMinute,
           fallbackWindow: minute
         }),
@@ -217,7 +219,7 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
                 limiter.adaptiveFeedback({
                   key: adaptive.key,
                   epoch,
-                  tokens,
+                  tokens: 1,
                   status: 429,
                   // The provider's own advice for an answer without a delay: back off exponentially from a second.
                   retryAfter: error.reason.retryAfter ?? Duration.seconds(2 ** (refusals - 1))

@@ -104,6 +104,32 @@ describe("call", () => {
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
+  it.effect(
+    "a source that refuses a heavy call right after a light one does not hold up the heavy ones for minutes",
+    () =>
+      Effect.gen(function* () {
+        const { call } = yield* callOf({ unitsPerMinute: 6000 })
+        const busy = refused(new RateLimited({ message: "slow down", retryAfter: Duration.seconds(1) }))
+        let refusals = 0
+        const heavy = call(
+          "get",
+          20,
+          Effect.suspend(() => ((refusals += 1) > 2 ? Effect.void : Effect.delay(busy, "500 millis")))
+        )
+        // The first refusal cools down, the light call is what went through until the second, from which it learns.
+        const seconds = yield* moving(
+          elapsed(
+            Effect.all([heavy, Effect.delay(call("labels", 1, Effect.void), "1600 millis")], {
+              concurrency: "unbounded"
+            }).pipe(Effect.andThen(Effect.forEach([1, 2, 3, 4], () => call("get", 20, Effect.void))))
+          ),
+          "100 millis"
+        )
+        assert.strictEqual(refusals, 3)
+        assert.isAtMost(seconds, 20)
+      }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
   it.effect("tries what is transient again, and gives up in the end", () =>
     Effect.gen(function* () {
       const { call, meter } = yield* callOf({ unitsPerMinute: 1_000_000 })
