@@ -5,7 +5,7 @@
  * A request that the browser vouches for (a session's cookie, or, with no token, being on this machine) must come from our
  * own pages: `Sec-Fetch-Site`, or `Origin` where a browser does not send that. Programs send neither. Where the server is
  * open to its machine, it must also be asked for by a name of this machine: a name of somebody else's that points here
- * (DNS rebinding) would make their page ours.
+ * (DNS rebinding) would make their page ours. And no proxy may say that it passed the request on for somebody.
  */
 import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
@@ -32,6 +32,9 @@ const longestBody = 1_000_000
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const
 const safe: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"])
 
+/** What proxies say who pass a request on. Many of them name this machine as the host, whoever asks them. */
+const passedOn = ["forwarded", "via", "x-forwarded-for"] as const
+
 /** The host of a `Host` header, without its port. */
 const hostOf = (header: string): string => header.replace(/:\d+$/, "")
 
@@ -55,6 +58,12 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
   if (!access.tokenRequired && !isLoopback(hostOf(host))) {
     return yield* new ForbiddenProblem({
       detail: "without an IDEM_API_TOKEN the server answers to names of its own machine only, like localhost"
+    })
+  }
+  if (!access.tokenRequired && passedOn.some((name) => request.headers[name] !== undefined)) {
+    return yield* new ForbiddenProblem({
+      detail:
+        "a proxy passed this on, and nobody need give a token here: set IDEM_API_TOKEN, for the server and who asks"
     })
   }
   const caller = yield* access.callerOf(request)

@@ -272,9 +272,22 @@ it.layer(layer(), live)("without a token, on this machine", (it) => {
         "10.0.0.1"
       ]) {
         for (const path of ["/connections", "/session", "/health", "/openapi.json", "/metrics"]) {
-          const headers = { host, "x-forwarded-host": "localhost", "x-forwarded-for": "127.0.0.1" }
-          assert.strictEqual((yield* ask(`${url}${path}`, { headers })).status, 403, `${host} ${path}`)
+          for (const more of [{}, { "x-forwarded-host": "localhost", "x-forwarded-for": "127.0.0.1" }]) {
+            const refused = yield* ask(`${url}${path}`, { headers: { host, ...more } })
+            assert.strictEqual(refused.status, 403, `${host} ${path}`)
+          }
         }
+      }
+    })
+  )
+
+  it.effect("what a proxy says that it passed on is refused, though it asks by a name of this machine", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestServer
+      for (const header of ["x-forwarded-for", "forwarded", "via"]) {
+        const { json, status } = yield* ask(`${url}/connections`, { headers: { [header]: "1.1 proxy" } })
+        assert.strictEqual(status, 403, header)
+        assert.include((json as { readonly detail: string }).detail, "set IDEM_API_TOKEN")
       }
     })
   )
