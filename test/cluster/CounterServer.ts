@@ -19,6 +19,9 @@ export class CounterServer {
   pageSize = 50
   /** Milliseconds until an item is answered. */
   delay = 0
+  /** Items of one process that are on their way at the same time, as a source bounds each of its clients. */
+  atOnce = Number.POSITIVE_INFINITY
+  private readonly clients = new Map<number, { busy: number; readonly waiting: Array<() => void> }>()
 
   of(account: string): Array<Asked> {
     const found = this.asked.get(account) ?? []
@@ -45,7 +48,7 @@ export class CounterServer {
     const id = searchParams.get("id") ?? ""
     this.of(account).push({ at: performance.now(), account, process: Number(searchParams.get("process")), what, id })
     if (what === "item") {
-      setTimeout(() => response.end(`item ${id} of ${account}`), this.delay)
+      this.answer(Number(searchParams.get("process")), () => response.end(`item ${id} of ${account}`))
       return
     }
     const after = Number(searchParams.get("after"))
@@ -53,6 +56,21 @@ export class CounterServer {
     const next = Math.min(size, after + this.pageSize)
     const ids = Array.from({ length: next - after }, (_, index) => String(after + index))
     response.end(JSON.stringify({ ids, next, more: next < size }))
+  }
+
+  private answer(process: number, end: () => void): void {
+    const client = this.clients.get(process) ?? { busy: 0, waiting: [] }
+    this.clients.set(process, client)
+    const begin = () => {
+      client.busy += 1
+      setTimeout(() => {
+        end()
+        client.busy -= 1
+        client.waiting.shift()?.()
+      }, this.delay)
+    }
+    if (client.busy < this.atOnce) begin()
+    else client.waiting.push(begin)
   }
 }
 
