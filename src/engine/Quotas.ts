@@ -123,23 +123,27 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
   /** When each adaptive budget may be asked again, in milliseconds since the epoch, while nobody was asked for patience. */
   const calm = new Map<string, number>()
 
-  /** Waits out what the source asked for. Gives the epoch that `feedback` needs. */
+  /**
+   * Waits out what the source asked for. Gives the epoch that `feedback` needs. It is asked without taking a call first: a
+   * run that would have to wait too long leaves its place to others.
+   */
   const cooldown = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
+    const { key, perMinute } = bucket
+    const consume = (tokens: 0 | 1) =>
+      asked(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)
     while (true) {
       const now = yield* Clock.currentTimeMillis
-      if (now < (calm.get(bucket.key) ?? 0)) return 0
-      const state = yield* asked(
-        limiter.adaptiveConsume({
-          key: bucket.key,
-          tokens: 1,
-          fallbackLimit: bucket.perMinute,
-          fallbackWindow: minute
-        }),
-        meter
-      )
-      if (state.phase === "inactive") calm.set(bucket.key, now + Duration.toMillis(calmFor))
-      if (!Duration.isZero(state.delay)) yield* wait(meter, state.delay)
-      if (state.phase !== "cooldown") return state.epoch
+      if (now < (calm.get(key) ?? 0)) return 0
+      const ahead = yield* consume(0)
+      if (ahead.phase === "inactive") {
+        calm.set(key, now + Duration.toMillis(calmFor))
+        return ahead.epoch
+      }
+      if (!Duration.isZero(ahead.delay)) yield* wait(meter, ahead.delay)
+      if (ahead.phase === "cooldown") continue
+      const taken = yield* consume(1)
+      if (!Duration.isZero(taken.delay)) yield* wait(meter, taken.delay)
+      if (taken.phase !== "cooldown") return taken.epoch
     }
   })
 

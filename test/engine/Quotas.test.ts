@@ -104,30 +104,38 @@ describe("call", () => {
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
-  it.effect(
-    "a source that refuses a heavy call right after a light one does not hold up the heavy ones for minutes",
-    () =>
-      Effect.gen(function* () {
-        const { call } = yield* callOf({ unitsPerMinute: 6000 })
-        const busy = refused(new RateLimited({ message: "slow down", retryAfter: Duration.seconds(1) }))
-        let refusals = 0
-        const heavy = call(
-          "get",
-          20,
-          Effect.suspend(() => ((refusals += 1) > 2 ? Effect.void : Effect.delay(busy, "500 millis")))
-        )
-        // The first refusal cools down, the light call is what went through until the second, from which it learns.
-        const seconds = yield* moving(
-          elapsed(
-            Effect.all([heavy, Effect.delay(call("labels", 1, Effect.void), "1600 millis")], {
-              concurrency: "unbounded"
-            }).pipe(Effect.andThen(Effect.forEach([1, 2, 3, 4], () => call("get", 20, Effect.void))))
-          ),
-          "100 millis"
-        )
-        assert.strictEqual(refusals, 3)
-        assert.isAtMost(seconds, 20)
-      }).pipe(Effect.provide(Quotas.layerMemory))
+  /** Refuses twice: after the first refusal the account cools down, after the second it knows what went through between. */
+  const learning = Effect.fnUntraced(function* () {
+    const { call, meter } = yield* callOf({ unitsPerMinute: 600_000 })
+    const busy = refused(new RateLimited({ message: "slow down", retryAfter: Duration.seconds(1) }))
+    let asked = 0
+    const heavy = call(
+      "get",
+      20,
+      Effect.suspend(() => ((asked += 1) > 2 ? Effect.void : Effect.delay(busy, "500 millis")))
+    )
+    const light = Effect.delay(call("labels", 1, Effect.void), "1600 millis")
+    yield* moving(Effect.all([heavy, light], { concurrency: "unbounded" }), "100 millis")
+    assert.strictEqual(asked, 3)
+    return { call, meter }
+  })
+
+  it.effect("a source that refuses a heavy call right after a light one holds up no heavy ones for minutes", () =>
+    Effect.gen(function* () {
+      const { call } = yield* learning()
+      const calls = Effect.forEach([1, 2, 3, 4], () => call("get", 20, Effect.void))
+      assert.isAtMost(yield* moving(elapsed(calls), "100 millis"), 16)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("a call that does not wait for a source's pace takes nothing of it", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* learning()
+      meter.waitUntil = 0
+      for (let attempt = 0; attempt < 50; attempt += 1) yield* Effect.exit(call("get", 20, Effect.void))
+      meter.waitUntil = Number.POSITIVE_INFINITY
+      assert.isAtMost(yield* moving(elapsed(call("get", 20, Effect.void)), "100 millis"), 10)
+    }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
   it.effect("tries what is transient again, and gives up in the end", () =>
