@@ -135,14 +135,18 @@ export const standing = Effect.map(
   (all) => all.flat()
 )
 
-/** What a person does, and what time does: held deletions are approved, dead items are tried again, all is due. */
+/**
+ * What hours do: dead items are tried again, all is due, and no source's patience is asked for any more. Without that, the
+ * pace that a source was found to keep would last by the database's clock, eight slices for each of the process's.
+ */
 export const timePasses = SqlClient.SqlClient.use((sql) =>
-  Effect.andThen(
+  Effect.all([
+    sql`DELETE FROM rate_limit_adaptive`,
     sql`UPDATE content SET next_attempt_at = clock_timestamp(), attempts = CASE pending WHEN 'dead' THEN 0 ELSE attempts END,
       state = CASE WHEN state = 'dead' THEN 'failed' ELSE state END, pending = 'failed'
       WHERE pending IN ('failed', 'dead')`,
     sql`UPDATE connection SET due_at = clock_timestamp(), next_poll_at = clock_timestamp()`
-  )
+  ])
 )
 
 /** A person takes back pauses, and approves the deletions that were held back. */
