@@ -80,10 +80,11 @@ const describe = (connection: Connection, result: Runner.Outcome): Effect.Effect
  * then both take turns, each time the one that has been due longer. A paused connection runs its tasks, since a person
  * asked, and nothing else.
  */
-const taskFor = Effect.fnUntraced(function* (connection: Connection) {
+const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const store = yield* Store
-  const task = Option.getOrUndefined(yield* store.nextTask(connection.id))
-  if (task === undefined) return undefined
+  const connection = Option.getOrUndefined(yield* store.connection(connectionId))
+  const task = Option.getOrUndefined(yield* store.nextTask(connectionId))
+  if (connection === undefined || task === undefined) return undefined
   const isTurn =
     !task.begun || connection.paused !== null || DateTime.isLessThanOrEqualTo(task.dueAt, connection.nextPollAt)
   return isTurn ? task : undefined
@@ -92,21 +93,23 @@ const taskFor = Effect.fnUntraced(function* (connection: Connection) {
 /** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
 const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId, requested: boolean) {
   const store = yield* Store
-  // It may have been paused since it was found due.
-  const row = Option.getOrUndefined(yield* store.connection(connectionId))
-  if (row === undefined) return false
-  const task = requested ? yield* taskFor(row) : undefined
-  if (task === undefined && row.paused !== null) return false
+  const task = requested ? yield* taskFor(connectionId) : undefined
   const turn = Effect.gen(function* () {
     const taken = yield* Lease.acquire(connectionId)
     if (taken._tag === "Held") return false
-    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(task?.dueAt ?? row.nextPollAt)
+    const { connection } = taken
+    // It may have been paused since it was found due.
+    if (task === undefined && connection.paused !== null) {
+      yield* store.release({ connectionId, fence: connection.fence }, { interrupted: false })
+      return false
+    }
+    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(task?.dueAt ?? connection.nextPollAt)
     // A retry may be due before the next poll is.
-    if (lateMillis >= 0) yield* Metrics.began(taken.connection.domain, lateMillis / 1000)
+    if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
     const request: Runner.Request =
       task === undefined ? { _tag: "Live", recorded: false, retryFailed: false } : { _tag: "Requested", row: task }
-    const result = yield* Runner.run(taken.connection, request, () => Effect.void)
-    yield* describe(taken.connection, result)
+    const result = yield* Runner.run(connection, request, () => Effect.void)
+    yield* describe(connection, result)
     return result.more && result.error === null
   })
   return yield* Effect.uninterruptible(turn)
@@ -135,7 +138,9 @@ const entities = ConnectionEntity.toLayer(
             if (more) backfills.add(connectionId)
             else backfills.delete(connectionId)
           }),
-          Effect.catchTag(["StoreError", "Superseded"], (error) =>
+          // It was removed since it was found due.
+          Effect.catchTag("Superseded", () => Effect.void),
+          Effect.catchTag("StoreError", (error) =>
             Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
           )
         )

@@ -7,6 +7,7 @@ import * as Redacted from "effect/Redacted"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
+import { pool } from "../../src/stores/Database.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -42,7 +43,7 @@ const server = Layer.effect(
 
 const client = Layer.unwrap(
   Effect.map(Server, ({ database, password, socket, username }) =>
-    PgClient.layer({ path: socket, username, password, database, multiplex: true, maxConnections: 10 })
+    PgClient.layer({ ...pool, path: socket, username, password, database })
   )
 )
 

@@ -17,6 +17,7 @@ import { Integrations } from "../../src/engine/Integrations.ts"
 import * as Poller from "../../src/engine/Poller.ts"
 import { Quotas } from "../../src/engine/Quotas.ts"
 import { Store } from "../../src/engine/Store.ts"
+import { pool } from "../../src/stores/Database.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "./Database.ts"
@@ -57,7 +58,7 @@ const nothingNew = (onPoll: () => void) =>
 const ours = Effect.gen(function* () {
   const server = yield* Database.Server
   const { count, socket } = yield* Statements.counting(server.socket)
-  const client = PgClient.layer({ ...server, path: socket, multiplex: true, maxConnections: 10 })
+  const client = PgClient.layer({ ...server, ...pool, path: socket })
   // Fresh: the benchmark has the same layer over its own client.
   const store = Layer.fresh(Postgres.layer.pipe(Layer.provide(Blobs.layer))).pipe(Layer.provideMerge(client))
   return yield* Effect.gen(function* () {
