@@ -33,7 +33,7 @@ const withoutTransaction = (store: Service): Service => ({
           const nothing = { ...batch, items: [], misses: [], done: [], counts: {}, problems: [] }
           const { patched } = yield* store.commit(fence, nothing)
           // Whoever is struck between the two would be rarely otherwise.
-          yield* Effect.sleep("1 second")
+          yield* Effect.sleep("2 seconds")
           const committed = yield* store.commit(fence, { ...batch, page: undefined })
           return { ...committed, patched: patched + committed.patched }
         })

@@ -19,10 +19,10 @@ const story = ({ log, seed }: Seed.Verdict): string =>
 
 describe("crashes and faults", () => {
   it.live(
-    "lose nothing and do nothing twice, in as many seeds as fit 30 seconds",
+    "lose nothing and do nothing twice, in as many seeds as fit 15 seconds",
     () =>
       Effect.gen(function* () {
-        const until = Date.now() + 28_000
+        const until = Date.now() + 13_000
         const verdicts = yield* Chaos.run({
           seeds: Array.from({ length: 60 }, (_, index) => index + 1),
           lanes: 2,
@@ -37,23 +37,16 @@ describe("crashes and faults", () => {
 })
 
 describe("the harness notices within 12 seeds", () => {
-  const process = (random: { readonly between: (minimum: number, maximum: number) => number }) => random.between(0, 1)
+  /** Longer than a lease: another process takes over, and the frozen one comes back to what it was writing. */
+  const freezing = (seed: number) =>
+    Schedule.insisting(seed, "gmail", (random) => ({
+      _tag: "Freeze",
+      process: random.between(0, 1),
+      milliseconds: Schedule.leaseMillis + 300
+    }))
   const cases: ReadonlyArray<readonly [Broken, string, (seed: number) => Schedule.Schedule]> = [
-    [
-      "fence",
-      "a fence that is not checked",
-      (seed) =>
-        Schedule.insisting(seed, "gmail", (random) => ({
-          _tag: "Freeze",
-          process: process(random),
-          milliseconds: Schedule.leaseMillis + 300
-        }))
-    ],
-    [
-      "transaction",
-      "a page that ends in another transaction than its items",
-      (seed) => Schedule.insisting(seed, "gmail", (random) => ({ _tag: "Kill", process: process(random) }))
-    ],
+    ["fence", "a fence that is not checked", freezing],
+    ["transaction", "a page that ends in another transaction than its items", freezing],
     [
       "key",
       "content that is not written by its key",
@@ -79,7 +72,7 @@ describe("the harness notices within 12 seeds", () => {
             lanes: 1,
             broken,
             // What is lost stays lost: there is no use in waiting for it.
-            patience: Duration.seconds(3),
+            patience: Duration.seconds(4),
             schedule,
             enough: () => noticed,
             onVerdict: ({ problems }) => {
