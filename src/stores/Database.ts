@@ -37,14 +37,12 @@ const oldest = 14
 
 /**
  * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one each.
- * More than four share one only where all are in use: a session answers one after the other, several answer at once.
  * A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles `bytea`.
  */
 export const pool = {
   applicationName: "idem",
   maxConnections: 10,
   multiplex: true,
-  multiplexConcurrency: 4,
   keepAlive: "30 seconds",
   maxMessageSize: 64 * 1024 * 1024
 } as const
