@@ -50,28 +50,33 @@ const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
     return Polling.of({ takenOver: Ref.get(takenOver) })
   })
 
+/** Claims the polling under this name, also from a process that is dead. `held`: who has it instead; `again` renews it. */
+const claimAs = Effect.fnUntraced(function* (holder: string) {
+  const store = yield* Store
+  const limits = yield* Limits
+  const claim = (deadHolder?: string) => store.claimPolling({ holder, ttl: limits.leaseTtl, deadHolder })
+  const other = yield* claim()
+  const held = Option.isSome(other) && (yield* Holder.isDead(other.value)) ? yield* claim(other.value) : other
+  return { held, again: claim() }
+})
+
 /**
  * The right to poll this database alone, kept until the scope closes. A process that was frozen and comes back late may
  * find it gone: the fences of its runs keep it from harm, and it is told.
  */
 export const alone = Effect.gen(function* () {
   const store = yield* Store
-  const limits = yield* Limits
   const holder = yield* Holder.self
-  const claim = (deadHolder?: string) => store.claimPolling({ holder, ttl: limits.leaseTtl, deadHolder })
-  const claimed = yield* Effect.gen(function* () {
-    const other = yield* claim()
-    return Option.isSome(other) && (yield* Holder.isDead(other.value)) ? yield* claim(other.value) : other
-  })
-  if (Option.isSome(claimed)) {
+  const { again, held } = yield* claimAs(holder)
+  if (Option.isSome(held)) {
     const advice =
-      claimed.value === cluster
+      held.value === cluster
         ? "set IDEM_CLUSTER=1 to join it, or stop all of it first and wait half a minute"
         : "stop it first, or give all of them IDEM_CLUSTER=1 to share the work"
-    return yield* new PollingHeld({ holder: claimed.value, advice })
+    return yield* new PollingHeld({ holder: held.value, advice })
   }
   yield* Effect.addFinalizer(() => Effect.ignore(store.releasePolling(holder)))
-  return yield* keep(claim())
+  return yield* keep(again)
 })
 
 /**
@@ -79,18 +84,12 @@ export const alone = Effect.gen(function* () {
  * back, since others may hold it still: it ends with the time of the last.
  */
 export const together = Effect.gen(function* () {
-  const store = yield* Store
-  const limits = yield* Limits
-  const claim = (deadHolder?: string) => store.claimPolling({ holder: cluster, ttl: limits.leaseTtl, deadHolder })
-  const claimed = yield* Effect.gen(function* () {
-    const other = yield* claim()
-    return Option.isSome(other) && (yield* Holder.isDead(other.value)) ? yield* claim(other.value) : other
-  })
-  if (Option.isSome(claimed)) {
+  const { again, held } = yield* claimAs(cluster)
+  if (Option.isSome(held)) {
     return yield* new PollingHeld({
-      holder: claimed.value,
+      holder: held.value,
       advice: "stop it and start it again with IDEM_CLUSTER=1, as all of them must be"
     })
   }
-  return yield* keep(claim())
+  return yield* keep(again)
 })
