@@ -112,7 +112,7 @@ export const drafts: ReadonlyArray<Draft> = [
     check: Effect.fnUntraced(function* (source) {
       // More than one page, whatever their size.
       yield* source.add(1200)
-      for (let page = 1; page <= 2; page += 1) {
+      for (let page = 1; page <= 3; page += 1) {
         if (yield* survive(source, afterPage(page), `after page ${page}`)) return
       }
     })
