@@ -8,16 +8,16 @@ import * as ConfigFile from "./cli/ConfigFile.ts"
 import * as Asked from "./cli/Server.ts"
 import { many, Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
-import * as Feed from "./engine/Feed.ts"
-import { Integrations } from "./engine/Integrations.ts"
+import * as Feed from "./engine/feed/Feed.ts"
+import { Integrations } from "./engine/source/Integrations.ts"
 import { Limits } from "./engine/Limits.ts"
 import * as Local from "./engine/Local.ts"
-import * as Poller from "./engine/Poller.ts"
-import { Quotas } from "./engine/Quotas.ts"
-import { credentialsContext } from "./engine/Opening.ts"
-import * as Sync from "./engine/Sync.ts"
-import { Vault } from "./engine/Vault.ts"
-import * as Webhooks from "./engine/Webhooks.ts"
+import * as Scheduler from "./engine/schedule/Scheduler.ts"
+import { Quotas } from "./engine/source/Quotas.ts"
+import { credentialsContext } from "./engine/source/OpenSource.ts"
+import * as SyncLoop from "./engine/sync/SyncLoop.ts"
+import { Vault } from "./engine/secrets/Vault.ts"
+import * as Webhooks from "./engine/webhooks/Webhooks.ts"
 import * as Destination from "./engine/webhooks/Destination.ts"
 import * as Dispatcher from "./engine/webhooks/Dispatcher.ts"
 import * as Blobs from "./stores/blobs/Choice.ts"
@@ -50,7 +50,7 @@ const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.la
 /** Quotas are spent together by all processes of a database. */
 const quotas = Layer.provide(Quotas.layer, RateLimits.layer)
 
-const engine = Sync.layer.pipe(
+const engine = SyncLoop.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas)),
   Layer.provide(Database.layer)
 )
@@ -72,7 +72,7 @@ const leases = Layer.effect(
 /** What sends to webhooks, to where `IDEM_WEBHOOK_ALLOW` lets them be aimed at. Only a server needs its client. */
 const sender = Layer.unwrap(
   Effect.map(
-    Effect.promise(() => import("./http/WebhookSender.ts")),
+    Effect.promise(() => import("./http/webhooks/WebhookSender.ts")),
     (WebhookSender) => Layer.provideMerge(WebhookSender.layer, Layer.provide(Destination.layer, NodeDns.layer))
   )
 )
@@ -83,9 +83,9 @@ const poller = Layer.unwrap(
     // Whoever could open no credentials does not begin to poll.
     yield* (yield* Vault).keys
     const delivering = Layer.provide(Dispatcher.layer, [Feed.layer, sender])
-    if (!(yield* many)) return Layer.provideMerge(delivering, Poller.layer)
+    if (!(yield* many)) return Layer.provideMerge(delivering, Scheduler.layer)
     return delivering.pipe(
-      Layer.provideMerge(Poller.layerMember(Cluster.layer({ maxResidentEntities: Poller.maxResidentEntities }))),
+      Layer.provideMerge(Scheduler.layerMember(Cluster.layer({ maxResidentEntities: Scheduler.maxResidentEntities }))),
       Layer.provide(leases),
       Layer.provide(Database.layerSessions)
     )
@@ -115,7 +115,7 @@ const services = Layer.effect(
           Effect.provide(copyTarget),
           Effect.provideContext(context)
         ),
-      rekey: Effect.promise(() => import("./engine/Rekey.ts")).pipe(
+      rekey: Effect.promise(() => import("./engine/secrets/Rekey.ts")).pipe(
         Effect.flatMap(({ rekey }) => Effect.flatMap(Database.keyFile, rekey)),
         Effect.provide(Layer.provideMerge(Layer.mergeAll(store, Database.layerVault), Database.layer)),
         Effect.provideContext(context)

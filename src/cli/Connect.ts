@@ -8,8 +8,8 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import { Control } from "../engine/Control.ts"
-import * as Fields from "../engine/Fields.ts"
-import { Integrations, unknown } from "../engine/Integrations.ts"
+import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
+import { Integrations, unknown } from "../engine/source/Integrations.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
@@ -80,13 +80,13 @@ export const connect = Command.make(
     const checkConfig = Effect.fnUntraced(function* (json: Schema.Json) {
       if (integration === undefined) return
       yield* Effect.mapError(integration.decodeConfig(json), (error) =>
-        Failure.usage(`--config: ${Fields.explain(error.issue, { secret: false })}`)
+        Failure.usage(`--config: ${ConfigErrors.explain(error.issue, { secret: false })}`)
       )
     })
     const checkCredentials = Effect.fnUntraced(function* (json: Schema.Json) {
       if (integration === undefined) return
       yield* Effect.mapError(integration.decodeCredentials(json), (error) =>
-        Failure.usage(`--credentials: ${Fields.explain(error.issue, { secret: true })}`)
+        Failure.usage(`--credentials: ${ConfigErrors.explain(error.issue, { secret: true })}`)
       )
     })
 

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Progress } from "../engine/Engine.ts"
-import type { Counts } from "../engine/Records.ts"
+import type { Counts } from "../engine/model/RunCounts.ts"
 import * as Text from "./Text.ts"
 
 /** How many ids have come to an end. */

@@ -7,9 +7,9 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
-import * as Holder from "../engine/Holder.ts"
+import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
 import { Store } from "../engine/Store.ts"
-import { Settings } from "../http/Settings.ts"
+import { Settings } from "../http/ServerSettings.ts"
 import { Output } from "./Output.ts"
 import * as Server from "./Server.ts"
 import * as Services from "./Services.ts"
@@ -27,7 +27,7 @@ export const serve = Command.make(
     const { host, token } = Context.get(settings, Settings)
     const many = yield* Services.many
     yield* Shutdown.timeout
-    const holder = yield* Holder.self
+    const holder = yield* ProcessIdentity.self
     yield* Services.domains
     const work = Effect.scoped(
       Effect.gen(function* () {

@@ -9,12 +9,12 @@ import type { HttpServer } from "effect/http/HttpServer"
 import type * as Layer from "effect/Layer"
 import { Control, NotFound } from "../engine/Control.ts"
 import type { Engine } from "../engine/Engine.ts"
-import { Integrations } from "../engine/Integrations.ts"
-import type { Polling } from "../engine/Polling.ts"
-import type * as Runner from "../engine/Runner.ts"
-import type { Rekeyed } from "../engine/Rekey.ts"
+import { Integrations } from "../engine/source/Integrations.ts"
+import type { Polling } from "../engine/schedule/PollingClaim.ts"
+import type * as Run from "../engine/sync/Run.ts"
+import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken } from "../engine/Store.ts"
-import type { WebhookStore } from "../engine/WebhookStore.ts"
+import type { WebhookStore } from "../engine/webhooks/WebhookStore.ts"
 import * as Failure from "./Failure.ts"
 
 /** The database did not start or can't be reached, or the environment is wrong: the message says which. */
@@ -38,11 +38,11 @@ export class Services extends Context.Service<
   {
     /** What the commands ask: of the database here, or of the server that `IDEM_URL` names. */
     readonly control: Layer.Layer<Control, StartError>
-    readonly layer: Layer.Layer<Engine | Runner.Services | WebhookStore, StartError>
+    readonly layer: Layer.Layer<Engine | Run.Services | WebhookStore, StartError>
     /** Polls, and delivers to webhooks, for as long as its scope is open. */
-    readonly poller: Layer.Layer<Polling, StartError, Runner.Services | WebhookStore>
+    readonly poller: Layer.Layer<Polling, StartError, Run.Services | WebhookStore>
     /** Answers over HTTP for as long as its scope is open. */
-    readonly server: Layer.Layer<HttpServer, StartError, Engine | Polling | Runner.Services | WebhookStore>
+    readonly server: Layer.Layer<HttpServer, StartError, Engine | Polling | Run.Services | WebhookStore>
     /**
      * Copies the connections in a folder of Idem's own into the database: those that it copied, and those that were
      * copied before.
@@ -78,7 +78,7 @@ export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(
 /** Runs the work of a service: with the store, the engine and what they stand on. */
 export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Runner.Services | WebhookStore>> =>
+): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Run.Services | WebhookStore>> =>
   Services.use((services) => Effect.provide(work, services.layer))
 
 /** Runs a command's work with what it asks. */

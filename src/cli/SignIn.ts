@@ -15,9 +15,9 @@ import { spawn } from "node:child_process"
 import * as Http from "node:http"
 import type { Integration } from "../contract/Integration.ts"
 import type { Client } from "../contract/SignIn.ts"
-import * as OAuth from "../engine/OAuth.ts"
-import * as EngineSignIn from "../engine/SignIn.ts"
-import * as Words from "../engine/Words.ts"
+import * as OAuth from "../engine/source/OAuth.ts"
+import * as EngineSignIn from "../engine/source/SignIn.ts"
+import * as MessageText from "../engine/MessageText.ts"
 import * as Failure from "./Failure.ts"
 import { Output } from "./Output.ts"
 
@@ -142,7 +142,7 @@ export const run = Effect.fnUntraced(function* (options: {
   const server = yield* listen(yield* port)
   const redirectUri = `http://${signIn.loopbackHost}:${server.port}/callback`
   const { pending, url } = yield* OAuth.begin({ provider, client, redirectUri })
-  yield* output.note(`sign in with your browser, within ${Words.duration(patience)}:\n\n  ${url}\n`)
+  yield* output.note(`sign in with your browser, within ${MessageText.duration(patience)}:\n\n  ${url}\n`)
   yield* openBrowser(url)
   const parameters = yield* server.arrived(pending.state).pipe(
     Effect.timeoutOrElse({

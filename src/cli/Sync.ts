@@ -9,10 +9,10 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SyncTask } from "../contract/SyncTask.ts"
 import { Control } from "../engine/Control.ts"
-import * as Counting from "../engine/Counting.ts"
+import * as RunCounts from "../engine/model/RunCounts.ts"
 import * as Documents from "../engine/Documents.ts"
 import type { Progress as EngineProgress, SyncResult } from "../engine/Engine.ts"
-import type { Counts } from "../engine/Records.ts"
+import type { Counts } from "../engine/model/RunCounts.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
@@ -139,7 +139,7 @@ const asSync =
                 run: null,
                 task: null,
                 status: "failed",
-                counts: Counting.zero,
+                counts: RunCounts.zero,
                 durationMs: 0,
                 error: { reason: failure.reason, message: failure.message },
                 notes: [],

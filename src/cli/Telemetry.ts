@@ -20,8 +20,8 @@ import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import packageJson from "../../package.json" with { type: "json" }
-import { Sent } from "../engine/Gauges.ts"
-import * as Holder from "../engine/Holder.ts"
+import { Sent } from "../engine/telemetry/Gauges.ts"
+import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
 import * as Failure from "./Failure.ts"
 
 /** How long one request to the collector may take; the last ones of a process share it. */
@@ -128,7 +128,7 @@ const sparing = (tracer: Tracer.Tracer): Tracer.Tracer =>
 export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
   Effect.gen(function* (): Effect.fn.Return<Context.Context<never>, Failure.Failure | Config.ConfigError, Scope.Scope> {
     const state: State = { away: false, closing: false }
-    const instance = yield* Holder.self
+    const instance = yield* ProcessIdentity.self
     const provider = ConfigProvider.orElse(yield* ConfigProvider.ConfigProvider, yield* defaults)
     const exporters = Otlp.layerFromConfig({
       resource: { serviceVersion: packageJson.version, attributes: { "service.instance.id": instance } }

@@ -1,8 +1,8 @@
 /** How things are written for people: one line each, aligned, and never with a control character from outside. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
-import { oneLine } from "../engine/OneLine.ts"
-import { counted, quoted, shellWord, short, units } from "../engine/Words.ts"
+import { oneLine } from "../engine/SafeText.ts"
+import { counted, quoted, shellWord, short, units } from "../engine/MessageText.ts"
 
 export { oneLine, quoted, shellWord, short }
 

@@ -1,8 +1,8 @@
 /** What the dashboard asks of the server, with the shapes of the API's own documents. */
-import type { Connected as ConnectedSchema } from "../http/api/Connections.ts"
-import type { ContentWithFailure } from "../http/api/Contents.ts"
-import type { EmailParts } from "../http/api/Emails.ts"
-import type { Session as SessionSchema } from "../http/api/System.ts"
+import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
+import type { ContentWithFailure } from "../http/contents/ContentEndpoints.ts"
+import type { EmailParts } from "../http/email/EmailEndpoints.ts"
+import type { Session as SessionSchema } from "../http/system/SystemEndpoints.ts"
 import type * as Documents from "../engine/Documents.ts"
 
 export type Connected = (typeof ConnectedSchema)["Encoded"]

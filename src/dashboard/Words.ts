@@ -1,5 +1,5 @@
 /** What states and reasons mean, in words, and what to do next. */
-import type { pausedByPerson } from "../engine/Records.ts"
+import type { pausedByPerson } from "../engine/model/Connection.ts"
 import type { Connection, LedgerRow, Run, Status } from "./Api.ts"
 import * as Format from "./Format.ts"
 

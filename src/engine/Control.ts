@@ -11,7 +11,10 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type * as Documents from "./Documents.ts"
 import type { Connected, Progress, SourceError, SyncResult, UsageError } from "./Engine.ts"
-import type { ConnectionId, ContentState, Purged, RunId, TaskId } from "./Records.ts"
+import type { ConnectionId } from "./model/Connection.ts"
+import type { ContentState, Purged } from "./model/Content.ts"
+import type { RunId } from "./model/Run.ts"
+import type { TaskId } from "./model/Task.ts"
 import type { NameTaken, StoreError } from "./Store.ts"
 import type { SyncTask } from "../contract/SyncTask.ts"
 
@@ -92,7 +95,7 @@ export class Control extends Context.Service<
     // ---- tasks and runs ----------------------------------------------------------------------------------------
     /**
      * Puts a task in the connection's queue; a process that serves runs it in slices, before the connection's next poll and
-     * then in turns with its polls, and goes on with it whatever process dies (see `Requested.ts` for what ends it). A paused
+     * then in turns with its polls, and goes on with it whatever process dies (see `TaskQueue.ts` for what ends it). A paused
      * connection runs it too, since a person asked, and is still not polled; a disconnected one is a `Conflict`.
      *
      * The same `idempotencyKey` with the same request gives the task that it made before; with another, `Conflict`. What is

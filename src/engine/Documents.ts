@@ -4,7 +4,11 @@
  */
 import * as Schema from "effect/Schema"
 import { SyncStatus, type SyncResult } from "./Engine.ts"
-import { ConnectionId, ContentState, Counts, RunId, RunStatus, TaskId } from "./Records.ts"
+import { ConnectionId } from "./model/Connection.ts"
+import { ContentState } from "./model/Content.ts"
+import { RunId, RunStatus } from "./model/Run.ts"
+import { Counts } from "./model/RunCounts.ts"
+import { TaskId } from "./model/Task.ts"
 import { SyncTask } from "../contract/SyncTask.ts"
 
 const Time = Schema.DateTimeUtcFromString

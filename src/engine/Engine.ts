@@ -5,7 +5,10 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Estimate } from "../contract/Integration.ts"
 import type { SyncTask } from "../contract/SyncTask.ts"
-import type { Connection, Counts, RunId, TaskId } from "./Records.ts"
+import type { Connection } from "./model/Connection.ts"
+import type { RunId } from "./model/Run.ts"
+import type { Counts } from "./model/RunCounts.ts"
+import type { TaskId } from "./model/Task.ts"
 import type { NameTaken, StoreError } from "./Store.ts"
 
 /** What a person asked for can't be done; the message says why and what to do next. Nothing was written. */

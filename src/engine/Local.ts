@@ -6,7 +6,7 @@ import * as Contents from "./control/Contents.ts"
 import * as Tasks from "./control/Tasks.ts"
 import { Control } from "./Control.ts"
 import { Engine } from "./Engine.ts"
-import * as Feed from "./Feed.ts"
+import * as Feed from "./feed/Feed.ts"
 import { Limits } from "./Limits.ts"
 import { Store } from "./Store.ts"
 

@@ -21,34 +21,23 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import { ContentExistenceChecker, ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
 import type { SyncTask } from "../contract/SyncTask.ts"
-import { type Batch, type Committed } from "./Batch.ts"
-import {
-  type ByteRange,
-  type ChangePage,
-  type ChangePlace,
-  type Connection,
-  ConnectionId,
-  type ContentPage,
-  type ContentRow,
-  type ContentSelection,
-  Counts,
-  type Due,
-  type Epoch,
-  type Hour,
-  type LedgerRow,
-  type Overview,
-  type Purged,
-  type Run,
-  RunId,
-  RunStatus,
-  type Sealed,
-  type StagedDeletion,
-  TaskId,
-  type TaskRequest,
-  type TaskRow,
-  type TaskSummary,
-  type Totals
-} from "./Records.ts"
+import { type Batch, type Committed } from "./model/Batch.ts"
+import type { ChangePage, ChangePlace, Epoch } from "./model/Change.ts"
+import { type Connection, ConnectionId, type Due } from "./model/Connection.ts"
+import type {
+  ByteRange,
+  ContentPage,
+  ContentRow,
+  ContentSelection,
+  LedgerRow,
+  Purged,
+  StagedDeletion
+} from "./model/Content.ts"
+import type { Overview, Totals } from "./model/Overview.ts"
+import { type Hour, type Run, RunId, RunStatus } from "./model/Run.ts"
+import { Counts } from "./model/RunCounts.ts"
+import type { Sealed } from "./model/Sealed.ts"
+import { TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "./model/Task.ts"
 
 /** The database can't be reached, or refused: it may work later. The message names what was being done, no secret. */
 export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {

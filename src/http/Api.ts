@@ -6,18 +6,18 @@ import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as OpenApi from "effect/http-api/OpenApi"
 import packageJson from "../../package.json" with { type: "json" }
-import { connections } from "./api/Connections.ts"
-import { contents } from "./api/Contents.ts"
-import { emails } from "./api/Emails.ts"
-import { signIn } from "./api/SignIn.ts"
-import { system } from "./api/System.ts"
-import { tasks } from "./api/Tasks.ts"
-import { webhooks } from "./api/Webhooks.ts"
-import { isOpen } from "./Open.ts"
+import { connections } from "./connections/ConnectionEndpoints.ts"
+import { contents } from "./contents/ContentEndpoints.ts"
+import { emails } from "./email/EmailEndpoints.ts"
+import { signIn } from "./signin/SignInEndpoints.ts"
+import { system } from "./system/SystemEndpoints.ts"
+import { tasks } from "./tasks/TaskEndpoints.ts"
+import { webhooks } from "./webhooks/WebhookEndpoints.ts"
+import { isOpen } from "./security/PublicRoute.ts"
 import * as Problems from "./Problems.ts"
 
 /** What any endpoint may answer instead. Who may ask at all is decided before a request gets here (`Guard.ts`). */
-export class Answers extends HttpApiMiddleware.Service<Answers>()("idem/http/Answers", { error: Problems.common }) {}
+export class Answers extends HttpApiMiddleware.Service<Answers>()("idem/http/Api", { error: Problems.common }) {}
 
 const securitySchemes = {
   token: { type: "http", scheme: "bearer", description: "IDEM_API_TOKEN" },

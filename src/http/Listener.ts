@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Http from "node:http"
 import type * as Net from "node:net"
-import { ListenError, Settings } from "./Settings.ts"
+import { ListenError, Settings } from "./ServerSettings.ts"
 
 /** All headers must have come by then, and the whole request (at most 1 MB) by then; checked every second. */
 const headersTimeout = 10_000

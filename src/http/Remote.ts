@@ -15,13 +15,13 @@ import * as Struct from "effect/Struct"
 import { randomUUID } from "node:crypto"
 import packageJson from "../../package.json" with { type: "json" }
 import type { SyncTask } from "../contract/SyncTask.ts"
-import * as Counting from "../engine/Counting.ts"
+import * as RunCounts from "../engine/model/RunCounts.ts"
 import { type Body, type ContentQuery, Control, NotFound } from "../engine/Control.ts"
 import type * as Documents from "../engine/Documents.ts"
 import { type SyncResult, UsageError } from "../engine/Engine.ts"
 import { StoreError } from "../engine/Store.ts"
 import { Api } from "./Api.ts"
-import { longestWait } from "./api/Contents.ts"
+import { longestWait } from "./contents/ContentEndpoints.ts"
 import type { Address } from "./remote/Address.ts"
 import * as Answers from "./remote/Answers.ts"
 import * as Bytes from "./remote/Bytes.ts"
@@ -104,7 +104,7 @@ const skipped = (connection: string, holder: string): SyncResult => ({
   run: null,
   task: null,
   status: "skipped",
-  counts: Counting.zero,
+  counts: RunCounts.zero,
   durationMs: 0,
   error: { reason: "Held", message: `held by ${holder}` },
   notes: [],
@@ -222,7 +222,7 @@ const make = Effect.fnUntraced(function* (address: Address) {
         run: answer.run,
         task: answer.task,
         status: answer.status,
-        counts: Counting.only(answer),
+        counts: RunCounts.only(answer),
         durationMs: answer.durationMs,
         error: answer.error ?? null,
         notes: answer.notes ?? [],

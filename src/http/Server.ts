@@ -11,46 +11,46 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import { Gauges } from "../engine/Gauges.ts"
-import { Access } from "./Access.ts"
+import { Gauges } from "../engine/telemetry/Gauges.ts"
+import { Access } from "./security/Authentication.ts"
 import { Api } from "./Api.ts"
 import * as Dashboard from "./Dashboard.ts"
-import * as Guard from "./Guard.ts"
-import * as Connections from "./handlers/Connections.ts"
-import * as Contents from "./handlers/Contents.ts"
-import * as Emails from "./handlers/Emails.ts"
-import * as SignIn from "./handlers/SignIn.ts"
-import * as System from "./handlers/System.ts"
-import * as Tasks from "./handlers/Tasks.ts"
-import * as Webhooks from "./handlers/Webhooks.ts"
+import * as Guard from "./security/Guard.ts"
+import * as ConnectionHandlers from "./connections/ConnectionHandlers.ts"
+import * as ContentHandlers from "./contents/ContentHandlers.ts"
+import * as EmailHandlers from "./email/EmailHandlers.ts"
+import * as SignInHandlers from "./signin/SignInHandlers.ts"
+import * as SystemHandlers from "./system/SystemHandlers.ts"
+import * as TaskHandlers from "./tasks/TaskHandlers.ts"
+import * as WebhookHandlers from "./webhooks/WebhookHandlers.ts"
 import * as Listener from "./Listener.ts"
-import * as Metrics from "./Metrics.ts"
-import { Ready } from "./Ready.ts"
-import * as Reference from "./Reference.ts"
-import * as Respond from "./Respond.ts"
-import { Settings } from "./Settings.ts"
-import { Stopping } from "./Stopping.ts"
+import * as MetricsEndpoint from "./system/MetricsEndpoint.ts"
+import { Ready } from "./system/Readiness.ts"
+import * as ApiReference from "./system/ApiReference.ts"
+import * as ResponseMiddleware from "./ResponseMiddleware.ts"
+import { Settings } from "./ServerSettings.ts"
+import { Stopping } from "./ShutdownSignal.ts"
 
 /** The groups of the API. */
 const groups = Layer.mergeAll(
-  System.layer,
-  Connections.layer,
-  Tasks.layer,
-  Contents.layer,
-  Emails.layer,
-  SignIn.layer,
-  Webhooks.layer
+  SystemHandlers.layer,
+  ConnectionHandlers.layer,
+  TaskHandlers.layer,
+  ContentHandlers.layer,
+  EmailHandlers.layer,
+  SignInHandlers.layer,
+  WebhookHandlers.layer
 )
 
 /** Routes beside the API's. */
-const pages = Layer.mergeAll(Dashboard.layer, Reference.layer, Metrics.layer)
+const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoint.layer)
 
 const api = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide(groups),
-  Layer.provide(Respond.layerAnswers)
+  Layer.provide(ResponseMiddleware.layerAnswers)
 )
 
-const routes = Layer.mergeAll(api, pages, Respond.layer).pipe(
+const routes = Layer.mergeAll(api, pages, ResponseMiddleware.layer).pipe(
   Layer.provide(Guard.layer),
   Layer.provide(Access.layer),
   Layer.provide(NodeHttpServer.layerHttpServices)
@@ -69,7 +69,7 @@ export const layer = stops.pipe(
   Layer.provideMerge(
     HttpRouter.serve(routes, {
       routerConfig: Guard.routerConfig,
-      middleware: Metrics.counting,
+      middleware: MetricsEndpoint.counting,
       disableLogger: true,
       disableListenLog: true
     })

@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
-import { type ByteRange } from "../engine/Records.ts"
+import type { ByteRange } from "../engine/model/Content.ts"
 import { StoreError } from "../engine/Store.ts"
 
 /** A body as it was written. `hash` is SHA-256. */

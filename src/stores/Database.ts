@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as Path from "node:path"
-import * as Vault from "../engine/Vault.ts"
+import * as Vault from "../engine/secrets/Vault.ts"
 import { Embedded, layer as embeddedLayer } from "./Embedded.ts"
 import type { EmbeddedError } from "./embedded/EmbeddedError.ts"
 

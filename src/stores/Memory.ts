@@ -10,9 +10,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
-import * as Counting from "../engine/Counting.ts"
-import { type Outcome } from "../engine/Batch.ts"
-import { type ConnectionId, type LedgerRow } from "../engine/Records.ts"
+import * as RunCounts from "../engine/model/RunCounts.ts"
+import { type Outcome } from "../engine/model/Batch.ts"
+import type { ConnectionId } from "../engine/model/Connection.ts"
+import type { LedgerRow } from "../engine/model/Content.ts"
 import { Store } from "../engine/Store.ts"
 import { absent, BlobStore, layerMemory, within } from "./Blobs.ts"
 import * as Connections from "./memory/Connections.ts"
@@ -149,8 +150,8 @@ const make = Effect.gen(function* () {
       }
       const count = (outcome: Outcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length
       if (run === undefined) return { outcomes, patched }
-      Counting.add(run.counts, batch.counts)
-      Counting.add(run.counts, {
+      RunCounts.add(run.counts, batch.counts)
+      RunCounts.add(run.counts, {
         stored: count("stored"),
         updated: count("updated"),
         unchanged: count("unchanged"),
@@ -176,7 +177,7 @@ const make = Effect.gen(function* () {
       const deleted = applyStaged(state, connection, now)
       if (options.runId !== undefined) {
         const run = yield* Runs.runIn(state, options.runId)
-        Counting.add(run.counts, { deleted })
+        RunCounts.add(run.counts, { deleted })
       }
       return { deleted, held: 0 }
     }),

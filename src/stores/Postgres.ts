@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
-import { type Epoch as EpochOf } from "../engine/Records.ts"
+import type { Epoch as EpochOf } from "../engine/model/Change.ts"
 import { Store, type StoreError } from "../engine/Store.ts"
 import { BlobStore } from "./Blobs.ts"
 import * as Changes from "./postgres/Changes.ts"

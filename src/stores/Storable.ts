@@ -5,7 +5,7 @@
 import * as DateTime from "effect/DateTime"
 import type * as Schema from "effect/Schema"
 import type { Metadata } from "../contract/Content.ts"
-import type { Item } from "../engine/Batch.ts"
+import type { Item } from "../engine/model/Batch.ts"
 
 /** Text with NUL and lone surrogates replaced by U+FFFD. */
 export const text = (value: string): string =>

@@ -9,13 +9,14 @@ import type { AnySession, Integration } from "../contract/Integration.ts"
 import { poll, type SyncTask } from "../contract/SyncTask.ts"
 import type { Page } from "../contract/Page.ts"
 import { Engine, type SyncResult } from "../engine/Engine.ts"
-import { Integrations } from "../engine/Integrations.ts"
+import { Integrations } from "../engine/source/Integrations.ts"
 import { Limits } from "../engine/Limits.ts"
-import { Quotas } from "../engine/Quotas.ts"
-import { type Connection, type ContentPlace, type ContentState } from "../engine/Records.ts"
+import { Quotas } from "../engine/source/Quotas.ts"
+import type { Connection } from "../engine/model/Connection.ts"
+import type { ContentPlace, ContentState } from "../engine/model/Content.ts"
 import { Store } from "../engine/Store.ts"
-import * as Sync from "../engine/Sync.ts"
-import { Vault } from "../engine/Vault.ts"
+import * as SyncLoop from "../engine/sync/SyncLoop.ts"
+import { Vault } from "../engine/secrets/Vault.ts"
 import * as Memory from "../stores/Memory.ts"
 
 /** Watches what an integration lists, without changing it. */
@@ -102,7 +103,7 @@ export const start = Effect.fnUntraced(function* (options: {
     Limits,
     Effect.map(Limits, (defaults) => ({ ...defaults, batchItems, concurrency }))
   )
-  const context = yield* Layer.build(Sync.layer.pipe(Layer.provide(services), Layer.provide(limits)))
+  const context = yield* Layer.build(SyncLoop.layer.pipe(Layer.provide(services), Layer.provide(limits)))
   const engine = Context.get(context, Engine)
   const name = "conformance"
 

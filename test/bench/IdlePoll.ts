@@ -10,8 +10,8 @@ import { pool } from "../../src/stores/Database.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
-import * as Lease from "../../src/engine/Lease.ts"
-import * as Runner from "../../src/engine/Runner.ts"
+import * as Lease from "../../src/engine/schedule/Lease.ts"
+import * as Run from "../../src/engine/sync/Run.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { Server } from "./Database.ts"
 import * as Mailbox from "./Mailbox.ts"
@@ -48,7 +48,7 @@ const measure = Effect.fnUntraced(function* (count: () => number) {
     const taken = yield* Lease.acquire(connection.id)
     if (taken._tag === "Held") return yield* Effect.die(new Error(`held by ${taken.holder}`))
     const request = { _tag: "Live", recorded: false, retryFailed: false } as const
-    const { counts } = yield* Runner.run(taken.connection, request, () => Effect.void)
+    const { counts } = yield* Run.run(taken.connection, request, () => Effect.void)
     return {
       calls: counts.apiCalls,
       units: counts.quotaUnits,

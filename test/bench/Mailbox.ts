@@ -5,10 +5,10 @@ import * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Path from "node:path"
-import { Integrations } from "../../src/engine/Integrations.ts"
-import { Quotas } from "../../src/engine/Quotas.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { Store } from "../../src/engine/Store.ts"
-import * as Sync from "../../src/engine/Sync.ts"
+import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { integration } from "../../src/integrations/Gmail.ts"
 import * as Unsealed from "./Unsealed.ts"
 
@@ -40,7 +40,7 @@ export const start = (count: number) =>
 export const engine = Layer.unwrap(
   Effect.map(Store, (store) =>
     Layer.provideMerge(
-      Sync.layer,
+      SyncLoop.layer,
       Layer.mergeAll(
         Layer.succeed(Store, store),
         Quotas.layerMemory,

@@ -13,9 +13,9 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { Logger, makeWorkerUtils, run as graphile } from "graphile-worker"
 import { PgBoss } from "pg-boss"
 import * as Integration from "../../src/contract/Integration.ts"
-import { Integrations } from "../../src/engine/Integrations.ts"
-import * as Poller from "../../src/engine/Poller.ts"
-import { Quotas } from "../../src/engine/Quotas.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { pool } from "../../src/stores/Database.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
@@ -83,7 +83,7 @@ const ours = Effect.gen(function* () {
     )
     const before = count()
     const took = yield* seconds(
-      Effect.scoped(Effect.andThen(Layer.build(Layer.provide(Poller.layer, services)), Deferred.await(all)))
+      Effect.scoped(Effect.andThen(Layer.build(Layer.provide(Scheduler.layer, services)), Deferred.await(all)))
     )
     return { rate: connections / took, statements: (count() - before) / connections }
   }).pipe(Effect.provide(store))

@@ -13,11 +13,11 @@ import { pipeline } from "node:stream/promises"
 import { from as copyFrom } from "pg-copy-streams"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
-import { Integrations } from "../../src/engine/Integrations.ts"
-import { Quotas } from "../../src/engine/Quotas.ts"
-import { type Connection } from "../../src/engine/Records.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
+import type { Connection } from "../../src/engine/model/Connection.ts"
 import { Store } from "../../src/engine/Store.ts"
-import * as Sync from "../../src/engine/Sync.ts"
+import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { byteas, int8s, texts } from "../../src/stores/postgres/Sql.ts"
 import { contentOf, idOf, integration } from "../support/InstantSource.ts"
 import * as Drivers from "./Drivers.ts"
@@ -187,7 +187,7 @@ const once = Effect.fnUntraced(function* (round: number, items: number, bytes: n
     instant: Effect.succeed(integration(items, (index) => ours[index] ?? new Uint8Array()))
   })
   const services = Layer.mergeAll(integrations, Quotas.layerMemory, Unsealed.layer, Layer.succeed(Store, store))
-  const through = yield* Effect.provide(engine, Layer.provide(Sync.layer, services))
+  const through = yield* Effect.provide(engine, Layer.provide(SyncLoop.layer, services))
   yield* empty
   yield* sql`CHECKPOINT`.unprepared
   return { ...through, hand, handAgain, copy } satisfies Found

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
-import { Vault } from "../../src/engine/Vault.ts"
+import { Vault } from "../../src/engine/secrets/Vault.ts"
 
 export const layer = Layer.succeed(
   Vault,

@@ -16,13 +16,13 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { IntegrationError, Transient } from "../../src/contract/IntegrationError.ts"
-import * as Counting from "../../src/engine/Counting.ts"
-import { Integrations } from "../../src/engine/Integrations.ts"
+import * as RunCounts from "../../src/engine/model/RunCounts.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Limits } from "../../src/engine/Limits.ts"
-import { Quotas } from "../../src/engine/Quotas.ts"
-import * as Runner from "../../src/engine/Runner.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
+import * as Run from "../../src/engine/sync/Run.ts"
 import { Store } from "../../src/engine/Store.ts"
-import { Vault } from "../../src/engine/Vault.ts"
+import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import * as Broken from "./Broken.ts"
 import { Checkpoint, ModelSource } from "./ModelSource.ts"
@@ -166,7 +166,7 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
         // From the moment that the connection is ours until it is given back, an interruption must not come between.
         const taken = yield* store.acquire(id, { holder: process.name, ttl: leaseTtl })
         if (Option.isSome(taken)) {
-          yield* Runner.run(taken.value, { _tag: "Live", recorded: false, retryFailed: true }, () => Effect.void)
+          yield* Run.run(taken.value, { _tag: "Live", recorded: false, retryFailed: true }, () => Effect.void)
         }
         yield* Effect.sleep(Option.isSome(taken) ? "1 second" : "20 seconds")
       }
@@ -190,7 +190,7 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
     const connection = Option.getOrThrow(yield* shared.connection(id))
     const runs = yield* shared.runs(id, 1000)
     for (const run of runs) {
-      if (!Counting.addUp(run.counts)) problems.push(`the counts of a run don't add up: ${JSON.stringify(run.counts)}`)
+      if (!RunCounts.addUp(run.counts)) problems.push(`the counts of a run don't add up: ${JSON.stringify(run.counts)}`)
       if (run.error !== null && !expected.has(run.error.reason)) {
         problems.push(`a run failed: ${run.error.reason}, ${run.error.message}`)
       }

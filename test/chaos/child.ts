@@ -25,14 +25,14 @@ import * as Readline from "node:readline"
 import type { Integration } from "../../src/contract/Integration.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
-import { Integrations } from "../../src/engine/Integrations.ts"
-import * as Lease from "../../src/engine/Lease.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
+import * as Lease from "../../src/engine/schedule/Lease.ts"
 import { Limits } from "../../src/engine/Limits.ts"
-import { Quotas } from "../../src/engine/Quotas.ts"
-import * as Runner from "../../src/engine/Runner.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
+import * as Run from "../../src/engine/sync/Run.ts"
 import { Store } from "../../src/engine/Store.ts"
-import * as Sync from "../../src/engine/Sync.ts"
-import { Vault } from "../../src/engine/Vault.ts"
+import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
 import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
@@ -90,7 +90,7 @@ const layer = (start: Start) => {
     Effect.map(Store, (real) => Broken.decorate(real, start.broken))
   ).pipe(Layer.provide(Postgres.layer), Layer.provide(Layer.merge(sql, blobs)))
   const quotas = Quotas.layer.pipe(Layer.provide(RateLimits.layer), Layer.provide(sql))
-  return Layer.provideMerge(Sync.layer, Layer.mergeAll(store, quotas, vault, integrations))
+  return Layer.provideMerge(SyncLoop.layer, Layer.mergeAll(store, quotas, vault, integrations))
 }
 
 const limits = (start: Start) =>
@@ -118,7 +118,7 @@ const polling = Effect.gen(function* () {
   const look = Effect.gen(function* () {
     for (const { connectionId } of yield* store.due(10)) {
       const turn = Effect.flatMap(Lease.acquire(connectionId), (taken) =>
-        taken._tag === "Held" ? Effect.void : Effect.asVoid(Runner.run(taken.connection, live, () => Effect.void))
+        taken._tag === "Held" ? Effect.void : Effect.asVoid(Run.run(taken.connection, live, () => Effect.void))
       )
       yield* Effect.uninterruptible(turn)
     }
@@ -151,14 +151,14 @@ interface Session {
   readonly scope: Scope.Closeable
   readonly polling: Fiber.Fiber<unknown, unknown>
   /** The engine, once the database could be reached. */
-  readonly engine: Deferred.Deferred<Context.Context<Engine | Runner.Services>>
+  readonly engine: Deferred.Deferred<Context.Context<Engine | Run.Services>>
   readonly limits: Limits
 }
 
 /** Begins to poll; a database that is away is tried again, as a supervisor would. */
 const begin = Effect.fnUntraced(function* (start: Start) {
   const scope = yield* Scope.make()
-  const engine = yield* Deferred.make<Context.Context<Engine | Runner.Services>>()
+  const engine = yield* Deferred.make<Context.Context<Engine | Run.Services>>()
   const bounds = yield* limits(start)
   const serve = Effect.gen(function* () {
     const context = yield* Layer.build(layer(start)).pipe(

@@ -14,10 +14,10 @@ import * as Stream from "effect/Stream"
 import * as Cli from "../../src/cli/Cli.ts"
 import * as Server from "../../src/cli/Server.ts"
 import { Services } from "../../src/cli/Services.ts"
-import { Integrations } from "../../src/engine/Integrations.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as Local from "../../src/engine/Local.ts"
 import * as HttpServer from "../../src/http/Server.ts"
-import * as Poller from "../../src/engine/Poller.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import type { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
 
@@ -93,7 +93,7 @@ export const make = Effect.fnUntraced(function* (
   const services = Layer.succeed(Services, {
     control: Server.control(Layer.provide(Local.layer, layer)),
     layer,
-    poller: Poller.layer,
+    poller: Scheduler.layer,
     server: HttpServer.layerConfig.pipe(Layer.provide(Local.layer), Layer.provide(Layer.succeedContext(context))),
     copy: () => Effect.die("only a real database is copied into"),
     rekey: Effect.die("only a real database is rekeyed"),

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "vitest"
-import * as Counting from "../../src/engine/Counting.ts"
+import * as RunCounts from "../../src/engine/model/RunCounts.ts"
 import * as Progress from "../../src/cli/Progress.ts"
 
 describe("the line of a running sync", () => {
-  const counts = { ...Counting.zero, listed: 1500, existing: 500, stored: 490, failed: 10, downloads: 500 }
+  const counts = { ...RunCounts.zero, listed: 1500, existing: 500, stored: 490, failed: 10, downloads: 500 }
 
   it("says what was listed and downloaded, how fast, and how long the rest takes", () => {
     assert.strictEqual(
@@ -14,6 +14,6 @@ describe("the line of a running sync", () => {
 
   it("promises no time where the source doesn't say how much there is, or nothing has ended yet", () => {
     assert.notInclude(Progress.line({ counts, remaining: undefined }, 100_000), "left")
-    assert.notInclude(Progress.line({ counts: Counting.zero, remaining: 1500 }, 0), "left")
+    assert.notInclude(Progress.line({ counts: RunCounts.zero, remaining: 1500 }, 0), "left")
   })
 })

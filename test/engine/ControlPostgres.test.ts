@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Local from "../../src/engine/Local.ts"
-import * as Poller from "../../src/engine/Poller.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { integration, MemorySource } from "../support/MemorySource.ts"
@@ -17,7 +17,7 @@ suite(
   Layer.unwrap(
     Effect.sync(() => {
       const source = new MemorySource()
-      return Layer.mergeAll(Local.layer, Poller.layer, Layer.succeed(Scripted, { source })).pipe(
+      return Layer.mergeAll(Local.layer, Scheduler.layer, Layer.succeed(Scripted, { source })).pipe(
         Layer.provide(TestEngine.engineOver(store, integration(source))),
         Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
       )

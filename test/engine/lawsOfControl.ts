@@ -17,7 +17,9 @@ import { Forbidden, Malformed, Unauthorized } from "../../src/contract/Integrati
 import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
 import { type ContentQuery, Control, type NotFound } from "../../src/engine/Control.ts"
 import type * as Documents from "../../src/engine/Documents.ts"
-import { pausedByPerson, RunId, TaskId } from "../../src/engine/Records.ts"
+import { pausedByPerson } from "../../src/engine/model/Connection.ts"
+import { RunId } from "../../src/engine/model/Run.ts"
+import { TaskId } from "../../src/engine/model/Task.ts"
 import { type StoreError } from "../../src/engine/Store.ts"
 import { fault, type MemorySource } from "../support/MemorySource.ts"
 

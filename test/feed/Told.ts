@@ -1,6 +1,6 @@
 /** What a consumer was told, in the order of telling, compared with what the writers committed. */
 import * as Schema from "effect/Schema"
-import { ChangeKind } from "../../src/engine/Records.ts"
+import { ChangeKind } from "../../src/engine/model/Change.ts"
 import type { Ledger } from "./Writers.ts"
 
 /** One line of a consumer's log. */

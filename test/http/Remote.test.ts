@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as IntegrationError from "../../src/contract/IntegrationError.ts"
 import * as Local from "../../src/engine/Local.ts"
-import * as Poller from "../../src/engine/Poller.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as Server from "../../src/http/Server.ts"
 import * as CommandLine from "../cli/CommandLine.ts"
 import { bytes, fault, MemorySource } from "../support/MemorySource.ts"
@@ -33,7 +33,7 @@ const both = Effect.fnUntraced(function* (source: MemorySource) {
   const remote = (...args: ReadonlyArray<string>) => cli.run(args, { env })
   const local = (...args: ReadonlyArray<string>) => cli.run(args)
   const poll = Layer.build(
-    Poller.layer.pipe(Layer.provide(context), Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")))
+    Scheduler.layer.pipe(Layer.provide(context), Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")))
   )
   /** A connection that does nothing but what it is asked. */
   const connectPaused = Effect.fnUntraced(function* (name: string) {

@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Local from "../../src/engine/Local.ts"
-import * as Poller from "../../src/engine/Poller.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as Remote from "../../src/http/Remote.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Scripted, suite } from "../engine/lawsOfControl.ts"
@@ -31,7 +31,7 @@ suite(
     Layer.provide(server),
     Layer.provide(NodeHttpClient.layerNodeHttp),
     Layer.merge(Layer.succeed(Scripted, { source })),
-    Layer.merge(Poller.layer),
+    Layer.merge(Scheduler.layer),
     Layer.provide(TestEngine.layer(source)),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
   )

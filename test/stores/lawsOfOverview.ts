@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { pausedByPerson } from "../../src/engine/Records.ts"
+import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { connect, miss, running, Time } from "./scenario.ts"
 

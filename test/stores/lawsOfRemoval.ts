@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { RunId } from "../../src/engine/Records.ts"
+import { RunId } from "../../src/engine/model/Run.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { beginRun, bytesOf, item, listed, miss, page, row, running, sha256, stored, take, Time } from "./scenario.ts"
 

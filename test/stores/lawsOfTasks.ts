@@ -6,14 +6,9 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { poll } from "../../src/contract/SyncTask.ts"
-import {
-  type ConnectionId,
-  pausedByPerson,
-  RunId,
-  TaskId,
-  type TaskRequest,
-  type TaskRow
-} from "../../src/engine/Records.ts"
+import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
+import { RunId } from "../../src/engine/model/Run.ts"
+import { TaskId, type TaskRequest, type TaskRow } from "../../src/engine/model/Task.ts"
 import { type Fence, Store } from "../../src/engine/Store.ts"
 import { batch, connect, item, page, take, Time, ttl } from "./scenario.ts"
 

@@ -5,8 +5,14 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
-import { ConnectionId } from "../../src/engine/Records.ts"
-import { type Claimed, MessageId, type Webhook, WebhookId, WebhookStore } from "../../src/engine/WebhookStore.ts"
+import { ConnectionId } from "../../src/engine/model/Connection.ts"
+import {
+  type Claimed,
+  MessageId,
+  type Webhook,
+  WebhookId,
+  WebhookStore
+} from "../../src/engine/webhooks/WebhookStore.ts"
 import { Time } from "./scenario.ts"
 
 const create = (parts: Partial<Webhook> = {}) =>

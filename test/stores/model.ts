@@ -2,8 +2,8 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Batch } from "../../src/engine/Batch.ts"
-import type { ContentState } from "../../src/engine/Records.ts"
+import type { Batch } from "../../src/engine/model/Batch.ts"
+import type { ContentState } from "../../src/engine/model/Content.ts"
 import { item, miss, page } from "./scenario.ts"
 
 export const ids = ["a", "b", "c"] as const

@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Crypto from "node:crypto"
 import type { Metadata } from "../../src/contract/Content.ts"
-import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/Batch.ts"
-import { type ContentState, RunId } from "../../src/engine/Records.ts"
+import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/model/Batch.ts"
+import type { ContentState } from "../../src/engine/model/Content.ts"
+import { RunId } from "../../src/engine/model/Run.ts"
 import { type Fence, Store } from "../../src/engine/Store.ts"
 
 /** Lets time pass for the store under test, without waiting for it. */

@@ -7,21 +7,22 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Integration } from "../../src/contract/Integration.ts"
 import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
-import * as Counting from "../../src/engine/Counting.ts"
+import * as RunCounts from "../../src/engine/model/RunCounts.ts"
 import { Engine, type SyncResult } from "../../src/engine/Engine.ts"
-import { Integrations } from "../../src/engine/Integrations.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Limits } from "../../src/engine/Limits.ts"
-import * as Polling from "../../src/engine/Polling.ts"
-import { Quotas } from "../../src/engine/Quotas.ts"
-import type { Services } from "../../src/engine/Runner.ts"
-import { type Connection, type ContentPlace, type ContentState } from "../../src/engine/Records.ts"
+import * as PollingClaim from "../../src/engine/schedule/PollingClaim.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
+import type { Services } from "../../src/engine/sync/Run.ts"
+import type { Connection } from "../../src/engine/model/Connection.ts"
+import type { ContentPlace, ContentState } from "../../src/engine/model/Content.ts"
 import { Store } from "../../src/engine/Store.ts"
-import * as Sync from "../../src/engine/Sync.ts"
-import { Vault } from "../../src/engine/Vault.ts"
-import * as Webhooks from "../../src/engine/Webhooks.ts"
-import type { WebhookStore } from "../../src/engine/WebhookStore.ts"
+import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import { Vault } from "../../src/engine/secrets/Vault.ts"
+import * as Webhooks from "../../src/engine/webhooks/Webhooks.ts"
+import type { WebhookStore } from "../../src/engine/webhooks/WebhookStore.ts"
 import * as Destination from "../../src/engine/webhooks/Destination.ts"
-import * as WebhookSender from "../../src/http/WebhookSender.ts"
+import * as WebhookSender from "../../src/http/webhooks/WebhookSender.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import * as MemoryWebhooks from "../../src/stores/memory/Webhooks.ts"
 import { integration, type MemorySource } from "./MemorySource.ts"
@@ -49,7 +50,7 @@ export const engineOver = <E, R>(
   only: Integration
 ): Layer.Layer<Engine | Services | Webhooks.Webhooks | WebhookStore, E, R> =>
   Layer.provideMerge(
-    Sync.layer,
+    SyncLoop.layer,
     webhooks.pipe(
       Layer.provideMerge(
         Layer.mergeAll(store, Quotas.layerMemory, vault, Integrations.layer({ [only.domain]: Effect.succeed(only) }))
@@ -93,7 +94,7 @@ export const sync = Effect.fnUntraced(function* (connection: Connection, task: P
 
 /** The same result, if its counts add up. */
 export const checked = (result: SyncResult): SyncResult => {
-  if (result.planned === null && !Counting.addUp(result.counts)) {
+  if (result.planned === null && !RunCounts.addUp(result.counts)) {
     throw new Error(`the counts don't add up: ${JSON.stringify(result.counts)}`)
   }
   return result
@@ -129,7 +130,7 @@ export const faulty = (
   ).pipe(Layer.provide(store))
 
 /** Of a process that nobody else has taken the polling from. */
-export const polling = Layer.succeed(Polling.Polling, { takenOver: Effect.succeed(Option.none()) })
+export const polling = Layer.succeed(PollingClaim.Polling, { takenOver: Effect.succeed(Option.none()) })
 
 /** One store for several engines, as a database is for several processes. */
 export const shared = Effect.map(Layer.build(Memory.layer), (context) =>

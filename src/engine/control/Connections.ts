@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Conflict, type ConnectionRef, type Control, NotFound } from "../Control.ts"
 import type { Engine } from "../Engine.ts"
-import { pausedByPerson } from "../Records.ts"
+import { pausedByPerson } from "../model/Connection.ts"
 import { NameTaken, type Store } from "../Store.ts"
-import * as Words from "../Words.ts"
+import * as MessageText from "../MessageText.ts"
 import * as Naming from "./Naming.ts"
 import * as Shown from "./Shown.ts"
 
@@ -55,7 +55,7 @@ export const make = (store: Store["Service"], engine: Engine["Service"]): Method
       if (mode === "update" && Option.isNone(before)) {
         return yield* new NotFound({
           what: "connection",
-          message: `there is no connection ${Words.quoted(input.name)} to change: it was removed, perhaps`
+          message: `there is no connection ${MessageText.quoted(input.name)} to change: it was removed, perhaps`
         })
       }
       const connected = yield* engine.connect(input)
@@ -72,7 +72,7 @@ export const make = (store: Store["Service"], engine: Engine["Service"]): Method
       const { credentials, id, name } = yield* find(ref)
       if (credentials === null) {
         return yield* new Conflict({
-          message: `${Words.quoted(name)} is disconnected, and has no credentials: give it new ones`
+          message: `${MessageText.quoted(name)} is disconnected, and has no credentials: give it new ones`
         })
       }
       yield* store.setPaused(id, null)

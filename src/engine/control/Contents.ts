@@ -3,12 +3,12 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as Contents from "../Contents.ts"
+import * as ContentPages from "../feed/ContentPages.ts"
 import { type ConnectionRef, type ContentQuery, type Control, NotFound } from "../Control.ts"
 import { UsageError } from "../Engine.ts"
-import type { Feed } from "../Feed.ts"
+import type { Feed } from "../feed/Feed.ts"
 import { Store } from "../Store.ts"
-import * as Words from "../Words.ts"
+import * as MessageText from "../MessageText.ts"
 import * as Naming from "./Naming.ts"
 import * as Shown from "./Shown.ts"
 
@@ -30,7 +30,7 @@ export const make = (store: Store["Service"], feed: Feed["Service"]): Methods =>
     if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
       return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
     }
-    return yield* Effect.provideService(Contents.list(id, { ...query, limit: limited(query.limit) }), Store, store)
+    return yield* Effect.provideService(ContentPages.list(id, { ...query, limit: limited(query.limit) }), Store, store)
   })
 
   const content = Effect.fnUntraced(function* (ref: ConnectionRef, externalId: string) {
@@ -39,7 +39,7 @@ export const make = (store: Store["Service"], feed: Feed["Service"]): Methods =>
     if (found !== undefined) return { connection, found }
     return yield* new NotFound({
       what: "content",
-      message: `${Words.quoted(connection.name)} has nothing with the id ${Words.quoted(externalId)}`
+      message: `${MessageText.quoted(connection.name)} has nothing with the id ${MessageText.quoted(externalId)}`
     })
   })
 
@@ -48,7 +48,7 @@ export const make = (store: Store["Service"], feed: Feed["Service"]): Methods =>
     if (hash === null) {
       return yield* new NotFound({
         what: "body",
-        message: `${Words.quoted(externalId)} is ${state}, and no body of it is stored`
+        message: `${MessageText.quoted(externalId)} is ${state}, and no body of it is stored`
       })
     }
     return { title, mediaType, hash, size, bytes: (range) => store.body(hash, range) }

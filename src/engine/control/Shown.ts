@@ -2,8 +2,12 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type * as Documents from "../Documents.ts"
-import type { Connection, ContentRow, LedgerRow, Run, TaskRow, TaskSummary, Totals } from "../Records.ts"
-import * as Words from "../Words.ts"
+import type { Connection } from "../model/Connection.ts"
+import type { ContentRow, LedgerRow } from "../model/Content.ts"
+import type { Totals } from "../model/Overview.ts"
+import type { Run } from "../model/Run.ts"
+import type { TaskRow, TaskSummary } from "../model/Task.ts"
+import * as MessageText from "../MessageText.ts"
 
 /** What a person would call the connection's state. */
 const stateOf = (connection: Connection, now: DateTime.Utc): Documents.Connection["state"] => {
@@ -21,7 +25,7 @@ export const connection = (of: Connection, now: DateTime.Utc): Documents.Connect
     account: of.account,
     state,
     paused: of.paused,
-    every: Words.duration(of.every),
+    every: MessageText.duration(of.every),
     nextPollAt: of.paused === null ? of.nextPollAt : null,
     failures: of.failures,
     holder: state === "running" ? (of.lease?.holder ?? null) : null,

@@ -8,9 +8,10 @@ import { Conflict, type ConnectionRef, type Control, NotFound } from "../Control
 import * as Documents from "../Documents.ts"
 import { type Engine, UsageError } from "../Engine.ts"
 import type { Limits } from "../Limits.ts"
-import type { Connection, ConnectionId, TaskId } from "../Records.ts"
+import type { Connection, ConnectionId } from "../model/Connection.ts"
+import type { TaskId } from "../model/Task.ts"
 import type { Store } from "../Store.ts"
-import * as Words from "../Words.ts"
+import * as MessageText from "../MessageText.ts"
 import * as Naming from "./Naming.ts"
 import * as Shown from "./Shown.ts"
 
@@ -41,7 +42,7 @@ const rowOf = (request: Documents.TaskRequest) => {
     return { kind: "sync", task: request.task, spec: request.spec, externalIds: null } as const
   }
   const externalIds = request.externalIds.length === 0 ? null : [...new Set(request.externalIds)].toSorted()
-  const spec = ["retry", ...(externalIds ?? []).map(Words.shellWord)].join(" ")
+  const spec = ["retry", ...(externalIds ?? []).map(MessageText.shellWord)].join(" ")
   return { kind: "retry", task: poll, spec, externalIds } as const
 }
 
@@ -57,7 +58,7 @@ export const make = (
     if (found !== undefined) return Shown.task(found)
     return yield* new NotFound({
       what: "task",
-      message: `there is no task ${Words.quoted(taskId)} of this connection: it may be too old to be kept`
+      message: `there is no task ${MessageText.quoted(taskId)} of this connection: it may be too old to be kept`
     })
   })
 
@@ -66,10 +67,10 @@ export const make = (
     const known = new Set(there.map((row) => row.externalId))
     const missing = externalIds.filter((id) => !known.has(id))
     if (missing.length === 0) return
-    const shown = missing.slice(0, 3).map(Words.quoted).join(", ")
+    const shown = missing.slice(0, 3).map(MessageText.quoted).join(", ")
     const more = missing.length > 3 ? ` and ${missing.length - 3} more` : ""
     return yield* new UsageError({
-      message: `${shown}${more}: not among the failures of ${Words.quoted(connection.name)}`
+      message: `${shown}${more}: not among the failures of ${MessageText.quoted(connection.name)}`
     })
   })
 
@@ -92,16 +93,16 @@ export const make = (
           return yield* summary(connection.id, asked.task.id)
         case "KeyTaken":
           return yield* new Conflict({
-            message: `the idempotency key ${Words.quoted(idempotencyKey ?? "")} was used for another request of ${Words.quoted(connection.name)}: give each request a key of its own`
+            message: `the idempotency key ${MessageText.quoted(idempotencyKey ?? "")} was used for another request of ${MessageText.quoted(connection.name)}: give each request a key of its own`
           })
         case "Disconnected":
           return yield* new Conflict({
-            message: `${Words.quoted(connection.name)} is disconnected, and has no credentials: connect it again first`
+            message: `${MessageText.quoted(connection.name)} is disconnected, and has no credentials: connect it again first`
           })
         case "Gone":
           return yield* new NotFound({
             what: "connection",
-            message: `the connection ${Words.quoted(connection.name)} was removed`
+            message: `the connection ${MessageText.quoted(connection.name)} was removed`
           })
       }
     }),
@@ -136,7 +137,7 @@ export const make = (
       if (found !== undefined) return { ...Shown.run(found), connection: found.connectionId }
       return yield* new NotFound({
         what: "run",
-        message: `there is no run ${Words.quoted(runId)}: quiet polls have none, and old ones are not kept`
+        message: `there is no run ${MessageText.quoted(runId)}: quiet polls have none, and old ones are not kept`
       })
     }),
 

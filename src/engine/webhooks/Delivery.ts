@@ -3,12 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import * as Metrics from "../Metrics.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
 import type { StoreError } from "../Store.ts"
-import { Vault } from "../Vault.ts"
-import { type Attempted, type Claimed, type MessageId, WebhookStore } from "../WebhookStore.ts"
-import * as Retries from "./Retries.ts"
-import * as Secret from "./Secret.ts"
+import { Vault } from "../secrets/Vault.ts"
+import { type Attempted, type Claimed, type MessageId, WebhookStore } from "./WebhookStore.ts"
+import * as DeliveryRetryPolicy from "./DeliveryRetryPolicy.ts"
+import * as Signature from "./Signature.ts"
 import { type Answer, bodyTimeout, Sender, timeout } from "./Sender.ts"
 
 /** A message whose sender died comes up again after this long. */
@@ -33,9 +33,9 @@ const failed = Effect.fnUntraced(function* (
     status: answer?.status ?? null,
     error,
     answer: answer?.text ?? null,
-    retryIn: yield* Retries.after(message.attempts + 1, answer?.retryAfter),
+    retryIn: yield* DeliveryRetryPolicy.after(message.attempts + 1, answer?.retryAfter),
     disable: answer?.status === gone ? "the endpoint answered 410: it is gone" : undefined,
-    disableAfter: Retries.disableAfter
+    disableAfter: DeliveryRetryPolicy.disableAfter
   } satisfies Attempted
 })
 
@@ -43,8 +43,8 @@ const attempt = Effect.fnUntraced(function* (claimed: Claimed): Effect.fn.Return
   const { body, message, webhook } = claimed
   const sender = yield* Sender
   return yield* Effect.gen(function* () {
-    const secrets = yield* Secret.unseal(webhook.id, webhook.secret)
-    const headers = yield* Secret.headers(secrets, message.id, body)
+    const secrets = yield* Signature.unseal(webhook.id, webhook.secret)
+    const headers = yield* Signature.headers(secrets, message.id, body)
     const answer = yield* sender.post({ url: webhook.url, headers, body })
     if (isTaken(answer)) return { _tag: "Delivered", status: answer.status } as const
     return yield* failed(claimed, { error: `it answered ${answer.status}`, answer })

@@ -1,7 +1,8 @@
 /** What the HTTP API shows of webhooks, and what a webhook is sent: their encoded form is the JSON. */
 import * as Schema from "effect/Schema"
 import * as Documents from "../Documents.ts"
-import { ChangeKind, ConnectionId } from "../Records.ts"
+import { ChangeKind } from "../model/Change.ts"
+import { ConnectionId } from "../model/Connection.ts"
 import {
   MessageId,
   MessageState,
@@ -9,7 +10,7 @@ import {
   type Webhook as WebhookRow,
   WebhookId,
   WebhookState
-} from "../WebhookStore.ts"
+} from "./WebhookStore.ts"
 
 const Time = Schema.DateTimeUtcFromString
 

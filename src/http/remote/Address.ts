@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import { isLoopback } from "../Settings.ts"
+import { isLoopback } from "../ServerSettings.ts"
 
 export interface Address {
   /** Without a slash at its end. */

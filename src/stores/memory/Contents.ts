@@ -2,7 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { Coverage, Patch } from "../../contract/Page.ts"
-import type { Item, Miss, Outcome, PageEnd } from "../../engine/Batch.ts"
+import type { Item, Miss, Outcome, PageEnd } from "../../engine/model/Batch.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"

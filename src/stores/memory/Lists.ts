@@ -1,14 +1,9 @@
 /** Lists of what is stored, and of what changed, as the memory store gives them. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import {
-  type ChangePage,
-  type ChangePlace,
-  ConnectionId,
-  type ContentPlace,
-  type ContentRow,
-  type ContentSelection
-} from "../../engine/Records.ts"
+import type { ChangePage, ChangePlace } from "../../engine/model/Change.ts"
+import { ConnectionId } from "../../engine/model/Connection.ts"
+import type { ContentPlace, ContentRow, ContentSelection } from "../../engine/model/Content.ts"
 import { type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { byBytes, type ContentEntry, type State, utc } from "./State.ts"

@@ -1,7 +1,7 @@
 /** The whole at a glance. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Overview } from "../../engine/Records.ts"
+import type { Overview } from "../../engine/model/Overview.ts"
 import type { Store } from "../../engine/Store.ts"
 import type { ConnectionEntry, Millis, State } from "./State.ts"
 

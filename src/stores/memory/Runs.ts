@@ -3,8 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Counting from "../../engine/Counting.ts"
-import type { Run } from "../../engine/Records.ts"
+import * as RunCounts from "../../engine/model/RunCounts.ts"
+import type { Run } from "../../engine/model/Run.ts"
 import type { Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Connections.ts"
@@ -46,7 +46,7 @@ export const make = (state: State): Methods => ({
       connectionId: fence.connectionId,
       taskId: run.taskId ?? null,
       status: "running",
-      counts: Counting.tally(),
+      counts: RunCounts.tally(),
       problems: [],
       notes: [],
       error: null,
@@ -60,7 +60,7 @@ export const make = (state: State): Methods => ({
     yield* fenced(state, fence)
     const run = yield* runIn(state, given.runId)
     run.status = given.status
-    Counting.add(run.counts, given.counts)
+    RunCounts.add(run.counts, given.counts)
     run.notes = given.notes.slice(0, maxKept).map(Storable.text)
     run.error = given.error
     run.finishedAt = now
@@ -96,8 +96,8 @@ export const make = (state: State): Methods => ({
         const runs = Array.from(state.runs.values()).filter(
           (run) => run.connectionId === connectionId && run.startedAt >= from && run.startedAt < from + hour
         )
-        const sum = Counting.tally()
-        for (const run of runs) Counting.add(sum, run.counts)
+        const sum = RunCounts.tally()
+        for (const run of runs) RunCounts.add(sum, run.counts)
         const { apiCalls, deleted, failed, quotaUnits, stored, unchanged, updated } = sum
         return {
           hour: utc(from),

@@ -3,9 +3,10 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ConnectionId, type Sealed } from "../../engine/Records.ts"
+import { ConnectionId } from "../../engine/model/Connection.ts"
+import type { Sealed } from "../../engine/model/Sealed.ts"
 import { type Store, StoreError } from "../../engine/Store.ts"
-import { keyIdOf } from "../../engine/Vault.ts"
+import { keyIdOf } from "../../engine/secrets/Vault.ts"
 import { byBytes, type State } from "./State.ts"
 
 type Methods = Pick<

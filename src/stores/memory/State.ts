@@ -6,18 +6,12 @@ import type * as Schema from "effect/Schema"
 import type { Metadata } from "../../contract/Content.ts"
 import type { Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import type { Tally } from "../../engine/Counting.ts"
-import type {
-  ChangeKind,
-  ConnectionId,
-  ContentState,
-  Epoch,
-  LedgerRow,
-  Run,
-  RunId,
-  TaskId,
-  TaskRow
-} from "../../engine/Records.ts"
+import type { Tally } from "../../engine/model/RunCounts.ts"
+import type { ChangeKind, Epoch } from "../../engine/model/Change.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { ContentState, LedgerRow } from "../../engine/model/Content.ts"
+import type { Run, RunId } from "../../engine/model/Run.ts"
+import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
 
 /** Times are milliseconds of Effect's clock. */
 export type Millis = number

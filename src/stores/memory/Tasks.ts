@@ -4,8 +4,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { isLive } from "../../contract/SyncTask.ts"
-import * as Counting from "../../engine/Counting.ts"
-import { type ConnectionId, TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/Records.ts"
+import * as RunCounts from "../../engine/model/RunCounts.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import { TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
 import { type Store, StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Connections.ts"
@@ -45,7 +46,7 @@ export const make = (state: State): Methods => {
     const runs = runsOf(entry.id)
     return {
       task: taskOf(entry),
-      counts: runs.reduce((sum, run) => Counting.sum(sum, run.counts), Counting.zero),
+      counts: runs.reduce((sum, run) => RunCounts.sum(sum, run.counts), RunCounts.zero),
       lastRun: runs.at(-1)?.id ?? null,
       notes: runs.flatMap((run) => run.notes).slice(0, maxKept),
       problems: runs.flatMap((run) => run.problems).slice(0, maxKept)

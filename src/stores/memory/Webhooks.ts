@@ -11,7 +11,7 @@ import {
   type WebhookId,
   WebhookStore,
   type Work
-} from "../../engine/WebhookStore.ts"
+} from "../../engine/webhooks/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { type Millis, utc } from "./State.ts"
 

@@ -18,7 +18,7 @@ import * as Struct from "effect/Struct"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import { isSqlError } from "effect/sql/SqlError"
-import type { Epoch } from "../../engine/Records.ts"
+import type { Epoch } from "../../engine/model/Change.ts"
 import type { StoreError } from "../../engine/Store.ts"
 import { attempt, lostConnection, transaction } from "./Sql.ts"
 

@@ -4,20 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { SyncTask } from "../../contract/SyncTask.ts"
-import {
-  type Connection,
-  ConnectionId,
-  type ContentRow,
-  ContentState,
-  Counts,
-  type LedgerRow,
-  type Run,
-  RunId,
-  RunStatus,
-  TaskId,
-  type TaskRow,
-  type TaskSummary
-} from "../../engine/Records.ts"
+import { type Connection, ConnectionId } from "../../engine/model/Connection.ts"
+import { type ContentRow, ContentState, type LedgerRow } from "../../engine/model/Content.ts"
+import { type Run, RunId, RunStatus } from "../../engine/model/Run.ts"
+import { Counts } from "../../engine/model/RunCounts.ts"
+import { TaskId, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const JsonText = Schema.fromJsonString(Schema.Json)

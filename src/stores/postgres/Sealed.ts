@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { Sealed } from "../../engine/Records.ts"
+import type { Sealed } from "../../engine/model/Sealed.ts"
 import type { Store } from "../../engine/Store.ts"
 import { attempt, isUuid, millis, transaction } from "./Sql.ts"
 

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as Schema from "effect/Schema"
-import { type ConnectionId } from "../../engine/Records.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { type Fence, StoreError, Superseded } from "../../engine/Store.ts"
 
 const array = (oid: number) => (values: ReadonlyArray<unknown>) => Result.getOrThrow(PgTypes.array(values, oid))

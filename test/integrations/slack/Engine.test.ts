@@ -4,13 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
-import * as Counting from "../../../src/engine/Counting.ts"
+import * as RunCounts from "../../../src/engine/model/RunCounts.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
-import { Integrations } from "../../../src/engine/Integrations.ts"
-import { Quotas } from "../../../src/engine/Quotas.ts"
-import type { Connection } from "../../../src/engine/Records.ts"
-import * as Sync from "../../../src/engine/Sync.ts"
-import { Vault } from "../../../src/engine/Vault.ts"
+import { Integrations } from "../../../src/engine/source/Integrations.ts"
+import { Quotas } from "../../../src/engine/source/Quotas.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
+import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
+import { Vault } from "../../../src/engine/secrets/Vault.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
@@ -26,7 +26,7 @@ const vault = Layer.succeed(
   })
 )
 
-const engine = Sync.layer.pipe(
+const engine = SyncLoop.layer.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       Memory.layer,
@@ -55,7 +55,7 @@ const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<
     { spec: JSON.stringify(task), wait: true }
   )
   assert.strictEqual(result.error, null)
-  assert.isTrue(Counting.addUp(result.counts))
+  assert.isTrue(RunCounts.addUp(result.counts))
   return result
 })
 

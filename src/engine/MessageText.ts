@@ -1,0 +1,60 @@
+/** How names and durations are written, and what was meant by a name that is not there. */
+import * as Duration from "effect/Duration"
+import { oneLine } from "./SafeText.ts"
+
+/** At most so many characters of it, on one line. */
+export const short = (text: string, characters = 60): string => {
+  const head = Array.from(text.slice(0, characters * 2 + 2))
+  return head.length > characters ? `${oneLine(head.slice(0, characters - 1).join(""))}…` : oneLine(text)
+}
+
+/** In double quotes, shortened, on one line: for names and ids in messages. */
+export const quoted = (text: string): string => `"${short(text)}"`
+
+/** As a shell takes it for one word. */
+export const shellWord = (text: string): string =>
+  /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+
+/** Units of time in milliseconds, the longest first. */
+export const units = [
+  ["week", 604_800_000],
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+  ["second", 1_000],
+  ["milli", 1]
+] as const
+
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
+
+/** As Effect reads it: the largest unit that divides it ("90 seconds", "5 minutes"). */
+export const duration = (input: Duration.Duration): string => {
+  const millis = Math.round(Duration.toMillis(input))
+  const [unit, size] = units.find(([, length]) => millis % length === 0 && millis >= length) ?? ["milli", 1]
+  return counted(millis / size, unit)
+}
+
+// Levenshtein's distance, by rows.
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (const [i, character] of Array.from(a).entries()) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      next.push(Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (character === b[j] ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
+
+/** The name most like this one, if any is near enough to be meant. */
+export const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
+  const folded = name.slice(0, 100).toLowerCase()
+  const ranked = names
+    .map((candidate) => ({ candidate, cost: distance(folded, candidate.toLowerCase()) }))
+    .toSorted((a, b) => a.cost - b.cost)
+  const [best] = ranked
+  return best !== undefined && best.cost <= (folded.length < 3 ? 1 : Math.max(2, Math.floor(folded.length / 3)))
+    ? best.candidate
+    : undefined
+}

@@ -1,0 +1,24 @@
+/** Lists of a connection's contents by cursor. */
+import * as Effect from "effect/Effect"
+import type { ContentQuery, CursorInvalid } from "../Control.ts"
+import * as Cursor from "./Cursor.ts"
+import type { ConnectionId } from "../model/Connection.ts"
+import type { ContentRow } from "../model/Content.ts"
+import { Store, type StoreError } from "../Store.ts"
+
+/** A page of what is asked for, and the cursor of the next one, or null at the end; see `Store.contents`. */
+export const list = Effect.fnUntraced(function* (
+  connectionId: ConnectionId,
+  query: ContentQuery
+): Effect.fn.Return<
+  { readonly contents: ReadonlyArray<ContentRow>; readonly next: string | null },
+  CursorInvalid | StoreError,
+  Store
+> {
+  const store = yield* Store
+  const { after: cursor, ...selection } = query
+  const list = { epoch: yield* store.epoch, connectionId, order: query.order }
+  const after = cursor === undefined ? undefined : yield* Cursor.contentPlace(list, cursor)
+  const { contents, next } = yield* store.contents(connectionId, { ...selection, after })
+  return { contents, next: next === null ? null : Cursor.ofContent(list, next) }
+})

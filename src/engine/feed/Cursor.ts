@@ -1,0 +1,155 @@
+/**
+ * Cursors: where a reader goes on, in letters that every shell and URL takes. They are opaque to people, and good for the
+ * list that gave them only: they carry the database, its epoch, the kind of list and its connection, with the place in it.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Base64Url from "effect/encoding/Base64Url"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { ExternalId } from "../../contract/Content.ts"
+import { CursorInvalid } from "../Control.ts"
+import type { ChangePlace, Epoch } from "../model/Change.ts"
+import { ConnectionId } from "../model/Connection.ts"
+import type { ContentPlace } from "../model/Content.ts"
+
+/** The longest cursor, in characters: an external id of the longest, escaped throughout, and all the rest. */
+const maxLength = 10_000
+
+const Uuid = Schema.String.pipe(Schema.check(Schema.isPattern(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)))
+/** Milliseconds of years that PostgreSQL knows too. */
+const Millis = Schema.Int.pipe(
+  Schema.check(Schema.isBetween({ minimum: -62_135_596_800_000, maximum: 253_402_300_799_999 }))
+)
+/** The id of a transaction: 64 bits without a sign. */
+const Transaction = Schema.BigIntFromString.pipe(
+  Schema.check(Schema.isBetweenBigInt({ minimum: 0n, maximum: 18_446_744_073_709_551_615n }))
+)
+
+const ContentCursor = Schema.fromJsonString(
+  Schema.Tuple([
+    Schema.Literals(["id", "newest"]),
+    Schema.String,
+    Schema.String,
+    Schema.String,
+    ExternalId,
+    Schema.NullOr(Millis)
+  ])
+)
+const ChangeCursor = Schema.fromJsonString(
+  Schema.Tuple([
+    Schema.Literal("changes"),
+    Schema.String,
+    Schema.String,
+    Schema.NullOr(Schema.String),
+    Transaction,
+    Schema.NullOr(Schema.Tuple([Uuid, ExternalId]))
+  ])
+)
+const encodeContent = Schema.encodeSync(ContentCursor)
+const encodeChange = Schema.encodeSync(ChangeCursor)
+const decodeContent = Schema.decodeUnknownResult(ContentCursor)
+const decodeChange = Schema.decodeUnknownResult(ChangeCursor)
+const decodeKind = Schema.decodeUnknownResult(
+  Schema.fromJsonString(
+    Schema.TupleWithRest(Schema.Tuple([Schema.Literals(["id", "newest", "changes"])]), [Schema.Unknown])
+  )
+)
+
+const malformed = new CursorInvalid({
+  reason: "malformed",
+  message: "the cursor is none, or damaged: give the `next` of the page before just as it was given"
+})
+const foreign = (of: string) =>
+  new CursorInvalid({ reason: "foreign", message: `the cursor is of ${of}: give the \`next\` of this list's own page` })
+
+/** It was right once, or comes from a future that this database has lost. */
+export const gone = new CursorInvalid({
+  reason: "gone",
+  message:
+    "the database was restored, moved or given a new epoch since it gave this cursor: begin again without one; " +
+    "what is told twice is the same as before"
+})
+
+const textOf = (cursor: string): Result.Result<string, CursorInvalid> =>
+  cursor.length > maxLength ? Result.fail(malformed) : Result.mapError(Base64Url.decodeString(cursor), () => malformed)
+
+/** What could not be decoded is damaged, or of another kind of list. */
+const notOf = (text: string, other: ReadonlyArray<string>, name: string): CursorInvalid => {
+  const kind = Result.map(decodeKind(text), ([kind]) => kind)
+  return Result.isSuccess(kind) && other.includes(kind.success) ? foreign(name) : malformed
+}
+
+const isOf = (epoch: Epoch, databaseId: string, epochId: string): Effect.Effect<void, CursorInvalid> =>
+  databaseId !== epoch.databaseId
+    ? Effect.fail(foreign("another database"))
+    : epochId !== epoch.id
+      ? Effect.fail(gone)
+      : Effect.void
+
+/** A list of a connection's contents, in an order. */
+interface ContentList {
+  readonly epoch: Epoch
+  readonly connectionId: ConnectionId
+  readonly order: "id" | "newest"
+}
+
+export const ofContent = ({ connectionId, epoch, order }: ContentList, place: ContentPlace): string => {
+  const at = place.occurredAt === null || order === "id" ? null : DateTime.toEpochMillis(place.occurredAt)
+  return Base64Url.encode(encodeContent([order, epoch.databaseId, epoch.id, connectionId, place.externalId, at]))
+}
+
+export const contentPlace = Effect.fnUntraced(function* (
+  list: ContentList,
+  cursor: string
+): Effect.fn.Return<ContentPlace, CursorInvalid> {
+  const text = yield* Effect.fromResult(textOf(cursor))
+  const [order, databaseId, epochId, connectionId, externalId, at] = yield* Effect.fromResult(
+    Result.mapError(decodeContent(text), () => notOf(text, ["changes"], "the changes"))
+  )
+  yield* isOf(list.epoch, databaseId, epochId)
+  if (connectionId !== list.connectionId) return yield* foreign("another connection")
+  if (order !== list.order) return yield* foreign("another order")
+  return { externalId, occurredAt: at === null ? null : DateTime.makeUnsafe(at) }
+})
+
+/** The changes of one connection, or of all. */
+type ChangeList = ConnectionId | undefined
+
+export const ofChange = (epoch: Epoch, list: ChangeList, { row, transaction }: ChangePlace): string =>
+  Base64Url.encode(
+    encodeChange([
+      "changes",
+      epoch.databaseId,
+      epoch.id,
+      list ?? null,
+      transaction,
+      row === null ? null : [row.connectionId, row.externalId]
+    ])
+  )
+
+/** The place of a cursor in this list of changes, and what checks that it is of the epoch that a page was read in. */
+export const changePlace = Effect.fnUntraced(function* (
+  list: ChangeList,
+  cursor: string
+): Effect.fn.Return<
+  { readonly place: ChangePlace; readonly check: (epoch: Epoch) => Effect.Effect<void, CursorInvalid> },
+  CursorInvalid
+> {
+  const text = yield* Effect.fromResult(textOf(cursor))
+  const [, databaseId, epochId, connectionId, transaction, row] = yield* Effect.fromResult(
+    Result.mapError(decodeChange(text), () => notOf(text, ["id", "newest"], "a list of contents"))
+  )
+  return {
+    place: {
+      transaction,
+      row: row === null ? null : { connectionId: ConnectionId.make(row[0]), externalId: row[1] }
+    },
+    check: Effect.fnUntraced(function* (epoch) {
+      yield* isOf(epoch, databaseId, epochId)
+      if (connectionId !== (list ?? null)) {
+        return yield* foreign(connectionId === null ? "all connections' changes" : "another connection's changes")
+      }
+    })
+  }
+})

@@ -1,0 +1,159 @@
+/**
+ * The change feed: each content at its latest change, in the order in which changes become visible, from the beginning or
+ * after a cursor. A reader that has everything may wait for more.
+ *
+ * All readers of a process that wait share one poller, so that the database is asked one cheap question every 100 ms to 1 s
+ * whatever their number, and none while nobody waits. The database is not asked to notify: that would cost every writer, and
+ * needs a session, which a pooler between us and the database does not keep.
+ */
+import * as Context from "effect/Context"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { CursorInvalid } from "../Control.ts"
+import * as Cursor from "./Cursor.ts"
+import type * as Documents from "../Documents.ts"
+import type { Change } from "../model/Change.ts"
+import type { ConnectionId } from "../model/Connection.ts"
+import { Store, type StoreError } from "../Store.ts"
+
+/** The longest that a reader waits: proxies on the way give up on longer ones. */
+export const longestWait = Duration.seconds(60)
+
+const shortestPause = 100
+const longestPause = 1000
+
+interface Query {
+  /** The changes of this connection only. */
+  readonly connectionId?: ConnectionId | undefined
+  readonly after?: string | undefined
+  /** 1 to 1,000. */
+  readonly limit: number
+  /** At most `longestWait`. */
+  readonly wait: Duration.Duration
+}
+
+export class Feed extends Context.Service<
+  Feed,
+  {
+    /** See `Control.changes`. */
+    readonly changes: (
+      query: Query
+    ) => Effect.Effect<
+      { readonly changes: ReadonlyArray<Documents.Change>; readonly next: string },
+      CursorInvalid | StoreError
+    >
+  }
+>()("idem/engine/feed/Feed") {}
+
+interface Waiter {
+  readonly connectionId: ConnectionId | undefined
+  /** The transaction from which on a change is new to it. */
+  from: bigint
+  readonly woken: Deferred.Deferred<void, StoreError>
+}
+
+const documentOf = ({ change, connectionId, content }: Change, cursor: string): Documents.Change => ({
+  connection: connectionId,
+  change,
+  content: {
+    externalId: content.externalId,
+    kind: content.kind,
+    state: content.state,
+    revision: content.revision,
+    hash: content.hash,
+    size: content.size,
+    title: content.title,
+    occurredAt: content.occurredAt,
+    updatedAt: content.updatedAt
+  },
+  cursor
+})
+
+export const make = Effect.gen(function* () {
+  const store = yield* Store
+  const scope = yield* Effect.scope
+  const waiters = new Set<Waiter>()
+  let isPolling = false
+
+  /** Wakes whom something concerns, and says whether there was anything. Who came meanwhile has asked for itself. */
+  const look = Effect.gen(function* () {
+    const asking = [...waiters]
+    const [first, ...rest] = asking.map(({ from }) => from)
+    if (first === undefined) return false
+    const from = rest.reduce((least, one) => (one < least ? one : least), first)
+    const { connections, next } = yield* store.changed(from)
+    for (const waiter of asking) {
+      waiter.from = next
+      const { connectionId } = waiter
+      if (connectionId === undefined ? connections.size > 0 : connections.has(connectionId)) {
+        Deferred.doneUnsafe(waiter.woken, Effect.void)
+      }
+    }
+    return connections.size > 0
+  })
+
+  const poll = Effect.gen(function* () {
+    let pause = shortestPause
+    while (waiters.size > 0) {
+      yield* Effect.sleep(pause)
+      pause = (yield* look) ? shortestPause : Math.min(pause * 1.5, longestPause)
+    }
+    // In one step with the look for waiters: one that comes now begins a poller of its own.
+    isPolling = false
+  }).pipe(
+    Effect.onError((cause) =>
+      Effect.sync(() => {
+        isPolling = false
+        for (const { woken } of waiters) Deferred.doneUnsafe(woken, Effect.failCause(cause))
+      })
+    ),
+    // It is nobody's own: it would be told as a part of what the first reader asked.
+    Effect.withTracerEnabled(false)
+  )
+
+  /** Waits until something may have changed; true where that came before the time was over. */
+  const awaitChange = (connectionId: ConnectionId | undefined, from: bigint, millis: number) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const waiter: Waiter = { connectionId, from, woken: Deferred.makeUnsafe() }
+        waiters.add(waiter)
+        const start = isPolling ? Effect.void : Effect.asVoid(Effect.forkIn(poll, scope))
+        isPolling = true
+        return start.pipe(
+          Effect.andThen(restore(Effect.timeoutOption(Deferred.await(waiter.woken), millis))),
+          Effect.map((woken) => woken._tag === "Some"),
+          Effect.ensuring(Effect.sync(() => waiters.delete(waiter)))
+        )
+      })
+    )
+
+  const changes = Effect.fn("Feed.changes")(function* (query: Query) {
+    const { connectionId, limit } = query
+    const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.min(query.wait, longestWait))
+    const cursor = query.after === undefined ? undefined : yield* Cursor.changePlace(connectionId, query.after)
+    let after = cursor?.place
+    let epochId: string | undefined
+    while (true) {
+      const page = yield* store.changes({ connectionId, after, limit })
+      if (cursor !== undefined) yield* cursor.check(page.epoch)
+      if (page.isAhead || page.epoch.id !== (epochId ?? page.epoch.id)) return yield* Cursor.gone
+      epochId = page.epoch.id
+      const cursorOf = (place: Change["place"]) => Cursor.ofChange(page.epoch, connectionId, place)
+      const answer = {
+        changes: page.changes.map((change) => documentOf(change, cursorOf(change.place))),
+        next: cursorOf(page.next)
+      }
+      const left = until - (yield* Clock.currentTimeMillis)
+      if (page.changes.length > 0 || left <= 0) return answer
+      after = page.next
+      if (!(yield* awaitChange(connectionId, page.next.transaction, left))) return answer
+    }
+  })
+
+  return Feed.of({ changes })
+})
+
+export const layer: Layer.Layer<Feed, never, Store> = Layer.effect(Feed, make)

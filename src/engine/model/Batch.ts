@@ -1,0 +1,86 @@
+/** What is committed in one transaction, and what that did. */
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import type { Metadata } from "../../contract/Content.ts"
+import type { Coverage, Patch, Problem } from "../../contract/Page.ts"
+import { RunId } from "./Run.ts"
+import { Counts } from "./RunCounts.ts"
+import { TaskId } from "./Task.ts"
+
+/** Where the bytes of a body are: in the row's table, or in the blob store under their hash. */
+export type StoredBody =
+  | { readonly _tag: "Inline"; readonly hash: Uint8Array; readonly bytes: Uint8Array }
+  | { readonly _tag: "Blob"; readonly hash: Uint8Array; readonly size: number }
+
+/** A content to write, downloaded and hashed. */
+export interface Item {
+  readonly externalId: string
+  readonly revision: string | undefined
+  readonly kind: string
+  readonly title: string | undefined
+  readonly occurredAt: DateTime.Utc | undefined
+  readonly mediaType: string | undefined
+  readonly metadata: Metadata
+  readonly volatile: Metadata
+  readonly body: StoredBody
+}
+
+/** What writing an item did. `unchanged`: neither body nor stable metadata differ from what is stored. */
+export type Outcome = "stored" | "updated" | "unchanged"
+
+/**
+ * An item that was not stored. `failed` is one more attempt and is due again after `retryIn` (undefined: it is dead);
+ * `deferred` costs no attempt and is due at the next poll; `gone` is not known afterwards (content that was stored is
+ * staged for deletion instead).
+ *
+ * What was tried under another revision than the ledger has starts its attempts afresh.
+ */
+export interface Miss {
+  readonly externalId: string
+  readonly revision: string | undefined
+  readonly outcome: "failed" | "deferred" | "gone"
+  readonly reason: string
+  readonly message: string
+  /** Attempts after this one, as the engine counted them; for `failed` only. */
+  readonly attempts: number
+  /** When to try again; undefined means dead. For `failed` only. */
+  readonly retryIn: Duration.Duration | undefined
+}
+
+/** The end of one or more whole pages: what is committed with the last of their items. */
+export interface PageEnd {
+  readonly checkpoint: Schema.Json
+  /** The scope's digest that belongs to the checkpoint. */
+  readonly scope: string
+  readonly deleted: ReadonlyArray<string>
+  readonly patches: ReadonlyArray<Patch>
+  /** The ids listed, where the pages belong to the listing that `listing` names (see `beginListing`). */
+  readonly seen: ReadonlyArray<string>
+  readonly listing: string | undefined
+  readonly covers: ReadonlyArray<Coverage>
+}
+
+/** What is committed in one transaction. */
+export interface Batch {
+  /** Undefined for a run that has no row: nothing happened in it that is worth one. */
+  readonly runId: RunId | undefined
+  /** The task whose own checkpoint moves; undefined for the live task, whose checkpoint is the connection's. */
+  readonly taskId: TaskId | undefined
+  /** Each external id at most once in items and misses together. */
+  readonly items: ReadonlyArray<Item>
+  readonly misses: ReadonlyArray<Miss>
+  /** Ids of a forced task that are done: it skips them when it resumes. */
+  readonly done: ReadonlyArray<string>
+  readonly page: PageEnd | undefined
+  /** What this batch adds to the run's counts. The outcomes of `items` and `patched` are added by the store. */
+  readonly counts: Partial<Counts>
+  readonly problems: ReadonlyArray<Problem>
+}
+
+export interface Committed {
+  /** By external id, for each of `items`. */
+  readonly outcomes: ReadonlyMap<string, Outcome>
+  /** How many rows the patches changed. */
+  readonly patched: number
+}

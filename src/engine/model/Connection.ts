@@ -1,0 +1,53 @@
+/** Connections as a store keeps them. */
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import type * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+
+export const ConnectionId = Schema.String.pipe(Schema.brand("ConnectionId"))
+export type ConnectionId = typeof ConnectionId.Type
+
+/** The pause that a person set. Any other reason is the source's, and a sync that works lifts it. */
+export const pausedByPerson = "by a person"
+
+/** What ends requested tasks when their connection is disconnected. */
+export const disconnected = { reason: "Disconnected", message: "the connection was disconnected" } as const
+
+/** One account of an integration. `credentials` is sealed, or null once forgotten. */
+export interface Connection {
+  readonly id: ConnectionId
+  /** Unique among connections; 1 to 100 characters. */
+  readonly name: string
+  readonly domain: string
+  /** Who the source says we are; it never changes. */
+  readonly account: string
+  readonly config: Schema.Json
+  readonly credentials: Uint8Array | null
+  readonly every: Duration.Duration
+  readonly fence: bigint
+  /** Why it is paused: `pausedByPerson`, or what took its grant away. */
+  readonly paused: string | null
+  readonly checkpoint: Option.Option<Schema.Json>
+  /** The digest of the scope fields that the checkpoint was made under. */
+  readonly scope: string | null
+  /** When it is polled next, unless it is paused. */
+  readonly nextPollAt: DateTime.Utc
+  readonly lease: Lease | null
+  /** Failures of whole runs in a row; 0 after a success. */
+  readonly failures: number
+  readonly createdAt: DateTime.Utc
+}
+
+/** Who runs a connection now. `holder` is made by the engine; it names host, process and run for people. */
+interface Lease {
+  readonly holder: string
+  readonly until: DateTime.Utc
+}
+
+/** A connection whose next poll, next retry or requested task has come. */
+export interface Due {
+  readonly connectionId: ConnectionId
+  readonly dueAt: DateTime.Utc
+  /** True where a requested task is due. */
+  readonly requested: boolean
+}

@@ -1,0 +1,38 @@
+/** Runs as a store keeps them. */
+import type * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+import type { Problem } from "../../contract/Page.ts"
+import type { ConnectionId } from "./Connection.ts"
+import type { Counts } from "./RunCounts.ts"
+import type { TaskId } from "./Task.ts"
+
+export const RunId = Schema.String.pipe(Schema.brand("RunId"))
+export type RunId = typeof RunId.Type
+
+/** What the runs did that began within one hour; `hour` is when it began. */
+export interface Hour extends Pick<
+  Counts,
+  "stored" | "updated" | "unchanged" | "failed" | "deleted" | "apiCalls" | "quotaUnits"
+> {
+  readonly hour: DateTime.Utc
+  readonly runs: number
+}
+
+export const RunStatus = Schema.Literals(["running", "succeeded", "partial", "failed", "interrupted"])
+export type RunStatus = typeof RunStatus.Type
+
+/** One execution of a task, or of a slice of it. */
+export interface Run {
+  readonly id: RunId
+  readonly connectionId: ConnectionId
+  readonly taskId: TaskId | null
+  readonly status: RunStatus
+  readonly counts: Counts
+  /** Problems of the run (channels or folders that could not be listed), at most 100. */
+  readonly problems: ReadonlyArray<Problem>
+  /** Things a person should know: a full listing because the scope changed, for one. At most 100. */
+  readonly notes: ReadonlyArray<string>
+  readonly error: { readonly reason: string; readonly message: string } | null
+  readonly startedAt: DateTime.Utc
+  readonly finishedAt: DateTime.Utc | null
+}

@@ -1,0 +1,95 @@
+/** One polling process per database, or one cluster of them: claiming the right to poll, keeping it and giving it back. */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as ProcessIdentity from "./ProcessIdentity.ts"
+import { Limits } from "../Limits.ts"
+import { Store, type StoreError } from "../Store.ts"
+
+/** The claim of this process. */
+export class Polling extends Context.Service<
+  Polling,
+  {
+    /** Who has it instead, if this process was found to have lost it; it may come back. */
+    readonly takenOver: Effect.Effect<Option.Option<string>>
+  }
+>()("idem/engine/schedule/PollingClaim") {}
+
+/** Another process polls this database, or others that this one does not join. */
+export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld", {
+  holder: Schema.String,
+  advice: Schema.String
+}) {
+  override get message(): string {
+    return `${this.holder} polls this database already: ${this.advice}`
+  }
+}
+
+/** What the processes of a cluster hold the polling as, all of them together. */
+const cluster = "a cluster of idem serve (IDEM_CLUSTER)"
+
+/** Keeps a claim of the polling until the scope closes. */
+const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
+  Effect.gen(function* () {
+    const limits = yield* Limits
+    const takenOver = yield* Ref.make(Option.none<string>())
+    const renewal = claim.pipe(
+      Effect.tap((other) =>
+        Option.isSome(other)
+          ? Effect.logError(`${other.value} has taken over the polling of this database`)
+          : Effect.void
+      ),
+      Effect.flatMap((other) => Ref.set(takenOver, other)),
+      Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
+    )
+    yield* Effect.forkScoped(Effect.repeat(renewal, Schedule.spaced(Duration.divideUnsafe(limits.leaseTtl, 3))))
+    return Polling.of({ takenOver: Ref.get(takenOver) })
+  })
+
+/** Claims the polling under this name, also from a process that is dead. `held`: who has it instead; `again` renews it. */
+const claimAs = Effect.fnUntraced(function* (holder: string) {
+  const store = yield* Store
+  const limits = yield* Limits
+  const claim = (deadHolder?: string) => store.claimPolling({ holder, ttl: limits.leaseTtl, deadHolder })
+  const other = yield* claim()
+  const held = Option.isSome(other) && (yield* ProcessIdentity.isDead(other.value)) ? yield* claim(other.value) : other
+  return { held, again: claim() }
+})
+
+/**
+ * The right to poll this database alone, kept until the scope closes. A process that was frozen and comes back late may
+ * find it gone: the fences of its runs keep it from harm, and it is told.
+ */
+export const alone = Effect.gen(function* () {
+  const store = yield* Store
+  const holder = yield* ProcessIdentity.self
+  const { again, held } = yield* claimAs(holder)
+  if (Option.isSome(held)) {
+    const advice =
+      held.value === cluster
+        ? "set IDEM_CLUSTER=1 to join it, or stop all of it first and wait half a minute"
+        : "stop it first, or give all of them IDEM_CLUSTER=1 to share the work"
+    return yield* new PollingHeld({ holder: held.value, advice })
+  }
+  yield* Effect.addFinalizer(() => Effect.ignore(store.releasePolling(holder)))
+  return yield* keep(again)
+})
+
+/**
+ * The right to poll this database together with others of a cluster, kept until the scope closes. None of them gives it
+ * back, since others may hold it still: it ends with the time of the last.
+ */
+export const together = Effect.gen(function* () {
+  const { again, held } = yield* claimAs(cluster)
+  if (Option.isSome(held)) {
+    return yield* new PollingHeld({
+      holder: held.value,
+      advice: "stop it and start it again with IDEM_CLUSTER=1, as all of them must be"
+    })
+  }
+  return yield* keep(again)
+})

@@ -1,0 +1,246 @@
+/**
+ * The scheduled polling: connections that are due (their next poll, a retry, or a task that was asked for) are woken through an Effect Cluster entity
+ * each, so that the cluster decides which process runs them and no process runs one twice at a time.
+ *
+ * A wake-up is volatile and may come twice or be lost: the connection's row is the durable state, and its lease and
+ * fence are the guard.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
+import * as ClusterSchema from "effect/cluster/ClusterSchema"
+import * as Entity from "effect/cluster/Entity"
+import * as MessageStorage from "effect/cluster/MessageStorage"
+import * as RunnerHealth from "effect/cluster/RunnerHealth"
+import * as RunnerStorage from "effect/cluster/RunnerStorage"
+import * as Runners from "effect/cluster/Runners"
+import * as Sharding from "effect/cluster/Sharding"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as Singleton from "effect/cluster/Singleton"
+import * as Rpc from "effect/rpc/Rpc"
+import * as Lease from "./Lease.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import * as PollingClaim from "./PollingClaim.ts"
+import * as Run from "../sync/Run.ts"
+import { Slots } from "./ConcurrencyLimiter.ts"
+import { type Connection, ConnectionId, type Due } from "../model/Connection.ts"
+import { Store, type StoreError } from "../Store.ts"
+import * as Maintenance from "./Maintenance.ts"
+
+/** How often due connections are looked for; where few are woken, a slice that ends looks again at once. */
+const tick = Duration.seconds(1)
+const few = 64
+
+/** Due connections that one look adds, and those that are woken and not yet done; the rest is found at a later look. */
+const dueAtOnce = 500
+const wokenAtMost = 10_000
+
+/** Entities of this process: those woken, and those that were a moment ago. A wake-up beyond it is sent again later. */
+export const maxResidentEntities = 20_000
+
+/** A wake-up that is not answered by then is given up: if the connection is still due, it is sent again. */
+const wakeTimeout = Duration.minutes(15)
+
+// `requested`: a task of the connection is due; without it no wake-up asks for one. A slice commits what is whole and can go on anywhere: nobody need wait for its end when its process leaves.
+const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annotate(
+  ClusterSchema.InterruptOnTermination,
+  true
+)
+
+/** One connection, addressed by its id. */
+const ConnectionEntity = Entity.make("idem/Connection", [Wake])
+
+const describe = (connection: Connection, result: Run.Outcome): Effect.Effect<void> => {
+  const { deferred, deleted, failed, patched, stored, unchanged, updated } = result.counts
+  const annotate = Effect.annotateLogs({
+    connection: connection.name,
+    domain: connection.domain,
+    run: result.runId
+  })
+  if (result.error !== null) {
+    return Effect.logWarning(`${result.error.reason}: ${result.error.message}`).pipe(annotate)
+  }
+  const numbers = { stored, updated, unchanged, patched, deleted, failed, deferred }
+  const said = Object.entries(numbers).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []))
+  return said.length === 0
+    ? Effect.logDebug("nothing new").pipe(annotate)
+    : Effect.logInfo(said.join(", ")).pipe(annotate)
+}
+
+/**
+ * The task to run now, if it is not the turn of the connection's own poll: a task that has just been asked for goes first,
+ * then both take turns, each time the one that has been due longer. A paused connection runs its tasks, since a person
+ * asked, and nothing else.
+ */
+const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+  const store = yield* Store
+  const connection = Option.getOrUndefined(yield* store.connection(connectionId))
+  const task = Option.getOrUndefined(yield* store.nextTask(connectionId))
+  if (connection === undefined || task === undefined) return undefined
+  const isTurn =
+    !task.begun || connection.paused !== null || DateTime.isLessThanOrEqualTo(task.dueAt, connection.nextPollAt)
+  return isTurn ? task : undefined
+})
+
+/** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
+const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId, requested: boolean) {
+  const store = yield* Store
+  const task = requested ? yield* taskFor(connectionId) : undefined
+  const turn = Effect.gen(function* () {
+    const taken = yield* Lease.acquire(connectionId)
+    if (taken._tag === "Held") return false
+    const { connection } = taken
+    // It may have been paused since it was found due.
+    if (task === undefined && connection.paused !== null) {
+      yield* store.release({ connectionId, fence: connection.fence }, { interrupted: false })
+      return false
+    }
+    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(task?.dueAt ?? connection.nextPollAt)
+    // A retry may be due before the next poll is.
+    if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
+    const request: Run.Request =
+      task === undefined ? { _tag: "Live", recorded: false, retryFailed: false } : { _tag: "Requested", row: task }
+    const result = yield* Run.run(connection, request, () => Effect.void)
+    yield* describe(connection, result)
+    return result.more && result.error === null
+  })
+  return yield* Effect.uninterruptible(turn)
+})
+
+/** Connections whose last slice in this process left something to do. */
+class Backfills extends Context.Service<Backfills, Set<ConnectionId>>()("idem/engine/schedule/Scheduler") {
+  static readonly layer = Layer.sync(Backfills, () => new Set())
+}
+
+/** Runs connections when they are woken. */
+const entities = ConnectionEntity.toLayer(
+  Effect.gen(function* () {
+    const context = yield* Effect.context<Run.Services>()
+    const slots = yield* Slots
+    const backfills = yield* Backfills
+    const address = yield* Entity.CurrentAddress
+    const connectionId = ConnectionId.make(address.entityId)
+    return ConnectionEntity.of({
+      Wake: ({ payload: { requested } }) =>
+        Effect.suspend(() =>
+          slots.take(backfills.has(connectionId) ? "backfill" : "poll", poll(connectionId, requested))
+        ).pipe(
+          Effect.provide(context),
+          Effect.map((more) => {
+            if (more) backfills.add(connectionId)
+            else backfills.delete(connectionId)
+          }),
+          // It was removed since it was found due.
+          Effect.catchTag("Superseded", () => Effect.void),
+          Effect.catchTag("StoreError", (error) =>
+            Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
+          )
+        )
+    })
+  }),
+  // Ten thousand that were polled in the same minute are not kept until the next.
+  { maxIdleTime: "5 seconds" }
+)
+
+/** Looks for due connections and wakes them, until interrupted. */
+const schedule = Effect.gen(function* () {
+  const store = yield* Store
+  const clientOf = yield* ConnectionEntity.client
+  const woken = new Set<ConnectionId>()
+  const ended = yield* Queue.sliding<void>(1)
+
+  const wake = ({ connectionId, requested }: Due) =>
+    clientOf(connectionId)
+      .Wake({ requested })
+      .pipe(
+        Effect.timeoutOption(wakeTimeout),
+        Effect.catch((error) => Effect.logWarning(`a connection could not be woken: ${error._tag}`)),
+        Effect.ensuring(
+          Effect.suspend(() => {
+            woken.delete(connectionId)
+            return woken.size < few ? Queue.offer(ended, undefined) : Effect.void
+          })
+        )
+      )
+
+  // Those that wait for a slot are still the longest due: the look goes past them.
+  const look = Effect.gen(function* () {
+    const limit = Math.min(woken.size + dueAtOnce, wokenAtMost)
+    for (const due of yield* store.due(limit)) {
+      if (woken.size >= wokenAtMost) return
+      if (woken.has(due.connectionId)) continue
+      woken.add(due.connectionId)
+      // A scheduler that moves to another process leaves the slices that it has woken to go on where they are.
+      yield* Effect.forkDetach(wake(due))
+    }
+  }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
+
+  return yield* Effect.forever(Effect.andThen(look, Effect.timeoutOption(Queue.take(ended), tick)))
+})
+
+/** One for the whole cluster, in whichever process has its shard; it moves when that one leaves. */
+const scheduler = Layer.unwrap(
+  Effect.gen(function* () {
+    const context = yield* Effect.context<Store | Sharding.Sharding>()
+    const upkeep = yield* Maintenance.settings
+    const work = Effect.gen(function* () {
+      yield* Maintenance.daily(upkeep)
+      return yield* schedule
+    }).pipe(
+      Effect.scoped,
+      // Nobody starts a singleton again that has died.
+      Effect.catchCauseIf(
+        (cause) => !Cause.hasInterruptsOnly(cause),
+        (cause) => Effect.logError("the scheduler failed with a defect, and goes on", cause)
+      ),
+      Effect.andThen(Effect.sleep(tick)),
+      Effect.forever,
+      Effect.provide(context)
+    )
+    return Singleton.make("idem/Scheduler", work)
+  })
+)
+
+/** The cluster of one process: its runner and its messages are in memory. */
+const layerOneProcess = Sharding.layer.pipe(
+  Layer.provideMerge(Runners.layerNoop),
+  Layer.provideMerge(MessageStorage.layerNoop),
+  Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
+  Layer.provide(ShardingConfig.layer({ maxResidentEntities }))
+)
+
+type PollerError = PollingClaim.PollingHeld | StoreError | Config.ConfigError
+
+/** The claim goes first, before anything is joined, and is given back last: until then this process may write. */
+const polling = <E, E2, R, R2>(
+  claim: Effect.Effect<PollingClaim.Polling["Service"], E, R>,
+  sharding: Layer.Layer<Sharding.Sharding, E2, R2>
+) =>
+  Layer.unwrap(
+    Effect.map(claim, (claimed) =>
+      Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer])), scheduler).pipe(
+        Layer.provideMerge(sharding),
+        Layer.merge(Layer.succeed(PollingClaim.Polling, claimed))
+      )
+    )
+  )
+
+/** Polls every connection of the store in this process, and in no other. What else only one process does joins its cluster. */
+export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.Polling, PollerError, Run.Services> = polling(
+  PollingClaim.alone,
+  layerOneProcess
+)
+
+/** Polls its share of the connections, as a member of this cluster. */
+export const layerMember = <E, R>(
+  cluster: Layer.Layer<Sharding.Sharding, E, R>
+): Layer.Layer<Sharding.Sharding | PollingClaim.Polling, PollerError | E, Run.Services | R> =>
+  polling(PollingClaim.together, cluster)

@@ -1,0 +1,183 @@
+/** Creating and changing connections: nothing is stored before the source has said who we are. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type { DecodedConfig, Integration, Quota } from "../../contract/Integration.ts"
+import * as CredentialAddress from "./CredentialAddress.ts"
+import * as ConfigErrors from "./ConfigErrors.ts"
+import { type Connected, SourceError, UsageError } from "../Engine.ts"
+import { Integrations } from "./Integrations.ts"
+import * as RunMeter from "../sync/RunMeter.ts"
+import { Quotas } from "./Quotas.ts"
+import * as CredentialRefresh from "./CredentialRefresh.ts"
+import { credentialsContext } from "./OpenSource.ts"
+import type { Connection } from "../model/Connection.ts"
+import { type NameTaken, Store, type StoreError } from "../Store.ts"
+import { Vault } from "../secrets/Vault.ts"
+import * as MessageText from "../MessageText.ts"
+
+/** How often a connection is polled unless said otherwise. */
+const defaultEvery = Duration.minutes(5)
+
+export interface ConnectInput {
+  readonly domain: string
+  readonly name: string
+  readonly config: unknown
+  readonly credentials: unknown
+  readonly every: Duration.Duration | undefined
+}
+
+/** The fields that are wrong and what is wrong with them, in one line; nothing of credentials that were given. */
+const wrong = (what: "config" | "credentials", domain: string) =>
+  Effect.mapError(
+    (error: Schema.SchemaError) =>
+      new UsageError({
+        message: `the ${what} of ${domain} ${what === "config" ? "is" : "are"} not right: ${ConfigErrors.explain(error.issue, { secret: what === "credentials" })}`
+      })
+  )
+
+/** How long the first sync takes at this quota, one unit after the other. */
+const firstSync = (items: number | undefined, unitsPerItem: number, quota: Quota): Duration.Duration | undefined =>
+  items === undefined ? undefined : Duration.minutes((items * unitsPerItem) / quota.unitsPerMinute)
+
+const stored = Effect.fnUntraced(function* (connection: Connection) {
+  if (connection.credentials === null) {
+    return yield* new UsageError({
+      message: `the credentials of ${connection.name} were forgotten: give --credentials`
+    })
+  }
+  const vault = yield* Vault
+  return yield* vault
+    .unseal(connection.credentials, credentialsContext(connection))
+    .pipe(Effect.mapError((error) => new UsageError({ message: `${error.message}; or give --credentials again` })))
+})
+
+/**
+ * What is stored was given for an address. Whoever changes that may listen at the new one: then it is not sent there, and
+ * the same has to be given again.
+ */
+const staysAt = Effect.fnUntraced(function* (
+  integration: Integration,
+  before: Connection,
+  config: DecodedConfig,
+  credentials: Schema.Json
+) {
+  if (JSON.stringify(credentials) === "{}") return
+  // A config that no longer fits has no address that is known: only the provider's own is safe then.
+  const was = yield* Effect.orElseSucceed(
+    Effect.map(integration.decodeConfig(before.config), ({ address }) => address),
+    (): Schema.JsonObject => ({})
+  )
+  const fields = CredentialAddress.changed(was, config.address)
+  if (fields.length === 0) return
+  return yield* new UsageError({
+    message: `${fields.join(" and ")} of ${MessageText.quoted(before.name)} says where its credentials are sent, and those that are stored were given for another address: give the credentials again together with this change, or connect it under another name`
+  })
+})
+
+export const connect = Effect.fn("connect")(function* (
+  input: ConnectInput
+): Effect.fn.Return<
+  Connected,
+  UsageError | SourceError | StoreError | NameTaken,
+  Store | Vault | Quotas | Integrations
+> {
+  const store = yield* Store
+  const vault = yield* Vault
+  const quotas = yield* Quotas
+  // What could not be sealed in the end is not begun.
+  yield* Effect.mapError(vault.keys, ({ message }) => new UsageError({ message }))
+  const integration = yield* (yield* Integrations).get(input.domain)
+  const before = Option.getOrUndefined(yield* store.connectionByName(input.name))
+  if (before !== undefined && before.domain !== input.domain) {
+    return yield* new UsageError({
+      message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
+    })
+  }
+
+  const config = yield* integration
+    .decodeConfig(input.config ?? before?.config ?? {})
+    .pipe(wrong("config", input.domain))
+  const given = input.credentials ?? undefined
+  const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
+  if (before !== undefined && kept !== undefined) yield* staysAt(integration, before, config, kept)
+  let credentials = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(wrong("credentials", input.domain))
+  /** Whether there is something to store: what was stored already stays as it is, also where others refresh it. */
+  let isNew = kept === undefined
+
+  const meter = yield* RunMeter.make
+  const reached = yield* Effect.gen(function* () {
+    const session = yield* integration.open({
+      config: config.json,
+      credentials,
+      call: quotas.call({
+        domain: input.domain,
+        account: before?.account ?? `being connected as ${input.name}`,
+        quota: config.quota,
+        timeout: integration.callTimeout,
+        meter
+      }),
+      saveCredentials: (next) =>
+        Effect.sync(() => {
+          credentials = next
+          isNew = true
+        }),
+      refreshCredentials:
+        before === undefined || isNew
+          ? undefined
+          : yield* CredentialRefresh.make({ id: before.id, config: before.config, context: credentialsContext(before) })
+    })
+    return { account: yield* session.account, estimate: yield* session.estimate }
+  }).pipe(
+    Effect.scoped,
+    // Both have been decoded above; where an integration decodes otherwise, it may be a credential.
+    Effect.catchTag("SchemaError", (error) => wrong("credentials", input.domain)(Effect.fail(error))),
+    Effect.catchTag("IntegrationError", (error) =>
+      Effect.fail(new SourceError({ reason: error.reason._tag, message: error.message }))
+    )
+  )
+  const { account, estimate } = reached
+  if (before !== undefined && before.account !== account) {
+    return yield* new UsageError({
+      message: `${input.name} mirrors the account ${before.account}, these credentials are of ${account}: connect that under another name`
+    })
+  }
+
+  const sealed = yield* vault
+    .seal(credentials, credentialsContext({ domain: input.domain, account }))
+    .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
+  const connection = yield* before === undefined
+    ? store.createConnection({
+        name: input.name,
+        domain: input.domain,
+        account,
+        config: config.json,
+        credentials: sealed,
+        every: input.every ?? defaultEvery
+      })
+    : Effect.flatMap(
+        store.updateConnection(before.id, {
+          config: config.json,
+          credentials: isNew ? sealed : undefined,
+          every: input.every,
+          // Others may have moved it meanwhile, with credentials of their own: those don't come back to this address.
+          was: kept === undefined ? undefined : before.config
+        }),
+        Option.match({
+          onNone: () =>
+            Effect.fail(
+              new UsageError({ message: `${input.name} was changed or removed meanwhile: look at it, and try again` })
+            ),
+          onSome: Effect.succeed
+        })
+      )
+  // Credentials that the source has just taken are what a pause for a lost grant was waiting for.
+  if (before !== undefined && before.paused !== null) yield* store.setPaused(connection.id, null)
+  return {
+    connection: { ...connection, paused: null },
+    created: before === undefined,
+    estimate,
+    firstSync: firstSync(estimate.items, estimate.unitsPerItem, config.quota)
+  } satisfies Connected
+})

@@ -1,0 +1,52 @@
+/** Which integrations there are. The composition root gives them; they are loaded when a connection needs them. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Integration } from "../../contract/Integration.ts"
+import { UsageError } from "../Engine.ts"
+
+/** What is said of a domain that there is none of. What is no name may have been pasted in its place, and be a secret. */
+export const unknown = (domain: string, domains: ReadonlyArray<string>): string => {
+  const named = /^[a-z][a-z0-9-]{0,40}$/.test(domain) ? ` "${domain}"` : " of this name"
+  return `there is no integration${named}; there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
+}
+
+export class Integrations extends Context.Service<
+  Integrations,
+  {
+    readonly domains: Effect.Effect<ReadonlyArray<string>, UsageError>
+    readonly get: (domain: string) => Effect.Effect<Integration, UsageError>
+  }
+>()("idem/engine/source/Integrations") {
+  /**
+   * From loaders by domain, and from `added`: integrations from outside, each in the place of a loader of its domain.
+   * A loader runs once, when its domain is first asked for; `added` once, when anything is.
+   */
+  static readonly layer = (
+    loaders: Readonly<Record<string, Effect.Effect<Integration>>>,
+    added: Effect.Effect<ReadonlyArray<Integration>, UsageError> = Effect.succeed([])
+  ): Layer.Layer<Integrations> =>
+    Layer.effect(
+      Integrations,
+      Effect.gen(function* () {
+        const cached = new Map<string, Effect.Effect<Integration>>()
+        for (const [domain, load] of Object.entries(loaders)) cached.set(domain, yield* Effect.cached(load))
+        const all = yield* Effect.cached(
+          Effect.map(
+            added,
+            (integrations) =>
+              new Map([...cached, ...integrations.map((each) => [each.domain, Effect.succeed(each)] as const)])
+          )
+        )
+        const domains = Effect.map(all, (known) => [...known.keys()].toSorted())
+        return {
+          domains,
+          get: Effect.fnUntraced(function* (domain) {
+            const found = (yield* all).get(domain)
+            if (found !== undefined) return yield* found
+            return yield* new UsageError({ message: unknown(domain, yield* domains) })
+          })
+        }
+      })
+    )
+}

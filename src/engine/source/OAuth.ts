@@ -1,0 +1,176 @@
+/**
+ * Signing in at a provider: OAuth 2's authorization code with PKCE, as `oauth4webapi` speaks it. What is under way is a
+ * value (`Pending`) that whoever began keeps, secret, until the person comes back.
+ *
+ * Nothing of a provider's answer but its short error code is ever repeated: the rest may hold a code or a token.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as oauth from "oauth4webapi"
+import type { AnySignIn } from "../../contract/Integration.ts"
+import type { Client, Grant, Provider } from "../../contract/SignIn.ts"
+
+/** The sign-in did not come to its end; the message says why and what to do, and holds no secret. */
+export class SignInError extends Schema.TaggedError<SignInError>()("SignInError", {
+  reason: Schema.Literals(["Expired", "Refused", "Unreachable", "Unusable"]),
+  message: Schema.String
+}) {}
+
+/** A sign-in that is under way. Secret: with it and the code from the browser anybody gets the tokens. */
+export const Pending = Schema.Struct({
+  state: Schema.String,
+  verifier: Schema.String,
+  redirectUri: Schema.String,
+  clientId: Schema.String,
+  clientSecret: Schema.NullOr(Schema.String)
+})
+export type Pending = typeof Pending.Type
+
+/** The longest that the exchange may take: the provider's answer is awaited no longer. */
+const exchangeTimeout = Duration.seconds(30)
+
+const serverOf = (provider: Provider): oauth.AuthorizationServer => ({
+  issuer: provider.issuer,
+  authorization_endpoint: provider.authorizationUrl,
+  token_endpoint: provider.tokenUrl
+})
+
+/** Where to send the person, and what to keep meanwhile. */
+export const begin = Effect.fnUntraced(function* (options: {
+  readonly provider: Provider
+  readonly client: Client
+  readonly redirectUri: string
+}) {
+  const { client, provider, redirectUri } = options
+  const verifier = oauth.generateRandomCodeVerifier()
+  const state = oauth.generateRandomState()
+  const challenge = yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier))
+  const url = new URL(provider.authorizationUrl)
+  const parameters = {
+    ...provider.parameters,
+    response_type: "code",
+    client_id: client.clientId,
+    redirect_uri: redirectUri,
+    state,
+    code_challenge: challenge,
+    code_challenge_method: "S256"
+  }
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  const pending: Pending = {
+    state,
+    verifier,
+    redirectUri,
+    clientId: client.clientId,
+    clientSecret: client.clientSecret === undefined ? null : Redacted.value(client.clientSecret)
+  }
+  return { url: url.href, pending }
+})
+
+/** A provider's word for what is wrong, if it is one: what else may stand there is not repeated. */
+const word = (error: unknown): string =>
+  Predicate.hasProperty(error, "error") && typeof error.error === "string" && /^[a-z_]{1,60}$/.test(error.error)
+    ? ` (${error.error})`
+    : ""
+
+const refused = (error: unknown): SignInError => {
+  if (error instanceof oauth.AuthorizationResponseError) {
+    return new SignInError({
+      reason: "Refused",
+      message:
+        error.error === "access_denied"
+          ? "the provider was not allowed to let us in: sign in again, and agree"
+          : `the provider refused to sign in${word(error)}`
+    })
+  }
+  if (error instanceof oauth.ResponseBodyError) {
+    return new SignInError({
+      reason: "Refused",
+      message: `the provider did not give tokens for the code${word(error)}: check the client id, its secret and the redirect URI, and sign in again`
+    })
+  }
+  if (error instanceof oauth.WWWAuthenticateChallengeError) {
+    return new SignInError({ reason: "Refused", message: "the provider refused the client id or its secret" })
+  }
+  if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
+    return new SignInError({ reason: "Refused", message: "the provider's answer is not one of OAuth 2: sign in again" })
+  }
+  return new SignInError({
+    reason: "Unreachable",
+    message: "the provider's token address can't be reached or gave no answer: try again in a moment"
+  })
+}
+
+const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
+
+/** The answer in standard words: an error in it has the status of one. */
+const standard = async (answer: Response, standardize: AnySignIn["standardize"]): Promise<Response> => {
+  const json = decodeJson(await answer.text())
+  const body = json._tag === "Some" ? standardize(json.value) : {}
+  const isError = Predicate.hasProperty(body, "error")
+  const status = isError && answer.status < 400 ? 400 : answer.status
+  // An ID token says who the person is, which the source is asked for itself.
+  const { id_token: _, ...rest } = Predicate.isObject(body) ? (body as Schema.JsonObject) : {}
+  return new Response(JSON.stringify(rest), { status, headers: { "content-type": "application/json" } })
+}
+
+/**
+ * What the person came back with, for tokens. `parameters` are those of the redirect. Fails where the state is another,
+ * the provider names itself otherwise, or says no.
+ */
+export const finish = Effect.fnUntraced(function* (options: {
+  readonly signIn: AnySignIn
+  readonly provider: Provider
+  readonly pending: Pending
+  readonly parameters: URLSearchParams
+}) {
+  const { pending, provider, signIn } = options
+  const server = serverOf(provider)
+  const client: oauth.Client = { client_id: pending.clientId }
+  const answer = yield* Effect.tryPromise({
+    try: async (signal) => {
+      const parameters = oauth.validateAuthResponse(server, client, options.parameters, pending.state)
+      const response = await oauth.authorizationCodeGrantRequest(
+        server,
+        client,
+        pending.clientSecret === null ? oauth.None() : oauth.ClientSecretPost(pending.clientSecret),
+        parameters,
+        pending.redirectUri,
+        pending.verifier,
+        {
+          signal,
+          // A stand-in on this machine may speak plain HTTP: the address is from a config that a person wrote.
+          [oauth.allowInsecureRequests]: provider.tokenUrl.startsWith("http:"),
+          [oauth.customFetch]: async (url, init) =>
+            standard(await fetch(url, { ...init, redirect: "error" }), signIn.standardize)
+        }
+      )
+      return oauth.processAuthorizationCodeResponse(server, client, response)
+    },
+    catch: refused
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: exchangeTimeout,
+      orElse: () => Effect.fail(refused(undefined))
+    })
+  )
+  const now = yield* DateTime.now
+  const grant: Grant = {
+    client: {
+      clientId: pending.clientId,
+      clientSecret: pending.clientSecret === null ? undefined : Redacted.make(pending.clientSecret)
+    },
+    accessToken: Redacted.make(answer.access_token),
+    refreshToken: answer.refresh_token === undefined ? undefined : Redacted.make(answer.refresh_token),
+    expiresAt:
+      answer.expires_in === undefined ? undefined : DateTime.addDuration(now, Duration.seconds(answer.expires_in)),
+    scope: answer.scope
+  }
+  return yield* Effect.mapError(
+    signIn.credentials(grant),
+    (message) => new SignInError({ reason: "Unusable", message })
+  )
+})

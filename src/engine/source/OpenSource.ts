@@ -1,0 +1,87 @@
+/** Opening a connection's source with what is stored for it. */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
+import type { DecodedConfig, Integration } from "../../contract/Integration.ts"
+import * as ConfigErrors from "./ConfigErrors.ts"
+import { NotOpenable } from "../sync/RunFailure.ts"
+import { Integrations } from "./Integrations.ts"
+import type { Meter } from "../sync/RunMeter.ts"
+import { Quotas } from "./Quotas.ts"
+import * as CredentialRefresh from "./CredentialRefresh.ts"
+import type { Connection } from "../model/Connection.ts"
+import { type Fence, Store } from "../Store.ts"
+import { Vault } from "../secrets/Vault.ts"
+
+/** A connection that can be opened. */
+export interface Openable {
+  readonly integration: Integration
+  readonly config: DecodedConfig
+  readonly credentials: Schema.Json
+}
+
+/** Its integration, its config as the integration reads it, its credentials in clear; or why not. */
+export const openable = Effect.fnUntraced(function* (connection: Connection) {
+  const integrations = yield* Integrations
+  const vault = yield* Vault
+  const fail = (reason: string, message: string) => Effect.fail(new NotOpenable({ reason, message }))
+  const integration = yield* integrations
+    .get(connection.domain)
+    .pipe(Effect.catchTag("UsageError", (error) => fail("UnknownDomain", error.message)))
+  const config = yield* integration
+    .decodeConfig(connection.config)
+    .pipe(
+      Effect.catchTag("SchemaError", (error) =>
+        fail("Config", `its config no longer fits: ${ConfigErrors.explain(error.issue, { secret: false })}`)
+      )
+    )
+  if (connection.credentials === null) {
+    return yield* fail("Unauthorized", "its credentials were forgotten")
+  }
+  const credentials = yield* vault
+    .unseal(connection.credentials, credentialsContext(connection))
+    .pipe(Effect.catchTag("VaultError", (error) => fail("Vault", error.message)))
+  return { integration, config, credentials } satisfies Openable
+})
+
+/** Opens the source for this connection; refreshed credentials are sealed and saved under its fence. */
+export const session = Effect.fnUntraced(function* (
+  options: Openable & { readonly connection: Connection },
+  meter: Meter
+) {
+  const { config, connection, credentials, integration } = options
+  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const store = yield* Store
+  const vault = yield* Vault
+  const quotas = yield* Quotas
+  return yield* integration.open({
+    config: config.json,
+    credentials,
+    refreshCredentials: yield* CredentialRefresh.make({
+      id: connection.id,
+      config: connection.config,
+      context: credentialsContext(connection)
+    }),
+    call: quotas.call({
+      domain: integration.domain,
+      account: connection.account,
+      quota: config.quota,
+      timeout: integration.callTimeout,
+      meter
+    }),
+    saveCredentials: (next) =>
+      vault.seal(next, credentialsContext(connection)).pipe(
+        Effect.flatMap((sealed) => store.saveCredentials(fence, sealed)),
+        Effect.mapError(
+          (error) =>
+            new IntegrationError({
+              reason: new Transient({ message: `refreshed credentials could not be saved: ${error.message}` })
+            })
+        )
+      )
+  })
+})
+
+/** What sealed credentials are bound to: an account never changes, and one account's can't be put in another's row. */
+export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
+  `credentials of ${of.domain} ${of.account}`

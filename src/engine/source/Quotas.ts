@@ -1,0 +1,282 @@
+/**
+ * The quota of each (integration, account), and `call`, through which every request to a source goes.
+ *
+ * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about a second's worth: a
+ * bucket that held a minute's worth would let two minutes' units through in the first. A call that would have to wait
+ * longer than its run may is not admitted and reserves nothing: the run yields with `RateLimited`.
+ *
+ * What the source answers adapts the budget: `RateLimited` cools the account down for as long as the source asks. What it
+ * lets through afterwards is counted in calls, since a pace that was learned in units from one light call would hold the
+ * next heavy one up for minutes.
+ *
+ * The budgets may be shared by all processes of a database (`layer`). A call then costs one round trip to it, since that
+ * nobody was asked for patience is believed for a second. While the database is away calls wait for it: they cost no item
+ * an attempt, and spend nothing.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Semaphore from "effect/Semaphore"
+import { IntegrationError, RateLimited, Transient } from "../../contract/IntegrationError.ts"
+import type { Call, Quota } from "../../contract/Integration.ts"
+import { type Meter, touch } from "../sync/RunMeter.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import { Turn } from "../schedule/ConcurrencyLimiter.ts"
+
+/** Retries within one call, for what is likely to pass: longer trouble is the ledger's and the poller's. */
+const transientRetries = 3
+const rateLimitedRetries = 5
+
+const minute = Duration.minutes(1)
+
+/** Units a minute that mean no limit: a stand-in's, or a server's of one's own. Nothing is asked for them. */
+const unlimited = 1_000_000_000
+
+/** How long it is believed that a source has asked nobody for patience. */
+const calmFor = Duration.seconds(1)
+
+/** While the budgets can't be reached: how often they are tried, and how long before the run yields instead. */
+const awayRetry = Duration.millis(500)
+const awayAtMost = Duration.seconds(30)
+
+export class Quotas extends Context.Service<
+  Quotas,
+  {
+    /** `call` for one session of this account. */
+    readonly call: (options: {
+      readonly domain: string
+      readonly account: string
+      readonly quota: Quota
+      readonly timeout: Duration.Input
+      readonly meter: Meter
+    }) => Call
+  }
+>()("idem/engine/source/Quotas") {
+  /** Budgets of all that share the store. */
+  static readonly layer: Layer.Layer<Quotas, never, RateLimiter.RateLimiterStore> = Layer.effect(
+    Quotas,
+    Effect.map(RateLimiter.RateLimiter, (limiter) => make(limiter))
+  ).pipe(Layer.provide(RateLimiter.layer))
+
+  /** Budgets of this process alone. */
+  static readonly layerMemory: Layer.Layer<Quotas> = Layer.provide(this.layer, RateLimiter.layerStoreMemory)
+}
+
+interface Bucket {
+  readonly key: string
+  readonly perMinute: number
+  readonly tokens: number
+}
+
+const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
+  // One waiter a bucket: the others queue behind it in order, so that a heavy call isn't starved by light ones.
+  const queues = new Map<string, Semaphore.Semaphore>()
+  const queue = (key: string): Semaphore.Semaphore => {
+    const found = queues.get(key) ?? Semaphore.makeUnsafe(1)
+    queues.set(key, found)
+    return found
+  }
+
+  const wait = Effect.fnUntraced(function* (
+    meter: Meter,
+    delay: Duration.Duration,
+    message = "the account's quota is used up for now"
+  ) {
+    const now = yield* Clock.currentTimeMillis
+    if (now + Duration.toMillis(delay) > meter.waitUntil) {
+      meter.exhausted = Math.max(meter.exhausted ?? 0, Duration.toMillis(delay))
+      return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
+    }
+    const turn = yield* Turn
+    yield* touch(meter)
+    // What a division left of a refill may be less than a clock can tell: slept in whole milliseconds, it does end.
+    yield* turn.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay)))))
+    yield* touch(meter)
+  })
+
+  /** Asks the budgets, and again while they can't be reached; beyond that the run yields. */
+  const asked = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: Meter) =>
+    Effect.gen(function* () {
+      const since = yield* Clock.currentTimeMillis
+      while (true) {
+        const answer = yield* Effect.result(ask)
+        if (Result.isSuccess(answer)) return answer.success
+        const { reason } = answer.failure
+        if (reason._tag === "RateLimitExceeded") return yield* Effect.die(answer.failure)
+        const message = `the quota can't be asked for: ${reason.message}`
+        const waited = (yield* Clock.currentTimeMillis) - since
+        if (waited >= Duration.toMillis(awayAtMost)) {
+          return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: awayAtMost }) })
+        }
+        yield* wait(meter, awayRetry, message)
+      }
+    })
+
+  /** When each adaptive budget may be asked again, in milliseconds since the epoch, while nobody was asked for patience. */
+  const calm = new Map<string, number>()
+
+  /**
+   * Waits out what the source asked for. Gives the epoch that `feedback` needs. It is asked without taking a call first: a
+   * run that would have to wait too long leaves its place to others.
+   */
+  const cooldown = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
+    const { key, perMinute } = bucket
+    const consume = (tokens: 0 | 1) =>
+      asked(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)
+    while (true) {
+      const now = yield* Clock.currentTimeMillis
+      if (now < (calm.get(key) ?? 0)) return 0
+      const ahead = yield* consume(0)
+      if (ahead.phase === "inactive") {
+        calm.set(key, now + Duration.toMillis(calmFor))
+        return ahead.epoch
+      }
+      if (!Duration.isZero(ahead.delay)) yield* wait(meter, ahead.delay)
+      if (ahead.phase === "cooldown") continue
+      const taken = yield* consume(1)
+      if (!Duration.isZero(taken.delay)) yield* wait(meter, taken.delay)
+      if (taken.phase !== "cooldown") return taken.epoch
+    }
+  })
+
+  const take = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
+    if (bucket.tokens <= 0 || bucket.perMinute >= unlimited) return
+    const limit = Math.max(1, Math.floor(bucket.perMinute / 60), bucket.tokens)
+    const consume = limiter
+      .consume({
+        algorithm: "token-bucket",
+        onExceeded: "fail",
+        key: bucket.key,
+        tokens: bucket.tokens,
+        limit,
+        window: Duration.millis((limit / bucket.perMinute) * 60_000)
+      })
+      .pipe(
+        Effect.as(Duration.zero),
+        Effect.catch((error) =>
+          error.reason._tag === "RateLimitExceeded" ? Effect.succeed(error.reason.retryAfter) : Effect.fail(error)
+        )
+      )
+    while (true) {
+      const delay = yield* asked(consume, meter)
+      if (Duration.isZero(delay)) return
+      yield* wait(meter, delay)
+    }
+  })
+
+  return {
+    call: (options) => {
+      const { meter, quota } = options
+      const account = `${options.domain}/${options.account}`
+
+      return (method, units, effect) => {
+        const tokens = quota.weights?.[method] ?? units
+        const budget: Bucket = { key: account, perMinute: quota.unitsPerMinute, tokens }
+        const perMinute = quota.methods?.[method]
+        const limits = perMinute === undefined ? [] : [{ key: `${account}/${method}`, perMinute, tokens: 1 }]
+        // The provider's limit is the method's where it has one of its own, else the account's: that one adapts.
+        const adaptive = limits[0] ?? budget
+        let refusals = 0
+        let attemptsMade = 0
+        let waitedMillis = 0
+
+        const admission = Effect.gen(function* () {
+          for (const limit of limits) yield* queue(limit.key).withPermit(take(limit, meter))
+          yield* queue(budget.key).withPermit(take(budget, meter))
+          return yield* cooldown(adaptive, meter)
+        })
+        const admit = Effect.flatMap(Turn, (turn) => turn.admitting(admission))
+
+        const attempt = Effect.gen(function* () {
+          const askedAt = yield* Clock.currentTimeMillis
+          const epoch = yield* admit
+          const begunAt = yield* Clock.currentTimeMillis
+          attemptsMade += 1
+          waitedMillis += begunAt - askedAt
+          meter.apiCalls += 1
+          meter.quotaUnits += tokens
+          return yield* effect.pipe(
+            Effect.timeoutOrElse({
+              duration: options.timeout,
+              orElse: () =>
+                Effect.fail(
+                  new IntegrationError({
+                    reason: new Transient({
+                      message: `${method} gave no answer within ${Duration.format(Duration.fromInputUnsafe(options.timeout))}`
+                    })
+                  })
+                )
+            }),
+            Effect.tapError((error) => {
+              if (error.reason._tag !== "RateLimited") return Effect.void
+              refusals += 1
+              calm.delete(adaptive.key)
+              return asked(
+                limiter.adaptiveFeedback({
+                  key: adaptive.key,
+                  epoch,
+                  tokens: 1,
+                  status: 429,
+                  // The provider's own advice for an answer without a delay: back off exponentially from a second.
+                  retryAfter: error.reason.retryAfter ?? Duration.seconds(2 ** (refusals - 1))
+                }),
+                meter
+              )
+            }),
+            Effect.onExit((exit) =>
+              Effect.flatMap(Clock.currentTimeMillis, (now) =>
+                Metrics.called(options.domain, {
+                  method,
+                  units: tokens,
+                  outcome: outcomeOf(exit),
+                  seconds: (now - begunAt) / 1000,
+                  waitedSeconds: (begunAt - askedAt) / 1000
+                })
+              )
+            ),
+            Effect.ensuring(touch(meter))
+          )
+        })
+
+        const attempts = Effect.retry(attempt, ($) =>
+          $(Schedule.exponential("500 millis")).pipe(
+            Schedule.jittered,
+            Schedule.while(({ attempt: made, input, now }) => {
+              if (input.reason._tag === "Transient") return made <= transientRetries
+              if (input.reason._tag !== "RateLimited" || made > rateLimitedRetries) return false
+              return now + Duration.toMillis(input.reason.retryAfter ?? Duration.zero) <= meter.waitUntil
+            })
+          )
+        )
+        const told = Effect.suspend(() =>
+          Effect.annotateCurrentSpan({ "idem.waited_ms": waitedMillis, "idem.attempts": attemptsMade })
+        )
+        return Effect.withSpan(
+          Effect.flatMap(Turn, (turn) => turn.calling(Effect.ensuring(attempts, told))),
+          `call ${method}`,
+          {
+            kind: "client",
+            attributes: { "idem.domain": options.domain, "idem.quota_units": tokens },
+            captureStackTrace: false
+          }
+        )
+      }
+    }
+  }
+}
+
+/** How a call ended, in a word. */
+const outcomeOf = (exit: Exit.Exit<unknown, IntegrationError>): string => {
+  if (Exit.isSuccess(exit)) return "ok"
+  const error = Cause.findErrorOption(exit.cause)
+  if (Option.isSome(error)) return error.value.reason._tag
+  return Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "defect"
+}

@@ -1,0 +1,253 @@
+/**
+ * Connecting an account by signing in at its provider, where the person comes back to a server: to any process of it. So
+ * what is under way is in the store, sealed, under its state's hash: for 10 minutes, once, and at most 1,000 at a time.
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { createHash, timingSafeEqual } from "node:crypto"
+import type { AnySignIn, Integration } from "../../contract/Integration.ts"
+import type { Client, Provider } from "../../contract/SignIn.ts"
+import * as CredentialAddress from "./CredentialAddress.ts"
+import { type Connected, Engine, type SourceError, UsageError } from "../Engine.ts"
+import * as ConfigErrors from "./ConfigErrors.ts"
+import { Integrations } from "./Integrations.ts"
+import * as OAuth from "./OAuth.ts"
+import { credentialsContext } from "./OpenSource.ts"
+import type { Connection } from "../model/Connection.ts"
+import { type NameTaken, Store, type StoreError } from "../Store.ts"
+import { Vault } from "../secrets/Vault.ts"
+import * as MessageText from "../MessageText.ts"
+
+const lifetime = Duration.minutes(10)
+const atMost = 1_000
+
+export interface BeginInput {
+  readonly domain: string
+  readonly name: string
+  readonly config: unknown
+  readonly every: Duration.Duration | undefined
+  /** Undefined: that of the settings (at the provider's own address), or the one that signed in before (at the same). */
+  readonly client: Client | undefined
+  readonly redirectUri: string
+  /** A secret of the browser that began: the same must come back. */
+  readonly browser: string
+}
+
+export class SignIn extends Context.Service<
+  SignIn,
+  {
+    /** Where to send the person. */
+    readonly begin: (input: BeginInput) => Effect.Effect<{ readonly url: string }, UsageError | StoreError>
+    /** The person is back: changes the code for tokens, and connects. */
+    readonly finish: (input: {
+      readonly parameters: URLSearchParams
+      readonly browser: string
+    }) => Effect.Effect<Connected, OAuth.SignInError | UsageError | SourceError | StoreError | NameTaken>
+  }
+>()("idem/engine/source/SignIn") {}
+
+/** `IDEM_GMAIL_CLIENT_ID` and so on. */
+const settingsOf = (domain: string) => {
+  const prefix = `IDEM_${domain.toUpperCase().replaceAll("-", "_")}_CLIENT`
+  return { id: `${prefix}_ID`, secret: `${prefix}_SECRET` }
+}
+
+const setting = (name: string) =>
+  Config.option(Config.Redacted(name)).pipe(
+    Effect.map(Option.map((text) => Redacted.value(text).trim())),
+    Effect.map(Option.filter((text) => text !== "")),
+    Effect.map(Option.getOrUndefined),
+    Effect.orDie
+  )
+
+/**
+ * The client in the settings, if one is there. It is the provider's own: whoever may name another address does not get its
+ * secret there.
+ */
+export const clientOfSettings = Effect.fnUntraced(function* (integration: Integration, config: unknown) {
+  const isOwn = yield* Effect.map(integration.decodeConfig(config), ({ address }) =>
+    CredentialAddress.isOwn(address)
+  ).pipe(Effect.orElseSucceed(() => false))
+  if (!isOwn) return undefined
+  const names = settingsOf(integration.domain)
+  const [clientId, secret] = yield* Effect.all([setting(names.id), setting(names.secret)])
+  if (clientId === undefined) return undefined
+  return { clientId, clientSecret: secret === undefined ? undefined : Redacted.make(secret) } satisfies Client
+})
+
+/** How accounts of this integration are signed in, and where with this config. */
+export const providerOf = Effect.fnUntraced(function* (
+  integration: Integration,
+  config: unknown
+): Effect.fn.Return<
+  { readonly signIn: AnySignIn; readonly provider: Provider; readonly address: Schema.JsonObject },
+  UsageError
+> {
+  const { domain, signIn } = integration
+  if (signIn === undefined) {
+    return yield* new UsageError({ message: `accounts of ${domain} are not signed in: give credentials` })
+  }
+  const [provider, { address }] = yield* Effect.mapError(
+    Effect.all([signIn.provider(config), integration.decodeConfig(config)]),
+    (error) =>
+      new UsageError({
+        message: `the config of ${domain} is not right: ${ConfigErrors.explain(error.issue, { secret: false })}`
+      })
+  )
+  return { signIn, provider, address }
+})
+
+/** The client, if it is one that the provider takes. `address` is where its secret will go. */
+export const usableClient = Effect.fnUntraced(function* (
+  integration: Integration,
+  client: Client | undefined,
+  address: Schema.JsonObject
+): Effect.fn.Return<Client, UsageError> {
+  const names = settingsOf(integration.domain)
+  const isPublic = integration.signIn?.publicClients === true
+  if (client !== undefined && (client.clientSecret !== undefined || isPublic)) return client
+  const missing = client === undefined ? "client id" : "client secret"
+  const settings = CredentialAddress.isOwn(address)
+    ? `, or set ${names.id} and ${names.secret}`
+    : ` (${names.id} is for the provider's own address, and ${Object.keys(address).join(" and ")} names another)`
+  return yield* new UsageError({
+    message: `to sign in at ${integration.domain} the ${missing} is missing: give clientId${isPublic ? "" : " and clientSecret"}${settings}`
+  })
+})
+
+/** The client that signed this connection in before, if its credentials say so, and at this address. */
+const clientOfConnection = Effect.fnUntraced(function* (
+  integration: Integration,
+  connection: Connection,
+  address: Schema.JsonObject
+) {
+  if (connection.credentials === null || integration.signIn === undefined) return undefined
+  const isThere = yield* Effect.map(
+    integration.decodeConfig(connection.config),
+    (before) => CredentialAddress.changed(before.address, address).length === 0
+  ).pipe(Effect.orElseSucceed(() => false))
+  if (!isThere) return undefined
+  const vault = yield* Vault
+  return yield* vault.unseal(connection.credentials, credentialsContext(connection)).pipe(
+    Effect.flatMap(integration.signIn.client),
+    Effect.orElseSucceed(() => undefined)
+  )
+})
+
+/** What is kept of a sign-in that is under way. */
+const Kept = Schema.Struct({
+  pending: OAuth.Pending,
+  domain: Schema.String,
+  name: Schema.String,
+  config: Schema.NullOr(Schema.Json),
+  /** Where the client's secret and the code may go. */
+  address: Schema.JsonObject,
+  everyMs: Schema.NullOr(Schema.Finite),
+  browser: Schema.String
+})
+const KeptJson = Schema.toCodecJson(Kept)
+
+const sha256 = (text: string) => createHash("sha256").update(text)
+
+const expired = () =>
+  new OAuth.SignInError({
+    reason: "Expired",
+    message: "this sign-in is not under way here: it took longer than 10 minutes, or came back twice; begin again"
+  })
+
+/** What a pending sign-in is sealed for. */
+export const signInContext = (stateHash: string): string => `sign-in ${stateHash}`
+
+export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrations> = Layer.effect(
+  SignIn,
+  Effect.gen(function* () {
+    const engine = yield* Engine
+    const store = yield* Store
+    const vault = yield* Vault
+    const integrations = yield* Integrations
+
+    return SignIn.of({
+      begin: Effect.fn("SignIn.begin")(function* (input) {
+        const integration = yield* integrations.get(input.domain)
+        const before = Option.getOrUndefined(yield* store.connectionByName(input.name))
+        if (before !== undefined && before.domain !== input.domain) {
+          return yield* new UsageError({
+            message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
+          })
+        }
+        const config = input.config ?? before?.config ?? {}
+        const { address, provider } = yield* providerOf(integration, config)
+        const known =
+          input.client ??
+          (yield* clientOfSettings(integration, config)) ??
+          (before === undefined
+            ? undefined
+            : yield* Effect.provideService(clientOfConnection(integration, before, address), Vault, vault))
+        const client = yield* usableClient(integration, known, address)
+        const { pending, url } = yield* OAuth.begin({ provider, client, redirectUri: input.redirectUri })
+        const kept = yield* Effect.mapError(
+          Schema.encodeUnknownEffect(KeptJson)({
+            pending,
+            domain: input.domain,
+            name: input.name,
+            config: input.config ?? null,
+            address,
+            everyMs: input.every === undefined ? null : Duration.toMillis(input.every),
+            browser: input.browser
+          }),
+          () => new UsageError({ message: `the config of ${input.domain} is not JSON` })
+        )
+        const stateHash = sha256(pending.state).digest("hex")
+        const sealed = yield* vault
+          .seal(kept, signInContext(stateHash))
+          .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
+        yield* store.putSignIn({ stateHash, sealed, ttl: lifetime, atMost })
+        return { url }
+      }),
+
+      finish: Effect.fn("SignIn.finish")(function* ({ browser, parameters }) {
+        const stateHash = sha256(parameters.get("state") ?? "").digest("hex")
+        const sealed = yield* store.takeSignIn(stateHash)
+        if (Option.isNone(sealed)) return yield* expired()
+        const kept = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
+          Effect.flatMap(Schema.decodeUnknownEffect(KeptJson)),
+          // Sealed with a key that is gone, or by another version.
+          Effect.mapError(expired)
+        )
+        // Whoever has a link to here may have begun it in a browser of their own: their account would be connected.
+        if (!timingSafeEqual(sha256(browser).digest(), sha256(kept.browser).digest())) {
+          return yield* new OAuth.SignInError({
+            reason: "Refused",
+            message: "this sign-in was begun in another browser: begin it here"
+          })
+        }
+        const integration = yield* integrations.get(kept.domain)
+        const before = Option.getOrUndefined(yield* store.connectionByName(kept.name))
+        const config = kept.config ?? before?.config ?? {}
+        const { address, provider, signIn } = yield* providerOf(integration, config)
+        const moved = CredentialAddress.changed(kept.address, address)
+        if (moved.length > 0) {
+          return yield* new OAuth.SignInError({
+            reason: "Refused",
+            message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed since this sign-in was begun: begin again`
+          })
+        }
+        const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters })
+        return yield* engine.connect({
+          domain: kept.domain,
+          name: kept.name,
+          // The grant is for where it was made, whatever the connection's config is by now.
+          config,
+          credentials,
+          every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)
+        })
+      })
+    })
+  })
+)

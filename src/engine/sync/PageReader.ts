@@ -1,0 +1,314 @@
+/**
+ * What a slice has to do, in its order: the ids that were asked for; what is new at the source; the ledger's retries;
+ * then the backfill, unless retries are left over. It is pulled, so that nothing is listed before there is room for it.
+ */
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Schema from "effect/Schema"
+import { externalIdProblem, type Ref } from "../../contract/Content.ts"
+import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError, Reason } from "../../contract/IntegrationError.ts"
+import type { AnySession } from "../../contract/Integration.ts"
+import type { Page } from "../../contract/Page.ts"
+import * as SyncTask from "../../contract/SyncTask.ts"
+import type { Done, Origin } from "./BatchWriter.ts"
+import { begin, type Flight, type Inflight } from "./InFlight.ts"
+import type { Limits } from "../Limits.ts"
+import type { Meter } from "./RunMeter.ts"
+import type { Spanning } from "../telemetry/Spans.ts"
+import { type LedgerRow, refOf } from "../model/Content.ts"
+import { type Fence, type Store, type StoreError, type Superseded } from "../Store.ts"
+
+/** A ref to download, or what needs no download: a `Done`. */
+export type Work = Fetch | Done
+
+export interface Fetch {
+  readonly _tag: "Fetch"
+  readonly origin: Origin
+  readonly ref: Ref
+  readonly flight: Flight
+  /** The page that it stands on, if it was listed. */
+  readonly page: number | undefined
+}
+
+type WorkError = IntegrationError | ContentExistenceCheckerError | StoreError | Superseded
+
+/** Reasons for which the whole source is left alone. Any other reason of a listing says nothing about single items. */
+const refusals: ReadonlySet<Reason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])
+
+/** Takes note that the source could not be opened or listed. What is under way is finished and kept. */
+export const refused = (state: State, error: IntegrationError, meter: Meter): void => {
+  state.more = true
+  if (error.reason._tag === "RateLimited" && meter.exhausted !== undefined) state.halt ??= { _tag: "Over" }
+  else if (refusals.has(error.reason._tag)) state.halt ??= { _tag: "Yield", error }
+  else state.failure ??= error
+}
+
+/** What a slice looks for, beside its task. */
+export interface Plan {
+  readonly task: SyncTask.SyncTask
+  /** Where the listing goes on; none lists in full. */
+  readonly checkpoint: Option.Option<Schema.Json>
+  /** The digest of the scope fields now. */
+  readonly scope: string
+  /** False where the scope has changed: the full listing deletes nothing. */
+  readonly deletes: boolean
+  /** Ids that an earlier slice of this task did. */
+  readonly done: ReadonlySet<string>
+  /**
+   * Which rows of the ledger are retried. `due`: failed rows whose time has come. `all`: failed rows now (a person
+   * asked). `none`: a task of its own leaves them to the live one. Or just these rows, and no listing.
+   */
+  readonly ledger: "due" | "all" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
+}
+
+/** What the work says about itself as it goes. */
+export interface State {
+  /** Why nothing more is begun: the slice is over, or the source refused. */
+  halt:
+    /** Its time is up, or its account's quota is until then: nothing of what it did not reach is counted or kept. */
+    | { readonly _tag: "Over" }
+    | { readonly _tag: "Yield"; readonly error: IntegrationError }
+    | { readonly _tag: "Abort"; readonly message: string }
+    | undefined
+  /** Why the listing ended early, where the source can still be asked for single items. */
+  failure: IntegrationError | undefined
+  /** True if there is more to do than this slice did. */
+  more: boolean
+  /** True if deletions may have been staged. */
+  staged: boolean
+  remaining: number | undefined
+  readonly notes: Array<string>
+}
+
+export const initial = (notes: ReadonlyArray<string>): State => ({
+  halt: undefined,
+  failure: undefined,
+  more: false,
+  staged: false,
+  remaining: undefined,
+  notes: [...notes]
+})
+
+const pageSaid = (page: Option.Option<Page<Schema.Json>>) =>
+  Option.isNone(page)
+    ? { "idem.end": true }
+    : {
+        "idem.listed": page.value.listed.length,
+        "idem.new": page.value.download.length,
+        "idem.deleted": page.value.deleted?.length ?? 0
+      }
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly session: AnySession
+  readonly store: Store["Service"]
+  readonly fence: Fence
+  readonly plan: Plan
+  readonly state: State
+  readonly inflight: Inflight
+  readonly checker: ContentExistenceChecker["Service"]
+  readonly limits: Limits
+  readonly meter: Meter
+  readonly span: Spanning
+}): Effect.fn.Return<Stream.Stream<Work, WorkError>, never, Scope.Scope> {
+  const { fence, inflight, limits, plan, session, state, store } = options
+  const { task } = plan
+  // A connection has one open listing, the live one: another task's would take its marks away.
+  const isLive = SyncTask.isLive(task)
+  const scope = yield* Effect.scope
+  const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
+  const forced = new Set(task.forceIds)
+  let pages = 0
+  let number = 0
+  let listing: string | undefined
+  let restarted = false
+
+  const open = (checkpoint: Option.Option<Schema.Json>) =>
+    session.list(task, checkpoint).pipe(
+      Stream.rechunk(1),
+      Stream.provideService(ContentExistenceChecker, options.checker),
+      Stream.toChannel,
+      // Unlike `Stream.toPull` it pulls in the context of whoever pulls: within the span of the page.
+      (channel) => Channel.toPullScoped(channel, scope)
+    )
+  let pull = yield* open(plan.checkpoint)
+
+  /** The next page; none at the listing's end or once the slice is over. */
+  const nextPage: Effect.Effect<Option.Option<Page<Schema.Json>>, WorkError> = Effect.gen(function* () {
+    if (state.halt === undefined && (pages >= limits.slicePages || (yield* Clock.currentTimeMillis) >= endsAt)) {
+      state.halt = { _tag: "Over" }
+    }
+    if (state.halt !== undefined) {
+      state.more = true
+      return Option.none()
+    }
+    pages += 1
+    const listed = pull.pipe(
+      Effect.map((chunk) => Option.some(chunk[0])),
+      Pull.catchDone(() => Effect.succeedNone)
+    )
+    return yield* options.span("page", { "idem.page": pages }, listed, pageSaid).pipe(
+      Effect.catchIf(
+        (error) => error._tag === "IntegrationError",
+        (error) => unlisted(error)
+      )
+    )
+  })
+
+  const unlisted = Effect.fnUntraced(function* (error: IntegrationError) {
+    if (error.reason._tag === "CheckpointExpired" && !restarted) {
+      restarted = true
+      state.notes.push(`${error.message}: listing in full`)
+      pull = yield* open(Option.none())
+      return yield* nextPage
+    }
+    refused(state, error, options.meter)
+    return Option.none<Page<Schema.Json>>()
+  })
+
+  const fromPage = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
+    number += 1
+    const pass = isLive ? page.listing : undefined
+    if (pass !== undefined && pass !== listing) {
+      listing = pass
+      yield* store.beginListing(fence, { listing: pass, deletes: plan.deletes })
+    }
+    state.remaining = page.remaining
+    const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
+    const work: Array<Work> = []
+    const unusable: Array<{ readonly place: string; readonly message: string }> = []
+    const seen: Array<string> = []
+    let existing = 0
+    // A chosen ref that the page forgot to list is listed all the same: every id ends somewhere.
+    const listed = new Set(page.listed.map((ref) => ref.externalId))
+    for (const { externalId } of [...page.listed, ...page.download.filter((ref) => !listed.has(ref.externalId))]) {
+      const problem = externalIdProblem(externalId)
+      if (problem !== undefined) {
+        unusable.push({ place: JSON.stringify(externalId.slice(0, 100)), message: problem })
+        continue
+      }
+      seen.push(externalId)
+      const ref = chosen.get(externalId)
+      const flying = inflight.get(externalId)
+      const repeated = flying !== undefined && flying.revision === ref?.revision
+      if (ref === undefined || repeated || plan.done.has(externalId) || forced.has(externalId)) {
+        existing += 1
+        continue
+      }
+      chosen.delete(externalId)
+      work.push({
+        _tag: "Fetch",
+        origin: "listed",
+        ref,
+        flight: begin(inflight, externalId, ref.revision),
+        page: number
+      })
+    }
+    const { deleted = [], patches = [], problems = [] } = page
+    const covers = pass === undefined ? [] : (page.covers ?? [])
+    if (deleted.length > 0 || covers.length > 0) state.staged = true
+    const before: Array<Work> = [{ _tag: "Existing", count: existing }]
+    if (unusable.length > 0) before.push({ _tag: "Unusable", problems: unusable })
+    if (problems.length > 0) before.push({ _tag: "Problems", problems })
+    return [
+      ...before,
+      ...work,
+      {
+        _tag: "PageEnd",
+        page: number,
+        items: work.length,
+        end: {
+          checkpoint: page.checkpoint,
+          scope: plan.scope,
+          deleted: deleted.filter((id) => externalIdProblem(id) === undefined),
+          patches: patches.filter((patch) => externalIdProblem(patch.externalId) === undefined),
+          seen,
+          listing: pass,
+          covers
+        }
+      }
+    ] satisfies Array<Work>
+  })
+
+  /** A ref that no page listed. */
+  const fetchOf = (origin: Origin, ref: Ref): Work => ({
+    _tag: "Fetch",
+    origin,
+    ref,
+    flight: begin(inflight, ref.externalId, ref.revision),
+    page: undefined
+  })
+
+  const rowsToRetry: Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> = Effect.suspend(() => {
+    if (plan.ledger === "none") return Effect.succeed([])
+    if (plan.ledger === "due") return store.retriesDue(fence.connectionId, limits.retries)
+    if (plan.ledger !== "all") return Effect.succeed(plan.ledger.rows)
+    return Effect.map(store.ledger(fence.connectionId, { limit: limits.retries }), (rows) =>
+      rows.filter((row) => row.state !== "dead")
+    )
+  })
+
+  const retries = Effect.gen(function* () {
+    const rows = yield* rowsToRetry
+    // The listing before may have chosen the same id.
+    const free = rows.filter((row) => !inflight.has(row.externalId))
+    const backlog = plan.ledger === "due" && rows.length >= limits.retries
+    return [backlog, free.map((row) => fetchOf("retried", refOf(row)))] as const
+  })
+
+  let phase: "forced" | "changes" | "retries" | "backfill" | "end" =
+    typeof plan.ledger === "object" ? "retries" : "forced"
+  let waiting: Page<Schema.Json> | undefined
+
+  const next: Effect.Effect<ReadonlyArray<Work>, WorkError | Cause.Done> = Effect.gen(function* () {
+    switch (phase) {
+      case "forced": {
+        phase = SyncTask.idsOnly(task) ? "end" : "changes"
+        const ids = task.forceIds.filter((id) => !plan.done.has(id) && !inflight.has(id))
+        const unique = [...new Set(ids)]
+        return unique.map((externalId) => fetchOf("forced", { externalId }))
+      }
+      case "changes": {
+        const page = yield* nextPage
+        if (Option.isSome(page) && page.value.listing === undefined) return yield* fromPage(page.value)
+        phase = "retries"
+        waiting = Option.getOrUndefined(page)
+        return []
+      }
+      case "retries": {
+        if (state.halt !== undefined) {
+          phase = "end"
+          return []
+        }
+        const [backlog, work] = yield* retries
+        phase = waiting === undefined || backlog ? "end" : "backfill"
+        if (backlog) state.more = true
+        return work
+      }
+      case "backfill": {
+        const page = waiting ?? Option.getOrUndefined(yield* nextPage)
+        waiting = undefined
+        if (page !== undefined) return yield* fromPage(page)
+        phase = "end"
+        return []
+      }
+      case "end":
+        return yield* Cause.done()
+    }
+  })
+
+  const nonEmpty: Pull.Pull<readonly [Work, ...Array<Work>], WorkError> = Effect.gen(function* () {
+    while (true) {
+      const [first, ...rest] = yield* next
+      if (first !== undefined) return [first, ...rest] as const
+    }
+  })
+  return Stream.fromPull(Effect.succeed(nonEmpty))
+})

@@ -1,0 +1,234 @@
+/** A connection's next slice: what it goes on from, the run itself, and what the connection does after it. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import type * as Schema from "effect/Schema"
+import { createHash, randomUUID } from "node:crypto"
+import * as SyncTask from "../../contract/SyncTask.ts"
+import * as RunCounts from "../model/RunCounts.ts"
+import type { Progress } from "../Engine.ts"
+import * as RunFailure from "./RunFailure.ts"
+import type { Integrations } from "../source/Integrations.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import * as OpenSource from "../source/OpenSource.ts"
+import type { Quotas } from "../source/Quotas.ts"
+import * as TaskQueue from "../schedule/TaskQueue.ts"
+import * as Slice from "./Slice.ts"
+import { type Connection, pausedByPerson } from "../model/Connection.ts"
+import { RunId, type RunStatus } from "../model/Run.ts"
+import type { TaskRow } from "../model/Task.ts"
+import { type Fence, Store } from "../Store.ts"
+import type { Vault } from "../secrets/Vault.ts"
+import type { Plan } from "./PageReader.ts"
+
+/** What a slice is for. */
+export type Request =
+  /** The connection's own sync. `recorded`: a person asked, so it has a run row, and failed items are tried now. */
+  | { readonly _tag: "Live"; readonly recorded: boolean; readonly retryFailed: boolean }
+  | { readonly _tag: "Task"; readonly row: TaskRow }
+  | TaskQueue.Rows
+  /** The next slice of a task that waits in the connection's queue, whatever it is for. */
+  | { readonly _tag: "Requested"; readonly row: TaskRow }
+
+/** What a slice did, and its run. */
+export type Outcome = Slice.SliceResult & { readonly runId: RunId }
+
+/** The wait after a failed run; it doubles with each failure in a row, up to the longest or the connection's own. */
+const firstBackoff = Duration.minutes(1)
+const longestBackoff = Duration.hours(1)
+
+const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
+
+/** Where a task of this connection goes on from. */
+export const plan = Effect.fnUntraced(function* (
+  { config, integration }: OpenSource.Openable,
+  options: {
+    readonly task: SyncTask.SyncTask
+    readonly checkpoint: Option.Option<Schema.Json>
+    readonly scope: string | null
+    readonly done: ReadonlySet<string>
+    readonly ledger: Plan["ledger"]
+  }
+) {
+  const scope = digest(config.scope)
+  const { checkpoint, done, ledger, task } = options
+  const from = { task, scope, done, ledger }
+  if (Option.isNone(checkpoint)) return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
+  const afresh = { ...from, checkpoint: Option.none(), deletes: false } satisfies Plan
+  if (options.scope !== scope) {
+    return { plan: afresh, notes: ["what the connection covers was changed: listing in full, deleting nothing"] }
+  }
+  if (!(yield* integration.readsCheckpoint(checkpoint.value))) {
+    return { plan: afresh, notes: ["the stored checkpoint can't be read: listing in full, deleting nothing"] }
+  }
+  return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
+})
+
+const nothing: Slice.SliceResult = {
+  counts: RunCounts.zero,
+  problems: [],
+  notes: [],
+  error: null,
+  more: false,
+  waitFor: undefined,
+  refused: false
+}
+
+const failed = (error: RunFailure.Failure): Slice.SliceResult => ({ ...nothing, error, more: true })
+
+const planFor = Effect.fnUntraced(function* (
+  connection: Connection,
+  request: Exclude<Request, { readonly _tag: "Requested" }>,
+  opened: OpenSource.Openable
+) {
+  const store = yield* Store
+  switch (request._tag) {
+    case "Live":
+      return yield* plan(opened, {
+        task: SyncTask.poll,
+        checkpoint: connection.checkpoint,
+        scope: connection.scope,
+        done: new Set(),
+        ledger: request.retryFailed ? "all" : "due"
+      })
+    case "Task": {
+      // The request is made once for all slices of the task: where the last one ended, the store knows.
+      const row = Option.getOrElse(yield* store.task(request.row.id), () => request.row)
+      return yield* plan(opened, {
+        task: row.task,
+        checkpoint: row.checkpoint,
+        scope: row.scope,
+        done: yield* store.taskDone(request.row.id),
+        ledger: "none"
+      })
+    }
+    case "Ledger": {
+      const { externalIds } = request
+      const rows = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
+      return yield* plan(opened, {
+        task: SyncTask.poll,
+        checkpoint: Option.none(),
+        scope: null,
+        done: new Set(),
+        ledger: { rows: rows.filter((row) => row.attempts === 0) }
+      })
+    }
+  }
+})
+
+/** When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. */
+const pollIn = (connection: Connection, result: Slice.SliceResult, failures: number) =>
+  Effect.map(Random.nextBetween(0.9, 1.1), (jitter) => {
+    if (result.waitFor !== undefined) return result.waitFor
+    if (result.error === null) return result.more ? Duration.zero : Duration.times(connection.every, jitter)
+    const backoff = Duration.times(firstBackoff, 2 ** Math.min(failures - 1, 10))
+    return Duration.times(Duration.min(backoff, Duration.max(connection.every, longestBackoff)), jitter)
+  })
+
+/**
+ * Runs one slice of a connection that was just acquired, then gives the lease back: also when it is interrupted. A grant
+ * that is gone pauses the connection; a live slice that works lifts such a pause.
+ */
+export const run = Effect.fn("run")(function* (
+  connection: Connection,
+  request: Request,
+  onProgress: (progress: Progress) => Effect.Effect<void>
+) {
+  const store = yield* Store
+  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const runId = RunId.make(randomUUID())
+  yield* Effect.annotateCurrentSpan({
+    "idem.connection": connection.name,
+    "idem.domain": connection.domain,
+    "idem.run": runId,
+    "idem.kind": request._tag
+  })
+  const startedAt = yield* Clock.currentTimeMillis
+  const ended = (status: RunStatus, isLeaseLost = false) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Metrics.ended(connection.domain, { status, seconds: (now - startedAt) / 1000, isLeaseLost })
+    )
+
+  const requested = request._tag === "Requested" ? request.row : undefined
+  // Whether the connection's own schedule moves with it. What a queued task is for is found out under the lease.
+  let isLive = request._tag === "Live"
+
+  const work = Effect.gen(function* () {
+    const opened = yield* OpenSource.openable(connection)
+    const slice = request._tag === "Requested" ? yield* TaskQueue.next(fence, request.row) : request
+    if (slice === undefined) return { result: nothing, done: undefined }
+    isLive = slice._tag === "Live"
+    const planned = yield* planFor(connection, slice, opened)
+    yield* Effect.forEach(planned.notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
+    const taskRow = slice._tag === "Task" ? slice.row : undefined
+    const result = yield* Slice.slice({
+      connection,
+      ...opened,
+      runId,
+      taskRow,
+      taskId: requested?.id ?? taskRow?.id,
+      plan: planned.plan,
+      notes: planned.notes,
+      recorded: slice._tag !== "Live" || slice.recorded,
+      onProgress
+    })
+    const finished = result.error === null && !result.more && result.waitFor === undefined
+    if (requested === undefined && taskRow !== undefined && finished) yield* store.finishTask(fence, taskRow.id)
+    return { result, done: slice._tag === "Ledger" ? slice.done : undefined }
+  }).pipe(
+    Effect.catch((error) => Effect.succeed({ done: undefined, result: failed(RunFailure.of(error)) })),
+    Effect.tap(({ done, result }) =>
+      requested === undefined
+        ? Effect.void
+        : TaskQueue.settle(fence, requested, result, done).pipe(
+            // The task is due as it was, and tried again.
+            Effect.catch((error) => Effect.logWarning(error.message))
+          )
+    ),
+    Effect.map(({ result }) => result)
+  )
+
+  const after = Effect.fnUntraced(function* (result: Slice.SliceResult) {
+    // A person's own pause keeps its reason.
+    const isPausable = connection.paused !== pausedByPerson
+    if (result.error?.reason === "Unauthorized" && isPausable) {
+      yield* store.setPaused(
+        connection.id,
+        `the source refuses our credentials (${result.error.message}); mend it with: ` +
+          `idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
+      )
+    } else if (result.error?.reason === "Vault" && isPausable) {
+      // The key is another one, or lost: no later run can open them either. What is stored needs no key.
+      yield* store.setPaused(
+        connection.id,
+        `${result.error.message}, with: idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
+      )
+    } else if (result.error === null && connection.paused !== null && isPausable) {
+      yield* store.setPaused(connection.id, null)
+    }
+    const failures = result.error === null ? 0 : connection.failures + 1
+    // A run that failed may have left its row open, where the store failed too.
+    const interrupted = result.error !== null
+    yield* store.release(
+      fence,
+      isLive ? { pollIn: yield* pollIn(connection, result, failures), failures, interrupted } : { interrupted }
+    )
+  })
+
+  // A database that is away can't take the lease back: it expires by itself. Whoever took the lease uninterruptibly can
+  // hand it over to this so: nothing comes between the two.
+  const result = yield* Effect.interruptible(work).pipe(
+    Effect.annotateLogs({ connection: connection.name, domain: connection.domain, run: runId }),
+    Effect.onInterrupt(() =>
+      Effect.andThen(ended("interrupted"), Effect.ignore(store.release(fence, { interrupted: true })))
+    ),
+    Effect.tap((done) => Effect.uninterruptible(Effect.catch(after(done), (error) => Effect.logWarning(error.message))))
+  )
+  yield* ended(Slice.statusOf(result.counts, result.error), result.error?.reason === "Superseded")
+  return { ...result, runId } satisfies Outcome
+})
+
+/** Services that running a connection needs. */
+export type Services = Store | Integrations | Vault | Quotas

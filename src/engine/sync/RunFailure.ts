@@ -1,0 +1,57 @@
+/** What ends a run before its time, as people and scripts see it. */
+import * as Cause from "effect/Cause"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as ConfigErrors from "../source/ConfigErrors.ts"
+import type { Stalled } from "../schedule/Lease.ts"
+import type { StoreError, Superseded } from "../Store.ts"
+
+/** `reason` is an `IntegrationError`'s, or one of the engine's own. */
+export interface Failure {
+  readonly reason: string
+  readonly message: string
+}
+
+/** A connection that can't be opened with what is stored for it. */
+export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable", {
+  reason: Schema.String,
+  message: Schema.String
+}) {}
+
+/** What a failure is called, and what it says. A defect is our own fault: its text may hold anything, so it is not shown. */
+export const ofCause = (cause: Cause.Cause<RunError>): Failure => {
+  const found = Cause.findErrorOption(cause)
+  if (Option.isNone(found))
+    return { reason: "Defect", message: "a fault in Idem or in the integration ended the run; see the log" }
+  return of(found.value)
+}
+
+/** An error of a run as people and scripts see it. */
+export const of = (error: RunError): Failure => {
+  switch (error._tag) {
+    case "IntegrationError":
+      return { reason: error.reason._tag, message: error.message }
+    case "NotOpenable":
+      return { reason: error.reason, message: error.message }
+    case "SchemaError":
+      // It may be of the credentials: nothing of what they hold is repeated.
+      return {
+        reason: "Config",
+        message: `what is stored for the connection no longer fits: ${ConfigErrors.explain(error.issue, { secret: true })}`
+      }
+    default:
+      return { reason: error._tag, message: error.message }
+  }
+}
+
+/** All that a run can fail with. */
+export type RunError =
+  | IntegrationError
+  | ContentExistenceCheckerError
+  | StoreError
+  | Superseded
+  | Stalled
+  | NotOpenable
+  | Schema.SchemaError

@@ -1,0 +1,239 @@
+/**
+ * One slice of a run: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence of
+ * its lease. Whatever ends it, what was committed stands, and what was not is found again.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { DecodedConfig, Integration } from "../../contract/Integration.ts"
+import type { Problem } from "../../contract/Page.ts"
+import * as SyncTask from "../../contract/SyncTask.ts"
+import * as BatchWriter from "./BatchWriter.ts"
+import * as RunCounts from "../model/RunCounts.ts"
+import type { Progress } from "../Engine.ts"
+import * as Downloader from "./Downloader.ts"
+import * as RunFailure from "./RunFailure.ts"
+import * as InFlight from "./InFlight.ts"
+import * as Lease from "../schedule/Lease.ts"
+import { Limits } from "../Limits.ts"
+import * as RunMeter from "./RunMeter.ts"
+import * as OpenSource from "../source/OpenSource.ts"
+import * as Spans from "../telemetry/Spans.ts"
+import type { Connection } from "../model/Connection.ts"
+import type { RunId } from "../model/Run.ts"
+import type { Counts } from "../model/RunCounts.ts"
+import type { TaskId, TaskRow } from "../model/Task.ts"
+import { type Fence, Store } from "../Store.ts"
+import * as PageReader from "./PageReader.ts"
+
+export interface SliceOptions {
+  /** As `Lease.acquire` gave it, with its fence. */
+  readonly connection: Connection
+  readonly integration: Integration
+  readonly config: DecodedConfig
+  readonly credentials: Schema.Json
+  readonly runId: RunId
+  /** The task's row, for a task that keeps its own checkpoint. */
+  readonly taskRow: TaskRow | undefined
+  /** The task that the run is of, if it is of one. */
+  readonly taskId: TaskId | undefined
+  readonly plan: PageReader.Plan
+  /** What a person should know of how the run begins. */
+  readonly notes: ReadonlyArray<string>
+  /** True if the run is recorded even when it turns out quiet: a person asked for it. */
+  readonly recorded: boolean
+  readonly onProgress: (progress: Progress) => Effect.Effect<void>
+}
+
+export interface SliceResult {
+  readonly counts: Counts
+  readonly problems: ReadonlyArray<Problem>
+  readonly notes: ReadonlyArray<string>
+  readonly error: RunFailure.Failure | null
+  /** True if there is more to do. */
+  readonly more: boolean
+  /** How long to wait before going on: the source asked for it, or the account's quota is used up until then. */
+  readonly waitFor: Duration.Duration | undefined
+  /** True if it was the source that asked. */
+  readonly refused: boolean
+}
+
+/** How a run ended that was not interrupted. */
+export const statusOf = (counts: Counts, error: RunFailure.Failure | null): "succeeded" | "partial" | "failed" =>
+  error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
+
+/** How often whoever watches is told. */
+const progressEvery = Duration.millis(250)
+
+/** How long to leave a source alone that refused without saying for how long. */
+const defaultPatience = Duration.minutes(1)
+
+/** A source that refused fails the run, but for a quota: then the run goes on later. */
+const yielded = (state: PageReader.State): RunFailure.Failure | null => {
+  if (state.halt?._tag === "Abort") return { reason: "TooManyFailures", message: state.halt.message }
+  const error = state.halt?._tag === "Yield" ? state.halt.error : state.failure
+  return error === undefined || error.reason._tag === "RateLimited"
+    ? null
+    : { reason: error.reason._tag, message: error.message }
+}
+
+const patience = (state: PageReader.State, meter: RunMeter.Meter): Pick<SliceResult, "waitFor" | "refused"> => {
+  if (state.halt?._tag === "Yield" && state.halt.error.reason._tag === "RateLimited") {
+    return { waitFor: state.halt.error.reason.retryAfter ?? defaultPatience, refused: true }
+  }
+  const { exhausted } = meter
+  return { waitFor: exhausted === undefined ? undefined : Duration.millis(exhausted), refused: false }
+}
+
+/** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
+export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
+  const { connection, plan, runId, taskRow } = options
+  const span = yield* Spans.make
+  const store = yield* Store
+  const limits = yield* Limits
+  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const meter = yield* RunMeter.make
+  meter.waitUntil = meter.movedAt + Duration.toMillis(limits.sliceTime)
+  const state = PageReader.initial(options.notes)
+  const inflight: InFlight.Inflight = new Map()
+
+  const batches = BatchWriter.make({
+    store,
+    span,
+    domain: connection.domain,
+    fence,
+    runId,
+    taskId: options.taskId,
+    movedTask: taskRow?.id,
+    remember: plan.task.force || plan.task.forceIds.length > 0,
+    inflight,
+    limits,
+    meter,
+    checkpoint: Option.getOrUndefined(
+      Option.map(plan.checkpoint, (checkpoint) => BatchWriter.checkpointText(checkpoint, plan.scope))
+    ),
+    isDown: () =>
+      state.halt?._tag === "Abort" || (state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient")
+  })
+
+  const report = Effect.suspend(() => options.onProgress({ counts: batches.progress(), remaining: state.remaining }))
+  const reporting = Effect.forever(Effect.andThen(Effect.sleep(progressEvery), report))
+
+  const work = Effect.gen(function* () {
+    if (options.recorded) yield* batches.begin
+    const opened = yield* Effect.withSpan(OpenSource.session(options, meter), "open", {
+      captureStackTrace: false
+    }).pipe(
+      Effect.map(Option.some),
+      Effect.catchIf(
+        (error) => error._tag === "IntegrationError",
+        (error) =>
+          Effect.as(
+            Effect.sync(() => PageReader.refused(state, error, meter)),
+            Option.none()
+          )
+      )
+    )
+    if (Option.isNone(opened)) return
+    const session = opened.value
+    const checker = InFlight.checker({ store, connectionId: connection.id, inflight, meter })
+    const stream = yield* PageReader.make({
+      session,
+      store,
+      fence,
+      plan,
+      state,
+      inflight,
+      checker,
+      limits,
+      meter,
+      span
+    })
+    const fetch = Downloader.make({ session, store, limits, meter, state, span })
+    const items = stream.pipe(
+      Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
+        concurrency: limits.concurrency,
+        unordered: true
+      }),
+      Stream.runForEach(batches.add)
+    )
+    yield* Effect.raceAllFirst([items, batches.ageing, reporting])
+    yield* report
+  }).pipe(Effect.scoped)
+
+  /** Ends a step of the run with a failure to report, or with none. An interruption goes through. */
+  const attempt = <E extends RunFailure.RunError, R>(step: Effect.Effect<void, E, R>) =>
+    step.pipe(
+      Effect.as(null),
+      Effect.catchCause((cause) => {
+        if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+        const said = Cause.hasDies(cause) ? Effect.logError("the run ended with a defect", cause) : Effect.void
+        return Effect.as(said, RunFailure.ofCause(cause))
+      })
+    )
+
+  // A source that refuses at the door is a yield like one that refuses at an item. A shutdown keeps what is whole.
+  const worked = yield* attempt(Effect.raceFirst(work, Lease.keep(connection, meter))).pipe(
+    Effect.onInterrupt(() => Effect.ignore(batches.flush))
+  )
+  const lost = worked?.reason === "Superseded"
+  const flushed = lost ? null : yield* attempt(batches.flush)
+  let failure = worked ?? flushed ?? yielded(state)
+  const { counts } = batches
+
+  if (failure === null && SyncTask.isLive(plan.task)) {
+    const settle = Effect.gen(function* () {
+      // A run that failed or was killed may have left some, which no later page need bring up again.
+      if (!state.staged && (yield* store.deletions(connection.id, { limit: 1 })).length === 0) return
+      const begun = batches.begun()
+      const settled = yield* store.settleDeletions(fence, {
+        runId: begun ? runId : undefined,
+        atMost: limits.deletions,
+        share: limits.deletionShare
+      })
+      counts.deleted += settled.deleted
+      counts.deletionsHeld = settled.held
+      // Its row says so too, for whoever reads it from there.
+      batches.unrecorded().deletionsHeld = settled.held
+      // What was found gone by its absence alone is worth a row too.
+      if (begun || settled.deleted === 0) return
+      batches.unrecorded().deleted += settled.deleted
+      yield* batches.begin
+    })
+    failure = yield* attempt(Effect.withSpan(settle, "settle", { captureStackTrace: false }))
+  }
+  if (failure === null && !RunCounts.addUp(counts)) {
+    const [occurrences, outcomes] = RunCounts.sides(counts)
+    failure = {
+      reason: "CountsDontAddUp",
+      message: `${occurrences} occurrences have ${outcomes} outcomes: a fault in Idem`
+    }
+  }
+  if (!lost && (failure !== null || batches.begun())) {
+    const finish = Effect.andThen(
+      batches.begin,
+      store.finishRun(fence, {
+        runId,
+        status: statusOf(counts, failure),
+        counts: batches.unrecorded(),
+        notes: state.notes,
+        error: failure
+      })
+    )
+    const finished = yield* attempt(finish)
+    failure ??= finished
+  }
+  yield* batches.tell
+  const result: SliceResult = {
+    counts,
+    problems: batches.problems,
+    notes: state.notes,
+    error: failure,
+    more: state.more,
+    ...patience(state, meter)
+  }
+  return result
+})

@@ -1,0 +1,155 @@
+/**
+ * What is read when metrics are asked for, and not kept up while the engine runs: how many connections there are and what
+ * is in their ledgers, by one query to the store, and the process itself. In a cluster each process says the same of
+ * the store.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type { Overview } from "../model/Overview.ts"
+import { Store } from "../Store.ts"
+
+/** How old an answer of the store may be: several who ask cost it one query. */
+const freshFor = Duration.seconds(5)
+
+/** How often they are brought up to date where nobody asks for them, since they are sent. */
+const sentEvery = Duration.seconds(15)
+
+/** Whether metrics are sent somewhere, and not only asked for. */
+export const Sent = Context.Reference<boolean>("idem/engine/telemetry/Gauges/Sent", { defaultValue: () => false })
+
+/** How long the store may take to answer. */
+const patience = Duration.seconds(3)
+
+interface Sample {
+  readonly name: string
+  readonly description: string
+  readonly attributes: Record<string, string>
+  readonly value: number
+}
+
+const samplesOf = (overview: Overview): ReadonlyArray<Sample> => [
+  ...overview.connections.map(({ count, domain, state }) => ({
+    name: "idem_connections",
+    description: "Connections by what they do.",
+    attributes: { domain, state },
+    value: count
+  })),
+  ...overview.ledger.map(({ count, domain, state }) => ({
+    name: "idem_ledger_items",
+    description: "Items that are known and not stored: failed (tried again), dead (given up), deferred (next poll).",
+    attributes: { domain, state },
+    value: count
+  })),
+  ...overview.deletionsHeld.map(({ count, domain }) => ({
+    name: "idem_deletions_held",
+    description: "Deletions that wait for a person to approve them.",
+    attributes: { domain },
+    value: count
+  })),
+  ...overview.sessions.map(({ count, state }) => ({
+    name: "idem_database_sessions",
+    description: "Sessions of all Idem processes in the database, as PostgreSQL calls their state.",
+    attributes: { state },
+    value: count
+  })),
+  {
+    name: "idem_overdue_seconds",
+    description: "How long the connection that waits longest has been due.",
+    attributes: {},
+    value: overview.overdueSeconds
+  }
+]
+
+const up = Metric.gauge("idem_database_up", { description: "Whether the database answered when it was last asked." })
+
+/** Read as they are asked for, each under the name that Prometheus' own clients give it. */
+const ofProcess = [
+  {
+    name: "process_resident_memory_bytes",
+    description: "Resident memory.",
+    read: () => process.memoryUsage.rss()
+  },
+  {
+    name: "nodejs_heap_size_used_bytes",
+    description: "Memory in use on the heap.",
+    read: () => process.memoryUsage().heapUsed
+  },
+  {
+    name: "process_start_time_seconds",
+    description: "When the process started, since the epoch.",
+    read: () => Math.round(performance.timeOrigin) / 1000
+  }
+]
+
+export class Gauges extends Context.Service<
+  Gauges,
+  {
+    /** Brings the gauges up to date, unless they just were. A store that does not answer takes its gauges away. */
+    readonly refresh: Effect.Effect<void>
+  }
+>()("idem/engine/telemetry/Gauges") {
+  static readonly layer: Layer.Layer<Gauges, never, Store> = Layer.effect(
+    Gauges,
+    Effect.gen(function* () {
+      const store = yield* Store
+      const context = yield* Effect.context<never>()
+      const shown = new Map<string, Metric.Gauge<number>>()
+      let askedAt = Number.NEGATIVE_INFINITY
+
+      for (const { description, name, read } of ofProcess) {
+        const hooks = { get: () => ({ value: read() }), update: () => {}, modify: () => {} }
+        const registration = Metric.registerUnsafe(Metric.gauge(name, { description }), context, hooks)
+        yield* Effect.addFinalizer(() => Effect.sync(() => registration.remove()))
+      }
+      const cpu = Metric.registerUnsafe(
+        Metric.counter("process_cpu_seconds_total", { description: "CPU time, of user and system." }),
+        context,
+        {
+          get: () => {
+            const { system, user } = process.cpuUsage()
+            return { count: (system + user) / 1e6, incremental: true }
+          },
+          update: () => {},
+          modify: () => {}
+        }
+      )
+      yield* Effect.addFinalizer(() => Effect.sync(() => cpu.remove()))
+
+      const show = Effect.fnUntraced(function* (samples: ReadonlyArray<Sample>) {
+        const gone = new Set(shown.keys())
+        for (const { attributes, description, name, value } of samples) {
+          const key = `${name} ${JSON.stringify(attributes)}`
+          const gauge = shown.get(key) ?? Metric.gauge(name, { description, attributes })
+          shown.set(key, gauge)
+          gone.delete(key)
+          yield* Metric.update(gauge, value)
+        }
+        for (const key of gone) {
+          const gauge = shown.get(key)
+          if (gauge !== undefined) yield* Metric.remove(gauge)
+          shown.delete(key)
+        }
+      })
+
+      const refresh = Effect.gen(function* () {
+        const now = yield* Clock.currentTimeMillis
+        if (now - askedAt < Duration.toMillis(freshFor)) return
+        askedAt = now
+        const answer = yield* store.overview.pipe(
+          Effect.timeoutOption(patience),
+          Effect.catchTag("StoreError", () => Effect.succeedNone)
+        )
+        yield* Metric.update(up, Option.isSome(answer) ? 1 : 0)
+        yield* show(Option.isSome(answer) ? samplesOf(answer.value) : [])
+      })
+      if (yield* Sent) yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced(sentEvery)))
+      return { refresh }
+    })
+  )
+}

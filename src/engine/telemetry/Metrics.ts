@@ -1,0 +1,160 @@
+/**
+ * What the engine counts while it runs, for `GET /metrics` and for OTLP. Names and units are Prometheus' own (seconds,
+ * bytes, `_total`). Labels are few and bounded: an integration's domain, a method of its code, an outcome; never a
+ * connection, an id or an account.
+ *
+ * Counts of items are told once a batch, and calls to a source once a call, so that nothing is done for a single item.
+ */
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import type * as RunCounts from "../model/RunCounts.ts"
+import type { RunStatus } from "../model/Run.ts"
+import type { Counts } from "../model/RunCounts.ts"
+
+/** A metric with labels: one series is made for each set of their values, and kept. */
+const family = <const Label extends string, Series>(
+  labels: ReadonlyArray<Label>,
+  make: (values: Record<Label, string>) => Series
+): ((...values: ReadonlyArray<string>) => Series) => {
+  const series = new Map<string, Series>()
+  return (...values) => {
+    const key = values.join("\0")
+    const found = series.get(key)
+    if (found !== undefined) return found
+    const made = make(Object.fromEntries(labels.map((label, index) => [label, values[index] ?? ""])) as never)
+    series.set(key, made)
+    return made
+  }
+}
+
+export const counter = <const Label extends string>(name: string, description: string, labels: ReadonlyArray<Label>) =>
+  family(labels, (attributes) => Metric.counter(name, { description, attributes, incremental: true }))
+
+export const histogram = <const Label extends string>(
+  name: string,
+  description: string,
+  labels: ReadonlyArray<Label>,
+  boundaries: ReadonlyArray<number>
+) => family(labels, (attributes) => Metric.histogram(name, { description, attributes, boundaries }))
+
+/** Seconds, from what is quick to what is long. */
+export const short = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const long = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
+const late = [0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
+
+const runs = counter("idem_runs_total", "Runs that ended (a run is a task's execution, or a slice of it).", [
+  "domain",
+  "status"
+])
+const runDuration = histogram("idem_run_duration_seconds", "How long runs took.", ["domain"], long)
+const items = counter("idem_items_total", "Listed, forced and retried items by what became of them.", [
+  "domain",
+  "outcome"
+])
+const checkerQueries = counter("idem_checker_queries_total", "Queries that asked which ids are known.", ["domain"])
+const downloads = counter("idem_downloads_total", "Items that were downloaded, or tried to be.", ["domain"])
+const downloadedBytes = counter("idem_downloaded_bytes_total", "Bytes of bodies that were committed.", ["domain"])
+const commitDuration = histogram("idem_commit_duration_seconds", "How long committing a batch took.", ["domain"], short)
+const calls = counter("idem_source_calls_total", "Calls to sources, by method and how they ended.", [
+  "domain",
+  "method",
+  "outcome"
+])
+const units = counter("idem_source_quota_units_total", "Quota units that calls to sources cost.", ["domain", "method"])
+const callDuration = histogram(
+  "idem_source_call_duration_seconds",
+  "How long calls to sources took.",
+  ["domain"],
+  short
+)
+const quotaWait = counter("idem_quota_wait_seconds_total", "Time that calls waited for quota before they began.", [
+  "domain"
+])
+const lag = histogram(
+  "idem_schedule_lag_seconds",
+  "How late a poll began: from when its connection was due to when its run began.",
+  ["domain"],
+  late
+)
+const leasesLost = counter("idem_leases_lost_total", "Runs that found their lease taken over.", ["domain"])
+
+/** Which counts of a run are outcomes of items, as the label has them. */
+const outcomes = [
+  "existing",
+  "stored",
+  "updated",
+  "unchanged",
+  "failed",
+  "gone",
+  "deferred",
+  "patched",
+  "deleted"
+] as const
+
+/** Tells what was counted since `told`, and keeps it there. */
+export const counted = (domain: string, counts: Counts, told: RunCounts.Tally): Effect.Effect<void> =>
+  Effect.withFiber(({ context }) => {
+    for (const outcome of outcomes) {
+      const more = counts[outcome] - told[outcome]
+      if (more > 0) items(domain, outcome).updateUnsafe(more, context)
+    }
+    const queries = counts.checkerQueries - told.checkerQueries
+    if (queries > 0) checkerQueries(domain).updateUnsafe(queries, context)
+    const fetched = counts.downloads - told.downloads
+    if (fetched > 0) downloads(domain).updateUnsafe(fetched, context)
+    Object.assign(told, counts)
+    return Effect.void
+  })
+
+/** A batch was committed. */
+export const committed = (domain: string, bytes: number, seconds: number): Effect.Effect<void> =>
+  Effect.andThen(
+    Metric.update(commitDuration(domain), seconds),
+    bytes > 0 ? Metric.update(downloadedBytes(domain), bytes) : Effect.void
+  )
+
+/** A run ended. */
+export const ended = (
+  domain: string,
+  run: { readonly status: RunStatus; readonly seconds: number; readonly isLeaseLost: boolean }
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    yield* Metric.update(runs(domain, run.status), 1)
+    yield* Metric.update(runDuration(domain), run.seconds)
+    if (run.isLeaseLost) yield* Metric.update(leasesLost(domain), 1)
+  })
+
+/** A poll begins, so long after it was due. */
+export const began = (domain: string, lateSeconds: number): Effect.Effect<void> =>
+  Metric.update(lag(domain), lateSeconds)
+
+/** Methods of one domain that have series of their own; an integration that puts ids in them makes no more. */
+const methodsAtMost = 50
+const methods = new Map<string, Set<string>>()
+const bounded = (domain: string, method: string): string => {
+  const known = methods.get(domain) ?? new Set()
+  methods.set(domain, known)
+  if (known.has(method)) return method
+  if (known.size >= methodsAtMost) return "other"
+  known.add(method)
+  return method
+}
+
+/** A call to a source ended; `outcome` is `ok`, an `IntegrationError`'s reason, `interrupted` or `defect`. */
+export const called = (
+  domain: string,
+  call: {
+    readonly method: string
+    readonly units: number
+    readonly outcome: string
+    readonly seconds: number
+    readonly waitedSeconds: number
+  }
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const method = bounded(domain, call.method)
+    yield* Metric.update(calls(domain, method, call.outcome), 1)
+    if (call.units > 0) yield* Metric.update(units(domain, method), call.units)
+    yield* Metric.update(callDuration(domain), call.seconds)
+    yield* Metric.update(quotaWait(domain), call.waitedSeconds)
+  })

@@ -1,0 +1,99 @@
+/**
+ * The secrets of a webhook, and the signatures made with them, as Standard Webhooks has it
+ * (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md): HMAC-SHA256 of id, time and
+ * body, by a key of 24 to 64 bytes that is written as `whsec_` and base64.
+ */
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import * as DateTime from "effect/DateTime"
+import * as Mac from "effect/crypto/Mac"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { UsageError } from "../Engine.ts"
+import { Vault, type VaultError } from "../secrets/Vault.ts"
+import type { WebhookId } from "./WebhookStore.ts"
+
+const prefix = "whsec_"
+const shortest = 24
+const longest = 64
+const generated = 32
+
+/** The secret that signs, and the one before it, which signs too until that time: a receiver has until then to change. */
+const Secrets = Schema.Struct({
+  current: Schema.RedactedFromValue(Schema.String),
+  previous: Schema.NullOr(
+    Schema.Struct({ secret: Schema.RedactedFromValue(Schema.String), until: Schema.DateTimeUtcFromString })
+  )
+})
+export type Secrets = typeof Secrets.Type
+
+const encode = Schema.encodeEffect(Secrets)
+const decode = Schema.decodeUnknownEffect(Secrets)
+
+const context = (webhookId: WebhookId): string => `webhook ${webhookId}`
+
+export const seal = Effect.fnUntraced(function* (webhookId: WebhookId, secrets: Secrets) {
+  const vault = yield* Vault
+  return yield* vault.seal(yield* Effect.orDie(encode(secrets)), context(webhookId))
+})
+
+export const unseal = Effect.fnUntraced(function* (
+  webhookId: WebhookId,
+  sealed: Uint8Array
+): Effect.fn.Return<Secrets, VaultError, Vault> {
+  const vault = yield* Vault
+  // What was sealed is what `seal` wrote.
+  return yield* Effect.orDie(decode(yield* vault.unseal(sealed, context(webhookId))))
+})
+
+/** What seals and unseals a webhook's secrets, for whoever seals everything again with another key. */
+export const sealContext = context
+
+export const generate: Effect.Effect<Redacted.Redacted> = SecureRandom.SecureRandom.use((random) =>
+  Effect.map(random.randomBytes(generated), (bytes) => Redacted.make(`${prefix}${Base64.encode(bytes)}`))
+).pipe(Effect.provide(SecureRandom.layerWebCrypto))
+
+const keyBytes = (secret: Redacted.Redacted): Result.Result<Uint8Array, undefined> => {
+  const text = Redacted.value(secret)
+  const bytes = text.startsWith(prefix) ? Base64.decode(text.slice(prefix.length)) : Result.fail(undefined)
+  return Result.filterOrFail(
+    Result.mapError(bytes, () => undefined),
+    ({ length }) => length >= shortest && length <= longest,
+    () => undefined
+  )
+}
+
+/** Refuses a secret of another form, and repeats nothing of it. */
+export const check = (secret: Redacted.Redacted): Effect.Effect<Redacted.Redacted, UsageError> =>
+  Result.isSuccess(keyBytes(secret))
+    ? Effect.succeed(secret)
+    : Effect.fail(
+        new UsageError({
+          message: `secret: it must be ${prefix} and ${shortest} to ${longest} bytes as base64; leave it out, and one is made`
+        })
+      )
+
+const sign = Effect.fnUntraced(function* (secret: Redacted.Redacted, content: Uint8Array) {
+  const mac = yield* Mac.Mac
+  const bytes = yield* Effect.orDie(Effect.fromResult(keyBytes(secret)))
+  const key = yield* Effect.orDie(Mac.key(Mac.hmacSha256, bytes))
+  return `v1,${Base64.encode(yield* Effect.orDie(mac.sign(key, content)))}`
+}, Effect.provide(NodeCrypto.layerMac))
+
+/** The three headers of a message that is sent now. */
+export const headers = Effect.fnUntraced(function* (secrets: Secrets, messageId: string, body: string) {
+  const now = yield* DateTime.now
+  const timestamp = String(Math.floor(now.epochMilliseconds / 1000))
+  const content = new TextEncoder().encode(`${messageId}.${timestamp}.${body}`)
+  const { current, previous } = secrets
+  const signing = previous !== null && DateTime.isLessThan(now, previous.until) ? [current, previous.secret] : [current]
+  const signatures = yield* Effect.forEach(signing, (secret) => sign(secret, content))
+  return {
+    "webhook-id": messageId,
+    "webhook-timestamp": timestamp,
+    "webhook-signature": signatures.join(" ")
+  }
+})

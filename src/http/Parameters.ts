@@ -1,0 +1,65 @@
+/** What paths, queries and bodies of several endpoints hold. */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** Of an endpoint or a group: no credential is in its requests, so that what is wrong in one can be named. */
+export const NoSecrets = Context.Reference<boolean>("idem/http/Parameters", { defaultValue: () => false })
+
+/** In paths: a connection by its id or its name, percent-encoded. */
+export const connectionRef = {
+  connection: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 300))).annotate({
+    description: "the connection's id or its name"
+  })
+}
+
+/** A connection's name: 1 to 100 characters, no control characters. */
+export const Name = Schema.String.pipe(
+  Schema.check(
+    Schema.makeFilter<string>((name) => {
+      const characters = Array.from(name.slice(0, 300)).length
+      if (characters === 0 || name.trim() === "") return "a connection's name may not be empty"
+      if (characters > 100) return "a connection's name may have at most 100 characters"
+      return /\p{Control}|\p{Surrogate}/u.test(name) ? "a connection's name may not hold control characters" : undefined
+    })
+  )
+)
+
+/** How often a connection is polled, as Effect writes durations (`5 minutes`): 1 second to 366 days. */
+export const Every = Schema.DurationFromString.pipe(
+  Schema.check(
+    Schema.makeFilter<Duration.Duration>((every) =>
+      Duration.between(every, { minimum: Duration.seconds(1), maximum: Duration.days(366) })
+        ? undefined
+        : "it must lie between 1 second and 366 days"
+    )
+  )
+).annotate({ description: 'how often it is polled, like "5 minutes": 1 second to 366 days' })
+
+const instant = /^(\d{4})-(\d{2})-(\d{2})(?:T([01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/
+
+/**
+ * A time: ISO 8601 with an offset, or a date (its first instant in UTC). One without an offset is refused: it would mean
+ * another instant on another machine.
+ */
+export const Instant = Schema.String.pipe(
+  Schema.check(
+    Schema.makeFilter<string>((text) => {
+      const [whole, year, month, day] = instant.exec(text) ?? []
+      // A day that its month doesn't have would roll over into the next.
+      const days = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
+      return whole !== undefined && Number(day) >= 1 && Number(day) <= days
+        ? undefined
+        : "a time is ISO 8601 with an offset (2026-01-31T09:30:00Z) or a date"
+    })
+  ),
+  Schema.decodeTo(Schema.DateTimeUtcFromString)
+)
+
+/** At most this many, 1 to `max`. */
+export const limit = (max: number, standard: number) =>
+  Schema.Int.pipe(
+    Schema.check(Schema.isBetween({ minimum: 1, maximum: max })),
+    Schema.withDecodingDefaultKey(Effect.succeed(standard))
+  ).annotate({ description: `at most this many, 1 to ${max} (default ${standard})` })

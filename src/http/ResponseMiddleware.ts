@@ -1,0 +1,175 @@
+/**
+ * The outermost of the server: whatever a route ends with becomes an answer. Errors are problem details, of which a defect
+ * tells only the id that its log line has; and every answer gets the headers of all answers.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApiError from "effect/http-api/HttpApiError"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as Layer from "effect/Layer"
+import type * as Types from "effect/Types"
+import * as Crypto from "node:crypto"
+import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
+import { Answers } from "./Api.ts"
+import { NoSecrets } from "./Parameters.ts"
+import { Routes, tooLarge } from "./security/Guard.ts"
+import * as Problems from "./Problems.ts"
+import * as SecurityHeaders from "./security/SecurityHeaders.ts"
+import { Settings } from "./ServerSettings.ts"
+import { Stopping } from "./ShutdownSignal.ts"
+
+type Problem = HttpServerRespondable.Respondable
+
+const slots = {
+  Params: "path",
+  Headers: "headers",
+  Query: "query",
+  Payload: "body",
+  Body: "answer",
+  ResponseHeaders: "answer"
+}
+
+/**
+ * What is wrong with a request, by field. Nothing of what was given is repeated, and, where it may hold a credential, no
+ * name of a field either that is not one: the credential may stand in its place.
+ */
+const badRequest = (error: HttpApiError.HttpApiSchemaError, secret: boolean): Problems.BadRequestProblem => {
+  const place = slots[error.kind]
+  const { issue } = error.cause
+  const isJson = !(error.kind === "Payload" && issue._tag === "InvalidValue")
+  const message = isJson ? ConfigErrors.explain(issue, { secret }) : "it is not JSON"
+  return new Problems.BadRequestProblem({
+    detail: `${place}: ${message}${secret ? "; see /reference" : ""}`,
+    errors: [{ place, message }]
+  })
+}
+
+/** Requests that don't fit the API's schemas are told so. */
+export const layerAnswers: Layer.Layer<Answers> = HttpApiMiddleware.layerSchemaErrorTransform(
+  Answers,
+  (error, { endpoint, group }) =>
+    error.kind === "Body" || error.kind === "ResponseHeaders"
+      ? Effect.die(error)
+      : Effect.fail(badRequest(error, !Context.get(Context.merge(group.annotations, endpoint.annotations), NoSecrets)))
+)
+
+const unexpected = Effect.fnUntraced(function* (
+  request: HttpServerRequest.HttpServerRequest,
+  cause: Cause.Cause<unknown>
+) {
+  const id = Crypto.randomBytes(8).toString("hex")
+  yield* Effect.logError("a request failed that should not", cause).pipe(
+    Effect.annotateLogs({ id, method: request.method, path: pathOf(request.url) })
+  )
+  return new Problems.UnexpectedProblem({ id, detail: `the log of this server says more, under ${id}` })
+})
+
+const pathOf = (url: string): string => url.replace(/[?#].*$/s, "")
+
+/** The problem that this error or defect is; undefined where it should not have happened. */
+const problemOf = (
+  error: unknown,
+  request: HttpServerRequest.HttpServerRequest,
+  routes: Routes["Service"]
+): Problem | undefined => {
+  if (HttpServerError.isHttpServerError(error)) {
+    switch (error.reason._tag) {
+      case "RouteNotFound": {
+        const allowed = routes.methodsOf(request.url)
+        return allowed.length === 0
+          ? new Problems.NotFoundProblem({ what: "path", detail: "there is nothing at this path; see /reference" })
+          : new Problems.MethodNotAllowedProblem({ allowed, detail: `this path is asked with ${allowed.join(", ")}` })
+      }
+      case "RequestParseError":
+        return error.reason.reason === "BodyTooLarge"
+          ? tooLarge
+          : new Problems.BadRequestProblem({ detail: "the body of the request ended before its time" })
+      default:
+        return undefined
+    }
+  }
+  if (error instanceof HttpApiError.HttpApiSchemaError) return badRequest(error, true)
+  const known = Problems.problemOf(error)
+  return HttpServerRespondable.isRespondable(known) ? known : undefined
+}
+
+/** Answers of the toolkit that say nothing but their status. */
+const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefined => {
+  if (response.status < 400) return undefined
+  const { body } = response
+  const isText = body._tag === "Uint8Array" && body.contentType.startsWith("text/plain")
+  if (body._tag !== "Empty" && !isText) return undefined
+  switch (response.status) {
+    case 400:
+      return new Problems.BadRequestProblem({})
+    case 413:
+      return tooLarge
+    case 415:
+      return new Problems.UnsupportedMediaTypeProblem({ detail: "Content-Type must be application/json" })
+    default:
+      return undefined
+  }
+}
+
+/** How soon to ask again where the database, or the whole process, is away: in seconds. */
+const comeBack = "5"
+
+const stopped = new Problems.UnavailableProblem({ detail: "the process is stopping; ask again" })
+
+/** Makes every end of a route an answer. */
+export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | Settings> = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    const routes = yield* Routes
+    const { proxies } = yield* Settings
+    const stopping = yield* Stopping
+    const forwarded = HttpMiddleware.xForwardedHeaders({ trustedProxies: proxies })
+
+    const answerOf = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      for (const reason of cause.reasons) {
+        if (reason._tag === "Interrupt") continue
+        const error = reason._tag === "Fail" ? reason.error : reason.defect
+        if (HttpServerResponse.isHttpServerResponse(error)) return error
+        const problem = problemOf(error, request, routes)
+        if (problem !== undefined) return yield* Problems.toResponse(problem)
+      }
+      return yield* Problems.toResponse(yield* unexpected(request, cause))
+    })
+
+    const finished = Effect.fnUntraced(function* (given: HttpServerResponse.HttpServerResponse) {
+      const problem = bare(given)
+      const response = problem === undefined ? given : yield* Problems.toResponse(problem)
+      const headers = {
+        ...(response.status === 503 && response.headers["retry-after"] === undefined
+          ? { "retry-after": comeBack }
+          : {}),
+        ...(stopping.isOpen() ? { connection: "close" } : {})
+      }
+      return HttpServerResponse.setHeaders(SecurityHeaders.add(response), headers)
+    })
+
+    // Nothing fails beyond this; the router's type wants errors to pass a middleware of all routes.
+    yield* router.addGlobalMiddleware(
+      (
+        app
+      ): Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled, HttpServerRequest.HttpServerRequest> =>
+        app.pipe(
+          Effect.catchCause((cause) => {
+            if (!Cause.hasInterruptsOnly(cause)) return answerOf(cause)
+            // Who went away is answered nothing.
+            const isAway = cause.reasons.some(({ annotations }) => annotations.has(HttpServerError.ClientAbort.key))
+            return isAway ? Effect.failCause(cause as Cause.Cause<never>) : Problems.toResponse(stopped)
+          }),
+          Effect.flatMap(finished),
+          forwarded
+        )
+    )
+  })
+)

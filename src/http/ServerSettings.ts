@@ -1,0 +1,91 @@
+/** Where the server listens, and who may ask: read once, when it starts. */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as IpNetwork from "effect/net/IpNetwork"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+
+/** The server can't start as it is set up; the message says what to do. */
+export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", { message: Schema.String }) {}
+
+/** A guesser who may try ten times a minute finds no token of this length. */
+const shortestToken = 16
+
+const howToMake = `make one with: node -p "crypto.randomBytes(32).toString('base64url')"`
+
+/** Whether this host name or address is this machine's own, and nobody else's. */
+export const isLoopback = (host: string): boolean => {
+  if (host === "localhost" || host.endsWith(".localhost")) return true
+  const address = NetAddress.ipFromString(host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host)
+  return Result.isSuccess(address) && NetAddress.isLoopback(NetAddress.toCanonical(address.success))
+}
+
+export class Settings extends Context.Service<
+  Settings,
+  {
+    readonly host: string
+    /** 0: any that is free. */
+    readonly port: number
+    /** Undefined: open to this machine, and only to it. */
+    readonly token: Redacted.Redacted<string> | undefined
+    /** Whose `X-Forwarded-…` headers are believed. */
+    readonly proxies: ReadonlyArray<IpNetwork.IpNetwork>
+    /** How long what is being answered may take once the process is told to stop. */
+    readonly grace: Duration.Duration
+  }
+>()("idem/http/ServerSettings") {
+  /**
+   * `HOST` (127.0.0.1), `PORT` (3000), `IDEM_API_TOKEN`, `IDEM_TRUSTED_PROXIES` (addresses or networks, with commas
+   * between them; none), and a part of `IDEM_SHUTDOWN_TIMEOUT` (30 seconds).
+   */
+  static readonly layer: Layer.Layer<Settings, Config.ConfigError | ListenError> = Layer.effect(
+    Settings,
+    Effect.gen(function* () {
+      const host = yield* Config.String("HOST").pipe(Config.withDefault("127.0.0.1"))
+      const port = yield* Config.schema(Schema.Port, "PORT").pipe(Config.withDefault(3000))
+      const given = yield* Config.option(Config.Redacted("IDEM_API_TOKEN"))
+      const token = Option.getOrUndefined(Option.filter(given, (value) => Redacted.value(value) !== ""))
+      const refuse = (message: string) => new ListenError({ message })
+      if (token === undefined && !isLoopback(host)) {
+        return yield* refuse(
+          `HOST ${host} can be reached from other machines, and there is no IDEM_API_TOKEN that they must know: ${howToMake}`
+        )
+      }
+      if (token !== undefined && Redacted.value(token).length < shortestToken) {
+        return yield* refuse(`IDEM_API_TOKEN must have at least ${shortestToken} characters: ${howToMake}`)
+      }
+      if (token !== undefined && !/^[\x21-\x7e]+$/.test(Redacted.value(token))) {
+        return yield* refuse(
+          `IDEM_API_TOKEN must be of letters, digits and signs without spaces, since it travels in a header: ${howToMake}`
+        )
+      }
+      const listed = yield* Config.String("IDEM_TRUSTED_PROXIES").pipe(Config.withDefault(""))
+      const words = listed.split(",").map((word) => word.trim())
+      const proxies = yield* Effect.forEach(
+        words.filter((word) => word !== ""),
+        (word) => {
+          const network: Result.Result<IpNetwork.IpNetwork, NetAddress.NetAddressError> = word.includes("/")
+            ? IpNetwork.fromString(word)
+            : Result.flatMap(NetAddress.ipFromString(word), (address) =>
+                IpNetwork.make(address, NetAddress.width(address))
+              )
+          return Result.isSuccess(network)
+            ? Effect.succeed(network.success)
+            : refuse(
+                `IDEM_TRUSTED_PROXIES: ${JSON.stringify(word)} is neither an address nor a network (like 10.0.0.0/8)`
+              )
+        }
+      )
+      // The rest is for what polls: it stops once this is done.
+      const shutdown = yield* Config.Duration("IDEM_SHUTDOWN_TIMEOUT").pipe(Config.withDefault(Duration.seconds(30)))
+      const grace = Duration.min(Duration.seconds(5), Duration.divideUnsafe(shutdown, 3))
+      return Settings.of({ host, port, token, proxies, grace })
+    })
+  )
+}

@@ -1,0 +1,151 @@
+/** Connections: making and changing them, and what needs a person. */
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { ExternalId } from "../../contract/Content.ts"
+import * as Documents from "../../engine/Documents.ts"
+import {
+  ConflictProblem,
+  NameTakenProblem,
+  NotFoundProblem,
+  SourceAwayProblem,
+  SourceRefusedProblem,
+  UsageProblem
+} from "../Problems.ts"
+import { connectionRef, Every, Instant, limit, Name, NoSecrets } from "../Parameters.ts"
+
+/** A connection as it was made or changed, with what its source said. */
+export const Connected = Schema.Struct({
+  connection: Documents.Connection,
+  created: Schema.Boolean,
+  /** About how many items there are, where the source can say cheaply. */
+  items: Schema.NullOr(Schema.Finite),
+  /** Quota units that one item costs, its share of the listing included. */
+  unitsPerItem: Schema.Finite,
+  /** How long a first sync takes at the quota; null where the number of items is not known. */
+  firstSyncMs: Schema.NullOr(Schema.Finite)
+})
+export type Connected = typeof Connected.Type
+
+/** What a purge took away. `bodies` and `bytes` are those that nothing else named. */
+const Purged = Schema.Struct({
+  deleted: Schema.Int,
+  gone: Schema.Int,
+  bodies: Schema.Int,
+  bytes: Schema.Int
+})
+
+const connectErrors = [
+  NotFoundProblem,
+  NameTakenProblem,
+  UsageProblem,
+  SourceRefusedProblem,
+  SourceAwayProblem
+] as const
+
+export const connections = HttpApiGroup.make("connections")
+  .add(
+    HttpApiEndpoint.get("list", "/connections", {
+      success: Schema.Struct({ connections: Schema.Array(Documents.Connection) })
+    }).annotate(OpenApi.Summary, "All connections, by name"),
+    HttpApiEndpoint.post("create", "/connections", {
+      payload: Schema.Struct({
+        domain: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))),
+        name: Name,
+        config: Schema.optionalKey(Schema.Json),
+        credentials: Schema.optionalKey(Schema.RedactedFromValue(Schema.Json)),
+        every: Schema.optionalKey(Every)
+      }),
+      success: Connected.pipe(HttpApiSchema.status(201)),
+      error: connectErrors
+    }).annotate(OpenApi.Summary, "Connect an account: reaches the source once, then stores the connection"),
+    HttpApiEndpoint.get("get", "/connections/:connection", {
+      params: connectionRef,
+      success: Documents.Status,
+      error: NotFoundProblem
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "One connection, with what is stored and its last run"),
+    HttpApiEndpoint.patch("change", "/connections/:connection", {
+      params: connectionRef,
+      payload: Schema.Struct({
+        config: Schema.optionalKey(Schema.Json),
+        credentials: Schema.optionalKey(Schema.RedactedFromValue(Schema.Json)),
+        every: Schema.optionalKey(Every)
+      }),
+      success: Connected,
+      error: connectErrors
+    }).annotate(
+      OpenApi.Summary,
+      "Change a connection: what is not given stays as it is. Another address (a rootUrl, a host) needs credentials with it"
+    ),
+    HttpApiEndpoint.delete("remove", "/connections/:connection", {
+      params: connectionRef,
+      query: { deleteContents: Schema.optionalKey(Schema.Boolean) },
+      success: Schema.Struct({ contents: Schema.Int }),
+      error: NotFoundProblem
+    })
+      .annotate(NoSecrets, true)
+      .annotate(
+        OpenApi.Summary,
+        "Forget the credentials and stop; what is stored stays, unless deleteContents is true. Says how many contents there were"
+      ),
+    HttpApiEndpoint.post("pause", "/connections/:connection/pause", {
+      params: connectionRef,
+      success: Documents.Connection,
+      error: NotFoundProblem
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Stop polling"),
+    HttpApiEndpoint.post("resume", "/connections/:connection/resume", {
+      params: connectionRef,
+      success: Documents.Connection,
+      error: [NotFoundProblem, ConflictProblem]
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Poll again, at once"),
+    HttpApiEndpoint.get("deletions", "/connections/:connection/deletions", {
+      params: connectionRef,
+      query: { limit: limit(10_000, 100) },
+      success: Schema.Struct({ deletions: Schema.Array(Documents.StagedDeletion) }),
+      error: NotFoundProblem
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Deletions that are held back for a person"),
+    HttpApiEndpoint.post("approveDeletions", "/connections/:connection/deletions/approve", {
+      params: connectionRef,
+      success: Schema.Struct({ deleted: Schema.Int }),
+      error: NotFoundProblem
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Apply the deletions that are held back"),
+    HttpApiEndpoint.get("ledger", "/connections/:connection/ledger", {
+      params: connectionRef,
+      query: { limit: limit(10_000, 100) },
+      success: Schema.Struct({ ledger: Schema.Array(Documents.LedgerRow) }),
+      error: NotFoundProblem
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "What is known but not stored: failed, dead, deferred"),
+    HttpApiEndpoint.post("redrive", "/connections/:connection/ledger/redrive", {
+      params: connectionRef,
+      // With no body: all of them.
+      payload: [Schema.Struct({ externalIds: Schema.optionalKey(Schema.Array(ExternalId)) }), Schema.Null],
+      success: Documents.Task.pipe(HttpApiSchema.status(202)),
+      error: [NotFoundProblem, ConflictProblem, UsageProblem]
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Try these rows of the ledger again, or all of them: a task"),
+    HttpApiEndpoint.post("purge", "/connections/:connection/purge", {
+      params: connectionRef,
+      payload: Schema.Struct({ before: Instant }),
+      success: Purged,
+      error: NotFoundProblem
+    })
+      .annotate(NoSecrets, true)
+      .annotate(OpenApi.Summary, "Take away for good what content that was deleted before a time still holds")
+  )
+  .annotate(OpenApi.Title, "Connections")
+  .annotate(OpenApi.Description, "One account each, and what of it needs a person")

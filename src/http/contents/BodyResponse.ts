@@ -1,0 +1,127 @@
+/**
+ * The bytes of a stored content as an answer: whole, one range of it, or not again (RFC 9110, sections 13 and 14).
+ *
+ * What a source sent is somebody else's: it is never run in our origin. It comes as a download, but for pictures and plain
+ * text, which can't be run; always with a type that is not guessed at, in a sandbox without scripts, and for our own pages
+ * only. What a page could load as a script or a style has no such type here.
+ */
+import * as ContentDisposition from "content-disposition"
+import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Mime from "effect/http/Mime"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Body } from "../../engine/Control.ts"
+import { RangeProblem, toResponse } from "../Problems.ts"
+
+const binary = "application/octet-stream"
+
+/** Shown by a browser where it is. */
+const inline: ReadonlySet<string> = new Set([
+  "image/avif",
+  "image/gif",
+  "image/jpeg",
+  "image/png",
+  "image/webp",
+  "text/plain"
+])
+
+/** What a page of ours could be made to load from here, and would then run or be styled by. */
+const loadable = /script|^text\/css$|^application\/wasm$|^text\/cache-manifest$/
+
+const token = "[\\w!#$%&'*+.^`|~-]+"
+const mediaTypePattern = new RegExp(`^(${token}/${token})(?: *;.*?charset *= *"?(${token})"?)?`, "is")
+
+/** The media type as it may be sent, of what a source said that it is. */
+export const contentType = (stored: string | null): string => {
+  const [, given, charset] = mediaTypePattern.exec(stored ?? "") ?? []
+  const essence = given?.toLowerCase() ?? binary
+  if (loadable.test(essence)) return binary
+  return charset === undefined ? essence : `${essence}; charset=${charset}`
+}
+
+// oxlint-disable-next-line no-control-regex
+const notInNames = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069/\\:*?"<>|]+|\p{Surrogate}/gu
+
+/** A name for the download: the title, or the id's last part, with an ending that says what it is. */
+export const fileName = (title: string | null, externalId: string, type: string): string => {
+  const said = title === null || title.trim() === "" ? (externalId.split("/").at(-1) ?? "") : title
+  const plain = Array.from(said.replace(notInNames, " ").replaceAll(/\s+/g, " "))
+    .slice(0, 120)
+    .join("")
+    .replaceAll(/^[. ]+|[. ]+$/g, "")
+  const base = plain === "" ? "content" : plain
+  if (/\.[A-Za-z0-9]{1,8}$/.test(base)) return base
+  const essence = type.replace(/;.*$/s, "")
+  if (essence === "message/rfc822") return `${base}.eml`
+  return essence === binary
+    ? base
+    : `${base}${Option.match(Mime.getExtension(essence), { onNone: () => "", onSome: (ending) => `.${ending}` })}`
+}
+
+interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * The bytes that a `Range` header asks for, from `start` up to but not including `end`; `unsatisfiable` where there are
+ * none of them; undefined for the whole: the header is absent, of another unit, malformed, or asks for several.
+ */
+export const rangeOf = (header: string | undefined, size: number): Range | "unsatisfiable" | undefined => {
+  const [, first = "", last = ""] = /^bytes= *(\d{0,15})-(\d{0,15}) *$/i.exec(header ?? "") ?? []
+  if (first === "" && last === "") return undefined
+  if (first === "") {
+    const length = Math.min(Number(last), size)
+    return length === 0 ? "unsatisfiable" : { start: size - length, end: size }
+  }
+  const start = Number(first)
+  if (last !== "" && Number(last) < start) return undefined
+  if (start >= size) return "unsatisfiable"
+  return { start, end: last === "" ? size : Math.min(Number(last) + 1, size) }
+}
+
+/** Whether one of the entity tags of this header is the tag. */
+const matches = (header: string, tag: string): boolean =>
+  header.trim() === "*" || header.split(",").some((each) => each.trim().replace(/^W\//, "") === tag)
+
+const dispositionOf = (type: string, name: string): string =>
+  ContentDisposition.create(name, { type: inline.has(type.replace(/;.*$/s, "")) ? "inline" : "attachment" })
+
+export const answer = Effect.fnUntraced(function* (
+  request: HttpServerRequest.HttpServerRequest,
+  content: { readonly title: string | null; readonly externalId: string },
+  body: Omit<Body, "title">
+): Effect.fn.Return<HttpServerResponse.HttpServerResponse> {
+  const tag = `"${body.hash}"`
+  const { "if-none-match": ifNoneMatch, "if-range": ifRange, range: wanted } = request.headers
+  const type = contentType(body.mediaType)
+  const headers: Headers.Input = {
+    "accept-ranges": "bytes",
+    "content-disposition": dispositionOf(type, fileName(content.title, content.externalId, type)),
+    "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'self'",
+    etag: tag
+  }
+  if (ifNoneMatch !== undefined && matches(ifNoneMatch, tag)) {
+    return HttpServerResponse.empty({ status: 304, headers })
+  }
+  // A range of what is no longer the same would be put together with the rest of what was.
+  const applies = request.method === "GET" && (ifRange === undefined || ifRange.trim() === tag)
+  const range = applies ? rangeOf(wanted, body.size) : undefined
+  if (range === "unsatisfiable") {
+    return yield* toResponse(new RangeProblem({ size: body.size, detail: `there are ${body.size} bytes` }))
+  }
+  const { end, start } = range ?? { start: 0, end: body.size }
+  const bytes = (range === undefined ? body.bytes() : body.bytes(range)).pipe(
+    // Its headers are gone: all that can be done for the client is to break off.
+    Stream.tapError(({ message }) => Effect.logWarning(`a body broke off: ${message}`))
+  )
+  return HttpServerResponse.stream(bytes, {
+    status: range === undefined ? 200 : 206,
+    contentType: type,
+    contentLength: end - start,
+    headers: range === undefined ? headers : { ...headers, "content-range": `bytes ${start}-${end - 1}/${body.size}` }
+  })
+})

@@ -1,0 +1,114 @@
+/** What is stored, and its changes. */
+import * as Effect from "effect/Effect"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { ExternalId } from "../../contract/Content.ts"
+import * as Documents from "../../engine/Documents.ts"
+import { ContentState } from "../../engine/model/Content.ts"
+import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
+import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+
+/** The longest that a request for changes may wait, in seconds. */
+export const longestWait = 60
+
+const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
+
+/** A content with its row of the ledger, where it has one. */
+export const ContentWithFailure = Schema.Struct({
+  ...Documents.Content.fields,
+  failure: Schema.NullOr(Documents.LedgerRow)
+})
+
+/** Which contents, in which order, and from where on. */
+const contentQuery = {
+  state: ContentState.pipe(Schema.withDecodingDefaultKey(Effect.succeed("stored"))),
+  kind: Schema.optionalKey(Schema.String),
+  since: Schema.optionalKey(Instant),
+  until: Schema.optionalKey(Instant),
+  text: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))),
+  order: Schema.Literals(["id", "newest"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("id"))),
+  limit: limit(1000, 100),
+  after: Schema.optionalKey(Cursor)
+}
+
+const header = (name: string, description: string) => ({
+  name,
+  in: "header",
+  description,
+  required: false,
+  schema: { type: "string" }
+})
+
+/** The parts of the document that a declaration has no words for. */
+const withRanges = (operation: Record<string, unknown>): Record<string, unknown> => {
+  const responses = operation["responses"] as Record<string, object>
+  return {
+    ...operation,
+    parameters: [
+      ...(operation["parameters"] as ReadonlyArray<object>),
+      header("range", "one range of bytes, like `bytes=0-1023`"),
+      header("if-range", "the ETag that the range is of"),
+      header("if-none-match", "the ETags that are known already")
+    ],
+    responses: {
+      ...responses,
+      206: { ...responses["200"], description: "The range" },
+      304: { description: "It is the same" }
+    }
+  }
+}
+
+export const contents = HttpApiGroup.make("contents")
+  .add(
+    HttpApiEndpoint.get("list", "/connections/:connection/contents", {
+      params: connectionRef,
+      query: contentQuery,
+      success: Schema.Struct({ contents: Schema.Array(Documents.ContentRow), next: Schema.NullOr(Schema.String) }),
+      error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "What is stored: by state, kind, time and text in the title, a page at a time"),
+    HttpApiEndpoint.get("listInFull", "/connections/:connection/contents/full", {
+      params: connectionRef,
+      query: contentQuery,
+      success: Schema.Struct({ contents: Schema.Array(Documents.Content), next: Schema.NullOr(Schema.String) }),
+      error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "The same pages with all that is known of each content, for an export"),
+    HttpApiEndpoint.get("get", "/connections/:connection/content", {
+      params: connectionRef,
+      query: { externalId: ExternalId },
+      success: ContentWithFailure,
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "One content: what is known of it, without its body"),
+    HttpApiEndpoint.get("body", "/connections/:connection/content/body", {
+      params: connectionRef,
+      query: { externalId: ExternalId },
+      success: HttpApiSchema.StreamUint8Array(),
+      error: [NotFoundProblem, RangeProblem]
+    })
+      .annotateMerge(OpenApi.annotations({ transform: withRanges }))
+      .annotate(
+        OpenApi.Summary,
+        "The bytes of one content, as a download: whole (200), a range of them (206), or not again (304, by ETag)"
+      ),
+    HttpApiEndpoint.get("changes", "/changes", {
+      query: {
+        after: Schema.optionalKey(Cursor),
+        connection: Schema.optionalKey(connectionRef.connection),
+        limit: limit(1000, 100),
+        wait: Schema.Int.pipe(
+          Schema.check(Schema.isBetween({ minimum: 0, maximum: longestWait })),
+          Schema.withDecodingDefaultKey(Effect.succeed(0))
+        ).annotate({ description: `how many seconds to wait for the first change, at most ${longestWait}` })
+      },
+      success: Schema.Struct({ changes: Schema.Array(Documents.Change), next: Schema.String }),
+      error: [NotFoundProblem, CursorProblem, CursorGoneProblem]
+    }).annotate(
+      OpenApi.Summary,
+      "The changes after a cursor, in order: what was stored, updated, deleted or came back. Go on at `next`"
+    )
+  )
+  .annotate(NoSecrets, true)
+  .annotate(OpenApi.Title, "Contents")
+  .annotate(OpenApi.Description, "What is stored, and how it changes")

@@ -1,0 +1,69 @@
+/** A stored email as a person reads it. */
+import * as Effect from "effect/Effect"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { ExternalId } from "../../contract/Content.ts"
+import { NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
+import { connectionRef } from "../Parameters.ts"
+
+/** What an email consists of, in plain text; null where it doesn't say. */
+export const EmailParts = Schema.Struct({
+  subject: Schema.NullOr(Schema.String),
+  from: Schema.NullOr(Schema.String),
+  to: Schema.NullOr(Schema.String),
+  cc: Schema.NullOr(Schema.String),
+  date: Schema.NullOr(Schema.String),
+  /** Whether there is HTML that can be shown, and whether there is plain text. */
+  html: Schema.Boolean,
+  text: Schema.Boolean,
+  /** How many pictures and styles from elsewhere are left out of the HTML. */
+  blocked: Schema.Int,
+  /** Where the HTML's links lead to, http, https and mailto only, at most 200. */
+  links: Schema.Array(Schema.Struct({ text: Schema.String, url: Schema.String })),
+  /** Without the pictures that are shown within the HTML. */
+  attachments: Schema.Array(
+    Schema.Struct({
+      /** To ask for it by. */
+      part: Schema.String,
+      name: Schema.String,
+      mediaType: Schema.String,
+      size: Schema.Int
+    })
+  )
+})
+export type EmailParts = typeof EmailParts.Type
+
+const errors = [NotFoundProblem, UsageProblem] as const
+
+export const emails = HttpApiGroup.make("emails")
+  .add(
+    HttpApiEndpoint.get("render", "/connections/:connection/content/email", {
+      params: connectionRef,
+      query: {
+        externalId: ExternalId,
+        as: Schema.Literals(["html", "text"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("html")))
+      },
+      success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/html; charset=utf-8" })),
+      error: errors
+    }).annotate(
+      OpenApi.Summary,
+      "One email as a static page for a sandboxed frame: it runs nothing and loads nothing. Its HTML, or its text"
+    ),
+    HttpApiEndpoint.get("parts", "/connections/:connection/content/email/parts", {
+      params: connectionRef,
+      query: { externalId: ExternalId },
+      success: EmailParts,
+      error: errors
+    }).annotate(OpenApi.Summary, "What one email consists of: its headers, links and attachments"),
+    HttpApiEndpoint.get("part", "/connections/:connection/content/email/part", {
+      params: connectionRef,
+      query: { externalId: ExternalId, part: Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,5}$/))) },
+      success: HttpApiSchema.StreamUint8Array(),
+      error: [...errors, RangeProblem]
+    }).annotate(OpenApi.Summary, "The bytes of one attachment, as a download")
+  )
+  .annotate(OpenApi.Title, "Emails")
+  .annotate(OpenApi.Description, "Stored emails, as a person reads them")

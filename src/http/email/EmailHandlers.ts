@@ -1,0 +1,87 @@
+/** Answers about stored emails, from `Control`. */
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import * as Crypto from "node:crypto"
+import { Control, NotFound } from "../../engine/Control.ts"
+import { UsageError } from "../../engine/Engine.ts"
+import { Api } from "../Api.ts"
+import * as BodyResponse from "../contents/BodyResponse.ts"
+import * as EmailRenderer from "./EmailRenderer.ts"
+import * as EmailReader from "./EmailReader.ts"
+import { asProblem } from "../Problems.ts"
+
+/** An email is held in memory whole, several times over: so many are read at once. */
+const atOnce = 2
+
+export const layer = HttpApiBuilder.group(
+  Api,
+  "emails",
+  Effect.fn(function* (handlers) {
+    const control = yield* Control
+    const places = yield* Semaphore.make(atOnce)
+
+    const ask = Effect.fnUntraced(function* <Q extends EmailRenderer.Question>(
+      connection: string,
+      externalId: string,
+      question: Q
+    ) {
+      const body = yield* control.body(connection, externalId)
+      if (!/^message\/rfc822 *(?:;|$)/i.test(body.mediaType ?? "")) {
+        return yield* new UsageError({ message: `${externalId} is no email: download it, or read it as it is` })
+      }
+      if (body.size > EmailRenderer.longest) {
+        return yield* new UsageError({
+          message: `${externalId} is too large to be shown: ${body.size} bytes of at most ${EmailRenderer.longest}; download it`
+        })
+      }
+      const chunks = yield* Stream.runCollect(body.bytes())
+      return yield* EmailReader.ask(Buffer.concat(chunks), question).pipe(
+        Effect.mapError(
+          ({ message }) => new UsageError({ message: `${externalId} can't be shown (${message}): download it instead` })
+        )
+      )
+    }, places.withPermits(1))
+
+    return handlers.handleAll({
+      render: ({ params, query }) =>
+        ask(params.connection, query.externalId, { _tag: "page", as: query.as }).pipe(
+          Effect.map((page) =>
+            HttpServerResponse.text(page, {
+              contentType: "text/html; charset=utf-8",
+              headers: { "content-security-policy": EmailRenderer.contentSecurityPolicy }
+            })
+          ),
+          asProblem
+        ),
+
+      parts: ({ params, query }) => asProblem(ask(params.connection, query.externalId, { _tag: "parts" })),
+
+      part: Effect.fnUntraced(function* ({ params, query, request }) {
+        const attachment = yield* ask(params.connection, query.externalId, {
+          _tag: "attachment",
+          index: Number(query.part)
+        })
+        if (attachment === undefined) {
+          return yield* new NotFound({
+            what: "body",
+            message: `${query.externalId} has no attachment ${query.part}: its attachments are listed under …/content/email/parts`
+          })
+        }
+        const { bytes, mediaType, name } = attachment
+        return yield* BodyResponse.answer(
+          request,
+          { title: name, externalId: query.externalId },
+          {
+            mediaType,
+            hash: Crypto.createHash("sha256").update(bytes).digest("hex"),
+            size: bytes.length,
+            bytes: (range) => Stream.make(range === undefined ? bytes : bytes.subarray(range.start, range.end))
+          }
+        )
+      }, asProblem)
+    })
+  })
+)

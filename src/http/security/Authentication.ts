@@ -1,0 +1,129 @@
+/**
+ * Who asks, and may they? By the token (`Authorization: Bearer`), by a browser's session, or, where there is no token, from
+ * this machine alone. Wrong tokens are counted by address: who gave ten within a minute must wait, whatever is given then,
+ * while others go on.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Layer from "effect/Layer"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Crypto from "node:crypto"
+import { TooManyRequestsProblem, UnauthorizedProblem } from "../Problems.ts"
+import * as Sessions from "./Sessions.ts"
+import { Settings } from "../ServerSettings.ts"
+
+/** How a request was let in: `open` where no token is needed, `nobody` where none was given. */
+export type Caller = "token" | "session" | "open" | "nobody"
+export const Caller = Context.Reference<Caller>("idem/http/security/Authentication/Caller", {
+  defaultValue: () => "nobody"
+})
+
+/** Wrong tokens that one address may give within a minute. */
+const wrongTokens = { limit: 10, window: Duration.minutes(1) } as const
+
+const wrongToken = new UnauthorizedProblem({
+  detail: "the token is not the right one: it is what IDEM_API_TOKEN was when the server started"
+})
+
+export class Access extends Context.Service<
+  Access,
+  {
+    readonly tokenRequired: boolean
+    readonly callerOf: (
+      request: HttpServerRequest.HttpServerRequest
+    ) => Effect.Effect<Caller, UnauthorizedProblem | TooManyRequestsProblem>
+    /** A new session for who knows the token; undefined where none is needed. */
+    readonly signIn: (
+      request: HttpServerRequest.HttpServerRequest,
+      token: Redacted.Redacted<string>
+    ) => Effect.Effect<string | undefined, UnauthorizedProblem | TooManyRequestsProblem>
+  }
+>()("idem/http/security/Authentication") {
+  static readonly layer: Layer.Layer<Access, never, Settings> = Layer.effect(
+    Access,
+    Effect.gen(function* () {
+      const { token } = yield* Settings
+      if (token === undefined) {
+        return Access.of({
+          tokenRequired: false,
+          callerOf: () => Effect.succeed("open"),
+          signIn: () => Effect.as(Effect.void, undefined)
+        })
+      }
+      const sessions = yield* Sessions.make(token)
+      const check = yield* checker(token)
+      return Access.of({
+        tokenRequired: true,
+        callerOf: Effect.fnUntraced(function* (request) {
+          const { authorization } = request.headers
+          if (authorization !== undefined) {
+            const given = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
+            if (given === undefined) {
+              return yield* new UnauthorizedProblem({
+                detail: "the header is written so: Authorization: Bearer TOKEN"
+              })
+            }
+            yield* check(request, Redacted.make(given))
+            return "token" as const
+          }
+          // A cookie is not counted when it is wrong: it can't be guessed, and a browser sends an old one again and again.
+          const cookie = request.cookies[Sessions.cookieName(isSecure(request))]
+          return cookie !== undefined && (yield* sessions.isValid(cookie)) ? ("session" as const) : ("nobody" as const)
+        }),
+        signIn: (request, given) => Effect.andThen(check(request, given), sessions.make)
+      })
+    })
+  ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+}
+
+/** Whether the request came by https, to us or to a proxy that is trusted. */
+export const isSecure = (request: HttpServerRequest.HttpServerRequest): boolean => request.protocol === "https"
+
+/** One of 65,536: what is counted stays small, whoever comes from however many addresses. An IPv6 address is its /64. */
+const bucketOf = (request: HttpServerRequest.HttpServerRequest, salt: Uint8Array): string => {
+  const remote = Option.getOrElse(request.remoteAddress, () => "")
+  const parsed = NetAddress.ipFromString(remote)
+  const address = Result.isSuccess(parsed) ? NetAddress.toCanonical(parsed.success) : undefined
+  const network =
+    address !== undefined && NetAddress.isIpv6Address(address)
+      ? NetAddress.ipv6ToSegments(address).slice(0, 4).join(":")
+      : remote
+  return Crypto.createHmac("sha256", salt).update(network).digest("hex").slice(0, 4)
+}
+
+const checker = Effect.fnUntraced(function* (token: Redacted.Redacted<string>) {
+  const limiter = yield* RateLimiter.RateLimiter
+  const salt = Crypto.randomBytes(16)
+  const tooMany = (retryAfter: Duration.Duration) =>
+    new TooManyRequestsProblem({
+      retryAfter: Math.max(1, Math.ceil(Duration.toSeconds(retryAfter))),
+      detail: "this address has given too many wrong tokens, and must wait"
+    })
+  const consume = (key: string, tokens: number) =>
+    limiter.consume({ ...wrongTokens, key, tokens }).pipe(
+      Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) =>
+        Effect.succeed({ remaining: -1, resetAfter: retryAfter })
+      ),
+      Effect.orDie
+    )
+  return Effect.fnUntraced(function* (
+    request: HttpServerRequest.HttpServerRequest,
+    given: Redacted.Redacted<string>
+  ): Effect.fn.Return<void, UnauthorizedProblem | TooManyRequestsProblem> {
+    const key = bucketOf(request, salt)
+    const { remaining, resetAfter } = yield* consume(key, 0)
+    if (remaining <= 0) return yield* tooMany(resetAfter)
+    if (Sessions.same(Redacted.value(given), Redacted.value(token))) return
+    yield* consume(key, 1)
+    yield* Effect.logWarning("a wrong token was given").pipe(
+      Effect.annotateLogs({ address: Option.getOrElse(request.remoteAddress, () => "unknown") })
+    )
+    return yield* wrongToken
+  })
+})

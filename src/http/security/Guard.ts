@@ -1,0 +1,137 @@
+/**
+ * What every route is guarded by, before its handler: a new route needs a token without anybody's doing, and a browser
+ * that another site sent here gets nothing.
+ *
+ * A request that the browser vouches for (a session's cookie, or, with no token, being on this machine) must come from our
+ * own pages: `Sec-Fetch-Site`, or `Origin` where a browser does not send that. Programs send neither. Where the server is
+ * open to its machine, it must also be asked for by a name of this machine: a name of somebody else's that points here
+ * (DNS rebinding) would make their page ours. And no proxy may say that it passed the request on for somebody.
+ */
+import * as ByteSize from "effect/ByteSize"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as FindMyWay from "effect/http/FindMyWay"
+import { Access, Caller } from "./Authentication.ts"
+import { isOpen } from "./PublicRoute.ts"
+import {
+  ForbiddenProblem,
+  PayloadTooLargeProblem,
+  UnauthorizedProblem,
+  UnsupportedMediaTypeProblem
+} from "../Problems.ts"
+import { isLoopback } from "../ServerSettings.ts"
+
+/** The longest body of a request, in bytes. */
+const longestBody = 1_000_000
+
+const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const
+const safe: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"])
+
+/** What proxies say who pass a request on. Many of them name this machine as the host, whoever asks them. */
+const passedOn = ["forwarded", "via", "x-forwarded-for"] as const
+
+/** The host of a `Host` header, without its port. */
+const hostOf = (header: string): string => header.replace(/:\d+$/, "")
+
+const isJson = (contentType: string): boolean => /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i.test(contentType)
+
+/** Whether this request was made by a page of another origin, as far as the browser says. */
+const isForeign = (request: HttpServerRequest.HttpServerRequest): boolean => {
+  const { "sec-fetch-mode": mode, "sec-fetch-site": site, host = "", origin } = request.headers
+  if (site !== undefined) {
+    if (site === "same-origin" || site === "none") return false
+    // A link that was followed: what it shows is seen by nobody but the person.
+    return !(mode === "navigate" && safe.has(request.method))
+  }
+  if (origin === undefined) return false
+  return !URL.canParse(origin) || new URL(origin).host !== host
+}
+
+const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: string) {
+  const request = yield* HttpServerRequest.HttpServerRequest
+  const { host = "", "content-length": length, "content-type": type } = request.headers
+  if (!access.tokenRequired && !isLoopback(hostOf(host))) {
+    return yield* new ForbiddenProblem({
+      detail: "without an IDEM_API_TOKEN the server answers to names of its own machine only, like localhost"
+    })
+  }
+  if (!access.tokenRequired && passedOn.some((name) => request.headers[name] !== undefined)) {
+    return yield* new ForbiddenProblem({
+      detail:
+        "a proxy passed this on, and nobody need give a token here: set IDEM_API_TOKEN, for the server and who asks"
+    })
+  }
+  const caller = yield* access.callerOf(request)
+  if (caller !== "token" && isForeign(request)) {
+    return yield* new ForbiddenProblem({ detail: "a page of another site may not ask this" })
+  }
+  if (caller === "nobody" && !isOpen(pattern)) {
+    return yield* new UnauthorizedProblem({ detail: "give the token: Authorization: Bearer TOKEN" })
+  }
+  if (length !== undefined && !(Number(length) <= longestBody)) return yield* tooLarge
+  if (!safe.has(request.method) && type !== undefined && !isJson(type)) {
+    return yield* new UnsupportedMediaTypeProblem({ detail: "Content-Type must be application/json" })
+  }
+  return caller
+})
+
+/** Said of a body by its `Content-Length`, or once more than that has come. */
+export const tooLarge = new PayloadTooLargeProblem({
+  detail: `the body of a request may have at most ${longestBody.toLocaleString("en")} bytes`
+})
+
+/** The router of all routes, each behind the guard; and which methods a path has. */
+export class Routes extends Context.Service<Routes, { readonly methodsOf: (url: string) => ReadonlyArray<string> }>()(
+  "idem/http/security/Guard"
+) {}
+
+/** Longer than any id or name, percent-encoded. */
+export const routerConfig = { caseSensitive: true, maxParamLength: 4096 } as const
+
+/** Puts the guard before every route that is added to what it provides, and knows them. */
+export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRouter.HttpRouter | Access> =
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const router = yield* HttpRouter.HttpRouter
+      const access = yield* Access
+      const known = FindMyWay.make<true>(routerConfig)
+
+      const guarded = <E, R>(route: HttpRouter.Route<E, R>): HttpRouter.Route<E, R> => {
+        known.on(route.method === "*" ? methods : route.method, route.path, true)
+        if (route.path.endsWith("/*")) {
+          const parent = route.path.slice(0, -2)
+          if (parent !== "") known.on(route.method === "*" ? methods : route.method, parent as `/${string}`, true)
+        }
+        const handler = Effect.flatMap(admit(access, route.path), (caller) =>
+          route.handler.pipe(
+            Effect.provideService(Caller, caller),
+            Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(longestBody))
+          )
+        )
+        // What the guard fails with is answered by `Respond`, as what handlers fail with.
+        return { ...route, handler: handler as Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> }
+      }
+
+      const wrapped: HttpRouter.HttpRouter = {
+        ...router,
+        add: (method, path, handler, options) =>
+          router.addAll([guarded(HttpRouter.route(method, path, handler, options))]),
+        // A guarded route has the type of the route: the type of all of them stays.
+        addAll: ((routes: ReadonlyArray<HttpRouter.Route>) =>
+          router.addAll(routes.map(guarded))) as HttpRouter.HttpRouter["addAll"]
+      }
+      return Context.make(HttpRouter.HttpRouter, wrapped).pipe(
+        Context.add(Routes, {
+          methodsOf: (url) => {
+            const found = methods.filter((method) => known.find(method, url) !== undefined)
+            return found.includes("GET") ? ["HEAD", ...found] : found
+          }
+        })
+      )
+    })
+  )

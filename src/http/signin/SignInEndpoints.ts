@@ -1,0 +1,39 @@
+/** Connecting an account by signing in at its provider: a page sends the person there, and they come back here. */
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { UsageProblem } from "../Problems.ts"
+import { Every, Name } from "../Parameters.ts"
+
+const Text = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))
+
+export const signIn = HttpApiGroup.make("signIn")
+  .add(
+    HttpApiEndpoint.post("begin", "/sign-in", {
+      payload: Schema.Struct({
+        domain: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))),
+        name: Name,
+        config: Schema.optionalKey(Schema.Json),
+        every: Schema.optionalKey(Every),
+        /** Left out: the client of the settings, at the provider's own address only, or the one that signed in before. */
+        clientId: Schema.optionalKey(Text),
+        clientSecret: Schema.optionalKey(Schema.RedactedFromValue(Text))
+      }),
+      success: Schema.Struct({
+        /** Where the person signs in, with this browser, within 10 minutes. */
+        url: Schema.String
+      }),
+      error: UsageProblem
+    }).annotate(
+      OpenApi.Summary,
+      "Begin to sign in at a provider, for a new connection or for one of this name: sets a cookie that must come back"
+    ),
+    HttpApiEndpoint.get("end", "/sign-in/callback", { success: HttpApiSchema.Empty(302) }).annotate(
+      OpenApi.Summary,
+      "Where the provider sends the person back to: connects the account, and leads to the dashboard"
+    )
+  )
+  .annotate(OpenApi.Title, "Sign-in")
+  .annotate(OpenApi.Description, "Connecting an account by signing in at its provider")

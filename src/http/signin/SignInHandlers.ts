@@ -1,0 +1,85 @@
+/** A sign-in over HTTP: begun by a page, ended by the browser that the provider sends back. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { randomBytes } from "node:crypto"
+import * as EngineSignIn from "../../engine/source/SignIn.ts"
+import { isSecure } from "../security/Authentication.ts"
+import { Api } from "../Api.ts"
+import { asProblem } from "../Problems.ts"
+
+/** Lax, so that it comes along when the provider sends the browser here; and only here. */
+const cookieName = "idem-sign-in"
+
+const isBinding = (text: string | undefined): text is string => text !== undefined && /^[\w-]{43}$/.test(text)
+
+/** `IDEM_PUBLIC_URL`, where the server is reached otherwise than by the name that a request asks for. */
+const publicUrl = Config.option(Config.URL("IDEM_PUBLIC_URL"))
+
+const redirectUri = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+  const configured = yield* Effect.orDie(publicUrl)
+  const origin = Option.match(configured, {
+    onNone: () => `${isSecure(request) ? "https" : "http"}://${request.headers["host"] ?? "localhost"}`,
+    onSome: (url) => url.href.replace(/\/+$/, "")
+  })
+  return `${origin}/sign-in/callback`
+})
+
+/** To a page of the dashboard. Nothing of the query comes along, nor into anybody's `Referer`. */
+const leadTo = (hash: string) =>
+  HttpServerResponse.redirect(`/#${hash}`, {
+    status: 302,
+    headers: { "referrer-policy": "no-referrer", "cache-control": "no-store" }
+  })
+
+export const layer = HttpApiBuilder.group(
+  Api,
+  "signIn",
+  Effect.fn(function* (handlers) {
+    const signIn = yield* EngineSignIn.SignIn
+    return handlers.handleAll({
+      begin: Effect.fnUntraced(function* ({ payload, request }) {
+        const given = request.cookies[cookieName]
+        // Several sign-ins of one browser may be under way.
+        const browser = isBinding(given) ? given : randomBytes(32).toString("base64url")
+        const { url } = yield* signIn.begin({
+          domain: payload.domain,
+          name: payload.name,
+          config: payload.config,
+          every: payload.every,
+          client:
+            payload.clientId === undefined
+              ? undefined
+              : { clientId: payload.clientId, clientSecret: payload.clientSecret },
+          redirectUri: yield* redirectUri(request),
+          browser
+        })
+        return HttpServerResponse.setCookieUnsafe(HttpServerResponse.jsonUnsafe({ url }), cookieName, browser, {
+          httpOnly: true,
+          sameSite: "lax",
+          secure: isSecure(request),
+          path: "/sign-in",
+          maxAge: "15 minutes"
+        })
+      }, asProblem),
+
+      end: ({ request }) => {
+        const { searchParams } = new URL(request.url, "http://localhost")
+        const given = request.cookies[cookieName]
+        return signIn.finish({ parameters: searchParams, browser: isBinding(given) ? given : "" }).pipe(
+          Effect.map(({ connection }) => leadTo(`/connections/${encodeURIComponent(connection.name)}`)),
+          Effect.catch((error) =>
+            Effect.as(
+              Effect.logWarning(`a sign-in failed: ${error.message}`),
+              leadTo(`/sign-in-failed?${new URLSearchParams({ message: error.message })}`)
+            )
+          )
+        )
+      }
+    })
+  })
+).pipe(Layer.provide(EngineSignIn.layer))

@@ -1,0 +1,58 @@
+/**
+ * The API's document at `/openapi.json`, and a page to browse it at `/reference`. The page is the toolkit's Swagger UI,
+ * whose one HTML holds its script and its style: here they are files of their own, since no page of ours runs what stands
+ * in it.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpApiSwagger from "effect/http-api/HttpApiSwagger"
+import * as Layer from "effect/Layer"
+import { Api } from "../Api.ts"
+import * as StaticFile from "../StaticFile.ts"
+
+const decoder = new TextDecoder()
+
+/** The page as the toolkit would serve it. */
+const whole = Effect.gen(function* () {
+  const router = yield* HttpRouter.make
+  yield* Layer.build(
+    Layer.provide(HttpApiSwagger.layer(Api, { path: "/" }), Layer.succeed(HttpRouter.HttpRouter, router))
+  )
+  const request = HttpServerRequest.fromWeb(new Request("http://localhost/"))
+  const { body } = yield* Effect.provideService(router.asHttpEffect(), HttpServerRequest.HttpServerRequest, request)
+  return body._tag === "Uint8Array" ? decoder.decode(body.body) : ""
+}).pipe(Effect.scoped, Effect.orDie)
+
+const styleTag = /<style>(.*?)<\/style>/s
+const scriptTag = /<script>(.*)<\/script>\s*<\/body>/s
+
+/** The page, its style and its script. */
+const parts = Effect.flatMap(whole, (html) => {
+  const style = styleTag.exec(html)?.[1]
+  const script = scriptTag.exec(html)?.[1]
+  if (style === undefined || script === undefined) return Effect.die(new Error("the reference page has another form"))
+  const page = html
+    .replace(styleTag, () => `<link rel="stylesheet" href="/reference/style.css" />`)
+    .replace(scriptTag, () => `<script src="/reference/script.js"></script></body>`)
+  return Effect.all(
+    {
+      page: StaticFile.compress("text/html; charset=utf-8", page),
+      style: StaticFile.compress("text/css; charset=utf-8", style),
+      script: StaticFile.compress("text/javascript; charset=utf-8", script)
+    },
+    { concurrency: "unbounded" }
+  )
+})
+
+export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    // It is large, and few ask for it.
+    const made = yield* Effect.cached(parts)
+    const file = (part: "page" | "style" | "script") =>
+      Effect.flatMap(made, (all) => StaticFile.answer(all[part], "no-cache"))
+    yield* router.add("GET", "/reference", file("page"))
+    yield* router.add("GET", "/reference/style.css", file("style"))
+    yield* router.add("GET", "/reference/script.js", file("script"))
+  })
+)

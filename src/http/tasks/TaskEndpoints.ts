@@ -1,0 +1,80 @@
+/** Tasks, and the runs that do them. */
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { ExternalId } from "../../contract/Content.ts"
+import * as Documents from "../../engine/Documents.ts"
+import { ConnectionId } from "../../engine/model/Connection.ts"
+import { RunId } from "../../engine/model/Run.ts"
+import { TaskId } from "../../engine/model/Task.ts"
+import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
+import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+
+/** A sync, as it is asked for. With nothing set it does what a poll does, now. */
+export const SyncRequest = Schema.Struct({
+  /** Download all that is listed again, stored or not. */
+  force: Schema.optionalKey(Schema.Boolean),
+  /** Download these again, stored or not; alone, nothing is listed. */
+  forceIds: Schema.optionalKey(Schema.Array(ExternalId)),
+  /** Inclusive. */
+  since: Schema.optionalKey(Instant),
+  /** Exclusive. */
+  until: Schema.optionalKey(Instant),
+  /** Write nothing, and answer with what would be done. */
+  dryRun: Schema.optionalKey(Schema.Boolean),
+  /** What was asked for, as text: an unfinished task of the same text is resumed. Made of the rest where it is not given. */
+  spec: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isMaxLength(100_000))))
+})
+export type SyncRequest = typeof SyncRequest.Type
+
+/** A run, with the connection that it is of. */
+const RunOfConnection = Schema.Struct({ ...Documents.Run.fields, connection: ConnectionId })
+
+export const tasks = HttpApiGroup.make("tasks")
+  .add(
+    HttpApiEndpoint.post("submit", "/connections/:connection/tasks", {
+      params: connectionRef,
+      headers: {
+        "idempotency-key": Schema.optionalKey(
+          Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 255)))
+        ).annotate({ description: "the same key with the same request gives the task that it made before" })
+      },
+      // With no body: what a poll does, now.
+      payload: [SyncRequest, Schema.Null],
+      success: [Documents.Task.pipe(HttpApiSchema.status(202)), Documents.Synced],
+      error: [NotFoundProblem, ConflictProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "Ask for a sync (202, a task), or for a dry run (200, what would be done)"),
+    HttpApiEndpoint.get("list", "/connections/:connection/tasks", {
+      params: connectionRef,
+      query: { limit: limit(1000, 100) },
+      success: Schema.Struct({ tasks: Schema.Array(Documents.Task) }),
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "The connection's tasks, newest first"),
+    HttpApiEndpoint.get("get", "/connections/:connection/tasks/:task", {
+      params: { ...connectionRef, task: TaskId },
+      success: Documents.Task,
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "One task, with its counts so far"),
+    HttpApiEndpoint.get("runs", "/connections/:connection/runs", {
+      params: connectionRef,
+      query: { limit: limit(1000, 100) },
+      success: Schema.Struct({ runs: Schema.Array(Documents.Run) }),
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "The connection's runs, newest first"),
+    HttpApiEndpoint.get("run", "/runs/:run", {
+      params: { run: RunId },
+      success: RunOfConnection,
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "One run, with its counts"),
+    HttpApiEndpoint.get("statistics", "/connections/:connection/statistics", {
+      params: connectionRef,
+      query: { hours: limit(744, 48) },
+      success: Schema.Struct({ hours: Schema.Array(Documents.Hour) }),
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "What its runs did, by the hour, oldest first")
+  )
+  .annotate(NoSecrets, true)
+  .annotate(OpenApi.Title, "Tasks and runs")
+  .annotate(OpenApi.Description, "A task is one request to sync; a run is one execution of it, or of a slice of it")

@@ -1,0 +1,111 @@
+/** Webhooks: where changes are sent to, and how that goes. */
+import * as Effect from "effect/Effect"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { ChangeKind } from "../../engine/model/Change.ts"
+import * as Documents from "../../engine/webhooks/Documents.ts"
+import { MessageState } from "../../engine/webhooks/WebhookStore.ts"
+import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
+import { connectionRef, limit, Name } from "../Parameters.ts"
+
+const webhookId = { webhook: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
+const messageId = { message: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
+
+const Url = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 2048))).annotate({
+  description: "https, at a public address; IDEM_WEBHOOK_ALLOW allows others"
+})
+const Kinds = Schema.NullOr(Schema.Array(ChangeKind)).annotate({
+  description: "only these kinds of change; null: all"
+})
+const Secret = Schema.RedactedFromValue(Schema.String).annotate({
+  description: "`whsec_` and 24 to 64 bytes as base64; left out, one is made"
+})
+
+/** A webhook with its secret, which is shown this once. */
+const WithSecret = Schema.Struct({ ...Documents.Webhook.fields, secret: Schema.String })
+
+export const webhooks = HttpApiGroup.make("webhooks")
+  .add(
+    HttpApiEndpoint.get("list", "/webhooks", {
+      success: Schema.Struct({ webhooks: Schema.Array(Documents.Webhook) })
+    }).annotate(OpenApi.Summary, "All webhooks, oldest first"),
+    HttpApiEndpoint.post("create", "/webhooks", {
+      payload: Schema.Struct({
+        url: Url,
+        name: Schema.optionalKey(Name),
+        connection: Schema.optionalKey(Schema.NullOr(connectionRef.connection)),
+        changes: Schema.optionalKey(Kinds),
+        secret: Schema.optionalKey(Secret),
+        from: Schema.Literals(["now", "beginning"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("now")))
+      }),
+      success: WithSecret.pipe(HttpApiSchema.status(201)),
+      error: [NotFoundProblem, ConflictProblem, UsageProblem]
+    }).annotate(
+      OpenApi.Summary,
+      "Send changes to a URL, signed: those from now on, or all from the beginning. The secret is shown this once"
+    ),
+    HttpApiEndpoint.get("get", "/webhooks/:webhook", {
+      params: webhookId,
+      success: Documents.Webhook,
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "One webhook"),
+    HttpApiEndpoint.patch("change", "/webhooks/:webhook", {
+      params: webhookId,
+      payload: Schema.Struct({
+        url: Schema.optionalKey(Url),
+        name: Schema.optionalKey(Name),
+        changes: Schema.optionalKey(Kinds),
+        state: Schema.optionalKey(Schema.Literals(["active", "paused"]))
+      }),
+      success: Documents.Webhook,
+      error: [NotFoundProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "Change, pause or resume a webhook: it goes on where it was"),
+    HttpApiEndpoint.delete("remove", "/webhooks/:webhook", {
+      params: webhookId,
+      success: HttpApiSchema.NoContent,
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "Remove a webhook and its messages"),
+    HttpApiEndpoint.post("rotate", "/webhooks/:webhook/rotate", {
+      params: webhookId,
+      // With no body: one is made.
+      payload: [Schema.Null, Schema.Struct({ secret: Schema.optionalKey(Secret) })],
+      success: WithSecret,
+      error: [NotFoundProblem, ConflictProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "A new secret; the one before it signs too for 24 hours"),
+    HttpApiEndpoint.post("ping", "/webhooks/:webhook/ping", {
+      params: webhookId,
+      success: Documents.Pinged,
+      error: [NotFoundProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "Send a signed test message now, and say what was answered"),
+    HttpApiEndpoint.get("messages", "/webhooks/:webhook/messages", {
+      params: webhookId,
+      query: {
+        state: Schema.optionalKey(MessageState),
+        limit: limit(1000, 100),
+        after: Schema.optionalKey(messageId.message)
+      },
+      success: Schema.Struct({ messages: Schema.Array(Documents.Message), next: Schema.NullOr(Schema.String) }),
+      error: NotFoundProblem
+    }).annotate(
+      OpenApi.Summary,
+      "Its messages, the last made first: those that wait, that were delivered, that were given up"
+    ),
+    HttpApiEndpoint.post("redeliver", "/webhooks/:webhook/messages/:message/redeliver", {
+      params: { ...webhookId, ...messageId },
+      success: Documents.Message,
+      error: [NotFoundProblem, ConflictProblem]
+    }).annotate(OpenApi.Summary, "Deliver a dead message again"),
+    HttpApiEndpoint.post("redeliverAll", "/webhooks/:webhook/redeliver", {
+      params: webhookId,
+      success: Schema.Struct({ redelivered: Schema.Int }),
+      error: NotFoundProblem
+    }).annotate(OpenApi.Summary, "Deliver all its dead messages again; says how many")
+  )
+  .annotate(OpenApi.Title, "Webhooks")
+  .annotate(
+    OpenApi.Description,
+    "Changes, sent as they happen, signed as Standard Webhooks has it (https://www.standardwebhooks.com)"
+  )

@@ -1,0 +1,215 @@
+/** The feed's waiting and its cursors, over the store in memory. The order of changes is a law of the stores. */
+import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/testing/TestClock"
+import { Feed, layer as feedLayer } from "../../../src/engine/feed/Feed.ts"
+import type { Epoch } from "../../../src/engine/model/Change.ts"
+import { Store, StoreError } from "../../../src/engine/Store.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import { item, page, running } from "../../stores/scenario.ts"
+
+/** How often the store was asked, of what. */
+interface Asked {
+  changes: number
+  changed: number
+}
+
+/** The memory store, that counts, and whose epoch and health are the test's. */
+const scene = Effect.gen(function* () {
+  const store = yield* Store
+  const asked: Asked = { changes: 0, changed: 0 }
+  const fault: { epoch: Epoch | undefined; error: StoreError | undefined } = { epoch: undefined, error: undefined }
+  const feed = yield* feedLayer.pipe(
+    Layer.provide(
+      Layer.succeed(Store, {
+        ...store,
+        changes: (query) =>
+          Effect.map(store.changes(query), (found) => {
+            asked.changes += 1
+            return { ...found, epoch: fault.epoch ?? found.epoch }
+          }),
+        changed: (from) =>
+          Effect.suspend(() => {
+            asked.changed += 1
+            return fault.error === undefined ? store.changed(from) : Effect.fail(fault.error)
+          })
+      })
+    ),
+    Layer.build
+  )
+  return { asked, fault, feed: yield* Effect.provideContext(Feed, feed) }
+})
+
+const ids = ({ changes }: Effect.Success<ReturnType<Feed["Service"]["changes"]>>) =>
+  changes.map(({ change, content }) => `${content.externalId} ${change}`)
+
+const none = Duration.zero
+
+it.layer(Memory.layer)("the feed", (it) => {
+  it.effect("a reader goes on from any cursor that it was given, one by one or page by page", () =>
+    Effect.gen(function* () {
+      const { feed } = yield* scene
+      const { commit, id } = yield* running()
+      yield* commit({ items: [item("a"), item("b"), item("c")] })
+      const first = yield* feed.changes({ connectionId: id, limit: 2, wait: none })
+      assert.deepStrictEqual(ids(first), ["a stored", "b stored"])
+      assert.strictEqual(first.changes[1]?.cursor, first.next)
+      const rest = yield* feed.changes({ connectionId: id, after: first.changes[0]?.cursor, limit: 10, wait: none })
+      assert.deepStrictEqual(ids(rest), ["b stored", "c stored"])
+      const end = yield* feed.changes({ connectionId: id, after: rest.next, limit: 10, wait: none })
+      assert.deepStrictEqual(ids(end), [])
+      yield* commit({ items: [item("a", { text: "other" })] })
+      const more = yield* feed.changes({ connectionId: id, after: end.next, limit: 10, wait: none })
+      assert.deepStrictEqual(ids(more), ["a updated"])
+    })
+  )
+
+  it.effect("a reader that waits is told as soon as there is something, and not of others' changes", () =>
+    Effect.gen(function* () {
+      const { asked, feed } = yield* scene
+      const mine = yield* running()
+      const other = yield* running()
+      const { next } = yield* feed.changes({ connectionId: mine.id, limit: 10, wait: none })
+      const reader = yield* Effect.forkChild(
+        feed.changes({ connectionId: mine.id, after: next, limit: 10, wait: Duration.seconds(30) })
+      )
+      yield* TestClock.adjust("5 seconds")
+      yield* other.commit({ items: [item("b")] })
+      yield* TestClock.adjust("5 seconds")
+      assert.isUndefined(reader.pollUnsafe())
+      // It was not asked for the changes again: nothing of its own had come.
+      assert.strictEqual(asked.changes, 2)
+      yield* mine.commit({ items: [item("a")] })
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ids(yield* Fiber.join(reader)), ["a stored"])
+    })
+  )
+
+  it.effect("waiting ends with its time, at most a minute, and says where to go on", () =>
+    Effect.gen(function* () {
+      const { feed } = yield* scene
+      const { commit, id } = yield* running()
+      const reader = yield* Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.hours(1) }))
+      yield* TestClock.adjust("59 seconds")
+      assert.isUndefined(reader.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      const { changes, next } = yield* Fiber.join(reader)
+      assert.deepStrictEqual(changes, [])
+      yield* commit({ items: [item("a")] })
+      const found = yield* feed.changes({ connectionId: id, after: next, limit: 10, wait: none })
+      assert.deepStrictEqual(ids(found), ["a stored"])
+    })
+  )
+
+  it.effect(
+    "the database is asked as often for a hundred readers as for one, ever more seldom, and never for none",
+    () =>
+      Effect.gen(function* () {
+        const { asked, feed } = yield* scene
+        const { id } = yield* running()
+        const readers = yield* Effect.forEach(Array.from({ length: 100 }), () =>
+          Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(60) }))
+        )
+        yield* TestClock.adjust("55 seconds")
+        assert.isAtMost(asked.changed, 64)
+        assert.isAtLeast(asked.changed, 50)
+        yield* Fiber.interruptAll(readers)
+        yield* TestClock.adjust("10 seconds")
+        const before = asked.changed
+        yield* TestClock.adjust("10 minutes")
+        assert.strictEqual(asked.changed, before)
+        const again = yield* Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(5) }))
+        yield* TestClock.adjust("5 seconds")
+        yield* Fiber.join(again)
+        assert.isAbove(asked.changed, before)
+      })
+  )
+
+  it.effect("readers that wait hear that the database is away, and the next are served when it is back", () =>
+    Effect.gen(function* () {
+      const { fault, feed } = yield* scene
+      const { commit, id } = yield* running()
+      const query = { connectionId: id, limit: 10, wait: Duration.seconds(30) }
+      const readers = yield* Effect.forEach([1, 2], () => Effect.forkChild(feed.changes(query)))
+      yield* TestClock.adjust("1 second")
+      fault.error = new StoreError({ message: "away", cause: "away" })
+      yield* TestClock.adjust("2 seconds")
+      for (const reader of readers) assert.strictEqual((yield* Effect.flip(Fiber.join(reader))).message, "away")
+      fault.error = undefined
+      const reader = yield* Effect.forkChild(feed.changes(query))
+      yield* TestClock.adjust("1 second")
+      yield* commit({ items: [item("a")] })
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ids(yield* Fiber.join(reader)), ["a stored"])
+    })
+  )
+
+  it.effect("after a restore a reader is told that its cursor is gone, also one that was waiting", () =>
+    Effect.gen(function* () {
+      const { fault, feed } = yield* scene
+      const { commit, id } = yield* running()
+      const { next } = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
+      const reader = yield* Effect.forkChild(
+        Effect.flip(feed.changes({ connectionId: id, after: next, limit: 10, wait: Duration.seconds(30) }))
+      )
+      const fresh = yield* Effect.forkChild(
+        Effect.flip(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(30) }))
+      )
+      yield* TestClock.adjust("1 second")
+      fault.epoch = { ...(yield* Store.use((store) => store.epoch)), number: 2, id: "another" }
+      yield* commit({ items: [item("a")], page: page({}) })
+      yield* TestClock.adjust("1 second")
+      for (const each of [reader, fresh]) {
+        assert.include(JSON.stringify(yield* Fiber.join(each)), '"reason":"gone"')
+      }
+      const error = yield* Effect.flip(feed.changes({ connectionId: id, after: next, limit: 10, wait: none }))
+      assert.match(error.message, /restored.*begin again/)
+      const again = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
+      assert.deepStrictEqual(ids(again), ["a stored"])
+    })
+  )
+
+  it.effect("a cursor of another connection, and one that is ahead of the database, are refused", () =>
+    Effect.gen(function* () {
+      const { feed } = yield* scene
+      const one = yield* running()
+      const other = yield* running()
+      const { next } = yield* feed.changes({ connectionId: one.id, limit: 10, wait: none })
+      const reason = (query: { readonly connectionId?: typeof one.id; readonly after: string }) =>
+        Effect.map(Effect.flip(feed.changes({ ...query, limit: 10, wait: none })), (error) =>
+          error._tag === "CursorInvalid" ? error.reason : error
+        )
+      assert.strictEqual(yield* reason({ connectionId: other.id, after: next }), "foreign")
+      assert.strictEqual(yield* reason({ after: next }), "foreign")
+      assert.strictEqual(yield* reason({ connectionId: one.id, after: "nonsense" }), "malformed")
+      const parts = JSON.parse(Buffer.from(next, "base64url").toString()) as Array<unknown>
+      parts[4] = String(BigInt(String(parts[4])) + 1000n)
+      const ahead = Buffer.from(JSON.stringify(parts)).toString("base64url")
+      assert.strictEqual(yield* reason({ connectionId: one.id, after: ahead }), "gone")
+    })
+  )
+
+  it.effect("the end of the feed's scope ends the readers that wait", () =>
+    Effect.gen(function* () {
+      const { id } = yield* running()
+      const begun = yield* Deferred.make<Fiber.Fiber<unknown, unknown>>()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { asked, feed } = yield* scene
+          const reader = yield* Effect.forkDetach(
+            feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(60) })
+          )
+          yield* TestClock.adjust("1 second")
+          assert.isAbove(asked.changed, 0)
+          yield* Deferred.succeed(begun, reader)
+        })
+      )
+      const reader = yield* Deferred.await(begun)
+      assert.isTrue((yield* Fiber.await(reader))._tag === "Failure")
+    })
+  )
+})

@@ -1,0 +1,117 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import { type Kind, Slots, Turn } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
+
+const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
+
+/** Slices that are begun and do not end by themselves. */
+const holding = Effect.fnUntraced(function* (kind: Kind, slice: Effect.Effect<unknown> = Effect.never) {
+  const slots = yield* Slots
+  const begun = yield* Deferred.make<void>()
+  const fiber = yield* Effect.forkChild(slots.take(kind, Effect.andThen(Deferred.succeed(begun, undefined), slice)))
+  yield* Effect.yieldNow
+  return { fiber, begun: Deferred.isDone(begun), end: Fiber.interrupt(fiber) }
+})
+
+const begunOf = (all: ReadonlyArray<{ readonly begun: Effect.Effect<boolean> }>) =>
+  Effect.map(
+    Effect.forEach(all, (one) => one.begun),
+    (begun) => begun.filter(Boolean).length
+  )
+
+const many = (count: number, kind: Kind, slice?: Effect.Effect<unknown>) =>
+  Effect.forEach(Array.from({ length: count }), () => holding(kind, slice))
+
+/** A slice that has one call, which waits for quota for ever. */
+const waiting = Effect.flatMap(Turn, (turn) => turn.calling(turn.admitting(turn.sleeping(Effect.never))))
+
+const provided = Effect.provide(Slots.layerOf(bounds))
+
+describe("slots", () => {
+  it.effect("are for so many slices at a time; as one ends the next begins", () =>
+    Effect.gen(function* () {
+      const all = yield* many(6, "poll")
+      assert.strictEqual(yield* begunOf(all), 4)
+      yield* all[1]!.end
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(yield* Effect.forEach(all, (one) => one.begun), [true, true, true, true, true, false])
+      // One that is interrupted while it waits takes no slot later.
+      yield* all[5]!.end
+      yield* all[0]!.end
+      const next = yield* holding("poll")
+      assert.isTrue(yield* next.begun)
+    }).pipe(provided)
+  )
+
+  it.effect("are left to polls by backfills, however many of these wait", () =>
+    Effect.gen(function* () {
+      const backfills = yield* many(20, "backfill")
+      assert.strictEqual(yield* begunOf(backfills), 3)
+      const poll = yield* holding("poll")
+      assert.isTrue(yield* poll.begun)
+      const second = yield* holding("poll")
+      assert.isFalse(yield* second.begun)
+      // The slot of a poll goes to the poll that waits, not to the backfills before it.
+      yield* poll.end
+      yield* Effect.yieldNow
+      assert.isTrue(yield* second.begun)
+      assert.strictEqual(yield* begunOf(backfills), 3)
+    }).pipe(provided)
+  )
+
+  it.effect("are lent by slices that only wait for quota, up to a bound", () =>
+    Effect.gen(function* () {
+      const backfills = yield* many(20, "backfill", waiting)
+      assert.strictEqual(yield* begunOf(backfills), 6)
+      const polls = yield* many(5, "poll", waiting)
+      assert.strictEqual(yield* begunOf(polls), 2)
+      // First come, first served: a backfill waits for longer, and has room again.
+      yield* backfills[0]!.end
+      yield* Effect.yieldNow
+      assert.deepStrictEqual([yield* begunOf(backfills), yield* begunOf(polls)], [7, 2])
+      yield* polls[0]!.end
+      yield* Effect.yieldNow
+      assert.strictEqual(yield* begunOf(polls), 3)
+    }).pipe(provided)
+  )
+
+  it.effect("are taken back at once when the time has come, and not lent while a call is out", () =>
+    Effect.gen(function* () {
+      // One call sleeps, the other is at the source: the slice works.
+      const half = Effect.flatMap(Turn, (turn) =>
+        Effect.all([turn.calling(turn.admitting(turn.sleeping(Effect.never))), turn.calling(Effect.never)], {
+          concurrency: 2
+        })
+      )
+      const working = yield* many(4, "poll", half)
+      assert.strictEqual(yield* begunOf(working), 4)
+      const kept = yield* holding("poll")
+      assert.isFalse(yield* kept.begun)
+      yield* Effect.forEach(working, (one) => one.end)
+
+      const resumed = yield* Deferred.make<void>()
+      const briefly = Effect.flatMap(Turn, (turn) =>
+        Effect.andThen(
+          turn.calling(turn.admitting(turn.sleeping(Effect.sleep("1 second")))),
+          Effect.andThen(Deferred.succeed(resumed, undefined), Effect.never)
+        )
+      )
+      const sleeper = yield* holding("poll", briefly)
+      const rest = yield* many(3, "poll")
+      assert.strictEqual(yield* begunOf([kept, sleeper, ...rest]), 5)
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(yield* Deferred.isDone(resumed))
+      // It is over the bound by one: two must end before another begins.
+      const last = yield* holding("poll")
+      yield* kept.end
+      yield* Effect.yieldNow
+      assert.isFalse(yield* last.begun)
+      yield* sleeper.end
+      yield* Effect.yieldNow
+      assert.isTrue(yield* last.begun)
+    }).pipe(provided)
+  )
+})

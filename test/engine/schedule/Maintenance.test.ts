@@ -1,0 +1,55 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import { Store } from "../../../src/engine/Store.ts"
+import * as Maintenance from "../../../src/engine/schedule/Maintenance.ts"
+import { bytes, MemorySource } from "../../support/MemorySource.ts"
+import { connect, layer, sync } from "../../support/TestEngine.ts"
+
+const settingsOf = (env: Record<string, string>) =>
+  Maintenance.settings
+    .parse(ConfigProvider.fromEnv({ env }))
+    .pipe(Effect.map(({ keepRuns }) => Duration.toDays(keepRuns)))
+
+describe("upkeep", () => {
+  it.effect("removes runs after 30 days, but the last, and bodies that nothing names, day by day", () => {
+    const source = new MemorySource()
+    source.add("a", { revision: "1" })
+    source.by = "revision"
+    return Effect.gen(function* () {
+      const store = yield* Store
+      const connection = yield* connect()
+      yield* sync(connection)
+      const before = Option.getOrThrow(yield* store.content(connection.id, "a")).hash ?? ""
+      source.add("a", { revision: "2", body: bytes("another body") })
+      yield* sync(connection)
+      const after = Option.getOrThrow(yield* store.content(connection.id, "a")).hash ?? ""
+      assert.notStrictEqual(before, after)
+      const isThere = (hash: string) =>
+        Effect.map(Effect.exit(Stream.runDrain(store.body(hash))), (exit) => exit._tag === "Success")
+      const runs = Effect.map(store.runs(connection.id, 10), (all) => all.length)
+
+      yield* Maintenance.daily({ keepRuns: Duration.days(30) })
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual([yield* runs, yield* isThere(before), yield* isThere(after)], [2, true, true])
+      yield* TestClock.adjust("2 days")
+      assert.deepStrictEqual([yield* runs, yield* isThere(before), yield* isThere(after)], [2, false, true])
+      yield* TestClock.adjust("27 days")
+      assert.strictEqual(yield* runs, 2)
+      yield* TestClock.adjust("90 days")
+      assert.deepStrictEqual([yield* runs, yield* isThere(after)], [1, true])
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("keeps runs for as long as IDEM_KEEP_RUNS says, and refuses what is no duration", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* settingsOf({}), 30)
+      assert.strictEqual(yield* settingsOf({ IDEM_KEEP_RUNS: "90 days" }), 90)
+      assert.strictEqual((yield* Effect.flip(settingsOf({ IDEM_KEEP_RUNS: "long" })))._tag, "ConfigError")
+    })
+  )
+})

@@ -1,0 +1,147 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as TestClock from "effect/testing/TestClock"
+import { Unauthorized } from "../../../src/contract/IntegrationError.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
+import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import { until } from "../../support/Moving.ts"
+import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { connect, ids, layer } from "../../support/TestEngine.ts"
+
+const polling = Layer.build(Scheduler.layer)
+
+describe("the poller", () => {
+  it.effect("polls each connection on its schedule, and takes what is new", () => {
+    const source = new MemorySource()
+    source.addMany(5)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* polling
+      yield* until(Effect.map(ids(connection), (there) => there.length === 5))
+      source.addMany(1)
+      yield* until(Effect.map(ids(connection), (there) => there.length === 6))
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("writes no run row for a quiet poll", () => {
+    const source = new MemorySource()
+    source.addMany(5)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      yield* polling
+      yield* until(Effect.sync(() => source.calls.filter((call) => call === "changes").length >= 3))
+      assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect(
+    "stores what arrives during a backfill at the next slice, not after the backfill",
+    () => {
+      const source = new MemorySource()
+      source.pageSize = 10
+      source.addMany(2000)
+      return Effect.gen(function* () {
+        // 61 units a second would let 60 downloads through; the backfill takes far longer than a few slices.
+        const connection = yield* connect({ config: { quota: { unitsPerMinute: 120 } } })
+        yield* polling
+        yield* until(Effect.map(ids(connection), (there) => there.length > 100))
+        source.add("urgent")
+        yield* until(Effect.map(ids(connection), (there) => there.includes("urgent")))
+        assert.isBelow((yield* ids(connection)).length, 700)
+      }).pipe(Effect.scoped, Effect.provide(layer(source)))
+    },
+    60_000
+  )
+
+  it.effect("runs one connection once at a time, however often it is woken", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    let most = 0
+    return Effect.gen(function* () {
+      const started = yield* Queue.unbounded<void>()
+      const gate = yield* Deferred.make<void>()
+      source.answer = (method) =>
+        method === "list"
+          ? Effect.andThen(
+              Effect.sync(() => {
+                most = Math.max(most, source.open)
+                Queue.offerUnsafe(started, undefined)
+              }),
+              Deferred.await(gate)
+            )
+          : Effect.void
+      const connection = yield* connect()
+      yield* polling
+      yield* until(Effect.map(Queue.size(started), (size) => size > 0))
+      yield* TestClock.adjust("20 seconds")
+      yield* Deferred.succeed(gate, undefined)
+      yield* until(Effect.map(ids(connection), (there) => there.length === 3))
+      assert.strictEqual(most, 1)
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("pauses a connection whose grant is gone, and asks its source no more", () => {
+    const source = new MemorySource()
+    source.answer = (method) => (method === "list" ? fault(new Unauthorized({ message: "revoked" })) : Effect.void)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
+      yield* polling
+      yield* until(Effect.map(row, ({ paused }) => paused !== null))
+      const calls = source.calls.length
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(source.calls.length, calls)
+      const [run] = yield* store.runs(connection.id, 1)
+      assert.strictEqual(run?.error?.reason, "Unauthorized")
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect(
+    "polls others in time while hundreds of connections fill up at their quota's pace",
+    () => {
+      const source = new MemorySource()
+      source.pageSize = 10
+      source.addMany(300)
+      return Effect.gen(function* () {
+        const slow = { quota: { unitsPerMinute: 6 } }
+        const engine = yield* Engine
+        const of = (name: string, config: unknown) => {
+          source.account = name
+          return engine.connect({
+            domain: "memory",
+            name,
+            config,
+            credentials: { token: "t" },
+            every: Duration.minutes(1)
+          })
+        }
+        for (let index = 0; index < 200; index += 1) yield* of(`slow ${index}`, slow)
+        yield* polling
+        // Once round, so that all of them are known to be backfills.
+        yield* TestClock.adjust("10 minutes")
+        const { connection } = yield* of("quick", {})
+        const from = yield* Clock.currentTimeMillis
+        const all = source.items.size
+        yield* until(Effect.map(ids(connection), (there) => there.length === all))
+        for (let round = 0; round < 5; round += 1) {
+          const before = yield* Clock.currentTimeMillis
+          source.add(`new ${round}`)
+          yield* until(Effect.map(ids(connection), (there) => there.includes(`new ${round}`)))
+          // Its next poll, with its jitter, and no wait for any of the others.
+          assert.isAtMost((yield* Clock.currentTimeMillis) - before, 70_000)
+        }
+        assert.isAtMost((yield* Clock.currentTimeMillis) - from, 7 * 70_000)
+      }).pipe(Effect.scoped, Effect.provide(layer(source)))
+    },
+    60_000
+  )
+})

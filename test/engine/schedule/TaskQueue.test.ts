@@ -1,0 +1,289 @@
+/** How a process that serves runs the tasks that wait: in slices, in turns with the polls, and whatever fails or dies. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { RateLimited, Transient, Unauthorized } from "../../../src/contract/IntegrationError.ts"
+import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
+import { Control } from "../../../src/engine/Control.ts"
+import type * as Documents from "../../../src/engine/Documents.ts"
+import * as Local from "../../../src/engine/Local.ts"
+import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
+import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
+import { RunId } from "../../../src/engine/model/Run.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import { batch, miss, take } from "../../stores/scenario.ts"
+import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { until } from "../../support/Moving.ts"
+import * as TestEngine from "../../support/TestEngine.ts"
+
+const layer = (source: MemorySource, options: Parameters<typeof TestEngine.layer>[1] = {}) =>
+  Layer.provideMerge(Local.layer, TestEngine.layer(source, options))
+
+const polling = Layer.build(Scheduler.layer)
+
+const asked = (task: Partial<SyncTask>, spec: string): Documents.TaskRequest => ({
+  _tag: "sync",
+  task: { ...poll, ...task },
+  spec
+})
+const forced = asked({ force: true }, "--force")
+const everything: Documents.TaskRequest = { _tag: "retry", externalIds: [] }
+
+const submit = (request: Documents.TaskRequest) => Control.use((control) => control.submit("test", request, {}))
+
+/** The task once this holds of it. */
+const once = Effect.fnUntraced(function* ({ task }: Documents.Task, holds: (task: Documents.Task) => boolean) {
+  const control = yield* Control
+  const now = control.task("test", task)
+  yield* until(Effect.map(now, holds))
+  return yield* now
+})
+const ended = (task: Documents.Task) => once(task, ({ finishedAt }) => finishedAt !== null)
+
+/** A connection with everything stored, polled every hour. */
+const stored = Effect.fnUntraced(function* (paused = false) {
+  const control = yield* Control
+  const connection = yield* TestEngine.connect()
+  yield* TestEngine.sync(connection)
+  yield* control.connect({
+    domain: "memory",
+    name: "test",
+    config: undefined,
+    credentials: undefined,
+    every: Duration.hours(1),
+    mode: "update"
+  })
+  if (paused) yield* control.pause("test")
+  return connection
+})
+
+const short = { slicePages: 2 }
+
+describe("a requested task", () => {
+  it.effect(
+    "is run in slices that take turns with the connection's own polls",
+    () => {
+      const source = new MemorySource()
+      source.addMany(400)
+      return Effect.gen(function* () {
+        const control = yield* Control
+        const connection = yield* stored()
+        const task = yield* submit(forced)
+        const slow = (method: string) => (method.startsWith("download m") ? Effect.sleep("1 second") : Effect.void)
+        source.answer = slow
+        yield* polling
+        yield* once(task, ({ counts }) => counts.unchanged >= 100)
+        source.add("urgent")
+        yield* control.connect({
+          domain: "memory",
+          name: "test",
+          config: undefined,
+          credentials: undefined,
+          every: Duration.seconds(5),
+          mode: "update"
+        })
+        yield* until(Effect.map(TestEngine.ids(connection), (ids) => ids.includes("urgent")))
+        const { counts } = yield* control.task("test", task.task)
+        assert.isBelow(counts.unchanged, 400)
+        const end = yield* ended(task)
+        assert.deepStrictEqual([end.status, end.counts.unchanged + end.counts.stored >= 400], ["succeeded", true])
+        const runs = yield* control.runs("test", 1000)
+        assert.isAbove(runs.filter((run) => run.task === task.task).length, 10)
+      }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
+    },
+    60_000
+  )
+
+  it.effect("of one connection does not hold up another's", () => {
+    const source = new MemorySource()
+    source.addMany(300)
+    return Effect.gen(function* () {
+      const control = yield* Control
+      yield* stored(true)
+      const long = yield* submit(forced)
+      const other = yield* TestEngine.connect({ name: "other", config: { folder: "m00000" } })
+      yield* control.pause("other")
+      yield* polling
+      yield* once(long, ({ status }) => status === "running")
+      const quick = yield* control.submit("other", asked({}, ""), {})
+      yield* until(Effect.map(control.task("other", quick.task), ({ status }) => status === "succeeded"))
+      assert.strictEqual((yield* TestEngine.ids(other)).length, 10)
+      assert.strictEqual((yield* ended(long)).counts.unchanged, 300)
+    }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: { slicePages: 1 } })))
+  })
+
+  it.effect("tries again what may pass, with growing waits, and goes on from where it was", () => {
+    const source = new MemorySource()
+    source.addMany(60)
+    return Effect.gen(function* () {
+      yield* stored(true)
+      const control = yield* Control
+      source.downloaded.length = 0
+      let away: number | undefined
+      source.answer = (method) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          if (method !== "list" || source.downloaded.length < 20) return Effect.void
+          away ??= now
+          return now - away < 60_000 ? fault(new Transient({ message: "the source is away" })) : Effect.void
+        })
+      const task = yield* submit(forced)
+      yield* polling
+      const end = yield* ended(task)
+      assert.deepStrictEqual([end.status, end.error, end.counts.unchanged], ["succeeded", null, 60])
+      assert.strictEqual(source.downloaded.length, 60)
+      const runs = (yield* control.runs("test", 100)).filter((run) => run.task === task.task).toReversed()
+      const waits = runs.flatMap(({ finishedAt, status }, index) => {
+        const next = runs[index + 1]
+        return status !== "failed" || finishedAt === null || next === undefined
+          ? []
+          : [DateTime.toEpochMillis(next.startedAt) - DateTime.toEpochMillis(finishedAt)]
+      })
+      assert.isAtLeast(waits.length, 2)
+      for (const [index, waited] of waits.entries()) assert.isAtLeast(waited, 10_000 * 2 ** index)
+    }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
+  })
+
+  it.effect("ends as failed when what may pass does not, and the same request goes on from there", () => {
+    const source = new MemorySource()
+    source.addMany(60)
+    return Effect.gen(function* () {
+      yield* stored(true)
+      source.downloaded.length = 0
+      source.answer = (method) =>
+        method === "list" && source.downloaded.length >= 20
+          ? fault(new Transient({ message: "the source is away" }))
+          : Effect.void
+      yield* polling
+      const task = yield* submit(forced)
+      const failed = yield* ended(task)
+      assert.deepStrictEqual(
+        [failed.status, failed.error],
+        ["failed", { reason: "Transient", message: "the source is away" }]
+      )
+      source.answer = () => Effect.void
+      const end = yield* ended(yield* submit(forced))
+      assert.notStrictEqual(end.task, task.task)
+      assert.strictEqual(end.status, "succeeded")
+      assert.strictEqual(failed.counts.unchanged + end.counts.unchanged, 60)
+    }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
+  })
+
+  it.effect("waits as long as the source asks, which is no failure", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      yield* stored(true)
+      let refusals = 0
+      source.answer = (method) => {
+        if (method !== "list" || refusals === 8) return Effect.void
+        refusals += 1
+        return fault(new RateLimited({ message: "slow down", retryAfter: Duration.minutes(20) }))
+      }
+      const from = yield* Clock.currentTimeMillis
+      yield* polling
+      const end = yield* ended(yield* submit(forced))
+      assert.deepStrictEqual([refusals, end.status, end.counts.unchanged], [8, "succeeded", 3])
+      assert.isAtLeast((yield* Clock.currentTimeMillis) - from, 8 * 20 * 60_000)
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("ends at once where the source refuses the grant, and leaves a person's pause its reason", () => {
+    const source = new MemorySource()
+    return Effect.gen(function* () {
+      const control = yield* Control
+      yield* stored(true)
+      source.answer = () => fault(new Unauthorized({ message: "revoked" }))
+      yield* polling
+      const end = yield* ended(yield* submit(forced))
+      assert.deepStrictEqual([end.status, end.error?.reason], ["failed", "Unauthorized"])
+      assert.strictEqual((yield* control.connection("test")).paused, pausedByPerson)
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("outlives the process that runs it: the next goes on, with nothing lost and no page listed twice", () => {
+    const source = new MemorySource()
+    source.addMany(100)
+    return Effect.gen(function* () {
+      const shared = yield* TestEngine.shared
+      // Two processes: what one dies of, the other knows nothing of.
+      const dying = yield* Layer.build(Layer.fresh(layer(source, { store: shared, limits: short })))
+      const control = yield* Effect.provideContext(Control, dying)
+      yield* Effect.provideContext(stored(true), dying)
+      source.downloaded.length = 0
+      const stuck = yield* Deferred.make<void>()
+      source.answer = (method) =>
+        source.downloaded.length >= 50 && method.startsWith("download")
+          ? Effect.andThen(Deferred.succeed(stuck, undefined), Effect.never)
+          : Effect.void
+      const first = yield* Scope.make()
+      yield* Effect.provideContext(Scope.provide(polling, first), dying)
+      const task = yield* control.submit("test", forced, {})
+      yield* until(Deferred.isDone(stuck))
+      yield* Scope.close(first, Exit.void)
+      source.answer = () => Effect.void
+      const before = yield* control.task("test", task.task)
+      assert.deepStrictEqual([before.status, before.finishedAt], ["running", null])
+      const other = yield* Layer.build(Layer.fresh(layer(source, { store: shared, limits: short })))
+      yield* Effect.provideContext(polling, other)
+      const end = yield* Effect.provideContext(ended(task), other)
+      assert.deepStrictEqual([end.status, end.error], ["succeeded", null])
+      assert.strictEqual(end.counts.unchanged, 100)
+    }).pipe(Effect.scoped)
+  })
+
+  it.effect("to retry takes the rows that were there, in slices, and no others", () => {
+    const source = new MemorySource()
+    source.addMany(1201, "x")
+    return Effect.gen(function* () {
+      const control = yield* Control
+      const connection = yield* TestEngine.connect()
+      const store = yield* Store
+      yield* control.pause("test")
+      const fence = yield* take(connection.id)
+      const misses = [...source.items.keys()].map((id) => miss(id, { attempts: 5 }))
+      yield* store.commit(fence, { ...batch(RunId.make("none"), { misses }), runId: undefined })
+      yield* store.release(fence, {})
+      yield* polling
+      const end = yield* ended(yield* submit(everything))
+      assert.deepStrictEqual([end.status, end.counts.retried, end.counts.stored], ["succeeded", 1201, 1201])
+      assert.strictEqual((yield* control.runs("test", 10)).length, 3)
+      assert.strictEqual((yield* TestEngine.ids(connection)).length, 1201)
+      const nothing = yield* ended(yield* submit(everything))
+      assert.deepStrictEqual([nothing.status, nothing.counts.retried], ["succeeded", 0])
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("is not asked for by a poll that is quiet: it costs the store nothing", () => {
+    const source = new MemorySource()
+    return Effect.gen(function* () {
+      const shared = yield* TestEngine.shared
+      let questions = 0
+      const counting = Layer.effect(
+        Store,
+        Effect.map(Store, (store) => ({
+          ...store,
+          nextTask: (id: Parameters<typeof store.nextTask>[0]) => {
+            questions += 1
+            return store.nextTask(id)
+          }
+        }))
+      ).pipe(Layer.provide(shared))
+      yield* Effect.gen(function* () {
+        yield* TestEngine.connect()
+        yield* polling
+        yield* TestClock.adjust("1 hour")
+        yield* until(Effect.sync(() => source.calls.filter((call) => call === "changes").length >= 3))
+        assert.strictEqual(questions, 0)
+        yield* ended(yield* submit(forced))
+        assert.isAbove(questions, 0)
+      }).pipe(Effect.scoped, Effect.provide(layer(source, { store: counting })))
+    }).pipe(Effect.scoped)
+  })
+})

@@ -1,0 +1,275 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import { randomBytes, randomUUID } from "node:crypto"
+import { credentialsContext } from "../../../src/engine/source/OpenSource.ts"
+import * as Rekey from "../../../src/engine/secrets/Rekey.ts"
+import { signInContext } from "../../../src/engine/source/SignIn.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
+import { Store, StoreError } from "../../../src/engine/Store.ts"
+import * as Vault from "../../../src/engine/secrets/Vault.ts"
+import * as Signature from "../../../src/engine/webhooks/Signature.ts"
+import { WebhookId } from "../../../src/engine/webhooks/WebhookStore.ts"
+import * as Blobs from "../../../src/stores/blobs/Postgres.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as Postgres from "../../../src/stores/Postgres.ts"
+import * as Database from "../../support/Postgres.ts"
+
+const newKey = () => Redacted.make<Uint8Array>(randomBytes(32))
+const noEnvironment = ConfigProvider.layer(ConfigProvider.fromEnv({ env: {} }))
+
+const connect = Effect.fnUntraced(function* (name: string, vault: Vault.Vault["Service"]) {
+  const store = yield* Store
+  const of = { domain: "gmail", account: `${name}@example.com` }
+  return yield* store.createConnection({
+    ...of,
+    name,
+    config: {},
+    credentials: yield* vault.seal({ token: `token of ${name}` }, credentialsContext(of)),
+    every: Duration.minutes(5)
+  })
+})
+
+const connectMany = (count: number, vault: Vault.Vault["Service"]) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, index) => `c${index}`),
+    (name) => connect(name, vault)
+  )
+
+/** Each connection's secret, as this vault opens it. */
+const open = (vault: Vault.Vault["Service"]) =>
+  Store.use((store) =>
+    Effect.flatMap(
+      store.connections,
+      Effect.forEach((connection) =>
+        vault.unseal(connection.credentials ?? new Uint8Array(), credentialsContext(connection))
+      )
+    )
+  )
+
+const tokens = (connections: ReadonlyArray<Connection>) =>
+  connections.map(({ name }) => ({ token: `token of ${name}` })).toSorted((a, b) => (a.token < b.token ? -1 : 1))
+
+const rekey = (vault: Vault.Vault["Service"], file?: string) =>
+  Effect.provideService(Rekey.rekey(file), Vault.Vault, vault).pipe(Effect.provide([NodeServices.layer, noEnvironment]))
+
+const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
+  describe(`rekeying, over ${name}`, () => {
+    it.live("seals everything afresh, and then nothing can be sealed with the former key", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const [old, next] = [newKey(), newKey()]
+        const [before, after] = [yield* Vault.make(old), yield* Vault.make(next)]
+        const connections = yield* connectMany(130, before)
+        const stateHash = randomBytes(32).toString("hex")
+        const sealed = yield* before.seal("pending", signInContext(stateHash))
+        yield* store.putSignIn({ stateHash, sealed, ttl: Duration.minutes(10), atMost: 10 })
+        const done = yield* rekey(yield* Vault.make(next, [old]))
+        assert.strictEqual(done.resealed, 131)
+        assert.deepStrictEqual(done.locked, [])
+        assert.deepStrictEqual(done.retired, [(yield* before.keys).current])
+        assert.strictEqual(done.key, (yield* after.keys).current)
+        assert.deepStrictEqual(yield* open(after), tokens(connections))
+        // A process that was given nothing but the former key can't bring it back.
+        assert.include((yield* Effect.flip(connect("late", before))).message, "rekey")
+        const again = yield* rekey(yield* Vault.make(next, [old]))
+        assert.strictEqual(again.resealed, 0)
+        // The way back is open.
+        const back = yield* rekey(yield* Vault.make(old, [next]))
+        assert.strictEqual(back.resealed, 131)
+        assert.deepStrictEqual(yield* open(before), tokens(connections))
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.live("beside processes that store secrets with either key all the time", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const [old, next] = [newKey(), newKey()]
+        const [before, both] = [yield* Vault.make(old, [next]), yield* Vault.make(next, [old])]
+        const connections = yield* connectMany(20, before)
+        const refused: Array<StoreError> = []
+        const writer = (vault: Vault.Vault["Service"], count: number) =>
+          Effect.gen(function* () {
+            for (let made = 0; made < count; made += 1) {
+              const connection = connections[made % connections.length]
+              assert.isDefined(connection)
+              const sealed = yield* vault.seal({ token: `token of ${connection.name}` }, credentialsContext(connection))
+              yield* store
+                .updateConnection(connection.id, { credentials: sealed })
+                .pipe(Effect.catchTag("StoreError", (error) => Effect.sync(() => refused.push(error))))
+            }
+          })
+        const [done] = yield* Effect.all([rekey(both), writer(before, 150), writer(both, 150)], {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(done.retired.length, 1)
+        assert.deepStrictEqual(yield* open(yield* Vault.make(next)), tokens(connections))
+        for (const error of refused) assert.include(error.message, "rekey")
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.live("leaves what no key here opens, names it, and goes on with the rest", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const [old, next, lost] = [newKey(), newKey(), newKey()]
+        yield* connect("fine", yield* Vault.make(old))
+        const locked = yield* connect("locked", yield* Vault.make(lost))
+        const damaged = yield* connect("damaged", yield* Vault.make(old))
+        const bytes = new Uint8Array(damaged.credentials ?? [])
+        bytes[40] = (bytes[40] ?? 0) ^ 1
+        yield* store.updateConnection(damaged.id, { credentials: bytes })
+        const done = yield* rekey(yield* Vault.make(next, [old]))
+        assert.strictEqual(done.resealed, 1)
+        assert.deepStrictEqual([...done.locked].toSorted(), ["the connection damaged", "the connection locked"])
+        // Something that cannot be opened is still sealed with it: it is kept.
+        assert.deepStrictEqual(done.retired, [])
+        const now = (yield* store.connections).find(({ id }) => id === locked.id)
+        assert.deepStrictEqual(now?.credentials, locked.credentials)
+      }).pipe(Effect.provide(layer))
+    )
+  })
+}
+
+suite("Memory", Memory.layer)
+suite("Postgres", Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer)))
+
+describe("rekeying webhooks", () => {
+  it.live("seals their secrets afresh too, and lets none be stored with the former key", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const [old, next] = [newKey(), newKey()]
+      const [before, after] = [yield* Vault.make(old), yield* Vault.make(next)]
+      const id = WebhookId.make(randomUUID())
+      const secrets = { current: Redacted.make("whsec_secret"), previous: null }
+      const sealed = yield* Effect.provideService(Signature.seal(id, secrets), Vault.Vault, before)
+      const insert = (webhook: string) =>
+        sql`INSERT INTO webhook (id, name, url, secret) VALUES (${webhook}, 'w', 'https://example.com', ${sealed})`
+      yield* insert(id)
+      assert.strictEqual((yield* rekey(yield* Vault.make(next, [old]))).resealed, 1)
+      const [row] = yield* sql<{ readonly secret: Uint8Array }>`SELECT secret FROM webhook`
+      assert.isDefined(row)
+      const opened = yield* Effect.provideService(Signature.unseal(id, row.secret), Vault.Vault, after)
+      assert.strictEqual(Redacted.value(opened.current), "whsec_secret")
+      assert.match(String((yield* Effect.flip(insert(randomUUID()))).reason.cause), /idem rekey/)
+    }).pipe(Effect.provide(Layer.provideMerge(Layer.provide(Postgres.layer, Blobs.layer), Database.layer)))
+  )
+})
+
+describe("rekeying with the key in a file", () => {
+  const keyFile = Effect.map(
+    Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()),
+    (folder) => `${folder}/secret.key`
+  )
+  const vaultAt = (path: string) =>
+    Effect.map(Layer.build(Layer.fresh(Vault.layerKeyFile(path))), (context) => Context.get(context, Vault.Vault))
+  const files = (path: string) =>
+    FileSystem.FileSystem.use((fs) =>
+      Effect.map(fs.readDirectory(path.replace("/secret.key", "")), (all) => all.sort())
+    )
+  const services = Layer.mergeAll(NodeServices.layer, Memory.layer, noEnvironment)
+
+  it.live("makes a new one; a process that runs all the while opens and seals with it", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* keyFile
+      const running = yield* vaultAt(path)
+      const connections = yield* connectMany(3, running)
+      const before = yield* fs.readFileString(path)
+      const done = yield* rekey(yield* vaultAt(path), path)
+      assert.strictEqual(done.resealed, 3)
+      assert.notStrictEqual(yield* fs.readFileString(path), before)
+      assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
+      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+      assert.deepStrictEqual(yield* open(running), tokens(connections))
+      const sealed = yield* running.seal("later", "test")
+      assert.strictEqual(Vault.keyIdOf(sealed), done.key)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("cut short anywhere, it loses nothing, and is finished when it is begun again", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const store = yield* Store
+      const path = yield* keyFile
+      const connections = yield* connectMany(5, yield* vaultAt(path))
+      const stop = new StoreError({ message: "killed", cause: "killed" })
+      /** A process that is gone before its call number `calls` of the store's methods for rekeying. */
+      const killedAfter = (calls: number): Store["Service"] => {
+        let left = calls
+        const or = <A>(work: Effect.Effect<A, StoreError>) =>
+          Effect.suspend(() => ((left -= 1) < 0 ? Effect.fail(stop) : work))
+        return {
+          ...store,
+          admitKey: (id) => or(store.admitKey(id)),
+          sealedOtherwise: (id, options) => or(store.sealedOtherwise(id, options)),
+          replaceSealed: (place, now, next) => or(store.replaceSealed(place, now, next)),
+          retireKey: (id) => or(store.retireKey(id))
+        }
+      }
+      let finished = false
+      for (let calls = 0; !finished; calls += 1) {
+        const keys = new Set([(yield* (yield* vaultAt(path)).keys).current])
+        const exit = yield* Effect.exit(
+          Effect.provideService(rekey(yield* vaultAt(path), path), Store, killedAfter(calls))
+        )
+        finished = exit._tag === "Success"
+        assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
+        yield* rekey(yield* vaultAt(path), path)
+        assert.deepStrictEqual(yield* files(path), ["secret.key"])
+        assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
+        assert.isFalse(keys.has((yield* (yield* vaultAt(path)).keys).current))
+      }
+      // In the middle of changing the files: the new key is there, the old one has both names or already its own.
+      yield* fs.copyFile(path, `${path}.new`)
+      yield* fs.writeFileString(`${path}.new`, `${randomBytes(32).toString("base64")}\n`)
+      yield* rekey(yield* vaultAt(path), path)
+      yield* fs.writeFileString(`${path}.new`, `${randomBytes(32).toString("base64")}\n`)
+      yield* fs.link(path, `${path}.old`)
+      yield* rekey(yield* vaultAt(path), path)
+      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+      assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("of many that begin at once all do the same, and nothing is lost", () =>
+    Effect.gen(function* () {
+      const path = yield* keyFile
+      const connections = yield* connectMany(5, yield* vaultAt(path))
+      const vaults = yield* Effect.forEach(Array.from({ length: 4 }), () => vaultAt(path))
+      yield* Effect.forEach(vaults, (vault) => rekey(vault, path), { concurrency: "unbounded" })
+      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+      assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("where IDEM_SECRET_KEY is set everything is sealed with that, and the file goes", () =>
+    Effect.gen(function* () {
+      const path = yield* keyFile
+      const connections = yield* connectMany(2, yield* vaultAt(path))
+      const environment = ConfigProvider.layer(
+        ConfigProvider.fromEnv({ env: { IDEM_SECRET_KEY: randomBytes(32).toString("base64") } })
+      )
+      const given = Effect.gen(function* () {
+        const vault = yield* vaultAt(path)
+        assert.strictEqual((yield* Effect.provideService(Rekey.rekey(path), Vault.Vault, vault)).resealed, 2)
+        assert.deepStrictEqual(yield* files(path), [])
+        assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
+      })
+      yield* Effect.provide(given, environment)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.effect("without a file both keys must be given", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(rekey(yield* Vault.make(newKey())))
+      assert.match(error.message, /IDEM_SECRET_KEY_OLD/)
+    }).pipe(Effect.provide(Memory.layer))
+  )
+})

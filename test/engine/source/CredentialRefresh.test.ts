@@ -1,0 +1,189 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
+import { randomBytes } from "node:crypto"
+import { Engine } from "../../../src/engine/Engine.ts"
+import { Integrations } from "../../../src/engine/source/Integrations.ts"
+import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
+import * as OpenSource from "../../../src/engine/source/OpenSource.ts"
+import { Quotas } from "../../../src/engine/source/Quotas.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
+import * as Vault from "../../../src/engine/secrets/Vault.ts"
+import { integration } from "../../../src/integrations/Gmail.ts"
+import * as Blobs from "../../../src/stores/blobs/Postgres.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as Postgres from "../../../src/stores/Postgres.ts"
+import * as GmailServer from "../../support/GmailServer.ts"
+import * as Database from "../../support/Postgres.ts"
+
+const key = Redacted.make<Uint8Array>(randomBytes(32))
+
+/** Processes: engines of their own over one store. */
+const processes = Effect.fnUntraced(function* (layer: Layer.Layer<Store, unknown>) {
+  const store = Layer.succeed(Store, Context.get(yield* Layer.build(Layer.orDie(layer)), Store))
+  const process = Layer.provideMerge(
+    SyncLoop.layer,
+    Layer.mergeAll(
+      store,
+      Quotas.layerMemory,
+      Layer.effect(Vault.Vault, Vault.make(key)),
+      Integrations.layer({ gmail: Effect.succeed(integration) })
+    )
+  )
+  return yield* Effect.all([Layer.build(Layer.fresh(process)), Layer.build(Layer.fresh(process))])
+})
+
+/** A connection whose access token has ended, at a server that replaces refresh tokens. */
+const scene = Effect.gen(function* () {
+  const server = yield* GmailServer.make()
+  server.rotate = true
+  server.grant("first")
+  server.expiresIn = 1
+  const engine = yield* Engine
+  const { connection } = yield* engine.connect({
+    domain: "gmail",
+    name: "me",
+    config: { rootUrl: server.url },
+    credentials: { clientId: "client", clientSecret: "s3cret", refreshToken: "first" },
+    every: undefined
+  })
+  server.expiresIn = 3600
+  server.seen.length = 0
+  return { server, connection, refreshes: () => server.seen.filter(({ method }) => method === "oauth2.token").length }
+})
+
+/** As a run, a dry run or a change of the connection asks, from what it has read of the connection before. */
+const ask = (connection: Connection) =>
+  Effect.gen(function* () {
+    const opened = yield* OpenSource.openable(connection)
+    const session = yield* OpenSource.session({ connection, ...opened }, yield* RunMeter.make)
+    return yield* session.account
+  }).pipe(Effect.scoped)
+
+const stored = Effect.fnUntraced(function* (connection: Connection) {
+  const store = yield* Store
+  const vault = yield* Vault.Vault
+  const { credentials } = Option.getOrThrow(yield* store.connection(connection.id))
+  const json = yield* vault.unseal(credentials ?? new Uint8Array(), OpenSource.credentialsContext(connection))
+  return json as Schema.JsonObject
+})
+
+const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
+  describe(`refreshing beside each other, over ${name}`, () => {
+    it.live("two processes that refresh at once make one refresh, and both go on", () =>
+      Effect.gen(function* () {
+        const [one, other] = yield* processes(layer)
+        const { connection, refreshes, server } = yield* Effect.provideContext(scene, one)
+        const [first, second] = yield* Effect.all(
+          [one, other, one, other].map((process) => Effect.provideContext(ask(connection), process)),
+          { concurrency: "unbounded" }
+        )
+        assert.strictEqual(first, "me@example.com")
+        assert.strictEqual(second, "me@example.com")
+        assert.strictEqual(refreshes(), 1)
+        // Long after, both still have the grant: the refresh token that is stored is the one that the server gave last.
+        server.expireAccessTokens()
+        for (const process of [other, one]) yield* Effect.provideContext(ask(connection), process)
+        assert.strictEqual(refreshes(), 2)
+      }).pipe(Effect.scoped)
+    )
+
+    it.live("a dry run, a sync and a change of the connection may all refresh", () =>
+      Effect.gen(function* () {
+        const [one, other] = yield* processes(layer)
+        const { connection, refreshes } = yield* Effect.provideContext(scene, one)
+        const task = { force: false, forceIds: [], dryRun: false }
+        const all = [
+          Effect.provideContext(
+            Engine.use((engine) => engine.sync(connection, task, { spec: "", wait: true })),
+            one
+          ),
+          Effect.provideContext(
+            Engine.use((engine) => engine.sync(connection, { ...task, dryRun: true }, { spec: "", wait: true })),
+            other
+          )
+        ]
+        const change = Engine.use((engine) =>
+          engine.connect({
+            domain: "gmail",
+            name: "me",
+            config: undefined,
+            credentials: undefined,
+            every: undefined
+          })
+        )
+        const [results] = yield* Effect.all(
+          [Effect.all(all, { concurrency: "unbounded" }), Effect.provideContext(change, other)],
+          { concurrency: "unbounded" }
+        )
+        // The change took a new fence: the sync may have begun again, or ended as superseded, but never for its grant.
+        for (const { error } of results) assert.notStrictEqual(error?.reason, "Unauthorized", error?.message)
+        assert.strictEqual(refreshes(), 1)
+        const { refreshToken } = yield* Effect.provideContext(stored(connection), one)
+        assert.notStrictEqual(refreshToken, "first")
+      }).pipe(Effect.scoped)
+    )
+
+    it.live("what was opened before a connection moved takes none of its new credentials to the old address", () =>
+      Effect.gen(function* () {
+        const [one] = yield* processes(layer)
+        const { connection, server } = yield* Effect.provideContext(scene, one)
+        server.expireAccessTokens()
+        const elsewhere = yield* GmailServer.make()
+        elsewhere.grant("second")
+        const move = Engine.use((engine) =>
+          engine.connect({
+            domain: "gmail",
+            name: "me",
+            config: { rootUrl: elsewhere.url },
+            credentials: { clientId: "client", clientSecret: "another s3cret", refreshToken: "second" },
+            every: undefined
+          })
+        )
+        yield* Effect.provideContext(move, one)
+        server.seen.length = 0
+        const error = yield* Effect.flip(Effect.provideContext(ask(connection), one))
+        assert.match(error.message, /was changed meanwhile/)
+        assert.notInclude(
+          server.seen.map(({ method }) => method),
+          "oauth2.token"
+        )
+      }).pipe(Effect.scoped)
+    )
+
+    it.live("credentials that a person gives while a refresh is under way stay", () =>
+      Effect.gen(function* () {
+        const [one, other] = yield* processes(layer)
+        const { connection, server } = yield* Effect.provideContext(scene, one)
+        server.grant("by a person")
+        const change = Engine.use((engine) =>
+          engine.connect({
+            domain: "gmail",
+            name: "me",
+            config: undefined,
+            credentials: { accessToken: "token" },
+            every: undefined
+          })
+        )
+        let changed: Promise<unknown> | undefined
+        server.before("oauth2.token", () => {
+          changed = Effect.runPromise(Effect.provideContext(change, other))
+        })
+        server.slow(200)
+        yield* Effect.provideContext(ask(connection), one)
+        yield* Effect.promise(() => changed ?? Promise.reject(new Error("no refresh was asked for")))
+        const { accessToken } = yield* Effect.provideContext(stored(connection), one)
+        assert.strictEqual(accessToken, "token")
+      }).pipe(Effect.scoped)
+    )
+  })
+}
+
+suite("Memory", Memory.layer)
+suite("Postgres", Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer)))

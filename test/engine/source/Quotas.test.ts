@@ -1,0 +1,169 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Quota } from "../../../src/contract/Integration.ts"
+import { Forbidden, IntegrationError, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
+import { moving } from "../../support/Moving.ts"
+import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
+import { Quotas } from "../../../src/engine/source/Quotas.ts"
+
+const callOf = Effect.fnUntraced(function* (quota: Quota, account = "me") {
+  const quotas = yield* Quotas
+  const meter = yield* RunMeter.make
+  return { meter, call: quotas.call({ domain: "test", account, quota, timeout: "30 seconds", meter }) }
+})
+
+const elapsed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const before = yield* Clock.currentTimeMillis
+    yield* effect
+    return ((yield* Clock.currentTimeMillis) - before) / 1000
+  })
+
+const refused = (reason: RateLimited | Transient | Forbidden) => Effect.fail(new IntegrationError({ reason }))
+
+describe("call", () => {
+  it.effect("lets a minute's units through in a minute, and hardly more in the first", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({ unitsPerMinute: 6000 })
+      const seconds = yield* moving(
+        elapsed(Effect.forEach(Array.from({ length: 600 }), () => call("get", 20, Effect.void), { concurrency: 8 })),
+        "100 millis"
+      )
+      // 12,000 units at 100 a second, less the second's worth that the bucket begins with.
+      assert.isAtLeast(seconds, 118)
+      assert.isAtMost(seconds, 122)
+      assert.strictEqual(meter.apiCalls, 600)
+      assert.strictEqual(meter.quotaUnits, 12_000)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("gives each account a budget of its own", () =>
+    Effect.gen(function* () {
+      const one = yield* callOf({ unitsPerMinute: 60 }, "one")
+      const two = yield* callOf({ unitsPerMinute: 60 }, "two")
+      yield* one.call("get", 1, Effect.void)
+      const seconds = yield* elapsed(two.call("get", 1, Effect.void))
+      assert.strictEqual(seconds, 0)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("takes another weight and a limit of its own for a method from the quota", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({
+        unitsPerMinute: 1_000_000,
+        weights: { get: 5 },
+        methods: { history: 1 }
+      })
+      yield* call("get", 20, Effect.void)
+      assert.strictEqual(meter.quotaUnits, 5)
+      const seconds = yield* moving(
+        elapsed(Effect.forEach([1, 2, 3], () => call("history", 1, Effect.void))),
+        "1 second"
+      )
+      assert.isAtLeast(seconds, 119)
+      assert.isAtMost(seconds, 122)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("does not wait beyond what its run may: it yields, and reserves nothing", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({ unitsPerMinute: 1 })
+      yield* call("get", 1, Effect.void)
+      meter.waitUntil = (yield* Clock.currentTimeMillis) + 10_000
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        const error = yield* Effect.flip(call("get", 1, Effect.void))
+        assert.strictEqual(error.reason._tag, "RateLimited")
+      }
+      meter.waitUntil = Number.POSITIVE_INFINITY
+      const seconds = yield* moving(elapsed(call("get", 1, Effect.void)), "1 second")
+      assert.isAtMost(seconds, 61)
+      assert.strictEqual(meter.apiCalls, 2)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("waits as long as the source asks before any call of the account", () =>
+    Effect.gen(function* () {
+      const { call } = yield* callOf({ unitsPerMinute: 1_000_000 })
+      let refusals = 1
+      const asked = call(
+        "get",
+        1,
+        Effect.suspend(() => {
+          refusals -= 1
+          return refusals === 0
+            ? refused(new RateLimited({ message: "slow", retryAfter: Duration.seconds(7) }))
+            : Effect.void
+        })
+      )
+      const seconds = yield* moving(elapsed(asked), "100 millis")
+      assert.isAtLeast(seconds, 7)
+      assert.isAtMost(seconds, 9)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  /** Refuses twice: after the first refusal the account cools down, after the second it knows what went through between. */
+  const learning = Effect.fnUntraced(function* () {
+    const { call, meter } = yield* callOf({ unitsPerMinute: 600_000 })
+    const busy = refused(new RateLimited({ message: "slow down", retryAfter: Duration.seconds(1) }))
+    let asked = 0
+    const heavy = call(
+      "get",
+      20,
+      Effect.suspend(() => ((asked += 1) > 2 ? Effect.void : Effect.delay(busy, "500 millis")))
+    )
+    const light = Effect.delay(call("labels", 1, Effect.void), "1600 millis")
+    yield* moving(Effect.all([heavy, light], { concurrency: "unbounded" }), "100 millis")
+    assert.strictEqual(asked, 3)
+    return { call, meter }
+  })
+
+  it.effect("a source that refuses a heavy call right after a light one holds up no heavy ones for minutes", () =>
+    Effect.gen(function* () {
+      const { call } = yield* learning()
+      const calls = Effect.forEach([1, 2, 3, 4], () => call("get", 20, Effect.void))
+      assert.isAtMost(yield* moving(elapsed(calls), "100 millis"), 16)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("a call that does not wait for a source's pace takes nothing of it", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* learning()
+      meter.waitUntil = 0
+      for (let attempt = 0; attempt < 50; attempt += 1) yield* Effect.exit(call("get", 20, Effect.void))
+      meter.waitUntil = Number.POSITIVE_INFINITY
+      assert.isAtMost(yield* moving(elapsed(call("get", 20, Effect.void)), "100 millis"), 10)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("tries what is transient again, and gives up in the end", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({ unitsPerMinute: 1_000_000 })
+      const error = yield* moving(Effect.flip(call("get", 1, refused(new Transient({ message: "503" })))))
+      assert.strictEqual(error.message, "503")
+      assert.strictEqual(meter.apiCalls, 4)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("does not repeat what can't heal", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({ unitsPerMinute: 1_000_000 })
+      yield* Effect.flip(call("get", 1, refused(new Forbidden({ message: "no" }))))
+      assert.strictEqual(meter.apiCalls, 1)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("ends a request that gives no answer, and interrupts it", () =>
+    Effect.gen(function* () {
+      const { call } = yield* callOf({ unitsPerMinute: 1_000_000 })
+      const interrupted = yield* Deferred.make<void>()
+      const hanging = Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, undefined))
+      const error = yield* moving(Effect.flip(call("get", 1, hanging)), "10 seconds")
+      assert.strictEqual(error.reason._tag, "Transient")
+      assert.include(error.message, "get gave no answer within 30s")
+      yield* Deferred.await(interrupted)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+})

@@ -1,0 +1,113 @@
+/** Polls that nobody asked for: those that find nothing leave no row, and are none the less whole. */
+import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import * as Lease from "../../../src/engine/schedule/Lease.ts"
+import * as Run from "../../../src/engine/sync/Run.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
+import { Store, StoreError } from "../../../src/engine/Store.ts"
+import { MemorySource } from "../../support/MemorySource.ts"
+import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
+
+/** One slice as the poller runs it. */
+const poll = Effect.fnUntraced(function* (connection: Connection) {
+  const taken = yield* Lease.acquire(connection.id)
+  if (taken._tag === "Held") return assert.fail("nobody else runs")
+  return yield* Run.run(taken.connection, { _tag: "Live", recorded: false, retryFailed: false }, () => Effect.void)
+})
+
+it.effect("a poll that lists everything again and finds it all there keeps its checkpoint, and leaves no row", () => {
+  const source = new MemorySource()
+  source.addMany(25)
+  return Effect.gen(function* () {
+    const connection = yield* connect()
+    const store = yield* Store
+    yield* sync(connection)
+    source.patch("m000000", {})
+    source.expiredBefore = source.log.length
+    const result = yield* poll(connection)
+    assert.isNull(result.error)
+    assert.strictEqual(result.counts.existing, 25)
+    assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)
+    const { checkpoint } = Option.getOrThrow(yield* store.connection(connection.id))
+    assert.deepStrictEqual(checkpoint, Option.some({ position: 26 }))
+  }).pipe(Effect.provide(layer(source)))
+})
+
+it.effect("a poll that finds by absence alone that something is gone leaves a row that says so", () => {
+  const source = new MemorySource()
+  source.addMany(25)
+  return Effect.gen(function* () {
+    const connection = yield* connect()
+    const store = yield* Store
+    yield* sync(connection)
+    source.items.delete("m000003")
+    source.patch("m000000", {})
+    source.expiredBefore = source.log.length
+    const result = yield* poll(connection)
+    assert.isNull(result.error)
+    assert.strictEqual(result.counts.deleted, 1)
+    assert.strictEqual((yield* ids(connection)).length, 24)
+    const [run] = yield* store.runs(connection.id, 10)
+    assert.strictEqual(run?.id, result.runId)
+    assert.deepStrictEqual(run?.counts, result.counts)
+  }).pipe(Effect.provide(layer(source)))
+})
+
+it.effect("deletions that a crash left staged are applied by the next poll, though nothing else has changed", () => {
+  const source = new MemorySource()
+  source.addMany(25)
+  return Effect.gen(function* () {
+    const store = yield* Store
+    const connection = yield* connect()
+    yield* sync(connection)
+    source.remove("m000003")
+    const died = yield* Deferred.make<void>()
+    const dying = yield* poll(connection).pipe(
+      Effect.provideService(Store, {
+        ...store,
+        settleDeletions: () => Effect.andThen(Deferred.succeed(died, undefined), Effect.never),
+        // Not even its end reaches the store.
+        release: () => Effect.void
+      }),
+      Effect.forkChild
+    )
+    yield* Deferred.await(died)
+    assert.strictEqual((yield* store.deletions(connection.id, { limit: 10 })).length, 1)
+    yield* TestClock.adjust("31 seconds")
+    const result = yield* poll(connection)
+    assert.strictEqual(result.counts.deleted, 1)
+    assert.strictEqual((yield* ids(connection)).length, 24)
+    yield* Fiber.interrupt(dying)
+  }).pipe(Effect.provide(layer(source)))
+})
+
+it.effect("a run whose row could not be written fails for that, and for nothing else", () => {
+  const source = new MemorySource()
+  source.addMany(5)
+  let away = 1
+  return Effect.gen(function* () {
+    const store = yield* Store
+    const connection = yield* connect()
+    const result = yield* poll(connection).pipe(
+      Effect.provideService(Store, {
+        ...store,
+        beginRun: (fence, run) =>
+          Effect.suspend(() =>
+            away-- > 0
+              ? Effect.fail(new StoreError({ message: "the database is away", cause: "gone" }))
+              : store.beginRun(fence, run)
+          )
+      })
+    )
+    assert.strictEqual(result.error?.reason, "StoreError")
+    const [run] = yield* store.runs(connection.id, 10)
+    assert.strictEqual(run?.status, "failed")
+    assert.deepStrictEqual(run?.error, result.error)
+    assert.isNull((yield* poll(connection)).error)
+    assert.strictEqual((yield* ids(connection)).length, 5)
+  }).pipe(Effect.provide(layer(source)))
+})

@@ -1,0 +1,608 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import {
+  Forbidden,
+  Malformed,
+  RateLimited,
+  TooLarge,
+  Transient,
+  Unauthorized,
+  Unsettled
+} from "../../../src/contract/IntegrationError.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
+import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import { moving, until } from "../../support/Moving.ts"
+import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
+import { connect, faulty, ids, layer, shared, sync } from "../../support/TestEngine.ts"
+
+const only =
+  (method: string, answer: ReturnType<MemorySource["answer"]>): MemorySource["answer"] =>
+  (asked) =>
+    asked === method ? answer : Effect.void
+
+describe("a sync", () => {
+  it.effect("stores everything once, and a second one does nothing", () => {
+    const source = new MemorySource()
+    source.addMany(45)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const first = yield* sync(connection)
+      assert.strictEqual(first.status, "succeeded")
+      assert.deepInclude(first.counts, { listed: 45, stored: 45, existing: 0, downloads: 45, checkerQueries: 5 })
+      assert.deepStrictEqual(yield* ids(connection), [...source.items.keys()].toSorted())
+
+      const calls = source.calls.length
+      const second = yield* sync(connection)
+      assert.deepInclude(second.counts, { listed: 0, stored: 0, downloads: 0, apiCalls: 1, checkerQueries: 0 })
+      assert.deepStrictEqual(source.calls.slice(calls), ["changes"])
+      assert.strictEqual(source.open, 0)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("fetches an id that the listing repeats once, and counts each occurrence", () => {
+    const source = new MemorySource()
+    source.addMany(30)
+    source.repeats = true
+    return Effect.gen(function* () {
+      const { counts } = yield* sync(yield* connect())
+      assert.deepInclude(counts, { listed: 32, stored: 30, existing: 2, downloads: 30 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("takes what was added, patched and deleted since", () => {
+    const source = new MemorySource()
+    source.addMany(20)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.addMany(3)
+      source.remove("m000004")
+      source.patch("m000005", { label: "seen" })
+      const { counts } = yield* sync(connection)
+      assert.deepInclude(counts, { listed: 3, stored: 3, deleted: 1, patched: 1, deletionsHeld: 0, downloads: 3 })
+      const store = yield* Store
+      const patched = yield* store.content(connection.id, "m000005")
+      assert.deepStrictEqual(Option.getOrThrow(patched).metadata, { label: "seen" })
+      assert.deepStrictEqual(yield* ids(connection, "deleted"), ["m000004"])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("sees an edit by its revision, and stores it as updated", () => {
+    const source = new MemorySource()
+    source.by = "revision"
+    source.add("a", { revision: "1" })
+    source.add("b", { revision: "1" })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.add("a", { revision: "2", body: bytes("edited") })
+      source.add("b", { revision: "2" })
+      const { counts } = yield* sync(connection)
+      assert.deepInclude(counts, { listed: 2, updated: 1, unchanged: 1, stored: 0 })
+      const again = yield* sync(connection)
+      assert.deepInclude(again.counts, { listed: 0, downloads: 0 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("takes an id that changes twice in one slice twice, in order, and ends with its last revision", () => {
+    const source = new MemorySource()
+    source.by = "revision"
+    source.pageSize = 1
+    source.add("a", { revision: "1" })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      // Each time it is asked what changed, there is one more edit.
+      let revision = 2
+      source.add("a", { revision: "2", body: bytes("edit 2") })
+      source.answer = (method) =>
+        Effect.sync(() => {
+          if (method !== "changes" || revision === 4) return
+          revision += 1
+          source.add("a", { revision: String(revision), body: bytes(`edit ${revision}`) })
+        })
+      const { counts } = yield* moving(sync(connection))
+      assert.deepInclude(counts, { listed: 3, downloads: 2, existing: 1 })
+      const store = yield* Store
+      const row = Option.getOrThrow(yield* store.content(connection.id, "a"))
+      assert.strictEqual(row.revision, "4")
+      assert.strictEqual(Buffer.concat(yield* Stream.runCollect(store.body(row.hash ?? ""))).toString(), "edit 4")
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("does not delete what the source took away and gave back in the same slice", () => {
+    const source = new MemorySource()
+    source.pageSize = 1
+    source.addMany(5)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      const item = source.items.get("m000002")
+      source.remove("m000002")
+      source.add("m000002", item)
+      // The source's log still tells the deletion, as a feed of events does.
+      source.tellsAll = true
+      const { counts } = yield* sync(connection)
+      assert.deepInclude(counts, { deleted: 0, deletionsHeld: 0 })
+      assert.strictEqual((yield* ids(connection)).length, 5)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("keeps an unusable id from stopping anything, and says so", () => {
+    const source = new MemorySource()
+    source.add("good")
+    source.add("bad\0id")
+    source.add("x".repeat(1025))
+    return Effect.gen(function* () {
+      const result = yield* sync(yield* connect())
+      assert.strictEqual(result.status, "partial")
+      assert.deepInclude(result.counts, { listed: 3, stored: 1, failed: 2 })
+      assert.strictEqual(result.problems.length, 2)
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("force", () => {
+  it.effect("downloads all again and asks the checker nothing", () => {
+    const source = new MemorySource()
+    source.addMany(25)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      const { counts, status } = yield* sync(connection, { force: true })
+      assert.strictEqual(status, "succeeded")
+      assert.deepInclude(counts, { listed: 25, unchanged: 25, existing: 0, downloads: 25, checkerQueries: 0 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("by ids alone downloads those and lists nothing", () => {
+    const source = new MemorySource()
+    source.addMany(12)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.items.set("m000003", { body: bytes("other") })
+      const calls = source.calls.length
+      const { counts } = yield* sync(connection, { forceIds: ["m000003", "m000004", "nowhere"] })
+      assert.deepInclude(counts, { forced: 3, updated: 1, unchanged: 1, gone: 1, listed: 0, checkerQueries: 0 })
+      assert.deepStrictEqual(source.calls.slice(calls).toSorted(), [
+        "download m000003",
+        "download m000004",
+        "download nowhere"
+      ])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("and windowed tasks leave the live checkpoint alone", () => {
+    const source = new MemorySource()
+    const day = (text: string) => DateTime.makeUnsafe(`${text}T00:00:00Z`)
+    source.add("old", { at: day("2026-01-01") })
+    source.add("new", { at: day("2026-06-01") })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const windowed = yield* sync(connection, { window: { since: day("2026-03-01") } })
+      assert.deepInclude(windowed.counts, { listed: 1, stored: 1 })
+      const store = yield* Store
+      const after = Option.getOrThrow(yield* store.connection(connection.id))
+      assert.isTrue(Option.isNone(after.checkpoint))
+      const live = yield* sync(connection)
+      assert.deepInclude(live.counts, { listed: 2, existing: 1, stored: 1 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("an item that fails", () => {
+  it.effect("goes to the ledger, blocks nothing, and comes back", () => {
+    const source = new MemorySource()
+    source.addMany(15)
+    source.answer = only("download m000007", fault(new Malformed({ message: "cut off" })))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const first = yield* sync(connection)
+      assert.strictEqual(first.status, "partial")
+      assert.deepInclude(first.counts, { stored: 14, failed: 1 })
+      const store = yield* Store
+      const [row] = yield* store.ledger(connection.id, { limit: 10 })
+      assert.deepInclude(row, { externalId: "m000007", state: "failed", reason: "Malformed", attempts: 1 })
+
+      source.answer = () => Effect.void
+      const second = yield* sync(connection)
+      assert.strictEqual(second.status, "succeeded")
+      assert.deepInclude(second.counts, { retried: 1, stored: 1, listed: 0 })
+      assert.deepStrictEqual(yield* store.ledger(connection.id, { limit: 10 }), [])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("is dead after its last attempt, and a person can redrive it", () => {
+    const source = new MemorySource()
+    source.add("a")
+    source.answer = only("download a", fault(new Forbidden({ message: "not ours" })))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      for (let attempt = 1; attempt <= 8; attempt += 1) {
+        assert.strictEqual((yield* sync(connection)).counts.failed, 1, `attempt ${attempt}`)
+      }
+      assert.deepStrictEqual(yield* ids(connection, "dead"), ["a"])
+      assert.deepInclude((yield* sync(connection)).counts, { retried: 0, failed: 0, downloads: 0 })
+
+      source.answer = () => Effect.void
+      const engine = yield* Engine
+      const retried = yield* engine.retry(connection, ["a"])
+      assert.deepInclude(retried.counts, { retried: 1, stored: 1 })
+      const unknown = yield* Effect.flip(engine.retry(connection, ["zzz"]))
+      assert.include(unknown.message, "zzz")
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("that is too large is dead at once", () => {
+    const source = new MemorySource()
+    source.add("a")
+    source.add("endless", { body: Stream.forever(Stream.succeed(new Uint8Array(1024))) })
+    source.answer = only("download a", fault(new TooLarge({ message: "a movie" })))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      assert.strictEqual((yield* sync(connection)).counts.failed, 2)
+      assert.deepStrictEqual(yield* ids(connection, "dead"), ["a", "endless"])
+    }).pipe(Effect.provide(layer(source, { limits: { bodyBytes: 100_000, inlineBytes: 10_000 } })))
+  })
+
+  it.effect("since it still changes is deferred at no attempt, and taken at the next poll", () => {
+    const source = new MemorySource()
+    source.add("a")
+    source.answer = only("download a", fault(new Unsettled({ message: "still growing" })))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const first = yield* sync(connection)
+      assert.strictEqual(first.status, "succeeded")
+      assert.deepInclude(first.counts, { deferred: 1, failed: 0 })
+      source.answer = () => Effect.void
+      assert.deepInclude((yield* sync(connection)).counts, { retried: 1, stored: 1 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("that hangs holds up no other item, and its page's checkpoint waits for it", () => {
+    const source = new MemorySource()
+    source.addMany(60)
+    source.answer = only("download m000003", Effect.never)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const running = yield* Effect.forkChild(sync(connection))
+      yield* until(Effect.map(ids(connection), (there) => there.length === 59))
+      const store = yield* Store
+      const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
+      assert.isTrue(Option.isNone((yield* row).checkpoint))
+      // In the end it is given up, as the deadline of its call says.
+      const { counts } = yield* moving(Fiber.join(running), "5 seconds")
+      assert.deepInclude(counts, { stored: 59, failed: 1 })
+      assert.isTrue(Option.isSome((yield* row).checkpoint))
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("with most of the others has the run given up, with what is stored kept", () => {
+    const source = new MemorySource()
+    source.pageSize = 50
+    source.addMany(400)
+    source.answer = (method) =>
+      method.startsWith("download") && source.downloaded.length >= 20
+        ? fault(new Malformed({ message: "a new format" }))
+        : Effect.void
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* sync(connection)
+      assert.strictEqual(result.error?.reason, "TooManyFailures")
+      assert.strictEqual(result.counts.stored, 20)
+      assert.isBelow(result.counts.failed, 100)
+      source.answer = () => Effect.void
+      assert.strictEqual((yield* sync(connection)).status, "succeeded")
+      assert.strictEqual((yield* ids(connection)).length, 400)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("whose body stops is failed, not waited for without end", () => {
+    const source = new MemorySource()
+    source.add("a", { body: Stream.concat(Stream.succeed(bytes("begun")), Stream.never) })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection))
+      assert.deepInclude(result.counts, { failed: 1 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("a source that refuses", () => {
+  it.effect("for a lost grant pauses the connection, and connecting again resumes it", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    source.answer = only("list", fault(new Unauthorized({ message: "the grant was revoked" })))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* sync(connection)
+      assert.strictEqual(result.status, "failed")
+      assert.deepStrictEqual(result.error, { reason: "Unauthorized", message: "the grant was revoked" })
+      const store = yield* Store
+      const paused = Option.getOrThrow(yield* store.connection(connection.id))
+      assert.include(paused.paused ?? "", "the grant was revoked")
+      source.answer = () => Effect.void
+      assert.isNull((yield* connect()).paused)
+      assert.strictEqual((yield* sync(connection)).counts.stored, 3)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("has its pause lifted by a sync that works; a person's pause stays", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      const paused = Effect.map(store.connection(connection.id), (row) => Option.getOrThrow(row).paused)
+      yield* store.setPaused(connection.id, pausedByPerson)
+      assert.strictEqual((yield* sync(connection)).counts.stored, 3)
+      assert.strictEqual(yield* paused, pausedByPerson)
+      yield* store.setPaused(connection.id, "the grant was revoked")
+      yield* sync(connection)
+      assert.isNull(yield* paused)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("for quota costs no item an attempt: the sync waits as long as asked and goes on", () => {
+    const source = new MemorySource()
+    source.addMany(30)
+    let refusals = 0
+    source.answer = (method) => {
+      if (method !== "download m000012" || refusals >= 3) return Effect.void
+      refusals += 1
+      return fault(new RateLimited({ message: "slow down" }))
+    }
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection))
+      assert.strictEqual(result.status, "succeeded")
+      assert.deepInclude(result.counts, { failed: 0 })
+      assert.deepStrictEqual(yield* ids(connection), [...source.items.keys()].toSorted())
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("by our own quota ends the slice, not the sync: nothing is deferred, and nothing is fetched twice", () => {
+    const source = new MemorySource()
+    source.pageSize = 50
+    source.addMany(400)
+    return Effect.gen(function* () {
+      // Two units a second: a slice of a minute gets through about a page and a half.
+      const connection = yield* connect({ config: { quota: { unitsPerMinute: 120 } } })
+      const result = yield* moving(sync(connection))
+      assert.strictEqual(result.status, "succeeded")
+      assert.deepInclude(result.counts, { stored: 400, deferred: 0, retried: 0, downloads: 400 })
+      const store = yield* Store
+      assert.isAbove((yield* store.runs(connection.id, 100)).length, 2)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("for a long time ends the sync, with what is left deferred", () => {
+    const source = new MemorySource()
+    source.addMany(30)
+    source.answer = only(
+      "download m000012",
+      fault(new RateLimited({ message: "come back tomorrow", retryAfter: Duration.hours(8) }))
+    )
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection))
+      assert.strictEqual(result.error?.reason, "RateLimited")
+      assert.isAbove(result.counts.deferred, 0)
+      assert.strictEqual(result.counts.failed, 0)
+      const store = yield* Store
+      const after = Option.getOrThrow(yield* store.connection(connection.id))
+      assert.isNull(after.paused)
+      const wait = DateTime.distance(yield* DateTime.now, after.nextPollAt)
+      assert.isAbove(Duration.toHours(wait), 7)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("that is down costs no item an attempt, and fails the run", () => {
+    const source = new MemorySource()
+    source.addMany(40)
+    source.answer = (method) =>
+      method.startsWith("download") && source.downloaded.length >= 10
+        ? fault(new Transient({ message: "503" }))
+        : Effect.void
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection))
+      assert.strictEqual(result.status, "failed")
+      assert.strictEqual(result.error?.reason, "Transient")
+      assert.deepInclude(result.counts, { failed: 0 })
+      const store = yield* Store
+      const ledger = yield* store.ledger(connection.id, { limit: 100 })
+      assert.isTrue(ledger.every((row) => row.state === "deferred" && row.attempts === 0))
+
+      source.answer = () => Effect.void
+      assert.strictEqual((yield* sync(connection)).status, "succeeded")
+      assert.strictEqual((yield* ids(connection)).length, 40)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("one item with a fault that passes is asked again at once", () => {
+    const source = new MemorySource()
+    source.add("a")
+    let faults = 2
+    source.answer = () => {
+      faults -= 1
+      return faults >= 0 ? fault(new Transient({ message: "reset" })) : Effect.void
+    }
+    return Effect.gen(function* () {
+      const connection = yield* moving(connect())
+      const result = yield* moving(sync(connection))
+      assert.deepInclude(result.counts, { stored: 1, failed: 0 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("the whole listing fails the run, and reads as no deletion", () => {
+    const source = new MemorySource()
+    source.addMany(5)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.answer = only("changes", fault(new Forbidden({ message: "no access" })))
+      const result = yield* sync(connection)
+      assert.strictEqual(result.status, "failed")
+      assert.strictEqual((yield* ids(connection)).length, 5)
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("a checkpoint", () => {
+  it.effect("that the source has forgotten means a full listing that downloads only what is missing", () => {
+    const source = new MemorySource()
+    source.addMany(30)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.addMany(2)
+      source.remove("m000001")
+      source.expiredBefore = source.log.length
+      const result = yield* sync(connection)
+      assert.strictEqual(result.status, "succeeded")
+      assert.deepInclude(result.counts, { listed: 31, existing: 29, stored: 2, downloads: 2, deleted: 1 })
+      assert.include(result.notes.join(), "listing in full")
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("of another scope means a full listing that deletes nothing, then or later", () => {
+    const source = new MemorySource()
+    source.addMany(10, "a/")
+    source.addMany(10, "b/")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      yield* connect({ config: { folder: "a/" } })
+      const result = yield* sync(connection)
+      assert.deepInclude(result.counts, { listed: 10, existing: 10, deleted: 0, deletionsHeld: 0 })
+      assert.include(result.notes.join(), "deleting nothing")
+      source.expiredBefore = source.log.length + 1
+      yield* Effect.sync(() => source.remove("a/000003"))
+      source.expiredBefore = source.log.length
+      const later = yield* sync(connection)
+      assert.deepInclude(later.counts, { deleted: 1 })
+      assert.strictEqual((yield* ids(connection)).length, 19)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("stays where a change of config does not touch the scope", () => {
+    const source = new MemorySource()
+    source.addMany(10)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      yield* connect({ config: { note: "only a note" } })
+      assert.deepInclude((yield* sync(connection)).counts, { listed: 0, apiCalls: 1 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("deletions", () => {
+  it.effect("of more than the threshold are held until a person approves", () => {
+    const source = new MemorySource()
+    source.addMany(300)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      for (const id of [...source.items.keys()].slice(0, 150)) source.remove(id)
+      const held = yield* sync(connection)
+      assert.deepInclude(held.counts, { deleted: 0, deletionsHeld: 150 })
+      const store = yield* Store
+      assert.strictEqual((yield* ids(connection)).length, 300)
+      assert.strictEqual(yield* store.approveDeletions(connection.id), 150)
+      assert.strictEqual((yield* ids(connection)).length, 150)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("are taken back when the content comes again", () => {
+    const source = new MemorySource()
+    source.addMany(10)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.remove("m000002")
+      yield* sync(connection)
+      source.add("m000002")
+      assert.deepInclude((yield* sync(connection)).counts, { stored: 1 })
+      assert.strictEqual((yield* ids(connection)).length, 10)
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("a run that ends in the middle", () => {
+  const killed = (task: { readonly force: boolean }) => {
+    const source = new MemorySource()
+    source.pageSize = 50
+    source.addMany(200)
+    return Effect.gen(function* () {
+      const store = yield* shared
+      const gate = yield* Deferred.make<void>()
+      if (task.force) {
+        yield* Effect.gen(function* () {
+          yield* sync(yield* connect())
+        }).pipe(Effect.provide(layer(source, { store })))
+      }
+      const before = source.downloaded.length
+      let commits = 0
+      const crashing = faulty(store, (method) => {
+        commits += method === "commit" ? 1 : 0
+        return commits > 7 ? Effect.andThen(Deferred.succeed(gate, undefined), Effect.never) : Effect.void
+      })
+      const connection = yield* connect().pipe(Effect.provide(layer(source, { store })))
+      const limits = { batchItems: 10, concurrency: 4 }
+      const fiber = yield* sync(connection, task).pipe(
+        Effect.provide(layer(source, { store: crashing, limits })),
+        Effect.forkDetach
+      )
+      yield* Deferred.await(gate)
+      // The process is gone: nothing of it runs on, and its lease is still there. It is not waited for, since it is dead.
+      const held = Option.getOrThrow(
+        yield* Store.use((one) => one.connection(connection.id)).pipe(Effect.provide(store))
+      )
+      assert.isNotNull(held.lease)
+      yield* TestClock.adjust("1 minute")
+      const result = yield* sync(connection, task).pipe(Effect.provide(layer(source, { store, limits })))
+      assert.strictEqual(result.status, "succeeded")
+      const again = source.downloaded.length - before - 200
+      assert.isAtMost(again, limits.batchItems + limits.concurrency + 16, "a batch and what was in flight")
+      const there = yield* ids(connection).pipe(Effect.provide(store))
+      assert.deepStrictEqual(there, [...source.items.keys()].toSorted())
+      fiber.interruptUnsafe()
+    }).pipe(Effect.scoped)
+  }
+
+  it.effect("is taken up by the next, which loses and repeats no more than a batch", () => killed({ force: false }))
+  it.effect("is taken up where it was when it was forced, too", () => killed({ force: true }))
+})
+
+describe("a dry run", () => {
+  it.effect("says what would be done and leaves the store as it was", () => {
+    const source = new MemorySource()
+    source.addMany(12)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.addMany(2)
+      source.remove("m000001")
+      source.patch("m000002", { label: "x" })
+      const store = yield* Store
+      const before = yield* store.connection(connection.id)
+      const result = yield* sync(connection, { dryRun: true })
+      assert.strictEqual(result.status, "planned")
+      assert.isNull(result.run)
+      assert.deepStrictEqual(result.planned, { download: 2, delete: 1, patch: 1 })
+      assert.deepStrictEqual(yield* store.connection(connection.id), before)
+      assert.strictEqual((yield* ids(connection)).length, 12)
+    }).pipe(Effect.provide(layer(source)))
+  })
+})

@@ -1,0 +1,72 @@
+/**
+ * Run as a process of its own by Memory.test.ts: one first sync from a source that answers at once into PostgreSQL, then
+ * the peak of this process's resident memory, in bytes, on stdout. `ids COUNT` lists so many small items; `body BYTES`
+ * one item with a body of that size. The server's socket, user, database and password are in the environment.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import * as Blobs from "../../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../../src/stores/Postgres.ts"
+import { poll } from "../../../src/contract/SyncTask.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
+import { integration } from "../../support/InstantSource.ts"
+import { engineOver } from "../../support/TestEngine.ts"
+
+const [what = "", size = "0"] = process.argv.slice(2)
+
+const database = PgClient.layerConfig({
+  path: Config.String("TEST_SOCKET"),
+  username: Config.String("TEST_USER"),
+  password: Config.Redacted("TEST_PASSWORD"),
+  database: Config.String("TEST_DATABASE"),
+  multiplex: Config.succeed(true)
+})
+
+const store = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(database))
+
+const megabyte = 1024 * 1024
+const small = new TextEncoder().encode("small")
+const large = Stream.range(1, Number(size) / megabyte).pipe(
+  // One at a time, as they come off a socket: a range is one array.
+  Stream.rechunk(1),
+  Stream.map((value) => new Uint8Array(megabyte).fill(value))
+)
+const source = what === "ids" ? integration(Number(size), () => small) : integration(1, () => large)
+
+/** Nine in ten are known, as in a listing after an expired checkpoint. */
+const known = (connectionId: string) =>
+  SqlClient.SqlClient.use(
+    (sql) => sql`INSERT INTO content (connection_id, external_id, state, created_at, updated_at)
+      SELECT ${connectionId}::uuid, 'message-' || lpad(i::text, 9, '0'), 'stored', now(), now()
+      FROM generate_series(0, ${Number(size)}::int8 - 1) AS i WHERE i % 10 <> 0`
+  )
+
+const before = process.memoryUsage.rss()
+let peak = before
+const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 5)
+
+const program = Effect.gen(function* () {
+  const engine = yield* Engine
+  const { connection } = yield* engine.connect({
+    domain: "instant",
+    name: "memory",
+    config: {},
+    credentials: {},
+    every: undefined
+  })
+  if (what === "ids") yield* known(connection.id)
+  const result = yield* engine.sync(connection, poll, { spec: "", wait: true })
+  if (result.status !== "succeeded") return yield* Effect.die(new Error(JSON.stringify(result)))
+  return result.counts.listed
+})
+const listed = await program.pipe(
+  Effect.provide(engineOver(store, source)),
+  Effect.provide(database),
+  Effect.runPromise
+)
+clearInterval(watch)
+console.log(JSON.stringify({ listed, growth: peak - before }))
