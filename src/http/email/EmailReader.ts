@@ -19,7 +19,7 @@ const longest = Duration.seconds(10)
 const megabytes = 384
 
 // As this file is: source here, and JavaScript in a package.
-const program = Path.join(import.meta.dirname, "email", `Worker${Path.extname(import.meta.filename)}`)
+const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
 
 /** What the question asks of the email that these bytes are. */
 export const ask = <Q extends EmailRenderer.Question>(

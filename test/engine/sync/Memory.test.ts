@@ -24,7 +24,7 @@ const growthOf = (what: "ids" | "body", size: number) =>
       const child = execFile(
         process.execPath,
         // As `idem` itself is started: V8 would let the young generation grow to 96 MB before it looks.
-        ["--max-semi-space-size=16", "test/engine/memoryOf.ts", what, String(size)],
+        ["--max-semi-space-size=16", "test/engine/sync/memoryOf.ts", what, String(size)],
         { env: { ...process.env, ...environment } },
         (error, stdout, stderr) =>
           resume(error === null ? Effect.succeed(stdout) : Effect.fail(new Error(`${error.message}\n${stderr}`)))
