@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -59,6 +60,19 @@ describe("the choice of where large bodies are", () => {
         Array.from(listed, ({ hash }) => hash),
         [before, after]
       )
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
+  it.live("a blob in both is not removed while the copy in the folder is fresh", () =>
+    Effect.gen(function* () {
+      const folder = Path.join(yield* EmbeddedUser.folder, "blobs")
+      const hash = yield* using(undefined, write("in both"))
+      yield* SqlClient.SqlClient.use((sql) => sql`UPDATE blob SET touched_at = now() - interval '2 days'`)
+      assert.strictEqual(yield* using(folder, write("in both")), hash)
+      const remove = (untouchedFor: Duration.Duration) => BlobStore.use((blobs) => blobs.remove(hash, untouchedFor))
+      assert.isFalse(yield* using(folder, remove(Duration.days(1))))
+      assert.strictEqual(yield* using(folder, read(hash)), "in both")
+      assert.isTrue(yield* using(folder, remove(Duration.zero)))
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 

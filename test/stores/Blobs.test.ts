@@ -1,176 +1,17 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { assert, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Stream from "effect/Stream"
 import { BlobStore, layerMemory } from "../../src/stores/Blobs.ts"
+import * as Choice from "../../src/stores/blobs/Choice.ts"
 import * as Folder from "../../src/stores/blobs/Folder.ts"
 import * as Postgres from "../../src/stores/blobs/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
-import { bytesOf, sha256 } from "./scenario.ts"
-
-/** What a store keeps that is not under a hash: unfinished writes. */
-class Unfinished extends Context.Service<
-  Unfinished,
-  { readonly count: Effect.Effect<number>; readonly age: Effect.Effect<void> }
->()("test/stores/Unfinished") {}
-
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
-
-const read = Effect.fnUntraced(function* (hash: string) {
-  const store = yield* BlobStore
-  return Buffer.concat(yield* Stream.runCollect(store.read(hash)))
-})
-
-const suite = <E>(name: string, layer: Layer.Layer<BlobStore | Unfinished, E>) =>
-  // Files have the machine's times.
-  it.layer(layer, { excludeTestServices: true })(name, (it) => {
-    it.effect.prop(
-      "what was written is read, byte for byte, under the hash of it all",
-      [Schema.Array(Schema.Uint8Array)],
-      ([chunks]) =>
-        Effect.gen(function* () {
-          const store = yield* BlobStore
-          const whole = new Uint8Array(Buffer.concat(chunks))
-          const written = yield* store.write(Stream.fromIterable(chunks))
-          assert.deepStrictEqual(written, { hash: sha256(whole), size: whole.byteLength })
-          assert.isTrue((yield* read(hex(written.hash))).equals(whole))
-        }),
-      { arbitrary: { runs: 20 } }
-    )
-
-    it.effect("chunks of every size come out whole", () =>
-      Effect.gen(function* () {
-        const store = yield* BlobStore
-        for (const size of [1_048_575, 1_048_576, 1_048_577, 3_145_728]) {
-          const whole = new Uint8Array(size).map((_, n) => (n * 31 + (n >> 9)) & 255)
-          for (const cut of [1000, 700_001, size]) {
-            const pieces = Stream.paginate(0, (at) =>
-              Effect.succeed([
-                [whole.subarray(at, at + cut)],
-                at + cut < size ? Option.some(at + cut) : Option.none()
-              ] as const)
-            )
-            const written = yield* store.write(pieces)
-            assert.strictEqual(written.size, size)
-            assert.isTrue((yield* read(hex(written.hash))).equals(whole))
-          }
-        }
-        assert.strictEqual(yield* Unfinished.use((unfinished) => unfinished.count), 0)
-      })
-    )
-
-    it.effect("any range of a blob is those bytes and no others", () =>
-      Effect.gen(function* () {
-        const store = yield* BlobStore
-        const whole = new Uint8Array(2_500_000).map((_, n) => (n * 31 + (n >> 9)) & 255)
-        const { hash } = yield* store.write(Stream.make(whole))
-        const edges = [0, 1, 1_048_575, 1_048_576, 1_048_577, 2_097_152, 2_499_999, 2_500_000, 2_500_001]
-        for (const start of edges) {
-          for (const end of edges.filter((edge) => edge >= start)) {
-            const bytes = Buffer.concat(yield* Stream.runCollect(store.read(hex(hash), { start, end })))
-            assert.isTrue(bytes.equals(whole.subarray(start, end)), `${start} to ${end}`)
-          }
-        }
-        assert.strictEqual(
-          (yield* Effect.flip(Stream.runDrain(store.read("00".repeat(32), { start: 0, end: 1 }))))._tag,
-          "StoreError"
-        )
-      })
-    )
-
-    it.effect("the same bytes are kept once", () =>
-      Effect.gen(function* () {
-        const store = yield* BlobStore
-        yield* Effect.all(
-          Array.from({ length: 8 }, () => store.write(Stream.make(bytesOf("the same")))),
-          { concurrency: "unbounded" }
-        )
-        const blobs = yield* Stream.runCollect(store.list)
-        const same = blobs.filter((blob) => blob.hash === hex(sha256(bytesOf("the same"))))
-        assert.deepStrictEqual(
-          same.map((blob) => blob.size),
-          [8]
-        )
-        assert.strictEqual(yield* Unfinished.use((unfinished) => unfinished.count), 0)
-      })
-    )
-
-    it.effect("a stream that fails, or is interrupted, leaves nothing to read and nothing lying about", () =>
-      Effect.gen(function* () {
-        const store = yield* BlobStore
-        const half = new Uint8Array(2_000_000).fill(7)
-        const failing = Stream.concat(Stream.make(half), Stream.fail("broken" as const))
-        assert.strictEqual(yield* Effect.flip(store.write(failing)), "broken")
-        const reached = yield* Deferred.make<void>()
-        const hanging = Stream.concat(
-          Stream.make(half),
-          Stream.fromEffect(Effect.andThen(Deferred.succeed(reached, undefined), Effect.never))
-        )
-        const fiber = yield* Effect.forkChild(store.write(hanging))
-        yield* Deferred.await(reached)
-        yield* Fiber.interrupt(fiber)
-        assert.strictEqual((yield* Effect.flip(read(hex(sha256(half)))))._tag, "StoreError")
-        assert.strictEqual(yield* Unfinished.use((unfinished) => unfinished.count), 0)
-      })
-    )
-
-    it.effect("what was touched lately is not removed, what was not is", () =>
-      Effect.gen(function* () {
-        const store = yield* BlobStore
-        const { hash } = yield* store.write(Stream.make(bytesOf("to be removed")))
-        assert.isFalse(yield* store.remove(hex(hash), Duration.hours(1)))
-        assert.strictEqual((yield* read(hex(hash))).toString(), "to be removed")
-        assert.isTrue(yield* store.remove(hex(hash), Duration.zero))
-        assert.isFalse(yield* store.remove(hex(hash), Duration.zero))
-        assert.strictEqual((yield* Effect.flip(read(hex(hash))))._tag, "StoreError")
-      })
-    )
-
-    it.effect("what is not a hash names nothing", () =>
-      Effect.gen(function* () {
-        const store = yield* BlobStore
-        for (const hash of ["", "..", "../../etc/passwd", "zz", "00", "a".repeat(64)]) {
-          assert.strictEqual((yield* Effect.flip(read(hash)))._tag, "StoreError")
-          assert.isFalse(yield* store.remove(hash, Duration.zero))
-        }
-      })
-    )
-
-    it.effect("a sweep removes unfinished writes that are a day old, and no others", () =>
-      Effect.gen(function* () {
-        const store = yield* BlobStore
-        const { age, count } = yield* Unfinished
-        const { hash } = yield* store.write(Stream.make(bytesOf("finished")))
-        const reached = yield* Deferred.make<void>()
-        const go = yield* Deferred.make<void>()
-        const hanging = Stream.concat(
-          Stream.make(new Uint8Array(2_000_000)),
-          Stream.drain(Stream.fromEffect(Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(go))))
-        )
-        const fiber = yield* Effect.forkChild(store.write(hanging))
-        yield* Deferred.await(reached)
-        const before = yield* count
-        yield* store.sweep
-        assert.strictEqual(yield* count, before)
-        yield* age
-        yield* store.sweep
-        assert.strictEqual(yield* count, 0)
-        assert.strictEqual((yield* read(hex(hash))).toString(), "finished")
-        yield* Deferred.succeed(go, undefined)
-        yield* Fiber.await(fiber)
-      })
-    )
-  })
+import { suite, Unfinished } from "./lawsOfBlobs.ts"
 
 suite(
   "Memory blobs",
@@ -193,26 +34,76 @@ const inPostgres = Layer.effect(
 
 suite("Postgres blobs", Layer.merge(Postgres.layer, inPostgres).pipe(Layer.provide(Database.layer)))
 
-const inFolder = Layer.unwrap(
+const unfinishedIn = (folder: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const folder = yield* fs.makeTempDirectoryScoped()
     const unfinished = path.join(folder, "unfinished")
     const files = Effect.map(fs.readDirectory(unfinished), (names) => names.map((name) => path.join(unfinished, name)))
     const yesterday = Date.now() / 1000 - 25 * 3600
-    return Layer.merge(
-      Folder.layer(folder),
-      Layer.succeed(Unfinished, {
-        count: Effect.orDie(Effect.map(files, (all) => all.length)),
-        age: Effect.orDie(
-          Effect.flatMap(files, (all) =>
-            Effect.forEach(all, (file) => fs.utimes(file, yesterday, yesterday), { discard: true })
-          )
+    return Unfinished.of({
+      count: Effect.orDie(Effect.map(files, (all) => all.length)),
+      age: Effect.orDie(
+        Effect.flatMap(files, (all) =>
+          Effect.forEach(all, (file) => fs.utimes(file, yesterday, yesterday), { discard: true })
         )
-      })
-    )
+      )
+    })
   })
+
+const temporary = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+
+const inFolder = Layer.unwrap(
+  Effect.map(temporary, (folder) => Layer.merge(Folder.layer(folder), Layer.effect(Unfinished, unfinishedIn(folder))))
 ).pipe(Layer.provide(NodeServices.layer))
 
 suite("Folder blobs", inFolder)
+
+/** As a process has it whose environment names this folder, or none. */
+const chosen = (folder: string | undefined) =>
+  Layer.provide(
+    Choice.layer,
+    ConfigProvider.layer(ConfigProvider.fromEnv({ env: folder === undefined ? {} : { IDEM_BLOB_DIR: folder } }))
+  )
+
+const onDatabase = <A, E>(layer: Layer.Layer<A, E, SqlClient.SqlClient | FileSystem.FileSystem | Path.Path>) =>
+  layer.pipe(Layer.provide(Database.layer), Layer.provide(NodeServices.layer))
+
+suite("The choice of the database", onDatabase(Layer.merge(chosen(undefined), inPostgres)))
+
+const inChosenFolder = Layer.unwrap(
+  Effect.map(temporary, (folder) => Layer.merge(chosen(folder), Layer.effect(Unfinished, unfinishedIn(folder))))
+)
+
+suite("The choice of a folder", onDatabase(inChosenFolder))
+
+/** Reads through the choice of a folder what was written to the database before. */
+const inDatabaseBefore = Layer.effect(
+  BlobStore,
+  Effect.gen(function* () {
+    const chosen = yield* BlobStore
+    const database = yield* Layer.build(Layer.fresh(Postgres.layer))
+    return { ...chosen, write: Context.get(database, BlobStore).write }
+  })
+).pipe(Layer.provide(Layer.unwrap(Effect.map(temporary, chosen))))
+
+suite(
+  "The choice of a folder, for blobs that were in the database before",
+  onDatabase(Layer.merge(inDatabaseBefore, inPostgres))
+)
+
+/** The same blob in both: in the database before, and written again since. */
+const inBoth = Layer.effect(
+  BlobStore,
+  Effect.gen(function* () {
+    const chosen = yield* BlobStore
+    const before = Context.get(yield* Layer.build(Layer.fresh(Postgres.layer)), BlobStore)
+    return {
+      ...chosen,
+      write: (bytes) =>
+        Effect.tap(before.write(bytes), ({ hash }) => chosen.write(before.read(Buffer.from(hash).toString("hex"))))
+    } satisfies BlobStore["Service"]
+  })
+).pipe(Layer.provide(Layer.unwrap(Effect.map(temporary, chosen))))
+
+suite("The choice of a folder, for blobs that are in both", onDatabase(Layer.merge(inBoth, inPostgres)))

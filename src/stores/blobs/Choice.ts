@@ -98,16 +98,31 @@ const claim = Effect.fnUntraced(function* (folder: string) {
   }
 })
 
-/** Writes go to the first; what was written to the second before is still there. */
-const both = (first: BlobStore["Service"], second: BlobStore["Service"]): BlobStore["Service"] => ({
-  write: first.write,
-  read: (hash) => Stream.unwrap(Effect.map(first.has(hash), (there) => (there ? first.read(hash) : second.read(hash)))),
-  has: (hash) => Effect.flatMap(first.has(hash), (there) => (there ? Effect.succeed(true) : second.has(hash))),
-  remove: (hash, untouchedFor) =>
-    Effect.zipWith(first.remove(hash, untouchedFor), second.remove(hash, untouchedFor), (one, other) => one || other),
-  list: Stream.concat(first.list, second.list),
-  sweep: Effect.andThen(first.sweep, second.sweep)
-})
+/**
+ * A store that writes to `first`, and reads also from `second`, which an earlier setting wrote to. A blob that is in both
+ * is one blob: it is read from `first`, listed once, and removed only if no copy of it is left.
+ */
+const both = (first: BlobStore["Service"], second: BlobStore["Service"]): BlobStore["Service"] => {
+  const has = (hash: string) =>
+    Effect.flatMap(first.has(hash), (found) => (found ? Effect.succeed(true) : second.has(hash)))
+  return {
+    write: first.write,
+    read: (hash, range) =>
+      Stream.unwrap(
+        Effect.map(first.has(hash), (found) => (found ? first.read(hash, range) : second.read(hash, range)))
+      ),
+    has,
+    remove: Effect.fnUntraced(function* (hash, untouchedFor) {
+      const removed = [yield* first.remove(hash, untouchedFor), yield* second.remove(hash, untouchedFor)]
+      return removed.includes(true) && !(yield* has(hash))
+    }),
+    list: Stream.concat(
+      first.list,
+      Stream.filterEffect(second.list, ({ hash }) => Effect.map(first.has(hash), (found) => !found))
+    ),
+    sweep: Effect.andThen(first.sweep, second.sweep)
+  }
+}
 
 const inFolder = (folder: string) =>
   Layer.unwrap(
