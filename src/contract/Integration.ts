@@ -36,6 +36,19 @@ export interface Quota {
   readonly methods?: Readonly<Record<string, number>> | undefined
 }
 
+/**
+ * An allowance that the provider counts under one key: an account, a workspace, an OAuth client. The calls of all
+ * connections with the same key spend from it.
+ */
+export interface Budget {
+  /** What the provider counts by. Unique within the integration: prefix it with its kind where there are several. */
+  readonly key: string
+  readonly unitsPerMinute?: number | undefined
+  readonly unitsPerDay?: number | undefined
+  /** Calls a minute of one method. */
+  readonly methods?: Readonly<Record<string, number>> | undefined
+}
+
 /** The `quota` field of a config: what differs from the provider's default grant. */
 export const QuotaConfig = Schema.Struct({
   unitsPerMinute: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
@@ -116,6 +129,17 @@ export interface Definition<Config, Credentials, Checkpoint> {
    */
   readonly address?: ReadonlyArray<keyof Config & string> | undefined
   readonly quota: (config: Config) => Quota
+  /**
+   * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. Default: one
+   * budget of `quota`'s amounts, keyed by the account.
+   */
+  readonly budgets?:
+    | ((options: {
+        readonly config: Config
+        readonly credentials: Credentials
+        readonly account: string
+      }) => ReadonlyArray<Budget>)
+    | undefined
   /** The longest that one call may take; default 1 minute. */
   readonly callTimeout?: Duration.Input | undefined
   /** How an account is signed in at the provider, where that is possible. */
@@ -153,6 +177,12 @@ export interface Integration {
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
   /** Checks credentials and gives them back as JSON, with secrets in clear: only for sealing. */
   readonly decodeCredentials: (input: unknown) => Effect.Effect<Schema.Json, Schema.SchemaError>
+  /** The budgets of a connection, with a config and credentials that were decoded before. */
+  readonly budgets: (options: {
+    readonly config: unknown
+    readonly credentials: Schema.Json
+    readonly account: string
+  }) => Effect.Effect<ReadonlyArray<Budget>, IntegrationError | Schema.SchemaError>
   /** True if a stored checkpoint can still be read. */
   readonly readsCheckpoint: (checkpoint: Schema.Json) => Effect.Effect<boolean>
   /** Opens with a config and credentials that were decoded before. */
@@ -274,6 +304,15 @@ export const make = <Config extends object, Credentials, Checkpoint>(
     }),
     readsCheckpoint: (json) => Effect.isSuccess(decodeCheckpoint(json)),
     decodeCredentials: (input) => Effect.flatMap(decodeCredentials(input), encodeCredentials),
+    budgets: Effect.fnUntraced(function* (options) {
+      const { account } = options
+      const decoded = yield* decodeConfig(options.config)
+      if (definition.budgets === undefined) {
+        const { methods, unitsPerMinute } = definition.quota(decoded)
+        return [{ key: account, unitsPerMinute, methods }]
+      }
+      return definition.budgets({ account, config: decoded, credentials: yield* readCredentials(options.credentials) })
+    }),
     open: Effect.fnUntraced(function* (options) {
       const decodedConfig = yield* decodeConfig(options.config)
       const decodedCredentials = yield* decodeCredentials(options.credentials)

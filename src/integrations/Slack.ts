@@ -83,6 +83,13 @@ export const integration: Integration.Integration = Integration.make<Config, Cre
   scope: ["channels", "types", "files"],
   address: ["slackApiUrl"],
   quota,
+  // Slack counts the calls of a method for each workspace and app, whoever the token stands for.
+  budgets: ({ account, config, credentials }) => {
+    const { methods, unitsPerMinute } = quota(config)
+    const [workspace = account] = account.split("/")
+    const app = "clientId" in credentials ? `/${credentials.clientId}` : ""
+    return [{ key: `${workspace}${app}`, unitsPerMinute, methods }]
+  },
   signIn,
   open: ({ call, config, credentials }) =>
     Effect.sync(() => {

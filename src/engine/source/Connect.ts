@@ -11,7 +11,7 @@ import { Integrations } from "./Integrations.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
-import { credentialsContext } from "./OpenSource.ts"
+import { budgetsOf, credentialsContext } from "./OpenSource.ts"
 import type { Connection } from "../model/Connection.ts"
 import { type NameTaken, Store, type StoreError } from "../Store.ts"
 import { Vault } from "../secrets/Vault.ts"
@@ -113,8 +113,12 @@ export const connect = Effect.fn("connect")(function* (
       credentials,
       call: quotas.call({
         domain: input.domain,
-        account: before?.account ?? `being connected as ${input.name}`,
-        quota: config.quota,
+        budgets: yield* budgetsOf(integration, {
+          config,
+          credentials,
+          account: before?.account ?? `being connected as ${input.name}`
+        }),
+        weights: config.quota.weights,
         timeout: integration.callTimeout,
         meter
       }),

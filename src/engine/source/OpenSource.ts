@@ -44,6 +44,16 @@ export const openable = Effect.fnUntraced(function* (connection: Connection) {
   return { integration, config, credentials } satisfies Openable
 })
 
+/** What the calls of this account spend from. */
+export const budgetsOf = Effect.fnUntraced(function* (
+  integration: Integration,
+  of: { readonly config: DecodedConfig; readonly credentials: Schema.Json; readonly account: string }
+) {
+  const { account, credentials, config } = of
+  const [first, ...others] = yield* integration.budgets({ account, credentials, config: config.json })
+  return [first ?? { key: account }, ...others] as const
+})
+
 /** Opens the source for this connection; refreshed credentials are sealed and saved under its fence. */
 export const session = Effect.fnUntraced(function* (
   options: Openable & { readonly connection: Connection },
@@ -64,8 +74,8 @@ export const session = Effect.fnUntraced(function* (
     }),
     call: quotas.call({
       domain: integration.domain,
-      account: connection.account,
-      quota: config.quota,
+      budgets: yield* budgetsOf(integration, { config, credentials, account: connection.account }),
+      weights: config.quota.weights,
       timeout: integration.callTimeout,
       meter
     }),

@@ -1,11 +1,16 @@
 /**
- * The quota of each (integration, account), and `call`, through which every request to a source goes.
+ * The quota of each source, and `call`, through which every request to it goes.
+ *
+ * A call spends from one or more budgets: the account's, and those that the provider counts under other keys (a workspace,
+ * an OAuth client), which connections share. It is admitted once each of them has room.
  *
  * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about a second's worth: a
  * bucket that held a minute's worth would let two minutes' units through in the first. A call that would have to wait
- * longer than its run may is not admitted and reserves nothing: the run yields with `RateLimited`.
+ * longer than its run may is not admitted and the run yields with `RateLimited`. Budgets of a day are asked first, so that
+ * a call which they refuse reserves nothing of the others. They are spent as fast as the others allow, until the day's
+ * units are gone.
  *
- * What the source answers adapts the budget: `RateLimited` cools the account down for as long as the source asks. What it
+ * What the source answers adapts the first budget: `RateLimited` cools the account down for as long as the source asks. What it
  * lets through afterwards is counted in calls, since a pace that was learned in units from one light call would hold the
  * next heavy one up for minutes.
  *
@@ -26,7 +31,7 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { IntegrationError, RateLimited, Transient } from "../../contract/IntegrationError.ts"
-import type { Call, Quota } from "../../contract/Integration.ts"
+import type { Budget, Call, Quota } from "../../contract/Integration.ts"
 import { type Meter, touch } from "../sync/RunMeter.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Turn } from "../schedule/ConcurrencyLimiter.ts"
@@ -50,11 +55,12 @@ const awayAtMost = Duration.seconds(30)
 export class Quotas extends Context.Service<
   Quotas,
   {
-    /** `call` for one session of this account. */
+    /** `call` for one session. */
     readonly call: (options: {
       readonly domain: string
-      readonly account: string
-      readonly quota: Quota
+      /** At least one. A refusal of the source slows the first one down. */
+      readonly budgets: readonly [Budget, ...ReadonlyArray<Budget>]
+      readonly weights: Quota["weights"]
       readonly timeout: Duration.Input
       readonly meter: Meter
     }) => Call
@@ -70,10 +76,39 @@ export class Quotas extends Context.Service<
   static readonly layerMemory: Layer.Layer<Quotas> = Layer.provide(this.layer, RateLimiter.layerStoreMemory)
 }
 
+/** A limit that a call spends `tokens` of. */
 interface Bucket {
   readonly key: string
-  readonly perMinute: number
+  readonly per: "minute" | "day"
+  readonly limit: number
   readonly tokens: number
+}
+
+/** What a call of this method spends of the budgets, those of a day first. */
+const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: string, units: number) => {
+  const buckets = budgets.flatMap(({ key: name, methods, unitsPerDay, unitsPerMinute }): ReadonlyArray<Bucket> => {
+    const key = `${domain}/${name}`
+    const calls = methods?.[method]
+    return [
+      ...(unitsPerDay === undefined
+        ? []
+        : [{ key: `${key} a day`, per: "day" as const, limit: unitsPerDay, tokens: units }]),
+      ...(calls === undefined ? [] : [{ key: `${key}/${method}`, per: "minute" as const, limit: calls, tokens: 1 }]),
+      ...(unitsPerMinute === undefined ? [] : [{ key, per: "minute" as const, limit: unitsPerMinute, tokens: units }])
+    ]
+  })
+  return buckets.toSorted((a, b) => Number(b.per === "day") - Number(a.per === "day"))
+}
+
+/**
+ * What adapts to the provider's refusals: the method where it has a limit of its own, else all calls of the first budget.
+ */
+const adaptiveOf = (domain: string, first: Budget, method: string) => {
+  const calls = first.methods?.[method]
+  const key = `${domain}/${first.key}`
+  return calls === undefined
+    ? { key, perMinute: first.unitsPerMinute ?? unlimited }
+    : { key: `${key}/${method}`, perMinute: calls }
 }
 
 const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
@@ -127,7 +162,7 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
    * Waits out what the source asked for. Gives the epoch that `feedback` needs. It is asked without taking a call first: a
    * run that would have to wait too long leaves its place to others.
    */
-  const cooldown = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
+  const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: Meter) {
     const { key, perMinute } = bucket
     const consume = (tokens: 0 | 1) =>
       asked(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)
@@ -148,17 +183,29 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
   })
 
   const take = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
-    if (bucket.tokens <= 0 || bucket.perMinute >= unlimited) return
-    const limit = Math.max(1, Math.floor(bucket.perMinute / 60), bucket.tokens)
+    const { key, per, tokens } = bucket
+    if (tokens <= 0 || bucket.limit >= unlimited) return
+    const held = Math.max(1, Math.floor(bucket.limit / 60), tokens)
     const consume = limiter
-      .consume({
-        algorithm: "token-bucket",
-        onExceeded: "fail",
-        key: bucket.key,
-        tokens: bucket.tokens,
-        limit,
-        window: Duration.millis((limit / bucket.perMinute) * 60_000)
-      })
+      .consume(
+        per === "day"
+          ? {
+              algorithm: "fixed-window",
+              onExceeded: "fail",
+              key,
+              tokens,
+              limit: bucket.limit,
+              window: Duration.days(1)
+            }
+          : {
+              algorithm: "token-bucket",
+              onExceeded: "fail",
+              key,
+              tokens,
+              limit: held,
+              window: Duration.millis((held / bucket.limit) * 60_000)
+            }
+      )
       .pipe(
         Effect.as(Duration.zero),
         Effect.catch((error) =>
@@ -174,23 +221,18 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
 
   return {
     call: (options) => {
-      const { meter, quota } = options
-      const account = `${options.domain}/${options.account}`
+      const { budgets, domain, meter } = options
 
       return (method, units, effect) => {
-        const tokens = quota.weights?.[method] ?? units
-        const budget: Bucket = { key: account, perMinute: quota.unitsPerMinute, tokens }
-        const perMinute = quota.methods?.[method]
-        const limits = perMinute === undefined ? [] : [{ key: `${account}/${method}`, perMinute, tokens: 1 }]
-        // The provider's limit is the method's where it has one of its own, else the account's: that one adapts.
-        const adaptive = limits[0] ?? budget
+        const tokens = options.weights?.[method] ?? units
+        const buckets = bucketsOf(domain, budgets, method, tokens)
+        const adaptive = adaptiveOf(domain, budgets[0], method)
         let refusals = 0
         let attemptsMade = 0
         let waitedMillis = 0
 
         const admission = Effect.gen(function* () {
-          for (const limit of limits) yield* queue(limit.key).withPermit(take(limit, meter))
-          yield* queue(budget.key).withPermit(take(budget, meter))
+          for (const bucket of buckets) yield* queue(bucket.key).withPermit(take(bucket, meter))
           return yield* cooldown(adaptive, meter)
         })
         const admit = Effect.flatMap(Turn, (turn) => turn.admitting(admission))
@@ -233,7 +275,7 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
             }),
             Effect.onExit((exit) =>
               Effect.flatMap(Clock.currentTimeMillis, (now) =>
-                Metrics.called(options.domain, {
+                Metrics.called(domain, {
                   method,
                   units: tokens,
                   outcome: outcomeOf(exit),
@@ -264,7 +306,7 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
           `call ${method}`,
           {
             kind: "client",
-            attributes: { "idem.domain": options.domain, "idem.quota_units": tokens },
+            attributes: { "idem.domain": domain, "idem.quota_units": tokens },
             captureStackTrace: false
           }
         )

@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Quota } from "../../../src/contract/Integration.ts"
+import type { Budget, Quota } from "../../../src/contract/Integration.ts"
 import { Forbidden, IntegrationError, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
 import { moving } from "../../support/Moving.ts"
 import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
@@ -12,7 +12,8 @@ import { Quotas } from "../../../src/engine/source/Quotas.ts"
 const callOf = Effect.fnUntraced(function* (quota: Quota, account = "me") {
   const quotas = yield* Quotas
   const meter = yield* RunMeter.make
-  return { meter, call: quotas.call({ domain: "test", account, quota, timeout: "30 seconds", meter }) }
+  const budgets = [{ key: account, unitsPerMinute: quota.unitsPerMinute, methods: quota.methods }] as const
+  return { meter, call: quotas.call({ domain: "test", budgets, weights: quota.weights, timeout: "30 seconds", meter }) }
 })
 
 const elapsed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -47,6 +48,69 @@ describe("call", () => {
       yield* one.call("get", 1, Effect.void)
       const seconds = yield* elapsed(two.call("get", 1, Effect.void))
       assert.strictEqual(seconds, 0)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  /** Makes `calls` calls each of two accounts at the same time, and says how many seconds they take. */
+  const bySharers = Effect.fnUntraced(function* (
+    budgetsOf: (account: string) => readonly [Budget, ...ReadonlyArray<Budget>],
+    calls: number
+  ) {
+    const quotas = yield* Quotas
+    const sharers = yield* Effect.forEach(["ann", "bob"], (account) =>
+      Effect.map(RunMeter.make, (meter) => ({
+        meter,
+        call: quotas.call({
+          domain: "test",
+          budgets: budgetsOf(account),
+          weights: undefined,
+          timeout: "30 seconds",
+          meter
+        })
+      }))
+    )
+    const all = Effect.forEach(
+      sharers,
+      ({ call }) => Effect.forEach(Array.from({ length: calls }), () => call("get", 1, Effect.void)),
+      { concurrency: "unbounded" }
+    )
+    return { sharers, seconds: yield* moving(elapsed(all), "1 second") }
+  })
+
+  it.effect("lets two accounts share the limit of a workspace, by method and by minute", () =>
+    Effect.gen(function* () {
+      const byMethod = yield* bySharers(() => [{ key: "workspace", methods: { get: 60 } }], 60)
+      assert.isAtLeast(byMethod.seconds, 118)
+      const byClient = yield* bySharers(
+        (account) => [
+          { key: account, unitsPerMinute: 600 },
+          { key: "client", unitsPerMinute: 60 }
+        ],
+        60
+      )
+      assert.isAtLeast(byClient.seconds, 118)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("spends a day's units as fast as the minute allows, then yields until the next day", () =>
+    Effect.gen(function* () {
+      const budgets = (account: string) =>
+        [
+          { key: account, unitsPerMinute: 6000 },
+          { key: "client", unitsPerDay: 100 }
+        ] as const
+      const { seconds, sharers } = yield* bySharers(budgets, 50)
+      assert.isAtMost(seconds, 2)
+      const [ann] = sharers
+      if (ann === undefined) return assert.fail("nobody shares it")
+      ann.meter.waitUntil = (yield* Clock.currentTimeMillis) + 60_000
+      const { reason } = yield* Effect.flip(ann.call("get", 1, Effect.void))
+      const wait = reason._tag === "RateLimited" ? (reason.retryAfter ?? Duration.zero) : Duration.zero
+      assert.isAtLeast(Duration.toHours(wait), 23)
+      ann.meter.waitUntil = Number.POSITIVE_INFINITY
+      const waited = yield* moving(elapsed(ann.call("get", 1, Effect.void)), "10 minutes")
+      assert.isAtMost(waited, 86_400)
+      assert.strictEqual(ann.meter.apiCalls, 51)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
