@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Idem for PostgreSQL: the package as it is published, on Node, and nothing else. See README, "In a container".
+# Idem for PostgreSQL: the package as it is published, on Node, and nothing else. See docs/production.md, "In a container".
 
 FROM node:24-slim AS build
 WORKDIR /build

@@ -44,8 +44,9 @@ const published = {
     ),
     "./package.json": "./package.json"
   },
-  files: ["src"]
+  files: ["src", "docs"]
 }
 Fs.writeFileSync(Path.join(dist, "package.json"), `${JSON.stringify(published, null, 2)}\n`)
-for (const name of ["README.md", "LICENSE"]) Fs.copyFileSync(Path.join(root, name), Path.join(dist, name))
+for (const name of ["README.md", "docs", "LICENSE"])
+  Fs.cpSync(Path.join(root, name), Path.join(dist, name), { recursive: true })
 Fs.chmodSync(Path.join(dist, emitted(manifest.bin.idem, ".js")), 0o755)

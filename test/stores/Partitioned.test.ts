@@ -1,4 +1,4 @@
-/** The store over the partitioned contents that README describes, made by README's own statements. */
+/** The store over the partitioned contents that docs/scale.md describes, made by the statements of that page. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,9 @@ import * as Database from "../support/Postgres.ts"
 import * as Laws from "./laws.ts"
 import * as PostgresTime from "./postgresTime.ts"
 
-const [, section = ""] = Fs.readFileSync(Path.join(repository, "README.md"), "utf8").split("### Partition the contents")
+const [, section = ""] = Fs.readFileSync(Path.join(repository, "docs/scale.md"), "utf8").split(
+  "## Partition the contents"
+)
 const [whole = "", own = ""] = Array.from(section.matchAll(/```sql\n([^`]*)```/g), ([, statements = ""]) => statements)
 
 /** Single statements, as a script's: what a `DO` block holds between its quotes is one. */

@@ -1,0 +1,126 @@
+/**
+ * The commands of the documentation run: every line of an `sh` block, page by page, against a real `idem serve` and a
+ * stand-in for Gmail. A block that cannot run here is marked `sh no-run`.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import packageJson from "../../package.json" with { type: "json" }
+import { freePort } from "../support/FreePort.ts"
+import * as GmailServer from "../support/GmailServer.ts"
+import { type Ended, repository } from "../support/IdemProcess.ts"
+import * as Postgres from "../support/Postgres.ts"
+import { blocksOf, pages } from "./Pages.ts"
+
+const token = "a-token-of-the-documentation"
+const main = Path.join(repository, "src/main.ts")
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-docs-"))),
+  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+)
+
+const ended = async (child: ChildProcess): Promise<Ended> => {
+  let stdout = ""
+  let stderr = ""
+  child.stdout?.on("data", (chunk) => (stdout += chunk))
+  child.stderr?.on("data", (chunk) => (stderr += chunk))
+  const [code] = (await once(child, "close")) as [number | null]
+  return { code, stdout, stderr }
+}
+
+/** `idem serve` with the connection `me`, whose messages are 18c0000 to 18c0004, all stored. */
+const scene = Effect.gen(function* () {
+  const cwd = yield* folder
+  const gmail = yield* GmailServer.make()
+  for (let index = 0; index < 5; index += 1) gmail.mailbox.add({ id: `18c000${index}`, subject: `Letter ${index}` })
+  const port = yield* Effect.promise(freePort)
+  const env = {
+    PATH: process.env["PATH"],
+    HOME: process.env["HOME"],
+    DATABASE_URL: yield* Postgres.makeUrl,
+    IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64"),
+    IDEM_API_TOKEN: token,
+    PORT: String(port)
+  }
+  const idem = (...args: ReadonlyArray<string>) =>
+    spawn(process.execPath, [main, ...args], { cwd, env, stdio: ["ignore", "pipe", "pipe"] })
+  const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute: 1_000_000_000 } })
+  const credentials = JSON.stringify({ accessToken: "token" })
+  const prepared = [
+    ["connect", "gmail", "--name", "me", "--config", config, "--credentials", credentials],
+    ["sync", "me"]
+  ]
+  for (const args of prepared) {
+    const { code, stderr } = yield* Effect.promise(() => ended(idem(...args)))
+    assert.strictEqual(code, 0, stderr)
+  }
+  const serve = idem("serve")
+  yield* Effect.acquireRelease(
+    Effect.promise(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          serve.stdout?.on("data", (chunk) => String(chunk).includes("serving") && resolve())
+          serve.once("close", (code) => reject(new Error(`idem serve ended with ${code}`)))
+        })
+    ),
+    () => Effect.promise(() => (serve.kill("SIGTERM"), once(serve, "close")))
+  )
+  return { cwd, env, port }
+})
+
+const isNpm = (line: string): boolean => /^npm( |$)/.test(line)
+
+/** The lines of a page's `sh` blocks. Those that call npm are checked in another test: npm runs the tests themselves. */
+const linesOf = (page: (typeof pages)[number]): ReadonlyArray<string> =>
+  blocksOf(page, "sh")
+    .flatMap((block) => block.split("\n"))
+    .filter((line) => line.trim() !== "")
+
+/** The function `api` of the page on the HTTP API, which other pages use. */
+const api = pages.flatMap(linesOf).find((line) => line.startsWith("api() {"))
+
+describe("the documentation", () => {
+  it.live(
+    "has only commands that work",
+    () =>
+      Effect.gen(function* () {
+        const { cwd, env, port } = yield* scene
+        for (const page of pages) {
+          const lines = linesOf(page).filter((line) => !isNpm(line))
+          if (lines.length === 0) continue
+          const script = [
+            `npx() { shift; "${process.execPath}" "${main}" "$@"; }`,
+            api ?? "",
+            ...lines.flatMap((line) => [
+              line,
+              `code=$?; [ $code = 0 ] || { echo "exit $code: $(cat)" >&2; exit 1; } <<'END'`,
+              line,
+              "END"
+            ])
+          ]
+            .join("\n")
+            .replaceAll("127.0.0.1:3000", `127.0.0.1:${port}`)
+          const { code, stderr } = yield* Effect.promise(() =>
+            ended(spawn("bash", ["-c", script], { cwd, env, stdio: ["ignore", "pipe", "pipe"] }))
+          )
+          assert.strictEqual(code, 0, `${page.path}: ${stderr}`)
+        }
+      }).pipe(Effect.scoped),
+    300_000
+  )
+
+  it("names only scripts of npm that exist", () => {
+    const named = pages.flatMap((page) =>
+      Array.from(page.text.matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g), ([, script = ""]) => script)
+    )
+    assert.deepStrictEqual(
+      named.filter((script) => !(script in packageJson.scripts)),
+      []
+    )
+  })
+})
