@@ -38,9 +38,6 @@ export interface Options {
   readonly timeout: number
 }
 
-/** A folder's listing is kept in memory while it is sorted: about 300,000 names. */
-const maxListingBytes = 40_000_000
-
 interface Session {
   readonly client: Client
   /** The root as an absolute path in latin1, without a slash at its end. */
@@ -90,7 +87,10 @@ export const make = Effect.fnUntraced(function* (
     Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
 
   const open = Effect.suspend(() => {
-    const client = new Client(options.timeout, { allowSeparateTransferHost: false, maxListingBytes })
+    const client = new Client(options.timeout, {
+      allowSeparateTransferHost: false,
+      maxListingBytes: Remote.maxListingBytes
+    })
     const login = async (): Promise<Session> => {
       client.ftp.encoding = "latin1"
       await client.access({
@@ -285,7 +285,9 @@ const listing = async (
   const sink = new Writable({
     write: (chunk: Buffer, _encoding, next) => {
       bytes += chunk.length
-      if (bytes > maxListingBytes) return next(new Error(`its listing is longer than ${maxListingBytes} bytes`))
+      if (bytes > Remote.maxListingBytes) {
+        return next(new Error(`its listing is longer than ${Remote.maxListingBytes} bytes`))
+      }
       chunks.push(chunk)
       next()
     }

@@ -29,6 +29,9 @@ export interface Listing {
   readonly identity?: string | undefined
 }
 
+/** A folder's listing is held in memory while it is sorted: 40 MB are about 300,000 names. */
+export const maxListingBytes = 40_000_000
+
 export interface Remote {
   /** Fails with Gone, Forbidden or Malformed for this folder alone, with anything else for the whole listing. */
   readonly list: (folder: string) => Effect.Effect<Listing, IntegrationError.IntegrationError>

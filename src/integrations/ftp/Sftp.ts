@@ -44,6 +44,12 @@ export interface Options {
 const readBytes = 131_072
 const readsInFlight = 4
 
+/** What one name of a listing takes besides its text: its attributes and lengths (draft-ietf-secsh-filexfer-02). */
+const nameOverhead = 40
+
+/** Answers to READDIR without a name. A server says by EOF that a folder ends, so that few or none are empty. */
+const maxEmptyAnswers = 10
+
 /** The type bits of a file's mode (POSIX). */
 const kinds: ReadonlyMap<number, Remote.Entry["kind"]> = new Map([
   [0o100000, "file"],
@@ -67,6 +73,12 @@ interface Attributes {
   readonly mtime: number
 }
 
+interface ListedName {
+  readonly filename: string
+  readonly longname: string
+  readonly attrs: Attributes
+}
+
 const ask = <A>(request: (done: (error: Error | null | undefined, answer: A) => void) => unknown): Promise<A> =>
   new Promise((resolve, reject) => {
     request((error, answer) => (error ? reject(error) : resolve(answer)))
@@ -82,7 +94,8 @@ const statOf = (attributes: Attributes): Remote.Stat => ({
     : undefined
 })
 
-const status = { missing: 2, forbidden: 3, failure: 4 }
+/** Codes of SSH_FXP_STATUS, of which `ssh2` makes errors. */
+const status = { end: 1, missing: 2, forbidden: 3, failure: 4 }
 
 export const make = Effect.fnUntraced(function* (
   options: Options
@@ -218,15 +231,44 @@ export const make = Effect.fnUntraced(function* (
       { onFailure: () => false, onSuccess: () => true }
     )
 
+  /** The names in a folder, in answers until the server says that it ends, or the bound is reached. */
+  const readNames = (session: Session, what: string, real: string) =>
+    Effect.acquireUseRelease(
+      attempt(what, () => ask<Buffer>((done) => session.sftp.opendir(real, done))),
+      Effect.fnUntraced(function* (handle) {
+        const names: Array<ListedName> = []
+        let bytes = 0
+        let empty = 0
+        while (true) {
+          const some = yield* attempt(what, () =>
+            ask<ReadonlyArray<ListedName> | undefined>((done) =>
+              session.sftp.readdir(handle, (error, found) =>
+                Remote.codeOf(error) === status.end ? done(undefined, undefined) : done(error, found)
+              )
+            )
+          )
+          if (some === undefined) return names
+          if (some.length === 0 && ++empty > maxEmptyAnswers) {
+            return yield* Effect.fail(Remote.malformed(`${server}: ${what}: the server names nothing, and no end`))
+          }
+          for (const name of some) {
+            bytes += Buffer.byteLength(name.filename) + Buffer.byteLength(name.longname) + nameOverhead
+            names.push(name)
+          }
+          if (bytes > Remote.maxListingBytes) {
+            const message = `its listing is longer than ${Remote.maxListingBytes} bytes`
+            return yield* Effect.fail(Remote.malformed(`${server}: ${what}: ${message}`))
+          }
+        }
+      }),
+      (handle) => Effect.sync(() => session.sftp.close(handle, () => undefined))
+    )
+
   const listOnce = Effect.fnUntraced(function* (session: Session, folder: string) {
     const real = yield* resolve(session, folder)
     const what = `listing ${Remote.quote(folder)}`
     const names = yield* Effect.catchReason(
-      attempt(what, () =>
-        ask<ReadonlyArray<{ readonly filename: string; readonly attrs: Attributes }>>((done) =>
-          session.sftp.readdir(real || "/", done)
-        )
-      ),
+      readNames(session, what, real || "/"),
       "IntegrationError",
       "Transient",
       (_reason, error) =>
@@ -288,25 +330,38 @@ export const make = Effect.fnUntraced(function* (
       const size = stat.size
       if (size === undefined) return yield* Effect.fail(Remote.malformed(`${server}: ${what}: its size is not known`))
       const chunks = Math.ceil(size / readBytes)
-      const chunk = (index: number) => {
+      /** Why there are fewer bytes than the server had announced: the file has changed, or it lies. */
+      const short = (position: number) =>
+        Effect.flatMap(
+          attempt(what, () => ask<Attributes>((done) => session.sftp.fstat(handle, done))),
+          (now) =>
+            Effect.fail(
+              now.size === size
+                ? Remote.transient(
+                    `${server}: ${what}: it ended at or before byte ${position} of the ${size} that the server announced`
+                  )
+                : Remote.unsettled(`${Remote.quote(path)} changed while it was read`)
+            )
+        )
+      const chunk = Effect.fnUntraced(function* (index: number) {
         const position = index * readBytes
         const wanted = Math.min(readBytes, size - position)
-        return attempt(what, async () => {
-          const bytes = Buffer.allocUnsafeSlow(wanted)
+        const bytes = Buffer.allocUnsafeSlow(wanted)
+        const got = yield* attempt(what, async () => {
           let got = 0
           while (got < wanted) {
             const count = await ask<number>((done) =>
               session.sftp.read(handle, bytes, got, wanted - got, position + got, (error, count) =>
-                // 1 is the end of the file, which ssh2 gives as an error.
-                Remote.codeOf(error) === 1 ? done(undefined, 0) : done(error, count)
+                Remote.codeOf(error) === status.end ? done(undefined, 0) : done(error, count)
               )
             )
             if (count === 0) break
             got += count
           }
-          return bytes.subarray(0, got)
+          return got
         })
-      }
+        return got < wanted ? yield* short(position + got) : bytes
+      })
       return Stream.range(0, chunks - 1).pipe(Stream.mapEffect(chunk, { concurrency: readsInFlight }))
     }).pipe(Stream.unwrap, Stream.scoped)
 

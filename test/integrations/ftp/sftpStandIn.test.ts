@@ -77,4 +77,62 @@ describe("sftp", () => {
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).bytes?.toString(), "a")
     }).pipe(Effect.scoped)
   )
+
+  it.live("a file that ends before its announced size is a failure, and nothing beyond its end is asked for", () =>
+    Effect.gen(function* () {
+      const chunk = 131_072
+      const offsets: Array<number> = []
+      const claims = 1_000 * chunk
+      const standIn = yield* StandIn.run({
+        ...base,
+        entries: [file("a", Buffer.alloc(2 * chunk + 5, 7))],
+        size: () => claims,
+        onRead: (offset) => offsets.push(offset)
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      const result = yield* Mirror.download(opened, { externalId: "a" })
+      assert.strictEqual(result.reason, "Transient")
+      assert.match(result.message ?? "", new RegExp(`it ended at or before byte \\d+ of the ${claims}`))
+      // Four requests are under way at a time, and each is repeated until it is whole: none starts after the first end.
+      assert.isAtMost(Math.max(...offsets), 8 * chunk)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a file that became shorter while it was read is left for the next poll", () =>
+    Effect.gen(function* () {
+      const bytes = Buffer.alloc(300_000, 7)
+      const standIn = yield* StandIn.run({
+        ...base,
+        entries: [file("a", bytes)],
+        // By its path still as long as it was, by its handle as it is now.
+        size: (_, opened) => (opened ? bytes.length : 10_000_000)
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).reason, "Unsettled")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a folder whose listing never ends is a problem, and its listing is given up at the bound", () =>
+    Effect.gen(function* () {
+      let answers = 0
+      const names = Array.from({ length: 900 }, (_, index) => file(`${"n".repeat(230)}${index}`, new Uint8Array(0)))
+      const standIn = yield* StandIn.run({ ...base, entries: [], endless: () => (answers++, names) })
+      const opened = yield* Mirror.open(standIn.source)
+      const error = yield* Effect.flip(opened.session.estimate)
+      assert.strictEqual(error.reason._tag, "Malformed")
+      assert.match(error.message, /its listing is longer than 40000000 bytes/)
+      assert.isAtMost(answers, 200)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a server that answers without a name and without an end is given up", () =>
+    Effect.gen(function* () {
+      let answers = 0
+      const standIn = yield* StandIn.run({ ...base, entries: [], endless: () => (answers++, []) })
+      const opened = yield* Mirror.open(standIn.source)
+      const error = yield* Effect.flip(opened.session.estimate)
+      assert.strictEqual(error.reason._tag, "Malformed")
+      assert.strictEqual(answers, 11)
+    }).pipe(Effect.scoped)
+  )
 })

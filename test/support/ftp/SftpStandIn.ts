@@ -22,15 +22,21 @@ export interface Options {
   readonly real?: (path: string) => string
   /** Called for each read of a file; true leaves it without an answer. */
   readonly silent?: () => boolean
+  /** Called for each READ; the offsets that were asked for. */
+  readonly onRead?: (offset: number) => void
+  /** The size that the attributes of a file claim; default its own. `opened`: by its handle. */
+  readonly size?: (entry: Entry, opened: boolean) => number
+  /** Names of one answer to READDIR instead of `entries`, again and again: a listing that never ends. */
+  readonly endless?: () => ReadonlyArray<Entry>
 }
 
 const { MODES, STATUS } = { MODES: { file: 0o100644, folder: 0o040755 }, STATUS: ssh2.utils.sftp.STATUS_CODE }
 
-const attributes = (entry: Entry) => ({
+const attributes = (entry: Entry, size = entry.bytes?.length ?? 0) => ({
   mode: MODES[entry.kind],
   uid: 0,
   gid: 0,
-  size: entry.bytes?.length ?? 0,
+  size,
   atime: entry.modified,
   mtime: entry.modified
 })
@@ -48,17 +54,29 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper) =
   sftp.on("OPENDIR", (id) => hold(id, undefined))
   sftp.on("READDIR", (id, handle) => {
     const state = handles[handle[0] ?? 0]
+    const named = (entries: ReadonlyArray<Entry>) =>
+      sftp.name(
+        id,
+        entries.map((entry) => ({
+          filename: entry.name,
+          longname: "",
+          attrs: attributes(entry, options.size?.(entry, false))
+        }))
+      )
+    if (options.endless !== undefined) return named(options.endless())
     if (state === undefined || state.done) return sftp.status(id, STATUS.EOF)
     state.done = true
-    sftp.name(
-      id,
-      options.entries.map((entry) => ({ filename: entry.name, longname: "", attrs: attributes(entry) }))
-    )
+    named(options.entries)
   })
   sftp.on("LSTAT", (id, path) => {
     const entry = of(path)
     if (entry === undefined) sftp.status(id, STATUS.NO_SUCH_FILE)
-    else sftp.attrs(id, attributes(entry))
+    else sftp.attrs(id, attributes(entry, options.size?.(entry, false)))
+  })
+  sftp.on("FSTAT", (id, handle) => {
+    const entry = handles[handle[0] ?? 0]?.entry
+    if (entry === undefined) sftp.status(id, STATUS.FAILURE)
+    else sftp.attrs(id, attributes(entry, options.size?.(entry, true)))
   })
   sftp.on("OPEN", (id, path) => {
     asked.push(path)
@@ -67,6 +85,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper) =
     else hold(id, entry)
   })
   sftp.on("READ", (id, handle, offset, length) => {
+    options.onRead?.(offset)
     if (options.silent?.() === true) return
     // Half of what is asked for: a server may give less.
     const bytes = handles[handle[0] ?? 0]?.entry?.bytes?.subarray(offset, offset + Math.ceil(length / 2))
