@@ -224,20 +224,16 @@ export class Store extends Context.Service<
 
     // ---- writing -----------------------------------------------------------------------------------------------
     /**
-     * Opens the pass over the source that `listing` names, if it is not open yet, and drops the marks of another.
-     * `deletes: false` (the scope has changed): at its end what it did not see leaves the scope instead of being
-     * staged, and no later absence deletes it.
-     */
-    readonly beginListing: (
-      fence: Fence,
-      options: { readonly listing: string; readonly deletes: boolean }
-    ) => Effect.Effect<void, StoreError | Superseded>
-    /**
      * One transaction: the items and their outcomes, the ledger, the page's checkpoint, patches, marks and staged
      * deletions, and the run's counts. An id that was seen again leaves the stage of deletions. A page end clears the
      * task's `done` ids that are not its `forceIds`. A deleted id that is stored is staged; one that is only in the
      * ledger becomes `gone`. `covers` stages what was stored before the listing began, is in scope, lies in the coverage
      * and was not seen; what was seen comes back into the scope.
+     *
+     * The end of a page opens the listing that it names, if another is open, and drops the marks of that one: listings
+     * open and close in the order of the commits. A listing began when the lease was acquired under which it is opened.
+     * That is before its first page was asked for, so whatever the same slice has stored from the changes, and the
+     * listing did not show yet, is never absent from it; and all that earlier slices stored can be.
      */
     readonly commit: (fence: Fence, batch: Batch) => Effect.Effect<Committed, StoreError | Superseded>
     /**

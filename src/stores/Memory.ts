@@ -24,7 +24,7 @@ import * as Overview from "./memory/Overview.ts"
 import * as Runs from "./memory/Runs.ts"
 import * as Sealed from "./memory/Sealed.ts"
 import * as Tasks from "./memory/Tasks.ts"
-import { byBytes, type ContentEntry, empty, next, type State, utc } from "./memory/State.ts"
+import { byBytes, type ContentEntry, empty, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
 
 const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => ({
@@ -113,16 +113,6 @@ const make = Effect.gen(function* () {
             ])
           )
       ),
-
-    beginListing: (fence, options) =>
-      Effect.map(Connections.fenced(state, fence), (connection) => {
-        const listing = Storable.text(options.listing)
-        if (connection.listing?.listing === listing) {
-          connection.listing.deletes &&= options.deletes
-          return
-        }
-        connection.listing = { listing, born: next(state), deletes: options.deletes, seen: new Set() }
-      }),
 
     commit: Effect.fnUntraced(function* (fence, batch) {
       const now = yield* Clock.currentTimeMillis

@@ -45,6 +45,7 @@ const batchOf = (page: number): Batch => ({
     patches: [],
     seen: [],
     listing: undefined,
+    deletes: true,
     covers: []
   },
   counts: { listed: batchSize },

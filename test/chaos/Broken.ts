@@ -16,7 +16,6 @@ const withoutFence = (store: Service): Service => {
     ...store,
     beginRun: (fence, run) => Effect.flatMap(present(fence), (now) => store.beginRun(now, run)),
     finishRun: (fence, run) => Effect.flatMap(present(fence), (now) => store.finishRun(now, run)),
-    beginListing: (fence, options) => Effect.flatMap(present(fence), (now) => store.beginListing(now, options)),
     commit: (fence, batch) => Effect.flatMap(present(fence), (now) => store.commit(now, batch)),
     settleDeletions: (fence, options) => Effect.flatMap(present(fence), (now) => store.settleDeletions(now, options)),
     renew: (fence, ttl) => Effect.flatMap(present(fence), (now) => store.renew(now, ttl))

@@ -130,7 +130,6 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
       release: steps("release", watched.release),
       beginRun: steps("beginRun", watched.beginRun),
       finishRun: steps("finishRun", watched.finishRun),
-      beginListing: steps("beginListing", watched.beginListing),
       commit: steps("commit", watched.commit),
       settleDeletions: steps("settleDeletions", watched.settleDeletions),
       revisions: steps("revisions", watched.revisions),

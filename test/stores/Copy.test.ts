@@ -14,7 +14,7 @@ import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Copy from "../../src/stores/Copy.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
-import { bytesOf, item, miss, page, running, sha256, stored, take } from "./scenario.ts"
+import { bytesOf, item, miss, nextRun, page, running, sha256, stored, take } from "./scenario.ts"
 
 /** A database with its store. */
 const side = Effect.gen(function* () {
@@ -50,9 +50,10 @@ const elsewhere = <A, E>(effect: Effect.Effect<A, E>) => Effect.promise(() => Ef
 /** A connection in the middle of its life: contents of every state, a listing, a task and runs that go on. */
 const lived = Effect.gen(function* () {
   const store = yield* Store
-  const run = yield* running()
+  const earlier = yield* running()
   const many = Array.from({ length: 450 }, (_, n) => item(`many ${n}`, { text: `body ${n % 400}` }))
-  yield* run.commit({ items: many })
+  yield* earlier.commit({ items: many })
+  const run = yield* nextRun(earlier)
   yield* run.commit({
     items: [item("a", { metadata: { n: 1.5, deep: { 'é\\"\n': [null, "\u2028"] } } }), yield* large("large", "large")],
     misses: [
@@ -69,8 +70,9 @@ const lived = Effect.gen(function* () {
   const task = { force: true, forceIds: ["a", "b"], dryRun: false }
   const { id: taskId } = yield* store.openTask(run.id, { task, spec: "spec", resumeWithin: Duration.days(1) })
   yield* run.commit({ taskId, done: ["a"] })
-  yield* store.beginListing(run.fence, { listing: "l", deletes: true })
-  yield* run.commit({ page: page({ listing: "l", seen: ["a"], deleted: ["many 3"], checkpoint: { at: [1, "x"] } }) })
+  yield* run.commit({
+    page: page({ listing: "l", seen: ["many 4"], deleted: ["many 3"], checkpoint: { at: [1, "x"] } })
+  })
   return run
 })
 

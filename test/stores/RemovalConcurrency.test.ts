@@ -16,7 +16,7 @@ import * as Folder from "../../src/stores/blobs/Folder.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
-import { bytesOf, item, page, row, running, sha256, stored } from "./scenario.ts"
+import { bytesOf, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provideMerge(Blobs.layer), Layer.provideMerge(Database.layer))
 
@@ -245,8 +245,8 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
         ],
         problems: [{ place: marker, message: marker }]
       })
-      yield* store.beginListing(run.fence, { listing: marker, deletes: true })
-      yield* run.commit({
+      const next = yield* nextRun(run)
+      yield* next.commit({
         taskId,
         done: [id("forced")],
         page: {
@@ -256,6 +256,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
           patches: [],
           seen: [id("large")],
           listing: marker,
+          deletes: true,
           covers: []
         }
       })

@@ -9,39 +9,34 @@ import { Limits } from "../../src/engine/Limits.ts"
 import { Store } from "../../src/engine/Store.ts"
 import {
   aMomentLater,
-  beginRun,
   item,
   listed,
   miss,
+  nextRun,
   page,
   row,
+  type Running,
   running,
   staged,
   stored,
-  take,
   Time
 } from "./scenario.ts"
 
 /** A pass over the source that saw these ids and covers this. */
-const pass = Effect.fnUntraced(function* (
-  { commit, fence }: Pick<Effect.Success<ReturnType<typeof running>>, "commit" | "fence">,
+const pass = (
+  { commit }: Running,
   seen: ReadonlyArray<string>,
   options: { readonly deletes?: boolean; readonly covers?: ReadonlyArray<Coverage>; readonly listing?: string } = {}
-) {
-  const store = yield* Store
-  const listing = options.listing ?? "a listing"
-  yield* store.beginListing(fence, { listing, deletes: options.deletes ?? true })
-  yield* commit({ page: page({ listing, seen, covers: options.covers ?? [{ prefix: "" }] }) })
-})
+) => commit({ page: page({ listing: "a listing", deletes: true, covers: [{ prefix: "" }], ...options, seen }) })
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: deletions`, (it) => {
-    /** A connection with these ids stored before anything else happens. */
+    /** A run of a connection in which an earlier run has stored these ids. */
     const withStored = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
       const run = yield* running()
       yield* run.commit({ items: ids.map((one) => item(one)) })
       yield* aMomentLater
-      return run
+      return yield* nextRun(run)
     })
 
     it.effect("a listing that covers all stages what it did not see, and nothing else", () =>
@@ -55,49 +50,58 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what is stored while the listing goes on is not absent from it", () =>
       Effect.gen(function* () {
-        const store = yield* Store
-        const run = yield* withStored(["a"])
-        yield* run.commit({ misses: [miss("retried")] })
-        yield* store.beginListing(run.fence, { listing: "l", deletes: true })
+        const before = yield* withStored(["a"])
+        yield* before.commit({ misses: [miss("retried")] })
+        const run = yield* nextRun(before)
+        yield* run.commit({ page: page({ listing: "l", seen: ["a"] }) })
         yield* aMomentLater
         yield* run.commit({ items: [item("new"), item("retried")] })
-        yield* run.commit({ page: page({ listing: "l", seen: ["a"], covers: [{ prefix: "" }] }) })
+        const next = yield* nextRun(run)
+        yield* next.commit({ items: [item("newer")] })
+        yield* next.commit({ page: page({ listing: "l", covers: [{ prefix: "" }] }) })
         assert.deepStrictEqual(yield* staged(run.id), [])
       })
     )
 
-    it.effect("marks last from page to page and from run to run, and beginning again changes nothing", () =>
+    it.effect("what the same run stored before it opened the listing is not absent from it, but from the next", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const run = yield* withStored(["a", "b"])
+        // The listing was asked for before the changes told of this one.
+        yield* run.commit({ items: [item("new")], page: page({ seen: ["new"] }) })
+        yield* aMomentLater
+        yield* pass(run, ["a"])
+        assert.deepStrictEqual(yield* staged(run.id), ["b absence"])
+        yield* pass(yield* nextRun(run), ["a"], { listing: "next" })
+        assert.deepStrictEqual(yield* staged(run.id), ["b absence", "new absence"])
+      })
+    )
+
+    it.effect("several listings in one run each prove what they cover, in the order of their commits", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a/1", "a/2", "b/1", "c/1"])
+        yield* pass(run, ["a/2"], { listing: "of a", covers: [{ prefix: "a/" }] })
+        yield* pass(run, [], { listing: "of b", covers: [{ prefix: "b/" }] })
+        yield* pass(run, [], { listing: "of c", covers: [{ prefix: "c/" }] })
+        assert.deepStrictEqual(yield* staged(run.id), ["a/1 absence", "b/1 absence", "c/1 absence"])
+      })
+    )
+
+    it.effect("marks last from page to page and from run to run", () =>
+      Effect.gen(function* () {
         const run = yield* withStored(["a", "b", "c"])
-        yield* store.beginListing(run.fence, { listing: "l", deletes: true })
         yield* run.commit({ page: page({ listing: "l", seen: ["a"] }) })
-        yield* store.release(run.fence, {})
-        const fence = yield* take(run.id)
-        const runId = yield* beginRun(fence)
-        yield* store.beginListing(fence, { listing: "l", deletes: true })
-        yield* store.commit(fence, {
-          runId,
-          taskId: undefined,
-          items: [],
-          misses: [],
-          done: [],
-          counts: {},
-          problems: [],
-          page: page({ listing: "l", seen: ["b"], covers: [{ prefix: "" }] })
-        })
+        const next = yield* nextRun(run)
+        yield* next.commit({ page: page({ listing: "l", seen: ["b"], covers: [{ prefix: "" }] }) })
         assert.deepStrictEqual(yield* staged(run.id), ["c absence"])
       })
     )
 
-    it.effect("a listing that another has taken the place of proves nothing", () =>
+    it.effect("a listing that another takes the place of leaves it no marks", () =>
       Effect.gen(function* () {
-        const store = yield* Store
         const run = yield* withStored(["a", "b"])
-        yield* store.beginListing(run.fence, { listing: "first", deletes: true })
-        yield* store.beginListing(run.fence, { listing: "second", deletes: true })
-        yield* run.commit({ page: page({ listing: "first", seen: [], covers: [{ prefix: "" }] }) })
-        assert.deepStrictEqual(yield* staged(run.id), [])
+        yield* run.commit({ page: page({ listing: "first", seen: ["a"] }) })
+        yield* pass(run, ["b"], { listing: "second" })
+        assert.deepStrictEqual(yield* staged(run.id), ["a absence"])
       })
     )
 

@@ -102,8 +102,11 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" })
         const before = yield* everything(id)
         const attempts = [
-          commit({ items: [item("a", { text: "other" }), item("c")], misses: [miss("d")], page: page({}) }),
-          store.beginListing(fence, { listing: "l", deletes: true }),
+          commit({
+            items: [item("a", { text: "other" }), item("c")],
+            misses: [miss("d")],
+            page: page({ listing: "l" })
+          }),
           store.settleDeletions(fence, { runId, atMost: 10, share: 1 }),
           store.beginRun(fence, { runId: RunId.make("late"), taskId: undefined }),
           store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null }),

@@ -55,14 +55,32 @@ export const beginRun = Effect.fnUntraced(function* (fence: Fence) {
   return runId
 })
 
-/** A connection with a run that has begun, and a commit for that run. */
-export const running = Effect.fnUntraced(function* () {
+/** A run of this connection, and a commit for that run. */
+const runOf = Effect.fnUntraced(function* ({
+  id,
+  name
+}: {
+  readonly id: Fence["connectionId"]
+  readonly name: string
+}) {
   const store = yield* Store
-  const connection = yield* connect()
-  const fence = yield* take(connection.id)
+  const fence = yield* take(id)
   const runId = yield* beginRun(fence)
   const commit = (parts: Partial<Batch>) => store.commit(fence, batch(runId, parts))
-  return { id: connection.id, name: connection.name, fence, runId, commit }
+  return { id, name, fence, runId, commit }
+})
+export type Running = Effect.Success<ReturnType<typeof runOf>>
+
+/** A connection with a run that has begun. */
+export const running = Effect.fnUntraced(function* () {
+  return yield* runOf(yield* connect())
+})
+
+/** The run ends, and the connection's next one begins. */
+export const nextRun = Effect.fnUntraced(function* (run: Running) {
+  const store = yield* Store
+  yield* store.release(run.fence, { interrupted: true })
+  return yield* runOf(run)
 })
 
 export const batch = (runId: RunId, parts: Partial<Batch>): Batch => ({
@@ -84,6 +102,7 @@ export const page = (parts: Partial<PageEnd>): PageEnd => ({
   patches: [],
   seen: [],
   listing: undefined,
+  deletes: true,
   covers: [],
   ...parts
 })

@@ -55,9 +55,15 @@ export interface PageEnd {
   readonly scope: string
   readonly deleted: ReadonlyArray<string>
   readonly patches: ReadonlyArray<Patch>
-  /** The ids listed, where the pages belong to the listing that `listing` names (see `beginListing`). */
+  /** The ids listed. */
   readonly seen: ReadonlyArray<string>
+  /** The listing that the pages belong to. */
   readonly listing: string | undefined
+  /**
+   * False where the scope has changed: at the end of the listing that this page opens, what it did not see leaves the
+   * scope instead of being staged, and no later absence deletes it.
+   */
+  readonly deletes: boolean
   readonly covers: ReadonlyArray<Coverage>
 }
 

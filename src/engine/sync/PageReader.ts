@@ -127,7 +127,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const forced = new Set(task.forceIds)
   let pages = 0
   let number = 0
-  let listing: string | undefined
   let restarted = false
 
   const open = (checkpoint: Option.Option<Schema.Json>) =>
@@ -176,10 +175,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const fromPage = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
     number += 1
     const pass = isLive ? page.listing : undefined
-    if (pass !== undefined && pass !== listing) {
-      listing = pass
-      yield* store.beginListing(fence, { listing: pass, deletes: plan.deletes })
-    }
     state.remaining = page.remaining
     const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
     const work: Array<Work> = []
@@ -231,6 +226,7 @@ export const make = Effect.fnUntraced(function* (options: {
           patches: patches.filter((patch) => externalIdProblem(patch.externalId) === undefined),
           seen,
           listing: pass,
+          deletes: plan.deletes,
           covers
         }
       }

@@ -7,7 +7,7 @@ import { type Connection, ConnectionId, disconnected } from "../../engine/model/
 import { type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { admitted } from "./Sealed.ts"
-import { byBytes, isQueued, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"
+import { byBytes, isQueued, next, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -96,6 +96,7 @@ export const make = (state: State): Methods => {
         nextPollAt: now,
         dueAt: now,
         lease: null,
+        acquired: 0,
         failures: 0,
         createdAt: now,
         contents: new Map(),
@@ -168,6 +169,7 @@ export const make = (state: State): Methods => {
       if (isLeased(entry, now) && entry.lease?.holder !== options.deadHolder) return Option.none()
       entry.fence += 1n
       entry.lease = { holder: Storable.text(options.holder), until: now + Duration.toMillis(options.ttl) }
+      entry.acquired = next(state)
       interruptRuns(state, connectionId, now)
       return Option.some(connectionOf(entry))
     }),

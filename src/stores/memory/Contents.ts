@@ -181,8 +181,11 @@ export const endPage = (state: State, connection: ConnectionEntry, page: PageEnd
     const entry = connection.contents.get(id)
     if (entry !== undefined) entry.inScope = true
   }
-  // A listing that is not open (another has begun since) has no marks, so absence in it means nothing.
-  if (page.listing !== undefined && connection.listing?.listing === Storable.text(page.listing)) {
+  if (page.listing !== undefined) {
+    const listing = Storable.text(page.listing)
+    if (connection.listing?.listing !== listing) {
+      connection.listing = { listing, born: connection.acquired, deletes: page.deletes, seen: new Set() }
+    }
     for (const id of page.seen) connection.listing.seen.add(id)
     for (const coverage of page.covers) cover(connection, coverage, now)
     if (page.covers.some((part) => part.prefix === "" && (part.except ?? []).length === 0)) connection.listing = null

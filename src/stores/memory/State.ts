@@ -40,7 +40,7 @@ export interface ContentEntry {
   inScope: boolean
   createdAt: Millis
   updatedAt: Millis
-  /** The order in which contents were created and listings began, which the clock may be too coarse to tell. */
+  /** The order in which contents were created and leases acquired, which the clock may be too coarse to tell. */
   born: number
 }
 
@@ -53,7 +53,7 @@ interface StagedEntry {
 interface ListingEntry {
   readonly listing: string
   readonly born: number
-  deletes: boolean
+  readonly deletes: boolean
   readonly seen: Set<string>
 }
 
@@ -72,6 +72,8 @@ export interface ConnectionEntry {
   nextPollAt: Millis
   dueAt: Millis
   lease: { readonly holder: string; readonly until: Millis } | null
+  /** When the lease was last acquired, in the order of `born`. */
+  acquired: number
   failures: number
   readonly createdAt: Millis
   readonly contents: Map<string, ContentEntry>
@@ -133,7 +135,7 @@ export interface State {
   readonly locks: Map<string, { readonly holder: string; readonly until: Millis }>
   /** By their ids in hex. */
   readonly retiredKeys: Set<string>
-  /** The last number given to a connection, a task, a content or a listing. */
+  /** The last number given to a connection, a task, a content or a lease. */
   last: number
   /** The number of the step that changes contents: what a transaction's id is in a database. */
   step: number

@@ -16,10 +16,11 @@ import { addToRun } from "./Runs.ts"
 import { moveTask } from "./Tasks.ts"
 import { attempt, checkFence, lockConnection, millis, texts, transaction } from "./Sql.ts"
 
-type Methods = Pick<Store["Service"], "beginListing" | "commit" | "settleDeletions" | "approveDeletions">
+type Methods = Pick<Store["Service"], "commit" | "settleDeletions" | "approveDeletions">
 
 const Open = Schema.Struct({ deletes: Schema.Boolean, marking: Schema.Boolean })
 const decodeOpen = Schema.decodeUnknownEffect(Schema.Array(Open))
+const decodeOpened = Schema.decodeUnknownEffect(Schema.Tuple([Open]))
 const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
 
 const count = (outcomes: ReadonlyMap<string, Outcome>, outcome: Outcome): number =>
@@ -63,6 +64,22 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     yield* sql`DELETE FROM listing WHERE connection_id = ${connectionId}`
   })
 
+  /** The listing of this name, opened if another one is open. */
+  const openListing = Effect.fnUntraced(function* (connectionId: ConnectionId, listing: string, deletes: boolean) {
+    const rows = yield* sql`SELECT deletes, marking FROM listing
+      WHERE connection_id = ${connectionId} AND listing = ${listing}`
+    const [open] = yield* Effect.orDie(decodeOpen(rows))
+    if (open !== undefined) return open
+    yield* closeListing(connectionId)
+    // Where nothing was stored before it began, nothing can be absent from it, and nothing needs a mark.
+    const opened = yield* sql`INSERT INTO listing (connection_id, listing, started_at, deletes, marking)
+      SELECT id, ${listing}, acquired_at, ${deletes}, EXISTS (SELECT 1 FROM content
+        WHERE connection_id = id AND state = 'stored' AND created_at < acquired_at)
+      FROM connection WHERE id = ${connectionId} RETURNING deletes, marking`
+    const [made] = yield* Effect.orDie(decodeOpened(opened))
+    return made
+  })
+
   const endPage = Effect.fnUntraced(function* (connectionId: ConnectionId, page: PageEnd) {
     const seen = page.seen.filter(Storable.isId)
     if (seen.length > 0) {
@@ -71,18 +88,13 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(seen)}) AND NOT in_scope`
     }
     if (page.listing !== undefined) {
-      const rows = yield* sql`SELECT deletes, marking FROM listing
-        WHERE connection_id = ${connectionId} AND listing = ${Storable.text(page.listing)}`
-      const [open] = yield* Effect.orDie(decodeOpen(rows))
-      // A listing that is not open (another has begun since) has no marks, so absence in it means nothing.
-      if (open !== undefined) {
-        if (open.marking && seen.length > 0) yield* mark(connectionId, seen)
-        for (const coverage of open.marking ? page.covers.filter((part) => Storable.isId(part.prefix)) : []) {
-          yield* cover(connectionId, coverage, open.deletes)
-        }
-        if (page.covers.some((part) => part.prefix === "" && (part.except ?? []).length === 0)) {
-          yield* closeListing(connectionId)
-        }
+      const open = yield* openListing(connectionId, Storable.text(page.listing), page.deletes)
+      if (open.marking && seen.length > 0) yield* mark(connectionId, seen)
+      for (const coverage of open.marking ? page.covers.filter((part) => Storable.isId(part.prefix)) : []) {
+        yield* cover(connectionId, coverage, open.deletes)
+      }
+      if (page.covers.some((part) => part.prefix === "" && (part.except ?? []).length === 0)) {
+        yield* closeListing(connectionId)
       }
     }
     yield* miss(sql, connectionId, page.deleted.filter(Storable.isId))
@@ -137,19 +149,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     )
 
   return {
-    beginListing: (fence, options) =>
-      Effect.gen(function* () {
-        const listing = Storable.text(options.listing)
-        yield* checkFence(sql, fence)
-        const open = yield* sql`UPDATE listing SET deletes = deletes AND ${options.deletes}
-          WHERE connection_id = ${fence.connectionId} AND listing = ${listing} RETURNING 1`
-        if (open.length > 0) return
-        yield* closeListing(fence.connectionId)
-        yield* sql`INSERT INTO listing (connection_id, listing, deletes, marking)
-          VALUES (${fence.connectionId}, ${listing}, ${options.deletes},
-            EXISTS (SELECT 1 FROM content WHERE connection_id = ${fence.connectionId} AND state = 'stored'))`
-      }).pipe(inTransaction, attempt("beginning a listing")),
-
     commit: (fence, batch) =>
       write(fence, batch).pipe(inTransaction, attempt("storing a batch"), Effect.uninterruptible),
 

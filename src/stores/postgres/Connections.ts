@@ -172,7 +172,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       Effect.gen(function* () {
         const rows =
           yield* sql`UPDATE connection SET fence = fence + 1, lease_holder = ${Storable.text(options.holder)},
-            lease_until = clock_timestamp() + ${span(options.ttl)}
+            lease_until = clock_timestamp() + ${span(options.ttl)}, acquired_at = clock_timestamp()
           FROM (SELECT id AS locked, lease_holder IS NOT NULL AS was_held FROM connection
             WHERE id = ${connectionId} FOR NO KEY UPDATE) AS was
           WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()

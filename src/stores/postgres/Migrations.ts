@@ -13,6 +13,7 @@ import { StoreError } from "../../engine/Store.ts"
 import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/First.ts"
 import { keys } from "./migrations/Keys.ts"
+import { listings } from "./migrations/Listings.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
 import { attempt, lostConnection } from "./Sql.ts"
@@ -36,7 +37,8 @@ const migrations = {
   "0002_feed": feed,
   "0003_tasks": tasks,
   "0004_webhooks": webhooks,
-  "0005_keys": keys
+  "0005_keys": keys,
+  "0006_listings": listings
 }
 
 /** The schema that this version works with. */

@@ -104,3 +104,21 @@ for (const conversations of [2, 17, 18, 19, 40]) {
     }).pipe(Effect.provide(engine))
   )
 }
+
+for (const conversations of [3, 15]) {
+  it.live(`${conversations} conversations that each lose their only message in one poll have them deleted`, () =>
+    Effect.gen(function* () {
+      const server = yield* SlackServer.make()
+      const { workspace } = server
+      const channels = Array.from({ length: conversations }, (_, index) => workspace.addChannel(`channel-${index}`))
+      const sent = channels.map((channel) => [channel, workspace.post(channel, "the only one")] as const)
+      const connection = yield* connect(server)
+      yield* sync(connection)
+      assert.strictEqual((yield* messages(connection)).length, conversations)
+      for (const [channel, ts] of sent) workspace.delete(channel, ts)
+      const result = yield* sync(connection)
+      assert.strictEqual(result.counts.deleted, conversations)
+      assert.deepStrictEqual(yield* messages(connection), [])
+    }).pipe(Effect.provide(engine))
+  )
+}
