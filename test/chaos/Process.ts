@@ -93,12 +93,12 @@ const spawn = Effect.sync((): Lean => {
     pid: child.pid ?? 0,
     ready: Deferred.await(ready),
     start: send,
-    stop: Effect.map(ask({ _tag: "Stop" }, "Stopped", 10_000), (reply) => reply !== undefined),
+    stop: Effect.map(ask({ _tag: "Stop" }, "Stopped", 60_000), (reply) => reply !== undefined),
     sync: (command) =>
-      Effect.map(ask({ _tag: "Sync", ...command }, "Synced", 30_000), (reply) =>
+      Effect.map(ask({ _tag: "Sync", ...command }, "Synced", 120_000), (reply) =>
         reply?._tag === "Synced"
           ? reply
-          : { _tag: "Synced", status: "failed", error: alive ? "no answer in 30 seconds" : "it died", counts: {} }
+          : { _tag: "Synced", status: "failed", error: alive ? "no answer in 2 minutes" : "it died", counts: {} }
       ),
     later: (hours) => send({ _tag: "Later", hours }),
     signal: (name) => void child.kill(name),

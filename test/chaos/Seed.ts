@@ -34,7 +34,7 @@ import * as Verify from "./Verify.ts"
 const crashCost = 5 + 4 + 16
 
 /** How long a healed seed may take until its mirror is right, unless it is said. */
-const patience = Duration.seconds(20)
+const patience = Duration.minutes(2)
 
 export interface Options {
   readonly broken?: Broken | undefined
@@ -191,7 +191,7 @@ const play = Effect.fnUntraced(function* (
     complaints(lean)
     if (stopped) return pool.give(lean)
     if (lean.isAlive()) {
-      problems.push(`process ${lean.pid} did not stop within 10 seconds`)
+      problems.push(`process ${lean.pid} did not stop within a minute`)
       yield* standing
     }
     lean.signal("SIGKILL")

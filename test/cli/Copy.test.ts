@@ -44,39 +44,34 @@ describe("idem copy", () => {
     assert.strictEqual(connected.code, 0, connected.stderr)
     const synced = await idem(["sync", "work"], embedded())
     assert.strictEqual(synced.json["stored"], 30, synced.stderr)
-  }, 120_000)
+  })
   afterAll(async () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))
     Fs.rmSync(folder, { recursive: true, force: true })
-  }, 60_000)
+  })
 
-  it(
-    "moves all of it: the target downloads nothing, and a second copy changes nothing",
-    { timeout: 120_000 },
-    async () => {
-      const target = inPostgres(await database())
-      const before = await rows(embedded())
-      const copied = await idem(["copy", "--from", "data"], target)
-      assert.strictEqual(copied.code, 0, copied.stderr)
-      assert.strictEqual(copied.stderr, "")
-      const bytes =
-        5_000_000 + [2, ...Array.from({ length: 26 }, (_, n) => n + 4)].join("").length + 27 * "body ".length
-      assert.deepStrictEqual(copied.json, { copied: [{ name: "work", contents: 30, bodies: 28, bytes }], skipped: [] })
-      assert.deepStrictEqual(await rows(target), before)
-      const synced = await idem(["sync", "work"], target)
-      assert.strictEqual(synced.code, 0, synced.stderr)
-      assert.include(synced.json, { status: "succeeded", stored: 0, downloads: 0 })
-      const large = await run(["show", "work", before[3].externalId, "--raw"], { cwd: folder, env: target })
-      assert.strictEqual(large.stdout.length > 1_000_000, true)
-      const again = await idem(["copy", "--from", "data"], target)
-      assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"] }])
-      assert.deepStrictEqual(await rows(target), before)
-      assert.deepStrictEqual(await rows(embedded()), before)
-      assert.include((await idem(["sync", "work"], embedded())).json, { status: "succeeded", downloads: 0 })
-    }
-  )
+  it("moves all of it: the target downloads nothing, and a second copy changes nothing", async () => {
+    const target = inPostgres(await database())
+    const before = await rows(embedded())
+    const copied = await idem(["copy", "--from", "data"], target)
+    assert.strictEqual(copied.code, 0, copied.stderr)
+    assert.strictEqual(copied.stderr, "")
+    const bytes = 5_000_000 + [2, ...Array.from({ length: 26 }, (_, n) => n + 4)].join("").length + 27 * "body ".length
+    assert.deepStrictEqual(copied.json, { copied: [{ name: "work", contents: 30, bodies: 28, bytes }], skipped: [] })
+    assert.deepStrictEqual(await rows(target), before)
+    const synced = await idem(["sync", "work"], target)
+    assert.strictEqual(synced.code, 0, synced.stderr)
+    assert.include(synced.json, { status: "succeeded", stored: 0, downloads: 0 })
+    const large = await run(["show", "work", before[3].externalId, "--raw"], { cwd: folder, env: target })
+    assert.strictEqual(large.stdout.length > 1_000_000, true)
+    const again = await idem(["copy", "--from", "data"], target)
+    assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"] }])
+    assert.deepStrictEqual(await rows(target), before)
+    assert.deepStrictEqual(await rows(embedded()), before)
+    assert.include((await idem(["sync", "work"], embedded())).json, { status: "succeeded", downloads: 0 })
+  })
 
-  it("refuses where another connection has the name, and writes nothing", { timeout: 60_000 }, async () => {
+  it("refuses where another connection has the name, and writes nothing", async () => {
     const target = inPostgres(await database())
     await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], target)
     const refused = await idem(["copy", "--from", "data"], target)
@@ -86,7 +81,7 @@ describe("idem copy", () => {
     assert.deepStrictEqual(await rows(target), [])
   })
 
-  it("says what is missing before it starts or makes anything", { timeout: 60_000 }, async () => {
+  it("says what is missing before it starts or makes anything", async () => {
     const target = inPostgres(await database())
     const nowhere = await idem(["copy", "--from", "nowhere"], target)
     assert.strictEqual(nowhere.code, 1)
@@ -98,23 +93,19 @@ describe("idem copy", () => {
     assert.isFalse(Fs.existsSync(Path.join(folder, "another")))
   })
 
-  it(
-    "with another key the connection pauses and keeps its content, until it is connected again",
-    { timeout: 60_000 },
-    async () => {
-      const url = await database()
-      await idem(["copy", "--from", "data"], inPostgres(url))
-      const lost = inPostgres(url, Buffer.alloc(32, 8).toString("base64"))
-      const failed = await idem(["sync", "work"], lost)
-      assert.deepStrictEqual([failed.code, failed.json["error"].reason], [1, "Vault"])
-      const [paused] = (await idem(["connections"], lost)).json["connections"]
-      assert.strictEqual(paused.state, "paused")
-      assert.match(paused.paused, /sealed with another key .* idem connect instant --name 'work' --credentials @FILE$/)
-      assert.strictEqual((await rows(lost)).length, 30)
-      const again = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], lost)
-      assert.strictEqual(again.code, 0, again.stderr)
-      assert.include((await idem(["sync", "work"], lost)).json, { status: "succeeded", downloads: 0 })
-      assert.isNull((await idem(["connections"], lost)).json["connections"][0].paused)
-    }
-  )
+  it("with another key the connection pauses and keeps its content, until it is connected again", async () => {
+    const url = await database()
+    await idem(["copy", "--from", "data"], inPostgres(url))
+    const lost = inPostgres(url, Buffer.alloc(32, 8).toString("base64"))
+    const failed = await idem(["sync", "work"], lost)
+    assert.deepStrictEqual([failed.code, failed.json["error"].reason], [1, "Vault"])
+    const [paused] = (await idem(["connections"], lost)).json["connections"]
+    assert.strictEqual(paused.state, "paused")
+    assert.match(paused.paused, /sealed with another key .* idem connect instant --name 'work' --credentials @FILE$/)
+    assert.strictEqual((await rows(lost)).length, 30)
+    const again = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], lost)
+    assert.strictEqual(again.code, 0, again.stderr)
+    assert.include((await idem(["sync", "work"], lost)).json, { status: "succeeded", downloads: 0 })
+    assert.isNull((await idem(["connections"], lost)).json["connections"][0].paused)
+  })
 })

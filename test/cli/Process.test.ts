@@ -72,7 +72,7 @@ describe("the process, on a database of its own", () => {
   })
   afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
 
-  it("serves until it is told to stop, while other commands work beside it", { timeout: 120_000 }, async () => {
+  it("serves until it is told to stop, while other commands work beside it", async () => {
     const env = { IDEM_DATA_DIR: Path.join(folder, "data"), PORT: "0" }
     const serving = start(["serve"], env)
     const stopped = ended(serving)

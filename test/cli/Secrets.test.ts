@@ -48,110 +48,107 @@ const dump = (url: string) =>
   }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 1 })))
 
 describe("secrets", () => {
-  it.live(
-    "of connections, sign-ins and keys are in no log, no answer, no error and no table",
-    () =>
-      Effect.gen(function* () {
-        const gmail = yield* GmailServer.make()
-        gmail.rotate = true
-        gmail.mailbox.add({ labelIds: ["INBOX"] })
-        const secret = (name: string) => `${name}-${randomBytes(12).toString("hex")}`
-        const [clientSecret, refreshToken, wrongPassword, wrongToken] = [
-          secret("client"),
-          secret("refresh"),
-          secret("password"),
-          secret("xoxb")
-        ]
-        gmail.grant(refreshToken)
-        const slack = yield* SlackServer.make()
-        const ftp = yield* FtpStandIn.run({
-          files: new Map([["a.txt", { bytes: Buffer.from("a"), modified: "20260101000000" }]])
+  it.live("of connections, sign-ins and keys are in no log, no answer, no error and no table", () =>
+    Effect.gen(function* () {
+      const gmail = yield* GmailServer.make()
+      gmail.rotate = true
+      gmail.mailbox.add({ labelIds: ["INBOX"] })
+      const secret = (name: string) => `${name}-${randomBytes(12).toString("hex")}`
+      const [clientSecret, refreshToken, wrongPassword, wrongToken] = [
+        secret("client"),
+        secret("refresh"),
+        secret("password"),
+        secret("xoxb")
+      ]
+      gmail.grant(refreshToken)
+      const slack = yield* SlackServer.make()
+      const ftp = yield* FtpStandIn.run({
+        files: new Map([["a.txt", { bytes: Buffer.from("a"), modified: "20260101000000" }]])
+      })
+      const password = secret("sftp")
+      const sftp = yield* SftpStandIn.run({ password, method: "password", entries: [] })
+      const privateKey = ssh2.utils.generateKeyPairSync("ed25519").private
+      const [oldKey, newKey] = [randomBytes(32), randomBytes(32)]
+      const url = yield* Database.makeUrl
+      const env = { DATABASE_URL: url, IDEM_SECRET_KEY: oldKey.toString("base64"), IDEM_DEBUG: "1" }
+      const ended: Array<Ended> = []
+      const idem = (args: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) =>
+        Effect.promise(async () => {
+          const one = await run([...args, "--log-level", "trace"], { env: { ...env, ...more } })
+          ended.push(one)
+          return one
         })
-        const password = secret("sftp")
-        const sftp = yield* SftpStandIn.run({ password, method: "password", entries: [] })
-        const privateKey = ssh2.utils.generateKeyPairSync("ed25519").private
-        const [oldKey, newKey] = [randomBytes(32), randomBytes(32)]
-        const url = yield* Database.makeUrl
-        const env = { DATABASE_URL: url, IDEM_SECRET_KEY: oldKey.toString("base64"), IDEM_DEBUG: "1" }
-        const ended: Array<Ended> = []
-        const idem = (args: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) =>
-          Effect.promise(async () => {
-            const one = await run([...args, "--log-level", "trace"], { env: { ...env, ...more } })
-            ended.push(one)
-            return one
-          })
-        const connect = (domain: string, name: string, config: unknown, credentials: unknown) => [
-          "connect",
-          domain,
-          "--name",
-          name,
-          "--config",
-          JSON.stringify(config),
-          "--credentials",
-          JSON.stringify(credentials)
-        ]
-        const grant = { clientId: "client", clientSecret, refreshToken }
-        yield* Effect.all(
-          [
-            idem(connect("gmail", "mail", { rootUrl: gmail.url }, grant)),
-            idem(connect("slack", "team", { slackApiUrl: slack.url }, { token: slack.token })),
-            idem(connect("ftp", "files", ftp.source.config, ftp.source.credentials)),
-            idem(connect("ftp", "safe", sftp.source.config, sftp.source.credentials)),
-            // What is refused, by us or by the source.
-            idem(connect("ftp", "no", sftp.source.config, { username: "mirror", password: wrongPassword })),
-            idem(connect("ftp", "no", sftp.source.config, { username: "mirror", privateKey })),
-            idem(connect("gmail", "no", { rootUrl: gmail.url }, { ...grant, refreshToken: wrongToken })),
-            idem(connect("slack", "no", { slackApiUrl: slack.url }, { tokne: wrongToken, [wrongToken]: "token" }))
-          ],
-          { concurrency: 2 }
-        )
-        assert.deepStrictEqual(
-          ended.map(({ code }) => code).toSorted(),
-          [0, 0, 0, 0, 1, 1, 1, 2],
-          ended.map(({ stderr }) => stderr).join("\n")
-        )
-        gmail.expireAccessTokens()
-        const synced = yield* idem(["sync", "mail", "--json"])
-        assert.strictEqual(synced.code, 0, synced.stderr)
-        gmail.revoke()
-        assert.strictEqual((yield* idem(["sync", "mail", "--force"])).code, 1)
-        ended.push(yield* Effect.promise(() => serve(env)))
-        const keys = { IDEM_SECRET_KEY: newKey.toString("hex"), IDEM_SECRET_KEY_OLD: oldKey.toString("base64") }
-        const rekeyed = yield* idem(["rekey", "--json"], keys)
-        assert.strictEqual(JSON.parse(rekeyed.stdout).rekeyed.resealed, 4, rekeyed.stderr)
-        // With the key that was replaced.
-        assert.strictEqual((yield* idem(["sync", "files"])).code, 1)
-        // Reading needs no key.
-        const status = yield* idem(["status", "--json"], { IDEM_SECRET_KEY: "" })
-        assert.strictEqual(status.code, 0, status.stderr)
-        for (const command of [["sync", "team"], ["serve"]]) {
-          const refused = yield* idem(command, { IDEM_SECRET_KEY: "" })
-          assert.strictEqual(refused.code, 1)
-          assert.match(refused.stderr, /IDEM_SECRET_KEY.*is not set.*openssl rand/)
-        }
+      const connect = (domain: string, name: string, config: unknown, credentials: unknown) => [
+        "connect",
+        domain,
+        "--name",
+        name,
+        "--config",
+        JSON.stringify(config),
+        "--credentials",
+        JSON.stringify(credentials)
+      ]
+      const grant = { clientId: "client", clientSecret, refreshToken }
+      yield* Effect.all(
+        [
+          idem(connect("gmail", "mail", { rootUrl: gmail.url }, grant)),
+          idem(connect("slack", "team", { slackApiUrl: slack.url }, { token: slack.token })),
+          idem(connect("ftp", "files", ftp.source.config, ftp.source.credentials)),
+          idem(connect("ftp", "safe", sftp.source.config, sftp.source.credentials)),
+          // What is refused, by us or by the source.
+          idem(connect("ftp", "no", sftp.source.config, { username: "mirror", password: wrongPassword })),
+          idem(connect("ftp", "no", sftp.source.config, { username: "mirror", privateKey })),
+          idem(connect("gmail", "no", { rootUrl: gmail.url }, { ...grant, refreshToken: wrongToken })),
+          idem(connect("slack", "no", { slackApiUrl: slack.url }, { tokne: wrongToken, [wrongToken]: "token" }))
+        ],
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(
+        ended.map(({ code }) => code).toSorted(),
+        [0, 0, 0, 0, 1, 1, 1, 2],
+        ended.map(({ stderr }) => stderr).join("\n")
+      )
+      gmail.expireAccessTokens()
+      const synced = yield* idem(["sync", "mail", "--json"])
+      assert.strictEqual(synced.code, 0, synced.stderr)
+      gmail.revoke()
+      assert.strictEqual((yield* idem(["sync", "mail", "--force"])).code, 1)
+      ended.push(yield* Effect.promise(() => serve(env)))
+      const keys = { IDEM_SECRET_KEY: newKey.toString("hex"), IDEM_SECRET_KEY_OLD: oldKey.toString("base64") }
+      const rekeyed = yield* idem(["rekey", "--json"], keys)
+      assert.strictEqual(JSON.parse(rekeyed.stdout).rekeyed.resealed, 4, rekeyed.stderr)
+      // With the key that was replaced.
+      assert.strictEqual((yield* idem(["sync", "files"])).code, 1)
+      // Reading needs no key.
+      const status = yield* idem(["status", "--json"], { IDEM_SECRET_KEY: "" })
+      assert.strictEqual(status.code, 0, status.stderr)
+      for (const command of [["sync", "team"], ["serve"]]) {
+        const refused = yield* idem(command, { IDEM_SECRET_KEY: "" })
+        assert.strictEqual(refused.code, 1)
+        assert.match(refused.stderr, /IDEM_SECRET_KEY.*is not set.*openssl rand/)
+      }
 
-        const tables = yield* dump(url)
-        assert.match(tables, /table connection: 4\n/)
-        const given = [clientSecret, refreshToken, wrongPassword, wrongToken, slack.token, password, privateKey]
-        const issued = gmail.seen.flatMap(({ token }) => token ?? [])
-        assert.isNotEmpty(issued)
-        const key = privateKey.split("\n").filter((line) => line.length > 40)
-        const secrets = [
-          ...[...given, ...issued, ...key].map((text) => Buffer.from(text)),
-          oldKey,
-          newKey,
-          Buffer.from(decodeURIComponent(new URL(url).password))
-        ]
-        const places = [...ended.flatMap(({ stderr, stdout }) => [stdout, stderr]), tables]
-        for (const bytes of secrets) {
-          for (const form of [bytes.toString(), bytes.toString("hex"), bytes.toString("base64")]) {
-            for (const place of places) {
-              const at = place.indexOf(form)
-              assert.strictEqual(at, -1, `${form} in: …${place.slice(Math.max(0, at - 200), at + 200)}…`)
-            }
+      const tables = yield* dump(url)
+      assert.match(tables, /table connection: 4\n/)
+      const given = [clientSecret, refreshToken, wrongPassword, wrongToken, slack.token, password, privateKey]
+      const issued = gmail.seen.flatMap(({ token }) => token ?? [])
+      assert.isNotEmpty(issued)
+      const key = privateKey.split("\n").filter((line) => line.length > 40)
+      const secrets = [
+        ...[...given, ...issued, ...key].map((text) => Buffer.from(text)),
+        oldKey,
+        newKey,
+        Buffer.from(decodeURIComponent(new URL(url).password))
+      ]
+      const places = [...ended.flatMap(({ stderr, stdout }) => [stdout, stderr]), tables]
+      for (const bytes of secrets) {
+        for (const form of [bytes.toString(), bytes.toString("hex"), bytes.toString("base64")]) {
+          for (const place of places) {
+            const at = place.indexOf(form)
+            assert.strictEqual(at, -1, `${form} in: …${place.slice(Math.max(0, at - 200), at + 200)}…`)
           }
         }
-      }).pipe(Effect.scoped),
-    120_000
+      }
+    }).pipe(Effect.scoped)
   )
 })

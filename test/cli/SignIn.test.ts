@@ -32,77 +32,71 @@ const begin = async (args: ReadonlyArray<string>, env: Readonly<Record<string, s
 }
 
 describe("idem connect, by signing in", () => {
-  it.live(
-    "waits for the browser, connects the account, and renews its grant",
-    () =>
-      Effect.gen(function* () {
-        const port = yield* Effect.promise(freePort)
-        const callback = `http://127.0.0.1:${port}/callback`
-        const rootUrl = yield* Provider.google([callback])
-        const { clientId, clientSecret } = Provider.client
-        const env = {
-          DATABASE_URL: yield* Database.makeUrl,
-          IDEM_SECRET_KEY: "00".repeat(31) + "01",
-          IDEM_SIGN_IN_PORT: String(port)
+  it.live("waits for the browser, connects the account, and renews its grant", () =>
+    Effect.gen(function* () {
+      const port = yield* Effect.promise(freePort)
+      const callback = `http://127.0.0.1:${port}/callback`
+      const rootUrl = yield* Provider.google([callback])
+      const { clientId, clientSecret } = Provider.client
+      const env = {
+        DATABASE_URL: yield* Database.makeUrl,
+        IDEM_SECRET_KEY: "00".repeat(31) + "01",
+        IDEM_SIGN_IN_PORT: String(port)
+      }
+      const config = JSON.stringify({ rootUrl })
+      const connect = ["connect", "gmail", "--name", "me", "--config", config, "--json"]
+      yield* Effect.promise(async () => {
+        const credentials = JSON.stringify({ clientId, clientSecret })
+        const first = await begin([...connect, "--credentials", credentials], env)
+        const agreed = await Provider.agree(first.url, "me@example.com")
+        assert.strictEqual(agreed.origin + agreed.pathname, callback)
+        // Whatever else comes to this port is not it, and is no harm.
+        const other = new URL(agreed)
+        other.searchParams.set("state", "another")
+        assert.strictEqual((await fetch(other)).status, 400)
+        assert.strictEqual((await fetch(new URL("/", agreed))).status, 404)
+        const page = await fetch(agreed)
+        assert.include(await page.text(), "Thank you")
+        assert.match(page.headers.get("content-security-policy") ?? "", /default-src 'none'/)
+        const { code, stderr, stdout } = await first.ended
+        assert.strictEqual(code, 0, stderr)
+        assert.include(JSON.parse(stdout), { connection: "me", created: true, account: "me@example.com" })
+        for (const secret of [clientSecret, agreed.searchParams.get("code") ?? "?"]) {
+          assert.notInclude(stdout + stderr, secret)
         }
-        const config = JSON.stringify({ rootUrl })
-        const connect = ["connect", "gmail", "--name", "me", "--config", config, "--json"]
-        yield* Effect.promise(async () => {
-          const credentials = JSON.stringify({ clientId, clientSecret })
-          const first = await begin([...connect, "--credentials", credentials], env)
-          const agreed = await Provider.agree(first.url, "me@example.com")
-          assert.strictEqual(agreed.origin + agreed.pathname, callback)
-          // Whatever else comes to this port is not it, and is no harm.
-          const other = new URL(agreed)
-          other.searchParams.set("state", "another")
-          assert.strictEqual((await fetch(other)).status, 400)
-          assert.strictEqual((await fetch(new URL("/", agreed))).status, 404)
-          const page = await fetch(agreed)
-          assert.include(await page.text(), "Thank you")
-          assert.match(page.headers.get("content-security-policy") ?? "", /default-src 'none'/)
-          const { code, stderr, stdout } = await first.ended
-          assert.strictEqual(code, 0, stderr)
-          assert.include(JSON.parse(stdout), { connection: "me", created: true, account: "me@example.com" })
-          for (const secret of [clientSecret, agreed.searchParams.get("code") ?? "?"]) {
-            assert.notInclude(stdout + stderr, secret)
-          }
 
-          const settings = { ...env, IDEM_GMAIL_CLIENT_ID: clientId, IDEM_GMAIL_CLIENT_SECRET: clientSecret }
-          const renew = ["connect", "gmail", "--name", "me", "--sign-in", "--json"]
-          // The connection's own config says where, and there the client of the settings does not go.
-          const refused = await run(renew, { env: settings })
-          assert.strictEqual(refused.code, 1, refused.stderr)
-          assert.match(refused.stderr, /give clientId and clientSecret.*rootUrl names another/)
-          const again = await begin([...renew, "--credentials", credentials], env)
-          await fetch(await Provider.agree(again.url, "me@example.com"))
-          const renewed = await again.ended
-          assert.strictEqual(renewed.code, 0, renewed.stderr)
-          assert.include(JSON.parse(renewed.stdout), { connection: "me", created: false })
+        const settings = { ...env, IDEM_GMAIL_CLIENT_ID: clientId, IDEM_GMAIL_CLIENT_SECRET: clientSecret }
+        const renew = ["connect", "gmail", "--name", "me", "--sign-in", "--json"]
+        // The connection's own config says where, and there the client of the settings does not go.
+        const refused = await run(renew, { env: settings })
+        assert.strictEqual(refused.code, 1, refused.stderr)
+        assert.match(refused.stderr, /give clientId and clientSecret.*rootUrl names another/)
+        const again = await begin([...renew, "--credentials", credentials], env)
+        await fetch(await Provider.agree(again.url, "me@example.com"))
+        const renewed = await again.ended
+        assert.strictEqual(renewed.code, 0, renewed.stderr)
+        assert.include(JSON.parse(renewed.stdout), { connection: "me", created: false })
 
-          const no = await begin([...connect, "--credentials", credentials], env)
-          const state = new URL(no.url).searchParams.get("state") ?? ""
-          const denied = await fetch(`${callback}?${new URLSearchParams({ state, error: "access_denied" })}`)
-          assert.include(await denied.text(), "Not signed in")
-          assert.match((await no.ended).stderr, /was not allowed to let us in/)
-        })
-      }).pipe(Effect.scoped),
-    60_000
+        const no = await begin([...connect, "--credentials", credentials], env)
+        const state = new URL(no.url).searchParams.get("state") ?? ""
+        const denied = await fetch(`${callback}?${new URLSearchParams({ state, error: "access_denied" })}`)
+        assert.include(await denied.text(), "Not signed in")
+        assert.match((await no.ended).stderr, /was not allowed to let us in/)
+      })
+    }).pipe(Effect.scoped)
   )
 
-  it.live(
-    "asks nobody where credentials are given, or there is nothing to sign in with",
-    () =>
-      Effect.promise(async () => {
-        const env = { DATABASE_URL: "postgresql://nobody@127.0.0.1:1/none", IDEM_SECRET_KEY: "00".repeat(32) }
-        const ftp = await run(["connect", "ftp", "--name", "f", "--sign-in"], { env })
-        assert.strictEqual(ftp.code, 2)
-        assert.match(ftp.stderr, /accounts of ftp are not signed in with a browser/)
-        const both = ["connect", "gmail", "--name", "g", "--sign-in", "--credentials", '{"accessToken":"ya29.secret"}']
-        const answer = await run(both, { env })
-        assert.strictEqual(answer.code, 2)
-        assert.match(answer.stderr, /leave out --credentials/)
-        assert.notInclude(answer.stderr, "ya29.secret")
-      }),
-    60_000
+  it.live("asks nobody where credentials are given, or there is nothing to sign in with", () =>
+    Effect.promise(async () => {
+      const env = { DATABASE_URL: "postgresql://nobody@127.0.0.1:1/none", IDEM_SECRET_KEY: "00".repeat(32) }
+      const ftp = await run(["connect", "ftp", "--name", "f", "--sign-in"], { env })
+      assert.strictEqual(ftp.code, 2)
+      assert.match(ftp.stderr, /accounts of ftp are not signed in with a browser/)
+      const both = ["connect", "gmail", "--name", "g", "--sign-in", "--credentials", '{"accessToken":"ya29.secret"}']
+      const answer = await run(both, { env })
+      assert.strictEqual(answer.code, 2)
+      assert.match(answer.stderr, /leave out --credentials/)
+      assert.notInclude(answer.stderr, "ya29.secret")
+    })
   )
 })

@@ -49,19 +49,20 @@ describe.concurrent("a cluster", () => {
 
         // Each is polled by one at a time, once the shards have settled.
         yield* Scene.until(Effect.map(scene.stored, (count) => count === 600))
+        let polled: ReturnType<typeof pollers> = new Map()
         const settled = Effect.gen(function* () {
           const since = performance.now()
           yield* Scene.until(allPolled(scene, accounts, since, pids))
-          const polled = pollers(scene, accounts, since)
+          polled = pollers(scene, accounts, since)
           return [...polled.values()].every((by) => by.size === 1) && shares(polled).size === 3
         })
         yield* Scene.until(settled)
 
-        const killed = performance.now()
-        const its = [...pollers(scene, accounts, killed - 1500)].flatMap(([name, by]) => (by.has(c.pid) ? [name] : []))
+        const its = [...polled].flatMap(([name, by]) => (by.has(c.pid) ? [name] : []))
         c.process.kill("SIGKILL")
-        const takenOver = yield* Scene.until(allPolled(scene, its, killed, [a.pid, b.pid]))
-        assert.isBelow(takenOver, 20_000)
+        yield* Effect.promise(() => c.ended)
+        const killed = performance.now()
+        yield* Scene.until(allPolled(scene, its, killed, [a.pid, b.pid]))
 
         const added = performance.now()
         const d = yield* Fleet.member(settings)
@@ -75,96 +76,86 @@ describe.concurrent("a cluster", () => {
         assert.isAtMost(scene.counter.downloads().length, 600 + 30 * 8)
         assert.strictEqual(yield* scene.stored, 600)
         assert.isFalse((yield* scene.runs).has("failed"), b.stderr() + d.stderr())
-      }).pipe(Effect.scoped, Effect.provide(Scene.layer)),
-    120_000
+      }).pipe(Effect.scoped, Effect.provide(Scene.layer))
   )
 
-  it.live(
-    "refuses the late writes of a process that was frozen, and stores nothing twice",
-    () =>
-      Effect.gen(function* () {
-        const scene = yield* Scene.make
-        scene.counter.delay = 20
-        for (const name of names(6)) yield* scene.connect({ name, items: 800, every: "1 minute" })
-        const settings = { databaseUrl: scene.databaseUrl }
-        const [a, b] = yield* Effect.all(
-          [1, 2].map(() => Fleet.member(settings)),
-          { concurrency: 2 }
-        )
-        assert(a !== undefined && b !== undefined)
-        const active = (pid: number) =>
-          scene.counter.downloadsSince(performance.now() - 500).filter(({ process }) => process === pid).length > 5
-        yield* Scene.until(Effect.sync(() => active(a.pid) && active(b.pid)))
+  it.live("refuses the late writes of a process that was frozen, and stores nothing twice", () =>
+    Effect.gen(function* () {
+      const scene = yield* Scene.make
+      // Slow, so that both are in the middle of their connections when one is frozen.
+      scene.counter.delay = 200
+      for (const name of names(6)) yield* scene.connect({ name, items: 800, every: "1 minute" })
+      const settings = { databaseUrl: scene.databaseUrl }
+      const [a, b] = yield* Effect.all(
+        [1, 2].map(() => Fleet.member(settings)),
+        { concurrency: 2 }
+      )
+      assert(a !== undefined && b !== undefined)
+      const shared = performance.now()
+      const active = (pid: number) => scene.counter.downloadsSince(shared).some(({ process }) => process === pid)
+      yield* Scene.until(Effect.sync(() => active(a.pid) && active(b.pid)))
 
-        const its = [...pollers(scene, names(6), 0)].flatMap(([name, by]) => (by.has(a.pid) ? [name] : []))
-        a.process.kill("SIGSTOP")
-        const frozen = performance.now()
-        const takenOver = yield* Scene.until(allPolled(scene, its, frozen, [b.pid]))
-        a.process.kill("SIGCONT")
-        yield* Scene.until(Effect.map(scene.stored, (count) => count === 4800))
+      const its = [...pollers(scene, names(6), 0)].flatMap(([name, by]) => (by.has(a.pid) ? [name] : []))
+      a.process.kill("SIGSTOP")
+      const frozen = performance.now()
+      yield* Scene.until(allPolled(scene, its, frozen, [b.pid]))
+      scene.counter.delay = 5
+      a.process.kill("SIGCONT")
+      yield* Scene.until(Effect.map(scene.stored, (count) => count === 4800))
 
-        const runs = yield* scene.runs
-        const stored = [...runs.values()].reduce((sum, run) => sum + run.stored, 0)
-        assert.strictEqual(stored, 4800)
-        assert.isBelow(takenOver, 20_000)
-        assert.isFalse(runs.has("failed"), a.stderr() + b.stderr())
-        // What was in flight, and one open batch of each connection that it had: no more is downloaded again.
-        const again = scene.counter.downloads().length - 4800
-        assert.isAtMost(again, its.length * (100 + 8))
-      }).pipe(Effect.scoped, Effect.provide(Scene.layer)),
-    120_000
+      const runs = yield* scene.runs
+      const stored = [...runs.values()].reduce((sum, run) => sum + run.stored, 0)
+      assert.strictEqual(stored, 4800)
+      assert.isFalse(runs.has("failed"), a.stderr() + b.stderr())
+      // What was in flight, and one open batch of each connection that it had: no more is downloaded again.
+      const again = scene.counter.downloads().length - 4800
+      assert.isAtMost(again, its.length * (100 + 8))
+    }).pipe(Effect.scoped, Effect.provide(Scene.layer))
   )
 
-  it.live(
-    "spends a quota together, with a sync beside it",
-    () =>
-      Effect.gen(function* () {
-        const scene = yield* Scene.make
-        // Ten accounts of one owner: 20 units a second for all of them.
-        for (const name of names(10)) {
-          yield* scene.connect({ name, items: 400, owner: "one", unitsPerMinute: 1200, every: "1 minute" })
-        }
-        const settings = { databaseUrl: scene.databaseUrl }
-        yield* Effect.all(
-          [1, 2].map(() => Fleet.member(settings)),
-          { concurrency: 2 }
-        )
-        yield* scene.connect({ name: "apart", items: 400, owner: "one", unitsPerMinute: 1200, every: "1 day" })
-        yield* Effect.forkScoped(
-          Effect.promise(() => IdemProcess.run(["sync", "apart", "--no-wait"], { env: Fleet.envOf(settings) }))
-        )
-        const total = () => [...scene.counter.asked.values()].flat()
-        yield* Scene.until(Effect.sync(() => total().length >= 160))
-        const first = Math.min(...total().map(({ at }) => at))
-        const span = (performance.now() - first) / 1000
-        // A second's worth at the start, and one for what the first request took to arrive: two budgets would be 40 a second.
-        // A slow machine asks less.
-        assert.isAtMost(total().length, 20 * (span + 2))
-        assert.isAtLeast(total().length, 20 * (span / 3))
-      }).pipe(Effect.scoped, Effect.provide(Scene.layer)),
-    60_000
+  it.live("spends a quota together, with a sync beside it", () =>
+    Effect.gen(function* () {
+      const scene = yield* Scene.make
+      // Ten accounts of one owner: 10 units a second for all of them.
+      for (const name of names(10)) {
+        yield* scene.connect({ name, items: 400, owner: "one", unitsPerMinute: 600, every: "1 minute" })
+      }
+      const settings = { databaseUrl: scene.databaseUrl }
+      yield* Effect.all(
+        [1, 2].map(() => Fleet.member(settings)),
+        { concurrency: 2 }
+      )
+      yield* scene.connect({ name: "apart", items: 400, owner: "one", unitsPerMinute: 600, every: "1 day" })
+      yield* Effect.forkScoped(
+        Effect.promise(() => IdemProcess.run(["sync", "apart", "--no-wait"], { env: Fleet.envOf(settings) }))
+      )
+      const total = () => [...scene.counter.asked.values()].flat()
+      yield* Scene.until(Effect.sync(() => total().length >= 160))
+      const first = Math.min(...total().map(({ at }) => at))
+      const span = (performance.now() - first) / 1000
+      // One budget takes 15 seconds for these requests, two take 7. The difference is room for a slow machine, where the
+      // first request arrives late; nothing is asked of how fast it is.
+      assert.isAtLeast(span, 11)
+    }).pipe(Effect.scoped, Effect.provide(Scene.layer))
   )
 
-  it.live(
-    "is joined by none that polls alone, and joins none",
-    () =>
-      Effect.gen(function* () {
-        const scene = yield* Scene.make
-        const settings = { databaseUrl: scene.databaseUrl }
-        const refused = (env: Record<string, string>) =>
-          Effect.gen(function* () {
-            const other = yield* Fleet.start({ ...settings, env })
-            const { code } = yield* Effect.promise(() => other.ended)
-            return `${code} ${other.stderr()}`
-          })
-        const alone = yield* Fleet.serving(settings)
-        assert.match(yield* refused({}), /^1 [^]*polls this database already: stop it first/)
-        assert.match(yield* refused({ IDEM_CLUSTER: "1" }), /^1 [^]*start it again with IDEM_CLUSTER=1/)
-        alone.process.kill("SIGTERM")
-        yield* Effect.promise(() => alone.ended)
-        yield* Fleet.member(settings)
-        assert.match(yield* refused({ IDEM_CLUSTER: "0" }), /^1 [^]*set IDEM_CLUSTER=1 to join it/)
-      }).pipe(Effect.scoped, Effect.provide(Scene.layer)),
-    60_000
+  it.live("is joined by none that polls alone, and joins none", () =>
+    Effect.gen(function* () {
+      const scene = yield* Scene.make
+      const settings = { databaseUrl: scene.databaseUrl }
+      const refused = (env: Record<string, string>) =>
+        Effect.gen(function* () {
+          const other = yield* Fleet.start({ ...settings, env })
+          const { code } = yield* Effect.promise(() => other.ended)
+          return `${code} ${other.stderr()}`
+        })
+      const alone = yield* Fleet.serving(settings)
+      assert.match(yield* refused({}), /^1 [^]*polls this database already: stop it first/)
+      assert.match(yield* refused({ IDEM_CLUSTER: "1" }), /^1 [^]*start it again with IDEM_CLUSTER=1/)
+      alone.process.kill("SIGTERM")
+      yield* Effect.promise(() => alone.ended)
+      yield* Fleet.member(settings)
+      assert.match(yield* refused({ IDEM_CLUSTER: "0" }), /^1 [^]*set IDEM_CLUSTER=1 to join it/)
+    }).pipe(Effect.scoped, Effect.provide(Scene.layer))
   )
 })

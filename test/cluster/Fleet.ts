@@ -29,6 +29,8 @@ export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> =>
   IDEM_SECRET_KEY: key,
   IDEM_CONFIG: Path.join(import.meta.dirname, "idem.config.ts"),
   PORT: "0",
+  // A slow machine may need longer than the default to stop.
+  IDEM_SHUTDOWN_TIMEOUT: "4 minutes",
   ...env
 })
 

@@ -25,23 +25,19 @@ const compile = (file: string) =>
   })
 
 describe("the contract's types", () => {
-  it(
-    "let an integration require the checker and nothing else, by the compiler's word",
-    { timeout: 60_000 },
-    async () => {
-      const source = await readFile("test/contract/requirement.ts", "utf8")
-      const bare = "test/contract/requirement.bare.ts"
-      await writeFile(bare, source.replaceAll(/\/\/ @ts-expect-error.*\n/g, ""))
-      try {
-        const [kept, violated] = await Promise.all([compile("test/contract/requirement.ts"), compile(bare)])
-        assert.strictEqual(kept, "")
-        assert.include(violated, "'Database' is not assignable to type 'ContentExistenceChecker'")
-        assert.strictEqual(violated.match(/error TS/g)?.length, 2)
-      } finally {
-        await rm(bare)
-      }
+  it("let an integration require the checker and nothing else, by the compiler's word", async () => {
+    const source = await readFile("test/contract/requirement.ts", "utf8")
+    const bare = "test/contract/requirement.bare.ts"
+    await writeFile(bare, source.replaceAll(/\/\/ @ts-expect-error.*\n/g, ""))
+    try {
+      const [kept, violated] = await Promise.all([compile("test/contract/requirement.ts"), compile(bare)])
+      assert.strictEqual(kept, "")
+      assert.include(violated, "'Database' is not assignable to type 'ContentExistenceChecker'")
+      assert.strictEqual(violated.match(/error TS/g)?.length, 2)
+    } finally {
+      await rm(bare)
     }
-  )
+  })
 })
 
 describe("an integration", () => {

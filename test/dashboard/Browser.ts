@@ -11,8 +11,12 @@ export const executable: string | undefined = [
   "/usr/bin/google-chrome"
 ].find((path): path is string => path !== undefined && path !== "" && Fs.existsSync(path))
 
+/** Why no page can be opened, if that is so. */
+export const missing: string | undefined =
+  executable === undefined ? "there is no Chromium here (bash .ci/browser installs one)" : undefined
+
 export const launch = (): Promise<Browser> => {
-  if (executable === undefined) throw new Error("there is no Chromium here: bash .ci/browser installs one")
+  if (executable === undefined) throw new Error(missing)
   return chromium.launch({
     executablePath: executable,
     args: [

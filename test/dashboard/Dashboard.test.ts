@@ -4,18 +4,14 @@ import * as Effect from "effect/Effect"
 import type { Page } from "playwright-core"
 import * as GmailServer from "../support/GmailServer.ts"
 import * as Provider from "../support/Provider.ts"
+import { skips } from "../support/Requirement.ts"
 import * as Browser from "./Browser.ts"
 import * as Hostile from "./Hostile.ts"
 import { quota, Scene, token } from "./Scene.ts"
 
-if (Browser.executable === undefined) {
-  console.warn("the dashboard's tests are skipped: there is no Chromium here (bash .ci/browser installs one)")
-}
-
 type In = Scene["Service"]
 
-/** One test, with the scene; long, since a browser on a busy machine is slow. */
-const patience = 90_000
+/** One test, with the scene. */
 
 const scenario = (run: (scene: In) => Promise<void>) =>
   Effect.flatMap(Scene, (scene) => Effect.promise(() => run(scene)))
@@ -39,415 +35,379 @@ const syncNow = async (page: Page) => {
   await page.getByRole("dialog").waitFor({ state: "hidden" })
 }
 
-describe.skipIf(Browser.executable === undefined)("the dashboard", () => {
-  layer(Scene.layer, { excludeTestServices: true, timeout: patience })((it) => {
-    it.effect(
-      "asks for the token, says when it is wrong, and says what to do where nothing is connected",
-      () =>
-        scenario(async ({ chromium, idem }) => {
-          const { context, errors, page } = await Browser.open(chromium)
-          await page.goto(`${idem.url}/`)
-          await page.getByLabel("Token").fill("not-the-right-token")
-          await page.getByRole("button", { name: "Sign in" }).click()
-          await page.getByText("the token is not the right one").waitFor()
-          assert.strictEqual(await page.getByLabel("Token").getAttribute("aria-invalid"), "true")
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          await page.getByLabel("Token").fill(token)
-          await page.getByRole("button", { name: "Sign in" }).click()
-          await page.getByText("Nothing is connected yet").waitFor()
-          await page.getByText("npx idem connect gmail --name me").waitFor()
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          // The one that the browser notes by itself: of the wrong token.
-          assert.deepStrictEqual(
-            errors.filter((error) => !error.includes("401")),
-            []
-          )
-          await context.close()
-        }),
-      patience
+describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard", () => {
+  layer(Scene.layer, { excludeTestServices: true })((it) => {
+    it.effect("asks for the token, says when it is wrong, and says what to do where nothing is connected", () =>
+      scenario(async ({ chromium, idem }) => {
+        const { context, errors, page } = await Browser.open(chromium)
+        await page.goto(`${idem.url}/`)
+        await page.getByLabel("Token").fill("not-the-right-token")
+        await page.getByRole("button", { name: "Sign in" }).click()
+        await page.getByText("the token is not the right one").waitFor()
+        assert.strictEqual(await page.getByLabel("Token").getAttribute("aria-invalid"), "true")
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        await page.getByLabel("Token").fill(token)
+        await page.getByRole("button", { name: "Sign in" }).click()
+        await page.getByText("Nothing is connected yet").waitFor()
+        await page.getByText("npx idem connect gmail --name me").waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        // The one that the browser notes by itself: of the wrong token.
+        assert.deepStrictEqual(
+          errors.filter((error) => !error.includes("401")),
+          []
+        )
+        await context.close()
+      })
     )
 
-    it.effect(
-      "connects an account by signing in at its provider, and comes back to it",
-      () =>
-        scenario(async ({ google, signedIn }) => {
-          const { context, page } = await signedIn()
-          await page.getByRole("link", { name: "Connect an account" }).first().click()
-          await page.getByRole("link", { name: "Gmail" }).click()
-          await page.getByLabel("Name").fill("signed in")
-          await page.getByLabel("Client ID").fill(Provider.client.clientId)
-          await page.getByLabel("Client secret").fill(Provider.client.clientSecret)
-          await page.getByText("More settings").click()
-          await page.getByLabel("Root URL").fill("nonsense")
-          await page.getByRole("button", { name: "Connect at Gmail" }).click()
-          // What the server says of a field stands at the field.
-          await page.locator(".field-error").getByText("must be an http or https URL").waitFor()
-          assert.strictEqual(await page.getByLabel("Root URL").getAttribute("aria-invalid"), "true")
-          await page.getByLabel("Root URL").fill(google)
-          await page.getByRole("button", { name: "Connect at Gmail" }).click()
-          await page.getByRole("button", { name: /me@example\.com/ }).click()
-          await page.getByRole("heading", { name: "signed in", level: 1 }).waitFor()
-          await stored(page, 1)
-          await page.getByRole("link", { name: /^Contents/ }).click()
-          await page.getByRole("link", { name: "Hi", exact: true }).waitFor()
-          await context.close()
-        }),
-      patience
+    it.effect("connects an account by signing in at its provider, and comes back to it", () =>
+      scenario(async ({ google, signedIn }) => {
+        const { context, page } = await signedIn()
+        await page.getByRole("link", { name: "Connect an account" }).first().click()
+        await page.getByRole("link", { name: "Gmail" }).click()
+        await page.getByLabel("Name").fill("signed in")
+        await page.getByLabel("Client ID").fill(Provider.client.clientId)
+        await page.getByLabel("Client secret").fill(Provider.client.clientSecret)
+        await page.getByText("More settings").click()
+        await page.getByLabel("Root URL").fill("nonsense")
+        await page.getByRole("button", { name: "Connect at Gmail" }).click()
+        // What the server says of a field stands at the field.
+        await page.locator(".field-error").getByText("must be an http or https URL").waitFor()
+        assert.strictEqual(await page.getByLabel("Root URL").getAttribute("aria-invalid"), "true")
+        await page.getByLabel("Root URL").fill(google)
+        await page.getByRole("button", { name: "Connect at Gmail" }).click()
+        await page.getByRole("button", { name: /me@example\.com/ }).click()
+        await page.getByRole("heading", { name: "signed in", level: 1 }).waitFor()
+        await stored(page, 1)
+        await page.getByRole("link", { name: /^Contents/ }).click()
+        await page.getByRole("link", { name: "Hi", exact: true }).waitFor()
+        await context.close()
+      })
     )
 
-    it.effect(
-      "connects an account with credentials, and shows its first sync as it goes on",
-      () =>
-        scenario(async ({ gmail, hostile, signedIn }) => {
-          for (let index = 1; index <= 400; index += 1) gmail.mailbox.add({ subject: `Report ${index}` })
-          gmail.mailbox.add({ id: "hostile", raw: hostile, labelIds: ["INBOX"] })
-          gmail.mailbox.add({ id: "refused", subject: "Not to be had", labelIds: ["INBOX"] })
-          gmail.fault("messages.get", GmailServer.status(403, "forbidden", { message: "no delegation" }), {
-            times: 1000,
-            when: ({ id }) => id === "refused"
-          })
-          // The rest waits until the page has shown how far it is.
-          let held = false
-          gmail.before(
-            "messages.get",
-            () => {
-              if (!held && gmail.count("messages.get") > 250) {
-                held = true
-                gmail.slow(1000)
-              }
-            },
-            1000
-          )
-          const { context, page } = await signedIn()
-          await page.getByRole("link", { name: "Connect an account" }).first().click()
-          await page.getByRole("link", { name: "Gmail" }).click()
-          await page.getByLabel("Name").fill("mail")
-          await page.getByText("Give credentials").click()
-          await page.getByRole("radio", { name: "Access token", exact: true }).check()
-          await page.getByRole("textbox", { name: "Access token", exact: true }).fill("wrong")
-          await page.getByText("More settings").click()
-          await page.getByLabel("Root URL").fill(gmail.url)
-          await page.getByLabel("Quota").fill("{")
-          await page.getByRole("button", { name: "Connect", exact: true }).click()
-          await page.getByText("must be JSON").waitFor()
-          await page.getByLabel("Quota").fill(JSON.stringify(quota))
-          await page.getByRole("button", { name: "Connect", exact: true }).click()
-          await page.getByRole("alert").waitFor()
-          await page.getByRole("textbox", { name: "Access token", exact: true }).fill("token")
-          await page.getByRole("button", { name: "Connect", exact: true }).click()
-          await page.getByText("first@example.com is connected").waitFor()
-          await page.getByRole("link", { name: "Watch it" }).click()
-          await page.getByRole("heading", { name: "Running now" }).waitFor()
-          await page
-            .getByRole("status")
-            .getByText(/^[12]\d\d items? so far$/)
-            .waitFor()
-          gmail.slow(0)
-          await stored(page, 401)
-          await page.getByRole("heading", { name: "Last run" }).waitFor()
-          await page.getByRole("img", { name: /Items per hour, 48 hours: Stored 401, .*Failed 1/ }).waitFor()
-          await page.getByRole("link", { name: "Failing: 1", exact: true }).waitFor()
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          await context.close()
-        }),
-      patience
+    it.effect("connects an account with credentials, and shows its first sync as it goes on", () =>
+      scenario(async ({ gmail, hostile, signedIn }) => {
+        for (let index = 1; index <= 400; index += 1) gmail.mailbox.add({ subject: `Report ${index}` })
+        gmail.mailbox.add({ id: "hostile", raw: hostile, labelIds: ["INBOX"] })
+        gmail.mailbox.add({ id: "refused", subject: "Not to be had", labelIds: ["INBOX"] })
+        gmail.fault("messages.get", GmailServer.status(403, "forbidden", { message: "no delegation" }), {
+          times: 1000,
+          when: ({ id }) => id === "refused"
+        })
+        // The rest waits until the page has shown how far it is.
+        let held = false
+        gmail.before(
+          "messages.get",
+          () => {
+            if (!held && gmail.count("messages.get") > 250) {
+              held = true
+              gmail.slow(1000)
+            }
+          },
+          1000
+        )
+        const { context, page } = await signedIn()
+        await page.getByRole("link", { name: "Connect an account" }).first().click()
+        await page.getByRole("link", { name: "Gmail" }).click()
+        await page.getByLabel("Name").fill("mail")
+        await page.getByText("Give credentials").click()
+        await page.getByRole("radio", { name: "Access token", exact: true }).check()
+        await page.getByRole("textbox", { name: "Access token", exact: true }).fill("wrong")
+        await page.getByText("More settings").click()
+        await page.getByLabel("Root URL").fill(gmail.url)
+        await page.getByLabel("Quota").fill("{")
+        await page.getByRole("button", { name: "Connect", exact: true }).click()
+        await page.getByText("must be JSON").waitFor()
+        await page.getByLabel("Quota").fill(JSON.stringify(quota))
+        await page.getByRole("button", { name: "Connect", exact: true }).click()
+        await page.getByRole("alert").waitFor()
+        await page.getByRole("textbox", { name: "Access token", exact: true }).fill("token")
+        await page.getByRole("button", { name: "Connect", exact: true }).click()
+        await page.getByText("first@example.com is connected").waitFor()
+        await page.getByRole("link", { name: "Watch it" }).click()
+        await page.getByRole("heading", { name: "Running now" }).waitFor()
+        await page
+          .getByRole("status")
+          .getByText(/^[12]\d\d items? so far$/)
+          .waitFor()
+        gmail.slow(0)
+        await stored(page, 401)
+        await page.getByRole("heading", { name: "Last run" }).waitFor()
+        await page.getByRole("img", { name: /Items per hour, 48 hours: Stored 401, .*Failed 1/ }).waitFor()
+        await page.getByRole("link", { name: "Failing: 1", exact: true }).waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        await context.close()
+      })
     )
 
-    it.effect(
-      "shows why an item failed, and stores it when it is tried again",
-      () =>
-        scenario(async (scene) => {
-          const { context, page } = await scene.signedIn()
-          await open(scene, page, "mail", "/ledger")
-          await page
-            .getByRole("row", { name: /refused/ })
-            .getByText("We may not read it")
-            .waitFor()
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          scene.gmail.heal()
-          await page.getByRole("button", { name: "Retry refused" }).click()
-          await page.getByText("The ledger is empty").waitFor()
-          const { state, title } = await scene.api("GET", "/connections/mail/content?externalId=refused")
-          assert.deepStrictEqual({ state, title }, { state: "stored", title: "Not to be had" })
-          await context.close()
-        }),
-      patience
+    it.effect("shows why an item failed, and stores it when it is tried again", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        await open(scene, page, "mail", "/ledger")
+        await page
+          .getByRole("row", { name: /refused/ })
+          .getByText("We may not read it")
+          .waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        scene.gmail.heal()
+        await page.getByRole("button", { name: "Retry refused" }).click()
+        await page.getByText("The ledger is empty").waitFor()
+        const { state, title } = await scene.api("GET", "/connections/mail/content?externalId=refused")
+        assert.deepStrictEqual({ state, title }, { state: "stored", title: "Not to be had" })
+        await context.close()
+      })
     )
 
-    it.effect(
-      "downloads chosen ids again, and only those",
-      () =>
-        scenario(async (scene) => {
-          const { context, page } = await scene.signedIn()
-          await open(scene, page, "mail", "/runs")
-          const [first = "", second = ""] = scene.gmail.mailbox.ids.filter((id) => id !== "hostile" && id !== "refused")
-          scene.gmail.forgetSeen()
-          await page.getByRole("button", { name: "Sync…" }).click()
-          await page.getByLabel("Chosen ids again").check()
-          await page.getByLabel("External ids").fill(`${first}\n${second}\n`)
-          await page.getByRole("button", { name: "Dry run" }).click()
-          await page.getByText("It would download 2").waitFor()
-          assert.strictEqual(scene.gmail.count("messages.get"), 0)
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          await page.getByRole("button", { name: "Sync now" }).click()
-          await page.getByRole("listitem").filter({ hasText: "2 unchanged" }).waitFor()
-          const asked = scene.gmail.seen.filter(({ method }) => method === "messages.get").map(({ id }) => id)
-          assert.deepStrictEqual(asked.toSorted(), [first, second].toSorted())
-          assert.strictEqual(scene.gmail.count("messages.list"), 0)
-          await context.close()
-        }),
-      patience
+    it.effect("downloads chosen ids again, and only those", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        await open(scene, page, "mail", "/runs")
+        const [first = "", second = ""] = scene.gmail.mailbox.ids.filter((id) => id !== "hostile" && id !== "refused")
+        scene.gmail.forgetSeen()
+        await page.getByRole("button", { name: "Sync…" }).click()
+        await page.getByLabel("Chosen ids again").check()
+        await page.getByLabel("External ids").fill(`${first}\n${second}\n`)
+        await page.getByRole("button", { name: "Dry run" }).click()
+        await page.getByText("It would download 2").waitFor()
+        assert.strictEqual(scene.gmail.count("messages.get"), 0)
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        await page.getByRole("button", { name: "Sync now" }).click()
+        await page.getByRole("listitem").filter({ hasText: "2 unchanged" }).waitFor()
+        const asked = scene.gmail.seen.filter(({ method }) => method === "messages.get").map(({ id }) => id)
+        assert.deepStrictEqual(asked.toSorted(), [first, second].toSorted())
+        assert.strictEqual(scene.gmail.count("messages.list"), 0)
+        await context.close()
+      })
     )
 
-    it.effect(
-      "asks before deletions that are held back are applied, and says how many",
-      () =>
-        scenario(async (scene) => {
-          const { mailbox } = scene.gmail
-          for (const id of mailbox.ids.filter((each) => each !== "hostile").slice(0, 150)) mailbox.remove(id)
-          const { context, page } = await scene.signedIn()
-          await open(scene, page, "mail")
-          await syncNow(page)
-          await page.getByText("150 deletions held back for you").waitFor()
-          await page.getByRole("link", { name: "Look at the deletions" }).click()
-          await page.getByRole("button", { name: "Approve 150 deletions…" }).click()
-          const dialog = page.getByRole("dialog")
-          await dialog.getByText("This is soft").waitFor()
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          // Not yet, and back to where one was.
-          await page.keyboard.press("Escape")
-          await dialog.waitFor({ state: "hidden" })
-          assert.strictEqual(await page.evaluate("document.activeElement.textContent"), "Approve 150 deletions…")
-          await page.keyboard.press("Enter")
-          await dialog.getByRole("button", { name: "Delete 150" }).click()
-          await page.getByText("150 contents marked as deleted").waitFor()
-          await page.getByText("No deletion waits for you").waitFor()
-          const { totals } = await scene.api("GET", "/connections/mail")
-          assert.deepInclude(totals, { stored: 252, deleted: 150, deletionsHeld: 0 })
-          await context.close()
-        }),
-      patience
+    it.effect("asks before deletions that are held back are applied, and says how many", () =>
+      scenario(async (scene) => {
+        const { mailbox } = scene.gmail
+        for (const id of mailbox.ids.filter((each) => each !== "hostile").slice(0, 150)) mailbox.remove(id)
+        const { context, page } = await scene.signedIn()
+        await open(scene, page, "mail")
+        await syncNow(page)
+        await page.getByText("150 deletions held back for you").waitFor()
+        await page.getByRole("link", { name: "Look at the deletions" }).click()
+        await page.getByRole("button", { name: "Approve 150 deletions…" }).click()
+        const dialog = page.getByRole("dialog")
+        await dialog.getByText("This is soft").waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        // Not yet, and back to where one was.
+        await page.keyboard.press("Escape")
+        await dialog.waitFor({ state: "hidden" })
+        assert.strictEqual(await page.evaluate("document.activeElement.textContent"), "Approve 150 deletions…")
+        await page.keyboard.press("Enter")
+        await dialog.getByRole("button", { name: "Delete 150" }).click()
+        await page.getByText("150 contents marked as deleted").waitFor()
+        await page.getByText("No deletion waits for you").waitFor()
+        const { totals } = await scene.api("GET", "/connections/mail")
+        assert.deepInclude(totals, { stored: 252, deleted: 150, deletionsHeld: 0 })
+        await context.close()
+      })
     )
 
-    it.effect(
-      "finds what is stored by its title, and pages through the rest",
-      () =>
-        scenario(async (scene) => {
-          const { context, page } = await scene.signedIn()
-          await open(scene, page, "mail", "/contents")
-          await page.getByText("50 shown.").waitFor()
-          await page.getByRole("button", { name: "Show more" }).click()
-          await page.getByText("100 shown.").waitFor()
-          await page.getByLabel("Text in the title").fill("report 7")
-          await page.keyboard.press("Enter")
-          await page.getByText("11 shown, that is all.").waitFor()
-          await page.getByLabel("State").selectOption("deleted")
-          await page.getByText("Nothing fits").waitFor()
-          await context.close()
-        }),
-      patience
+    it.effect("finds what is stored by its title, and pages through the rest", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        await open(scene, page, "mail", "/contents")
+        await page.getByText("50 shown.").waitFor()
+        await page.getByRole("button", { name: "Show more" }).click()
+        await page.getByText("100 shown.").waitFor()
+        await page.getByLabel("Text in the title").fill("report 7")
+        await page.keyboard.press("Enter")
+        await page.getByText("11 shown, that is all.").waitFor()
+        await page.getByLabel("State").selectOption("deleted")
+        await page.getByText("Nothing fits").waitFor()
+        await context.close()
+      })
     )
 
-    it.effect(
-      "shows an email that tries everything, and nothing of it runs, loads or breaks out",
-      () =>
-        scenario(async (scene) => {
-          const { context, errors, asked, page } = await scene.signedIn()
-          await open(scene, page, "mail", "/content?id=hostile")
-          const address = page.url()
-          const frame = page.frameLocator("iframe")
-          await frame.getByText("Readable text stays.").waitFor()
-          await frame.getByRole("img", { name: "inside" }).waitFor()
-          assert.strictEqual(await page.locator("iframe").getAttribute("sandbox"), "")
-          await page.getByText(/\d+ pictures and styles from elsewhere were left out/).waitFor()
-          // The title is text, wherever it stands.
-          await page.getByRole("heading", { name: Hostile.markup(scene.trap.url), level: 2, exact: true }).waitFor()
-          assert.strictEqual(await page.locator("main script, main svg, main img").count(), 0)
+    it.effect("shows an email that tries everything, and nothing of it runs, loads or breaks out", () =>
+      scenario(async (scene) => {
+        const { context, errors, asked, page } = await scene.signedIn()
+        await open(scene, page, "mail", "/content?id=hostile")
+        const address = page.url()
+        const frame = page.frameLocator("iframe")
+        await frame.getByText("Readable text stays.").waitFor()
+        await frame.getByRole("img", { name: "inside" }).waitFor()
+        assert.strictEqual(await page.locator("iframe").getAttribute("sandbox"), "")
+        await page.getByText(/\d+ pictures and styles from elsewhere were left out/).waitFor()
+        // The title is text, wherever it stands.
+        await page.getByRole("heading", { name: Hostile.markup(scene.trap.url), level: 2, exact: true }).waitFor()
+        assert.strictEqual(await page.locator("main script, main svg, main img").count(), 0)
 
-          for (const text of [
-            "a javascript link",
-            "another",
-            "a link out of the frame",
-            "https://your-bank.example",
-            "data",
-            "over all"
-          ]) {
-            await frame.getByText(text, { exact: true }).first().click()
-          }
-          await page.getByRole("button", { name: "Show as plain text" }).click()
-          await frame.getByText("The plain text. <script>").waitFor()
-          await page.getByText("2 links in this email").click()
-          const link = page.getByRole("link", { name: `${scene.trap.url}/named` })
-          assert.strictEqual(await link.getAttribute("rel"), "noopener noreferrer")
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          await page.getByRole("link", { name: /^Contents/ }).click()
-          await page.getByRole("link", { name: Hostile.markup(scene.trap.url), exact: true }).waitFor()
-          await page.goBack()
-          await frame.getByText("Readable text stays.").waitFor()
+        for (const text of [
+          "a javascript link",
+          "another",
+          "a link out of the frame",
+          "https://your-bank.example",
+          "data",
+          "over all"
+        ]) {
+          await frame.getByText(text, { exact: true }).first().click()
+        }
+        await page.getByRole("button", { name: "Show as plain text" }).click()
+        await frame.getByText("The plain text. <script>").waitFor()
+        await page.getByText("2 links in this email").click()
+        const link = page.getByRole("link", { name: `${scene.trap.url}/named` })
+        assert.strictEqual(await link.getAttribute("rel"), "noopener noreferrer")
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        await page.getByRole("link", { name: /^Contents/ }).click()
+        await page.getByRole("link", { name: Hostile.markup(scene.trap.url), exact: true }).waitFor()
+        await page.goBack()
+        await frame.getByText("Readable text stays.").waitFor()
 
-          // Each of its pages and parts by itself, as the whole window.
-          const ref = await connectionId(scene, "mail")
-          for (const part of ["email?externalId=hostile", "email?externalId=hostile&as=text"]) {
-            await page.goto(`${scene.idem.url}/connections/${ref}/content/${part}`)
-            await page.locator("body").waitFor()
-          }
-          const parts = [
-            "body?externalId=hostile",
-            "email/part?externalId=hostile&part=1",
-            "email/part?externalId=hostile&part=2"
-          ]
-          for (const part of parts) {
-            const downloading = page.waitForEvent("download")
-            await page.goto(`${scene.idem.url}/connections/${ref}/content/${part}`).catch(() => undefined)
-            await (await downloading).cancel()
-          }
-          await page.goto(address)
-          await frame.getByText("Readable text stays.").waitFor()
+        // Each of its pages and parts by itself, as the whole window.
+        const ref = await connectionId(scene, "mail")
+        for (const part of ["email?externalId=hostile", "email?externalId=hostile&as=text"]) {
+          await page.goto(`${scene.idem.url}/connections/${ref}/content/${part}`)
+          await page.locator("body").waitFor()
+        }
+        const parts = [
+          "body?externalId=hostile",
+          "email/part?externalId=hostile&part=1",
+          "email/part?externalId=hostile&part=2"
+        ]
+        for (const part of parts) {
+          const downloading = page.waitForEvent("download")
+          await page.goto(`${scene.idem.url}/connections/${ref}/content/${part}`).catch(() => undefined)
+          await (await downloading).cancel()
+        }
+        await page.goto(address)
+        await frame.getByText("Readable text stays.").waitFor()
 
-          assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")
-          assert.strictEqual(context.pages().length, 1)
-          assert.strictEqual(page.url(), address)
-          const elsewhere = asked.filter((url) => !url.startsWith(`${scene.idem.url}/`) && !url.startsWith("data:"))
-          assert.deepStrictEqual(elsewhere, [])
-          assert.deepStrictEqual(scene.trap.asked, [])
-          assert.deepStrictEqual(errors, [])
-          await context.close()
+        assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")
+        assert.strictEqual(context.pages().length, 1)
+        assert.strictEqual(page.url(), address)
+        const elsewhere = asked.filter((url) => !url.startsWith(`${scene.idem.url}/`) && !url.startsWith("data:"))
+        assert.deepStrictEqual(elsewhere, [])
+        assert.deepStrictEqual(scene.trap.asked, [])
+        assert.deepStrictEqual(errors, [])
+        await context.close()
 
-          // The same HTML in a page of no protection springs the trap: it is one.
-          const unprotected = await Browser.open(scene.chromium)
-          const sprung = unprotected.page.waitForRequest(`${scene.trap.url}/script`)
-          await unprotected.page.setContent(Hostile.html(scene.trap.url)).catch(() => undefined)
-          await sprung
-          await unprotected.context.close()
-          scene.trap.asked.length = 0
-        }),
-      patience
+        // The same HTML in a page of no protection springs the trap: it is one.
+        const unprotected = await Browser.open(scene.chromium)
+        const sprung = unprotected.page.waitForRequest(`${scene.trap.url}/script`)
+        await unprotected.page.setContent(Hostile.html(scene.trap.url)).catch(() => undefined)
+        await sprung
+        await unprotected.context.close()
+        scene.trap.asked.length = 0
+      })
     )
 
-    it.effect(
-      "shows names, messages and files as the text that they are",
-      () =>
-        scenario(async (scene) => {
-          const { slack } = scene
-          const markup = Hostile.markup(scene.trap.url)
-          const name = `<img src=x onerror="globalThis.owned=1">`
-          const channel = slack.workspace.addChannel("general")
-          const parent = slack.workspace.post(channel, `${markup}\nof two lines`)
-          slack.workspace.post(channel, `a reply ${markup}`, { thread: parent })
-          await scene.api("POST", "/connections", {
-            domain: "slack",
-            name,
-            config: { slackApiUrl: slack.url, quota },
-            credentials: { token: slack.token }
-          })
-          const { context, errors, page } = await scene.signedIn()
-          await page.getByRole("link", { name, exact: true }).click()
-          await page.getByRole("heading", { name, level: 1, exact: true }).waitFor()
-          await page.getByRole("link", { name: /^Contents/ }).click()
-          await page.getByLabel("Text in the title").fill("a reply")
-          await page.keyboard.press("Enter")
-          await page.getByText("1 shown, that is all.").waitFor()
-          await page.getByRole("link", { name: `a reply ${markup}`, exact: true }).click()
-          await page.locator(".message-text").getByText(`a reply ${markup}`, { exact: true }).waitFor()
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          // Its thread leads to the message that it answers.
-          await page.getByRole("link", { name: parent, exact: true }).click()
-          await page.locator(".message-text").getByText("of two lines").waitFor()
-          assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")
-          assert.deepStrictEqual(scene.trap.asked, [])
-          assert.deepStrictEqual(errors, [])
-          await context.close()
-        }),
-      patience
+    it.effect("shows names, messages and files as the text that they are", () =>
+      scenario(async (scene) => {
+        const { slack } = scene
+        const markup = Hostile.markup(scene.trap.url)
+        const name = `<img src=x onerror="globalThis.owned=1">`
+        const channel = slack.workspace.addChannel("general")
+        const parent = slack.workspace.post(channel, `${markup}\nof two lines`)
+        slack.workspace.post(channel, `a reply ${markup}`, { thread: parent })
+        await scene.api("POST", "/connections", {
+          domain: "slack",
+          name,
+          config: { slackApiUrl: slack.url, quota },
+          credentials: { token: slack.token }
+        })
+        const { context, errors, page } = await scene.signedIn()
+        await page.getByRole("link", { name, exact: true }).click()
+        await page.getByRole("heading", { name, level: 1, exact: true }).waitFor()
+        await page.getByRole("link", { name: /^Contents/ }).click()
+        await page.getByLabel("Text in the title").fill("a reply")
+        await page.keyboard.press("Enter")
+        await page.getByText("1 shown, that is all.").waitFor()
+        await page.getByRole("link", { name: `a reply ${markup}`, exact: true }).click()
+        await page.locator(".message-text").getByText(`a reply ${markup}`, { exact: true }).waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        // Its thread leads to the message that it answers.
+        await page.getByRole("link", { name: parent, exact: true }).click()
+        await page.locator(".message-text").getByText("of two lines").waitFor()
+        assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")
+        assert.deepStrictEqual(scene.trap.asked, [])
+        assert.deepStrictEqual(errors, [])
+        await context.close()
+      })
     )
 
-    it.effect(
-      "says what a pause means, and what the next step is",
-      () =>
-        scenario(async (scene) => {
-          const { context, page } = await scene.signedIn()
-          await open(scene, page, "mail")
-          await page.getByRole("button", { name: "Pause" }).click()
-          await page.getByText("Polling is paused").waitFor()
-          await page.getByText("Nothing is lost: it goes on where it was").waitFor()
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "mail", exact: true }) })
-          const nextStep = row.getByRole("link", { name: "paused: the next step" })
-          await page.goto(`${scene.idem.url}/#/`)
-          await row.getByText("by a person").waitFor()
-          await row.getByText("nothing", { exact: true }).waitFor()
-          // Who paused it knows what to do.
-          assert.strictEqual(await nextStep.count(), 0)
-          await open(scene, page, "mail")
-          await page.getByRole("button", { name: "Resume" }).first().click()
-          await page.getByText("Polling is paused").waitFor({ state: "hidden" })
-          scene.gmail.revoke()
-          await syncNow(page)
-          await page.getByText("Polling is paused").waitFor()
-          await page.goto(`${scene.idem.url}/#/`)
-          await nextStep.click()
-          await page.getByRole("link", { name: "Give new credentials" }).click()
-          scene.gmail.allow("another")
-          await page.getByRole("radio", { name: "Access token", exact: true }).check()
-          await page.getByRole("textbox", { name: "Access token", exact: true }).fill("another")
-          await page.getByRole("button", { name: "Replace the credentials" }).click()
-          await page.getByText("Saved. The source was reached with it.").waitFor()
-          await page.getByText("Polling is paused").waitFor({ state: "hidden" })
-          await context.close()
-        }),
-      patience
+    it.effect("says what a pause means, and what the next step is", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        await open(scene, page, "mail")
+        await page.getByRole("button", { name: "Pause" }).click()
+        await page.getByText("Polling is paused").waitFor()
+        await page.getByText("Nothing is lost: it goes on where it was").waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "mail", exact: true }) })
+        const nextStep = row.getByRole("link", { name: "paused: the next step" })
+        await page.goto(`${scene.idem.url}/#/`)
+        await row.getByText("by a person").waitFor()
+        await row.getByText("nothing", { exact: true }).waitFor()
+        // Who paused it knows what to do.
+        assert.strictEqual(await nextStep.count(), 0)
+        await open(scene, page, "mail")
+        await page.getByRole("button", { name: "Resume" }).first().click()
+        await page.getByText("Polling is paused").waitFor({ state: "hidden" })
+        scene.gmail.revoke()
+        await syncNow(page)
+        await page.getByText("Polling is paused").waitFor()
+        await page.goto(`${scene.idem.url}/#/`)
+        await nextStep.click()
+        await page.getByRole("link", { name: "Give new credentials" }).click()
+        scene.gmail.allow("another")
+        await page.getByRole("radio", { name: "Access token", exact: true }).check()
+        await page.getByRole("textbox", { name: "Access token", exact: true }).fill("another")
+        await page.getByRole("button", { name: "Replace the credentials" }).click()
+        await page.getByText("Saved. The source was reached with it.").waitFor()
+        await page.getByText("Polling is paused").waitFor({ state: "hidden" })
+        await context.close()
+      })
     )
 
-    it.effect(
-      "keeps what it shows while the server is away, says so, and goes on when it is back",
-      () =>
-        scenario(async ({ idem, signedIn }) => {
-          const { context, page } = await signedIn()
-          await page.getByRole("link", { name: "mail", exact: true }).waitFor()
-          await idem.stop()
-          await page.getByText("The server does not answer").waitFor()
-          await page.getByRole("link", { name: "mail", exact: true }).waitFor()
-          assert.deepStrictEqual(await Browser.faults(page), [])
-          await idem.start()
-          await page.getByRole("button", { name: "Try now" }).click()
-          await page.getByText("The server does not answer").waitFor({ state: "hidden" })
-          await page.getByRole("link", { name: "mail", exact: true }).waitFor()
-          await context.close()
-        }),
-      patience
+    it.effect("keeps what it shows while the server is away, says so, and goes on when it is back", () =>
+      scenario(async ({ idem, signedIn }) => {
+        const { context, page } = await signedIn()
+        await page.getByRole("link", { name: "mail", exact: true }).waitFor()
+        await idem.stop()
+        await page.getByText("The server does not answer").waitFor()
+        await page.getByRole("link", { name: "mail", exact: true }).waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        await idem.start()
+        await page.getByRole("button", { name: "Try now" }).click()
+        await page.getByText("The server does not answer").waitFor({ state: "hidden" })
+        await page.getByRole("link", { name: "mail", exact: true }).waitFor()
+        await context.close()
+      })
     )
 
     for (const scheme of ["light", "dark"] as const) {
-      it.effect(
-        `has no serious fault by axe on any page, fits a phone, and keeps to its policy (${scheme})`,
-        () =>
-          scenario(async (scene) => {
-            const { context, errors, page } = await scene.signedIn({ scheme, width: 390 })
-            const ref = await connectionId(scene, "mail")
-            const pages = [
-              "/",
-              "/connect",
-              "/connect?domain=gmail",
-              "/connect?domain=ftp",
-              "/sign-in-failed?message=no",
-              "/nowhere",
-              ...["", "/contents", "/runs", "/ledger", "/deletions", "/settings", "/content?id=hostile"].map(
-                (rest) => `/connections/${ref}${rest}`
-              )
-            ]
-            for (const at of pages) {
-              await page.goto(`${scene.idem.url}/#${at}`)
-              await page.getByRole("heading", { level: 1 }).waitFor()
-              await page.locator(".loading").waitFor({ state: "detached" })
-              assert.deepStrictEqual(await Browser.faults(page), [], at)
-              await page.setViewportSize({ width: 320, height: 700 })
-              assert.isAtMost(Number(await page.evaluate("document.documentElement.scrollWidth")), 320, at)
-              await page.setViewportSize({ width: 390, height: 900 })
-            }
-            assert.deepStrictEqual(errors, [])
-            await context.close()
-          }),
-        patience
+      it.effect(`has no serious fault by axe on any page, fits a phone, and keeps to its policy (${scheme})`, () =>
+        scenario(async (scene) => {
+          const { context, errors, page } = await scene.signedIn({ scheme, width: 390 })
+          const ref = await connectionId(scene, "mail")
+          const pages = [
+            "/",
+            "/connect",
+            "/connect?domain=gmail",
+            "/connect?domain=ftp",
+            "/sign-in-failed?message=no",
+            "/nowhere",
+            ...["", "/contents", "/runs", "/ledger", "/deletions", "/settings", "/content?id=hostile"].map(
+              (rest) => `/connections/${ref}${rest}`
+            )
+          ]
+          for (const at of pages) {
+            await page.goto(`${scene.idem.url}/#${at}`)
+            await page.getByRole("heading", { level: 1 }).waitFor()
+            await page.locator(".loading").waitFor({ state: "detached" })
+            assert.deepStrictEqual(await Browser.faults(page), [], at)
+            await page.setViewportSize({ width: 320, height: 700 })
+            assert.isAtMost(Number(await page.evaluate("document.documentElement.scrollWidth")), 320, at)
+            await page.setViewportSize({ width: 390, height: 900 })
+          }
+          assert.deepStrictEqual(errors, [])
+          await context.close()
+        })
       )
     }
 
@@ -468,65 +428,57 @@ describe.skipIf(Browser.executable === undefined)("the dashboard", () => {
           await page.locator("h1:focus").waitFor()
           assert.strictEqual(await focused(), "mail")
           await context.close()
-        }),
-      patience
+        })
     )
 
-    it.effect(
-      "saves another address only together with credentials for it",
-      () =>
-        scenario(async (scene) => {
-          const { api, gmail, signedIn } = scene
-          gmail.allow("of the move")
-          await api("POST", "/connections", {
-            domain: "gmail",
-            name: "moving",
-            config: { rootUrl: gmail.url, query: "subject:none", quota },
-            credentials: { accessToken: "of the move" }
-          })
-          const rootUrl = async () =>
-            ((await api("GET", "/connections/moving"))["config"] as { rootUrl: string }).rootUrl
-          const { context, page } = await signedIn()
-          await open(scene, page, "moving", "/settings")
-          await page.getByLabel("Root URL").fill(`${gmail.url}/`)
-          await page.getByRole("button", { name: "Save", exact: true }).click()
-          await page
-            .getByRole("alert")
-            .getByText(/rootUrl of "moving" says where its credentials are sent/)
-            .waitFor()
-          assert.strictEqual(await rootUrl(), gmail.url)
-          assert.isTrue(await page.getByLabel("Save the settings above with them").isChecked())
-          await page.getByRole("radio", { name: "Access token", exact: true }).check()
-          await page.getByRole("textbox", { name: "Access token", exact: true }).fill("of the move")
-          await page.getByRole("button", { name: "Replace the credentials" }).click()
-          await page.getByText("Saved. The source was reached with it.").waitFor()
-          assert.strictEqual(await rootUrl(), `${gmail.url}/`)
-          assert.strictEqual(await page.getByLabel("Save the settings above with them").count(), 0)
-          await context.close()
-        }),
-      patience
+    it.effect("saves another address only together with credentials for it", () =>
+      scenario(async (scene) => {
+        const { api, gmail, signedIn } = scene
+        gmail.allow("of the move")
+        await api("POST", "/connections", {
+          domain: "gmail",
+          name: "moving",
+          config: { rootUrl: gmail.url, query: "subject:none", quota },
+          credentials: { accessToken: "of the move" }
+        })
+        const rootUrl = async () => ((await api("GET", "/connections/moving"))["config"] as { rootUrl: string }).rootUrl
+        const { context, page } = await signedIn()
+        await open(scene, page, "moving", "/settings")
+        await page.getByLabel("Root URL").fill(`${gmail.url}/`)
+        await page.getByRole("button", { name: "Save", exact: true }).click()
+        await page
+          .getByRole("alert")
+          .getByText(/rootUrl of "moving" says where its credentials are sent/)
+          .waitFor()
+        assert.strictEqual(await rootUrl(), gmail.url)
+        assert.isTrue(await page.getByLabel("Save the settings above with them").isChecked())
+        await page.getByRole("radio", { name: "Access token", exact: true }).check()
+        await page.getByRole("textbox", { name: "Access token", exact: true }).fill("of the move")
+        await page.getByRole("button", { name: "Replace the credentials" }).click()
+        await page.getByText("Saved. The source was reached with it.").waitFor()
+        assert.strictEqual(await rootUrl(), `${gmail.url}/`)
+        assert.strictEqual(await page.getByLabel("Save the settings above with them").count(), 0)
+        await context.close()
+      })
     )
 
-    it.effect(
-      "deletes what is stored only once the connection's name was typed",
-      () =>
-        scenario(async (scene) => {
-          const { context, page } = await scene.signedIn()
-          await open(scene, page, "signed in", "/settings")
-          await page.getByRole("button", { name: "Delete the connection and what is stored…" }).click()
-          const confirm = page.getByRole("button", { name: "Delete for good" })
-          await page.getByLabel(/^Type the connection's name/).fill("signed")
-          assert.isTrue(await confirm.isDisabled())
-          await page.getByLabel(/^Type the connection's name/).fill("signed in")
-          await confirm.click()
-          await page.getByRole("heading", { name: "Connections", level: 1 }).waitFor()
-          const { connections } = await scene.api("GET", "/connections")
-          const names = (connections as ReadonlyArray<{ readonly name: string }>).map(({ name }) => name)
-          assert.notInclude(names, "signed in")
-          assert.include(names, "mail")
-          await context.close()
-        }),
-      patience
+    it.effect("deletes what is stored only once the connection's name was typed", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        await open(scene, page, "signed in", "/settings")
+        await page.getByRole("button", { name: "Delete the connection and what is stored…" }).click()
+        const confirm = page.getByRole("button", { name: "Delete for good" })
+        await page.getByLabel(/^Type the connection's name/).fill("signed")
+        assert.isTrue(await confirm.isDisabled())
+        await page.getByLabel(/^Type the connection's name/).fill("signed in")
+        await confirm.click()
+        await page.getByRole("heading", { name: "Connections", level: 1 }).waitFor()
+        const { connections } = await scene.api("GET", "/connections")
+        const names = (connections as ReadonlyArray<{ readonly name: string }>).map(({ name }) => name)
+        assert.notInclude(names, "signed in")
+        assert.include(names, "mail")
+        await context.close()
+      })
     )
   })
 })

@@ -112,68 +112,65 @@ const project = (folder: string) => {
 }
 
 describe("a feed, by the command line and an idem.config.ts outside the repository", () => {
-  it.live(
-    "is stored once, costs one call when nothing is new, and is read again by an id",
-    () =>
-      Effect.gen(function* () {
-        const feed = yield* FeedServer.make
-        for (let index = 0; index < 30; index += 1) feed.add(`post/${index}`)
-        yield* Effect.promise(() =>
-          inFolder(async (folder) => {
-            project(folder)
-            const idem = async (...args: ReadonlyArray<string>) => {
-              const options = { cwd: folder, env: { IDEM_DATA_DIR: Path.join(folder, "data") } }
-              const ended = await run([...args, "--json"], options)
-              assert.strictEqual(ended.code, 0, ended.stderr)
-              return JSON.parse(ended.stdout)
-            }
-            const connected = await idem(
-              "connect",
-              "rss",
-              "--name",
-              "news",
-              "--config",
-              JSON.stringify({ url: feed.address("/rss") })
-            )
-            assert.deepInclude(connected, { domain: "rss", account: new URL(feed.url).host, items: 30 })
-            assert.deepInclude(await idem("sync", "news"), {
-              status: "succeeded",
-              stored: 30,
-              downloads: 0,
-              apiCalls: 1
-            })
-            assert.deepInclude(await idem("sync", "news"), {
-              listed: 0,
-              stored: 0,
-              downloads: 0,
-              apiCalls: 1,
-              checkerQueries: 0
-            })
-            assert.deepStrictEqual(feed.log, ["GET /rss 200", "GET /rss 200", "GET /rss 304"])
-            feed.add("post/7", "<p>mended</p>")
-            feed.add("post/30")
-            assert.deepInclude(await idem("sync", "news"), {
-              existing: 29,
-              stored: 1,
-              updated: 1,
-              downloads: 0,
-              apiCalls: 1
-            })
-            const ids = ["--force-id", "post/7", "--force-id", "post/8"]
-            assert.deepInclude(await idem("sync", "news", ...ids), {
-              listed: 0,
-              unchanged: 2,
-              downloads: 2,
-              apiCalls: 1
-            })
-            const shown = await run(["show", "news", "post/7", "--raw"], {
-              cwd: folder,
-              env: { IDEM_DATA_DIR: Path.join(folder, "data") }
-            })
-            assert.strictEqual(shown.stdout, "<p>mended</p>")
+  it.live("is stored once, costs one call when nothing is new, and is read again by an id", () =>
+    Effect.gen(function* () {
+      const feed = yield* FeedServer.make
+      for (let index = 0; index < 30; index += 1) feed.add(`post/${index}`)
+      yield* Effect.promise(() =>
+        inFolder(async (folder) => {
+          project(folder)
+          const idem = async (...args: ReadonlyArray<string>) => {
+            const options = { cwd: folder, env: { IDEM_DATA_DIR: Path.join(folder, "data") } }
+            const ended = await run([...args, "--json"], options)
+            assert.strictEqual(ended.code, 0, ended.stderr)
+            return JSON.parse(ended.stdout)
+          }
+          const connected = await idem(
+            "connect",
+            "rss",
+            "--name",
+            "news",
+            "--config",
+            JSON.stringify({ url: feed.address("/rss") })
+          )
+          assert.deepInclude(connected, { domain: "rss", account: new URL(feed.url).host, items: 30 })
+          assert.deepInclude(await idem("sync", "news"), {
+            status: "succeeded",
+            stored: 30,
+            downloads: 0,
+            apiCalls: 1
           })
-        )
-      }),
-    { timeout: 120_000 }
+          assert.deepInclude(await idem("sync", "news"), {
+            listed: 0,
+            stored: 0,
+            downloads: 0,
+            apiCalls: 1,
+            checkerQueries: 0
+          })
+          assert.deepStrictEqual(feed.log, ["GET /rss 200", "GET /rss 200", "GET /rss 304"])
+          feed.add("post/7", "<p>mended</p>")
+          feed.add("post/30")
+          assert.deepInclude(await idem("sync", "news"), {
+            existing: 29,
+            stored: 1,
+            updated: 1,
+            downloads: 0,
+            apiCalls: 1
+          })
+          const ids = ["--force-id", "post/7", "--force-id", "post/8"]
+          assert.deepInclude(await idem("sync", "news", ...ids), {
+            listed: 0,
+            unchanged: 2,
+            downloads: 2,
+            apiCalls: 1
+          })
+          const shown = await run(["show", "news", "post/7", "--raw"], {
+            cwd: folder,
+            env: { IDEM_DATA_DIR: Path.join(folder, "data") }
+          })
+          assert.strictEqual(shown.stdout, "<p>mended</p>")
+        })
+      )
+    })
   )
 })

@@ -55,67 +55,64 @@ const serving = Effect.fnUntraced(function* (env: Readonly<Record<string, string
 })
 
 describe("the command line through a process that serves", () => {
-  it.live(
-    "does without a database or a key of its own, and leaves to the server what it no longer watches",
-    () =>
-      Effect.gen(function* () {
-        const gmail = yield* GmailServer.make({ accessToken: "t0ken" })
-        for (let index = 0; index < 12; index++) gmail.mailbox.add({ id: `m${index}`, subject: `Letter ${index}` })
-        const folder = yield* temporary
-        const elsewhere = yield* temporary
-        const port = String(yield* Effect.promise(freePort))
-        const here = { IDEM_DATA_DIR: Path.join(folder, "data") }
-        yield* serving({ ...here, PORT: port, IDEM_API_TOKEN: token }, folder)
+  it.live("does without a database or a key of its own, and leaves to the server what it no longer watches", () =>
+    Effect.gen(function* () {
+      const gmail = yield* GmailServer.make({ accessToken: "t0ken" })
+      for (let index = 0; index < 12; index++) gmail.mailbox.add({ id: `m${index}`, subject: `Letter ${index}` })
+      const folder = yield* temporary
+      const elsewhere = yield* temporary
+      const port = String(yield* Effect.promise(freePort))
+      const here = { IDEM_DATA_DIR: Path.join(folder, "data") }
+      yield* serving({ ...here, PORT: port, IDEM_API_TOKEN: token }, folder)
 
-        const there = { IDEM_URL: `http://127.0.0.1:${port}/`, IDEM_API_TOKEN: token }
-        const remote = (...args: ReadonlyArray<string>) =>
-          Effect.promise(() => IdemProcess.run(args, { cwd: elsewhere, env: there }))
-        const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute: 1e9 } })
-        const connected = yield* remote(
-          "connect",
-          "gmail",
-          "--name",
-          "work",
-          "--every",
-          "1 day",
-          "--config",
-          config,
-          "--credentials",
-          '{"accessToken": "t0ken"}',
-          "--json"
-        )
-        assert.strictEqual(connected.code, 0, connected.stderr)
-        const synced = yield* remote("sync", "work", "--json")
-        assert.strictEqual(synced.code, 0, synced.stderr)
-        assert.include(JSON.parse(synced.stdout), { connection: "work", status: "succeeded", failed: 0 })
+      const there = { IDEM_URL: `http://127.0.0.1:${port}/`, IDEM_API_TOKEN: token }
+      const remote = (...args: ReadonlyArray<string>) =>
+        Effect.promise(() => IdemProcess.run(args, { cwd: elsewhere, env: there }))
+      const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute: 1e9 } })
+      const connected = yield* remote(
+        "connect",
+        "gmail",
+        "--name",
+        "work",
+        "--every",
+        "1 day",
+        "--config",
+        config,
+        "--credentials",
+        '{"accessToken": "t0ken"}',
+        "--json"
+      )
+      assert.strictEqual(connected.code, 0, connected.stderr)
+      const synced = yield* remote("sync", "work", "--json")
+      assert.strictEqual(synced.code, 0, synced.stderr)
+      assert.include(JSON.parse(synced.stdout), { connection: "work", status: "succeeded", failed: 0 })
 
-        const local = yield* Effect.promise(() => IdemProcess.run(["contents", "work", "--json"], { env: here }))
-        assert.strictEqual(JSON.parse(local.stdout).contents.length, 12)
-        assert.deepStrictEqual(yield* remote("contents", "work", "--json"), local)
-        const wrong = yield* Effect.promise(() =>
-          IdemProcess.run(["status"], { env: { ...there, IDEM_API_TOKEN: "another" } })
-        )
-        assert.strictEqual(wrong.code, 1)
-        assert.match(
-          wrong.stderr,
-          /^idem: the server at IDEM_URL \(http:\/\/127\.0\.0\.1:\d+\) does not take this token[^\n]*\n$/
-        )
+      const local = yield* Effect.promise(() => IdemProcess.run(["contents", "work", "--json"], { env: here }))
+      assert.strictEqual(JSON.parse(local.stdout).contents.length, 12)
+      assert.deepStrictEqual(yield* remote("contents", "work", "--json"), local)
+      const wrong = yield* Effect.promise(() =>
+        IdemProcess.run(["status"], { env: { ...there, IDEM_API_TOKEN: "another" } })
+      )
+      assert.strictEqual(wrong.code, 1)
+      assert.match(
+        wrong.stderr,
+        /^idem: the server at IDEM_URL \(http:\/\/127\.0\.0\.1:\d+\) does not take this token[^\n]*\n$/
+      )
 
-        const asked = yield* Deferred.make<void>()
-        gmail.before("messages.get", () => Deferred.doneUnsafe(asked, Effect.void))
-        gmail.slow(50)
-        const watching = start(["sync", "work", "--force"], there, elsewhere)
-        const watched = ended(watching)
-        yield* Deferred.await(asked)
-        watching.kill("SIGINT")
-        const { code, stderr } = yield* Effect.promise(() => watched)
-        assert.strictEqual(code, 130, stderr)
-        assert.include(stderr, "no longer watching; the server goes on with what it was given: idem status work")
-        // The same command watches the same task, as long as it is not done.
-        const again = yield* remote("sync", "work", "--force", "--json")
-        assert.include(JSON.parse(again.stdout), { status: "succeeded", unchanged: 12 })
-        assert.deepStrictEqual(Fs.readdirSync(elsewhere), [])
-      }).pipe(Effect.scoped),
-    120_000
+      const asked = yield* Deferred.make<void>()
+      gmail.before("messages.get", () => Deferred.doneUnsafe(asked, Effect.void))
+      gmail.slow(50)
+      const watching = start(["sync", "work", "--force"], there, elsewhere)
+      const watched = ended(watching)
+      yield* Deferred.await(asked)
+      watching.kill("SIGINT")
+      const { code, stderr } = yield* Effect.promise(() => watched)
+      assert.strictEqual(code, 130, stderr)
+      assert.include(stderr, "no longer watching; the server goes on with what it was given: idem status work")
+      // The same command watches the same task, as long as it is not done.
+      const again = yield* remote("sync", "work", "--force", "--json")
+      assert.include(JSON.parse(again.stdout), { status: "succeeded", unchanged: 12 })
+      assert.deepStrictEqual(Fs.readdirSync(elsewhere), [])
+    }).pipe(Effect.scoped)
   )
 })

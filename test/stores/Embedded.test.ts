@@ -50,7 +50,7 @@ const blame = (cluster: string, pid: number) =>
     await Fs.writeFile(path, [String(pid), ...rest].join("\n"))
   })
 
-describe("Embedded", { timeout: 60_000 }, () => {
+describe("Embedded", () => {
   it.live("is started by the first, used by all, and stopped by the last", () =>
     Effect.gen(function* () {
       const folder = yield* EmbeddedUser.folder

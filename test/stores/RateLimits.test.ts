@@ -195,7 +195,7 @@ describe("PostgreSQL's store", () => {
   it.layer(postgres)("beside memory's", (it) => {
     it.effect.prop(
       "gives the same answers, whatever is asked",
-      [Schema.Array(Step).check(Schema.isMinLength(1), Schema.isMaxLength(40))],
+      [Schema.Array(Step).check(Schema.isMinLength(8), Schema.isMaxLength(40))],
       ([steps]) =>
         Effect.gen(function* () {
           const key = randomUUID()

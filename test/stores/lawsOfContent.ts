@@ -233,7 +233,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect.prop(
       "any sequence of commits ends as the model of it does",
-      { steps: Schema.Array(Model.Step) },
+      { steps: Model.sequence(Model.Step) },
       ({ steps }) =>
         Effect.gen(function* () {
           const store = yield* Store

@@ -28,6 +28,10 @@ export const Step = Schema.Union([
 ])
 export type Step = typeof Step.Type
 
+/** Sequences of 8 to 30 steps: shorter ones seldom come to anything that one step does not. */
+export const sequence = <S extends Schema.Constraint>(step: S) =>
+  Schema.Array(step).check(Schema.isMinLength(8), Schema.isMaxLength(30))
+
 interface Row {
   state: ContentState
   pending: "failed" | "dead" | "deferred" | null

@@ -116,6 +116,11 @@ export class Server {
     this.orders.push({ method, fault, when: options.when ?? (() => true), left: options.times ?? 1 })
   }
 
+  /** Faults that were ordered and not met as often as ordered. */
+  get unmet(): ReadonlyArray<string> {
+    return this.orders.flatMap(({ fault, left, method }) => (left > 0 ? [`${left} × ${method} ${fault._tag}`] : []))
+  }
+
   /** Takes back all faults that are left. */
   heal(): void {
     this.orders.length = 0

@@ -67,39 +67,35 @@ const stored = Effect.fnUntraced(function* (paused = false) {
 const short = { slicePages: 2 }
 
 describe("a requested task", () => {
-  it.effect(
-    "is run in slices that take turns with the connection's own polls",
-    () => {
-      const source = new MemorySource()
-      source.addMany(400)
-      return Effect.gen(function* () {
-        const control = yield* Control
-        const connection = yield* stored()
-        const task = yield* submit(forced)
-        const slow = (method: string) => (method.startsWith("download m") ? Effect.sleep("1 second") : Effect.void)
-        source.answer = slow
-        yield* polling
-        yield* once(task, ({ counts }) => counts.unchanged >= 100)
-        source.add("urgent")
-        yield* control.connect({
-          domain: "memory",
-          name: "test",
-          config: undefined,
-          credentials: undefined,
-          every: Duration.seconds(5),
-          mode: "update"
-        })
-        yield* until(Effect.map(TestEngine.ids(connection), (ids) => ids.includes("urgent")))
-        const { counts } = yield* control.task("test", task.task)
-        assert.isBelow(counts.unchanged, 400)
-        const end = yield* ended(task)
-        assert.deepStrictEqual([end.status, end.counts.unchanged + end.counts.stored >= 400], ["succeeded", true])
-        const runs = yield* control.runs("test", 1000)
-        assert.isAbove(runs.filter((run) => run.task === task.task).length, 10)
-      }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
-    },
-    60_000
-  )
+  it.effect("is run in slices that take turns with the connection's own polls", () => {
+    const source = new MemorySource()
+    source.addMany(400)
+    return Effect.gen(function* () {
+      const control = yield* Control
+      const connection = yield* stored()
+      const task = yield* submit(forced)
+      const slow = (method: string) => (method.startsWith("download m") ? Effect.sleep("1 second") : Effect.void)
+      source.answer = slow
+      yield* polling
+      yield* once(task, ({ counts }) => counts.unchanged >= 100)
+      source.add("urgent")
+      yield* control.connect({
+        domain: "memory",
+        name: "test",
+        config: undefined,
+        credentials: undefined,
+        every: Duration.seconds(5),
+        mode: "update"
+      })
+      yield* until(Effect.map(TestEngine.ids(connection), (ids) => ids.includes("urgent")))
+      const { counts } = yield* control.task("test", task.task)
+      assert.isBelow(counts.unchanged, 400)
+      const end = yield* ended(task)
+      assert.deepStrictEqual([end.status, end.counts.unchanged + end.counts.stored >= 400], ["succeeded", true])
+      const runs = yield* control.runs("test", 1000)
+      assert.isAbove(runs.filter((run) => run.task === task.task).length, 10)
+    }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
+  })
 
   it.effect("of one connection does not hold up another's", () => {
     const source = new MemorySource()

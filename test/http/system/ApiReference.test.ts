@@ -2,12 +2,13 @@ import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Zlib from "node:zlib"
 import * as Browser from "../../dashboard/Browser.ts"
+import { skips } from "../../support/Requirement.ts"
 import { layer, TestServer, token } from "../../support/HttpServer.ts"
 
-it.layer(layer({ env: { IDEM_API_TOKEN: token } }), { excludeTestServices: true, timeout: "60 seconds" })(
+it.layer(layer({ env: { IDEM_API_TOKEN: token } }), { excludeTestServices: true })(
   "the reference in a browser",
   (it) => {
-    it.effect.skipIf(Browser.executable === undefined)(
+    it.effect.skipIf(skips("the reference's test", Browser.missing))(
       "shows every endpoint, asks one, and needs nothing that its policy forbids or that is elsewhere",
       () =>
         Effect.gen(function* () {
@@ -31,8 +32,7 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), { excludeTestServices: true,
             []
           )
           assert.deepStrictEqual(errors, [])
-        }),
-      60_000
+        })
     )
   }
 )

@@ -9,9 +9,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import * as Servers from "../../support/FtpServers.ts"
+import { skips } from "../../support/Requirement.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
-
-const long = { timeout: 60_000 }
 
 const write = (server: Servers.Running, path: string | Buffer, bytes: string | Uint8Array) => {
   const below = typeof path === "string" ? Buffer.from(path) : path
@@ -30,42 +29,39 @@ const revisionsOf = (results: ReadonlyMap<string, Mirror.Downloaded>) =>
 
 const suite = (kind: Servers.Kind) => {
   const why = Servers.missing(kind)
-  if (why !== undefined) {
+  if (skips(`the tests of ${kind}`, why)) {
     describe(kind, () => it.skip(`not run: ${why}`, () => undefined))
     return
   }
   describe(kind, () => {
-    it.live(
-      "mirrors 2,000 files byte for byte, in bounded pages, one listing a folder",
-      () =>
-        Effect.gen(function* () {
-          const server = yield* Servers.run(kind)
-          const expected = new Map<string, string>()
-          for (let index = 0; index < 2_000; index++) {
-            const path = `folder ${index % 40}/sub/file "${index}" é.bin`
-            const bytes = createHash("sha512")
-              .update(`${index}`)
-              .digest()
-              .subarray(0, index % 65)
-            write(server, path, bytes)
-            expected.set(path, Buffer.from(bytes).toString("hex"))
-          }
-          const opened = yield* Mirror.open(server)
-          const pages = yield* Mirror.list(opened)
-          assert.strictEqual(opened.calls.get("list"), 81)
-          assert.isTrue(pages.every((page) => page.listed.length <= 500))
-          assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: [] }])
-          assert.strictEqual(new Set(pages.map((page) => page.listing)).size, 1)
-          const results = yield* Mirror.downloadAll(opened, Mirror.chosen(pages))
-          assert.deepStrictEqual(
-            new Map([...results].map(([id, { bytes, reason }]) => [id, reason ?? bytes?.toString("hex")])),
-            new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1)))
-          )
-          const again = yield* Mirror.list(opened, { checkpoint: pages.at(-1)?.checkpoint })
-          assert.strictEqual(Mirror.chosen(again).length, 2_000)
-          assert.notStrictEqual(again[0]?.listing, pages[0]?.listing)
-        }).pipe(Effect.scoped),
-      long
+    it.live("mirrors 2,000 files byte for byte, in bounded pages, one listing a folder", () =>
+      Effect.gen(function* () {
+        const server = yield* Servers.run(kind)
+        const expected = new Map<string, string>()
+        for (let index = 0; index < 2_000; index++) {
+          const path = `folder ${index % 40}/sub/file "${index}" é.bin`
+          const bytes = createHash("sha512")
+            .update(`${index}`)
+            .digest()
+            .subarray(0, index % 65)
+          write(server, path, bytes)
+          expected.set(path, Buffer.from(bytes).toString("hex"))
+        }
+        const opened = yield* Mirror.open(server)
+        const pages = yield* Mirror.list(opened)
+        assert.strictEqual(opened.calls.get("list"), 81)
+        assert.isTrue(pages.every((page) => page.listed.length <= 500))
+        assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: [] }])
+        assert.strictEqual(new Set(pages.map((page) => page.listing)).size, 1)
+        const results = yield* Mirror.downloadAll(opened, Mirror.chosen(pages))
+        assert.deepStrictEqual(
+          new Map([...results].map(([id, { bytes, reason }]) => [id, reason ?? bytes?.toString("hex")])),
+          new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1)))
+        )
+        const again = yield* Mirror.list(opened, { checkpoint: pages.at(-1)?.checkpoint })
+        assert.strictEqual(Mirror.chosen(again).length, 2_000)
+        assert.notStrictEqual(again[0]?.listing, pages[0]?.listing)
+      }).pipe(Effect.scoped)
     )
 
     it.live("by revision, downloads nothing twice but what was touched or changed", () =>
@@ -243,31 +239,28 @@ const suite = (kind: Servers.Kind) => {
       }).pipe(Effect.scoped)
     )
 
-    it.live(
-      "resumes a pass in the middle of a folder, and loses and repeats nothing",
-      () =>
-        Effect.gen(function* () {
-          const server = yield* Servers.run(kind)
-          for (let index = 0; index < 1_100; index++) {
-            write(server, `${index % 2}/deep/${String(index).padStart(4, "0")}`, "x")
-          }
-          for (let index = 0; index < 150; index++) Fs.mkdirSync(Path.join(server.files, `empty ${index}`))
-          const opened = yield* Mirror.open(server)
-          const whole = yield* Mirror.list(opened)
-          assert.isAbove(whole.length, 3)
-          const expected = Mirror.listed(whole).map(({ externalId }) => externalId)
-          assert.strictEqual(new Set(expected).size, 1_100)
-          for (const [index, page] of whole.slice(0, -1).entries()) {
-            const rest = yield* Mirror.list(opened, { checkpoint: page.checkpoint })
-            const seen = [...whole.slice(0, index + 1), ...rest]
-            assert.deepStrictEqual(
-              Mirror.listed(seen).map(({ externalId }) => externalId),
-              expected
-            )
-            assert.strictEqual(rest[0]?.listing, page.listing)
-          }
-        }).pipe(Effect.scoped),
-      long
+    it.live("resumes a pass in the middle of a folder, and loses and repeats nothing", () =>
+      Effect.gen(function* () {
+        const server = yield* Servers.run(kind)
+        for (let index = 0; index < 1_100; index++) {
+          write(server, `${index % 2}/deep/${String(index).padStart(4, "0")}`, "x")
+        }
+        for (let index = 0; index < 150; index++) Fs.mkdirSync(Path.join(server.files, `empty ${index}`))
+        const opened = yield* Mirror.open(server)
+        const whole = yield* Mirror.list(opened)
+        assert.isAbove(whole.length, 3)
+        const expected = Mirror.listed(whole).map(({ externalId }) => externalId)
+        assert.strictEqual(new Set(expected).size, 1_100)
+        for (const [index, page] of whole.slice(0, -1).entries()) {
+          const rest = yield* Mirror.list(opened, { checkpoint: page.checkpoint })
+          const seen = [...whole.slice(0, index + 1), ...rest]
+          assert.deepStrictEqual(
+            Mirror.listed(seen).map(({ externalId }) => externalId),
+            expected
+          )
+          assert.strictEqual(rest[0]?.listing, page.listing)
+        }
+      }).pipe(Effect.scoped)
     )
 
     it.live("downloads forced ids by their paths, with no listing", () =>
@@ -327,8 +320,8 @@ suite("openssh")
 /** One test that needs a server; it skips, and says why, where the server is missing. */
 const needs = <E>(kind: Servers.Kind, name: string, test: Effect.Effect<void, E, Scope.Scope>) => {
   const why = Servers.missing(kind)
-  if (why === undefined) it.live(name, () => Effect.scoped(test))
-  else it.skip(`${name} (not run: ${why})`, () => undefined)
+  if (skips(name, why)) it.skip(`${name} (not run: ${why})`, () => undefined)
+  else it.live(name, () => Effect.scoped(test))
 }
 
 /** The reason and the message of what becomes of a connection with this config. */

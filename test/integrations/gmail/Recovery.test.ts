@@ -40,14 +40,12 @@ const mirrors = Effect.fnUntraced(function* (server: GmailServer.Server, connect
 })
 
 const test = <E>(name: string, body: (server: GmailServer.Server) => Effect.Effect<void, E, Engine | Store>) =>
-  it.live(
-    name,
-    () =>
-      Effect.gen(function* () {
-        const server = yield* GmailServer.make()
-        yield* Effect.provide(body(server), engineOver(Memory.layer, integration))
-      }).pipe(Effect.scoped),
-    60_000
+  it.live(name, () =>
+    Effect.gen(function* () {
+      const server = yield* GmailServer.make()
+      yield* Effect.provide(body(server), engineOver(Memory.layer, integration))
+      assert.deepStrictEqual(server.unmet, [])
+    }).pipe(Effect.scoped)
   )
 
 /** Faults that pass, each met by some of the requests of a first sync, and by a later poll. */
@@ -74,6 +72,7 @@ describe("Gmail that misbehaves", () => {
         let result = yield* sync(connection)
         if (result.status !== "succeeded") result = yield* sync(connection)
         assert.strictEqual(result.status, "succeeded", JSON.stringify(result.error))
+        assert.deepStrictEqual(server.unmet, [])
         yield* mirrors(server, connection)
 
         server.mailbox.fill(3)

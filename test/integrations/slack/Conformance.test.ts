@@ -59,6 +59,6 @@ const scripted = Effect.gen(function* () {
 
 describe("Slack keeps the laws of integrations", () => {
   for (const law of Conformance.laws(scripted, { without: ["expire", "repeat", "open"] })) {
-    it.live(law.name, () => law.check, 120_000)
+    it.live(law.name, () => law.check)
   }
 })

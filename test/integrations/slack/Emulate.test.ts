@@ -77,66 +77,60 @@ const emulator = Effect.gen(function* () {
 })
 
 describe("emulate", () => {
-  it.live(
-    "2,000 messages in several channels, threads and files: all stored once, the second run stores nothing",
-    () =>
-      Effect.gen(function* () {
-        const { create, post, send, server, upload } = yield* emulator
-        const channels = ["C000000001", yield* create("busy", false), yield* create("quiet", true)]
-        const all = new Map<string, string>()
-        for (let index = 0; index < 1700; index++) {
-          const channel = channels[index % 10 < 8 ? 1 : index % 2 === 0 ? 0 : 2] ?? ""
-          const ts = yield* post(channel, `message ${index}`)
-          all.set(`${channel}/${ts}`, `message ${index}`)
-          const replies = index % 17 === 0 ? 3 : 0
-          for (let reply = 0; reply < replies; reply++) {
-            all.set(
-              `${channel}/${yield* post(channel, `reply ${reply} to ${index}`, ts)}`,
-              `reply ${reply} to ${index}`
-            )
-          }
+  it.live("2,000 messages in several channels, threads and files: all stored once, the second run stores nothing", () =>
+    Effect.gen(function* () {
+      const { create, post, send, server, upload } = yield* emulator
+      const channels = ["C000000001", yield* create("busy", false), yield* create("quiet", true)]
+      const all = new Map<string, string>()
+      for (let index = 0; index < 1700; index++) {
+        const channel = channels[index % 10 < 8 ? 1 : index % 2 === 0 ? 0 : 2] ?? ""
+        const ts = yield* post(channel, `message ${index}`)
+        all.set(`${channel}/${ts}`, `message ${index}`)
+        const replies = index % 17 === 0 ? 3 : 0
+        for (let reply = 0; reply < replies; reply++) {
+          all.set(`${channel}/${yield* post(channel, `reply ${reply} to ${index}`, ts)}`, `reply ${reply} to ${index}`)
         }
-        const files = new Map<string, string>()
-        for (let index = 0; index < 5; index++) {
-          files.set(`files/${yield* upload(channels[1] ?? "", `${index}.txt`, `body ${index}`)}`, `body ${index}`)
-        }
-        assert.strictEqual(all.size, 2000)
+      }
+      const files = new Map<string, string>()
+      for (let index = 0; index < 5; index++) {
+        files.set(`files/${yield* upload(channels[1] ?? "", `${index}.txt`, `body ${index}`)}`, `body ${index}`)
+      }
+      assert.strictEqual(all.size, 2000)
 
-        const model = new Model()
-        const session = yield* open(server)
-        const first = yield* model.run(session)
-        for (const [id, text] of all) {
-          assert.strictEqual(Schema.decodeUnknownSync(Text)(model.rows.get(id)?.body ?? "{}").text, text, id)
-        }
-        for (const [id, body] of files) assert.strictEqual(model.rows.get(id)?.body, body)
-        assert.deepStrictEqual([...first.problems, ...first.updated, ...first.unchanged, ...first.failed.keys()], [])
-        assert.isTrue(Array.from(model.rows.values()).every((row) => row.writes === 1))
+      const model = new Model()
+      const session = yield* open(server)
+      const first = yield* model.run(session)
+      for (const [id, text] of all) {
+        assert.strictEqual(Schema.decodeUnknownSync(Text)(model.rows.get(id)?.body ?? "{}").text, text, id)
+      }
+      for (const [id, body] of files) assert.strictEqual(model.rows.get(id)?.body, body)
+      assert.deepStrictEqual([...first.problems, ...first.updated, ...first.unchanged, ...first.failed.keys()], [])
+      assert.isTrue(Array.from(model.rows.values()).every((row) => row.writes === 1))
 
-        const second = yield* model.run(session)
-        assert.deepStrictEqual([...second.stored, ...second.updated, ...second.unchanged], [])
-        assert.strictEqual(second.downloads, 0)
+      const second = yield* model.run(session)
+      assert.deepStrictEqual([...second.stored, ...second.updated, ...second.unchanged], [])
+      assert.strictEqual(second.downloads, 0)
 
-        const parent = Array.from(all.keys())[0] ?? ""
-        const [channel = "", ts = ""] = parent.split("/")
-        const late = yield* post(channel, "late", ts)
-        const plain = yield* post(channel, "plain")
-        yield* send("chat.update", { channel, ts: plain, text: "edited" })
-        const third = yield* model.run(session)
-        assert.sameMembers(third.stored as Array<string>, [`${channel}/${late}`, `${channel}/${plain}`])
-        assert.deepStrictEqual(third.updated, [parent])
+      const parent = Array.from(all.keys())[0] ?? ""
+      const [channel = "", ts = ""] = parent.split("/")
+      const late = yield* post(channel, "late", ts)
+      const plain = yield* post(channel, "plain")
+      yield* send("chat.update", { channel, ts: plain, text: "edited" })
+      const third = yield* model.run(session)
+      assert.sameMembers(third.stored as Array<string>, [`${channel}/${late}`, `${channel}/${plain}`])
+      assert.deepStrictEqual(third.updated, [parent])
 
-        yield* send("chat.delete", { channel, ts: plain })
-        assert.deepStrictEqual((yield* model.run(session)).deleted, [`${channel}/${plain}`])
+      yield* send("chat.delete", { channel, ts: plain })
+      assert.deepStrictEqual((yield* model.run(session)).deleted, [`${channel}/${plain}`])
 
-        const forced = yield* model.run(session, { task: { ...poll, force: true } })
-        assert.deepStrictEqual([...forced.stored, ...forced.updated], [])
-        assert.strictEqual(new Set(forced.unchanged).size, model.rows.size)
-        for (const id of [parent, `${channel}/${late}`, `users/U000000001`, `channels/${channel}`]) {
-          const content = yield* session.download({ externalId: id })
-          assert.isDefined(content.kind)
-        }
-      }),
-    120_000
+      const forced = yield* model.run(session, { task: { ...poll, force: true } })
+      assert.deepStrictEqual([...forced.stored, ...forced.updated], [])
+      assert.strictEqual(new Set(forced.unchanged).size, model.rows.size)
+      for (const id of [parent, `${channel}/${late}`, `users/U000000001`, `channels/${channel}`]) {
+        const content = yield* session.download({ externalId: id })
+        assert.isDefined(content.kind)
+      }
+    })
   )
 
   it.live("ends, in slices, though the emulator goes back to the newest message whatever is asked for", () =>
