@@ -117,6 +117,56 @@ describe("idem export --format files", () => {
     })
   )
 
+  it.effect("leaves alone what links planted under its own names lead to", () =>
+    Effect.gen(function* () {
+      const { to, write } = yield* stored({ file: "new" })
+      const elsewhere = yield* temporary
+      const target = Path.join(elsewhere, "target")
+      Fs.writeFileSync(target, "old")
+      const temporaryName = `%tmp-${createHash("sha256").update("file").digest("hex").slice(0, 16)}`
+      for (const name of ["%case", "%CASE", temporaryName]) Fs.symlinkSync(target, Path.join(to, name))
+      assert.strictEqual((yield* write("files")).code, 0)
+      assert.deepStrictEqual(tree(elsewhere), { target: "old" })
+      assert.deepStrictEqual(tree(to), { file: "new" })
+    })
+  )
+
+  it.effect("keeps what it writes from other users", () =>
+    Effect.gen(function* () {
+      const { run, to } = yield* stored({ "in/file": "new" })
+      const target = Path.join(to, "made", "deep")
+      const mode = (path: string) => (Fs.statSync(Path.join(to, path)).mode & 0o777).toString(8)
+      for (const format of ["files", "ndjson"]) {
+        assert.strictEqual((yield* run(["export", "work", "--to", target, "--format", format])).code, 0)
+      }
+      assert.deepStrictEqual(
+        ["made", "made/deep", "made/deep/in", "made/deep/in/file", "made/deep/work.ndjson"].map(mode),
+        ["700", "700", "700", "600", "600"]
+      )
+    })
+  )
+
+  it.effect("fails at once where no folder can be", () =>
+    Effect.gen(function* () {
+      const { run, to } = yield* stored({ file: "new" })
+      Fs.writeFileSync(Path.join(to, "taken"), "a file")
+      const impossible = [
+        ...(process.platform === "linux" ? ["/proc/nope", "/proc/nope/deeper"] : []),
+        Path.join(to, "taken"),
+        Path.join(to, "taken", "deeper"),
+        "/dev/null",
+        "/dev/null/deeper"
+      ]
+      for (const target of impossible) {
+        const ended = yield* run(["export", "work", "--to", target, "--json"])
+        assert.strictEqual(ended.code, 1, target)
+        assert.strictEqual(CommandLine.json(ended)["error"].reason, "Export", target)
+        assert.include(ended.stderr, Path.basename(target), target)
+      }
+      assert.deepStrictEqual(tree(to), { taken: "a file" })
+    })
+  )
+
   it.effect("leaves no half of a file behind where a body breaks off", () =>
     Effect.gen(function* () {
       const to = yield* temporary

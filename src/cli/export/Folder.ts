@@ -1,7 +1,7 @@
 /**
- * The folder that an export writes into. Nothing is ever written outside it: folders below it are made one by one, a
- * symbolic link among them is refused, and a file is written under a name of its own and then renamed, which replaces a
- * link instead of following it.
+ * The folder that an export writes into. Nothing is written outside it: folders are created one at a time, a symbolic link
+ * among them is refused, and each file is created exclusively under a temporary name and then renamed, which replaces a
+ * link instead of following it. Created files have mode 0600 and created folders 0700: they hold private mail.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -9,7 +9,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Stream from "effect/Stream"
-import { createHash } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { failed, type Failure } from "../Failure.ts"
 import * as Text from "../Text.ts"
 
@@ -29,28 +29,54 @@ export interface Folder {
 const refused = (what: string) => (error: PlatformError.PlatformError) =>
   failed("Export", `can't write ${Text.quoted(what)}: ${error.reason.description ?? error.reason._tag}`)
 
-/** Opens the folder, making it where it is not there. */
+/** `O_CREAT | O_EXCL`: the call creates the file or fails. It never opens an existing file and never follows a link. */
+const exclusive = { flag: "wx", mode: 0o600 } as const
+const privateFolder = { mode: 0o700 } as const
+
+/**
+ * Creates the folder and the missing folders above it. Each is created by itself: on a file system that refuses new
+ * folders with ENOENT (`/proc`), Node's recursive `mkdir` never returns.
+ */
+const create: (
+  to: string
+) => Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function* (to) {
+    const fs = yield* FileSystem.FileSystem
+    const { dirname } = yield* Path.Path
+    if (yield* fs.exists(to)) return
+    const parent = dirname(to)
+    if (parent !== to) yield* create(parent)
+    yield* Effect.catchIf(
+      fs.makeDirectory(to, privateFolder),
+      (error) => error.reason._tag === "AlreadyExists",
+      () => Effect.void
+    )
+  }
+)
+
+/** Opens the folder, and creates it if it does not exist. Fails if nothing can be created in it. */
 export const open = Effect.fnUntraced(function* (
   to: string
 ): Effect.fn.Return<Folder, Failure, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
-  const { join } = yield* Path.Path
-  yield* Effect.mapError(fs.makeDirectory(to, { recursive: true }), refused(to))
+  const { join, resolve } = yield* Path.Path
+  yield* Effect.mapError(create(resolve(to)), refused(to))
   const root = yield* Effect.mapError(fs.realPath(to), refused(to))
+  const { type } = yield* Effect.mapError(fs.stat(root), refused(to))
+  if (type !== "Directory") return yield* failed("Export", `${Text.quoted(to)} is not a folder: name another with --to`)
 
-  // Names that no id is ever encoded to (see Names): a percent sign without hex digits.
-  const probe = join(root, "%case")
-  const ignoresCase = yield* fs
-    .writeFile(probe, new Uint8Array(), { flag: "w" })
-    .pipe(
-      Effect.andThen(fs.exists(join(root, "%CASE"))),
-      Effect.ensuring(Effect.ignore(fs.remove(probe, { force: true }))),
-      Effect.mapError(refused(to))
-    )
+  // Names that no id is encoded to (see Names): a percent sign that two hex digits don't follow.
+  const probeName = `%probe-${randomBytes(8).toString("hex")}`
+  const probe = join(root, probeName)
+  const ignoresCase = yield* Effect.acquireUseRelease(
+    fs.writeFile(probe, new Uint8Array(), exclusive),
+    () => fs.exists(join(root, probeName.toUpperCase())),
+    () => Effect.ignore(fs.remove(probe, { force: true }))
+  ).pipe(Effect.mapError(refused(to)))
 
   const enter = Effect.fnUntraced(function* (parent: string, name: string) {
     const path = join(parent, name)
-    yield* fs.makeDirectory(path).pipe(
+    yield* fs.makeDirectory(path, privateFolder).pipe(
       Effect.catchIf(
         (error) => error.reason._tag === "AlreadyExists",
         () => Effect.void
@@ -76,8 +102,7 @@ export const open = Effect.fnUntraced(function* (
       yield* refuse(fs.remove(temporary, { force: true }))
       yield* Effect.scoped(
         Effect.gen(function* () {
-          // `wx` makes it or fails: it opens nothing that is there, and follows no link.
-          const file = yield* refuse(fs.open(temporary, { flag: "wx" }))
+          const file = yield* refuse(fs.open(temporary, exclusive))
           yield* Stream.runForEach(body, (chunk) => {
             size += chunk.length
             return refuse(file.writeAll(chunk))
