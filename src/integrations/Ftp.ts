@@ -335,8 +335,9 @@ export const integration = make<Config, Credentials, Checkpoint>({
   credentials: Credentials,
   checkpoint: Checkpoint,
   scope: ["root", "include", "exclude", "maxDepth"],
-  // `implicit` moves the port where none is given.
-  address: ["protocol", "host", "port", "implicit"],
+  // `implicit` moves the port where none is given. `hostKey`, `ca` and `verifyCertificate` decide which server is believed to
+  // be the host: without them whoever stands in between would be given the stored password.
+  address: ["protocol", "host", "port", "implicit", "hostKey", "ca", "verifyCertificate"],
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   // A listing of a hundred thousand names takes its time.
   callTimeout: "5 minutes",

@@ -76,6 +76,17 @@ describe("stored credentials", () => {
       yield* refused("ftp", { ...config, port, host: "localhost" }, "host and port")
       yield* refused("ftp", { ...config, protocol: "ftps" }, "protocol")
       yield* refused("ftp", { ...config, implicit: true }, "implicit")
+      for (const [field, value] of [
+        ["hostKey", "SHA256:AAAA"],
+        ["ca", "-----BEGIN CERTIFICATE-----"],
+        ["verifyCertificate", false]
+      ] as const) {
+        yield* refused("ftp", { ...config, [field]: value }, field)
+        // Removing it is refused as well: a pinned server would become any server.
+        yield* change("ftp", { ...config, [field]: value }, credentials)
+        yield* refused("ftp", config, field)
+        yield* change("ftp", config, credentials)
+      }
       assert.deepStrictEqual(theirs.received, [])
       yield* change("ftp", { ...config, exclude: ["*.tmp"] })
       yield* change("ftp", { ...config, implicit: false }, credentials)
