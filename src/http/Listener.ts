@@ -1,32 +1,94 @@
 /**
- * The listening socket: Node's HTTP server with bounds on what a client may take of it, and how it ends. Who waits is
- * answered at once, what is being answered may end within `grace`, and then every connection is closed.
+ * The listening socket: Node's HTTP server, with bounds on what one client may take of it.
+ *
+ * A slow client costs one socket for 10 seconds. When connections get scarce, the one that has waited longest for its
+ * client makes room for a new one (nginx reuses connections in the same way), so that slow clients never lock others out.
+ * On shutdown, waiting readers are answered at once, requests in progress may end within `grace`, and then every
+ * connection is closed.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as HttpServer from "effect/http/HttpServer"
 import type { ServeError } from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Http from "node:http"
-import type * as Net from "node:net"
+import * as Net from "node:net"
+import type { Duplex } from "node:stream"
 import { ListenError, Settings } from "./ServerSettings.ts"
 
-/** All headers must have come by then, and the whole request (at most 1 MB) by then; checked every second. */
-const headersTimeout = 10_000
-const requestTimeout = 60_000
+/** Bounds on what clients may take of the server. */
+export interface ListenerLimits {
+  readonly maxConnections: number
+  /** Milliseconds within which a whole request (at most 1 MB) must arrive. Node checks every second. */
+  readonly requestTimeout: number
+}
+export const ListenerLimits = Context.Reference<ListenerLimits>("idem/http/Listener/ListenerLimits", {
+  defaultValue: () => ({ maxConnections: 1_000, requestTimeout: 10_000 })
+})
 
-/** A connection on which nothing moves for longer is closed: longer than any answer is waited for. */
+/** The share of connections that stays free for new clients: beyond the rest, each new one closes a waiting one. */
+const reserve = 0.1
+
+/** A connection without traffic is closed after this many milliseconds: longer than any answer takes. */
 const quietTimeout = 120_000
 
-/** Between two requests of one connection. */
+/** Milliseconds between two requests of one connection. */
 const keepAliveTimeout = 5_000
 
-const maxConnections = 1_000
+/** How long a refused client may take to read why. */
+const refusalTimeout = Duration.seconds(1)
 
-/** Requests that are no HTTP, or too slow, or too long in their headers: they never become a request. */
-const refuse = (error: NodeJS.ErrnoException, socket: Net.Socket): void => {
-  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy()
+/** The exchange of each open connection, in the order in which connections were opened; undefined before its request. */
+type Exchanges = Map<Net.Socket, Http.ServerResponse | undefined>
+
+/**
+ * True while the connection waits for its client: for a request, for the rest of one, or for the client to read an answer
+ * that is complete.
+ */
+const waitsForClient = (exchange: Http.ServerResponse | undefined): boolean =>
+  exchange === undefined || !exchange.req.complete || exchange.writableEnded
+
+/** Closes the oldest connections that wait for their client, once more than `most` are open. */
+const makeRoom = (exchanges: Exchanges, newest: Net.Socket, most: number): void => {
+  let excess = exchanges.size - most
+  for (const [socket, exchange] of exchanges) {
+    if (excess <= 0) return
+    if (socket === newest || !waitsForClient(exchange)) continue
+    excess--
+    exchanges.delete(socket)
+    socket.destroy()
+  }
+}
+
+/** Follows the server's connections, and makes room for new ones. */
+const track = (server: Http.Server, most: number): Exchanges => {
+  const exchanges: Exchanges = new Map()
+  server.on("connection", (socket) => {
+    exchanges.set(socket, undefined)
+    socket.once("close", () => exchanges.delete(socket))
+    makeRoom(exchanges, socket, most)
+  })
+  server.on("request", (request, response) => {
+    const { socket } = request
+    if (!exchanges.has(socket)) return
+    exchanges.set(socket, response)
+    response.once("close", () => {
+      if (exchanges.get(socket) !== response) return
+      // It is idle from now on: the connections that have been idle for longer come first.
+      exchanges.delete(socket)
+      exchanges.set(socket, undefined)
+    })
+  })
+  return exchanges
+}
+
+/** Answers what is no HTTP, too slow or too long in its headers. Such a client never gets a request or a handler. */
+const refuse = (error: NodeJS.ErrnoException, socket: Duplex, hasAnswer: boolean): void => {
+  if (error.code === "ECONNRESET" || !socket.writable || hasAnswer) return void socket.destroy()
   const [status, title] =
     error.code === "HPE_HEADER_OVERFLOW"
       ? ([431, "The headers are too large"] as const)
@@ -69,15 +131,27 @@ export const layer: Layer.Layer<HttpServer.HttpServer, ListenError, Settings> = 
   HttpServer.HttpServer,
   Effect.gen(function* () {
     const { grace, host, port } = yield* Settings
+    const { maxConnections, requestTimeout } = yield* ListenerLimits
+    const fork = yield* FiberSet.makeRuntime()
     const server = Http.createServer({
-      headersTimeout,
+      headersTimeout: requestTimeout,
       requestTimeout,
       keepAliveTimeout,
       connectionsCheckingInterval: 1_000
     })
     server.maxConnections = maxConnections
     server.setTimeout(quietTimeout)
-    server.on("clientError", refuse)
+    const exchanges = track(server, Math.floor(maxConnections * (1 - reserve)))
+    server.on("clientError", (error, socket) => {
+      refuse(error, socket, socket instanceof Net.Socket && exchanges.get(socket)?.headersSent === true)
+      // A client that neither reads nor closes would keep the connection: the end of the answer is not its end.
+      fork(
+        Effect.andThen(
+          Effect.sleep(refusalTimeout),
+          Effect.sync(() => socket.destroy())
+        )
+      )
+    })
     const http = yield* NodeHttpServer.make(() => server, { host, port, gracefulShutdownTimeout: grace }).pipe(
       Effect.mapError(listenError(host, port))
     )

@@ -5,12 +5,17 @@
  * more layer in `groups`. Each is behind the guard without its doing.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServerError from "effect/http/HttpServerError"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { Gauges } from "../engine/telemetry/Gauges.ts"
 import { Access } from "./security/Authentication.ts"
 import { Api } from "./Api.ts"
@@ -56,7 +61,27 @@ const routes = Layer.mergeAll(api, pages, ResponseMiddleware.layer).pipe(
   Layer.provide(NodeHttpServer.layerHttpServices)
 )
 
-/** Ends first of all, so that who waits is answered before the server waits for what is not answered. */
+/** All routes as one handler. */
+class Application extends Context.Service<
+  Application,
+  Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    HttpServerError.HttpServerError,
+    Scope.Scope | HttpServerRequest.HttpServerRequest
+  >
+>()("idem/http/Server/Application") {
+  static readonly layer = Layer.effect(
+    Application,
+    Effect.provideService(HttpRouter.toHttpEffect(routes), HttpRouter.RouterConfig, Guard.routerConfig)
+  )
+}
+
+/** Serves the routes once the listener exists, which is created last: no request arrives before its route does. */
+const serving = Layer.unwrap(
+  Effect.map(Application, (application) => HttpServer.serve(application, MetricsEndpoint.counting))
+)
+
+/** Its finalizer runs first: waiting readers are answered before the server waits for the requests in progress. */
 const stops = Layer.effectDiscard(
   Effect.gen(function* () {
     const stopping = yield* Stopping
@@ -64,17 +89,11 @@ const stops = Layer.effectDiscard(
   })
 )
 
-/** Serves for as long as its scope is open. */
+/** Serves while its scope is open. */
 export const layer = stops.pipe(
-  Layer.provideMerge(
-    HttpRouter.serve(routes, {
-      routerConfig: Guard.routerConfig,
-      middleware: MetricsEndpoint.counting,
-      disableLogger: true,
-      disableListenLog: true
-    })
-  ),
+  Layer.provideMerge(serving),
   Layer.provideMerge(Listener.layer),
+  Layer.provide(Application.layer),
   Layer.provide(Layer.effect(Stopping, Latch.make(false)))
 )
 

@@ -37,10 +37,8 @@ const privateFolder = { mode: 0o700 } as const
  * Creates the folder and the missing folders above it. Each is created by itself: on a file system that refuses new
  * folders with ENOENT (`/proc`), Node's recursive `mkdir` never returns.
  */
-const create: (
-  to: string
-) => Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
-  function* (to) {
+const create: (to: string) => Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =
+  Effect.fnUntraced(function* (to) {
     const fs = yield* FileSystem.FileSystem
     const { dirname } = yield* Path.Path
     if (yield* fs.exists(to)) return
@@ -51,8 +49,7 @@ const create: (
       (error) => error.reason._tag === "AlreadyExists",
       () => Effect.void
     )
-  }
-)
+  })
 
 /** Opens the folder, and creates it if it does not exist. Fails if nothing can be created in it. */
 export const open = Effect.fnUntraced(function* (
