@@ -1,9 +1,13 @@
-/** One PostgreSQL for the whole run of tests (see PostgresServer.ts), which test/support/Postgres.ts copies databases of. */
+/**
+ * Before all tests: the dashboard is built if it is stale, and one PostgreSQL is started for all of them (see
+ * PostgresServer.ts), which test/support/Postgres.ts copies databases of.
+ */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import type { TestProject } from "vitest/node"
+import { buildIfStale } from "./DashboardBuild.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -21,6 +25,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (Number(process.versions.node.split(".")[0]) < 24) {
     throw new Error(`the tests need Node 24, and this is ${process.version}: run them by npm (npm test -- FILE)`)
   }
+  buildIfStale()
   const { start } = await import("./PostgresServer.ts")
   const scope = Scope.makeUnsafe()
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))

@@ -1,0 +1,24 @@
+/** Builds the dashboard's files where their sources have changed since, so that the tests see the page of this checkout. */
+import { spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+const builder = Path.join(root, "src/http/dashboard/Build.ts")
+const built = Path.join(root, "src/http/dashboard/dist/index.html")
+
+/** When this file, or anything in this folder, was changed last, in milliseconds. A removed file changes its folder. */
+const changedAt = (path: string): number => {
+  const info = Fs.statSync(path)
+  if (!info.isDirectory()) return info.mtimeMs
+  return Math.max(info.mtimeMs, ...Fs.readdirSync(path).map((name) => changedAt(Path.join(path, name))))
+}
+
+export const buildIfStale = (): void => {
+  const sources = [Path.join(root, "src/dashboard"), builder, Path.join(root, "package-lock.json")]
+  const builtAt = Fs.existsSync(built) ? Fs.statSync(built).mtimeMs : 0
+  if (sources.every((path) => changedAt(path) <= builtAt)) return
+  const { error, status, stderr } = spawnSync(process.execPath, [builder], { encoding: "utf8" })
+  if (error !== undefined) throw error
+  if (status !== 0 || !Fs.existsSync(built)) throw new Error(`the dashboard could not be built: ${stderr}`)
+}
