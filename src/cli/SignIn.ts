@@ -141,7 +141,7 @@ export const run = Effect.fnUntraced(function* (options: {
   if (client.clientSecret !== undefined) yield* output.hide(Redacted.value(client.clientSecret))
   const server = yield* listen(yield* port)
   const redirectUri = `http://${signIn.loopbackHost}:${server.port}/callback`
-  const { pending, url } = yield* OAuth.begin({ provider, client, redirectUri })
+  const { pending, url } = yield* OAuth.begin({ signIn, provider, client, redirectUri })
   yield* output.note(`sign in with your browser, within ${MessageText.duration(patience)}:\n\n  ${url}\n`)
   yield* openBrowser(url)
   const parameters = yield* server.arrived(pending.state).pipe(

@@ -155,6 +155,7 @@ export type AnySession = Session<Schema.Json>
 /** How accounts of an integration are signed in: config and credentials are JSON. */
 export interface AnySignIn {
   readonly publicClients: boolean
+  readonly pkce: "all" | "public"
   readonly loopbackHost: string
   readonly standardize: (answer: Schema.Json) => Schema.Json
   readonly provider: (config: unknown) => Effect.Effect<Provider, Schema.SchemaError>
@@ -263,6 +264,7 @@ export const make = <Config extends object, Credentials, Checkpoint>(
 
   const signIn = (given: SignIn<Config, Credentials>): AnySignIn => ({
     publicClients: given.publicClients ?? false,
+    pkce: given.pkce ?? "all",
     loopbackHost: given.loopbackHost ?? "127.0.0.1",
     standardize: given.standardize ?? ((answer) => answer),
     provider: (json) => Effect.map(decodeConfig(json), given.provider),

@@ -42,6 +42,8 @@ export interface SignIn<Config, Credentials> {
   readonly provider: (config: Config) => Provider
   /** True where the provider signs in clients that have no secret. Default false. */
   readonly publicClients?: boolean | undefined
+  /** Whether PKCE (RFC 7636) is used by all clients, or only by public ones. Default all. */
+  readonly pkce?: "all" | "public" | undefined
   /** The name of this machine in the redirect URI of the command line (RFC 8252, section 7.3). Default `127.0.0.1`. */
   readonly loopbackHost?: "127.0.0.1" | "localhost" | undefined
   /** The token endpoint's answer in the words of RFC 6749, section 5, for a provider that has others. */

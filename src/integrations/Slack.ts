@@ -8,8 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Integration from "../contract/Integration.ts"
 import { Checkpoint } from "./slack/Checkpoint.ts"
+import * as Auth from "./slack/Auth.ts"
 import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
@@ -40,9 +42,6 @@ export const Config = Schema.Struct({
   quota: Schema.optionalKey(Integration.QuotaConfig)
 })
 export type Config = typeof Config.Type
-
-export const Credentials = Schema.Struct({ token: Schema.Redacted(Schema.NonEmptyString) })
-export type Credentials = typeof Credentials.Type
 
 const Identity = Schema.Struct({ team_id: Schema.String, user_id: Schema.String })
 
@@ -75,10 +74,10 @@ const quota = (config: Config): Integration.Quota => {
   }
 }
 
-export const integration: Integration.Integration = Integration.make<Config, Credentials, Checkpoint>({
+export const integration: Integration.Integration = Integration.make<Config, Auth.Credentials, Checkpoint>({
   domain: "slack",
   config: Config,
-  credentials: Credentials,
+  credentials: Auth.Credentials,
   checkpoint: Checkpoint,
   scope: ["channels", "types", "files"],
   address: ["slackApiUrl"],
@@ -91,16 +90,23 @@ export const integration: Integration.Integration = Integration.make<Config, Cre
     return [{ key: `${workspace}${app}`, unitsPerMinute, methods }]
   },
   signIn,
-  open: ({ call, config, credentials }) =>
-    Effect.sync(() => {
+  open: ({ call, config, credentials, refreshCredentials }) =>
+    Effect.gen(function* () {
       const small = config.preset === "non-marketplace"
-      const client = Client.make({ token: credentials.token, slackApiUrl: config.slackApiUrl, call })
+      const { slackApiUrl } = config
+      const fetch = yield* FetchHttpClient.Fetch
+      const auth = yield* Auth.make({
+        credentials,
+        refreshCredentials,
+        refresh: (grant) => Client.refresh({ grant, slackApiUrl, call, fetch })
+      })
+      const client = Client.make({ auth, slackApiUrl, call, fetch })
       const settings: Listing.Settings = {
         client,
         types: config.types ?? ["public_channel", "private_channel", "im", "mpim"],
         channels: config.channels,
-        // A bot's token says so; a user's reads public channels without being a member.
-        bot: Redacted.value(credentials.token).startsWith("xoxb-"),
+        // The prefix of a bot's token, or of one with token rotation. A user's reads public channels without being a member.
+        bot: Effect.map(auth.token, (token) => /^(xoxe\.)?xoxb-/.test(Redacted.value(token))),
         lookback: config.lookback ?? Duration.days(30),
         sweepEvery: config.sweepEvery ?? Duration.days(1),
         files: config.files ?? true,

@@ -1,7 +1,16 @@
 /**
- * A stand-in for Slack's Web API on loopback, true to its documents where they matter to a sync: cursors, `oldest`,
- * `latest`, `inclusive` and `limit`; parents only and newest first in history; the parent first, then replies, oldest
- * first, in replies; refusals as `ok: false` with status 200; `Retry-After` with 429; files behind the token.
+ * A stand-in for Slack's Web API on loopback. Its behaviours, each with its source:
+ *
+ * - cursors, `oldest`, `latest`, `inclusive` and `limit`; parents only and newest first in history; the parent first, then
+ *   replies, oldest first, in replies (https://docs.slack.dev/reference/methods/conversations.history, .replies);
+ * - refusals as `ok: false` with status 200; `Retry-After` with 429 (https://docs.slack.dev/apis/web-api/rate-limits);
+ * - files behind the token; a page for signing in, HTML with status 200, where it is missing (bolt-js#2585,
+ *   deno-slack-sdk#285); redirects of Enterprise Grid to files-origin.slack.com (hermes-agent#114483, goclaw#233);
+ * - canvases that are HTML (slackdump#401, agent-slack#19);
+ * - files of Slack Connect that messages name by their id only (https://docs.slack.dev/reference/objects/file-object);
+ * - updates that set no `edited`: unfurls, `blocks`, attachments (https://docs.slack.dev/reference/methods/chat.update);
+ * - token rotation: access tokens expire, and each refresh replaces both tokens
+ *   (https://docs.slack.dev/authentication/using-token-rotation).
  */
 import * as NodeHttp from "node:http"
 import * as Effect from "effect/Effect"
@@ -58,6 +67,14 @@ export interface SlackServer {
   hiddenBefore: string | undefined
   /** Cursors made before this was raised are forgotten. */
   cursorEpoch: number
+  /** Where files are redirected to, one after the other, before they are given: origins, or "" for this server's. */
+  fileRedirects: ReadonlyArray<string>
+  /** Requests for files, with what they carried as their authorization. */
+  readonly fileRequests: Array<{ readonly path: string; readonly authorization: string | undefined }>
+  /** Tokens of an app with token rotation: the refresh token to use next, and access tokens by their validity. */
+  readonly rotation: { refreshToken: string; clientSecret: string | undefined; readonly refreshes: Array<string> }
+  /** Slack no longer takes the access tokens that it gave so far. */
+  readonly expireTokens: () => void
 }
 
 interface Options {
@@ -92,6 +109,8 @@ export const make = (options: Options = {}): Effect.Effect<SlackServer, never, S
 const build = (options: Options) => {
   const workspace = new Workspace(options.now ?? 1_700_000_000)
   const faults = new Map<string, Array<Fault>>()
+  const accessTokens = new Set<string>()
+  let issued = 0
   const requests: Array<Request> = []
   const token = "xoxb-stand-in-token"
   let origin = ""
@@ -220,6 +239,24 @@ const build = (options: Options) => {
     "users.info": (args) => ({
       user: workspace.userJson(workspace.users.get(args.user ?? "") ?? refuse("user_not_found"))
     }),
+    "oauth.v2.access": (args) => {
+      const { rotation } = server
+      if (args.grant_type !== "refresh_token") refuse("invalid_grant_type")
+      if (args.client_secret !== rotation.clientSecret) refuse("bad_client_secret")
+      if (args.refresh_token !== rotation.refreshToken) refuse("invalid_refresh_token")
+      issued += 1
+      rotation.refreshes.push(rotation.refreshToken)
+      rotation.refreshToken = `xoxe-1-refresh-${issued}`
+      const accessToken = `xoxe.xoxp-1-access-${issued}`
+      accessTokens.add(accessToken)
+      return {
+        access_token: accessToken,
+        refresh_token: rotation.refreshToken,
+        expires_in: 43_200,
+        token_type: "user",
+        team: { id: "T00000001" }
+      }
+    },
     "files.info": (args) => {
       const file = workspace.files.get(args.file ?? "") ?? refuse("file_not_found")
       return file.deleted ? refuse("file_deleted") : { file: workspace.fileJson(file, fileUrl) }
@@ -247,7 +284,10 @@ const build = (options: Options) => {
     return true
   }
 
-  const authorized = (request: NodeHttp.IncomingMessage) => request.headers.authorization === `Bearer ${token}`
+  const authorized = (request: NodeHttp.IncomingMessage) => {
+    const given = request.headers.authorization?.replace("Bearer ", "") ?? ""
+    return given === token || accessTokens.has(given)
+  }
 
   const apiCall = (
     request: NodeHttp.IncomingMessage,
@@ -261,7 +301,9 @@ const build = (options: Options) => {
     if (faulty(method, response)) return
     const handler = methods[method]
     try {
-      if (!authorized(request)) refuse("invalid_auth")
+      if (method !== "oauth.v2.access" && !authorized(request)) {
+        refuse(request.headers.authorization?.startsWith("Bearer xoxe.") === true ? "token_expired" : "invalid_auth")
+      }
       if (server.refuseAll !== undefined) refuse(server.refuseAll)
       answer(response, { ok: true, ...(handler === undefined ? refuse("unknown_method") : handler(args)) })
     } catch (error) {
@@ -270,14 +312,22 @@ const build = (options: Options) => {
     }
   }
 
-  const download = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse, id: string) => {
+  /** Gives a file, after as many redirects as there are `fileRedirects`: `hop` says how many were followed. */
+  const download = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse, id: string, hop: number) => {
+    const path = request.url ?? ""
+    server.fileRequests.push({ path, authorization: request.headers.authorization })
+    const next = server.fileRedirects[hop]
+    if (next !== undefined) {
+      const location = `${next === "" ? origin : next}/files-pri/T00000001-${id}/download/file?hop=${hop + 1}`
+      return void response.writeHead(302, { location }).end(`<a href="${location}">Found</a>.`)
+    }
     requests.push({ method: "files.download", args: { file: id } })
     if (faulty("files.download", response)) return
-    // Slack sends whoever has no right to a file to its page for signing in.
-    if (!authorized(request)) return void response.writeHead(302, { location: "https://slack.com/signin" }).end()
+    if (!authorized(request)) return void response.writeHead(302, { location: `${origin}/?redir=${path}` }).end()
     const file = workspace.files.get(id)
     if (file === undefined || file.deleted) return void response.writeHead(404).end()
-    response.writeHead(200, { "content-type": file.mimetype, "content-length": file.body.length }).end(file.body)
+    const type = file.servedAs ?? file.mimetype
+    response.writeHead(200, { "content-type": type, "content-length": file.body.length }).end(file.body)
   }
 
   return {
@@ -301,14 +351,22 @@ const build = (options: Options) => {
         missing: new Set(),
         maxLimit: 999,
         hiddenBefore: undefined,
-        cursorEpoch: 0
+        cursorEpoch: 0,
+        fileRedirects: [],
+        fileRequests: [],
+        rotation: { refreshToken: "xoxe-1-first", clientSecret: "s3cret", refreshes: [] },
+        expireTokens: () => accessTokens.clear()
       }
       return server
     },
     handle: (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse) => {
-      const path = new URL(request.url ?? "/", origin).pathname
+      const { pathname: path, searchParams } = new URL(request.url ?? "/", origin)
       const file = /^\/files-pri\/T\d+-(F\d+)\//.exec(path)?.[1]
-      if (file !== undefined) return download(request, response, file)
+      if (file !== undefined) return download(request, response, file, Number(searchParams.get("hop") ?? 0))
+      if (path === "/") {
+        response.writeHead(200, { "content-type": "text/html; charset=utf-8" })
+        return void response.end("<!DOCTYPE html><html><title>Sign in | Slack</title></html>")
+      }
       const parts: Array<Buffer> = []
       request.on("data", (part: Buffer) => parts.push(part))
       request.on("end", () => apiCall(request, response, path.replace(/^\/api\//, ""), Buffer.concat(parts).toString()))

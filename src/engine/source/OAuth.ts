@@ -23,7 +23,8 @@ export class SignInError extends Schema.TaggedError<SignInError>()("SignInError"
 /** A sign-in that is under way. Secret: with it and the code from the browser anybody gets the tokens. */
 export const Pending = Schema.Struct({
   state: Schema.String,
-  verifier: Schema.String,
+  /** Null where the sign-in has no PKCE. */
+  verifier: Schema.NullOr(Schema.String),
   redirectUri: Schema.String,
   clientId: Schema.String,
   clientSecret: Schema.NullOr(Schema.String)
@@ -41,14 +42,22 @@ const serverOf = (provider: Provider): oauth.AuthorizationServer => ({
 
 /** Where to send the person, and what to keep meanwhile. */
 export const begin = Effect.fnUntraced(function* (options: {
+  readonly signIn: AnySignIn
   readonly provider: Provider
   readonly client: Client
   readonly redirectUri: string
 }) {
   const { client, provider, redirectUri } = options
-  const verifier = oauth.generateRandomCodeVerifier()
+  const withPkce = options.signIn.pkce === "all" || client.clientSecret === undefined
+  const verifier = withPkce ? oauth.generateRandomCodeVerifier() : null
   const state = oauth.generateRandomState()
-  const challenge = yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier))
+  const challenge =
+    verifier === null
+      ? {}
+      : {
+          code_challenge: yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier)),
+          code_challenge_method: "S256"
+        }
   const url = new URL(provider.authorizationUrl)
   const parameters = {
     ...provider.parameters,
@@ -56,8 +65,7 @@ export const begin = Effect.fnUntraced(function* (options: {
     client_id: client.clientId,
     redirect_uri: redirectUri,
     state,
-    code_challenge: challenge,
-    code_challenge_method: "S256"
+    ...challenge
   }
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
   const pending: Pending = {
@@ -139,7 +147,7 @@ export const finish = Effect.fnUntraced(function* (options: {
         pending.clientSecret === null ? oauth.None() : oauth.ClientSecretPost(pending.clientSecret),
         parameters,
         pending.redirectUri,
-        pending.verifier,
+        pending.verifier ?? oauth.nopkce,
         {
           signal,
           // A stand-in on this machine may speak plain HTTP: the address is from a config that a person wrote.

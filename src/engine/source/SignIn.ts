@@ -182,7 +182,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
           })
         }
         const config = input.config ?? before?.config ?? {}
-        const { address, provider } = yield* providerOf(integration, config)
+        const { address, provider, signIn } = yield* providerOf(integration, config)
         const known =
           input.client ??
           (yield* clientOfSettings(integration, config)) ??
@@ -190,7 +190,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
             ? undefined
             : yield* Effect.provideService(clientOfConnection(integration, before, address), Vault, vault))
         const client = yield* usableClient(integration, known, address)
-        const { pending, url } = yield* OAuth.begin({ provider, client, redirectUri: input.redirectUri })
+        const { pending, url } = yield* OAuth.begin({ signIn, provider, client, redirectUri: input.redirectUri })
         const kept = yield* Effect.mapError(
           Schema.encodeUnknownEffect(KeptJson)({
             pending,

@@ -1,8 +1,9 @@
 /**
- * Requests to Slack's Web API as effects. The client library's own retries and queues are off: quota, deadline and
- * retries belong to whoever gives `call`. Interrupting an effect aborts its request.
+ * Requests to Slack's Web API as effects. The client library's own retries and queues are off: `call` owns the quota, the
+ * deadline and the retries. Interrupting an effect aborts its request.
  */
 import { LogLevel, type Logger, WebClient } from "@slack/web-api"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -22,9 +23,20 @@ import {
   Transient,
   Unauthorized
 } from "../../contract/IntegrationError.ts"
+import type * as Auth from "./Auth.ts"
 
-/** Slack's words for a conversation, or a kind of conversations, that this token may not read. */
-export const closed: ReadonlyArray<string> = [
+const unauthorized = new Set([
+  "invalid_auth",
+  "not_authed",
+  "account_inactive",
+  "token_revoked",
+  "token_expired",
+  "not_allowed_token_type",
+  "invalid_refresh_token",
+  "invalid_client_id",
+  "bad_client_secret"
+])
+const forbidden = new Set([
   "not_in_channel",
   "channel_not_found",
   "missing_scope",
@@ -33,18 +45,11 @@ export const closed: ReadonlyArray<string> = [
   "restricted_action",
   "method_not_supported_for_channel_type",
   "team_access_not_granted",
-  "is_archived"
-]
-
-const unauthorized = new Set([
-  "invalid_auth",
-  "not_authed",
-  "account_inactive",
-  "token_revoked",
-  "token_expired",
-  "not_allowed_token_type"
+  "is_archived",
+  "ekm_access_denied",
+  "enterprise_is_restricted",
+  "two_factor_setup_required"
 ])
-const forbidden = new Set([...closed, "ekm_access_denied", "enterprise_is_restricted", "two_factor_setup_required"])
 const gone = new Set([
   "message_not_found",
   "thread_not_found",
@@ -64,7 +69,7 @@ const transient = new Set([
 ])
 const cursors = new Set(["invalid_cursor", "invalid_ts_latest", "invalid_ts_oldest"])
 
-/** Slack's `error` as a reason. A word that is not known says something about this request only. */
+/** Slack's `error` as a reason. An error that is not listed above concerns this request only. */
 const classify = (method: string, error: string, retryAfter?: number): IntegrationError => {
   // A body that is no JSON reaches us as `error`; whatever Slack calls an error is one short word.
   if (!/^[a-z0-9_]{1,64}$/.test(error)) return fail(new Transient({ message: `${method}: the answer is not JSON` }))
@@ -112,7 +117,6 @@ const httpStatus = (what: string, status: number): IntegrationError => {
 }
 
 const fromThrown = (method: string, error: unknown): IntegrationError => {
-  if (error instanceof IntegrationError) return error
   if (isPlatformError(error)) return classify(method, error.data.error, error.data.response_metadata?.retryAfter)
   if (isRateLimitedError(error)) return fail(limited(`${method}: ratelimited`, error.retryAfter))
   if (isHttpError(error)) return httpStatus(method, error.statusCode)
@@ -144,127 +148,243 @@ const silent: Logger = {
 
 export type Args = Readonly<Record<string, string | number | boolean | undefined>>
 
+/** Slack refused one request for a reason that concerns only what was asked for: `refused` is its word, or ours. */
+export interface Refusal {
+  readonly refused: string
+}
+
+export const isRefusal = <A extends object>(answer: A | Refusal): answer is Refusal => "refused" in answer
+
+/** What `files.info` announced of a file. */
+interface Announced {
+  readonly id: string
+  readonly url: string
+  readonly mediaType: string | undefined
+}
+
 export interface Client {
   /** One request, decoded. */
   readonly request: <A>(method: string, args: Args, schema: Schema.Decoder<A>) => Effect.Effect<A, IntegrationError>
-  /** The same; a refusal whose `error` is among `expected` gives that word instead of failing. */
-  readonly ask: <A, E extends string>(
+  /**
+   * The same for a request about one conversation or one list. Fails for `Unauthorized`, `RateLimited` and `Transient`,
+   * which concern the whole source; any other failure is returned as a `Refusal`.
+   */
+  readonly ask: <A extends object>(
     method: string,
     args: Args,
-    schema: Schema.Decoder<A>,
-    expected: ReadonlyArray<E>
-  ) => Effect.Effect<A | { readonly refused: E }, IntegrationError>
-  /** A file's bytes, with the token, only from Slack's own hosts; `TooLarge` before the body is read. */
-  readonly bytes: (id: string, url: string, maxSize: number) => Stream.Stream<Uint8Array, IntegrationError>
-  /** True for a URL that our token may be sent to. */
-  readonly isOurs: (url: string) => boolean
+    schema: Schema.Decoder<A>
+  ) => Effect.Effect<A | Refusal, IntegrationError>
+  /** A file's bytes. Follows redirects; fails with `TooLarge` before the body is read. */
+  readonly bytes: (file: Announced, maxSize: number) => Stream.Stream<Uint8Array, IntegrationError>
+  /** True for a URL that the token may be sent to: Slack's hosts, or the configured origin. */
+  readonly takesToken: (url: string) => boolean
 }
 
-export const make = (options: {
-  readonly token: Redacted.Redacted
-  readonly slackApiUrl: string | undefined
-  readonly call: Call
-}): Client => {
-  const apiUrl = new URL(options.slackApiUrl ?? "https://slack.com/api/")
+/** Enterprise Grid answers with one redirect, to `files-origin.slack.com` (hermes-agent#114483, goclaw#233). */
+const maxRedirects = 3
 
-  const isOurs = (text: string) => {
-    if (!URL.canParse(text)) return false
-    const url = new URL(text)
-    if (options.slackApiUrl !== undefined && url.host === apiUrl.host && url.protocol === apiUrl.protocol) return true
-    return url.protocol === "https:" && (url.hostname === "slack.com" || url.hostname.endsWith(".slack.com"))
-  }
+const apiUrlOf = (configured: string | undefined) => new URL(configured ?? "https://slack.com/api/")
 
-  const send = (method: string, args: Args) =>
+/** Sends one request with the library. */
+const sender =
+  (options: { readonly slackApiUrl: string | undefined; readonly fetch: typeof globalThis.fetch }) =>
+  (method: string, args: Args, token: Redacted.Redacted | undefined) =>
     Effect.tryPromise({
       try: (signal) =>
-        new WebClient(Redacted.value(options.token), {
-          slackApiUrl: apiUrl.href,
+        new WebClient(token === undefined ? undefined : Redacted.value(token), {
+          slackApiUrl: apiUrlOf(options.slackApiUrl).href,
           logger: silent,
           retryConfig: { retries: 0 },
           rejectRateLimitedCalls: true,
           allowAbsoluteUrls: false,
-          fetch: (url, init) => fetch(url, { ...init, signal })
+          fetch: (url, init) => options.fetch(url, { ...init, signal })
         }).apiCall(method, { ...args }),
-      catch: (error) => error
+      catch: (error) => fromThrown(method, error)
     })
 
-  const attempt = <A>(method: string, args: Args, schema: Schema.Decoder<A>) => {
+const Tokens = Schema.Struct({
+  access_token: Schema.NonEmptyString,
+  refresh_token: Schema.optionalKey(Schema.NonEmptyString),
+  expires_in: Schema.optionalKey(Schema.Finite)
+})
+/** A refreshed token of a person stands where a bot's does; the one of a sign-in stands in `authed_user`. */
+const decodeTokens = Schema.decodeUnknownEffect(Schema.Union([Tokens, Schema.Struct({ authed_user: Tokens })]))
+
+/** Exchanges a refresh token. Slack revokes it with the first use of the tokens that it returns. */
+export const refresh = Effect.fnUntraced(function* (options: {
+  readonly grant: Auth.Rotating
+  readonly slackApiUrl: string | undefined
+  readonly call: Call
+  readonly fetch: typeof globalThis.fetch
+}) {
+  const { clientId, clientSecret, refreshToken } = options.grant
+  const args = {
+    grant_type: "refresh_token",
+    client_id: clientId,
+    client_secret: clientSecret === undefined ? undefined : Redacted.value(clientSecret),
+    refresh_token: Redacted.value(refreshToken)
+  }
+  const method = "oauth.v2.access"
+  const answer = yield* options.call(method, 0, sender(options)(method, args, undefined)).pipe(
+    Effect.flatMap((json) =>
+      // The decoder's error would quote the tokens.
+      Effect.mapError(decodeTokens(json), () => fail(new Transient({ message: `${method}: the answer can't be read` })))
+    ),
+    Effect.interruptible,
+    // No repetition mends a refused grant, whatever Slack calls it.
+    Effect.mapError((error) =>
+      error.reason._tag === "RateLimited" || error.reason._tag === "Transient"
+        ? error
+        : fail(new Unauthorized({ message: `${error.reason.message}: sign in again` }))
+    )
+  )
+  const tokens = "authed_user" in answer ? answer.authed_user : answer
+  const now = yield* DateTime.now
+  const { expiresAt: _, ...kept } = options.grant
+  return {
+    ...kept,
+    token: Redacted.make(tokens.access_token),
+    refreshToken: tokens.refresh_token === undefined ? refreshToken : Redacted.make(tokens.refresh_token),
+    ...(tokens.expires_in === undefined
+      ? {}
+      : { expiresAt: DateTime.addDuration(now, Duration.seconds(tokens.expires_in)) })
+  } satisfies Auth.Rotating
+})
+
+export const make = (options: {
+  readonly auth: Auth.Auth
+  readonly slackApiUrl: string | undefined
+  readonly call: Call
+  readonly fetch: typeof globalThis.fetch
+}): Client => {
+  const apiUrl = apiUrlOf(options.slackApiUrl)
+  const send = sender(options)
+
+  const takesToken: Client["takesToken"] = (text) => {
+    const url = URL.parse(text)
+    if (url === null) return false
+    if (options.slackApiUrl !== undefined && url.origin === apiUrl.origin) return true
+    return url.protocol === "https:" && (url.hostname === "slack.com" || url.hostname.endsWith(".slack.com"))
+  }
+
+  const request: Client["request"] = (method, args, schema) => {
     const decode = Schema.decodeUnknownEffect(schema)
-    return Effect.flatMap(send(method, args), (answer) =>
-      Effect.mapError(decode(answer), (error) =>
-        fail(new Malformed({ message: `${method}: the answer can't be read: ${error.message}` }))
+    const attempt = (token: Redacted.Redacted) =>
+      options.call(
+        method,
+        1,
+        Effect.flatMap(send(method, args, token), (answer) =>
+          Effect.mapError(decode(answer), (error) =>
+            fail(new Malformed({ message: `${method}: the answer can't be read: ${error.message}` }))
+          )
+        )
+      )
+    return Effect.flatMap(options.auth.token, (token) =>
+      Effect.catch(attempt(token), (error) =>
+        error.reason._tag === "Unauthorized"
+          ? Effect.flatMap(options.auth.replace(token, error), attempt)
+          : Effect.fail(error)
       )
     )
   }
 
-  const request: Client["request"] = (method, args, schema) =>
-    options.call(
-      method,
-      1,
-      Effect.mapError(attempt(method, args, schema), (error) => fromThrown(method, error))
+  const ask: Client["ask"] = (method, args, schema) =>
+    Effect.catch(request(method, args, schema), ({ reason }) =>
+      ofSource.has(reason._tag)
+        ? Effect.fail(fail(reason))
+        : Effect.succeed({ refused: reason.message.replace(`${method}: `, "") })
     )
 
-  const ask: Client["ask"] = (method, args, schema, expected) =>
-    options.call(
-      method,
-      1,
-      Effect.catch(attempt(method, args, schema), (error) => {
-        const refused = isPlatformError(error) ? expected.find((word) => word === error.data.error) : undefined
-        return refused === undefined ? Effect.fail(fromThrown(method, error)) : Effect.succeed({ refused })
-      })
-    )
+  /** The response of a file's URL. The token goes only where it may, also after a redirect. */
+  const follow = (id: string, url: string, token: Redacted.Redacted) =>
+    Effect.gen(function* () {
+      let at = url
+      for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
+        const to = at
+        const response = yield* Effect.tryPromise({
+          try: (signal) =>
+            options.fetch(to, {
+              signal,
+              redirect: "manual",
+              headers: takesToken(to) ? { authorization: `Bearer ${Redacted.value(token)}` } : {}
+            }),
+          catch: (error) =>
+            fail(new Transient({ message: `file ${id}: ${error instanceof Error ? detail(error) : "failed"}` }))
+        })
+        const location = response.headers.get("location")
+        if (response.status < 300 || response.status >= 400 || location === null) return response
+        yield* discard(response)
+        const next = URL.parse(location, to)
+        const isSafe = next?.protocol === "https:" || (next?.protocol === "http:" && to.startsWith("http:"))
+        if (next === null || !isSafe) {
+          return yield* fail(new Forbidden({ message: `file ${id}: redirected to an address that is not https` }))
+        }
+        at = next.href
+      }
+      return yield* fail(new Forbidden({ message: `file ${id}: more than ${maxRedirects} redirects` }))
+    })
 
-  const open = (id: string, url: string, maxSize: number) =>
-    Effect.tryPromise({
-      // A redirect could lead to another host, to which the token must not go: it is refused, not followed.
-      try: (signal) =>
-        fetch(url, {
-          signal,
-          redirect: "manual",
-          headers: { authorization: `Bearer ${Redacted.value(options.token)}` }
-        }),
-      catch: (error) => fail(new Transient({ message: `file ${id}: ${error instanceof Error ? detail(error) : ""}` }))
-    }).pipe(
-      Effect.flatMap((response) => {
-        const discard = Effect.promise(() => response.body?.cancel().catch(() => {}) ?? Promise.resolve())
-        const refuse = (error: IntegrationError) => Effect.andThen(discard, Effect.fail(error))
-        const { status } = response
-        if (status === 404 || status === 410) return refuse(fail(new Gone({ message: `file ${id}: HTTP ${status}` })))
-        // Without the scope, Slack redirects to a page for signing in.
-        if (status === 401 || status === 403 || (status >= 300 && status < 400)) {
-          return refuse(
-            fail(new Forbidden({ message: `file ${id}: HTTP ${status}; is the scope files:read granted?` }))
+  const open = (file: Announced, maxSize: number, token: Redacted.Redacted) =>
+    Effect.flatMap(follow(file.id, file.url, token), (response) => {
+      const { id } = file
+      const refuse = (error: IntegrationError) => Effect.andThen(discard(response), Effect.fail(error))
+      const { status } = response
+      if (status === 404 || status === 410) return refuse(fail(new Gone({ message: `file ${id}: HTTP ${status}` })))
+      if (status === 401 || status === 403 || (status >= 300 && status < 400)) {
+        return refuse(fail(new Forbidden({ message: `file ${id}: HTTP ${status}; is the scope files:read granted?` })))
+      }
+      if (status === 429) {
+        const seconds = Number.parseInt(response.headers.get("retry-after") ?? "", 10)
+        return refuse(fail(limited(`file ${id}: ratelimited`, Number.isNaN(seconds) ? undefined : seconds)))
+      }
+      if (status !== 200) return refuse(httpStatus(`file ${id}`, status))
+      const page = pageInstead(file.mediaType, response.headers.get("content-type"))
+      if (page !== undefined) {
+        const message = `file ${id}: Slack answered with ${page} instead of the file; is the scope files:read granted?`
+        return refuse(fail(new Forbidden({ message })))
+      }
+      const length = Number(response.headers.get("content-length") ?? Number.NaN)
+      return length > maxSize ? refuse(tooLarge(id, length, maxSize)) : Effect.succeed(response)
+    })
+
+  const bytes: Client["bytes"] = (file, maxSize) =>
+    Stream.unwrap(
+      Effect.map(
+        Effect.flatMap(options.auth.token, (token) => options.call("files.download", 1, open(file, maxSize, token))),
+        ({ body }) => {
+          if (body === null) return Stream.empty
+          let size = 0
+          return Stream.fromReadableStream({
+            evaluate: () => body,
+            onError: () => fail(new Transient({ message: `file ${file.id}: the connection broke` }))
+          }).pipe(
+            Stream.mapEffect((chunk) => {
+              size += chunk.length
+              return size > maxSize ? Effect.fail(tooLarge(file.id, size, maxSize)) : Effect.succeed(chunk)
+            })
           )
         }
-        if (status === 429) {
-          const seconds = Number.parseInt(response.headers.get("retry-after") ?? "", 10)
-          return refuse(fail(limited(`file ${id}: ratelimited`, Number.isNaN(seconds) ? undefined : seconds)))
-        }
-        if (status !== 200) return refuse(httpStatus(`file ${id}`, status))
-        const length = Number(response.headers.get("content-length") ?? Number.NaN)
-        if (length > maxSize) return refuse(tooLarge(id, length, maxSize))
-        return Effect.succeed(response)
-      })
+      )
     )
 
-  const bytes: Client["bytes"] = (id, url, maxSize) =>
-    Stream.unwrap(
-      Effect.map(options.call("files.download", 1, open(id, url, maxSize)), ({ body }) => {
-        if (body === null) return Stream.empty
-        let size = 0
-        return Stream.fromReadableStream({
-          evaluate: () => body,
-          onError: () => fail(new Transient({ message: `file ${id}: the connection broke` }))
-        }).pipe(
-          Stream.mapEffect((chunk) => {
-            size += chunk.length
-            return size > maxSize ? Effect.fail(tooLarge(id, size, maxSize)) : Effect.succeed(chunk)
-          })
-        )
-      })
-    )
+  return { request, ask, bytes, takesToken }
+}
 
-  return { request, ask, bytes, isOurs }
+/** Failures that concern the whole source. */
+const ofSource: ReadonlySet<Reason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])
+
+const discard = (response: Response) =>
+  Effect.promise(() => response.body?.cancel().catch(() => {}) ?? Promise.resolve())
+
+/**
+ * The media type of a page that Slack sent instead of a file: its page for signing in is HTML with status 200
+ * (deno-slack-sdk#285, bolt-js#2585), its errors are JSON. Canvases and posts are HTML or JSON themselves (slackdump#401).
+ */
+const pageInstead = (announced: string | undefined, answered: string | null): string | undefined => {
+  const type = answered?.split(";")[0]?.trim().toLowerCase()
+  if (type !== "text/html" && type !== "application/json") return undefined
+  const isDocument = announced?.startsWith("application/vnd.slack-docs") === true
+  return isDocument || announced?.toLowerCase() === type ? undefined : type
 }
 
 export const tooLarge = (id: string, size: number, maxSize: number): IntegrationError =>

@@ -9,7 +9,7 @@ import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import { type Checkpoint, maxChannels, type State, toCheckpoint } from "./Checkpoint.ts"
-import { type Client, closed } from "./Client.ts"
+import { type Client, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 
 type Pages = Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
@@ -36,7 +36,7 @@ export interface Options {
   /** Ids or names; undefined takes all. */
   readonly wanted: ReadonlyArray<string> | undefined
   /** True where the token is a bot's, which can read a channel only as its member. */
-  readonly bot: boolean
+  readonly bot: Effect.Effect<boolean, IntegrationError>
   /** Milliseconds since 1970. */
   readonly now: number
   /** False for a windowed task, whose window says nothing about conversations and users. */
@@ -64,25 +64,26 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
     names.includes(channel.id) ||
     (typeof channel.name === "string" && names.includes(channel.name))
 
-  const isStranger = (channel: Message.Channel) =>
-    options.bot && names === undefined && channel.is_member === false && channel.is_im !== true
+  /** A channel that the token's owner did not join; a bot can't read those. */
+  const isOutside = (channel: Message.Channel) =>
+    names === undefined && channel.is_member === false && channel.is_im !== true
 
   /** Slack lets a bot read only where it is a member: one channel is tried, so that not thousands are, once a day. */
-  const probe = Effect.fnUntraced(function* (strangers: ReadonlyArray<Message.Channel>) {
-    const [first] = strangers
+  const probe = Effect.fnUntraced(function* (outside: ReadonlyArray<Message.Channel>) {
+    const [first] = outside
     const tried = state.strangers
     if (first === undefined || (tried !== undefined && options.now - tried.at < probeEvery)) return
     onCall()
-    const answer = yield* client.ask("conversations.history", { channel: first.id, limit: 1 }, Probe, closed)
-    state.strangers = { at: options.now, readable: !("refused" in answer) }
+    const answer = yield* client.ask("conversations.history", { channel: first.id, limit: 1 }, Probe)
+    state.strangers = { at: options.now, readable: !isRefusal(answer) }
   })
 
-  const finish = (listing: Listing): ReadonlyArray<Problem> => {
+  const finish = (listing: Listing, isBot: boolean): ReadonlyArray<Problem> => {
     const problems: Array<Problem> = listing.refused.map((kind) => ({
       place: kind,
       message: "can't be listed: missing_scope"
     }))
-    const left = state.strangers?.readable === true ? [] : listing.found.filter(isStranger)
+    const left = !isBot || state.strangers?.readable === true ? [] : listing.found.filter(isOutside)
     if (left.length > 0) {
       const message = `${left.length} channels that the bot is not a member of (invite it to read them)`
       problems.push({ place: "public_channel", message })
@@ -117,12 +118,15 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
     const answer = yield* client.ask(
       "conversations.list",
       { types: group.join(","), limit: channelsPerAnswer, cursor: listing.cursor, exclude_archived: false },
-      Channels,
-      ["missing_scope"]
+      Channels
     )
     let next: Listing
     let here: ReadonlyArray<Message.Channel> = []
-    if ("refused" in answer) {
+    if (isRefusal(answer)) {
+      if (answer.refused !== "missing_scope") {
+        const message = `conversations.list: ${answer.refused}`
+        return yield* new IntegrationError({ reason: new Forbidden({ message }) })
+      }
       // One call names all kinds and one missing scope refuses them all: then each is asked for by itself.
       next =
         group.length > 1
@@ -143,8 +147,9 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
       const message = "conversations.list: missing_scope; grant channels:read, groups:read, im:read or mpim:read"
       return yield* new IntegrationError({ reason: new Forbidden({ message }) })
     }
-    if (done) yield* probe(next.found.filter(isStranger))
-    const problems = done ? finish(next) : []
+    const isBot = yield* options.bot
+    if (done && isBot) yield* probe(next.found.filter(isOutside))
+    const problems = done ? finish(next, isBot) : []
     const listed = options.asContent ? here.map((channel) => Message.channelRef(channel)) : []
     const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
     const page: Page<Checkpoint> = { listed, download, problems, checkpoint: toCheckpoint(state) }
@@ -160,11 +165,8 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
 export const users = (options: Pick<Options, "client" | "task">, state: State, now: number): Pages => {
   const { client, task } = options
   const step = Effect.fnUntraced(function* (cursor: string | undefined) {
-    const answer = yield* client.ask("users.list", { limit: usersPerAnswer, cursor }, Users, [
-      "missing_scope",
-      "invalid_cursor"
-    ])
-    if ("refused" in answer) {
+    const answer = yield* client.ask("users.list", { limit: usersPerAnswer, cursor }, Users)
+    if (isRefusal(answer)) {
       // A cursor that Slack forgot: from the start again, the checker makes that cheap.
       const again = answer.refused === "invalid_cursor" && cursor !== undefined
       state.users = again ? {} : { at: now }

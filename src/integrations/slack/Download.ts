@@ -33,13 +33,16 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
     )
     let found = find(parents.messages)
     if (found === undefined) {
-      const replies = yield* client.ask(
-        "conversations.replies",
-        { channel, ts, latest: ts, oldest: ts, inclusive: true, limit: 10 },
-        Messages,
-        ["thread_not_found", "message_not_found"]
+      const replies = yield* Effect.catchIf(
+        client.request(
+          "conversations.replies",
+          { channel, ts, latest: ts, oldest: ts, inclusive: true, limit: 10 },
+          Messages
+        ),
+        (error) => error.reason._tag === "Gone",
+        () => Effect.succeed({ messages: [] })
       )
-      found = "refused" in replies ? undefined : find(replies.messages)
+      found = find(replies.messages)
     }
     if (found === undefined || Message.isTombstone(found)) return yield* gone(id)
     const content = Message.messageContent(channel, found)
@@ -53,14 +56,15 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
     const info = answer.file
     if (Message.isDeletedFile(info)) return yield* gone(id)
     const url = info.url_private_download ?? info.url_private
-    // What another host keeps (a linked document) has no bytes at Slack; our token is none of that host's business.
-    if (info.is_external === true || info.mode === "external" || typeof url !== "string" || !client.isOurs(url)) {
+    // A file that another host keeps (a linked document) has no bytes at Slack, and that host must not get the token.
+    if (info.is_external === true || info.mode === "external" || typeof url !== "string" || !client.takesToken(url)) {
       return Message.fileContent(info, Message.json(info), "application/json")
     }
     if (typeof info.size === "number" && info.size > options.maxFileSize) {
       return yield* tooLarge(fileId, info.size, options.maxFileSize)
     }
-    return Message.fileContent(info, client.bytes(fileId, url, options.maxFileSize), info.mimetype ?? undefined)
+    const mediaType = info.mimetype ?? undefined
+    return Message.fileContent(info, client.bytes({ id: fileId, url, mediaType }, options.maxFileSize), mediaType)
   })
 
   return Effect.fn("Slack.download")(function* (id: string): Effect.fn.Return<Content, IntegrationError> {

@@ -28,6 +28,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import {
@@ -61,7 +62,8 @@ export interface Settings extends SweepSettings {
   readonly client: Client
   readonly types: ReadonlyArray<Directory.Kind>
   readonly channels: ReadonlyArray<string> | undefined
-  readonly bot: boolean
+  /** True where the token is a bot's, which can read a channel only as its member. */
+  readonly bot: Effect.Effect<boolean, IntegrationError>
   readonly lookback: Duration.Duration
   readonly files: boolean
   /** Calls that one poll may make for the look-back, beyond one a conversation. */
@@ -73,7 +75,8 @@ export interface Settings extends SweepSettings {
 
 export const make = (settings: Settings, task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>): Pages =>
   Stream.unwrap(
-    Effect.map(Clock.Clock, (clock) => {
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
       const now = clock.currentTimeMillisUnsafe()
       const state = Option.match(checkpoint, { onNone: () => initial(now), onSome: fromCheckpoint })
       return SyncTask.isLive(task) ? live(settings, task, state, clock) : bounded(settings, task, state, now)

@@ -18,6 +18,7 @@
  */
 import { createHash } from "node:crypto"
 import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { Content, Metadata, Ref } from "../../contract/Content.ts"
@@ -36,6 +37,7 @@ export const File = Schema.Struct({
   created: Count,
   timestamp: Count,
   updated: Count,
+  file_access: Text,
   is_external: Flag,
   external_type: Text,
   user: Text,
@@ -116,6 +118,10 @@ export const millisOf = (ts: string): number => {
   const [seconds = "", fraction = ""] = ts.split(".")
   return Number(seconds) * 1000 + Number(fraction.slice(0, 3).padEnd(3, "0"))
 }
+
+/** The date of so many seconds since 1970; undefined for 0, which says nothing, and where no date is so far away. */
+const dateOf = (seconds: number | null | undefined): DateTime.Utc | undefined =>
+  seconds == null || seconds === 0 ? undefined : Option.getOrUndefined(DateTime.make(seconds * 1000))
 
 export const messageId = (channel: string, ts: string): string => `${channel}/${ts}`
 
@@ -207,13 +213,17 @@ export const messageContent = (channel: string, message: Message): Content => ({
 /** A file's ref, where it has bytes or a page of its own; a deleted one has not, and is told by `isDeletedFile`. */
 export const fileRef = (file: File): Ref => ({ externalId: `files/${file.id}`, revision: fileRevision(file) })
 
-/** Slack Connect gives only the id of some files: their revision is then unknown, which equals only itself. */
+/** A file whose message does not say more than its id has no revision. */
 const fileRevision = (file: File): string | undefined => {
+  if (isInfoOnly(file)) return undefined
   const time = file.updated ?? file.timestamp ?? file.created
   return typeof time === "number" ? `${time}|${file.size ?? ""}` : undefined
 }
 
 export const isDeletedFile = (file: File): boolean => file.mode === "tombstone"
+
+/** Slack Connect names some files by their id only, and `files.info` says the rest: it is asked once. */
+export const isInfoOnly = (file: File): boolean => file.file_access === "check_file_info"
 
 /** A free plan names files that it no longer gives: they are neither there nor deleted. */
 export const isHiddenFile = (file: File): boolean => file.mode === "hidden_by_limit"
@@ -221,7 +231,7 @@ export const isHiddenFile = (file: File): boolean => file.mode === "hidden_by_li
 export const fileContent = (file: File, body: Content["body"], mediaType: string | undefined): Content => ({
   kind: "file",
   title: (file.title ?? file.name ?? file.id).slice(0, 1000),
-  occurredAt: typeof file.created === "number" ? DateTime.makeUnsafe(file.created * 1000) : undefined,
+  occurredAt: dateOf(file.created),
   mediaType,
   metadata: present({
     name: file.name,
@@ -250,7 +260,7 @@ const channelName = (channel: Channel) => channel.name ?? channel.user ?? channe
 export const channelContent = (channel: Channel): Content => ({
   kind: "channel",
   title: channelName(channel).slice(0, 1000),
-  occurredAt: typeof channel.created === "number" ? DateTime.makeUnsafe(channel.created * 1000) : undefined,
+  occurredAt: dateOf(channel.created),
   mediaType: "application/json",
   metadata: present({
     name: channel.name,

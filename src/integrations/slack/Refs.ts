@@ -78,22 +78,33 @@ export const make = (
   ]
 
   /** Chooses, and notes what the checker knew of threads: one query, the force rules untouched. */
-  const select = Effect.fnUntraced(function* (refs: ReadonlyArray<Ref>, parents: ReadonlyArray<Message.Message>) {
+  const select = Effect.fnUntraced(function* (
+    messages: ReadonlyArray<Message.Message>,
+    parents: ReadonlyArray<Message.Message>
+  ) {
+    const refs = messages.flatMap((message) => refsOf(message))
     const checker = yield* ContentExistenceChecker
     const known = new Map<string, string>()
+    const infoOnly = new Set(
+      messages
+        .flatMap((message) => Message.filesOf(message).filter(Message.isInfoOnly))
+        .map((file) => `files/${file.id}`)
+    )
     const chosen = yield* ContentExistenceChecker.selectNew(task, refs, { by: "revision" }).pipe(
       Effect.provideService(ContentExistenceChecker, {
         existing: checker.existing,
         revisions: (ids) =>
-          Effect.tap(checker.revisions(ids), (revisions) =>
-            Effect.sync(() => {
-              for (const [id, revision] of revisions)
-                known.set(
-                  id,
-                  Option.getOrElse(revision, () => Message.partial)
-                )
-            })
-          )
+          Effect.map(checker.revisions(ids), (revisions) => {
+            for (const [id, revision] of revisions)
+              known.set(
+                id,
+                Option.getOrElse(revision, () => Message.partial)
+              )
+            // The stored revision of such a file is from `files.info`, and its message has none to compare with it.
+            return new Map(
+              Array.from(revisions, ([id, revision]) => [id, infoOnly.has(id) ? Option.none() : revision] as const)
+            )
+          })
       })
     )
     const changed = new Set<string>()

@@ -3,12 +3,12 @@
  * token reads what that person can read. Its answers are Slack's own: `ok`, and the person's token in `authed_user`.
  */
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SignIn } from "../../contract/SignIn.ts"
+import type { Credentials } from "./Auth.ts"
 
-/** What each method that is called needs, and nothing that writes. */
+/** The scopes of the methods that are called. None of them writes. */
 const scopes = [
   "channels:history",
   "channels:read",
@@ -41,8 +41,10 @@ export const signIn = {
       parameters: { user_scope: scopes.join(",") }
     }
   },
-  // An app with PKCE is a public client; such a one may be redirected to http://localhost, others need https.
+  // Only an app that was switched to PKCE takes it, and that app has no secret. It may be redirected to http://localhost,
+  // others need https. Other apps answer `pkce_not_allowed` or `internal_error` (nango#4640, centaur#1100).
   publicClients: true,
+  pkce: "public",
   loopbackHost: "localhost",
   standardize: (answer) => {
     const refusal = decodeRefusal(answer)
@@ -52,11 +54,18 @@ export const signIn = {
       onSome: ({ authed_user: token }) => ({ ...token, token_type: "Bearer" })
     })
   },
-  credentials: ({ accessToken, refreshToken }) =>
-    refreshToken === undefined
-      ? Result.succeed({ token: accessToken })
-      : Result.fail(
-          "the app has token rotation, and its tokens end after 12 hours: make an app without it, or give a token of your own"
-        ),
-  client: () => undefined
-} satisfies SignIn<{ readonly slackApiUrl?: string }, { readonly token: Redacted.Redacted }>
+  credentials: ({ accessToken, client, expiresAt, refreshToken }) =>
+    Result.succeed(
+      refreshToken === undefined
+        ? { token: accessToken }
+        : {
+            token: accessToken,
+            refreshToken,
+            clientId: client.clientId,
+            ...(client.clientSecret === undefined ? {} : { clientSecret: client.clientSecret }),
+            ...(expiresAt === undefined ? {} : { expiresAt })
+          }
+    ),
+  client: (credentials) =>
+    "clientId" in credentials ? { clientId: credentials.clientId, clientSecret: credentials.clientSecret } : undefined
+} satisfies SignIn<{ readonly slackApiUrl?: string }, Credentials>

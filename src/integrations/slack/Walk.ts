@@ -24,7 +24,7 @@ import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../.
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
 import { type Checkpoint, place as placeOf, type Place } from "./Checkpoint.ts"
-import { type Args, closed } from "./Client.ts"
+import { type Args, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 import * as Refs from "./Refs.ts"
 
@@ -92,7 +92,7 @@ export const make = (
 ): Stream.Stream<Page<Checkpoint>, WalkError, ContentExistenceChecker> => {
   const { channel } = walk
   const { client, task } = env
-  const { idOf, inWindow, page, refsOf, select } = Refs.make(env, walk)
+  const { idOf, inWindow, page, select } = Refs.make(env, walk)
   const read = (answer: Messages) => {
     const messages = answer.messages.filter((message) => Message.isMessage(message))
     const unread = answer.messages.length - messages.length
@@ -115,13 +115,12 @@ export const make = (
     const ask = (more: Args) =>
       Effect.suspend(() => {
         walk.onCall()
-        return client.ask("conversations.history", { ...args, ...more }, Messages, [...closed, "invalid_cursor"])
+        return client.ask("conversations.history", { ...args, ...more }, Messages)
       })
     const first = cursor === undefined ? { latest: place.at ?? env.until } : { latest: env.until, cursor }
     let answer = yield* ask(first)
-    if ("refused" in answer && answer.refused === "invalid_cursor")
-      answer = yield* ask({ latest: place.at ?? env.until })
-    if ("refused" in answer) return answer.refused
+    if (isRefusal(answer) && answer.refused === "invalid_cursor") answer = yield* ask({ latest: place.at ?? env.until })
+    if (isRefusal(answer)) return answer.refused
 
     const { messages, problems } = read(answer)
     const sorted = messages.toSorted((a, b) => Message.compareTs(b.ts, a.ts))
@@ -136,10 +135,7 @@ export const make = (
         (walk.oldest === undefined || Message.compareTs(message.ts, walk.oldest) >= 0) &&
         (env.until === undefined || Message.compareTs(message.ts, env.until) < 0)
     )
-    const { chosen, changed } = yield* select(
-      wanted.flatMap((message) => refsOf(message)),
-      wanted
-    )
+    const { chosen, changed } = yield* select(wanted, wanted)
     // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
     const stuck = nextCursor(answer) === undefined && wanted.length === 0
     const ended = stuck || (last !== undefined && !walk.goOn(last))
@@ -173,11 +169,7 @@ export const make = (
     Effect.suspend(() => {
       walk.onCall()
       // Bounded from below by the last reply seen, so that no cursor need be kept; the parent comes first all the same.
-      return client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit: env.limit }, Messages, [
-        "thread_not_found",
-        "message_not_found",
-        ...closed
-      ])
+      return client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit: env.limit }, Messages)
     })
 
   const step = Effect.fnUntraced(function* (current: Step) {
@@ -218,7 +210,7 @@ export const make = (
       while (!ended && calls < env.callsPerStep && foundRefs < Refs.maxRefs / 2) {
         calls += 1
         const answer = yield* replies(parent.ts, after)
-        if ("refused" in answer) {
+        if (isRefusal(answer)) {
           // The thread went away between the two answers, or is closed to us: the next listing asks again.
           problems.push({ place: idOf(parent.ts), message: `its replies can't be read: ${answer.refused}` })
           cut.add(parent.ts)
@@ -259,10 +251,7 @@ export const make = (
     const taken = new Set<string>()
     const groups = Refs.grouped(found)
     for (const [index, group] of groups.entries()) {
-      const { chosen } = yield* select(
-        group.flatMap((message) => refsOf(message)),
-        []
-      )
+      const { chosen } = yield* select(group, [])
       if (chosen.size === 0 && group.every((message) => again.has(message.ts))) continue
       const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread: listedTo, broken }) : from.place
       pages.push(page(group, chosen, walk.save(reached), {}))

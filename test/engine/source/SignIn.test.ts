@@ -165,6 +165,15 @@ describe("signing in", () => {
       const began = yield* begin({ domain: "slack", config: { slackApiUrl: `${url}/api/` } })
       const asked = new URL(began.url).searchParams
       assert.isNull(asked.get("scope"))
+      // An app with a secret has not switched to PKCE, and Slack refuses it there (nango#4640, centaur#1100).
+      assert.isNull(asked.get("code_challenge"))
+      const publicClient = { clientId: client.clientId, clientSecret: undefined }
+      const withoutSecret = yield* begin({
+        domain: "slack",
+        config: { slackApiUrl: `${url}/api/` },
+        client: publicClient
+      })
+      assert.strictEqual(new URL(withoutSecret.url).searchParams.get("code_challenge_method"), "S256")
       const scopes = (asked.get("user_scope") ?? "").split(",")
       assert.include(scopes, "channels:history")
       assert.deepStrictEqual(

@@ -1,9 +1,11 @@
 import * as NodeHttp from "node:http"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Schema from "effect/Schema"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { bodyOf, Model, open } from "../../support/slack/Model.ts"
@@ -180,12 +182,162 @@ describe("a file", () => {
       const { general, server, slack } = yield* setup
       const file = slack.addFile("notes.txt", bytes("the notes"))
       slack.post(general, "look", { files: [file] })
-      server.fail("files.download", { status: 302 }, { status: 503 }, { status: 429, retryAfter: "7" }, { status: 404 })
+      server.fail("files.download", { status: 403 }, { status: 503 }, { status: 429, retryAfter: "7" }, { status: 404 })
       const session = yield* open(server)
       assert.strictEqual(yield* reasonOf(session, `files/${file}`), "Forbidden")
       assert.strictEqual(yield* reasonOf(session, `files/${file}`), "Transient")
       assert.strictEqual(yield* reasonOf(session, `files/${file}`), "RateLimited")
       assert.strictEqual(yield* reasonOf(session, `files/${file}`), "Gone")
+    })
+  )
+})
+
+describe("a file's address", () => {
+  const scene = Effect.gen(function* () {
+    const { general, server, slack } = yield* setup
+    const file = slack.addFile("notes.txt", bytes("the notes"))
+    slack.post(general, "look", { files: [file] })
+    return { server, slack, general, id: `files/${file}`, session: yield* open(server) }
+  })
+
+  it.live("may redirect up to three times within Slack, and the token goes along", () =>
+    Effect.gen(function* () {
+      const { id, server, session } = yield* scene
+      for (const redirects of [1, 3]) {
+        server.fileRedirects = Array.from({ length: redirects }, () => "")
+        assert.strictEqual(yield* Effect.flatMap(session.download({ externalId: id }), bodyOf), "the notes")
+      }
+      assert.isTrue(server.fileRequests.every(({ authorization }) => authorization === `Bearer ${server.token}`))
+      server.fileRedirects = ["", "", "", ""]
+      assert.strictEqual(yield* reasonOf(session, id), "Forbidden")
+    })
+  )
+
+  it.live("may redirect to another host, which gets no token", () =>
+    Effect.gen(function* () {
+      const { id, server, session, slack } = yield* scene
+      const other = yield* SlackServer.make()
+      const there = other.workspace.addFile("notes.txt", bytes("from elsewhere"))
+      assert.strictEqual(`files/${there}`, id)
+      server.fileRedirects = [new URL(other.url).origin]
+      // The other server gives files with a token only.
+      assert.strictEqual(yield* reasonOf(session, id), "Forbidden")
+      assert.deepStrictEqual(
+        other.fileRequests.map(({ authorization }) => authorization),
+        [undefined]
+      )
+      assert.strictEqual(slack.files.size, 1)
+    })
+  )
+
+  it.live("that answers with a page for signing in, or with JSON, gives no file", () =>
+    Effect.gen(function* () {
+      const { server, session, slack } = yield* scene
+      const page = `files/${slack.addFile("image.png", bytes("<html>"), { mimetype: "image/png", servedAs: "text/html; charset=utf-8" })}`
+      const json = `files/${slack.addFile("notes.txt", bytes("{}"), { servedAs: "application/json" })}`
+      const canvas = `files/${slack.addFile("canvas", bytes("<h1>"), { mimetype: "application/vnd.slack-docs", servedAs: "text/html" })}`
+      const site = `files/${slack.addFile("site.html", bytes("<p>"), { mimetype: "text/html" })}`
+      assert.strictEqual(yield* reasonOf(session, page), "Forbidden")
+      assert.strictEqual(yield* reasonOf(session, json), "Forbidden")
+      assert.strictEqual(yield* Effect.flatMap(session.download({ externalId: canvas }), bodyOf), "<h1>")
+      assert.strictEqual(yield* Effect.flatMap(session.download({ externalId: site }), bodyOf), "<p>")
+      assert.strictEqual(server.count("files.download"), 4)
+    })
+  )
+})
+
+describe("a file of Slack Connect", () => {
+  it.live("is asked for once, not at each poll", () =>
+    Effect.gen(function* () {
+      const { general, server, slack } = yield* setup
+      const ids = Array.from({ length: 5 }, (_, index) =>
+        slack.addFile(`shared-${index}`, bytes(`shared ${index}`), { checkInfo: true })
+      )
+      for (const id of ids) slack.post(general, "look", { files: [id] })
+      const model = new Model()
+      const session = yield* open(server)
+      yield* model.run(session)
+      assert.strictEqual(model.ids("files/").length, 5)
+      assert.deepStrictEqual([server.count("files.info"), server.count("files.download")], [5, 5])
+      yield* model.run(session)
+      yield* model.run(session)
+      assert.deepStrictEqual([server.count("files.info"), server.count("files.download")], [5, 5])
+    })
+  )
+
+  it.live("may have a date that is none", () =>
+    Effect.gen(function* () {
+      const { server, slack } = yield* setup
+      const far = slack.addFile("far", bytes("far"), { created: 1e15 })
+      const zero = slack.addFile("zero", bytes("zero"), { created: 0 })
+      const session = yield* open(server)
+      for (const id of [far, zero]) {
+        assert.isUndefined((yield* session.download({ externalId: `files/${id}` })).occurredAt)
+      }
+    })
+  )
+})
+
+describe("an app with token rotation", () => {
+  const rotating = { refreshToken: "xoxe-1-first", clientId: "1.2", clientSecret: "s3cret" }
+  const scene = Effect.fnUntraced(function* (credentials: Record<string, string>) {
+    const { general, server, slack } = yield* setup
+    slack.post(general, "hello")
+    const saved: Array<Schema.Json> = []
+    const save = (next: Schema.Json) => Effect.sync(() => void saved.push(next))
+    return { server, saved, session: yield* open(server, {}, undefined, credentials, save) }
+  })
+
+  it.live("refreshes its token once, stores both tokens, and again when Slack says that it expired", () =>
+    Effect.gen(function* () {
+      const { saved, server, session } = yield* scene(rotating)
+      const model = new Model()
+      yield* model.run(session)
+      assert.deepStrictEqual(server.rotation.refreshes, ["xoxe-1-first"])
+      assert.deepInclude(saved.at(-1) as Schema.JsonObject, {
+        token: "xoxe.xoxp-1-access-1",
+        refreshToken: "xoxe-1-refresh-1",
+        clientId: "1.2"
+      })
+      server.expireTokens()
+      yield* model.run(session)
+      assert.deepStrictEqual(server.rotation.refreshes, ["xoxe-1-first", "xoxe-1-refresh-1"])
+    })
+  )
+
+  it.live("refreshes a token that has expired before it is used, and keeps one that has not", () =>
+    Effect.gen(function* () {
+      const expiresAt = (hours: number) => DateTime.formatIso(DateTime.addDuration(DateTime.nowUnsafe(), { hours }))
+      const old = yield* scene({ ...rotating, token: "xoxe.xoxp-1-old", expiresAt: expiresAt(-1) })
+      yield* old.session.account
+      assert.strictEqual(old.server.count("auth.test"), 1)
+      assert.strictEqual(old.server.rotation.refreshes.length, 1)
+      const fresh = yield* scene({ ...rotating, token: old.server.token, expiresAt: expiresAt(12) })
+      yield* fresh.session.account
+      assert.deepStrictEqual(fresh.server.rotation.refreshes, [])
+    })
+  )
+
+  it.live("needs no secret where it has PKCE, and a refused refresh is Unauthorized", () =>
+    Effect.gen(function* () {
+      const { clientSecret: _, ...withoutSecret } = rotating
+      const open = yield* scene(withoutSecret)
+      open.server.rotation.clientSecret = undefined
+      yield* open.session.account
+      const refused = yield* scene({ ...rotating, refreshToken: "xoxe-1-used" })
+      const error = yield* Effect.flip(refused.session.account)
+      assert.strictEqual(error.reason._tag, "Unauthorized")
+      assert.notInclude(JSON.stringify(error), "xoxe-1-used")
+      assert.notInclude(JSON.stringify(error), "s3cret")
+    })
+  )
+
+  it.live("without rotation a token that Slack refuses is not tried again", () =>
+    Effect.gen(function* () {
+      const { server, session } = yield* scene({ token: "xoxb-wrong" })
+      const error = yield* Effect.flip(session.account)
+      assert.strictEqual(error.reason._tag, "Unauthorized")
+      assert.strictEqual(server.count(), 1)
     })
   )
 })

@@ -338,6 +338,33 @@ describe("complete passes", () => {
 })
 
 describe("what may not be read", () => {
+  for (const [name, fault] of [
+    ["a word that is known", { error: "ekm_access_denied" }],
+    ["a word that nobody knows", { error: "something_new" }],
+    ["an HTTP status", { status: 403 }]
+  ] as const) {
+    it.live(`of one conversation, refused with ${name}, holds up no other`, () =>
+      Effect.gen(function* () {
+        const server = yield* SlackServer.make({ now })
+        const channels = Array.from({ length: 5 }, (_, index) => server.workspace.addChannel(`c${index}`))
+        for (const channel of channels) server.workspace.post(channel, "hello")
+        server.onRequest = ({ args, method }) => {
+          if (method === "conversations.history" && args.channel === channels[1]) server.fail(method, fault)
+        }
+        const model = new Model()
+        const { problems } = yield* model.run(yield* open(server))
+        assert.deepStrictEqual(
+          problems.map(({ place }) => place),
+          [channels[1]]
+        )
+        assert.deepStrictEqual(
+          channels.map((channel) => model.ids(`${channel}/`).length),
+          [1, 0, 1, 1, 1]
+        )
+      })
+    )
+  }
+
   it.live("is a problem, and comes back when it is opened again", () =>
     Effect.gen(function* () {
       const { general, model, secret, server } = yield* workspace(30)

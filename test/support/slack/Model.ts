@@ -51,14 +51,16 @@ const directly: Call = (_method, _units, effect) => effect
 export const open = (
   server: Pick<SlackServer, "url" | "token">,
   config: Record<string, Schema.Json> = {},
-  call: Call = directly
+  call: Call = directly,
+  credentials: Schema.Json = { token: server.token },
+  saveCredentials: (credentials: Schema.Json) => Effect.Effect<void> = () => Effect.void
 ): Effect.Effect<AnySession, never, Scope.Scope> =>
   Effect.orDie(
     Slack.integration.open({
       config: { slackApiUrl: server.url, ...config },
-      credentials: { token: server.token },
+      credentials,
       call,
-      saveCredentials: () => Effect.void
+      saveCredentials
     })
   )
 

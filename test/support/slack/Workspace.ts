@@ -32,6 +32,7 @@ export interface Message {
   broadcast: boolean
   tombstone: boolean
   files: Array<string>
+  attachments: Array<JsonObject>
   reactions: Map<string, Array<string>>
 }
 
@@ -41,6 +42,10 @@ export interface File {
   readonly mimetype: string
   readonly body: Uint8Array
   readonly created: number
+  /** The media type that its bytes come with, if not `mimetype`. */
+  readonly servedAs: string | undefined
+  /** Slack Connect: messages name its id only, and `files.info` says the rest. */
+  readonly checkInfo: boolean
   /** The URL of a file that another host keeps. */
   readonly externalUrl: string | undefined
   deleted: boolean
@@ -149,9 +154,16 @@ export class Workspace {
       broadcast: options.broadcast ?? false,
       tombstone: false,
       files: options.files ?? [],
+      attachments: [],
       reactions: new Map()
     })
     return ts
+  }
+
+  /** As Slack adds a preview of a link, or an app updates its `attachments`: `edited` stays as it was. */
+  unfurl(channelId: string, ts: string, title: string): void {
+    const found = this.find(channelId, ts)
+    if (found !== undefined) found.message.attachments = [{ id: 1, title, fallback: title }]
   }
 
   edit(channelId: string, ts: string, text: string): void {
@@ -184,14 +196,26 @@ export class Workspace {
     }
   }
 
-  addFile(name: string, body: Uint8Array, options: { externalUrl?: string; mimetype?: string } = {}): string {
+  addFile(
+    name: string,
+    body: Uint8Array,
+    options: {
+      externalUrl?: string
+      mimetype?: string
+      servedAs?: string
+      checkInfo?: boolean
+      created?: number
+    } = {}
+  ): string {
     const id = `F${String(this.files.size + 1).padStart(8, "0")}`
     this.files.set(id, {
       id,
       name,
       body,
       mimetype: options.mimetype ?? "text/plain",
-      created: this.now,
+      created: options.created ?? this.now,
+      servedAs: options.servedAs,
+      checkInfo: options.checkInfo ?? false,
       externalUrl: options.externalUrl,
       deleted: false
     })
@@ -210,6 +234,7 @@ export class Workspace {
       team: "T00000001"
     }
     if (message.tombstone) Object.assign(shown, { subtype: "tombstone", hidden: true })
+    if (message.attachments.length > 0) shown.attachments = message.attachments.map((one) => ({ ...one }))
     if (message.edited !== undefined) shown.edited = { ...message.edited }
     if (message.threadTs !== undefined) {
       shown.thread_ts = message.threadTs
@@ -239,7 +264,8 @@ export class Workspace {
     if (message.files.length > 0) {
       shown.files = message.files.flatMap((id) => {
         const file = this.files.get(id)
-        return file === undefined ? [] : [this.fileJson(file, fileUrl)]
+        if (file === undefined) return []
+        return [file.checkInfo && !file.deleted ? this.sharedFileJson(file) : this.fileJson(file, fileUrl)]
       })
       shown.upload = false
     }
@@ -264,6 +290,10 @@ export class Workspace {
       url_private: file.externalUrl ?? fileUrl(file),
       ...(external ? {} : { url_private_download: fileUrl(file) })
     }
+  }
+
+  sharedFileJson(file: File): JsonObject {
+    return { id: file.id, mode: "file_access", file_access: "check_file_info", created: 0, timestamp: 0, user: "" }
   }
 
   channelJson(channel: Channel): JsonObject {
