@@ -85,6 +85,8 @@ export class Store extends Context.Service<
       readonly config: Schema.Json
       readonly credentials: Uint8Array
       readonly every: Duration.Duration
+      /** Default false. */
+      readonly guarded?: boolean | undefined
     }) => Effect.Effect<Connection, StoreError | NameTaken>
     /**
      * Changes what is given, takes a new fence, ends the lease, makes the connection due. None where it is gone, or where
@@ -96,6 +98,7 @@ export class Store extends Context.Service<
         readonly config?: Schema.Json | undefined
         readonly credentials?: Uint8Array | undefined
         readonly every?: Duration.Duration | undefined
+        readonly guarded?: boolean | undefined
         readonly was?: Schema.Json | undefined
       }
     ) => Effect.Effect<Option.Option<Connection>, StoreError>
@@ -371,6 +374,11 @@ export class Store extends Context.Service<
       options: { readonly holder: string; readonly ttl: Duration.Duration; readonly deadHolder?: string | undefined }
     ) => Effect.Effect<Option.Option<string>, StoreError>
     readonly releaseLock: (name: string, holder: string) => Effect.Effect<void, StoreError>
+
+    // ---- sessions of browsers ----------------------------------------------------------------------------------
+    /** Records that the session with this SHA-256 was signed out. The record is kept for `ttl`, its time left. */
+    readonly endSession: (hash: string, ttl: Duration.Duration) => Effect.Effect<void, StoreError>
+    readonly isSessionEnded: (hash: string) => Effect.Effect<boolean, StoreError>
 
     // ---- bodies ------------------------------------------------------------------------------------------------
     /**

@@ -23,6 +23,7 @@ import { contentOf } from "./memory/Lists.ts"
 import * as Overview from "./memory/Overview.ts"
 import * as Runs from "./memory/Runs.ts"
 import * as Sealed from "./memory/Sealed.ts"
+import * as Sessions from "./memory/Sessions.ts"
 import * as Tasks from "./memory/Tasks.ts"
 import { byBytes, type ContentEntry, empty, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
@@ -92,6 +93,7 @@ const make = Effect.gen(function* () {
     ...Runs.make(state),
     ...Tasks.make(state),
     ...Sealed.make(state),
+    ...Sessions.make(state),
     ...Lists.make(state),
     ...Overview.make(state),
 

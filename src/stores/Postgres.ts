@@ -16,6 +16,7 @@ import * as Overview from "./postgres/Overview.ts"
 import * as Reads from "./postgres/Reads.ts"
 import * as Runs from "./postgres/Runs.ts"
 import * as Sealed from "./postgres/Sealed.ts"
+import * as Sessions from "./postgres/Sessions.ts"
 import * as Tasks from "./postgres/Tasks.ts"
 
 /**
@@ -52,6 +53,7 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
         ...(yield* Commit.make),
         ...(yield* Reads.make),
         ...(yield* Sealed.make),
+        ...(yield* Sessions.make),
         ...(yield* Lists.make),
         ...(yield* Changes.make),
         ...(yield* Collect.make),

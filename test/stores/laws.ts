@@ -44,6 +44,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("whether a connection is guarded is kept, and changed only where that is said", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id, ...made } = yield* connect()
+        assert.isFalse(made.guarded)
+        const change = (guarded?: boolean) => Effect.map(store.updateConnection(id, { guarded }), Option.getOrThrow)
+        assert.isTrue((yield* change(true)).guarded)
+        assert.isTrue((yield* change()).guarded)
+        assert.isFalse((yield* change(false)).guarded)
+        const { account, config, domain, every } = made
+        const given = { account, config, domain, every, name: `${made.name} guarded`, credentials: new Uint8Array([1]) }
+        assert.isTrue((yield* store.createConnection({ ...given, guarded: true })).guarded)
+      })
+    )
+
     it.effect("a name is taken once", () =>
       Effect.gen(function* () {
         const first = yield* connect()

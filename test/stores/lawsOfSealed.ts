@@ -1,4 +1,4 @@
-/** The laws of what is sealed, of sign-ins that are under way, and of locks. */
+/** The laws of what is sealed, of sign-ins that are under way, of sessions, and of locks. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -26,6 +26,23 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       yield* store.updateConnection(id, { credentials: sealedWith(keyId) })
       return id
     })
+
+    it.effect("an ended session is ended for the time that it had left, and no other is", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const [ended, other] = [newState(), newState()]
+        assert.isFalse(yield* store.isSessionEnded(ended))
+        yield* store.endSession(ended, Duration.days(7))
+        yield* store.endSession(ended, Duration.days(7))
+        assert.isTrue(yield* store.isSessionEnded(ended))
+        assert.isFalse(yield* store.isSessionEnded(other))
+        yield* pass(Duration.days(6))
+        yield* store.endSession(other, Duration.days(1))
+        assert.isTrue(yield* store.isSessionEnded(ended))
+        yield* pass(Duration.days(2))
+        assert.isFalse(yield* store.isSessionEnded(ended))
+      })
+    )
 
     it.effect("what another key sealed is listed once, in pages, with what it is sealed for", () =>
       Effect.gen(function* () {

@@ -35,6 +35,11 @@ export interface Connection {
   readonly lease: Lease | null
   /** Failures of whole runs in a row; 0 after a success. */
   readonly failures: number
+  /**
+   * True where the connection was made over HTTP: its source may be at public addresses and at those of
+   * `IDEM_SOURCE_ALLOW` only. A person with a shell on the machine may name any address.
+   */
+  readonly guarded: boolean
   readonly createdAt: DateTime.Utc
 }
 

@@ -15,6 +15,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import { TooManyRequestsProblem, UnauthorizedProblem } from "../Problems.ts"
+import { Store, type StoreError } from "../../engine/Store.ts"
 import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
@@ -37,15 +38,17 @@ export class Access extends Context.Service<
     readonly tokenRequired: boolean
     readonly callerOf: (
       request: HttpServerRequest.HttpServerRequest
-    ) => Effect.Effect<Caller, UnauthorizedProblem | TooManyRequestsProblem>
+    ) => Effect.Effect<Caller, UnauthorizedProblem | TooManyRequestsProblem | StoreError>
     /** A new session for who knows the token; undefined where none is needed. */
     readonly signIn: (
       request: HttpServerRequest.HttpServerRequest,
       token: Redacted.Redacted<string>
     ) => Effect.Effect<string | undefined, UnauthorizedProblem | TooManyRequestsProblem>
+    /** Ends the session of the request, if it has one. */
+    readonly signOut: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, StoreError>
   }
 >()("idem/http/security/Authentication") {
-  static readonly layer: Layer.Layer<Access, never, Settings> = Layer.effect(
+  static readonly layer: Layer.Layer<Access, never, Settings | Store> = Layer.effect(
     Access,
     Effect.gen(function* () {
       const { token } = yield* Settings
@@ -53,10 +56,11 @@ export class Access extends Context.Service<
         return Access.of({
           tokenRequired: false,
           callerOf: () => Effect.succeed("open"),
-          signIn: () => Effect.as(Effect.void, undefined)
+          signIn: () => Effect.as(Effect.void, undefined),
+          signOut: () => Effect.void
         })
       }
-      const sessions = yield* Sessions.make(token)
+      const sessions = yield* Sessions.make(token, yield* Store)
       const check = yield* checker(token)
       return Access.of({
         tokenRequired: true,
@@ -76,6 +80,10 @@ export class Access extends Context.Service<
           const cookie = request.cookies[Sessions.cookieName(isSecure(request))]
           return cookie !== undefined && (yield* sessions.isValid(cookie)) ? ("session" as const) : ("nobody" as const)
         }),
+        signOut: (request) => {
+          const cookie = request.cookies[Sessions.cookieName(isSecure(request))]
+          return cookie === undefined ? Effect.void : sessions.end(cookie)
+        },
         signIn: (request, given) => Effect.andThen(check(request, given), sessions.make)
       })
     })

@@ -1,13 +1,14 @@
 /**
- * Sessions of browsers: a cookie that this server, or another of the same token, made at most 7 days ago. It holds the
- * time of its end and an HMAC-SHA256 over it, under a key that scrypt makes of the token: nothing is stored, a restart
- * ends no session, and another token ends all of them.
+ * Sessions of browsers. The cookie holds the time at which the session ends, 16 random bytes, and an HMAC-SHA256 over
+ * both, under a key that scrypt derives from the token. Only sessions that were signed out are stored: a restart ends no
+ * session, another token ends all of them, and every process of a database accepts the same cookies.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
+import type { Store, StoreError } from "../../engine/Store.ts"
 
 /** How long a session lasts. */
 export const duration = Duration.days(7)
@@ -34,21 +35,38 @@ const keyOf = (token: Redacted.Redacted<string>): Effect.Effect<Buffer> =>
 
 export interface Sessions {
   readonly make: Effect.Effect<string>
-  readonly isValid: (cookie: string) => Effect.Effect<boolean>
+  readonly isValid: (cookie: string) => Effect.Effect<boolean, StoreError>
+  /** Signs the session out, in every process of the database: from then on its cookie is worth nothing. */
+  readonly end: (cookie: string) => Effect.Effect<void, StoreError>
 }
 
-export const make = Effect.fnUntraced(function* (token: Redacted.Redacted<string>): Effect.fn.Return<Sessions> {
+const hashOf = (cookie: string): string => Crypto.createHash("sha256").update(cookie).digest("hex")
+
+export const make = Effect.fnUntraced(function* (
+  token: Redacted.Redacted<string>,
+  store: Pick<Store["Service"], "endSession" | "isSessionEnded">
+): Effect.fn.Return<Sessions> {
   const key = yield* keyOf(token)
-  const sign = (until: string) => Crypto.createHmac("sha256", key).update(until).digest("base64url")
+  const sign = (text: string) => Crypto.createHmac("sha256", key).update(text).digest("base64url")
+  /** Milliseconds until the session of this cookie ends; 0 for a cookie that this token did not make. */
+  const timeLeft = (cookie: string) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const [, text, until, signature] = /^((\d{1,15})\.[\w-]{22})\.([\w-]{43})$/.exec(cookie) ?? []
+      const isOurs = text !== undefined && signature !== undefined && same(signature, sign(text))
+      return isOurs ? Math.max(0, Number(until) - now) : 0
+    })
   return {
     make: Effect.map(Clock.currentTimeMillis, (now) => {
-      const until = String(now + Duration.toMillis(duration))
-      return `${until}.${sign(until)}`
+      const text = `${now + Duration.toMillis(duration)}.${Crypto.randomBytes(16).toString("base64url")}`
+      return `${text}.${sign(text)}`
     }),
     isValid: (cookie) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const [, until, signature] = /^(\d{1,15})\.([\w-]{43})$/.exec(cookie) ?? []
-        return until !== undefined && signature !== undefined && same(signature, sign(until)) && now < Number(until)
-      })
+      Effect.flatMap(timeLeft(cookie), (left) =>
+        left === 0 ? Effect.succeed(false) : Effect.map(store.isSessionEnded(hashOf(cookie)), (ended) => !ended)
+      ),
+    end: (cookie) =>
+      Effect.flatMap(timeLeft(cookie), (left) =>
+        left === 0 ? Effect.void : store.endSession(hashOf(cookie), Duration.millis(left))
+      )
   }
 })

@@ -39,7 +39,7 @@ export const system = HttpApiGroup.make("system")
     }).annotate(OpenApi.Summary, "Begin a session of a browser: sets a cookie for 7 days"),
     HttpApiEndpoint.delete("signOut", "/session", { success: HttpApiSchema.NoContent }).annotate(
       OpenApi.Summary,
-      "End the session: takes the cookie away"
+      "Sign out: the session ends in every process, and its cookie is deleted"
     ),
     HttpApiEndpoint.get("integrations", "/integrations", {
       success: Schema.Struct({ integrations: Schema.Array(Documents.Integration) }),

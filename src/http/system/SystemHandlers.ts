@@ -67,12 +67,11 @@ export const layer = HttpApiBuilder.group(
         })
       }),
 
-      signOut: ({ request }) => {
+      signOut: Effect.fnUntraced(function* ({ request }) {
+        yield* access.signOut(request)
         const { name, options } = cookie(request)
-        return Effect.succeed(
-          HttpServerResponse.expireCookieUnsafe(HttpServerResponse.empty({ status: 204 }), name, options)
-        )
-      },
+        return HttpServerResponse.expireCookieUnsafe(HttpServerResponse.empty({ status: 204 }), name, options)
+      }, Problems.asProblem),
 
       integrations: Effect.fnUntraced(function* () {
         const domains = yield* Problems.asProblem(integrations.domains)

@@ -42,6 +42,7 @@ const connectionOf = (entry: ConnectionEntry): Connection => ({
   nextPollAt: utc(entry.nextPollAt),
   lease: entry.lease === null ? null : { holder: entry.lease.holder, until: utc(entry.lease.until) },
   failures: entry.failures,
+  guarded: entry.guarded,
   createdAt: utc(entry.createdAt)
 })
 
@@ -98,6 +99,7 @@ export const make = (state: State): Methods => {
         lease: null,
         acquired: 0,
         failures: 0,
+        guarded: given.guarded ?? false,
         createdAt: now,
         contents: new Map(),
         staged: new Map(),
@@ -116,6 +118,7 @@ export const make = (state: State): Methods => {
       entry.config = change.config ?? entry.config
       entry.credentials = change.credentials ?? entry.credentials
       entry.every = change.every ?? entry.every
+      entry.guarded = change.guarded ?? entry.guarded
       entry.fence += 1n
       entry.lease = null
       entry.nextPollAt = now

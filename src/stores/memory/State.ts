@@ -75,6 +75,7 @@ export interface ConnectionEntry {
   /** When the lease was last acquired, in the order of `born`. */
   acquired: number
   failures: number
+  guarded: boolean
   readonly createdAt: Millis
   readonly contents: Map<string, ContentEntry>
   readonly staged: Map<string, StagedEntry>
@@ -133,6 +134,8 @@ export interface State {
   /** By their state's hash in hex. */
   readonly signIns: Map<string, { sealed: Uint8Array; readonly expiresAt: Millis }>
   readonly locks: Map<string, { readonly holder: string; readonly until: Millis }>
+  /** When the record of a session that was ended expires, by the session's hash in hex. */
+  readonly endedSessions: Map<string, Millis>
   /** By their ids in hex. */
   readonly retiredKeys: Set<string>
   /** The last number given to a connection, a task, a content or a lease. */
@@ -154,6 +157,7 @@ export const empty = (epoch: Epoch): State => ({
   polling: null,
   signIns: new Map(),
   locks: new Map(),
+  endedSessions: new Map(),
   retiredKeys: new Set(),
   last: 0
 })

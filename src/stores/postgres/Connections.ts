@@ -83,9 +83,9 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
 
   return {
     createConnection: (given) =>
-      sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms)
+      sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms, guarded)
         VALUES (${given.name}, ${given.domain}, ${given.account}, ${JSON.stringify(given.config)}::json,
-          ${given.credentials}, ${PgTypes.float8(millis(given.every))})
+          ${given.credentials}, ${PgTypes.float8(millis(given.every))}, ${given.guarded ?? false})
         RETURNING ${columns}`.pipe(
         Effect.catchIf(
           (error) => error.reason._tag === "UniqueViolation" && error.reason.constraint === "connection_name",
@@ -110,6 +110,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
               config = coalesce(${change.config === undefined ? null : JSON.stringify(change.config)}::json, config),
               credentials = coalesce(${PgTypes.bytea(change.credentials ?? null)}, credentials),
               every_ms = coalesce(${PgTypes.float8(change.every === undefined ? null : millis(change.every))}, every_ms),
+              guarded = coalesce(${change.guarded ?? null}::boolean, guarded),
               fence = fence + 1, lease_holder = NULL, lease_until = NULL,
               next_poll_at = clock_timestamp(), due_at = clock_timestamp()
             WHERE id = ${connectionId} RETURNING ${columns}`

@@ -10,6 +10,7 @@ import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../engine/Store.ts"
+import { access } from "./migrations/Access.ts"
 import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/First.ts"
 import { keys } from "./migrations/Keys.ts"
@@ -38,7 +39,8 @@ const migrations = {
   "0003_tasks": tasks,
   "0004_webhooks": webhooks,
   "0005_keys": keys,
-  "0006_listings": listings
+  "0006_listings": listings,
+  "0007_access": access
 }
 
 /** The schema that this version works with. */

@@ -4,6 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
+import { Store } from "../../../src/engine/Store.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
 import * as Sessions from "../../../src/http/security/Sessions.ts"
 import { Settings } from "../../../src/http/ServerSettings.ts"
 import { ask, layer, TestServer, token } from "../../support/HttpServer.ts"
@@ -105,6 +107,22 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("with a token", (it) =
       const out = yield* ask(`${url}/session`, { method: "DELETE", headers: { cookie } })
       assert.strictEqual(out.status, 204)
       assert.match(out.headers["set-cookie"]?.[0] ?? "", /^idem-session=; Max-Age=0;/)
+    })
+  )
+
+  it.effect("signing out ends that session on the server, and no other", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestServer
+      const [{ cookie }, { cookie: other }] = [yield* signIn(url), yield* signIn(url)]
+      const status = (cookie: string) => Effect.map(ask(`${url}/connections`, { headers: { cookie } }), (a) => a.status)
+      assert.strictEqual(yield* status(cookie), 200)
+      const out = (cookie: string) => ask(`${url}/session`, { method: "DELETE", headers: { cookie } })
+      assert.strictEqual((yield* out(cookie)).status, 204)
+      assert.strictEqual(yield* status(cookie), 401)
+      assert.strictEqual(yield* status(other), 200)
+      // A cookie that is no session's is no way to fill the database.
+      assert.strictEqual((yield* out(cookie.replace(/\w$/, "_"))).status, 204)
+      assert.strictEqual((yield* out(cookie)).status, 204)
     })
   )
 
@@ -320,9 +338,10 @@ it.layer(layer(), live)("without a token, on this machine", (it) => {
 
 it.effect("a session lasts seven days, through restarts and in every process of its token, and no other", () =>
   Effect.gen(function* () {
-    const made = yield* Sessions.make(Redacted.make(token))
-    const other = yield* Sessions.make(Redacted.make(token))
-    const another = yield* Sessions.make(Redacted.make(`${token}x`))
+    const store = yield* Store
+    const made = yield* Sessions.make(Redacted.make(token), store)
+    const other = yield* Sessions.make(Redacted.make(token), store)
+    const another = yield* Sessions.make(Redacted.make(`${token}x`), store)
     const cookie = yield* made.make
     assert.isTrue(yield* made.isValid(cookie))
     assert.isTrue(yield* other.isValid(cookie))
@@ -331,7 +350,10 @@ it.effect("a session lasts seven days, through restarts and in every process of 
     assert.isTrue(yield* other.isValid(cookie))
     yield* TestClock.adjust("1 hour")
     assert.isFalse(yield* other.isValid(cookie))
-  })
+    const ended = yield* made.make
+    yield* made.end(ended)
+    assert.isFalse(yield* other.isValid(ended))
+  }).pipe(Effect.provide(Memory.layer))
 )
 
 it.effect("settings that would open the server to others are refused, and say what to do", () =>

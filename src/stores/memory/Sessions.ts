@@ -1,0 +1,18 @@
+/** Sessions of browsers that were signed out before their end, in memory. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Store } from "../../engine/Store.ts"
+import type { State } from "./State.ts"
+
+type Methods = Pick<Store["Service"], "endSession" | "isSessionEnded">
+
+export const make = (state: State): Methods => ({
+  endSession: (hash, ttl) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      for (const [ended, expiresAt] of state.endedSessions) if (expiresAt <= now) state.endedSessions.delete(ended)
+      if (!state.endedSessions.has(hash)) state.endedSessions.set(hash, now + Duration.toMillis(ttl))
+    }),
+
+  isSessionEnded: (hash) => Effect.map(Clock.currentTimeMillis, (now) => (state.endedSessions.get(hash) ?? 0) > now)
+})
