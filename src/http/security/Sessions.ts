@@ -19,10 +19,10 @@ const name = "idem-session"
 export const cookieName = (secure: boolean): string => (secure ? `__Host-${name}` : name)
 
 /** True if both are the same, in a time that does not tell where they differ. */
-export const same = (left: string, right: string): boolean =>
+export const same = (leftSecret: string, rightSecret: string): boolean =>
   Crypto.timingSafeEqual(
-    Crypto.createHash("sha256").update(left).digest(),
-    Crypto.createHash("sha256").update(right).digest()
+    Crypto.createHash("sha256").update(leftSecret).digest(),
+    Crypto.createHash("sha256").update(rightSecret).digest()
   )
 
 // A cookie must not make a guess at a weak token cheap.
