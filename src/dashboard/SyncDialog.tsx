@@ -6,11 +6,10 @@ import { useAsked } from "./Asked.ts"
 import { Dialog } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { ErrorNotice, Field, Notice } from "./Parts.tsx"
+import * as SyncRequest from "./SyncRequest.ts"
 import * as Words from "./Words.ts"
 
-type What = "new" | "all" | "ids"
-
-const choices: ReadonlyArray<{ readonly what: What; readonly name: string; readonly hint: string }> = [
+const choices: ReadonlyArray<{ readonly what: SyncRequest.What; readonly name: string; readonly hint: string }> = [
   { what: "new", name: "What is new", hint: "as a poll does, but now" },
   {
     what: "all",
@@ -37,36 +36,14 @@ const Plan = ({ plan }: { readonly plan: Api.Synced }) => (
   </Notice>
 )
 
-/** The ids of a text, one a line. */
-const idsOf = (text: string): ReadonlyArray<string> => [
-  ...new Set(
-    text
-      .split("\n")
-      .map((line) => line.replace(/\r$/, ""))
-      .filter((line) => line.trim() !== "")
-  )
-]
-
-/** A local date and time of a field as an instant. */
-const instantOf = (text: string): string | undefined => (text === "" ? undefined : new Date(text).toISOString())
-
 export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; readonly onClose: () => void }) => {
-  const [what, setWhat] = useState<What>("new")
+  const [what, setWhat] = useState<SyncRequest.What>("new")
   const [ids, setIds] = useState("")
   const [since, setSince] = useState("")
   const [until, setUntil] = useState("")
   // The same for each attempt to send this one request.
   const key = useRef<string>(crypto.randomUUID())
-  const request = (): Api.SyncRequest => {
-    const from = instantOf(since)
-    const to = instantOf(until)
-    return {
-      ...(what === "all" ? { force: true } : {}),
-      ...(what === "ids" ? { forceIds: idsOf(ids) } : {}),
-      ...(what === "ids" || from === undefined ? {} : { since: from }),
-      ...(what === "ids" || to === undefined ? {} : { until: to })
-    }
-  }
+  const request = () => SyncRequest.requestOf({ what, ids, since, until })
   const refresh = useAsked(status.id)
   const sync = useMutation({
     mutationFn: () => Api.sync(status.id, request(), key.current),
@@ -82,7 +59,7 @@ export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; r
     sync.reset()
   }
   const busy = sync.isPending || plan.isPending
-  const incomplete = what === "ids" && idsOf(ids).length === 0
+  const incomplete = what === "ids" && SyncRequest.idsOf(ids).length === 0
   return (
     <Dialog title={`Sync ${status.name}`} onClose={onClose}>
       <form

@@ -38,6 +38,7 @@ body { background: url(${trap}/background.png); font-family: x }</style>
 <div style="width:10px;background-image:image-set('${trap}/image-set.png' 1x);list-style:url(${trap}/list.png);behavior:url(${trap}/htc)">x</div>
 <div style="background:u\\72l(${trap}/escaped.png);position:fixed;top:0;left:0;width:100%;height:100%">over all</div>
 <div style="}body{background:url(${trap}/broken.png)}">y</div>
+<div style="background:url(${trap.slice(5)}/same-scheme.png)">w</div>
 <table background="${trap}/table.png"><tr><td background="${trap}/cell.png" style="color: #123456; padding: 4px">A cell</td></tr></table>
 <marquee onstart="fetch('${trap}/marquee')">m</marquee>
 <details ontoggle="fetch('${trap}/toggle')" open><summary>s</summary></details>

@@ -28,6 +28,17 @@ const problem = (answer: Answer): { readonly type: string; readonly status: numb
 
 const told = (answer: Answer): string => `${answer.status} ${problem(answer).type.replace("urn:idem:problem:", "")}`
 
+it("a source that may answer later is 502, and one that refuses is 422", () => {
+  const statusOf = (reason: string) => {
+    const found = Problems.problemOf(new SourceError({ reason, message: "why" }))
+    return found instanceof Problems.SourceAwayProblem ? 502 : found instanceof Problems.SourceRefusedProblem ? 422 : 0
+  }
+  for (const reason of ["Transient", "RateLimited", "Timeout"]) assert.strictEqual(statusOf(reason), 502, reason)
+  for (const reason of ["Unauthorized", "Forbidden", "Gone", "Malformed", "TooLarge"]) {
+    assert.strictEqual(statusOf(reason), 422, reason)
+  }
+})
+
 it.layer(layer(), live)("a request that is not right", (it) => {
   it.effect("a path that there is none of, and a method that a path has not", () =>
     Effect.gen(function* () {

@@ -141,6 +141,27 @@ describe("the command line through a server", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("asks the source for the window that was given", () =>
+    Effect.gen(function* () {
+      const source = new MemorySource()
+      for (const day of ["01", "02", "03"]) source.add(day, { at: DateTime.makeUnsafe(`2026-01-${day}T00:00:00Z`) })
+      const { connectPaused, local, remote } = yield* both(source)
+      yield* connectPaused("work")
+      const window = ["--since", "2026-01-02", "--until", "2026-01-03"]
+      for (const run of [local, remote]) {
+        const planned = CommandLine.json(yield* run("sync", "work", ...window, "--dry-run", "--json"))
+        assert.deepInclude(planned, { status: "planned", listed: 1 })
+      }
+      const synced = CommandLine.json(yield* remote("sync", "work", ...window, "--json"))
+      assert.deepInclude(synced, { status: "succeeded", listed: 1, stored: 1 })
+      const { contents } = CommandLine.json(yield* remote("contents", "work", "--json"))
+      assert.deepStrictEqual(
+        (contents as ReadonlyArray<{ readonly externalId: string }>).map(({ externalId }) => externalId),
+        ["02"]
+      )
+    }).pipe(Effect.scoped)
+  )
+
   it.live("gives back bodies byte for byte, and exports what the local one exports", () =>
     Effect.gen(function* () {
       const source = new MemorySource()

@@ -65,6 +65,24 @@ it.layer(layer)("changes while transactions are open", (it) => {
     })
   )
 
+  it.effect("one that commits late is named by the next look, though later ones were looked for meanwhile", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const one = yield* running()
+      const other = yield* running()
+      yield* visible
+      const { next } = yield* store.changed((yield* read()).next.transaction)
+      const end = yield* holding(one.commit({ items: [item("late")] }))
+      yield* other.commit({ items: [item("early")] })
+      const meanwhile = yield* store.changed(next)
+      assert.deepStrictEqual([...meanwhile.connections], [])
+      yield* end("commit")
+      yield* visible
+      const found = yield* store.changed(meanwhile.next)
+      assert.deepStrictEqual([...found.connections].toSorted(), [one.id, other.id].toSorted())
+    })
+  )
+
   it.effect("one that is rolled back tells nothing, and holds back nothing any more", () =>
     Effect.gen(function* () {
       const one = yield* running()

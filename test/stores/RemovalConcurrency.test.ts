@@ -12,9 +12,11 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
 import { Store } from "../../src/engine/Store.ts"
+import { BlobStore } from "../../src/stores/Blobs.ts"
 import * as Folder from "../../src/stores/blobs/Folder.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Removal from "../../src/stores/postgres/Removal.ts"
 import * as Database from "../support/Postgres.ts"
 import { bytesOf, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
 
@@ -183,6 +185,19 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
         yield* stays.commit({ items: [item("c"), yield* largeItem("b", "large, and removed")] })
         yield* assertWhole(stays.id, "b")
       })
+  )
+
+  it.effect("a blob whose body was stored again meanwhile stays when its removal comes to it", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const blobs = yield* BlobStore
+      const { commit, id } = yield* running()
+      // As a commit leaves it that stored the body again after the row was dropped, and before the blob was removed.
+      yield* commit({ items: [yield* largeItem("a", "large, and stored again")] })
+      const hash = sha256(bytesOf("large, and stored again"))
+      assert.isFalse(yield* Removal.removeBlob(sql, blobs, hash, Duration.zero))
+      yield* assertWhole(id, "a")
+    })
   )
 
   it.effect("a commit in the middle of a purge of its own connection waits for it, and both are whole", () =>

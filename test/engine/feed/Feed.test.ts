@@ -89,6 +89,26 @@ it.layer(Memory.layer)("the feed", (it) => {
     })
   )
 
+  it.effect("a change that comes before another reader joins is told to the reader that waited", () =>
+    Effect.gen(function* () {
+      const { feed } = yield* scene
+      const { commit, id } = yield* running()
+      const { next } = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
+      const query = { connectionId: id, limit: 10, wait: Duration.seconds(30) }
+      const first = yield* Effect.forkChild(feed.changes({ ...query, after: next }))
+      yield* Effect.yieldNow
+      yield* commit({ items: [item("a")] })
+      // The second begins after the change, so that nothing is new to it, and both are looked after by one look.
+      const later = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
+      const second = yield* Effect.forkChild(feed.changes({ ...query, after: later.next }))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(first.pollUnsafe()?._tag, "Success")
+      assert.deepStrictEqual(ids(yield* Fiber.join(first)), ["a stored"])
+      assert.isUndefined(second.pollUnsafe())
+      yield* Fiber.interrupt(second)
+    })
+  )
+
   it.effect("waiting ends with its time, at most a minute, and says where to go on", () =>
     Effect.gen(function* () {
       const { feed } = yield* scene

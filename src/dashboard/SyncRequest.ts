@@ -1,0 +1,38 @@
+/** What the fields of the sync dialog ask for. */
+import type * as Api from "./Api.ts"
+
+/** What is new, everything again, or these ids. */
+export type What = "new" | "all" | "ids"
+
+/** The fields as they were filled in: ids one a line, times as `datetime-local` gives them, in the browser's zone. */
+export interface Fields {
+  readonly what: What
+  readonly ids: string
+  readonly since: string
+  readonly until: string
+}
+
+/** The ids of a text, one a line. */
+export const idsOf = (text: string): ReadonlyArray<string> => [
+  ...new Set(
+    text
+      .split("\n")
+      .map((line) => line.replace(/\r$/, ""))
+      .filter((line) => line.trim() !== "")
+  )
+]
+
+/** A local date and time of a field as an instant. */
+const instantOf = (text: string): string | undefined => (text === "" ? undefined : new Date(text).toISOString())
+
+/** The request of these fields. Ids are downloaded by name, so that a window has no meaning for them. */
+export const requestOf = ({ ids, since, until, what }: Fields): Api.SyncRequest => {
+  if (what === "ids") return { forceIds: idsOf(ids) }
+  const from = instantOf(since)
+  const to = instantOf(until)
+  return {
+    ...(what === "all" ? { force: true } : {}),
+    ...(from === undefined ? {} : { since: from }),
+    ...(to === undefined ? {} : { until: to })
+  }
+}
