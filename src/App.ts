@@ -5,7 +5,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import * as ConfigFile from "./cli/ConfigFile.ts"
-import * as Asked from "./cli/Server.ts"
+import * as Server from "./cli/Server.ts"
 import { many, Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
 import * as Feed from "./engine/feed/Feed.ts"
@@ -96,7 +96,15 @@ const poller = Layer.unwrap(
 const server = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/Server.ts")),
-    (Server) => Layer.provide(Server.layerConfig, [Local.layer, Layer.provide(Webhooks.layer, sender)])
+    (HttpServer) => Layer.provide(HttpServer.layerConfig, [Local.layer, Layer.provide(Webhooks.layer, sender)])
+  )
+)
+
+/** The API over what is here. Only a command that calls it needs it. */
+const inProcess = Layer.unwrap(
+  Effect.map(
+    Effect.promise(() => import("./http/client/InProcess.ts")),
+    (InProcess) => Layer.provide(InProcess.layer, Local.layer)
   )
 )
 
@@ -106,7 +114,7 @@ const services = Layer.effect(
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | Integrations>()
     const all = Layer.provideMerge(engine, Layer.succeedContext(context))
     return Services.of({
-      control: Asked.control(Layer.provide(Local.layer, all)),
+      api: Server.api(Layer.provide(inProcess, all)),
       layer: all,
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),

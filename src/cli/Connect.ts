@@ -5,11 +5,12 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
-import { Control } from "../engine/Control.ts"
 import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
 import { Integrations, unknown } from "../engine/source/Integrations.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
+import type { Connected } from "../http/connections/ConnectionEndpoints.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
@@ -30,23 +31,19 @@ const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {
   return Object.entries(json).flatMap(([key, value]) => secrets(value, key))
 }
 
-type Connected = Effect.Success<ReturnType<Control["Service"]["connect"]>>
-
-const text = (connected: Connected, style: Style): string => {
-  const { connection, created, estimate, firstSync } = connected
+const text = ({ connection, created, firstSyncMs, items }: Connected, style: Style): string => {
   const name = Text.oneLine(connection.name)
-  const items = estimate.items === undefined ? "not known" : `about ${Text.many(estimate.items, "item")}`
   return [
     `${style.good(created ? "connected" : "updated")} ${style.bold(name)}`,
     Text.fields([
       ["  source", connection.domain],
       ["  account", Text.oneLine(connection.account)],
-      ["  holds", items],
+      ["  holds", items === null ? "not known" : `about ${Text.many(items, "item")}`],
       [
         "  first sync",
-        firstSync === undefined
+        firstSyncMs === null
           ? "takes a time not known"
-          : `takes ${Text.about(firstSync)} at the quota, or a little more`
+          : `takes ${Text.about(Duration.millis(firstSyncMs))} at the quota, or a little more`
       ],
       ["  polled", `every ${connection.every}, while \`idem serve\` runs`],
       ["  next", `idem sync ${Text.shellWord(name)}`]
@@ -114,11 +111,17 @@ export const connect = Command.make(
 
     yield* Services.ask(
       Effect.gen(function* () {
-        const control = yield* Control
-        const before = yield* control.connection(input.name).pipe(
+        const { connections } = yield* ApiClient
+        const before = yield* connections.get({ params: { connection: input.name } }).pipe(
           Effect.map((found) => (found.name === input.name ? found : undefined)),
-          Effect.catchTag("NotFound", () => Effect.undefined)
+          Effect.catchTag("NotFoundProblem", () => Effect.undefined)
         )
+        if (before !== undefined && before.domain !== input.domain) {
+          return yield* Failure.failed(
+            "UsageError",
+            `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
+          )
+        }
         const isNew = before === undefined
         // What a new connection was not given is empty, and may be wrong as such: it is named like the rest.
         if (isNew && config === undefined) yield* checkConfig({})
@@ -135,17 +138,19 @@ export const connect = Command.make(
             ? yield* Effect.andThen(Server.refuseInClear, SignIn.run({ integration, config: at, client: known }))
             : credentials
         for (const secret of secrets(granted ?? null)) yield* output.hide(secret)
-        const connecting = control.connect({
-          domain: input.domain,
-          name: input.name,
-          // A grant is for where it was made, whatever the connection's config is by now.
-          config: config ?? (isNew || signsIn ? at : undefined),
-          credentials: granted ?? (isNew ? {} : undefined),
-          every: Option.getOrUndefined(input.every),
-          mode: isNew ? "create" : "update"
-        })
+        // A grant is for where it was made, whatever the connection's config is by now.
+        const configured = config ?? (isNew || signsIn ? at : undefined)
+        const payload = {
+          ...(configured === undefined ? {} : { config: configured }),
+          ...(Option.isNone(input.every) ? {} : { every: input.every.value })
+        }
+        const secret = granted === undefined ? {} : { credentials: Redacted.make(granted) }
+        const connecting =
+          before === undefined
+            ? connections.create({ payload: { ...payload, ...secret, domain: input.domain, name: input.name } })
+            : connections.change({ params: { connection: before.id }, payload: { ...payload, ...secret } })
         const connected = yield* integration === undefined
-          ? Effect.catchTag(connecting, "UsageError", ({ message }) => Effect.fail(Failure.usage(message)))
+          ? Effect.catchTag(connecting, "UsageProblem", ({ message }) => Effect.fail(Failure.usage(message)))
           : connecting
         yield* output.answer(
           {
@@ -154,8 +159,8 @@ export const connect = Command.make(
             domain: connected.connection.domain,
             account: connected.connection.account,
             every: connected.connection.every,
-            items: connected.estimate.items ?? null,
-            firstSyncMs: connected.firstSync === undefined ? null : Math.round(Duration.toMillis(connected.firstSync)),
+            items: connected.items,
+            firstSyncMs: connected.firstSyncMs,
             next: `idem sync ${Text.shellWord(connected.connection.name)}`
           },
           () => text(connected, output.style)

@@ -4,8 +4,8 @@ import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Control } from "../engine/Control.ts"
 import * as Documents from "../engine/Documents.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
@@ -19,7 +19,7 @@ export const connections = Command.make(
   {},
   Effect.fn("connections")(function* () {
     const output = yield* Output
-    const list = yield* Services.ask(Control.use((control) => control.connections))
+    const { connections: list } = yield* Services.ask(ApiClient.use((api) => api.connections.list({})))
     const now = yield* DateTime.now
     yield* output.answer({ connections: list.map((each) => encode(each)) }, () =>
       list.length === 0
@@ -45,7 +45,9 @@ export const pause = Command.make(
   { connection: Input.connection },
   Effect.fn("pause")(function* ({ connection: name }) {
     const output = yield* Output
-    const { paused } = yield* Services.askAbout(Control.use((control) => control.pause(name)))
+    const { paused } = yield* Services.ask(
+      ApiClient.use((api) => api.connections.pause({ params: { connection: name } }))
+    )
     yield* output.answer(
       { connection: name, paused },
       () => `${Text.oneLine(name)} is paused: it is not polled until \`idem resume ${Text.shellWord(name)}\``
@@ -58,8 +60,10 @@ export const resume = Command.make(
   { connection: Input.connection },
   Effect.fn("resume")(function* ({ connection: name }) {
     const output = yield* Output
-    const { every, paused } = yield* Control.use((control) => control.resume(name)).pipe(
-      Effect.catchTag("Conflict", () =>
+    const { every, paused } = yield* ApiClient.use((api) =>
+      api.connections.resume({ params: { connection: name } })
+    ).pipe(
+      Effect.catchTag("ConflictProblem", () =>
         Effect.fail(
           Failure.failed(
             "Disconnected",
@@ -67,7 +71,7 @@ export const resume = Command.make(
           )
         )
       ),
-      Services.askAbout
+      Services.ask
     )
     yield* output.answer({ connection: name, paused }, () => `${Text.oneLine(name)} is polled again, every ${every}`)
   })
@@ -84,8 +88,8 @@ export const disconnect = Command.make(
   },
   Effect.fn("disconnect")(function* ({ connection: name, deleteContents }) {
     const output = yield* Output
-    const { contents } = yield* Services.askAbout(
-      Control.use((control) => control.disconnect(name, { deleteContents }))
+    const { contents } = yield* Services.ask(
+      ApiClient.use((api) => api.connections.remove({ params: { connection: name }, query: { deleteContents } }))
     )
     yield* output.answer({ connection: name, disconnected: true, contentsDeleted: deleteContents, contents }, () =>
       deleteContents

@@ -5,9 +5,10 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Control, type NotFound } from "../engine/Control.ts"
 import * as Documents from "../engine/Documents.ts"
 import { ContentState } from "../engine/model/Content.ts"
+import { ApiClient, body } from "../http/client/ApiClient.ts"
+import type { NotFoundProblem } from "../http/Problems.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
@@ -37,18 +38,21 @@ export const contents = Command.make(
   Effect.fn("contents")(function* (input) {
     const output = yield* Output
     const name = input.connection
-    const { contents: rows, next } = yield* Control.use((control) =>
-      control.contents(name, {
-        state: input.state,
-        order: "id",
-        limit: input.limit,
-        after: Option.getOrUndefined(input.after)
+    const { contents: rows, next } = yield* ApiClient.use((api) =>
+      api.contents.list({
+        params: { connection: name },
+        query: {
+          state: input.state,
+          order: "id",
+          limit: input.limit,
+          ...Option.match(input.after, { onNone: () => ({}), onSome: (after) => ({ after }) })
+        }
       })
     ).pipe(
-      Effect.catchTag("CursorInvalid", ({ message }) =>
+      Effect.catchTag(["CursorProblem", "CursorGoneProblem"], ({ message }) =>
         Effect.fail(Failure.usage(`--after can't be used: ${message}`))
       ),
-      Services.askAbout
+      Services.ask
     )
     const text = () => {
       if (rows.length === 0) return `nothing ${input.state}`
@@ -102,19 +106,20 @@ export const show = Command.make(
     const output = yield* Output
     if (raw && output.json)
       return yield* Failure.usage("--raw writes bytes, and --json one document: choose one of them")
-    const unknown = ({ what }: NotFound) => what !== "connection" && what !== "body"
+    const unknown = ({ what }: NotFoundProblem) => what !== "connection" && what !== "body"
     const unknownId = Failure.failed(
       "UnknownId",
       `${Text.quoted(name)} has nothing with the id ${Text.quoted(id)}; see: idem contents ${Text.shellWord(name)}`
     )
     yield* Effect.gen(function* () {
-      const control = yield* Control
+      const api = yield* ApiClient
+      const request = { params: { connection: name }, query: { externalId: id } }
       if (raw) {
-        const body = yield* control.body(name, id).pipe(
+        const { bytes } = yield* body(name, id).pipe(
           Effect.catchIf(
-            (error) => error._tag === "NotFound" && error.what === "body",
+            (error) => error._tag === "NotFoundProblem" && error.what === "body",
             () =>
-              Effect.flatMap(control.content(name, id), ({ state }) =>
+              Effect.flatMap(api.contents.get(request), ({ state }) =>
                 Effect.fail(
                   Failure.failed(
                     "NoBody",
@@ -124,9 +129,9 @@ export const show = Command.make(
               )
           )
         )
-        return yield* output.bytes(body.bytes())
+        return yield* output.bytes(bytes)
       }
-      const { failure, ...content } = yield* control.content(name, id)
+      const { failure, ...content } = yield* api.contents.get(request)
       const now = yield* DateTime.now
       yield* output.answer({ ...encodeContent(content), failure: encodeFailure(failure) }, () =>
         failure === null
@@ -135,10 +140,10 @@ export const show = Command.make(
       )
     }).pipe(
       Effect.catchIf(
-        (error) => error._tag === "NotFound" && unknown(error),
+        (error) => error._tag === "NotFoundProblem" && unknown(error),
         () => Effect.fail(unknownId)
       ),
-      Services.askAbout
+      Services.ask
     )
   })
 ).pipe(Command.withDescription("Show one content: what is known of it, or its bytes"))

@@ -3,7 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Control } from "../engine/Control.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Folder from "./export/Folder.ts"
 import * as Formats from "./export/Formats.ts"
 import * as Failure from "./Failure.ts"
@@ -29,10 +29,10 @@ export const exportContents = Command.make(
     const output = yield* Output
     const name = input.connection
     if (input.to.trim() === "" || input.to.includes("\0")) return yield* Failure.usage("--to must name a folder")
-    yield* Services.askAbout(
+    yield* Services.ask(
       Effect.gen(function* () {
-        const control = yield* Control
-        const connection = yield* control.connection(name)
+        const api = yield* ApiClient
+        const connection = yield* api.connections.get({ params: { connection: name } })
         const format = Option.getOrElse(input.format, () => Formats.standardFormat(connection.domain))
         const folder = yield* Folder.open(input.to)
         const { bytes, skipped, written } = yield* Formats.write(connection, folder, format)

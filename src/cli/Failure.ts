@@ -33,11 +33,27 @@ export class Ended extends Schema.TaggedError<Ended>()("Ended", { code: Schema.I
   }
 }
 
-/** Any error of Idem's as a failure: by its own `reason` (a text) or its tag, and its message. */
+/** The reason that `--json` gives for a problem of the API. */
+const reasons: Readonly<Record<string, string>> = {
+  BadRequestProblem: "BadRequest",
+  BodyError: "StoreError",
+  ConflictProblem: "Conflict",
+  CursorGoneProblem: "CursorInvalid",
+  CursorProblem: "CursorInvalid",
+  NameTakenProblem: "NameTaken",
+  NotFoundProblem: "NotFound",
+  UnavailableProblem: "StoreError",
+  UnexpectedProblem: "Unexpected",
+  UsageProblem: "UsageError"
+}
+
+/** Any error as a failure: by its own `reason` (a text) or its tag, and its message. */
 export const fromError = (error: unknown): Failure => {
   if (error instanceof Failure) return error
   const tag = Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Error"
-  const reason = Predicate.hasProperty(error, "reason") && typeof error.reason === "string" ? error.reason : tag
+  const own = Predicate.hasProperty(error, "reason") && typeof error.reason === "string" ? error.reason : tag
+  const isConnection = Predicate.hasProperty(error, "what") && error.what === "connection"
+  const reason = isConnection ? "UnknownConnection" : (reasons[tag] ?? own)
   const hasMessage =
     Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
   const message = hasMessage ? String(error.message) : reason

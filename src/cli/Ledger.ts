@@ -4,8 +4,8 @@ import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Control } from "../engine/Control.ts"
 import * as Documents from "../engine/Documents.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
@@ -19,10 +19,12 @@ export const failures = Command.make(
   { connection: Input.connection, limit: Input.limit(10_000, 1000) },
   Effect.fn("failures")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const { ledger, rows } = yield* Services.askAbout(
+    const { ledger, rows } = yield* Services.ask(
       Effect.gen(function* () {
-        const control = yield* Control
-        return { rows: yield* control.ledger(name, limit), ledger: (yield* control.status(name)).ledger }
+        const { connections } = yield* ApiClient
+        const params = { connection: name }
+        const { ledger: rows } = yield* connections.ledger({ params, query: { limit } })
+        return { rows, ledger: (yield* connections.get({ params })).ledger }
       })
     )
     const now = yield* DateTime.now
@@ -60,17 +62,18 @@ export const deletions = Command.make(
   },
   Effect.fn("deletions")(function* ({ approve, connection: name, limit }) {
     const output = yield* Output
-    yield* Services.askAbout(
+    yield* Services.ask(
       Effect.gen(function* () {
-        const control = yield* Control
+        const { connections } = yield* ApiClient
+        const params = { connection: name }
         if (approve) {
-          const deleted = yield* control.approveDeletions(name)
+          const { deleted } = yield* connections.approveDeletions({ params })
           return yield* output.answer(
             { connection: name, deleted },
             () => `${Text.many(deleted, "content")} of ${Text.oneLine(name)} marked as deleted`
           )
         }
-        const rows = yield* control.deletions(name, limit)
+        const { deletions: rows } = yield* connections.deletions({ params, query: { limit } })
         const now = yield* DateTime.now
         yield* output.answer({ deletions: encodeDeletions(rows) }, () =>
           rows.length === 0

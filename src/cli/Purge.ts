@@ -3,7 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Control } from "../engine/Control.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
@@ -24,8 +24,8 @@ export const purge = Command.make(
     }
     const now = yield* DateTime.now
     const before = Time.resolve(olderThan.value.time, now)
-    const { bodies, bytes, deleted, gone } = yield* Services.askAbout(
-      Control.use((control) => control.purge(name, before))
+    const { bodies, bytes, deleted, gone } = yield* Services.ask(
+      ApiClient.use((api) => api.connections.purge({ params: { connection: name }, payload: { before } }))
     )
     yield* output.answer(
       { connection: name, before: DateTime.formatIso(before), purged: deleted, forgotten: gone, bodies, bytes },

@@ -4,14 +4,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type { Control } from "../engine/Control.ts"
-import * as Address from "../http/remote/Address.ts"
-import type { ServerError } from "../http/remote/Answers.ts"
+import type { ApiClient, ServerError } from "../http/client/ApiClient.ts"
+import * as ServerAddress from "../http/client/ServerAddress.ts"
 import * as Failure from "./Failure.ts"
 
 /** The server that is named, if any; wrong usage where the name is not right. */
-const named: Effect.Effect<Option.Option<Address.Address>, Failure.Failure | Config.ConfigError> = Effect.flatMap(
-  Address.fromEnvironment,
+const named: Effect.Effect<
+  Option.Option<ServerAddress.ServerAddress>,
+  Failure.Failure | Config.ConfigError
+> = Effect.flatMap(
+  ServerAddress.fromEnvironment,
   Result.match({
     onFailure: (message) => Effect.fail(Failure.usage(message)),
     onSuccess: Effect.succeed
@@ -38,21 +40,21 @@ export const refuseInClear = Effect.gen(function* () {
   )
 })
 
-/** What the commands ask: the server that is named, or else what is here. */
-export const control = <E>(
-  here: Layer.Layer<Control, E>
-): Layer.Layer<Control, E | ServerError | Failure.Failure | Config.ConfigError> =>
+/** The API that commands call: of the server that `IDEM_URL` names, else `here`. */
+export const api = <E>(
+  here: Layer.Layer<ApiClient, E>
+): Layer.Layer<ApiClient, E | ServerError | Failure.Failure | Config.ConfigError> =>
   Layer.unwrap(
     Effect.gen(function* (): Effect.fn.Return<
-      Layer.Layer<Control, E | ServerError>,
+      Layer.Layer<ApiClient, E | ServerError>,
       Failure.Failure | Config.ConfigError
     > {
       const server = yield* named
       if (Option.isNone(server)) return here
-      // Only who asks a server needs it, and each command's start would pay for it.
-      const [Remote, NodeHttpClient] = yield* Effect.promise(() =>
-        Promise.all([import("../http/Remote.ts"), import("@effect/platform-node/NodeHttpClient")])
+      // Loaded for IDEM_URL only: every command would pay for it at its start.
+      const [Network, NodeHttpClient] = yield* Effect.promise(() =>
+        Promise.all([import("../http/client/Network.ts"), import("@effect/platform-node/NodeHttpClient")])
       )
-      return Layer.provide(Remote.layer(server.value), NodeHttpClient.layerNodeHttp)
+      return Layer.provide(Network.layer(server.value), NodeHttpClient.layerNodeHttp)
     })
   )

@@ -7,7 +7,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HttpServer } from "effect/http/HttpServer"
 import type * as Layer from "effect/Layer"
-import { Control, NotFound } from "../engine/Control.ts"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/source/Integrations.ts"
 import type { Polling } from "../engine/schedule/PollingClaim.ts"
@@ -15,6 +14,7 @@ import type * as Run from "../engine/sync/Run.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken } from "../engine/Store.ts"
 import type { WebhookStore } from "../engine/webhooks/WebhookStore.ts"
+import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./Failure.ts"
 
 /** The database did not start or can't be reached, or the environment is wrong: the message says which. */
@@ -36,8 +36,8 @@ export interface CopyOptions {
 export class Services extends Context.Service<
   Services,
   {
-    /** What the commands ask: of the database here, or of the server that `IDEM_URL` names. */
-    readonly control: Layer.Layer<Control, StartError>
+    /** The API: over the database here, or of the server that `IDEM_URL` names. */
+    readonly api: Layer.Layer<ApiClient, StartError>
     readonly layer: Layer.Layer<Engine | Run.Services | WebhookStore, StartError>
     /** Polls, and delivers to webhooks, for as long as its scope is open. */
     readonly poller: Layer.Layer<Polling, StartError, Run.Services | WebhookStore>
@@ -81,23 +81,11 @@ export const provide = <A, E, R>(
 ): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Run.Services | WebhookStore>> =>
   Services.use((services) => Effect.provide(work, services.layer))
 
-/** Runs a command's work with what it asks. */
+/** Runs a command's work with the API that it calls. */
 export const ask = <A, E, R>(
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | StartError, Services | Exclude<R, Control>> =>
-  Services.use((services) => Effect.provide(work, services.control))
-
-/** The same for work about one connection. */
-export const askAbout = <A, E, R>(
-  work: Effect.Effect<A, E, R>
-): Effect.Effect<A, Exclude<E, NotFound> | NotFound | Failure.Failure | StartError, Services | Exclude<R, Control>> =>
-  ask(
-    Effect.mapError(work, (error) =>
-      error instanceof NotFound && error.what === "connection"
-        ? Failure.failed("UnknownConnection", error.message)
-        : (error as Exclude<E, NotFound> | NotFound)
-    )
-  )
+): Effect.Effect<A, E | StartError, Services | Exclude<R, ApiClient>> =>
+  Services.use((services) => Effect.provide(work, services.api))
 
 /**
  * Which integrations there are. A command that opens sources asks first: an `idem.config.ts` that is broken is wrong

@@ -5,8 +5,8 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Control } from "../engine/Control.ts"
 import * as Documents from "../engine/Documents.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Services from "./Services.ts"
@@ -72,22 +72,21 @@ export const status = Command.make(
   Effect.fn("status")(function* (input) {
     const output = yield* Output
     const asked = Option.getOrUndefined(input.connection)
-    const states = yield* asked === undefined
-      ? Services.ask(
-          Effect.gen(function* () {
-            const control = yield* Control
-            const all = yield* control.connections
+    const states = yield* Services.ask(
+      Effect.gen(function* () {
+        const { connections } = yield* ApiClient
+        if (asked !== undefined) return [yield* connections.get({ params: { connection: asked } })]
+        const all = yield* connections.list({})
+        const found = yield* Effect.forEach(all.connections, ({ id }) =>
+          connections.get({ params: { connection: id } }).pipe(
+            Effect.map((status) => [status]),
             // One that is removed meanwhile is left out.
-            const found = yield* Effect.forEach(all, ({ id }) =>
-              control.status(id).pipe(
-                Effect.map((status) => [status]),
-                Effect.catchTag("NotFound", () => Effect.succeed([]))
-              )
-            )
-            return found.flat()
-          })
+            Effect.catchTag("NotFoundProblem", () => Effect.succeed([]))
+          )
         )
-      : Services.askAbout(Control.use((control) => Effect.map(control.status(asked), (status) => [status])))
+        return found.flat()
+      })
+    )
     const now = yield* DateTime.now
     yield* output.answer({ connections: states.map(document) }, () =>
       states.length === 0
@@ -102,7 +101,9 @@ export const runs = Command.make(
   { connection: Input.connection, limit: Input.limit(1000, 20) },
   Effect.fn("runs")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const list = yield* Services.askAbout(Control.use((control) => control.runs(name, limit)))
+    const { runs: list } = yield* Services.ask(
+      ApiClient.use((api) => api.tasks.runs({ params: { connection: name }, query: { limit } }))
+    )
     const now = yield* DateTime.now
     yield* output.answer({ runs: encodeRuns(list) }, () =>
       list.length === 0

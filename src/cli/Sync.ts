@@ -8,17 +8,20 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SyncTask } from "../contract/SyncTask.ts"
-import { Control } from "../engine/Control.ts"
-import * as RunCounts from "../engine/model/RunCounts.ts"
 import * as Documents from "../engine/Documents.ts"
-import type { Progress as EngineProgress, SyncResult } from "../engine/Engine.ts"
+import { Engine, type Progress as EngineProgress } from "../engine/Engine.ts"
+import * as RunCounts from "../engine/model/RunCounts.ts"
 import type { Counts } from "../engine/model/RunCounts.ts"
+import * as ConnectionLookup from "../engine/control/Naming.ts"
+import { Store } from "../engine/Store.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Progress from "./Progress.ts"
 import * as Server from "./Server.ts"
 import * as Services from "./Services.ts"
+import * as TaskWatcher from "./TaskWatcher.ts"
 import * as Text from "./Text.ts"
 import * as Time from "./Time.ts"
 
@@ -54,8 +57,8 @@ const outcomes: ReadonlyArray<readonly [keyof Counts, string]> = [
   ["deleted", "deleted"]
 ]
 
-const summary = (result: SyncResult, style: Style): string => {
-  const { counts, planned } = result
+const summary = (result: Documents.Synced, style: Style): string => {
+  const { notes = [], planned, problems = [] } = result
   const name = Text.shellWord(result.connection)
   const colours = {
     succeeded: style.good,
@@ -65,26 +68,26 @@ const summary = (result: SyncResult, style: Style): string => {
     failed: style.bad
   }
   const colour = colours[result.status]
-  const said = outcomes.filter(([key]) => counts[key] > 0).map(([key, word]) => `${Text.count(counts[key])} ${word}`)
+  const said = outcomes.filter(([key]) => result[key] > 0).map(([key, word]) => `${Text.count(result[key])} ${word}`)
   const effort = [
-    `${Text.count(counts.listed)} listed`,
-    Text.many(counts.downloads, "download"),
-    Text.many(counts.apiCalls, "API call"),
-    Text.many(counts.quotaUnits, "unit")
+    `${Text.count(result.listed)} listed`,
+    Text.many(result.downloads, "download"),
+    Text.many(result.apiCalls, "API call"),
+    Text.many(result.quotaUnits, "unit")
   ].join(", ")
   return [
     `${style.bold(Text.oneLine(result.connection))} ${colour(result.status)} in ${Text.about(Duration.millis(result.durationMs))}`,
-    ...(planned === null
+    ...(planned === undefined
       ? [`  ${said.length === 0 ? "nothing to do" : said.join(", ")}`]
       : [
           `  would download ${Text.count(planned.download)}, delete ${Text.count(planned.delete)}, patch ${Text.count(planned.patch)}; nothing was written`
         ]),
     `  ${style.dim(effort)}`,
-    ...result.notes.map((note) => `  ${Text.oneLine(note)}`),
-    ...result.problems.map(({ place, message }) => `  ${style.warn(Text.oneLine(place))}: ${Text.oneLine(message)}`),
-    ...(counts.failed > 0 ? [`  what failed, and why: idem failures ${name}`] : []),
-    ...(counts.deletionsHeld > 0
-      ? [`  ${Text.many(counts.deletionsHeld, "deletion")} held back for you: idem deletions ${name}`]
+    ...notes.map((note) => `  ${Text.oneLine(note)}`),
+    ...problems.map(({ place, message }) => `  ${style.warn(Text.oneLine(place))}: ${Text.oneLine(message)}`),
+    ...(result.failed > 0 ? [`  what failed, and why: idem failures ${name}`] : []),
+    ...(result.deletionsHeld > 0
+      ? [`  ${Text.many(result.deletionsHeld, "deletion")} held back for you: idem deletions ${name}`]
       : [])
   ].join("\n")
 }
@@ -92,12 +95,12 @@ const summary = (result: SyncResult, style: Style): string => {
 const encode = Schema.encodeSync(Documents.Synced)
 
 /** Says how it went, and ends with the exit code of its status. */
-const report = Effect.fnUntraced(function* (result: SyncResult) {
+const report = Effect.fnUntraced(function* (result: Documents.Synced) {
   const output = yield* Output
-  const document = encode(Documents.synced(result))
+  const document = encode(result)
   if (result.status === "failed") {
     // What was done before it failed stays done.
-    if (!output.json && result.counts.listed + result.counts.downloads > 0) {
+    if (!output.json && result.listed + result.downloads > 0) {
       yield* output.answer(document, () => summary(result, output.style))
     }
     const { reason, message } = result.error ?? { reason: "Failed", message: "the sync failed" }
@@ -133,20 +136,15 @@ const asSync =
             reason: failure.reason,
             message: failure.message,
             code: failure.code,
-            document: encode(
-              Documents.synced({
-                connection: name,
-                run: null,
-                task: null,
-                status: "failed",
-                counts: RunCounts.zero,
-                durationMs: 0,
-                error: { reason: failure.reason, message: failure.message },
-                notes: [],
-                problems: [],
-                planned: null
-              })
-            )
+            document: encode({
+              ...RunCounts.zero,
+              connection: name,
+              run: null,
+              task: null,
+              status: "failed",
+              durationMs: 0,
+              error: { reason: failure.reason, message: failure.message }
+            })
           })
     })
 
@@ -167,6 +165,23 @@ const opensHere = Effect.gen(function* () {
   if (!isRemote) yield* Services.domains
   return isRemote
 })
+
+/** The task in this process: its progress and a held lease are told as they are. */
+const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Service"]["sync"]>[2]) =>
+  Services.provide(
+    Effect.gen(function* () {
+      const connection = yield* ConnectionLookup.connection(yield* Store, name)
+      return Documents.synced(yield* (yield* Engine).sync(connection, task, options))
+    })
+  )
+
+const retryHere = (name: string, ids: ReadonlyArray<string>) =>
+  Services.provide(
+    Effect.gen(function* () {
+      const connection = yield* ConnectionLookup.connection(yield* Store, name)
+      return Documents.synced(yield* (yield* Engine).retry(connection, ids.length === 0 ? undefined : ids))
+    })
+  )
 
 export const sync = Command.make(
   "sync",
@@ -196,28 +211,23 @@ export const sync = Command.make(
     }
     const name = input.connection
     const isRemote = yield* opensHere
-    yield* Effect.scoped(
-      Effect.gen(function* () {
-        const control = yield* Control
-        const onProgress: ((progress: EngineProgress) => Effect.Effect<void>) | undefined = output.animate
-          ? yield* Progress.make(name)
-          : undefined
-        if (task.dryRun) return yield* control.plan(name, task, onProgress)
-        return yield* control.sync(name, task, {
-          spec: specOf({ force: input.force, forceIds, since: since?.text, until: until?.text }),
-          wait: !input.noWait,
-          onWait: (holder) =>
-            output.note(
-              `${Text.oneLine(name)} is being run by ${Text.oneLine(holder)}; waiting for it to end (--no-wait would not)`
-            ),
-          onTrouble: (message) =>
-            output.note(
-              `${Text.oneLine(name)}: ${Text.oneLine(message)}; the server tries again in a moment (Ctrl-C leaves that to it)`
-            ),
-          ...(onProgress === undefined ? {} : { onProgress })
-        })
-      })
-    ).pipe(sayInterrupted(name, isRemote), Services.askAbout, Effect.flatMap(report), asSync(name))
+    const spec = specOf({ force: input.force, forceIds, since: since?.text, until: until?.text })
+    const onWait = (holder: string) =>
+      output.note(
+        `${Text.oneLine(name)} is being run by ${Text.oneLine(holder)}; waiting for it to end (--no-wait would not)`
+      )
+    const onTrouble = (message: string) =>
+      output.note(
+        `${Text.oneLine(name)}: ${Text.oneLine(message)}; the server tries again in a moment (Ctrl-C leaves that to it)`
+      )
+    const run = Effect.gen(function* () {
+      const onProgress: (progress: EngineProgress) => Effect.Effect<void> = output.animate
+        ? yield* Progress.make(name)
+        : () => Effect.void
+      const options = { spec, wait: !input.noWait, onWait, onTrouble, onProgress }
+      return yield* isRemote ? TaskWatcher.sync(name, task, options) : syncHere(name, task, options)
+    })
+    yield* Effect.scoped(run).pipe(sayInterrupted(name, isRemote), Services.ask, Effect.flatMap(report), asSync(name))
   })
 ).pipe(
   Command.withDescription("Run one task now"),
@@ -229,14 +239,15 @@ export const sync = Command.make(
 )
 
 /** Those of the ids that are not in the ledger. */
-const notFailed = Effect.fnUntraced(function* (control: Control["Service"], name: string, ids: ReadonlyArray<string>) {
+const notFailed = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>) {
+  const { contents } = yield* ApiClient
   return yield* Effect.filter(
     ids,
     (id) =>
-      control.content(name, id).pipe(
+      contents.get({ params: { connection: name }, query: { externalId: id } }).pipe(
         Effect.map(({ failure }) => failure === null),
         Effect.catchIf(
-          (error) => error._tag === "NotFound" && error.what === "content",
+          (error) => error._tag === "NotFoundProblem" && error.what === "content",
           () => Effect.succeed(true)
         )
       ),
@@ -245,16 +256,13 @@ const notFailed = Effect.fnUntraced(function* (control: Control["Service"], name
 })
 
 /** Names those of the ids that are not in the ledger, where that is what is wrong. */
-const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>) {
-  const control = yield* Control
-  const result = yield* Effect.result(control.retry(name, ids.length === 0 ? undefined : ids))
+const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>, isRemote: boolean) {
+  const result = yield* isRemote ? Effect.result(TaskWatcher.retry(name, ids)) : Effect.result(retryHere(name, ids))
   if (Result.isSuccess(result)) return result.success
   const error = result.failure
-  const unknown =
-    error._tag === "UsageError" || (error._tag === "NotFound" && error.what === "id")
-      ? yield* notFailed(control, name, ids)
-      : []
-  if (unknown.length === 0) return yield* error
+  const isUsage = error._tag === "UsageError" || error._tag === "UsageProblem"
+  const unknown = isUsage ? yield* notFailed(name, ids) : []
+  if (unknown.length === 0) return yield* Effect.fail(error)
   const shown = unknown.slice(0, 3).map(Text.quoted).join(", ")
   const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
   return yield* Failure.failed(
@@ -270,9 +278,9 @@ export const retry = Command.make(
     const name = input.connection
     const ids = [...new Set(input.ids)]
     const isRemote = yield* opensHere
-    yield* retried(name, ids).pipe(
+    yield* retried(name, ids, isRemote).pipe(
       sayInterrupted(name, isRemote),
-      Services.askAbout,
+      Services.ask,
       Effect.flatMap(report),
       asSync(name)
     )

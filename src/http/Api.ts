@@ -3,7 +3,6 @@
  * is one more `.add` here, and one more layer in `Server.ts`.
  */
 import * as HttpApi from "effect/http-api/HttpApi"
-import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as OpenApi from "effect/http-api/OpenApi"
 import packageJson from "../../package.json" with { type: "json" }
 import { connections } from "./connections/ConnectionEndpoints.ts"
@@ -14,10 +13,7 @@ import { system } from "./system/SystemEndpoints.ts"
 import { tasks } from "./tasks/TaskEndpoints.ts"
 import { webhooks } from "./webhooks/WebhookEndpoints.ts"
 import { isOpen } from "./security/PublicRoute.ts"
-import * as Problems from "./Problems.ts"
-
-/** What any endpoint may answer instead. Who may ask at all is decided before a request gets here (`Guard.ts`). */
-export class Answers extends HttpApiMiddleware.Service<Answers>()("idem/http/Api", { error: Problems.common }) {}
+import { RequestErrors } from "./RequestErrors.ts"
 
 const securitySchemes = {
   token: { type: "http", scheme: "bearer", description: "IDEM_API_TOKEN" },
@@ -43,8 +39,8 @@ const secured = (document: Record<string, unknown>): Record<string, unknown> => 
 
 export class Api extends HttpApi.make("idem")
   .add(system, connections, tasks, contents, emails, signIn, webhooks)
-  .middleware(Answers)
-  // A field or a parameter that there is none of is a mistake of whoever wrote it: it is said, not dropped.
+  .middleware(RequestErrors)
+  // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotateMerge(

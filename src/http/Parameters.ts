@@ -7,6 +7,9 @@ import * as Schema from "effect/Schema"
 /** Of an endpoint or a group: no credential is in its requests, so that what is wrong in one can be named. */
 export const NoSecrets = Context.Reference<boolean>("idem/http/Parameters", { defaultValue: () => false })
 
+/** How routes are matched. `maxParamLength` is longer than any id or name, percent-encoded. */
+export const routerConfig = { caseSensitive: true, maxParamLength: 4096 } as const
+
 /** In paths: a connection by its id or its name, percent-encoded. */
 export const connectionRef = {
   connection: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 300))).annotate({

@@ -3,7 +3,6 @@
  * tells only the id that its log line has; and every answer gets the headers of all answers.
  */
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -12,53 +11,17 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiError from "effect/http-api/HttpApiError"
-import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import type * as Types from "effect/Types"
 import * as Crypto from "node:crypto"
-import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
-import { Answers } from "./Api.ts"
-import { NoSecrets } from "./Parameters.ts"
 import { Routes, tooLarge } from "./security/Guard.ts"
 import * as Problems from "./Problems.ts"
+import { badRequest } from "./RequestErrors.ts"
 import * as SecurityHeaders from "./security/SecurityHeaders.ts"
 import { Settings } from "./ServerSettings.ts"
 import { Stopping } from "./ShutdownSignal.ts"
 
 type Problem = HttpServerRespondable.Respondable
-
-const slots = {
-  Params: "path",
-  Headers: "headers",
-  Query: "query",
-  Payload: "body",
-  Body: "answer",
-  ResponseHeaders: "answer"
-}
-
-/**
- * What is wrong with a request, by field. Nothing of what was given is repeated, and, where it may hold a credential, no
- * name of a field either that is not one: the credential may stand in its place.
- */
-const badRequest = (error: HttpApiError.HttpApiSchemaError, secret: boolean): Problems.BadRequestProblem => {
-  const place = slots[error.kind]
-  const { issue } = error.cause
-  const isJson = !(error.kind === "Payload" && issue._tag === "InvalidValue")
-  const message = isJson ? ConfigErrors.explain(issue, { secret }) : "it is not JSON"
-  return new Problems.BadRequestProblem({
-    detail: `${place}: ${message}${secret ? "; see /reference" : ""}`,
-    errors: [{ place, message }]
-  })
-}
-
-/** Requests that don't fit the API's schemas are told so. */
-export const layerAnswers: Layer.Layer<Answers> = HttpApiMiddleware.layerSchemaErrorTransform(
-  Answers,
-  (error, { endpoint, group }) =>
-    error.kind === "Body" || error.kind === "ResponseHeaders"
-      ? Effect.die(error)
-      : Effect.fail(badRequest(error, !Context.get(Context.merge(group.annotations, endpoint.annotations), NoSecrets)))
-)
 
 const unexpected = Effect.fnUntraced(function* (
   request: HttpServerRequest.HttpServerRequest,

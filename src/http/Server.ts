@@ -32,6 +32,8 @@ import * as Listener from "./Listener.ts"
 import * as MetricsEndpoint from "./system/MetricsEndpoint.ts"
 import { Ready } from "./system/Readiness.ts"
 import * as ApiReference from "./system/ApiReference.ts"
+import { routerConfig } from "./Parameters.ts"
+import * as RequestErrors from "./RequestErrors.ts"
 import * as ResponseMiddleware from "./ResponseMiddleware.ts"
 import { Settings } from "./ServerSettings.ts"
 import { Stopping } from "./ShutdownSignal.ts"
@@ -52,7 +54,7 @@ const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoin
 
 const api = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide(groups),
-  Layer.provide(ResponseMiddleware.layerAnswers)
+  Layer.provide(RequestErrors.layer)
 )
 
 const routes = Layer.mergeAll(api, pages, ResponseMiddleware.layer).pipe(
@@ -72,7 +74,7 @@ class Application extends Context.Service<
 >()("idem/http/Server/Application") {
   static readonly layer = Layer.effect(
     Application,
-    Effect.provideService(HttpRouter.toHttpEffect(routes), HttpRouter.RouterConfig, Guard.routerConfig)
+    Effect.provideService(HttpRouter.toHttpEffect(routes), HttpRouter.RouterConfig, routerConfig)
   )
 }
 

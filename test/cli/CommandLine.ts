@@ -16,6 +16,7 @@ import * as Server from "../../src/cli/Server.ts"
 import { Services } from "../../src/cli/Services.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as Local from "../../src/engine/Local.ts"
+import * as InProcess from "../../src/http/client/InProcess.ts"
 import * as HttpServer from "../../src/http/Server.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import type { MemorySource } from "../support/MemorySource.ts"
@@ -91,7 +92,9 @@ export const make = Effect.fnUntraced(function* (
     })
   )
   const services = Layer.succeed(Services, {
-    control: Server.control(Layer.provide(Local.layer, layer)),
+    api: Server.api(
+      InProcess.layer.pipe(Layer.provide(Local.layer), Layer.provide(layer), Layer.provide(NodeServices.layer))
+    ),
     layer,
     poller: Scheduler.layer,
     server: HttpServer.layerConfig.pipe(Layer.provide(Local.layer), Layer.provide(Layer.succeedContext(context))),

@@ -4,10 +4,8 @@ import * as Base64 from "effect/encoding/Base64"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Control, type CursorInvalid, type NotFound } from "../../engine/Control.ts"
 import * as Documents from "../../engine/Documents.ts"
-import type { UsageError } from "../../engine/Engine.ts"
-import type { StoreError } from "../../engine/Store.ts"
+import { ApiClient, body, type BodyError } from "../../http/client/ApiClient.ts"
 import type { Failure } from "../Failure.ts"
 import type { Folder } from "./Folder.ts"
 import * as Mbox from "./Mbox.ts"
@@ -27,9 +25,13 @@ interface Exported {
   readonly bytes: number
 }
 
-type ReadError = StoreError | NotFound | CursorInvalid | UsageError
+type ReadError =
+  | Effect.Error<ReturnType<ApiClient["Service"]["contents"]["listInFull"]>>
+  | Effect.Error<ReturnType<ApiClient["Service"]["contents"]["get"]>>
+  | Effect.Error<ReturnType<typeof body>>
+  | BodyError
 
-type Write = Effect.Effect<Exported, ReadError | Failure, Control>
+type Write = Effect.Effect<Exported, ReadError | Failure, ApiClient>
 
 const pageSize = 200
 /** Bodies read at once: through a server each is a request, and takes its way there and back. */
@@ -39,12 +41,15 @@ const readAhead = 256 * 1024
 /** A body up to this size is one text in `ndjson` where it is UTF-8; a larger one is streamed as base64. */
 const largestText = 4 * 1024 * 1024
 
-const rowsOf = (connection: Documents.Connection): Stream.Stream<Documents.Content, ReadError, Control> =>
+const rowsOf = (connection: Documents.Connection): Stream.Stream<Documents.Content, ReadError, ApiClient> =>
   Stream.unwrap(
-    Effect.map(Control, (control) =>
+    Effect.map(ApiClient, (api) =>
       Stream.paginate(undefined as string | undefined, (after) =>
         Effect.map(
-          control.contentsInFull(connection.id, { state: "stored", order: "id", limit: pageSize, after }),
+          api.contents.listInFull({
+            params: { connection: connection.id },
+            query: { state: "stored", order: "id", limit: pageSize, ...(after === undefined ? {} : { after }) }
+          }),
           (page) => [page.contents, Option.fromNullOr(page.next)] as const
         )
       )
@@ -54,10 +59,10 @@ const rowsOf = (connection: Documents.Connection): Stream.Stream<Documents.Conte
 const bodyOf = (
   connection: Documents.Connection,
   row: Documents.Content
-): Stream.Stream<Uint8Array, ReadError, Control> =>
+): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
   row.hash === null
     ? Stream.empty
-    : Stream.unwrap(Effect.map(Control, (control) => control.bytes(connection.id, row.externalId)))
+    : Stream.unwrap(Effect.map(body(connection.id, row.externalId), ({ bytes }) => bytes))
 
 /** What says that it is something else than an email is not one; what says nothing may be. */
 const isMail = (row: Documents.Content): boolean => row.mediaType === null || row.mediaType.startsWith("message/rfc822")
@@ -66,8 +71,8 @@ const isMail = (row: Documents.Content): boolean => row.mediaType === null || ro
 const writeEach = Effect.fnUntraced(function* (
   connection: Documents.Connection,
   folder: Folder,
-  rows: Stream.Stream<Documents.Content, ReadError, Control>,
-  pathOf: (row: Documents.Content) => Effect.Effect<ReadonlyArray<string> | undefined, ReadError, Control>
+  rows: Stream.Stream<Documents.Content, ReadError, ApiClient>,
+  pathOf: (row: Documents.Content) => Effect.Effect<ReadonlyArray<string> | undefined, ReadError, ApiClient>
 ) {
   const cases = folder.ignoresCase ? new Names.Cases() : undefined
   let written = 0
@@ -97,8 +102,8 @@ const writeEach = Effect.fnUntraced(function* (
 const writeAll = Effect.fnUntraced(function* (
   folder: Folder,
   name: string,
-  rows: Stream.Stream<Documents.Content, ReadError, Control>,
-  lineOf: (row: Documents.Content) => Stream.Stream<Uint8Array, ReadError, Control> | undefined
+  rows: Stream.Stream<Documents.Content, ReadError, ApiClient>,
+  lineOf: (row: Documents.Content) => Stream.Stream<Uint8Array, ReadError, ApiClient> | undefined
 ) {
   let written = 0
   let skipped = 0
@@ -155,13 +160,12 @@ const encode = Schema.encodeSync(Documents.Content)
 const ndjsonLine = (
   connection: Documents.Connection,
   row: Documents.Content
-): Stream.Stream<Uint8Array, ReadError, Control> =>
+): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
   row.hash === null
     ? ndjsonOf(row, Stream.empty)
     : Stream.unwrap(
-        Effect.map(
-          Control.use((control) => control.body(connection.id, row.externalId)),
-          (body) => ndjsonOf({ ...row, hash: body.hash, size: body.size }, body.bytes())
+        Effect.map(body(connection.id, row.externalId), ({ bytes, hash, size }) =>
+          ndjsonOf({ ...row, hash, size }, bytes)
         )
       )
 
@@ -193,14 +197,16 @@ const ndjsonOf = (
 const shadowing = (connection: Documents.Connection) => {
   const known = new Map<string, boolean>()
   return Effect.fnUntraced(function* (externalId: string) {
-    const control = yield* Control
+    const { contents } = yield* ApiClient
     if (known.size >= 1000) known.clear()
     for (const folder of Names.foldersOf(externalId)) {
       if (folder === "" || known.has(folder)) continue
-      const isStored = yield* control.content(connection.id, folder).pipe(
-        Effect.map(({ state }) => state === "stored"),
-        Effect.catchTag("NotFound", () => Effect.succeed(false))
-      )
+      const isStored = yield* contents
+        .get({ params: { connection: connection.id }, query: { externalId: folder } })
+        .pipe(
+          Effect.map(({ state }) => state === "stored"),
+          Effect.catchTag("NotFoundProblem", () => Effect.succeed(false))
+        )
       known.set(folder, isStored)
     }
     return Names.encodePath(externalId, (folder) => known.get(folder) === true)

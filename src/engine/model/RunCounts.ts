@@ -64,13 +64,6 @@ export const zero: Counts = {
   checkerQueries: 0
 }
 
-/** The counts of something that has more to it. */
-export const only = (of: Counts): Counts => {
-  const counts = tally()
-  add(counts, of)
-  return counts
-}
-
 /** Counts that are being added to. */
 export type Tally = { -readonly [Name in keyof Counts]: number }
 

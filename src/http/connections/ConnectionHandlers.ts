@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Redacted from "effect/Redacted"
 import { Control } from "../../engine/Control.ts"
-import { Api } from "../Api.ts"
+import { CommandApi } from "../CommandApi.ts"
 import * as KeepAlive from "../KeepAlive.ts"
 import type { Connected } from "./ConnectionEndpoints.ts"
 import { asProblem } from "../Problems.ts"
@@ -20,7 +20,7 @@ const connected = ({ connection, created, estimate, firstSync }: ConnectedBy): C
 })
 
 export const layer = HttpApiBuilder.group(
-  Api,
+  CommandApi,
   "connections",
   Effect.fn(function* (handlers) {
     const control = yield* Control

@@ -12,7 +12,7 @@ import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageP
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
 
 /** The longest that a request for changes may wait, in seconds. */
-export const longestWait = 60
+const longestWait = 60
 
 const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
 
@@ -34,25 +34,20 @@ const contentQuery = {
   after: Schema.optionalKey(Cursor)
 }
 
-const header = (name: string, description: string) => ({
-  name,
-  in: "header",
-  description,
-  required: false,
-  schema: { type: "string" }
-})
+const optionalHeader = (description: string) => Schema.optionalKey(Schema.String).annotate({ description })
 
-/** The parts of the document that a declaration has no words for. */
-const withRanges = (operation: Record<string, unknown>): Record<string, unknown> => {
+/** Which bytes of a body; see RFC 9110, sections 13 and 14. */
+const rangeHeaders = {
+  range: optionalHeader("one range of bytes, like `bytes=0-1023`"),
+  "if-range": optionalHeader("the ETag that the range is of"),
+  "if-none-match": optionalHeader("the ETags that are known already")
+}
+
+/** Adds the answers that the handler gives as responses of their own. */
+const withPartialAnswers = (operation: Record<string, unknown>): Record<string, unknown> => {
   const responses = operation["responses"] as Record<string, object>
   return {
     ...operation,
-    parameters: [
-      ...(operation["parameters"] as ReadonlyArray<object>),
-      header("range", "one range of bytes, like `bytes=0-1023`"),
-      header("if-range", "the ETag that the range is of"),
-      header("if-none-match", "the ETags that are known already")
-    ],
     responses: {
       ...responses,
       206: { ...responses["200"], description: "The range" },
@@ -84,10 +79,11 @@ export const contents = HttpApiGroup.make("contents")
     HttpApiEndpoint.get("body", "/connections/:connection/content/body", {
       params: connectionRef,
       query: { externalId: ExternalId },
+      headers: rangeHeaders,
       success: HttpApiSchema.StreamUint8Array(),
       error: [NotFoundProblem, RangeProblem]
     })
-      .annotateMerge(OpenApi.annotations({ transform: withRanges }))
+      .annotateMerge(OpenApi.annotations({ transform: withPartialAnswers }))
       .annotate(
         OpenApi.Summary,
         "The bytes of one content, as a download: whole (200), a range of them (206), or not again (304, by ETag)"

@@ -3,13 +3,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Control } from "../../engine/Control.ts"
-import { Api } from "../Api.ts"
+import { CommandApi } from "../CommandApi.ts"
 import * as BodyResponse from "./BodyResponse.ts"
 import { asProblem } from "../Problems.ts"
 import { Stopping } from "../ShutdownSignal.ts"
 
 export const layer = HttpApiBuilder.group(
-  Api,
+  CommandApi,
   "contents",
   Effect.fn(function* (handlers) {
     const control = yield* Control

@@ -24,6 +24,7 @@ import {
   UnauthorizedProblem,
   UnsupportedMediaTypeProblem
 } from "../Problems.ts"
+import { routerConfig } from "../Parameters.ts"
 import { isLoopback } from "../ServerSettings.ts"
 
 /** The longest body of a request, in bytes. */
@@ -92,9 +93,6 @@ export const tooLarge = new PayloadTooLargeProblem({
 export class Routes extends Context.Service<Routes, { readonly methodsOf: (url: string) => ReadonlyArray<string> }>()(
   "idem/http/security/Guard"
 ) {}
-
-/** Longer than any id or name, percent-encoded. */
-export const routerConfig = { caseSensitive: true, maxParamLength: 4096 } as const
 
 /** Puts the guard before every route that is added to what it provides, and knows them. */
 export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRouter.HttpRouter | Access> =

@@ -6,7 +6,7 @@ import type { SyncTask } from "../../contract/SyncTask.ts"
 import { Control } from "../../engine/Control.ts"
 import * as Documents from "../../engine/Documents.ts"
 import { UsageError } from "../../engine/Engine.ts"
-import { Api } from "../Api.ts"
+import { CommandApi } from "../CommandApi.ts"
 import type { SyncRequest } from "./TaskEndpoints.ts"
 import * as KeepAlive from "../KeepAlive.ts"
 import { asProblem } from "../Problems.ts"
@@ -39,7 +39,7 @@ const taskOf = Effect.fnUntraced(function* (request: SyncRequest): Effect.fn.Ret
 })
 
 export const layer = HttpApiBuilder.group(
-  Api,
+  CommandApi,
   "tasks",
   Effect.fn(function* (handlers) {
     const control = yield* Control

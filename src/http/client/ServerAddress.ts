@@ -6,7 +6,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { isLoopback } from "../ServerSettings.ts"
 
-export interface Address {
+export interface ServerAddress {
   /** Without a slash at its end. */
   readonly url: string
   readonly token: Option.Option<Redacted.Redacted<string>>
@@ -15,7 +15,7 @@ export interface Address {
 }
 
 /** Nothing of the text is repeated: somebody may have put a password into it. */
-const parse = (text: string): Result.Result<Omit<Address, "token">, string> => {
+const parse = (text: string): Result.Result<Omit<ServerAddress, "token">, string> => {
   const example = "give the server's address, like http://127.0.0.1:3000"
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
@@ -34,7 +34,7 @@ const parse = (text: string): Result.Result<Omit<Address, "token">, string> => {
 
 /** The server that the environment names, if any; or what is wrong with the name. */
 export const fromEnvironment: Effect.Effect<
-  Result.Result<Option.Option<Address>, string>,
+  Result.Result<Option.Option<ServerAddress>, string>,
   Config.ConfigError
 > = Effect.gen(function* () {
   const text = (yield* Config.String("IDEM_URL").pipe(Config.withDefault(""))).trim()

@@ -7,11 +7,11 @@ import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Local from "../../src/engine/Local.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
-import * as Remote from "../../src/http/Remote.ts"
+import * as Network from "../../src/http/client/Network.ts"
 import * as Server from "../../src/http/Server.ts"
-import { Scripted, suite } from "../engine/lawsOfControl.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
+import { Scripted, suite } from "./lawsOfApi.ts"
 
 const token = "a-token-that-is-long-enough"
 const source = new MemorySource()
@@ -21,13 +21,13 @@ const server = Server.layerConfig.pipe(
   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { PORT: "0", IDEM_API_TOKEN: token } })))
 )
 
-const remote = Layer.unwrap(
-  Effect.map(Server.url, (url) => Remote.layer({ url, token: Option.some(Redacted.make(token)), isPrivate: true }))
+const client = Layer.unwrap(
+  Effect.map(Server.url, (url) => Network.layer({ url, token: Option.some(Redacted.make(token)), isPrivate: true }))
 )
 
 suite(
-  "through a server",
-  remote.pipe(
+  "over the network",
+  client.pipe(
     Layer.provide(server),
     Layer.provide(NodeHttpClient.layerNodeHttp),
     Layer.merge(Layer.succeed(Scripted, { source })),

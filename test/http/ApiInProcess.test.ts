@@ -1,26 +1,35 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Local from "../../src/engine/Local.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
+import * as InProcess from "../../src/http/client/InProcess.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Memory from "../../src/stores/Memory.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import type { Store } from "../../src/engine/Store.ts"
 import { integration, MemorySource } from "../support/MemorySource.ts"
 import * as Database from "../support/Postgres.ts"
 import * as TestEngine from "../support/TestEngine.ts"
-import { Scripted, suite } from "./lawsOfControl.ts"
+import { Scripted, suite } from "./lawsOfApi.ts"
 
-const store = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer))
-
-suite(
-  "Local over Postgres",
+/** The API over this store, in process, beside a scheduler. */
+const over = <E>(store: Layer.Layer<Store, E>) =>
   Layer.unwrap(
     Effect.sync(() => {
       const source = new MemorySource()
-      return Layer.mergeAll(Local.layer, Scheduler.layer, Layer.succeed(Scripted, { source })).pipe(
+      const api = InProcess.layer.pipe(Layer.provide(Local.layer), Layer.provide(NodeServices.layer))
+      return Layer.mergeAll(api, Scheduler.layer, Layer.succeed(Scripted, { source })).pipe(
         Layer.provide(TestEngine.engineOver(store, integration(source))),
         Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
       )
     })
   )
+
+suite("in process over memory", over(Memory.layer))
+
+suite(
+  "in process over PostgreSQL",
+  over(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer)))
 )

@@ -1,0 +1,16 @@
+/**
+ * The part of the API that commands call. Its handlers need the store and the engine only, so they also run without a
+ * server (see `client/InProcess.ts`). `Api.ts` adds the groups that need a server.
+ */
+import * as HttpApi from "effect/http-api/HttpApi"
+import { connections } from "./connections/ConnectionEndpoints.ts"
+import { contents } from "./contents/ContentEndpoints.ts"
+import { RequestErrors } from "./RequestErrors.ts"
+import { tasks } from "./tasks/TaskEndpoints.ts"
+
+export class CommandApi extends HttpApi.make("idem")
+  .add(connections, tasks, contents)
+  .middleware(RequestErrors)
+  // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
+  .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
+  .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" }) {}

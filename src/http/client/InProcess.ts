@@ -1,0 +1,30 @@
+/** The API in this process: requests go to its handlers without a socket. */
+import type * as FileSystem from "effect/FileSystem"
+import * as Etag from "effect/http/Etag"
+import * as HttpPlatform from "effect/http/HttpPlatform"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpApiTest from "effect/http-api/HttpApiTest"
+import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
+import { Control } from "../../engine/Control.ts"
+import { CommandApi } from "../CommandApi.ts"
+import * as ConnectionHandlers from "../connections/ConnectionHandlers.ts"
+import * as ContentHandlers from "../contents/ContentHandlers.ts"
+import * as RequestErrors from "../RequestErrors.ts"
+import { routerConfig } from "../Parameters.ts"
+import * as TaskHandlers from "../tasks/TaskHandlers.ts"
+import { ApiClient } from "./ApiClient.ts"
+
+const handlers = Layer.mergeAll(ConnectionHandlers.layer, TaskHandlers.layer, ContentHandlers.layer)
+
+/** The module's name says test; it is the library's client over handlers in the same process. */
+export const layer: Layer.Layer<ApiClient, never, Control | FileSystem.FileSystem | Path.Path> = Layer.effect(
+  ApiClient,
+  HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents"])
+).pipe(
+  Layer.provide(handlers),
+  Layer.provide(RequestErrors.layer),
+  Layer.provide(HttpPlatform.layer),
+  Layer.provide(Etag.layerWeak),
+  Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
+)
