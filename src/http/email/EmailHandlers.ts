@@ -2,7 +2,6 @@
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import { Control, NotFound } from "../../engine/Control.ts"
@@ -13,15 +12,12 @@ import * as EmailRenderer from "./EmailRenderer.ts"
 import * as EmailReader from "./EmailReader.ts"
 import { asProblem } from "../Problems.ts"
 
-/** An email is held in memory whole, several times over: so many are read at once. */
-const atOnce = 2
-
 export const layer = HttpApiBuilder.group(
   Api,
   "emails",
   Effect.fn(function* (handlers) {
     const control = yield* Control
-    const places = yield* Semaphore.make(atOnce)
+    const reader = yield* EmailReader.make
 
     const ask = Effect.fnUntraced(function* <Q extends EmailRenderer.Question>(
       connection: string,
@@ -37,13 +33,15 @@ export const layer = HttpApiBuilder.group(
           message: `${externalId} is too large to be shown: ${body.size} bytes of at most ${EmailRenderer.longest}; download it`
         })
       }
-      const chunks = yield* Stream.runCollect(body.bytes())
-      return yield* EmailReader.ask(Buffer.concat(chunks), question).pipe(
-        Effect.mapError(
-          ({ message }) => new UsageError({ message: `${externalId} can't be shown (${message}): download it instead` })
+      const bytes = Effect.map(Stream.runCollect(body.bytes()), (chunks) => Buffer.concat(chunks))
+      return yield* reader
+        .ask(bytes, question)
+        .pipe(
+          Effect.catchTag("Unreadable", ({ message }) =>
+            Effect.fail(new UsageError({ message: `${externalId} can't be shown (${message}): download it instead` }))
+          )
         )
-      )
-    }, places.withPermits(1))
+    })
 
     return handlers.handleAll({
       render: ({ params, query }) =>

@@ -1,8 +1,17 @@
-/** The thread that reads one email (`EmailReader.ts`): answers what it was started with, and ends. */
-import { parentPort, workerData } from "node:worker_threads"
+/** The thread that reads emails for `EmailReader.ts`, one at a time. */
+import { parentPort } from "node:worker_threads"
 import * as EmailRenderer from "./EmailRenderer.ts"
 
-const { bytes, question } = workerData as { readonly bytes: Uint8Array; readonly question: EmailRenderer.Question }
+interface Request {
+  readonly bytes: Uint8Array
+  readonly question: EmailRenderer.Question
+}
 
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-parentPort?.postMessage(await EmailRenderer.answer(bytes, question))
+parentPort?.on("message", async ({ bytes, question }: Request) => {
+  const reply = await EmailRenderer.answer(bytes, question).then(
+    (answer) => ({ answer }),
+    () => ({ failed: true })
+  )
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  parentPort?.postMessage(reply)
+})

@@ -1,0 +1,236 @@
+/**
+ * The header fields of an email that people read, decoded. Real mail has bytes above 127 in its headers, charsets that
+ * nobody knows, NULs, and no Message-ID, Date or Subject. None of that is an error: a field that cannot be read is absent.
+ *
+ * postal-mime parses the fields. Before that, only the fields that are read are picked out, so that thousands of others
+ * cost nothing, and their bytes are decoded:
+ * - adjacent encoded words of one charset become one word, since a character may be split over two of them;
+ * - bytes above 127 are UTF-8 (RFC 6532) where they are valid as such, else in the charset that the email itself
+ *   declares, else windows-1252.
+ */
+import iconv from "iconv-lite"
+import PostalMime, { type Address, decodeWords } from "postal-mime"
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as MailDate from "./MailDate.ts"
+
+/** `name` and `address` are empty where the field has none. */
+export type Mailbox = { readonly name: string; readonly address: string }
+
+export interface Headers {
+  readonly subject: string | undefined
+  readonly messageId: string | undefined
+  readonly inReplyTo: string | undefined
+  /** ISO 8601 in UTC. */
+  readonly date: string | undefined
+  readonly from: Mailbox | undefined
+  readonly replyTo: ReadonlyArray<Mailbox> | undefined
+  readonly to: ReadonlyArray<Mailbox> | undefined
+  readonly cc: ReadonlyArray<Mailbox> | undefined
+  readonly bcc: ReadonlyArray<Mailbox> | undefined
+}
+
+const none: Headers = {
+  subject: undefined,
+  messageId: undefined,
+  inReplyTo: undefined,
+  date: undefined,
+  from: undefined,
+  replyTo: undefined,
+  to: undefined,
+  cc: undefined,
+  bcc: undefined
+}
+
+/** Bytes of an email that are searched for its fields. */
+const maxHeaderBytes = 256 * 1024
+
+/** Bytes of one field that are read: 500 addresses fit. */
+const maxFieldBytes = 32 * 1024
+
+/** Fields of one name that are read. RFC 5322 allows one; some programs write one for each recipient. */
+const maxFields = 500
+
+/** Addresses of one field: a newsletter may name thousands. */
+const maxAddresses = 500
+
+/** Bytes after the header that may declare a charset: the headers of the first parts. */
+const declarationBytes = 4 * 1024
+
+const addressFields = new Set(["from", "to", "cc", "bcc", "reply-to"])
+const textFields = new Set(["subject", "message-id", "in-reply-to", "date"])
+
+/** The fields of an email, given its bytes or at least its beginning. */
+export const read = async (email: Uint8Array): Promise<Headers> => {
+  const end = headerEnd(email)
+  const header = Buffer.from(email.buffer, email.byteOffset, end).toString("latin1")
+  const charset = declaredCharset(Buffer.from(email.subarray(0, end + declarationBytes)).toString("latin1"))
+  const fields = fieldsOf(header).map(({ name, value }) => {
+    const text = decoded(value, charset)
+    return { name, value: addressFields.has(name) ? withoutNestedGroups(withoutRoutes(text)) : text }
+  })
+  const normalized = fields.map(({ name, value }) => `${name}: ${value}\r\n`).join("")
+  try {
+    const mail = await PostalMime.parse(`${normalized}\r\n`)
+    return {
+      subject: textOf(mail.subject),
+      messageId: textOf(mail.messageId),
+      inReplyTo: textOf(mail.inReplyTo),
+      date: dateOf(fields.find((field) => field.name === "date")?.value),
+      from: mailboxes(mail.from === undefined ? undefined : [mail.from])?.[0],
+      replyTo: mailboxes(mail.replyTo),
+      to: mailboxes(mail.to),
+      cc: mailboxes(mail.cc),
+      bcc: mailboxes(mail.bcc)
+    }
+  } catch {
+    return none
+  }
+}
+
+/** Where the header ends: after the first empty line. */
+const headerEnd = (email: Uint8Array): number => {
+  const limit = Math.min(email.length, maxHeaderBytes)
+  for (let at = email.indexOf(10); at !== -1 && at < limit; at = email.indexOf(10, at + 1)) {
+    const next = email[at + 1] === 13 ? at + 2 : at + 1
+    if (email[next] === 10) return at + 1
+  }
+  return limit
+}
+
+interface Field {
+  readonly name: string
+  /** Unfolded; one character a byte. */
+  readonly value: string
+}
+
+/** The fields that are read, in their order. */
+const fieldsOf = (header: string): ReadonlyArray<Field> => {
+  const fields: Array<{ readonly name: string; value: string }> = []
+  const counts = new Map<string, number>()
+  let isContinued = false
+  for (const line of header.split(/\r?\n/)) {
+    const last = fields.at(-1)
+    if (/^[ \t]/.test(line)) {
+      if (isContinued && last !== undefined && last.value.length < maxFieldBytes) {
+        last.value = `${last.value}${line}`.slice(0, maxFieldBytes)
+      }
+      continue
+    }
+    const colon = line.indexOf(":")
+    const name = line.slice(0, Math.max(colon, 0)).trim().toLowerCase()
+    const count = counts.get(name) ?? 0
+    isContinued = count < (addressFields.has(name) ? maxFields : textFields.has(name) ? 1 : 0)
+    if (!isContinued) continue
+    counts.set(name, count + 1)
+    fields.push({ name, value: line.slice(colon + 1, colon + 1 + maxFieldBytes).trimStart() })
+  }
+  return fields
+}
+
+const declaredCharset = (text: string): string | undefined => /charset\s*=\s*"?([\w.:-]{1,40})/i.exec(text)?.[1]
+
+// ---- charsets ----------------------------------------------------------------------------------------------------
+
+const encodedWords = /=\?[^?\s]{1,60}\?[BbQq]\?[^?]*\?=(?:[ \t]+=\?[^?\s]{1,60}\?[BbQq]\?[^?]*\?=)*/g
+const encodedWord = /=\?([^?\s*]{1,60})(?:\*[^?\s]*)?\?([BbQq])\?([^?]*)\?=/g
+
+const base64Word = (charset: string, bytes: Buffer): string => `=?${charset}?B?${bytes.toString("base64")}?=`
+
+/** Charsets that `TextDecoder` lacks, such as UTF-7, are decoded here; postal-mime decodes all others. */
+const word = (charset: string, bytes: Buffer): string =>
+  /^(?:unicode-1-1-)?utf-?7$|^(?:cp|ibm)-?(?:437|8[56]\d)$/i.test(charset) &&
+  iconv.encodingExists(charset.replace(/^unicode-1-1-/i, ""))
+    ? base64Word("utf-8", Buffer.from(iconv.decode(bytes, charset.replace(/^unicode-1-1-/i, ""))))
+    : base64Word(charset, bytes)
+
+/** The bytes of one encoded word. Bytes above 127 in it, which RFC 2047 forbids, are of its charset too. */
+const bytesOfWord = (encoding: string, text: string): Buffer =>
+  encoding.toUpperCase() === "B"
+    ? Buffer.from(text, "base64")
+    : Buffer.from(
+        text
+          .replaceAll("_", " ")
+          .replaceAll(/=([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+        "latin1"
+      )
+
+/** Charsets in which each word begins anew: joined words would repeat an escape sequence, which decoders refuse. */
+const stateful = /^(?:iso-2022|hz-|(?:unicode-1-1-)?utf-?7)/i
+
+/** A run of encoded words, with those of one charset joined. */
+const joined = (run: string): string => {
+  const groups: Array<{ readonly charset: string; readonly bytes: Array<Buffer> }> = []
+  for (const [, charset = "", encoding = "", text = ""] of run.matchAll(encodedWord)) {
+    const last = groups.at(-1)
+    const bytes = bytesOfWord(encoding, text)
+    if (last?.charset.toLowerCase() === charset.toLowerCase() && !stateful.test(charset)) last.bytes.push(bytes)
+    else groups.push({ charset, bytes: [bytes] })
+  }
+  return groups.map(({ bytes, charset }) => word(charset, Buffer.concat(bytes))).join(" ")
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/** Text outside encoded words. */
+const rawText = (latin1: string, charset: string | undefined): string => {
+  // oxlint-disable-next-line no-control-regex
+  if (!/[^\u0000-\u007f]/.test(latin1)) return latin1
+  const bytes = Buffer.from(latin1, "latin1")
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    const declared = charset === undefined ? "\ufffd" : decodeWords(base64Word(charset, bytes))
+    return declared.includes("\ufffd") ? decodeWords(base64Word("windows-1252", bytes)) : declared
+  }
+}
+
+const decoded = (value: string, charset: string | undefined): string => {
+  let text = ""
+  let at = 0
+  for (const run of value.matchAll(encodedWords)) {
+    text += rawText(value.slice(at, run.index), charset) + joined(run[0])
+    at = run.index + run[0].length
+  }
+  return text + rawText(value.slice(at), charset)
+}
+
+// ---- values ------------------------------------------------------------------------------------------------------
+
+/** Groups of one field. They cannot nest, and postal-mime takes quadratic time for those that do. */
+const maxGroups = 5
+
+/** Removes the colons of all groups but the first ones. */
+const withoutNestedGroups = (text: string): string => {
+  let groups = 0
+  return text.replaceAll(/"(?:[^"\\]|\\.)*"|<[^<>]*>|:/g, (found) => {
+    if (found !== ":") return found
+    groups += 1
+    return groups > maxGroups ? " " : found
+  })
+}
+
+/** Removes comments and source routes (`<@relay,@other:ann@example.com>`, RFC 5322, 4.4) inside angle brackets. */
+const withoutRoutes = (text: string): string =>
+  text.replaceAll(/"(?:[^"\\]|\\.)*"|<([^<>]*)>/g, (whole, inside: string | undefined) =>
+    inside === undefined
+      ? whole
+      : `<${inside
+          .replaceAll(/\([^()]*\)/g, "")
+          .replace(/^\s*@[^:]*:/, "")
+          .trim()}>`
+  )
+
+const mailboxes = (list: ReadonlyArray<Address> | undefined): ReadonlyArray<Mailbox> | undefined =>
+  list
+    ?.flatMap((each) => each.group ?? [each])
+    .slice(0, maxAddresses)
+    .map(({ address, name }) => ({ name, address: address ?? "" }))
+
+const textOf = (value: string | undefined): string | undefined => {
+  const trimmed = value?.trim()
+  return trimmed === "" ? undefined : trimmed
+}
+
+const dateOf = (value: string | undefined): string | undefined =>
+  value === undefined ? undefined : Option.getOrUndefined(Option.map(MailDate.parse(value), DateTime.formatIso))

@@ -1,0 +1,97 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Headers from "../../src/mail/Headers.ts"
+
+/** An email of these header lines, in which one character is one byte. */
+const email = (...lines: ReadonlyArray<string>) => Buffer.from([...lines, "", "text"].join("\r\n"), "latin1")
+
+/** Bytes of a charset, one character a byte. */
+const bytes = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex").toString("latin1")
+
+const subject = async (...lines: ReadonlyArray<string>) => (await Headers.read(email(...lines))).subject
+
+describe("the headers of an email", () => {
+  it("join a character that is split over two encoded words", async () => {
+    assert.strictEqual(await subject("Subject: =?utf-8?B?4pyTIOKc?= =?utf-8?B?kw==?="), "✓ ✓")
+    assert.strictEqual(await subject("Subject: =?UTF-8?Q?caf=C3?=", " =?utf-8?Q?=A9_au_lait?="), "café au lait")
+    assert.strictEqual(await subject("Subject: =?gb2312?B?xOM=?= =?iso-8859-1?Q?=E9?="), "你é")
+  })
+
+  it("keep encoded words of a charset with escape sequences apart", async () => {
+    assert.strictEqual(
+      await subject("Subject: =?ISO-2022-JP?B?GyRCRnxLXBsoQg==?=", " =?ISO-2022-JP?B?GyRCOGwbKEI=?="),
+      "日本語"
+    )
+  })
+
+  it("read bytes above 127 inside an encoded word in its charset", async () => {
+    assert.strictEqual(await subject(`Subject: =?iso-8859-1?Q?caf${bytes("e9")}?=`), "café")
+    assert.strictEqual(await subject(`Subject: =?utf-8?Q?caf${bytes("c3a9")}?=`), "café")
+  })
+
+  it("read UTF-7", async () => {
+    assert.strictEqual(await subject("Subject: =?utf-7?Q?Gr+APwA3w-e?="), "Grüße")
+    assert.strictEqual(await subject("Subject: =?unicode-1-1-utf-7?Q?+ZeVnLIqe-?="), "日本語")
+  })
+
+  const declared: ReadonlyArray<readonly [charset: string, hex: string, text: string]> = [
+    ["euc-kr", "b1a4b0ed", "광고"],
+    ["windows-1251", "cff0e8e2e5f2", "Привет"],
+    ["big5", "a7da", "我"],
+    ["gb2312", "c4e3bac3", "你好"]
+  ]
+  for (const [charset, hex, text] of declared) {
+    it(`read raw bytes in the charset that the email declares: ${charset}`, async () => {
+      assert.strictEqual(
+        await subject(`Subject: ${bytes(hex)}`, `Content-Type: text/plain; charset="${charset}"`),
+        text
+      )
+    })
+  }
+
+  it("take raw bytes for UTF-8 if they are, and for windows-1252 if nothing else fits", async () => {
+    assert.strictEqual(await subject(`Subject: ${bytes("c3a9")}`, "Content-Type: text/plain; charset=euc-kr"), "é")
+    assert.strictEqual(await subject(`Subject: caf${bytes("e9")}`), "café")
+    assert.strictEqual(await subject(`Subject: ${bytes("e920")}x`, "Content-Type: text/plain; charset=utf-8"), "é x")
+    assert.strictEqual(await subject(`Subject: ${bytes("e9")}`, "Content-Type: text/plain; charset=none-such"), "é")
+  })
+
+  it("leave comments and source routes inside angle brackets out of an address", async () => {
+    const { from, to } = await Headers.read(
+      email('From: "<@x:y>" <ann(at work)@example.com>', "To: Bob <@relay.example,@other.example:bob@example.com>")
+    )
+    assert.deepStrictEqual(from, { name: "<@x:y>", address: "ann@example.com" })
+    assert.deepStrictEqual(to, [{ name: "Bob", address: "bob@example.com" }])
+  })
+
+  it("have no date where the field is not one", async () => {
+    assert.strictEqual((await Headers.read(email("Date: Whenever 12"))).date, undefined)
+    assert.strictEqual(
+      (await Headers.read(email("Date: Tue, 20 Aug 2002 12:00:00 +0200"))).date,
+      "2002-08-20T10:00:00.000Z"
+    )
+  })
+
+  it("keep what a folded line holds, and read the first of repeated fields", async () => {
+    assert.strictEqual(await subject("Subject: one", "  two", "Subject: three"), "one  two")
+  })
+
+  it("read at most 500 addresses, however many fields name them", async () => {
+    const many = Array.from({ length: 2000 }, (_, index) => `Cc: user${index}@example.com`)
+    const { cc, messageId } = await Headers.read(email(...many, "Message-ID: <1@example.com>"))
+    assert.strictEqual(cc?.length, 500)
+    assert.strictEqual(messageId, "<1@example.com>")
+  })
+
+  it("end with a header of 256 KiB that is made to be slow", async () => {
+    const size = 256 * 1024
+    const hostile = ["(", '"<', "=?", "a:", "<@", "a@b,", "=?utf-8?Q?a?= ", "<(", "\\"]
+    for (const part of hostile) {
+      for (const name of ["To", "From", "Subject", "Date"]) {
+        await Headers.read(email(`${name}: ${part.repeat(size / part.length)}`))
+      }
+    }
+    for (const line of ["To: a@b", "Date: 1", "X: 1", "Subject: x"]) {
+      await Headers.read(email(...Array.from({ length: size / line.length }, () => line)))
+    }
+  })
+})
