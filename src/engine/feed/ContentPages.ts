@@ -6,7 +6,7 @@ import type { ConnectionId } from "../model/Connection.ts"
 import type { ContentRow } from "../model/Content.ts"
 import { Store, type StoreError } from "../Store.ts"
 
-/** A page of what is asked for, and the cursor of the next one, or null at the end; see `Store.contents`. */
+/** One page, and the cursor of the next page or null; see `Store.contents`. */
 export const list = Effect.fnUntraced(function* (
   connectionId: ConnectionId,
   query: ContentQuery

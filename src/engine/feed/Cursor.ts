@@ -1,6 +1,6 @@
 /**
- * Cursors: where a reader goes on, in letters that every shell and URL takes. They are opaque to people, and good for the
- * list that gave them only: they carry the database, its epoch, the kind of list and its connection, with the place in it.
+ * Cursors: a reader's position in a list, in characters that shells and URLs accept. A cursor is opaque, and valid only
+ * for the list that returned it: it holds the database, its epoch, the kind of list, its connection, and the position.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -13,15 +13,15 @@ import type { ChangePlace, Epoch } from "../model/Change.ts"
 import { ConnectionId } from "../model/Connection.ts"
 import type { ContentPlace } from "../model/Content.ts"
 
-/** The longest cursor, in characters: an external id of the longest, escaped throughout, and all the rest. */
+/** In characters: enough for the longest external id with every character escaped. */
 const maxLength = 10_000
 
 const Uuid = Schema.String.pipe(Schema.check(Schema.isPattern(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)))
-/** Milliseconds of years that PostgreSQL knows too. */
+/** Milliseconds of the years that PostgreSQL supports. */
 const Millis = Schema.Int.pipe(
   Schema.check(Schema.isBetween({ minimum: -62_135_596_800_000, maximum: 253_402_300_799_999 }))
 )
-/** The id of a transaction: 64 bits without a sign. */
+/** A transaction id: an unsigned 64-bit integer. */
 const Transaction = Schema.BigIntFromString.pipe(
   Schema.check(Schema.isBetweenBigInt({ minimum: 0n, maximum: 18_446_744_073_709_551_615n }))
 )
@@ -63,7 +63,7 @@ const malformed = new CursorInvalid({
 const foreign = (of: string) =>
   new CursorInvalid({ reason: "foreign", message: `the cursor is of ${of}: give the \`next\` of this list's own page` })
 
-/** It was right once, or comes from a future that this database has lost. */
+/** The cursor was valid once, or is from a future that this database has lost. */
 export const gone = new CursorInvalid({
   reason: "gone",
   message:
@@ -74,7 +74,7 @@ export const gone = new CursorInvalid({
 const textOf = (cursor: string): Result.Result<string, CursorInvalid> =>
   cursor.length > maxLength ? Result.fail(malformed) : Result.mapError(Base64Url.decodeString(cursor), () => malformed)
 
-/** What could not be decoded is damaged, or of another kind of list. */
+/** The error for a cursor that does not decode: it is damaged, or of another kind of list. */
 const notOf = (text: string, other: ReadonlyArray<string>, name: string): CursorInvalid => {
   const kind = Result.map(decodeKind(text), ([kind]) => kind)
   return Result.isSuccess(kind) && other.includes(kind.success) ? foreign(name) : malformed
@@ -87,7 +87,7 @@ const isOf = (epoch: Epoch, databaseId: string, epochId: string): Effect.Effect<
       ? Effect.fail(gone)
       : Effect.void
 
-/** A list of a connection's contents, in an order. */
+/** A list of a connection's contents in one order. */
 interface ContentList {
   readonly epoch: Epoch
   readonly connectionId: ConnectionId
@@ -128,7 +128,7 @@ export const ofChange = (epoch: Epoch, list: ChangeList, { row, transaction }: C
     ])
   )
 
-/** The place of a cursor in this list of changes, and what checks that it is of the epoch that a page was read in. */
+/** The position of a cursor in this list of changes, and a check of its epoch against that of a page. */
 export const changePlace = Effect.fnUntraced(function* (
   list: ChangeList,
   cursor: string

@@ -1,10 +1,10 @@
 /**
- * The change feed: each content at its latest change, in the order in which changes become visible, from the beginning or
- * after a cursor. A reader that has everything may wait for more.
+ * The change feed: each content at its latest change, in the order in which changes become visible, from the beginning
+ * or after a cursor. A reader that has everything can wait for more.
  *
- * All readers of a process that wait share one poller, so that the database is asked one cheap question every 100 ms to 1 s
- * whatever their number, and none while nobody waits. The database is not asked to notify: that would cost every writer, and
- * needs a session, which a pooler between us and the database does not keep.
+ * All waiting readers of a process share one poller, so that the database gets one cheap query every 100 ms to 1 s
+ * whatever their number, and none while nobody waits. LISTEN and NOTIFY are not used: NOTIFY would cost every writer,
+ * and LISTEN needs a session, which a connection pooler does not keep.
  */
 import * as Context from "effect/Context"
 import * as Clock from "effect/Clock"
@@ -19,7 +19,7 @@ import type { Change } from "../model/Change.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import { Store, type StoreError } from "../Store.ts"
 
-/** The longest that a reader waits: proxies on the way give up on longer ones. */
+/** The longest wait of a reader. Many proxies close requests that take longer. */
 export const longestWait = Duration.seconds(60)
 
 const shortestPause = 100
@@ -50,7 +50,7 @@ export class Feed extends Context.Service<
 
 interface Waiter {
   readonly connectionId: ConnectionId | undefined
-  /** The transaction from which on a change is new to it. */
+  /** The first transaction that is new to the reader. */
   from: bigint
   readonly woken: Deferred.Deferred<void, StoreError>
 }
@@ -78,7 +78,10 @@ export const make = Effect.gen(function* () {
   const waiters = new Set<Waiter>()
   let isPolling = false
 
-  /** Wakes whom something concerns, and says whether there was anything. Who came meanwhile has asked for itself. */
+  /**
+   * Wakes readers of connections that changed. Returns true if any changed. Readers that joined meanwhile ask
+   * themselves.
+   */
   const look = Effect.gen(function* () {
     const asking = [...waiters]
     const [first, ...rest] = asking.map(({ from }) => from)
@@ -101,7 +104,7 @@ export const make = Effect.gen(function* () {
       yield* Effect.sleep(pause)
       pause = (yield* look) ? shortestPause : Math.min(pause * 1.5, longestPause)
     }
-    // In one step with the look for waiters: one that comes now begins a poller of its own.
+    // In one synchronous step with the check for readers, so that a reader that joins next starts a poller of its own.
     isPolling = false
   }).pipe(
     Effect.onError((cause) =>
@@ -110,11 +113,11 @@ export const make = Effect.gen(function* () {
         for (const { woken } of waiters) Deferred.doneUnsafe(woken, Effect.failCause(cause))
       })
     ),
-    // It is nobody's own: it would be told as a part of what the first reader asked.
+    // The poller belongs to no request: its spans would appear in the first reader's trace.
     Effect.withTracerEnabled(false)
   )
 
-  /** Waits until something may have changed; true where that came before the time was over. */
+  /** Waits until something may have changed. False if the time was over first. */
   const awaitChange = (connectionId: ConnectionId | undefined, from: bigint, millis: number) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {

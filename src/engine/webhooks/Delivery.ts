@@ -1,4 +1,4 @@
-/** Sends a message once, and writes how that went. */
+/** One attempt to deliver a message, and the record of its result. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -11,7 +11,7 @@ import * as DeliveryRetryPolicy from "./DeliveryRetryPolicy.ts"
 import * as Signature from "./Signature.ts"
 import { type Answer, bodyTimeout, Sender, timeout } from "./Sender.ts"
 
-/** A message whose sender died comes up again after this long. */
+/** How long a claim lasts: if the sending process dies, the message is due again afterwards. */
 const claimFor = Duration.sum(Duration.sum(timeout, bodyTimeout), Duration.seconds(10))
 
 const gone = 410
@@ -20,7 +20,7 @@ const attempts = Metrics.counter("idem_webhook_attempts_total", "Attempts to del
   "outcome"
 ])
 
-/** Whether the endpoint took it: any 2xx, as Standard Webhooks has it. A redirect is none. */
+/** True if the endpoint accepted the message: any 2xx (Standard Webhooks). A redirect is not accepted. */
 export const isTaken = ({ status }: Answer): boolean => status >= 200 && status < 300
 
 const failed = Effect.fnUntraced(function* (
@@ -67,8 +67,8 @@ const say = (claimed: Claimed, result: Attempted, isDisabled: boolean): Effect.E
 }
 
 /**
- * Sends this message, if nobody else does. False where somebody does. Interrupted while it waits for an answer, it gives the
- * message back: it is sent again, under the same id.
+ * Claims the message and sends it. False if another sender has claimed it. If it is interrupted while it waits for the
+ * answer, it releases the claim: the message is sent again, under the same id.
  */
 export const deliver = Effect.fn("Webhooks.deliver")(function* (
   messageId: MessageId

@@ -1,9 +1,9 @@
-/** When a message that was not taken is sent again. */
+/** When a message that was not accepted is sent again. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 
-/** After each attempt that failed, as Standard Webhooks suggests: ten attempts within a little more than three days. */
+/** The delay after each failed attempt, as Standard Webhooks suggests: ten attempts in a little over three days. */
 const waits = [
   Duration.seconds(5),
   Duration.minutes(5),
@@ -16,15 +16,15 @@ const waits = [
   Duration.hours(24)
 ] as const
 
-/** A webhook of which every attempt has failed for so long is disabled. */
+/** A webhook is disabled after every attempt has failed for this long. */
 export const disableAfter = Duration.days(5)
 
-/** The longest that an endpoint may ask us to wait. */
+/** The longest `Retry-After` of an endpoint that is followed. */
 const longest = Duration.hours(24)
 
 /**
- * How long to wait after this many attempts that failed, undefined after the last: within a fifth of the time above, so that
- * what failed together is not sent again together, and no sooner than the endpoint asks for.
+ * The delay after this number of failed attempts; undefined after the last. A jitter of 20 % keeps messages that failed
+ * together from being sent again together. The delay is never shorter than the endpoint's `Retry-After`.
  */
 export const after = Effect.fnUntraced(function* (
   attempts: number,

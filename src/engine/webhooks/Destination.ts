@@ -1,10 +1,10 @@
 /**
- * Where a webhook may be aimed at: a public address, by https. Whoever may make a webhook can make Idem send requests; this
- * keeps them from what only Idem can reach (SSRF). `IDEM_WEBHOOK_ALLOW` lists what else is allowed: hosts, addresses and
- * networks (CIDR), between commas.
+ * Where a webhook may be aimed at: a public address, by https. Whoever may make a webhook can make Idem send requests;
+ * this keeps them from what only Idem can reach (SSRF). `IDEM_WEBHOOK_ALLOW` lists what else is allowed: hosts,
+ * addresses and networks (CIDR), between commas.
  *
- * A name is looked up once for each request, all its addresses are checked, and the socket connects to one of just those:
- * what the name means a moment later makes no difference.
+ * A name is looked up once for each request, all its addresses are checked, and the socket connects to one of just
+ * those: what the name means a moment later makes no difference.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -45,8 +45,8 @@ const isIn = (address: Address, [network, bits]: readonly [Address, number]): bo
     : network instanceof Ip.IPv6 && address.match(network, bits)
 
 /**
- * True for what the whole internet can reach: nothing that is private, local, shared, multicast or reserved, and, of IPv6,
- * only global unicast (2000::/3) that does not carry an IPv4 address (6to4, Teredo; NAT64 lies outside).
+ * True for what the whole internet can reach: nothing that is private, local, shared, multicast or reserved, and, of
+ * IPv6, only global unicast (2000::/3) that does not carry an IPv4 address (6to4, Teredo; NAT64 lies outside).
  */
 const isPublic = (address: Address): boolean =>
   address.range() === "unicast" &&
@@ -121,8 +121,8 @@ export const layer: Layer.Layer<Destination, Refused | Config.ConfigError, Dns.D
       )
 
     /**
-     * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names, blocks one
-     * of the few threads that everybody's look-ups share: it is for the hosts that are listed.
+     * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names,
+     * blocks one of the few threads that everybody's look-ups share: it is for the hosts that are listed.
      */
     const addressesOf = (name: string): Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError> =>
       hosts.has(name)

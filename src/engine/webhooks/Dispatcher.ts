@@ -1,9 +1,9 @@
 /**
- * Delivers the messages of all webhooks: one process of the cluster does, and another goes on when that one leaves. Each
- * webhook has a fiber of its own, which sends one message at a time; a slow endpoint holds up nobody else.
+ * Delivers the messages of all webhooks. One process of a cluster does so; if it leaves, another continues. Each
+ * webhook has a fiber of its own, which sends one message at a time, so a slow endpoint delays no other webhook.
  *
- * The order: the next message is made of the feed once the one before was delivered, or died. One that fails holds up those
- * behind it until then; they wait in the feed, where what changes twice is told once.
+ * Messages arrive in order: the next message is made from the feed once the one before is delivered, or is a dead
+ * letter. Until then later changes wait in the feed, where content that changes twice is reported once.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -25,22 +25,22 @@ import * as Delivery from "./Delivery.ts"
 import * as Documents from "./Documents.ts"
 import type { Sender } from "./Sender.ts"
 
-/** How often it looks for webhooks that were made, resumed or asked to send again. The feed wakes it sooner. */
+/** How often it looks for webhooks that were created, resumed or redelivered. Changes in the feed wake it sooner. */
 const tick = Duration.seconds(2)
 
 /** Changes in one message. */
 const batch = 100
 
-/** What failed in the database is tried again after this long. */
+/** The delay before a failed database operation is repeated. */
 const pause = Duration.seconds(5)
 
-/** How long messages that came to an end are kept, and how often those that are older are removed. */
+/** How long delivered messages and dead letters are kept, and how often older ones are removed. */
 const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
 const pruneEvery = Duration.hours(6)
 
 const encodeBody = Schema.encodeEffect(Schema.fromJsonString(Documents.ContentChanged))
 
-/** Waits for changes that concern this webhook, and makes a message of them. */
+/** Waits for changes that match this webhook, and makes a message from them. */
 const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   const store = yield* WebhookStore
   const feed = yield* Feed.Feed
@@ -73,7 +73,10 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   return yield* store.enqueue(webhook.id, { from: webhook.cursor, to: next, message })
 })
 
-/** One step of a webhook: sends what is due, or waits for it, for changes or for a nudge. False where it is not active. */
+/**
+ * One step of a webhook: sends a due message, or waits until one is due, for changes, or for a nudge. False if the
+ * webhook is not active.
+ */
 const step = Effect.fnUntraced(function* (webhookId: WebhookId, nudges: Queue.Dequeue<void>) {
   const store = yield* WebhookStore
   const work = yield* store.workOf(webhookId)
@@ -113,7 +116,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
     const isDue = new Map(work.map(({ next, webhook }) => [webhook.id, next !== null && Duration.isZero(next.in)]))
     for (const [webhookId, queue] of nudges) {
       if (!(yield* FiberMap.has(fibers, webhookId))) nudges.delete(webhookId)
-      // It finds out itself that there is something to send, or that it is over.
+      // The fiber itself finds out whether there is something to send, or whether the webhook has ended.
       else if (isDue.get(webhookId) ?? true) yield* Queue.offer(queue, undefined)
     }
     for (const webhookId of isDue.keys()) {
@@ -140,11 +143,11 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
 
 export type Services = WebhookStore | Feed.Feed | Vault | Sender
 
-/** One for the whole cluster, in whichever process has its shard. */
+/** A singleton of the cluster: it runs in the process that owns its shard. */
 export const layer: Layer.Layer<never, never, Sharding.Sharding | Services> = Layer.unwrap(
   Effect.map(Effect.context<Services>(), (context) => {
     const work = run.pipe(
-      // Nobody starts a singleton again that has died.
+      // The cluster does not restart a singleton that has died.
       Effect.catchCauseIf(
         (cause) => !Cause.hasInterruptsOnly(cause),
         (cause) => Effect.logError("the delivery of webhooks failed with a defect, and goes on", cause)

@@ -1,4 +1,6 @@
-/** What the HTTP API shows of webhooks, and what a webhook is sent: their encoded form is the JSON. */
+/**
+ * The schemas of webhooks in the HTTP API, and of the messages that are sent to them. Their encoded form is the JSON.
+ */
 import * as Schema from "effect/Schema"
 import * as Documents from "../Documents.ts"
 import { ChangeKind } from "../model/Change.ts"
@@ -26,7 +28,7 @@ export const Webhook = Schema.Struct({
   /** Why it is disabled. */
   reason: Schema.NullOr(Schema.String),
   failingSince: Schema.NullOr(Time),
-  /** Messages that wait, and those that were given up. */
+  /** Numbers of pending messages and of dead letters. */
   pending: Schema.Int,
   dead: Schema.Int,
   createdAt: Time
@@ -36,21 +38,21 @@ export type Webhook = typeof Webhook.Type
 export const Message = Schema.Struct({
   id: MessageId,
   state: MessageState,
-  /** How many changes it holds. */
+  /** The number of changes in the message. */
   changes: Schema.Int,
   attempts: Schema.Int,
   nextAttemptAt: Schema.NullOr(Time),
   attemptedAt: Schema.NullOr(Time),
-  /** What the last attempt was answered. */
+  /** The status of the last answer. */
   status: Schema.NullOr(Schema.Int),
-  /** Why the last attempt failed, and how its answer began. */
+  /** Why the last attempt failed, with the beginning of its answer. */
   error: Schema.NullOr(Schema.String),
   answer: Schema.NullOr(Schema.String),
   createdAt: Time
 })
 export type Message = typeof Message.Type
 
-/** How a test message went. */
+/** The result of a test message. */
 export const Pinged = Schema.Struct({
   delivered: Schema.Boolean,
   message: Schema.String,
@@ -60,7 +62,7 @@ export const Pinged = Schema.Struct({
 })
 export type Pinged = typeof Pinged.Type
 
-/** The body of a message. `cursor` is where `GET /changes` goes on after these changes. */
+/** The body of a message. `GET /changes` continues at `cursor` after these changes. */
 export const ContentChanged = Schema.Struct({
   type: Schema.Literal("content.changed"),
   timestamp: Time,

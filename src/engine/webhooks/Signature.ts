@@ -1,7 +1,7 @@
 /**
- * The secrets of a webhook, and the signatures made with them, as Standard Webhooks has it
- * (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md): HMAC-SHA256 of id, time and
- * body, by a key of 24 to 64 bytes that is written as `whsec_` and base64.
+ * Signs the messages of a webhook with its secret, as Standard Webhooks specifies
+ * (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md): HMAC-SHA256 of id, time
+ * and body, with a key of 24 to 64 bytes, written as `whsec_` and base64.
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as DateTime from "effect/DateTime"
@@ -21,7 +21,7 @@ const shortest = 24
 const longest = 64
 const generated = 32
 
-/** The secret that signs, and the one before it, which signs too until that time: a receiver has until then to change. */
+/** The current secret, and the previous one, which also signs until `until`, so that a receiver has time to change. */
 const Secrets = Schema.Struct({
   current: Schema.RedactedFromValue(Schema.String),
   previous: Schema.NullOr(
@@ -45,11 +45,11 @@ export const unseal = Effect.fnUntraced(function* (
   sealed: Uint8Array
 ): Effect.fn.Return<Secrets, VaultError, Vault> {
   const vault = yield* Vault
-  // What was sealed is what `seal` wrote.
+  // Only `seal` writes these values, so a value that does not decode is a defect.
   return yield* Effect.orDie(decode(yield* vault.unseal(sealed, context(webhookId))))
 })
 
-/** What seals and unseals a webhook's secrets, for whoever seals everything again with another key. */
+/** The context that seals a webhook's secrets, for the change of the key. */
 export const sealContext = context
 
 export const generate: Effect.Effect<Redacted.Redacted> = SecureRandom.SecureRandom.use((random) =>
@@ -66,7 +66,7 @@ const keyBytes = (secret: Redacted.Redacted): Result.Result<Uint8Array, undefine
   )
 }
 
-/** Refuses a secret of another form, and repeats nothing of it. */
+/** Fails for a secret of another form. The message repeats nothing of it. */
 export const check = (secret: Redacted.Redacted): Effect.Effect<Redacted.Redacted, UsageError> =>
   Result.isSuccess(keyBytes(secret))
     ? Effect.succeed(secret)
@@ -83,7 +83,7 @@ const sign = Effect.fnUntraced(function* (secret: Redacted.Redacted, content: Ui
   return `v1,${Base64.encode(yield* Effect.orDie(mac.sign(key, content)))}`
 }, Effect.provide(NodeCrypto.layerMac))
 
-/** The three headers of a message that is sent now. */
+/** The three signature headers of a message that is sent now. */
 export const headers = Effect.fnUntraced(function* (secrets: Secrets, messageId: string, body: string) {
   const now = yield* DateTime.now
   const timestamp = String(Math.floor(now.epochMilliseconds / 1000))

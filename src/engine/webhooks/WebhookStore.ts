@@ -1,14 +1,14 @@
 /**
- * What webhooks need of a database. Every store passes the same laws (test/stores/lawsOfWebhooks.ts).
+ * The store of webhooks and their messages. Every store passes the same laws (test/stores/lawsOfWebhooks.ts).
  *
- * A message is written in the same transaction that moves its webhook's cursor over the changes that it holds, before it
- * is sent: whatever crashes, a change is in a message, or still ahead of the cursor. A webhook has one message of the feed
- * at a time that waits to be delivered, so that they arrive in order and what waits behind it costs nothing: it is still in
- * the feed. Messages that a person had sent again are beside that order.
+ * A message is written before it is sent, in the transaction that moves its webhook's cursor past the changes in it.
+ * After any crash a change is therefore in a message, or still ahead of the cursor. A webhook has at most one pending
+ * message from the feed, so that messages arrive in order, and later changes cost nothing while they wait in the feed.
+ * Messages that a person redelivers are outside that order.
  *
- * Whoever sends a message claims it first, for a while: it comes up again when that is over without a result.
+ * A sender claims a message for a limited time first. Without a result by then, the message is due again.
  *
- * Time is the database's.
+ * Times are by the database's clock.
  */
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
@@ -22,79 +22,79 @@ import type { StoreError } from "../Store.ts"
 
 export const WebhookId = Schema.String.pipe(Schema.brand("WebhookId"))
 export type WebhookId = typeof WebhookId.Type
-/** What `webhook-id` says: the same however often the message is sent. */
+/** The value of the `webhook-id` header, the same at every attempt. */
 export const MessageId = Schema.String.pipe(Schema.brand("MessageId"))
 export type MessageId = typeof MessageId.Type
 
-/** `paused` by a person; `disabled` because its endpoint said that it is gone, or failed for days. */
+/** `paused` by a person; `disabled` after its endpoint answered 410, or failed for days. */
 export const WebhookState = Schema.Literals(["active", "paused", "disabled"])
 export type WebhookState = typeof WebhookState.Type
 
-/** `dead`: given up after its last attempt, kept for a person. */
+/** `dead`: a dead letter, given up after the last attempt and kept for a person. */
 export const MessageState = Schema.Literals(["pending", "delivered", "dead"])
 export type MessageState = typeof MessageState.Type
 
-/** Where changes are sent to. */
+/** A subscription to changes. */
 export interface Webhook {
   readonly id: WebhookId
   readonly name: string
   readonly url: string
   /** Only changes of this connection; null: of all. It never changes, since the cursor belongs to it. */
   readonly connectionId: ConnectionId | null
-  /** Only changes of these kinds; null: all. */
+  /** Sends only changes of these kinds; null: all. */
   readonly changes: ReadonlyArray<ChangeKind> | null
   /** Sealed. */
   readonly secret: Uint8Array
   readonly state: WebhookState
-  /** Why it is disabled, in words. */
+  /** Why it is disabled. */
   readonly reason: string | null
-  /** Where it goes on in the feed; null: at the beginning. */
+  /** Its position in the feed; null: the beginning. */
   readonly cursor: string | null
-  /** Since when every attempt failed; null where the last one did not. */
+  /** Since when every attempt has failed; null if the last one succeeded. */
   readonly failingSince: DateTime.Utc | null
   readonly createdAt: DateTime.Utc
 }
 
-/** One POST, or what is left of one. */
+/** One message: pending, delivered or dead. */
 export interface Message {
   readonly id: MessageId
   readonly webhookId: WebhookId
   readonly state: MessageState
-  /** How many changes it holds. */
+  /** The number of changes in the message. */
   readonly changes: number
-  /** Attempts that came to an end. A message that is sent again by hand begins anew. */
+  /** Finished attempts. Redelivery by a person resets them. */
   readonly attempts: number
-  /** For `pending` only. While it is being sent, when it comes up again if no result is told. */
+  /** For `pending` only. While the message is being sent: when it is due again without a result. */
   readonly nextAttemptAt: DateTime.Utc | null
-  /** Of the last attempt: the status that was answered, if one was. */
+  /** The status of the last answer, if there was one. */
   readonly status: number | null
-  /** Of the last attempt: why it failed. */
+  /** Why the last attempt failed. */
   readonly error: string | null
-  /** Of the last attempt that failed: how its answer began. */
+  /** The beginning of the answer to the last failed attempt. */
   readonly answer: string | null
   readonly createdAt: DateTime.Utc
   readonly attemptedAt: DateTime.Utc | null
 }
 
-/** A message that is ours to send now. `claim` tells our claim from a later one. */
+/** A claimed message. `claim` distinguishes this claim from later ones. */
 export interface Claimed {
   readonly webhook: Webhook
   readonly message: Message
   readonly claim: number
-  /** What is sent, the same at each attempt. */
+  /** The body, the same at every attempt. */
   readonly body: string
 }
 
-/** What there is to do for an active webhook. */
+/** The next step of an active webhook. */
 export interface Work {
   readonly webhook: Webhook
-  /** The pending message that is due first (one of the feed before one that is sent again), and in how long. */
+  /** The pending message that is due first, and in how long. Messages from the feed precede redelivered ones. */
   readonly next: { readonly messageId: MessageId; readonly in: Duration.Duration } | null
-  /** A message of the feed is pending: the next one is made after it. */
+  /** True if a message from the feed is pending: the next one is made after it. */
   readonly isWaiting: boolean
 }
 
-/** How an attempt ended. */
+/** The result of an attempt. */
 export type Attempted =
   | { readonly _tag: "Delivered"; readonly status: number }
   | {
@@ -102,11 +102,11 @@ export type Attempted =
       readonly status: number | null
       readonly error: string
       readonly answer: string | null
-      /** When to try again; undefined: it is dead. */
+      /** The delay before the next attempt; undefined: the message is dead. */
       readonly retryIn: Duration.Duration | undefined
-      /** Disables the webhook, for this reason; its message stays pending. */
+      /** Disables the webhook for this reason. Its message stays pending. */
       readonly disable: string | undefined
-      /** Disables it where every attempt has failed for this long. */
+      /** Disables the webhook if every attempt has failed for this long. */
       readonly disableAfter: Duration.Duration
     }
 
@@ -117,14 +117,14 @@ export class WebhookStore extends Context.Service<
       webhook: Pick<Webhook, "id" | "name" | "url" | "connectionId" | "changes" | "secret" | "cursor">
     ) => Effect.Effect<Webhook, StoreError>
     readonly webhook: (webhookId: WebhookId) => Effect.Effect<Option.Option<Webhook>, StoreError>
-    /** Oldest first, with how many of their messages are pending and dead. */
+    /** Oldest first, with the numbers of their pending and dead messages. */
     readonly webhooks: Effect.Effect<
       ReadonlyArray<{ readonly webhook: Webhook; readonly pending: number; readonly dead: number }>,
       StoreError
     >
     /**
-     * Changes what is given. `state: "active"` begins anew: nothing has failed, and what is pending is due now, at its first
-     * attempt; so does another `url`. None where it is gone.
+     * Changes what is given. `state: "active"` begins anew: nothing has failed, and what is pending is due now, at its
+     * first attempt; so does another `url`. None where it is gone.
      */
     readonly change: (
       webhookId: WebhookId,
@@ -135,9 +135,9 @@ export class WebhookStore extends Context.Service<
         readonly state?: "active" | "paused" | undefined
       }
     ) => Effect.Effect<Option.Option<Webhook>, StoreError>
-    /** With its messages. False where it is gone. */
+    /** Removes the webhook and its messages. False if it does not exist. */
     readonly remove: (webhookId: WebhookId) => Effect.Effect<boolean, StoreError>
-    /** Puts another sealed secret in the place of this one. False where it is no longer there. */
+    /** Replaces this sealed secret by another. False if the stored secret is not this one. */
     readonly replaceSecret: (
       webhookId: WebhookId,
       before: Uint8Array,
@@ -145,14 +145,14 @@ export class WebhookStore extends Context.Service<
     ) => Effect.Effect<boolean, StoreError>
 
     // ---- delivering --------------------------------------------------------------------------------------------
-    /** Of all active webhooks. One query. */
+    /** The next steps of all active webhooks, in one query. */
     readonly work: Effect.Effect<ReadonlyArray<Work>, StoreError>
-    /** Of this one; none where it is not active. */
+    /** The next step of this webhook; none if it is not active. */
     readonly workOf: (webhookId: WebhookId) => Effect.Effect<Option.Option<Work>, StoreError>
     /**
-     * Moves the cursor of an active webhook that has no message of the feed pending, and writes the message, due now, of
-     * the changes that it moves over (null: none of them concerns it). One transaction. False, and nothing is done, where
-     * the cursor is no longer `from`.
+     * Moves the cursor of an active webhook that has no message of the feed pending, and writes the message, due now,
+     * of the changes that it moves over (null: none of them concerns it). One transaction. False, and nothing is done,
+     * where the cursor is no longer `from`.
      */
     readonly enqueue: (
       webhookId: WebhookId,
@@ -162,18 +162,18 @@ export class WebhookStore extends Context.Service<
         readonly message: { readonly id: MessageId; readonly body: string; readonly changes: number } | null
       }
     ) => Effect.Effect<boolean, StoreError>
-    /** Takes a pending message that is due, of an active webhook, for so long. None where another was faster. */
+    /** Claims a due message of an active webhook for a time. None if another sender was faster. */
     readonly claim: (
       messageId: MessageId,
       lasting: Duration.Duration
     ) => Effect.Effect<Option.Option<Claimed>, StoreError>
-    /** Writes how the attempt went, if the claim still holds, and says in which state the webhook is now. */
+    /** Records the result of an attempt, if the claim still holds. Returns the webhook's state. */
     readonly settle: (claimed: Claimed, result: Attempted) => Effect.Effect<WebhookState, StoreError>
-    /** Gives the claim back, if it still holds: there was no attempt. */
+    /** Releases the claim without an attempt, if it still holds. */
     readonly unclaim: (claimed: Claimed) => Effect.Effect<void, StoreError>
 
     // ---- messages ----------------------------------------------------------------------------------------------
-    /** The last made first; `after` is the last message of the page before. */
+    /** Newest first; `after` is the last message of the previous page. */
     readonly messages: (
       webhookId: WebhookId,
       options: {
@@ -183,9 +183,9 @@ export class WebhookStore extends Context.Service<
       }
     ) => Effect.Effect<ReadonlyArray<Message>, StoreError>
     readonly message: (messageId: MessageId) => Effect.Effect<Option.Option<Message>, StoreError>
-    /** Makes dead messages (this one, or all) pending, due now, at their first attempt. Says how many. */
+    /** Makes dead letters (this one, or all) pending, due now, at their first attempt. Returns their number. */
     readonly redeliver: (webhookId: WebhookId, messageId: MessageId | undefined) => Effect.Effect<number, StoreError>
-    /** Removes messages that were delivered or died longer ago than this. Says how many. */
+    /** Removes messages that were delivered or died longer ago than this. Returns their number. */
     readonly prune: (olderThan: {
       readonly delivered: Duration.Duration
       readonly dead: Duration.Duration

@@ -1,4 +1,4 @@
-/** All that a person may ask of webhooks: the HTTP API stands on it. */
+/** The operations on webhooks, behind the HTTP API. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -24,16 +24,16 @@ import * as Documents from "./Documents.ts"
 import * as Signature from "./Signature.ts"
 import { Sender } from "./Sender.ts"
 
-/** Each is a fiber, and a request under way, of the process that delivers. */
+/** Each webhook is a fiber, and up to one request in flight, of the delivering process. */
 const atMost = 100
 
-/** How long the secret before the last one signs too. */
+/** How long the previous secret also signs after a rotation. */
 const overlap = Duration.hours(24)
 
-/** Beyond every transaction: from there on nothing has changed yet. */
+/** A position after every transaction: nothing has changed after it yet. */
 const end = 2n ** 63n - 1n
 
-/** A webhook with its secret, which is shown this once. */
+/** A webhook with its secret, which is shown only once. */
 export interface WithSecret {
   readonly webhook: Documents.Webhook
   readonly secret: Redacted.Redacted
@@ -47,19 +47,19 @@ export class Webhooks extends Context.Service<
     /** Oldest first. */
     readonly webhooks: Effect.Effect<ReadonlyArray<Documents.Webhook>, StoreError>
     readonly webhook: (id: string) => Asked<Documents.Webhook>
-    /** It begins with what changes from now on, or with all that is stored. At most 100. */
+    /** Begins with changes from now on, or with everything that is stored. There can be 100 webhooks. */
     readonly create: (input: {
       readonly url: string
-      /** The URL's host, where it is left out. */
+      /** Default: the host of the URL. */
       readonly name?: string | undefined
       readonly connection?: ConnectionRef | null | undefined
-      /** All kinds, where it is left out, null or empty. */
+      /** Default, and for null or an empty list: all kinds. */
       readonly changes?: ReadonlyArray<ChangeKind> | null | undefined
-      /** One is made, where it is left out. */
+      /** Default: a new one. */
       readonly secret?: Redacted.Redacted | undefined
       readonly from: "now" | "beginning"
     }) => Asked<WithSecret, UsageError | Conflict>
-    /** `state: "active"` resumes what is paused or disabled: it goes on where it was, and what is pending is sent now. */
+    /** `state: "active"` resumes a paused or disabled webhook where it was, and sends pending messages now. */
     readonly change: (
       id: string,
       input: {
@@ -69,13 +69,13 @@ export class Webhooks extends Context.Service<
         readonly state?: "active" | "paused" | undefined
       }
     ) => Asked<Documents.Webhook, UsageError>
-    /** With its messages. */
+    /** Removes the webhook and its messages. */
     readonly remove: (id: string) => Asked<void>
-    /** A new secret; the one before it signs too for 24 hours. */
+    /** Makes a new secret. The previous one also signs for 24 hours. */
     readonly rotate: (id: string, secret: Redacted.Redacted | undefined) => Asked<WithSecret, UsageError | Conflict>
-    /** Sends a signed test message now, in whatever state the webhook is. */
+    /** Sends a signed test message now, whatever the webhook's state. */
     readonly ping: (id: string) => Asked<Documents.Pinged, UsageError>
-    /** The last made first. `next` is where to go on, or null. */
+    /** Newest first. `next` is the cursor of the next page, or null. */
     readonly messages: (
       id: string,
       query: {
@@ -84,9 +84,9 @@ export class Webhooks extends Context.Service<
         readonly after?: string | undefined
       }
     ) => Asked<{ readonly messages: ReadonlyArray<Documents.Message>; readonly next: string | null }>
-    /** Has a dead message delivered again, beside those of the feed. */
+    /** Sends a dead letter again, outside the order of the feed. */
     readonly redeliver: (id: string, message: string) => Asked<Documents.Message, Conflict>
-    /** All dead ones. Says how many. */
+    /** Sends all dead letters again. Returns their number. */
     readonly redeliverAll: (id: string) => Asked<number>
   }
 >()("idem/engine/webhooks/Webhooks") {}
@@ -108,7 +108,7 @@ const make = Effect.gen(function* () {
     const row = yield* webhooks.webhook(WebhookId.make(id))
     return Option.isNone(row) ? yield* absent(id) : row.value
   })
-  /** With the counts of its messages. */
+  /** The webhook's document, with the counts of its messages. */
   const document = Effect.fnUntraced(function* (id: string) {
     const found = (yield* webhooks.webhooks).find(({ webhook }) => webhook.id === id)
     return found === undefined ? yield* absent(id) : Documents.webhook(found.webhook, found)
