@@ -4,7 +4,7 @@ import Axe from "axe-core"
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
 
 /** Where a Chromium is, if this machine has one. */
-export const executable: string | undefined = [
+const executable: string | undefined = [
   process.env["CHROMIUM"],
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",

@@ -159,6 +159,25 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("each connection keeps its own last run, however old it is", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const runs = [yield* running(), yield* running(), yield* running()]
+        for (const { fence, runId } of runs) {
+          yield* store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null })
+          yield* pass(Duration.days(1))
+        }
+        yield* pass(Duration.days(40))
+        yield* store.pruneRuns(Duration.days(30))
+        for (const { id, runId } of runs) {
+          assert.deepStrictEqual(
+            (yield* store.runs(id, 10)).map((run) => run.id),
+            [runId]
+          )
+        }
+      })
+    )
+
     it.effect("old runs and tasks go, but not a connection's last run, nor one that goes on", () =>
       Effect.gen(function* () {
         const store = yield* Store

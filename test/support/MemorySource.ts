@@ -12,6 +12,8 @@ import type { Page } from "../../src/contract/Page.ts"
 
 export interface SourceItem {
   readonly revision?: string | undefined
+  /** A revision that comes with the bytes, where the item changed since it was listed. */
+  readonly downloaded?: string
   readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
   readonly metadata?: Schema.JsonObject
   readonly at?: DateTime.Utc
@@ -134,6 +136,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
       mediaType: "text/plain",
       metadata: item.metadata ?? {},
       body: item.body,
+      ...(item.downloaded === undefined ? {} : { revision: item.downloaded }),
       ...(item.at === undefined ? {} : { occurredAt: item.at })
     })
   }

@@ -11,6 +11,7 @@ import { Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { Store } from "../../../src/engine/Store.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
 import { until } from "../../support/Moving.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import { connect, ids, layer } from "../../support/TestEngine.ts"
@@ -93,6 +94,33 @@ describe("the poller", () => {
       yield* until(Effect.map(ids(connection), (there) => there.length === 3))
       assert.strictEqual(most, 1)
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("does not poll a connection that was paused since it was found due", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    let pausing = true
+    /** A person pauses each connection just after it was found due. */
+    const store = Layer.effect(
+      Store,
+      Effect.map(Store, (real) => ({
+        ...real,
+        due: (limit) =>
+          Effect.tap(real.due(limit), (found) =>
+            pausing ? Effect.forEach(found, (due) => real.setPaused(due.connectionId, "by a person")) : Effect.void
+          )
+      }))
+    ).pipe(Layer.provide(Memory.layer))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const { setPaused } = yield* Store
+      yield* polling
+      yield* TestClock.adjust("1 hour")
+      assert.notInclude(source.calls, "list")
+      pausing = false
+      yield* setPaused(connection.id, null)
+      yield* until(Effect.map(ids(connection), (there) => there.length === 3))
+    }).pipe(Effect.scoped, Effect.provide(layer(source, { store })))
   })
 
   it.effect("pauses a connection whose grant is gone, and asks its source no more", () => {

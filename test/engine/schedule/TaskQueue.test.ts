@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { RateLimited, Transient, Unauthorized } from "../../../src/contract/IntegrationError.ts"
@@ -17,6 +18,7 @@ import * as Local from "../../../src/engine/Local.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
 import { RunId } from "../../../src/engine/model/Run.ts"
+import { TaskId } from "../../../src/engine/model/Task.ts"
 import { Store } from "../../../src/engine/Store.ts"
 import { batch, miss, take } from "../../stores/scenario.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
@@ -112,6 +114,34 @@ describe("a requested task", () => {
       yield* until(Effect.map(control.task("other", quick.task), ({ status }) => status === "succeeded"))
       assert.strictEqual((yield* TestEngine.ids(other)).length, 10)
       assert.strictEqual((yield* ended(long)).counts.unchanged, 300)
+    }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: { slicePages: 1 } })))
+  })
+
+  it.effect("counts failures in a row only: one that works in between starts again", () => {
+    const source = new MemorySource()
+    source.addMany(60)
+    return Effect.gen(function* () {
+      yield* stored(true)
+      const store = yield* Store
+      const task = yield* submit(forced)
+      const row = Effect.map(store.task(TaskId.make(task.task)), Option.getOrThrow)
+      /** How many pages the source lists before it is down again. */
+      let pages = 0
+      source.answer = (method) =>
+        Effect.suspend(() => {
+          if (method !== "list") return Effect.void
+          pages -= 1
+          return pages < 0 ? fault(new Transient({ message: "503" })) : Effect.void
+        })
+      yield* polling
+      const fourTimes = Effect.map(row, ({ failures, finishedAt }) => failures === 4 || finishedAt !== null)
+      yield* until(fourTimes)
+      pages = 1
+      yield* until(Effect.map(row, ({ failures, finishedAt }) => failures < 4 || finishedAt !== null))
+      yield* until(fourTimes)
+      assert.isNull((yield* row).finishedAt)
+      pages = Number.POSITIVE_INFINITY
+      assert.strictEqual((yield* ended(task)).status, "succeeded")
     }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: { slicePages: 1 } })))
   })
 

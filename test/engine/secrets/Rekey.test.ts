@@ -193,6 +193,28 @@ describe("rekeying with the key in a file", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.live("keeps the old key's file as long as anything is left that could not be opened", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const path = yield* keyFile
+      const running = yield* vaultAt(path)
+      yield* connect("fine", running)
+      const damaged = yield* connect("damaged", running)
+      const bytes = new Uint8Array(damaged.credentials ?? [])
+      bytes[40] = (bytes[40] ?? 0) ^ 1
+      yield* store.updateConnection(damaged.id, { credentials: bytes })
+      const done = yield* rekey(yield* vaultAt(path), path)
+      assert.deepStrictEqual([done.resealed, done.retired], [1, []])
+      assert.deepStrictEqual(yield* files(path), ["secret.key", "secret.key.old"])
+      // Connected again, it is sealed with the new key, and the old one may go.
+      const { domain, account } = damaged
+      const again = yield* (yield* vaultAt(path)).seal("again", credentialsContext({ domain, account }))
+      yield* store.updateConnection(damaged.id, { credentials: again })
+      yield* rekey(yield* vaultAt(path), path)
+      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("cut short anywhere, it loses nothing, and is finished when it is begun again", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem

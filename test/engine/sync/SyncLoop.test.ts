@@ -92,6 +92,20 @@ describe("a sync", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
+  it.effect("keeps the revision that came with the bytes, not the one that was listed", () => {
+    const source = new MemorySource()
+    source.by = "revision"
+    source.add("a", { revision: "r1", downloaded: "r2" })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      const store = yield* Store
+      assert.deepStrictEqual(yield* store.revisions(connection.id, ["a"]), new Map([["a", Option.some("r2")]]))
+      source.add("a", { revision: "r2" })
+      assert.deepInclude((yield* sync(connection)).counts, { listed: 1, existing: 1, downloads: 0 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("takes an id that changes twice in one slice twice, in order, and ends with its last revision", () => {
     const source = new MemorySource()
     source.by = "revision"

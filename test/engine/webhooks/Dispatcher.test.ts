@@ -390,6 +390,33 @@ describe("delivering to webhooks", () => {
       }
     }))
 
+  test("two processes send a message once to an endpoint that takes 14 seconds to answer", (endpoints) =>
+    Effect.gen(function* () {
+      const { commit } = yield* connected()
+      yield* create()
+      endpoints.answer = () => Effect.as(Effect.sleep("14 seconds"), 200)
+      yield* dispatcher
+      yield* dispatcher
+      yield* commit({ items: [item("a")] })
+      yield* pass("1 minute")
+      assert.deepStrictEqual(endpoints.sent.flatMap(told), ["a stored"])
+    }))
+
+  test("keeps what was delivered for 3 days and what died for 30, and looks for older ones every 6 hours", () =>
+    Effect.gen(function* () {
+      const store = yield* WebhookStore
+      const pruned: Array<Parameters<(typeof store)["prune"]>[0]> = []
+      yield* Effect.forkChild(
+        Effect.provideService(Dispatcher.run, WebhookStore, {
+          ...store,
+          prune: (olderThan) => Effect.sync(() => pruned.push(olderThan))
+        })
+      )
+      yield* pass("13 hours", "1 minute")
+      const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
+      assert.deepStrictEqual(pruned, [kept, kept])
+    }))
+
   test("an endpoint that never answers holds up no other", (endpoints) =>
     Effect.gen(function* () {
       const { commit } = yield* connected()

@@ -149,6 +149,28 @@ describe("polling", () => {
 })
 
 describe("changes", () => {
+  it.live("takes the watermark of a history's first page: what changes before its last is not missed", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(3)
+      yield* Mirror.sync(mirror)
+      mailbox.fill(1200)
+      server.forgetSeen()
+      let pages = 0
+      server.before(
+        "history.list",
+        () => {
+          pages += 1
+          if (pages === 2) mailbox.fill(1)
+        },
+        10
+      )
+      yield* Mirror.sync(mirror)
+      assert.isAtLeast(server.count("history.list"), 2)
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
   it.live("patches labels without fetching the message", () =>
     Effect.gen(function* () {
       const { mailbox, mirror } = yield* begin()

@@ -1,0 +1,130 @@
+/** How long is waited after what failed, and when it is given up. */
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import { Forbidden, Malformed, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { moving } from "../../support/Moving.ts"
+import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
+
+/** Milliseconds from now until then. */
+const until = (at: DateTime.Utc) => Effect.map(DateTime.now, (now) => Duration.toMillis(DateTime.distance(now, at)))
+
+/** Asserts a wait by the minutes it is to have, give or take a share. */
+const about = (millis: number, minutes: number, share: number) => {
+  const expected = minutes * 60_000
+  assert.isAtLeast(millis, expected * (1 - share) - 1, `${minutes} minutes`)
+  assert.isAtMost(millis, expected * (1 + share) + 1, `${minutes} minutes`)
+}
+
+describe("a wait", () => {
+  it.effect("of an item that fails grows from a minute to two days, and then the item is dead", () => {
+    const source = new MemorySource()
+    source.add("a")
+    source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      const row = Effect.map(store.ledger(connection.id, { limit: 1 }), ([only]) => only)
+      for (const minutes of [1, 5, 30, 120, 360, 1440, 2880]) {
+        yield* sync(connection)
+        const { nextAttemptAt } = (yield* row) ?? assert.fail("it is not in the ledger")
+        const wait = yield* until(nextAttemptAt ?? assert.fail("it is dead"))
+        about(wait, minutes, 0.2)
+        yield* TestClock.adjust(wait)
+      }
+      yield* sync(connection)
+      assert.deepInclude(yield* row, { state: "dead", attempts: 8, nextAttemptAt: null })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect(
+    "of a connection whose runs fail doubles from a minute to an hour, and starts again after a success",
+    () => {
+      const source = new MemorySource()
+      source.add("a")
+      let failing = true
+      source.answer = (method) =>
+        failing && method !== "account" ? fault(new Forbidden({ message: "no access" })) : Effect.void
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        const store = yield* Store
+        const wait = Effect.flatMap(Effect.map(store.connection(connection.id), Option.getOrThrow), (row) =>
+          until(row.nextPollAt)
+        )
+        for (const minutes of [1, 2, 4, 8, 16, 32, 60, 60]) {
+          assert.strictEqual((yield* sync(connection)).status, "failed")
+          about(yield* wait, minutes, 0.1)
+        }
+        failing = false
+        yield* sync(connection)
+        about(yield* wait, Duration.toMinutes(connection.every), 0.1)
+        failing = true
+        yield* sync(connection)
+        about(yield* wait, 1, 0.1)
+      }).pipe(Effect.provide(layer(source)))
+    }
+  )
+})
+
+describe("a sync", () => {
+  it.effect("that is refused without end, and does nothing in between, ends after ten refusals", () => {
+    const source = new MemorySource()
+    source.add("a")
+    let refusals = 0
+    source.answer = (method) =>
+      Effect.suspend(() => {
+        if (method !== "list") return Effect.void
+        refusals += 1
+        return refusals > 200 ? Effect.die(new Error("it goes on asking")) : fault(new RateLimited({ message: "429" }))
+      })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection))
+      assert.strictEqual(result.error?.reason, "RateLimited")
+      const store = yield* Store
+      assert.strictEqual((yield* store.runs(connection.id, 100)).length, 10)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("goes on through failures with successes between them, and stores the rest", () => {
+    const source = new MemorySource()
+    source.addMany(40)
+    const failing = new Set(["m000003", "m000009", "m000015", "m000021", "m000027", "m000033"])
+    source.answer = (method) =>
+      failing.has(method.replace("download ", "")) ? fault(new Transient({ message: "reset" })) : Effect.void
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection))
+      assert.deepStrictEqual([result.status, result.error], ["partial", null])
+      assert.deepInclude(result.counts, { stored: 34, failed: 6, deferred: 0 })
+    }).pipe(Effect.provide(layer(source, { limits: { concurrency: 1 } })))
+  })
+
+  it.effect("that fails after a page with deletions deletes nothing, and the next one does", () => {
+    const source = new MemorySource()
+    source.addMany(30)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      for (const id of ["m000001", "m000002"]) source.remove(id)
+      source.addMany(20, "n")
+      let pages = 0
+      source.answer = (method) => {
+        if (method !== "changes") return Effect.void
+        pages += 1
+        return pages === 2 ? fault(new Forbidden({ message: "no access" })) : Effect.void
+      }
+      const failed = yield* sync(connection)
+      assert.deepStrictEqual([failed.status, failed.counts.deleted], ["failed", 0])
+      assert.includeMembers([...(yield* ids(connection))], ["m000001", "m000002"])
+      const next = yield* sync(connection)
+      assert.deepStrictEqual([next.status, next.counts.deleted], ["succeeded", 2])
+      assert.deepStrictEqual(yield* ids(connection), [...source.items.keys()].toSorted())
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
