@@ -12,6 +12,7 @@ import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
 import { CheckpointExpired, IntegrationError, Unauthorized } from "./IntegrationError.ts"
 import type { Page } from "./Page.ts"
+import type { PartMove, Parts } from "./Parts.ts"
 import type { Client, Grant, Provider, SignIn } from "./SignIn.ts"
 import type { SyncTask } from "./SyncTask.ts"
 
@@ -67,7 +68,7 @@ export interface Estimate {
 }
 
 /** A source that has been opened: its account, and the two programs that the engine runs. */
-export interface Session<in out Checkpoint> {
+export interface Session<in out Checkpoint, in out Part = Schema.Json> {
   /**
    * Who the source says we are: a Gmail address, a Slack team and user, an FTP user and host. Asked at connect and when
    * the credentials were changed, never at a poll: it may cost a call.
@@ -78,11 +79,13 @@ export interface Session<in out Checkpoint> {
   /**
    * What is new since the checkpoint, then the backfill from where the checkpoint left it. Ends when there is nothing
    * more to list now. It honours `task.window`. A forced or windowed task starts with no checkpoint, and gets its own.
+   * `parts` are the checkpoints of the connection's parts (see Parts.ts).
    */
   readonly list: (
     task: SyncTask,
-    checkpoint: Option.Option<Checkpoint>
-  ) => Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
+    checkpoint: Option.Option<Checkpoint>,
+    parts: Parts<Part>
+  ) => Stream.Stream<Page<Checkpoint, Part>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
   /** One item, possible from the external id alone: it also serves `forceIds` and the ledger. */
   readonly download: (ref: Ref) => Effect.Effect<Content, IntegrationError>
 }
@@ -112,13 +115,15 @@ export interface OpenOptions<Config, Credentials> {
 }
 
 /** What an author writes; `make` turns it into an `Integration`. */
-export interface Definition<Config, Credentials, Checkpoint> {
+export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json> {
   /** The name of this kind of source, as in `idem connect DOMAIN`. */
   readonly domain: string
   readonly config: Schema.Codec<Config, unknown>
   /** Secrets are `Schema.Redacted(Schema.String)`. */
   readonly credentials: Schema.Codec<Credentials, unknown>
   readonly checkpoint: Schema.Codec<Checkpoint, unknown>
+  /** The checkpoint of a part, for an integration that has parts (see Parts.ts). */
+  readonly part?: Schema.Codec<Part, unknown> | undefined
   /** The config fields that decide what is listed: a change of one lists in full again, and deletes nothing. */
   readonly scope: ReadonlyArray<keyof Config & string>
   /**
@@ -146,11 +151,11 @@ export interface Definition<Config, Credentials, Checkpoint> {
   readonly signIn?: SignIn<Config, Credentials> | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>
-  ) => Effect.Effect<Session<Checkpoint>, IntegrationError, Scope.Scope>
+  ) => Effect.Effect<Session<Checkpoint, Part>, IntegrationError, Scope.Scope>
 }
 
 /** A session as the engine sees it: checkpoints are JSON. */
-export type AnySession = Session<Schema.Json>
+export type AnySession = Session<Schema.Json, Schema.Json>
 
 /** How accounts of an integration are signed in: config and credentials are JSON. */
 export interface AnySignIn {
@@ -220,8 +225,14 @@ const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject =
 }
 
 /** Closes a definition over its schemas. */
-export const make = <Config extends object, Credentials, Checkpoint>(
-  definition: Definition<Config, Credentials, Checkpoint>
+export const make: {
+  /** For an integration with parts. */
+  <Config extends object, Credentials, Checkpoint, Part>(
+    definition: Definition<Config, Credentials, Checkpoint, Part> & { readonly part: Schema.Codec<Part, unknown> }
+  ): Integration
+  <Config extends object, Credentials, Checkpoint>(definition: Definition<Config, Credentials, Checkpoint>): Integration
+} = <Config extends object, Credentials, Checkpoint, Part>(
+  definition: Definition<Config, Credentials, Checkpoint, Part>
 ): Integration => {
   const config = Schema.toCodecJson(definition.config)
   const credentials = Schema.toCodecJson(definition.credentials)
@@ -235,6 +246,30 @@ export const make = <Config extends object, Credentials, Checkpoint>(
   const decodeCheckpoint = Schema.decodeUnknownEffect(checkpoint)
   const encodeCheckpoint = Schema.encodeEffect(checkpoint)
 
+  const expired = (what: string) => (error: Schema.SchemaError) =>
+    new IntegrationError({
+      reason: new CheckpointExpired({ message: `${what} can't be read: ${error.message}` })
+    })
+  const part = Schema.toCodecJson<Schema.Codec<Part, unknown>>(definition.part ?? Schema.Never)
+  const decodePart = Schema.decodeUnknownEffect(part)
+  const encodePart = Schema.encodeEffect(part)
+
+  /** The parts as the integration reads them. */
+  const partsOf = (json: Parts<Schema.Json>): Parts<Part> => ({
+    get: (keys) =>
+      Effect.flatMap(json.get(keys), (found) =>
+        Effect.map(
+          Effect.forEach(found, ([key, value]) => Effect.map(decodePart(value), (decoded) => [key, decoded] as const)),
+          (entries) => new Map(entries)
+        ).pipe(Effect.mapError(expired("a stored part")))
+      )
+  })
+
+  const encodeMove = ({ checkpoint: value, key }: PartMove<Part>) =>
+    value === null
+      ? Effect.succeed({ key, checkpoint: null })
+      : Effect.map(Effect.orDie(encodePart(value)), (encoded) => ({ key, checkpoint: encoded }))
+
   /** Stored credentials, which fitted when they were stored. Nothing of them is in the error. */
   const readCredentials = (json: Schema.Json) =>
     Effect.mapError(
@@ -242,22 +277,20 @@ export const make = <Config extends object, Credentials, Checkpoint>(
       () => new IntegrationError({ reason: new Unauthorized({ message: "the stored credentials no longer fit" }) })
     )
 
-  const session = (opened: Session<Checkpoint>): AnySession => ({
+  const session = (opened: Session<Checkpoint, Part>): AnySession => ({
     account: opened.account,
     estimate: opened.estimate,
     download: opened.download,
-    list: (task, json) =>
+    list: (task, json, parts) =>
       Effect.forEach(Option.toArray(json), (value) => decodeCheckpoint(value)).pipe(
-        Effect.mapError(
-          (error) =>
-            new IntegrationError({
-              reason: new CheckpointExpired({ message: `the stored checkpoint can't be read: ${error.message}` })
-            })
-        ),
-        Effect.map((decoded) => opened.list(task, Option.fromUndefinedOr(decoded[0]))),
+        Effect.mapError(expired("the stored checkpoint")),
+        Effect.map((decoded) => opened.list(task, Option.fromUndefinedOr(decoded[0]), partsOf(parts))),
         Stream.unwrap,
         Stream.mapEffect((page) =>
-          Effect.map(Effect.orDie(encodeCheckpoint(page.checkpoint)), (encoded) => ({ ...page, checkpoint: encoded }))
+          Effect.map(
+            Effect.all([Effect.orDie(encodeCheckpoint(page.checkpoint)), Effect.forEach(page.parts ?? [], encodeMove)]),
+            ([checkpoint, moves]) => ({ ...page, checkpoint, parts: moves })
+          )
         )
       )
   })

@@ -1,5 +1,7 @@
 /** What one step of a listing says. The engine commits a page's work, then keeps its checkpoint. */
+import type * as Schema from "effect/Schema"
 import type { Metadata, Ref } from "./Content.ts"
+import type { PartMove } from "./Parts.ts"
 
 /** Metadata to merge into a stored row without a body, as a JSON merge patch (RFC 7396: null removes a name). */
 export interface Patch {
@@ -23,7 +25,7 @@ export interface Coverage {
 }
 
 /** One page. Bounded: at most 1,000 refs, so that memory does not grow with the source. */
-export interface Page<out Checkpoint> {
+export interface Page<out Checkpoint, out Part = Schema.Json> {
   /** Every ref of this page, known or not. */
   readonly listed: ReadonlyArray<Ref>
   /** Those of `listed` to download, chosen by `ContentExistenceChecker.selectNew`. */
@@ -41,6 +43,8 @@ export interface Page<out Checkpoint> {
   readonly covers?: ReadonlyArray<Coverage> | undefined
   /** True once this page is committed: a run that starts from it loses and repeats nothing. At most 64 kB as JSON. */
   readonly checkpoint: Checkpoint
+  /** The parts that this page moves, committed with its checkpoint; at most 1,000 of at most 4 kB as JSON each. */
+  readonly parts?: ReadonlyArray<PartMove<Part>> | undefined
   /** About how many more refs this listing will give, where the source tells: for progress only. */
   readonly remaining?: number | undefined
 }

@@ -76,6 +76,13 @@ export class Store extends Context.Service<
       externalIds: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlyMap<string, Option.Option<string>>, StoreError>
 
+    /** The checkpoints of these parts, of the connection or of a task with a checkpoint of its own. One query. */
+    readonly parts: (
+      connectionId: ConnectionId,
+      taskId: TaskId | undefined,
+      keys: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyMap<string, Schema.Json>, StoreError>
+
     // ---- connections -------------------------------------------------------------------------------------------
     /** A new connection, due at once. */
     readonly createConnection: (connection: {
@@ -229,8 +236,8 @@ export class Store extends Context.Service<
     /**
      * One transaction: the items and their outcomes, the ledger, the page's checkpoint, patches, marks and staged
      * deletions, and the run's counts. An id that was seen again leaves the stage of deletions. A page end clears the
-     * task's `done` ids that are not its `forceIds`. A deleted id that is stored is staged; one that is only in the
-     * ledger becomes `gone`. `covers` stages what was stored before the listing began, is in scope, lies in the coverage
+     * task's `done` ids that are not its `forceIds`. Parts move with the checkpoint and belong to the same task or
+     * connection. A deleted id that is stored is staged; one that is only in the ledger becomes `gone`. `covers` stages what was stored before the listing began, is in scope, lies in the coverage
      * and was not seen; what was seen comes back into the scope.
      *
      * The end of a page opens the listing that it names, if another is open, and drops the marks of that one: listings

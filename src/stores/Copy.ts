@@ -49,7 +49,7 @@ const rowsAtOnce = 200
 const bytesAtOnce = 8 * 1024 * 1024
 
 /** What belongs to a connection besides its row, and what says which rows those are. */
-const belongings = ["content", "staged_deletion", "listing", "seen", "task", "task_key", "task_done", "run"]
+const belongings = ["content", "staged_deletion", "listing", "seen", "part", "task", "task_key", "task_done", "run"]
 
 const ofConnection = (table: string, id: ConnectionId): string =>
   table === "task_done"

@@ -103,6 +103,17 @@ const make = Effect.gen(function* () {
       yield* dropUnnamed(hashes)
     }),
 
+    parts: (connectionId, taskId, keys) =>
+      Effect.sync(() => {
+        const owner = taskId === undefined ? state.connections.get(connectionId) : state.tasks.get(taskId)
+        return new Map(
+          keys.flatMap((key) => {
+            const checkpoint = owner?.parts.get(key)
+            return checkpoint === undefined ? [] : [[key, checkpoint] as const]
+          })
+        )
+      }),
+
     existing: (connectionId, ids) =>
       Effect.sync(() => new Set(known(connectionId, ids).map((entry) => entry.externalId))),
     revisions: (connectionId, ids) =>
@@ -134,6 +145,11 @@ const make = Effect.gen(function* () {
       if (batch.page !== undefined) {
         const moved = batch.taskId === undefined ? connection : task
         if (moved !== undefined) {
+          if (batch.page.forgetsParts) moved.parts.clear()
+          for (const { checkpoint, key } of batch.page.parts) {
+            if (checkpoint === null) moved.parts.delete(key)
+            else moved.parts.set(key, checkpoint)
+          }
           moved.checkpoint = Option.some(batch.page.checkpoint)
           moved.scope = batch.page.scope
         }

@@ -12,6 +12,7 @@ import * as Connections from "./postgres/Connections.ts"
 import * as Epoch from "./postgres/Epoch.ts"
 import * as Lists from "./postgres/Lists.ts"
 import * as Migrations from "./postgres/Migrations.ts"
+import * as Parts from "./postgres/Parts.ts"
 import * as Overview from "./postgres/Overview.ts"
 import * as Reads from "./postgres/Reads.ts"
 import * as Runs from "./postgres/Runs.ts"
@@ -51,6 +52,7 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
         ...(yield* Runs.make),
         ...(yield* Tasks.make),
         ...(yield* Commit.make),
+        ...(yield* Parts.make),
         ...(yield* Reads.make),
         ...(yield* Sealed.make),
         ...(yield* Sessions.make),

@@ -33,8 +33,8 @@ export const watcher = (): Watcher => ({ pages: [], downloads: [], step: () => E
 
 const watched = (session: AnySession, watch: Watcher): AnySession => ({
   ...session,
-  list: (task, checkpoint) =>
-    session.list(task, checkpoint).pipe(
+  list: (task, checkpoint, parts) =>
+    session.list(task, checkpoint, parts).pipe(
       Stream.tap((page) => {
         watch.pages.push({ task, page })
         return watch.step()

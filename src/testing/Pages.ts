@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import { externalIdProblem } from "../contract/Content.ts"
 import type { Coverage } from "../contract/Page.ts"
+import { maxPartBytes, maxParts } from "../contract/Parts.ts"
 import { begin, missing, some, succeed } from "./Changes.ts"
 import { type Draft, expect } from "./Law.ts"
 
@@ -32,6 +33,26 @@ export const drafts: ReadonlyArray<Draft> = [
           ids
         )
         yield* expect(unlisted.length === 0, `chosen, but not listed: ${some(unlisted)}`)
+      }
+    })
+  },
+  {
+    name: "parts are bounded, each once a page, and their keys can be stored",
+    remedy: `A page moves at most ${maxParts} parts of at most ${maxPartBytes} bytes each; keys follow the rules of external ids`,
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(60)
+      const { process, watch } = yield* begin(source)
+      yield* succeed(process)
+      for (const { page } of watch.pages) {
+        const moves = page.parts ?? []
+        yield* expect(moves.length <= maxParts, `a page moves ${moves.length} parts`)
+        const keys = moves.map(({ key }) => key)
+        yield* expect(new Set(keys).size === keys.length, "a page moves a part twice")
+        const bad = keys.find((key) => externalIdProblem(key) !== undefined)
+        yield* expect(bad === undefined, `a key can't be stored: ${JSON.stringify(bad)}`)
+        const size = Math.max(0, ...moves.map(({ checkpoint }) => JSON.stringify(checkpoint).length))
+        yield* expect(size <= maxPartBytes, `the checkpoint of a part has ${size} characters`)
       }
     })
   },

@@ -46,6 +46,8 @@ const batchOf = (page: number): Batch => ({
     seen: [],
     listing: undefined,
     deletes: true,
+    parts: [],
+    forgetsParts: false,
     covers: []
   },
   counts: { listed: batchSize },

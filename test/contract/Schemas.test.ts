@@ -7,6 +7,8 @@ import { integration as ftp } from "../../src/integrations/Ftp.ts"
 import { integration as gmail } from "../../src/integrations/Gmail.ts"
 import { integration as slack } from "../../src/integrations/Slack.ts"
 
+const Required = Schema.Struct({ required: Schema.Array(Schema.String), additionalProperties: Schema.Literal(false) })
+
 class Strange {
   readonly _tag = "Strange"
 }
@@ -19,8 +21,10 @@ describe("what config and credentials look like, as JSON Schema", () => {
         assert.isTrue("type" in schema || "anyOf" in schema || "$ref" in schema, JSON.stringify(schema))
       }
     }
-    assert.strictEqual(slack.credentialsSchema["additionalProperties"], false)
-    assert.deepStrictEqual(slack.credentialsSchema["required"], ["token"])
+    assert.strictEqual(slack.configSchema["additionalProperties"], false)
+    const [rotating, lasting] = Schema.decodeUnknownSync(Schema.Array(Required))(slack.credentialsSchema["anyOf"])
+    assert.deepStrictEqual(rotating?.required, ["refreshToken", "clientId"])
+    assert.deepStrictEqual(lasting, { required: ["token"], additionalProperties: false })
     assert.include(JSON.stringify(gmail.configSchema), '"rootUrl":{"type":"string"')
   })
 

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ContentExistenceChecker, poll } from "idem/contract"
+import { ContentExistenceChecker, noParts, poll } from "idem/contract"
 import * as Conformance from "idem/testing"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -30,7 +30,7 @@ const list = (address: string, checkpoint: Option.Option<Schema.Json> = Option.n
       call: (_method, _units, request) => request,
       saveCredentials: () => Effect.void
     })
-    const pages = yield* Stream.runCollect(session.list(poll, checkpoint))
+    const pages = yield* Stream.runCollect(session.list(poll, checkpoint, noParts))
     return { refs: pages.flatMap((page) => page.listed), checkpoint: pages.at(-1)?.checkpoint }
   }).pipe(
     Effect.scoped,

@@ -69,14 +69,24 @@ const lived = Effect.gen(function* () {
   yield* store.purge(run.id, DateTime.add(updatedAt, { minutes: 1 }))
   const task = { force: true, forceIds: ["a", "b"], dryRun: false }
   const { id: taskId } = yield* store.openTask(run.id, { task, spec: "spec", resumeWithin: Duration.days(1) })
-  yield* run.commit({ taskId, done: ["a"] })
   yield* run.commit({
-    page: page({ listing: "l", seen: ["many 4"], deleted: ["many 3"], checkpoint: { at: [1, "x"] } })
+    taskId,
+    done: ["a"],
+    page: page({ parts: [{ key: "of the task", checkpoint: { at: 1 } }] })
+  })
+  yield* run.commit({
+    page: page({
+      listing: "l",
+      seen: ["many 4"],
+      deleted: ["many 3"],
+      checkpoint: { at: [1, "x"] },
+      parts: [{ key: "é", checkpoint: 1 }]
+    })
   })
   return run
 })
 
-const tables = ["connection", "content", "staged_deletion", "listing", "seen", "task", "task_done", "run"]
+const tables = ["connection", "content", "staged_deletion", "listing", "seen", "part", "task", "task_done", "run"]
 
 /** Fails with the first rows that differ: all of them would fill screens. */
 const assertSame = (found: ReadonlyArray<string>, expected: ReadonlyArray<string>) => {

@@ -272,6 +272,8 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
           seen: [id("large")],
           listing: marker,
           deletes: true,
+          parts: [{ key: marker, checkpoint: { marker } }],
+          forgetsParts: false,
           covers: []
         }
       })
@@ -295,6 +297,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
         "connection",
         "content",
         "listing",
+        "part",
         "run",
         "seen",
         "staged_deletion",

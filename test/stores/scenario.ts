@@ -103,6 +103,8 @@ export const page = (parts: Partial<PageEnd>): PageEnd => ({
   seen: [],
   listing: undefined,
   deletes: true,
+  parts: [],
+  forgetsParts: false,
   covers: [],
   ...parts
 })

@@ -7,6 +7,7 @@ import type { AnySession, Integration } from "../../src/contract/Integration.ts"
 import type { Page } from "../../src/contract/Page.ts"
 import { Malformed } from "../../src/contract/IntegrationError.ts"
 import * as Conformance from "../../src/testing/Conformance.ts"
+import * as Parts from "../support/PartsSource.ts"
 import { bytes, fault, integration, MemorySource } from "../support/MemorySource.ts"
 
 /** The scripted source in memory, with its integration changed by `change`. */
@@ -69,6 +70,48 @@ describe("an integration that keeps every law", () => {
   for (const law of Conformance.laws(scripted())) it.live(law.name, () => law.check)
 })
 
+describe("an integration with parts", () => {
+  const parted = (change?: Parameters<typeof Parts.integration>[1]) =>
+    Effect.sync((): Conformance.ScriptedSource => {
+      const source = new Parts.PartsSource()
+      return {
+        integration: Parts.integration(source, change),
+        config: {},
+        credentials: {},
+        usesChecker: true,
+        add: (count) => Effect.sync(() => source.add(count)),
+        ids: Effect.sync(() => source.ids())
+      }
+    })
+  const without = ["edit", "remove", "fail", "failable", "expire", "repeat", "narrowed", "requests", "open"] as const
+
+  describe("keeps every law", () => {
+    for (const law of Conformance.laws(parted(), { without })) it.live(law.name, () => law.check)
+  })
+
+  for (const [law, what, change] of [
+    [
+      "a crash after any commit",
+      "moves its parts ahead of their items",
+      (moves, items) => moves.map((move) => ({ ...move, checkpoint: { listed: items } }))
+    ],
+    [
+      "a crash between two pages",
+      "moves its parts ahead of its pages",
+      (moves, items) => moves.map((move) => ({ ...move, checkpoint: { listed: items } }))
+    ],
+    ["parts are bounded", "moves a part twice", (moves) => [...moves, ...moves]]
+  ] as const satisfies ReadonlyArray<readonly [string, string, Parameters<typeof Parts.integration>[1]]>) {
+    it.live(`that ${what} breaks "${law}"`, () =>
+      Effect.gen(function* () {
+        const broken = Conformance.laws(parted(change), { without }).find((one) => one.name.startsWith(law))
+        if (broken === undefined) return assert.fail(`no law begins with ${law}`)
+        assert.strictEqual((yield* Effect.flip(broken.check))._tag, "LawBroken")
+      })
+    )
+  }
+})
+
 describe("a law that is broken is found, and says what to do", () => {
   const broken = (name: string, what: string, change: (session: AnySession, source: MemorySource) => AnySession) =>
     it.live(what, () =>
@@ -83,14 +126,14 @@ describe("a law that is broken is found, and says what to do", () => {
   type Listed = Page<Schema.Json>
   const pages = (session: AnySession, change: (page: Listed) => Listed): AnySession => ({
     ...session,
-    list: (task, checkpoint) => Stream.map(session.list(task, checkpoint), change)
+    list: (task, checkpoint, parts) => Stream.map(session.list(task, checkpoint, parts), change)
   })
 
   broken("a sync stores everything", "downloads everything at each poll", (session, source) => ({
     ...session,
-    list: (task, checkpoint) =>
+    list: (task, checkpoint, parts) =>
       Stream.concat(
-        session.list(task, checkpoint),
+        session.list(task, checkpoint, parts),
         Stream.suspend(() => {
           const listed = [...source.items.keys()].map((externalId) => ({ externalId, revision: String(Math.random()) }))
           return Stream.succeed({ listed, download: listed, checkpoint: { position: source.log.length } })
@@ -127,8 +170,8 @@ describe("a law that is broken is found, and says what to do", () => {
 
   broken("a failing item", "leaves a failing item out", (session, source) => ({
     ...session,
-    list: (task, checkpoint) =>
-      Stream.mapEffect(session.list(task, checkpoint), (page) =>
+    list: (task, checkpoint, parts) =>
+      Stream.mapEffect(session.list(task, checkpoint, parts), (page) =>
         Effect.map(
           Effect.filter(page.download, (ref) => Effect.isSuccess(source.answer(`download ${ref.externalId}`))),
           (download) => ({
@@ -169,12 +212,14 @@ describe("a law that is broken is found, and says what to do", () => {
 
   broken("a task's window", "lists what it likes, whatever the window", (session) => ({
     ...session,
-    list: ({ dryRun, force, forceIds }, checkpoint) => session.list({ dryRun, force, forceIds }, checkpoint)
+    list: ({ dryRun, force, forceIds }, checkpoint, parts) =>
+      session.list({ dryRun, force, forceIds }, checkpoint, parts)
   }))
 
   broken("a task's window", "lists nothing where there is a window", (session) => ({
     ...session,
-    list: (task, checkpoint) => (task.window === undefined ? session.list(task, checkpoint) : Stream.empty)
+    list: (task, checkpoint, parts) =>
+      task.window === undefined ? session.list(task, checkpoint, parts) : Stream.empty
   }))
 
   broken("an interruption", "leaves open what it opened", (session, source) => {

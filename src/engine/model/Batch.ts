@@ -4,6 +4,7 @@ import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import type { Metadata } from "../../contract/Content.ts"
 import type { Coverage, Patch, Problem } from "../../contract/Page.ts"
+import type { PartMove } from "../../contract/Parts.ts"
 import { RunId } from "./Run.ts"
 import { Counts } from "./RunCounts.ts"
 import { TaskId } from "./Task.ts"
@@ -53,6 +54,10 @@ export interface PageEnd {
   readonly checkpoint: Schema.Json
   /** The scope's digest that belongs to the checkpoint. */
   readonly scope: string
+  /** Parts to set or to forget, each key once. */
+  readonly parts: ReadonlyArray<PartMove<Schema.Json>>
+  /** True where the listing began without a checkpoint: all parts that are stored are forgotten first. */
+  readonly forgetsParts: boolean
   readonly deleted: ReadonlyArray<string>
   readonly patches: ReadonlyArray<Patch>
   /** The ids listed. */

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import type { Reason } from "../../contract/IntegrationError.ts"
 import type { Problem } from "../../contract/Page.ts"
+import { maxParts } from "../../contract/Parts.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as BodyReader from "./BodyReader.ts"
@@ -192,6 +193,8 @@ export const make = (options: {
 
   const isQuiet = (end: PageEnd) =>
     textOf(end) === stored &&
+    end.parts.length === 0 &&
+    !end.forgetsParts &&
     end.deleted.length === 0 &&
     end.patches.length === 0 &&
     end.covers.length === 0 &&
@@ -321,11 +324,11 @@ export const make = (options: {
       nextPage += 1
       if (open.end !== undefined && open.end.listing !== next.end.listing) yield* flush
       open.since ??= yield* Clock.currentTimeMillis
-      open.end = open.end === undefined ? next.end : { ...next.end, seen: [...open.end.seen, ...next.end.seen] }
+      open.end = open.end === undefined ? next.end : together(open.end, next.end)
       // Deletions, patches and coverage belong before the next page's.
-      const { covers, deleted, patches, seen } = open.end
+      const { covers, deleted, parts, patches, seen } = open.end
       const atOnce = deleted.length > 0 || patches.length > 0 || covers.length > 0
-      if (atOnce || seen.length >= seenAtOnce) yield* flush
+      if (atOnce || seen.length >= seenAtOnce || parts.length >= maxParts) yield* flush
     }
   })
 
@@ -371,6 +374,14 @@ const tallyOf = (outcomes: Iterable<Outcome>) => {
   const tally = { "idem.stored": 0, "idem.updated": 0, "idem.unchanged": 0 }
   for (const outcome of outcomes) tally[`idem.${outcome}`] += 1
   return tally
+}
+
+/** The end of several pages: the last one's, with what all of them saw and moved. */
+const together = (before: PageEnd, end: PageEnd): PageEnd => {
+  const seen = [...before.seen, ...end.seen]
+  if (end.forgetsParts) return { ...end, seen }
+  const parts = new Map([...before.parts, ...end.parts].map((move) => [move.key, move]))
+  return { ...end, seen, parts: [...parts.values()], forgetsParts: before.forgetsParts }
 }
 
 const textOf = (end: PageEnd): string => checkpointText(end.checkpoint, end.scope)

@@ -9,6 +9,7 @@ import * as SyncTask from "../../contract/SyncTask.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Progress } from "../Engine.ts"
 import * as InFlight from "./InFlight.ts"
+import * as PartReader from "./PartReader.ts"
 import type { Meter } from "./RunMeter.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { Store } from "../Store.ts"
@@ -58,10 +59,13 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
   }
   if (SyncTask.idsOnly(plan.task)) return { counts, download, delete: 0, patch: 0 } satisfies Planned
 
+  // A task that keeps a checkpoint of its own begins without parts.
+  const parts = PartReader.make({ store, connectionId, taskId: undefined, fresh: Option.isNone(plan.checkpoint) })
   const listPages = (checkpoint: Plan["checkpoint"]) =>
-    session.list(plan.task, checkpoint).pipe(
+    session.list(plan.task, checkpoint, parts.parts).pipe(
       Stream.runForEach((page) =>
         Effect.gen(function* () {
+          parts.move(page.parts ?? [])
           const chosen = page.download.filter((ref) => !inflight.has(ref.externalId))
           for (const ref of chosen) InFlight.begin(inflight, ref.externalId, ref.revision)
           counts.listed += page.listed.length
@@ -82,7 +86,10 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
   yield* listPages(plan.checkpoint).pipe(
     Effect.catchIf(
       (error) => error._tag === "IntegrationError" && error.reason._tag === "CheckpointExpired",
-      () => listPages(Option.none())
+      () => {
+        parts.reset()
+        return listPages(Option.none())
+      }
     )
   )
   return { counts, download, delete: toDelete, patch } satisfies Planned

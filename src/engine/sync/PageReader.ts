@@ -14,11 +14,13 @@ import * as Stream from "effect/Stream"
 import type * as Schema from "effect/Schema"
 import { externalIdProblem, type Ref } from "../../contract/Content.ts"
 import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
-import type { IntegrationError, Reason } from "../../contract/IntegrationError.ts"
+import { IntegrationError, Malformed, type Reason } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import type { Page } from "../../contract/Page.ts"
+import { maxPartBytes, type PartMove } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Done, Origin } from "./BatchWriter.ts"
+import type { PartReader } from "./PartReader.ts"
 import { begin, type Flight, type Inflight } from "./InFlight.ts"
 import type { Limits } from "../Limits.ts"
 import type { Meter } from "./RunMeter.ts"
@@ -97,6 +99,17 @@ export const initial = (notes: ReadonlyArray<string>): State => ({
   notes: [...notes]
 })
 
+/** Why this move of a part can't be stored: a fault in the integration. */
+const partProblem = ({ checkpoint, key }: PartMove<Schema.Json>): string | undefined => {
+  const problem = externalIdProblem(key)
+  const bytes = Buffer.byteLength(JSON.stringify(checkpoint))
+  return problem !== undefined
+    ? `the key of a part: ${problem.replace("an external id", "it")}`
+    : bytes > maxPartBytes
+      ? `the checkpoint of part ${JSON.stringify(key)} has ${bytes} bytes, more than ${maxPartBytes}`
+      : undefined
+}
+
 const pageSaid = (page: Option.Option<Page<Schema.Json>>) =>
   Option.isNone(page)
     ? { "idem.end": true }
@@ -114,12 +127,14 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly state: State
   readonly inflight: Inflight
   readonly checker: ContentExistenceChecker["Service"]
+  readonly parts: PartReader
   readonly limits: Limits
   readonly meter: Meter
   readonly span: Spanning
 }): Effect.fn.Return<Stream.Stream<Work, WorkError>, never, Scope.Scope> {
   const { fence, inflight, limits, plan, session, state, store } = options
   const { task } = plan
+  const partReader = options.parts
   // A connection has one open listing, the live one: another task's would take its marks away.
   const isLive = SyncTask.isLive(task)
   const scope = yield* Effect.scope
@@ -128,9 +143,11 @@ export const make = Effect.fnUntraced(function* (options: {
   let pages = 0
   let number = 0
   let restarted = false
+  // The first page of a listing without a checkpoint also forgets the parts that other listings left.
+  let forgetsParts = partReader.isFresh()
 
   const open = (checkpoint: Option.Option<Schema.Json>) =>
-    session.list(task, checkpoint).pipe(
+    session.list(task, checkpoint, partReader.parts).pipe(
       Stream.rechunk(1),
       Stream.provideService(ContentExistenceChecker, options.checker),
       Stream.toChannel,
@@ -165,6 +182,8 @@ export const make = Effect.fnUntraced(function* (options: {
     if (error.reason._tag === "CheckpointExpired" && !restarted) {
       restarted = true
       state.notes.push(`${error.message}: listing in full`)
+      partReader.reset()
+      forgetsParts = true
       pull = yield* open(Option.none())
       return yield* nextPage
     }
@@ -206,7 +225,12 @@ export const make = Effect.fnUntraced(function* (options: {
         page: number
       })
     }
-    const { deleted = [], patches = [], problems = [] } = page
+    const wrong = page.parts?.map(partProblem).find((problem) => problem !== undefined)
+    if (wrong !== undefined) return yield* new IntegrationError({ reason: new Malformed({ message: wrong }) })
+    const { deleted = [], parts: moves = [], patches = [], problems = [] } = page
+    partReader.move(moves)
+    const forgetting = forgetsParts
+    forgetsParts = false
     const covers = pass === undefined ? [] : (page.covers ?? [])
     if (deleted.length > 0 || covers.length > 0) state.staged = true
     const before: Array<Work> = [{ _tag: "Existing", count: existing }]
@@ -222,6 +246,8 @@ export const make = Effect.fnUntraced(function* (options: {
         end: {
           checkpoint: page.checkpoint,
           scope: plan.scope,
+          parts: moves,
+          forgetsParts: forgetting,
           deleted: deleted.filter((id) => externalIdProblem(id) === undefined),
           patches: patches.filter((patch) => externalIdProblem(patch.externalId) === undefined),
           seen,

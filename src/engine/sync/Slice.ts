@@ -28,6 +28,7 @@ import type { Counts } from "../model/RunCounts.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
 import { type Fence, Store } from "../Store.ts"
 import * as PageReader from "./PageReader.ts"
+import * as PartReader from "./PartReader.ts"
 
 export interface SliceOptions {
   /** As `Lease.acquire` gave it, with its fence. */
@@ -140,6 +141,12 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
     if (Option.isNone(opened)) return
     const session = opened.value
     const checker = InFlight.checker({ store, connectionId: connection.id, inflight, meter })
+    const parts = PartReader.make({
+      store,
+      connectionId: connection.id,
+      taskId: taskRow?.id,
+      fresh: Option.isNone(plan.checkpoint)
+    })
     const stream = yield* PageReader.make({
       session,
       store,
@@ -148,6 +155,7 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
       state,
       inflight,
       checker,
+      parts,
       limits,
       meter,
       span

@@ -92,6 +92,7 @@ export const make = (state: State): Methods => {
         id: ConnectionId.make(uuid(state)),
         fence: 1n,
         paused: null,
+        parts: new Map(),
         checkpoint: Option.none(),
         scope: null,
         nextPollAt: now,

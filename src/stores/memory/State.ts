@@ -80,6 +80,7 @@ export interface ConnectionEntry {
   readonly contents: Map<string, ContentEntry>
   readonly staged: Map<string, StagedEntry>
   listing: ListingEntry | null
+  parts: Map<string, Schema.Json>
 }
 
 export interface TaskEntry {
@@ -99,6 +100,7 @@ export interface TaskEntry {
   finishedAt: Millis | null
   error: Run["error"]
   done: Set<string>
+  parts: Map<string, Schema.Json>
   /** Digests in hex by the keys of the requests that it stands for. */
   readonly keys: Map<string, string>
 }

@@ -34,7 +34,7 @@ export const make = (state: State): Methods => {
   const tasksOf = (connectionId: ConnectionId) =>
     Array.from(state.tasks.values()).filter((task) => task.connectionId === connectionId)
 
-  const taskOf = ({ done: _done, keys: _keys, movedAt: _movedAt, ...entry }: TaskEntry): TaskRow => ({
+  const taskOf = ({ done: _done, keys: _keys, movedAt: _movedAt, parts: _parts, ...entry }: TaskEntry): TaskRow => ({
     ...entry,
     createdAt: utc(entry.createdAt),
     dueAt: utc(entry.dueAt),
@@ -70,9 +70,10 @@ export const make = (state: State): Methods => {
       finishedAt: null,
       error: null,
       done: before?.done ?? new Set(),
+      parts: before?.parts ?? new Map(),
       keys: new Map()
     }
-    if (before !== undefined) before.done = new Set()
+    if (before !== undefined) Object.assign(before, { done: new Set(), parts: new Map() })
     state.tasks.set(entry.id, entry)
     return entry
   }
@@ -152,7 +153,10 @@ export const make = (state: State): Methods => {
       yield* fenced(state, fence)
       const task = state.tasks.get(taskId)
       if (task === undefined || task.connectionId !== fence.connectionId) return
-      if (error === null) task.done.clear()
+      if (error === null) {
+        task.done.clear()
+        task.parts.clear()
+      }
       if (task.finishedAt !== null) return
       task.finishedAt = now
       task.error =

@@ -13,6 +13,7 @@ import * as Storable from "../Storable.ts"
 import { applyPatches, miss, storeItems, storeMisses, unstage } from "./Contents.ts"
 import { checkBlobs } from "./Removal.ts"
 import { addToRun } from "./Runs.ts"
+import { moveParts } from "./Parts.ts"
 import { moveTask } from "./Tasks.ts"
 import { attempt, checkFence, lockConnection, millis, texts, transaction } from "./Sql.ts"
 
@@ -118,6 +119,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     yield* storeMisses(sql, fence.connectionId, batch.misses)
     yield* bringForward(fence.connectionId, batch)
     const patched = batch.page === undefined ? 0 : yield* endPage(fence.connectionId, batch.page)
+    if (batch.page !== undefined) yield* moveParts(sql, fence.connectionId, batch.taskId, batch.page)
     if (batch.taskId !== undefined) {
       yield* moveTask(sql, batch.taskId, batch.done, batch.page)
     } else if (batch.page !== undefined) {

@@ -43,7 +43,7 @@ const decodeWasHeld = Schema.decodeUnknownEffect(
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
 /** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Removal.ts). */
-const belongings = ["staged_deletion", "seen", "listing", "task", "task_key", "run"]
+const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

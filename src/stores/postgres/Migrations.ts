@@ -15,6 +15,7 @@ import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/First.ts"
 import { keys } from "./migrations/Keys.ts"
 import { listings } from "./migrations/Listings.ts"
+import { parts } from "./migrations/Parts.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
 import { attempt, lostConnection } from "./Sql.ts"
@@ -40,7 +41,8 @@ const migrations = {
   "0004_webhooks": webhooks,
   "0005_keys": keys,
   "0006_listings": listings,
-  "0007_access": access
+  "0007_access": access,
+  "0008_parts": parts
 }
 
 /** The schema that this version works with. */

@@ -91,7 +91,10 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         (SELECT checkpoint FROM task WHERE id = ${before}), (SELECT scope FROM task WHERE id = ${before}))
       RETURNING ${ofTask}`
     const row = yield* one(rows)
-    if (before !== null) yield* sql`UPDATE task_done SET task_id = ${row.id} WHERE task_id = ${before}`
+    if (before !== null) {
+      yield* sql`UPDATE task_done SET task_id = ${row.id} WHERE task_id = ${before}`
+      yield* sql`UPDATE part SET owner_id = ${row.id} WHERE connection_id = ${connectionId} AND owner_id = ${before}`
+    }
     return row
   })
 
@@ -134,7 +137,9 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             error_reason = ${error === null ? null : Storable.text(error.reason)},
             error_message = ${error === null ? null : Storable.text(error.message)}
           WHERE id = ${taskId} AND connection_id = ${fence.connectionId} AND finished_at IS NULL`
-        if (error === null) yield* sql`DELETE FROM task_done WHERE task_id = ${taskId}`
+        if (error !== null) return
+        yield* sql`DELETE FROM task_done WHERE task_id = ${taskId}`
+        yield* sql`DELETE FROM part WHERE connection_id = ${fence.connectionId} AND owner_id = ${taskId}`
       }).pipe(inTransaction, attempt("ending a task")),
 
     requestTask: (connectionId, request) =>

@@ -15,6 +15,7 @@ import {
 } from "../../../src/contract/ContentExistenceChecker.ts"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import type { IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import { noParts } from "../../../src/contract/Parts.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
@@ -111,7 +112,7 @@ export const sync = (
 ): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, IntegrationError | ContentExistenceCheckerError> =>
   Effect.suspend(() => {
     const pages: Array<Page<Schema.Json>> = []
-    return mirror.session.list(options.task ?? poll, mirror.checkpoint).pipe(
+    return mirror.session.list(options.task ?? poll, mirror.checkpoint, noParts).pipe(
       Stream.take(options.slice ?? Infinity),
       Stream.runForEach((page) =>
         Effect.gen(function* () {

@@ -9,6 +9,7 @@ import type { Content, Ref } from "../../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import type { IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import { noParts } from "../../../src/contract/Parts.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import { integration } from "../../../src/integrations/Ftp.ts"
@@ -49,9 +50,9 @@ export const list = (
     readonly known?: ReadonlyMap<string, string | undefined>
   } = {}
 ): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, unknown> =>
-  Stream.runCollect(session.list(options.task ?? SyncTask.poll, Option.fromUndefinedOr(options.checkpoint))).pipe(
-    Effect.provide(ContentExistenceChecker.layerTest(options.known ?? new Map()))
-  )
+  Stream.runCollect(
+    session.list(options.task ?? SyncTask.poll, Option.fromUndefinedOr(options.checkpoint), noParts)
+  ).pipe(Effect.provide(ContentExistenceChecker.layerTest(options.known ?? new Map())))
 
 export const listed = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<Ref> =>
   pages.flatMap((page) => page.listed)

@@ -13,6 +13,7 @@ import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceC
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import { type IntegrationError } from "../../../src/contract/IntegrationError.ts"
 import type { Page, Problem } from "../../../src/contract/Page.ts"
+import type { Parts } from "../../../src/contract/Parts.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
 import type { SlackServer } from "../SlackServer.ts"
@@ -67,8 +68,12 @@ export const open = (
 export class Model {
   readonly rows = new Map<string, Row>()
   checkpoint: Option.Option<Schema.Json> = Option.none()
+  /** The parts of the live listing, and those of a task with a checkpoint of its own. */
+  readonly parts = new Map<string, Schema.Json>()
+  #ownParts = new Map<string, Schema.Json>()
   /** The largest checkpoint seen, in bytes. */
   largest = 0
+  largestPart = 0
   #listing: { name: string; before: ReadonlySet<string>; seen: Set<string> } | undefined
 
   ids(prefix = ""): ReadonlyArray<string> {
@@ -160,12 +165,33 @@ export class Model {
           }
         }
         this.largest = Math.max(this.largest, JSON.stringify(page.checkpoint).length)
+        move(stored, page)
         if (live) this.checkpoint = Option.some(page.checkpoint)
         else this.own = Option.some(page.checkpoint)
         return options.pages === undefined || result.pages.length < options.pages
       })
 
-    return session.list(task, live ? this.checkpoint : options.checkpoint === "own" ? this.own : Option.none()).pipe(
+    const from = live ? this.checkpoint : options.checkpoint === "own" ? this.own : Option.none()
+    const stored = live ? this.parts : this.#ownParts
+    if (Option.isNone(from)) stored.clear()
+    // What the pages of this listing have moved is read back at once, and stored with the page that moved it.
+    const moved = new Map(stored)
+    const parts: Parts<Schema.Json> = {
+      get: (keys) =>
+        Effect.sync(
+          () => new Map(keys.flatMap((key) => (moved.has(key) ? [[key, moved.get(key) ?? null] as const] : [])))
+        )
+    }
+    const move = (target: Map<string, Schema.Json>, page: Page<Schema.Json>) => {
+      for (const { checkpoint, key } of page.parts ?? []) {
+        this.largestPart = Math.max(this.largestPart, JSON.stringify(checkpoint).length)
+        if (checkpoint === null) target.delete(key)
+        else target.set(key, checkpoint)
+      }
+    }
+
+    return session.list(task, from, parts).pipe(
+      Stream.tap((page) => Effect.sync(() => move(moved, page))),
       Stream.rechunk(1),
       Stream.runForEachWhile(apply),
       Effect.provide(checker),

@@ -1,0 +1,59 @@
+/** The parts of one listing: what is stored of them, and over it what this listing's pages have moved so far. */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { PartMove, Parts } from "../../contract/Parts.ts"
+import type { ConnectionId } from "../model/Connection.ts"
+import type { TaskId } from "../model/Task.ts"
+import type { Store } from "../Store.ts"
+
+export interface PartReader {
+  readonly parts: Parts<Schema.Json>
+  /** Records what a page moves. Memory is bounded by the pages of a slice. */
+  readonly move: (moves: ReadonlyArray<PartMove<Schema.Json>>) => void
+  /** Forgets all parts: the listing begins anew, without a checkpoint. */
+  readonly reset: () => void
+  /** True while nothing that is stored counts, since the listing began without a checkpoint. */
+  readonly isFresh: () => boolean
+}
+
+export const make = (options: {
+  readonly store: Store["Service"]
+  readonly connectionId: ConnectionId
+  readonly taskId: TaskId | undefined
+  /** True for a listing without a checkpoint. */
+  readonly fresh: boolean
+}): PartReader => {
+  const { connectionId, store, taskId } = options
+  let fresh = options.fresh
+  const moved = new Map<string, Schema.Json | null>()
+  return {
+    isFresh: () => fresh,
+    move: (moves) => {
+      for (const { checkpoint, key } of moves) moved.set(key, checkpoint)
+    },
+    reset: () => {
+      fresh = true
+      moved.clear()
+    },
+    parts: {
+      get: Effect.fnUntraced(function* (keys) {
+        const asked = [...new Set(keys)]
+        const unmoved = asked.filter((key) => !moved.has(key))
+        const stored =
+          fresh || unmoved.length === 0
+            ? new Map<string, Schema.Json>()
+            : yield* Effect.mapError(
+                store.parts(connectionId, taskId, unmoved),
+                (error) => new ContentExistenceCheckerError({ message: error.message, cause: error })
+              )
+        return new Map(
+          asked.flatMap((key) => {
+            const checkpoint = moved.has(key) ? moved.get(key) : stored.get(key)
+            return checkpoint === undefined || checkpoint === null ? [] : [[key, checkpoint] as const]
+          })
+        )
+      })
+    }
+  }
+}

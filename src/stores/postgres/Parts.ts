@@ -1,0 +1,52 @@
+/** Parts: small checkpoints by key, of a connection or of a task with a checkpoint of its own. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { PageEnd } from "../../engine/model/Batch.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { TaskId } from "../../engine/model/Task.ts"
+import type { Store } from "../../engine/Store.ts"
+import * as Storable from "../Storable.ts"
+import { attempt, texts } from "./Sql.ts"
+
+// In an array, so that a JSON value arrives as it is.
+const decodeParts = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ key: Schema.String, checkpoint: Schema.Tuple([Schema.Json]) }))
+)
+
+export const make: Effect.Effect<Pick<Store["Service"], "parts">, never, SqlClient.SqlClient> = Effect.map(
+  SqlClient.SqlClient,
+  (sql) => ({
+    parts: (connectionId, taskId, keys) =>
+      sql`SELECT key, json_build_array(checkpoint) AS checkpoint FROM part
+        WHERE connection_id = ${connectionId} AND owner_id = ${taskId ?? connectionId}
+          AND key = ANY(${texts(keys.filter(Storable.isId))})`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeParts(rows))),
+        Effect.map((rows) => new Map(rows.map(({ checkpoint, key }) => [key, checkpoint[0]]))),
+        attempt("reading parts")
+      )
+  })
+)
+
+/** Moves the parts of a page, in a transaction that holds the fence. */
+export const moveParts = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  taskId: TaskId | undefined,
+  page: PageEnd
+) {
+  const owner = taskId ?? connectionId
+  const forgotten = page.parts.filter(({ checkpoint }) => checkpoint === null).map(({ key }) => key)
+  const set = page.parts.filter(({ checkpoint }) => checkpoint !== null)
+  if (page.forgetsParts) yield* sql`DELETE FROM part WHERE connection_id = ${connectionId} AND owner_id = ${owner}`
+  else if (forgotten.length > 0) {
+    yield* sql`DELETE FROM part WHERE connection_id = ${connectionId} AND owner_id = ${owner}
+      AND key = ANY(${texts(forgotten)})`
+  }
+  if (set.length === 0) return
+  const checkpoints = set.map(({ checkpoint }) => JSON.stringify(checkpoint))
+  yield* sql`INSERT INTO part (connection_id, owner_id, key, checkpoint)
+    SELECT ${connectionId}::uuid, ${owner}::uuid, key, checkpoint::json
+    FROM unnest(${texts(set.map(({ key }) => key))}, ${texts(checkpoints)}) AS given(key, checkpoint)
+    ON CONFLICT (connection_id, owner_id, key) DO UPDATE SET checkpoint = excluded.checkpoint`
+})
