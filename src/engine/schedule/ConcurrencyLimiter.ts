@@ -1,11 +1,10 @@
 /**
- * How many slices of a process run at the same time. A slot is for a slice that works: one that only waits for quota lends
- * its slot to another and takes it back, without a wait, when its time has come. So a hundred accounts that trickle at
- * their quota's pace hold nothing up.
+ * Limits how many slices of a process run at the same time. A slot is for a slice that works. A slice that only waits
+ * for quota lends its slot to another slice and takes it back without a wait, so a hundred accounts at the pace of
+ * their quota delay nobody.
  *
- * Backfills (slices of a connection that had more to do than fitted into its last slice) have a share of the slots: what
- * is left is for polls, which therefore never wait for backfills to end, however many there are. Within these bounds it
- * is first come, first served.
+ * Backfills (slices of a connection whose last slice left work) may take a share of the slots. The other slots are for
+ * polls, which therefore never wait for backfills to end. Within these bounds slices run first come, first served.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -15,9 +14,9 @@ import * as Layer from "effect/Layer"
 export type Kind = "poll" | "backfill"
 
 export interface Bounds {
-  /** Slices that work. Times `Limits.concurrency` it bounds the downloads in flight. */
+  /** Slices that work. Multiplied by `Limits.concurrency`, this bounds the downloads in flight. */
   readonly working: number
-  /** Slices begun, with those that wait for quota: each may hold an open batch. */
+  /** Slices that have begun, including those that wait for quota. Each may hold an open batch. */
   readonly begun: number
   /** How many of either may be backfills. */
   readonly workingBackfills: number
@@ -26,17 +25,17 @@ export interface Bounds {
 
 const defaults: Bounds = { working: 32, begun: 128, workingBackfills: 24, begunBackfills: 96 }
 
-/** What a slice says of its calls, so that its slot is known to be free while it only waits. */
+/** A slice reports its calls here, so that its slot can be lent while the slice only waits. */
 export interface Turn {
   /** One call to the source, from its admission to its answer. */
   readonly calling: <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** The part of a call before it is admitted. */
   readonly admitting: <A, E, R>(admission: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The part of that which waits for time to pass. */
+  /** The part of the admission that waits for time to pass. */
   readonly sleeping: <A, E, R>(sleep: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/** The turn of the slice that runs here; outside of any, nobody waits for it. */
+/** The slot of the current slice. Outside of a slice it does nothing. */
 export const Turn = Context.Reference<Turn>("idem/engine/schedule/ConcurrencyLimiter/Turn", {
   defaultValue: () => ({ calling: (call) => call, admitting: (part) => part, sleeping: (part) => part })
 })
@@ -67,7 +66,7 @@ const make = (bounds: Bounds): Slots["Service"] => {
   const mayBegin = (kind: Kind): boolean =>
     kind === "poll" || (working.backfill < bounds.workingBackfills && begun.backfill < bounds.begunBackfills)
 
-  /** Begins those that are next, until there is no room. */
+  /** Begins waiting slices until there is no room. */
   const pump = (): void => {
     for (const entry of queue) {
       if (working.poll + working.backfill >= bounds.working || begun.poll + begun.backfill >= bounds.begun) return
@@ -99,7 +98,7 @@ const make = (bounds: Bounds): Slots["Service"] => {
         working[entry.kind] -= 1
         pump()
       } else if (!idle && entry.state === "idle") {
-        // It goes over the bound for a moment rather than wait behind slices that have just begun.
+        // The bound is exceeded for a moment. Otherwise the slice would wait behind slices that have just begun.
         entry.state = "working"
         working[entry.kind] += 1
       }

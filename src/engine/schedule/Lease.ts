@@ -1,4 +1,4 @@
-/** One run at a time per connection: taking, keeping and giving back. */
+/** The lease that allows one run at a time per connection: acquiring and renewing it. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,13 +11,14 @@ import type { Meter } from "../sync/RunMeter.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
 import { Store, type StoreError, Superseded } from "../Store.ts"
 
-/** Nothing moved for too long: no call, no bytes, no commit. */
+/** The run made no progress for too long: no call, no bytes, no commit. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message: Schema.String }) {}
 
 /**
- * The connection with its new fence, or who holds it. A holder that is dead, as far as we can see, does not hold.
+ * The connection with its new fence, or the holder of the lease. A lease whose process is known to be dead is taken
+ * over.
  *
- * To be used uninterruptibly together with `Runner.run`: an interruption between the two would leave the lease behind.
+ * Call this and `Run.run` in one uninterruptible region: an interruption between the two would leave the lease held.
  */
 export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const store = yield* Store
@@ -37,7 +38,7 @@ export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) 
   return { _tag: "Held", holder: other ?? "another process" } as const
 })
 
-/** As `acquire`, waiting for a held lease; `onHeld` is told its holder once. */
+/** Like `acquire`, but waits for a held lease. `onHeld` is called once, with the holder. */
 export const acquireWaiting = Effect.fnUntraced(function* (
   connectionId: ConnectionId,
   onHeld: (holder: string) => Effect.Effect<void>
@@ -55,8 +56,8 @@ export const acquireWaiting = Effect.fnUntraced(function* (
 })
 
 /**
- * Renews the lease until interrupted. Fails once it is lost (`Superseded`), or when nothing has moved for too long. A
- * database that is away is tried again: a commit finds out soon enough.
+ * Renews the lease until interrupted. Fails if the lease is lost (`Superseded`), or if the run makes no progress for
+ * too long. A renewal that fails because the database is away is repeated: a commit would fail anyway.
  */
 export const keep = (connection: Connection, meter: Meter): Effect.Effect<never, Superseded | Stalled, Store> =>
   Effect.gen(function* () {

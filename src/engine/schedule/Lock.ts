@@ -1,7 +1,6 @@
 /**
- * Work that one holder does at a time, over all processes of a database. A lock is held for a while and kept while the
- * work goes on: that of a process that is gone is free
- * again soon, or at once where we see that it is gone.
+ * A database lock with a 30-second lease, renewed while it is held. A lock of a dead process is free when its lease
+ * ends, or at once if the process is known to be dead.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -15,22 +14,22 @@ import { Store, StoreError } from "../Store.ts"
 const ttl = Duration.seconds(30)
 const retry = Duration.millis(100)
 
-/** A lock that is not free by then: its holders are stuck. */
-const patience = Duration.minutes(3)
+/** How long to wait for a held lock. */
+const longestWait = Duration.minutes(3)
 
 /**
- * Does this while the lock is ours. Fails with `StoreError` where it does not become free. Waiting for it can be
- * interrupted; whether the work can is the caller's word.
+ * Runs the work while it holds the lock. Fails with `StoreError` if the lock does not become free. The wait can be
+ * interrupted; the caller decides whether the work can.
  */
 export const withLock =
   (name: string) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreError, R | Store> =>
     Effect.gen(function* () {
       const store = yield* Store
-      // Fibers of one process are as many holders.
+      // Each fiber of a process is a holder of its own.
       const holder = `${randomUUID()} of ${yield* ProcessIdentity.self}`
       const take = store.takeLock(name, { holder, ttl })
-      const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(patience)
+      const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(longestWait)
       const acquire = Effect.gen(function* () {
         while (true) {
           const other = Option.getOrUndefined(yield* take)
@@ -39,7 +38,7 @@ export const withLock =
             if (Option.isNone(yield* store.takeLock(name, { holder, ttl, deadHolder: other }))) return
           }
           if ((yield* Clock.currentTimeMillis) >= until) {
-            const message = `the lock "${name}" has been held for ${Duration.format(patience)} by ${other}: try again`
+            const message = `the lock "${name}" has been held for ${Duration.format(longestWait)} by ${other}: try again`
             return yield* new StoreError({ message, cause: message })
           }
           yield* Effect.sleep(retry)

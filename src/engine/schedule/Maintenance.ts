@@ -1,6 +1,6 @@
 /**
- * What a database that is in use needs now and then: bodies that nothing names, removals that a crash cut short, and the
- * history of runs. All of it is safe beside runs, and beside another process that does the same.
+ * Daily maintenance of the database: removes bodies that no content refers to, finishes removals that a crash cut
+ * short, and prunes the history of runs. It is safe beside runs, and beside another process that does the same.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -9,13 +9,13 @@ import { Store, type StoreError } from "../Store.ts"
 
 const every = Duration.days(1)
 
-/** A process that is restarted each day gets to it too, and one that has just started has better things to do. */
+/** Short enough for a process that is restarted daily; long enough to stay out of the way of its start. */
 const firstAfter = Duration.minutes(10)
 
-/** How long a body that nothing names is kept: far longer than a run needs from writing it to naming it. */
+/** How long an unreferenced body is kept: far longer than a run takes from writing a body to committing its row. */
 const bodiesUnusedFor = Duration.days(1)
 
-/** How long runs are kept: `IDEM_KEEP_RUNS`, 30 days unless it is set. A connection's last run stays. */
+/** How long runs are kept: `IDEM_KEEP_RUNS`, by default 30 days. A connection's last run stays. */
 export const settings: Config.Config<{ readonly keepRuns: Duration.Duration }> = Config.all({
   keepRuns: Config.Duration("IDEM_KEEP_RUNS").pipe(Config.withDefault(Duration.days(30)))
 })
@@ -26,7 +26,7 @@ const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number
     Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
   )
 
-/** Does all of it once. What fails is said, and does not keep the rest from being done. */
+/** Does all of it once. A failure is logged and does not stop the other steps. */
 const once = Effect.fn("Upkeep.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
   const store = yield* Store
   yield* step(store.pruneRuns(options.keepRuns), (count) => `removed ${count} old runs`)

@@ -1,4 +1,4 @@
-/** One polling process per database, or one cluster of them: claiming the right to poll, keeping it and giving it back. */
+/** The claim on polling: one process per database, or one cluster of processes. Acquires, renews and releases it. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,12 +14,12 @@ import { Store, type StoreError } from "../Store.ts"
 export class Polling extends Context.Service<
   Polling,
   {
-    /** Who has it instead, if this process was found to have lost it; it may come back. */
+    /** The holder, if this process has lost the claim. This process may regain it. */
     readonly takenOver: Effect.Effect<Option.Option<string>>
   }
 >()("idem/engine/schedule/PollingClaim") {}
 
-/** Another process polls this database, or others that this one does not join. */
+/** Another process polls this database, or a cluster that this process does not join. */
 export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld", {
   holder: Schema.String,
   advice: Schema.String
@@ -29,10 +29,10 @@ export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld"
   }
 }
 
-/** What the processes of a cluster hold the polling as, all of them together. */
+/** The holder that all processes of a cluster claim the polling as. */
 const cluster = "a cluster of idem serve (IDEM_CLUSTER)"
 
-/** Keeps a claim of the polling until the scope closes. */
+/** Renews the claim until the scope closes. */
 const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
   Effect.gen(function* () {
     const limits = yield* Limits
@@ -50,7 +50,9 @@ const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
     return Polling.of({ takenOver: Ref.get(takenOver) })
   })
 
-/** Claims the polling under this name, also from a process that is dead. `held`: who has it instead; `again` renews it. */
+/**
+ * Claims the polling under this name, also from a process that is dead. `held`: who has it instead; `again` renews it.
+ */
 const claimAs = Effect.fnUntraced(function* (holder: string) {
   const store = yield* Store
   const limits = yield* Limits
@@ -61,8 +63,8 @@ const claimAs = Effect.fnUntraced(function* (holder: string) {
 })
 
 /**
- * The right to poll this database alone, kept until the scope closes. A process that was frozen and comes back late may
- * find it gone: the fences of its runs keep it from harm, and it is told.
+ * Claims the polling for this process alone, until the scope closes. A process that was frozen may find the claim lost:
+ * the fences of its runs refuse its writes, and it logs so.
  */
 export const alone = Effect.gen(function* () {
   const store = yield* Store
@@ -80,8 +82,8 @@ export const alone = Effect.gen(function* () {
 })
 
 /**
- * The right to poll this database together with others of a cluster, kept until the scope closes. None of them gives it
- * back, since others may hold it still: it ends with the time of the last.
+ * Claims the polling for the processes of a cluster together, until the scope closes. No process releases the claim,
+ * because others may still hold it: it expires after the last renewal.
  */
 export const together = Effect.gen(function* () {
   const { again, held } = yield* claimAs(cluster)

@@ -1,12 +1,12 @@
 /**
- * Who holds a lease, as text that people can read and other processes of the same machine can check: a lease whose
- * process is dead need not be waited for.
+ * Names this process as the holder of a lease. People can read the name, and other processes of the same machine can
+ * check whether the process is alive, so that nobody waits for the lease of a dead process.
  */
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { hostname } from "node:os"
 
-/** When the process was started, as the kernel counts it: a pid alone may be reused. Undefined where there is no /proc. */
+/** The start time of a process by the kernel's count, because pids are reused. Undefined without /proc. */
 const startOf = (pid: number): Promise<string | undefined> =>
   readFile(`/proc/${pid}/stat`, "utf8").then(
     // The second field is the command in parentheses and may hold spaces: count from the last parenthesis.
@@ -16,7 +16,7 @@ const startOf = (pid: number): Promise<string | undefined> =>
 
 const pattern = /^process (\d+)(?: \(started (\d+)\))? on (.+)$/
 
-// Asked at every poll.
+// Read once, because every poll needs it.
 const own = startOf(process.pid).then((start) =>
   start === undefined
     ? `process ${process.pid} on ${hostname()}`
@@ -26,7 +26,7 @@ const own = startOf(process.pid).then((start) =>
 /** This process: `process 4711 (started 123456) on host`. */
 export const self: Effect.Effect<string> = Effect.promise(() => own)
 
-/** True if the holder is a process of this machine that is no longer there. */
+/** True if the holder was a process of this machine and does not run any more. */
 export const isDead = Effect.fnUntraced(function* (holder: string) {
   const [, pid, start, host] = pattern.exec(holder) ?? []
   if (pid === undefined || host !== hostname()) return false

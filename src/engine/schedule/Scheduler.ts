@@ -1,9 +1,9 @@
 /**
- * The scheduled polling: connections that are due (their next poll, a retry, or a task that was asked for) are woken through an Effect Cluster entity
- * each, so that the cluster decides which process runs them and no process runs one twice at a time.
+ * Finds due connections (for their next poll, a retry, or a requested task) and wakes each through its Effect Cluster
+ * entity, so that the cluster decides which process runs a connection, and no process runs one twice at the same time.
  *
- * A wake-up is volatile and may come twice or be lost: the connection's row is the durable state, and its lease and
- * fence are the guard.
+ * A wake-up is volatile: it may be lost or delivered twice. The connection's row is the durable state, and the lease
+ * and the fence are the guard.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -35,21 +35,22 @@ import { type Connection, ConnectionId, type Due } from "../model/Connection.ts"
 import { Store, type StoreError } from "../Store.ts"
 import * as Maintenance from "./Maintenance.ts"
 
-/** How often due connections are looked for; where few are woken, a slice that ends looks again at once. */
+/** How often the scheduler looks for due connections. If few are awake, it also looks when a slice ends. */
 const tick = Duration.seconds(1)
 const few = 64
 
-/** Due connections that one look adds, and those that are woken and not yet done; the rest is found at a later look. */
+/** Due connections that one look adds. A later look finds the rest. */
 const dueAtOnce = 500
 const wokenAtMost = 10_000
 
 /** Entities of this process: those woken, and those that were a moment ago. A wake-up beyond it is sent again later. */
 export const maxResidentEntities = 20_000
 
-/** A wake-up that is not answered by then is given up: if the connection is still due, it is sent again. */
+/** A wake-up that is not answered by then is given up. If the connection is still due, it is woken again. */
 const wakeTimeout = Duration.minutes(15)
 
-// `requested`: a task of the connection is due; without it no wake-up asks for one. A slice commits what is whole and can go on anywhere: nobody need wait for its end when its process leaves.
+// `requested`: a task of the connection is due; without it no wake-up asks for one. A slice commits what is whole and
+// can go on anywhere: nobody need wait for its end when its process leaves.
 const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annotate(
   ClusterSchema.InterruptOnTermination,
   true
@@ -76,9 +77,9 @@ const describe = (connection: Connection, result: Run.Outcome): Effect.Effect<vo
 }
 
 /**
- * The task to run now, if it is not the turn of the connection's own poll: a task that has just been asked for goes first,
- * then both take turns, each time the one that has been due longer. A paused connection runs its tasks, since a person
- * asked, and nothing else.
+ * The task to run now, if it is not the turn of the connection's own poll: a task that has just been asked for goes
+ * first, then both take turns, each time the one that has been due longer. A paused connection runs its tasks, since a
+ * person asked, and nothing else.
  */
 const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const store = yield* Store
@@ -98,7 +99,7 @@ const poll = Effect.fn("poll", { root: true })(function* (connectionId: Connecti
     const taken = yield* Lease.acquire(connectionId)
     if (taken._tag === "Held") return false
     const { connection } = taken
-    // It may have been paused since it was found due.
+    // The connection may have been paused since it was found due.
     if (task === undefined && connection.paused !== null) {
       yield* store.release({ connectionId, fence: connection.fence }, { interrupted: false })
       return false
@@ -138,7 +139,7 @@ const entities = ConnectionEntity.toLayer(
             if (more) backfills.add(connectionId)
             else backfills.delete(connectionId)
           }),
-          // It was removed since it was found due.
+          // The connection was removed since it was found due.
           Effect.catchTag("Superseded", () => Effect.void),
           Effect.catchTag("StoreError", (error) =>
             Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
@@ -146,7 +147,7 @@ const entities = ConnectionEntity.toLayer(
         )
     })
   }),
-  // Ten thousand that were polled in the same minute are not kept until the next.
+  // Short, so that ten thousand entities of one minute do not stay in memory until the next.
   { maxIdleTime: "5 seconds" }
 )
 
@@ -171,14 +172,14 @@ const schedule = Effect.gen(function* () {
         )
       )
 
-  // Those that wait for a slot are still the longest due: the look goes past them.
+  // Connections that wait for a slot are still the longest due, so the look skips them.
   const look = Effect.gen(function* () {
     const limit = Math.min(woken.size + dueAtOnce, wokenAtMost)
     for (const due of yield* store.due(limit)) {
       if (woken.size >= wokenAtMost) return
       if (woken.has(due.connectionId)) continue
       woken.add(due.connectionId)
-      // A scheduler that moves to another process leaves the slices that it has woken to go on where they are.
+      // If the scheduler moves to another process, slices that it has woken continue where they are.
       yield* Effect.forkDetach(wake(due))
     }
   }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
@@ -196,7 +197,7 @@ const scheduler = Layer.unwrap(
       return yield* schedule
     }).pipe(
       Effect.scoped,
-      // Nobody starts a singleton again that has died.
+      // The cluster does not restart a singleton that has died.
       Effect.catchCauseIf(
         (cause) => !Cause.hasInterruptsOnly(cause),
         (cause) => Effect.logError("the scheduler failed with a defect, and goes on", cause)
@@ -219,7 +220,7 @@ const layerOneProcess = Sharding.layer.pipe(
 
 type PollerError = PollingClaim.PollingHeld | StoreError | Config.ConfigError
 
-/** The claim goes first, before anything is joined, and is given back last: until then this process may write. */
+/** Claims the polling before it joins a cluster, and releases the claim last: until then this process may write. */
 const polling = <E, E2, R, R2>(
   claim: Effect.Effect<PollingClaim.Polling["Service"], E, R>,
   sharding: Layer.Layer<Sharding.Sharding, E2, R2>
@@ -233,7 +234,10 @@ const polling = <E, E2, R, R2>(
     )
   )
 
-/** Polls every connection of the store in this process, and in no other. What else only one process does joins its cluster. */
+/**
+ * Polls every connection of the store in this process, and in no other. What else only one process does joins its
+ * cluster.
+ */
 export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.Polling, PollerError, Run.Services> = polling(
   PollingClaim.alone,
   layerOneProcess

@@ -1,11 +1,11 @@
 /**
- * Tasks that wait in a connection's queue for a process that serves: which slice is next, and what becomes of a task after
- * it. The task's row is all the state there is: a process that dies loses none, and the next one goes on.
+ * The queue of a connection's requested tasks: the next slice of a task, and the task's state after the slice. The
+ * task's row is the only state, so another process continues the task if this one dies.
  *
- * A task ends as failed at the first error that trying again soon would not mend (a refused grant, a config that no longer
- * fits, a listing that is forbidden). What may pass by itself (the source or the database is away, nothing moved) is tried
- * again with a growing wait, `tries` times in a row at most. A wait for quota is no failure, whatever its length. What was
- * committed stands in any case, and the same request goes on from there.
+ * A task fails at the first error that a retry would not mend (a refused grant, a config that no longer fits, a
+ * forbidden listing). Errors that may pass by themselves (the source or the database is away, no progress) are retried
+ * with exponential back-off, at most `tries` times in a row. Waiting for quota is not a failure. What was committed
+ * stays, and the same request continues from there.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ import { type Fence, Store } from "../Store.ts"
 /** Slices of a task that fail in a row before it ends as failed. */
 const tries = 5
 
-/** The wait after the first of them; it doubles: 10 seconds to 80, two and a half minutes altogether. */
+/** The delay after the first of them. It doubles from 10 to 80 seconds: two and a half minutes in all. */
 const firstWait = Duration.seconds(10)
 
 /** Failures that may pass by themselves. */
@@ -34,11 +34,11 @@ const passing: ReadonlySet<string> = new Set([
 /** Rows that one slice of a `retry` takes. */
 const chunk = 500
 
-/** These ids of the ledger, which were reset and not yet tried, and no listing. */
+/** A slice that retries these ids of the ledger, and lists nothing. */
 export interface Rows {
   readonly _tag: "Ledger"
   readonly externalIds: ReadonlyArray<string>
-  /** How many rows of the task are done after it; undefined where these are the last. */
+  /** How many rows of the task are done after this slice; undefined if these are the last ones. */
   readonly done?: number | undefined
 }
 
@@ -49,7 +49,7 @@ type Slice =
 
 const decodeDone = Schema.decodeUnknownOption(Schema.Int)
 
-/** The next slice of a task, under the lease; none where the task has ended meanwhile. */
+/** The next slice of a task, under the lease; undefined if the task has ended meanwhile. */
 export const next = Effect.fnUntraced(function* (fence: Fence, given: TaskRow) {
   const store = yield* Store
   const row = Option.getOrUndefined(yield* store.task(given.id))
@@ -76,8 +76,8 @@ export const next = Effect.fnUntraced(function* (fence: Fence, given: TaskRow) {
 })
 
 /**
- * Ends the task, or says when it goes on: `done` is how many rows of a retry are done, where some are left. A run that was
- * superseded says nothing: the task is due as it was.
+ * Ends the task, or says when it goes on: `done` is how many rows of a retry are done, where some are left. A run that
+ * was superseded says nothing: the task is due as it was.
  */
 export const settle = Effect.fnUntraced(function* (
   fence: Fence,

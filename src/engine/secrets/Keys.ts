@@ -17,10 +17,13 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** Sealed bytes that no key here can open: another key sealed them, or they were changed. Or there is no usable key. */
+/**
+ * No key of this process opens the sealed bytes (another key sealed them, or they were changed), or there is no usable
+ * key.
+ */
 export class VaultError extends Schema.TaggedError<VaultError>()("VaultError", { message: Schema.String }) {}
 
-/** 32 bytes, as their own type so that nothing prints them. */
+/** 32 bytes, redacted so that nothing prints them. */
 export type VaultKey = Redacted.Redacted<Uint8Array>
 
 export interface Keyring {
@@ -35,7 +38,7 @@ const howToMake = "make one with `openssl rand -base64 32`, and keep a copy: wit
 const sameKey = (one: VaultKey, other: VaultKey): boolean =>
   Hex.encode(Redacted.value(one)) === Hex.encode(Redacted.value(other))
 
-/** Reads a key of 32 bytes as base64 (of either alphabet) or hex. The text is in no error. */
+/** Decodes a key of 32 bytes from base64 (either alphabet) or hex. No error contains the text. */
 const parse = (text: string, name: string): Effect.Effect<VaultKey, VaultError> => {
   const trimmed = text.trim()
   const decoders = [Hex.decode, Base64.decode, Base64Url.decode]
@@ -46,14 +49,14 @@ const parse = (text: string, name: string): Effect.Effect<VaultKey, VaultError> 
     : Effect.succeed(Redacted.make(key, { label: "VaultKey" }))
 }
 
-/** The text of a setting; empty where it is not set. */
+/** The text of a setting; empty if it is not set. */
 const setting = (name: string) =>
   Config.option(Config.Redacted(name)).pipe(
     Effect.map(Option.match({ onNone: () => "", onSome: (text) => Redacted.value(text).trim() })),
     Effect.mapError((error) => new VaultError({ message: `${name} can't be read: ${error.message}` }))
   )
 
-/** None where `IDEM_SECRET_KEY` is not set, or empty. */
+/** None if `IDEM_SECRET_KEY` is not set or empty. */
 const currentOfConfig = Effect.gen(function* () {
   const text = yield* setting("IDEM_SECRET_KEY")
   return text === "" ? undefined : yield* parse(text, "IDEM_SECRET_KEY")
@@ -64,7 +67,7 @@ const formerOfConfig = Effect.gen(function* () {
   return yield* Effect.forEach(texts, (text) => parse(text, "IDEM_SECRET_KEY_OLD"))
 })
 
-/** The keys of `IDEM_SECRET_KEY`, without which it refuses, and `IDEM_SECRET_KEY_OLD`. */
+/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails without the former. */
 export const ofConfig: Effect.Effect<Keyring, VaultError> = Effect.gen(function* () {
   const current = yield* currentOfConfig
   if (current === undefined) {
@@ -88,8 +91,8 @@ const ignoring =
     )
 
 /**
- * Puts a new random key at `path`, mode 0600, whole or not at all, unless there is one: of two processes that do so at
- * once, the first one's key stays.
+ * Writes a new random key to `path` (mode 0600), atomically, unless there is one. If two processes do so at the same
+ * time, the key of the first one stays.
  */
 const makeFile = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
@@ -124,8 +127,8 @@ const readFile = Effect.fnUntraced(function* (path: string) {
 const oldPath = (path: string) => `${path}.old`
 
 /**
- * The key of `IDEM_SECRET_KEY` where that is set, else that of the file, which is made if it is not there. The files'
- * keys are former ones otherwise.
+ * The key of `IDEM_SECRET_KEY` if that is set; then the keys of the files are former keys. Otherwise the key of the
+ * file, which is created if it does not exist.
  */
 export const ofFiles = Effect.fnUntraced(function* (path: string) {
   const given = yield* currentOfConfig
@@ -140,11 +143,11 @@ export const ofFiles = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * Puts a new key at `path`, and the one that was there beside it. A rotation that was begun and not finished is gone on
- * with: then there is no other new key. Wherever it is cut short, each key that something may be sealed with is in a file.
+ * Writes a new key to `path`, and keeps the previous one beside it. Continues an unfinished rotation instead of making
+ * another key. After a crash at any point, every key that may have sealed something is in a file.
  */
 export const rotateFile = Effect.fnUntraced(function* (path: string) {
-  // Where the key is not in a file, a person says what it is.
+  // A key that is set by `IDEM_SECRET_KEY` is replaced by the person who sets it.
   if ((yield* currentOfConfig) !== undefined) return
   const fs = yield* FileSystem.FileSystem
   const next = `${path}.new`
@@ -165,7 +168,7 @@ export const rotateFile = Effect.fnUntraced(function* (path: string) {
   return { resumed: isUnderWay }
 })
 
-/** Removes the files of keys that nothing is sealed with any more: all but the current one's. */
+/** Removes the files of former keys. Nothing may be sealed with them any more. */
 export const endRotation = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const given = yield* currentOfConfig

@@ -1,7 +1,8 @@
 /**
- * Replaces the key that secrets are sealed with, beside whatever else is running: each sealed value is opened with the key
- * that sealed it and put back sealed with the current one, if it still stands as it was read. In the end the former keys
- * are retired: nothing can be stored that they sealed, by whichever process. Cut short anywhere, it is begun again.
+ * Replaces the key that secrets are sealed with, while other processes run. Each sealed value is opened with the key
+ * that sealed it, and replaced by the same value sealed with the current key, unless it has changed meanwhile. Finally
+ * the former keys are retired: no process can store a value that they sealed. After a crash at any point it can be run
+ * again.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,19 +20,19 @@ import { sealContext as webhookContext } from "../webhooks/Signature.ts"
 import { WebhookId } from "../webhooks/WebhookStore.ts"
 
 export interface Rekeyed {
-  /** The id of the key that everything is sealed with now. */
+  /** The id of the current key. */
   readonly key: string
-  /** How many values were sealed afresh. */
+  /** How many values were sealed again. */
   readonly resealed: number
-  /** What can't be opened with any key here, and was left as it is. */
+  /** Values that no key of this process opens. They were left as they are. */
   readonly locked: ReadonlyArray<string>
-  /** Ids of former keys with which nothing is sealed any more, and never will be. */
+  /** Ids of former keys with which nothing is sealed, and nothing can be. */
   readonly retired: ReadonlyArray<string>
 }
 
 const chunk = 100
 
-/** Values that change all the time are caught in the end; a database that does not settle within a minute is said. */
+/** Passes over the values, about a minute. Values that keep changing are caught by a later pass. */
 const passes = 600
 const betweenPasses = Duration.millis(100)
 
@@ -49,7 +50,7 @@ const contextOf = (row: Sealed): string => {
 const nameOf = (row: Sealed): string =>
   row.subject === null ? `${row.kind} ${row.id.slice(0, 8)}` : `the connection ${row.subject.name}`
 
-/** One look at everything that is sealed with another key. */
+/** One pass over the values that are sealed with another key. */
 const pass = Effect.fnUntraced(function* (current: string) {
   const store = yield* Store
   const vault = yield* Vault
@@ -87,7 +88,7 @@ const reseal = Effect.gen(function* () {
     const lockedBy = new Set(done.locked.map((row) => keyIdOf(row.sealed)))
     const free = former.filter((id) => !lockedBy.has(id))
     const retired = yield* Effect.filter(free, (id) => store.retireKey(id))
-    // Someone has just stored what a former key sealed, or may have.
+    // Another process has stored, or may have stored, a value that a former key sealed.
     const isUnsettled = retired.length < free.length || (done.moved > 0 && free.length < former.length)
     if (!isUnsettled) return { key: current, resealed, locked: done.locked.map(nameOf), retired } satisfies Rekeyed
     yield* Effect.sleep(betweenPasses)
@@ -98,8 +99,8 @@ const reseal = Effect.gen(function* () {
 })
 
 /**
- * With a key file (`Keys.ofFiles`) a new key is made, unless `IDEM_SECRET_KEY` says which it is; and the former one's file
- * is removed once nothing is sealed with it. Without, both keys must have been given.
+ * With a key file (`Keys.ofFiles`), makes a new key unless `IDEM_SECRET_KEY` sets one, and removes the former key's
+ * file once nothing is sealed with it. Without a key file, both keys must be set.
  */
 export const rekey = (
   file: string | undefined

@@ -1,8 +1,9 @@
 /**
  * Seals credentials and other secrets before a store sees them.
  *
- * Sealed bytes are: the format (1 byte, now 1), the key's id (8 bytes), a fresh nonce (12 bytes), and what AES-256-GCM
- * made of the secret's JSON, with its tag (16 bytes). The first two and the context are its additional data.
+ * Sealed bytes are the format (1 byte, now 1), the id of the key (8 bytes), a fresh nonce (12 bytes), and the
+ * AES-256-GCM ciphertext of the secret's JSON with its tag (16 bytes). The format, the id and the context are the
+ * additional data.
  */
 import * as Context from "effect/Context"
 import * as Aead from "effect/crypto/Aead"
@@ -27,9 +28,9 @@ export class Vault extends Context.Service<
      * where there is no key.
      */
     readonly seal: (secret: Schema.Json, context: string) => Effect.Effect<Uint8Array, VaultError>
-    /** With the key that sealed it, the current one or a former one. */
+    /** Unseals with the current key or a former one. */
     readonly unseal: (sealed: Uint8Array, context: string) => Effect.Effect<Schema.Json, VaultError>
-    /** The ids of the keys as they are now; see `keyIdOf`. Fails where there is no current key. */
+    /** The ids of the present keys; see `keyIdOf`. Fails if there is no current key. */
     readonly keys: Effect.Effect<{ readonly current: string; readonly former: ReadonlyArray<string> }, VaultError>
   }
 >()("idem/engine/secrets/Vault") {}
@@ -42,7 +43,7 @@ const overhead = headLength + nonceLength + 16
 
 const Secret = Schema.fromJsonString(Schema.Json)
 
-/** Which key sealed these bytes, in hex: the first 8 bytes of its SHA-256. */
+/** The id of the key that sealed these bytes: the first 8 bytes of its SHA-256, in hex. */
 export const keyIdOf = (sealed: Uint8Array): string => Hex.encode(sealed.subarray(1, headLength))
 
 const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
@@ -60,8 +61,8 @@ const layerCrypto = Layer.merge(Aead.layerWebCrypto, Digest.layerWebCrypto).pipe
 )
 
 /**
- * A vault of the keys that `load` gives. It is asked whenever something is sealed, and when a key is not known: keys in
- * files may be replaced while this process runs.
+ * A vault of the keys that `load` returns. `load` is called for every seal and for every unknown key, because key files
+ * may be replaced while this process runs.
  */
 const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, VaultError>) {
   const aead = yield* Aead.Aead
@@ -136,7 +137,7 @@ const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, 
               })
           )
         )
-      // The tag has proven that these are the bytes that `seal` was given.
+      // The tag proves that `seal` made these bytes, so a secret that does not decode is a defect.
       return yield* Effect.orDie(Schema.decodeUnknownEffect(Secret)(new TextDecoder().decode(plain)))
     })
   })
@@ -146,22 +147,24 @@ const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, 
 export const make = (current: VaultKey, former: ReadonlyArray<VaultKey> = []) =>
   fromKeys(Effect.succeed({ current, former }))
 
-/** Refuses at once where there is no usable key. */
+/** Fails at once if there is no usable key. */
 const checked = (load: Effect.Effect<Keys.Keyring, VaultError>) => Effect.tap(fromKeys(load), (vault) => vault.keys)
 
-/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`; without the first it refuses. */
+/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails without the former. */
 export const layer: Layer.Layer<Vault, VaultError> = Layer.effect(
   Vault,
   Effect.flatMap(Effect.result(Keys.ofConfig), (keys) => checked(Effect.fromResult(keys)))
 )
 
-/** The same; without a key it refuses once something is to be sealed or opened. What needs neither works. */
+/** The same, but fails only when something is sealed or unsealed. Commands that need no secret work without a key. */
 export const layerLazy: Layer.Layer<Vault> = Layer.effect(
   Vault,
   Effect.flatMap(Effect.result(Keys.ofConfig), (keys) => fromKeys(Effect.fromResult(keys)))
 )
 
-/** The key of `IDEM_SECRET_KEY` where that is set; else that of the file, which is made if it is not there. */
+/**
+ * The key of `IDEM_SECRET_KEY` if that is set; otherwise the key of the file, which is created if it does not exist.
+ */
 export const layerKeyFile = (path: string): Layer.Layer<Vault, VaultError, FileSystem.FileSystem> =>
   Layer.effect(
     Vault,

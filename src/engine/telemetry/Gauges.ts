@@ -1,7 +1,6 @@
 /**
- * What is read when metrics are asked for, and not kept up while the engine runs: how many connections there are and what
- * is in their ledgers, by one query to the store, and the process itself. In a cluster each process says the same of
- * the store.
+ * Gauges that are read when metrics are scraped or sent: connections and their ledgers, by one query to the store, and
+ * figures of the process. In a cluster every process reports the same values of the store.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -14,17 +13,17 @@ import * as Schedule from "effect/Schedule"
 import type { Overview } from "../model/Overview.ts"
 import { Store } from "../Store.ts"
 
-/** How old an answer of the store may be: several who ask cost it one query. */
+/** How old the store's answer may be, so that several scrapers cost one query. */
 const freshFor = Duration.seconds(5)
 
-/** How often they are brought up to date where nobody asks for them, since they are sent. */
+/** How often the gauges are updated when they are sent to a collector. */
 const sentEvery = Duration.seconds(15)
 
-/** Whether metrics are sent somewhere, and not only asked for. */
+/** True if metrics are sent to a collector, not only scraped. */
 export const Sent = Context.Reference<boolean>("idem/engine/telemetry/Gauges/Sent", { defaultValue: () => false })
 
 /** How long the store may take to answer. */
-const patience = Duration.seconds(3)
+const timeout = Duration.seconds(3)
 
 interface Sample {
   readonly name: string
@@ -68,7 +67,7 @@ const samplesOf = (overview: Overview): ReadonlyArray<Sample> => [
 
 const up = Metric.gauge("idem_database_up", { description: "Whether the database answered when it was last asked." })
 
-/** Read as they are asked for, each under the name that Prometheus' own clients give it. */
+/** Figures of the process, under the names that Prometheus' client libraries use. */
 const ofProcess = [
   {
     name: "process_resident_memory_bytes",
@@ -90,7 +89,7 @@ const ofProcess = [
 export class Gauges extends Context.Service<
   Gauges,
   {
-    /** Brings the gauges up to date, unless they just were. A store that does not answer takes its gauges away. */
+    /** Updates the gauges, unless they are fresh. Removes the store's gauges if it does not answer. */
     readonly refresh: Effect.Effect<void>
   }
 >()("idem/engine/telemetry/Gauges") {
@@ -142,7 +141,7 @@ export class Gauges extends Context.Service<
         if (now - askedAt < Duration.toMillis(freshFor)) return
         askedAt = now
         const answer = yield* store.overview.pipe(
-          Effect.timeoutOption(patience),
+          Effect.timeoutOption(timeout),
           Effect.catchTag("StoreError", () => Effect.succeedNone)
         )
         yield* Metric.update(up, Option.isSome(answer) ? 1 : 0)

@@ -1,9 +1,8 @@
 /**
- * What the engine counts while it runs, for `GET /metrics` and for OTLP. Names and units are Prometheus' own (seconds,
- * bytes, `_total`). Labels are few and bounded: an integration's domain, a method of its code, an outcome; never a
- * connection, an id or an account.
+ * Metrics of the engine, for `GET /metrics` and for OTLP. Names and units follow Prometheus (seconds, bytes, `_total`).
+ * Labels are few and bounded: a domain, a method, an outcome; never a connection, an id or an account.
  *
- * Counts of items are told once a batch, and calls to a source once a call, so that nothing is done for a single item.
+ * Items are counted once a batch and calls once a call, so that a single item costs nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -11,7 +10,7 @@ import type * as RunCounts from "../model/RunCounts.ts"
 import type { RunStatus } from "../model/Run.ts"
 import type { Counts } from "../model/RunCounts.ts"
 
-/** A metric with labels: one series is made for each set of their values, and kept. */
+/** A metric with labels. Each set of label values makes one series, which is kept. */
 const family = <const Label extends string, Series>(
   labels: ReadonlyArray<Label>,
   make: (values: Record<Label, string>) => Series
@@ -37,7 +36,7 @@ export const histogram = <const Label extends string>(
   boundaries: ReadonlyArray<number>
 ) => family(labels, (attributes) => Metric.histogram(name, { description, attributes, boundaries }))
 
-/** Seconds, from what is quick to what is long. */
+/** Bucket boundaries in seconds. */
 export const short = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const long = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const late = [0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
@@ -78,7 +77,7 @@ const lag = histogram(
 )
 const leasesLost = counter("idem_leases_lost_total", "Runs that found their lease taken over.", ["domain"])
 
-/** Which counts of a run are outcomes of items, as the label has them. */
+/** The counts of a run that are outcomes of items: the values of the label. */
 const outcomes = [
   "existing",
   "stored",
@@ -91,7 +90,7 @@ const outcomes = [
   "deleted"
 ] as const
 
-/** Tells what was counted since `told`, and keeps it there. */
+/** Adds the counts since `told` to the metrics, and updates `told`. */
 export const counted = (domain: string, counts: Counts, told: RunCounts.Tally): Effect.Effect<void> =>
   Effect.withFiber(({ context }) => {
     for (const outcome of outcomes) {
@@ -124,11 +123,11 @@ export const ended = (
     if (run.isLeaseLost) yield* Metric.update(leasesLost(domain), 1)
   })
 
-/** A poll begins, so long after it was due. */
+/** A poll begins, this long after it was due. */
 export const began = (domain: string, lateSeconds: number): Effect.Effect<void> =>
   Metric.update(lag(domain), lateSeconds)
 
-/** Methods of one domain that have series of their own; an integration that puts ids in them makes no more. */
+/** Methods of one domain that get a series. The bound protects against integrations that put ids into method names. */
 const methodsAtMost = 50
 const methods = new Map<string, Set<string>>()
 const bounded = (domain: string, method: string): string => {
@@ -140,7 +139,7 @@ const bounded = (domain: string, method: string): string => {
   return method
 }
 
-/** A call to a source ended; `outcome` is `ok`, an `IntegrationError`'s reason, `interrupted` or `defect`. */
+/** A call to a source ended. `outcome` is `ok`, the reason of an `IntegrationError`, `interrupted` or `defect`. */
 export const called = (
   domain: string,
   call: {

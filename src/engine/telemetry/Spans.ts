@@ -1,6 +1,6 @@
 /**
- * The spans of a run: `run` holds `open`, a `page` for each page that is listed, a `download` for each item, a `commit` for
- * each batch and `settle`; beneath them `call …` for each request to the source. Attributes are ids, numbers and
+ * The spans of a run: `run` holds `open`, a `page` for each page that is listed, a `download` for each item, a `commit`
+ * for each batch and `settle`; beneath them `call …` for each request to the source. Attributes are ids, numbers and
  * outcomes, never a title, a body or a secret.
  *
  * Where nobody collects spans (`References.TracerEnabled` is false) a step is run as it is: an item costs nothing.
@@ -10,7 +10,7 @@ import * as References from "effect/References"
 
 export type Attributes = Readonly<Record<string, string | number | boolean>>
 
-/** Runs a step in a span of its own. `said` reads more attributes off its result. */
+/** Runs a step in a span of its own. `said` adds attributes from its result. */
 export type Spanning = <A, E>(
   name: string,
   attributes: Attributes,
@@ -27,7 +27,7 @@ const traced: Spanning = (name, attributes, step, said) =>
     { attributes, captureStackTrace: false }
   )
 
-/** How this run's steps are told of. */
+/** The spans of the current run. */
 export const make: Effect.Effect<Spanning> = Effect.map(References.TracerEnabled, (enabled) =>
   enabled ? traced : untraced
 )
