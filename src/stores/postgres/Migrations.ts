@@ -34,7 +34,7 @@ export class SchemaTooNew extends Schema.TaggedError<SchemaTooNew>()("SchemaTooN
 }
 
 /** All migrations, by number and name. */
-const migrations = {
+export const migrations = {
   "0001_first": first,
   "0002_feed": feed,
   "0003_tasks": tasks,

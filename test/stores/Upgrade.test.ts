@@ -1,0 +1,345 @@
+/** Upgrades each older schema with data: what stood in its rows is read by the store of today, and work goes on. */
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Migrator from "effect/sql/Migrator"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import { poll } from "../../src/contract/SyncTask.ts"
+import { ConnectionId } from "../../src/engine/model/Connection.ts"
+import { RunId } from "../../src/engine/model/Run.ts"
+import { TaskId } from "../../src/engine/model/Task.ts"
+import { Store } from "../../src/engine/Store.ts"
+import { MessageId, WebhookId, WebhookStore } from "../../src/engine/webhooks/WebhookStore.ts"
+import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Migrations from "../../src/stores/postgres/Migrations.ts"
+import * as PostgresWebhooks from "../../src/stores/postgres/Webhooks.ts"
+import * as Database from "../support/Postgres.ts"
+import { batch, beginRun, bytesOf, item, page, sha256, take } from "./scenario.ts"
+import { visible } from "./visible.ts"
+
+const id = ConnectionId.make("11111111-1111-4111-8111-111111111111")
+const pausedId = ConnectionId.make("22222222-2222-4222-8222-222222222222")
+const taskId = TaskId.make("33333333-3333-4333-8333-333333333333")
+const webhookId = WebhookId.make("44444444-4444-4444-8444-444444444444")
+const upload = "55555555-5555-4555-8555-555555555555"
+const message = (state: string) => MessageId.make(`66666666-6666-4666-8666-66666666666${state.length}`)
+
+const small = bytesOf("a small body")
+const large = bytesOf("a body that stands for a large one")
+const credentials = new Uint8Array([1, ...new Array<number>(8).fill(7), 2, 3])
+const secret = new Uint8Array([1, ...new Array<number>(8).fill(9), 4, 5])
+const at = "2025-06-01T12:00:00.000Z"
+const [when, later] = [new Date(at), new Date("2025-06-02T12:00:00.000Z")]
+
+/** Brings an empty database to an older schema, as the version of that time did. */
+const migrateTo = (schema: number) =>
+  Migrator.make({})({
+    loader: Migrator.fromRecord(Object.fromEntries(Object.entries(Migrations.migrations).slice(0, schema))),
+    table: "idem_migration"
+  })
+
+/** What versions of that schema had written: rows of each kind that it knew. */
+const fill = (schema: number) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.gen(function* () {
+      yield* sql`INSERT INTO connection (id, name, domain, account, config, credentials, every_ms, fence, paused,
+          checkpoint, scope, next_poll_at, due_at, failures, created_at)
+        VALUES (${id}, 'mail', 'gmail', 'me@example.com', '{"query": "in:inbox"}', ${credentials}, 300000, 41, NULL,
+            '{"historyId": "12"}', 'scope one', ${later}, ${later}, 2, ${when}),
+          (${pausedId}, 'files', 'ftp', 'me@host', '{}', NULL, 3600000, 3, 'by a person', NULL, NULL, ${later},
+            ${later}, 0, ${when})`
+      // A process that was killed in the middle of a run.
+      yield* sql`UPDATE connection SET lease_holder = 'a process of that time', lease_until = ${when} WHERE id = ${id}`
+      yield* sql`INSERT INTO polling (holder, held_until) VALUES ('a process of that time', ${when})`
+      yield* sql`INSERT INTO body (hash, size, bytes) VALUES (${sha256(small)}, ${small.length}, ${small}),
+        (${sha256(large)}, ${large.length}, NULL)`
+      yield* sql`INSERT INTO blob (hash, upload, size) VALUES (${sha256(large)}, ${upload}, ${large.length})`
+      yield* sql`INSERT INTO blob_chunk (upload, position, bytes) VALUES (${upload}, 0, ${large})`
+
+      const contents: ReadonlyArray<Record<string, unknown>> = [
+        { external_id: "stored", state: "stored", revision: "r1", body_hash: sha256(small), size: small.length },
+        { external_id: "large", state: "stored", revision: "r1", body_hash: sha256(large), size: large.length },
+        {
+          external_id: "update failed",
+          state: "stored",
+          revision: "r1",
+          body_hash: sha256(small),
+          size: small.length,
+          pending: "failed",
+          tried_revision: "r2",
+          reason: "Transient",
+          message: "503",
+          attempts: 2,
+          next_attempt_at: later
+        },
+        { external_id: "failed", state: "failed", pending: "failed", reason: "Malformed", message: "cut", attempts: 1 },
+        { external_id: "dead", state: "dead", pending: "dead", reason: "Forbidden", message: "no", attempts: 8 },
+        { external_id: "deferred", state: "deferred", pending: "deferred", reason: "Unsettled", message: "grows" },
+        { external_id: "gone", state: "gone" },
+        { external_id: "deleted", state: "deleted", revision: "r1", body_hash: sha256(small), size: small.length }
+      ]
+      for (const content of contents) {
+        const wasStored = content["body_hash"] !== undefined
+        yield* sql`INSERT INTO content ${sql.insert({
+          connection_id: id,
+          kind: wasStored ? "message" : null,
+          title: wasStored ? `title of ${String(content["external_id"])}` : null,
+          occurred_at: wasStored ? when : null,
+          media_type: wasStored ? "message/rfc822" : null,
+          created_at: when,
+          updated_at: when,
+          ...content
+        })}`
+      }
+      yield* sql`UPDATE content SET metadata = '{"from": "you"}' WHERE body_hash IS NOT NULL`
+      yield* schema < 2
+        ? sql`UPDATE content SET changed_xid = pg_current_xact_id() WHERE state IN ('stored', 'deleted')`
+        : sql`UPDATE content SET changed_xid = pg_current_xact_id(),
+            change = CASE external_id WHEN 'large' THEN 'updated' WHEN 'deleted' THEN 'deleted' ELSE 'stored' END
+          WHERE state IN ('stored', 'deleted')`
+      yield* sql`INSERT INTO task (id, connection_id, task, spec, checkpoint, scope, moved_at)
+        VALUES (${taskId}, ${id}, '{"force": true, "forceIds": [], "dryRun": false}', '--force', '{"after": 3}',
+          'scope one', clock_timestamp())`
+      yield* sql`INSERT INTO task_done (task_id, external_id) VALUES (${taskId}, 'stored')`
+      yield* sql`INSERT INTO run (id, connection_id, task_id, status, listed, existing, stored, failed, api_calls,
+          quota_units, problems, notes, error_reason, error_message, started_at, finished_at)
+        VALUES ('a run', ${id}, NULL, 'partial', 5, 2, 2, 1, 9, 45.5, '[{"place": "C1", "message": "closed"}]',
+            '["a note"]', NULL, NULL, ${when}, ${when}),
+          ('a failed run', ${id}, ${taskId}, 'failed', 0, 0, 0, 0, 1, 5, '[]', '[]', 'Transient', '503', ${later},
+            ${later}),
+          ('a killed run', ${id}, NULL, 'running', 3, 0, 3, 0, 4, 20, '[]', '[]', NULL, NULL, ${later}, NULL)`
+      yield* sql`INSERT INTO listing (connection_id, listing, started_at, deletes, marking)
+        VALUES (${id}, 'a pass', ${when}, true, false)`
+      yield* sql`INSERT INTO seen (connection_id, external_id) VALUES (${id}, 'stored')`
+      yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause, held, staged_at)
+        VALUES (${id}, 'large', 'event', true, ${when})`
+      if (schema >= 3) {
+        yield* sql`INSERT INTO task (id, connection_id, task, spec, kind, external_ids, requested, due_at)
+          VALUES (gen_random_uuid(), ${pausedId}, '{"force": false, "forceIds": [], "dryRun": false}', 'retry', 'retry',
+            ${["a", "b"]}, true, ${when})`
+        yield* sql`INSERT INTO task_key (connection_id, key, digest, task_id)
+          SELECT connection_id, 'a key', '\\x00', id FROM task WHERE requested`
+      }
+      if (schema >= 4) {
+        yield* sql`INSERT INTO webhook (id, name, url, connection_id, changes, secret, cursor)
+          VALUES (${webhookId}, 'hook', 'https://example.com/hook', ${id}, ${["stored", "deleted"]}, ${secret}, 'a cursor')`
+        for (const state of ["pending", "delivered", "dead"]) {
+          yield* sql`INSERT INTO webhook_message ${sql.insert({
+            id: message(state),
+            webhook_id: webhookId,
+            state,
+            changes: 2,
+            body: state === "delivered" ? null : "{}",
+            attempts: state === "pending" ? 0 : 3,
+            next_attempt_at: state === "pending" ? later : null,
+            attempted_at: state === "pending" ? null : when
+          })}`
+        }
+      }
+      if (schema >= 5) {
+        yield* sql`INSERT INTO sign_in (state_hash, sealed, expires_at)
+          VALUES ('\\xabcd', ${secret}, clock_timestamp() + interval '1 hour')`
+        yield* sql`INSERT INTO named_lock (name, holder, held_until) VALUES ('rekey', 'a process of that time', ${when})`
+        yield* sql`INSERT INTO retired_key (key_id) VALUES ('\\x0505050505050505')`
+      }
+    }).pipe(sql.withTransaction)
+  )
+
+const textOf = (hash: string | null) =>
+  Store.use((store) =>
+    Effect.map(Stream.runCollect(store.body(hash ?? "")), (chunks) => Buffer.concat(chunks).toString())
+  )
+
+/** Everything that was written is read as it was meant. */
+const assertRead = Effect.fnUntraced(function* (schema: number) {
+  const store = yield* Store
+  const [files, mail] = yield* store.connections
+  assert.deepInclude(mail, {
+    id,
+    name: "mail",
+    domain: "gmail",
+    account: "me@example.com",
+    config: { query: "in:inbox" },
+    credentials,
+    fence: 41n,
+    paused: null,
+    checkpoint: Option.some({ historyId: "12" }),
+    scope: "scope one",
+    failures: 2
+  })
+  assert.strictEqual(Duration.toMillis(mail?.every ?? 0), 300_000)
+  assert.strictEqual(DateTime.formatIso(mail?.createdAt ?? DateTime.makeUnsafe(0)), at)
+  assert.deepInclude(files, { id: pausedId, credentials: null, paused: "by a person", checkpoint: Option.none() })
+
+  const listed = Effect.fnUntraced(function* (state: "stored" | "failed" | "dead" | "deferred" | "gone" | "deleted") {
+    const { contents } = yield* store.contents(id, { state, limit: 10 })
+    return contents.map(({ externalId }) => externalId)
+  })
+  assert.deepStrictEqual(yield* listed("stored"), ["large", "stored", "update failed"])
+  for (const state of ["dead", "deferred", "gone", "deleted"] as const) {
+    assert.deepStrictEqual(yield* listed(state), [state])
+  }
+  assert.deepStrictEqual(yield* listed("failed"), ["failed", "update failed"])
+  const newest = yield* store.contents(id, { state: "stored", limit: 10, order: "newest" })
+  assert.strictEqual(newest.contents.length, 3)
+  const stored = Option.getOrThrow(yield* store.content(id, "stored"))
+  assert.deepInclude(stored, {
+    kind: "message",
+    revision: "r1",
+    title: "title of stored",
+    mediaType: "message/rfc822",
+    metadata: { from: "you" },
+    volatile: {},
+    size: small.length
+  })
+  assert.strictEqual(yield* textOf(stored.hash), "a small body")
+  const inBlob = Option.getOrThrow(yield* store.content(id, "large"))
+  assert.strictEqual(yield* textOf(inBlob.hash), "a body that stands for a large one")
+  assert.deepStrictEqual(
+    yield* store.existing(id, ["stored", "failed", "dead", "deferred", "gone", "deleted", "unknown"]),
+    new Set(["stored", "failed", "dead", "deferred"])
+  )
+  const ledger = yield* store.ledger(id, { limit: 10 })
+  assert.deepStrictEqual(
+    ledger.map(({ attempts, externalId, reason, state }) => [externalId, state, reason, attempts]),
+    [
+      ["dead", "dead", "Forbidden", 8],
+      ["deferred", "deferred", "Unsettled", 0],
+      ["failed", "failed", "Malformed", 1],
+      ["update failed", "failed", "Transient", 2]
+    ]
+  )
+  assert.deepStrictEqual(
+    (yield* store.deletions(id, { limit: 10 })).map(({ cause, externalId }) => [externalId, cause]),
+    [["large", "event"]]
+  )
+
+  const runs = new Map((yield* store.runs(id, 10)).map((run) => [run.id, run]))
+  assert.deepInclude(runs.get(RunId.make("a run"))?.counts, {
+    listed: 5,
+    existing: 2,
+    stored: 2,
+    failed: 1,
+    apiCalls: 9,
+    quotaUnits: 45.5
+  })
+  assert.deepInclude(runs.get(RunId.make("a run")), {
+    status: "partial",
+    problems: [{ place: "C1", message: "closed" }],
+    notes: ["a note"],
+    error: null
+  })
+  assert.deepInclude(runs.get(RunId.make("a failed run")), {
+    status: "failed",
+    taskId,
+    error: { reason: "Transient", message: "503" }
+  })
+
+  yield* visible
+  const { changes } = yield* store.changes({ limit: 100 })
+  assert.deepStrictEqual(
+    changes.map(({ change, content }) => [content.externalId, change]),
+    [
+      ["deleted", "deleted"],
+      // Before the second schema it was not kept how content came to be as it is.
+      ["large", schema < 2 ? "stored" : "updated"],
+      ["stored", "stored"],
+      ["update failed", "stored"]
+    ]
+  )
+
+  if (schema >= 3) {
+    const [task] = yield* store.taskSummaries(pausedId, { limit: 10 })
+    assert.deepInclude(task?.task, { kind: "retry", externalIds: ["a", "b"], requested: true, finishedAt: null })
+  }
+  if (schema >= 4) {
+    const webhooks = yield* WebhookStore
+    const webhook = Option.getOrThrow(yield* webhooks.webhook(webhookId))
+    assert.deepInclude(webhook, {
+      name: "hook",
+      connectionId: id,
+      changes: ["stored", "deleted"],
+      secret,
+      state: "active",
+      cursor: "a cursor"
+    })
+    for (const state of ["pending", "delivered", "dead"] as const) {
+      const found = Option.getOrThrow(yield* webhooks.message(message(state)))
+      assert.deepInclude(found, { webhookId, state, changes: 2, attempts: state === "pending" ? 0 : 3 })
+    }
+  }
+  if (schema >= 5) {
+    assert.deepStrictEqual(Option.getOrThrow(yield* store.takeSignIn("abcd")), secret)
+    // A lock that ran out is taken, and a key that was retired stays so.
+    assert.isTrue(Option.isNone(yield* store.takeLock("rekey", { holder: "me", ttl: Duration.minutes(1) })))
+    const retired = new Uint8Array([1, ...new Array<number>(8).fill(5), 1])
+    const refused = yield* Effect.flip(store.updateConnection(pausedId, { credentials: retired }))
+    assert.include(refused.message, "idem rekey")
+  }
+})
+
+/** The next run takes over from the one that was killed, goes on with its task, and writes. */
+const assertWorks = Effect.gen(function* () {
+  const store = yield* Store
+  const fence = yield* take(id)
+  assert.strictEqual(fence.fence, 42n)
+  assert.strictEqual((yield* store.runs(id, 10)).find((run) => run.id === "a killed run")?.status, "interrupted")
+  const task = yield* store.openTask(id, {
+    task: { ...poll, force: true },
+    spec: "--force",
+    resumeWithin: Duration.days(1)
+  })
+  assert.deepInclude(task, { id: taskId, checkpoint: Option.some({ after: 3 }), kind: "sync", requested: false })
+  assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["stored"]))
+
+  const runId = yield* beginRun(fence)
+  const { outcomes } = yield* store.commit(
+    fence,
+    batch(runId, {
+      items: [item("stored", { text: "a small body", revision: "r1" }), item("failed"), item("deleted"), item("new")],
+      page: page({ checkpoint: { historyId: "13" }, scope: "scope one", deleted: ["update failed"] })
+    })
+  )
+  assert.deepStrictEqual(
+    [...outcomes].map(([externalId, outcome]) => [externalId, outcome]).filter(([, outcome]) => outcome === "stored"),
+    [
+      ["failed", "stored"],
+      ["deleted", "stored"],
+      ["new", "stored"]
+    ]
+  )
+  yield* store.settleDeletions(fence, { runId, atMost: 100, share: 1 })
+  yield* store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null })
+  yield* store.release(fence, { pollIn: Duration.minutes(5), failures: 0 })
+  const { contents } = yield* store.contents(id, { state: "stored", limit: 10 })
+  assert.includeMembers(
+    contents.map(({ externalId }) => externalId),
+    ["deleted", "failed", "new", "stored"]
+  )
+  yield* store.disconnect(id, true)
+  assert.deepStrictEqual((yield* store.contents(id, { state: "stored", limit: 10 })).contents, [])
+})
+
+const today = Layer.mergeAll(Postgres.layer, PostgresWebhooks.layer).pipe(Layer.provide(Blobs.layer))
+
+describe("a database with data", () => {
+  for (let schema = 1; schema < Migrations.supported; schema += 1) {
+    it.live(`of schema ${schema} is upgraded, and nothing in it is lost or read otherwise`, () =>
+      Effect.gen(function* () {
+        yield* migrateTo(schema)
+        yield* fill(schema)
+        const { after, before } = yield* Postgres.migrate
+        assert.deepStrictEqual([before, after], [schema, Migrations.supported])
+        yield* Effect.gen(function* () {
+          yield* assertRead(schema)
+          yield* assertWorks
+        }).pipe(Effect.provide(today))
+      }).pipe(Effect.provide(Database.layerEmpty))
+    )
+  }
+})
