@@ -31,8 +31,8 @@ const message = (state: string) => MessageId.make(`66666666-6666-4666-8666-66666
 
 const small = bytesOf("a small body")
 const large = bytesOf("a body that stands for a large one")
-const credentials = new Uint8Array([1, ...new Array<number>(8).fill(7), 2, 3])
-const secret = new Uint8Array([1, ...new Array<number>(8).fill(9), 4, 5])
+const credentials = new Uint8Array([1, ...Buffer.alloc(8, 7), 2, 3])
+const secret = new Uint8Array([1, ...Buffer.alloc(8, 9), 4, 5])
 const at = "2025-06-01T12:00:00.000Z"
 const [when, later] = [new Date(at), new Date("2025-06-02T12:00:00.000Z")]
 
@@ -277,7 +277,7 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
     assert.deepStrictEqual(Option.getOrThrow(yield* store.takeSignIn("abcd")), secret)
     // A lock that ran out is taken, and a key that was retired stays so.
     assert.isTrue(Option.isNone(yield* store.takeLock("rekey", { holder: "me", ttl: Duration.minutes(1) })))
-    const retired = new Uint8Array([1, ...new Array<number>(8).fill(5), 1])
+    const retired = new Uint8Array([1, ...Buffer.alloc(8, 5), 1])
     const refused = yield* Effect.flip(store.updateConnection(pausedId, { credentials: retired }))
     assert.include(refused.message, "idem rekey")
   }
