@@ -15,6 +15,7 @@ import * as Local from "./engine/Local.ts"
 import * as Scheduler from "./engine/schedule/Scheduler.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext } from "./engine/source/OpenSource.ts"
+import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import * as SyncLoop from "./engine/sync/SyncLoop.ts"
 import { Vault } from "./engine/secrets/Vault.ts"
 import * as Webhooks from "./engine/webhooks/Webhooks.ts"
@@ -51,7 +52,7 @@ const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.la
 const quotas = Layer.provide(Quotas.layer, RateLimits.layer)
 
 const engine = SyncLoop.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas)),
+  Layer.provideMerge(Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas, DownloadBudget.layer)),
   Layer.provide(Database.layer)
 )
 

@@ -7,6 +7,7 @@
  * - content: one email, message or file: metadata, and a body that is kept byte for byte.
  */
 import type * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { IntegrationError } from "./IntegrationError.ts"
@@ -43,6 +44,16 @@ export interface Ref {
   readonly content?: Content | undefined
 }
 
+/** What a source said of a body before it gave it. */
+export interface Announced {
+  /** Bytes, where the source knows them exactly. */
+  readonly size?: number | undefined
+  readonly mediaType?: string | undefined
+}
+
+/** Fields that an integration may know only after the body. */
+export type AfterBody = Pick<Content, "title" | "occurredAt" | "metadata" | "volatile" | "revision">
+
 /** One stored email, message or file. */
 export interface Content {
   /** What it is, in the singular and lower case: `message`, `file`, `channel`. */
@@ -59,6 +70,19 @@ export interface Content {
   readonly volatile?: Metadata | undefined
   /** The body as the source gave it. A stream opens what it needs when it is run, and closes it when it ends. */
   readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
+  /**
+   * The body's size and media type as the source announced them. A body that differs (one that was cut short, a login
+   * page instead of an image) is a failure of the item, and is not stored.
+   */
+  readonly announced?: Announced | undefined
+  /** Fields that are known only once the body has been read to its end. They replace those given here. */
+  readonly afterBody?: Effect.Effect<AfterBody, IntegrationError> | undefined
   /** The revision that came with the bytes; it is stored instead of the one in the ref. */
   readonly revision?: string | undefined
 }
+
+/** The content with the fields that were known only after its body. */
+export const complete = (content: Content): Effect.Effect<Content, IntegrationError> =>
+  content.afterBody === undefined
+    ? Effect.succeed(content)
+    : Effect.map(content.afterBody, (late) => ({ ...content, ...late, afterBody: undefined }))

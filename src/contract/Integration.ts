@@ -86,8 +86,11 @@ export interface Session<in out Checkpoint, in out Part = Schema.Json> {
     checkpoint: Option.Option<Checkpoint>,
     parts: Parts<Part>
   ) => Stream.Stream<Page<Checkpoint, Part>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
-  /** One item, possible from the external id alone: it also serves `forceIds` and the ledger. */
-  readonly download: (ref: Ref) => Effect.Effect<Content, IntegrationError>
+  /**
+   * One item, possible from the external id alone: it also serves `forceIds` and the ledger. Its scope ends once the body
+   * has been read, or is not wanted any more: a response that the body goes on reading from is closed there.
+   */
+  readonly download: (ref: Ref) => Effect.Effect<Content, IntegrationError, Scope.Scope>
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * - gmail/Api.ts: the API's methods · Auth.ts: tokens · SignIn.ts: how an account is signed in · Errors.ts: Google's errors as reasons
  * - gmail/Listing.ts: passes and polls · Changes.ts: the history · OwnTask.ts: forced and windowed tasks · Labels.ts: labels rebuilt · Window.ts: dates
- * - gmail/Mail.ts: a message as content
+ * - gmail/Mail.ts: a message as content · RawAnswer.ts, RawReader.ts: large messages as they arrive
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -102,13 +102,17 @@ export const integration = make({
       list: (task, checkpoint) => Listing.list(source, task, checkpoint),
 
       download: Effect.fnUntraced(function* ({ externalId }) {
-        const message = yield* Effect.mapError(api.message(externalId, "raw"), (error) =>
+        const found = yield* Effect.mapError(api.rawMessage(externalId), (error) =>
           error.reason._tag === "Malformed" ? Mail.noSuchMessage(externalId) : error
         )
         // Its removal may have been read before this download began: stored now, it would never be found to be gone.
-        return message.labelIds?.some((label) => source.scope.excluded.has(label)) === true
-          ? yield* Mail.leftOut(externalId)
-          : yield* Mail.content(message)
+        const admit = (message: Api.Message) =>
+          message.labelIds?.some((label) => source.scope.excluded.has(label)) === true
+            ? Effect.fail(Mail.leftOut(externalId))
+            : Effect.succeed(message)
+        return found._tag === "Whole"
+          ? yield* Effect.flatMap(admit(found.message), Mail.content)
+          : Mail.streamed(found, admit)
       })
     }
   })

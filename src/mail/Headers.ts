@@ -57,6 +57,9 @@ const maxAddresses = 500
 /** Bytes after the header that may declare a charset: the headers of the first parts. */
 const declarationBytes = 4 * 1024
 
+/** Bytes at the beginning of an email by which `read` gives the same as by all of it. */
+export const prefixBytes = maxHeaderBytes + declarationBytes
+
 const addressFields = new Set(["from", "to", "cc", "bcc", "reply-to"])
 const textFields = new Set(["subject", "message-id", "in-reply-to", "date"])
 

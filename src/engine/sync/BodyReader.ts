@@ -1,12 +1,14 @@
-/** From a ref to an item that a store can write: downloaded, bounded, hashed, a large body already in the blob store. */
+/** Makes an item that a store can write of a ref: its body bounded, checked, hashed, and a large one in the blob store. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
-import type { Content, Ref } from "../../contract/Content.ts"
+import { type Announced, complete, type Content, type Ref } from "../../contract/Content.ts"
 import { IntegrationError, TooLarge, Transient } from "../../contract/IntegrationError.ts"
 import type { Limits } from "../Limits.ts"
+import * as AnnouncedBody from "./AnnouncedBody.ts"
+import type * as DownloadBudget from "./DownloadBudget.ts"
 import { type Meter, touch } from "./RunMeter.ts"
 import type { Item, StoredBody } from "../model/Batch.ts"
 import type { Store, StoreError } from "../Store.ts"
@@ -17,13 +19,19 @@ const hashOf = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(by
 
 const inline = (bytes: Uint8Array): StoredBody => ({ _tag: "Inline", hash: hashOf(bytes), bytes })
 
-/** Bytes as they arrive: each chunk within its time, all of them within the largest body. */
+const tooLarge = (externalId: string, limits: Limits) =>
+  new IntegrationError({
+    reason: new TooLarge({ message: `the body of ${externalId} has more than ${limits.bodyBytes} bytes` })
+  })
+
+/** Bytes as they arrive: each chunk within its time, all of them within the largest body, and as they were announced. */
 const bounded = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
-  externalId: string,
-  limits: Limits,
-  meter: Meter
+  ref: Ref,
+  announced: Announced | undefined,
+  { limits, meter }: Options
 ): Stream.Stream<Uint8Array, IntegrationError> => {
+  const check = AnnouncedBody.check(ref.externalId, announced)
   let size = 0
   return body.pipe(
     Stream.timeoutOrElse({
@@ -32,29 +40,29 @@ const bounded = (
         Stream.fail(
           new IntegrationError({
             reason: new Transient({
-              message: `the body of ${externalId} stopped: nothing came for ${Duration.format(limits.chunkTimeout)}`
+              message: `the body of ${ref.externalId} stopped: nothing came for ${Duration.format(limits.chunkTimeout)}`
             })
           })
         )
     }),
     Stream.tap((chunk) => {
       size += chunk.length
-      return size <= limits.bodyBytes
-        ? touch(meter)
-        : Effect.fail(
-            new IntegrationError({
-              reason: new TooLarge({ message: `the body of ${externalId} has more than ${limits.bodyBytes} bytes` })
-            })
-          )
-    })
+      const problem = size > limits.bodyBytes ? tooLarge(ref.externalId, limits) : check.take(chunk)
+      return problem === undefined ? touch(meter) : Effect.fail(problem)
+    }),
+    Stream.concat(
+      Stream.suspend(() => {
+        const problem = check.end()
+        return problem === undefined ? Stream.empty : Stream.fail(problem)
+      })
+    )
   )
 }
 
 /** Holds a body in memory while it is small; one that outgrows that goes on, streamed, to the blob store. */
 const keep = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
-  store: Store["Service"],
-  limits: Limits
+  { limits, share, store }: Options
 ): Effect.Effect<StoredBody, IntegrationError | StoreError> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -63,6 +71,7 @@ const keep = (
       let size = 0
       const ended = yield* Effect.gen(function* () {
         while (size <= limits.inlineBytes) {
+          if (size > share.size()) yield* share.grow(limits.inlineBytes)
           for (const chunk of yield* pull) {
             chunks.push(chunk)
             size += chunk.length
@@ -73,7 +82,8 @@ const keep = (
       if (ended) return inline(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
       // Handed over one by one, so that what was held can go as it is written.
       const held = Stream.suspend(() => Stream.fromIterable(chunks.splice(0)))
-      const blob = yield* store.writeBlob(Stream.concat(held, Stream.fromPull(Effect.succeed(pull))))
+      const rest = Stream.concat(Stream.fromEffectDrain(share.stream), Stream.fromPull(Effect.succeed(pull)))
+      const blob = yield* store.writeBlob(Stream.concat(held, rest))
       return { _tag: "Blob", hash: blob.hash, size: blob.size } as const
     })
   )
@@ -81,35 +91,47 @@ const keep = (
 const oneLine = (title: string | undefined): string | undefined =>
   title?.replaceAll(/\s+/g, " ").trim().slice(0, titleLength)
 
+interface Options {
+  readonly store: Store["Service"]
+  readonly limits: Limits
+  readonly meter: Meter
+  /** What the download may hold in memory. */
+  readonly share: DownloadBudget.Share
+}
+
 /** What is written for this ref. The revision is the one seen before the download, unless one came with the bytes. */
 export const item = Effect.fnUntraced(function* (
   ref: Ref,
   content: Content,
-  options: { readonly store: Store["Service"]; readonly limits: Limits; readonly meter: Meter }
+  options: Options
 ): Effect.fn.Return<Item, IntegrationError | StoreError> {
-  const { limits, meter, store } = options
-  const body =
-    content.body instanceof Uint8Array && content.body.length <= limits.inlineBytes
-      ? inline(content.body)
-      : yield* keep(
-          bounded(
-            content.body instanceof Uint8Array ? Stream.succeed(content.body) : content.body,
-            ref.externalId,
-            limits,
-            meter
-          ),
-          store,
-          limits
-        )
+  const { limits, share } = options
+  const { announced, body: given } = content
+  if (announced?.size !== undefined && announced.size > limits.bodyBytes) return yield* tooLarge(ref.externalId, limits)
+  const size = given instanceof Uint8Array ? given.length : announced?.size
+  if (size !== undefined) yield* share.grow(Math.min(size, limits.inlineBytes))
+  let body: StoredBody
+  if (given instanceof Uint8Array && given.length <= limits.inlineBytes) {
+    const check = AnnouncedBody.check(ref.externalId, announced)
+    const problem = check.take(given) ?? check.end()
+    if (problem !== undefined) return yield* problem
+    body = inline(given)
+  } else {
+    body = yield* keep(
+      bounded(given instanceof Uint8Array ? Stream.succeed(given) : given, ref, announced, options),
+      options
+    )
+  }
+  const { kind, mediaType, metadata, occurredAt, revision, title, volatile } = yield* complete(content)
   return {
     externalId: ref.externalId,
-    revision: content.revision ?? ref.revision,
-    kind: content.kind,
-    title: oneLine(content.title),
-    occurredAt: content.occurredAt,
-    mediaType: content.mediaType,
-    metadata: content.metadata,
-    volatile: content.volatile ?? {},
+    revision: revision ?? ref.revision,
+    kind,
+    title: oneLine(title),
+    occurredAt,
+    mediaType,
+    metadata,
+    volatile: volatile ?? {},
     body
   }
 })

@@ -5,22 +5,32 @@ import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import type { Done } from "./BatchWriter.ts"
 import * as BodyReader from "./BodyReader.ts"
+import type * as DownloadBudget from "./DownloadBudget.ts"
 import type { Limits } from "../Limits.ts"
-import type { Meter } from "./RunMeter.ts"
+import { type Meter, touch } from "./RunMeter.ts"
 import type { Attributes, Spanning } from "../telemetry/Spans.ts"
 import type { Store, StoreError } from "../Store.ts"
 import type * as PageReader from "./PageReader.ts"
+
+/** Content that the listing gave is in memory with its page already: it takes nothing of the budget. */
+const listedShare: DownloadBudget.Share = {
+  size: () => Number.POSITIVE_INFINITY,
+  grow: () => Effect.void,
+  stream: Effect.void
+}
 
 /** Fetches refs for one slice; refusals and too many failures halt it. */
 export const make = (options: {
   readonly session: AnySession
   readonly store: Store["Service"]
   readonly limits: Limits
+  readonly budget: DownloadBudget.Budget
   readonly meter: Meter
   readonly state: PageReader.State
   readonly span: Spanning
 }) => {
-  const { limits, meter, session, span, state, store } = options
+  const { budget, limits, meter, session, span, state, store } = options
+  const downloads = budget.run()
   let failuresInARow = 0
   let failures = 0
   let done = 0
@@ -74,13 +84,13 @@ export const make = (options: {
       reason: error.reason._tag,
       message: error.message
     })
-    const fetch = Effect.suspend(() => {
-      if (state.halt?._tag === "Over") return Effect.succeed(dropped)
-      if (state.halt?._tag === "Yield") return Effect.succeed(missed("deferred", state.halt.error))
-      if (state.halt?._tag === "Abort") return Effect.succeed(missed("deferred", aborted(state.halt.message)))
+    const attempt = Effect.fnUntraced(function* (share: DownloadBudget.Share) {
+      if (state.halt?._tag === "Over") return dropped
+      if (state.halt?._tag === "Yield") return missed("deferred", state.halt.error)
+      if (state.halt?._tag === "Abort") return missed("deferred", aborted(state.halt.message))
       if (ref.content === undefined) meter.downloads += 1
-      return (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
-        Effect.flatMap((content) => BodyReader.item(ref, content, { store, limits, meter })),
+      return yield* (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
+        Effect.flatMap((content) => BodyReader.item(ref, content, { store, limits, meter, share })),
         Effect.map((item): Done => {
           failuresInARow = 0
           done += 1
@@ -95,6 +105,12 @@ export const make = (options: {
         })
       )
     })
+    // What the download opens is closed, and what it holds given back, once its item is whole.
+    const fetch = Effect.scoped(
+      ref.content === undefined
+        ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(touch(meter), attempt(share)))
+        : attempt(listedShare)
+    )
     const told =
       ref.content === undefined
         ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, fetch, said)

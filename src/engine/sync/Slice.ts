@@ -14,6 +14,7 @@ import * as SyncTask from "../../contract/SyncTask.ts"
 import * as BatchWriter from "./BatchWriter.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Progress } from "../Engine.ts"
+import { DownloadBudget } from "./DownloadBudget.ts"
 import * as Downloader from "./Downloader.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as InFlight from "./InFlight.ts"
@@ -160,7 +161,7 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
       meter,
       span
     })
-    const fetch = Downloader.make({ session, store, limits, meter, state, span })
+    const fetch = Downloader.make({ session, store, limits, budget: yield* DownloadBudget, meter, state, span })
     const items = stream.pipe(
       Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
         concurrency: limits.concurrency,

@@ -5,13 +5,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type * as Auth from "./Auth.ts"
-import { classify, failureOf, unreadable } from "./Errors.ts"
+import { classify, failureOf, unreachable, unreadable } from "./Errors.ts"
+import * as RawAnswer from "./RawAnswer.ts"
 
 /** Units of Gmail's quota by method, for projects made since 2026-05. Older ones set `quota.weights`. */
 export const units = {
@@ -128,19 +131,81 @@ export const make = (options: {
       )
     )
 
+  /** A request through `call`. After a 401 it is made once more, with another token. */
+  const authorized = <A>(
+    method: keyof typeof units,
+    send: (token: Redacted.Redacted) => Effect.Effect<A, IntegrationError>
+  ): Effect.Effect<A, IntegrationError> =>
+    Effect.flatMap(auth.token, (token) =>
+      Effect.catch(call(method, units[method], send(token)), (error) =>
+        error.reason._tag === "Unauthorized"
+          ? Effect.flatMap(auth.replace(token), (next) => call(method, units[method], send(next)))
+          : Effect.fail(error)
+      )
+    )
+
   const request = <A, I>(
     method: keyof typeof units,
     what: string,
     schema: Schema.Codec<A, I>,
     send: (client: gmail_v1.Gmail, how: RequestOptions) => Promise<{ readonly data: unknown }>
-  ): Effect.Effect<A, IntegrationError> =>
-    Effect.flatMap(auth.token, (token) =>
-      Effect.catch(call(method, units[method], once(what, schema, send, token)), (error) =>
-        error.reason._tag === "Unauthorized"
-          ? Effect.flatMap(auth.replace(token), (next) => call(method, units[method], once(what, schema, send, next)))
-          : Effect.fail(error)
+  ): Effect.Effect<A, IntegrationError> => authorized(method, (token) => once(what, schema, send, token))
+
+  const decodeMessage = Schema.decodeUnknownEffect(Message)
+  const asMessage = (what: string) => (answer: unknown) =>
+    Effect.mapError(decodeMessage(answer), () => unreadable(what))
+
+  /**
+   * One request for a message's bytes. A small answer is read to its end here; of a larger one only the first part, and its
+   * response stays open until the scope ends.
+   */
+  const openMessage = (id: string, token: Redacted.Redacted, scope: Scope.Scope) =>
+    Effect.suspend(() => {
+      const what = `message ${id}`
+      const abort = new AbortController()
+      const close = Effect.sync(() => abort.abort())
+      const begin = Effect.tryPromise({
+        try: async () => {
+          const response = await client.users.messages.get(
+            { userId: "me", id, format: "raw" },
+            {
+              signal: abort.signal,
+              retry: false,
+              headers: { Authorization: `Bearer ${Redacted.value(token)}` },
+              responseType: "stream",
+              // The client would read the body of a refusal without a bound, and not as JSON.
+              validateStatus: () => true
+            }
+          )
+          return RawAnswer.begin(response)
+        },
+        catch: failureOf
+      }).pipe(
+        Effect.flatMap((begun) => (begun._tag === "Refused" ? Effect.fail(begun.failure) : Effect.succeed(begun))),
+        Effect.catch((failure) =>
+          Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
+        ),
+        Effect.timeoutOrElse({
+          duration: requestTimeout,
+          orElse: () => Effect.fail(unreachable(what, "no answer"))
+        })
       )
-    )
+      return Effect.uninterruptibleMask((restore) =>
+        restore(begin).pipe(
+          Effect.onError(() => close),
+          Effect.tap((begun) => (begun._tag === "Whole" ? Effect.void : Scope.addFinalizer(scope, close)))
+        )
+      ).pipe(
+        Effect.flatMap((begun): Effect.Effect<RawMessage, IntegrationError> =>
+          begun._tag === "Whole"
+            ? Effect.map(asMessage(what)(begun.answer), (message) => ({ _tag: "Whole", message }))
+            : Effect.sync(() => {
+                const { body, rest } = RawAnswer.streamed(id, begun)
+                return { _tag: "Streamed", body, rest: Effect.flatMap(rest, asMessage(what)) }
+              })
+        )
+      )
+    })
 
   return {
     /** A server that has no such method answers 404: `Gone`. */
@@ -164,10 +229,15 @@ export const make = (options: {
         )
       ),
 
-    message: (id: string, format: "raw" | "minimal") =>
+    /** A message's fields, without its bytes. */
+    message: (id: string) =>
       request("messages.get", `message ${id}`, Message, (gmail, how) =>
-        gmail.users.messages.get({ userId: "me", id, format }, how)
+        gmail.users.messages.get({ userId: "me", id, format: "minimal" }, how)
       ),
+
+    /** A message with its bytes. */
+    rawMessage: (id: string): Effect.Effect<RawMessage, IntegrationError, Scope.Scope> =>
+      Effect.flatMap(Effect.scope, (scope) => authorized("messages.get", (token) => openMessage(id, token, scope))),
 
     /** What happened after `startHistoryId`, oldest first. 404 (`Gone`) means that this is no longer known. */
     history: (
@@ -218,6 +288,16 @@ export const make = (options: {
     )
   }
 }
+
+/** A message with its bytes: a small one as a whole, a larger one as they arrive. */
+export type RawMessage =
+  | { readonly _tag: "Whole"; readonly message: Message }
+  | {
+      readonly _tag: "Streamed"
+      readonly body: Stream.Stream<Uint8Array, IntegrationError>
+      /** The other fields, once the body was read to its end. */
+      readonly rest: Effect.Effect<Message, IntegrationError>
+    }
 
 /** What each request is sent with. */
 interface RequestOptions {

@@ -61,17 +61,22 @@ export interface Failure {
   readonly network?: string | undefined
 }
 
+/** The Retry-After header of a client's response. */
+export const retryAfterOf = (response: unknown): string | undefined => {
+  const headers = Predicate.hasProperty(response, "headers") ? response.headers : undefined
+  const get = Predicate.hasProperty(headers, "get") && typeof headers.get === "function" ? headers.get : undefined
+  const value: unknown = get?.call(headers, "retry-after")
+  return typeof value === "string" ? value : undefined
+}
+
 /** What a rejected client call tells, without anything of the request. */
 export const failureOf = (error: unknown): Failure => {
   const response = Predicate.hasProperty(error, "response") ? error.response : undefined
   if (Predicate.hasProperty(response, "status") && typeof response.status === "number") {
-    const headers = Predicate.hasProperty(response, "headers") ? response.headers : undefined
-    const get = Predicate.hasProperty(headers, "get") && typeof headers.get === "function" ? headers.get : undefined
-    const retryAfter: unknown = get?.call(headers, "retry-after")
     return {
       status: response.status,
       body: Predicate.hasProperty(response, "data") ? response.data : undefined,
-      retryAfter: typeof retryAfter === "string" ? retryAfter : undefined
+      retryAfter: retryAfterOf(response)
     }
   }
   return { network: networkProblem(error) }

@@ -2,29 +2,53 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Content, Metadata } from "../../contract/Content.ts"
-import { Gone, IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
+import * as Stream from "effect/Stream"
+import type { AfterBody, Content, Metadata } from "../../contract/Content.ts"
+import { Gone, IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Headers from "../../mail/Headers.ts"
-import type { Message } from "./Api.ts"
+import type { Message, RawMessage } from "./Api.ts"
+import { unreadableBody } from "./RawAnswer.ts"
 
-/** The content of a message that was fetched with `format=raw`. */
+/** The content of a message that was read as a whole. */
 export const content = Effect.fnUntraced(function* (message: Message) {
   const body = message.raw === undefined ? undefined : decodeBase64Url(message.raw)
-  if (body === undefined) {
-    return yield* new IntegrationError({
-      reason: new Malformed({ message: `Gmail gave message ${message.id} without a readable body` })
+  if (body === undefined) return yield* unreadableBody(message.id)
+  const result: Content = { ...kind, ...(yield* fields(message, body, body.length)), body }
+  return result
+})
+
+/** The content of a message whose bytes are still to come. `admit` decides by its fields whether it is wanted at all. */
+export const streamed = (
+  message: Extract<RawMessage, { readonly _tag: "Streamed" }>,
+  admit: (message: Message) => Effect.Effect<Message, IntegrationError>
+): Content => {
+  const head: Array<Uint8Array> = []
+  let size = 0
+  const body = Stream.tap(message.body, (chunk) =>
+    Effect.sync(() => {
+      if (size < Headers.prefixBytes) head.push(chunk.slice(0, Headers.prefixBytes - size))
+      size += chunk.length
     })
-  }
-  const mail = yield* Effect.promise(() => Headers.read(body))
-  const result: Content = {
-    kind: "message",
+  )
+  const afterBody = Effect.gen(function* () {
+    const found = yield* Effect.flatMap(message.rest, admit)
+    return yield* fields(found, Buffer.concat(head), size)
+  })
+  return { ...kind, metadata: {}, body, afterBody }
+}
+
+const kind = { kind: "message", mediaType: "message/rfc822" }
+
+/** All but the body: from the message's other fields, the start of its bytes, and how many there are. */
+const fields = Effect.fnUntraced(function* (message: Message, start: Uint8Array, size: number) {
+  const mail = yield* Effect.promise(() => Headers.read(start))
+  const result: AfterBody = {
     title: mail.subject?.slice(0, 1000),
     occurredAt: instant(message.internalDate),
-    mediaType: "message/rfc822",
     metadata: {
       ...(message.threadId === undefined ? {} : { threadId: message.threadId }),
       labels: labelSet(message.labelIds ?? []),
-      size: body.length,
+      size,
       ...headerMetadata(mail)
     },
     // Gmail's own numbers: they may move while the message stays what it is.
@@ -32,8 +56,7 @@ export const content = Effect.fnUntraced(function* (message: Message) {
       ...(message.historyId === undefined ? {} : { historyId: message.historyId }),
       ...(message.sizeEstimate === undefined ? {} : { sizeEstimate: message.sizeEstimate }),
       ...(message.snippet === undefined ? {} : { snippet: message.snippet })
-    },
-    body
+    }
   }
   return result
 })

@@ -20,7 +20,7 @@ export const begin = Effect.fnUntraced(function* (api: Api) {
  */
 const watermark = Effect.fnUntraced(function* (api: Api) {
   const newest = (yield* api.messages({ includeSpamTrash: true }, { maxResults: 1 })).messages?.[0]
-  const message = newest === undefined ? undefined : yield* api.message(newest.id, "minimal")
+  const message = newest === undefined ? undefined : yield* api.message(newest.id)
   const start = message?.historyId ?? "1"
   const history = yield* Effect.catch(api.history(start, { maxResults: 1 }), (error) =>
     error.reason._tag === "Gone" ? Effect.succeed({ historyId: start }) : Effect.fail(error)

@@ -39,7 +39,7 @@ export const outside = Effect.fnUntraced(function* (api: Api, filter: Filter, wi
     const near = yield* api.messages({ ...filter, query }, { maxResults: pageSize })
     if ((near.messages ?? []).length > maxLookedAt) continue
     for (const { id } of near.messages ?? []) {
-      const message = yield* Effect.catch(api.message(id, "minimal"), (error) =>
+      const message = yield* Effect.catch(api.message(id), (error) =>
         error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
       )
       if (message?.internalDate !== undefined && lies(Number(message.internalDate), DateTime.toEpochMillis(at))) {

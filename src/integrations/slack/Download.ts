@@ -1,7 +1,7 @@
 /** One item by its external id alone: for files, forced ids and the ledger. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Content } from "../../contract/Content.ts"
+import type { Announced, Content } from "../../contract/Content.ts"
 import { Gone, IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import { type Client, tooLarge } from "./Client.ts"
 import * as Message from "./Message.ts"
@@ -15,6 +15,15 @@ const isFile = Schema.is(Message.File)
 
 const gone = (id: string) => new IntegrationError({ reason: new Gone({ message: `${id} is gone` }) })
 const unreadable = (id: string) => new IntegrationError({ reason: new Malformed({ message: `${id} can't be read` }) })
+
+/**
+ * What is certain of a file's bytes. Slack's size is the number of bytes that were uploaded (42wim/matterbridge#656); a
+ * post, a canvas or an email is kept in another form than it is given in, so that nothing is certain of those.
+ */
+const announced = ({ mimetype, mode, size }: Message.File): Announced => {
+  const isUpload = mode === undefined || mode === null || mode === "hosted" || mode === "snippet"
+  return isUpload ? { size: size ?? undefined, mediaType: mimetype ?? undefined } : {}
+}
 
 export const make = (options: { readonly client: Client; readonly maxFileSize: number }) => {
   const { client } = options
@@ -64,7 +73,8 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
       return yield* tooLarge(fileId, info.size, options.maxFileSize)
     }
     const mediaType = info.mimetype ?? undefined
-    return Message.fileContent(info, client.bytes({ id: fileId, url, mediaType }, options.maxFileSize), mediaType)
+    const body = client.bytes({ id: fileId, url, mediaType }, options.maxFileSize)
+    return { ...Message.fileContent(info, body, mediaType), announced: announced(info) }
   })
 
   return Effect.fn("Slack.download")(function* (id: string): Effect.fn.Return<Content, IntegrationError> {

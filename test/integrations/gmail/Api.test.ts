@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Readable } from "node:stream"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,6 +10,7 @@ import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../../../src/contract/IntegrationError.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 import { retryAfter } from "../../../src/integrations/gmail/Errors.ts"
+import * as RawAnswer from "../../../src/integrations/gmail/RawAnswer.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
 import * as Mirror from "./Mirror.ts"
 
@@ -22,7 +24,10 @@ const begin = Effect.fnUntraced(function* (options?: Omit<Parameters<typeof Mirr
 
 /** The reason with which downloading a message fails. */
 const reasonOf = (mirror: Mirror.Mirror, id: string) =>
-  Effect.map(Effect.flip(mirror.session.download({ externalId: id })), (error) => error.reason)
+  Effect.map(Effect.flip(Mirror.downloaded(mirror, { externalId: id })), (error) => error.reason)
+
+/** A message whose answer is read as it arrives, and not as a whole. */
+const large = `Subject: Large\r\n\r\n${"x".repeat(700_000)}`
 
 describe("Google's errors", () => {
   const cases: ReadonlyArray<readonly [string, GmailServer.Fault, string]> = [
@@ -60,14 +65,18 @@ describe("Google's errors", () => {
       "Malformed"
     ]
   ]
-  for (const [name, fault, reason] of cases) {
+  for (const [name, fault, reason, raw] of cases.flatMap(([name, fault, reason]) => [
+    [name, fault, reason, undefined] as const,
+    [`${name}, for a large message,`, fault, reason, large] as const
+  ])) {
     it.live(`${name} is ${reason}, and the next try succeeds`, () =>
       Effect.gen(function* () {
         const { server, mailbox, mirror } = yield* begin()
-        const id = mailbox.add()
+        const id = mailbox.add({ raw })
         server.fault("messages.get", fault)
         assert.strictEqual((yield* reasonOf(mirror, id))._tag, reason)
-        assert.strictEqual((yield* mirror.session.download({ externalId: id })).kind, "message")
+        const content = yield* Mirror.downloaded(mirror, { externalId: id })
+        if (raw !== undefined) assert.strictEqual(Buffer.from(content.body).toString(), raw)
         // No retries of the client's own.
         assert.strictEqual(server.count("messages.get"), 2)
       }).pipe(Effect.scoped)
@@ -306,5 +315,69 @@ describe("the connection's settings", () => {
       assert.deepStrictEqual(yield* filtered.session.estimate, { items: 201, unitsPerItem: 20.01 })
       assert.strictEqual(filtered.calls, 1)
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("a large message", () => {
+  it.live("has the fields of a small one, and its bytes as they arrive", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const head = "From: Ann <ann@example.com>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n"
+      const [small, big] = [1000, 3_000_000].map((size) => mailbox.add({ threadId: "t", raw: head + "x".repeat(size) }))
+      const content = yield* mirror.session.download({ externalId: big ?? "" })
+      assert.isFalse(content.body instanceof Uint8Array)
+      const one = yield* Mirror.downloaded(mirror, { externalId: small ?? "" })
+      const other = yield* Mirror.downloaded(mirror, { externalId: big ?? "" })
+      assert.strictEqual(other.title, "Grüße")
+      assert.strictEqual(other.metadata["size"], head.length + 3_000_000)
+      assert.deepStrictEqual({ ...other.metadata, size: 0 }, { ...one.metadata, size: 0 })
+      assert.strictEqual(other.kind, one.kind)
+      assert.strictEqual(other.mediaType, one.mediaType)
+      assert.isDefined(other.occurredAt)
+      assert.sameMembers(Object.keys(other.volatile ?? {}), Object.keys(one.volatile ?? {}))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that has gone to Trash is gone, as a small one is", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const id = mailbox.add({ raw: large })
+      mailbox.trash(id)
+      assert.strictEqual((yield* reasonOf(mirror, id))._tag, "Gone")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that is not wanted any more is not read on: its response is closed with the scope of the download", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const id = mailbox.add({ raw: "x".repeat(30_000_000) })
+      yield* Effect.scoped(mirror.session.download({ externalId: id }))
+      yield* server.awaitAborted
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is asked for once more with a fresh token where the first was refused", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin({ credentials: { ...grant, accessToken: "old" } })
+      server.grant("refresh-secret")
+      const id = mailbox.add({ raw: large })
+      assert.strictEqual((yield* Mirror.downloaded(mirror, { externalId: id })).title, "Large")
+      assert.strictEqual(server.count("messages.get"), 2)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a refusal whose body never ends is read to its bound", () =>
+    Effect.gen(function* () {
+      let given = 0
+      const data = Readable.from(
+        (function* () {
+          while (true) yield Buffer.alloc(10_000, given++ % 256)
+        })()
+      )
+      const begun = yield* Effect.promise(() => RawAnswer.begin({ status: 403, data }))
+      assert.strictEqual(begun._tag, "Refused")
+      assert.isBelow(given, 100)
+      assert.isTrue(data.destroyed)
+    })
   )
 })

@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Content, Metadata } from "../../../src/contract/Content.ts"
+import { complete, type Content, type Metadata, type Ref } from "../../../src/contract/Content.ts"
 import {
   ContentExistenceChecker,
   type ContentExistenceCheckerError
@@ -142,6 +142,18 @@ const seen = new WeakMap<
   { readonly listing: string; readonly before: ReadonlySet<string>; readonly ids: Set<string> }
 >()
 
+/** A message's content, with its whole body. */
+export const downloaded = (
+  mirror: Mirror,
+  ref: Ref
+): Effect.Effect<Content & { readonly body: Uint8Array }, IntegrationError> =>
+  Effect.gen(function* () {
+    const content = yield* mirror.session.download(ref)
+    const body =
+      content.body instanceof Uint8Array ? content.body : Buffer.concat(yield* Stream.runCollect(content.body))
+    return { ...(yield* complete(content)), body: new Uint8Array(body) }
+  }).pipe(Effect.scoped)
+
 const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Json>) {
   assert.isAtMost(page.listed.length, 1000)
   assert.isAtMost(JSON.stringify(page.checkpoint).length, 64 * 1024)
@@ -158,7 +170,7 @@ const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Jso
   }
   for (const ref of page.download) {
     mirror.downloads.set(ref.externalId, (mirror.downloads.get(ref.externalId) ?? 0) + 1)
-    const content = yield* Effect.catch(mirror.session.download(ref), (error) =>
+    const content = yield* Effect.catch(downloaded(mirror, ref), (error) =>
       error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
     )
     if (content !== undefined) mirror.stored.set(ref.externalId, content)

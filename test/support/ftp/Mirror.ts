@@ -80,6 +80,7 @@ export interface Downloaded {
 export const download = ({ session }: Opened, ref: Ref): Effect.Effect<Downloaded> =>
   session.download(ref).pipe(
     Effect.flatMap((content) => Effect.map(bytesOf(content), (bytes) => ({ content, bytes }))),
+    Effect.scoped,
     Effect.result,
     Effect.map((result) =>
       Result.isSuccess(result)

@@ -136,6 +136,7 @@ export class Model {
           writes: (before?.writes ?? 0) + (same ? 0 : 1)
         })
       }).pipe(
+        Effect.scoped,
         Effect.catch((error: IntegrationError) => Effect.sync(() => void result.failed.set(ref.externalId, error)))
       )
 

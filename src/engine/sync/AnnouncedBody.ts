@@ -1,0 +1,62 @@
+/**
+ * Checks a body against what its source announced of it. Servers answer 200 with a login page, an error as JSON, or a part
+ * of a file: Slack sends an HTML page where a token may not read files (slack-go/slack#1284, slackapi/node-slack-sdk#1750).
+ */
+import type { Announced } from "../../contract/Content.ts"
+import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
+
+/** Bytes at the start of a body by which its kind is told. */
+const headBytes = 512
+
+/**
+ * Media types whose files can't begin as an HTML page or as JSON. Others can: a report named `.xls` is often an HTML page,
+ * and a file of no known type may be anything.
+ */
+const binary =
+  /^(image\/(?!svg)|audio\/|video\/|font\/|application\/(pdf|zip|gzip|x-(7z|rar|tar|gzip)[a-z-]*|vnd\.openxmlformats-|vnd\.oasis\.opendocument\.)|application\/vnd\.rar)/i
+
+/** What the WHATWG's MIME Sniffing Standard (7.1) takes for HTML, of the tags that begin a page. */
+const html = /^\s*<(!doctype html|html|head|body|script|title|meta)[\s>]/i
+const json = /^\s*(\{\s*("|\})|\[\s*["{[\]])/
+
+/** Why a body that begins with these bytes can't be of the announced type; undefined where it can. */
+const typeProblem = (mediaType: string | undefined, head: Uint8Array): string | undefined => {
+  if (mediaType === undefined || !binary.test(mediaType.trim())) return undefined
+  const text = Buffer.from(head)
+    .toString("latin1")
+    .replace(/^\u00ef\u00bb\u00bf/, "")
+  const found = html.test(text) ? "an HTML page" : json.test(text) ? "JSON" : undefined
+  return found === undefined ? undefined : `${found} came instead of the announced ${mediaType.trim()}`
+}
+
+const sizeProblem = (announced: number | undefined, size: number): string | undefined =>
+  announced === undefined || announced === size ? undefined : `${size} bytes came instead of the announced ${announced}`
+
+const failure = (externalId: string, problem: string) =>
+  new IntegrationError({ reason: new Malformed({ message: `${externalId} was not stored: ${problem}` }) })
+
+/** Checks a body as it arrives. `take` and `end` give the failure, once there is one. */
+export const check = (externalId: string, announced: Announced | undefined) => {
+  const head = Buffer.alloc(headBytes)
+  let size = 0
+  let isTypeChecked = announced?.mediaType === undefined
+  const checkType = () => {
+    isTypeChecked = true
+    const problem = typeProblem(announced?.mediaType, head.subarray(0, Math.min(size, headBytes)))
+    return problem === undefined ? undefined : failure(externalId, problem)
+  }
+  return {
+    take: (chunk: Uint8Array): IntegrationError | undefined => {
+      if (size < headBytes) head.set(chunk.subarray(0, headBytes - size), size)
+      size += chunk.length
+      const wrongType = !isTypeChecked && size >= headBytes ? checkType() : undefined
+      if (wrongType !== undefined || announced?.size === undefined || size <= announced.size) return wrongType
+      return failure(externalId, `more bytes came than the announced ${announced.size}`)
+    },
+    end: (): IntegrationError | undefined => {
+      const wrongType = isTypeChecked ? undefined : checkType()
+      const problem = sizeProblem(announced?.size, size)
+      return wrongType ?? (problem === undefined ? undefined : failure(externalId, problem))
+    }
+  }
+}
