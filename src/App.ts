@@ -11,14 +11,12 @@ import type { Integration } from "./contract/Integration.ts"
 import * as Feed from "./engine/feed/Feed.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
 import { Limits } from "./engine/Limits.ts"
-import * as Local from "./engine/Local.ts"
 import * as Scheduler from "./engine/schedule/Scheduler.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext } from "./engine/source/OpenSource.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import * as SyncLoop from "./engine/sync/SyncLoop.ts"
 import { Vault } from "./engine/secrets/Vault.ts"
-import * as Webhooks from "./engine/webhooks/Webhooks.ts"
 import * as Destination from "./engine/webhooks/Destination.ts"
 import * as Dispatcher from "./engine/webhooks/Dispatcher.ts"
 import * as Blobs from "./stores/blobs/Choice.ts"
@@ -97,7 +95,7 @@ const poller = Layer.unwrap(
 const server = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/Server.ts")),
-    (HttpServer) => Layer.provide(HttpServer.layerConfig, [Local.layer, Layer.provide(Webhooks.layer, sender)])
+    (HttpServer) => Layer.provide(HttpServer.layerConfig, sender)
   )
 )
 
@@ -105,7 +103,7 @@ const server = Layer.unwrap(
 const inProcess = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/client/InProcess.ts")),
-    (InProcess) => Layer.provide(InProcess.layer, Local.layer)
+    ({ layer }) => layer
   )
 )
 

@@ -5,7 +5,9 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Documents from "../engine/Documents.ts"
+import { ContentRow } from "../engine/feed/ChangeDocument.ts"
+import * as Documents from "../http/contents/ContentDocuments.ts"
+import { LedgerRow } from "../http/connections/ConnectionDocuments.ts"
 import { ContentState } from "../engine/model/Content.ts"
 import { ApiClient, body } from "../http/client/ApiClient.ts"
 import type { NotFoundProblem } from "../http/Problems.ts"
@@ -15,9 +17,9 @@ import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
 
-const encodeRow = Schema.encodeSync(Documents.ContentRow)
+const encodeRow = Schema.encodeSync(ContentRow)
 const encodeContent = Schema.encodeSync(Documents.Content)
-const encodeFailure = Schema.encodeSync(Schema.NullOr(Documents.LedgerRow))
+const encodeFailure = Schema.encodeSync(Schema.NullOr(LedgerRow))
 
 export const contents = Command.make(
   "contents",

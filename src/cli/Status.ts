@@ -5,14 +5,15 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Documents from "../engine/Documents.ts"
+import * as Documents from "../http/connections/ConnectionDocuments.ts"
+import { Run } from "../http/tasks/TaskDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Input from "./Input.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
 
-const encodeRuns = Schema.encodeSync(Schema.Array(Documents.Run))
+const encodeRuns = Schema.encodeSync(Schema.Array(Run))
 const encodeStatus = Schema.encodeSync(Documents.Status)
 
 /** The command that goes on with an unfinished task: its spec is the flags that it was begun with. */

@@ -8,11 +8,11 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SyncTask } from "../contract/SyncTask.ts"
-import * as Documents from "../engine/Documents.ts"
+import * as Documents from "../http/tasks/TaskDocuments.ts"
 import { Engine, type Progress as EngineProgress } from "../engine/Engine.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import type { Counts } from "../engine/model/RunCounts.ts"
-import * as ConnectionLookup from "../engine/control/Naming.ts"
+import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
 import { Store } from "../engine/Store.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./Failure.ts"
@@ -170,7 +170,7 @@ const opensHere = Effect.gen(function* () {
 const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Service"]["sync"]>[2]) =>
   Services.provide(
     Effect.gen(function* () {
-      const connection = yield* ConnectionLookup.connection(yield* Store, name)
+      const connection = yield* ConnectionLookup.find(yield* Store, name)
       return Documents.synced(yield* (yield* Engine).sync(connection, task, options))
     })
   )
@@ -178,7 +178,7 @@ const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Serv
 const retryHere = (name: string, ids: ReadonlyArray<string>) =>
   Services.provide(
     Effect.gen(function* () {
-      const connection = yield* ConnectionLookup.connection(yield* Store, name)
+      const connection = yield* ConnectionLookup.find(yield* Store, name)
       return Documents.synced(yield* (yield* Engine).retry(connection, ids.length === 0 ? undefined : ids))
     })
   )

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { randomUUID } from "node:crypto"
 import type { SyncTask } from "../contract/SyncTask.ts"
-import type * as Documents from "../engine/Documents.ts"
+import type { Connection } from "../http/connections/ConnectionDocuments.ts"
+import type * as Documents from "../http/tasks/TaskDocuments.ts"
 import type { Progress } from "../engine/Engine.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
@@ -44,7 +45,7 @@ const resultOf = (
 
 /** Asks for the task until it has ended. */
 const watch = Effect.fnUntraced(function* (
-  connection: Documents.Connection,
+  connection: Connection,
   submitted: Documents.Task,
   startedAt: number,
   options: Partial<WatchOptions>

@@ -1,24 +1,26 @@
 /** What the dashboard asks of the server, with the shapes of the API's own documents. */
+import type * as Change from "../engine/feed/ChangeDocument.ts"
+import type * as Connections from "../http/connections/ConnectionDocuments.ts"
 import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
 import type { ContentWithFailure } from "../http/contents/ContentEndpoints.ts"
 import type { EmailParts } from "../http/email/EmailEndpoints.ts"
-import type { Session as SessionSchema } from "../http/system/SystemEndpoints.ts"
-import type * as Documents from "../engine/Documents.ts"
+import type * as System from "../http/system/SystemEndpoints.ts"
+import type * as Tasks from "../http/tasks/TaskDocuments.ts"
 
 export type Connected = (typeof ConnectedSchema)["Encoded"]
-export type Connection = (typeof Documents.Connection)["Encoded"]
+export type Connection = (typeof Connections.Connection)["Encoded"]
 export type Content = (typeof ContentWithFailure)["Encoded"]
-export type ContentRow = (typeof Documents.ContentRow)["Encoded"]
+export type ContentRow = (typeof Change.ContentRow)["Encoded"]
 export type Email = (typeof EmailParts)["Encoded"]
-export type Hour = (typeof Documents.Hour)["Encoded"]
-export type Integration = (typeof Documents.Integration)["Encoded"]
-export type LedgerRow = (typeof Documents.LedgerRow)["Encoded"]
-export type Run = (typeof Documents.Run)["Encoded"]
-export type Session = (typeof SessionSchema)["Encoded"]
-export type StagedDeletion = (typeof Documents.StagedDeletion)["Encoded"]
-export type Status = (typeof Documents.Status)["Encoded"]
-export type Synced = (typeof Documents.Synced)["Encoded"]
-export type Task = (typeof Documents.Task)["Encoded"]
+export type Hour = (typeof Tasks.Hour)["Encoded"]
+export type Integration = (typeof System.Integration)["Encoded"]
+export type LedgerRow = (typeof Connections.LedgerRow)["Encoded"]
+export type Run = (typeof Tasks.Run)["Encoded"]
+export type Session = (typeof System.Session)["Encoded"]
+export type StagedDeletion = (typeof Connections.StagedDeletion)["Encoded"]
+export type Status = (typeof Connections.Status)["Encoded"]
+export type Synced = (typeof Tasks.Synced)["Encoded"]
+export type Task = (typeof Tasks.Task)["Encoded"]
 
 /** The server answered that it can't be done: a problem (RFC 9457). */
 export class Problem extends Error {

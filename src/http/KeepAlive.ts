@@ -1,8 +1,8 @@
 /**
- * Keeps the connection of a request open whose answer takes long to make: an interim answer (102, RFC 2518) now and then.
- * Without one the listener, or a proxy before it, takes a connection on which nothing moves for dead.
+ * Keeps a connection open while its answer takes long to make, with an interim answer (102, RFC 2518) now and then. Without
+ * one the listener, or a proxy in front of it, closes a connection on which nothing moves.
  */
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -10,14 +10,16 @@ import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 /** Well below the minute after which proxies commonly give up. */
 const interval = Duration.seconds(20)
 
-/** Does the work, and lets the client know meanwhile that it is being done. */
+/** Sends an interim answer to a request. A request in process has no connection to keep open. */
+export const SendInterim = Context.Reference<(request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>>(
+  "idem/http/KeepAlive/SendInterim",
+  { defaultValue: () => () => Effect.void }
+)
+
+/** Does the work, and sends interim answers meanwhile. */
 export const during =
   (request: HttpServerRequest.HttpServerRequest) =>
-  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-    const response = NodeHttpServerRequest.toServerResponse(request)
-    const say = Effect.sync(() => {
-      // HTTP/2 has other ways, and we don't serve it.
-      if ("writeProcessing" in response && !response.headersSent && !response.destroyed) response.writeProcessing()
-    })
-    return Effect.raceFirst(work, Effect.forever(Effect.andThen(Effect.sleep(interval), say)))
-  }
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    SendInterim.use((send) =>
+      Effect.raceFirst(work, Effect.forever(Effect.andThen(Effect.sleep(interval), send(request))))
+    )

@@ -7,8 +7,8 @@ import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiError from "effect/http-api/HttpApiError"
 import * as Schema from "effect/Schema"
-import { Conflict, CursorInvalid, NotFound } from "../engine/Control.ts"
 import { SourceError, UsageError } from "../engine/Engine.ts"
+import { CursorInvalid } from "../engine/feed/Cursor.ts"
 import { NameTaken, StoreError } from "../engine/Store.ts"
 
 const urn = <const Name extends string>(name: Name): `urn:idem:problem:${Name}` => `urn:idem:problem:${name}`
@@ -45,7 +45,9 @@ export class ForbiddenProblem extends HttpApiError.Problem<ForbiddenProblem>()("
 export class NotFoundProblem extends HttpApiError.Problem<NotFoundProblem>()(
   "NotFoundProblem",
   { type: urn("not-found"), status: 404, title: "There is no such thing" },
-  { what: Schema.Union([NotFound.fields.what, Schema.Literal("path")]) }
+  {
+    what: Schema.Literals(["connection", "content", "body", "run", "task", "webhook", "message", "path"])
+  }
 ) {}
 
 export class MethodNotAllowedProblem extends HttpApiError.Problem<MethodNotAllowedProblem>()(
@@ -146,34 +148,28 @@ export const common = [
   UnavailableProblem
 ] as const
 
-type ProblemOf<E> = E extends NotFound
-  ? NotFoundProblem
-  : E extends CursorInvalid
-    ? CursorProblem | CursorGoneProblem
-    : E extends Conflict
-      ? ConflictProblem
-      : E extends NameTaken
-        ? NameTakenProblem
-        : E extends UsageError
-          ? UsageProblem
-          : E extends SourceError
-            ? SourceRefusedProblem | SourceAwayProblem
-            : E extends StoreError
-              ? UnavailableProblem
-              : E
+type ProblemOf<E> = E extends CursorInvalid
+  ? CursorProblem | CursorGoneProblem
+  : E extends NameTaken
+    ? NameTakenProblem
+    : E extends UsageError
+      ? UsageProblem
+      : E extends SourceError
+        ? SourceRefusedProblem | SourceAwayProblem
+        : E extends StoreError
+          ? UnavailableProblem
+          : E
 
 /** Reasons of a source that may answer when it is asked again. */
 const passing = new Set(["Transient", "RateLimited", "Timeout"])
 
-/** The problem that this error is, if it is one of ours. */
+/** The problem for an error of the engine; any other error as it is. */
 export const problemOf = (error: unknown): unknown => {
-  if (error instanceof NotFound) return new NotFoundProblem({ what: error.what, detail: error.message })
   if (error instanceof CursorInvalid) {
     return error.reason === "gone"
       ? new CursorGoneProblem({ detail: error.message })
       : new CursorProblem({ reason: error.reason, detail: error.message })
   }
-  if (error instanceof Conflict) return new ConflictProblem({ detail: error.message })
   if (error instanceof NameTaken) {
     return new NameTakenProblem({
       name: error.name,
@@ -190,7 +186,7 @@ export const problemOf = (error: unknown): unknown => {
   return error
 }
 
-/** The errors of `Control` as problems; any other stays what it is. */
+/** The engine's errors as problems; a handler's own problems stay what they are. */
 export const asProblem = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, ProblemOf<E>, R> =>
   // Each error is replaced by the problem that its type says.
   Effect.mapError(work, (error) => problemOf(error) as ProblemOf<E>)

@@ -5,6 +5,7 @@
  * more layer in `groups`. Each is behind the guard without its doing.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -28,6 +29,7 @@ import * as SignInHandlers from "./signin/SignInHandlers.ts"
 import * as SystemHandlers from "./system/SystemHandlers.ts"
 import * as TaskHandlers from "./tasks/TaskHandlers.ts"
 import * as WebhookHandlers from "./webhooks/WebhookHandlers.ts"
+import * as KeepAlive from "./KeepAlive.ts"
 import * as Listener from "./Listener.ts"
 import * as MetricsEndpoint from "./system/MetricsEndpoint.ts"
 import { Ready } from "./system/Readiness.ts"
@@ -52,8 +54,17 @@ const groups = Layer.mergeAll(
 /** Routes beside the API's. */
 const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoint.layer)
 
+/** HTTP/2 has other ways, and is not served. */
+const interim = Layer.succeed(KeepAlive.SendInterim, (request) =>
+  Effect.sync(() => {
+    const response = NodeHttpServerRequest.toServerResponse(request)
+    if ("writeProcessing" in response && !response.headersSent && !response.destroyed) response.writeProcessing()
+  })
+)
+
 const api = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide(groups),
+  Layer.provide(interim),
   Layer.provide(RequestErrors.layer)
 )
 

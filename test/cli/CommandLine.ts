@@ -15,7 +15,6 @@ import * as Cli from "../../src/cli/Cli.ts"
 import * as Server from "../../src/cli/Server.ts"
 import { Services } from "../../src/cli/Services.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
-import * as Local from "../../src/engine/Local.ts"
 import * as InProcess from "../../src/http/client/InProcess.ts"
 import * as HttpServer from "../../src/http/Server.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
@@ -92,12 +91,10 @@ export const make = Effect.fnUntraced(function* (
     })
   )
   const services = Layer.succeed(Services, {
-    api: Server.api(
-      InProcess.layer.pipe(Layer.provide(Local.layer), Layer.provide(layer), Layer.provide(NodeServices.layer))
-    ),
+    api: Server.api(InProcess.layer.pipe(Layer.provide(layer), Layer.provide(NodeServices.layer))),
     layer,
     poller: Scheduler.layer,
-    server: HttpServer.layerConfig.pipe(Layer.provide(Local.layer), Layer.provide(Layer.succeedContext(context))),
+    server: HttpServer.layerConfig.pipe(Layer.provide(Layer.succeedContext(context))),
     copy: () => Effect.die("only a real database is copied into"),
     rekey: Effect.die("only a real database is rekeyed"),
     migrate: ({ newEpoch }) => Effect.succeed({ before: 1, after: 2, epoch: newEpoch ? 2 : 1, begun: newEpoch })

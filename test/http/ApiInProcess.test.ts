@@ -2,7 +2,6 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
-import * as Local from "../../src/engine/Local.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as InProcess from "../../src/http/client/InProcess.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
@@ -19,7 +18,7 @@ const over = <E>(store: Layer.Layer<Store, E>) =>
   Layer.unwrap(
     Effect.sync(() => {
       const source = new MemorySource()
-      const api = InProcess.layer.pipe(Layer.provide(Local.layer), Layer.provide(NodeServices.layer))
+      const api = InProcess.layer.pipe(Layer.provide(NodeServices.layer))
       return Layer.mergeAll(api, Scheduler.layer, Layer.succeed(Scripted, { source })).pipe(
         Layer.provide(TestEngine.engineOver(store, integration(source))),
         Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))

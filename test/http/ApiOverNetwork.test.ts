@@ -5,7 +5,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
-import * as Local from "../../src/engine/Local.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as Network from "../../src/http/client/Network.ts"
 import * as Server from "../../src/http/Server.ts"
@@ -17,7 +16,7 @@ const token = "a-token-that-is-long-enough"
 const source = new MemorySource()
 
 const server = Server.layerConfig.pipe(
-  Layer.provide([Local.layer, TestEngine.polling]),
+  Layer.provide(TestEngine.polling),
   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { PORT: "0", IDEM_API_TOKEN: token } })))
 )
 

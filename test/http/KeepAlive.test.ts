@@ -8,11 +8,12 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
 import * as Http from "node:http"
-import { Control } from "../../src/engine/Control.ts"
+import { Store } from "../../src/engine/Store.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
 import { Ready } from "../../src/http/system/Readiness.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Settings } from "../../src/http/ServerSettings.ts"
+import { connection } from "../support/HttpServer.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
 
@@ -21,20 +22,25 @@ describe("an answer that takes long to make", () => {
     Effect.gen(function* () {
       const asked = yield* Deferred.make<void>()
       const done = yield* Deferred.make<void>()
-      const control = Layer.mock(Control)({
-        purge: () =>
-          Effect.as(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(done)), {
-            deleted: 1,
-            gone: 0,
-            bodies: 0,
-            bytes: 0
-          })
-      })
+      const store = Layer.effect(
+        Store,
+        Effect.map(Store, (real) => ({
+          ...real,
+          connectionByName: () => Effect.succeedSome(connection),
+          purge: () =>
+            Effect.as(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(done)), {
+              deleted: 1,
+              gone: 0,
+              bodies: 0,
+              bytes: 0
+            })
+        }))
+      )
       const server = yield* Layer.build(
         Server.layer.pipe(
           Layer.provide(Settings.layer),
           Layer.provide(Layer.succeed(Ready, { check: Effect.void })),
-          Layer.provide(control),
+          Layer.provide(store),
           Layer.provide(Gauges.layer),
           Layer.provide(TestEngine.layer(new MemorySource())),
           Layer.provide(NodeServices.layer),

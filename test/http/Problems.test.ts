@@ -5,11 +5,12 @@ import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { Unauthorized } from "../../src/contract/IntegrationError.ts"
-import { Conflict, Control, CursorInvalid, NotFound } from "../../src/engine/Control.ts"
-import { SourceError, UsageError } from "../../src/engine/Engine.ts"
-import { NameTaken, StoreError } from "../../src/engine/Store.ts"
+import { type Engine, SourceError, UsageError } from "../../src/engine/Engine.ts"
+import * as Cursor from "../../src/engine/feed/Cursor.ts"
+import { ConnectionId } from "../../src/engine/model/Connection.ts"
+import { NameTaken, type Store, StoreError } from "../../src/engine/Store.ts"
 import * as Problems from "../../src/http/Problems.ts"
-import { type Answer, layer, TestServer } from "../support/HttpServer.ts"
+import { type Answer, connection, contentRow, layer, TestServer } from "../support/HttpServer.ts"
 import { fault } from "../support/MemorySource.ts"
 import * as Http from "node:http"
 import { Readable } from "node:stream"
@@ -157,31 +158,42 @@ it.layer(layer(), live)("a request that is not right", (it) => {
 
 const away = new StoreError({ message: "asking the database", cause: new Error(`connect ECONNREFUSED ${secret}`) })
 
-const ends = {
-  missing: Effect.fail(new NotFound({ what: "connection", message: "there is no connection missing" })),
-  conflict: Effect.fail(new Conflict({ message: "it has no credentials" })),
-  away: Effect.fail(away),
+const named: Readonly<Record<string, ReturnType<Store["Service"]["connectionByName"]>>> = {
+  // It has no credentials.
+  conflict: Effect.succeedSome(connection),
+  unavailable: Effect.fail(away),
   broken: Effect.die(new Error(`a defect that knows ${secret}`))
-} as const
+}
 
-const faults: Partial<Control["Service"]> = {
-  resume: (ref) => ends[ref as keyof typeof ends],
-  contents: (_, { after }) =>
-    Effect.fail(new CursorInvalid({ reason: after as "gone" | "malformed" | "foreign", message: "not this one" })),
-  connect: ({ name }) =>
-    name === "taken"
-      ? Effect.fail(new NameTaken({ name }))
-      : name === "away"
-        ? Effect.fail(new SourceError({ reason: "Transient", message: "down" }))
-        : Effect.fail(new UsageError({ message: "not so" })),
-  body: () =>
-    Effect.succeed({
-      title: null,
-      mediaType: null,
-      hash: "00",
-      size: 3,
-      bytes: () => Stream.concat(Stream.make(new Uint8Array(1)), Stream.fail(away))
-    })
+const epoch = {
+  databaseId: "11111111-1111-4111-8111-111111111111",
+  id: "22222222-2222-4222-8222-222222222222",
+  number: 1
+}
+const list = { connectionId: connection.id, epoch, order: "id" as const }
+const place = { externalId: "a", occurredAt: null }
+
+const cursors = {
+  gone: Cursor.ofContent({ ...list, epoch: { ...epoch, id: "33333333-3333-4333-8333-333333333333" } }, place),
+  malformed: "malformed",
+  foreign: Cursor.ofContent({ ...list, connectionId: ConnectionId.make("another") }, place)
+}
+
+const faults = {
+  store: (): Partial<Store["Service"]> => ({
+    connectionByName: (name) => named[name] ?? Effect.succeedNone,
+    epoch: Effect.succeed(epoch),
+    content: () => Effect.succeedSome(contentRow({})),
+    body: () => Stream.concat(Stream.make(new Uint8Array(1)), Stream.fail(away))
+  }),
+  engine: {
+    connect: ({ name }) =>
+      name === "taken"
+        ? Effect.fail(new NameTaken({ name }))
+        : name === "away"
+          ? Effect.fail(new SourceError({ reason: "Transient", message: "down" }))
+          : Effect.fail(new UsageError({ message: "not so" }))
+  } satisfies Partial<Engine["Service"]>
 }
 
 it.layer(layer({ faults }), live)("what went wrong", (it) => {
@@ -191,25 +203,25 @@ it.layer(layer({ faults }), live)("what went wrong", (it) => {
       const resume = (name: string) => ask(`/connections/${name}/resume`, { method: "POST" })
       const connect = (name: string) =>
         ask("/connections", { method: "POST", body: { domain: "memory", name, credentials: { token: secret } } })
-      const list = (after: string) => ask(`/connections/a/contents?after=${after}`)
+      const contents = (after: string) => ask(`/connections/conflict/contents?after=${after}`)
       assert.strictEqual(told(yield* resume("missing")), "404 not-found")
       assert.strictEqual(told(yield* resume("conflict")), "409 conflict")
-      const unavailable = yield* resume("away")
+      const unavailable = yield* resume("unavailable")
       assert.strictEqual(told(unavailable), "503 unavailable")
       assert.strictEqual(unavailable.headers["retry-after"], "5")
       assert.strictEqual(told(yield* connect("taken")), "409 name-taken")
       assert.strictEqual(told(yield* connect("away")), "502 source-away")
       assert.strictEqual(told(yield* connect("other")), "422 usage")
-      assert.strictEqual(told(yield* list("gone")), "410 cursor-gone")
-      assert.strictEqual(told(yield* list("malformed")), "400 cursor")
-      assert.strictEqual(told(yield* list("foreign")), "400 cursor")
+      assert.strictEqual(told(yield* contents(cursors.gone)), "410 cursor-gone")
+      assert.strictEqual(told(yield* contents(cursors.malformed)), "400 cursor")
+      assert.strictEqual(told(yield* contents(cursors.foreign)), "400 cursor")
     })
   )
 
   it.effect("a body that breaks off is not taken for a whole one", () =>
     Effect.gen(function* () {
       const { ask } = yield* TestServer
-      const exit = yield* Effect.exit(ask("/connections/a/content/body?externalId=x"))
+      const exit = yield* Effect.exit(ask("/connections/conflict/content/body?externalId=x"))
       assert.strictEqual(exit._tag, "Failure")
     })
   )

@@ -9,7 +9,6 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as IntegrationError from "../../src/contract/IntegrationError.ts"
-import * as Local from "../../src/engine/Local.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as Server from "../../src/http/Server.ts"
 import * as CommandLine from "../cli/CommandLine.ts"
@@ -24,7 +23,7 @@ const both = Effect.fnUntraced(function* (source: MemorySource) {
   const context = Layer.succeedContext(cli.context)
   const server = yield* Layer.build(
     Server.layerConfig.pipe(
-      Layer.provide([Local.layer, TestEngine.polling]),
+      Layer.provide(TestEngine.polling),
       Layer.provide(context),
       Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { PORT: "0", IDEM_API_TOKEN: token } })))
     )

@@ -1,14 +1,12 @@
 import { assert, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Scope from "effect/Scope"
-import type { Control } from "../../src/engine/Control.ts"
 import { Store, StoreError } from "../../src/engine/Store.ts"
 import { Api } from "../../src/http/Api.ts"
 import { isOpen } from "../../src/http/security/PublicRoute.ts"
@@ -189,22 +187,22 @@ it.live("who waits for changes is answered when the server stops, and what is be
     const waiting = yield* Deferred.make<void>()
     const reading = yield* Deferred.make<void>()
     const release = yield* Deferred.make<void>()
-    const faults: Partial<Control["Service"]> = {
-      changes: ({ wait }) =>
-        Duration.isZero(wait)
-          ? Effect.succeed({ changes: [], next: "here" })
-          : Effect.andThen(Deferred.succeed(waiting, undefined), Effect.never),
-      connections: Deferred.succeed(reading, undefined).pipe(Effect.andThen(Deferred.await(release)), Effect.as([]))
+    const faults = {
+      store: (real: Store["Service"]): Partial<Store["Service"]> => ({
+        changed: (from) => Effect.andThen(Deferred.succeed(waiting, undefined), real.changed(from)),
+        connections: Deferred.succeed(reading, undefined).pipe(Effect.andThen(Deferred.await(release)), Effect.as([]))
+      })
     }
     const scope = yield* Scope.make()
     const { ask } = Context.get(yield* Layer.buildWithScope(layer({ faults }), scope), TestServer)
+    const here = (yield* ask("/changes")).json
     const polling = yield* Effect.forkChild(ask("/changes?wait=60"))
     const asking = yield* Effect.forkChild(ask("/connections"))
     yield* Deferred.await(waiting)
     yield* Deferred.await(reading)
     const stopping = yield* Effect.forkChild(Scope.close(scope, Exit.void))
     const answer = yield* Fiber.join(polling)
-    assert.deepStrictEqual([answer.status, answer.json], [200, { changes: [], next: "here" }])
+    assert.deepStrictEqual([answer.status, answer.json], [200, here])
     assert.strictEqual(answer.headers.connection, "close")
     yield* Deferred.succeed(release, undefined)
     assert.strictEqual((yield* Fiber.join(asking)).status, 200)
@@ -218,10 +216,12 @@ it.live("who goes away is no longer worked for", () =>
     const begun = yield* Deferred.make<void>()
     const ended = yield* Deferred.make<void>()
     const faults = {
-      connections: Deferred.succeed(begun, undefined).pipe(
-        Effect.andThen(Effect.never),
-        Effect.onInterrupt(() => Deferred.succeed(ended, undefined))
-      )
+      store: (): Partial<Store["Service"]> => ({
+        connections: Deferred.succeed(begun, undefined).pipe(
+          Effect.andThen(Effect.never),
+          Effect.onInterrupt(() => Deferred.succeed(ended, undefined))
+        )
+      })
     }
     yield* TestServer.use(({ ask }) =>
       Effect.gen(function* () {

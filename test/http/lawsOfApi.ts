@@ -16,11 +16,11 @@ import type * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Forbidden, Malformed, Unauthorized } from "../../src/contract/IntegrationError.ts"
-import type * as Documents from "../../src/engine/Documents.ts"
 import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
 import { ApiClient, body } from "../../src/http/client/ApiClient.ts"
+import type { Task } from "../../src/http/tasks/TaskDocuments.ts"
 import type { SyncRequest } from "../../src/http/tasks/TaskEndpoints.ts"
 import { fault, type MemorySource } from "../support/MemorySource.ts"
 
@@ -86,7 +86,7 @@ const eventually = <A, E, R>(ask: Effect.Effect<A, E, R>, isRight: (answer: A) =
         )
   )
 
-const ended = Effect.fnUntraced(function* (connection: string, { task }: Documents.Task) {
+const ended = Effect.fnUntraced(function* (connection: string, { task }: Task) {
   const api = yield* ApiClient
   return yield* eventually(api.tasks.get({ params: { connection, task } }), ({ finishedAt }) => finishedAt !== null)
 })

@@ -1,16 +1,20 @@
 /** The HTTP server in this process, on a free port, over a store in memory; and requests to it as they are written. */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as References from "effect/References"
-import { Control } from "../../src/engine/Control.ts"
+import { Engine } from "../../src/engine/Engine.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
+import { type Connection, ConnectionId } from "../../src/engine/model/Connection.ts"
+import type { ContentRow } from "../../src/engine/model/Content.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { Ready } from "../../src/http/system/Readiness.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Settings } from "../../src/http/ServerSettings.ts"
-import * as Local from "../../src/engine/Local.ts"
 import * as Http from "node:http"
 import { MemorySource } from "./MemorySource.ts"
 import * as TestEngine from "./TestEngine.ts"
@@ -77,23 +81,73 @@ export class TestServer extends Context.Service<
 
 export const token = "a-token-of-some-length"
 
+const time = DateTime.makeUnsafe("2026-01-31T09:30:00Z")
+
+/** A connection for stores whose answers are replaced. */
+export const connection: Connection = {
+  id: ConnectionId.make("00000000-0000-4000-8000-000000000001"),
+  name: "work",
+  domain: "memory",
+  account: "me@example.com",
+  config: {},
+  credentials: null,
+  every: Duration.minutes(5),
+  fence: 1n,
+  paused: null,
+  checkpoint: Option.none(),
+  scope: null,
+  nextPollAt: time,
+  lease: null,
+  failures: 0,
+  guarded: false,
+  createdAt: time
+}
+
+/** A stored content for stores whose answers are replaced. */
+export const contentRow = (row: Partial<ContentRow>): ContentRow => ({
+  externalId: "id",
+  kind: null,
+  state: "stored",
+  revision: null,
+  hash: "00",
+  size: 3,
+  title: null,
+  mediaType: null,
+  occurredAt: null,
+  metadata: {},
+  volatile: {},
+  createdAt: time,
+  updatedAt: time,
+  ...row
+})
+
 /** With these settings, beside `PORT=0`; `change` may replace what it stands on. */
 export const layer = (
   options: {
     readonly env?: Readonly<Record<string, string>>
     readonly store?: Layer.Layer<Store>
-    /** Methods of `Control` that end in another way: faults that a store or an engine has only by accident. */
-    readonly faults?: Partial<Control["Service"]>
+    /** Methods of the store and the engine that handlers find replaced: faults that those have only by accident. */
+    readonly faults?: {
+      readonly store?: (real: Store["Service"]) => Partial<Store["Service"]>
+      readonly engine?: Partial<Engine["Service"]>
+    }
   } = {}
 ) => {
   const source = new MemorySource()
   const env = { PORT: "0", ...options.env }
   const engine = TestEngine.layer(source, options.store === undefined ? {} : { store: options.store })
   const ready = Layer.provide(Ready.layer, TestEngine.polling)
-  const control = Layer.effect(
-    Control,
-    Effect.map(Control, (real) => ({ ...real, ...options.faults }))
-  ).pipe(Layer.provide(Local.layer))
+  const { faults } = options
+  const replaced = Layer.mergeAll(
+    Layer.effect(
+      Store,
+      Effect.map(Store, (real) => ({ ...real, ...faults?.store?.(real) }))
+    ),
+    Layer.effect(
+      Engine,
+      Effect.map(Engine, (real) => ({ ...real, ...faults?.engine }))
+    )
+  )
   const server = Layer.effect(
     TestServer,
     Effect.map(Server.url, (url) => ({
@@ -109,7 +163,7 @@ export const layer = (
   return server.pipe(
     Layer.provideMerge(Server.layer),
     Layer.provide(Layer.mergeAll(ready, Gauges.layer, Settings.layer)),
-    Layer.provide(control),
+    Layer.provide(replaced),
     Layer.provideMerge(engine),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")),
     Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))

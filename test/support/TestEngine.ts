@@ -19,8 +19,8 @@ import type { ContentPlace, ContentState } from "../../src/engine/model/Content.
 import { Store } from "../../src/engine/Store.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
-import * as Webhooks from "../../src/engine/webhooks/Webhooks.ts"
 import type { WebhookStore } from "../../src/engine/webhooks/WebhookStore.ts"
+import type { Sender } from "../../src/engine/webhooks/Sender.ts"
 import * as Destination from "../../src/engine/webhooks/Destination.ts"
 import * as WebhookSender from "../../src/http/webhooks/WebhookSender.ts"
 import * as Memory from "../../src/stores/Memory.ts"
@@ -37,18 +37,16 @@ const vault = Layer.succeed(
 )
 
 /** Webhooks can be made and asked about; nobody delivers. */
-const webhooks = Webhooks.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer)),
+const webhooks = Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer).pipe(
   Layer.provideMerge(Destination.layer),
   Layer.provide(NodeDns.layer),
   Layer.orDie
 )
 
+type TestServices = Engine | Services | WebhookStore | Sender | Destination.Destination
+
 /** Everything a run needs over this store, with one integration. */
-export const engineOver = <E, R>(
-  store: Layer.Layer<Store, E, R>,
-  only: Integration
-): Layer.Layer<Engine | Services | Webhooks.Webhooks | WebhookStore, E, R> =>
+export const engineOver = <E, R>(store: Layer.Layer<Store, E, R>, only: Integration): Layer.Layer<TestServices, E, R> =>
   Layer.provideMerge(
     SyncLoop.layer,
     webhooks.pipe(
@@ -62,7 +60,7 @@ export const engineOver = <E, R>(
 export const layer = (
   source: MemorySource,
   options: { readonly store?: Layer.Layer<Store>; readonly limits?: Partial<Limits> } = {}
-): Layer.Layer<Engine | Services | Webhooks.Webhooks | WebhookStore> =>
+): Layer.Layer<TestServices> =>
   Layer.provideMerge(
     engineOver(options.store ?? Memory.layer, integration(source)),
     Layer.effect(

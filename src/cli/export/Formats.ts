@@ -4,7 +4,8 @@ import * as Base64 from "effect/encoding/Base64"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Documents from "../../engine/Documents.ts"
+import type { Connection } from "../../http/connections/ConnectionDocuments.ts"
+import * as Documents from "../../http/contents/ContentDocuments.ts"
 import { ApiClient, body, type BodyError } from "../../http/client/ApiClient.ts"
 import type { Failure } from "../Failure.ts"
 import type { Folder } from "./Folder.ts"
@@ -41,7 +42,7 @@ const readAhead = 256 * 1024
 /** A body up to this size is one text in `ndjson` where it is UTF-8; a larger one is streamed as base64. */
 const largestText = 4 * 1024 * 1024
 
-const rowsOf = (connection: Documents.Connection): Stream.Stream<Documents.Content, ReadError, ApiClient> =>
+const rowsOf = (connection: Connection): Stream.Stream<Documents.Content, ReadError, ApiClient> =>
   Stream.unwrap(
     Effect.map(ApiClient, (api) =>
       Stream.paginate(undefined as string | undefined, (after) =>
@@ -56,10 +57,7 @@ const rowsOf = (connection: Documents.Connection): Stream.Stream<Documents.Conte
     )
   )
 
-const bodyOf = (
-  connection: Documents.Connection,
-  row: Documents.Content
-): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
+const bodyOf = (connection: Connection, row: Documents.Content): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
   row.hash === null
     ? Stream.empty
     : Stream.unwrap(Effect.map(body(connection.id, row.externalId), ({ bytes }) => bytes))
@@ -69,7 +67,7 @@ const isMail = (row: Documents.Content): boolean => row.mediaType === null || ro
 
 /** One file a content. */
 const writeEach = Effect.fnUntraced(function* (
-  connection: Documents.Connection,
+  connection: Connection,
   folder: Folder,
   rows: Stream.Stream<Documents.Content, ReadError, ApiClient>,
   pathOf: (row: Documents.Content) => Effect.Effect<ReadonlyArray<string> | undefined, ReadError, ApiClient>
@@ -157,10 +155,7 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
 const encode = Schema.encodeSync(Documents.Content)
 
 /** What a line says of its body is true of the body in it, also where a run has stored another since the row was read. */
-const ndjsonLine = (
-  connection: Documents.Connection,
-  row: Documents.Content
-): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
+const ndjsonLine = (connection: Connection, row: Documents.Content): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
   row.hash === null
     ? ndjsonOf(row, Stream.empty)
     : Stream.unwrap(
@@ -194,7 +189,7 @@ const ndjsonOf = (
 }
 
 /** Looks up which folders of a path are contents themselves; remembers what it asked last. */
-const shadowing = (connection: Documents.Connection) => {
+const shadowing = (connection: Connection) => {
   const known = new Map<string, boolean>()
   return Effect.fnUntraced(function* (externalId: string) {
     const { contents } = yield* ApiClient
@@ -214,7 +209,7 @@ const shadowing = (connection: Documents.Connection) => {
 }
 
 /** Writes what is stored of the connection into the folder. */
-export const write = (connection: Documents.Connection, folder: Folder, format: Format): Write => {
+export const write = (connection: Connection, folder: Folder, format: Format): Write => {
   const rows = rowsOf(connection)
   const name = Names.encodeSegment(connection.name)
   switch (format) {

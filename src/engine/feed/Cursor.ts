@@ -8,10 +8,16 @@ import * as Base64Url from "effect/encoding/Base64Url"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
-import { CursorInvalid } from "../Control.ts"
 import type { ChangePlace, Epoch } from "../model/Change.ts"
 import { ConnectionId } from "../model/Connection.ts"
 import type { ContentPlace } from "../model/Content.ts"
+
+/** The cursor can't be used: another database's, one from before a restore, another connection's, or damaged. */
+export class CursorInvalid extends Schema.TaggedError<CursorInvalid>()("CursorInvalid", {
+  /** `gone`: it was valid once. The reader begins again without one; changes that it has seen are told again. */
+  reason: Schema.Literals(["gone", "malformed", "foreign"]),
+  message: Schema.String
+}) {}
 
 /** In characters: enough for the longest external id with every character escaped. */
 const maxLength = 10_000

@@ -12,9 +12,8 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { CursorInvalid } from "../Control.ts"
 import * as Cursor from "./Cursor.ts"
-import type * as Documents from "../Documents.ts"
+import * as ChangeDocument from "./ChangeDocument.ts"
 import type { Change } from "../model/Change.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import { Store, type StoreError } from "../Store.ts"
@@ -38,12 +37,15 @@ interface Query {
 export class Feed extends Context.Service<
   Feed,
   {
-    /** See `Control.changes`. */
+    /**
+     * Changes after the cursor (from the beginning without one), of one connection or of all, in the order in which they
+     * became visible. Waits up to `wait` for the first. `next` is the cursor to go on from, also where there was nothing.
+     */
     readonly changes: (
       query: Query
     ) => Effect.Effect<
-      { readonly changes: ReadonlyArray<Documents.Change>; readonly next: string },
-      CursorInvalid | StoreError
+      { readonly changes: ReadonlyArray<ChangeDocument.Change>; readonly next: string },
+      Cursor.CursorInvalid | StoreError
     >
   }
 >()("idem/engine/feed/Feed") {}
@@ -54,23 +56,6 @@ interface Waiter {
   from: bigint
   readonly woken: Deferred.Deferred<void, StoreError>
 }
-
-const documentOf = ({ change, connectionId, content }: Change, cursor: string): Documents.Change => ({
-  connection: connectionId,
-  change,
-  content: {
-    externalId: content.externalId,
-    kind: content.kind,
-    state: content.state,
-    revision: content.revision,
-    hash: content.hash,
-    size: content.size,
-    title: content.title,
-    occurredAt: content.occurredAt,
-    updatedAt: content.updatedAt
-  },
-  cursor
-})
 
 export const make = Effect.gen(function* () {
   const store = yield* Store
@@ -146,7 +131,7 @@ export const make = Effect.gen(function* () {
       epochId = page.epoch.id
       const cursorOf = (place: Change["place"]) => Cursor.ofChange(page.epoch, connectionId, place)
       const answer = {
-        changes: page.changes.map((change) => documentOf(change, cursorOf(change.place))),
+        changes: page.changes.map((change) => ChangeDocument.change(change, cursorOf(change.place))),
         next: cursorOf(page.next)
       }
       const left = until - (yield* Clock.currentTimeMillis)

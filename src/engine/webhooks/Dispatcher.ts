@@ -22,7 +22,7 @@ import * as Feed from "../feed/Feed.ts"
 import type { Vault } from "../secrets/Vault.ts"
 import { MessageId, type Webhook, type WebhookId, WebhookStore } from "./WebhookStore.ts"
 import * as Delivery from "./Delivery.ts"
-import * as Documents from "./Documents.ts"
+import * as Payload from "./Payload.ts"
 import type { Sender } from "./Sender.ts"
 
 /** How often it looks for webhooks that were created, resumed or redelivered. Changes in the feed wake it sooner. */
@@ -38,7 +38,7 @@ const pause = Duration.seconds(5)
 const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
 const pruneEvery = Duration.hours(6)
 
-const encodeBody = Schema.encodeEffect(Schema.fromJsonString(Documents.ContentChanged))
+const encodeBody = Schema.encodeEffect(Schema.fromJsonString(Payload.ContentChanged))
 
 /** Waits for changes that match this webhook, and makes a message from them. */
 const pull = Effect.fnUntraced(function* (webhook: Webhook) {

@@ -6,7 +6,8 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpApiTest from "effect/http-api/HttpApiTest"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
-import { Control } from "../../engine/Control.ts"
+import type { Engine } from "../../engine/Engine.ts"
+import type { Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionHandlers from "../connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "../contents/ContentHandlers.ts"
@@ -18,7 +19,7 @@ import { ApiClient } from "./ApiClient.ts"
 const handlers = Layer.mergeAll(ConnectionHandlers.layer, TaskHandlers.layer, ContentHandlers.layer)
 
 /** The module's name says test; it is the library's client over handlers in the same process. */
-export const layer: Layer.Layer<ApiClient, never, Control | FileSystem.FileSystem | Path.Path> = Layer.effect(
+export const layer: Layer.Layer<ApiClient, never, Store | Engine | FileSystem.FileSystem | Path.Path> = Layer.effect(
   ApiClient,
   HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents"])
 ).pipe(

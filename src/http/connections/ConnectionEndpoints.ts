@@ -5,7 +5,6 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
-import * as Documents from "../../engine/Documents.ts"
 import {
   ConflictProblem,
   NameTakenProblem,
@@ -15,6 +14,8 @@ import {
   UsageProblem
 } from "../Problems.ts"
 import { connectionRef, Every, Instant, limit, Name, NoSecrets } from "../Parameters.ts"
+import { Task } from "../tasks/TaskDocuments.ts"
+import * as Documents from "./ConnectionDocuments.ts"
 
 /** A connection as it was made or changed, with what its source said. */
 export const Connected = Schema.Struct({
@@ -133,7 +134,7 @@ export const connections = HttpApiGroup.make("connections")
       params: connectionRef,
       // With no body: all of them.
       payload: [Schema.Struct({ externalIds: Schema.optionalKey(Schema.Array(ExternalId)) }), Schema.Null],
-      success: Documents.Task.pipe(HttpApiSchema.status(202)),
+      success: Task.pipe(HttpApiSchema.status(202)),
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
     })
       .annotate(NoSecrets, true)

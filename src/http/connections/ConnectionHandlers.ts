@@ -1,93 +1,135 @@
-/** Answers about connections, from `Control`. */
+/** The operations on connections, and on what needs a person. */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { Control } from "../../engine/Control.ts"
+import { Engine, type Connected as EngineConnected } from "../../engine/Engine.ts"
+import * as MessageText from "../../engine/MessageText.ts"
+import { pausedByPerson } from "../../engine/model/Connection.ts"
+import { NameTaken, Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as KeepAlive from "../KeepAlive.ts"
+import { asProblem, ConflictProblem } from "../Problems.ts"
+import * as TaskSubmission from "../tasks/TaskSubmission.ts"
+import * as Documents from "./ConnectionDocuments.ts"
 import type { Connected } from "./ConnectionEndpoints.ts"
-import { asProblem } from "../Problems.ts"
+import * as ConnectionLookup from "./ConnectionLookup.ts"
 
-type ConnectedBy = Effect.Success<ReturnType<Control["Service"]["connect"]>>
-
-const connected = ({ connection, created, estimate, firstSync }: ConnectedBy): Connected => ({
-  connection,
-  created,
-  items: estimate.items ?? null,
-  unitsPerItem: estimate.unitsPerItem,
-  firstSyncMs: firstSync === undefined ? null : Math.round(Duration.toMillis(firstSync))
+const connected = Effect.fnUntraced(function* ({ connection, created, estimate, firstSync }: EngineConnected) {
+  return {
+    connection: Documents.connection(connection, yield* DateTime.now),
+    created,
+    items: estimate.items ?? null,
+    unitsPerItem: estimate.unitsPerItem,
+    firstSyncMs: firstSync === undefined ? null : Math.round(Duration.toMillis(firstSync))
+  } satisfies Connected
 })
 
 export const layer = HttpApiBuilder.group(
   CommandApi,
   "connections",
   Effect.fn(function* (handlers) {
-    const control = yield* Control
+    const store = yield* Store
+    const engine = yield* Engine
+    const submission = yield* TaskSubmission.make
+    const find = (ref: string) => ConnectionLookup.find(store, ref)
+    const shown = Effect.fnUntraced(function* (ref: string) {
+      return Documents.connection(yield* find(ref), yield* DateTime.now)
+    })
+
     return handlers.handleAll({
-      list: () => asProblem(Effect.map(control.connections, (connections) => ({ connections }))),
-
-      create: ({ payload }) =>
-        control
-          .connect({
-            domain: payload.domain,
-            name: payload.name,
-            config: payload.config ?? {},
-            credentials: payload.credentials === undefined ? {} : Redacted.value(payload.credentials),
-            every: payload.every,
-            mode: "create"
-          })
-          .pipe(Effect.map(connected), asProblem),
-
-      get: ({ params }) => asProblem(control.status(params.connection)),
-
-      change: Effect.fnUntraced(function* ({ params, payload }) {
-        const { domain, name } = yield* control.connection(params.connection)
-        return connected(
-          yield* control.connect({
-            domain,
-            name,
-            config: payload.config,
-            credentials: payload.credentials === undefined ? undefined : Redacted.value(payload.credentials),
-            every: payload.every,
-            mode: "update"
-          })
-        )
+      list: Effect.fnUntraced(function* () {
+        const now = yield* DateTime.now
+        return { connections: (yield* store.connections).map((each) => Documents.connection(each, now)) }
       }, asProblem),
 
-      remove: ({ params, query, request }) =>
-        control
-          .disconnect(params.connection, { deleteContents: query.deleteContents ?? false })
-          .pipe(KeepAlive.during(request), asProblem),
+      create: Effect.fnUntraced(function* ({ payload }) {
+        const { config = {}, credentials, domain, every, name } = payload
+        if (Option.isSome(yield* store.connectionByName(name))) return yield* new NameTaken({ name })
+        const given = credentials === undefined ? {} : Redacted.value(credentials)
+        return yield* connected(yield* engine.connect({ domain, name, config, credentials: given, every }))
+      }, asProblem),
 
-      pause: ({ params }) => asProblem(control.pause(params.connection)),
+      get: Effect.fnUntraced(function* ({ params }) {
+        const connection = yield* find(params.connection)
+        const [lastRun] = yield* store.runs(connection.id, 1)
+        return Documents.status(connection, yield* DateTime.now, {
+          totals: yield* store.totals(connection.id),
+          lastRun,
+          unfinished: yield* store.openTasks(connection.id)
+        })
+      }, asProblem),
 
-      resume: ({ params }) => asProblem(control.resume(params.connection)),
+      change: Effect.fnUntraced(function* ({ params, payload }) {
+        const { domain, name } = yield* find(params.connection)
+        const { config, credentials, every } = payload
+        const given = credentials === undefined ? undefined : Redacted.value(credentials)
+        return yield* connected(yield* engine.connect({ domain, name, config, credentials: given, every }))
+      }, asProblem),
 
-      deletions: ({ params, query }) =>
-        control.deletions(params.connection, query.limit).pipe(
-          Effect.map((deletions) => ({ deletions })),
-          asProblem
-        ),
+      remove: Effect.fnUntraced(
+        function* ({ params, query }) {
+          const { id } = yield* find(params.connection)
+          const { stored } = yield* store.totals(id)
+          yield* store.disconnect(id, query.deleteContents ?? false)
+          return { contents: stored }
+        },
+        (work, { request }) => KeepAlive.during(request)(work),
+        asProblem
+      ),
 
-      approveDeletions: ({ params, request }) =>
-        control.approveDeletions(params.connection).pipe(
-          Effect.map((deleted) => ({ deleted })),
-          KeepAlive.during(request),
-          asProblem
-        ),
+      pause: Effect.fnUntraced(function* ({ params }) {
+        const { id, paused } = yield* find(params.connection)
+        // A pause that is there already keeps its reason.
+        if (paused === null) yield* store.setPaused(id, pausedByPerson)
+        return yield* shown(id)
+      }, asProblem),
 
-      ledger: ({ params, query }) =>
-        control.ledger(params.connection, query.limit).pipe(
-          Effect.map((ledger) => ({ ledger })),
-          asProblem
-        ),
+      resume: Effect.fnUntraced(function* ({ params }) {
+        const { credentials, id, name } = yield* find(params.connection)
+        if (credentials === null) {
+          return yield* new ConflictProblem({
+            detail: `${MessageText.quoted(name)} is disconnected, and has no credentials: give it new ones`
+          })
+        }
+        yield* store.setPaused(id, null)
+        return yield* shown(id)
+      }, asProblem),
 
-      redrive: ({ params, payload }) =>
-        asProblem(control.submit(params.connection, { _tag: "retry", externalIds: payload?.externalIds ?? [] }, {})),
+      deletions: Effect.fnUntraced(function* ({ params, query }) {
+        const { id } = yield* find(params.connection)
+        return { deletions: yield* store.deletions(id, query) }
+      }, asProblem),
 
-      purge: ({ params, payload, request }) =>
-        control.purge(params.connection, payload.before).pipe(KeepAlive.during(request), asProblem)
+      approveDeletions: Effect.fnUntraced(
+        function* ({ params }) {
+          const { id } = yield* find(params.connection)
+          return { deleted: yield* store.approveDeletions(id) }
+        },
+        (work, { request }) => KeepAlive.during(request)(work),
+        asProblem
+      ),
+
+      ledger: Effect.fnUntraced(function* ({ params, query }) {
+        const { id } = yield* find(params.connection)
+        return { ledger: (yield* store.ledger(id, query)).map(Documents.ledgerRow) }
+      }, asProblem),
+
+      redrive: Effect.fnUntraced(function* ({ params, payload }) {
+        const connection = yield* find(params.connection)
+        return yield* submission.submit(connection, { _tag: "retry", externalIds: payload?.externalIds ?? [] })
+      }, asProblem),
+
+      purge: Effect.fnUntraced(
+        function* ({ params, payload }) {
+          const { id } = yield* find(params.connection)
+          return yield* store.purge(id, payload.before)
+        },
+        (work, { request }) => KeepAlive.during(request)(work),
+        asProblem
+      )
     })
   })
 )

@@ -13,8 +13,8 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Mime from "effect/http/Mime"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Body } from "../../engine/Control.ts"
 import { RangeProblem, toResponse } from "../Problems.ts"
+import type { Body } from "./ContentLookup.ts"
 
 const binary = "application/octet-stream"
 

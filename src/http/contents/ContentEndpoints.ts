@@ -6,10 +6,12 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
-import * as Documents from "../../engine/Documents.ts"
 import { ContentState } from "../../engine/model/Content.ts"
 import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+import { Change, ContentRow } from "../../engine/feed/ChangeDocument.ts"
+import { LedgerRow } from "../connections/ConnectionDocuments.ts"
+import * as Documents from "./ContentDocuments.ts"
 
 /** The longest that a request for changes may wait, in seconds. */
 const longestWait = 60
@@ -19,7 +21,7 @@ const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)
 /** A content with its row of the ledger, where it has one. */
 export const ContentWithFailure = Schema.Struct({
   ...Documents.Content.fields,
-  failure: Schema.NullOr(Documents.LedgerRow)
+  failure: Schema.NullOr(LedgerRow)
 })
 
 /** Which contents, in which order, and from where on. */
@@ -61,7 +63,7 @@ export const contents = HttpApiGroup.make("contents")
     HttpApiEndpoint.get("list", "/connections/:connection/contents", {
       params: connectionRef,
       query: contentQuery,
-      success: Schema.Struct({ contents: Schema.Array(Documents.ContentRow), next: Schema.NullOr(Schema.String) }),
+      success: Schema.Struct({ contents: Schema.Array(ContentRow), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
     }).annotate(OpenApi.Summary, "What is stored: by state, kind, time and text in the title, a page at a time"),
     HttpApiEndpoint.get("listInFull", "/connections/:connection/contents/full", {
@@ -98,7 +100,7 @@ export const contents = HttpApiGroup.make("contents")
           Schema.withDecodingDefaultKey(Effect.succeed(0))
         ).annotate({ description: `how many seconds to wait for the first change, at most ${longestWait}` })
       },
-      success: Schema.Struct({ changes: Schema.Array(Documents.Change), next: Schema.String }),
+      success: Schema.Struct({ changes: Schema.Array(Change), next: Schema.String }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem]
     }).annotate(
       OpenApi.Summary,

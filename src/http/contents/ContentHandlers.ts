@@ -1,39 +1,72 @@
-/** Answers about what is stored and its changes, from `Control`. */
+/** The operations on contents and their changes. */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { Control } from "../../engine/Control.ts"
+import * as Layer from "effect/Layer"
+import { UsageError } from "../../engine/Engine.ts"
+import { contentRow } from "../../engine/feed/ChangeDocument.ts"
+import * as ContentPages from "../../engine/feed/ContentPages.ts"
+import * as Feed from "../../engine/feed/Feed.ts"
+import { Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
-import * as BodyResponse from "./BodyResponse.ts"
+import { ledgerRow } from "../connections/ConnectionDocuments.ts"
+import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import { asProblem } from "../Problems.ts"
 import { Stopping } from "../ShutdownSignal.ts"
+import * as BodyResponse from "./BodyResponse.ts"
+import * as Documents from "./ContentDocuments.ts"
+import * as ContentLookup from "./ContentLookup.ts"
 
 export const layer = HttpApiBuilder.group(
   CommandApi,
   "contents",
   Effect.fn(function* (handlers) {
-    const control = yield* Control
+    const store = yield* Store
+    const feed = yield* Feed.Feed
     const stopping = yield* Stopping
+
+    const page = Effect.fnUntraced(function* (ref: string, query: ContentPages.Query) {
+      const { id } = yield* ConnectionLookup.find(store, ref)
+      const { since, until } = query
+      if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
+        return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
+      }
+      return yield* Effect.provideService(ContentPages.list(id, query), Store, store)
+    })
+
     return handlers.handleAll({
-      list: ({ params, query }) => asProblem(control.contents(params.connection, query)),
-
-      listInFull: ({ params, query }) => asProblem(control.contentsInFull(params.connection, query)),
-
-      get: ({ params, query }) => asProblem(control.content(params.connection, query.externalId)),
-
-      body: Effect.fnUntraced(function* ({ params, query, request }) {
-        const body = yield* control.body(params.connection, query.externalId)
-        return yield* BodyResponse.answer(request, { title: body.title, externalId: query.externalId }, body)
+      list: Effect.fnUntraced(function* ({ params, query }) {
+        const { contents, next } = yield* page(params.connection, query)
+        return { contents: contents.map(contentRow), next }
       }, asProblem),
 
-      changes: ({ query }) => {
-        const { wait, ...rest } = query
-        const changes = (seconds: number) => control.changes({ ...rest, wait: Duration.seconds(seconds) })
-        // A process that stops tells who waits where to go on, instead of nothing.
-        return asProblem(
-          wait === 0 ? changes(0) : Effect.raceFirst(changes(wait), Effect.andThen(stopping.await, changes(0)))
-        )
-      }
+      listInFull: Effect.fnUntraced(function* ({ params, query }) {
+        const { contents, next } = yield* page(params.connection, query)
+        return { contents: contents.map(Documents.content), next }
+      }, asProblem),
+
+      get: Effect.fnUntraced(function* ({ params, query }) {
+        const { externalId } = query
+        const { connection, content } = yield* ContentLookup.find(store, params.connection, externalId)
+        const [failure] = yield* store.ledger(connection.id, { externalIds: [externalId], limit: 1 })
+        return { ...Documents.content(content), failure: failure === undefined ? null : ledgerRow(failure) }
+      }, asProblem),
+
+      body: Effect.fnUntraced(function* ({ params, query, request }) {
+        const { externalId } = query
+        const body = yield* ContentLookup.body(store, params.connection, externalId)
+        return yield* BodyResponse.answer(request, { title: body.title, externalId }, body)
+      }, asProblem),
+
+      changes: Effect.fnUntraced(function* ({ query }) {
+        const { connection, wait, ...rest } = query
+        const connectionId = connection === undefined ? undefined : (yield* ConnectionLookup.find(store, connection)).id
+        const changes = (seconds: number) => feed.changes({ ...rest, connectionId, wait: Duration.seconds(seconds) })
+        if (wait === 0) return yield* changes(0)
+        // A process that stops answers a waiting reader with the cursor to go on from.
+        return yield* Effect.raceFirst(changes(wait), Effect.andThen(stopping.await, changes(0)))
+      }, asProblem)
     })
   })
-)
+).pipe(Layer.provide(Feed.layer))

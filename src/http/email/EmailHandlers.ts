@@ -1,22 +1,23 @@
-/** Answers about stored emails, from `Control`. */
+/** The operations on stored emails. */
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
-import { Control, NotFound } from "../../engine/Control.ts"
 import { UsageError } from "../../engine/Engine.ts"
+import { Store } from "../../engine/Store.ts"
 import { Api } from "../Api.ts"
 import * as BodyResponse from "../contents/BodyResponse.ts"
+import * as ContentLookup from "../contents/ContentLookup.ts"
 import * as EmailRenderer from "./EmailRenderer.ts"
 import * as EmailReader from "./EmailReader.ts"
-import { asProblem } from "../Problems.ts"
+import { asProblem, NotFoundProblem } from "../Problems.ts"
 
 export const layer = HttpApiBuilder.group(
   Api,
   "emails",
   Effect.fn(function* (handlers) {
-    const control = yield* Control
+    const store = yield* Store
     const reader = yield* EmailReader.make
 
     const ask = Effect.fnUntraced(function* <Q extends EmailRenderer.Question>(
@@ -24,7 +25,7 @@ export const layer = HttpApiBuilder.group(
       externalId: string,
       question: Q
     ) {
-      const body = yield* control.body(connection, externalId)
+      const body = yield* ContentLookup.body(store, connection, externalId)
       if (!/^message\/rfc822 *(?:;|$)/i.test(body.mediaType ?? "")) {
         return yield* new UsageError({ message: `${externalId} is no email: download it, or read it as it is` })
       }
@@ -63,9 +64,9 @@ export const layer = HttpApiBuilder.group(
           index: Number(query.part)
         })
         if (attachment === undefined) {
-          return yield* new NotFound({
+          return yield* new NotFoundProblem({
             what: "body",
-            message: `${query.externalId} has no attachment ${query.part}: its attachments are listed under …/content/email/parts`
+            detail: `${query.externalId} has no attachment ${query.part}: its attachments are listed under …/content/email/parts`
           })
         }
         const { bytes, mediaType, name } = attachment

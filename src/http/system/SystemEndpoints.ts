@@ -4,7 +4,6 @@ import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
-import * as Documents from "../../engine/Documents.ts"
 import { UnauthorizedProblem, UnavailableProblem, UsageProblem } from "../Problems.ts"
 
 /** Who asks. `tokenRequired` is false where the server is open to this machine. */
@@ -17,6 +16,16 @@ export const Session = Schema.Struct({
   process: Schema.NullOr(Schema.String)
 })
 export type Session = typeof Session.Type
+
+/** A kind of source: how it is connected. The schemas are JSON Schema (2020-12). */
+export const Integration = Schema.Struct({
+  domain: Schema.String,
+  /** True where a person can sign in at the provider instead of giving credentials. */
+  signIn: Schema.Boolean,
+  config: Schema.JsonObject,
+  credentials: Schema.JsonObject
+}).annotate({ identifier: "Integration" })
+export type Integration = typeof Integration.Type
 
 export const system = HttpApiGroup.make("system")
   .add(
@@ -42,7 +51,7 @@ export const system = HttpApiGroup.make("system")
       "Sign out: the session ends in every process, and its cookie is deleted"
     ),
     HttpApiEndpoint.get("integrations", "/integrations", {
-      success: Schema.Struct({ integrations: Schema.Array(Documents.Integration) }),
+      success: Schema.Struct({ integrations: Schema.Array(Integration) }),
       error: UsageProblem
     }).annotate(OpenApi.Summary, "The kinds of source, with the schemas of their config and credentials")
   )

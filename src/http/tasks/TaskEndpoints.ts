@@ -5,12 +5,12 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
-import * as Documents from "../../engine/Documents.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { RunId } from "../../engine/model/Run.ts"
 import { TaskId } from "../../engine/model/Task.ts"
 import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+import * as Documents from "./TaskDocuments.ts"
 
 /** A sync, as it is asked for. With nothing set it does what a poll does, now. */
 export const SyncRequest = Schema.Struct({

@@ -1,25 +1,25 @@
-/** Answers about tasks and runs, from `Control`. */
+/** The operations on tasks and runs. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Option from "effect/Option"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import { Control } from "../../engine/Control.ts"
-import * as Documents from "../../engine/Documents.ts"
-import { UsageError } from "../../engine/Engine.ts"
+import { Engine, UsageError } from "../../engine/Engine.ts"
+import * as MessageText from "../../engine/MessageText.ts"
+import { Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
-import type { SyncRequest } from "./TaskEndpoints.ts"
+import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import * as KeepAlive from "../KeepAlive.ts"
-import { asProblem } from "../Problems.ts"
+import { asProblem, NotFoundProblem } from "../Problems.ts"
+import * as Documents from "./TaskDocuments.ts"
+import type { SyncRequest } from "./TaskEndpoints.ts"
+import * as TaskSubmission from "./TaskSubmission.ts"
 
-/** A word of a command line. */
-const word = (text: string): string =>
-  /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
-
-/** The request as the command line would be given it. */
+/** The request as flags of `idem sync`. */
 const specOf = ({ force, forceIds, since, until }: SyncRequest): string =>
   [
     ...(force === true ? ["--force"] : []),
-    ...(forceIds ?? []).map((id) => `--force-id=${word(id)}`),
+    ...(forceIds ?? []).map((id) => `--force-id=${MessageText.shellWord(id)}`),
     ...(since === undefined ? [] : [`--since ${DateTime.formatIso(since)}`]),
     ...(until === undefined ? [] : [`--until ${DateTime.formatIso(until)}`])
   ].join(" ")
@@ -42,40 +42,52 @@ export const layer = HttpApiBuilder.group(
   CommandApi,
   "tasks",
   Effect.fn(function* (handlers) {
-    const control = yield* Control
+    const store = yield* Store
+    const engine = yield* Engine
+    const submission = yield* TaskSubmission.make
+    const find = (ref: string) => ConnectionLookup.find(store, ref)
+
     return handlers.handleAll({
       submit: Effect.fnUntraced(function* ({ headers, params, payload, request: asked }) {
         const request = payload ?? {}
         const task = yield* taskOf(request)
-        if (task.dryRun) return Documents.synced(yield* KeepAlive.during(asked)(control.plan(params.connection, task)))
-        return yield* control.submit(
-          params.connection,
-          { _tag: "sync", task, spec: request.spec ?? specOf(request) },
-          { idempotencyKey: headers["idempotency-key"] }
-        )
+        const connection = yield* find(params.connection)
+        if (task.dryRun) {
+          const planning = engine.sync(connection, task, { spec: "", wait: true })
+          return Documents.synced(yield* KeepAlive.during(asked)(planning))
+        }
+        const spec = request.spec ?? specOf(request)
+        return yield* submission.submit(connection, { _tag: "sync", task, spec }, headers["idempotency-key"])
       }, asProblem),
 
-      list: ({ params, query }) =>
-        control.tasks(params.connection, query.limit).pipe(
-          Effect.map((tasks) => ({ tasks })),
-          asProblem
-        ),
+      list: Effect.fnUntraced(function* ({ params, query }) {
+        const { id } = yield* find(params.connection)
+        return { tasks: (yield* store.taskSummaries(id, query)).map(Documents.task) }
+      }, asProblem),
 
-      get: ({ params }) => asProblem(control.task(params.connection, params.task)),
+      get: Effect.fnUntraced(function* ({ params }) {
+        const { id } = yield* find(params.connection)
+        return yield* submission.summary(id, params.task)
+      }, asProblem),
 
-      runs: ({ params, query }) =>
-        control.runs(params.connection, query.limit).pipe(
-          Effect.map((runs) => ({ runs })),
-          asProblem
-        ),
+      runs: Effect.fnUntraced(function* ({ params, query }) {
+        const { id } = yield* find(params.connection)
+        return { runs: (yield* store.runs(id, query.limit)).map(Documents.run) }
+      }, asProblem),
 
-      run: ({ params }) => asProblem(control.run(params.run)),
+      run: Effect.fnUntraced(function* ({ params }) {
+        const found = Option.getOrUndefined(yield* store.run(params.run))
+        if (found !== undefined) return { ...Documents.run(found), connection: found.connectionId }
+        return yield* new NotFoundProblem({
+          what: "run",
+          detail: `there is no run ${MessageText.quoted(params.run)}: quiet polls have none, and old ones are not kept`
+        })
+      }, asProblem),
 
-      statistics: ({ params, query }) =>
-        control.statistics(params.connection, query.hours).pipe(
-          Effect.map((hours) => ({ hours })),
-          asProblem
-        )
+      statistics: Effect.fnUntraced(function* ({ params, query }) {
+        const { id } = yield* find(params.connection)
+        return { hours: yield* store.statistics(id, query.hours) }
+      }, asProblem)
     })
   })
 )

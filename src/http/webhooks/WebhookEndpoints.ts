@@ -6,10 +6,10 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ChangeKind } from "../../engine/model/Change.ts"
-import * as Documents from "../../engine/webhooks/Documents.ts"
 import { MessageState } from "../../engine/webhooks/WebhookStore.ts"
 import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, limit, Name } from "../Parameters.ts"
+import * as Documents from "./WebhookDocuments.ts"
 
 const webhookId = { webhook: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
 const messageId = { message: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }

@@ -1,4 +1,5 @@
 /** How a process that serves runs the tasks that wait: in slices, in turns with the polls, and whatever fails or dies. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -11,58 +12,64 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { RateLimited, Transient, Unauthorized } from "../../../src/contract/IntegrationError.ts"
-import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
-import { Control } from "../../../src/engine/Control.ts"
-import type * as Documents from "../../../src/engine/Documents.ts"
-import * as Local from "../../../src/engine/Local.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
 import { RunId } from "../../../src/engine/model/Run.ts"
 import { TaskId } from "../../../src/engine/model/Task.ts"
 import { Store } from "../../../src/engine/Store.ts"
+import { ApiClient } from "../../../src/http/client/ApiClient.ts"
+import * as InProcess from "../../../src/http/client/InProcess.ts"
+import type { Task } from "../../../src/http/tasks/TaskDocuments.ts"
+import type { SyncRequest } from "../../../src/http/tasks/TaskEndpoints.ts"
 import { batch, miss, take } from "../../stores/scenario.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import { until } from "../../support/Moving.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 
 const layer = (source: MemorySource, options: Parameters<typeof TestEngine.layer>[1] = {}) =>
-  Layer.provideMerge(Local.layer, TestEngine.layer(source, options))
+  Layer.provideMerge(Layer.provide(InProcess.layer, NodeServices.layer), TestEngine.layer(source, options))
 
 const polling = Layer.build(Scheduler.layer)
 
-const asked = (task: Partial<SyncTask>, spec: string): Documents.TaskRequest => ({
-  _tag: "sync",
-  task: { ...poll, ...task },
-  spec
-})
-const forced = asked({ force: true }, "--force")
-const everything: Documents.TaskRequest = { _tag: "retry", externalIds: [] }
+const at = (connection: string) => ({ params: { connection } })
 
-const submit = (request: Documents.TaskRequest) => Control.use((control) => control.submit("test", request, {}))
+const submitTo = Effect.fnUntraced(function* (connection: string, payload: SyncRequest) {
+  const { tasks } = yield* ApiClient
+  const answer = yield* tasks.submit({ ...at(connection), headers: {}, payload })
+  return "createdAt" in answer ? answer : yield* Effect.die(new Error("a dry run is no task"))
+})
+
+const forced: SyncRequest = { force: true }
+const submit = (payload: SyncRequest) => submitTo("test", payload)
+const retryAll = ApiClient.use(({ connections }) => connections.redrive({ ...at("test"), payload: null }))
+
+const taskOf = (connection: string, { task }: Task) =>
+  ApiClient.use(({ tasks }) => tasks.get({ params: { connection, task } }))
+
+const runs = ApiClient.use(({ tasks }) =>
+  Effect.map(tasks.runs({ ...at("test"), query: { limit: 100 } }), (answer) => answer.runs)
+)
+
+const statusOf = (name: string) => ApiClient.use(({ connections }) => connections.get(at(name)))
+const pause = (name: string) => ApiClient.use(({ connections }) => connections.pause(at(name)))
+
+const setEvery = (every: Duration.Duration) =>
+  ApiClient.use(({ connections }) => connections.change({ ...at("test"), payload: { every } }))
 
 /** The task once this holds of it. */
-const once = Effect.fnUntraced(function* ({ task }: Documents.Task, holds: (task: Documents.Task) => boolean) {
-  const control = yield* Control
-  const now = control.task("test", task)
+const once = Effect.fnUntraced(function* (task: Task, holds: (task: Task) => boolean) {
+  const now = taskOf("test", task)
   yield* until(Effect.map(now, holds))
   return yield* now
 })
-const ended = (task: Documents.Task) => once(task, ({ finishedAt }) => finishedAt !== null)
+const ended = (task: Task) => once(task, ({ finishedAt }) => finishedAt !== null)
 
 /** A connection with everything stored, polled every hour. */
 const stored = Effect.fnUntraced(function* (paused = false) {
-  const control = yield* Control
   const connection = yield* TestEngine.connect()
   yield* TestEngine.sync(connection)
-  yield* control.connect({
-    domain: "memory",
-    name: "test",
-    config: undefined,
-    credentials: undefined,
-    every: Duration.hours(1),
-    mode: "update"
-  })
-  if (paused) yield* control.pause("test")
+  yield* setEvery(Duration.hours(1))
+  if (paused) yield* pause("test")
   return connection
 })
 
@@ -73,7 +80,6 @@ describe("a requested task", () => {
     const source = new MemorySource()
     source.addMany(400)
     return Effect.gen(function* () {
-      const control = yield* Control
       const connection = yield* stored()
       const task = yield* submit(forced)
       const slow = (method: string) => (method.startsWith("download m") ? Effect.sleep("1 second") : Effect.void)
@@ -81,21 +87,13 @@ describe("a requested task", () => {
       yield* polling
       yield* once(task, ({ counts }) => counts.unchanged >= 100)
       source.add("urgent")
-      yield* control.connect({
-        domain: "memory",
-        name: "test",
-        config: undefined,
-        credentials: undefined,
-        every: Duration.seconds(5),
-        mode: "update"
-      })
+      yield* setEvery(Duration.seconds(5))
       yield* until(Effect.map(TestEngine.ids(connection), (ids) => ids.includes("urgent")))
-      const { counts } = yield* control.task("test", task.task)
+      const { counts } = yield* taskOf("test", task)
       assert.isBelow(counts.unchanged, 400)
       const end = yield* ended(task)
       assert.deepStrictEqual([end.status, end.counts.unchanged + end.counts.stored >= 400], ["succeeded", true])
-      const runs = yield* control.runs("test", 1000)
-      assert.isAbove(runs.filter((run) => run.task === task.task).length, 10)
+      assert.isAbove((yield* runs).filter((run) => run.task === task.task).length, 10)
     }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
   })
 
@@ -103,15 +101,14 @@ describe("a requested task", () => {
     const source = new MemorySource()
     source.addMany(300)
     return Effect.gen(function* () {
-      const control = yield* Control
       yield* stored(true)
       const long = yield* submit(forced)
       const other = yield* TestEngine.connect({ name: "other", config: { folder: "m00000" } })
-      yield* control.pause("other")
+      yield* pause("other")
       yield* polling
       yield* once(long, ({ status }) => status === "running")
-      const quick = yield* control.submit("other", asked({}, ""), {})
-      yield* until(Effect.map(control.task("other", quick.task), ({ status }) => status === "succeeded"))
+      const quick = yield* submitTo("other", {})
+      yield* until(Effect.map(taskOf("other", quick), ({ status }) => status === "succeeded"))
       assert.strictEqual((yield* TestEngine.ids(other)).length, 10)
       assert.strictEqual((yield* ended(long)).counts.unchanged, 300)
     }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: { slicePages: 1 } })))
@@ -150,7 +147,6 @@ describe("a requested task", () => {
     source.addMany(60)
     return Effect.gen(function* () {
       yield* stored(true)
-      const control = yield* Control
       source.downloaded.length = 0
       let away: number | undefined
       source.answer = (method) =>
@@ -164,9 +160,9 @@ describe("a requested task", () => {
       const end = yield* ended(task)
       assert.deepStrictEqual([end.status, end.error, end.counts.unchanged], ["succeeded", null, 60])
       assert.strictEqual(source.downloaded.length, 60)
-      const runs = (yield* control.runs("test", 100)).filter((run) => run.task === task.task).toReversed()
-      const waits = runs.flatMap(({ finishedAt, status }, index) => {
-        const next = runs[index + 1]
+      const ran = (yield* runs).filter((run) => run.task === task.task).toReversed()
+      const waits = ran.flatMap(({ finishedAt, status }, index) => {
+        const next = ran[index + 1]
         return status !== "failed" || finishedAt === null || next === undefined
           ? []
           : [DateTime.toEpochMillis(next.startedAt) - DateTime.toEpochMillis(finishedAt)]
@@ -223,13 +219,12 @@ describe("a requested task", () => {
   it.effect("ends at once where the source refuses the grant, and leaves a person's pause its reason", () => {
     const source = new MemorySource()
     return Effect.gen(function* () {
-      const control = yield* Control
       yield* stored(true)
       source.answer = () => fault(new Unauthorized({ message: "revoked" }))
       yield* polling
       const end = yield* ended(yield* submit(forced))
       assert.deepStrictEqual([end.status, end.error?.reason], ["failed", "Unauthorized"])
-      assert.strictEqual((yield* control.connection("test")).paused, pausedByPerson)
+      assert.strictEqual((yield* statusOf("test")).paused, pausedByPerson)
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })
 
@@ -240,7 +235,6 @@ describe("a requested task", () => {
       const shared = yield* TestEngine.shared
       // Two processes: what one dies of, the other knows nothing of.
       const dying = yield* Layer.build(Layer.fresh(layer(source, { store: shared, limits: short })))
-      const control = yield* Effect.provideContext(Control, dying)
       yield* Effect.provideContext(stored(true), dying)
       source.downloaded.length = 0
       const stuck = yield* Deferred.make<void>()
@@ -250,11 +244,11 @@ describe("a requested task", () => {
           : Effect.void
       const first = yield* Scope.make()
       yield* Effect.provideContext(Scope.provide(polling, first), dying)
-      const task = yield* control.submit("test", forced, {})
+      const task = yield* Effect.provideContext(submit(forced), dying)
       yield* until(Deferred.isDone(stuck))
       yield* Scope.close(first, Exit.void)
       source.answer = () => Effect.void
-      const before = yield* control.task("test", task.task)
+      const before = yield* Effect.provideContext(taskOf("test", task), dying)
       assert.deepStrictEqual([before.status, before.finishedAt], ["running", null])
       const other = yield* Layer.build(Layer.fresh(layer(source, { store: shared, limits: short })))
       yield* Effect.provideContext(polling, other)
@@ -268,20 +262,19 @@ describe("a requested task", () => {
     const source = new MemorySource()
     source.addMany(1201, "x")
     return Effect.gen(function* () {
-      const control = yield* Control
       const connection = yield* TestEngine.connect()
       const store = yield* Store
-      yield* control.pause("test")
+      yield* pause("test")
       const fence = yield* take(connection.id)
       const misses = [...source.items.keys()].map((id) => miss(id, { attempts: 5 }))
       yield* store.commit(fence, { ...batch(RunId.make("none"), { misses }), runId: undefined })
       yield* store.release(fence, {})
       yield* polling
-      const end = yield* ended(yield* submit(everything))
+      const end = yield* ended(yield* retryAll)
       assert.deepStrictEqual([end.status, end.counts.retried, end.counts.stored], ["succeeded", 1201, 1201])
-      assert.strictEqual((yield* control.runs("test", 10)).length, 3)
+      assert.strictEqual((yield* runs).length, 3)
       assert.strictEqual((yield* TestEngine.ids(connection)).length, 1201)
-      const nothing = yield* ended(yield* submit(everything))
+      const nothing = yield* ended(yield* retryAll)
       assert.deepStrictEqual([nothing.status, nothing.counts.retried], ["succeeded", 0])
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })

@@ -1,11 +1,15 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Etag from "effect/http/Etag"
+import * as HttpPlatform from "effect/http/HttpPlatform"
+import * as HttpApiTest from "effect/http-api/HttpApiTest"
 import * as Layer from "effect/Layer"
 import * as Dns from "effect/net/Dns"
 import * as NetAddress from "effect/net/NetAddress"
@@ -18,11 +22,13 @@ import * as Cursor from "../../../src/engine/feed/Cursor.ts"
 import * as Feed from "../../../src/engine/feed/Feed.ts"
 import { Store } from "../../../src/engine/Store.ts"
 import { Vault } from "../../../src/engine/secrets/Vault.ts"
-import * as Webhooks from "../../../src/engine/webhooks/Webhooks.ts"
 import { WebhookId, type WebhookState, WebhookStore } from "../../../src/engine/webhooks/WebhookStore.ts"
 import * as Destination from "../../../src/engine/webhooks/Destination.ts"
 import * as Dispatcher from "../../../src/engine/webhooks/Dispatcher.ts"
 import { type Answer, SendError, Sender } from "../../../src/engine/webhooks/Sender.ts"
+import { Api } from "../../../src/http/Api.ts"
+import * as RequestErrors from "../../../src/http/RequestErrors.ts"
+import * as WebhookHandlers from "../../../src/http/webhooks/WebhookHandlers.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as MemoryWebhooks from "../../../src/stores/memory/Webhooks.ts"
 import { item, running as connected } from "../../stores/scenario.ts"
@@ -72,6 +78,24 @@ const vault = Layer.succeed(
 
 const address = Effect.runSync(Effect.fromResult(NetAddress.ipv4FromString("93.184.216.34")))
 const zone = Dns.layerStatic({ records: { "hooks.example": [Dns.makeRecordUnsafe("A", { address })] } })
+
+const api = HttpApiTest.groups(Api, ["webhooks"])
+type Client = Effect.Success<typeof api>["webhooks"]
+
+/** The API's webhooks, in process. */
+class Webhooks extends Context.Service<Webhooks, Client>()("test/engine/webhooks/Webhooks") {
+  static readonly layer = Layer.effect(
+    Webhooks,
+    Effect.map(api, ({ webhooks }) => webhooks)
+  ).pipe(
+    Layer.provide(WebhookHandlers.layer),
+    Layer.provide([RequestErrors.layer, HttpPlatform.layer]),
+    Layer.provide([Etag.layerWeak, NodeServices.layer])
+  )
+}
+
+/** A request about this webhook. */
+const at = (webhook: string) => ({ params: { webhook } })
 
 const layer = (endpoints: Endpoints) =>
   Layer.mergeAll(Webhooks.layer, Feed.layer).pipe(
@@ -126,8 +150,13 @@ const restarted = Effect.fnUntraced(function* (running: Process, away: Duration.
   running.fiber = yield* dispatcher
 })
 
-const create = (input: Partial<Parameters<Context.Service.Shape<typeof Webhooks.Webhooks>["create"]>[0]> = {}) =>
-  Webhooks.Webhooks.use((webhooks) => webhooks.create({ url, from: "beginning", ...input }))
+const create = (input: Partial<Parameters<Client["create"]>[0]["payload"]> = {}) =>
+  Webhooks.use((webhooks) =>
+    Effect.map(webhooks.create({ payload: { url, from: "beginning", ...input } }), ({ secret, ...webhook }) => ({
+      webhook,
+      secret: Redacted.make(secret)
+    }))
+  )
 
 /** The ids and kinds of change in a message. */
 const told = ({ body }: Sent): ReadonlyArray<string> => {
@@ -147,7 +176,12 @@ const signed = ({ body, headers }: Sent, secret: Redacted.Redacted): string => {
 }
 
 const messages = (id: string, state?: "pending" | "delivered" | "dead") =>
-  Webhooks.Webhooks.use((webhooks) => Effect.map(webhooks.messages(id, { state, limit: 100 }), (page) => page.messages))
+  Webhooks.use((webhooks) =>
+    Effect.map(
+      webhooks.messages({ ...at(id), query: { limit: 100, ...(state === undefined ? {} : { state }) } }),
+      (page) => page.messages
+    )
+  )
 
 /** How long until its pending message is sent again, once the last attempt is written. */
 const untilNext = Effect.fnUntraced(function* (id: string) {
@@ -216,7 +250,7 @@ describe("delivering to webhooks", () => {
 
   test("tries again for three days under one id, holds what comes later, gives up, and goes on", (endpoints) =>
     Effect.gen(function* () {
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const { commit } = yield* connected()
       yield* commit({ items: [item("a")] })
       const { webhook } = yield* create()
@@ -245,15 +279,21 @@ describe("delivering to webhooks", () => {
         [dead?.id, dead?.attempts, dead?.status, dead?.error, dead?.answer, dead?.nextAttemptAt],
         [endpoints.sent[0]?.id, 10, 500, "it answered 500", "sorry", null]
       )
-      assert.strictEqual((yield* webhooks.webhook(webhook.id)).dead, 1)
+      assert.strictEqual((yield* webhooks.get(at(webhook.id))).dead, 1)
 
-      yield* webhooks.redeliver(webhook.id, dead?.id ?? "")
+      yield* webhooks.redeliver({ params: { webhook: webhook.id, message: dead?.id ?? "" } })
       yield* until(() => endpoints.sent.length === 12)
       assert.deepStrictEqual([endpoints.sent[11]?.id, endpoints.sent[11]?.body], [dead?.id, endpoints.sent[0]?.body])
       yield* pass("5 seconds")
       assert.strictEqual((yield* messages(webhook.id, "delivered")).length, 2)
-      assert.strictEqual((yield* Effect.flip(webhooks.redeliver(webhook.id, dead?.id ?? "")))._tag, "Conflict")
-      assert.strictEqual((yield* Effect.flip(webhooks.redeliver(webhook.id, randomUUID())))._tag, "NotFound")
+      assert.strictEqual(
+        (yield* Effect.flip(webhooks.redeliver({ params: { webhook: webhook.id, message: dead?.id ?? "" } })))._tag,
+        "ConflictProblem"
+      )
+      assert.strictEqual(
+        (yield* Effect.flip(webhooks.redeliver({ params: { webhook: webhook.id, message: randomUUID() } })))._tag,
+        "NotFoundProblem"
+      )
     }))
 
   test("waits as long as the endpoint asks for, but a day at most", (endpoints) =>
@@ -276,7 +316,7 @@ describe("delivering to webhooks", () => {
 
   test("disables a webhook whose endpoint is gone, and goes on with the same message once it is activated", (endpoints) =>
     Effect.gen(function* () {
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const { commit } = yield* connected()
       yield* commit({ items: [item("a")] })
       const { webhook } = yield* create()
@@ -285,11 +325,11 @@ describe("delivering to webhooks", () => {
       yield* until(() => endpoints.sent.length === 1)
       yield* pass("1 hour", "10 seconds")
       assert.strictEqual(endpoints.sent.length, 1)
-      const disabled = yield* webhooks.webhook(webhook.id)
+      const disabled = yield* webhooks.get(at(webhook.id))
       assert.deepStrictEqual([disabled.state, disabled.pending], ["disabled", 1])
       assert.include(disabled.reason, "410")
       endpoints.answer = () => Effect.succeed(200)
-      const active = yield* webhooks.change(webhook.id, { state: "active" })
+      const active = yield* webhooks.change({ ...at(webhook.id), payload: { state: "active" } })
       assert.deepStrictEqual([active.state, active.reason], ["active", null])
       yield* until(() => endpoints.sent.length === 2)
       assert.strictEqual(endpoints.sent[1]?.id, endpoints.sent[0]?.id)
@@ -297,7 +337,7 @@ describe("delivering to webhooks", () => {
 
   test("disables a webhook that failed for five days, and loses nothing", (endpoints) =>
     Effect.gen(function* () {
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const { commit } = yield* connected()
       yield* commit({ items: [item("a")] })
       const { webhook } = yield* create()
@@ -314,15 +354,15 @@ describe("delivering to webhooks", () => {
       yield* restarted(running, Duration.days(3))
       yield* until(() => endpoints.sent.length === 12)
       yield* pass("10 seconds")
-      const disabled = yield* webhooks.webhook(webhook.id)
+      const disabled = yield* webhooks.get(at(webhook.id))
       assert.deepStrictEqual([disabled.state, disabled.pending, disabled.dead], ["disabled", 1, 1])
       const before = endpoints.sent.length
       yield* restarted(running, Duration.days(2))
       yield* pass("1 minute")
       assert.strictEqual(endpoints.sent.length, before)
       endpoints.answer = () => Effect.succeed(200)
-      yield* webhooks.change(webhook.id, { state: "active" })
-      assert.strictEqual(yield* webhooks.redeliverAll(webhook.id), 1)
+      yield* webhooks.change({ ...at(webhook.id), payload: { state: "active" } })
+      assert.deepStrictEqual(yield* webhooks.redeliverAll(at(webhook.id)), { redelivered: 1 })
       yield* until(() => endpoints.sent.length === before + 2)
       assert.deepStrictEqual(endpoints.sent.slice(before).flatMap(told), ["b stored", "a stored"])
     }))
@@ -434,25 +474,25 @@ describe("delivering to webhooks", () => {
 
   test("is paused, resumed, re-aimed and removed while it delivers", (endpoints) =>
     Effect.gen(function* () {
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const { commit } = yield* connected()
       const { webhook } = yield* create()
       yield* dispatcher
       yield* commit({ items: [item("a")] })
       yield* until(() => endpoints.sent.length === 1)
-      yield* webhooks.change(webhook.id, { state: "paused" })
+      yield* webhooks.change({ ...at(webhook.id), payload: { state: "paused" } })
       yield* pass("5 seconds")
       yield* commit({ items: [item("b")] })
       yield* pass("5 minutes", "5 seconds")
       assert.strictEqual(endpoints.sent.length, 1)
-      yield* webhooks.change(webhook.id, { state: "active", url: other })
+      yield* webhooks.change({ ...at(webhook.id), payload: { state: "active", url: other } })
       yield* until(() => endpoints.sent.length === 2)
       assert.deepStrictEqual(endpoints.to(other).flatMap(told), ["b stored"])
-      yield* webhooks.remove(webhook.id)
+      yield* webhooks.remove(at(webhook.id))
       yield* commit({ items: [item("c")] })
       yield* pass("5 minutes", "5 seconds")
       assert.strictEqual(endpoints.sent.length, 2)
-      assert.strictEqual((yield* Effect.flip(webhooks.webhook(webhook.id)))._tag, "NotFound")
+      assert.strictEqual((yield* Effect.flip(webhooks.get(at(webhook.id))))._tag, "NotFoundProblem")
     }))
 
   test("begins again with all that is stored where its cursor is of an epoch that is over", (endpoints) =>
@@ -520,9 +560,9 @@ describe("delivering to webhooks", () => {
 describe("what a person asks of webhooks", () => {
   test("a test message is sent at once, and its answer is told", (endpoints) =>
     Effect.gen(function* () {
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const { secret, webhook } = yield* create()
-      const ok = yield* webhooks.ping(webhook.id)
+      const ok = yield* webhooks.ping(at(webhook.id))
       assert.deepStrictEqual([ok.delivered, ok.status, ok.error], [true, 204, null])
       const [sent] = endpoints.sent
       assert.strictEqual(sent?.id, ok.message)
@@ -531,50 +571,53 @@ describe("what a person asks of webhooks", () => {
       })
       assert.strictEqual(sent?.headers["webhook-signature"], sent === undefined ? "" : signed(sent, secret))
       endpoints.answer = () => Effect.succeed(302)
-      const redirected = yield* webhooks.ping(webhook.id)
+      const redirected = yield* webhooks.ping(at(webhook.id))
       assert.deepStrictEqual([redirected.delivered, redirected.status], [false, 302])
       endpoints.answer = () => Effect.fail(new SendError({ message: "nothing listens there" }))
-      const away = yield* webhooks.ping(webhook.id)
+      const away = yield* webhooks.ping(at(webhook.id))
       assert.deepStrictEqual([away.delivered, away.status, away.error], [false, null, "nothing listens there"])
       assert.strictEqual((yield* messages(webhook.id)).length, 0)
     }))
 
   test("another secret signs at once, and the one before it for a day", (endpoints) =>
     Effect.gen(function* () {
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const { secret, webhook } = yield* create()
-      const rotated = yield* webhooks.rotate(webhook.id, undefined)
-      assert.notStrictEqual(Redacted.value(rotated.secret), Redacted.value(secret))
-      const signatures = Effect.map(webhooks.ping(webhook.id), () =>
+      const rotated = yield* webhooks.rotate({ ...at(webhook.id), payload: null })
+      assert.notStrictEqual(rotated.secret, Redacted.value(secret))
+      const signatures = Effect.map(webhooks.ping(at(webhook.id)), () =>
         (endpoints.sent.at(-1)?.headers["webhook-signature"] ?? "").split(" ")
       )
       assert.strictEqual((yield* signatures).length, 2)
       yield* TestClock.adjust("25 hours")
       assert.strictEqual((yield* signatures).length, 1)
       const wrong = Redacted.make("whsec_short")
-      assert.strictEqual((yield* Effect.flip(webhooks.rotate(webhook.id, wrong)))._tag, "UsageError")
+      assert.strictEqual(
+        (yield* Effect.flip(webhooks.rotate({ ...at(webhook.id), payload: { secret: wrong } })))._tag,
+        "UsageProblem"
+      )
     }))
 
   test("wrong input is refused with the field's name, and stored is nothing", () =>
     Effect.gen(function* () {
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const refused = (input: Parameters<typeof create>[0]) => Effect.flip(create(input))
       for (const to of ["http://hooks.example/", "https://127.0.0.1/", "https://nowhere.example/", "nonsense"]) {
-        assert.strictEqual((yield* refused({ url: to }))._tag, "UsageError")
+        assert.strictEqual((yield* refused({ url: to }))._tag, "UsageProblem")
       }
       assert.include((yield* refused({ url: "https://10.0.0.1/" })).message, "url: 10.0.0.1 is, or leads to")
       assert.include((yield* refused({ secret: Redacted.make("x") })).message, "secret:")
       const absent = yield* refused({ connection: "nobody" })
-      assert.deepStrictEqual([absent._tag, absent.message.startsWith("connection: ")], ["NotFound", true])
-      assert.deepStrictEqual(yield* webhooks.webhooks, [])
+      assert.deepStrictEqual([absent._tag, absent.message.startsWith("connection: ")], ["NotFoundProblem", true])
+      assert.deepStrictEqual(yield* webhooks.list({}), { webhooks: [] })
       for (let n = 0; n < 100; n += 1) yield* create()
-      assert.strictEqual((yield* refused({}))._tag, "Conflict")
+      assert.strictEqual((yield* refused({}))._tag, "ConflictProblem")
     }))
 
   test("a connection that is removed leaves its webhook, which tells nothing more", (endpoints) =>
     Effect.gen(function* () {
       const store = yield* Store
-      const webhooks = yield* Webhooks.Webhooks
+      const webhooks = yield* Webhooks
       const { commit, id } = yield* connected()
       yield* commit({ items: [item("a")] })
       const { webhook } = yield* create({ connection: id })
@@ -583,7 +626,7 @@ describe("what a person asks of webhooks", () => {
       yield* store.disconnect(id, true)
       yield* pass("3 minutes")
       assert.strictEqual(endpoints.sent.length, 1)
-      const row = yield* webhooks.webhook(webhook.id)
+      const row = yield* webhooks.get(at(webhook.id))
       assert.deepStrictEqual([row.state, row.connection], ["active", id])
       assert.isTrue(Option.isSome(DateTime.make(row.createdAt)))
     }))

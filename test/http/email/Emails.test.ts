@@ -1,10 +1,11 @@
 /** Emails as they are answered. That nothing of them runs is tested in a browser (test/dashboard). */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { NotFound } from "../../../src/engine/Control.ts"
+import type { Store } from "../../../src/engine/Store.ts"
 import * as Hostile from "../../dashboard/Hostile.ts"
-import { layer, TestServer } from "../../support/HttpServer.ts"
+import { connection, contentRow, layer, TestServer } from "../../support/HttpServer.ts"
 
 const live = { excludeTestServices: true } as const
 
@@ -36,19 +37,18 @@ const stored: Readonly<Record<string, { readonly mediaType: string; readonly tex
     headers: { mediaType: "message/rfc822", text: `X: ${"y".repeat(600_000)}\r\n\r\nbody` }
   }
 
+/** A body has the id of its content for a hash. */
 const faults = {
-  body: (_: string, externalId: string) => {
-    const found = stored[externalId]
-    if (found === undefined) return Effect.fail(new NotFound({ what: "content", message: `there is no ${externalId}` }))
-    const bytes = Buffer.from(found.text)
-    return Effect.succeed({
-      title: null,
-      mediaType: found.mediaType,
-      hash: "00",
-      size: found.size ?? bytes.length,
-      bytes: () => Stream.make(bytes)
-    })
-  }
+  store: (): Partial<Store["Service"]> => ({
+    connectionByName: () => Effect.succeedSome(connection),
+    content: (_, externalId) => {
+      const found = stored[externalId]
+      if (found === undefined) return Effect.succeedNone
+      const { mediaType, size = Buffer.byteLength(found.text) } = found
+      return Effect.succeed(Option.some(contentRow({ externalId, hash: externalId, mediaType, size })))
+    },
+    body: (hash) => Stream.make(Buffer.from(stored[hash]?.text ?? ""))
+  })
 }
 
 it.layer(layer({ faults }), live)("stored emails", (it) => {

@@ -6,7 +6,6 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Http from "node:http"
 import { Gauges } from "../../../src/engine/telemetry/Gauges.ts"
-import * as Local from "../../../src/engine/Local.ts"
 import { Store } from "../../../src/engine/Store.ts"
 import { Ready } from "../../../src/http/system/Readiness.ts"
 import * as Server from "../../../src/http/Server.ts"
@@ -21,7 +20,6 @@ const token = "a-token-of-some-length"
 const serverLayer = (env: Record<string, string>) =>
   Server.layer.pipe(
     Layer.provide(Layer.mergeAll(Layer.provide(Ready.layer, TestEngine.polling), Gauges.layer, Settings.layer)),
-    Layer.provide(Local.layer),
     Layer.provideMerge(TestEngine.engineOver(Memory.layer, gmail)),
     Layer.provide(NodeServices.layer),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")),

@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as ProcessIdentity from "../../../src/engine/schedule/ProcessIdentity.ts"
-import * as Local from "../../../src/engine/Local.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { Store } from "../../../src/engine/Store.ts"
 import * as Server from "../../../src/http/Server.ts"
@@ -17,7 +16,7 @@ import * as TestEngine from "../../support/TestEngine.ts"
 
 /** Polls and serves, as `idem serve` does. */
 const serving = Server.layerConfig.pipe(
-  Layer.provide([Local.layer, Scheduler.layer]),
+  Layer.provide(Scheduler.layer),
   Layer.provideMerge(TestEngine.layer(new MemorySource())),
   Layer.provide(NodeServices.layer),
   Layer.provide(Layer.succeed(References.MinimumLogLevel, "None")),

@@ -1,16 +1,16 @@
-/** What people name things by, as the things themselves; where there is none, the message says what was meant, perhaps. */
+/** Finds the connection that a request names; the error suggests the name that was probably meant. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type ConnectionRef, NotFound } from "../Control.ts"
-import { type Connection, ConnectionId } from "../model/Connection.ts"
-import { type Store, type StoreError } from "../Store.ts"
-import * as MessageText from "../MessageText.ts"
+import * as MessageText from "../../engine/MessageText.ts"
+import { type Connection, ConnectionId } from "../../engine/model/Connection.ts"
+import type { Store, StoreError } from "../../engine/Store.ts"
+import { NotFoundProblem } from "../Problems.ts"
 
 /** A connection by its id or by its name: the id wins. */
-export const connection = Effect.fnUntraced(function* (
+export const find = Effect.fnUntraced(function* (
   store: Store["Service"],
-  ref: ConnectionRef
-): Effect.fn.Return<Connection, NotFound | StoreError> {
+  ref: string
+): Effect.fn.Return<Connection, NotFoundProblem | StoreError> {
   const found = yield* store.connection(ConnectionId.make(ref))
   if (Option.isSome(found)) return found.value
   const named = yield* store.connectionByName(ref)
@@ -23,8 +23,8 @@ export const connection = Effect.fnUntraced(function* (
       : names.length === 0
         ? "there are none yet, make one with: idem connect"
         : "see: idem connections"
-  return yield* new NotFound({
+  return yield* new NotFoundProblem({
     what: "connection",
-    message: `there is no connection ${MessageText.quoted(ref)}; ${next}`
+    detail: `there is no connection ${MessageText.quoted(ref)}; ${next}`
   })
 })

@@ -1,10 +1,7 @@
-/**
- * The schemas of webhooks in the HTTP API, and of the messages that are sent to them. Their encoded form is the JSON.
- */
+/** Webhooks and their messages as the API gives them. */
 import * as Schema from "effect/Schema"
-import * as Documents from "../Documents.ts"
-import { ChangeKind } from "../model/Change.ts"
-import { ConnectionId } from "../model/Connection.ts"
+import { ChangeKind } from "../../engine/model/Change.ts"
+import { ConnectionId } from "../../engine/model/Connection.ts"
 import {
   MessageId,
   MessageState,
@@ -12,7 +9,7 @@ import {
   type Webhook as WebhookRow,
   WebhookId,
   WebhookState
-} from "./WebhookStore.ts"
+} from "../../engine/webhooks/WebhookStore.ts"
 
 const Time = Schema.DateTimeUtcFromString
 
@@ -61,20 +58,6 @@ export const Pinged = Schema.Struct({
   durationMs: Schema.Finite
 })
 export type Pinged = typeof Pinged.Type
-
-/** The body of a message. `GET /changes` continues at `cursor` after these changes. */
-export const ContentChanged = Schema.Struct({
-  type: Schema.Literal("content.changed"),
-  timestamp: Time,
-  data: Schema.Struct({ changes: Schema.Array(Documents.Change), cursor: Schema.String })
-})
-
-/** The body of a test message. */
-export const Ping = Schema.Struct({
-  type: Schema.Literal("webhook.ping"),
-  timestamp: Time,
-  data: Schema.Struct({ webhook: WebhookId })
-})
 
 export const webhook = (row: WebhookRow, counts: { readonly pending: number; readonly dead: number }): Webhook => ({
   id: row.id,

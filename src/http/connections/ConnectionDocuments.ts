@@ -1,0 +1,121 @@
+/** Connections, their ledgers and their staged deletions as the API gives them. No field holds a secret. */
+import * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+import * as MessageText from "../../engine/MessageText.ts"
+import * as Model from "../../engine/model/Connection.ts"
+import type * as ContentModel from "../../engine/model/Content.ts"
+import type * as Overview from "../../engine/model/Overview.ts"
+import type * as RunModel from "../../engine/model/Run.ts"
+import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
+import { Run, run } from "../tasks/TaskDocuments.ts"
+
+const Time = Schema.DateTimeUtcFromString
+
+const ConnectionState = Schema.Literals(["running", "disconnected", "paused", "idle"])
+
+const Totals = Schema.Struct({
+  stored: Schema.Int,
+  failed: Schema.Int,
+  dead: Schema.Int,
+  deferred: Schema.Int,
+  deleted: Schema.Int,
+  bytes: Schema.Int,
+  deletionsHeld: Schema.Int
+}).annotate({ identifier: "Totals" })
+
+export const Connection = Schema.Struct({
+  name: Schema.String,
+  id: Model.ConnectionId,
+  domain: Schema.String,
+  account: Schema.String,
+  state: ConnectionState,
+  /** Why it is paused, in words. */
+  paused: Schema.NullOr(Schema.String),
+  /** As Effect writes a duration: `5 minutes`. */
+  every: Schema.String,
+  nextPollAt: Schema.NullOr(Time),
+  /** Failures of whole runs in a row. */
+  failures: Schema.Int,
+  /** Who runs it now. */
+  holder: Schema.NullOr(Schema.String),
+  config: Schema.Json,
+  createdAt: Time
+}).annotate({ identifier: "Connection" })
+export type Connection = typeof Connection.Type
+
+/** A task that has not ended, as `idem status` shows it. */
+const Unfinished = Schema.Struct({ task: TaskId, spec: Schema.String, createdAt: Time })
+
+/** A connection with what is stored of it and its last run. `ledger` is failed, dead and deferred together. */
+export const Status = Schema.Struct({
+  ...Connection.fields,
+  totals: Totals,
+  ledger: Schema.Int,
+  lastRun: Schema.NullOr(Run),
+  unfinished: Schema.Array(Unfinished)
+}).annotate({ identifier: "Status" })
+export type Status = typeof Status.Type
+
+export const LedgerRow = Schema.Struct({
+  externalId: Schema.String,
+  state: Schema.Literals(["failed", "dead", "deferred"]),
+  revision: Schema.NullOr(Schema.String),
+  reason: Schema.String,
+  message: Schema.String,
+  attempts: Schema.Int,
+  nextAttemptAt: Schema.NullOr(Time)
+}).annotate({ identifier: "LedgerRow" })
+export type LedgerRow = typeof LedgerRow.Type
+
+export const StagedDeletion = Schema.Struct({
+  externalId: Schema.String,
+  cause: Schema.Literals(["event", "absence"]),
+  stagedAt: Time
+}).annotate({ identifier: "StagedDeletion" })
+export type StagedDeletion = typeof StagedDeletion.Type
+
+/** What a person would call the connection's state. */
+const stateOf = (connection: Model.Connection, now: DateTime.Utc): Connection["state"] => {
+  if (connection.lease !== null && DateTime.isGreaterThan(connection.lease.until, now)) return "running"
+  if (connection.credentials === null) return "disconnected"
+  return connection.paused === null ? "idle" : "paused"
+}
+
+export const connection = (of: Model.Connection, now: DateTime.Utc): Connection => {
+  const state = stateOf(of, now)
+  return {
+    name: of.name,
+    id: of.id,
+    domain: of.domain,
+    account: of.account,
+    state,
+    paused: of.paused,
+    every: MessageText.duration(of.every),
+    nextPollAt: of.paused === null ? of.nextPollAt : null,
+    failures: of.failures,
+    holder: state === "running" ? (of.lease?.holder ?? null) : null,
+    config: of.config,
+    createdAt: of.createdAt
+  }
+}
+
+export const status = (
+  of: Model.Connection,
+  now: DateTime.Utc,
+  known: {
+    readonly totals: Overview.Totals
+    readonly lastRun: RunModel.Run | undefined
+    readonly unfinished: ReadonlyArray<TaskRow>
+  }
+): Status => {
+  const { lastRun, totals, unfinished } = known
+  return {
+    ...connection(of, now),
+    totals,
+    ledger: totals.failed + totals.dead + totals.deferred,
+    lastRun: lastRun === undefined ? null : run(lastRun),
+    unfinished: unfinished.map(({ createdAt, id, spec }) => ({ task: id, spec, createdAt }))
+  }
+}
+
+export const ledgerRow = (of: ContentModel.LedgerRow): LedgerRow => ({ ...of, revision: of.revision ?? null })

@@ -1,0 +1,46 @@
+/** Finds the content that a request names, and its body. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
+import * as MessageText from "../../engine/MessageText.ts"
+import type { ByteRange } from "../../engine/model/Content.ts"
+import type { Store, StoreError } from "../../engine/Store.ts"
+import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
+import { NotFoundProblem } from "../Problems.ts"
+
+/** A body as it is stored. */
+export interface Body {
+  readonly title: string | null
+  readonly mediaType: string | null
+  readonly hash: string
+  readonly size: number
+  /** All bytes, or a range of them. */
+  readonly bytes: (range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
+}
+
+/** A content with its connection. */
+export const find = Effect.fnUntraced(function* (store: Store["Service"], ref: string, externalId: string) {
+  const connection = yield* ConnectionLookup.find(store, ref)
+  const content = Option.getOrUndefined(yield* store.content(connection.id, externalId))
+  if (content !== undefined) return { connection, content }
+  return yield* new NotFoundProblem({
+    what: "content",
+    detail: `${MessageText.quoted(connection.name)} has nothing with the id ${MessageText.quoted(externalId)}`
+  })
+})
+
+/** The body of a content that has one. */
+export const body = Effect.fnUntraced(function* (
+  store: Store["Service"],
+  ref: string,
+  externalId: string
+): Effect.fn.Return<Body, NotFoundProblem | StoreError> {
+  const { hash, mediaType, size, state, title } = (yield* find(store, ref, externalId)).content
+  if (hash === null) {
+    return yield* new NotFoundProblem({
+      what: "body",
+      detail: `${MessageText.quoted(externalId)} is ${state}, and no body of it is stored`
+    })
+  }
+  return { title, mediaType, hash, size, bytes: (range) => store.body(hash, range) }
+})

@@ -1,0 +1,104 @@
+/** Puts a task in a connection's queue: a sync, or a retry of rows of the ledger. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import { poll, SyncTask } from "../../contract/SyncTask.ts"
+import { UsageError } from "../../engine/Engine.ts"
+import { Limits } from "../../engine/Limits.ts"
+import * as MessageText from "../../engine/MessageText.ts"
+import type { Connection, ConnectionId } from "../../engine/model/Connection.ts"
+import type { TaskId } from "../../engine/model/Task.ts"
+import { Store } from "../../engine/Store.ts"
+import { ConflictProblem, NotFoundProblem } from "../Problems.ts"
+import * as Documents from "./TaskDocuments.ts"
+
+/**
+ * What a task is asked to do: a sync (with nothing set, what a poll does, now), or `retry`: these rows of the ledger, or
+ * all of them where it is empty.
+ */
+const TaskRequest = Schema.Union([
+  Schema.TaggedStruct("sync", { task: SyncTask, spec: Schema.String }),
+  Schema.TaggedStruct("retry", { externalIds: Schema.Array(Schema.String) })
+])
+type TaskRequest = typeof TaskRequest.Type
+
+const encodeRequest = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(TaskRequest)))
+
+/** One digest for one request: the order of ids does not matter. */
+const digestOf = (request: TaskRequest): string => {
+  const same =
+    request._tag === "retry"
+      ? { ...request, externalIds: request.externalIds.toSorted() }
+      : { ...request, task: { ...request.task, forceIds: request.task.forceIds.toSorted() } }
+  return createHash("sha256").update(encodeRequest(same)).digest("hex")
+}
+
+const rowOf = (request: TaskRequest) => {
+  if (request._tag === "sync") {
+    return { kind: "sync", task: request.task, spec: request.spec, externalIds: null } as const
+  }
+  const externalIds = request.externalIds.length === 0 ? null : [...new Set(request.externalIds)].toSorted()
+  const spec = ["retry", ...(externalIds ?? []).map(MessageText.shellWord)].join(" ")
+  return { kind: "retry", task: poll, spec, externalIds } as const
+}
+
+export const make = Effect.gen(function* () {
+  const store = yield* Store
+  const { resumeWithin } = yield* Limits
+
+  const summary = Effect.fnUntraced(function* (connectionId: ConnectionId, taskId: TaskId) {
+    const [found] = yield* store.taskSummaries(connectionId, { taskId, limit: 1 })
+    if (found !== undefined) return Documents.task(found)
+    return yield* new NotFoundProblem({
+      what: "task",
+      detail: `there is no task ${MessageText.quoted(taskId)} of this connection: it may be too old to be kept`
+    })
+  })
+
+  const checkLedger = Effect.fnUntraced(function* (connection: Connection, externalIds: ReadonlyArray<string>) {
+    const there = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
+    const known = new Set(there.map((row) => row.externalId))
+    const missing = externalIds.filter((id) => !known.has(id))
+    if (missing.length === 0) return
+    const shown = missing.slice(0, 3).map(MessageText.quoted).join(", ")
+    const more = missing.length > 3 ? ` and ${missing.length - 3} more` : ""
+    return yield* new UsageError({
+      message: `${shown}${more}: not among the failures of ${MessageText.quoted(connection.name)}`
+    })
+  })
+
+  /**
+   * A process that serves runs the task in slices, before the connection's next poll and then in turns with its polls, and
+   * another process goes on with it if that one dies (see `TaskQueue.ts` for what ends it). A paused connection runs it too,
+   * since a person asked, and is still not polled.
+   *
+   * The same key with the same request gives the task that it made before. Without a key, a request that is already queued is
+   * not queued twice, an unfinished sync with the same spec is continued, and a sync whose like failed goes on from there.
+   */
+  const submit = Effect.fnUntraced(function* (connection: Connection, request: TaskRequest, idempotencyKey?: string) {
+    const row = rowOf(request)
+    const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digestOf(request) }
+    // A repeated request is answered with its task, whatever became of the rows.
+    if (row.externalIds !== null && key === undefined) yield* checkLedger(connection, row.externalIds)
+    const requested = yield* store.requestTask(connection.id, { ...row, key, resumeWithin })
+    switch (requested._tag) {
+      case "Requested":
+        return yield* summary(connection.id, requested.task.id)
+      case "KeyTaken":
+        return yield* new ConflictProblem({
+          detail: `the idempotency key ${MessageText.quoted(idempotencyKey ?? "")} was used for another request of ${MessageText.quoted(connection.name)}: give each request a key of its own`
+        })
+      case "Disconnected":
+        return yield* new ConflictProblem({
+          detail: `${MessageText.quoted(connection.name)} is disconnected, and has no credentials: connect it again first`
+        })
+      case "Gone":
+        return yield* new NotFoundProblem({
+          what: "connection",
+          detail: `the connection ${MessageText.quoted(connection.name)} was removed`
+        })
+    }
+  })
+
+  return { submit, summary }
+})
