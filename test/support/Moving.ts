@@ -5,7 +5,7 @@ import type * as Duration from "effect/Duration"
 import * as TestClock from "effect/testing/TestClock"
 
 /** What is not a timer (a file, a cluster's own fibers) needs a turn of the event loop between two steps. */
-const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+export const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Runs an effect while the clock moves in steps. */
 export const moving = <A, E, R>(effect: Effect.Effect<A, E, R>, step: Duration.Input = "1 second") =>

@@ -6,14 +6,15 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Integration } from "../../src/contract/Integration.ts"
-import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
+import * as SyncTask from "../../src/contract/SyncTask.ts"
 import * as RunCounts from "../../src/engine/model/RunCounts.ts"
 import { Engine, type SyncResult } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Limits } from "../../src/engine/Limits.ts"
+import * as Lease from "../../src/engine/schedule/Lease.ts"
 import * as PollingClaim from "../../src/engine/schedule/PollingClaim.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import type { Services } from "../../src/engine/sync/Run.ts"
+import * as Run from "../../src/engine/sync/Run.ts"
 import type { Connection } from "../../src/engine/model/Connection.ts"
 import type { ContentPlace, ContentState } from "../../src/engine/model/Content.ts"
 import { Store } from "../../src/engine/Store.ts"
@@ -43,7 +44,7 @@ const webhooks = Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer).pipe(
   Layer.orDie
 )
 
-type TestServices = Engine | Services | WebhookStore | Sender | Destination.Destination
+type TestServices = Engine | Run.Services | WebhookStore | Sender | Destination.Destination
 
 /** Everything a run needs over this store, with one integration. */
 export const engineOver = <E, R>(store: Layer.Layer<Store, E, R>, only: Integration): Layer.Layer<TestServices, E, R> =>
@@ -84,10 +85,21 @@ export const connect = Effect.fnUntraced(function* (
 })
 
 /** One sync; asserts the law of the counts. */
-export const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<SyncTask> = {}) {
+export const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<SyncTask.SyncTask> = {}) {
   const engine = yield* Engine
-  const result = yield* engine.sync(connection, { ...poll, ...task }, { spec: JSON.stringify(task), wait: true })
+  const result = yield* engine.sync(
+    connection,
+    { ...SyncTask.poll, ...task },
+    { spec: JSON.stringify(task), wait: true }
+  )
   return checked(result)
+})
+
+/** One slice as the poller runs it. */
+export const poll = Effect.fnUntraced(function* (connection: Connection) {
+  const taken = yield* Lease.acquire(connection.id)
+  if (taken._tag === "Held") return yield* Effect.die(new Error("somebody else runs"))
+  return yield* Run.run(taken.connection, { _tag: "Live", recorded: false, retryFailed: false }, () => Effect.void)
 })
 
 /** The same result, if its counts add up. */

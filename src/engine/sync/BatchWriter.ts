@@ -1,110 +1,41 @@
 /**
- * What is done, gathered and committed, each batch in one transaction of the store. Items come in as they are ready, so
- * that a slow one holds up no other; a page ends in the order of the pages, with the last of its items or after it, so
- * that a checkpoint never stands before its work.
+ * The one fiber of a run that owns its batches. It gathers what the downloads hand over, commits each batch in one
+ * transaction, and ends pages in their order, one step after the other. A slow item holds up no other item.
+ *
+ * A failed commit ends this fiber, and the run with it. Nobody knows whether a commit took effect whose answer was lost,
+ * so nothing of that batch is tried again or counted again, and no later batch is written: the next run finds out.
+ * Any other end of a run (the reader or the lease failed, or it was interrupted) still commits what is whole.
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Semaphore from "effect/Semaphore"
-import type { Reason } from "../../contract/IntegrationError.ts"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Queue from "effect/Queue"
 import type { Problem } from "../../contract/Page.ts"
-import { maxParts } from "../../contract/Parts.ts"
-import * as RetryPolicy from "./RetryPolicy.ts"
-import * as RunCounts from "../model/RunCounts.ts"
-import * as BodyReader from "./BodyReader.ts"
-import { type Flight, type Inflight, settle } from "./InFlight.ts"
+import type { Progress } from "../Engine.ts"
 import type { Limits } from "../Limits.ts"
-import { type Meter, touch } from "./RunMeter.ts"
-import * as Metrics from "../telemetry/Metrics.ts"
-import type { Spanning } from "../telemetry/Spans.ts"
-import type { Item, Miss, Outcome, PageEnd } from "../model/Batch.ts"
-import type { LedgerRow } from "../model/Content.ts"
+import type { Outcome } from "../model/Batch.ts"
 import type { RunId } from "../model/Run.ts"
+import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
 import type { Fence, Store, StoreError, Superseded } from "../Store.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import type { Spanning } from "../telemetry/Spans.ts"
+import * as BodyReader from "./BodyReader.ts"
+import * as InFlight from "./InFlight.ts"
+import * as OpenBatch from "./OpenBatch.ts"
+import * as PageOrder from "./PageOrder.ts"
+import * as RetryPolicy from "./RetryPolicy.ts"
+import type { RunError } from "./RunFailure.ts"
+import * as RunMeter from "./RunMeter.ts"
+import type { Missed, SliceEvent } from "./SliceEvent.ts"
 
-/** Where an occurrence of an id came from: which side of the sum counts it. */
-export type Origin = "listed" | "forced" | "retried"
-
-/** What became of one occurrence, or of a page. */
-export type Done =
-  | (Occurrence & { readonly _tag: "Stored"; readonly item: Item })
-  | (Occurrence & {
-      readonly _tag: "Missed"
-      readonly externalId: string
-      readonly revision: string | undefined
-      readonly outcome: "failed" | "deferred" | "gone"
-      readonly reason: Reason["_tag"]
-      readonly message: string
-    })
-  /** Refs that need no download. */
-  | { readonly _tag: "Existing"; readonly count: number }
-  /** Refs whose id nobody could store: failed, and named as a problem. */
-  | { readonly _tag: "Unusable"; readonly problems: ReadonlyArray<Problem> }
-  | { readonly _tag: "Problems"; readonly problems: ReadonlyArray<Problem> }
-  /** The end of the page of this number, which has so many items to fetch. */
-  | { readonly _tag: "PageEnd"; readonly page: number; readonly items: number; readonly end: PageEnd }
-  /** Not reached in this slice: its page's checkpoint, and every later one, waits. */
-  | (Occurrence & { readonly _tag: "Dropped"; readonly externalId: string })
-
-interface Occurrence {
-  readonly origin: Origin
-  readonly flight: Flight
-  /** The page that listed it. */
-  readonly page: number | undefined
-}
-
-export interface Batches {
-  /** Writes the run's row, if it is not there yet. */
-  readonly begin: Effect.Effect<void, StoreError | Superseded>
-  readonly add: (done: Done) => Effect.Effect<void, StoreError | Superseded>
-  readonly flush: Effect.Effect<void, StoreError | Superseded>
-  /** Commits what has become old, until interrupted. */
-  readonly ageing: Effect.Effect<never, StoreError | Superseded>
-  /** What has been committed. */
-  readonly counts: RunCounts.Tally
-  readonly problems: Array<Problem>
-  /** True once something worth a run row was written. */
-  readonly begun: () => boolean
-  /** What has been committed, with what is gathered for the next batch: for whoever watches. */
-  readonly progress: () => RunCounts.Tally
-  /** Tells the metrics what was counted since they were last told. */
-  readonly tell: Effect.Effect<void>
-  /** What is counted and not yet in the run's row. */
-  readonly unrecorded: () => RunCounts.Tally
-}
-
-interface Open {
-  items: Array<Item>
-  misses: Array<Extract<Done, { _tag: "Missed" }>>
-  flights: Array<readonly [externalId: string, flight: Flight]>
-  counts: RunCounts.Tally
-  problems: Array<Problem>
-  end: PageEnd | undefined
-  bytes: number
-  /** When the first of these came in. */
-  since: number | undefined
-}
-
-const empty = (): Open => ({
-  items: [],
-  misses: [],
-  flights: [],
-  counts: RunCounts.tally(),
-  problems: [],
-  end: undefined,
-  bytes: 0,
-  since: undefined
-})
-
-/** Seen ids that one transaction marks. */
-const seenAtOnce = 1000
-
-/** Problems that a run keeps; more of them say nothing new. */
-const problemsKept = 100
-
-export const make = (options: {
+interface Options {
+  /** Ends, or fails, once nothing more comes. */
+  readonly events: Queue.Dequeue<SliceEvent, RunError | Cause.Done>
   readonly store: Store["Service"]
   readonly span: Spanning
   readonly domain: string
@@ -115,279 +46,260 @@ export const make = (options: {
   readonly movedTask: TaskId | undefined
   /** True for a task that must remember its done ids, since the checker does not. */
   readonly remember: boolean
-  readonly inflight: Inflight
+  /** True if the run has a row even when nothing happens in it. */
+  readonly recorded: boolean
+  readonly inflight: InFlight.Inflight
   readonly limits: Limits
-  readonly meter: Meter
-  /** The checkpoint that is stored now, as JSON text with its scope: an equal one is not written again. */
+  readonly meter: RunMeter.Meter
+  /** The checkpoint that is stored now, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
   readonly checkpoint: string | undefined
-  /** True once the source turned out to be down: its failures are nobody's attempt. */
+  /** True once the source turned out to be down: its failures cost no item an attempt. */
   readonly isDown: () => boolean
-}): Batches => {
-  const { domain, fence, inflight, limits, meter, runId, span, store } = options
-  const lock = Semaphore.makeUnsafe(1)
-  const counts = RunCounts.tally()
-  const told = RunCounts.tally()
-  const problems: Array<Problem> = []
-  const reported = { apiCalls: 0, checkerQueries: 0, downloads: 0, quotaUnits: 0 }
-  // What quiet batches counted before there was a run row to count it in.
-  const unrecorded = RunCounts.tally()
-  let begun = false
-  // Pages end in their order, each once all its items are in. From the first page on that lost one, none ends.
-  const finished = new Map<number, number>()
-  const ends = new Map<number, Extract<Done, { _tag: "PageEnd" }>>()
-  let nextPage = 1
-  let brokenFrom = Number.POSITIVE_INFINITY
-  let stored = options.checkpoint
-  let open = empty()
+  readonly onProgress: (progress: Progress) => Effect.Effect<void>
+}
 
-  const spentSoFar = () => {
-    const { apiCalls, checkerQueries, downloads, quotaUnits } = meter
-    return { apiCalls, checkerQueries, downloads, quotaUnits }
-  }
+/** What was written, and how it ended. */
+export interface Written {
+  /** What has been committed for certain. */
+  readonly counts: RunCounts.Counts
+  /** What of that is not in the run's row yet. */
+  readonly unrecorded: RunCounts.Counts
+  /** True if the run has a row. */
+  readonly begun: boolean
+  readonly problems: ReadonlyArray<Problem>
+  readonly exit: Exit.Exit<void, RunError>
+}
 
-  /** What was spent since this was last asked. */
-  const spent = () => {
-    const now = spentSoFar()
-    const delta = {
-      apiCalls: now.apiCalls - reported.apiCalls,
-      checkerQueries: now.checkerQueries - reported.checkerQueries,
-      downloads: now.downloads - reported.downloads,
-      quotaUnits: now.quotaUnits - reported.quotaUnits
-    }
-    Object.assign(reported, now)
-    return delta
-  }
+interface State {
+  readonly batch: OpenBatch.OpenBatch
+  readonly pages: PageOrder.PageOrder
+  readonly counts: RunCounts.Counts
+  readonly unrecorded: RunCounts.Counts
+  readonly spent: RunMeter.Spent
+  readonly begun: boolean
+  readonly problems: ReadonlyArray<Problem>
+  readonly checkpoint: string | undefined
+  readonly remaining: number | undefined
+}
 
-  const misses = Effect.fnUntraced(function* (batch: Open) {
-    const failing = batch.misses.filter((miss) => miss.outcome === "failed")
-    const rows =
-      failing.length === 0
-        ? []
-        : yield* store.ledger(fence.connectionId, {
-            externalIds: failing.map((miss) => miss.externalId),
-            limit: failing.length
-          })
-    const known = new Map<string, LedgerRow>(rows.map((row) => [row.externalId, row]))
-    return yield* Effect.forEach(batch.misses, (miss) =>
-      Effect.gen(function* () {
-        const { externalId, message, reason, revision } = miss
-        const attempts = RetryPolicy.made(known.get(externalId), revision) + 1
-        return {
-          externalId,
-          revision,
-          reason,
-          message,
-          outcome: miss.outcome,
-          attempts,
-          retryIn: miss.outcome === "failed" ? yield* RetryPolicy.retryIn(reason, attempts) : undefined
-        } satisfies Miss
-      })
-    )
-  })
+type WriteError = StoreError | Superseded
 
-  const isEmpty = (batch: Open) =>
-    batch.items.length === 0 &&
-    batch.misses.length === 0 &&
-    batch.problems.length === 0 &&
-    (batch.end === undefined || isQuiet(batch.end))
+/** Problems that a run keeps; more of them say nothing new. */
+const problemsKept = 100
 
-  const isQuiet = (end: PageEnd) =>
-    textOf(end) === stored &&
-    end.parts.length === 0 &&
-    !end.forgetsParts &&
-    end.deleted.length === 0 &&
-    end.patches.length === 0 &&
-    end.covers.length === 0 &&
-    end.seen.length === 0
+const initial = (checkpoint: string | undefined): State => ({
+  batch: OpenBatch.empty,
+  pages: PageOrder.initial,
+  counts: RunCounts.zero,
+  unrecorded: RunCounts.zero,
+  spent: RunMeter.nothing,
+  begun: false,
+  problems: [],
+  checkpoint,
+  remaining: undefined
+})
 
-  const commit = Effect.gen(function* () {
-    const batch = open
-    open = empty()
-    if (options.isDown()) {
-      batch.misses = batch.misses.map((miss) =>
-        miss.outcome === "failed" && miss.reason === "Transient" ? { ...miss, outcome: "deferred" } : miss
+/**
+ * Consumes the events of a slice until they end. Only waiting for events can be interrupted: `exit` then says so, and
+ * what was whole is committed.
+ */
+export const run = (options: Options): Effect.Effect<Written> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      let state = initial(options.checkpoint)
+      const advance = (step: (state: State) => Effect.Effect<State, WriteError>) =>
+        Effect.suspend(() => step(state)).pipe(
+          Effect.map((next) => {
+            state = next
+          }),
+          // Nobody knows whether a failed commit recorded it: what is recorded later would be there twice.
+          Effect.tapCause(() =>
+            Effect.sync(() => {
+              state = { ...state, unrecorded: RunCounts.zero }
+            })
+          )
+        )
+      const report = Effect.suspend(() => Effect.exit(restore(options.onProgress(progressOf(options, state)))))
+      const receiveOne = (event: SliceEvent) =>
+        Effect.andThen(
+          advance((before) => receive(options, before, event)),
+          event._tag === "Tick" ? report : Effect.void
+        )
+      const taken = restore(Queue.take(options.events)).pipe(
+        Effect.asSome,
+        Pull.catchDone(() => Effect.succeedNone),
+        Effect.exit
       )
-    }
-    for (const miss of batch.misses) batch.counts[miss.outcome] += 1
-    RunCounts.add(batch.counts, spent())
-    if (isEmpty(batch)) {
-      RunCounts.add(counts, batch.counts)
-      RunCounts.add(unrecorded, batch.counts)
-      return
-    }
-    const worthARow =
-      batch.items.length > 0 ||
-      batch.misses.length > 0 ||
-      batch.problems.length > 0 ||
-      (batch.end !== undefined && (batch.end.deleted.length > 0 || batch.end.patches.length > 0))
-    if (worthARow) yield* begin
-    const recorded = { ...batch.counts }
-    if (begun) {
-      RunCounts.add(recorded, unrecorded)
-      Object.assign(unrecorded, RunCounts.zero)
-    } else RunCounts.add(unrecorded, batch.counts)
-    const done = options.remember
-      ? [...batch.items, ...batch.misses.filter((miss) => miss.outcome !== "deferred")].map((one) => one.externalId)
-      : []
-    const missed = yield* misses(batch)
-    const before = yield* Clock.currentTimeMillis
-    const committed = yield* span(
-      "commit",
-      { "idem.items": batch.items.length, "idem.misses": missed.length, "idem.page_end": batch.end !== undefined },
-      store.commit(fence, {
-        runId: begun ? runId : undefined,
-        taskId: options.movedTask,
-        items: batch.items,
-        misses: missed,
-        done,
-        page: batch.end,
-        counts: recorded,
-        problems: batch.problems
-      }),
-      ({ outcomes, patched }) => ({ ...tallyOf(outcomes.values()), "idem.patched": patched })
-    )
-    const bytes = batch.items.reduce((sum, item) => sum + BodyReader.size(item), 0)
-    yield* Metrics.committed(domain, bytes, ((yield* Clock.currentTimeMillis) - before) / 1000)
-    if (batch.end !== undefined) stored = textOf(batch.end)
-    RunCounts.add(counts, batch.counts)
-    for (const outcome of committed.outcomes.values()) counts[outcome] += 1
-    counts.patched += committed.patched
-    yield* Effect.forEach(batch.flights, ([id, flight]) => settle(inflight, id, flight), { discard: true })
-    yield* touch(meter)
-    yield* tell
-  })
-
-  const tell = Effect.suspend(() => Metrics.counted(domain, counts, told))
-
-  const begin = Effect.suspend(() => {
-    if (begun) return Effect.void
-    return Effect.map(store.beginRun(fence, { runId, taskId: options.taskId }), () => {
-      begun = true
+      // A failed commit fails this as a whole, so that the last commit below is not reached.
+      const untilTheEnd: Effect.Effect<void, RunError> = Effect.flatMap(taken, (exit) =>
+        Exit.isSuccess(exit) && Option.isSome(exit.value)
+          ? Effect.flatMap(receiveOne(exit.value.value), () => untilTheEnd)
+          : Queue.clear(options.events).pipe(
+              Effect.orElseSucceed((): Array<SliceEvent> => []),
+              Effect.flatMap(Effect.forEach(receiveOne)),
+              Effect.andThen(advance((before) => commit(options, before))),
+              Effect.andThen(report),
+              Effect.andThen(Exit.asVoid(exit))
+            )
+      )
+      const exit = yield* Effect.exit(
+        Effect.andThen(options.recorded ? advance((before) => begin(options, before)) : Effect.void, untilTheEnd)
+      )
+      const { begun, counts, problems, unrecorded } = state
+      return { begun, counts, exit, problems, unrecorded }
     })
-  })
+  )
 
-  const flush = lock.withPermit(Effect.uninterruptible(commit))
-
-  const full = () => open.items.length + open.misses.length >= limits.batchItems || open.bytes >= limits.batchBytes
-
-  const problem = (found: ReadonlyArray<Problem>) => {
-    for (const one of found.slice(0, problemsKept - problems.length)) {
-      open.problems.push(one)
-      problems.push(one)
-    }
-  }
-
-  /** Takes one in; true if the batch is full. */
-  const take = (done: Exclude<Done, { _tag: "PageEnd" }>): boolean => {
-    switch (done._tag) {
+const receive = (options: Options, state: State, event: SliceEvent): Effect.Effect<State, WriteError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const { limits } = options
+    const { batch, pages } = state
+    switch (event._tag) {
+      case "Tick":
+        return batch.since !== undefined && now - batch.since >= Duration.toMillis(limits.batchAge)
+          ? commit(options, state)
+          : Effect.succeed(state)
       case "Stored":
-        open.items.push(done.item)
-        open.flights.push([done.item.externalId, done.flight])
-        open.counts[done.origin] += 1
-        open.bytes += BodyReader.held(done.item)
-        return full()
-      case "Missed":
-        open.misses.push(done)
-        open.flights.push([done.externalId, done.flight])
-        open.counts[done.origin] += 1
-        if (done.page !== undefined && done.outcome === "deferred" && waits(done.reason)) breakAt(done.page)
-        return full()
-      case "Existing":
-        open.counts.listed += done.count
-        open.counts.existing += done.count
-        return false
-      case "Unusable":
-        open.counts.listed += done.problems.length
-        open.counts.failed += done.problems.length
-        problem(done.problems)
-        return false
-      case "Problems":
-        problem(done.problems)
-        return false
-      case "Dropped":
-        if (done.page !== undefined) breakAt(done.page)
-        return false
-    }
-  }
-
-  const breakAt = (page: number) => {
-    brokenFrom = Math.min(brokenFrom, page)
-  }
-
-  /** Ends the pages whose turn it is. */
-  const endPages = Effect.gen(function* () {
-    while (nextPage < brokenFrom) {
-      const next = ends.get(nextPage)
-      if (next === undefined || (finished.get(nextPage) ?? 0) < next.items) return
-      ends.delete(nextPage)
-      finished.delete(nextPage)
-      nextPage += 1
-      if (open.end !== undefined && open.end.listing !== next.end.listing) yield* flush
-      open.since ??= yield* Clock.currentTimeMillis
-      open.end = open.end === undefined ? next.end : together(open.end, next.end)
-      // Deletions, patches and coverage belong before the next page's.
-      const { covers, deleted, parts, patches, seen } = open.end
-      const atOnce = deleted.length > 0 || patches.length > 0 || covers.length > 0
-      if (atOnce || seen.length >= seenAtOnce || parts.length >= maxParts) yield* flush
-    }
-  })
-
-  const add = Effect.fnUntraced(function* (done: Done) {
-    open.since ??= yield* Clock.currentTimeMillis
-    if (done._tag === "PageEnd") {
-      ends.set(done.page, done)
-    } else {
-      const isFull = take(done)
-      if ("page" in done && done.page !== undefined) finished.set(done.page, (finished.get(done.page) ?? 0) + 1)
-      if (done._tag === "Dropped") yield* settle(inflight, done.externalId, done.flight)
-      if (isFull) yield* flush
-    }
-    yield* endPages
-  })
-
-  return {
-    begin,
-    counts,
-    problems,
-    begun: () => begun,
-    progress: () => {
-      const seen = { ...counts, ...spentSoFar() }
-      for (const name of ["listed", "forced", "retried", "existing"] as const) seen[name] += open.counts[name]
-      return seen
-    },
-    tell,
-    unrecorded: () => unrecorded,
-    add,
-    flush,
-    ageing: Effect.gen(function* () {
-      while (true) {
-        yield* Effect.sleep(limits.batchAge)
-        const now = yield* Clock.currentTimeMillis
-        if (open.since !== undefined && now - open.since >= Duration.toMillis(limits.batchAge)) yield* flush
+      case "Missed": {
+        const next = OpenBatch.withOccurrence(batch, event, now)
+        const counted = event.page === undefined ? pages : PageOrder.withItem(pages, event.page)
+        const after = { ...state, batch: next, pages: waits(event) ? PageOrder.brokenAt(counted, event.page) : counted }
+        // The end of a page goes with the last of its items.
+        return Effect.flatMap(endPages(options, after), (ended) =>
+          OpenBatch.isFull(ended.batch, limits) ? commit(options, ended) : Effect.succeed(ended)
+        )
       }
-    })
+      case "Dropped":
+        return Effect.as(InFlight.end(options.inflight, event.externalId, event.flight), {
+          ...state,
+          pages: event.page === undefined ? pages : PageOrder.brokenAt(pages, event.page)
+        })
+      case "PageListed": {
+        const found = [...event.unusable, ...event.problems].slice(0, problemsKept - state.problems.length)
+        return endPages(options, {
+          ...state,
+          remaining: event.remaining,
+          problems: [...state.problems, ...found],
+          batch: OpenBatch.withPage(batch, event, found, now),
+          pages: PageOrder.withPage(pages, event)
+        })
+      }
+    }
+  })
+
+/** Ends the pages whose turn it is. */
+const endPages = (options: Options, state: State): Effect.Effect<State, WriteError> =>
+  Effect.suspend(() => {
+    const taken = PageOrder.takeNext(state.pages)
+    if (taken === undefined) return Effect.succeed(state)
+    const [{ end }, pages] = taken
+    const open = state.batch.end
+    const apart = open !== undefined && open.listing !== end.listing
+    return (apart ? commit(options, state) : Effect.succeed(state)).pipe(
+      Effect.zipWith(Clock.currentTimeMillis, (before, now) => ({
+        ...before,
+        pages,
+        batch: OpenBatch.withEnd(before.batch, end, now)
+      })),
+      Effect.flatMap((after) => (OpenBatch.endsNow(after.batch) ? commit(options, after) : Effect.succeed(after))),
+      Effect.flatMap((after) => endPages(options, after))
+    )
+  })
+
+/** Deferred since the source refuses, not since the item isn't ready: then the checkpoint of its page waits. */
+const waits = (event: SliceEvent): event is Missed & { readonly page: number } =>
+  event._tag === "Missed" && event.page !== undefined && event.outcome === "deferred" && event.reason !== "Unsettled"
+
+/** Writes the run's row, if it is not there yet. */
+const begin = (options: Options, state: State): Effect.Effect<State, WriteError> =>
+  state.begun
+    ? Effect.succeed(state)
+    : Effect.as(options.store.beginRun(options.fence, { runId: options.runId, taskId: options.taskId }), {
+        ...state,
+        begun: true
+      })
+
+/** Writes the open batch, and leaves an empty one. A batch that changes nothing in the store is only counted. */
+const commit = Effect.fnUntraced(function* (options: Options, before: State) {
+  const { domain, fence, inflight, meter, span, store } = options
+  const batch = options.isDown() ? OpenBatch.withoutAttempts(before.batch) : before.batch
+  const spent = RunMeter.spent(meter)
+  const counts = RunCounts.sum(batch.counts, {
+    ...RunCounts.zero,
+    ...OpenBatch.missed(batch),
+    ...RunMeter.since(spent, before.spent)
+  })
+  const after = { ...before, batch: OpenBatch.empty, spent }
+  if (OpenBatch.isQuiet(batch, before.checkpoint)) {
+    yield* Metrics.counted(domain, counts)
+    return {
+      ...after,
+      counts: RunCounts.sum(before.counts, counts),
+      unrecorded: RunCounts.sum(before.unrecorded, counts)
+    } satisfies State
   }
+  const { begun } = OpenBatch.isWorthARow(batch) ? yield* begin(options, before) : before
+  const misses = yield* missesOf(options, batch)
+  const done = [...batch.items, ...misses.filter((miss) => miss.outcome !== "deferred")].map((one) => one.externalId)
+  const startedAt = yield* Clock.currentTimeMillis
+  const committed = yield* span(
+    "commit",
+    { "idem.items": batch.items.length, "idem.misses": misses.length, "idem.page_end": batch.end !== undefined },
+    store.commit(fence, {
+      runId: begun ? options.runId : undefined,
+      taskId: options.movedTask,
+      items: batch.items,
+      misses,
+      done: options.remember ? done : [],
+      page: batch.end,
+      counts: begun ? RunCounts.sum(before.unrecorded, counts) : {},
+      problems: batch.problems
+    }),
+    ({ outcomes, patched }) => ({ ...attributesOf(outcomes.values()), "idem.patched": patched })
+  )
+  const endedAt = yield* Clock.currentTimeMillis
+  const bytes = batch.items.reduce((sum, item) => sum + BodyReader.size(item), 0)
+  yield* Metrics.committed(domain, bytes, (endedAt - startedAt) / 1000)
+  const all = RunCounts.sum(counts, {
+    ...RunCounts.zero,
+    ...tally(committed.outcomes.values()),
+    patched: committed.patched
+  })
+  yield* Metrics.counted(domain, all)
+  yield* Effect.forEach(batch.flights, ([id, flight]) => InFlight.end(inflight, id, flight), { discard: true })
+  yield* RunMeter.touch(meter)
+  return {
+    ...after,
+    begun,
+    counts: RunCounts.sum(before.counts, all),
+    unrecorded: begun ? RunCounts.zero : RunCounts.sum(before.unrecorded, counts),
+    checkpoint: batch.end === undefined ? before.checkpoint : OpenBatch.checkpointText(batch.end)
+  } satisfies State
+})
+
+/** The misses of a batch as the ledger keeps them: a failed one is one more attempt. */
+const missesOf = Effect.fnUntraced(function* ({ fence, store }: Options, { misses }: OpenBatch.OpenBatch) {
+  const externalIds = misses.filter((miss) => miss.outcome === "failed").map((miss) => miss.externalId)
+  const rows =
+    externalIds.length === 0 ? [] : yield* store.ledger(fence.connectionId, { externalIds, limit: externalIds.length })
+  const known = new Map(rows.map((row) => [row.externalId, row]))
+  return yield* Effect.forEach(misses, (miss) => RetryPolicy.missOf(miss, known.get(miss.externalId)))
+})
+
+/** What has been committed, with what the open batch holds and the run has spent so far. */
+const progressOf = ({ meter }: Options, { batch, counts, remaining }: State): Progress => {
+  const { existing, forced, listed, retried } = RunCounts.sum(counts, batch.counts)
+  return { counts: { ...counts, existing, forced, listed, retried, ...RunMeter.spent(meter) }, remaining }
+}
+
+const tally = (outcomes: Iterable<Outcome>): Record<Outcome, number> => {
+  const of = { stored: 0, updated: 0, unchanged: 0 }
+  for (const outcome of outcomes) of[outcome] += 1
+  return of
 }
 
 /** How many of each outcome, as attributes of a span. */
-const tallyOf = (outcomes: Iterable<Outcome>) => {
-  const tally = { "idem.stored": 0, "idem.updated": 0, "idem.unchanged": 0 }
-  for (const outcome of outcomes) tally[`idem.${outcome}`] += 1
-  return tally
+const attributesOf = (outcomes: Iterable<Outcome>) => {
+  const { stored, unchanged, updated } = tally(outcomes)
+  return { "idem.stored": stored, "idem.updated": updated, "idem.unchanged": unchanged }
 }
-
-/** The end of several pages: the last one's, with what all of them saw and moved. */
-const together = (before: PageEnd, end: PageEnd): PageEnd => {
-  const seen = [...before.seen, ...end.seen]
-  if (end.forgetsParts) return { ...end, seen }
-  const parts = new Map([...before.parts, ...end.parts].map((move) => [move.key, move]))
-  return { ...end, seen, parts: [...parts.values()], forgetsParts: before.forgetsParts }
-}
-
-const textOf = (end: PageEnd): string => checkpointText(end.checkpoint, end.scope)
-
-/** A checkpoint with its scope, as text to compare. */
-export const checkpointText = (checkpoint: unknown, scope: string): string => `${scope} ${JSON.stringify(checkpoint)}`
-
-/** Deferred since the source refuses, not since the item isn't ready: then the page's checkpoint waits. */
-const waits = (reason: Reason["_tag"]): boolean => reason !== "Unsettled"

@@ -3,7 +3,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
-import type { Done } from "./BatchWriter.ts"
 import * as BodyReader from "./BodyReader.ts"
 import type * as DownloadBudget from "./DownloadBudget.ts"
 import type { Limits } from "../Limits.ts"
@@ -11,6 +10,10 @@ import { type Meter, touch } from "./RunMeter.ts"
 import type { Attributes, Spanning } from "../telemetry/Spans.ts"
 import type { Store, StoreError } from "../Store.ts"
 import type * as PageReader from "./PageReader.ts"
+import type { Download, Dropped, Missed, Stored } from "./SliceEvent.ts"
+
+/** What became of a download. */
+export type Result = Stored | Missed | Dropped
 
 /** Content that the listing gave is in memory with its page already: it takes nothing of the budget. */
 const listedShare: DownloadBudget.Share = {
@@ -72,10 +75,10 @@ export const make = (options: {
     }
   }
 
-  return ({ flight, origin, page, ref }: PageReader.Fetch): Effect.Effect<Done, StoreError> => {
+  return ({ flight, origin, page, ref }: Download): Effect.Effect<Result, StoreError> => {
     const occurrence = { origin, flight, page }
     const dropped = { ...occurrence, _tag: "Dropped", externalId: ref.externalId } as const
-    const missed = (outcome: "failed" | "deferred" | "gone", error: IntegrationError): Done => ({
+    const missed = (outcome: "failed" | "deferred" | "gone", error: IntegrationError): Missed => ({
       ...occurrence,
       _tag: "Missed",
       externalId: ref.externalId,
@@ -91,12 +94,12 @@ export const make = (options: {
       if (ref.content === undefined) meter.downloads += 1
       return yield* (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
         Effect.flatMap((content) => BodyReader.item(ref, content, { store, limits, meter, share })),
-        Effect.map((item): Done => {
+        Effect.map((item): Result => {
           failuresInARow = 0
           done += 1
           return { ...occurrence, _tag: "Stored", item }
         }),
-        Effect.catchTag("IntegrationError", (error) => {
+        Effect.catchTag("IntegrationError", (error): Effect.Effect<Result> => {
           const outcome = outcomeOf(error)
           if (outcome !== "dropped") return Effect.succeed(missed(outcome, error))
           // It waited for quota and never began.
@@ -115,12 +118,12 @@ export const make = (options: {
       ref.content === undefined
         ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, fetch, said)
         : fetch
-    return flight.after === undefined ? told : Effect.andThen(Deferred.await(flight.after.settled), told)
+    return flight.after === undefined ? told : Effect.andThen(Deferred.await(flight.after.ended), told)
   }
 }
 
 /** What became of a download. That it failed is the item's outcome, and no failure of the span. */
-const said = (done: Done): Attributes =>
+const said = (done: Result): Attributes =>
   done._tag === "Stored"
     ? { "idem.outcome": "fetched", "idem.bytes": BodyReader.size(done.item) }
     : done._tag === "Missed"

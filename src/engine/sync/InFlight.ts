@@ -10,10 +10,10 @@ import type { Meter } from "./RunMeter.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { Store, StoreError } from "../Store.ts"
 
-/** One chosen occurrence of an id. `settled` is done once it was committed, or dropped. */
+/** One chosen occurrence of an id. `ended` is done once it was committed, or dropped. */
 export interface Flight {
   readonly revision: string | undefined
-  readonly settled: Deferred.Deferred<void>
+  readonly ended: Deferred.Deferred<void>
   /** The occurrence of the same id before it, under another revision: that one goes first. */
   readonly after: Flight | undefined
 }
@@ -23,16 +23,16 @@ export type Inflight = Map<string, Flight>
 
 /** Takes an id up. */
 export const begin = (inflight: Inflight, externalId: string, revision: string | undefined): Flight => {
-  const flight: Flight = { revision, settled: Deferred.makeUnsafe(), after: inflight.get(externalId) }
+  const flight: Flight = { revision, ended: Deferred.makeUnsafe(), after: inflight.get(externalId) }
   inflight.set(externalId, flight)
   return flight
 }
 
-/** It is in the store now, or nobody will fetch it in this run. */
-export const settle = (inflight: Inflight, externalId: string, flight: Flight): Effect.Effect<void> =>
+/** Ends an occurrence: it is in the store now, or it was dropped. */
+export const end = (inflight: Inflight, externalId: string, flight: Flight): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (inflight.get(externalId) === flight) inflight.delete(externalId)
-    return Effect.asVoid(Deferred.succeed(flight.settled, undefined))
+    return Effect.asVoid(Deferred.succeed(flight.ended, undefined))
   })
 
 const failed = Effect.mapError(

@@ -19,26 +19,17 @@ import type { AnySession } from "../../contract/Integration.ts"
 import type { Page } from "../../contract/Page.ts"
 import { maxPartBytes, type PartMove } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
-import type { Done, Origin } from "./BatchWriter.ts"
 import type { PartReader } from "./PartReader.ts"
-import { begin, type Flight, type Inflight } from "./InFlight.ts"
+import { begin, type Inflight } from "./InFlight.ts"
 import type { Limits } from "../Limits.ts"
 import type { Meter } from "./RunMeter.ts"
+import type { Download, Origin, SliceEvent } from "./SliceEvent.ts"
 import type { Spanning } from "../telemetry/Spans.ts"
 import { type LedgerRow, refOf } from "../model/Content.ts"
 import { type Fence, type Store, type StoreError, type Superseded } from "../Store.ts"
 
-/** A ref to download, or what needs no download: a `Done`. */
-export type Work = Fetch | Done
-
-export interface Fetch {
-  readonly _tag: "Fetch"
-  readonly origin: Origin
-  readonly ref: Ref
-  readonly flight: Flight
-  /** The page that it stands on, if it was listed. */
-  readonly page: number | undefined
-}
+/** A ref to download, or what needs no download. */
+export type Work = Download | SliceEvent
 
 type WorkError = IntegrationError | ContentExistenceCheckerError | StoreError | Superseded
 
@@ -86,7 +77,6 @@ export interface State {
   more: boolean
   /** True if deletions may have been staged. */
   staged: boolean
-  remaining: number | undefined
   readonly notes: Array<string>
 }
 
@@ -95,7 +85,6 @@ export const initial = (notes: ReadonlyArray<string>): State => ({
   failure: undefined,
   more: false,
   staged: false,
-  remaining: undefined,
   notes: [...notes]
 })
 
@@ -194,7 +183,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const fromPage = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
     number += 1
     const pass = isLive ? page.listing : undefined
-    state.remaining = page.remaining
     const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
     const work: Array<Work> = []
     const unusable: Array<{ readonly place: string; readonly message: string }> = []
@@ -218,7 +206,7 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       chosen.delete(externalId)
       work.push({
-        _tag: "Fetch",
+        _tag: "Download",
         origin: "listed",
         ref,
         flight: begin(inflight, externalId, ref.revision),
@@ -233,16 +221,15 @@ export const make = Effect.fnUntraced(function* (options: {
     forgetsParts = false
     const covers = pass === undefined ? [] : (page.covers ?? [])
     if (deleted.length > 0 || covers.length > 0) state.staged = true
-    const before: Array<Work> = [{ _tag: "Existing", count: existing }]
-    if (unusable.length > 0) before.push({ _tag: "Unusable", problems: unusable })
-    if (problems.length > 0) before.push({ _tag: "Problems", problems })
     return [
-      ...before,
-      ...work,
       {
-        _tag: "PageEnd",
+        _tag: "PageListed",
         page: number,
-        items: work.length,
+        existing,
+        unusable,
+        problems,
+        remaining: page.remaining,
+        downloads: work.length,
         end: {
           checkpoint: page.checkpoint,
           scope: plan.scope,
@@ -255,13 +242,14 @@ export const make = Effect.fnUntraced(function* (options: {
           deletes: plan.deletes,
           covers
         }
-      }
+      },
+      ...work
     ] satisfies Array<Work>
   })
 
   /** A ref that no page listed. */
   const fetchOf = (origin: Origin, ref: Ref): Work => ({
-    _tag: "Fetch",
+    _tag: "Download",
     origin,
     ref,
     flight: begin(inflight, ref.externalId, ref.revision),

@@ -3,7 +3,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Reason } from "../../contract/IntegrationError.ts"
+import type { Miss } from "../model/Batch.ts"
 import type { LedgerRow } from "../model/Content.ts"
+import type { Missed } from "./SliceEvent.ts"
 
 /** The delay after each attempt: minutes for a hiccup, then hours, three days in all. After the last one it is dead. */
 const delays = ["1 minute", "5 minutes", "30 minutes", "2 hours", "6 hours", "1 day", "2 days"] as const
@@ -12,12 +14,20 @@ const delays = ["1 minute", "5 minutes", "30 minutes", "2 hours", "6 hours", "1 
 const hopeless: ReadonlySet<Reason["_tag"]> = new Set(["TooLarge"])
 
 /** Attempts made so far at this revision: another revision starts afresh. */
-export const made = (row: LedgerRow | undefined, revision: string | undefined): number =>
+const made = (row: LedgerRow | undefined, revision: string | undefined): number =>
   row === undefined || row.revision !== revision ? 0 : row.attempts
 
 /** The delay until the next attempt, with jitter of a fifth; undefined means dead. */
-export const retryIn = (reason: Reason["_tag"], attempts: number): Effect.Effect<Duration.Duration | undefined> => {
+const retryIn = (reason: Reason["_tag"], attempts: number): Effect.Effect<Duration.Duration | undefined> => {
   const delay = delays[attempts - 1]
   if (delay === undefined || hopeless.has(reason)) return Effect.succeed(undefined)
   return Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => Duration.times(Duration.fromInputUnsafe(delay), jitter))
+}
+
+/** What the ledger keeps of a miss: the attempt that it was, and when the next one is. `row` is what the ledger has. */
+export const missOf = (missed: Missed, row: LedgerRow | undefined): Effect.Effect<Miss> => {
+  const { externalId, message, outcome, reason, revision } = missed
+  const attempts = made(row, revision) + 1
+  const next = outcome === "failed" ? retryIn(reason, attempts) : Effect.succeed(undefined)
+  return Effect.map(next, (delay) => ({ externalId, revision, reason, message, outcome, attempts, retryIn: delay }))
 }

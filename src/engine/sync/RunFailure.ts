@@ -1,5 +1,6 @@
 /** What ends a run before its time, as people and scripts see it. */
 import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
@@ -21,12 +22,20 @@ export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable"
 }) {}
 
 /** What a failure is called, and what it says. A defect is our own fault: its text may hold anything, so it is not shown. */
-export const ofCause = (cause: Cause.Cause<RunError>): Failure => {
+const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   const found = Cause.findErrorOption(cause)
   if (Option.isNone(found))
     return { reason: "Defect", message: "a fault in Idem or in the integration ended the run; see the log" }
   return of(found.value)
 }
+
+/** Runs a step, and returns how it failed, or null. An interruption passes through. */
+export const capture = <R>(step: Effect.Effect<void, RunError, R>): Effect.Effect<Failure | null, never, R> =>
+  Effect.catchCause(Effect.as(step, null), (cause) => {
+    if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+    const logged = Cause.hasDies(cause) ? Effect.logError("the run ended with a defect", cause) : Effect.void
+    return Effect.as(logged, ofCause(cause))
+  })
 
 /** An error of a run as people and scripts see it. */
 export const of = (error: RunError): Failure => {

@@ -30,3 +30,22 @@ export const touch = (meter: Meter): Effect.Effect<void> =>
   Effect.map(Clock.currentTimeMillis, (now) => {
     meter.movedAt = now
   })
+
+/** What a run has spent on its source and on the checker. */
+export type Spent = Pick<Meter, "apiCalls" | "quotaUnits" | "checkerQueries" | "downloads">
+
+export const nothing: Spent = { apiCalls: 0, quotaUnits: 0, checkerQueries: 0, downloads: 0 }
+
+export const spent = ({ apiCalls, checkerQueries, downloads, quotaUnits }: Meter): Spent => ({
+  apiCalls,
+  checkerQueries,
+  downloads,
+  quotaUnits
+})
+
+export const since = (now: Spent, before: Spent): Spent => ({
+  apiCalls: now.apiCalls - before.apiCalls,
+  checkerQueries: now.checkerQueries - before.checkerQueries,
+  downloads: now.downloads - before.downloads,
+  quotaUnits: now.quotaUnits - before.quotaUnits
+})

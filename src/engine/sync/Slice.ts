@@ -2,16 +2,20 @@
  * One slice of a run: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence of
  * its lease. Whatever ends it, what was committed stands, and what was not is found again.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { DecodedConfig, Integration } from "../../contract/Integration.ts"
 import type { Problem } from "../../contract/Page.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import * as BatchWriter from "./BatchWriter.ts"
+import * as OpenBatch from "./OpenBatch.ts"
+import type { SliceEvent } from "./SliceEvent.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Progress } from "../Engine.ts"
 import { DownloadBudget } from "./DownloadBudget.ts"
@@ -67,8 +71,8 @@ export interface SliceResult {
 export const statusOf = (counts: Counts, error: RunFailure.Failure | null): "succeeded" | "partial" | "failed" =>
   error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
 
-/** How often whoever watches is told. */
-const progressEvery = Duration.millis(250)
+/** How often the age of the open batch is looked at, and whoever watches is told how far the run is. */
+const tickEvery = Duration.millis(250)
 
 /** How long to leave a source alone that refused without saying for how long. */
 const defaultPatience = Duration.minutes(1)
@@ -90,6 +94,56 @@ const patience = (state: PageReader.State, meter: RunMeter.Meter): Pick<SliceRes
   return { waitFor: exhausted === undefined ? undefined : Duration.millis(exhausted), refused: false }
 }
 
+/** Lists and downloads what there is to do, with bounded concurrency, and hands it to the fiber that commits. */
+const produce = Effect.fnUntraced(function* (
+  options: SliceOptions,
+  run: {
+    readonly state: PageReader.State
+    readonly meter: RunMeter.Meter
+    readonly inflight: InFlight.Inflight
+    readonly span: Spans.Spanning
+    readonly events: Queue.Enqueue<SliceEvent>
+  }
+) {
+  const { connection, plan } = options
+  const { events, inflight, meter, span, state } = run
+  const store = yield* Store
+  const limits = yield* Limits
+  // A source that refuses at the door is a yield like one that refuses at an item.
+  const opened = yield* Effect.withSpan(OpenSource.session(options, meter), "open", { captureStackTrace: false }).pipe(
+    Effect.asSome,
+    Effect.catchTag("IntegrationError", (error) =>
+      Effect.sync(() => {
+        PageReader.refused(state, error, meter)
+        return Option.none()
+      })
+    )
+  )
+  if (Option.isNone(opened)) return
+  const session = opened.value
+  const checker = InFlight.checker({ store, connectionId: connection.id, inflight, meter })
+  const fence = { connectionId: connection.id, fence: connection.fence }
+  const parts = PartReader.make({
+    store,
+    connectionId: connection.id,
+    taskId: options.taskRow?.id,
+    fresh: Option.isNone(plan.checkpoint)
+  })
+  const reader = { session, store, fence, plan, state, inflight, checker, parts, limits, meter, span }
+  const work = yield* PageReader.make(reader)
+  const download = Downloader.make({ session, store, limits, budget: yield* DownloadBudget, meter, state, span })
+  yield* Stream.runDrain(
+    Stream.mapEffect(
+      work,
+      (one) =>
+        Effect.flatMap(one._tag === "Download" ? download(one) : Effect.succeed(one), (event) =>
+          Queue.offer(events, event)
+        ),
+      { concurrency: limits.concurrency, unordered: true }
+    )
+  )
+}, Effect.scoped)
+
 /** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
 export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
   const { connection, plan, runId, taskRow } = options
@@ -102,117 +156,59 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
   const state = PageReader.initial(options.notes)
   const inflight: InFlight.Inflight = new Map()
 
-  const batches = BatchWriter.make({
-    store,
-    span,
-    domain: connection.domain,
-    fence,
-    runId,
-    taskId: options.taskId,
-    movedTask: taskRow?.id,
-    remember: plan.task.force || plan.task.forceIds.length > 0,
-    inflight,
-    limits,
-    meter,
-    checkpoint: Option.getOrUndefined(
-      Option.map(plan.checkpoint, (checkpoint) => BatchWriter.checkpointText(checkpoint, plan.scope))
-    ),
-    isDown: () =>
-      state.halt?._tag === "Abort" || (state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient")
-  })
-
-  const report = Effect.suspend(() => options.onProgress({ counts: batches.progress(), remaining: state.remaining }))
-  const reporting = Effect.forever(Effect.andThen(Effect.sleep(progressEvery), report))
-
-  const work = Effect.gen(function* () {
-    if (options.recorded) yield* batches.begin
-    const opened = yield* Effect.withSpan(OpenSource.session(options, meter), "open", {
-      captureStackTrace: false
-    }).pipe(
-      Effect.map(Option.some),
-      Effect.catchIf(
-        (error) => error._tag === "IntegrationError",
-        (error) =>
-          Effect.as(
-            Effect.sync(() => PageReader.refused(state, error, meter)),
-            Option.none()
-          )
-      )
-    )
-    if (Option.isNone(opened)) return
-    const session = opened.value
-    const checker = InFlight.checker({ store, connectionId: connection.id, inflight, meter })
-    const parts = PartReader.make({
+  const written = yield* Effect.gen(function* () {
+    // Events are handed over: while a batch is committed, what was downloaded waits, and nothing more is begun.
+    const events = yield* Queue.bounded<SliceEvent, RunFailure.RunError | Cause.Done>(0)
+    const tick = Effect.andThen(Effect.sleep(tickEvery), Queue.offer(events, { _tag: "Tick" }))
+    yield* Effect.forkScoped(Effect.forever(tick))
+    yield* Effect.forkScoped(Queue.into(Lease.keep(connection, meter), events))
+    yield* Effect.forkScoped(Queue.into(produce(options, { state, meter, inflight, span, events }), events))
+    return yield* BatchWriter.run({
+      events,
       store,
-      connectionId: connection.id,
-      taskId: taskRow?.id,
-      fresh: Option.isNone(plan.checkpoint)
-    })
-    const stream = yield* PageReader.make({
-      session,
-      store,
+      span,
+      domain: connection.domain,
       fence,
-      plan,
-      state,
+      runId,
+      taskId: options.taskId,
+      movedTask: taskRow?.id,
+      remember: plan.task.force || plan.task.forceIds.length > 0,
+      recorded: options.recorded,
       inflight,
-      checker,
-      parts,
       limits,
       meter,
-      span
+      checkpoint: Option.getOrUndefined(
+        Option.map(plan.checkpoint, (checkpoint) => OpenBatch.checkpointText({ checkpoint, scope: plan.scope }))
+      ),
+      isDown: () =>
+        state.halt?._tag === "Abort" || (state.halt?._tag === "Yield" && state.halt.error.reason._tag === "Transient"),
+      onProgress: options.onProgress
     })
-    const fetch = Downloader.make({ session, store, limits, budget: yield* DownloadBudget, meter, state, span })
-    const items = stream.pipe(
-      Stream.mapEffect((one) => (one._tag === "Fetch" ? fetch(one) : Effect.succeed(one)), {
-        concurrency: limits.concurrency,
-        unordered: true
-      }),
-      Stream.runForEach(batches.add)
-    )
-    yield* Effect.raceAllFirst([items, batches.ageing, reporting])
-    yield* report
   }).pipe(Effect.scoped)
 
-  /** Ends a step of the run with a failure to report, or with none. An interruption goes through. */
-  const attempt = <E extends RunFailure.RunError, R>(step: Effect.Effect<void, E, R>) =>
-    step.pipe(
-      Effect.as(null),
-      Effect.catchCause((cause) => {
-        if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
-        const said = Cause.hasDies(cause) ? Effect.logError("the run ended with a defect", cause) : Effect.void
-        return Effect.as(said, RunFailure.ofCause(cause))
-      })
-    )
-
-  // A source that refuses at the door is a yield like one that refuses at an item. A shutdown keeps what is whole.
-  const worked = yield* attempt(Effect.raceFirst(work, Lease.keep(connection, meter))).pipe(
-    Effect.onInterrupt(() => Effect.ignore(batches.flush))
-  )
-  const lost = worked?.reason === "Superseded"
-  const flushed = lost ? null : yield* attempt(batches.flush)
-  let failure = worked ?? flushed ?? yielded(state)
-  const { counts } = batches
+  let failure = (yield* RunFailure.capture(written.exit)) ?? yielded(state)
+  let { begun, counts, unrecorded } = written
 
   if (failure === null && SyncTask.isLive(plan.task)) {
     const settle = Effect.gen(function* () {
       // A run that failed or was killed may have left some, which no later page need bring up again.
       if (!state.staged && (yield* store.deletions(connection.id, { limit: 1 })).length === 0) return
-      const begun = batches.begun()
       const settled = yield* store.settleDeletions(fence, {
         runId: begun ? runId : undefined,
         atMost: limits.deletions,
         share: limits.deletionShare
       })
-      counts.deleted += settled.deleted
-      counts.deletionsHeld = settled.held
+      yield* Metrics.counted(connection.domain, { deleted: settled.deleted })
+      counts = { ...counts, deleted: counts.deleted + settled.deleted, deletionsHeld: settled.held }
       // Its row says so too, for whoever reads it from there.
-      batches.unrecorded().deletionsHeld = settled.held
+      unrecorded = { ...unrecorded, deletionsHeld: settled.held }
       // What was found gone by its absence alone is worth a row too.
       if (begun || settled.deleted === 0) return
-      batches.unrecorded().deleted += settled.deleted
-      yield* batches.begin
+      unrecorded = { ...unrecorded, deleted: unrecorded.deleted + settled.deleted }
+      yield* store.beginRun(fence, { runId, taskId: options.taskId })
+      begun = true
     })
-    failure = yield* attempt(Effect.withSpan(settle, "settle", { captureStackTrace: false }))
+    failure = yield* RunFailure.capture(Effect.withSpan(settle, "settle", { captureStackTrace: false }))
   }
   if (failure === null && !RunCounts.addUp(counts)) {
     const [occurrences, outcomes] = RunCounts.sides(counts)
@@ -221,24 +217,23 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
       message: `${occurrences} occurrences have ${outcomes} outcomes: a fault in Idem`
     }
   }
-  if (!lost && (failure !== null || batches.begun())) {
+  if (failure?.reason !== "Superseded" && (failure !== null || begun)) {
+    // The end of a run writes no item and moves no checkpoint: it is safe after a commit that failed.
     const finish = Effect.andThen(
-      batches.begin,
+      begun ? Effect.void : store.beginRun(fence, { runId, taskId: options.taskId }),
       store.finishRun(fence, {
         runId,
         status: statusOf(counts, failure),
-        counts: batches.unrecorded(),
+        counts: unrecorded,
         notes: state.notes,
         error: failure
       })
     )
-    const finished = yield* attempt(finish)
-    failure ??= finished
+    failure = (yield* RunFailure.capture(finish)) ?? failure
   }
-  yield* batches.tell
   const result: SliceResult = {
     counts,
-    problems: batches.problems,
+    problems: written.problems,
     notes: state.notes,
     error: failure,
     more: state.more,

@@ -6,7 +6,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type * as RunCounts from "../model/RunCounts.ts"
 import type { RunStatus } from "../model/Run.ts"
 import type { Counts } from "../model/RunCounts.ts"
 
@@ -90,18 +89,15 @@ const outcomes = [
   "deleted"
 ] as const
 
-/** Adds the counts since `told` to the metrics, and updates `told`. */
-export const counted = (domain: string, counts: Counts, told: RunCounts.Tally): Effect.Effect<void> =>
+/** Adds these counts of a run to the metrics. */
+export const counted = (domain: string, counts: Partial<Counts>): Effect.Effect<void> =>
   Effect.withFiber(({ context }) => {
-    for (const outcome of outcomes) {
-      const more = counts[outcome] - told[outcome]
-      if (more > 0) items(domain, outcome).updateUnsafe(more, context)
+    const update = (counter: Metric.Counter<number>, more = 0) => {
+      if (more > 0) counter.updateUnsafe(more, context)
     }
-    const queries = counts.checkerQueries - told.checkerQueries
-    if (queries > 0) checkerQueries(domain).updateUnsafe(queries, context)
-    const fetched = counts.downloads - told.downloads
-    if (fetched > 0) downloads(domain).updateUnsafe(fetched, context)
-    Object.assign(told, counts)
+    for (const outcome of outcomes) update(items(domain, outcome), counts[outcome])
+    update(checkerQueries(domain), counts.checkerQueries)
+    update(downloads(domain), counts.downloads)
     return Effect.void
   })
 

@@ -5,19 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import * as Lease from "../../../src/engine/schedule/Lease.ts"
-import * as Run from "../../../src/engine/sync/Run.ts"
-import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { Store, StoreError } from "../../../src/engine/Store.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
-import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
-
-/** One slice as the poller runs it. */
-const poll = Effect.fnUntraced(function* (connection: Connection) {
-  const taken = yield* Lease.acquire(connection.id)
-  if (taken._tag === "Held") return assert.fail("nobody else runs")
-  return yield* Run.run(taken.connection, { _tag: "Live", recorded: false, retryFailed: false }, () => Effect.void)
-})
+import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
 
 it.effect("a poll that lists everything again and finds it all there keeps its checkpoint, and leaves no row", () => {
   const source = new MemorySource()

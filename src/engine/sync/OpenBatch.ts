@@ -1,0 +1,139 @@
+/** The batch that is being gathered: a value, which only the fiber that commits holds. */
+import type { Problem } from "../../contract/Page.ts"
+import { maxParts } from "../../contract/Parts.ts"
+import type { Item, PageEnd } from "../model/Batch.ts"
+import * as RunCounts from "../model/RunCounts.ts"
+import type { Limits } from "../Limits.ts"
+import * as BodyReader from "./BodyReader.ts"
+import type { Flight } from "./InFlight.ts"
+import type { Missed, PageListed, Stored } from "./SliceEvent.ts"
+
+export interface OpenBatch {
+  readonly items: ReadonlyArray<Item>
+  readonly misses: ReadonlyArray<Missed>
+  /** The occurrences in it, by id. */
+  readonly flights: ReadonlyArray<readonly [externalId: string, flight: Flight]>
+  readonly counts: RunCounts.Counts
+  readonly problems: ReadonlyArray<Problem>
+  readonly end: PageEnd | undefined
+  /** Bytes of bodies that it holds in memory. */
+  readonly bytes: number
+  /** When the first event came in, in milliseconds since the epoch. */
+  readonly since: number | undefined
+}
+
+export const empty: OpenBatch = {
+  items: [],
+  misses: [],
+  flights: [],
+  counts: RunCounts.zero,
+  problems: [],
+  end: undefined,
+  bytes: 0,
+  since: undefined
+}
+
+const counting = (batch: OpenBatch, more: Partial<RunCounts.Counts>): RunCounts.Counts =>
+  RunCounts.sum(batch.counts, { ...RunCounts.zero, ...more })
+
+/** With one more item or miss. */
+export const withOccurrence = (batch: OpenBatch, event: Stored | Missed, now: number): OpenBatch => {
+  const counts = counting(batch, { [event.origin]: 1 })
+  const since = batch.since ?? now
+  return event._tag === "Stored"
+    ? {
+        ...batch,
+        counts,
+        since,
+        items: [...batch.items, event.item],
+        flights: [...batch.flights, [event.item.externalId, event.flight]],
+        bytes: batch.bytes + BodyReader.held(event.item)
+      }
+    : {
+        ...batch,
+        counts,
+        since,
+        misses: [...batch.misses, event],
+        flights: [...batch.flights, [event.externalId, event.flight]]
+      }
+}
+
+/** With what a page says before its items are in; `problems` are those of its problems that the run keeps. */
+export const withPage = (
+  batch: OpenBatch,
+  page: PageListed,
+  problems: ReadonlyArray<Problem>,
+  now: number
+): OpenBatch => ({
+  ...batch,
+  since: batch.since ?? now,
+  counts: counting(batch, {
+    listed: page.existing + page.unusable.length,
+    existing: page.existing,
+    failed: page.unusable.length
+  }),
+  problems: [...batch.problems, ...problems]
+})
+
+/** With the end of a page, which joins that of the page before it. */
+export const withEnd = (batch: OpenBatch, end: PageEnd, now: number): OpenBatch => ({
+  ...batch,
+  since: batch.since ?? now,
+  end: batch.end === undefined ? end : together(batch.end, end)
+})
+
+/** The end of several pages: the last one's, with what all of them saw and moved. */
+const together = (before: PageEnd, end: PageEnd): PageEnd => {
+  const seen = [...before.seen, ...end.seen]
+  if (end.forgetsParts) return { ...end, seen }
+  const parts = new Map([...before.parts, ...end.parts].map((move) => [move.key, move]))
+  return { ...end, seen, parts: [...parts.values()], forgetsParts: before.forgetsParts }
+}
+
+/** Items that fail for the moment while the source is down: it is not their fault, and they are deferred. */
+export const withoutAttempts = (batch: OpenBatch): OpenBatch => ({
+  ...batch,
+  misses: batch.misses.map((miss) =>
+    miss.outcome === "failed" && miss.reason === "Transient" ? { ...miss, outcome: "deferred" } : miss
+  )
+})
+
+/** How many of its misses have which outcome. */
+export const missed = ({ misses }: OpenBatch): Record<Missed["outcome"], number> => {
+  const of = { failed: 0, deferred: 0, gone: 0 }
+  for (const { outcome } of misses) of[outcome] += 1
+  return of
+}
+
+/** Seen ids that one transaction marks. */
+const seenAtOnce = 1000
+
+/** True if the page's end is committed before the next page's: deletions, patches and coverage are in order. */
+export const endsNow = ({ end }: OpenBatch): boolean =>
+  end !== undefined &&
+  (end.deleted.length > 0 ||
+    end.patches.length > 0 ||
+    end.covers.length > 0 ||
+    end.seen.length >= seenAtOnce ||
+    end.parts.length >= maxParts)
+
+/** True once it is to be committed whatever comes next. */
+export const isFull = (batch: OpenBatch, limits: Limits): boolean =>
+  batch.items.length + batch.misses.length >= limits.batchItems || batch.bytes >= limits.batchBytes
+
+/** True if what happened in it is worth a row among the runs. */
+export const isWorthARow = ({ end, items, misses, problems }: OpenBatch): boolean =>
+  items.length > 0 ||
+  misses.length > 0 ||
+  problems.length > 0 ||
+  (end !== undefined && (end.deleted.length > 0 || end.patches.length > 0))
+
+/** True if it changes nothing in the store, where this checkpoint is stored already. */
+export const isQuiet = (batch: OpenBatch, checkpoint: string | undefined): boolean =>
+  !isWorthARow(batch) &&
+  (batch.end === undefined ||
+    (checkpointText(batch.end) === checkpoint && batch.end.covers.length === 0 && batch.end.seen.length === 0))
+
+/** A checkpoint with its scope, as text to compare. */
+export const checkpointText = ({ checkpoint, scope }: Pick<PageEnd, "checkpoint" | "scope">): string =>
+  `${scope} ${JSON.stringify(checkpoint)}`

@@ -1,0 +1,51 @@
+/**
+ * Which page may end next: pages end in the order in which they were listed, each once all its items are in. From the
+ * first page on that lost an item, none ends, so that no checkpoint stands before its work.
+ */
+import type { PageListed } from "./SliceEvent.ts"
+
+/** A value, which only the fiber that commits holds. Pages are numbered from 1. */
+export interface PageOrder {
+  readonly next: number
+  readonly brokenFrom: number
+  /** How many items of a page are in. */
+  readonly arrived: ReadonlyMap<number, number>
+  /** Pages that have not ended. */
+  readonly listed: ReadonlyMap<number, PageListed>
+}
+
+export const initial: PageOrder = {
+  next: 1,
+  brokenFrom: Number.POSITIVE_INFINITY,
+  arrived: new Map(),
+  listed: new Map()
+}
+
+/** An item of this page is in, or was given up. */
+export const withItem = (order: PageOrder, page: number): PageOrder => ({
+  ...order,
+  arrived: new Map(order.arrived).set(page, (order.arrived.get(page) ?? 0) + 1)
+})
+
+/** This page lost an item: neither it nor a later one ends in this slice. */
+export const brokenAt = (order: PageOrder, page: number): PageOrder => ({
+  ...order,
+  brokenFrom: Math.min(order.brokenFrom, page)
+})
+
+export const withPage = (order: PageOrder, page: PageListed): PageOrder => ({
+  ...order,
+  listed: new Map(order.listed).set(page.page, page)
+})
+
+/** The page whose turn it is to end, and the order after it. */
+export const takeNext = (order: PageOrder): readonly [PageListed, PageOrder] | undefined => {
+  const page = order.listed.get(order.next)
+  if (page === undefined || order.next >= order.brokenFrom) return undefined
+  if ((order.arrived.get(order.next) ?? 0) < page.downloads) return undefined
+  const listed = new Map(order.listed)
+  const arrived = new Map(order.arrived)
+  listed.delete(order.next)
+  arrived.delete(order.next)
+  return [page, { ...order, next: order.next + 1, listed, arrived }]
+}

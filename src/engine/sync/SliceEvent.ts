@@ -1,0 +1,69 @@
+/** What a slice's reader and its downloads tell the fiber that commits (see BatchWriter.ts). */
+import type { Ref } from "../../contract/Content.ts"
+import type { Reason } from "../../contract/IntegrationError.ts"
+import type { Problem } from "../../contract/Page.ts"
+import type { Item, PageEnd } from "../model/Batch.ts"
+import type { Flight } from "./InFlight.ts"
+
+/** Where an occurrence of an id came from: which side of the sum of counts it is on. */
+export type Origin = "listed" | "forced" | "retried"
+
+/** One occurrence of an external id that was chosen for download. */
+interface Occurrence {
+  readonly origin: Origin
+  readonly flight: Flight
+  /** The number of the page that listed it. */
+  readonly page: number | undefined
+}
+
+/** An occurrence that is still to be downloaded. */
+export interface Download extends Occurrence {
+  readonly _tag: "Download"
+  readonly ref: Ref
+}
+
+export type SliceEvent = Stored | Missed | Dropped | PageListed | Tick
+
+/** Downloaded, and ready to be committed. */
+export interface Stored extends Occurrence {
+  readonly _tag: "Stored"
+  readonly item: Item
+}
+
+/** Not downloaded, for a reason that concerns the item or the source. */
+export interface Missed extends Occurrence {
+  readonly _tag: "Missed"
+  readonly externalId: string
+  readonly revision: string | undefined
+  readonly outcome: "failed" | "deferred" | "gone"
+  readonly reason: Reason["_tag"]
+  readonly message: string
+}
+
+/** Not reached in this slice: the checkpoint of its page, and of every later page, waits. */
+export interface Dropped extends Occurrence {
+  readonly _tag: "Dropped"
+  readonly externalId: string
+}
+
+/** A page was listed. It ends once its occurrences are in, and after the pages before it. */
+export interface PageListed {
+  readonly _tag: "PageListed"
+  /** Pages are numbered from 1. */
+  readonly page: number
+  /** Refs that need no download. */
+  readonly existing: number
+  /** Refs whose id can't be stored: they count as failed, and each is a problem. */
+  readonly unusable: ReadonlyArray<Problem>
+  readonly problems: ReadonlyArray<Problem>
+  /** About how many refs are still to be listed, where the source tells. */
+  readonly remaining: number | undefined
+  /** How many occurrences of this page are downloaded. */
+  readonly downloads: number
+  readonly end: PageEnd
+}
+
+/** Time has passed: a batch may have become old, and whoever watches is told how far the run is. */
+interface Tick {
+  readonly _tag: "Tick"
+}
