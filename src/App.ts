@@ -17,6 +17,7 @@ import { credentialsContext } from "./engine/source/OpenSource.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import * as SyncLoop from "./engine/sync/SyncLoop.ts"
 import { Vault } from "./engine/secrets/Vault.ts"
+import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
 import * as Destination from "./engine/webhooks/Destination.ts"
 import * as Dispatcher from "./engine/webhooks/Dispatcher.ts"
 import * as Blobs from "./stores/blobs/Choice.ts"
@@ -51,7 +52,9 @@ const quotas = Layer.provide(Quotas.layer, RateLimits.layer)
 
 const engine = SyncLoop.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas, DownloadBudget.layer)),
-  Layer.provide(Database.layer)
+  Layer.provide(Database.layer),
+  // Beside the engine, so that everything that stands on the engine checks the same addresses.
+  Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer))
 )
 
 /** What data is copied into. */

@@ -15,6 +15,7 @@ import { spawn } from "node:child_process"
 import * as Http from "node:http"
 import type { Integration } from "../contract/Integration.ts"
 import type { Client } from "../contract/SignIn.ts"
+import * as Network from "../contract/Network.ts"
 import * as OAuth from "../engine/source/OAuth.ts"
 import * as EngineSignIn from "../engine/source/SignIn.ts"
 import * as MessageText from "../engine/MessageText.ts"
@@ -150,5 +151,5 @@ export const run = Effect.fnUntraced(function* (options: {
       orElse: () => Effect.fail(Failure.failed("SignIn", "nobody signed in within 5 minutes: begin again"))
     })
   )
-  return yield* OAuth.finish({ signIn, provider, pending, parameters })
+  return yield* OAuth.finish({ signIn, provider, pending, parameters, network: Network.direct })
 }, Effect.scoped)

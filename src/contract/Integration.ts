@@ -1,6 +1,6 @@
 /**
  * An integration is a kind of source, as a program. It never imports the database or the app: it is given its config
- * and credentials, `call` for every request, `saveCredentials`, and (as a service) the `ContentExistenceChecker`.
+ * and credentials, `call` and `network` for every request, `saveCredentials`, and (as a service) the `ContentExistenceChecker`.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
 import { CheckpointExpired, IntegrationError, Unauthorized } from "./IntegrationError.ts"
+import { direct, type Network } from "./Network.ts"
 import type { Page } from "./Page.ts"
 import type { PartMove, Parts } from "./Parts.ts"
 import type { Client, Grant, Provider, SignIn } from "./SignIn.ts"
@@ -109,6 +110,8 @@ export interface OpenOptions<Config, Credentials> {
   readonly config: Config
   readonly credentials: Credentials
   readonly call: Call
+  /** Every connection to the source is made through it. */
+  readonly network: Network
   /**
    * Stores credentials that the source replaced, and returns once they are safe: use them only after that. For what
    * nobody else replaces at the same time; a token that is refreshed goes through `refreshCredentials`.
@@ -199,6 +202,8 @@ export interface Integration {
     readonly config: unknown
     readonly credentials: unknown
     readonly call: Call
+    /** Default: one that restricts nothing. */
+    readonly network?: Network | undefined
     readonly saveCredentials: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
     /** Where it is not given, nobody else refreshes these credentials: `saveCredentials` is all that it takes. */
     readonly refreshCredentials?: RefreshCredentials<Schema.Json> | undefined
@@ -366,6 +371,7 @@ export const make: {
         config: decodedConfig,
         credentials: decodedCredentials,
         call: options.call,
+        network: options.network ?? direct,
         saveCredentials: (next) => Effect.flatMap(Effect.orDie(encodeCredentials(next)), options.saveCredentials),
         refreshCredentials: (refresh) =>
           refreshAs(

@@ -114,12 +114,14 @@ const connectTo = ({
   call,
   config,
   credentials,
+  network,
   saveCredentials
 }: OpenOptions<Config, Credentials>): Effect.Effect<Remote.Remote, IntegrationError, Scope.Scope> => {
   const key = "privateKey" in credentials ? credentials : undefined
   const password = "privateKey" in credentials ? undefined : reveal(credentials.password)
   const common = {
     call,
+    network,
     host: config.host,
     port: portOf(config),
     username: usernameOf(credentials),

@@ -68,10 +68,10 @@ export const integration = make({
   address: ["rootUrl"],
   quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute }),
   signIn: SignIn.signIn,
-  open: Effect.fnUntraced(function* ({ config, credentials, call, refreshCredentials }) {
+  open: Effect.fnUntraced(function* ({ config, credentials, call, network, refreshCredentials }) {
     const { tokenUrl } = SignIn.signIn.provider(config)
-    const auth = yield* Auth.make({ credentials, tokenUrl, call, refreshCredentials })
-    const api = Api.make({ rootUrl: config.rootUrl, auth, call })
+    const auth = yield* Auth.make({ credentials, tokenUrl, call, network, refreshCredentials })
+    const api = Api.make({ rootUrl: config.rootUrl, auth, call, network })
     const filter = filterOf(config)
     const source: Source = { api, filter, scope: scopeOf(filter) }
 

@@ -8,7 +8,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Integration from "../contract/Integration.ts"
 import { Checkpoint } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
@@ -90,11 +89,10 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
     return [{ key: `${workspace}${app}`, unitsPerMinute, methods }]
   },
   signIn,
-  open: ({ call, config, credentials, refreshCredentials }) =>
+  open: ({ call, config, credentials, network: { fetch }, refreshCredentials }) =>
     Effect.gen(function* () {
       const small = config.preset === "non-marketplace"
       const { slackApiUrl } = config
-      const fetch = yield* FetchHttpClient.Fetch
       const auth = yield* Auth.make({
         credentials,
         refreshCredentials,

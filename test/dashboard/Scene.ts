@@ -36,6 +36,8 @@ const server = (databaseUrl: string, port: number) => {
         DATABASE_URL: databaseUrl,
         IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64"),
         IDEM_API_TOKEN: token,
+        // The stand-ins are connected over HTTP.
+        IDEM_SOURCE_ALLOW: "127.0.0.1,localhost",
         PORT: String(port)
       },
       stdio: ["ignore", "pipe", "pipe"]

@@ -59,7 +59,7 @@ const refusal = (status: number, retryAfter: number, message: string): Idem.Reas
 }
 
 /** The feed, or no entries where it is as it was. Rejects with a reason, or with what went wrong on the way. */
-const get = async (url: URL, seen: Checkpoint, signal: AbortSignal) => {
+const get = async ({ fetch }: Idem.Network, url: URL, seen: Checkpoint, signal: AbortSignal) => {
   const { body, headers, status } = await fetch(url, { headers: seen, signal })
   if (status === 304) return { entries: [], checkpoint: seen }
   if (status !== 200) {
@@ -82,9 +82,9 @@ const get = async (url: URL, seen: Checkpoint, signal: AbortSignal) => {
 }
 
 /** Messages name the host only: the address of a private feed is a secret. */
-const read = (url: URL, seen: Checkpoint) =>
+const read = (network: Idem.Network, url: URL, seen: Checkpoint) =>
   Effect.tryPromise({
-    try: (signal) => get(url, seen, signal),
+    try: (signal) => get(network, url, seen, signal),
     catch: (cause) => {
       const unclear = new Idem.Transient({ message: `${url.host} gives no feed: ${cause}` })
       return new Idem.IntegrationError({ reason: Schema.is(Idem.Reason)(cause) ? cause : unclear })
@@ -99,9 +99,9 @@ export const rss = Idem.Integration.make({
   scope: ["url"],
   address: ["url"],
   quota: ({ quota }) => ({ unitsPerMinute: 60, ...quota }),
-  open: Effect.fnUntraced(function* ({ call, config: { url } }) {
+  open: Effect.fnUntraced(function* ({ call, config: { url }, network }) {
     // However many ids are downloaded in one session, the feed is read once for them.
-    const current = yield* Effect.cached(call("feed", 1, read(url, {})))
+    const current = yield* Effect.cached(call("feed", 1, read(network, url, {})))
     return {
       // The quota is the host's, whichever of its feeds is read.
       account: Effect.succeed(url.host),
@@ -111,7 +111,7 @@ export const rss = Idem.Integration.make({
       })),
       list: (task, checkpoint) => {
         const seen = Option.getOrElse(checkpoint, () => ({}))
-        const pages = Effect.map(call("feed", 1, read(url, seen)), (feed) => {
+        const pages = Effect.map(call("feed", 1, read(network, url, seen)), (feed) => {
           const listed = feed.entries.filter(({ content }) => Idem.inWindow(task, content.occurredAt))
           // Only after the last page has the feed been read.
           return Arr.chunksOf(listed, 500).map((page, index, { length }) => ({

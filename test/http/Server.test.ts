@@ -133,6 +133,27 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("the server", (it) => 
     })
   )
 
+  it.effect("a connection to an address that only this machine reaches is refused", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* TestServer
+      const body = (server: string) => ({
+        domain: "memory",
+        name: "inside",
+        config: { server },
+        credentials: { token: "s3cret" }
+      })
+      const post = (server: string) => ask("/connections", { method: "POST", body: body(server) })
+      for (const server of ["http://127.0.0.1:1/", "https://[::1]/", "https://169.254.169.254/", "10.0.0.1"]) {
+        const refused = yield* post(server)
+        assert.strictEqual(refused.status, 422, server)
+        assert.match((refused.json as { readonly detail: string }).detail, /^server: .*IDEM_SOURCE_ALLOW/, server)
+      }
+      assert.strictEqual((yield* post("https://93.184.216.34/")).status, 201)
+      const moved = { config: { server: "http://127.0.0.1:1/" }, credentials: { token: "s3cret" } }
+      assert.strictEqual((yield* ask("/connections/inside", { method: "PATCH", body: moved })).status, 422)
+    })
+  )
+
   it.effect("what is no HTTP is answered as a problem, and the connection is closed", () =>
     Effect.gen(function* () {
       const { url } = yield* TestServer

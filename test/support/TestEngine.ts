@@ -20,6 +20,7 @@ import type { ContentPlace, ContentState } from "../../src/engine/model/Content.
 import { Store } from "../../src/engine/Store.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
+import * as SourceNetwork from "../../src/engine/network/SourceNetwork.ts"
 import type { WebhookStore } from "../../src/engine/webhooks/WebhookStore.ts"
 import type { Sender } from "../../src/engine/webhooks/Sender.ts"
 import * as Destination from "../../src/engine/webhooks/Destination.ts"
@@ -47,12 +48,22 @@ const webhooks = Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer).pipe(
 type TestServices = Engine | Run.Services | WebhookStore | Sender | Destination.Destination
 
 /** Everything a run needs over this store, with one integration. */
-export const engineOver = <E, R>(store: Layer.Layer<Store, E, R>, only: Integration): Layer.Layer<TestServices, E, R> =>
+export const engineOver = <E, R>(
+  store: Layer.Layer<Store, E, R>,
+  only: Integration,
+  network: Layer.Layer<never> = Layer.provide(SourceNetwork.layer, NodeDns.layer)
+): Layer.Layer<TestServices, E, R> =>
   Layer.provideMerge(
     SyncLoop.layer,
     webhooks.pipe(
       Layer.provideMerge(
-        Layer.mergeAll(store, Quotas.layerMemory, vault, Integrations.layer({ [only.domain]: Effect.succeed(only) }))
+        Layer.mergeAll(
+          store,
+          Quotas.layerMemory,
+          vault,
+          Integrations.layer({ [only.domain]: Effect.succeed(only) }),
+          network
+        )
       )
     )
   )

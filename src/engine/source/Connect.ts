@@ -9,6 +9,7 @@ import * as ConfigErrors from "./ConfigErrors.ts"
 import { type Connected, SourceError, UsageError } from "../Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
+import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import { budgetsOf, credentialsContext } from "./OpenSource.ts"
@@ -54,6 +55,26 @@ const stored = Effect.fnUntraced(function* (connection: Connection) {
 })
 
 /**
+ * Whether the connection is guarded with this address; `before` is what it is now. Refuses an address that a guarded
+ * connection may not have.
+ */
+export const guardedAt = Effect.fnUntraced(function* (
+  integration: Integration,
+  address: Schema.JsonObject,
+  before: Connection | undefined
+) {
+  const guarded = yield* SourceNetwork.becomesGuarded(
+    address,
+    before === undefined
+      ? undefined
+      : { guarded: before.guarded, address: yield* CredentialAddress.of(integration, before.config) }
+  )
+  const { check } = yield* SourceNetwork.SourceNetwork
+  if (guarded) yield* Effect.mapError(check(address), ({ message }) => new UsageError({ message }))
+  return guarded
+})
+
+/**
  * What is stored was given for an address. Whoever changes that may listen at the new one: then it is not sent there, and
  * the same has to be given again.
  */
@@ -64,12 +85,7 @@ const staysAt = Effect.fnUntraced(function* (
   credentials: Schema.Json
 ) {
   if (JSON.stringify(credentials) === "{}") return
-  // A config that no longer fits has no address that is known: only the provider's own is safe then.
-  const was = yield* Effect.orElseSucceed(
-    Effect.map(integration.decodeConfig(before.config), ({ address }) => address),
-    (): Schema.JsonObject => ({})
-  )
-  const fields = CredentialAddress.changed(was, config.address)
+  const fields = CredentialAddress.changed(yield* CredentialAddress.of(integration, before.config), config.address)
   if (fields.length === 0) return
   return yield* new UsageError({
     message: `${fields.join(" and ")} of ${MessageText.quoted(before.name)} says where its credentials are sent, and those that are stored were given for another address: give the credentials again together with this change, or connect it under another name`
@@ -103,6 +119,7 @@ export const connect = Effect.fn("connect")(function* (
   const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
   if (before !== undefined && kept !== undefined) yield* staysAt(integration, before, config, kept)
   let credentials = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(wrong("credentials", input.domain))
+  const guarded = yield* guardedAt(integration, config.address, before)
   /** Whether there is something to store: what was stored already stays as it is, also where others refresh it. */
   let isNew = kept === undefined
 
@@ -122,6 +139,7 @@ export const connect = Effect.fn("connect")(function* (
         timeout: integration.callTimeout,
         meter
       }),
+      network: yield* SourceNetwork.of(guarded),
       saveCredentials: (next) =>
         Effect.sync(() => {
           credentials = next
@@ -158,13 +176,15 @@ export const connect = Effect.fn("connect")(function* (
         account,
         config: config.json,
         credentials: sealed,
-        every: input.every ?? defaultEvery
+        every: input.every ?? defaultEvery,
+        guarded
       })
     : Effect.flatMap(
         store.updateConnection(before.id, {
           config: config.json,
           credentials: isNew ? sealed : undefined,
           every: input.every,
+          guarded,
           // Others may have moved it meanwhile, with credentials of their own: those don't come back to this address.
           was: kept === undefined ? undefined : before.config
         }),

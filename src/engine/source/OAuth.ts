@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as oauth from "oauth4webapi"
 import type { AnySignIn } from "../../contract/Integration.ts"
+import type { Network } from "../../contract/Network.ts"
 import type { Client, Grant, Provider } from "../../contract/SignIn.ts"
 
 /** The sign-in did not come to its end; the message says why and what to do, and holds no secret. */
@@ -134,6 +135,7 @@ export const finish = Effect.fnUntraced(function* (options: {
   readonly provider: Provider
   readonly pending: Pending
   readonly parameters: URLSearchParams
+  readonly network: Network
 }) {
   const { pending, provider, signIn } = options
   const server = serverOf(provider)
@@ -153,7 +155,7 @@ export const finish = Effect.fnUntraced(function* (options: {
           // A stand-in on this machine may speak plain HTTP: the address is from a config that a person wrote.
           [oauth.allowInsecureRequests]: provider.tokenUrl.startsWith("http:"),
           [oauth.customFetch]: async (url, init) =>
-            standard(await fetch(url, { ...init, redirect: "error" }), signIn.standardize)
+            standard(await options.network.fetch(url, { ...init, redirect: "error" }), signIn.standardize)
         }
       )
       return oauth.processAuthorizationCodeResponse(server, client, response)

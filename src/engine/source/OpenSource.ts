@@ -4,6 +4,7 @@ import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { DecodedConfig, Integration } from "../../contract/Integration.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
+import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { NotOpenable } from "../sync/RunFailure.ts"
 import { Integrations } from "./Integrations.ts"
 import type { Meter } from "../sync/RunMeter.ts"
@@ -79,6 +80,7 @@ export const session = Effect.fnUntraced(function* (
       timeout: integration.callTimeout,
       meter
     }),
+    network: yield* SourceNetwork.of(connection.guarded),
     saveCredentials: (next) =>
       vault.seal(next, credentialsContext(connection)).pipe(
         Effect.flatMap((sealed) => store.saveCredentials(fence, sealed)),

@@ -17,6 +17,8 @@ import * as CredentialAddress from "./CredentialAddress.ts"
 import { type Connected, Engine, type SourceError, UsageError } from "../Engine.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { Integrations } from "./Integrations.ts"
+import { guardedAt } from "./Connect.ts"
+import * as SourceNetwork from "../network/SourceNetwork.ts"
 import * as OAuth from "./OAuth.ts"
 import { credentialsContext } from "./OpenSource.ts"
 import type { Connection } from "../model/Connection.ts"
@@ -183,6 +185,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
         }
         const config = input.config ?? before?.config ?? {}
         const { address, provider, signIn } = yield* providerOf(integration, config)
+        yield* guardedAt(integration, address, before)
         const known =
           input.client ??
           (yield* clientOfSettings(integration, config)) ??
@@ -238,7 +241,10 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
             message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed since this sign-in was begun: begin again`
           })
         }
-        const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters })
+        const network = yield* SourceNetwork.of(yield* guardedAt(integration, address, before)).pipe(
+          Effect.mapError(({ message }) => new UsageError({ message }))
+        )
+        const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters, network })
         return yield* engine.connect({
           domain: kept.domain,
           name: kept.name,

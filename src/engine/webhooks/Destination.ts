@@ -1,91 +1,17 @@
-/**
- * Where a webhook may be aimed at: a public address, by https. Whoever may make a webhook can make Idem send requests;
- * this keeps them from what only Idem can reach (SSRF). `IDEM_WEBHOOK_ALLOW` lists what else is allowed: hosts,
- * addresses and networks (CIDR), between commas.
- *
- * A name is looked up once for each request, all its addresses are checked, and the socket connects to one of just
- * those: what the name means a moment later makes no difference.
- */
-import * as Config from "effect/Config"
+/** Where a webhook may be aimed at: a public address, by https, or what `IDEM_WEBHOOK_ALLOW` lists. */
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Dns from "effect/net/Dns"
-import * as NetAddress from "effect/net/NetAddress"
-import * as Schema from "effect/Schema"
-import Ip from "ipaddr.js"
+import type * as Dns from "effect/net/Dns"
+import * as AddressGuard from "../network/AddressGuard.ts"
 
-/** It may not be sent there, now or ever: the message says why, and what would allow it. */
-export class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
-
-/** The host's name can't be looked up. */
-export class UnknownHost extends Schema.TaggedError<UnknownHost>()("UnknownHost", { message: Schema.String }) {}
-
-type Address = Ip.IPv4 | Ip.IPv6
-
-const setting = "IDEM_WEBHOOK_ALLOW"
 const longestUrl = 2048
-const lookupTimeout = Duration.seconds(10)
 
-interface Allowed {
-  readonly hosts: ReadonlySet<string>
-  readonly networks: ReadonlyArray<readonly [Address, number]>
-}
-
-/** The platform of Azure answers its machines at this public address. */
-const azurePlatform = "168.63.129.16"
-
-/** IPv4 in IPv6's clothes is IPv4. */
-const parse = (address: string): Address => Ip.process(address)
-
-const isIn = (address: Address, [network, bits]: readonly [Address, number]): boolean =>
-  address instanceof Ip.IPv4
-    ? network instanceof Ip.IPv4 && address.match(network, bits)
-    : network instanceof Ip.IPv6 && address.match(network, bits)
-
-/**
- * True for what the whole internet can reach: nothing that is private, local, shared, multicast or reserved, and, of
- * IPv6, only global unicast (2000::/3) that does not carry an IPv4 address (6to4, Teredo; NAT64 lies outside).
- */
-const isPublic = (address: Address): boolean =>
-  address.range() === "unicast" &&
-  (address instanceof Ip.IPv4 ? address.toString() !== azurePlatform : ((address.parts[0] ?? 0) & 0xe000) === 0x2000)
-
-/** One entry of the setting: a host's name as URLs have it, or a network. */
-const entry = (text: string): string | readonly [Address, number] | undefined => {
-  // In the short forms of IPv4, 192.168/16 would be 192.0.0.168/16.
-  if (Ip.IPv6.isValidCIDR(text) || Ip.IPv4.isValidCIDRFourPartDecimal(text)) return Ip.parseCIDR(text)
-  if (Ip.IPv6.isValid(text) || Ip.IPv4.isValidFourPartDecimal(text)) {
-    const address = parse(text)
-    return [address, address instanceof Ip.IPv4 ? 32 : 128]
-  }
-  const url = URL.parse(`http://${text}/`)
-  return url !== null && url.host === text.toLowerCase() && url.port === "" ? url.hostname : undefined
-}
-
-const allowed = Effect.gen(function* () {
-  const text = yield* Config.String(setting).pipe(Config.withDefault(""))
-  const hosts = new Set<string>()
-  const networks: Array<readonly [Address, number]> = []
-  for (const part of text.split(",").map((part) => part.trim())) {
-    if (part === "") continue
-    const found = entry(part)
-    if (found === undefined) {
-      return yield* new Refused({
-        message: `${setting}: ${JSON.stringify(part)} is no host, address or network: write them as 127.0.0.1,10.0.0.0/8,hooks.internal`
-      })
-    }
-    if (typeof found === "string") hosts.add(found)
-    else networks.push(found)
-  }
-  return { hosts, networks } satisfies Allowed
-})
-
-const refuse = (why: string) => Effect.fail(new Refused({ message: `url: ${why}` }))
+const refuse = (why: string) => Effect.fail(new AddressGuard.Refused({ message: `url: ${why}` }))
 
 /** The URL of a webhook, if it can be one. Nothing of it is repeated: it may hold a token. */
-const parseUrl = (text: string): Effect.Effect<URL, Refused> => {
+const parseUrl = (text: string): Effect.Effect<URL, AddressGuard.Refused> => {
   const url = text.length > longestUrl ? null : URL.parse(text)
   if (url === null) return refuse(`it must be a URL of at most ${longestUrl} characters, as https://example.com/hook`)
   if (url.protocol !== "https:" && url.protocol !== "http:") return refuse("it must begin with https://")
@@ -100,67 +26,27 @@ export class Destination extends Context.Service<
     /** The addresses that a request to this URL may connect to: all that its host has now, at least one. */
     readonly check: (
       url: string
-    ) => Effect.Effect<{ readonly url: URL; readonly addresses: ReadonlyArray<string> }, Refused | UnknownHost>
+    ) => Effect.Effect<
+      { readonly url: URL; readonly addresses: ReadonlyArray<string> },
+      AddressGuard.Refused | AddressGuard.UnknownHost
+    >
   }
 >()("idem/engine/webhooks/Destination") {}
 
-export const layer: Layer.Layer<Destination, Refused | Config.ConfigError, Dns.Dns> = Layer.effect(
+export const layer: Layer.Layer<Destination, AddressGuard.Refused | Config.ConfigError, Dns.Dns> = Layer.effect(
   Destination,
-  Effect.gen(function* () {
-    const { hosts, networks } = yield* allowed
-    const dns = yield* Dns.Dns
-
-    const fromDns = (name: string, type: "A" | "AAAA") =>
-      dns.resolve(name, type).pipe(
-        Effect.map((records) => records.map(({ address }) => address)),
-        // A host may well have addresses of one family only.
-        Effect.catchIf(
-          ({ reason }) => reason === "NotFound",
-          () => Effect.succeed([])
-        )
-      )
-
-    /**
-     * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names,
-     * blocks one of the few threads that everybody's look-ups share: it is for the hosts that are listed.
-     */
-    const addressesOf = (name: string): Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError> =>
-      hosts.has(name)
-        ? dns.lookup(name)
-        : Effect.map(Effect.all([fromDns(name, "A"), fromDns(name, "AAAA")], { concurrency: 2 }), (both) => both.flat())
-
-    const lookup = (name: string) => {
-      const unknown = (reason: string) =>
-        new UnknownHost({ message: `url: the host ${name} can't be looked up (${reason})` })
-      return addressesOf(name).pipe(
-        Effect.mapError(({ reason }) => unknown(reason)),
-        Effect.timeoutOrElse({ duration: lookupTimeout, orElse: () => Effect.fail(unknown("Timeout")) }),
-        Effect.map((found) => found.map(NetAddress.formatIp)),
-        Effect.filterOrFail(
-          ({ length }) => length > 0,
-          () => unknown("NotFound")
-        )
-      )
-    }
-
-    return Destination.of({
+  Effect.map(AddressGuard.make("IDEM_WEBHOOK_ALLOW"), (guard) =>
+    Destination.of({
       check: Effect.fnUntraced(function* (text) {
         const url = yield* parseUrl(text)
-        const name = url.hostname.replace(/^\[|\]$/g, "")
-        const addresses = Ip.isValid(name) ? [name] : yield* lookup(name)
-        const parsed = addresses.map(parse)
-        const isAllowed = (address: Address) => networks.some((network) => isIn(address, network))
-        const advice = `set ${setting} where that is right`
-        if (!hosts.has(url.hostname)) {
-          if (url.protocol === "http:" && !parsed.every(isAllowed)) {
-            return yield* refuse(`it must begin with https://; ${advice}`)
-          }
-          if (!parsed.every((address) => isPublic(address) || isAllowed(address))) {
-            return yield* refuse(`${url.hostname} is, or leads to, an address that is not public; ${advice}`)
-          }
-        }
-        return { url, addresses: parsed.map(String) }
+        const addresses = yield* guard.addressesOf(url.hostname, { isSecure: url.protocol === "https:" }).pipe(
+          Effect.catchTags({
+            Refused: ({ message }) => refuse(message),
+            UnknownHost: ({ message }) => Effect.fail(new AddressGuard.UnknownHost({ message: `url: ${message}` }))
+          })
+        )
+        return { url, addresses }
       })
     })
-  })
+  )
 )

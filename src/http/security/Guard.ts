@@ -16,6 +16,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as FindMyWay from "effect/http/FindMyWay"
+import { IsRemote } from "../../engine/network/SourceNetwork.ts"
 import { Access, Caller } from "./Authentication.ts"
 import { isOpen } from "./PublicRoute.ts"
 import {
@@ -111,6 +112,7 @@ export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRoute
         const handler = Effect.flatMap(admit(access, route.path), (caller) =>
           route.handler.pipe(
             Effect.provideService(Caller, caller),
+            Effect.provideService(IsRemote, true),
             Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(longestBody))
           )
         )

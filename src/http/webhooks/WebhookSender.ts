@@ -14,7 +14,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { isIPv6, type LookupFunction } from "node:net"
+import { pinned } from "../../engine/network/SourceNetwork.ts"
 import { oneLine } from "../../engine/SafeText.ts"
 import { Destination } from "../../engine/webhooks/Destination.ts"
 import { bodyTimeout, Sender, SendError, timeout } from "../../engine/webhooks/Sender.ts"
@@ -22,16 +22,6 @@ import { bodyTimeout, Sender, SendError, timeout } from "../../engine/webhooks/S
 /** How much of an answer is read, in bytes; and how much of that is kept, in characters. */
 const answerBytes = 64 * 1024
 const answerKept = 1000
-
-/** Gives these addresses whatever is asked for. */
-const pinned =
-  (addresses: ReadonlyArray<string>): LookupFunction =>
-  (_, options, done) => {
-    const all = addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
-    const [first] = all
-    if (options.all === true) done(null, all)
-    else done(null, first?.address ?? "", first?.family)
-  }
 
 const Coded = Schema.Struct({ code: Schema.String })
 const Several = Schema.Struct({ errors: Schema.Array(Schema.Unknown) })

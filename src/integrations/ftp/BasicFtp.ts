@@ -9,6 +9,7 @@
  *
  * Links are not followed: a listing shows them, but no command of FTP tells where one leads.
  */
+import * as Net from "node:net"
 import { PassThrough, Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import * as NodeStream from "@effect/platform-node/NodeStream"
@@ -18,6 +19,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Network } from "../../contract/Network.ts"
 import * as Connections from "./Connections.ts"
 import { kindOf, parseFacts, parseLs, parseMlsd, parseSize, parseTime, statOf } from "./FtpListing.ts"
 import * as Names from "./Names.ts"
@@ -25,6 +27,7 @@ import * as Remote from "./Remote.ts"
 
 export interface Options {
   readonly call: Call
+  readonly network: Network
   readonly host: string
   readonly port: number
   readonly secure: false | "explicit" | "implicit"
@@ -86,7 +89,7 @@ export const make = Effect.fnUntraced(function* (
   const attempt = <A>(what: string, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
     Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
 
-  const open = Effect.suspend(() => {
+  const open = Effect.flatMap(options.network.addressOf(options.host), (address) => {
     const client = new Client(options.timeout, {
       allowSeparateTransferHost: false,
       maxListingBytes: Remote.maxListingBytes
@@ -94,13 +97,15 @@ export const make = Effect.fnUntraced(function* (
     const login = async (): Promise<Session> => {
       client.ftp.encoding = "latin1"
       await client.access({
-        host: options.host,
+        host: address,
         port: options.port,
         user: latin1(options.username),
         password: latin1(options.password),
         secure: options.secure === "implicit" ? "implicit" : options.secure === "explicit",
         secureOptions: {
           rejectUnauthorized: options.verifyCertificate,
+          // The certificate is the host's, whatever address of it is connected to.
+          ...(Net.isIP(options.host) === 0 ? { servername: options.host } : {}),
           ...(options.ca === undefined ? {} : { ca: options.ca })
         }
       })

@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import SftpClient from "ssh2-sftp-client"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Network } from "../../contract/Network.ts"
 import * as Connections from "./Connections.ts"
 import * as HostKey from "./HostKey.ts"
 import * as Names from "./Names.ts"
@@ -22,6 +23,7 @@ import * as Remote from "./Remote.ts"
 
 export interface Options {
   readonly call: Call
+  readonly network: Network
   readonly host: string
   readonly port: number
   /** The keys that are known. With none, the first that the server shows is trusted, and given to `learn`. */
@@ -130,7 +132,7 @@ export const make = Effect.fnUntraced(function* (
   const known = [...options.hostKeys]
   let learned: string | undefined
 
-  const open = Effect.suspend(() => {
+  const open = Effect.flatMap(options.network.addressOf(options.host), (address) => {
     const state = { open: true }
     const closed = () => {
       state.open = false
@@ -145,7 +147,7 @@ export const make = Effect.fnUntraced(function* (
       }
       const sftp = await client.connect({
         // ssh2 writes a message in parts: held back until the last part is acknowledged, each request took 40 ms.
-        sock: Net.connect({ host: options.host, port: options.port, noDelay: true }),
+        sock: Net.connect({ host: address, port: options.port, noDelay: true }),
         username: options.username,
         ...(options.privateKey === undefined
           ? { password: options.password ?? "", tryKeyboard: true }

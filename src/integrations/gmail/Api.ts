@@ -11,6 +11,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { Call } from "../../contract/Integration.ts"
+import { direct, type Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type * as Auth from "./Auth.ts"
 import { classify, failureOf, unreachable, unreadable } from "./Errors.ts"
@@ -101,8 +102,14 @@ export const make = (options: {
   readonly rootUrl: string | undefined
   readonly auth: Auth.Auth
   readonly call: Call
+  readonly network: Network
 }) => {
-  const client = gmail({ version: "v1", ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl }) })
+  const client = gmail({
+    version: "v1",
+    // The client has a fetch of its own, which knows no networks.
+    ...(options.network === direct ? {} : { fetchImplementation: options.network.fetch }),
+    ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
+  })
   const { auth, call } = options
 
   /** One request with this token. `retry: false`: the engine owns retries. */
@@ -275,6 +282,7 @@ export const make = (options: {
           Effect.flatMap((response) => Effect.map(response.json, (json) => ({ status: response.status, json }))),
           Effect.timeout(requestTimeout),
           Effect.provide(FetchHttpClient.layer),
+          Effect.provideService(FetchHttpClient.Fetch, options.network.fetch),
           Effect.mapError(() => unreadable("address of the account")),
           Effect.flatMap(({ status, json }) =>
             status < 200 || status > 299

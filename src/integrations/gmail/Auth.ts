@@ -13,6 +13,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { Call, RefreshCredentials } from "../../contract/Integration.ts"
+import type { Network } from "../../contract/Network.ts"
 import { IntegrationError, Unauthorized } from "../../contract/IntegrationError.ts"
 import { classify, networkProblem, unreachable, unreadable } from "./Errors.ts"
 
@@ -61,6 +62,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly credentials: Credentials
   readonly tokenUrl: string
   readonly call: Call
+  readonly network: Network
   readonly refreshCredentials: RefreshCredentials<Credentials>
 }) {
   const { credentials } = options
@@ -91,7 +93,7 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   const renew = Effect.fnUntraced(function* (grant: Grant) {
-    const answer = yield* Effect.interruptible(options.call("oauth2.token", 0, requestToken(options.tokenUrl, grant)))
+    const answer = yield* Effect.interruptible(options.call("oauth2.token", 0, requestToken(options, grant)))
     const now = yield* DateTime.now
     return {
       clientId: grant.clientId,
@@ -143,8 +145,8 @@ const same = (one: Redacted.Redacted, other: Redacted.Redacted): boolean =>
   Redacted.value(one) === Redacted.value(other)
 
 /** RFC 6749, section 6. The response is decoded; its failure never quotes it. */
-const requestToken = (url: string, grant: Grant) =>
-  HttpClientRequest.post(url).pipe(
+const requestToken = ({ network, tokenUrl }: { readonly network: Network; readonly tokenUrl: string }, grant: Grant) =>
+  HttpClientRequest.post(tokenUrl).pipe(
     HttpClientRequest.bodyUrlParams({
       grant_type: "refresh_token",
       client_id: grant.clientId,
@@ -155,6 +157,7 @@ const requestToken = (url: string, grant: Grant) =>
     Effect.flatMap((response) => Effect.map(response.text, (text) => ({ response, text }))),
     Effect.timeout(refreshTimeout),
     Effect.provide(FetchHttpClient.layer),
+    Effect.provideService(FetchHttpClient.Fetch, network.fetch),
     // The client's error holds the request, and so the secrets: only the fact is kept.
     Effect.mapError((error) => unreachable("a fresh access token", networkProblem(error))),
     Effect.flatMap(({ response, text }) =>

@@ -32,23 +32,18 @@ const quotaReasons = new Set([
 
 const grantReasons = new Set(["invalid_grant", "authError", "invalid_token"])
 
-/** An error answer of any Google API, or of its token endpoint; anything else decodes to an empty one. */
+/** An error answer of Google's APIs (`code` and `message`), or of its token endpoint (RFC 6749, section 5.2). */
 const ErrorBody = Schema.Struct({
-  error: Schema.optionalKey(
-    Schema.Union([
-      Schema.String,
-      Schema.Struct({
-        message: Schema.optionalKey(Schema.String),
-        status: Schema.optionalKey(Schema.String),
-        errors: Schema.optionalKey(
-          Schema.Array(
-            Schema.Struct({ reason: Schema.optionalKey(Schema.String), message: Schema.optionalKey(Schema.String) })
-          )
-        ),
-        details: Schema.optionalKey(Schema.Array(Schema.Struct({ reason: Schema.optionalKey(Schema.String) })))
-      })
-    ])
-  ),
+  error: Schema.Union([
+    Schema.String.pipe(Schema.check(Schema.isPattern(/^[a-z_]{1,60}$/))),
+    Schema.Struct({
+      code: Schema.Int,
+      message: Schema.String,
+      status: Schema.optionalKey(Schema.String),
+      errors: Schema.optionalKey(Schema.Array(Schema.Struct({ reason: Schema.optionalKey(Schema.String) }))),
+      details: Schema.optionalKey(Schema.Array(Schema.Struct({ reason: Schema.optionalKey(Schema.String) })))
+    })
+  ]),
   error_description: Schema.optionalKey(Schema.String)
 })
 const decodeBody = Schema.decodeUnknownOption(ErrorBody)
@@ -106,8 +101,8 @@ export const retryAfter = (header: string | undefined, now: DateTime.Utc): Durat
 }
 
 /**
- * `what` was asked, in words for people: `message 18c2`, `list of messages`. The server's own words are quoted without
- * the request's secrets, should it echo them.
+ * `what` was asked, in words for people: `message 18c2`, `list of messages`. The server's own words are quoted only where
+ * the answer has Google's form, since another server may stand at `rootUrl`, and without the request's secrets.
  */
 export const classify = (
   what: string,

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Readable } from "node:stream"
+import { Readable } from "node:stream"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import { type Failure, networkProblem, retryAfterOf, unreachable, unreadable } from "./Errors.ts"
 import * as RawReader from "./RawReader.ts"
@@ -15,7 +15,8 @@ const refusalBytes = 64 * 1024
 
 interface Response {
   readonly status: number
-  readonly data: Readable
+  /** A stream of Node's, or of the web where the connection's network gave the response. */
+  readonly data: Readable | ReadableStream<Uint8Array>
 }
 
 /** The first part of a response. */
@@ -52,11 +53,12 @@ const read = async (more: AsyncIterator<Buffer>, atMost: number) => {
 }
 
 export const begin = async (response: Response): Promise<Begun> => {
-  const more: AsyncIterator<Buffer> = response.data[Symbol.asyncIterator]()
+  const data = response.data instanceof Readable ? response.data : Readable.fromWeb(response.data)
+  const more: AsyncIterator<Buffer> = data[Symbol.asyncIterator]()
   if (response.status < 200 || response.status > 299) {
     // A body that is cut short says no less than none.
     const { chunks } = await read(more, refusalBytes).catch(() => ({ chunks: [] }))
-    response.data.destroy()
+    data.destroy()
     const body = parsed(Buffer.concat(chunks).toString("utf8"))
     return { _tag: "Refused", failure: { status: response.status, body, retryAfter: retryAfterOf(response) } }
   }

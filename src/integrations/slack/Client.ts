@@ -274,8 +274,9 @@ export const make = (options: {
         method,
         1,
         Effect.flatMap(send(method, args, token), (answer) =>
-          Effect.mapError(decode(answer), (error) =>
-            fail(new Malformed({ message: `${method}: the answer can't be read: ${error.message}` }))
+          Effect.mapError(decode(answer), () =>
+            // What it says instead is not Slack's, and may be a stranger's: it is not quoted.
+            fail(new Malformed({ message: `${method}: the answer is not what Slack's API documents` }))
           )
         )
       )

@@ -23,7 +23,11 @@ const serverLayer = (env: Record<string, string>) =>
     Layer.provideMerge(TestEngine.engineOver(Memory.layer, gmail)),
     Layer.provide(NodeServices.layer),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")),
-    Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { PORT: "0", ...env } })))
+    Layer.provide(
+      ConfigProvider.layer(
+        ConfigProvider.fromEnv({ env: { PORT: "0", IDEM_SOURCE_ALLOW: "127.0.0.1,localhost", ...env } })
+      )
+    )
   )
 
 const request = (url: string, init: RequestInit = {}) =>

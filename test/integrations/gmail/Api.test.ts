@@ -65,6 +65,23 @@ describe("Google's errors", () => {
       "Malformed"
     ]
   ]
+  const strangers = [
+    '{"error":{"message":"s3cret of the inside"}}',
+    '{"error":"s3cret of the inside"}',
+    '{"error":"unavailable!","error_description":"s3cret of the inside"}',
+    "s3cret of the inside"
+  ]
+  for (const body of strangers) {
+    it.live(`an answer that has not Google's form is not quoted: ${body}`, () =>
+      Effect.gen(function* () {
+        const { server, mailbox, mirror } = yield* begin()
+        const id = mailbox.add()
+        server.fault("messages.get", { _tag: "Status", status: 500, body })
+        assert.notInclude((yield* reasonOf(mirror, id)).message, "s3cret")
+      }).pipe(Effect.scoped)
+    )
+  }
+
   for (const [name, fault, reason, raw] of cases.flatMap(([name, fault, reason]) => [
     [name, fault, reason, undefined] as const,
     [`${name}, for a large message,`, fault, reason, large] as const

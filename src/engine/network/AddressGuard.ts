@@ -1,0 +1,152 @@
+/**
+ * Which addresses may be connected to on behalf of somebody who can't reach them otherwise: public ones, and those that a
+ * setting lists (hosts, addresses and networks in CIDR notation, between commas). Whoever may name a webhook or a source
+ * over HTTP could else make Idem ask what only Idem can reach (SSRF).
+ *
+ * A name is looked up once for each connection, all its addresses are checked, and the socket connects to one of those: it
+ * makes no difference what the name means a moment later (DNS rebinding). An address that is written instead of a name is
+ * checked too: Node looks nothing up for it, so a guard in the look-up alone would let it pass.
+ */
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Dns from "effect/net/Dns"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Schema from "effect/Schema"
+import Ip from "ipaddr.js"
+
+/** Nothing may connect there: the message says why, and which setting would allow it. */
+export class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
+
+/** The host's name can't be looked up. */
+export class UnknownHost extends Schema.TaggedError<UnknownHost>()("UnknownHost", { message: Schema.String }) {}
+
+type Address = Ip.IPv4 | Ip.IPv6
+
+const lookupTimeout = Duration.seconds(10)
+
+interface Allowed {
+  readonly hosts: ReadonlySet<string>
+  readonly networks: ReadonlyArray<readonly [Address, number]>
+}
+
+/** The platform of Azure answers its machines at this public address. */
+const azurePlatform = "168.63.129.16"
+
+/** IPv4 in IPv6's clothes is IPv4. */
+const parse = (address: string): Address => Ip.process(address)
+
+const isIn = (address: Address, [network, bits]: readonly [Address, number]): boolean =>
+  address instanceof Ip.IPv4
+    ? network instanceof Ip.IPv4 && address.match(network, bits)
+    : network instanceof Ip.IPv6 && address.match(network, bits)
+
+/**
+ * True for what the whole internet can reach: nothing that is private, local, shared, multicast or reserved, and, of IPv6,
+ * only global unicast (2000::/3) that does not carry an IPv4 address (6to4, Teredo; NAT64 lies outside).
+ */
+const isPublic = (address: Address): boolean =>
+  address.range() === "unicast" &&
+  (address instanceof Ip.IPv4 ? address.toString() !== azurePlatform : ((address.parts[0] ?? 0) & 0xe000) === 0x2000)
+
+/** One entry of the setting: a host's name as URLs have it, or a network. */
+const entry = (text: string): string | readonly [Address, number] | undefined => {
+  // In the short forms of IPv4, 192.168/16 would be 192.0.0.168/16.
+  if (Ip.IPv6.isValidCIDR(text) || Ip.IPv4.isValidCIDRFourPartDecimal(text)) return Ip.parseCIDR(text)
+  if (Ip.IPv6.isValid(text) || Ip.IPv4.isValidFourPartDecimal(text)) {
+    const address = parse(text)
+    return [address, address instanceof Ip.IPv4 ? 32 : 128]
+  }
+  const url = URL.parse(`http://${text}/`)
+  return url !== null && url.host === text.toLowerCase() && url.port === "" ? url.hostname : undefined
+}
+
+const allowed = Effect.fnUntraced(function* (setting: string) {
+  const text = yield* Config.String(setting).pipe(Config.withDefault(""))
+  const hosts = new Set<string>()
+  const networks: Array<readonly [Address, number]> = []
+  for (const part of text.split(",").map((part) => part.trim())) {
+    if (part === "") continue
+    const found = entry(part)
+    if (found === undefined) {
+      return yield* new Refused({
+        message: `${setting}: ${JSON.stringify(part)} is no host, address or network: write them as 127.0.0.1,10.0.0.0/8,hooks.internal`
+      })
+    }
+    if (typeof found === "string") hosts.add(found)
+    else networks.push(found)
+  }
+  return { hosts, networks } satisfies Allowed
+})
+
+export interface AddressGuard {
+  /**
+   * The addresses that a connection to this host may use: all that the host has now, at least one. `host` is a name or an
+   * address, as URLs write it. A connection without TLS (`isSecure` false) may only go to what the setting lists.
+   */
+  readonly addressesOf: (
+    host: string,
+    options: { readonly isSecure: boolean }
+  ) => Effect.Effect<ReadonlyArray<string>, Refused | UnknownHost>
+}
+
+const refuse = (message: string) => Effect.fail(new Refused({ message }))
+
+/** The guard of which this setting lists the exceptions. */
+export const make = Effect.fnUntraced(function* (
+  setting: string
+): Effect.fn.Return<AddressGuard, Refused | Config.ConfigError, Dns.Dns> {
+  const { hosts, networks } = yield* allowed(setting)
+  const dns = yield* Dns.Dns
+
+  const fromDns = (name: string, type: "A" | "AAAA") =>
+    dns.resolve(name, type).pipe(
+      Effect.map((records) => records.map(({ address }) => address)),
+      // A host may well have addresses of one family only.
+      Effect.catchIf(
+        ({ reason }) => reason === "NotFound",
+        () => Effect.succeed([])
+      )
+    )
+
+  /**
+   * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names, blocks one
+   * of the few threads that all look-ups share: it is for the hosts that the setting lists.
+   */
+  const addressesOf = (name: string): Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError> =>
+    hosts.has(name)
+      ? dns.lookup(name)
+      : Effect.map(Effect.all([fromDns(name, "A"), fromDns(name, "AAAA")], { concurrency: 2 }), (both) => both.flat())
+
+  const lookup = (name: string) => {
+    const unknown = (reason: string) => new UnknownHost({ message: `the host ${name} can't be looked up (${reason})` })
+    return addressesOf(name).pipe(
+      Effect.mapError(({ reason }) => unknown(reason)),
+      Effect.timeoutOrElse({ duration: lookupTimeout, orElse: () => Effect.fail(unknown("Timeout")) }),
+      Effect.map((found) => found.map(NetAddress.formatIp)),
+      Effect.filterOrFail(
+        ({ length }) => length > 0,
+        () => unknown("NotFound")
+      )
+    )
+  }
+
+  return {
+    addressesOf: Effect.fnUntraced(function* (host, { isSecure }) {
+      const name = host.replace(/^\[|\]$/g, "").toLowerCase()
+      const addresses = Ip.isValid(name) ? [name] : yield* lookup(name)
+      const parsed = addresses.map(parse)
+      const isAllowed = (address: Address) => networks.some((network) => isIn(address, network))
+      const advice = `set ${setting} where that is right`
+      if (!hosts.has(name)) {
+        if (!isSecure && !parsed.every(isAllowed)) {
+          return yield* refuse(`it must begin with https://; ${advice}`)
+        }
+        if (!parsed.every((address) => isPublic(address) || isAllowed(address))) {
+          return yield* refuse(`${host} is, or leads to, an address that is not public; ${advice}`)
+        }
+      }
+      return parsed.map(String)
+    })
+  }
+})

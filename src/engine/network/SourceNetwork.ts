@@ -1,0 +1,152 @@
+/**
+ * The networks that sources are reached by. A connection that was made over HTTP is *guarded*: its mark is kept in its row,
+ * and each of its runs, wherever it is made, gets a network that checks every address that it connects to. A connection
+ * that was made on the machine itself is not restricted.
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Dns from "effect/net/Dns"
+import type * as Schema from "effect/Schema"
+import { isIPv6, type LookupFunction } from "node:net"
+import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
+import * as Network from "../../contract/Network.ts"
+import * as CredentialAddress from "../source/CredentialAddress.ts"
+import * as AddressGuard from "./AddressGuard.ts"
+
+/** True while a request over HTTP is answered. */
+export const IsRemote = Context.Reference<boolean>("idem/engine/network/SourceNetwork/IsRemote", {
+  defaultValue: () => false
+})
+
+type Refusal = AddressGuard.Refused | AddressGuard.UnknownHost
+
+interface SourceNetwork {
+  /** The network of a guarded connection. */
+  readonly guarded: Effect.Effect<Network.Network, Refusal | Config.ConfigError>
+  /** Fails where a field of this address names a server that a guarded connection may not reach; the message names both. */
+  readonly check: (address: Schema.JsonObject) => Effect.Effect<void, Refusal | Config.ConfigError>
+}
+
+/** Without its layer nothing guards, so that guarded connections are refused. */
+export const SourceNetwork = Context.Reference<SourceNetwork>("idem/engine/network/SourceNetwork", {
+  defaultValue: () => {
+    const refused = Effect.fail(new AddressGuard.Refused({ message: "this process has no guard for its address" }))
+    return { guarded: refused, check: () => refused }
+  }
+})
+
+/** The network of a connection. One that may not be had fails each request with the reason. */
+export const of = Effect.fnUntraced(function* (
+  isGuarded: boolean
+): Effect.fn.Return<Network.Network, IntegrationError> {
+  if (!isGuarded) return Network.direct
+  const { guarded } = yield* SourceNetwork
+  return yield* Effect.mapError(guarded, ({ message }) => new IntegrationError({ reason: new Forbidden({ message }) }))
+})
+
+/**
+ * Whether a connection is guarded from now on. `before` is what it was, with its address. One without an address of its own
+ * goes to its provider's, which nobody has chosen.
+ */
+export const becomesGuarded = Effect.fnUntraced(function* (
+  address: Schema.JsonObject,
+  before: { readonly guarded: boolean; readonly address: Schema.JsonObject } | undefined
+) {
+  if (!(yield* IsRemote) || CredentialAddress.isOwn(address)) return false
+  if (before === undefined || CredentialAddress.changed(before.address, address).length > 0) return true
+  return before.guarded
+})
+
+/** Answers every look-up with these addresses. */
+export const pinned =
+  (addresses: ReadonlyArray<string>): LookupFunction =>
+  (_, options, done) => {
+    const all = addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
+    const [first] = all
+    if (options.all === true) done(null, all)
+    else done(null, first?.address ?? "", first?.family)
+  }
+
+/** The code of the error with which a guarded request fails. */
+export const refusedCode = "ADDRESS_REFUSED"
+
+const connectTimeout = Duration.toMillis("10 seconds")
+
+/** A `fetch` whose connections are checked, those of redirects too. */
+const fetchThrough = Effect.fnUntraced(function* (guard: AddressGuard.AddressGuard) {
+  // Only who guards something needs it, and each command's start would pay for it.
+  const undici = yield* Effect.promise(() => import("@effect/platform-node/Undici"))
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+  const agent = new undici.Agent({
+    connect: (options, done) => {
+      const connect = guard.addressesOf(options.hostname, { isSecure: options.protocol === "https:" }).pipe(
+        Effect.match({
+          onFailure: ({ message }) => done(Object.assign(new Error(message), { code: refusedCode }), null),
+          onSuccess: (addresses) =>
+            undici.buildConnector({ lookup: pinned(addresses), timeout: connectTimeout })(options, done)
+        })
+      )
+      run(connect)
+    }
+  })
+  const fetch: Network.Network["fetch"] = async (input, init) => {
+    // The agent is of another library than Node's `fetch`: what they share is plain values.
+    const request = new Request(input, init)
+    const { headers, method, redirect, signal, url } = request
+    const body = request.body === null ? null : await request.arrayBuffer()
+    return undici.fetch(url, { body, dispatcher: agent, headers: [...headers], method, redirect, signal })
+  }
+  return fetch
+})
+
+const hostName = /^(?=.*[.:]|localhost$)[a-z0-9._:[\]-]+$/i
+
+/** The servers that a field of an address names: a URL, a host's name, an address. */
+const serverIn = (value: Schema.Json): { readonly host: string; readonly isSecure: boolean } | undefined => {
+  if (typeof value !== "string") return undefined
+  const url = value.includes("://") ? URL.parse(value) : null
+  if (url !== null && url.hostname !== "") return { host: url.hostname, isSecure: url.protocol !== "http:" }
+  return hostName.test(value) ? { host: value, isSecure: true } : undefined
+}
+
+/** `IDEM_SOURCE_ALLOW` lists what guarded connections may reach besides public addresses. It is read when one is met. */
+export const layer: Layer.Layer<never, never, Dns.Dns> = Layer.effect(
+  SourceNetwork,
+  Effect.gen(function* () {
+    const context = yield* Effect.context<Dns.Dns>()
+    const guard = yield* Effect.cached(Effect.provideContext(AddressGuard.make("IDEM_SOURCE_ALLOW"), context))
+
+    const addressOf = (guard: AddressGuard.AddressGuard) => (host: string) =>
+      guard.addressesOf(host, { isSecure: true }).pipe(
+        Effect.map(([address]) => address ?? host),
+        Effect.mapError(
+          ({ _tag, message }) =>
+            new IntegrationError({
+              reason: _tag === "Refused" ? new Forbidden({ message }) : new Transient({ message })
+            })
+        )
+      )
+
+    return {
+      guarded: yield* Effect.cached(
+        Effect.flatMap(guard, (guard) =>
+          Effect.map(fetchThrough(guard), (fetch): Network.Network => ({ fetch, addressOf: addressOf(guard) }))
+        )
+      ),
+      check: Effect.fnUntraced(function* (address) {
+        const { addressesOf } = yield* guard
+        for (const [field, value] of Object.entries(address)) {
+          const server = serverIn(value)
+          if (server === undefined) continue
+          yield* Effect.mapError(
+            addressesOf(server.host, server),
+            ({ message }) => new AddressGuard.Refused({ message: `${field}: ${message}` })
+          )
+        }
+      })
+    }
+  })
+)
