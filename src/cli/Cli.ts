@@ -10,7 +10,6 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import type * as Runtime from "effect/Runtime"
@@ -23,6 +22,7 @@ import { exportContents } from "./Export.ts"
 import { copy } from "./Copy.ts"
 import * as Failure from "./Failure.ts"
 import { deletions, failures } from "./Ledger.ts"
+import * as Logging from "./Logging.ts"
 import { migrate } from "./Migrate.ts"
 import { Output } from "./Output.ts"
 import { purge } from "./Purge.ts"
@@ -145,19 +145,6 @@ const presenter = Layer.effect(
   }))
 )
 
-/** Logs go to stderr: for people on a terminal, as JSON lines elsewhere. */
-const logging = Layer.unwrap(
-  Effect.gen(function* () {
-    const stdio = yield* Stdio.Stdio
-    const terminal = yield* stdio.stderrIsTerminal
-    return Layer.mergeAll(
-      Logger.layer([terminal ? Logger.consolePretty({ mode: "tty" }) : Logger.withConsoleError(Logger.formatJson)]),
-      Layer.succeed(Logger.LogToStderr, true),
-      Layer.succeed(References.MinimumLogLevel, "Warn")
-    )
-  })
-)
-
 /** Commands whose work is told to a collector, where `OTEL_EXPORTER_OTLP_ENDPOINT` names one. */
 const told = new Set(["serve", "sync", "retry"])
 
@@ -212,7 +199,7 @@ const run = Effect.fnUntraced(
     )
   },
   Effect.provide([
-    logging,
+    Logging.layer,
     CliConfig.layer({ builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard) })
   ])
 )

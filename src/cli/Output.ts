@@ -14,6 +14,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { styleText } from "node:util"
 import { failed, type Failure, OutputClosed } from "./Failure.ts"
+import * as SafeText from "../engine/SafeText.ts"
 import * as Text from "./Text.ts"
 
 /** Colours of one stream; each leaves the text as it is where there is no terminal. */
@@ -42,7 +43,7 @@ export class Output extends Context.Service<
     readonly answer: (document: Schema.JsonObject, text: () => string) => Effect.Effect<void, OutputClosed | Failure>
     /** Text on stdout, whatever the form of answers: the help, the version. */
     readonly print: (text: string) => Effect.Effect<void, OutputClosed | Failure>
-    /** Exactly these bytes on stdout, as fast as they are taken. */
+    /** Exactly these bytes on stdout, as fast as they are taken; on a terminal as text without control characters. */
     readonly bytes: <E, R>(
       stream: Stream.Stream<Uint8Array, E, R>
     ) => Effect.Effect<void, E | OutputClosed | Failure, R>
@@ -100,10 +101,16 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     )
 
   // Nobody can be told that stderr is gone.
-  const note = (line: string) => Effect.ignore(Stream.run(Stream.succeed(`${clean(line)}\n`), stdio.stderr()))
+  const note = (line: string) =>
+    Effect.ignore(Stream.run(Stream.succeed(`${SafeText.colouredLines(clean(line))}\n`), stdio.stderr()))
 
-  const print = (text: string) => Effect.suspend(() => write(Stream.succeed(`${clean(text)}\n`)))
-  const render = (document: Schema.JsonObject) => JSON.stringify(document, null, terminal ? 2 : 0)
+  const print = (text: string) =>
+    Effect.suspend(() => write(Stream.succeed(`${SafeText.colouredLines(clean(text))}\n`)))
+  const render = (document: Schema.JsonObject) => SafeText.json(JSON.stringify(document, null, terminal ? 2 : 0))
+
+  // A terminal would obey what the bytes of a body say to it.
+  const bytes = <E, R>(stream: Stream.Stream<Uint8Array, E, R>) =>
+    write(terminal ? Stream.map(Stream.decodeText(stream), SafeText.lines) : stream)
 
   return Output.of({
     json: options.json,
@@ -111,7 +118,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     style: out,
     answer: (document, text) => print(options.json ? render(document) : text()),
     print,
-    bytes: write,
+    bytes,
     note,
     failure: Effect.fnUntraced(function* (failure) {
       const message = Text.oneLine(clean(failure.message).replaceAll(/\s*\n\s*/g, " "))
