@@ -57,6 +57,15 @@ describe("a cursor of contents", () => {
   )
 })
 
+it("a cursor of contents by their ids holds no time, and one by time does", () => {
+  const place = placeOf("a", Date.UTC(2026, 0, 1))
+  const timeOf = (order: "id" | "newest") => {
+    const cursor = Cursor.ofContent({ epoch, connectionId: mine, order }, place)
+    return (JSON.parse(Buffer.from(cursor, "base64url").toString()) as ReadonlyArray<unknown>).at(-1)
+  }
+  assert.deepStrictEqual([timeOf("id"), timeOf("newest")], [null, Date.UTC(2026, 0, 1)])
+})
+
 describe("a cursor of changes", () => {
   it.effect.prop(
     "gives back the place it was made of",
@@ -86,6 +95,8 @@ describe("a cursor of changes", () => {
       assert.strictEqual(yield* reasonOf(check(others, ofMine, epoch)), "foreign")
       assert.strictEqual(yield* reasonOf(check(undefined, ofMine, epoch)), "foreign")
       assert.strictEqual(yield* reasonOf(check(mine, ofAll, epoch)), "foreign")
+      assert.include((yield* Effect.flip(check(mine, ofAll, epoch))).message, "of all connections' changes")
+      assert.include((yield* Effect.flip(check(others, ofMine, epoch))).message, "of another connection's changes")
       assert.strictEqual(yield* reasonOf(check(mine, ofMine, elsewhere)), "foreign")
       assert.strictEqual(yield* reasonOf(check(mine, ofMine, later)), "gone")
       const ofContent = { epoch, connectionId: mine, order: "id" } as const
@@ -133,6 +144,8 @@ it.effect("a cursor that somebody made up never reaches the database", () =>
       ["1; DROP TABLE content", null],
       [1, null],
       ["1", ["no uuid", "a"]],
+      ["1", [`${mine}0`, "a"]],
+      ["1", [`0${mine}`, "a"]],
       ["1", [mine, "a\0"]]
     ]) {
       const cursor = json(["changes", "d", "e", null, transaction, row])
