@@ -33,6 +33,10 @@ export class MemorySource {
   repeats = false
   /** Deletions are told even of what is there again. */
   tellsAll = false
+  /** What each page of a full listing says besides, of ids that it does not list. */
+  aside: Pick<Page<Schema.Json>, "deleted" | "patches"> = {}
+  /** Ids that are not in the full listing, though they can be downloaded. */
+  readonly unlisted = new Set<string>()
   /** The change log before this position is forgotten. */
   expiredBefore = 0
   readonly items = new Map<string, SourceItem>()
@@ -194,7 +198,9 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
 
       const listingPage = (state: Checkpoint, listing: { readonly pass: string; readonly after: number }) =>
         Effect.gen(function* () {
-          const all = [...source.items.keys()].filter((id) => id.startsWith(folder) && inWindow(id))
+          const all = [...source.items.keys()].filter(
+            (id) => id.startsWith(folder) && inWindow(id) && !source.unlisted.has(id)
+          )
           const ids = yield* ask("list", 5, () =>
             Effect.succeed(
               all.slice(Math.max(0, listing.after - (source.repeats ? 1 : 0)), listing.after + source.pageSize)
@@ -206,6 +212,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
           const page: Page<Checkpoint> = {
             listed,
             download: yield* select(listed),
+            ...source.aside,
             listing: listing.pass,
             covers: last && task.window === undefined ? [{ prefix: "" }] : [],
             remaining: Math.max(0, all.length - after),

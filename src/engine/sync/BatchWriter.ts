@@ -170,10 +170,12 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
         )
       }
       case "Dropped":
-        return Effect.as(InFlight.end(options.inflight, event.externalId, event.flight), {
-          ...state,
-          pages: event.page === undefined ? pages : PageOrder.brokenAt(pages, event.page)
-        })
+        return Effect.flatMap(InFlight.end(options.inflight, event.externalId, event.flight), () =>
+          endPages(options, {
+            ...state,
+            pages: event.page === undefined ? pages : PageOrder.brokenAt(pages, event.page)
+          })
+        )
       case "PageListed": {
         const found = [...event.unusable, ...event.problems].slice(0, problemsKept - state.problems.length)
         return endPages(options, {
@@ -190,7 +192,8 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
 /** Ends the pages whose turn it is. */
 const endPages = (options: Options, state: State): Effect.Effect<State, WriteError> =>
   Effect.suspend(() => {
-    const taken = PageOrder.takeNext(state.pages)
+    const isIn = (flight: InFlight.Flight) => InFlight.isEnded(flight) || OpenBatch.holds(state.batch, flight)
+    const taken = PageOrder.takeNext(state.pages, isIn)
     if (taken === undefined) return Effect.succeed(state)
     const [{ end }, pages] = taken
     const open = state.batch.end

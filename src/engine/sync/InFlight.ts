@@ -35,6 +35,9 @@ export const end = (inflight: Inflight, externalId: string, flight: Flight): Eff
     return Effect.asVoid(Deferred.succeed(flight.ended, undefined))
   })
 
+/** True once an occurrence was committed, or dropped. */
+export const isEnded = (flight: Flight): boolean => Deferred.isDoneUnsafe(flight.ended)
+
 const failed = Effect.mapError(
   (cause: StoreError) => new ContentExistenceCheckerError({ message: cause.message, cause })
 )

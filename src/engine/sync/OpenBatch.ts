@@ -117,6 +117,8 @@ export const endsNow = ({ end }: OpenBatch): boolean =>
     end.seen.length >= seenAtOnce ||
     end.parts.length >= maxParts)
 
+export const holds = (batch: OpenBatch, flight: Flight): boolean => batch.flights.some(([, one]) => one === flight)
+
 /** True once it is to be committed whatever comes next. */
 export const isFull = (batch: OpenBatch, limits: Limits): boolean =>
   batch.items.length + batch.misses.length >= limits.batchItems || batch.bytes >= limits.batchBytes

@@ -2,6 +2,7 @@
  * Which page may end next: pages end in the order in which they were listed, each once all its items are in. From the
  * first page on that lost an item, none ends, so that no checkpoint stands before its work.
  */
+import type { Flight } from "./InFlight.ts"
 import type { PageListed } from "./SliceEvent.ts"
 
 /** A value, which only the fiber that commits holds. Pages are numbered from 1. */
@@ -38,11 +39,14 @@ export const withPage = (order: PageOrder, page: PageListed): PageOrder => ({
   listed: new Map(order.listed).set(page.page, page)
 })
 
-/** The page whose turn it is to end, and the order after it. */
-export const takeNext = (order: PageOrder): readonly [PageListed, PageOrder] | undefined => {
+/** The page whose turn it is to end, and the order after it. `isIn`: this occurrence is committed, or in the open batch. */
+export const takeNext = (
+  order: PageOrder,
+  isIn: (flight: Flight) => boolean
+): readonly [PageListed, PageOrder] | undefined => {
   const page = order.listed.get(order.next)
   if (page === undefined || order.next >= order.brokenFrom) return undefined
-  if ((order.arrived.get(order.next) ?? 0) < page.downloads) return undefined
+  if ((order.arrived.get(order.next) ?? 0) < page.downloads || !page.waitsFor.every(isIn)) return undefined
   const listed = new Map(order.listed)
   const arrived = new Map(order.arrived)
   listed.delete(order.next)

@@ -132,6 +132,8 @@ export const make = Effect.fnUntraced(function* (options: {
   let pages = 0
   let number = 0
   let restarted = false
+  // Ids that pages of this slice deleted and no later page listed.
+  const deletedIds = new Set<string>()
   // The first page of a listing without a checkpoint also forgets the parts that other listings left.
   let forgetsParts = partReader.isFresh()
 
@@ -197,6 +199,7 @@ export const make = Effect.fnUntraced(function* (options: {
         continue
       }
       seen.push(externalId)
+      deletedIds.delete(externalId)
       const ref = chosen.get(externalId)
       const flying = inflight.get(externalId)
       const repeated = flying !== undefined && flying.revision === ref?.revision
@@ -221,6 +224,7 @@ export const make = Effect.fnUntraced(function* (options: {
     forgetsParts = false
     const covers = pass === undefined ? [] : (page.covers ?? [])
     if (deleted.length > 0 || covers.length > 0) state.staged = true
+    for (const id of deleted) deletedIds.add(id)
     return [
       {
         _tag: "PageListed",
@@ -230,6 +234,7 @@ export const make = Effect.fnUntraced(function* (options: {
         problems,
         remaining: page.remaining,
         downloads: work.length,
+        waitsFor: [...deleted, ...patches.map((patch) => patch.externalId)].flatMap((id) => inflight.get(id) ?? []),
         end: {
           checkpoint: page.checkpoint,
           scope: plan.scope,
@@ -267,8 +272,8 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const retries = Effect.gen(function* () {
     const rows = yield* rowsToRetry
-    // The listing before may have chosen the same id.
-    const free = rows.filter((row) => !inflight.has(row.externalId))
+    // The changes before may have chosen the same id, or deleted it in a page that is not committed yet.
+    const free = rows.filter((row) => !inflight.has(row.externalId) && !deletedIds.has(row.externalId))
     const backlog = plan.ledger === "due" && rows.length >= limits.retries
     return [backlog, free.map((row) => fetchOf("retried", refOf(row)))] as const
   })

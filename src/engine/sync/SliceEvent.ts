@@ -60,6 +60,11 @@ export interface PageListed {
   readonly remaining: number | undefined
   /** How many occurrences of this page are downloaded. */
   readonly downloads: number
+  /**
+   * Other occurrences, in flight when the page was listed, of ids that the page deletes or patches. They come first: the
+   * source read them before it said this, so what they store must not undo it.
+   */
+  readonly waitsFor: ReadonlyArray<Flight>
   readonly end: PageEnd
 }
 

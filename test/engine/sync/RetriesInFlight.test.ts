@@ -1,0 +1,107 @@
+/** Retries that are in flight while a page says something else of the same ids. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { Malformed } from "../../../src/contract/IntegrationError.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
+import { moving, turn, until } from "../../support/Moving.ts"
+import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
+
+/** Fails the download of this id, and lets all else through. */
+const failing =
+  (id: string): MemorySource["answer"] =>
+  (method) =>
+    method === `download ${id}` ? fault(new Malformed({ message: "cut off" })) : Effect.void
+
+describe("a retry in flight", () => {
+  it.effect("is not begun for an id that the changes before it delete, though its bytes are still served", () => {
+    const source = new MemorySource()
+    source.add("a")
+    source.add("b")
+    source.answer = failing("a")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      assert.deepStrictEqual(yield* ids(connection, "failed"), ["a"])
+      // The page that deletes it is not committed while another of its items is still downloaded.
+      source.log.push({ _tag: "Deleted", id: "a" })
+      source.add("c")
+      source.tellsAll = true
+      const gate = yield* Deferred.make<void>()
+      source.answer = (method) => (method === "download c" ? Deferred.await(gate) : Effect.void)
+      source.downloaded.length = 0
+      const running = yield* Effect.forkChild(sync(connection))
+      yield* Effect.repeat(turn, { times: 50 })
+      yield* Deferred.succeed(gate, undefined)
+      assert.deepInclude(yield* Fiber.join(running), { status: "succeeded" })
+      assert.deepStrictEqual(source.downloaded, ["c"])
+      assert.deepStrictEqual(yield* ids(connection), ["b", "c"])
+      assert.deepStrictEqual(yield* (yield* Store).ledger(connection.id, { limit: 10 }), [])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("is begun for an id that the changes delete and list again", () => {
+    const source = new MemorySource()
+    source.add("a")
+    source.answer = failing("a")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.remove("a")
+      source.add("a")
+      source.tellsAll = true
+      source.pageSize = 1
+      source.answer = () => Effect.void
+      yield* sync(connection)
+      yield* sync(connection)
+      assert.deepStrictEqual(yield* ids(connection), ["a"])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  /** A retry of `a` waits in its download while a page of the listing, which does not list `a`, is otherwise done. */
+  const duringListing = (aside: MemorySource["aside"], source: MemorySource) =>
+    Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.answer = failing("a")
+      source.add("a", { revision: "2", metadata: { label: "old" } })
+      yield* sync(connection)
+      source.addMany(5)
+      source.unlisted.add("a")
+      source.expiredBefore = source.log.length
+      source.aside = aside
+      const gate = yield* Deferred.make<void>()
+      source.answer = (method) => (method === "download a" ? Deferred.await(gate) : Effect.void)
+      const running = yield* Effect.forkChild(sync(connection))
+      yield* until(Effect.map(ids(connection), (there) => there.length >= 6))
+      yield* Deferred.succeed(gate, undefined)
+      const result = yield* moving(Fiber.join(running))
+      assert.deepInclude(result, { status: "succeeded" })
+      return connection
+    })
+
+  it.effect("is committed before the page that deletes its id", () => {
+    const source = new MemorySource()
+    source.by = "revision"
+    source.add("a", { revision: "1", body: bytes("first") })
+    return Effect.gen(function* () {
+      const connection = yield* duringListing({ deleted: ["a"] }, source)
+      assert.deepStrictEqual(yield* ids(connection, "deleted"), ["a"])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("is committed before the page that patches its id", () => {
+    const source = new MemorySource()
+    source.by = "revision"
+    source.add("a", { revision: "1", body: bytes("first") })
+    return Effect.gen(function* () {
+      const patch = { externalId: "a", metadata: { label: "new" } }
+      const connection = yield* duringListing({ patches: [patch] }, source)
+      const row = yield* (yield* Store).content(connection.id, "a")
+      assert.deepStrictEqual(Option.getOrThrow(row).metadata, { label: "new" })
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
