@@ -10,7 +10,7 @@ import { many, Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
 import * as Feed from "./engine/feed/Feed.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
-import { Limits } from "./engine/Limits.ts"
+import * as EngineLimits from "./engine/Limits.ts"
 import * as Scheduler from "./engine/schedule/Scheduler.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext } from "./engine/source/OpenSource.ts"
@@ -48,10 +48,12 @@ const integrations = Layer.unwrap(
 const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.layer, Blobs.layer)))
 
 /** Quotas are spent together by all processes of a database. */
-const quotas = Layer.provide(Quotas.layer, RateLimits.layer)
+const quotas = Layer.provide(Quotas.layer, [RateLimits.layer, EngineLimits.layer])
 
 const engine = SyncLoop.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas, DownloadBudget.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas, DownloadBudget.layer, EngineLimits.layer)
+  ),
   Layer.provide(Database.layer),
   // Beside the engine, so that everything that stands on the engine checks the same addresses.
   Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer))
@@ -64,10 +66,10 @@ const copyTarget = Layer.unwrap(Effect.as(Postgres.migrate, Layer.mergeAll(Blobs
 
 /** A lease of a process that is gone lasts no longer than its place in the cluster. */
 const leases = Layer.effect(
-  Limits,
+  EngineLimits.Limits,
   Effect.gen(function* () {
     const leaseTtl = yield* Cluster.expiration
-    return { ...(yield* Limits), leaseTtl }
+    return { ...(yield* EngineLimits.Limits), leaseTtl }
   })
 )
 

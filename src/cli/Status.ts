@@ -43,6 +43,14 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
       ...(status.nextPollAt === null
         ? [["  paused", Text.oneLine(status.paused ?? "")] as const]
         : [["  next poll", Text.upcoming(status.nextPollAt, now)] as const]),
+      ...(status.askedToWaitUntil === null
+        ? []
+        : [
+            [
+              "  waiting",
+              `the source asked to be left alone until ${Text.upcoming(status.askedToWaitUntil, now)}`
+            ] as const
+          ]),
       ...(status.holder === null ? [] : [["  run by", Text.oneLine(status.holder)] as const]),
       [
         "  last run",

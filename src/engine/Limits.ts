@@ -1,6 +1,9 @@
 /** The bounds of a run. Defaults with their reasons; tests and embedders replace them as a whole. */
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 
 const mebibyte = 1024 * 1024
 
@@ -22,6 +25,8 @@ export interface Limits {
   readonly chunkTimeout: Duration.Duration
   /** How long a lease lasts without a renewal; it is renewed three times as often. */
   readonly leaseTtl: Duration.Duration
+  /** The longest time that a source may ask to be left alone; then it is asked again. */
+  readonly longestRetryAfter: Duration.Duration
   /** A run in which nothing moved for this long is ended. */
   readonly stallAfter: Duration.Duration
   /** So many `Transient` failures in a row mean that the source is down, not its items. */
@@ -50,6 +55,7 @@ export const Limits = Context.Reference<Limits>("idem/engine/Limits", {
     bodyBytes: 5 * 1024 * mebibyte,
     chunkTimeout: Duration.minutes(1),
     leaseTtl: Duration.seconds(30),
+    longestRetryAfter: Duration.days(1),
     stallAfter: Duration.minutes(10),
     downAfter: 5,
     abortAfter: 50,
@@ -60,3 +66,15 @@ export const Limits = Context.Reference<Limits>("idem/engine/Limits", {
     resumeWithin: Duration.days(1)
   })
 })
+
+/** The defaults, with what the environment says: `IDEM_LONGEST_RETRY_AFTER`. */
+export const layer: Layer.Layer<never, Config.ConfigError> = Layer.effect(
+  Limits,
+  Effect.gen(function* () {
+    const limits = yield* Limits
+    const longestRetryAfter = yield* Config.Duration("IDEM_LONGEST_RETRY_AFTER").pipe(
+      Config.withDefault(limits.longestRetryAfter)
+    )
+    return { ...limits, longestRetryAfter }
+  })
+)

@@ -137,13 +137,15 @@ export class Store extends Context.Service<
     readonly renew: (fence: Fence, ttl: Duration.Duration) => Effect.Effect<void, StoreError | Superseded>
     /**
      * Ends the lease, if it is still ours, and sets what is given: when the connection is polled next (undefined leaves
-     * that as it is) and its failures in a row. `interrupted`: the run did not come to its end, and its row says so.
+     * that as it is) and its failures in a row. `askedWait`: whether the source asked for that wait; undefined leaves what is
+     * known of an earlier one. `interrupted`: the run did not come to its end, and its row says so.
      */
     readonly release: (
       fence: Fence,
       next: {
         readonly pollIn?: Duration.Duration | undefined
         readonly failures?: number | undefined
+        readonly askedWait?: boolean | undefined
         readonly interrupted?: boolean | undefined
       }
     ) => Effect.Effect<void, StoreError>

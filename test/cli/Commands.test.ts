@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as PlatformError from "effect/PlatformError"
@@ -202,6 +203,22 @@ describe("idem sync", () => {
       const status = CommandLine.text(yield* run(["status", "work"]))
       assert.include(status, "paused")
       assert.include(status, "the grant was revoked")
+    })
+  )
+
+  it.effect("status says that the source asked to be left alone, and until when", () =>
+    Effect.gen(function* () {
+      const { run, source } = yield* connected(3)
+      const asked = new IntegrationError.RateLimited({
+        message: "slow down",
+        retryAfter: Duration.seconds(9_999_999_999)
+      })
+      source.answer = () => fault(asked)
+      assert.strictEqual((yield* run(["sync", "work", "--json"])).code, 1)
+      const text = CommandLine.text(yield* run(["status", "work"]))
+      assert.match(text, /waiting +the source asked to be left alone until .*in (1 day|2[34] hours)/)
+      const { connections } = CommandLine.json(yield* run(["status", "work", "--json"]))
+      assert.match(JSON.stringify(connections), /"askedToWaitUntil":"\d{4}-/)
     })
   )
 

@@ -141,6 +141,22 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a release keeps until when the source asked to be left alone, or forgets it", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const releasing = Effect.fnUntraced(function* (next: Parameters<typeof store.release>[1]) {
+          yield* store.release(yield* take(id), next)
+          return Option.getOrThrow(yield* store.connection(id))
+        })
+        const asked = yield* releasing({ pollIn: Duration.hours(5), askedWait: true })
+        assert.deepStrictEqual(asked.askedWaitUntil, asked.nextPollAt)
+        const left = yield* releasing({ pollIn: Duration.hours(6) })
+        assert.deepStrictEqual(left.askedWaitUntil, asked.askedWaitUntil)
+        assert.isNull((yield* releasing({ pollIn: Duration.hours(5), askedWait: false })).askedWaitUntil)
+      })
+    )
+
     it.effect("a failed item's retry makes its connection due before its next poll, a deferred one does not", () =>
       Effect.gen(function* () {
         const store = yield* Store

@@ -100,6 +100,7 @@ export const connection: Connection = {
   lease: null,
   failures: 0,
   guarded: false,
+  askedWaitUntil: null,
   createdAt: time
 }
 

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Content, Ref } from "../../src/contract/Content.ts"
+import type { Announced, Content, Ref } from "../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
 import * as Integration from "../../src/contract/Integration.ts"
 import { CheckpointExpired, Gone, IntegrationError, type Reason } from "../../src/contract/IntegrationError.ts"
@@ -15,6 +15,7 @@ export interface SourceItem {
   /** A revision that comes with the bytes, where the item changed since it was listed. */
   readonly downloaded?: string
   readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
+  readonly announced?: Announced
   readonly metadata?: Schema.JsonObject
   readonly at?: DateTime.Utc
 }
@@ -140,6 +141,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
       mediaType: "text/plain",
       metadata: item.metadata ?? {},
       body: item.body,
+      ...(item.announced === undefined ? {} : { announced: item.announced }),
       ...(item.downloaded === undefined ? {} : { revision: item.downloaded }),
       ...(item.at === undefined ? {} : { occurredAt: item.at })
     })

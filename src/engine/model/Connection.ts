@@ -40,6 +40,8 @@ export interface Connection {
    * `IDEM_SOURCE_ALLOW` only. A person with a shell on the machine may name any address.
    */
   readonly guarded: boolean
+  /** Until when the source asked to be left alone, by the last poll that it refused; null if it did not refuse the last one. */
+  readonly askedWaitUntil: DateTime.Utc | null
   readonly createdAt: DateTime.Utc
 }
 

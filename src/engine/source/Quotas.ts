@@ -33,6 +33,8 @@ import * as Semaphore from "effect/Semaphore"
 import { IntegrationError, RateLimited, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
 import { type Meter, touch } from "../sync/RunMeter.ts"
+import { Limits } from "../Limits.ts"
+import * as RetryAfter from "./RetryAfter.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Turn } from "../schedule/ConcurrencyLimiter.ts"
 
@@ -69,7 +71,7 @@ export class Quotas extends Context.Service<
   /** Budgets of all that share the store. */
   static readonly layer: Layer.Layer<Quotas, never, RateLimiter.RateLimiterStore> = Layer.effect(
     Quotas,
-    Effect.map(RateLimiter.RateLimiter, (limiter) => make(limiter))
+    Effect.flatMap(RateLimiter.RateLimiter, (limiter) => Effect.map(Limits, (limits) => make(limiter, limits)))
   ).pipe(Layer.provide(RateLimiter.layer))
 
   /** Budgets of this process alone. */
@@ -111,7 +113,7 @@ const adaptiveOf = (domain: string, first: Budget, method: string) => {
     : { key: `${key}/${method}`, perMinute: calls }
 }
 
-const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
+const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): Quotas["Service"] => {
   // One waiter a bucket: the others queue behind it in order, so that a heavy call isn't starved by light ones.
   const queues = new Map<string, Semaphore.Semaphore>()
   const queue = (key: string): Semaphore.Semaphore => {
@@ -257,6 +259,7 @@ const make = (limiter: RateLimiter.RateLimiter): Quotas["Service"] => {
                   })
                 )
             }),
+            Effect.mapError((error) => RetryAfter.bound(error, longestRetryAfter)),
             Effect.tapError((error) => {
               if (error.reason._tag !== "RateLimited") return Effect.void
               refusals += 1

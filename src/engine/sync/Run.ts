@@ -213,7 +213,15 @@ export const run = Effect.fn("run")(function* (
     const interrupted = result.error !== null
     yield* store.release(
       fence,
-      isLive ? { pollIn: yield* pollIn(connection, result, failures), failures, interrupted } : { interrupted }
+      isLive
+        ? {
+            pollIn: yield* pollIn(connection, result, failures),
+            failures,
+            // Our own budget may still wait for what the source asked of an earlier poll.
+            askedWait: result.refused ? true : result.waitFor === undefined ? false : undefined,
+            interrupted
+          }
+        : { interrupted }
     )
   })
 

@@ -26,6 +26,7 @@ import * as Lease from "../schedule/Lease.ts"
 import { Limits } from "../Limits.ts"
 import * as RunMeter from "./RunMeter.ts"
 import * as OpenSource from "../source/OpenSource.ts"
+import * as RetryAfter from "../source/RetryAfter.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import type { Connection } from "../model/Connection.ts"
 import type { RunId } from "../model/Run.ts"
@@ -86,9 +87,15 @@ const yielded = (state: PageReader.State): RunFailure.Failure | null => {
     : { reason: error.reason._tag, message: error.message }
 }
 
-const patience = (state: PageReader.State, meter: RunMeter.Meter): Pick<SliceResult, "waitFor" | "refused"> => {
-  if (state.halt?._tag === "Yield" && state.halt.error.reason._tag === "RateLimited") {
-    return { waitFor: state.halt.error.reason.retryAfter ?? defaultPatience, refused: true }
+const patience = (
+  state: PageReader.State,
+  meter: RunMeter.Meter,
+  limits: Limits
+): Pick<SliceResult, "waitFor" | "refused"> => {
+  if (state.halt?._tag === "Yield") {
+    // A body's stream fails outside of any call, which would have bounded the wait.
+    const { reason } = RetryAfter.bound(state.halt.error, limits.longestRetryAfter)
+    if (reason._tag === "RateLimited") return { waitFor: reason.retryAfter ?? defaultPatience, refused: true }
   }
   const { exhausted } = meter
   return { waitFor: exhausted === undefined ? undefined : Duration.millis(exhausted), refused: false }
@@ -237,7 +244,7 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
     notes: state.notes,
     error: failure,
     more: state.more,
-    ...patience(state, meter)
+    ...patience(state, meter, limits)
   }
   return result
 })

@@ -34,6 +34,8 @@ export const Connection = Schema.Struct({
   /** As Effect writes a duration: `5 minutes`. */
   every: Schema.String,
   nextPollAt: Schema.NullOr(Time),
+  /** Until when the source asked to be left alone; null where it did not, or the time has come. */
+  askedToWaitUntil: Schema.NullOr(Time),
   /** Failures of whole runs in a row. */
   failures: Schema.Int,
   /** Who runs it now. */
@@ -92,6 +94,8 @@ export const connection = (of: Model.Connection, now: DateTime.Utc): Connection 
     paused: of.paused,
     every: MessageText.duration(of.every),
     nextPollAt: of.paused === null ? of.nextPollAt : null,
+    askedToWaitUntil:
+      of.askedWaitUntil !== null && DateTime.isGreaterThan(of.askedWaitUntil, now) ? of.askedWaitUntil : null,
     failures: of.failures,
     holder: state === "running" ? (of.lease?.holder ?? null) : null,
     config: of.config,

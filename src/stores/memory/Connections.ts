@@ -43,6 +43,7 @@ const connectionOf = (entry: ConnectionEntry): Connection => ({
   lease: entry.lease === null ? null : { holder: entry.lease.holder, until: utc(entry.lease.until) },
   failures: entry.failures,
   guarded: entry.guarded,
+  askedWaitUntil: entry.askedWaitUntil === null ? null : utc(entry.askedWaitUntil),
   createdAt: utc(entry.createdAt)
 })
 
@@ -101,6 +102,7 @@ export const make = (state: State): Methods => {
         acquired: 0,
         failures: 0,
         guarded: given.guarded ?? false,
+        askedWaitUntil: null,
         createdAt: now,
         contents: new Map(),
         staged: new Map(),
@@ -193,6 +195,7 @@ export const make = (state: State): Methods => {
         if (next.interrupted === true) interruptRuns(state, fence.connectionId, now)
         entry.failures = next.failures ?? entry.failures
         if (next.pollIn !== undefined) entry.nextPollAt = now + Duration.toMillis(next.pollIn)
+        if (next.askedWait !== undefined) entry.askedWaitUntil = next.askedWait ? entry.nextPollAt : null
         entry.dueAt = Math.min(entry.nextPollAt, nextRetry(entry))
       }),
 

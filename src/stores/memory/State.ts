@@ -76,6 +76,7 @@ export interface ConnectionEntry {
   acquired: number
   failures: number
   guarded: boolean
+  askedWaitUntil: Millis | null
   readonly createdAt: Millis
   readonly contents: Map<string, ContentEntry>
   readonly staged: Map<string, StagedEntry>

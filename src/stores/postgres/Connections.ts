@@ -201,6 +201,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         const ours = yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
             failures = coalesce(${PgTypes.int4(next.failures ?? null)}, failures),
             next_poll_at = ${pollAt},
+            asked_wait_until = ${next.askedWait === undefined ? sql`asked_wait_until` : next.askedWait ? pollAt : sql`NULL`},
             due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content
               WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`

@@ -17,6 +17,7 @@ import { keys } from "./migrations/Keys.ts"
 import { listings } from "./migrations/Listings.ts"
 import { parts } from "./migrations/Parts.ts"
 import { tasks } from "./migrations/Tasks.ts"
+import { waits } from "./migrations/Waits.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
 import { attempt, lostConnection } from "./Sql.ts"
 
@@ -42,7 +43,8 @@ export const migrations = {
   "0005_keys": keys,
   "0006_listings": listings,
   "0007_access": access,
-  "0008_parts": parts
+  "0008_parts": parts,
+  "0009_waits": waits
 }
 
 /** The schema that this version works with. */

@@ -25,7 +25,7 @@ const checkpointColumn =
 
 export const connectionColumns = `id, name, domain, account, config::text AS config, credentials, every_ms AS every, fence,
   paused, ${checkpointColumn}, scope, next_poll_at AS "nextPollAt", lease_holder AS holder,
-  lease_until AS until, failures, guarded, created_at AS "createdAt"`
+  lease_until AS until, failures, guarded, asked_wait_until AS "askedWaitUntil", created_at AS "createdAt"`
 
 const decodeConnectionRows = decoder(
   Schema.Struct({
@@ -45,6 +45,7 @@ const decodeConnectionRows = decoder(
     until: Schema.NullOr(Time),
     failures: Schema.Int,
     guarded: Schema.Boolean,
+    askedWaitUntil: Schema.NullOr(Time),
     createdAt: Time
   })
 )

@@ -1,12 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { Budget, Quota } from "../../../src/contract/Integration.ts"
 import { Forbidden, IntegrationError, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
 import { moving } from "../../support/Moving.ts"
 import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
+import * as Limits from "../../../src/engine/Limits.ts"
+import * as RetryAfter from "../../../src/engine/source/RetryAfter.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 
 const callOf = Effect.fnUntraced(function* (quota: Quota, account = "me") {
@@ -229,5 +233,50 @@ describe("call", () => {
       assert.include(error.message, "get gave no answer within 30s")
       yield* Deferred.await(interrupted)
     }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+})
+
+describe("a delay that a source asks for", () => {
+  const asked = (retryAfter: Duration.Duration) => {
+    const { reason } = RetryAfter.bound(
+      new IntegrationError({ reason: new RateLimited({ message: "slow down", retryAfter }) }),
+      Duration.days(1)
+    )
+    return reason._tag === "RateLimited" ? reason : undefined
+  }
+
+  it("is bounded, whatever the header said", () => {
+    for (const retryAfter of [Duration.seconds(9_999_999_999), Duration.infinity, Duration.days(2)]) {
+      assert.deepStrictEqual(asked(retryAfter)?.retryAfter, Duration.days(1))
+      assert.include(asked(retryAfter)?.message ?? "", "longer wait than 1d")
+    }
+    assert.deepStrictEqual(asked(Duration.seconds(-5))?.retryAfter, Duration.zero)
+    for (const retryAfter of [Duration.zero, Duration.seconds(17), Duration.days(1)]) {
+      assert.deepStrictEqual(asked(retryAfter)?.retryAfter, retryAfter)
+      assert.strictEqual(asked(retryAfter)?.message, "slow down")
+    }
+  })
+
+  it.effect("is bounded by `IDEM_LONGEST_RETRY_AFTER` in each call, and cools its account down no longer", () =>
+    Effect.gen(function* () {
+      const { call } = yield* callOf({ unitsPerMinute: 6000 })
+      const century = Effect.fail(
+        new IntegrationError({ reason: new RateLimited({ message: "slow down", retryAfter: Duration.days(36_500) }) })
+      )
+      const first = yield* callOf({ unitsPerMinute: 6000 })
+      first.meter.waitUntil = 0
+      const { reason } = yield* Effect.flip(first.call("get", 1, century))
+      assert.deepStrictEqual(reason._tag === "RateLimited" ? reason.retryAfter : undefined, Duration.hours(1))
+      const seconds = yield* moving(elapsed(call("get", 1, Effect.void)), "10 seconds")
+      assert.isAtLeast(seconds, 3_500)
+      assert.isAtMost(seconds, 3_700)
+    }).pipe(
+      Effect.provide(
+        Quotas.layerMemory.pipe(
+          Layer.provide(Limits.layer),
+          Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { IDEM_LONGEST_RETRY_AFTER: "1 hour" } })))
+        )
+      )
+    )
   )
 })

@@ -7,8 +7,10 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import type { Announced } from "../../../src/contract/Content.ts"
 import {
   Forbidden,
+  IntegrationError,
   Malformed,
   RateLimited,
   TooLarge,
@@ -256,6 +258,64 @@ describe("an item that fails", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
+  const page = new TextEncoder().encode("<!DOCTYPE html><html><body>Sign in</body></html>")
+  const announced: ReadonlyArray<readonly [string, Announced, ReadonlyArray<Uint8Array>, string | undefined]> = [
+    ["of its announced size", { size: 6 }, [bytes("abc"), bytes("def")], undefined],
+    ["cut short", { size: 7 }, [bytes("abc"), bytes("def")], "6 bytes came instead of the announced 7"],
+    ["longer than announced", { size: 5 }, [bytes("abc"), bytes("def")], "more bytes came than the announced 5"],
+    [
+      "that is a login page",
+      { mediaType: "image/png" },
+      [page],
+      "an HTML page came instead of the announced image/png"
+    ],
+    [
+      "that is a login page in pieces",
+      { mediaType: "application/pdf" },
+      Array.from(page, (byte) => new Uint8Array([byte])),
+      "an HTML page"
+    ],
+    [
+      "that is JSON",
+      { mediaType: "video/mp4" },
+      [bytes(' {"ok": false}')],
+      "JSON came instead of the announced video/mp4"
+    ],
+    ["that is HTML by its type", { mediaType: "text/html", size: page.length }, [page], undefined],
+    ["of a type whose files are often HTML", { mediaType: "application/vnd.ms-excel" }, [page], undefined],
+    ["of no known type", { mediaType: "application/octet-stream" }, [page], undefined],
+    ["that is an image", { mediaType: "image/png" }, [new Uint8Array([0x89, 0x50, 0x4e, 0x47])], undefined],
+    ["larger than the bound", { size: 1_000_000 }, [bytes("abc")], "more than 500000 bytes"]
+  ]
+  for (const [name, said, chunks, problem] of announced) {
+    for (const inlineBytes of [1000, 1]) {
+      it.effect(
+        `${name} is ${problem === undefined ? "stored" : "a failure"} (${inlineBytes === 1 ? "streamed" : "held"})`,
+        () => {
+          const source = new MemorySource()
+          source.add("a", { body: Stream.fromIterable(chunks), announced: said })
+          return Effect.gen(function* () {
+            const connection = yield* connect()
+            const { counts } = yield* sync(connection)
+            const store = yield* Store
+            const rows = yield* store.ledger(connection.id, { limit: 10 })
+            assert.deepInclude(counts, problem === undefined ? { stored: 1, failed: 0 } : { stored: 0, failed: 1 })
+            if (problem !== undefined) assert.include(rows[0]?.message ?? "", problem)
+            assert.deepStrictEqual(yield* ids(connection), problem === undefined ? ["a"] : [])
+          }).pipe(Effect.provide(layer(source, { limits: { bodyBytes: 500_000, inlineBytes } })))
+        }
+      )
+    }
+  }
+
+  it.effect("whose whole body was given at once is checked as well", () => {
+    const source = new MemorySource()
+    source.add("a", { body: bytes("abc"), announced: { size: 4 } })
+    return Effect.gen(function* () {
+      assert.strictEqual((yield* sync(yield* connect())).counts.failed, 1)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("that is too large is dead at once", () => {
     const source = new MemorySource()
     source.add("a")
@@ -417,6 +477,41 @@ describe("a source that refuses", () => {
       assert.isNull(after.paused)
       const wait = DateTime.distance(yield* DateTime.now, after.nextPollAt)
       assert.isAbove(Duration.toHours(wait), 7)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("for a century is asked again after a day, and the connection says until when", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    const asked = new RateLimited({ message: "slow down", retryAfter: Duration.seconds(9_999_999_999) })
+    source.answer = only("download m000001", fault(asked))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection))
+      assert.include(result.error?.message ?? "", "asks to wait 1d")
+      const store = yield* Store
+      const after = Option.getOrThrow(yield* store.connection(connection.id))
+      const wait = DateTime.distance(yield* DateTime.now, after.nextPollAt)
+      assert.isAtMost(Duration.toHours(wait), 24)
+      assert.isAbove(Duration.toHours(wait), 23)
+      assert.deepStrictEqual(after.askedWaitUntil, after.nextPollAt)
+
+      source.answer = () => Effect.void
+      yield* TestClock.adjust("1 day")
+      assert.strictEqual((yield* moving(sync(connection))).error, null)
+      assert.isNull(Option.getOrThrow(yield* store.connection(connection.id)).askedWaitUntil)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("by the stream of a body is bounded too", () => {
+    const source = new MemorySource()
+    const asked = new RateLimited({ message: "slow down", retryAfter: Duration.infinity })
+    source.add("a", { body: Stream.fail(new IntegrationError({ reason: asked })) })
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* moving(sync(connection))
+      const after = Option.getOrThrow(yield* (yield* Store).connection(connection.id))
+      assert.isAtMost(Duration.toHours(DateTime.distance(yield* DateTime.now, after.nextPollAt)), 24)
     }).pipe(Effect.provide(layer(source)))
   })
 
