@@ -12,13 +12,14 @@ import { Output } from "../../src/cli/Output.ts"
 /** Clears the screen, writes to the clipboard, each with C0 and with C1; reorders what follows. */
 const hostile = "a\u001b[2J\u001b]52;c;cm0=\u0007\u009b2J\u009d52;c;cm0=\u009c\u007f\u202eb\u2066\u200f\u061c\u2028\r\b"
 
+// oxlint-disable-next-line no-control-regex
+const colour = /\u001b\[[0-9;]*m/g
+
 /** What of a text a terminal would obey; colours move and hide nothing. */
 const obeyed = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex
   (
-    text
-      .replaceAll(/\u001b\[[0-9;]*m/g, "")
-      .match(/[^\P{Cc}\n\t]|[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu) ?? []
+    text.replaceAll(colour, "").match(/[^\P{Cc}\n\t]|[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu) ??
+    []
   )
     .map((character) => character.charCodeAt(0).toString(16))
     .join(" ")

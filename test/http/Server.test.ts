@@ -154,6 +154,31 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("the server", (it) => 
     })
   )
 
+  it.effect("JSON that would take long to decode is refused before it is parsed", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* TestServer
+      const headers = { "content-type": "application/json" }
+      const post = (config: string) =>
+        ask("/connections", { method: "POST", headers, body: `{"domain":"memory","name":"x","config":${config}}` })
+      const deep = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`
+      for (const [config, message] of [
+        [deep(400_000), /nest at most 32/],
+        [`[${"0,".repeat(400_000)}0]`, /at most 20,000 values/],
+        [`{"a":[${"{},".repeat(200_000)}{}]}`, /at most 20,000 values/]
+      ] as const) {
+        const refused = yield* post(config)
+        assert.strictEqual(refused.status, 400)
+        assert.match((refused.json as { readonly detail: string }).detail, message)
+      }
+      // Brackets and commas in a text are text, an escaped quote does not end it.
+      const text = JSON.stringify({ domain: "none", name: `\\"${"[,".repeat(30_000)}`.slice(0, 90), config: {} })
+      assert.notInclude((yield* ask("/connections", { method: "POST", headers, body: text })).text, "at most 32")
+      const long = JSON.stringify({ externalIds: [`\\"${"[,".repeat(30_000)}`] })
+      const answer = yield* ask("/connections/none/ledger/redrive", { method: "POST", headers, body: long })
+      assert.notMatch(answer.text, /nest at most|values/)
+    })
+  )
+
   it.effect("what is no HTTP is answered as a problem, and the connection is closed", () =>
     Effect.gen(function* () {
       const { url } = yield* TestServer

@@ -19,7 +19,9 @@ import * as FindMyWay from "effect/http/FindMyWay"
 import { IsRemote } from "../../engine/network/SourceNetwork.ts"
 import { Access, Caller } from "./Authentication.ts"
 import { isOpen } from "./PublicRoute.ts"
+import * as JsonBounds from "./JsonBounds.ts"
 import {
+  BadRequestProblem,
   ForbiddenProblem,
   PayloadTooLargeProblem,
   UnauthorizedProblem,
@@ -85,6 +87,15 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
   return caller
 })
 
+/** Reads the body of a request that has one, and refuses JSON that would take long to decode. */
+const checkBody = Effect.gen(function* () {
+  const request = yield* HttpServerRequest.HttpServerRequest
+  if (safe.has(request.method) || request.headers["content-type"] === undefined) return
+  const message = JsonBounds.problem(yield* request.text)
+  if (message === undefined) return
+  return yield* new BadRequestProblem({ detail: `body: ${message}`, errors: [{ place: "body", message }] })
+})
+
 /** Said of a body by its `Content-Length`, or once more than that has come. */
 export const tooLarge = new PayloadTooLargeProblem({
   detail: `the body of a request may have at most ${longestBody.toLocaleString("en")} bytes`
@@ -110,7 +121,7 @@ export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRoute
           if (parent !== "") known.on(route.method === "*" ? methods : route.method, parent as `/${string}`, true)
         }
         const handler = Effect.flatMap(admit(access, route.path), (caller) =>
-          route.handler.pipe(
+          Effect.andThen(checkBody, route.handler).pipe(
             Effect.provideService(Caller, caller),
             Effect.provideService(IsRemote, true),
             Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(longestBody))
