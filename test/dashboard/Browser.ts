@@ -59,6 +59,8 @@ export const open = async (browser: Browser, look: Look = {}): Promise<Watched> 
     reducedMotion: "reduce",
     ...(look.session === undefined ? {} : { storageState: look.session })
   })
+  // This ends a test that hangs: a slow machine does not reach it.
+  context.setDefaultTimeout(240_000)
   const errors: Array<string> = []
   const asked: Array<string> = []
   context.on("console", (message) => {

@@ -69,6 +69,24 @@ describe("a wait", () => {
       }).pipe(Effect.provide(layer(source)))
     }
   )
+
+  it.effect("of an item starts again at a minute where the item has another revision", () => {
+    const source = new MemorySource()
+    source.by = "revision"
+    source.add("a", { revision: "r1" })
+    source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      const attempts = Effect.map(store.ledger(connection.id, { limit: 1 }), ([row]) => row?.attempts)
+      yield* sync(connection)
+      yield* sync(connection)
+      assert.strictEqual(yield* attempts, 2)
+      source.add("a", { revision: "r2" })
+      yield* sync(connection)
+      assert.strictEqual(yield* attempts, 1)
+    }).pipe(Effect.provide(layer(source)))
+  })
 })
 
 describe("a sync", () => {
