@@ -1,4 +1,5 @@
 /** `idem failures` and `idem deletions`: what waits for a later run, or for a person. */
+import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
@@ -6,13 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
+import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
 import * as Text from "./Text.ts"
 
 const encodeRows = Schema.encodeSync(Schema.Array(Documents.LedgerRow))
-const encodeDeletions = Schema.encodeSync(Schema.Array(Documents.StagedDeletion))
+const encodeDeletions = Schema.encodeSync(Documents.HeldDeletions)
 
 export const failures = Command.make(
   "failures",
@@ -57,38 +59,49 @@ export const deletions = Command.make(
   "deletions",
   {
     connection: Input.connection,
+    ids: Input.externalId.pipe(Argument.variadic()),
     approve: Flag.Boolean("approve").pipe(Flag.withDescription("delete what is held back"), Flag.withDefault(false)),
     limit: Input.limit(10_000, 1000)
   },
-  Effect.fn("deletions")(function* ({ approve, connection: name, limit }) {
+  Effect.fn("deletions")(function* ({ approve, connection: name, ids, limit }) {
     const output = yield* Output
+    if (ids.length > 0 && !approve) return yield* Failure.usage("ids are for --approve: say it, to delete just these")
     yield* Services.ask(
       Effect.gen(function* () {
         const { connections } = yield* ApiClient
         const params = { connection: name }
-        if (approve) {
-          const { deleted } = yield* connections.approveDeletions({ params })
-          return yield* output.answer(
+        const approval = Effect.fnUntraced(function* (payload: Documents.Approval) {
+          const { deleted } = yield* connections.approveDeletions({ params, payload })
+          yield* output.answer(
             { connection: name, deleted },
             () => `${Text.many(deleted, "content")} of ${Text.oneLine(name)} marked as deleted`
           )
-        }
-        const { deletions: rows } = yield* connections.deletions({ params, query: { limit } })
+        })
+        const [first, ...others] = ids
+        if (approve && first !== undefined) return yield* approval({ externalIds: [first, ...others] })
+        const held = yield* connections.deletions({ params, query: { limit: approve ? 1 : limit } })
+        if (approve) return yield* approval({ token: held.token })
         const now = yield* DateTime.now
-        yield* output.answer({ deletions: encodeDeletions(rows) }, () =>
-          rows.length === 0
+        const more = held.total - held.deletions.length
+        yield* output.answer(encodeDeletions(held), () =>
+          held.total === 0
             ? `no deletions of ${Text.oneLine(name)} are held back`
             : [
                 Text.table(
-                  ["ID", "WHY", "SINCE"],
-                  rows.map((row) => [
+                  ["ID", "TITLE", "DATE", "WHY", "SINCE"],
+                  held.deletions.map((row) => [
                     Text.short(row.externalId, 80),
+                    Text.short(row.title ?? "", 60),
+                    row.occurredAt === null ? "" : Text.moment(row.occurredAt, now),
                     row.cause === "event" ? "the source says so" : "no longer listed",
                     Text.moment(row.stagedAt, now)
                   ]),
                   { style: output.style.bold }
                 ),
-                output.style.dim(`delete them: idem deletions ${Text.shellWord(name)} --approve`)
+                output.style.dim(
+                  `${more > 0 ? `and ${Text.count(more)} more (--limit) · ` : ""}` +
+                    `delete them: idem deletions ${Text.shellWord(name)} --approve, or some: --approve ID…`
+                )
               ].join("\n")
         )
       })

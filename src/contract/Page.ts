@@ -39,8 +39,15 @@ export interface Page<out Checkpoint, out Part = Schema.Json> {
    * for the next pass. Absent on pages of changes. The engine keeps which ids the pass has seen.
    */
   readonly listing?: string | undefined
-  /** What the pass named by `listing` has now listed completely. What is stored there and was not seen is deleted. */
+  /** What the pass named by `listing` has now listed completely. What is stored there and was not seen is absent. */
   readonly covers?: ReadonlyArray<Coverage> | undefined
+  /**
+   * True on the page with which the passes are complete: nothing of what they set out to list is left. What they found
+   * absent is deleted then, or held back if it is too much, so that a source which loses everything is noticed before
+   * the first deletion. A page that covers the empty prefix is complete without saying so; a source that covers its
+   * parts one after the other says it on the last page.
+   */
+  readonly complete?: boolean | undefined
   /** True once this page is committed: a run that starts from it loses and repeats nothing. At most 64 kB as JSON. */
   readonly checkpoint: Checkpoint
   /** The parts that this page moves, committed with its checkpoint; at most 1,000 of at most 4 kB as JSON each. */

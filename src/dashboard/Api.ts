@@ -17,7 +17,8 @@ export type Integration = (typeof System.Integration)["Encoded"]
 export type LedgerRow = (typeof Connections.LedgerRow)["Encoded"]
 export type Run = (typeof Tasks.Run)["Encoded"]
 export type Session = (typeof System.Session)["Encoded"]
-export type StagedDeletion = (typeof Connections.StagedDeletion)["Encoded"]
+export type HeldDeletions = (typeof Connections.HeldDeletions)["Encoded"]
+export type Approval = Connections.Approval
 export type Status = (typeof Connections.Status)["Encoded"]
 export type Synced = (typeof Tasks.Synced)["Encoded"]
 export type Task = (typeof Tasks.Task)["Encoded"]
@@ -146,9 +147,8 @@ export const statistics = async (ref: string, hours: number, { signal }: Signal)
 export const ledger = async (ref: string, limit: number, { signal }: Signal) =>
   (await ask<{ ledger: ReadonlyArray<LedgerRow> }>(at(ref, `/ledger${query({ limit })}`), { signal })).ledger
 
-export const deletions = async (ref: string, limit: number, { signal }: Signal) =>
-  (await ask<{ deletions: ReadonlyArray<StagedDeletion> }>(at(ref, `/deletions${query({ limit })}`), { signal }))
-    .deletions
+export const deletions = (ref: string, limit: number, { signal }: Signal) =>
+  ask<HeldDeletions>(at(ref, `/deletions${query({ limit })}`), { signal })
 
 export interface ContentPage {
   readonly contents: ReadonlyArray<ContentRow>
@@ -214,5 +214,5 @@ export const retry = (ref: string, externalIds: ReadonlyArray<string> | undefine
     body: externalIds === undefined ? {} : { externalIds }
   })
 
-export const approveDeletions = (ref: string) =>
-  ask<{ readonly deleted: number }>(at(ref, "/deletions/approve"), { method: "POST", patience: "long" })
+export const approveDeletions = (ref: string, body: Approval) =>
+  ask<{ readonly deleted: number }>(at(ref, "/deletions/approve"), { method: "POST", body, patience: "long" })

@@ -1,4 +1,4 @@
-/** Deletions that are held back until a person has looked. */
+/** Deletions that are held back until a person has looked: all of them, or some, are approved. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -12,11 +12,46 @@ const longest = 10_000
 
 const causes = { event: "the source said so", absence: "not in a full listing any more" }
 
+/** What a person was shown when asked, and nothing else: the list may change behind the question. */
+interface Asked {
+  readonly count: number
+  readonly approval: Api.Approval
+}
+
+interface RowProps {
+  readonly row: Api.HeldDeletions["deletions"][number]
+  readonly status: Api.Status
+  readonly chosen: boolean
+  readonly onChoose: (chosen: boolean) => void
+}
+
+const Row = ({ chosen, onChoose, row, status }: RowProps) => (
+  <tr>
+    <td>
+      <input
+        type="checkbox"
+        aria-label={`Choose ${row.externalId}`}
+        checked={chosen}
+        onChange={(event) => onChoose(event.currentTarget.checked)}
+      />
+    </td>
+    <th scope="row" class="id">
+      <a href={`#${contentPath(status.id, row.externalId)}`}>{row.title ?? row.externalId}</a>
+      {row.title === null ? null : <span class="sub">{row.externalId}</span>}
+    </th>
+    <td class="nowrap">{row.occurredAt === null ? "" : <Time time={row.occurredAt} />}</td>
+    <td>{causes[row.cause]}</td>
+    <td class="nowrap">
+      <Time time={row.stagedAt} />
+    </td>
+  </tr>
+)
+
 export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
   const client = useQueryClient()
-  const [asking, ask] = useState(false)
+  const [asked, ask] = useState<Asked>()
+  const [chosen, choose] = useState<ReadonlySet<string>>(new Set())
   const [limit, setLimit] = useState(100)
-  const held = status.totals.deletionsHeld
   const { data, error } = useQuery({
     queryKey: ["connection", status.id, "deletions", limit],
     queryFn: (context) => Api.deletions(status.id, limit, context),
@@ -24,21 +59,39 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
     refetchInterval: 10_000
   })
   const approve = useMutation({
-    mutationFn: () => Api.approveDeletions(status.id),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["connection", status.id] }),
-    onSettled: () => ask(false)
+    mutationFn: (approval: Api.Approval) => Api.approveDeletions(status.id, approval),
+    onSuccess: () => choose(new Set()),
+    onSettled: async () => {
+      ask(undefined)
+      await client.invalidateQueries({ queryKey: ["connection", status.id] })
+    }
   })
   if (data === undefined) {
     return error instanceof Api.Problem ? <ErrorNotice error={error} /> : <Loading what="the deletions" />
   }
+  const { deletions, token, total } = data
+  const [first, ...others] = deletions.map((row) => row.externalId).filter((id) => chosen.has(id))
+  const some = first === undefined ? undefined : ([first, ...others] as const)
+  const isAll = some !== undefined && some.length === deletions.length
   return (
     <section aria-labelledby="deletions">
       <div class="heading">
         <h2 id="deletions">Deletions held back</h2>
-        {data.length === 0 ? null : (
-          <button type="button" class="danger" onClick={() => ask(true)}>
-            Approve {Format.many(held, "deletion")}…
-          </button>
+        {total === 0 ? null : (
+          <div class="buttons">
+            <button
+              type="button"
+              disabled={some === undefined}
+              onClick={() => {
+                if (some !== undefined) ask({ count: some.length, approval: { externalIds: some } })
+              }}
+            >
+              Approve chosen ({Format.count(some?.length ?? 0)})…
+            </button>
+            <button type="button" class="danger" onClick={() => ask({ count: total, approval: { token } })}>
+              Approve {Format.many(total, "deletion")}…
+            </button>
+          </div>
         )}
       </div>
       <ErrorNotice error={approve.error} />
@@ -47,7 +100,7 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
           <p>{Format.many(approve.data.deleted, "content")} marked as deleted.</p>
         </Notice>
       )}
-      {data.length === 0 ? (
+      {total === 0 ? (
         <Empty title="No deletion waits for you">
           <p>
             Deletions at the source are followed by themselves. Only when unusually many go missing at once are they
@@ -60,55 +113,67 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
             These were stored, and the source no longer has them. Approve, if that is right. If it is not, do nothing:
             what is seen again leaves this list by itself.
           </p>
-          {held > data.length ? (
+          {total > deletions.length ? (
             <p>
-              The first {Format.count(data.length)} of {Format.count(held)} are shown.
+              The first {Format.count(deletions.length)} of {Format.count(total)} are shown.
             </p>
           ) : null}
           <Table label="Deletions held back">
             <thead>
               <tr>
-                <th scope="col">Id</th>
+                <th scope="col">
+                  <input
+                    type="checkbox"
+                    aria-label="Choose all that are shown"
+                    checked={isAll}
+                    onChange={() => choose(new Set(isAll ? [] : deletions.map((row) => row.externalId)))}
+                  />
+                </th>
+                <th scope="col">Content</th>
+                <th scope="col">Date</th>
                 <th scope="col">Why</th>
                 <th scope="col">Since</th>
               </tr>
             </thead>
             <tbody>
-              {data.map((row) => (
-                <tr key={row.externalId}>
-                  <th scope="row" class="id">
-                    <a href={`#${contentPath(status.id, row.externalId)}`}>{row.externalId}</a>
-                  </th>
-                  <td>{causes[row.cause]}</td>
-                  <td class="nowrap">
-                    <Time time={row.stagedAt} />
-                  </td>
-                </tr>
+              {deletions.map((row) => (
+                <Row
+                  key={row.externalId}
+                  row={row}
+                  status={status}
+                  chosen={chosen.has(row.externalId)}
+                  onChoose={(isChosen) => {
+                    const next = new Set(chosen)
+                    if (isChosen) next.add(row.externalId)
+                    else next.delete(row.externalId)
+                    choose(next)
+                  }}
+                />
               ))}
             </tbody>
           </Table>
-          {held > data.length && limit < longest ? (
+          {total > deletions.length && limit < longest ? (
             <button type="button" onClick={() => setLimit(Math.min(limit * 5, longest))}>
               Show more
             </button>
           ) : null}
         </>
       )}
-      {asking ? (
+      {asked === undefined ? null : (
         <Confirm
-          title={`Delete ${Format.many(held, "content")} of ${status.name}?`}
-          confirm={`Delete ${Format.count(held)}`}
+          title={`Delete ${Format.many(asked.count, "content")} of ${status.name}?`}
+          confirm={`Delete ${Format.count(asked.count)}`}
           danger
           busy={approve.isPending}
-          onConfirm={() => approve.mutate()}
-          onClose={() => ask(false)}
+          onConfirm={() => approve.mutate(asked.approval)}
+          onClose={() => ask(undefined)}
         >
           <p>
             They are marked as deleted and no longer listed as stored. This is soft: their bytes stay in the database
             until you purge them (<code>npx idem purge</code>), and what comes back at the source is stored again.
           </p>
         </Confirm>
-      ) : null}
+      )}
     </section>
   )
 }

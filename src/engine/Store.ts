@@ -26,12 +26,13 @@ import type { ChangePage, ChangePlace, Epoch } from "./model/Change.ts"
 import { type Connection, ConnectionId, type Due } from "./model/Connection.ts"
 import type {
   ByteRange,
+  Complete,
   ContentPage,
   ContentRow,
   ContentSelection,
   LedgerRow,
   Purged,
-  StagedDeletion
+  StagedDeletions
 } from "./model/Content.ts"
 import type { Overview, Totals } from "./model/Overview.ts"
 import { type Hour, type Run, RunId, RunStatus } from "./model/Run.ts"
@@ -54,6 +55,13 @@ export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", {
 
 /** A connection of this name is there already. */
 export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { name: Schema.String }) {}
+
+/** Other deletions are held now than those that were approved. Nothing was deleted. */
+export class DeletionsChanged extends Schema.TaggedError<DeletionsChanged>()("DeletionsChanged", {
+  connectionId: ConnectionId,
+  /** An id that was approved and is not held. */
+  externalId: Schema.NullOr(Schema.String)
+}) {}
 
 /** The right to write for a connection: taken by `acquire`, lost to whoever takes it next. */
 export interface Fence {
@@ -139,6 +147,7 @@ export class Store extends Context.Service<
      * Ends the lease, if it is still ours, and sets what is given: when the connection is polled next (undefined leaves
      * that as it is) and its failures in a row. `askedWait`: whether the source asked for that wait; undefined leaves what is
      * known of an earlier one. `interrupted`: the run did not come to its end, and its row says so.
+     * `changesRead`: the reading of the changes came to its end; what was stored when it began is forgotten.
      */
     readonly release: (
       fence: Fence,
@@ -147,6 +156,7 @@ export class Store extends Context.Service<
         readonly failures?: number | undefined
         readonly askedWait?: boolean | undefined
         readonly interrupted?: boolean | undefined
+        readonly changesRead?: boolean | undefined
       }
     ) => Effect.Effect<void, StoreError>
     /**
@@ -236,11 +246,19 @@ export class Store extends Context.Service<
 
     // ---- writing -----------------------------------------------------------------------------------------------
     /**
+     * Forgets the checkpoint, for a scope that is another one than before (or the first), or a checkpoint that can't be
+     * read: all that is stored leaves the scope until it is seen again, and what is out of scope is never absent. The
+     * listing that is open ends; what passes found absent leaves the stage, unless it is held.
+     */
+    readonly changeScope: (fence: Fence, scope: string) => Effect.Effect<void, StoreError | Superseded>
+    /**
      * One transaction: the items and their outcomes, the ledger, the page's checkpoint, patches, marks and staged
-     * deletions, and the run's counts. An id that was seen again leaves the stage of deletions. A page end clears the
-     * task's `done` ids that are not its `forceIds`. Parts move with the checkpoint and belong to the same task or
-     * connection. A deleted id that is stored is staged; one that is only in the ledger becomes `gone`. `covers` stages what was stored before the listing began, is in scope, lies in the coverage
-     * and was not seen; what was seen comes back into the scope.
+     * deletions, and the run's counts. An id that was seen again leaves the stage of deletions, and comes into the scope.
+     * A page end clears the task's `done` ids that are not its `forceIds`. Parts move with the checkpoint and belong to the
+     * same task or connection. A deleted id that is stored is staged; one
+     * that is only in the ledger becomes `gone`. `covers` stages what was stored before the listing began, is in scope,
+     * lies in the coverage and was not seen. `complete` makes all that passes have staged so far complete, and ends the
+     * listing.
      *
      * The end of a page opens the listing that it names, if another is open, and drops the marks of that one: listings
      * open and close in the order of the commits. A listing began when the lease was acquired under which it is opened.
@@ -248,14 +266,42 @@ export class Store extends Context.Service<
      * listing did not show yet, is never absent from it; and all that earlier slices stored can be.
      */
     readonly commit: (fence: Fence, batch: Batch) => Effect.Effect<Committed, StoreError | Superseded>
+
+    // ---- deletions: when they are applied and when they are held is decided in sync/Deletions.ts -----------------
+    /** How many staged deletions are complete and not held, and how many are held. */
+    readonly completeDeletions: (
+      connectionId: ConnectionId,
+      complete: Complete
+    ) => Effect.Effect<{ readonly waiting: number; readonly held: number }, StoreError>
     /**
-     * Applies staged deletions: all of them if there are at most `atMost`, or at most `share` of the stored rows; else
-     * they are held for a person. Adds `deleted` to the run's counts and says how many are held.
+     * How many contents were stored when the first pass, or reading of the changes, that found one of the complete or
+     * held deletions began; with those that were deleted since.
      */
-    readonly settleDeletions: (
+    readonly storedBeforeDeletions: (
+      connectionId: ConnectionId,
+      complete: Complete
+    ) => Effect.Effect<number, StoreError>
+    /** Deletes softly what is staged, complete and not held. Adds `deleted` to the run's counts and returns it. */
+    readonly applyDeletions: (
       fence: Fence,
-      options: { readonly runId: RunId | undefined; readonly atMost: number; readonly share: number }
-    ) => Effect.Effect<{ readonly deleted: number; readonly held: number }, StoreError | Superseded>
+      complete: Complete,
+      runId: RunId | undefined
+    ) => Effect.Effect<number, StoreError | Superseded>
+    /** Holds the deletions that are complete until a person approves them. Returns how many are held then. */
+    readonly holdDeletions: (fence: Fence, complete: Complete) => Effect.Effect<number, StoreError | Superseded>
+    /** Deletions that are held for a person, or all that are staged. */
+    readonly deletions: (
+      connectionId: ConnectionId,
+      options: { readonly which: "held" | "staged"; readonly limit: number }
+    ) => Effect.Effect<StagedDeletions, StoreError>
+    /**
+     * Deletes softly what is held: all, if `token` still stands for it, or `externalIds`, if each of them is held; else
+     * nothing. Returns how many were deleted.
+     */
+    readonly approveDeletions: (
+      connectionId: ConnectionId,
+      approved: { readonly token: string } | { readonly externalIds: ReadonlyArray<string> }
+    ) => Effect.Effect<number, StoreError | DeletionsChanged>
 
     // ---- the ledger --------------------------------------------------------------------------------------------
     /** Failed and deferred rows whose time has come, the longest due first. Deferred ones are always due. */
@@ -313,12 +359,6 @@ export class Store extends Context.Service<
     readonly totals: (connectionId: ConnectionId) => Effect.Effect<Totals, StoreError>
     /** Costs as much as there are connections and rows in ledgers, whatever is stored. */
     readonly overview: Effect.Effect<Overview, StoreError>
-    readonly deletions: (
-      connectionId: ConnectionId,
-      options: { readonly limit: number }
-    ) => Effect.Effect<ReadonlyArray<StagedDeletion>, StoreError>
-    /** Applies what is staged now, whatever its size. Returns how many were deleted. */
-    readonly approveDeletions: (connectionId: ConnectionId) => Effect.Effect<number, StoreError>
     /**
      * Takes away, for good, what content that was deleted before `before` still holds: body, metadata, title. The id stays
      * as a tombstone, `deleted` with the change that deleted it, for readers who follow the changes; ids that were gone

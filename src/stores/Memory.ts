@@ -17,7 +17,8 @@ import type { LedgerRow } from "../engine/model/Content.ts"
 import { Store } from "../engine/Store.ts"
 import { absent, BlobStore, layerMemory, within } from "./Blobs.ts"
 import * as Connections from "./memory/Connections.ts"
-import { applyStaged, endPage, purge, storeItem, storeMiss } from "./memory/Contents.ts"
+import { applyPatches, purge, storeItem, storeMiss } from "./memory/Contents.ts"
+import * as Deletions from "./memory/Deletions.ts"
 import * as Lists from "./memory/Lists.ts"
 import { contentOf } from "./memory/Lists.ts"
 import * as Overview from "./memory/Overview.ts"
@@ -92,6 +93,7 @@ const make = Effect.gen(function* () {
     ...connections,
     ...Runs.make(state),
     ...Tasks.make(state),
+    ...Deletions.make(state),
     ...Sealed.make(state),
     ...Sessions.make(state),
     ...Lists.make(state),
@@ -136,7 +138,8 @@ const make = Effect.gen(function* () {
         batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
       )
       for (const one of batch.misses) storeMiss(state, connection, one, now)
-      const patched = batch.page === undefined ? 0 : endPage(state, connection, batch.page, now)
+      if (batch.page !== undefined) Deletions.endPage(connection, batch.page, now)
+      const patched = batch.page === undefined ? 0 : applyPatches(state, connection, batch.page.patches, now)
       const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
       if (task !== undefined) {
         task.movedAt = now
@@ -153,6 +156,7 @@ const make = Effect.gen(function* () {
           moved.checkpoint = Option.some(batch.page.checkpoint)
           moved.scope = batch.page.scope
         }
+        if (task === undefined && batch.page.listing === undefined) connection.readingSince ??= connection.acquired
         // The checkpoint now stands for what its pages listed; the task's own ids have no other record.
         for (const id of task?.done ?? []) if (!task?.task.forceIds.includes(id)) task?.done.delete(id)
       }
@@ -172,29 +176,6 @@ const make = Effect.gen(function* () {
       run.problems = [...run.problems, ...problems].slice(0, Runs.maxKept)
       return { outcomes, patched }
     }),
-
-    settleDeletions: Effect.fnUntraced(function* (fence, options) {
-      const now = yield* Clock.currentTimeMillis
-      const connection = yield* Connections.fenced(state, fence)
-      const staged = connection.staged.size
-      const stored = countOf(connection.id, (entry) => entry.state === "stored")
-      if (staged > options.atMost && staged > stored * options.share) {
-        for (const one of connection.staged.values()) one.held = true
-        return { deleted: 0, held: staged }
-      }
-      const deleted = applyStaged(state, connection, now)
-      if (options.runId !== undefined) {
-        const run = yield* Runs.runIn(state, options.runId)
-        RunCounts.add(run.counts, { deleted })
-      }
-      return { deleted, held: 0 }
-    }),
-
-    approveDeletions: (connectionId) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const connection = state.connections.get(connectionId)
-        return connection === undefined ? 0 : applyStaged(state, connection, now)
-      }),
 
     purge: Effect.fnUntraced(function* (connectionId, before) {
       const contents = state.connections.get(connectionId)?.contents ?? new Map<string, ContentEntry>()
@@ -267,17 +248,6 @@ const make = Effect.gen(function* () {
           ).length
         }
       }),
-
-    deletions: (connectionId, { limit }) =>
-      Effect.sync(() =>
-        Array.from(state.connections.get(connectionId)?.staged ?? [], ([externalId, one]) => ({
-          externalId,
-          cause: one.cause,
-          stagedAt: utc(one.stagedAt)
-        }))
-          .toSorted((a, b) => byBytes(a.externalId, b.externalId))
-          .slice(0, limit)
-      ),
 
     writeBlob: blobs.write,
 

@@ -9,6 +9,7 @@ import * as Changes from "./postgres/Changes.ts"
 import * as Collect from "./postgres/Collect.ts"
 import * as Commit from "./postgres/Commit.ts"
 import * as Connections from "./postgres/Connections.ts"
+import * as Deletions from "./postgres/Deletions.ts"
 import * as Epoch from "./postgres/Epoch.ts"
 import * as Lists from "./postgres/Lists.ts"
 import * as Migrations from "./postgres/Migrations.ts"
@@ -52,6 +53,7 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
         ...(yield* Runs.make),
         ...(yield* Tasks.make),
         ...(yield* Commit.make),
+        ...(yield* Deletions.make),
         ...(yield* Parts.make),
         ...(yield* Reads.make),
         ...(yield* Sealed.make),

@@ -45,10 +45,10 @@ const batchOf = (page: number): Batch => ({
     patches: [],
     seen: [],
     listing: undefined,
-    deletes: true,
     parts: [],
     forgetsParts: false,
-    covers: []
+    covers: [],
+    complete: false
   },
   counts: { listed: batchSize },
   problems: []

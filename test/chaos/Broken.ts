@@ -17,7 +17,10 @@ const withoutFence = (store: Service): Service => {
     beginRun: (fence, run) => Effect.flatMap(present(fence), (now) => store.beginRun(now, run)),
     finishRun: (fence, run) => Effect.flatMap(present(fence), (now) => store.finishRun(now, run)),
     commit: (fence, batch) => Effect.flatMap(present(fence), (now) => store.commit(now, batch)),
-    settleDeletions: (fence, options) => Effect.flatMap(present(fence), (now) => store.settleDeletions(now, options)),
+    changeScope: (fence, scope) => Effect.flatMap(present(fence), (now) => store.changeScope(now, scope)),
+    applyDeletions: (fence, complete, runId) =>
+      Effect.flatMap(present(fence), (now) => store.applyDeletions(now, complete, runId)),
+    holdDeletions: (fence, complete) => Effect.flatMap(present(fence), (now) => store.holdDeletions(now, complete)),
     renew: (fence, ttl) => Effect.flatMap(present(fence), (now) => store.renew(now, ttl))
   }
 }

@@ -131,7 +131,9 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
       beginRun: steps("beginRun", watched.beginRun),
       finishRun: steps("finishRun", watched.finishRun),
       commit: steps("commit", watched.commit),
-      settleDeletions: steps("settleDeletions", watched.settleDeletions),
+      changeScope: steps("changeScope", watched.changeScope),
+      completeDeletions: steps("completeDeletions", watched.completeDeletions),
+      applyDeletions: steps("applyDeletions", watched.applyDeletions),
       revisions: steps("revisions", watched.revisions),
       retriesDue: steps("retriesDue", watched.retriesDue)
     }
@@ -324,7 +326,7 @@ export const play = Effect.fn("Model.play")(function* (steps: ReadonlyArray<Step
         rows.get(externalId) !== (source.items.has(externalId) ? String(source.items.get(externalId)) : undefined)
     )
     const ledger = yield* shared.ledger(id, { limit: 100 })
-    const staged = yield* shared.deletions(id, { limit: 100 })
+    const { deletions: staged } = yield* shared.deletions(id, { which: "staged", limit: 100 })
     return [
       ...wrong.map(
         (externalId) => `${externalId} is ${rows.get(externalId)} and should be ${source.items.get(externalId)}`

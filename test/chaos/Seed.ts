@@ -310,7 +310,13 @@ const play = Effect.fnUntraced(function* (
 
   const approve = (connectionId: string) =>
     Effect.provideContext(
-      Store.use((store) => store.approveDeletions(ConnectionId.make(connectionId))),
+      Store.use((store) =>
+        Effect.gen(function* () {
+          const id = ConnectionId.make(connectionId)
+          const { token } = yield* store.deletions(id, { which: "held", limit: 1 })
+          return yield* store.approveDeletions(id, { token })
+        })
+      ),
       context
     )
   const differences = Effect.gen(function* () {

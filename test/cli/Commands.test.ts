@@ -437,12 +437,20 @@ describe("the other commands", () => {
       for (const id of [...source.items.keys()].slice(0, 200)) source.remove(id)
       const ended = yield* run(["sync", "work", "--json"])
       assert.include(CommandLine.json(ended), { deleted: 0, deletionsHeld: 200 })
-      const held = CommandLine.json(yield* run(["deletions", "work", "--json"]))["deletions"]
-      assert.strictEqual(held.length, 200)
-      assert.deepStrictEqual(Object.keys(held[0] ?? {}), ["externalId", "cause", "stagedAt"])
+      const { deletions, ...held } = CommandLine.json(yield* run(["deletions", "work", "--limit", "150", "--json"]))
+      assert.strictEqual(deletions.length, 150)
+      assert.hasAllKeys(deletions[0] ?? {}, ["externalId", "kind", "title", "occurredAt", "cause", "stagedAt"])
+      assert.hasAllKeys(held, ["total", "token"])
+      assert.strictEqual(held["total"], 200)
+      const shown = CommandLine.text(yield* run(["deletions", "work"]))
+      assert.include(shown, `title of ${deletions[0]?.["externalId"]}`)
+      assert.strictEqual((yield* run(["deletions", "work", "m000001"])).code, 2)
+      const some = ["deletions", "work", "--approve", "--json", "m000001", "m000002"]
+      assert.deepStrictEqual(CommandLine.json(yield* run(some)), { connection: "work", deleted: 2 })
+      assert.strictEqual((yield* run(some)).code, 1)
       assert.deepStrictEqual(CommandLine.json(yield* run(["deletions", "work", "--approve", "--json"])), {
         connection: "work",
-        deleted: 200
+        deleted: 198
       })
       assert.include(CommandLine.text(yield* run(["deletions", "work"])), "no deletions")
     })

@@ -91,7 +91,7 @@ export const write = Effect.fnUntraced(function* (name: string, count: number, o
     yield* sql.withTransaction(
       Effect.gen(function* () {
         yield* store.commit(fence, batch(runId, parts))
-        yield* store.approveDeletions(id)
+        yield* store.applyDeletions(fence, { changes: true, listing: true }, undefined)
         if (chance < 0.05) {
           ledger.heldOpen += 1
           yield* Effect.sleep(yield* Random.nextIntBetween(50, 400))

@@ -20,6 +20,7 @@ import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
 import { ApiClient, body } from "../../src/http/client/ApiClient.ts"
+import type { Approval } from "../../src/http/connections/ConnectionDocuments.ts"
 import type { Task } from "../../src/http/tasks/TaskDocuments.ts"
 import type { SyncRequest } from "../../src/http/tasks/TaskEndpoints.ts"
 import { fault, type MemorySource } from "../support/MemorySource.ts"
@@ -113,9 +114,7 @@ const ledgerOf = (connection: string, limit: number) =>
   )
 
 const deletionsOf = (connection: string, limit: number) =>
-  ApiClient.use((api) =>
-    Effect.map(api.connections.deletions({ ...at(connection), query: { limit } }), ({ deletions }) => deletions)
-  )
+  ApiClient.use((api) => api.connections.deletions({ ...at(connection), query: { limit } }))
 
 const statisticsOf = (connection: string, hours: number) =>
   ApiClient.use((api) =>
@@ -291,7 +290,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, 
           api.connections.purge({ ...there, payload: { before: DateTime.makeUnsafe(0) } }),
           ledgerOf(nobody, 10),
           deletionsOf(nobody, 10),
-          api.connections.approveDeletions(there),
+          api.connections.approveDeletions({ ...there, payload: { token: "any" } }),
           api.contents.changes({ query: { connection: nobody, limit: 10, wait: 0 } })
         ]
         for (const [index, ask] of all.entries()) {
@@ -566,11 +565,25 @@ export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, 
         for (const id of ids.slice(0, 120)) source.remove(id)
         const held = yield* syncNow(name)
         assert.deepStrictEqual([held.counts.deleted, held.counts.deletionsHeld], [0, 120])
-        const staged = yield* deletionsOf(name, 1000)
-        assert.deepStrictEqual([staged.length, staged[0]?.externalId, staged[0]?.cause], [120, ids[0], "event"])
-        assert.strictEqual((yield* deletionsOf(name, 7)).length, 7)
-        assert.deepStrictEqual(yield* api.connections.approveDeletions(at(name)), { deleted: 120 })
-        assert.deepStrictEqual(yield* api.connections.approveDeletions(at(name)), { deleted: 0 })
+        const { deletions, token, total } = yield* deletionsOf(name, 1000)
+        assert.deepStrictEqual([deletions.length, total], [120, 120])
+        const [first] = deletions
+        assert.deepInclude(first, { externalId: ids[0] ?? "", title: `title of ${ids[0]}`, cause: "event" })
+        const few = yield* deletionsOf(name, 7)
+        assert.deepStrictEqual([few.deletions.length, few.total, few.token], [7, 120, token])
+        const approve = (payload: Approval) => api.connections.approveDeletions({ ...at(name), payload })
+        const some = { externalIds: [ids[5] ?? ""] as const }
+        assert.deepStrictEqual(yield* approve(some), { deleted: 1 })
+        // By now others are held than those that were listed.
+        for (const stale of [some, { token }]) {
+          const conflict = yield* Effect.flip(approve(stale))
+          assert.strictEqual(conflict._tag, "ConflictProblem")
+          assert.include(conflict.message, "list them again")
+        }
+        const now = yield* deletionsOf(name, 1)
+        assert.strictEqual(now.total, 119)
+        assert.deepStrictEqual(yield* approve({ token: now.token }), { deleted: 119 })
+        assert.deepStrictEqual((yield* deletionsOf(name, 1)).deletions, [])
         const { totals } = yield* api.connections.get(at(name))
         assert.deepStrictEqual([totals.stored, totals.deleted, totals.deletionsHeld], [10, 120, 0])
         const purged = yield* api.connections.purge({

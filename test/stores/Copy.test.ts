@@ -14,7 +14,7 @@ import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Copy from "../../src/stores/Copy.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
-import { bytesOf, item, miss, nextRun, page, running, sha256, stored, take } from "./scenario.ts"
+import { bytesOf, item, miss, nextRun, page, running, settle, sha256, stored, take } from "./scenario.ts"
 
 /** A database with its store. */
 const side = Effect.gen(function* () {
@@ -64,7 +64,7 @@ const lived = Effect.gen(function* () {
     ],
     page: page({ deleted: ["many 1", "many 2"] })
   })
-  yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 9, share: 1 })
+  yield* settle(run.fence, { runId: run.runId, atMost: 9, share: 1 })
   const { updatedAt } = Option.getOrThrow(yield* store.content(run.id, "many 1"))
   yield* store.purge(run.id, DateTime.add(updatedAt, { minutes: 1 }))
   const task = { force: true, forceIds: ["a", "b"], dryRun: false }

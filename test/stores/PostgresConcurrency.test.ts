@@ -12,7 +12,21 @@ import { Store } from "../../src/engine/Store.ts"
 import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
-import { batch, beginRun, bytesOf, connect, item, miss, page, row, running, sha256, stored, take } from "./scenario.ts"
+import {
+  batch,
+  beginRun,
+  bytesOf,
+  connect,
+  item,
+  miss,
+  page,
+  row,
+  running,
+  settle,
+  sha256,
+  stored,
+  take
+} from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 const ttl = Duration.seconds(30)
@@ -209,7 +223,6 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
 
   it.effect("each announced change carries the transaction that made it", () =>
     Effect.gen(function* () {
-      const store = yield* Store
       const { commit, fence, id } = yield* running()
       const changed = Effect.map(versions(id), ([first]) => BigInt(String(first?.["changed"])))
       const seen: Array<bigint> = []
@@ -221,7 +234,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
       yield* after(commit({ items: [item("a")] }))
       yield* after(commit({ items: [item("a", { text: "other" })] }))
       yield* after(commit({ page: page({ patches: [{ externalId: "a", metadata: { n: 1 } }], deleted: ["a"] }) }))
-      yield* after(store.settleDeletions(fence, { runId: undefined, atMost: 9, share: 1 }))
+      yield* after(settle(fence, { atMost: 9, share: 1 }))
       yield* after(commit({ items: [item("a")] }))
       assert.deepStrictEqual(
         seen,

@@ -18,7 +18,7 @@ import * as Blobs from "../../src/stores/blobs/Postgres.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Removal from "../../src/stores/postgres/Removal.ts"
 import * as Database from "../support/Postgres.ts"
-import { bytesOf, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
+import { bytesOf, deleteStaged, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provideMerge(Blobs.layer), Layer.provideMerge(Database.layer))
 
@@ -92,7 +92,7 @@ it.layer(NodeServices.layer, { excludeTestServices: true })("Postgres with a fol
         yield* store.disconnect(goes.id, true)
         const after = yield* files
         yield* stays.commit({ page: page({ deleted: ["c"] }) })
-        yield* store.approveDeletions(stays.id)
+        yield* deleteStaged(stays.fence)
         const { updatedAt } = yield* row(stays.id, "c")
         yield* store.purge(stays.id, DateTime.add(updatedAt, { minutes: 1 }))
         yield* assertWhole(stays.id, "b")
@@ -271,10 +271,10 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
           patches: [],
           seen: [id("large")],
           listing: marker,
-          deletes: true,
           parts: [{ key: marker, checkpoint: { marker } }],
           forgetsParts: false,
-          covers: []
+          covers: [],
+          complete: false
         }
       })
       yield* sql`UPDATE connection SET config = ${JSON.stringify({ marker })}::json, checkpoint = '{"m":"MARKER-5b1d"}',

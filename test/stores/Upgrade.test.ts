@@ -19,7 +19,7 @@ import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Migrations from "../../src/stores/postgres/Migrations.ts"
 import * as PostgresWebhooks from "../../src/stores/postgres/Webhooks.ts"
 import * as Database from "../support/Postgres.ts"
-import { batch, beginRun, bytesOf, item, page, sha256, take } from "./scenario.ts"
+import { allRead, batch, beginRun, bytesOf, item, page, sha256, staged, take } from "./scenario.ts"
 import { visible } from "./visible.ts"
 
 const id = ConnectionId.make("11111111-1111-4111-8111-111111111111")
@@ -97,6 +97,7 @@ const fill = (schema: number) =>
         })}`
       }
       yield* sql`UPDATE content SET metadata = '{"from": "you"}' WHERE body_hash IS NOT NULL`
+      yield* sql`UPDATE content SET in_scope = false WHERE external_id = 'update failed'`
       yield* schema < 2
         ? sql`UPDATE content SET changed_xid = pg_current_xact_id() WHERE state IN ('stored', 'deleted')`
         : sql`UPDATE content SET changed_xid = pg_current_xact_id(),
@@ -214,9 +215,10 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
       ["update failed", "failed", "Transient", 2]
     ]
   )
+  const held = yield* store.deletions(id, { which: "held", limit: 10 })
   assert.deepStrictEqual(
-    (yield* store.deletions(id, { limit: 10 })).map(({ cause, externalId }) => [externalId, cause]),
-    [["large", "event"]]
+    held.deletions.map(({ cause, externalId, title }) => [externalId, cause, title]),
+    [["large", "event", "title of large"]]
   )
 
   const runs = new Map((yield* store.runs(id, 10)).map((run) => [run.id, run]))
@@ -298,6 +300,10 @@ const assertWorks = Effect.gen(function* () {
   assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["stored"]))
 
   const runId = yield* beginRun(fence)
+  // What was out of scope is not absent.
+  const pass = page({ checkpoint: {}, scope: "scope one", listing: "next", covers: [{ prefix: "" }], complete: true })
+  yield* store.commit(fence, batch(runId, { page: pass }))
+  assert.deepStrictEqual(yield* staged(id), ["large event", "stored absence"])
   const { outcomes } = yield* store.commit(
     fence,
     batch(runId, {
@@ -313,7 +319,7 @@ const assertWorks = Effect.gen(function* () {
       ["new", "stored"]
     ]
   )
-  yield* store.settleDeletions(fence, { runId, atMost: 100, share: 1 })
+  assert.strictEqual(yield* store.applyDeletions(fence, allRead, runId), 1)
   yield* store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null })
   yield* store.release(fence, { pollIn: Duration.minutes(5), failures: 0 })
   const { contents } = yield* store.contents(id, { state: "stored", limit: 10 })

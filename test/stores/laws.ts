@@ -20,7 +20,7 @@ import * as Removal from "./lawsOfRemoval.ts"
 import * as Runs from "./lawsOfRuns.ts"
 import * as Sealed from "./lawsOfSealed.ts"
 import * as Tasks from "./lawsOfTasks.ts"
-import { bytesOf, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
+import { allRead, bytesOf, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
 
 const nowhere = ConnectionId.make("11111111-2222-4333-8444-555555555555")
 
@@ -86,7 +86,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.strictEqual((yield* Effect.flip(store.acquire(nowhere, { holder: "h", ttl })))._tag, "Superseded")
         assert.deepStrictEqual(yield* store.existing(nowhere, ["a"]), new Set())
         assert.strictEqual((yield* store.totals(nowhere)).stored, 0)
-        assert.strictEqual(yield* store.approveDeletions(nowhere), 0)
+        const { token } = yield* store.deletions(nowhere, { which: "held", limit: 10 })
+        assert.strictEqual(yield* store.approveDeletions(nowhere, { token }), 0)
+        assert.deepStrictEqual(yield* store.completeDeletions(nowhere, allRead), { waiting: 0, held: 0 })
       })
     )
 

@@ -9,7 +9,7 @@ import type { Change, ChangePlace } from "../../src/engine/model/Change.ts"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { Store } from "../../src/engine/Store.ts"
 import * as Model from "./model.ts"
-import { item, miss, page, running, stored, Time, Visible } from "./scenario.ts"
+import { deleteStaged, item, miss, page, running, settle, stored, Time, Visible } from "./scenario.ts"
 
 /** All changes after a place, page by page, once what was committed is visible; and where that ends. */
 const read = Effect.fnUntraced(function* (
@@ -47,7 +47,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: changes`, (it) => {
     it.effect("content is stored, updated, deleted and undeleted, and each is told once, at its latest change", () =>
       Effect.gen(function* () {
-        const store = yield* Store
         const { commit, fence, id } = yield* running()
         const now = Effect.map(read({ connectionId: id }), told)
         yield* commit({ items: [item("a"), item("b")] })
@@ -58,7 +57,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(yield* now, ["a updated", "b updated"])
         yield* commit({ page: page({ deleted: ["a"] }) })
         assert.deepStrictEqual(yield* now, ["a updated", "b updated"])
-        yield* store.settleDeletions(fence, { runId: undefined, atMost: 9, share: 1 })
+        yield* settle(fence, { atMost: 9, share: 1 })
         assert.deepStrictEqual(yield* now, ["b updated", "a deleted"])
         yield* commit({ misses: [miss("a")] })
         assert.deepStrictEqual(yield* now, ["b updated", "a deleted"])
@@ -102,10 +101,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       () =>
         Effect.gen(function* () {
           const store = yield* Store
-          const { commit, id } = yield* running()
+          const { commit, fence, id } = yield* running()
           yield* commit({ items: [item("a"), item("b")] })
           yield* commit({ page: page({ deleted: ["a", "b"] }) })
-          yield* store.approveDeletions(id)
+          yield* deleteStaged(fence)
           yield* commit({ misses: [miss("b")] })
           const before = yield* read({ connectionId: id })
           assert.deepStrictEqual(told(before), ["a deleted", "b deleted"])
@@ -255,7 +254,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           for (const step of steps) {
             if (step._tag === "read") yield* follow(step.limit, step.pages)
             else if (step._tag === "settle") {
-              yield* store.settleDeletions(fence, { runId: undefined, atMost: 100, share: 1 })
+              yield* settle(fence, { atMost: 100, share: 1 })
             } else yield* commit(Model.batchOf(step))
           }
           yield* Effect.flatten(Visible)

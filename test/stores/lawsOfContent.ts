@@ -10,7 +10,20 @@ import * as Stream from "effect/Stream"
 import type { ContentPlace } from "../../src/engine/model/Content.ts"
 import { Store } from "../../src/engine/Store.ts"
 import * as Model from "./model.ts"
-import { aMomentLater, bytesOf, item, listed, metadataOf, miss, page, row, running, stored, Time } from "./scenario.ts"
+import {
+  aMomentLater,
+  bytesOf,
+  item,
+  listed,
+  metadataOf,
+  miss,
+  page,
+  row,
+  running,
+  settle,
+  stored,
+  Time
+} from "./scenario.ts"
 
 /** Text of any kind: astral, combining, NUL, lone surrogates. */
 const AnyText = Schema.Array(
@@ -126,7 +139,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const { commit, fence, id, runId } = yield* running()
         yield* commit({ items: [item("a")], misses: [] })
         yield* commit({ page: page({ deleted: ["a"] }) })
-        yield* store.settleDeletions(fence, { runId, atMost: 1, share: 0 })
+        yield* settle(fence, { runId, atMost: 1, share: 0 })
         assert.deepStrictEqual(yield* store.existing(id, ["a"]), new Set())
         assert.deepStrictEqual((yield* commit({ items: [item("a")] })).outcomes, new Map([["a", "stored"]]))
         assert.deepStrictEqual(yield* stored(id), ["a"])
@@ -242,7 +255,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           for (const step of steps) {
             const expected = Model.apply(model, step)
             if (step._tag === "settle") {
-              const { deleted } = yield* store.settleDeletions(fence, { runId: undefined, atMost: 100, share: 1 })
+              const { deleted } = yield* settle(fence, { atMost: 100, share: 1 })
               assert.strictEqual(deleted, expected)
             } else {
               const { outcomes, patched } = yield* commit(Model.batchOf(step))

@@ -1,22 +1,28 @@
 /** The laws of deletions: what absence proves, and when it is acted upon. */
 import { assert, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Coverage } from "../../src/contract/Page.ts"
+import type { ConnectionId } from "../../src/engine/model/Connection.ts"
+import type { Complete } from "../../src/engine/model/Content.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import { Store } from "../../src/engine/Store.ts"
 import {
+  allRead,
   aMomentLater,
+  approve,
+  deleteStaged,
   item,
   listed,
   miss,
   nextRun,
   page,
   row,
-  type Running,
   running,
+  type Running,
+  settle,
   staged,
   stored,
   Time
@@ -26,8 +32,8 @@ import {
 const pass = (
   { commit }: Running,
   seen: ReadonlyArray<string>,
-  options: { readonly deletes?: boolean; readonly covers?: ReadonlyArray<Coverage>; readonly listing?: string } = {}
-) => commit({ page: page({ listing: "a listing", deletes: true, covers: [{ prefix: "" }], ...options, seen }) })
+  options: { readonly complete?: boolean; readonly covers?: ReadonlyArray<Coverage>; readonly listing?: string } = {}
+) => commit({ page: page({ listing: "a listing", complete: true, covers: [{ prefix: "" }], ...options, seen }) })
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: deletions`, (it) => {
@@ -115,19 +121,140 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("after a change of scope nothing that was stored before is absent until it was seen again", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["in", "out"])
+        yield* run.commit({ page: page({ listing: "before", seen: ["in", "out"] }) })
+        yield* store.changeScope(run.fence, "another")
+        const changed = Option.getOrThrow(yield* store.connection(run.id))
+        assert.deepStrictEqual([changed.checkpoint, changed.scope], [Option.none(), "another"])
+        // Whatever comes between: a listing that began before, a crash, another run, another name of the listing.
+        yield* pass(run, [], { listing: "before" })
+        const next = yield* nextRun(run)
+        yield* next.commit({ page: page({ listing: "after", seen: ["in"] }) })
+        const last = yield* nextRun(next)
+        yield* pass(last, ["in"], { listing: "again" })
+        yield* pass(last, ["in"], { listing: "and again" })
+        assert.deepStrictEqual(yield* staged(run.id), [])
+        assert.deepStrictEqual(yield* stored(run.id), ["in", "out"])
+        yield* pass(last, ["in", "out"], { listing: "third" })
+        yield* pass(last, ["in"], { listing: "fourth" })
+        assert.deepStrictEqual(yield* staged(run.id), ["out absence"])
+      })
+    )
+
+    it.effect("a change of scope drops what was found absent under the old one, unless it is held", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b", "c", "d"])
+        yield* pass(run, ["b", "c", "d"])
+        yield* store.holdDeletions(run.fence, allRead)
+        yield* pass(run, ["c", "d"], { listing: "next" })
+        yield* run.commit({ page: page({ deleted: ["c"] }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["a absence", "b absence", "c event"])
+        yield* store.changeScope(run.fence, "another")
+        assert.deepStrictEqual(yield* staged(run.id), ["a absence", "c event"])
+      })
+    )
+
+    it.effect("what is stored after a change of scope can be absent in the next run", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["old"])
+        yield* store.changeScope(run.fence, "another")
+        yield* run.commit({ items: [item("new")] })
+        yield* aMomentLater
+        yield* pass(yield* nextRun(run), [])
+        assert.deepStrictEqual(yield* staged(run.id), ["new absence"])
+      })
+    )
+
+    it.effect("an absence is complete with its pass, an event of the changes once they are read", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a/1", "b/1", "c", "d", "e"])
+        const waiting = Effect.fnUntraced(function* () {
+          const of = Effect.fnUntraced(function* (complete: Complete) {
+            return (yield* store.completeDeletions(run.id, complete)).waiting
+          })
+          return [
+            yield* of({ changes: false, listing: false }),
+            yield* of({ changes: true, listing: false }),
+            yield* of(allRead)
+          ]
+        })
+        yield* run.commit({ page: page({ deleted: ["c"] }) })
+        assert.deepStrictEqual(yield* waiting(), [0, 1, 1])
+        yield* run.commit({ misses: [miss("e", { outcome: "gone" })] })
+        assert.deepStrictEqual(yield* waiting(), [0, 2, 2])
+        yield* pass(run, [], { covers: [{ prefix: "a/" }], complete: false })
+        yield* run.commit({ page: page({ listing: "a listing", deleted: ["d"] }) })
+        assert.deepStrictEqual(yield* waiting(), [0, 2, 3])
+        // A pass that another takes the place of is not complete: what it found waits for that one.
+        yield* pass(run, [], { listing: "next", covers: [{ prefix: "b/" }], complete: false })
+        assert.deepStrictEqual(yield* waiting(), [0, 2, 3])
+        yield* run.commit({ page: page({ listing: "next", complete: true }) })
+        assert.deepStrictEqual(yield* waiting(), [3, 5, 5])
+        assert.strictEqual(yield* deleteStaged(run.fence, { changes: false, listing: false }), 3)
+        assert.deepStrictEqual(yield* stored(run.id), ["c", "e"])
+      })
+    )
+
+    it.effect("what a pass found absent and the source then tells as deleted is an event", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b"])
+        yield* pass(run, ["b"], { complete: false })
+        yield* run.commit({ page: page({ deleted: ["a"] }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["a event"])
+        // Its pass is given up, and the deletion is told only once.
+        yield* store.changeScope(run.fence, "another")
+        assert.strictEqual(yield* deleteStaged(run.fence, { changes: true, listing: false }), 1)
+      })
+    )
+
     it.effect(
-      "after a change of scope nothing is staged: what was not seen leaves the scope until it is seen again",
+      "deletions are measured against what was stored when the first pass or reading that found one began",
       () =>
         Effect.gen(function* () {
-          const run = yield* withStored(["in", "out"])
-          yield* pass(run, ["in"], { deletes: false })
-          assert.deepStrictEqual(yield* staged(run.id), [])
-          assert.deepStrictEqual(yield* stored(run.id), ["in", "out"])
-          yield* pass(run, ["in"], { listing: "next" })
-          assert.deepStrictEqual(yield* staged(run.id), [])
-          yield* pass(run, ["in", "out"], { listing: "third" })
-          yield* pass(run, ["in"], { listing: "fourth" })
-          assert.deepStrictEqual(yield* staged(run.id), ["out absence"])
+          const store = yield* Store
+          const before = Effect.fnUntraced(function* (id: ConnectionId) {
+            return yield* store.storedBeforeDeletions(id, allRead)
+          })
+          const of = (word: string, count: number) => Array.from({ length: count }, (_, n) => `${word} ${n}`)
+          const first = yield* withStored(of("old", 10))
+          yield* first.commit({ items: [item("new")], page: page({ seen: ["new"] }) })
+          const second = yield* nextRun(first)
+          yield* second.commit({
+            items: of("newer", 5).map((id) => item(id)),
+            page: page({ deleted: ["old 0", "old 1"] })
+          })
+          assert.strictEqual(yield* before(first.id), 10)
+          // What was deleted since counts as stored; what is deleted after a reading that came to its end does not.
+          yield* deleteStaged(second.fence)
+          yield* aMomentLater
+          const third = yield* nextRun(second)
+          yield* third.commit({ page: page({ deleted: ["old 2", "old 3"] }) })
+          assert.strictEqual(yield* before(first.id), 14)
+          yield* deleteStaged(third.fence, { changes: false, listing: true })
+          yield* third.commit({ page: page({ deleted: ["old 4"] }) })
+          assert.strictEqual(yield* before(first.id), 14)
+          yield* store.release(third.fence, { changesRead: true })
+          const fourth = yield* nextRun(third)
+          yield* fourth.commit({ page: page({ deleted: ["old 5"] }) })
+          assert.strictEqual(yield* before(first.id), 14)
+          yield* deleteStaged(fourth.fence)
+          yield* aMomentLater
+          // A pass began with its first run, whatever was stored and deleted until its last.
+          const fifth = yield* nextRun(fourth)
+          yield* fifth.commit({ page: page({ listing: "l", seen: ["new"] }) })
+          yield* fifth.commit({ items: of("newest", 7).map((id) => item(id)), page: page({ deleted: ["old 6"] }) })
+          yield* deleteStaged(fifth.fence)
+          const sixth = yield* nextRun(fifth)
+          yield* pass(sixth, ["old 7"], { listing: "l" })
+          assert.strictEqual(yield* before(first.id), 10)
+          assert.strictEqual((yield* staged(first.id)).length, 7)
         })
     )
 
@@ -159,7 +286,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const run = yield* withStored(["a", "b", "c"])
         yield* run.commit({ misses: [miss("b")] })
         yield* run.commit({ page: page({ deleted: ["b"] }) })
-        const settled = yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 1, share: 0 })
+        const settled = yield* settle(run.fence, { runId: run.runId, atMost: 1, share: 0 })
         assert.deepStrictEqual(settled, { deleted: 1, held: 0 })
         assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["b"])
         assert.deepStrictEqual(yield* stored(run.id), ["a", "c"])
@@ -167,7 +294,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(yield* store.ledger(run.id, { limit: 10 }), [])
         assert.isNotNull((yield* row(run.id, "b")).hash)
         assert.strictEqual(Option.getOrThrow(yield* store.run(run.runId)).counts.deleted, 1)
-        assert.deepStrictEqual(yield* store.settleDeletions(run.fence, { runId: undefined, atMost: 0, share: 0 }), {
+        assert.deepStrictEqual(yield* settle(run.fence, { atMost: 0, share: 0 }), {
           deleted: 0,
           held: 0
         })
@@ -180,36 +307,103 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const run = yield* withStored(["a", "b", "c", "d"])
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
         assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 0)
-        const held = yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 1, share: 0.4 })
+        assert.strictEqual((yield* store.deletions(run.id, { which: "held", limit: 9 })).total, 0)
+        const held = yield* settle(run.fence, { runId: run.runId, atMost: 1, share: 0.4 })
         assert.deepStrictEqual(held, { deleted: 0, held: 2 })
         assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 2)
         assert.deepStrictEqual(yield* stored(run.id), ["a", "b", "c", "d"])
-        assert.strictEqual(yield* store.approveDeletions(run.id), 2)
+        assert.strictEqual(yield* approve(run.id), 2)
         assert.deepStrictEqual(yield* stored(run.id), ["c", "d"])
         assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 0)
-        assert.strictEqual(yield* store.approveDeletions(run.id), 0)
+        assert.strictEqual(yield* approve(run.id), 0)
+      })
+    )
+
+    it.effect("what is held counts with what comes later, and only a person ends that, or the id seen again", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a", "b", "c", "d"])
+        const limits = { atMost: 1, share: 0.4 }
+        yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+        assert.deepStrictEqual(yield* settle(run.fence, limits), { deleted: 0, held: 2 })
+        yield* run.commit({ page: page({ deleted: ["c"] }) })
+        assert.deepStrictEqual(yield* settle(run.fence, limits), { deleted: 0, held: 3 })
+        // Few enough are left, and still held.
+        yield* run.commit({ page: page({ seen: ["b", "c"] }) })
+        assert.deepStrictEqual(yield* settle(run.fence, limits), { deleted: 0, held: 1 })
+        assert.strictEqual(yield* deleteStaged(run.fence), 0)
+        yield* run.commit({ page: page({ deleted: ["d"] }) })
+        assert.deepStrictEqual(yield* settle(run.fence, { atMost: 2, share: 0 }), { deleted: 1, held: 1 })
+        assert.deepStrictEqual(yield* stored(run.id), ["a", "b", "c"])
+      })
+    )
+
+    it.effect("what is held is listed with titles and dates, and approved just as it was listed", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const occurredAt = DateTime.makeUnsafe("2026-01-02T03:04:05.678Z")
+        const run = yield* withStored([])
+        yield* run.commit({ items: ["a", "b", "c"].map((id) => item(id, { title: `title of ${id}`, occurredAt })) })
+        yield* run.commit({ page: page({ deleted: ["a", "b", "c"] }) })
+        yield* settle(run.fence, { atMost: 1, share: 0 })
+        const held = (limit: number) => store.deletions(run.id, { which: "held", limit })
+        const seen = yield* held(2)
+        assert.deepStrictEqual([seen.deletions.length, seen.total], [2, 3])
+        const { stagedAt, ...first } = seen.deletions[0] ?? assert.fail("nothing is listed")
+        assert.deepStrictEqual(first, {
+          externalId: "a",
+          kind: "message",
+          title: "title of a",
+          occurredAt,
+          cause: "event"
+        })
+        assert.isTrue(DateTime.isDateTime(stagedAt))
+        assert.strictEqual((yield* held(9)).token, seen.token)
+
+        yield* run.commit({ items: [item("d")], page: page({ seen: ["c"], deleted: ["d"] }) })
+        yield* settle(run.fence, { atMost: 1, share: 0 })
+        const other = yield* held(9)
+        assert.strictEqual(other.total, 3)
+        const changed = yield* Effect.flip(store.approveDeletions(run.id, { token: seen.token }))
+        assert.deepInclude(changed, { _tag: "DeletionsChanged", externalId: null })
+        const absent = yield* Effect.flip(store.approveDeletions(run.id, { externalIds: ["a", "c"] }))
+        assert.deepInclude(absent, { _tag: "DeletionsChanged", externalId: "c" })
+        assert.deepStrictEqual(yield* stored(run.id), ["a", "b", "c", "d"])
+        assert.strictEqual(yield* store.approveDeletions(run.id, { externalIds: ["a"] }), 1)
+        assert.deepStrictEqual(yield* stored(run.id), ["b", "c", "d"])
+        assert.strictEqual(yield* approve(run.id), 2)
+        assert.deepStrictEqual(yield* stored(run.id), ["c"])
+      })
+    )
+
+    it.effect("what is staged and not held is not approved", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b"])
+        yield* run.commit({ page: page({ deleted: ["a"] }) })
+        assert.strictEqual(yield* approve(run.id), 0)
+        const error = yield* Effect.flip(store.approveDeletions(run.id, { externalIds: ["a"] }))
+        assert.deepInclude(error, { _tag: "DeletionsChanged", externalId: "a" })
+        assert.deepStrictEqual(yield* stored(run.id), ["a", "b"])
       })
     )
 
     it.effect("a share of what is stored is a threshold too, and it is inclusive", () =>
       Effect.gen(function* () {
-        const store = yield* Store
         const run = yield* withStored(["a", "b", "c", "d"])
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
-        const settled = yield* store.settleDeletions(run.fence, { runId: run.runId, atMost: 0, share: 0.5 })
+        const settled = yield* settle(run.fence, { runId: run.runId, atMost: 0, share: 0.5 })
         assert.deepStrictEqual(settled, { deleted: 2, held: 0 })
       })
     )
 
     it.effect("the guard as it is by default: more than 100 and more than a fifth of what is stored", () =>
       Effect.gen(function* () {
-        const store = yield* Store
         const settled = Effect.fnUntraced(function* (there: number, gone: number) {
           const { deletionShare: share, deletions: atMost } = yield* Limits
           const ids = Array.from({ length: there }, (_, n) => `${n}`)
           const run = yield* withStored(ids)
           yield* run.commit({ page: page({ deleted: ids.slice(0, gone) }) })
-          return yield* store.settleDeletions(run.fence, { runId: undefined, atMost, share })
+          return yield* settle(run.fence, { atMost, share })
         })
         assert.deepStrictEqual(yield* settled(100, 100), { deleted: 100, held: 0 })
         assert.deepStrictEqual(yield* settled(505, 101), { deleted: 101, held: 0 })
@@ -219,17 +413,11 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what a run that died has staged, the next one finds, holds or applies", () =>
       Effect.gen(function* () {
-        const store = yield* Store
         const run = yield* withStored(["a", "b", "c"])
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
-        const next = Option.getOrThrow(
-          yield* store.acquire(run.id, { holder: "next", ttl: Duration.seconds(30), deadHolder: "a holder" })
-        )
+        const next = yield* nextRun(run)
         assert.deepStrictEqual(yield* staged(run.id), ["a event", "b event"])
-        const fence = { connectionId: run.id, fence: next.fence }
-        const settle = (atMost: number) => store.settleDeletions(fence, { runId: undefined, atMost, share: 0 })
-        assert.deepStrictEqual(yield* settle(1), { deleted: 0, held: 2 })
-        assert.deepStrictEqual(yield* settle(2), { deleted: 2, held: 0 })
+        assert.deepStrictEqual(yield* settle(next.fence, { atMost: 2, share: 0 }), { deleted: 2, held: 0 })
         assert.deepStrictEqual(yield* stored(run.id), ["c"])
       })
     )
@@ -244,7 +432,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           page: page({ deleted: ["c"] })
         })
         yield* run.commit({ misses: [miss("b")] })
-        yield* store.settleDeletions(run.fence, { runId: undefined, atMost: 9, share: 1 })
+        yield* settle(run.fence, { atMost: 9, share: 1 })
         assert.deepStrictEqual(yield* store.totals(run.id), {
           stored: 2,
           failed: 2,

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { ContentPlace, ContentSelection } from "../../src/engine/model/Content.ts"
 import { Store } from "../../src/engine/Store.ts"
-import { item, miss, page, running, type Time } from "./scenario.ts"
+import { deleteStaged, item, miss, page, running, type Time } from "./scenario.ts"
 
 const times = [
   "2026-01-01T00:00:00.000Z",
@@ -88,11 +88,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what is in the ledger, deleted or gone is listed under its state, the newest first too", () =>
       Effect.gen(function* () {
-        const store = yield* Store
-        const { commit, id } = yield* running()
+        const { commit, fence, id } = yield* running()
         yield* commit({ items: [item("a"), item("b"), item("c")] })
         yield* commit({ page: page({ deleted: ["a", "b"] }) })
-        yield* store.approveDeletions(id)
+        yield* deleteStaged(fence)
         yield* commit({ misses: [miss("c"), miss("d"), miss("e", { outcome: "gone", retryIn: undefined })] })
         const ids = (state: ContentSelection["state"]) => listAll(id, { state, order: "newest", limit: 1 })
         assert.deepStrictEqual(yield* ids("deleted"), ["b", "a"])

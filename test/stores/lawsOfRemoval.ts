@@ -9,7 +9,23 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { Store } from "../../src/engine/Store.ts"
-import { beginRun, bytesOf, item, listed, miss, page, row, running, sha256, stored, take, Time } from "./scenario.ts"
+import {
+  beginRun,
+  bytesOf,
+  deleteStaged,
+  item,
+  listed,
+  miss,
+  page,
+  row,
+  running,
+  settle,
+  sha256,
+  staged,
+  stored,
+  take,
+  Time
+} from "./scenario.ts"
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
 
@@ -29,11 +45,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     /** Content that the source deleted and the engine let go. */
     const deleted = Effect.fnUntraced(function* (items: ReadonlyArray<ReturnType<typeof item>>) {
-      const store = yield* Store
       const run = yield* running()
       yield* run.commit({ items })
       yield* run.commit({ page: page({ deleted: items.map((one) => one.externalId) }) })
-      yield* store.settleDeletions(run.fence, { runId: undefined, atMost: 1000, share: 1 })
+      yield* settle(run.fence, { atMost: 2000, share: 1 })
       return run
     })
 
@@ -126,8 +141,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           ledger.map((one) => one.externalId),
           ["a", "f"]
         )
-        assert.strictEqual((yield* store.deletions(run.id, { limit: 10 })).length, 1)
-        assert.strictEqual(yield* store.approveDeletions(run.id), 1)
+        assert.deepStrictEqual(yield* staged(run.id), ["held event"])
+        assert.strictEqual(yield* deleteStaged(run.fence), 1)
       })
     )
 
@@ -135,7 +150,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* Store
         const run = yield* deleted(Array.from({ length: 1200 }, (_, n) => item(`${n}`, { text: `purged ${n}` })))
-        yield* store.approveDeletions(run.id)
         yield* pass(Duration.days(1))
         const purged = yield* store.purge(run.id, yield* ago("1 hour"))
         assert.deepStrictEqual([purged.deleted, purged.bodies], [1200, 1200])

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { Store } from "../../src/engine/Store.ts"
-import { batch, beginRun, connect, item, miss, page, running, take, Time, ttl } from "./scenario.ts"
+import { allRead, batch, beginRun, connect, item, miss, page, running, take, Time, ttl } from "./scenario.ts"
 
 const poll = { force: false, forceIds: [], dryRun: false }
 
@@ -19,7 +19,7 @@ const everything = Effect.fnUntraced(function* (id: ConnectionId) {
   return {
     connection: yield* store.connection(id),
     contents: yield* store.contents(id, { state: "stored", limit: 100 }),
-    deletions: yield* store.deletions(id, { limit: 100 }),
+    deletions: yield* store.deletions(id, { which: "staged", limit: 100 }),
     ledger: yield* store.ledger(id, { limit: 100 }),
     runs: yield* store.runs(id, 100),
     tasks: yield* store.openTasks(id),
@@ -107,7 +107,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
             misses: [miss("d")],
             page: page({ listing: "l" })
           }),
-          store.settleDeletions(fence, { runId, atMost: 10, share: 1 }),
+          store.changeScope(fence, "another"),
+          store.applyDeletions(fence, allRead, runId),
+          store.holdDeletions(fence, allRead),
           store.beginRun(fence, { runId: RunId.make("late"), taskId: undefined }),
           store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null }),
           store.finishTask(fence, task.id),

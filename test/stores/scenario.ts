@@ -7,9 +7,11 @@ import * as Option from "effect/Option"
 import * as Crypto from "node:crypto"
 import type { Metadata } from "../../src/contract/Content.ts"
 import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/model/Batch.ts"
-import type { ContentState } from "../../src/engine/model/Content.ts"
+import type { Complete, ContentState } from "../../src/engine/model/Content.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { type Fence, Store } from "../../src/engine/Store.ts"
+import { Limits } from "../../src/engine/Limits.ts"
+import * as Deletions from "../../src/engine/sync/Deletions.ts"
 
 /** Lets time pass for the store under test, without waiting for it. */
 export class Time extends Context.Service<Time, { readonly pass: (by: Duration.Duration) => Effect.Effect<void> }>()(
@@ -102,10 +104,10 @@ export const page = (parts: Partial<PageEnd>): PageEnd => ({
   patches: [],
   seen: [],
   listing: undefined,
-  deletes: true,
   parts: [],
   forgetsParts: false,
   covers: [],
+  complete: false,
   ...parts
 })
 
@@ -167,7 +169,39 @@ export const listed = Effect.fnUntraced(function* (id: Fence["connectionId"], st
   return contents.map((one) => one.externalId)
 })
 
+/** All that is staged, complete or not, with its cause. */
 export const staged = (id: Fence["connectionId"]) =>
   Store.use((store) =>
-    Effect.map(store.deletions(id, { limit: 100 }), (rows) => rows.map((one) => `${one.externalId} ${one.cause}`))
+    Effect.map(store.deletions(id, { which: "staged", limit: 100 }), ({ deletions }) =>
+      deletions.map((one) => `${one.externalId} ${one.cause}`)
+    )
   )
+
+/** Whatever was read with a deletion is read. */
+export const allRead: Complete = { changes: true, listing: true }
+
+/** Deletes all that is staged and complete. */
+export const deleteStaged = (fence: Fence, complete = allRead) =>
+  Store.use((store) => store.applyDeletions(fence, complete, undefined))
+
+/** Applies or holds as the engine does at the end of a slice. */
+export const settle = Effect.fnUntraced(function* (
+  fence: Fence,
+  options: {
+    readonly atMost: number
+    readonly share: number
+    readonly runId?: RunId
+    readonly complete?: Complete
+  }
+) {
+  const { atMost, complete = allRead, runId, share } = options
+  const limits = { ...(yield* Limits), deletions: atMost, deletionShare: share }
+  return yield* Deletions.settle({ store: yield* Store, fence, limits, complete, runId })
+})
+
+/** Approves all that is held now. */
+export const approve = Effect.fnUntraced(function* (id: Fence["connectionId"]) {
+  const store = yield* Store
+  const { token } = yield* store.deletions(id, { which: "held", limit: 1 })
+  return yield* store.approveDeletions(id, { token })
+})

@@ -64,12 +64,9 @@ export interface PageEnd {
   readonly seen: ReadonlyArray<string>
   /** The listing that the pages belong to. */
   readonly listing: string | undefined
-  /**
-   * False where the scope has changed: at the end of the listing that this page opens, what it did not see leaves the
-   * scope instead of being staged, and no later absence deletes it.
-   */
-  readonly deletes: boolean
   readonly covers: ReadonlyArray<Coverage>
+  /** True if the passes over the source are complete with these pages (see `Deletions.isComplete`). */
+  readonly complete: boolean
 }
 
 /** What is committed in one transaction. */

@@ -74,11 +74,34 @@ export interface ContentPage {
   readonly next: ContentPlace | null
 }
 
-/** How a deletion came to be staged, and since when. */
-export interface StagedDeletion {
+/** A content that is to be deleted: how that was found, and since when. */
+interface StagedDeletion {
   readonly externalId: string
+  readonly kind: string | null
+  readonly title: string | null
+  readonly occurredAt: DateTime.Utc | null
   readonly cause: "event" | "absence"
   readonly stagedAt: DateTime.Utc
+}
+
+/** Staged deletions by external id, the first of them. */
+export interface StagedDeletions {
+  readonly deletions: ReadonlyArray<StagedDeletion>
+  /** How many there are, whatever is listed here. */
+  readonly total: number
+  /** Stands for just these ids, all of them: another one if an id came or left. */
+  readonly token: string
+}
+
+/**
+ * Which staged deletions are complete. Those of passes that were complete (`PageEnd.complete`) are, whatever is said
+ * here.
+ */
+export interface Complete {
+  /** The reading of the changes came to its end, and so did all that only it told. */
+  readonly changes: boolean
+  /** The listing came to its end: the events that its pages told are complete too. Absences wait for their pass. */
+  readonly listing: boolean
 }
 
 /** What a purge took away: what deleted contents held, ids that were gone, and bodies that nothing else names. */

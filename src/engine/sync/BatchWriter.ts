@@ -67,6 +67,8 @@ export interface Written {
   /** True if the run has a row. */
   readonly begun: boolean
   readonly problems: ReadonlyArray<Problem>
+  /** How many pages were committed to their ends, in their order. */
+  readonly pages: number
   readonly exit: Exit.Exit<void, RunError>
 }
 
@@ -145,8 +147,8 @@ export const run = (options: Options): Effect.Effect<Written> =>
       const exit = yield* Effect.exit(
         Effect.andThen(options.recorded ? advance((before) => begin(options, before)) : Effect.void, untilTheEnd)
       )
-      const { begun, counts, problems, unrecorded } = state
-      return { begun, counts, exit, problems, unrecorded }
+      const { begun, counts, pages, problems, unrecorded } = state
+      return { begun, counts, exit, pages: pages.next - 1, problems, unrecorded }
     })
   )
 

@@ -29,6 +29,8 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
   readonly store: Store["Service"]
   readonly connectionId: ConnectionId
   readonly plan: Plan
+  /** True if the listing deletes nothing: the scope has changed. */
+  readonly isAfresh: boolean
   readonly meter: Meter
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }) {
@@ -74,7 +76,7 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
           toDelete += yield* count(page.deleted ?? [])
           patch += yield* count((page.patches ?? []).map((one) => one.externalId))
           if (page.listing !== undefined) knownListed += page.listed.length - chosen.length
-          if (plan.deletes && page.covers?.some((covered) => covered.prefix === "" && !covered.except?.length)) {
+          if (!options.isAfresh && page.covers?.some((covered) => covered.prefix === "" && !covered.except?.length)) {
             toDelete += Math.max(0, (yield* store.totals(connectionId)).stored - knownListed)
           }
           yield* options.onProgress({ counts, remaining: page.remaining })

@@ -114,6 +114,7 @@ export const endsNow = ({ end }: OpenBatch): boolean =>
   (end.deleted.length > 0 ||
     end.patches.length > 0 ||
     end.covers.length > 0 ||
+    end.complete ||
     end.seen.length >= seenAtOnce ||
     end.parts.length >= maxParts)
 
@@ -134,7 +135,12 @@ export const isWorthARow = ({ end, items, misses, problems }: OpenBatch): boolea
 export const isQuiet = (batch: OpenBatch, checkpoint: string | undefined): boolean =>
   !isWorthARow(batch) &&
   (batch.end === undefined ||
-    (checkpointText(batch.end) === checkpoint && batch.end.covers.length === 0 && batch.end.seen.length === 0))
+    (checkpointText(batch.end) === checkpoint &&
+      batch.end.parts.length === 0 &&
+      !batch.end.forgetsParts &&
+      batch.end.covers.length === 0 &&
+      !batch.end.complete &&
+      batch.end.seen.length === 0))
 
 /** A checkpoint with its scope, as text to compare. */
 export const checkpointText = ({ checkpoint, scope }: Pick<PageEnd, "checkpoint" | "scope">): string =>

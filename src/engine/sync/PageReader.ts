@@ -19,6 +19,7 @@ import type { AnySession } from "../../contract/Integration.ts"
 import type { Page } from "../../contract/Page.ts"
 import { maxPartBytes, type PartMove } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
+import * as Deletions from "./Deletions.ts"
 import type { PartReader } from "./PartReader.ts"
 import { begin, type Inflight } from "./InFlight.ts"
 import type { Limits } from "../Limits.ts"
@@ -51,8 +52,6 @@ export interface Plan {
   readonly checkpoint: Option.Option<Schema.Json>
   /** The digest of the scope fields now. */
   readonly scope: string
-  /** False where the scope has changed: the full listing deletes nothing. */
-  readonly deletes: boolean
   /** Ids that an earlier slice of this task did. */
   readonly done: ReadonlySet<string>
   /**
@@ -75,8 +74,7 @@ export interface State {
   failure: IntegrationError | undefined
   /** True if there is more to do than this slice did. */
   more: boolean
-  /** True if deletions may have been staged. */
-  staged: boolean
+  readonly reading: Deletions.Reading
   readonly notes: Array<string>
 }
 
@@ -84,7 +82,7 @@ export const initial = (notes: ReadonlyArray<string>): State => ({
   halt: undefined,
   failure: undefined,
   more: false,
-  staged: false,
+  reading: Deletions.reading(),
   notes: [...notes]
 })
 
@@ -130,7 +128,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
   const forced = new Set(task.forceIds)
   let pages = 0
-  let number = 0
   let restarted = false
   // Ids that pages of this slice deleted and no later page listed.
   const deletedIds = new Set<string>()
@@ -159,7 +156,12 @@ export const make = Effect.fnUntraced(function* (options: {
     pages += 1
     const listed = pull.pipe(
       Effect.map((chunk) => Option.some(chunk[0])),
-      Pull.catchDone(() => Effect.succeedNone)
+      Pull.catchDone(() =>
+        Effect.as(
+          Effect.sync(() => Deletions.ended(state.reading)),
+          Option.none()
+        )
+      )
     )
     return yield* options.span("page", { "idem.page": pages }, listed, pageSaid).pipe(
       Effect.catchIf(
@@ -172,6 +174,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const unlisted = Effect.fnUntraced(function* (error: IntegrationError) {
     if (error.reason._tag === "CheckpointExpired" && !restarted) {
       restarted = true
+      state.reading.isAbandoned = true
       state.notes.push(`${error.message}: listing in full`)
       partReader.reset()
       forgetsParts = true
@@ -183,7 +186,7 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   const fromPage = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
-    number += 1
+    const number = Deletions.pageRead(state.reading, page)
     const pass = isLive ? page.listing : undefined
     const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
     const work: Array<Work> = []
@@ -223,7 +226,6 @@ export const make = Effect.fnUntraced(function* (options: {
     const forgetting = forgetsParts
     forgetsParts = false
     const covers = pass === undefined ? [] : (page.covers ?? [])
-    if (deleted.length > 0 || covers.length > 0) state.staged = true
     for (const id of deleted) deletedIds.add(id)
     return [
       {
@@ -244,8 +246,8 @@ export const make = Effect.fnUntraced(function* (options: {
           patches: patches.filter((patch) => externalIdProblem(patch.externalId) === undefined),
           seen,
           listing: pass,
-          deletes: plan.deletes,
-          covers
+          covers,
+          complete: isLive && Deletions.isComplete(page)
         }
       },
       ...work

@@ -41,7 +41,10 @@ const longestBackoff = Duration.hours(1)
 
 const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
 
-/** Where a task of this connection goes on from. */
+/**
+ * Where a task of this connection goes on from. `isAfresh`: it has no checkpoint of this scope (that is the first run
+ * too), so it lists in full, and absence deletes nothing of what is stored until a listing has shown it.
+ */
 export const plan = Effect.fnUntraced(function* (
   { config, integration }: OpenSource.Openable,
   options: {
@@ -54,16 +57,16 @@ export const plan = Effect.fnUntraced(function* (
 ) {
   const scope = digest(config.scope)
   const { checkpoint, done, ledger, task } = options
-  const from = { task, scope, done, ledger }
-  if (Option.isNone(checkpoint)) return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
-  const afresh = { ...from, checkpoint: Option.none(), deletes: false } satisfies Plan
+  const plan: Plan = { task, scope, done, ledger, checkpoint }
+  const afresh = { isAfresh: true, plan: { ...plan, checkpoint: Option.none() } }
+  if (options.scope === null) return { ...afresh, notes: [] }
   if (options.scope !== scope) {
-    return { plan: afresh, notes: ["what the connection covers was changed: listing in full, deleting nothing"] }
+    return { ...afresh, notes: ["what the connection covers was changed: listing in full, deleting nothing"] }
   }
-  if (!(yield* integration.readsCheckpoint(checkpoint.value))) {
-    return { plan: afresh, notes: ["the stored checkpoint can't be read: listing in full, deleting nothing"] }
+  if (Option.isSome(checkpoint) && !(yield* integration.readsCheckpoint(checkpoint.value))) {
+    return { ...afresh, notes: ["the stored checkpoint can't be read: listing in full, deleting nothing"] }
   }
-  return { plan: { ...from, checkpoint, deletes: true } satisfies Plan, notes: [] }
+  return { isAfresh: false, plan, notes: [] }
 })
 
 const nothing: Slice.SliceResult = {
@@ -72,6 +75,7 @@ const nothing: Slice.SliceResult = {
   notes: [],
   error: null,
   more: false,
+  changesRead: false,
   waitFor: undefined,
   refused: false
 }
@@ -85,14 +89,20 @@ const planFor = Effect.fnUntraced(function* (
 ) {
   const store = yield* Store
   switch (request._tag) {
-    case "Live":
-      return yield* plan(opened, {
+    case "Live": {
+      const planned = yield* plan(opened, {
         task: SyncTask.poll,
         checkpoint: connection.checkpoint,
         scope: connection.scope,
         done: new Set(),
         ledger: request.retryFailed ? "all" : "due"
       })
+      // Stored before anything is listed: no slice, listing or crash that comes between ends it.
+      if (planned.isAfresh) {
+        yield* store.changeScope({ connectionId: connection.id, fence: connection.fence }, planned.plan.scope)
+      }
+      return planned
+    }
     case "Task": {
       // The request is made once for all slices of the task: where the last one ended, the store knows.
       const row = Option.getOrElse(yield* store.task(request.row.id), () => request.row)
@@ -211,6 +221,7 @@ export const run = Effect.fn("run")(function* (
     const failures = result.error === null ? 0 : connection.failures + 1
     // A run that failed may have left its row open, where the store failed too.
     const interrupted = result.error !== null
+    const { changesRead } = result
     yield* store.release(
       fence,
       isLive
@@ -219,7 +230,8 @@ export const run = Effect.fn("run")(function* (
             failures,
             // Our own budget may still wait for what the source asked of an earlier poll.
             askedWait: result.refused ? true : result.waitFor === undefined ? false : undefined,
-            interrupted
+            interrupted,
+            changesRead
           }
         : { interrupted }
     )

@@ -19,6 +19,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Progress } from "../Engine.ts"
 import { DownloadBudget } from "./DownloadBudget.ts"
+import * as Deletions from "./Deletions.ts"
 import * as Downloader from "./Downloader.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as InFlight from "./InFlight.ts"
@@ -62,6 +63,8 @@ export interface SliceResult {
   readonly error: RunFailure.Failure | null
   /** True if there is more to do. */
   readonly more: boolean
+  /** True if the reading of the changes came to its end. */
+  readonly changesRead: boolean
   /** How long to wait before going on: the source asked for it, or the account's quota is used up until then. */
   readonly waitFor: Duration.Duration | undefined
   /** True if it was the source that asked. */
@@ -196,14 +199,15 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
   let failure = (yield* RunFailure.capture(written.exit)) ?? yielded(state)
   let { begun, counts, unrecorded } = written
 
+  const complete = Deletions.complete(state.reading, written.pages)
   if (failure === null && SyncTask.isLive(plan.task)) {
     const settle = Effect.gen(function* () {
-      // A run that failed or was killed may have left some, which no later page need bring up again.
-      if (!state.staged && (yield* store.deletions(connection.id, { limit: 1 })).length === 0) return
-      const settled = yield* store.settleDeletions(fence, {
-        runId: begun ? runId : undefined,
-        atMost: limits.deletions,
-        share: limits.deletionShare
+      const settled = yield* Deletions.settle({
+        store,
+        fence,
+        limits,
+        complete,
+        runId: begun ? runId : undefined
       })
       yield* Metrics.counted(connection.domain, { deleted: settled.deleted })
       counts = { ...counts, deleted: counts.deleted + settled.deleted, deletionsHeld: settled.held }
@@ -244,6 +248,7 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
     notes: state.notes,
     error: failure,
     more: state.more,
+    changesRead: failure === null && complete.changes,
     ...patience(state, meter, limits)
   }
   return result

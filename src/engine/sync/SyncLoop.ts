@@ -143,7 +143,7 @@ const make = Effect.gen(function* () {
     const exit = yield* Effect.gen(function* () {
       const opened = yield* OpenSource.openable(connection)
       const meter = yield* RunMeter.make
-      const { notes, plan } = yield* Run.plan(opened, {
+      const { isAfresh, notes, plan } = yield* Run.plan(opened, {
         task,
         checkpoint: isLive(task) ? connection.checkpoint : Option.none(),
         scope: connection.scope,
@@ -157,6 +157,7 @@ const make = Effect.gen(function* () {
         store,
         connectionId: connection.id,
         plan,
+        isAfresh,
         meter,
         onProgress: options.onProgress ?? (() => Effect.void)
       })

@@ -69,12 +69,30 @@ export const LedgerRow = Schema.Struct({
 }).annotate({ identifier: "LedgerRow" })
 export type LedgerRow = typeof LedgerRow.Type
 
-export const StagedDeletion = Schema.Struct({
+const StagedDeletion = Schema.Struct({
   externalId: Schema.String,
+  kind: Schema.NullOr(Schema.String),
+  title: Schema.NullOr(Schema.String),
+  occurredAt: Schema.NullOr(Time),
   cause: Schema.Literals(["event", "absence"]),
   stagedAt: Time
 }).annotate({ identifier: "StagedDeletion" })
-export type StagedDeletion = typeof StagedDeletion.Type
+
+/** Deletions that are held, the first of them. */
+export const HeldDeletions = Schema.Struct({
+  deletions: Schema.Array(StagedDeletion),
+  /** How many are held, whatever is listed here. */
+  total: Schema.Int,
+  /** Stands for all that are held now. An approval gives it back. */
+  token: Schema.String
+}).annotate({ identifier: "HeldDeletions" })
+
+/** Which deletions are approved: all that the token stands for, or these. */
+export const Approval = Schema.Union([
+  Schema.Struct({ token: Schema.String }),
+  Schema.Struct({ externalIds: Schema.NonEmptyArray(Schema.String) })
+]).annotate({ identifier: "Approval" })
+export type Approval = typeof Approval.Type
 
 /** What a person would call the connection's state. */
 const stateOf = (connection: Model.Connection, now: DateTime.Utc): Connection["state"] => {

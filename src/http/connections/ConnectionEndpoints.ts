@@ -110,18 +110,19 @@ export const connections = HttpApiGroup.make("connections")
     HttpApiEndpoint.get("deletions", "/connections/:connection/deletions", {
       params: connectionRef,
       query: { limit: limit(10_000, 100) },
-      success: Schema.Struct({ deletions: Schema.Array(Documents.StagedDeletion) }),
+      success: Documents.HeldDeletions,
       error: NotFoundProblem
     })
       .annotate(NoSecrets, true)
       .annotate(OpenApi.Summary, "Deletions that are held back for a person"),
     HttpApiEndpoint.post("approveDeletions", "/connections/:connection/deletions/approve", {
       params: connectionRef,
+      payload: Documents.Approval,
       success: Schema.Struct({ deleted: Schema.Int }),
-      error: NotFoundProblem
+      error: [NotFoundProblem, ConflictProblem]
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "Apply the deletions that are held back"),
+      .annotate(OpenApi.Summary, "Apply the deletions that are held back, all that were listed or some"),
     HttpApiEndpoint.get("ledger", "/connections/:connection/ledger", {
       params: connectionRef,
       query: { limit: limit(10_000, 100) },

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import { Engine, type Connected as EngineConnected } from "../../engine/Engine.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import { pausedByPerson } from "../../engine/model/Connection.ts"
-import { NameTaken, Store } from "../../engine/Store.ts"
+import { DeletionsChanged, NameTaken, Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as KeepAlive from "../KeepAlive.ts"
 import { asProblem, ConflictProblem } from "../Problems.ts"
@@ -26,6 +26,20 @@ const connected = Effect.fnUntraced(function* ({ connection, created, estimate, 
     firstSyncMs: firstSync === undefined ? null : Math.round(Duration.toMillis(firstSync))
   } satisfies Connected
 })
+
+/** Other deletions are held by now: whoever approves has not seen them. */
+const changed =
+  (name: string) =>
+  <E>(error: E | DeletionsChanged) => {
+    if (!(error instanceof DeletionsChanged)) return error
+    const why =
+      error.externalId === null
+        ? "the deletions that are held have changed since they were listed"
+        : `no deletion of ${MessageText.quoted(error.externalId)} is held`
+    return new ConflictProblem({
+      detail: `${why}: nothing of ${MessageText.quoted(name)} was deleted; list them again`
+    })
+  }
 
 export const layer = HttpApiBuilder.group(
   CommandApi,
@@ -100,13 +114,13 @@ export const layer = HttpApiBuilder.group(
 
       deletions: Effect.fnUntraced(function* ({ params, query }) {
         const { id } = yield* find(params.connection)
-        return { deletions: yield* store.deletions(id, query) }
+        return yield* store.deletions(id, { ...query, which: "held" })
       }, asProblem),
 
       approveDeletions: Effect.fnUntraced(
-        function* ({ params }) {
-          const { id } = yield* find(params.connection)
-          return { deleted: yield* store.approveDeletions(id) }
+        function* ({ params, payload }) {
+          const { id, name } = yield* find(params.connection)
+          return { deleted: yield* Effect.mapError(store.approveDeletions(id, payload), changed(name)) }
         },
         (work, { request }) => KeepAlive.during(request)(work),
         asProblem

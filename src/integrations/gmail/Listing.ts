@@ -226,11 +226,8 @@ const pass = Effect.fnUntraced(function* (source: Source, task: SyncTask, state:
   }
   if (nextPageToken === undefined) {
     const held: Live = { ...checkpoint, pass: counted }
-    // What the history shows is given before this page. Where it is the pass's only one, the pass begins first: what is
-    // stored before a pass begins, and not seen by it, is taken for deleted.
-    const opening = { listed: [], download: [], ...named(source, current), checkpoint }
-    const pages = current.pageToken === undefined && coversAll(source) ? [opening] : []
-    return next(pages, { ...state, checkpoint: held, stage: reading(held, ids) })
+    // What the history shows is given before this page.
+    return next([], { ...state, checkpoint: held, stage: reading(held, ids) })
   }
 
   const { listed, download, metKnown } = yield* choose(task, state, counted, ids)

@@ -101,10 +101,13 @@ export const sweep = (
     return channel
   }
 
+  /** A conversation that is wanted and can be read. */
+  const wanted = () => Array.from(state.channels).find(([id, channel]) => channel.wanted && readable(id))?.[0]
+
   const choose = (): State["sweep"] => {
     const tour = touring()
-    const wanted = Array.from(state.channels).find(([id, channel]) => channel.wanted && readable(id))?.[0]
-    const chosen = wanted !== undefined && (tour === undefined || !state.wantedLast) ? wanted : tour
+    const next = wanted()
+    const chosen = next !== undefined && (tour === undefined || !state.wantedLast) ? next : tour
     if (chosen === undefined) return undefined
     state.wantedLast = chosen !== tour
     state.passes += 1
@@ -146,6 +149,8 @@ export const sweep = (
       onShorter: () => {},
       mayGoOn: () => calls < budget,
       onClosed: () => skipped.add(channel),
+      // What was found absent waits for all conversations in which a deletion was noticed, or for the tour's end.
+      completes: () => (begun.wanted ? wanted() === undefined : state.tour.next === undefined),
       save: (place: Place | undefined) => {
         if (place === undefined) {
           delete state.sweep

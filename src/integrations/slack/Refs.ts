@@ -141,6 +141,7 @@ export const make = (
     options: {
       readonly problems?: ReadonlyArray<Problem>
       readonly covers?: ReadonlyArray<Coverage>
+      readonly complete?: boolean
       readonly cut?: ReadonlySet<string>
     }
   ): Page<Checkpoint> => {
@@ -162,6 +163,7 @@ export const make = (
       problems: options.problems,
       listing: walk.listing,
       covers: options.covers,
+      complete: options.complete,
       checkpoint
     }
   }

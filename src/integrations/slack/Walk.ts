@@ -68,6 +68,8 @@ export interface Walk {
   readonly mayGoOn: () => boolean
   /** The conversation can't be read: the walk ends, whatever was done is kept. */
   readonly onClosed: (word: string) => void
+  /** Asked once the walk has ended: whether the passes over the workspace are complete with it. */
+  readonly completes?: (() => boolean) | undefined
   /** Records how far the walk is (`undefined`: at its end) and gives the checkpoint that says so. */
   readonly save: (place: Place | undefined) => Checkpoint
 }
@@ -179,8 +181,11 @@ export const make = (
       if (typeof answer === "string") {
         walk.onClosed(answer)
         const problems = [{ place: channel, message: `can't be read: ${answer}` }]
-        const end: Page<Checkpoint> = { listed: [], download: [], problems, checkpoint: walk.save(undefined) }
-        return [[end], Option.none<Step>()] as const
+        const checkpoint = walk.save(undefined)
+        return [
+          [page([], new Set(), checkpoint, { problems, complete: walk.completes?.() === true })],
+          Option.none<Step>()
+        ] as const
       }
       from = answer
     }
@@ -267,7 +272,9 @@ export const make = (
     if (parents.length > 0 || rest.length === 0) {
       const covers = walk.complete === true && broken !== true && done ? [{ prefix: `${channel}/` }] : []
       const chosen = new Set([...from.chosen].filter((id) => !taken.has(id)))
-      pages.push(page(parents, chosen, walk.save(done ? undefined : reached), { problems, covers, cut }))
+      const checkpoint = walk.save(done ? undefined : reached)
+      const complete = done && walk.completes?.() === true
+      pages.push(page(parents, chosen, checkpoint, { problems, covers, complete, cut }))
     }
     const next: Step = { ...from, place: reached, rest, problems: [] }
     return [pages, done || !walk.mayGoOn() ? Option.none<Step>() : Option.some(next)] as const

@@ -96,6 +96,8 @@ export const make = (state: State): Methods => {
         parts: new Map(),
         checkpoint: Option.none(),
         scope: null,
+        scopeEpoch: 0,
+        readingSince: null,
         nextPollAt: now,
         dueAt: now,
         lease: null,
@@ -194,6 +196,7 @@ export const make = (state: State): Methods => {
         entry.lease = null
         if (next.interrupted === true) interruptRuns(state, fence.connectionId, now)
         entry.failures = next.failures ?? entry.failures
+        if (next.changesRead === true) entry.readingSince = null
         if (next.pollIn !== undefined) entry.nextPollAt = now + Duration.toMillis(next.pollIn)
         if (next.askedWait !== undefined) entry.askedWaitUntil = next.askedWait ? entry.nextPollAt : null
         entry.dueAt = Math.min(entry.nextPollAt, nextRetry(entry))

@@ -1,8 +1,8 @@
 /** How the memory store writes content: the same rules as PostgreSQL's, in one synchronous step a batch. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
-import type { Coverage, Patch } from "../../contract/Page.ts"
-import type { Item, Miss, Outcome, PageEnd } from "../../engine/model/Batch.ts"
+import type { Patch } from "../../contract/Page.ts"
+import type { Item, Miss, Outcome } from "../../engine/model/Batch.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"
@@ -28,14 +28,15 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
   hash: null,
   size: 0,
   changed: null,
-  inScope: true,
+  scopeEpoch: 0,
   createdAt: now,
   updatedAt: now,
-  born: next(state)
+  born: next(state),
+  died: null
 })
 
 /** Takes an entry out of the ledger. */
-const settle = (entry: ContentEntry): void => {
+export const settle = (entry: ContentEntry): void => {
   entry.pending = null
   entry.reason = null
   entry.message = null
@@ -72,7 +73,7 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
     // Absence in a listing concerns only what was there before it began.
     entry.createdAt = now
     entry.born = next(state)
-    entry.inScope = true
+    entry.scopeEpoch = connection.scopeEpoch
   }
   entry.state = "stored"
   const kind = outcome === "updated" ? outcome : entry.changed?.kind === "deleted" ? "undeleted" : "stored"
@@ -95,12 +96,27 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
 }
 
 /** What the source says is gone: stored content is staged, and what is only in the ledger leaves it. */
-const miss = (connection: ConnectionEntry, externalId: string, now: Millis): void => {
+export const miss = (
+  connection: ConnectionEntry,
+  externalId: string,
+  now: Millis,
+  options: { readonly ofPass: boolean }
+): void => {
   const entry = connection.contents.get(externalId)
   if (entry === undefined) return
   if (entry.state === "stored") {
-    if (!connection.staged.has(externalId)) {
-      connection.staged.set(externalId, { cause: "event", stagedAt: now, held: false })
+    const staged = connection.staged.get(externalId)
+    // What a pass that is not complete found absent is certain now.
+    if (staged === undefined || (staged.cause === "absence" && !staged.ready)) {
+      const since = (options.ofPass ? connection.listing?.born : connection.readingSince) ?? connection.acquired
+      connection.staged.set(externalId, {
+        cause: "event",
+        ofPass: options.ofPass,
+        stagedAt: staged?.stagedAt ?? now,
+        since: Math.min(since, staged?.since ?? since),
+        ready: false,
+        held: false
+      })
     }
   } else if (entry.pending !== null) {
     entry.state = entry.changed === null ? "gone" : "deleted"
@@ -112,7 +128,7 @@ export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss
   const entry = connection.contents.get(given.externalId) ?? fresh(state, given.externalId, now)
   connection.contents.set(given.externalId, entry)
   if (given.outcome === "gone") {
-    miss(connection, given.externalId, now)
+    miss(connection, given.externalId, now, { ofPass: false })
     if (entry.state === "gone") {
       entry.reason = Storable.text(given.reason)
       entry.message = Storable.text(given.message)
@@ -133,7 +149,8 @@ export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss
   if (given.outcome === "failed" && !dead) connection.dueAt = Math.min(connection.dueAt, entry.nextAttemptAt ?? now)
 }
 
-const applyPatches = (
+/** Merges patches into stored rows, in their order; returns how many rows that changes. */
+export const applyPatches = (
   state: State,
   connection: ConnectionEntry,
   patches: ReadonlyArray<Patch>,
@@ -155,60 +172,6 @@ const applyPatches = (
     changed += 1
   }
   return changed
-}
-
-const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): void => {
-  const listing = connection.listing
-  if (listing === null) return
-  for (const [id, entry] of connection.contents) {
-    const absent =
-      entry.state === "stored" &&
-      entry.inScope &&
-      entry.born < listing.born &&
-      id.startsWith(coverage.prefix) &&
-      !(coverage.except ?? []).some((prefix) => id.startsWith(prefix)) &&
-      !listing.seen.has(id)
-    if (!absent) continue
-    if (!listing.deletes) entry.inScope = false
-    else if (!connection.staged.has(id)) connection.staged.set(id, { cause: "absence", stagedAt: now, held: false })
-  }
-}
-
-/** Ends whole pages; returns how many rows the patches changed. */
-export const endPage = (state: State, connection: ConnectionEntry, page: PageEnd, now: Millis): number => {
-  for (const id of page.seen) {
-    connection.staged.delete(id)
-    const entry = connection.contents.get(id)
-    if (entry !== undefined) entry.inScope = true
-  }
-  if (page.listing !== undefined) {
-    const listing = Storable.text(page.listing)
-    if (connection.listing?.listing !== listing) {
-      connection.listing = { listing, born: connection.acquired, deletes: page.deletes, seen: new Set() }
-    }
-    for (const id of page.seen) connection.listing.seen.add(id)
-    for (const coverage of page.covers) cover(connection, coverage, now)
-    if (page.covers.some((part) => part.prefix === "" && (part.except ?? []).length === 0)) connection.listing = null
-  }
-  for (const id of page.deleted) miss(connection, id, now)
-  return applyPatches(state, connection, page.patches, now)
-}
-
-/** Deletes softly what is staged; returns how many that were. */
-export const applyStaged = (state: State, connection: ConnectionEntry, now: Millis): number => {
-  state.step += 1
-  let deleted = 0
-  for (const id of connection.staged.keys()) {
-    const entry = connection.contents.get(id)
-    if (entry?.state !== "stored") continue
-    settle(entry)
-    entry.state = "deleted"
-    entry.updatedAt = now
-    entry.changed = { step: state.step, kind: "deleted" }
-    deleted += 1
-  }
-  connection.staged.clear()
-  return deleted
 }
 
 /** Takes away what the deletion left; returns the body's hash. */

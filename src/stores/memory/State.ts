@@ -37,23 +37,30 @@ export interface ContentEntry {
   size: number
   /** Its latest change, and in which step that was; null until it is stored. Its end is a deletion then, also after a purge. */
   changed: { readonly step: number; readonly kind: ChangeKind } | null
-  inScope: boolean
+  /** In scope if it is its connection's. */
+  scopeEpoch: number
   createdAt: Millis
   updatedAt: Millis
   /** The order in which contents were created and leases acquired, which the clock may be too coarse to tell. */
   born: number
+  /** When it was deleted last, in the same order; null until then. */
+  died: number | null
 }
 
-interface StagedEntry {
+export interface StagedEntry {
   readonly cause: "event" | "absence"
+  /** True if a page of a listing told it, not one of changes. */
+  readonly ofPass: boolean
   readonly stagedAt: Millis
+  /** When the pass or the reading of the changes began that found it, in the order of `born`. */
+  readonly since: number
+  ready: boolean
   held: boolean
 }
 
 interface ListingEntry {
   readonly listing: string
   readonly born: number
-  readonly deletes: boolean
   readonly seen: Set<string>
 }
 
@@ -69,6 +76,10 @@ export interface ConnectionEntry {
   paused: string | null
   checkpoint: Option.Option<Schema.Json>
   scope: string | null
+  /** One more with each change of the scope: contents that were seen since have it too. */
+  scopeEpoch: number
+  /** When the reading of the changes began that goes on, in the order of `born`. */
+  readingSince: number | null
   nextPollAt: Millis
   dueAt: Millis
   lease: { readonly holder: string; readonly until: Millis } | null

@@ -200,6 +200,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         const pollAt = next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${span(next.pollIn)}`
         const ours = yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
             failures = coalesce(${PgTypes.int4(next.failures ?? null)}, failures),
+            reading_since = CASE WHEN ${next.changesRead === true} THEN NULL ELSE reading_since END,
             next_poll_at = ${pollAt},
             asked_wait_until = ${next.askedWait === undefined ? sql`asked_wait_until` : next.askedWait ? pollAt : sql`NULL`},
             due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content

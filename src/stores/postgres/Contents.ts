@@ -29,7 +29,7 @@ WITH input AS (
     AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size)
 ), plan AS (
   SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.change,
-    before.in_scope,
+    before.scope_epoch,
     CASE WHEN before.state IS DISTINCT FROM 'stored' THEN 'stored'
       WHEN before.body_hash IS DISTINCT FROM input.body_hash OR before.metadata <> input.metadata
         OR before.kind IS DISTINCT FROM input.kind OR before.title IS DISTINCT FROM input.title
@@ -52,9 +52,9 @@ WITH input AS (
     WHERE body.touched_at < now() - interval '1 hour'
 ), written AS (
   INSERT INTO content (connection_id, external_id, state, revision, kind, title, occurred_at, media_type, metadata,
-    volatile, body_hash, size, in_scope, created_at, updated_at, changed_xid, change)
+    volatile, body_hash, size, scope_epoch, created_at, updated_at, changed_xid, change)
   SELECT $1, external_id, 'stored', revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size,
-    CASE outcome WHEN 'stored' THEN true ELSE in_scope END,
+    CASE outcome WHEN 'stored' THEN (SELECT scope_epoch FROM connection WHERE id = $1) ELSE scope_epoch END,
     CASE outcome WHEN 'stored' THEN statement_timestamp() ELSE created_at END,
     CASE outcome WHEN 'unchanged' THEN updated_at ELSE statement_timestamp() END,
     CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END,
@@ -65,7 +65,7 @@ WITH input AS (
     state = excluded.state, pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL,
     tried_revision = NULL, revision = excluded.revision, kind = excluded.kind, title = excluded.title,
     occurred_at = excluded.occurred_at, media_type = excluded.media_type, metadata = excluded.metadata,
-    volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, in_scope = excluded.in_scope,
+    volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, scope_epoch = excluded.scope_epoch,
     created_at = excluded.created_at, updated_at = excluded.updated_at, changed_xid = excluded.changed_xid,
     change = excluded.change
 )
@@ -123,13 +123,21 @@ export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, ex
 export const miss = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
-  externalIds: ReadonlyArray<string>
+  externalIds: ReadonlyArray<string>,
+  options: { readonly ofPass: boolean }
 ) {
   if (externalIds.length === 0) return
-  yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause)
-    SELECT connection_id, external_id, 'event' FROM content
+  const since = options.ofPass
+    ? sql`(SELECT started_at FROM listing WHERE listing.connection_id = connection.id)`
+    : sql`coalesce(reading_since, acquired_at)`
+  // What a pass that is not complete found absent is certain now.
+  yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
+    SELECT connection_id, external_id, 'event', ${options.ofPass}, false, ${since}
+    FROM content JOIN connection ON connection.id = connection_id
     WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND state = 'stored'
-    ON CONFLICT DO NOTHING`
+    ON CONFLICT (connection_id, external_id) DO UPDATE SET cause = 'event', of_pass = excluded.of_pass,
+      since = least(staged_deletion.since, excluded.since)
+      WHERE staged_deletion.cause = 'absence' AND NOT staged_deletion.ready`
   yield* sql`UPDATE content SET
       state = CASE WHEN state = 'stored' THEN state WHEN changed_xid IS NULL THEN 'gone' ELSE 'deleted' END,
       pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL, tried_revision = NULL
@@ -145,7 +153,7 @@ export const storeMisses = Effect.fnUntraced(function* (
   const gone = misses.filter((one) => one.outcome === "gone")
   if (gone.length > 0) {
     const ids = gone.map((one) => one.externalId)
-    yield* miss(sql, connectionId, ids)
+    yield* miss(sql, connectionId, ids, { ofPass: false })
     // An id that was never stored is kept as gone, for whoever looks for it.
     yield* sql`INSERT INTO content (connection_id, external_id, state, reason, message, created_at, updated_at)
       SELECT ${connectionId}::uuid, id, 'gone', reason, message, statement_timestamp(), statement_timestamp()

@@ -11,6 +11,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../engine/Store.ts"
 import { access } from "./migrations/Access.ts"
+import { deletions } from "./migrations/Deletions.ts"
 import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/First.ts"
 import { keys } from "./migrations/Keys.ts"
@@ -44,7 +45,8 @@ export const migrations = {
   "0006_listings": listings,
   "0007_access": access,
   "0008_parts": parts,
-  "0009_waits": waits
+  "0009_waits": waits,
+  "0010_deletions": deletions
 }
 
 /** The schema that this version works with. */

@@ -13,7 +13,7 @@ import { attempt, lockConnection, texts, transaction } from "./Sql.ts"
 
 type Methods = Pick<
   Store["Service"],
-  "existing" | "revisions" | "retriesDue" | "ledger" | "redrive" | "content" | "body" | "totals" | "deletions"
+  "existing" | "revisions" | "retriesDue" | "ledger" | "redrive" | "content" | "body" | "totals"
 >
 
 const known = "state IN ('stored', 'failed', 'dead', 'deferred')"
@@ -37,16 +37,6 @@ const decodeTotals = Schema.decodeUnknownEffect(
     })
   ])
 )
-const decodeDeletions = Schema.decodeUnknownEffect(
-  Schema.Array(
-    Schema.Struct({
-      externalId: Schema.String,
-      cause: Schema.Literals(["event", "absence"]),
-      stagedAt: Schema.DateTimeUtcFromDate
-    })
-  )
-)
-
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const blobs = yield* BlobStore
@@ -142,13 +132,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         Effect.flatMap((rows) => Effect.orDie(decodeTotals(rows))),
         Effect.map(([totals]) => totals),
         attempt("counting contents")
-      ),
-
-    deletions: (connectionId, { limit }) =>
-      sql`SELECT external_id AS "externalId", cause, staged_at AS "stagedAt" FROM staged_deletion
-        WHERE connection_id = ${connectionId} ORDER BY external_id LIMIT ${limit}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeDeletions(rows))),
-        attempt("reading staged deletions")
       )
   } satisfies Methods
 })

@@ -59,14 +59,14 @@ it.effect("deletions that a crash left staged are applied by the next poll, thou
     const dying = yield* poll(connection).pipe(
       Effect.provideService(Store, {
         ...store,
-        settleDeletions: () => Effect.andThen(Deferred.succeed(died, undefined), Effect.never),
+        applyDeletions: () => Effect.andThen(Deferred.succeed(died, undefined), Effect.never),
         // Not even its end reaches the store.
         release: () => Effect.void
       }),
       Effect.forkChild
     )
     yield* Deferred.await(died)
-    assert.strictEqual((yield* store.deletions(connection.id, { limit: 10 })).length, 1)
+    assert.strictEqual((yield* store.deletions(connection.id, { which: "staged", limit: 10 })).total, 1)
     yield* TestClock.adjust("31 seconds")
     const result = yield* poll(connection)
     assert.strictEqual(result.counts.deleted, 1)

@@ -628,7 +628,8 @@ describe("deletions", () => {
       assert.deepInclude(held.counts, { deleted: 0, deletionsHeld: 150 })
       const store = yield* Store
       assert.strictEqual((yield* ids(connection)).length, 300)
-      assert.strictEqual(yield* store.approveDeletions(connection.id), 150)
+      const { token } = yield* store.deletions(connection.id, { which: "held", limit: 1 })
+      assert.strictEqual(yield* store.approveDeletions(connection.id, { token }), 150)
       assert.strictEqual((yield* ids(connection)).length, 150)
     }).pipe(Effect.provide(layer(source)))
   })

@@ -112,12 +112,14 @@ export const sync = (
 ): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, IntegrationError | ContentExistenceCheckerError> =>
   Effect.suspend(() => {
     const pages: Array<Page<Schema.Json>> = []
+    // A listing that is opened now began before its first page was asked for.
+    const before = new Set(mirror.stored.keys())
     return mirror.session.list(options.task ?? poll, mirror.checkpoint, noParts).pipe(
       Stream.take(options.slice ?? Infinity),
       Stream.runForEach((page) =>
         Effect.gen(function* () {
           pages.push(page)
-          yield* apply(mirror, page)
+          yield* apply(mirror, page, before)
           options.between?.()
         })
       ),
@@ -154,17 +156,14 @@ export const downloaded = (
     return { ...(yield* complete(content)), body: new Uint8Array(body) }
   }).pipe(Effect.scoped)
 
-const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Json>) {
+const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Json>, before: ReadonlySet<string>) {
   assert.isAtMost(page.listed.length, 1000)
   assert.isAtMost(JSON.stringify(page.checkpoint).length, 64 * 1024)
   assert.isEmpty(page.download.filter((ref) => !page.listed.some((each) => each.externalId === ref.externalId)))
 
   if (page.listing !== undefined) {
     const known = seen.get(mirror)
-    const pass =
-      known?.listing === page.listing
-        ? known
-        : { listing: page.listing, before: new Set(mirror.stored.keys()), ids: new Set<string>() }
+    const pass = known?.listing === page.listing ? known : { listing: page.listing, before, ids: new Set<string>() }
     seen.set(mirror, pass)
     for (const { externalId } of page.listed) pass.ids.add(externalId)
   }

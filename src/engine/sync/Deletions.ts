@@ -1,0 +1,85 @@
+/**
+ * When deletions are applied, and when they are held back for a person. This is decided here and nowhere else; stores
+ * only stage, count, apply and hold them.
+ *
+ * - A deletion is staged with the page that found it: the source told it (an event), or a listing covered the id and did
+ *   not show it (an absence). An id that is seen again leaves the stage.
+ * - A staged deletion is complete once all that was read with it is read: an event of the changes when the reading of
+ *   the changes came to its end, an absence when the pass over the source is complete (`Page.complete`). Both may take
+ *   many slices and polls. Until then nothing is applied, so that a source which loses everything is noticed whole.
+ * - Complete deletions are applied together if they are few, or a small share of what was stored when the first reading
+ *   or pass that found one of them began; else all of them are held. What is held counts with what comes later, and only
+ *   a person or the id itself, seen again, ends that.
+ * - After a change of scope nothing that was stored before is absent until a listing has shown it under the new scope
+ *   (`Store.changeScope`).
+ */
+import * as Effect from "effect/Effect"
+import type { Page } from "../../contract/Page.ts"
+import type { Limits } from "../Limits.ts"
+import type { Complete } from "../model/Content.ts"
+import type { RunId } from "../model/Run.ts"
+import type { Fence, Store } from "../Store.ts"
+
+/** True if the passes over the source are complete with this page. */
+export const isComplete = ({ complete, covers = [], listing }: Page<unknown>): boolean =>
+  listing !== undefined && (complete === true || covers.some(({ prefix }) => prefix === ""))
+
+/** How far a slice has read, by the numbers of its pages: 1 for the first. */
+export interface Reading {
+  pages: number
+  /** The page with which the changes were read; undefined while they go on. */
+  changes: number | undefined
+  /** The last page of the listing; undefined until it came to its end. */
+  listing: number | undefined
+  /** True if the changes were left unread: the source has forgotten them, and is listed in full instead. */
+  isAbandoned: boolean
+}
+
+export const reading = (): Reading => ({ pages: 0, changes: undefined, listing: undefined, isAbandoned: false })
+
+/** Takes note of a page, and returns its number. The changes end where a page of a listing follows them. */
+export const pageRead = (reading: Reading, page: Page<unknown>): number => {
+  reading.changes = page.listing === undefined ? undefined : (reading.changes ?? reading.pages)
+  reading.pages += 1
+  return reading.pages
+}
+
+/** Takes note that nothing is left to list. */
+export const ended = (reading: Reading): void => {
+  reading.changes ??= reading.pages
+  reading.listing = reading.pages
+}
+
+/** What is complete once the first `committed` pages are committed. A page that lost an item is never committed. */
+export const complete = ({ changes, isAbandoned, listing }: Reading, committed: number): Complete => ({
+  changes: !isAbandoned && changes !== undefined && changes <= committed,
+  listing: listing !== undefined && listing <= committed
+})
+
+/** True for so many deletions that a person has to decide. `stored` is what was stored before them. */
+const areTooMany = (
+  { deletions, stored }: { readonly deletions: number; readonly stored: number },
+  limits: Pick<Limits, "deletions" | "deletionShare">
+): boolean => deletions > limits.deletions && deletions > stored * limits.deletionShare
+
+/** Applies the complete deletions, or holds them. Says how many were deleted, and how many are held now. */
+export const settle = Effect.fnUntraced(function* (options: {
+  readonly store: Store["Service"]
+  readonly fence: Fence
+  readonly limits: Limits
+  readonly complete: Complete
+  /** Undefined for a run that has no row. */
+  readonly runId: RunId | undefined
+}) {
+  const { complete, fence, limits, runId, store } = options
+  const { held, waiting } = yield* store.completeDeletions(fence.connectionId, complete)
+  if (waiting === 0) return { deleted: 0, held }
+  const deletions = waiting + held
+  // What was stored is counted only where the number alone does not decide: it costs a look at every row.
+  const stored =
+    deletions > limits.deletions ? yield* store.storedBeforeDeletions(fence.connectionId, complete) : Infinity
+  if (areTooMany({ deletions, stored }, limits)) {
+    return { deleted: 0, held: yield* store.holdDeletions(fence, complete) }
+  }
+  return { deleted: yield* store.applyDeletions(fence, complete, runId), held }
+})

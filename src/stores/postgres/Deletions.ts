@@ -1,0 +1,236 @@
+/** How listings are followed, and deletions staged, held and applied. When which of them is decided by the engine. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Fragment } from "effect/sql/Statement"
+import type { Coverage } from "../../contract/Page.ts"
+import type { PageEnd } from "../../engine/model/Batch.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { Complete } from "../../engine/model/Content.ts"
+import { DeletionsChanged, type Store } from "../../engine/Store.ts"
+import * as Storable from "../Storable.ts"
+import { miss, unstage } from "./Contents.ts"
+import { addToRun } from "./Runs.ts"
+import { attempt, checkFence, lockConnection, texts, transaction } from "./Sql.ts"
+
+type Methods = Pick<
+  Store["Service"],
+  | "changeScope"
+  | "completeDeletions"
+  | "storedBeforeDeletions"
+  | "applyDeletions"
+  | "holdDeletions"
+  | "deletions"
+  | "approveDeletions"
+>
+
+const decodeOpen = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ marking: Schema.Boolean })))
+const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
+const decodeComplete = Schema.decodeUnknownEffect(
+  Schema.Tuple([Schema.Struct({ waiting: Schema.Int, held: Schema.Int })])
+)
+const Head = Schema.Struct({ total: Schema.Int, token: Schema.String })
+const decodeHead = Schema.decodeUnknownEffect(Schema.Tuple([Head]))
+const decodeDeletions = Schema.decodeUnknownEffect(
+  Schema.Array(
+    Schema.Struct({
+      externalId: Schema.String,
+      kind: Schema.NullOr(Schema.String),
+      title: Schema.NullOr(Schema.String),
+      occurredAt: Schema.NullOr(Schema.DateTimeUtcFromDate),
+      cause: Schema.Literals(["event", "absence"]),
+      stagedAt: Schema.DateTimeUtcFromDate
+    })
+  )
+)
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
+
+/** Ends the listing that is open: its marks go. */
+const closeListing = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
+  yield* sql`DELETE FROM seen WHERE connection_id = ${connectionId}`
+  yield* sql`DELETE FROM listing WHERE connection_id = ${connectionId}`
+})
+
+/** The listing of this name, opened if another one is open. */
+const openListing = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  listing: string
+) {
+  const rows = yield* sql`SELECT marking FROM listing WHERE connection_id = ${connectionId} AND listing = ${listing}`
+  const [open] = yield* Effect.orDie(decodeOpen(rows))
+  if (open !== undefined) return open.marking
+  yield* closeListing(sql, connectionId)
+  // Where nothing was stored before it began, nothing can be absent from it, and nothing needs a mark.
+  const opened = yield* sql`INSERT INTO listing (connection_id, listing, started_at, marking)
+    SELECT id, ${listing}, acquired_at, EXISTS (SELECT 1 FROM content
+      WHERE connection_id = id AND state = 'stored' AND created_at < acquired_at)
+    FROM connection WHERE id = ${connectionId} RETURNING marking`
+  const [made] = yield* Effect.orDie(decodeOpen(opened))
+  return made?.marking ?? false
+})
+
+/** Marks what the open listing saw; only what absence could concern needs a mark. */
+const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: ReadonlyArray<string>) => sql`
+  INSERT INTO seen (connection_id, external_id)
+  SELECT content.connection_id, external_id FROM content JOIN listing USING (connection_id)
+  WHERE content.connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
+    AND state = 'stored' AND content.created_at < listing.started_at
+  ON CONFLICT DO NOTHING`
+
+/** Stages what was there before the listing began, is in scope and in the part that it now covers, and was not seen. */
+const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => {
+  const except = texts((coverage.except ?? []).filter(Storable.isId))
+  return sql`INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
+    SELECT content.connection_id, external_id, 'absence', true, false, started_at
+    FROM content JOIN listing USING (connection_id) JOIN connection ON connection.id = content.connection_id
+    WHERE content.connection_id = ${connectionId} AND state = 'stored'
+      AND content.scope_epoch = connection.scope_epoch AND content.created_at < started_at
+      AND starts_with(external_id, ${coverage.prefix}) AND external_id >= ${coverage.prefix}
+      AND NOT EXISTS (SELECT 1 FROM unnest(${except}) AS excepted(prefix) WHERE starts_with(external_id, prefix))
+      AND NOT EXISTS (SELECT 1 FROM seen
+        WHERE seen.connection_id = content.connection_id AND seen.external_id = content.external_id)
+    ON CONFLICT DO NOTHING`
+}
+
+/** Ends whole pages, but for their patches and checkpoint: what they saw, covered and told as deleted. */
+export const endPage = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  page: PageEnd
+) {
+  const seen = page.seen.filter(Storable.isId)
+  if (seen.length > 0) {
+    yield* unstage(sql, connectionId, seen)
+    yield* sql`UPDATE content SET scope_epoch = connection.scope_epoch FROM connection
+      WHERE connection.id = ${connectionId} AND connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
+        AND content.scope_epoch <> connection.scope_epoch`
+  }
+  if (page.listing !== undefined) {
+    const isMarking = yield* openListing(sql, connectionId, Storable.text(page.listing))
+    if (isMarking && seen.length > 0) yield* mark(sql, connectionId, seen)
+    for (const coverage of isMarking ? page.covers.filter((part) => Storable.isId(part.prefix)) : []) {
+      yield* cover(sql, connectionId, coverage)
+    }
+  }
+  yield* miss(sql, connectionId, page.deleted.filter(Storable.isId), { ofPass: page.listing !== undefined })
+  if (!page.complete) return
+  yield* closeListing(sql, connectionId)
+  yield* sql`UPDATE staged_deletion SET ready = true WHERE connection_id = ${connectionId} AND of_pass AND NOT ready`
+})
+
+export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const inTransaction = transaction(sql)
+
+  const isComplete = ({ changes, listing }: Complete) =>
+    sql`(ready OR cause = 'event' AND (${listing} OR ${changes} AND NOT of_pass))`
+
+  const headOf = (connectionId: ConnectionId, which: Fragment) =>
+    // Two sums of hashes of 64 bits: they change with any id that comes or leaves, and need no order.
+    Effect.flatMap(
+      sql`SELECT count(*)::float8 AS total, concat_ws('.', count(*), coalesce(sum(hashtextextended(external_id, 1)), 0),
+          coalesce(sum(hashtextextended(external_id, 2)), 0)) AS token
+        FROM staged_deletion WHERE connection_id = ${connectionId} AND ${which}`,
+      (rows) => Effect.map(Effect.orDie(decodeHead(rows)), ([head]) => head)
+    )
+
+  /** Deletes softly: the body stays, readers see it no more. */
+  const remove = (connectionId: ConnectionId, which: Fragment) =>
+    Effect.map(
+      sql`WITH staged AS (
+          DELETE FROM staged_deletion WHERE connection_id = ${connectionId} AND ${which} RETURNING external_id)
+        UPDATE content SET state = 'deleted', pending = NULL, reason = NULL, message = NULL, attempts = 0,
+          next_attempt_at = NULL, tried_revision = NULL, updated_at = statement_timestamp(),
+          changed_xid = pg_current_xact_id(), change = 'deleted'
+        FROM staged WHERE content.connection_id = ${connectionId} AND content.external_id = staged.external_id
+          AND content.state = 'stored'
+        RETURNING 1`,
+      (rows) => rows.length
+    )
+
+  const endReading = (connectionId: ConnectionId, { changes }: Complete) =>
+    changes
+      ? sql`UPDATE connection SET reading_since = NULL WHERE id = ${connectionId} AND reading_since IS NOT NULL`
+      : Effect.void
+
+  return {
+    changeScope: (fence, scope) =>
+      Effect.gen(function* () {
+        yield* checkFence(sql, fence)
+        yield* closeListing(sql, fence.connectionId)
+        yield* sql`DELETE FROM staged_deletion
+          WHERE connection_id = ${fence.connectionId} AND cause = 'absence' AND NOT held`
+        yield* sql`UPDATE connection SET scope = ${scope}, checkpoint = NULL, scope_epoch = scope_epoch + 1
+          WHERE id = ${fence.connectionId}`
+      }).pipe(inTransaction, attempt("changing a connection's scope")),
+
+    completeDeletions: (connectionId, complete) =>
+      sql`SELECT count(*) FILTER (WHERE NOT held AND ${isComplete(complete)})::float8 AS waiting,
+          count(*) FILTER (WHERE held)::float8 AS held
+        FROM staged_deletion WHERE connection_id = ${connectionId}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeComplete(rows))),
+        Effect.map(([counts]) => counts),
+        attempt("counting staged deletions")
+      ),
+
+    storedBeforeDeletions: (connectionId, complete) =>
+      sql`WITH began AS MATERIALIZED (SELECT min(since) AS at FROM staged_deletion
+          WHERE connection_id = ${connectionId} AND (held OR ${isComplete(complete)}))
+        SELECT count(*)::float8 AS count FROM content, began WHERE connection_id = ${connectionId} AND created_at < at
+          AND (state = 'stored' OR state = 'deleted' AND updated_at >= at)`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeCount(rows))),
+        Effect.map(([row]) => row.count),
+        attempt("counting what was stored")
+      ),
+
+    applyDeletions: (fence, complete, runId) =>
+      Effect.gen(function* () {
+        yield* checkFence(sql, fence)
+        const deleted = yield* remove(fence.connectionId, sql`NOT held AND ${isComplete(complete)}`)
+        yield* endReading(fence.connectionId, complete)
+        if (runId !== undefined) yield* addToRun(sql, runId, { deleted }, [])
+        return deleted
+      }).pipe(inTransaction, attempt("applying deletions")),
+
+    holdDeletions: (fence, complete) =>
+      Effect.gen(function* () {
+        const { connectionId } = fence
+        yield* checkFence(sql, fence)
+        yield* sql`UPDATE staged_deletion SET held = true, ready = true
+          WHERE connection_id = ${connectionId} AND NOT held AND ${isComplete(complete)}`
+        yield* endReading(connectionId, complete)
+        return (yield* headOf(connectionId, sql`held`)).total
+      }).pipe(inTransaction, attempt("holding deletions")),
+
+    deletions: (connectionId, { limit, which }) => {
+      const chosen = which === "held" ? sql`held` : sql`true`
+      return Effect.gen(function* () {
+        // The token stands for what is listed: both are read of one snapshot.
+        yield* sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`.unprepared
+        const rows = yield* sql`SELECT external_id AS "externalId", kind, title, occurred_at AS "occurredAt", cause,
+            staged_at AS "stagedAt"
+          FROM staged_deletion LEFT JOIN content USING (connection_id, external_id)
+          WHERE connection_id = ${connectionId} AND ${chosen} ORDER BY external_id LIMIT ${limit}`
+        const deletions = yield* Effect.orDie(decodeDeletions(rows))
+        return { deletions, ...(yield* headOf(connectionId, chosen)) }
+      }).pipe(inTransaction, attempt("reading staged deletions"))
+    },
+
+    approveDeletions: (connectionId, approved) =>
+      Effect.gen(function* () {
+        yield* lockConnection(sql, connectionId)
+        if ("token" in approved) {
+          const { token } = yield* headOf(connectionId, sql`held`)
+          if (token !== approved.token) return yield* new DeletionsChanged({ connectionId, externalId: null })
+          return yield* remove(connectionId, sql`held`)
+        }
+        const ids = texts(approved.externalIds.map(Storable.text))
+        const other = yield* sql`SELECT id FROM unnest(${ids}) AS approved(id) WHERE NOT EXISTS (
+          SELECT 1 FROM staged_deletion WHERE connection_id = ${connectionId} AND external_id = id AND held) LIMIT 1`
+        const [absent] = yield* Effect.orDie(decodeIds(other))
+        if (absent !== undefined) return yield* new DeletionsChanged({ connectionId, externalId: absent.id })
+        return yield* remove(connectionId, sql`held AND external_id = ANY(${ids})`)
+      }).pipe(inTransaction, attempt("applying deletions"))
+  } satisfies Methods
+})
