@@ -279,13 +279,15 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("a patch merges by RFC 7396, and counts only what it changes", () =>
       Effect.gen(function* () {
         const { commit, id } = yield* running()
-        yield* commit({ items: [item("a", { metadata: { labels: ["x"], at: { b: 1, c: 2 }, keep: 1 } }), item("b")] })
-        const patch = { labels: ["y"], at: { b: null, d: 3 }, gone: null }
+        yield* commit({
+          items: [item("a", { metadata: { labels: ["x"], at: { b: 1, c: 2 }, keep: 1, none: null } }), item("b")]
+        })
+        const patch = { labels: ["y"], at: { b: null, d: 3 }, gone: null, none: { a: 1 } }
         const patches = ["a", "nobody", "no\0id"].map((externalId) => ({ externalId, metadata: patch }))
         yield* aMomentLater
         assert.strictEqual((yield* commit({ page: page({ patches }) })).patched, 1)
         const patched = yield* row(id, "a")
-        assert.deepStrictEqual(patched.metadata, { labels: ["y"], at: { c: 2, d: 3 }, keep: 1 })
+        assert.deepStrictEqual(patched.metadata, { labels: ["y"], at: { c: 2, d: 3 }, keep: 1, none: { a: 1 } })
         assert.strictEqual((yield* commit({ page: page({ patches }) })).patched, 0)
         assert.deepStrictEqual(yield* row(id, "a"), patched)
       })
