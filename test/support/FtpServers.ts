@@ -110,7 +110,7 @@ const start = Effect.fnUntraced(function* (
         child.kill("SIGKILL")
       })
   )
-  yield* Effect.retry(reachable(port), { times: 200, schedule: Schedule.spaced("25 millis") }).pipe(
+  yield* Effect.retry(reachable(port), { times: 2400, schedule: Schedule.spaced("25 millis") }).pipe(
     Effect.mapError(() => new Error(`${command} did not start: ${output.join("")}`)),
     Effect.orDie
   )

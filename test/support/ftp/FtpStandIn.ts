@@ -38,7 +38,7 @@ export interface StandIn {
   readonly source: Pick<Running, "config" | "credentials">
   /** Every line that was received, from all connections. */
   readonly received: Array<string>
-  /** Control connections that are still open, once a second has passed or there are none. */
+  /** Control connections that are still open, once there are none or a minute has passed. */
   readonly open: Effect.Effect<number>
 }
 
@@ -197,7 +197,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     },
     received,
     open: Effect.sync(() => sockets.size).pipe(
-      Effect.repeat({ until: (open) => open === 0, times: 100, schedule: Schedule.spaced("10 millis") }),
+      Effect.repeat({ until: (open) => open === 0, times: 6000, schedule: Schedule.spaced("10 millis") }),
       Effect.map(() => sockets.size)
     )
   }
