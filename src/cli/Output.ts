@@ -14,6 +14,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { styleText } from "node:util"
 import { failed, type Failure, OutputClosed } from "./Failure.ts"
+import { redact } from "../contract/Redaction.ts"
 import * as SafeText from "../engine/SafeText.ts"
 import * as Text from "./Text.ts"
 
@@ -87,7 +88,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   const err = style(!wanted.refused && (wanted.forced || errorTerminal))
   const hidden = new Set<string>()
 
-  const clean = (text: string) => [...hidden].reduce((shown, secret) => shown.replaceAll(secret, "…"), text)
+  const clean = (text: string) => redact(text, hidden)
 
   const write = <E, R>(stream: Stream.Stream<string | Uint8Array, E, R>) =>
     Stream.run(

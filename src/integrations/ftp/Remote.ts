@@ -4,6 +4,7 @@
  */
 import type * as Effect from "effect/Effect"
 import * as IntegrationError from "../../contract/IntegrationError.ts"
+import { redact } from "../../contract/Redaction.ts"
 import type * as Stream from "effect/Stream"
 
 /** What the server says of a file. What it does not say, or can't say without a zone or a year, is absent. */
@@ -74,10 +75,5 @@ export const describe = (cause: unknown, secrets: ReadonlyArray<string>): string
   const code = codeOf(cause)
   const text = cause instanceof Error ? cause.message : String(cause)
   const named = typeof code === "string" && sockets.includes(code) && !text.includes(code) ? `${code}: ${text}` : text
-  return secrets
-    .filter((secret) => secret !== "")
-    .reduce((kept, secret) => kept.replaceAll(secret, "***"), named)
-    .replace(/\s+/g, " ")
-    .trim()
-    .slice(0, 300)
+  return redact(named, secrets).replace(/\s+/g, " ").trim().slice(0, 300)
 }

@@ -19,6 +19,7 @@ import {
   Transient,
   Unauthorized
 } from "../../contract/IntegrationError.ts"
+import { redact } from "../../contract/Redaction.ts"
 
 const quotaReasons = new Set([
   "rateLimitExceeded",
@@ -113,7 +114,7 @@ export const classify = (
   const body = Option.getOrUndefined(decodeBody(failure.body))
   const error = body?.error
   const message = typeof error === "string" ? (body?.error_description ?? error) : error?.message
-  const said = secrets.reduce((text, secret) => text?.replaceAll(Redacted.value(secret), "…"), message)
+  const said = message === undefined ? undefined : redact(message, secrets.map(Redacted.value))
   const reasons =
     typeof error === "string"
       ? [error]
