@@ -18,6 +18,9 @@ import { type NameTaken, Store, type StoreError } from "../Store.ts"
 import { Vault } from "../secrets/Vault.ts"
 import * as MessageText from "../MessageText.ts"
 
+/** How long a source may take to say who we are and what there is: less than any proxy or browser waits for a response. */
+const reachTimeout = Duration.seconds(50)
+
 /** How often a connection is polled unless said otherwise. */
 const defaultEvery = Duration.minutes(5)
 
@@ -157,7 +160,17 @@ export const connect = Effect.fn("connect")(function* (
     Effect.catchTag("SchemaError", (error) => wrong("credentials", input.domain)(Effect.fail(error))),
     Effect.catchTag("IntegrationError", (error) =>
       Effect.fail(new SourceError({ reason: error.reason._tag, message: error.message }))
-    )
+    ),
+    Effect.timeoutOrElse({
+      duration: reachTimeout,
+      orElse: () =>
+        Effect.fail(
+          new SourceError({
+            reason: "Timeout",
+            message: `the source of ${MessageText.quoted(input.name)} did not answer within ${MessageText.duration(reachTimeout)}: try again, or check its address`
+          })
+        )
+    })
   )
   const { account, estimate } = reached
   if (before !== undefined && before.account !== account) {

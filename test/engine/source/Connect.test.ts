@@ -1,0 +1,29 @@
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import { Engine } from "../../../src/engine/Engine.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import { MemorySource } from "../../support/MemorySource.ts"
+import * as TestEngine from "../../support/TestEngine.ts"
+
+const source = new MemorySource()
+
+it.effect("a source that takes a connection and says nothing is given up before the request that waits for it", () =>
+  Effect.gen(function* () {
+    source.answer = () => Effect.never
+    const engine = yield* Engine
+    const connecting = yield* Effect.forkChild(
+      Effect.flip(
+        engine.connect({ domain: "memory", name: "slow", config: {}, credentials: { token: "t" }, every: undefined })
+      )
+    )
+    yield* TestClock.adjust("55 seconds")
+    const error = yield* Fiber.join(connecting)
+    assert.strictEqual(error._tag, "SourceError")
+    assert.deepInclude(error, { reason: "Timeout" })
+    assert.include(error.message, '"slow" did not answer within 50 seconds')
+    assert.isTrue(Option.isNone(yield* Store.use((store) => store.connectionByName("slow"))))
+  }).pipe(Effect.provide(TestEngine.layer(source)))
+)
