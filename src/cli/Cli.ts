@@ -61,6 +61,7 @@ const bare = new Set([
   "--no-wait",
   "--delete-contents",
   "--approve",
+  "--yes",
   "--raw",
   "--sign-in"
 ])

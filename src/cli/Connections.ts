@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./Failure.ts"
+import * as Confirmation from "./Confirmation.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
 import * as Services from "./Services.ts"
@@ -84,10 +85,13 @@ export const disconnect = Command.make(
     deleteContents: Flag.Boolean("delete-contents").pipe(
       Flag.withDescription("delete all that is stored of it, and the connection itself"),
       Flag.withDefault(false)
-    )
+    ),
+    yes: Confirmation.yes
   },
-  Effect.fn("disconnect")(function* ({ connection: name, deleteContents }) {
+  Effect.fn("disconnect")(function* ({ connection: name, deleteContents, yes }) {
     const output = yield* Output
+    const what = `this deletes ${Text.quoted(name)} and all that is stored of it`
+    if (deleteContents) yield* Confirmation.ask({ connection: name, what, yes })
     const { contents } = yield* Services.ask(
       ApiClient.use((api) => api.connections.remove({ params: { connection: name }, query: { deleteContents } }))
     )

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
+import * as Confirmation from "./Confirmation.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
@@ -61,11 +62,14 @@ export const deletions = Command.make(
     connection: Input.connection,
     ids: Input.externalId.pipe(Argument.variadic()),
     approve: Flag.Boolean("approve").pipe(Flag.withDescription("delete what is held back"), Flag.withDefault(false)),
-    limit: Input.limit(10_000, 1000)
+    limit: Input.limit(10_000, 1000),
+    yes: Confirmation.yes
   },
-  Effect.fn("deletions")(function* ({ approve, connection: name, ids, limit }) {
+  Effect.fn("deletions")(function* ({ approve, connection: name, ids, limit, yes }) {
     const output = yield* Output
     if (ids.length > 0 && !approve) return yield* Failure.usage("ids are for --approve: say it, to delete just these")
+    const what = `this marks as deleted what is held back of ${Text.quoted(name)}`
+    if (approve) yield* Confirmation.ask({ connection: name, what, yes })
     yield* Services.ask(
       Effect.gen(function* () {
         const { connections } = yield* ApiClient

@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ApiClient } from "../http/client/ApiClient.ts"
+import * as Confirmation from "./Confirmation.ts"
 import * as Failure from "./Failure.ts"
 import * as Input from "./Input.ts"
 import { Output } from "./Output.ts"
@@ -15,13 +16,16 @@ export const purge = Command.make(
   "purge",
   {
     connection: Input.connection,
-    olderThan: Input.time("older-than", "what was deleted before this time, or longer ago than this duration")
+    olderThan: Input.time("older-than", "what was deleted before this time, or longer ago than this duration"),
+    yes: Confirmation.yes
   },
-  Effect.fn("purge")(function* ({ connection: name, olderThan }) {
+  Effect.fn("purge")(function* ({ connection: name, olderThan, yes }) {
     const output = yield* Output
     if (Option.isNone(olderThan)) {
       return yield* Failure.usage(`--older-than is missing: say which deletions, like --older-than "30 days"`)
     }
+    const what = `this removes for good what deleted content of ${Text.quoted(name)} still holds`
+    yield* Confirmation.ask({ connection: name, what, yes })
     const now = yield* DateTime.now
     const before = Time.resolve(olderThan.value.time, now)
     const { bodies, bytes, deleted, gone } = yield* Services.ask(

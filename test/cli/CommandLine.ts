@@ -29,6 +29,8 @@ export interface Ended {
 
 export interface Options {
   readonly stdin?: string
+  /** Whether its streams are a terminal's; default false. */
+  readonly terminal?: boolean
   readonly env?: Readonly<Record<string, string>>
   /** What stdout does with what is written to it. */
   readonly stdout?: Stdio.Stdio["stdout"]
@@ -54,6 +56,9 @@ const runner =
         args: Effect.succeed(args),
         stdout: options.stdout ?? into(stdout),
         stderr: into(stderr),
+        ...(options.terminal === true
+          ? { stdinIsTerminal: Effect.succeed(true), stderrIsTerminal: Effect.succeed(true) }
+          : {}),
         stdin: Stream.fromIterable(options.stdin === undefined ? [] : [Buffer.from(options.stdin)])
       })
       const said =

@@ -4,9 +4,9 @@
  */
 
 /** How deep objects and arrays may nest. */
-export const maxDepth = 32
+const maxDepth = 32
 /** How many values there may be, and names of fields: a request's ids, which decode in under 50 ms. */
-export const maxValues = 20_000
+const maxValues = 20_000
 
 const quote = 0x22
 const backslash = 0x5c

@@ -1,0 +1,39 @@
+/** Asks before a command deletes: a person on a terminal types the connection's name. Scripts are not asked. */
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import * as Failure from "./Failure.ts"
+import { Output } from "./Output.ts"
+import * as Text from "./Text.ts"
+
+/** `--yes`. */
+export const yes = Flag.Boolean("yes").pipe(
+  Flag.withDescription("do not ask for the connection's name first"),
+  Flag.withDefault(false)
+)
+
+const readLine = Effect.flatMap(Stdio.Stdio, ({ stdin }) =>
+  stdin.pipe(
+    Stream.decodeText(),
+    Stream.splitLines,
+    Stream.runHead,
+    Effect.map(Option.getOrElse(() => "")),
+    Effect.orElseSucceed(() => "")
+  )
+)
+
+/** Fails unless the person types the name. `what` says what would be deleted. Without a terminal nobody is asked. */
+export const ask = Effect.fnUntraced(function* (options: {
+  readonly connection: string
+  readonly what: string
+  readonly yes: boolean
+}) {
+  const { stderrIsTerminal, stdinIsTerminal } = yield* Stdio.Stdio
+  if (options.yes || !(yield* stdinIsTerminal) || !(yield* stderrIsTerminal)) return
+  const { note } = yield* Output
+  yield* note(`${options.what}. Type the connection's name to go on (--yes does not ask):`)
+  if ((yield* readLine).trim() === options.connection.trim()) return
+  return yield* Failure.failed("NotConfirmed", `nothing was changed: ${Text.quoted(options.connection)} was not typed`)
+})
