@@ -7,6 +7,8 @@ import type { PartMove } from "./Parts.ts"
 export interface Patch {
   readonly externalId: string
   readonly metadata: Metadata
+  /** The revision that the stored row has from now on, where the listing gave a new one for the same body. */
+  readonly revision?: string | undefined
 }
 
 /** A place (channel, folder) that could not be listed, and why. It does not fail the run. */

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Integration from "../contract/Integration.ts"
-import { Checkpoint } from "./slack/Checkpoint.ts"
+import { Checkpoint, Part } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
 import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
@@ -30,7 +30,7 @@ export const Config = Schema.Struct({
   types: Schema.optionalKey(Schema.Array(Kind).pipe(Schema.check(Schema.isMinLength(1)))),
   /** How far back late replies and edits are looked for at each poll; default 30 days. */
   lookback: Schema.optionalKey(Schema.DurationFromString),
-  /** How often all conversations are listed from end to end, threads and all; default 1 day. */
+  /** How often the history of each conversation is listed from end to end; default 1 day. */
   sweepEvery: Schema.optionalKey(Schema.DurationFromString),
   /** Files that messages carry, each as content of its own; default true. */
   files: Schema.optionalKey(Schema.Boolean),
@@ -73,11 +73,12 @@ const quota = (config: Config): Integration.Quota => {
   }
 }
 
-export const integration: Integration.Integration = Integration.make<Config, Auth.Credentials, Checkpoint>({
+export const integration: Integration.Integration = Integration.make<Config, Auth.Credentials, Checkpoint, Part>({
   domain: "slack",
   config: Config,
   credentials: Auth.Credentials,
   checkpoint: Checkpoint,
+  part: Part,
   scope: ["channels", "types", "files"],
   address: ["slackApiUrl"],
   quota,
@@ -111,8 +112,9 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
         lookbackCalls: (conversations) => (small ? 2 : conversations + 10),
         limit: small ? 15 : 999,
         callsPerStep: small ? 1 : 8,
+        historyCalls: small ? 2 : 100,
         tourCalls: small ? 2 : 20,
-        wantedCalls: small ? 2 : 100
+        suspectCalls: small ? 2 : 100
       }
       const download = Download.make({ client, maxFileSize: config.maxFileSize ?? 1024 ** 3 })
       return {
@@ -122,7 +124,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
         ),
         // Slack counts nothing: a share of an answer of history, and one of replies.
         estimate: Effect.succeed({ unitsPerItem: small ? 2 / 15 : 0.01 }),
-        list: (task, checkpoint) => Listing.make(settings, task, checkpoint),
+        list: (task, checkpoint, parts) => Listing.make(settings, task, checkpoint, parts),
         download: (ref) => download(ref.externalId)
       }
     })

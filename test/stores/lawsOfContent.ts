@@ -310,6 +310,30 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a patch may move the revision, which is no change to announce", () =>
+      Effect.gen(function* () {
+        const { commit, id } = yield* running()
+        const store = yield* Store
+        yield* commit({ items: [item("a", { metadata: { n: 1 }, revision: "1" }), item("b", { revision: "1" })] })
+        const revisions = Effect.map(store.revisions(id, ["a", "b", "nobody"]), (found) => [...found])
+        const patches = ["a", "nobody", "no\0id"].map((externalId) => ({
+          externalId,
+          metadata: { n: 1 },
+          revision: "2"
+        }))
+        const before = yield* row(id, "a")
+        assert.strictEqual((yield* commit({ page: page({ patches }) })).patched, 0)
+        assert.deepStrictEqual(yield* revisions, [
+          ["a", Option.some("2")],
+          ["b", Option.some("1")]
+        ])
+        assert.deepStrictEqual(yield* row(id, "a"), { ...before, revision: "2" })
+        const both = [{ externalId: "a", metadata: { n: 2 }, revision: "3" }]
+        assert.strictEqual((yield* commit({ page: page({ patches: both }) })).patched, 1)
+        assert.strictEqual((yield* row(id, "a")).revision, "3")
+      })
+    )
+
     it.effect("what is not stored takes no patch", () =>
       Effect.gen(function* () {
         const { commit } = yield* running()

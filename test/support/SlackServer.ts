@@ -73,6 +73,11 @@ export interface SlackServer {
   readonly fileRequests: Array<{ readonly path: string; readonly authorization: string | undefined }>
   /** Tokens of an app with token rotation: the refresh token to use next, and access tokens by their validity. */
   readonly rotation: { refreshToken: string; clientSecret: string | undefined; readonly refreshes: Array<string> }
+  /** True lets `open` in slack/Model.ts make its calls without sockets, by `fetch`. */
+  withoutSockets: boolean
+  readonly fetch: typeof globalThis.fetch
+  /** Seconds that a call of this method has to wait, for calls without a socket; undefined lets it through. */
+  limit: (method: string) => number | undefined
   /** Slack no longer takes the access tokens that it gave so far. */
   readonly expireTokens: () => void
 }
@@ -268,6 +273,21 @@ const build = (options: Options) => {
     response.end(JSON.stringify(body))
   }
 
+  /** The answer to a call of the API. */
+  const called = (method: string, args: Request["args"], authorization: string | undefined): JsonObject => {
+    const handler = methods[method]
+    try {
+      if (method !== "oauth.v2.access" && !authorized(authorization)) {
+        refuse(authorization?.startsWith("Bearer xoxe.") === true ? "token_expired" : "invalid_auth")
+      }
+      if (server.refuseAll !== undefined) refuse(server.refuseAll)
+      return { ok: true, ...(handler === undefined ? refuse("unknown_method") : handler(args)) }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      return { ok: false, error: error.message }
+    }
+  }
+
   /** True if a fault took the answer's place. */
   const faulty = (method: string, response: NodeHttp.ServerResponse): boolean => {
     const fault = faults.get(method)?.shift()
@@ -284,8 +304,8 @@ const build = (options: Options) => {
     return true
   }
 
-  const authorized = (request: NodeHttp.IncomingMessage) => {
-    const given = request.headers.authorization?.replace("Bearer ", "") ?? ""
+  const authorized = (authorization: string | undefined) => {
+    const given = authorization?.replace("Bearer ", "") ?? ""
     return given === token || accessTokens.has(given)
   }
 
@@ -299,17 +319,22 @@ const build = (options: Options) => {
     requests.push({ method, args })
     server.onRequest({ method, args })
     if (faulty(method, response)) return
-    const handler = methods[method]
-    try {
-      if (method !== "oauth.v2.access" && !authorized(request)) {
-        refuse(request.headers.authorization?.startsWith("Bearer xoxe.") === true ? "token_expired" : "invalid_auth")
-      }
-      if (server.refuseAll !== undefined) refuse(server.refuseAll)
-      answer(response, { ok: true, ...(handler === undefined ? refuse("unknown_method") : handler(args)) })
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error
-      answer(response, { ok: false, error: error.message })
+    answer(response, called(method, args, request.headers.authorization))
+  }
+
+  /** `fetch` without a socket, for thousands of calls: the API only, without faults. */
+  const inProcess: typeof globalThis.fetch = async (url, init) => {
+    const method = new URL(String(url)).pathname.replace(/^\/api\//, "")
+    const args = Object.fromEntries(new URLSearchParams(String(init?.body ?? "")))
+    requests.push({ method, args })
+    server.onRequest({ method, args })
+    const retryAfter = server.limit(method)
+    if (retryAfter !== undefined) {
+      const headers = { "retry-after": String(retryAfter), "content-type": "application/json" }
+      return new Response('{"ok":false,"error":"ratelimited"}', { status: 429, headers })
     }
+    const body = called(method, args, new Headers(init?.headers).get("authorization") ?? undefined)
+    return new Response(JSON.stringify(body), { headers: { "content-type": "application/json" } })
   }
 
   /** Gives a file, after as many redirects as there are `fileRedirects`: `hop` says how many were followed. */
@@ -323,7 +348,8 @@ const build = (options: Options) => {
     }
     requests.push({ method: "files.download", args: { file: id } })
     if (faulty("files.download", response)) return
-    if (!authorized(request)) return void response.writeHead(302, { location: `${origin}/?redir=${path}` }).end()
+    if (!authorized(request.headers.authorization))
+      return void response.writeHead(302, { location: `${origin}/?redir=${path}` }).end()
     const file = workspace.files.get(id)
     if (file === undefined || file.deleted) return void response.writeHead(404).end()
     const type = file.servedAs ?? file.mimetype
@@ -355,6 +381,9 @@ const build = (options: Options) => {
         fileRedirects: [],
         fileRequests: [],
         rotation: { refreshToken: "xoxe-1-first", clientSecret: "s3cret", refreshes: [] },
+        withoutSockets: false,
+        fetch: inProcess,
+        limit: () => undefined,
         expireTokens: () => accessTokens.clear()
       }
       return server

@@ -1,13 +1,17 @@
 /**
- * Where a listing goes on. Bounded whatever the workspace holds: one watermark for all conversations, one place in each
- * of the passes, and some 20 bytes a conversation (its id, marks, a digest): no per-message state.
+ * Where a listing goes on: a checkpoint of bounded size, and a part for each conversation (see contract/Parts.ts). The ids of
+ * all conversations are kept in parts too, a few hundred in each, so that only a new round asks Slack for them.
  */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { digest, type Message } from "./Message.ts"
+import type { PartMove, Parts } from "../../contract/Parts.ts"
+import { maxParts } from "../../contract/Parts.ts"
+import { compareTs, digest, type Message } from "./Message.ts"
 
 /**
- * A place in a conversation's history, read from the newest message to the oldest: all that is newer than `at` is done.
- * `cursor` is Slack's for the answer that holds `at`; Slack forgets it after a while, then `at` alone is enough.
+ * A place in a conversation's history, which is read from the newest message to the oldest: all that is newer than `at` is
+ * done. `cursor` is Slack's for the answer that holds `at`; Slack forgets it after a while, then `at` alone is enough.
  * `thread` is the parent whose replies are listed up to `after`, while the parent itself is not.
  */
 export const Place = Schema.Struct({
@@ -19,31 +23,61 @@ export const Place = Schema.Struct({
 })
 export type Place = typeof Place.Type
 
-/** A place from what there is of it: an optional key is absent, never undefined. */
-export const place = (parts: { readonly [K in keyof Place]?: Place[K] | undefined }): Place => ({
-  ...(parts.at === undefined ? {} : { at: parts.at }),
-  ...(parts.cursor === undefined ? {} : { cursor: parts.cursor }),
-  ...(parts.thread === undefined ? {} : { thread: parts.thread }),
-  ...(parts.broken === true ? { broken: true } : {})
+/** A place without the keys that are undefined. */
+export const place = (fields: { readonly [K in keyof Place]?: Place[K] | undefined }): Place => ({
+  ...(fields.at === undefined ? {} : { at: fields.at }),
+  ...(fields.cursor === undefined ? {} : { cursor: fields.cursor }),
+  ...(fields.thread === undefined ? {} : { thread: fields.thread }),
+  ...(fields.broken === true ? { broken: true } : {})
 })
 
+/** How many messages of a history there are up to `upTo`, and the sum of their hashes: another one means that one vanished. */
+const Tally = Schema.Struct({ upTo: Schema.String, count: Schema.Int, sum: Schema.Int })
+export type Tally = typeof Tally.Type
+
+/** What is kept of one conversation. All times are ms since 1970, all `ts` are Slack's. */
+export const Conversation = Schema.Struct({
+  /** Messages of its history up to here are listed, or left to the backfill. Absent before its first visit. */
+  watermark: Schema.optionalKey(Schema.String),
+  /** A visit that is under way, and the watermark once it ends. */
+  visit: Schema.optionalKey(Schema.Struct({ place: Place, top: Schema.String, startedAt: Schema.Finite })),
+  /** When its last visit began. */
+  visitedAt: Schema.optionalKey(Schema.Finite),
+  /** The newest message or reply that was seen in it. */
+  newest: Schema.optionalKey(Schema.String),
+  /** Digest of its newest parents, to notice that one vanished. */
+  digest: Schema.optionalKey(Schema.String),
+  /** A pass over its whole history that is under way. `seen` counts what the last pass counted, `now` what this one does. */
+  history: Schema.optionalKey(Schema.Struct({ place: Place, startedAt: Schema.Finite, seen: Tally, now: Tally })),
+  /** When the last complete pass over its history began, and what it counted. */
+  historyAt: Schema.optionalKey(Schema.Finite),
+  tally: Schema.optionalKey(Tally),
+  /** Something in it was deleted: a complete pass shall find out what. */
+  suspect: Schema.optionalKey(Schema.Boolean)
+})
+export type Conversation = typeof Conversation.Type
+
+/** Ids of conversations: part `directory/N`. */
+const Directory = Schema.Struct({ conversations: Schema.String })
+
+export const Part = Schema.Union([Directory, Conversation])
+export type Part = typeof Part.Type
+
 export const Checkpoint = Schema.Struct({
-  version: Schema.Literal(1),
-  /** Conversations in the order of their visits, as `encodeChannels` writes them. */
-  channels: Schema.String,
+  version: Schema.Literal(2),
+  /** How many parts hold the ids of conversations. */
+  directories: Schema.Int,
   /** The newest `ts` ever seen. */
   seen: Schema.optionalKey(Schema.String),
-  /** Every conversation with no backfill to do has been listed up to here, in Slack's time. */
-  watermark: Schema.optionalKey(Schema.String),
-  /** The visit of all conversations that is under way, and the watermark that stands once it ends: `seen` at its start. */
+  /** When a page was last given, and whether that was the last page of its listing. */
+  movedAt: Schema.Finite,
+  ended: Schema.Boolean,
+  /** Calls that this poll has made so far for passes over histories that were passed over before, and for complete ones. */
+  spent: Schema.Struct({ history: Schema.Int, complete: Schema.Int }),
+  /** The round of visits that is under way. */
   round: Schema.optionalKey(
     Schema.Struct({
-      watermark: Schema.optionalKey(Schema.String),
-      /** The conversation to visit next (empty: none is left), and the place in it. */
-      next: Schema.optionalKey(Schema.String),
-      place: Schema.optionalKey(Place),
-      /** When it last got on (ms since 1970). */
-      movedAt: Schema.Finite,
+      startedAt: Schema.Finite,
       /** True if it follows on one that was interrupted: then none follows on it. */
       again: Schema.Boolean,
       calls: Schema.Int,
@@ -51,90 +85,166 @@ export const Checkpoint = Schema.Struct({
       extra: Schema.Int
     })
   ),
-  /** Calls that the backfill may still make before the next visit: as many as the last visit made. */
-  owed: Schema.Int,
-  /** True after every other visit: see `visit`. */
-  odd: Schema.Boolean,
-  /** The backfill of one conversation. */
-  fill: Schema.optionalKey(Schema.Struct({ channel: Schema.String, place: Place })),
+  /** Calls that the backfill may still make before the next round: as many as the last round made. */
+  allowance: Schema.Int,
+  /** True if the next round ends with an empty page: see `round` in Listing.ts. */
+  padded: Schema.Boolean,
+  /** The conversation whose history is being passed over. */
+  historyOf: Schema.optionalKey(Schema.String),
   /** The complete pass over one conversation. `name` is the engine's name of the listing. */
-  sweep: Schema.optionalKey(
-    Schema.Struct({ channel: Schema.String, name: Schema.String, wanted: Schema.Boolean, place: Place })
+  pass: Schema.optionalKey(
+    Schema.Struct({ channel: Schema.String, name: Schema.String, suspect: Schema.Boolean, place: Place })
   ),
   /** Complete passes begun so far: no two have the same name. */
   passes: Schema.Int,
-  /** The tour of complete passes: when it began (ms since 1970), and the conversation it is at while it goes on. */
+  /** The tour of complete passes: when it began, and the conversation it is at while it goes on. */
   tour: Schema.Struct({ at: Schema.Finite, next: Schema.optionalKey(Schema.String) }),
-  /** True if the last complete pass was one that was asked for: the next one is the tour's. */
-  wantedLast: Schema.Boolean,
-  /** Whether a bot may read channels that it is not a member of, and when that was tried (ms since 1970). */
-  strangers: Schema.optionalKey(Schema.Struct({ at: Schema.Finite, readable: Schema.Boolean })),
-  /** When the users were last listed (ms since 1970), and Slack's cursor while that goes on. */
+  /** True if the last complete pass was over a suspect: the next one is the tour's. */
+  suspectLast: Schema.Boolean,
+  /** Whether a bot may read channels that it did not join, and when that was tried. */
+  outside: Schema.optionalKey(Schema.Struct({ at: Schema.Finite, readable: Schema.Boolean })),
+  /** When the users were last listed, and Slack's cursor while that goes on. */
   users: Schema.Struct({ at: Schema.optionalKey(Schema.Finite), cursor: Schema.optionalKey(Schema.String) })
 })
 export type Checkpoint = typeof Checkpoint.Type
 
-export interface ChannelState {
-  /** Its older history has not been listed to the end. */
-  todo: boolean
-  /** Something in it was deleted: a complete pass shall find out what. */
-  wanted: boolean
-  /** Nothing can change in it until somebody opens it again. */
-  archived: boolean
-  /** Of its newest parents, to notice that one has vanished. */
-  digest: string | undefined
-}
-
-/** The same, while it is worked with. */
-export type State = Writable<Omit<Checkpoint, "channels">> & { channels: Map<string, ChannelState> }
 type Writable<A> = { -readonly [K in keyof A]: A[K] }
 
-export const fromCheckpoint = (checkpoint: Checkpoint): State => ({
-  ...checkpoint,
-  channels: decodeChannels(checkpoint.channels)
-})
+/** The checkpoint and the parts while they are worked with. */
+export type State = Writable<Omit<Checkpoint, "directories">> & {
+  /** The conversations in Slack's order, and whether they are archived. */
+  conversations: Map<string, { readonly archived: boolean; readonly part: Conversation }>
+  directories: ReadonlyArray<string>
+  /** The parts that changed since the last page. */
+  readonly moved: Map<string, Part>
+}
 
-export const toCheckpoint = (state: State): Checkpoint => ({ ...state, channels: encodeChannels(state.channels) })
-
-/** Nothing is listed yet. `now` is in ms since 1970: the first tour of complete passes is due one period later. */
-export const initial = (now: number): State => ({
-  version: 1,
-  channels: new Map(),
-  owed: 0,
-  odd: false,
+/** Nothing is listed yet. */
+const initial = (now: number): State => ({
+  version: 2,
+  conversations: new Map(),
+  directories: [],
+  moved: new Map(),
+  movedAt: 0,
+  ended: true,
+  spent: { history: 0, complete: 0 },
+  allowance: 0,
+  padded: false,
   passes: 0,
   tour: { at: now },
-  wantedLast: false,
+  suspectLast: false,
   users: {}
 })
 
-/** Beyond so many, digests are left out; and so many conversations fit at all (64 kB at 14 bytes). */
-const maxDigests = 2500
-export const maxChannels = 4000
+const directoryKey = (index: number) => `directory/${index}`
 
-const separator = ","
+/** Reads the state: one query for the ids, and one for each 1,000 conversations. */
+export const load = Effect.fnUntraced(function* (
+  checkpoint: Option.Option<Checkpoint>,
+  parts: Parts<Part>,
+  now: number
+) {
+  if (Option.isNone(checkpoint)) return initial(now)
+  const { directories: count, ...rest } = checkpoint.value
+  const keys = Array.from({ length: count }, (_, index) => directoryKey(index))
+  const found = yield* parts.get(keys)
+  const directories = keys.map((key) => {
+    const part = found.get(key)
+    return part !== undefined && "conversations" in part ? part.conversations : ""
+  })
+  const ids = directories.flatMap(decodeDirectory)
+  const state: State = { ...rest, directories, conversations: new Map(), moved: new Map() }
+  for (let from = 0; from < ids.length; from += maxParts) {
+    const some = ids.slice(from, from + maxParts)
+    const known = yield* parts.get(some.map(({ id }) => id))
+    for (const { archived, id } of some) {
+      const part = known.get(id)
+      state.conversations.set(id, { archived, part: part === undefined || "conversations" in part ? {} : part })
+    }
+  }
+  return state
+})
 
-const encodeChannels = (channels: ReadonlyMap<string, ChannelState>): string =>
-  Array.from(channels, ([id, channel]) => {
-    const marks = `${channel.todo ? "*" : ""}${channel.wanted ? "!" : ""}${channel.archived ? "~" : ""}`
-    return `${id}${marks}${channel.digest === undefined || channels.size > maxDigests ? "" : `:${channel.digest}`}`
-  }).join(separator)
-
-const decodeChannels = (text: string): Map<string, ChannelState> =>
-  new Map(
-    text.split(separator).flatMap((one) => {
-      const [head = "", seen] = one.split(":")
-      const id = head.replace(/[*!~]+$/, "")
-      if (id === "") return []
-      const marks = head.slice(id.length)
-      return [
-        [
-          id,
-          { todo: marks.includes("*"), wanted: marks.includes("!"), archived: marks.includes("~"), digest: seen }
-        ] as const
-      ]
+/** Brings in the conversations that Slack lists now. Those that are gone keep their parts, in case they come back. */
+export const setConversations = Effect.fnUntraced(function* (
+  state: State,
+  found: ReadonlyArray<{ readonly id: string; readonly archived: boolean }>,
+  parts: Parts<Part>
+) {
+  const fresh = found.filter(({ id }) => !state.conversations.has(id)).map(({ id }) => id)
+  const known = new Map<string, Part>()
+  for (let from = 0; from < fresh.length; from += maxParts) {
+    for (const [id, part] of yield* parts.get(fresh.slice(from, from + maxParts))) known.set(id, part)
+  }
+  state.conversations = new Map(
+    found.map(({ archived, id }) => {
+      const before = known.get(id)
+      const part =
+        state.conversations.get(id)?.part ?? (before === undefined || "conversations" in before ? {} : before)
+      return [id, { archived, part }]
     })
   )
+  const directories = encodeDirectories(found)
+  for (const [index, conversations] of directories.entries()) {
+    if (state.directories[index] !== conversations) state.moved.set(directoryKey(index), { conversations })
+  }
+  state.directories = directories
+})
+
+/** Changes what is kept of a conversation. An undefined value removes its key. */
+export const update = (
+  state: State,
+  id: string,
+  changes: { readonly [K in keyof Conversation]?: Conversation[K] | undefined }
+): void => {
+  const before = state.conversations.get(id)
+  if (before === undefined) return
+  const entries = Object.entries({ ...before.part, ...changes }).filter(([, value]) => value !== undefined)
+  const part: Conversation = Object.fromEntries(entries)
+  if (JSON.stringify(part) === JSON.stringify(before.part)) return
+  state.conversations.set(id, { archived: before.archived, part })
+  state.moved.set(id, part)
+}
+
+export interface Saved {
+  readonly checkpoint: Checkpoint
+  readonly parts: ReadonlyArray<PartMove<Part>>
+}
+
+/** The state as a page says it: its checkpoint, and the parts that changed since the page before. */
+export const save = (state: State): Saved => {
+  const { conversations: _, directories, moved, ...rest } = state
+  const parts = Array.from(moved, ([key, checkpoint]) => ({ key, checkpoint }))
+  moved.clear()
+  return { checkpoint: { ...rest, directories: directories.length }, parts }
+}
+
+/** Ids in one part: of 13 characters and a separator, in less than 4 kB. */
+const idsInPart = 240
+const separator = ","
+
+const encodeDirectories = (found: ReadonlyArray<{ readonly id: string; readonly archived: boolean }>) => {
+  const ids = found.map(({ archived, id }) => `${id}${archived ? "~" : ""}`)
+  return Array.from({ length: Math.ceil(ids.length / idsInPart) }, (_, index) =>
+    ids.slice(index * idsInPart, (index + 1) * idsInPart).join(separator)
+  )
+}
+
+const decodeDirectory = (text: string) =>
+  text
+    .split(separator)
+    .filter((one) => one !== "")
+    .map((one) => ({ id: one.replace("~", ""), archived: one.endsWith("~") }))
+
+export const noTally = (upTo: string): Tally => ({ upTo, count: 0, sum: 0 })
+
+/** Counts a message, if it is not newer than the tally's bound. The sum stays within 32 bits. */
+export const tallied = (tally: Tally, ts: string): Tally =>
+  compareTs(ts, tally.upTo) > 0
+    ? tally
+    : { ...tally, count: tally.count + 1, sum: (tally.sum + Number.parseInt(digestHex(ts), 16)) % 0x1_0000_0000 }
+
+const digestHex = (ts: string) => Buffer.from(digest(ts), "base64url").subarray(0, 4).toString("hex")
 
 /** How many of the newest parents a digest stands for: half of what the first answer of a visit has. */
 const digested = 100

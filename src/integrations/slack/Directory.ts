@@ -7,12 +7,17 @@ import * as Stream from "effect/Stream"
 import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
+import type { Parts } from "../../contract/Parts.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import { type Checkpoint, maxChannels, type State, toCheckpoint } from "./Checkpoint.ts"
+import { type Checkpoint, type Part, save, setConversations, type State } from "./Checkpoint.ts"
 import { type Client, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 
-type Pages = Stream.Stream<Page<Checkpoint>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
+type Pages = Stream.Stream<
+  Page<Checkpoint, Part>,
+  IntegrationError | ContentExistenceCheckerError,
+  ContentExistenceChecker
+>
 
 const Metadata = Schema.optionalKey(
   Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))
@@ -34,9 +39,10 @@ export interface Options {
   readonly task: SyncTask
   readonly types: ReadonlyArray<Kind>
   /** Ids or names; undefined takes all. */
-  readonly wanted: ReadonlyArray<string> | undefined
+  readonly named: ReadonlyArray<string> | undefined
   /** True where the token is a bot's, which can read a channel only as its member. */
   readonly bot: Effect.Effect<boolean, IntegrationError>
+  readonly parts: Parts<Part>
   /** Milliseconds since 1970. */
   readonly now: number
   /** False for a windowed task, whose window says nothing about conversations and users. */
@@ -53,13 +59,13 @@ interface Listing {
 
 /**
  * All conversations, one call for each 999. Kinds whose scope is missing are problems, and fail the listing only if that
- * leaves none. With its last page `state` knows the conversations: new ones have their backfill to do, those that are
- * gone are forgotten (what is stored of them stays).
+ * leaves none. With its last page `state` knows the conversations. New ones have their backfill to do; content of those that
+ * are gone stays stored.
  */
-export const channels = (options: Options, state: State, onCall: () => void): Pages => {
+export const channels = (options: Options, state: State): Pages => {
   const { client, task } = options
-  const names = options.wanted?.map((name) => name.replace(/^#/, ""))
-  const isWanted = (channel: Message.Channel) =>
+  const names = options.named?.map((name) => name.replace(/^#/, ""))
+  const isNamed = (channel: Message.Channel) =>
     names === undefined ||
     names.includes(channel.id) ||
     (typeof channel.name === "string" && names.includes(channel.name))
@@ -71,19 +77,18 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
   /** Slack lets a bot read only where it is a member: one channel is tried, so that not thousands are, once a day. */
   const probe = Effect.fnUntraced(function* (outside: ReadonlyArray<Message.Channel>) {
     const [first] = outside
-    const tried = state.strangers
+    const tried = state.outside
     if (first === undefined || (tried !== undefined && options.now - tried.at < probeEvery)) return
-    onCall()
     const answer = yield* client.ask("conversations.history", { channel: first.id, limit: 1 }, Probe)
-    state.strangers = { at: options.now, readable: !isRefusal(answer) }
+    state.outside = { at: options.now, readable: !isRefusal(answer) }
   })
 
-  const finish = (listing: Listing, isBot: boolean): ReadonlyArray<Problem> => {
+  const finish = Effect.fnUntraced(function* (listing: Listing, isBot: boolean) {
     const problems: Array<Problem> = listing.refused.map((kind) => ({
       place: kind,
       message: "can't be listed: missing_scope"
     }))
-    const left = !isBot || state.strangers?.readable === true ? [] : listing.found.filter(isOutside)
+    const left = !isBot || state.outside?.readable === true ? [] : listing.found.filter(isOutside)
     if (left.length > 0) {
       const message = `${left.length} channels that the bot is not a member of (invite it to read them)`
       problems.push({ place: "public_channel", message })
@@ -95,26 +100,16 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
         problems.push({ place: name, message: "no such conversation among those that the token may list" })
       }
     }
-    if (readable.length > maxChannels) {
-      const message = `${readable.length} conversations, of which ${maxChannels} are read: choose by channels or types`
-      problems.push({ place: "channels", message })
-    }
-    const before = state.channels
-    state.channels = new Map(
-      readable.slice(0, maxChannels).map((channel) => [
-        channel.id,
-        {
-          ...(before.get(channel.id) ?? { todo: true, wanted: false, digest: undefined }),
-          archived: channel.is_archived === true
-        }
-      ])
+    yield* setConversations(
+      state,
+      readable.map(({ id, is_archived }) => ({ id, archived: is_archived === true })),
+      options.parts
     )
     return problems
-  }
+  })
 
   const step = Effect.fnUntraced(function* (listing: Listing) {
     const [group = [], ...others] = listing.groups
-    onCall()
     const answer = yield* client.ask(
       "conversations.list",
       { types: group.join(","), limit: channelsPerAnswer, cursor: listing.cursor, exclude_archived: false },
@@ -133,7 +128,7 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
           ? { ...listing, groups: [...group.map((kind) => [kind]), ...others], cursor: undefined }
           : { ...listing, groups: others, cursor: undefined, refused: [...listing.refused, ...group] }
     } else {
-      here = answer.channels.filter((channel) => Message.isChannel(channel)).filter(isWanted)
+      here = answer.channels.filter((channel) => Message.isChannel(channel)).filter(isNamed)
       const cursor = answer.response_metadata?.next_cursor || undefined
       next = {
         ...listing,
@@ -149,10 +144,10 @@ export const channels = (options: Options, state: State, onCall: () => void): Pa
     }
     const isBot = yield* options.bot
     if (done && isBot) yield* probe(next.found.filter(isOutside))
-    const problems = done ? finish(next, isBot) : []
+    const problems = done ? yield* finish(next, isBot) : []
     const listed = options.asContent ? here.map((channel) => Message.channelRef(channel)) : []
     const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
-    const page: Page<Checkpoint> = { listed, download, problems, checkpoint: toCheckpoint(state) }
+    const page: Page<Checkpoint, Part> = { listed, download, problems, ...save(state) }
     return [[page], done ? Option.none<Listing>() : Option.some(next)] as const
   })
 
@@ -173,20 +168,20 @@ export const users = (options: Pick<Options, "client" | "task">, state: State, n
       const problems: ReadonlyArray<Problem> = again
         ? []
         : [{ place: "users", message: `can't be listed: ${answer.refused}` }]
-      const page: Page<Checkpoint> = { listed: [], download: [], problems, checkpoint: toCheckpoint(state) }
+      const page: Page<Checkpoint, Part> = { listed: [], download: [], problems, ...save(state) }
       return [[page], again ? Option.some(undefined) : Option.none<string | undefined>()] as const
     }
     const next = answer.response_metadata?.next_cursor || undefined
     const listed = answer.members.filter((user) => Message.isUser(user)).map((user) => Message.userRef(user))
     const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
     state.users = next === undefined ? { at: now } : { cursor: next }
-    const page: Page<Checkpoint> = { listed, download, checkpoint: toCheckpoint(state) }
+    const page: Page<Checkpoint, Part> = { listed, download, ...save(state) }
     return [[page], next === undefined ? Option.none<string | undefined>() : Option.some(next)] as const
   })
   return Stream.suspend(() =>
     Stream.paginate<
       string | undefined,
-      Page<Checkpoint>,
+      Page<Checkpoint, Part>,
       IntegrationError | ContentExistenceCheckerError,
       ContentExistenceChecker
     >(state.users.cursor, step)

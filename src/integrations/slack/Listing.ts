@@ -1,27 +1,30 @@
 /**
  * What a task lists, and in which order.
  *
- * A poll visits, then completes:
+ * 1. A round of visits: `conversations.list`, then one `conversations.history` for each conversation that is due: its newest
+ *    200 parents. That finds new messages, edits, and late replies to any of these threads; in a conversation of up to 200
+ *    parents, whatever their age. Further answers (999 parents each) are asked for until the last visit's watermark is
+ *    reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one such answer, and
+ *    leaves the rest to the backfill.
  *
- * 1. `conversations.list`, and one `conversations.history` a conversation that is not archived: its newest 200 parents.
- *    That finds new messages, edits, and late replies to any of these threads; in a conversation of up to 200 parents,
- *    whatever their age. Further answers (999 parents each) are asked for until what the last visit saw is reached, and
- *    then until `lookback` is, within a budget of as many calls as there are conversations.
+ *    Due are conversations that were active within the last hour, and those that were not visited for a twelfth of the time
+ *    since their last activity (at most `sweepEvery`); and up to 100 in all, those that were visited longest ago first. So
+ *    all are visited in each round where there are no more than 100, and dormant ones seldom where there are thousands.
  * 2. `users.list`, once an hour.
- * 3. The backfill of conversations that are new to us. A slice begins with another visit only once the backfill has had
- *    as many calls as the last visit, so that neither starves the other, however many conversations there are.
- * 4. The complete passes: a conversation, and each of its threads, listed from end to end. They find late replies and
- *    edits in threads of any age, and prove what was deleted. A tour through all conversations begins once every
- *    `sweepEvery`, and makes at most 20 calls a poll; a conversation in which a visit noticed a deletion has its pass at
- *    once, at most 100 calls a poll.
+ * 3. The backfill: passes over the history of conversations that are new to us. A slice begins with another round once the
+ *    backfill has had as many calls as the last round, and each poll begins with one: so new messages are asked for before
+ *    and between the slices of a backfill, and neither starves the other.
+ * 4. Once every `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. At one call for each 999
+ *    parents, and one for each thread that changed, it finds late replies and edits of any age, and by its count (see
+ *    `moveHistory`) that a message vanished.
+ * 5. Complete passes: each thread is listed, changed or not. They find edited replies, and prove what was deleted. A
+ *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll; a tour through all of them
+ *    begins once every `sweepEvery`, at most 20 calls a poll.
  *
- * So an idle poll of N conversations costs N + 1 calls (one more for each 999 conversations, and for each conversation
- * with more than 200 parents within `lookback`), since Slack has no call that tells what changed in several
- * conversations; 1 call an hour for each 500 users; and, spread over the day, one tour: a call for each 999 parents and
- * one a thread. A thread that was active in the last 10 minutes is listed again though its revision is the same, up to
- * 5 of them a poll: an edited reply shows nowhere else.
+ * A thread that was active in the last 10 minutes is listed again though its revision is the same, up to 5 of them a poll:
+ * an edited reply shows nowhere else.
  *
- * A forced or windowed task is a backfill of all conversations, between its bounds, and nothing else.
+ * A forced or windowed task is a pass over the history of all conversations, between its bounds, and nothing else.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -30,35 +33,52 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
+import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import {
   type Checkpoint,
-  fromCheckpoint,
+  type Conversation,
   hasVanished,
-  initial,
+  load,
   parentsDigest,
+  type Part,
+  save,
   type State,
-  toCheckpoint
+  update
 } from "./Checkpoint.ts"
 import type { Client } from "./Client.ts"
 import * as Directory from "./Directory.ts"
 import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
-import { chain, fill, type Pages, sweep, type SweepSettings } from "./Passes.ts"
+import {
+  always,
+  beginHistory,
+  chain,
+  completePasses,
+  type CompleteSettings,
+  countHistory,
+  histories,
+  moveHistory,
+  type Pages
+} from "./Passes.ts"
 import type { Env } from "./Refs.ts"
 import * as Walk from "./Walk.ts"
 
-/** Objects of the first answer of a visit. */
+/** Objects of the first answer of a visit, and calls for threads in the first visit of a conversation. */
 const visitLimit = 200
-/** How far our clock may be ahead of Slack's: asked for the first watermark only, when nothing was seen before it. */
-const clockTolerance = Duration.toMillis("1 hour")
+const firstVisitThreads = 2
 /** How long after its last activity a thread is listed again, and how many of them a poll. */
 const overlap = Duration.toMillis("10 minutes")
 const overlapThreads = 5
 /** Between two slices of one poll there is less than this. */
 const sliceGap = Duration.toMillis("15 seconds")
 const usersEvery = Duration.toMillis("1 hour")
+/** Conversations that a round visits at least, if there are so many. */
+const visitsPerRound = 100
+/** A conversation that was active this lately is visited in each round; another one at this share of its silence. */
+const activeFor = Duration.toMillis("1 hour")
+const silenceShare = 1 / 12
 
-export interface Settings extends SweepSettings {
+export interface Settings extends CompleteSettings {
   readonly client: Client
   readonly types: ReadonlyArray<Directory.Kind>
   readonly channels: ReadonlyArray<string> | undefined
@@ -68,58 +88,78 @@ export interface Settings extends SweepSettings {
   readonly files: boolean
   /** Calls that one poll may make for the look-back, beyond one a conversation. */
   readonly lookbackCalls: (conversations: number) => number
+  /** Calls that one poll may make to pass over histories that were passed over before. */
+  readonly historyCalls: number
   /** Objects of one answer; calls for threads in one step. */
   readonly limit: number
   readonly callsPerStep: number
 }
 
-export const make = (settings: Settings, task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>): Pages =>
+export const make = (
+  settings: Settings,
+  task: SyncTask.SyncTask,
+  checkpoint: Option.Option<Checkpoint>,
+  parts: Parts<Part>
+): Pages =>
   Stream.unwrap(
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       const now = clock.currentTimeMillisUnsafe()
-      const state = Option.match(checkpoint, { onNone: () => initial(now), onSome: fromCheckpoint })
-      return SyncTask.isLive(task) ? live(settings, task, state, clock) : bounded(settings, task, state, now)
+      const state = yield* load(checkpoint, parts, now)
+      const scene: Scene = { settings, task, state, parts, time: () => clock.currentTimeMillisUnsafe(), now }
+      return SyncTask.isLive(task) ? live(scene) : bounded(scene)
     })
   )
 
-const directoryOptions = (settings: Settings, task: SyncTask.SyncTask, now: number): Directory.Options => ({
+interface Scene {
+  readonly settings: Settings
+  readonly task: SyncTask.SyncTask
+  readonly state: State
+  readonly parts: Parts<Part>
+  readonly time: () => number
+  /** When the listing began. */
+  readonly now: number
+}
+
+const directoryOptions = ({ now, parts, settings, task }: Scene): Directory.Options => ({
   now,
+  parts,
   client: settings.client,
   task,
   types: settings.types,
-  wanted: settings.channels,
+  named: settings.channels,
   bot: settings.bot,
   asContent: task.window === undefined
 })
 
-const envOf = (settings: Settings, task: SyncTask.SyncTask): Env => ({
+const envOf = ({ settings, task, time }: Scene): Env => ({
   client: settings.client,
   task,
   files: settings.files,
   limit: settings.limit,
   callsPerStep: settings.callsPerStep,
+  now: time,
   since: task.window?.since === undefined ? undefined : tsOf(task.window.since.epochMilliseconds),
   until: task.window?.until === undefined ? undefined : tsOf(task.window.until.epochMilliseconds)
 })
 
-const nothing = (state: State): Page<Checkpoint> => ({ listed: [], download: [], checkpoint: toCheckpoint(state) })
-
-const always = () => true
+const empty = (state: State): Page<Checkpoint, Part> => ({ listed: [], download: [], ...save(state) })
 
 /** Every conversation between the task's bounds. Replies in the window belong to parents of up to `lookback` before. */
-const bounded = (settings: Settings, task: SyncTask.SyncTask, state: State, clock: number): Pages => {
+const bounded = (scene: Scene): Pages => {
+  const { now, settings, state, task } = scene
   const since = task.window?.since
-  const listed = state.channels.size > 0
-  const people = task.window === undefined && state.users.at === undefined
-  return Stream.suspend(() =>
-    listed ? Stream.empty : Directory.channels(directoryOptions(settings, task, clock), state, () => {})
-  ).pipe(
+  const isListed = state.conversations.size > 0
+  const withUsers = task.window === undefined && state.users.at === undefined
+  return Stream.suspend(() => (isListed ? Stream.empty : Directory.channels(directoryOptions(scene), state))).pipe(
     Stream.concat(
-      Stream.suspend(() => (people ? Directory.users({ client: settings.client, task }, state, clock) : Stream.empty))
+      Stream.suspend(() => (withUsers ? Directory.users({ client: settings.client, task }, state, now) : Stream.empty))
     ),
     Stream.concat(
-      fill(envOf(settings, task), state, new Set(), {
+      histories(envOf(scene), state, new Set(), {
+        now,
+        isDue: (id) => state.conversations.get(id)?.part.historyAt === undefined,
+        mayGoOn: always,
         oldest: since === undefined ? undefined : tsOf(since.epochMilliseconds - Duration.toMillis(settings.lookback)),
         onCall: () => {},
         onSeen: () => {}
@@ -128,160 +168,217 @@ const bounded = (settings: Settings, task: SyncTask.SyncTask, state: State, cloc
   )
 }
 
-const live = (settings: Settings, task: SyncTask.SyncTask, state: State, time: Clock.Clock): Pages => {
-  const env = envOf(settings, task)
-  const clock = time.currentTimeMillisUnsafe()
+/** True if the conversation's turn has come by its silence. */
+const isOverdue = (part: Conversation, now: number, longest: number): boolean => {
+  if (part.visit !== undefined || part.visitedAt === undefined) return true
+  const silence = part.newest === undefined ? Number.POSITIVE_INFINITY : now - millisOf(part.newest)
+  return silence <= activeFor || now - part.visitedAt >= Math.min(silence * silenceShare, longest)
+}
+
+const live = (scene: Scene): Pages => {
+  const { now, settings, state, task, time } = scene
+  const env = envOf(scene)
   const skip = new Set<string>()
   let relisted = 0
-  const onSeen = (ts: string) => {
-    const seen = newest(state.seen, ts)
-    if (seen !== undefined) state.seen = seen
+
+  const seen = (channel: string) => (ts: string) => {
+    const ofAll = newest(state.seen, ts)
+    if (ofAll !== undefined) state.seen = ofAll
+    const part = state.conversations.get(channel)?.part
+    if (part !== undefined) update(state, channel, { newest: newest(part.newest, ts) })
   }
 
   const visitOne = (channel: string): Pages => {
-    const channelState = state.channels.get(channel)
-    const { round } = state
-    if (channelState === undefined || round === undefined) return Stream.empty
+    const partOf = (): Conversation => state.conversations.get(channel)?.part ?? {}
+    const { digest, watermark } = partOf()
+    const begun = partOf().visit ?? { place: {}, top: watermark ?? "0.0", startedAt: time() }
+    let { top } = begun
+    const isFirst = watermark === undefined
     // The look-back begins at Slack's time, not at ours.
-    const deadline = tsOf(millisOf(state.seen ?? tsOf(clock)) - Duration.toMillis(settings.lookback))
-    const watermark = state.watermark
-    // The backfill takes over after the first answer, unless it has begun, above which a gap must not be left.
-    const shallow = channelState.todo && state.fill?.channel !== channel
+    const deadline = tsOf(millisOf(state.seen ?? tsOf(now)) - Duration.toMillis(settings.lookback))
     let answers = 0
     return Walk.make(env, {
       channel,
-      place: round.place ?? {},
+      place: begun.place,
       firstLimit: visitLimit,
+      callsPerStep: isFirst ? Math.min(firstVisitThreads, settings.callsPerStep) : undefined,
       goOn: (ts) => {
-        if (shallow) return false
-        if (watermark !== undefined && compareTs(ts, watermark) > 0) return true
-        const visit = state.round
+        if (isFirst || compareTs(ts, watermark) > 0) return true
+        const { round } = state
+        const isBackfilled = partOf().historyAt !== undefined
         return (
-          visit !== undefined &&
+          isBackfilled &&
+          round !== undefined &&
           compareTs(ts, deadline) > 0 &&
-          visit.extra < settings.lookbackCalls(state.channels.size)
+          round.extra < settings.lookbackCalls(state.conversations.size)
         )
       },
       active: (latest) => {
-        if (clock - millisOf(latest) > overlap || relisted >= overlapThreads) return false
+        if (now - millisOf(latest) > overlap || relisted >= overlapThreads) return false
         relisted += 1
         return true
       },
-      fresh: (latest) => channelState.todo || watermark === undefined || compareTs(latest, watermark) > 0,
+      fresh: (latest) => isFirst || partOf().historyAt === undefined || compareTs(latest, watermark) > 0,
       onTop: (messages, complete) => {
-        const before = channelState.digest
-        const fresh = messages.filter(
-          (message) => watermark === undefined || compareTs(message.ts, watermark) > 0
-        ).length
-        if (before !== undefined && hasVanished(messages, { before, fresh, complete })) channelState.wanted = true
-        channelState.digest = parentsDigest(messages, complete)
-        if (complete && channelState.todo) {
-          // All there is came with one answer, and is stored with this visit's pages.
-          completed = true
-        }
+        top = newest(top, messages[0]?.ts) ?? top
+        if (isFirst) beginHistory(state, channel, begun.startedAt, top)
+        const fresh = messages.filter(({ ts }) => isFirst || compareTs(ts, watermark) > 0).length
+        const isSuspect = digest !== undefined && hasVanished(messages, { before: digest, fresh, complete })
+        update(state, channel, {
+          digest: parentsDigest(messages, complete),
+          ...(isSuspect ? { suspect: true } : {})
+        })
       },
       onCall: () => {
-        const visit = state.round
-        if (visit === undefined) return
+        const { round } = state
+        if (round === undefined) return
         answers += 1
-        state.round = { ...visit, calls: visit.calls + 1, extra: visit.extra + (answers > 1 ? 1 : 0) }
+        state.round = { ...round, calls: round.calls + 1, extra: round.extra + (answers > 1 ? 1 : 0) }
       },
-      onSeen,
+      onSeen: seen(channel),
       onShorter: () => {
-        channelState.wanted = true
+        update(state, channel, { suspect: true })
       },
-      mayGoOn: always,
+      onHistory: (ts) => {
+        if (isFirst) countHistory(state, channel, ts)
+      },
+      // The first visit ends after one step, and the backfill goes on where it stopped.
+      mayGoOn: () => !isFirst,
       onClosed: () => skip.add(channel),
       save: (place) => {
-        const visit = state.round
-        if (visit === undefined) return toCheckpoint(state)
-        if (place === undefined && completed) channelState.todo = false
-        const { place: _, ...others } = visit
-        const movedAt = time.currentTimeMillisUnsafe()
-        state.round =
-          place === undefined
-            ? { ...others, movedAt, next: after(channel) ?? "" }
-            : { ...others, movedAt, next: channel, place }
-        return toCheckpoint(state)
+        state.movedAt = time()
+        const visitedAt = begun.startedAt
+        if (skip.has(channel)) update(state, channel, { visitedAt })
+        else if (isFirst) {
+          moveHistory(state, channel, place)
+          update(state, channel, { watermark: top, visitedAt })
+        } else if (place === undefined) {
+          update(state, channel, { watermark: top, visitedAt, visit: undefined })
+        } else {
+          update(state, channel, { visit: { place, top, startedAt: begun.startedAt } })
+        }
+        return save(state)
       }
     })
   }
-  let completed = false
 
-  const after = (channel: string): string | undefined => {
-    const ids = Array.from(state.channels.keys())
-    return ids.slice(ids.indexOf(channel) + 1).find(isVisited)
+  /** The conversations that the round has still to visit, those that were visited longest ago first. */
+  const due = (): ReadonlyArray<string> => {
+    const { round } = state
+    if (round === undefined) return []
+    const longest = Duration.toMillis(settings.sweepEvery)
+    const active = Array.from(state.conversations).filter(([, { archived }]) => !archived)
+    const isVisited = ({ visitedAt }: Conversation) => visitedAt !== undefined && visitedAt >= round.startedAt
+    const waiting = active
+      .filter(([, { part }]) => !isVisited(part))
+      .sort(([, a], [, b]) => (a.part.visitedAt ?? 0) - (b.part.visitedAt ?? 0))
+    const room = visitsPerRound - (active.length - waiting.length)
+    return waiting
+      .filter(([, { part }], index) => index < room || isOverdue(part, round.startedAt, longest))
+      .map(([id]) => id)
   }
-  const isVisited = (id: string) => state.channels.get(id)?.archived === false
-  const first = () => Array.from(state.channels.keys()).find(isVisited)
 
   /**
    * The rest of the round. A slice that is cut after the very last page is followed by another one, which makes a round
    * of its own: every other round has one page more, so that this comes to an end whatever a slice's length is.
    */
-  const visit: Pages = Stream.suspend(() => {
-    const from = state.round?.next
-    let at = from === "" || (from !== undefined && state.channels.has(from)) ? from : first()
+  const round: Pages = Stream.suspend(() => {
+    const channels = [...due()]
     const all = chain(() => {
-      const channel = at
-      if (channel === undefined || channel === "") return undefined
-      completed = false
-      at = after(channel)
-      return visitOne(channel)
+      const channel = channels.shift()
+      return channel === undefined ? undefined : visitOne(channel)
     })
-    const more = Stream.suspend(() => (state.odd ? Stream.make(nothing(state)) : Stream.empty))
+    const padding = Stream.suspend(() => (state.padded ? Stream.make(empty(state)) : Stream.empty))
     const end = Stream.suspend(() => {
-      const { round, seen } = state
-      const safe = state.tour.at - clockTolerance
-      const firstMark = seen === undefined || safe <= 0 || compareTs(seen, tsOf(safe)) < 0 ? seen : tsOf(safe)
-      const watermark = round?.watermark ?? state.watermark ?? firstMark
-      if (watermark !== undefined) state.watermark = watermark
-      state.owed = round?.calls ?? 0
-      state.odd = !state.odd
+      state.allowance = state.round?.calls ?? 0
+      state.padded = !state.padded
+      state.movedAt = time()
       delete state.round
-      return Stream.make(nothing(state))
+      return Stream.make(empty(state))
     })
-    return all.pipe(Stream.concat(more), Stream.concat(end))
+    return all.pipe(Stream.concat(padding), Stream.concat(end))
   })
 
   const begin = (again: boolean): Pages =>
     Stream.suspend(() => {
-      const watermark = state.seen === undefined ? {} : { watermark: state.seen }
-      state.round = { ...watermark, movedAt: clock, again, calls: 0, extra: 0 }
-      return Stream.concat(
-        Directory.channels(directoryOptions(settings, task, clock), state, () => {}),
-        visit
-      )
+      state.round = { startedAt: time(), again, calls: 0, extra: 0 }
+      return Stream.concat(Directory.channels(directoryOptions(scene), state), round)
     })
 
-  const people: Pages = Stream.suspend(() =>
-    state.users.cursor !== undefined || state.users.at === undefined || clock - state.users.at >= usersEvery
-      ? Directory.users({ client: settings.client, task }, state, clock)
+  const users: Pages = Stream.suspend(() =>
+    state.users.cursor !== undefined || state.users.at === undefined || now - state.users.at >= usersEvery
+      ? Directory.users({ client: settings.client, task }, state, now)
       : Stream.empty
   )
 
+  const isNew = (id: string) => {
+    const found = state.conversations.get(id)
+    return found !== undefined && found.part.historyAt === undefined
+  }
+  const onSeen = (ts: string) => {
+    const ofAll = newest(state.seen, ts)
+    if (ofAll !== undefined) state.seen = ofAll
+  }
   const backfill: Pages = Stream.suspend(() =>
-    fill(env, state, skip, {
+    histories(env, state, skip, {
+      now,
+      isDue: isNew,
+      mayGoOn: always,
       listing: `backfill since ${state.tour.at}`,
       onSeen,
       onCall: () => {
-        state.owed = Math.max(0, state.owed - 1)
+        state.allowance = Math.max(0, state.allowance - 1)
       }
     })
   )
 
-  const rest = people.pipe(Stream.concat(backfill), Stream.concat(sweep(settings, env, state, clock, skip)))
+  const again: Pages = Stream.suspend(() => {
+    const longest = Duration.toMillis(settings.sweepEvery)
+    return histories(env, state, skip, {
+      now,
+      isDue: (id) => {
+        const part = state.conversations.get(id)?.part
+        return (
+          part?.historyAt !== undefined &&
+          (part.history !== undefined || now - part.historyAt >= longest) &&
+          state.conversations.get(id)?.archived === false
+        )
+      },
+      mayGoOn: () => state.spent.history < settings.historyCalls,
+      onSeen,
+      onCall: () => {
+        state.spent = { ...state.spent, history: state.spent.history + 1 }
+      }
+    })
+  })
+
+  const rest = users.pipe(
+    Stream.concat(backfill),
+    Stream.concat(completePasses(settings, env, state, now, skip)),
+    Stream.concat(again)
+  )
+
+  const end: Pages = Stream.suspend(() => {
+    state.ended = true
+    state.movedAt = time()
+    return Stream.make(empty(state))
+  })
 
   return Stream.suspend(() => {
-    const { round } = state
-    if (round !== undefined) {
-      // The next slice of the same poll ends with its round. After an interruption, what was visited before it may have
-      // changed since: all are visited once more.
-      const interrupted = !round.again && clock - round.movedAt > sliceGap
-      const next = interrupted ? Stream.concat(begin(true), rest) : Stream.empty
-      return visit.pipe(Stream.concat(rest), Stream.concat(next))
+    const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
+    state.ended = false
+    if (!isSamePoll) state.spent = { history: 0, complete: 0 }
+    const backfillIsNext = state.allowance > 0 || !Array.from(state.conversations.keys()).some(isNew)
+    if (state.round !== undefined) {
+      // The next slice of the same poll ends with its round. After an interruption, conversations that were visited before
+      // it may have changed since: another round follows.
+      const isLast = state.round.again || isSamePoll
+      const next = isLast ? Stream.empty : Stream.concat(begin(true), rest)
+      return round.pipe(Stream.concat(rest), Stream.concat(next), Stream.concat(end))
     }
-    const owed = state.owed > 0 && Array.from(state.channels.values()).some((channel) => channel.todo)
-    return (owed ? rest : Stream.empty).pipe(Stream.concat(begin(false)), Stream.concat(rest))
+    // A sync that follows at once on one that was cut off looks like the next slice: so a round ends what was left.
+    return isSamePoll && backfillIsNext
+      ? rest.pipe(Stream.concat(begin(false)), Stream.concat(end))
+      : begin(false).pipe(Stream.concat(rest), Stream.concat(end))
   })
 }

@@ -6,10 +6,13 @@
  * compared, in `volatile`. These are:
  *
  * - `last_read`, `unread_count`, `subscribed`, `is_starred`: they tell how far the token's owner has read the thread;
- * - `root`: the thread's parent inside a reply that was also sent to the channel. `conversations.history` has it,
- *   `conversations.replies` has not, and it changes with each later reply.
+ * - `root` and `parent_user_id`: the thread's parent in a reply. Of the methods that list replies only one has them, and
+ *   `root` changes with each later reply;
+ * - `reply_users`, `is_locked` and a parent's own `thread_ts`: they follow the thread.
  *
- * Reactions, reply counts and `reply_users` are the message's own state: they stay, and so are part of its revision.
+ * Reactions and reply counts are metadata: a change of them alone patches the row, and the body stays. The revision is a
+ * digest of the body, since unfurls and updates of `blocks` or attachments need not set `edited`; reactions and the thread
+ * follow it.
  * Of a conversation: `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open` and `is_member`
  * move without anybody having changed the conversation. A file's URLs carry no expiring signature.
  *
@@ -143,15 +146,21 @@ const threadOf = (message: Message) =>
 /** What follows the revision of a parent whose thread was not listed to its end: it never equals a whole one. */
 export const partial = "|partial"
 
-/**
- * `edited.ts` (0 if never edited); of a thread's parent `edited.ts|latest_reply|reply_count`; and where there are
- * reactions their digest after `~`, since Slack has no other sign of them.
- */
+const revisions = new WeakMap<Message, string>()
+
+/** The digest of the body; of a thread's parent with `|latest_reply|reply_count`; with reactions their digest after `~`. */
 export const revisionOf = (message: Message): string => {
+  const known = revisions.get(message)
+  if (known !== undefined) return known
   const reactions = (message.reactions ?? []).map((one) => `${one.name ?? ""}:${one.count ?? 0}`).sort()
   const suffix = reactions.length === 0 ? "" : `~${digest(reactions.join(","))}`
-  return `${message.edited?.ts ?? "0"}${threadOf(message)}${suffix}`
+  const revision = `${digest(split(message, namesOutside(message)).body)}${threadOf(message)}${suffix}`
+  revisions.set(message, revision)
+  return revision
 }
+
+/** True if the two revisions stand for the same body. */
+export const isSameBody = (a: string, b: string): boolean => a.split(/[|~]/)[0] === b.split(/[|~]/)[0]
 
 /** The replies that a stored revision stands for; undefined where it stands for none, or not for all of them. */
 export const repliesOf = (revision: string): { readonly latest: string; readonly count: number } | undefined => {
@@ -188,7 +197,33 @@ const present = (fields: Record<string, Schema.Json | null | undefined>): Metada
     Object.entries(fields).flatMap(([name, value]) => (value === undefined || value === null ? [] : [[name, value]]))
   )
 
-const readers = new Set(["last_read", "unread_count", "subscribed", "is_starred", "root"])
+const moving = new Set([
+  "last_read",
+  "unread_count",
+  "subscribed",
+  "is_starred",
+  "root",
+  "parent_user_id",
+  "reply_users",
+  "reply_users_count",
+  "is_locked",
+  "reply_count",
+  "latest_reply",
+  "reactions"
+])
+const movingOfParent = new Set([...moving, "thread_ts"])
+
+/** The names that are no part of the body. */
+const namesOutside = (message: Message) => (isReply(message) ? moving : movingOfParent)
+
+const decodeReactions = Schema.decodeUnknownOption(Schema.Array(Schema.Json))
+
+/** Metadata that others change, with null for what there is none of: as a patch. */
+export const statePatch = (message: Message): Metadata => ({
+  replyCount: message.reply_count || null,
+  latestReply: message.latest_reply ?? null,
+  reactions: (message.reactions ?? []).length === 0 ? null : Option.getOrNull(decodeReactions(message.reactions))
+})
 
 export const filesOf = (message: Message): ReadonlyArray<File> => (message.files ?? []).filter((file) => isFile(file))
 
@@ -205,9 +240,10 @@ export const messageContent = (channel: string, message: Message): Content => ({
     subtype: message.subtype,
     threadTs: isReply(message) ? message.thread_ts : undefined,
     editedTs: message.edited?.ts,
-    files: message.files === undefined ? undefined : filesOf(message).map((file) => file.id)
+    files: message.files === undefined ? undefined : filesOf(message).map((file) => file.id),
+    ...statePatch(message)
   }),
-  ...split(message, readers)
+  ...split(message, namesOutside(message))
 })
 
 /** A file's ref, where it has bytes or a page of its own; a deleted one has not, and is told by `isDeletedFile`. */
@@ -244,7 +280,7 @@ export const fileContent = (file: File, body: Content["body"], mediaType: string
   revision: fileRevision(file)
 })
 
-const moving = new Set([
+const movingOfChannel = new Set([
   "num_members",
   "priority",
   "latest",
@@ -268,7 +304,7 @@ export const channelContent = (channel: Channel): Content => ({
     type: channel.is_im ? "im" : channel.is_mpim ? "mpim" : channel.is_private ? "private_channel" : "public_channel",
     archived: channel.is_archived ?? false
   }),
-  ...split(channel, moving)
+  ...split(channel, movingOfChannel)
 })
 
 /** `updated` is in milliseconds, and moves with a topic or a setting; archiving need not move it. */
@@ -277,7 +313,7 @@ export const channelRef = (channel: Channel): Ref => {
   const revision =
     typeof channel.updated === "number"
       ? `${channel.updated}|${channelName(channel)}|${channel.is_archived === true ? "archived" : ""}`
-      : digest(split(channel, moving).body)
+      : digest(split(channel, movingOfChannel).body)
   return { externalId: `channels/${channel.id}`, revision, content }
 }
 

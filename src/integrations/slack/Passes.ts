@@ -1,21 +1,24 @@
-/** The passes that complete a poll: the backfill, and complete passes. What they are for is written in Listing.ts. */
+/**
+ * Passes over conversations that complete a poll: over their history (parents, and the threads that changed), and complete
+ * ones (each thread, changed or not). Listing.ts says when each is made.
+ */
 import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
-import { type Checkpoint, type Place, type State, toCheckpoint } from "./Checkpoint.ts"
+import { type Checkpoint, noTally, type Part, type Place, save, type State, tallied, update } from "./Checkpoint.ts"
 import type { Env } from "./Refs.ts"
 import * as Walk from "./Walk.ts"
 
 export type Pages = Stream.Stream<
-  Page<Checkpoint>,
+  Page<Checkpoint, Part>,
   IntegrationError | ContentExistenceCheckerError,
   ContentExistenceChecker
 >
 
 const never = () => false
-const always = () => true
+export const always = () => true
 
 /** One conversation after the other, until none is due: the streams are made as they are pulled. */
 export const chain = (next: () => Pages | undefined): Pages =>
@@ -24,116 +27,158 @@ export const chain = (next: () => Pages | undefined): Pages =>
     return pages === undefined ? Stream.empty : Stream.concat(pages, chain(next))
   })
 
+/** Begins a pass over the history of a conversation, unless one is under way. It counts messages up to `top`. */
+export const beginHistory = (state: State, channel: string, now: number, top: string): void => {
+  const part = state.conversations.get(channel)?.part
+  if (part === undefined || part.history !== undefined) return
+  const seen = noTally(part.tally?.upTo ?? "0.0")
+  update(state, channel, { history: { place: {}, startedAt: now, seen, now: noTally(top) } })
+}
+
+/** Counts a message of the pass over the history that is under way. */
+export const countHistory = (state: State, channel: string, ts: string): void => {
+  const history = state.conversations.get(channel)?.part.history
+  if (history === undefined) return
+  update(state, channel, {
+    history: { ...history, seen: tallied(history.seen, ts), now: tallied(history.now, ts) }
+  })
+}
+
 /**
- * The backfill of every conversation that has it to do, in their order; `skip` names those that can't be read now, and
+ * Records how far the pass over the history is; `undefined`: at its end. A pass that counts fewer messages, or others, than
+ * the last one counted up to the same time proves that one of them vanished.
+ */
+export const moveHistory = (state: State, channel: string, place: Place | undefined): void => {
+  const part = state.conversations.get(channel)?.part
+  const history = part?.history
+  if (part === undefined || history === undefined) return
+  if (place !== undefined) return update(state, channel, { history: { ...history, place } })
+  const { tally } = part
+  const isWhole = history.place.broken !== true
+  const isOther = tally !== undefined && (tally.count !== history.seen.count || tally.sum !== history.seen.sum)
+  update(state, channel, {
+    history: undefined,
+    historyAt: history.startedAt,
+    tally: isWhole ? history.now : undefined,
+    suspect: part.suspect === true || (isWhole && isOther) ? true : undefined
+  })
+}
+
+export interface HistoryOptions extends Pick<Walk.Walk, "oldest" | "listing" | "onCall" | "onSeen"> {
+  /** Conversations whose history is due, asked before each of them. */
+  readonly isDue: (id: string) => boolean
+  readonly mayGoOn: () => boolean
+  readonly now: number
+}
+
+/**
+ * Passes over the history of every conversation that is due, in their order. `skip` names those that can't be read now, and
  * gets more of them.
  */
-export const fill = (
-  env: Env,
-  state: State,
-  skip: Set<string>,
-  options: Pick<Walk.Walk, "oldest" | "listing" | "onCall" | "onSeen">
-): Pages =>
+export const histories = (env: Env, state: State, skip: Set<string>, options: HistoryOptions): Pages =>
   chain(() => {
-    const due = (id: string) => state.channels.get(id)?.todo === true && !skip.has(id)
-    const begun = state.fill
-    const channel =
-      begun !== undefined && due(begun.channel) ? begun.channel : Array.from(state.channels.keys()).find(due)
+    if (!options.mayGoOn()) return undefined
+    const isDue = (id: string) => !skip.has(id) && state.conversations.has(id) && options.isDue(id)
+    const begun = state.historyOf
+    const channel = begun !== undefined && isDue(begun) ? begun : Array.from(state.conversations.keys()).find(isDue)
     if (channel === undefined) return undefined
+    state.historyOf = channel
+    // Messages that come later than what was seen so far are counted by the next pass.
+    beginHistory(state, channel, options.now, state.seen ?? "0.0")
     return Walk.make(env, {
       ...options,
       channel,
-      place: begun?.channel === channel ? begun.place : {},
+      place: state.conversations.get(channel)?.part.history?.place ?? {},
       goOn: always,
       active: never,
       fresh: always,
-      onShorter: () => {},
-      mayGoOn: always,
+      onShorter: () => {
+        update(state, channel, { suspect: true })
+      },
+      onHistory: (ts) => countHistory(state, channel, ts),
       onClosed: () => skip.add(channel),
       save: (place) => {
-        if (skip.has(channel)) return toCheckpoint(state)
-        // Its pages belong to another listing than a complete pass's: that one has to begin again.
-        const swept = state.sweep?.wanted === true ? state.channels.get(state.sweep.channel) : undefined
-        if (swept !== undefined) swept.wanted = true
-        delete state.sweep
-        if (place === undefined) {
-          delete state.fill
-          const channelState = state.channels.get(channel)
-          if (channelState !== undefined) channelState.todo = false
-        } else {
-          state.fill = { channel, place }
-        }
-        return toCheckpoint(state)
+        state.movedAt = env.now()
+        if (skip.has(channel)) return save(state)
+        if (options.listing !== undefined) restartPass(state)
+        moveHistory(state, channel, place)
+        if (place === undefined) delete state.historyOf
+        return save(state)
       }
     })
   })
 
-/** Calls of complete passes in one poll, for the tour; and for passes after a deletion was noticed. */
-export interface SweepSettings {
-  readonly sweepEvery: Duration.Duration
-  readonly tourCalls: number
-  readonly wantedCalls: number
+/** Pages of another listing drop the engine's marks of the complete pass: it has to begin again. */
+const restartPass = (state: State): void => {
+  if (state.pass?.suspect === true) update(state, state.pass.channel, { suspect: true })
+  delete state.pass
 }
 
-/** Complete passes within the poll's budget: see this file's head. */
-export const sweep = (
-  settings: SweepSettings,
+/** Calls of complete passes in one poll: for the tour, and for passes over suspects. */
+export interface CompleteSettings {
+  readonly sweepEvery: Duration.Duration
+  readonly tourCalls: number
+  readonly suspectCalls: number
+}
+
+/** Complete passes within the budget of calls: see this file's head. */
+export const completePasses = (
+  settings: CompleteSettings,
   env: Env,
   state: State,
-  clock: number,
+  now: number,
   skip: ReadonlySet<string>
 ): Pages => {
-  let calls = 0
   const skipped = new Set<string>()
 
-  const readable = (id: string) => !skip.has(id) && !skipped.has(id)
+  const isReadable = (id: string) => !skip.has(id) && !skipped.has(id)
 
   /** The tour goes on at its conversation, or at the next one that can be read; from the start if that one is gone. */
   const touring = (): string | undefined => {
-    const ids = Array.from(state.channels.keys())
-    if (state.tour.next === undefined && clock - state.tour.at >= Duration.toMillis(settings.sweepEvery)) {
+    const ids = Array.from(state.conversations.keys())
+    if (state.tour.next === undefined && now - state.tour.at >= Duration.toMillis(settings.sweepEvery)) {
       const first = ids[0]
-      if (first !== undefined) state.tour = { at: clock, next: first }
+      if (first !== undefined) state.tour = { at: now, next: first }
     }
     const next = state.tour.next
-    const channel = next === undefined ? undefined : ids.slice(Math.max(0, ids.indexOf(next))).find(readable)
+    const channel = next === undefined ? undefined : ids.slice(Math.max(0, ids.indexOf(next))).find(isReadable)
     state.tour = channel === undefined ? { at: state.tour.at } : { at: state.tour.at, next: channel }
     return channel
   }
 
-  /** A conversation that is wanted and can be read. */
-  const wanted = () => Array.from(state.channels).find(([id, channel]) => channel.wanted && readable(id))?.[0]
+  /** A conversation in which a deletion was noticed and that can be read. */
+  const nextSuspect = () =>
+    Array.from(state.conversations).find(([id, { part }]) => part.suspect === true && isReadable(id))?.[0]
 
-  const choose = (): State["sweep"] => {
+  const choose = (): State["pass"] => {
     const tour = touring()
-    const next = wanted()
-    const chosen = next !== undefined && (tour === undefined || !state.wantedLast) ? next : tour
+    const suspect = nextSuspect()
+    const chosen = suspect !== undefined && (tour === undefined || !state.suspectLast) ? suspect : tour
     if (chosen === undefined) return undefined
-    state.wantedLast = chosen !== tour
+    state.suspectLast = chosen !== tour
     state.passes += 1
     return {
       channel: chosen,
-      name: `${chosen}, pass ${state.passes} since ${clock}`,
-      wanted: chosen !== tour,
+      name: `${chosen}, pass ${state.passes} since ${now}`,
+      suspect: chosen !== tour,
       place: {}
     }
   }
 
   const advance = (channel: string) => {
     if (state.tour.next !== channel) return
-    const ids = Array.from(state.channels.keys())
+    const ids = Array.from(state.conversations.keys())
     const next = ids[ids.indexOf(channel) + 1]
     state.tour = next === undefined ? { at: state.tour.at } : { at: state.tour.at, next }
   }
 
   return chain(() => {
-    const begun = state.sweep !== undefined && state.channels.has(state.sweep.channel) ? state.sweep : choose()
+    const begun = state.pass !== undefined && state.conversations.has(state.pass.channel) ? state.pass : choose()
     if (begun === undefined) return undefined
-    const budget = begun.wanted ? settings.wantedCalls : settings.tourCalls
-    if (calls >= budget) return undefined
+    const budget = begun.suspect ? settings.suspectCalls : settings.tourCalls
+    if (state.spent.complete >= budget) return undefined
     const { channel } = begun
-    const channelState = state.channels.get(channel)
-    if (begun !== state.sweep && channelState !== undefined) channelState.wanted = false
+    if (begun !== state.pass) update(state, channel, { suspect: undefined })
     return Walk.make(env, {
       channel,
       place: begun.place,
@@ -143,22 +188,23 @@ export const sweep = (
       fresh: always,
       listing: begun.name,
       onCall: () => {
-        calls += 1
+        state.spent = { ...state.spent, complete: state.spent.complete + 1 }
       },
       onSeen: () => {},
       onShorter: () => {},
-      mayGoOn: () => calls < budget,
+      mayGoOn: () => state.spent.complete < budget,
       onClosed: () => skipped.add(channel),
       // What was found absent waits for all conversations in which a deletion was noticed, or for the tour's end.
-      completes: () => (begun.wanted ? wanted() === undefined : state.tour.next === undefined),
-      save: (place: Place | undefined) => {
+      completes: () => (begun.suspect ? nextSuspect() === undefined : state.tour.next === undefined),
+      save: (place) => {
+        state.movedAt = env.now()
         if (place === undefined) {
-          delete state.sweep
+          delete state.pass
           advance(channel)
         } else {
-          state.sweep = { ...begun, place }
+          state.pass = { ...begun, place }
         }
-        return toCheckpoint(state)
+        return save(state)
       }
     })
   })

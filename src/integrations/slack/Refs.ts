@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Ref } from "../../contract/Content.ts"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
-import type { Coverage, Page, Problem } from "../../contract/Page.ts"
+import type { Coverage, Page, Patch, Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import type { Checkpoint } from "./Checkpoint.ts"
+import type { Checkpoint, Part, Saved } from "./Checkpoint.ts"
 import type { Client } from "./Client.ts"
 import * as Message from "./Message.ts"
 
@@ -37,6 +37,8 @@ export interface Env {
   /** Objects of one answer, and calls for threads before a page is given. */
   readonly limit: number
   readonly callsPerStep: number
+  /** Milliseconds since 1970. */
+  readonly now: () => number
   /** Bounds of a windowed task: since inclusive, until exclusive. */
   readonly since: string | undefined
   readonly until: string | undefined
@@ -77,7 +79,10 @@ export const make = (
       .map((file) => `files/${file.id}`)
   ]
 
-  /** Chooses, and notes what the checker knew of threads: one query, the force rules untouched. */
+  /**
+   * Chooses what to download, with one query and the force rules as they are. `patched` is what changed in its reactions or
+   * its thread only; `changed` are parents whose stored thread is not the one that Slack tells of.
+   */
   const select = Effect.fnUntraced(function* (
     messages: ReadonlyArray<Message.Message>,
     parents: ReadonlyArray<Message.Message>
@@ -107,6 +112,16 @@ export const make = (
           })
       })
     )
+    const patched = new Set<string>()
+    if (!task.force) {
+      for (const message of messages) {
+        const id = idOf(message.ts)
+        const before = known.get(id)
+        const isForced = task.forceIds.includes(id)
+        if (before !== undefined && !isForced && Message.isSameBody(before, Message.revisionOf(message)))
+          patched.add(id)
+      }
+    }
     const changed = new Set<string>()
     for (const parent of parents) {
       if (!Message.hasThread(parent)) continue
@@ -118,7 +133,12 @@ export const make = (
         changed.add(parent.ts)
       }
     }
-    return { chosen: new Set(chosen.map((ref) => ref.externalId)), changed }
+    const ids = chosen.map((ref) => ref.externalId)
+    return {
+      chosen: new Set(ids.filter((id) => !patched.has(id))),
+      patched: new Set(ids.filter((id) => patched.has(id))),
+      changed
+    }
   })
 
   /** A windowed task lists a part of a thread: then the parent's revision must not stand for all of it. */
@@ -136,22 +156,26 @@ export const make = (
 
   const page = (
     messages: ReadonlyArray<Message.Message>,
-    chosen: ReadonlySet<string>,
-    checkpoint: Checkpoint,
+    selected: { readonly chosen: ReadonlySet<string>; readonly patched: ReadonlySet<string> },
+    saved: Saved,
     options: {
       readonly problems?: ReadonlyArray<Problem>
       readonly covers?: ReadonlyArray<Coverage>
       readonly complete?: boolean
       readonly cut?: ReadonlySet<string>
     }
-  ): Page<Checkpoint> => {
+  ): Page<Checkpoint, Part> => {
+    const { chosen, patched } = selected
     const listed: Array<Ref> = []
     const download: Array<Ref> = []
+    const patches: Array<Patch> = []
     for (const message of messages) {
       const cut = options.cut?.has(message.ts) === true ? `${Message.revisionOf(message)}${Message.partial}` : undefined
       const revision = cut ?? parentRevision(message) ?? Message.revisionOf(message)
       for (const ref of refsOf(message, revision)) {
         listed.push(ref)
+        const { externalId } = ref
+        if (patched.has(externalId)) patches.push({ externalId, metadata: Message.statePatch(message), revision })
         if (!chosen.has(ref.externalId)) continue
         download.push(ref.externalId === idOf(message.ts) ? contentRef(message, revision) : ref)
       }
@@ -160,11 +184,12 @@ export const make = (
       listed,
       download,
       deleted: messages.flatMap(deletedOf),
+      patches,
       problems: options.problems,
       listing: walk.listing,
       covers: options.covers,
       complete: options.complete,
-      checkpoint
+      ...saved
     }
   }
 

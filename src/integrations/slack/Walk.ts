@@ -23,7 +23,7 @@ import * as Stream from "effect/Stream"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
-import { type Checkpoint, place as placeOf, type Place } from "./Checkpoint.ts"
+import { type Checkpoint, type Part, place as placeOf, type Place, type Saved } from "./Checkpoint.ts"
 import { type Args, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 import * as Refs from "./Refs.ts"
@@ -71,7 +71,11 @@ export interface Walk {
   /** Asked once the walk has ended: whether the passes over the workspace are complete with it. */
   readonly completes?: (() => boolean) | undefined
   /** Records how far the walk is (`undefined`: at its end) and gives the checkpoint that says so. */
-  readonly save: (place: Place | undefined) => Checkpoint
+  readonly save: (place: Place | undefined) => Saved
+  /** Called for each message of the history once its page is made, before `save`. */
+  readonly onHistory?: ((ts: string) => void) | undefined
+  /** Calls for threads in one step, where fewer than usual will do. */
+  readonly callsPerStep?: number | undefined
 }
 
 interface Step {
@@ -79,6 +83,7 @@ interface Step {
   /** What is left of the last answer, newest first; undefined before the first. */
   readonly rest: ReadonlyArray<Message.Message> | undefined
   readonly chosen: ReadonlySet<string>
+  readonly patched: ReadonlySet<string>
   /** Parents whose stored thread is not the one that Slack tells of. */
   readonly changed: ReadonlySet<string>
   /** Slack's cursor for the next answer; undefined at the end. */
@@ -91,9 +96,10 @@ type WalkError = IntegrationError | ContentExistenceCheckerError
 export const make = (
   env: Refs.Env,
   walk: Walk
-): Stream.Stream<Page<Checkpoint>, WalkError, ContentExistenceChecker> => {
+): Stream.Stream<Page<Checkpoint, Part>, WalkError, ContentExistenceChecker> => {
   const { channel } = walk
   const { client, task } = env
+  const callsPerStep = walk.callsPerStep ?? env.callsPerStep
   const { idOf, inWindow, page, select } = Refs.make(env, walk)
   const read = (answer: Messages) => {
     const messages = answer.messages.filter((message) => Message.isMessage(message))
@@ -131,15 +137,15 @@ export const make = (
     const last = sorted.at(-1)?.ts
     for (const { ts } of sorted.slice(0, 1)) walk.onSeen(ts)
     const at = place.at
-    const wanted = sorted.filter(
+    const inSpan = sorted.filter(
       (message) =>
         (at === undefined || Message.compareTs(message.ts, at) < 0) &&
         (walk.oldest === undefined || Message.compareTs(message.ts, walk.oldest) >= 0) &&
         (env.until === undefined || Message.compareTs(message.ts, env.until) < 0)
     )
-    const { chosen, changed } = yield* select(wanted, wanted)
+    const { chosen, changed, patched } = yield* select(inSpan, inSpan)
     // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
-    const stuck = nextCursor(answer) === undefined && wanted.length === 0
+    const stuck = nextCursor(answer) === undefined && inSpan.length === 0
     const ended = stuck || (last !== undefined && !walk.goOn(last))
     return {
       place: placeOf({
@@ -147,8 +153,9 @@ export const make = (
         cursor,
         broken: place.broken === true || problems.length > 0 || answer.is_limited === true
       }),
-      rest: wanted,
+      rest: inSpan,
       chosen,
+      patched,
       changed,
       more: complete || ended ? undefined : (nextCursor(answer) ?? ""),
       problems
@@ -163,7 +170,8 @@ export const make = (
     if (walk.complete === true) return true
     if (Message.isTombstone(parent)) return latest === undefined || walk.fresh(latest)
     if (!inWindow(parent.ts)) return true
-    const due = step.chosen.has(idOf(parent.ts)) && (task.force || step.changed.has(parent.ts))
+    const id = idOf(parent.ts)
+    const due = (step.chosen.has(id) || step.patched.has(id)) && (task.force || step.changed.has(parent.ts))
     return due || (latest !== undefined && walk.active(latest))
   }
 
@@ -181,11 +189,10 @@ export const make = (
       if (typeof answer === "string") {
         walk.onClosed(answer)
         const problems = [{ place: channel, message: `can't be read: ${answer}` }]
-        const checkpoint = walk.save(undefined)
-        return [
-          [page([], new Set(), checkpoint, { problems, complete: walk.completes?.() === true })],
-          Option.none<Step>()
-        ] as const
+        const saved = walk.save(undefined)
+        const none = { chosen: new Set<string>(), patched: new Set<string>() }
+        const end = page([], none, saved, { problems, complete: walk.completes?.() === true })
+        return [[end], Option.none<Step>()] as const
       }
       from = answer
     }
@@ -204,7 +211,7 @@ export const make = (
     let refs = 0
     let foundRefs = 0
 
-    while (rest[0] !== undefined && refs + Refs.sizeOf(rest[0]) <= Refs.maxRefs && calls < env.callsPerStep) {
+    while (rest[0] !== undefined && refs + Refs.sizeOf(rest[0]) <= Refs.maxRefs && calls < callsPerStep) {
       const parent = rest[0]
       const resumed = thread?.ts === parent.ts
       const before = thread !== undefined && Message.compareTs(parent.ts, thread.ts) > 0
@@ -212,7 +219,7 @@ export const make = (
       const latest = parent.latest_reply ?? undefined
       const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
       let ended = stored || !threadDue(from, parent)
-      while (!ended && calls < env.callsPerStep && foundRefs < Refs.maxRefs / 2) {
+      while (!ended && calls < callsPerStep && foundRefs < Refs.maxRefs / 2) {
         calls += 1
         const answer = yield* replies(parent.ts, after)
         if (isRefusal(answer)) {
@@ -252,15 +259,16 @@ export const make = (
       if (resumed) break
     }
 
-    const pages: Array<Page<Checkpoint>> = []
+    const pages: Array<Page<Checkpoint, Part>> = []
     const taken = new Set<string>()
     const groups = Refs.grouped(found)
     for (const [index, group] of groups.entries()) {
-      const { chosen } = yield* select(group, [])
-      if (chosen.size === 0 && group.every((message) => again.has(message.ts))) continue
+      const selected = yield* select(group, [])
+      const isKnown = selected.chosen.size === 0 && selected.patched.size === 0
+      if (isKnown && group.every((message) => again.has(message.ts))) continue
       const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread: listedTo, broken }) : from.place
-      pages.push(page(group, chosen, walk.save(reached), {}))
-      for (const id of chosen) taken.add(id)
+      pages.push(page(group, selected, walk.save(reached), {}))
+      for (const id of selected.chosen) taken.add(id)
     }
     const done = rest.length === 0 && from.more === undefined
     const reached = placeOf({
@@ -271,18 +279,27 @@ export const make = (
     })
     if (parents.length > 0 || rest.length === 0) {
       const covers = walk.complete === true && broken !== true && done ? [{ prefix: `${channel}/` }] : []
-      const chosen = new Set([...from.chosen].filter((id) => !taken.has(id)))
-      const checkpoint = walk.save(done ? undefined : reached)
+      const selected = { chosen: new Set([...from.chosen].filter((id) => !taken.has(id))), patched: from.patched }
+      for (const { ts } of parents) walk.onHistory?.(ts)
+      const saved = walk.save(done ? undefined : reached)
       const complete = done && walk.completes?.() === true
-      pages.push(page(parents, chosen, checkpoint, { problems, covers, complete, cut }))
+      pages.push(page(parents, selected, saved, { problems, covers, complete, cut }))
     }
     const next: Step = { ...from, place: reached, rest, problems: [] }
     return [pages, done || !walk.mayGoOn() ? Option.none<Step>() : Option.some(next)] as const
   })
 
   return Stream.suspend(() =>
-    Stream.paginate<Step, Page<Checkpoint>, WalkError, ContentExistenceChecker>(
-      { place: walk.place, rest: undefined, chosen: new Set(), changed: new Set(), more: undefined, problems: [] },
+    Stream.paginate<Step, Page<Checkpoint, Part>, WalkError, ContentExistenceChecker>(
+      {
+        place: walk.place,
+        rest: undefined,
+        chosen: new Set(),
+        patched: new Set(),
+        changed: new Set(),
+        more: undefined,
+        problems: []
+      },
       step
     )
   )

@@ -162,6 +162,7 @@ export const applyPatches = (
     if (entry?.state !== "stored") continue
     if (!before.has(patch.externalId)) before.set(patch.externalId, Storable.canonical(entry.metadata))
     entry.metadata = merge(entry.metadata, Storable.metadata(patch.metadata))
+    if (patch.revision !== undefined) entry.revision = Storable.text(patch.revision)
   }
   let changed = 0
   for (const [id, was] of before) {

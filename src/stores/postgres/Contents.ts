@@ -222,5 +222,17 @@ export const applyPatches = Effect.fnUntraced(function* (
       WHERE content.connection_id = ${connectionId} AND content.external_id = next.id
         AND content.external_id = ANY(${texts(changed.map(([id]) => id))})`
   }
+  const revised = new Map(
+    patches.flatMap(({ externalId, revision }) =>
+      revision === undefined || !before.has(externalId) ? [] : [[externalId, Storable.text(revision)] as const]
+    )
+  )
+  if (revised.size > 0) {
+    yield* sql`UPDATE content SET revision = next.revision
+      FROM unnest(${texts([...revised.keys()])}, ${texts([...revised.values()])}) AS next(id, revision)
+      WHERE content.connection_id = ${connectionId} AND content.external_id = next.id
+        AND content.external_id = ANY(${texts([...revised.keys()])})
+        AND content.revision IS DISTINCT FROM next.revision`
+  }
   return changed.length
 })

@@ -118,7 +118,7 @@ describe("emulate", () => {
       yield* send("chat.update", { channel, ts: plain, text: "edited" })
       const third = yield* model.run(session)
       assert.sameMembers(third.stored as Array<string>, [`${channel}/${late}`, `${channel}/${plain}`])
-      assert.deepStrictEqual(third.updated, [parent])
+      assert.deepStrictEqual([third.updated, third.patched], [[], [parent]])
 
       yield* send("chat.delete", { channel, ts: plain })
       assert.deepStrictEqual((yield* model.run(session)).deleted, [`${channel}/${plain}`])

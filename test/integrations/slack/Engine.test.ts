@@ -96,7 +96,8 @@ for (const conversations of [2, 17, 18, 19, 40]) {
       })
       const third = yield* sync(connection)
       assert.deepStrictEqual(yield* messages(connection), [...expected(server).keys()].sort())
-      assert.deepStrictEqual([third.counts.stored, third.counts.updated, third.counts.deleted], [1, 1, 1])
+      const { deleted, patched, stored, updated } = third.counts
+      assert.deepStrictEqual({ deleted, patched, stored, updated }, { deleted: 1, patched: 1, stored: 1, updated: 0 })
       assert.include(yield* messages(connection), `${channels[0]}/${late}`)
 
       const forced = yield* sync(connection, { force: true })

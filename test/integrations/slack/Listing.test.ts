@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
 import { poll } from "../../../src/contract/SyncTask.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { expected, mirrored, Model, open } from "../../support/slack/Model.ts"
@@ -97,12 +98,56 @@ describe("a poll", () => {
           `${added}/${inAdded}`,
           `channels/${added}`
         ])
-        assert.sameMembers(next.updated as Array<string>, [
-          `${secret}/${oldest}`,
+        assert.deepStrictEqual(next.updated, [`${secret}/${oldest}`])
+        assert.sameMembers(next.patched as Array<string>, [
           `${secret}/${old}`,
           `${general}/${slack.channel(general).parents[0]?.ts}`
         ])
       })
+  )
+
+  it.live("finds a change that sets no `edited`: an unfurl, an update of attachments", () =>
+    Effect.gen(function* () {
+      const { general, model, server } = yield* workspace(1)
+      const ts = server.workspace.post(general, "https://example.com")
+      const session = yield* open(server)
+      yield* model.run(session)
+      server.workspace.unfurl(general, ts, "An example")
+      const next = yield* model.run(session)
+      assert.deepStrictEqual(next.updated, [`${general}/${ts}`])
+      assert.include(model.rows.get(`${general}/${ts}`)?.body ?? "", "An example")
+    })
+  )
+
+  it.live("patches reactions and reply counts, and leaves the body as it is", () =>
+    Effect.gen(function* () {
+      const { general, model, server } = yield* workspace(1)
+      const { workspace: slack } = server
+      const ts = slack.post(general, "parent")
+      const session = yield* open(server)
+      yield* model.run(session)
+      const before = model.rows.get(`${general}/${ts}`)
+      slack.react(general, ts, "wave")
+      const reply = slack.post(general, "reply", { thread: ts })
+      const next = yield* model.run(session)
+      assert.deepStrictEqual(
+        [next.updated, next.stored, next.patched],
+        [[], [`${general}/${reply}`], [`${general}/${ts}`]]
+      )
+      const after = model.rows.get(`${general}/${ts}`)
+      assert.strictEqual(after?.body, before?.body)
+      assert.deepInclude(after?.metadata as Record<string, unknown>, {
+        replyCount: 1,
+        latestReply: reply,
+        reactions: [{ count: 1, name: "wave", users: ["U00000002"] }]
+      })
+      slack.find(general, ts)?.message.reactions.clear()
+      slack.delete(general, reply)
+      yield* model.run(session)
+      assert.deepStrictEqual(model.rows.get(`${general}/${ts}`)?.metadata, before?.metadata)
+      const forced = yield* model.run(session, { task: { ...poll, force: true } })
+      assert.deepStrictEqual([...forced.stored, ...forced.updated], [])
+    })
   )
 
   it.live("finds what came while we were away, however many answers it takes", () =>
@@ -145,7 +190,7 @@ describe("a poll", () => {
       server.workspace.delete(general, gone)
       const next = yield* model.run(session)
       assert.deepStrictEqual(next.deleted, [`${general}/${gone}`])
-      assert.deepStrictEqual(next.updated, [`${general}/${thread}`])
+      assert.deepStrictEqual([next.updated, next.patched], [[], [`${general}/${thread}`]])
       same(model, server)
     })
   )
@@ -288,13 +333,146 @@ describe("the backfill", () => {
     })
   )
 
-  it.live("knows thousands of conversations in a checkpoint of 64 kB", () =>
+  it.effect(
+    "reads 4,500 conversations, each of them, and notices a deletion in each",
+    () =>
+      Effect.gen(function* () {
+        yield* TestClock.setTime(now * 1000)
+        const server = yield* SlackServer.make({ now: now - days(40) })
+        server.withoutSockets = true
+        const { workspace: slack } = server
+        const channels = Array.from({ length: 4500 }, (_, index) => slack.addChannel(`channel-${index}`))
+        for (const channel of channels) for (const text of ["one", "two"]) slack.post(channel, text)
+        const model = new Model()
+        const session = yield* open(server)
+        yield* model.run(session)
+        same(model, server)
+        assert.isBelow(model.largest, 1000)
+        assert.isBelow(model.largestPart, 4096)
+        const places = [0, 2399, 2401, 4001, 4499].map((index) => channels[index] ?? "")
+        for (const channel of places) slack.delete(channel, slack.channel(channel).parents[0]?.ts ?? "")
+        // All of them are dormant: each is visited within a day.
+        yield* TestClock.adjust("25 hours")
+        yield* model.run(session)
+        same(model, server)
+      }),
+    120_000
+  )
+
+  it.live("asks for new messages of all conversations before each of its slices", () =>
     Effect.gen(function* () {
       const server = yield* SlackServer.make({ now })
-      for (let index = 0; index < 3000; index++) server.workspace.addChannel(`channel-${index}`)
+      const { workspace: slack } = server
+      const channels = Array.from({ length: 12 }, (_, index) => slack.addChannel(`channel-${index}`))
+      for (const channel of channels) {
+        for (let index = 0; index < 400; index++) slack.post(channel, `message ${index}`, { ts: at(days(50) - index) })
+      }
+      server.maxLimit = 10
       const model = new Model()
-      yield* model.run(yield* open(server), { pages: 300 })
-      assert.isBelow(model.largest, 64_000)
+      const session = yield* open(server)
+      let posted = ""
+      let since = 0
+      let longest = 0
+      for (let slice = 0; slice < 400; slice++) {
+        const { pages } = yield* model.run(session, { pages: 20 })
+        if (posted === "" || model.rows.has(`${channels[0]}/${posted}`)) {
+          longest = Math.max(longest, server.count() - since)
+          posted = slack.post(channels[0] ?? "", `new in slice ${slice}`)
+          since = server.count()
+        }
+        if (pages.length < 20) break
+      }
+      // A slice of 20 pages that is under way, a round of 13 calls, and as many for the backfill in between.
+      assert.isAtMost(longest, 60)
+      yield* model.run(session)
+      yield* model.run(session)
+      same(model, server)
+    })
+  )
+
+  it.live("is left to itself by a first visit that a slice cuts: the round goes on with the next conversation", () =>
+    Effect.gen(function* () {
+      const server = yield* SlackServer.make({ now })
+      const { workspace: slack } = server
+      const [long = "", ...others] = Array.from({ length: 5 }, (_, index) => slack.addChannel(`channel-${index}`))
+      for (let index = 0; index < 900; index++) {
+        const ts = slack.post(long, `message ${index}`, { ts: at(days(50) - index * 10) })
+        if (index % 2 === 0) slack.post(long, "reply", { ts: at(days(50) - index * 10 - 5), thread: ts })
+      }
+      for (const other of others) slack.post(other, "hello")
+      const model = new Model()
+      const session = yield* open(server)
+      yield* model.run(session, { pages: 3 })
+      yield* model.run(session, { pages: 6 })
+      for (const other of others) assert.strictEqual(model.ids(`${other}/`).length, 1)
+      assert.isBelow(server.count(), 20)
+    })
+  )
+})
+
+describe("a workspace of many conversations", () => {
+  /** `count` conversations, of which the first ten are active; the others were 100 to 300 days ago. */
+  const many = Effect.fnUntraced(function* (count: number) {
+    yield* TestClock.setTime(now * 1000)
+    const server = yield* SlackServer.make({ now: now - 60 })
+    server.withoutSockets = true
+    const channels = Array.from({ length: count }, (_, index) => server.workspace.addChannel(`channel-${index}`))
+    for (const [index, channel] of channels.entries()) {
+      server.workspace.post(channel, "hello", { ts: at(index < 10 ? 60 : days(100 + (index % 200))) })
+    }
+    const model = new Model()
+    const session = yield* open(server)
+    yield* model.run(session)
+    return { server, channels, model, session }
+  })
+  const visited = (server: SlackServer.SlackServer) =>
+    new Set(server.requests.flatMap(({ args, method }) => (method === "conversations.history" ? [args.channel] : [])))
+
+  it.effect("visits active ones at each poll, dormant ones in turn, and each of them within a day", () =>
+    Effect.gen(function* () {
+      const { channels, model, server, session } = yield* many(400)
+      const seen = new Set<string | undefined>()
+      for (let polls = 0; polls < 48; polls++) {
+        yield* TestClock.adjust("30 minutes")
+        server.forget()
+        server.workspace.post(channels[3] ?? "", `poll ${polls}`, { ts: at(-(polls + 1) * 1800) })
+        yield* model.run(session)
+        // A hundred in turn, those that are overdue, and passes over a hundred histories at most.
+        assert.isAtMost(server.count("conversations.history"), 250)
+        const found = visited(server)
+        assert.isTrue(found.has(channels[3]))
+        for (const channel of found) seen.add(channel)
+      }
+      assert.strictEqual(seen.size, 400)
+      same(model, server)
+    })
+  )
+
+  it.effect("notices within a day a deletion and a late reply in a history of any length", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(now * 1000)
+      const server = yield* SlackServer.make({ now: now - 60 })
+      const { workspace: slack } = server
+      const channel = slack.addChannel("long")
+      const posted = Array.from({ length: 3000 }, (_, index) =>
+        slack.post(channel, `message ${index}`, { ts: at(days(300) - index * 60) })
+      )
+      slack.post(channel, "first reply", { ts: at(days(200)), thread: posted[5] ?? "" })
+      const model = new Model()
+      const session = yield* open(server, { lookback: "1 days" })
+      yield* model.run(session)
+      const late = slack.post(channel, "late reply", { thread: posted[5] ?? "" })
+      slack.delete(channel, posted[7] ?? "")
+      slack.edit(channel, posted[9] ?? "", "edited")
+      yield* TestClock.adjust("5 minutes")
+      yield* model.run(session)
+      assert.isFalse(model.rows.has(`${channel}/${late}`), "no visit looks there")
+      server.forget()
+      for (let polls = 0; polls < 3; polls++) {
+        yield* TestClock.adjust("12 hours")
+        yield* model.run(session)
+      }
+      same(model, server)
     })
   )
 })
@@ -315,7 +493,8 @@ describe("complete passes", () => {
       for (let index = 0; index < 12; index++) {
         server.forget()
         yield* model.run(session)
-        assert.isAtMost(server.count(), 4 + 20 + 8)
+        // A round, the budget of passes over suspects and what a step may exceed it by, and a pass over the history.
+        assert.isAtMost(server.count(), 4 + 100 + 8 + 4)
       }
       same(model, server)
     })

@@ -12,10 +12,12 @@ import type { Content, Ref } from "../../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import { type IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import { direct } from "../../../src/contract/Network.ts"
 import type { Page, Problem } from "../../../src/contract/Page.ts"
 import type { Parts } from "../../../src/contract/Parts.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
+import { merge } from "../../../src/stores/MergePatch.ts"
 import type { SlackServer } from "../SlackServer.ts"
 
 export interface Row {
@@ -32,12 +34,16 @@ export interface Result {
   readonly stored: ReadonlyArray<string>
   readonly updated: ReadonlyArray<string>
   readonly unchanged: ReadonlyArray<string>
+  /** Rows whose metadata a patch changed. */
+  readonly patched: ReadonlyArray<string>
   readonly deleted: ReadonlyArray<string>
   readonly failed: ReadonlyMap<string, IntegrationError>
   readonly problems: ReadonlyArray<Problem>
   readonly queries: number
   readonly downloads: number
 }
+
+const Metadata = Schema.Record(Schema.String, Schema.Json)
 
 const decoder = new TextDecoder()
 
@@ -50,7 +56,7 @@ export const bodyOf = (content: Content): Effect.Effect<string, IntegrationError
 const directly: Call = (_method, _units, effect) => effect
 
 export const open = (
-  server: Pick<SlackServer, "url" | "token">,
+  server: Pick<SlackServer, "url" | "token"> & Partial<Pick<SlackServer, "fetch" | "withoutSockets">>,
   config: Record<string, Schema.Json> = {},
   call: Call = directly,
   credentials: Schema.Json = { token: server.token },
@@ -60,6 +66,7 @@ export const open = (
     Slack.integration.open({
       config: { slackApiUrl: server.url, ...config },
       credentials,
+      network: server.withoutSockets === true ? { ...direct, fetch: server.fetch ?? fetch } : direct,
       call,
       saveCredentials
     })
@@ -97,6 +104,7 @@ export class Model {
       stored: [] as Array<string>,
       updated: [] as Array<string>,
       unchanged: [] as Array<string>,
+      patched: [] as Array<string>,
       deleted: [] as Array<string>,
       failed: new Map<string, IntegrationError>(),
       problems: [] as Array<Problem>,
@@ -156,6 +164,13 @@ export class Model {
         result.problems.push(...(page.problems ?? []))
         const listing = page.listing === undefined ? undefined : this.#listing
         for (const { externalId } of page.listed) listing?.seen.add(externalId)
+        for (const { externalId, metadata, revision } of page.patches ?? []) {
+          const row = this.rows.get(externalId)
+          if (row === undefined) continue
+          const next = merge(Schema.decodeUnknownSync(Metadata)(row.metadata), metadata)
+          if (JSON.stringify(next) !== JSON.stringify(row.metadata)) result.patched.push(externalId)
+          this.rows.set(externalId, { ...row, metadata: next, revision: revision ?? row.revision })
+        }
         const remove = (id: string) => {
           if (this.rows.delete(id)) result.deleted.push(id)
         }

@@ -1,0 +1,123 @@
+/** Parts under the real engine: committed with their pages, whole after many pages in one batch, gone with their checkpoint. */
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Integration } from "../../../src/contract/Integration.ts"
+import { CheckpointExpired } from "../../../src/contract/IntegrationError.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import { fault } from "../../support/MemorySource.ts"
+import { integration, PartsSource } from "../../support/PartsSource.ts"
+import { engineOver, sync } from "../../support/TestEngine.ts"
+
+const connect = Engine.use((engine) =>
+  Effect.map(
+    engine.connect({ domain: "parts", name: "parts", config: {}, credentials: {}, every: undefined }),
+    ({ connection }) => connection
+  )
+)
+
+const partsOf = (connection: Effect.Success<typeof connect>, source: PartsSource) =>
+  Store.use((store) =>
+    Effect.map(store.parts(connection.id, undefined, [...source.folders.keys(), "left over"]), (found) =>
+      Object.fromEntries(found)
+    )
+  )
+
+const whole = (source: PartsSource) =>
+  Object.fromEntries(Array.from(source.folders, ([key, items]) => [key, { listed: items.length }]))
+
+/** `expire` makes the next listing that has a checkpoint fail once, as a source does that forgot it. */
+const scene = () => {
+  const source = new PartsSource()
+  const real = integration(source)
+  const state = { expire: false }
+  const changed: Integration = {
+    ...real,
+    open: (options) =>
+      Effect.map(real.open(options), (session) => ({
+        ...session,
+        list: (task, checkpoint, parts) => {
+          if (!state.expire || Option.isNone(checkpoint)) return session.list(task, checkpoint, parts)
+          state.expire = false
+          return Stream.fromEffect(fault(new CheckpointExpired({ message: "too old" })))
+        }
+      }))
+  }
+  return { source, state, layer: engineOver(Memory.layer, changed) }
+}
+
+it.live("every part that a page moved is stored, however many pages one batch ends", () => {
+  const { layer, source } = scene()
+  return Effect.gen(function* () {
+    source.add(60)
+    const connection = yield* connect
+    assert.strictEqual((yield* sync(connection)).counts.stored, 60)
+    assert.deepStrictEqual(yield* partsOf(connection, source), whole(source))
+    const listed = source.listed.length
+    yield* sync(connection)
+    assert.strictEqual(source.listed.length, listed, "nothing is listed twice")
+    source.add(3)
+    assert.strictEqual((yield* sync(connection)).counts.stored, 3)
+    assert.strictEqual(source.listed.length, listed + 3)
+  }).pipe(Effect.provide(layer))
+})
+
+it.live("a checkpoint that expired takes its parts along: everything is listed again, through the checker", () => {
+  const { layer, source, state } = scene()
+  return Effect.gen(function* () {
+    source.add(20)
+    const connection = yield* connect
+    yield* sync(connection)
+    source.add(1)
+    state.expire = true
+    const { counts, notes } = yield* sync(connection)
+    assert.deepStrictEqual([counts.stored, counts.existing], [1, 20])
+    assert.deepStrictEqual(notes, ["too old: listing in full"])
+    assert.deepStrictEqual(yield* partsOf(connection, source), whole(source))
+  }).pipe(Effect.provide(layer))
+})
+
+it.live("a forced task has parts of its own, and leaves those of the connection alone", () => {
+  const { layer, source } = scene()
+  return Effect.gen(function* () {
+    source.add(20)
+    const connection = yield* connect
+    yield* sync(connection)
+    const before = source.listed.length
+    const { counts } = yield* sync(connection, { force: true })
+    assert.strictEqual(counts.unchanged, 20)
+    assert.strictEqual(source.listed.length, before + 20)
+    assert.deepStrictEqual(yield* partsOf(connection, source), whole(source))
+  }).pipe(Effect.provide(layer))
+})
+
+it.live("a dry run reads parts and moves none", () => {
+  const { layer, source } = scene()
+  return Effect.gen(function* () {
+    source.add(20)
+    const connection = yield* connect
+    const planned = yield* sync(connection, { dryRun: true })
+    assert.strictEqual(planned.planned?.download, 20)
+    assert.deepStrictEqual(yield* partsOf(connection, source), {})
+    yield* sync(connection)
+    source.add(2)
+    assert.strictEqual((yield* sync(connection, { dryRun: true })).planned?.download, 2)
+  }).pipe(Effect.provide(layer))
+})
+
+it.live("a part that is too large, or whose key can't be stored, fails the run and says which", () => {
+  const source = new PartsSource()
+  const broken = integration(source, (moves) => moves.map((move) => ({ ...move, key: `${move.key}\0` })))
+  return Effect.gen(function* () {
+    source.add(5)
+    const { error } = yield* sync(yield* connect)
+    assert.deepStrictEqual(error, {
+      reason: "Malformed",
+      message: "the key of a part: it may not hold a NUL character"
+    })
+  }).pipe(Effect.provide(Layer.fresh(engineOver(Memory.layer, broken))))
+})
