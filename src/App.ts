@@ -8,23 +8,18 @@ import * as ConfigFile from "./cli/ConfigFile.ts"
 import * as Server from "./cli/Server.ts"
 import { many, Services } from "./cli/Services.ts"
 import type { Integration } from "./contract/Integration.ts"
-import * as Feed from "./engine/feed/Feed.ts"
+import { Engine } from "./engine/Engine.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
+import type * as Run from "./engine/sync/Run.ts"
 import * as EngineLimits from "./engine/Limits.ts"
-import * as Scheduler from "./engine/schedule/Scheduler.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext } from "./engine/source/OpenSource.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
-import * as SyncLoop from "./engine/sync/SyncLoop.ts"
 import { Vault } from "./engine/secrets/Vault.ts"
 import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
-import * as Destination from "./engine/webhooks/Destination.ts"
-import * as Dispatcher from "./engine/webhooks/Dispatcher.ts"
 import * as Blobs from "./stores/blobs/Choice.ts"
-import * as CopyFolder from "./stores/CopyFolder.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
-import * as Cluster from "./stores/postgres/Cluster.ts"
 import * as RateLimits from "./stores/postgres/RateLimits.ts"
 import * as PostgresWebhooks from "./stores/postgres/Webhooks.ts"
 
@@ -50,7 +45,26 @@ const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.la
 /** Quotas are spent together by all processes of a database. */
 const quotas = Layer.provide(Quotas.layer, [RateLimits.layer, EngineLimits.layer])
 
-const engine = SyncLoop.layer.pipe(
+/** The engine, loaded when a command connects, syncs or retries: commands that only read would pay for it. */
+const syncLoop = Layer.effect(
+  Engine,
+  Effect.gen(function* () {
+    const context = yield* Effect.context<Run.Services>()
+    const load = Effect.flatMap(
+      Effect.promise(() => import("./engine/sync/SyncLoop.ts")),
+      ({ make }) => Effect.provideContext(make, context)
+    )
+    // A request that is interrupted while it is loading must not leave that behind for the next.
+    const loaded = yield* Effect.cached(Effect.uninterruptible(load))
+    return Engine.of({
+      connect: (input) => Effect.flatMap(loaded, ({ connect }) => connect(input)),
+      sync: (...sync) => Effect.flatMap(loaded, (engine) => engine.sync(...sync)),
+      retry: (...retry) => Effect.flatMap(loaded, (engine) => engine.retry(...retry))
+    })
+  })
+)
+
+const engine = syncLoop.pipe(
   Layer.provideMerge(
     Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas, DownloadBudget.layer, EngineLimits.layer)
   ),
@@ -64,30 +78,40 @@ const copyTarget = Layer.unwrap(Effect.as(Postgres.migrate, Layer.mergeAll(Blobs
   Layer.provideMerge(Database.layer)
 )
 
-/** A lease of a process that is gone lasts no longer than its place in the cluster. */
-const leases = Layer.effect(
-  EngineLimits.Limits,
-  Effect.gen(function* () {
-    const leaseTtl = yield* Cluster.expiration
-    return { ...(yield* EngineLimits.Limits), leaseTtl }
-  })
-)
-
 /** What sends to webhooks, to where `IDEM_WEBHOOK_ALLOW` lets them be aimed at. Only a server needs its client. */
 const sender = Layer.unwrap(
   Effect.map(
-    Effect.promise(() => import("./http/webhooks/WebhookSender.ts")),
-    (WebhookSender) => Layer.provideMerge(WebhookSender.layer, Layer.provide(Destination.layer, NodeDns.layer))
+    Effect.promise(() =>
+      Promise.all([import("./http/webhooks/WebhookSender.ts"), import("./engine/webhooks/Destination.ts")])
+    ),
+    ([WebhookSender, Destination]) =>
+      Layer.provideMerge(WebhookSender.layer, Layer.provide(Destination.layer, NodeDns.layer))
   )
 )
 
-/** Alone, or with `IDEM_CLUSTER=1` as one of many. */
+/** Alone, or with `IDEM_CLUSTER=1` as one of many. Loaded for `idem serve` only: a cluster is large. */
 const poller = Layer.unwrap(
   Effect.gen(function* () {
-    // Whoever could open no credentials does not begin to poll.
+    // A process that can't open credentials does not begin to poll.
     yield* (yield* Vault).keys
+    const [Scheduler, Dispatcher, Feed] = yield* Effect.promise(() =>
+      Promise.all([
+        import("./engine/schedule/Scheduler.ts"),
+        import("./engine/webhooks/Dispatcher.ts"),
+        import("./engine/feed/Feed.ts")
+      ])
+    )
     const delivering = Layer.provide(Dispatcher.layer, [Feed.layer, sender])
     if (!(yield* many)) return Layer.provideMerge(delivering, Scheduler.layer)
+    const Cluster = yield* Effect.promise(() => import("./stores/postgres/Cluster.ts"))
+    // The lease of a process that is gone lasts no longer than its place in the cluster.
+    const leases = Layer.effect(
+      EngineLimits.Limits,
+      Effect.gen(function* () {
+        const leaseTtl = yield* Cluster.expiration
+        return { ...(yield* EngineLimits.Limits), leaseTtl }
+      })
+    )
     return delivering.pipe(
       Layer.provideMerge(Scheduler.layerMember(Cluster.layer({ maxResidentEntities: Scheduler.maxResidentEntities }))),
       Layer.provide(leases),
@@ -123,7 +147,8 @@ const services = Layer.effect(
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),
       copy: (options) =>
-        CopyFolder.run({ ...options, context: credentialsContext }).pipe(
+        Effect.promise(() => import("./stores/CopyFolder.ts")).pipe(
+          Effect.flatMap(({ run }) => run({ ...options, context: credentialsContext })),
           Effect.provide(copyTarget),
           Effect.provideContext(context)
         ),

@@ -9,12 +9,15 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import type * as Path from "effect/Path"
 import type * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import packageJson from "../../package.json" with { type: "json" }
+import type { Integrations } from "../engine/source/Integrations.ts"
 import { connect } from "./Connect.ts"
 import { connections, disconnect, pause, resume } from "./Connections.ts"
 import { contents, show } from "./Contents.ts"
@@ -30,6 +33,7 @@ import { rekey } from "./Rekey.ts"
 import { serve } from "./Serve.ts"
 import { runs, status } from "./Status.ts"
 import { retry, sync } from "./Sync.ts"
+import type { Services } from "./Services.ts"
 import * as Text from "./Text.ts"
 
 // Its value is read before parsing (`wantsJson`): an error of the parsing must come as JSON too.
@@ -160,12 +164,17 @@ const telemetry = (args: ReadonlyArray<string>) =>
     })
   )
 
+/** What commands need. Nothing of it is built for help, the version and wrong usage. */
+type App = Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path>
+
+const withApp = (app: App) => Command.provide(idem, app)
+
 /**
  * Runs one command line. It succeeds, is interrupted, or fails with `Ended`, having said why; the exit code is the
  * error's.
  */
 const run = Effect.fnUntraced(
-  function* (given: ReadonlyArray<string>) {
+  function* (given: ReadonlyArray<string>, command: ReturnType<typeof withApp>) {
     const args = normalize(given)
     const isJson = wantsJson(args)
     const debug = yield* Effect.orElseSucceed(Config.String("IDEM_DEBUG"), () => "")
@@ -177,7 +186,7 @@ const run = Effect.fnUntraced(
       return yield* new Failure.Ended({ code: failure.code })
     })
 
-    yield* Command.runWith(idem, { version: packageJson.version })(args).pipe(
+    yield* Command.runWith(command, { version: packageJson.version })(args).pipe(
       Effect.provide(telemetry(args)),
       Effect.catchCauseIf(
         (cause) => !Cause.hasInterruptsOnly(cause),
@@ -206,7 +215,8 @@ const run = Effect.fnUntraced(
 )
 
 /** The command line of this process. */
-export const main = Stdio.Stdio.use((stdio) => Effect.flatMap(stdio.args, run))
+export const main = (app: App) =>
+  Stdio.Stdio.use((stdio) => Effect.flatMap(stdio.args, (args) => run(args, withApp(app))))
 
 /** The exit code of these arguments' run. A service that was told to stop, and stopped, has not failed. */
 export const teardown =

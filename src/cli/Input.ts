@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../contract/Content.ts"
+import { nameProblem } from "../http/Parameters.ts"
 import * as Failure from "./Failure.ts"
 import * as Text from "./Text.ts"
 import * as Time from "./Time.ts"
@@ -24,14 +25,10 @@ const checked =
     return Result.isSuccess(result) ? Effect.succeed(result.success) : Effect.fail(invalid(result.failure))
   }
 
-// What was given is not shown: in `connect` it may be a credential in the wrong place.
+// The name is not shown: in `connect` it may be a credential in the wrong place.
 const parseName = (name: string): Result.Result<string, string> => {
-  const characters = Array.from(name.slice(0, 300)).length
-  if (characters === 0 || name.trim() === "") return Result.fail("a connection's name may not be empty")
-  if (characters > 100) return Result.fail("a connection's name may have at most 100 characters")
-  return /\p{Control}|\p{Surrogate}/u.test(name)
-    ? Result.fail("a connection's name may not hold control characters")
-    : Result.succeed(name)
+  const problem = nameProblem(name)
+  return problem === undefined ? Result.succeed(name) : Result.fail(problem)
 }
 
 const parseId = (id: string): Result.Result<string, string> => {

@@ -12,30 +12,7 @@ import { signIn } from "./signin/SignInEndpoints.ts"
 import { system } from "./system/SystemEndpoints.ts"
 import { tasks } from "./tasks/TaskEndpoints.ts"
 import { webhooks } from "./webhooks/WebhookEndpoints.ts"
-import { isOpen } from "./security/PublicRoute.ts"
 import { RequestErrors } from "./RequestErrors.ts"
-
-const securitySchemes = {
-  token: { type: "http", scheme: "bearer", description: "IDEM_API_TOKEN" },
-  session: { type: "apiKey", in: "cookie", name: "idem-session", description: "set by POST /session" }
-}
-
-/** Says in the document which endpoints need a token. */
-const secured = (document: Record<string, unknown>): Record<string, unknown> => ({
-  ...document,
-  components: { ...(document["components"] as object), securitySchemes },
-  paths: Object.fromEntries(
-    Object.entries(document["paths"] as Record<string, Record<string, object>>).map(([path, operations]) => [
-      path,
-      Object.fromEntries(
-        Object.entries(operations).map(([method, operation]) => [
-          method,
-          { ...operation, security: isOpen(path) ? [] : [{ token: [] }, { session: [] }] }
-        ])
-      )
-    ])
-  )
-})
 
 export class Api extends HttpApi.make("idem")
   .add(system, connections, tasks, contents, emails, signIn, webhooks)
@@ -48,7 +25,6 @@ export class Api extends HttpApi.make("idem")
       title: "Idem",
       version: packageJson.version,
       description:
-        "Mirrors emails, messages and files into a database. Errors are problem details (RFC 9457); times are ISO 8601 in UTC.",
-      transform: secured
+        "Mirrors emails, messages and files into a database. Errors are problem details (RFC 9457); times are ISO 8601 in UTC."
     })
   ) {}

@@ -17,17 +17,18 @@ export const connectionRef = {
   })
 }
 
+/** Why this can't be a connection's name; undefined where it can. It repeats nothing of the name. */
+export const nameProblem = (name: string): string | undefined => {
+  const characters = Array.from(name.slice(0, 300)).length
+  if (characters === 0 || name.trim() === "") return "a connection's name may not be empty"
+  if (characters > 100) return "a connection's name may have at most 100 characters"
+  // In a path they mean a folder, also percent-encoded.
+  if (name === "." || name === "..") return "a connection's name may not be . or .."
+  return /\p{Control}|\p{Surrogate}/u.test(name) ? "a connection's name may not hold control characters" : undefined
+}
+
 /** A connection's name: 1 to 100 characters, no control characters. */
-export const Name = Schema.String.pipe(
-  Schema.check(
-    Schema.makeFilter<string>((name) => {
-      const characters = Array.from(name.slice(0, 300)).length
-      if (characters === 0 || name.trim() === "") return "a connection's name may not be empty"
-      if (characters > 100) return "a connection's name may have at most 100 characters"
-      return /\p{Control}|\p{Surrogate}/u.test(name) ? "a connection's name may not hold control characters" : undefined
-    })
-  )
-)
+export const Name = Schema.String.pipe(Schema.check(Schema.makeFilter<string>(nameProblem)))
 
 /** How often a connection is polled, as Effect writes durations (`5 minutes`): 1 second to 366 days. */
 export const Every = Schema.DurationFromString.pipe(

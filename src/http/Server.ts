@@ -20,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import { Gauges } from "../engine/telemetry/Gauges.ts"
 import { Access } from "./security/Authentication.ts"
 import { Api } from "./Api.ts"
+import * as Authenticated from "./security/Authenticated.ts"
 import * as Dashboard from "./Dashboard.ts"
 import * as Guard from "./security/Guard.ts"
 import * as ConnectionHandlers from "./connections/ConnectionHandlers.ts"
@@ -65,7 +66,7 @@ const interim = Layer.succeed(KeepAlive.SendInterim, (request) =>
 const api = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide(groups),
   Layer.provide(interim),
-  Layer.provide(RequestErrors.layer)
+  Layer.provide([RequestErrors.layer, Authenticated.layer])
 )
 
 const routes = Layer.mergeAll(api, pages, ResponseMiddleware.layer).pipe(

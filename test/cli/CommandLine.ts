@@ -66,9 +66,9 @@ const runner =
         (...parts: ReadonlyArray<unknown>): void =>
           void chunks.push(Buffer.from(`${parts.join(" ")}\n`))
       const exit = yield* Effect.exit(
-        Cli.main.pipe(
+        Cli.main(services).pipe(
           Effect.provide([
-            Layer.provideMerge(services, Layer.provideMerge(stdio, NodeServices.layer)),
+            Layer.provideMerge(stdio, NodeServices.layer),
             ConfigProvider.layer(ConfigProvider.fromEnv({ env: options.env ?? {} })),
             Layer.succeed(Console.Console, { ...globalThis.console, log: said(stdout), error: said(stderr) })
           ])

@@ -56,6 +56,25 @@ describe("the process", () => {
     assert.notInclude(away.stdout + away.stderr, "hunter2")
   })
 
+  it("loads neither the database nor the engine for help, the version and wrong usage", async () => {
+    const hook = [
+      'import { registerHooks } from "node:module"',
+      "const loaded = []",
+      "registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })",
+      'process.on("exit", () => process.stderr.write("LOADED" + JSON.stringify(loaded)))'
+    ].join("\n")
+    const options = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(hook)}` }
+    for (const args of [["--version"], ["--help"], ["sync"], ["snyc"]]) {
+      const { stderr } = await idem(args, options)
+      const loaded = JSON.parse(stderr.slice(stderr.indexOf("LOADED") + 6)) as ReadonlyArray<string>
+      assert.isTrue(loaded.some((url) => url.endsWith("/src/cli/Cli.ts")))
+      const wrong = loaded.filter((url) =>
+        /\/src\/(App\.ts|stores\/|engine\/sync\/|http\/client\/(?!Api|Server))/.test(url)
+      )
+      assert.deepStrictEqual(wrong, [], args.join(" "))
+    }
+  })
+
   it("ends quietly where nobody reads its output", async () => {
     const child = start(["--help"])
     child.stdout?.destroy()

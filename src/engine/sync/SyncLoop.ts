@@ -56,7 +56,7 @@ const absorb = (total: Total, result: Run.Outcome): void => {
 const statusOf = (counts: Counts, error: RunFailure.Failure | null): SyncStatus =>
   error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
 
-const make = Effect.gen(function* () {
+export const make = Effect.gen(function* () {
   const context = yield* Effect.context<Run.Services>()
   const store = Context.get(context, Store)
   const vault = Context.get(context, Vault)

@@ -13,6 +13,7 @@ import * as ConnectionHandlers from "../connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "../contents/ContentHandlers.ts"
 import * as RequestErrors from "../RequestErrors.ts"
 import { routerConfig } from "../Parameters.ts"
+import * as Authenticated from "../security/Authenticated.ts"
 import * as TaskHandlers from "../tasks/TaskHandlers.ts"
 import { ApiClient } from "./ApiClient.ts"
 
@@ -24,7 +25,7 @@ export const layer: Layer.Layer<ApiClient, never, Store | Engine | FileSystem.Fi
   HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents"])
 ).pipe(
   Layer.provide(handlers),
-  Layer.provide(RequestErrors.layer),
+  Layer.provide([RequestErrors.layer, Authenticated.layer]),
   Layer.provide(HttpPlatform.layer),
   Layer.provide(Etag.layerWeak),
   Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))

@@ -14,6 +14,7 @@ import {
   UsageProblem
 } from "../Problems.ts"
 import { connectionRef, Every, Instant, limit, Name, NoSecrets } from "../Parameters.ts"
+import { Authenticated } from "../security/Authenticated.ts"
 import { Task } from "../tasks/TaskDocuments.ts"
 import * as Documents from "./ConnectionDocuments.ts"
 
@@ -149,5 +150,6 @@ export const connections = HttpApiGroup.make("connections")
       .annotate(NoSecrets, true)
       .annotate(OpenApi.Summary, "Take away for good what content that was deleted before a time still holds")
   )
+  .middleware(Authenticated)
   .annotate(OpenApi.Title, "Connections")
   .annotate(OpenApi.Description, "One account each, and what of it needs a person")

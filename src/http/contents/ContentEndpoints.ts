@@ -9,6 +9,7 @@ import { ExternalId } from "../../contract/Content.ts"
 import { ContentState } from "../../engine/model/Content.ts"
 import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+import { Authenticated } from "../security/Authenticated.ts"
 import { Change, ContentRow } from "../../engine/feed/ChangeDocument.ts"
 import { LedgerRow } from "../connections/ConnectionDocuments.ts"
 import * as Documents from "./ContentDocuments.ts"
@@ -108,5 +109,6 @@ export const contents = HttpApiGroup.make("contents")
     )
   )
   .annotate(NoSecrets, true)
+  .middleware(Authenticated)
   .annotate(OpenApi.Title, "Contents")
   .annotate(OpenApi.Description, "What is stored, and how it changes")

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
 import { NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef } from "../Parameters.ts"
+import { Authenticated } from "../security/Authenticated.ts"
 
 /** What an email consists of, in plain text; null where it doesn't say. */
 export const EmailParts = Schema.Struct({
@@ -65,5 +66,6 @@ export const emails = HttpApiGroup.make("emails")
       error: [...errors, RangeProblem]
     }).annotate(OpenApi.Summary, "The bytes of one attachment, as a download")
   )
+  .middleware(Authenticated)
   .annotate(OpenApi.Title, "Emails")
   .annotate(OpenApi.Description, "Stored emails, as a person reads them")

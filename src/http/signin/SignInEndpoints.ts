@@ -6,6 +6,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { UsageProblem } from "../Problems.ts"
 import { Every, Name } from "../Parameters.ts"
+import { Authenticated } from "../security/Authenticated.ts"
 
 const Text = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))
 
@@ -26,10 +27,12 @@ export const signIn = HttpApiGroup.make("signIn")
         url: Schema.String
       }),
       error: UsageProblem
-    }).annotate(
-      OpenApi.Summary,
-      "Begin to sign in at a provider, for a new connection or for one of this name: sets a cookie that must come back"
-    ),
+    })
+      .middleware(Authenticated)
+      .annotate(
+        OpenApi.Summary,
+        "Begin to sign in at a provider, for a new connection or for one of this name: sets a cookie that must come back"
+      ),
     HttpApiEndpoint.get("end", "/sign-in/callback", { success: HttpApiSchema.Empty(302) }).annotate(
       OpenApi.Summary,
       "Where the provider sends the person back to: connects the account, and leads to the dashboard"

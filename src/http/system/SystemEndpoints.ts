@@ -4,6 +4,7 @@ import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
+import { Authenticated } from "../security/Authenticated.ts"
 import { UnauthorizedProblem, UnavailableProblem, UsageProblem } from "../Problems.ts"
 
 /** Who asks. `tokenRequired` is false where the server is open to this machine. */
@@ -53,7 +54,9 @@ export const system = HttpApiGroup.make("system")
     HttpApiEndpoint.get("integrations", "/integrations", {
       success: Schema.Struct({ integrations: Schema.Array(Integration) }),
       error: UsageProblem
-    }).annotate(OpenApi.Summary, "The kinds of source, with the schemas of their config and credentials")
+    })
+      .middleware(Authenticated)
+      .annotate(OpenApi.Summary, "The kinds of source, with the schemas of their config and credentials")
   )
   .annotate(OpenApi.Title, "System")
   .annotate(OpenApi.Description, "The process itself")

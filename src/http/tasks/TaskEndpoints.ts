@@ -10,6 +10,7 @@ import { RunId } from "../../engine/model/Run.ts"
 import { TaskId } from "../../engine/model/Task.ts"
 import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+import { Authenticated } from "../security/Authenticated.ts"
 import * as Documents from "./TaskDocuments.ts"
 
 /** A sync, as it is asked for. With nothing set it does what a poll does, now. */
@@ -76,5 +77,6 @@ export const tasks = HttpApiGroup.make("tasks")
     }).annotate(OpenApi.Summary, "What its runs did, by the hour, oldest first")
   )
   .annotate(NoSecrets, true)
+  .middleware(Authenticated)
   .annotate(OpenApi.Title, "Tasks and runs")
   .annotate(OpenApi.Description, "A task is one request to sync; a run is one execution of it, or of a slice of it")

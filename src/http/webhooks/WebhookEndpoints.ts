@@ -9,6 +9,7 @@ import { ChangeKind } from "../../engine/model/Change.ts"
 import { MessageState } from "../../engine/webhooks/WebhookStore.ts"
 import { ConflictProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, limit, Name } from "../Parameters.ts"
+import { Authenticated } from "../security/Authenticated.ts"
 import * as Documents from "./WebhookDocuments.ts"
 
 const webhookId = { webhook: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
@@ -104,6 +105,7 @@ export const webhooks = HttpApiGroup.make("webhooks")
       error: NotFoundProblem
     }).annotate(OpenApi.Summary, "Deliver all its dead messages again; says how many")
   )
+  .middleware(Authenticated)
   .annotate(OpenApi.Title, "Webhooks")
   .annotate(
     OpenApi.Description,

@@ -28,6 +28,7 @@ import * as Dispatcher from "../../../src/engine/webhooks/Dispatcher.ts"
 import { type Answer, SendError, Sender } from "../../../src/engine/webhooks/Sender.ts"
 import { Api } from "../../../src/http/Api.ts"
 import * as RequestErrors from "../../../src/http/RequestErrors.ts"
+import * as Authenticated from "../../../src/http/security/Authenticated.ts"
 import * as WebhookHandlers from "../../../src/http/webhooks/WebhookHandlers.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as MemoryWebhooks from "../../../src/stores/memory/Webhooks.ts"
@@ -89,7 +90,7 @@ class Webhooks extends Context.Service<Webhooks, Client>()("test/engine/webhooks
     Effect.map(api, ({ webhooks }) => webhooks)
   ).pipe(
     Layer.provide(WebhookHandlers.layer),
-    Layer.provide([RequestErrors.layer, HttpPlatform.layer]),
+    Layer.provide([RequestErrors.layer, Authenticated.layer, HttpPlatform.layer]),
     Layer.provide([Etag.layerWeak, NodeServices.layer])
   )
 }
