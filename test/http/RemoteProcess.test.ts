@@ -63,7 +63,7 @@ describe("the command line through a process that serves", () => {
       const elsewhere = yield* temporary
       const port = String(yield* Effect.promise(freePort))
       const here = { IDEM_DATA_DIR: Path.join(folder, "data") }
-      yield* serving({ ...here, PORT: port, IDEM_API_TOKEN: token }, folder)
+      yield* serving({ ...here, PORT: port, IDEM_API_TOKEN: token, IDEM_SOURCE_ALLOW: "127.0.0.1" }, folder)
 
       const there = { IDEM_URL: `http://127.0.0.1:${port}/`, IDEM_API_TOKEN: token }
       const remote = (...args: ReadonlyArray<string>) =>
