@@ -147,8 +147,12 @@ const services = Layer.effect(
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),
       copy: (options) =>
-        Effect.promise(() => import("./stores/CopyFolder.ts")).pipe(
-          Effect.flatMap(({ run }) => run({ ...options, context: credentialsContext })),
+        Effect.promise(() =>
+          Promise.all([import("./stores/CopyFolder.ts"), import("./engine/webhooks/Signature.ts")])
+        ).pipe(
+          Effect.flatMap(([{ run }, { sealContext: webhookContext }]) =>
+            run({ ...options, context: credentialsContext, webhookContext })
+          ),
           Effect.provide(copyTarget),
           Effect.provideContext(context)
         ),

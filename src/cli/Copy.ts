@@ -40,7 +40,7 @@ export const copy = Command.make(
     if (Option.isNone(url) || Redacted.value(url.value) === "") {
       return yield* Failure.usage("DATABASE_URL, the database that is copied into, is not set")
     }
-    const { copied, skipped } = yield* services
+    const { copied, skipped, webhooks } = yield* services
       .copy({
         folder: from,
         blobFolder: Option.getOrUndefined(fromBlobs),
@@ -49,6 +49,11 @@ export const copy = Command.make(
           output.note(
             `the credentials of ${Text.oneLine(name)} are sealed with a key that is not here, and are copied as they are: ` +
               "it pauses until it is given new ones with idem connect"
+          ),
+        onLockedWebhook: (name) =>
+          output.note(
+            `the secret of the webhook ${Text.oneLine(name)} is sealed with a key that is not here, and is copied as it ` +
+              "is: delete the webhook and create it again"
           )
       })
       .pipe(
@@ -57,17 +62,23 @@ export const copy = Command.make(
           (error) => Effect.fail(taken(error))
         )
       )
-    yield* output.answer({ copied: copied.map((one) => ({ ...one })), skipped: [...skipped] }, () =>
-      [
-        ...copied.map(
-          ({ bodies, bytes, contents, name }) =>
-            `${Text.oneLine(name)} copied: ${Text.many(contents, "row")}, ` +
-            `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} (${Text.bytes(bytes)})`
-        ),
-        ...skipped.map((name) => `${Text.oneLine(name)} was copied before, and is left as it is`),
-        ...(copied.length + skipped.length === 0 ? [`there are no connections in ${Text.oneLine(from)}`] : []),
-        ...(copied.length > 0 ? [output.style.dim(`stop Idem in ${Text.oneLine(from)}, or both will poll`)] : [])
-      ].join("\n")
+    yield* output.answer(
+      { copied: copied.map((one) => ({ ...one })), skipped: [...skipped], webhooks: [...webhooks] },
+      () =>
+        [
+          ...copied.map(
+            ({ bodies, bytes, contents, name }) =>
+              `${Text.oneLine(name)} copied: ${Text.many(contents, "row")}, ` +
+              `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} (${Text.bytes(bytes)})`
+          ),
+          ...skipped.map((name) => `${Text.oneLine(name)} was copied before, and is left as it is`),
+          ...webhooks.map(
+            ({ name }) =>
+              `the webhook ${Text.oneLine(name)} copied, but for its messages: it begins again with all that is stored`
+          ),
+          ...(copied.length + skipped.length === 0 ? [`there are no connections in ${Text.oneLine(from)}`] : []),
+          ...(copied.length > 0 ? [output.style.dim(`stop Idem in ${Text.oneLine(from)}, or both will poll`)] : [])
+        ].join("\n")
     )
   })
 ).pipe(

@@ -31,6 +31,8 @@ export interface CopyOptions {
   readonly onConnection: (name: string) => Effect.Effect<void>
   /** The credentials of this connection can't be opened with any key that is here. */
   readonly onLocked: (name: string) => Effect.Effect<void>
+  /** Neither can the secret of this webhook. */
+  readonly onLockedWebhook: (name: string) => Effect.Effect<void>
 }
 
 export class Services extends Context.Service<
@@ -56,6 +58,7 @@ export class Services extends Context.Service<
           readonly bytes: number
         }>
         readonly skipped: ReadonlyArray<string>
+        readonly webhooks: ReadonlyArray<{ readonly id: string; readonly name: string }>
       },
       StartError | NameTaken
     >

@@ -104,7 +104,7 @@ export class Store extends Context.Service<
       readonly guarded?: boolean | undefined
     }) => Effect.Effect<Connection, StoreError | NameTaken>
     /**
-     * Changes what is given, takes a new fence, ends the lease, makes the connection due. None where it is gone, or where
+     * Changes what is given, takes a new fence, ends the lease and the run (`interrupted`), makes the connection due. None where it is gone, or where
      * its config is no longer `was`, if that is given.
      */
     readonly updateConnection: (
@@ -181,7 +181,7 @@ export class Store extends Context.Service<
     readonly run: (runId: RunId) => Effect.Effect<Option.Option<Run>, StoreError>
     /**
      * Removes runs that ended longer ago than this, but a connection's last one, and tasks that have not moved for as
-     * long. Says how many runs.
+     * long, but those that wait in a queue. Says how many runs.
      */
     readonly pruneRuns: (olderThan: Duration.Duration) => Effect.Effect<number, StoreError>
     /** Newest first. */

@@ -14,6 +14,7 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import * as Crypto from "node:crypto"
 import { ConnectionId } from "../engine/model/Connection.ts"
+import { WebhookId } from "../engine/webhooks/WebhookStore.ts"
 import { NameTaken, StoreError } from "../engine/Store.ts"
 import type { BlobStore } from "./Blobs.ts"
 import { attempt, byteas, int8s, lostConnection, texts } from "./postgres/Sql.ts"
@@ -32,6 +33,11 @@ export interface Copied {
   readonly bytes: number
 }
 
+export interface CopiedWebhook {
+  readonly id: WebhookId
+  readonly name: string
+}
+
 export interface Options {
   readonly source: Side
   readonly target: Side
@@ -40,6 +46,8 @@ export interface Options {
     connection: { readonly name: string; readonly domain: string; readonly account: string },
     sealed: Uint8Array
   ) => Effect.Effect<Uint8Array>
+  /** The secret of a webhook, as the target's key seals it. */
+  readonly resealWebhook: (webhook: CopiedWebhook, sealed: Uint8Array) => Effect.Effect<Uint8Array>
   /** Told of each connection before it is copied. */
   readonly onConnection: (name: string) => Effect.Effect<void>
 }
@@ -69,6 +77,10 @@ const decodeConnections = Schema.decodeUnknownEffect(
 )
 type Row = Effect.Success<ReturnType<typeof decodeConnections>>[number]
 
+const decodeWebhooks = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ id: WebhookId, name: Schema.String, secret: Schema.Uint8Array }))
+)
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeJson = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ json: Schema.String })))
 const decodeColumns = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
 const decodeBodies = Schema.decodeUnknownEffect(
@@ -171,8 +183,8 @@ const copyBodies = Effect.fnUntraced(function* ({ source, target }: Options, id:
   )
 })
 
-/** A table's rows of this connection. Changes are announced anew: transaction ids are a database's own. */
-const copyTable = Effect.fnUntraced(function* ({ source, target }: Options, id: ConnectionId, table: string) {
+/** These rows of a table. Changes are announced anew: transaction ids are a database's own. */
+const copyRows = Effect.fnUntraced(function* ({ source, target }: Options, table: string, where: string) {
   const columns = yield* Effect.orDie(
     decodeColumns(
       yield* target.sql`SELECT column_name AS name FROM information_schema.columns
@@ -188,13 +200,16 @@ const copyTable = Effect.fnUntraced(function* ({ source, target }: Options, id: 
   yield* through(
     source.sql,
     `rows_of_${table}`,
-    `SELECT row_to_json(whole)::text AS json FROM ${table} AS whole WHERE ${ofConnection(table, id)}`,
+    `SELECT row_to_json(whole)::text AS json FROM ${table} AS whole WHERE ${where}`,
     Effect.fnUntraced(function* (rows) {
       const json = (yield* Effect.orDie(decodeJson(rows))).map((row) => row.json)
       yield* target.sql.unsafe(insert, [`[${json.join(",")}]`])
     })
   )
 })
+
+const copyTable = (options: Options, id: ConnectionId, table: string) =>
+  copyRows(options, table, ofConnection(table, id))
 
 const countOf = (sql: SqlClient.SqlClient, table: string, id: ConnectionId) =>
   sql
@@ -269,17 +284,42 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
   }).pipe(sql.withTransaction, Effect.catchDefect(lostConnection))
 })
 
+/**
+ * Copies webhooks that the target lacks, with their secrets, and says which. Messages stay behind: a cursor is its own
+ * database's, so each webhook begins again with all that is stored, which tells all that the messages did.
+ */
+const copyWebhooks = Effect.fnUntraced(function* (options: Options) {
+  const { source, target } = options
+  const rows = yield* Effect.orDie(
+    decodeWebhooks(yield* source.sql`SELECT id::text AS id, name, secret FROM webhook ORDER BY name, id`)
+  )
+  const there = yield* Effect.orDie(decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`))
+  const missing = rows.filter(({ id }) => !there.some((one) => one.id === id))
+  return yield* Effect.forEach(missing, ({ id, name, secret }) =>
+    Effect.gen(function* () {
+      const sealed = yield* options.resealWebhook({ id, name }, secret)
+      yield* copyRows(options, "webhook", `id = '${id}'`)
+      yield* target.sql`UPDATE webhook SET secret = ${sealed}, cursor = NULL WHERE id = ${id}`
+      return { id, name } satisfies CopiedWebhook
+    }).pipe(target.sql.withTransaction, Effect.catchDefect(lostConnection))
+  )
+})
+
 const namesIn = (sql: SqlClient.SqlClient, rows: ReadonlyArray<Row>) =>
   sql`SELECT id, name, domain, account, credentials FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
 
 /**
- * Copies all connections, and says which. What was copied before is left as it is (`skipped`); a name that another
+ * Copies all connections and webhooks, and says which. What was copied before is left as it is (`skipped`); a name that another
  * connection has in the target fails the copy before anything is written.
  */
 export const run = (
   options: Options
 ): Effect.Effect<
-  { readonly copied: ReadonlyArray<Copied>; readonly skipped: ReadonlyArray<string> },
+  {
+    readonly copied: ReadonlyArray<Copied>
+    readonly skipped: ReadonlyArray<string>
+    readonly webhooks: ReadonlyArray<CopiedWebhook>
+  },
   StoreError | NameTaken
 > =>
   Effect.gen(function* () {
@@ -297,5 +337,6 @@ export const run = (
       rows.filter((row) => !isThere(row)),
       (row) => copyConnection(options, row)
     )
-    return { copied, skipped: rows.filter(isThere).map(({ name }) => name) }
+    const webhooks = yield* copyWebhooks(options)
+    return { copied, skipped: rows.filter(isThere).map(({ name }) => name), webhooks }
   }).pipe(options.source.sql.withTransaction, Effect.catchDefect(lostConnection), attempt("copying"))

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Path from "node:path"
 import { Vault } from "../engine/secrets/Vault.ts"
+import type { WebhookId } from "../engine/webhooks/WebhookStore.ts"
 import * as Vaults from "../engine/secrets/Vault.ts"
 import { BlobStore } from "./Blobs.ts"
 import * as Choice from "./blobs/Choice.ts"
@@ -30,8 +31,12 @@ export interface Options {
   /** What the credentials of a connection are bound to by their seal. */
   readonly context: (connection: { readonly domain: string; readonly account: string }) => string
   readonly onConnection: (name: string) => Effect.Effect<void>
+  /** What the secret of a webhook is bound to by its seal. */
+  readonly webhookContext: (webhookId: WebhookId) => string
   /** Told of each connection whose credentials no key here opens: they are copied as they are. */
   readonly onLocked: (name: string) => Effect.Effect<void>
+  /** The same of each webhook's secret. */
+  readonly onLockedWebhook: (name: string) => Effect.Effect<void>
 }
 
 const env = (given: Record<string, string>) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: given }))
@@ -93,11 +98,15 @@ export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
     )
   )
   const keys = yield* keysOf(embedded.folder)
-  const reseal: Copy.Options["reseal"] = (connection, sealed) =>
-    Effect.firstSuccessOf(keys.map((key) => key.unseal(sealed, options.context(connection)))).pipe(
-      Effect.flatMap((secret) => vault.seal(secret, options.context(connection))),
-      Effect.catch(() => Effect.as(options.onLocked(connection.name), sealed))
+  const resealed = (sealed: Uint8Array, context: string, locked: Effect.Effect<void>) =>
+    Effect.firstSuccessOf(keys.map((key) => key.unseal(sealed, context))).pipe(
+      Effect.flatMap((secret) => vault.seal(secret, context)),
+      Effect.catch(() => Effect.as(locked, sealed))
     )
+  const reseal: Copy.Options["reseal"] = (connection, sealed) =>
+    resealed(sealed, options.context(connection), options.onLocked(connection.name))
+  const resealWebhook: Copy.Options["resealWebhook"] = ({ id, name }, sealed) =>
+    resealed(sealed, options.webhookContext(id), options.onLockedWebhook(name))
   const source = { sql, blobs: yield* blobsOf(sql, options) }
-  return yield* Copy.run({ source, target, reseal, onConnection: options.onConnection })
+  return yield* Copy.run({ source, target, reseal, resealWebhook, onConnection: options.onConnection })
 }, Effect.scoped)

@@ -57,7 +57,11 @@ describe("idem copy", () => {
     assert.strictEqual(copied.code, 0, copied.stderr)
     assert.strictEqual(copied.stderr, "")
     const bytes = 5_000_000 + [2, ...Array.from({ length: 26 }, (_, n) => n + 4)].join("").length + 27 * "body ".length
-    assert.deepStrictEqual(copied.json, { copied: [{ name: "work", contents: 30, bodies: 28, bytes }], skipped: [] })
+    assert.deepStrictEqual(copied.json, {
+      copied: [{ name: "work", contents: 30, bodies: 28, bytes }],
+      skipped: [],
+      webhooks: []
+    })
     assert.deepStrictEqual(await rows(target), before)
     const synced = await idem(["sync", "work"], target)
     assert.strictEqual(synced.code, 0, synced.stderr)
@@ -65,7 +69,7 @@ describe("idem copy", () => {
     const large = await run(["show", "work", before[3].externalId, "--raw"], { cwd: folder, env: target })
     assert.strictEqual(large.stdout.length > 1_000_000, true)
     const again = await idem(["copy", "--from", "data"], target)
-    assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"] }])
+    assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"], webhooks: [] }])
     assert.deepStrictEqual(await rows(target), before)
     assert.deepStrictEqual(await rows(embedded()), before)
     assert.include((await idem(["sync", "work"], embedded())).json, { status: "succeeded", downloads: 0 })

@@ -329,6 +329,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, 
         assert.strictEqual((yield* api.connections.pause(at(name))).paused, pausedByPerson)
         assert.strictEqual((yield* api.connections.pause(at(name))).paused, pausedByPerson)
         assert.strictEqual((yield* api.connections.get(at(name))).nextPollAt, null)
+        // Nor does a change of the schedule end it.
+        const changed = yield* api.connections.change({ ...at(name), payload: { every: Duration.minutes(9) } })
+        assert.deepStrictEqual([changed.connection.every, changed.connection.paused], ["9 minutes", pausedByPerson])
         const resumed = yield* api.connections.resume(at(name))
         assert.deepStrictEqual([resumed.paused, resumed.nextPollAt === null], [null, false])
       })

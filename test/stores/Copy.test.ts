@@ -35,6 +35,7 @@ const copy = (source: Side, target: Side, change: Partial<Copy.Side["blobs"]> = 
     source,
     target: { sql: target.sql, blobs: { ...target.blobs, ...change } },
     reseal: (_, sealed) => Effect.succeed(Uint8Array.from([...sealed, 99])),
+    resealWebhook: (_, sealed) => Effect.succeed(Uint8Array.from([...sealed, 98])),
     onConnection: () => Effect.void
   })
 
@@ -143,13 +144,50 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       }
       const sum = copied[0]
       assert.deepStrictEqual([sum?.contents, sum?.bodies], [455, 402])
-      assert.deepStrictEqual(yield* copy(source, target), { copied: [], skipped: copied.map((each) => each.name) })
+      assert.deepStrictEqual(yield* copy(source, target), {
+        copied: [],
+        skipped: copied.map((each) => each.name),
+        webhooks: []
+      })
       assertSame(yield* everything(target.sql), before)
       // It lives on where it is: a run takes it, and finds all of it known.
       const fence = yield* Effect.provideContext(take(one.id), target.context)
       assert.isTrue(fence.fence > one.fence.fence)
       assert.strictEqual((yield* target.store.existing(one.id, ["a", "large", "many 1", "many 4"])).size, 3)
     }).pipe(Effect.scoped)
+  )
+
+  it.effect("webhooks come too, with their secrets sealed again, and begin again with all that is stored", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      const run = yield* Effect.provideContext(running(), source.context)
+      const webhooks = (sql: SqlClient.SqlClient) =>
+        sql`SELECT id::text, name, url, connection_id::text AS connection, changes, encode(secret, 'hex') AS secret, state,
+          reason, cursor FROM webhook ORDER BY name`
+      yield* source.sql`INSERT INTO webhook (id, name, url, connection_id, changes, secret, state, reason, cursor) VALUES
+        (gen_random_uuid(), 'all', 'https://example.com/1', NULL, NULL, '\\x01', 'active', NULL, 'a cursor'),
+        (gen_random_uuid(), 'one', 'https://example.com/2', ${run.id}, '{deleted}', '\\x02', 'disabled', '410', 'a cursor')`
+      yield* source.sql`INSERT INTO webhook_message (id, webhook_id, changes, body)
+        SELECT gen_random_uuid(), id, 1, '{}' FROM webhook`
+      const before = yield* webhooks(source.sql)
+      const copied = yield* copy(source, target)
+      assert.deepStrictEqual(
+        copied.webhooks.map(({ name }) => name),
+        ["all", "one"]
+      )
+      assert.deepStrictEqual(
+        yield* webhooks(target.sql),
+        before.map((row) => ({ ...row, secret: `${String(row["secret"])}62`, cursor: null }))
+      )
+      assert.deepStrictEqual(yield* webhooks(source.sql), before)
+      assert.deepStrictEqual(yield* target.sql`SELECT 1 FROM webhook_message`, [])
+      // One that was copied before is left as it is.
+      yield* target.sql`UPDATE webhook SET state = 'paused', cursor = 'of the target'`
+      const there = yield* webhooks(target.sql)
+      assert.deepStrictEqual((yield* copy(source, target)).webhooks, [])
+      assert.deepStrictEqual(yield* webhooks(target.sql), there)
+    })
   )
 
   it.effect("a copy that is cut off leaves no part of a connection, and can be begun again", () =>

@@ -118,6 +118,20 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a change ends the run that it supersedes, whose row says so", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { fence, id, runId } = yield* running()
+        yield* store.updateConnection(id, { every: Duration.minutes(9) })
+        const run = Option.getOrThrow(yield* store.run(runId))
+        assert.deepStrictEqual([run.status, run.finishedAt === null], ["interrupted", false])
+        const end = { runId, status: "succeeded", counts: {}, notes: [], error: null } as const
+        assert.strictEqual((yield* Effect.flip(store.finishRun(fence, end)))._tag, "Superseded")
+        yield* store.release(yield* take(id), {})
+        assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "interrupted")
+      })
+    )
+
     it.effect("a change of what the connection was is none where it is another by now", () =>
       Effect.gen(function* () {
         const store = yield* Store

@@ -219,5 +219,33 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.strictEqual((yield* store.runs(id, 10))[0]?.id, third)
       })
     )
+
+    it.effect("a requested task that has not ended waits, however long ago it was asked for", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* running()
+        const request = Effect.fnUntraced(function* (spec: string) {
+          const key = { key: spec, digest: "00" }
+          const asked = {
+            kind: "sync",
+            task: poll,
+            spec,
+            externalIds: null,
+            key,
+            resumeWithin: Duration.days(1)
+          } as const
+          const made = yield* store.requestTask(run.id, asked)
+          return made._tag === "Requested" ? made.task.id : assert.fail(made._tag)
+        })
+        const [ended, waits] = [yield* request("ended"), yield* request("waits")]
+        yield* store.finishTask(run.fence, ended)
+        yield* pass(Duration.hours(1))
+        yield* store.pruneRuns(Duration.minutes(1))
+        assert.isTrue(Option.isNone(yield* store.task(ended)))
+        assert.isTrue(Option.isSome(yield* store.task(waits)))
+        assert.strictEqual(Option.getOrThrow(yield* store.nextTask(run.id)).id, waits)
+        assert.strictEqual(yield* request("waits"), waits)
+      })
+    )
   })
 }

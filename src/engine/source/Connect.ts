@@ -13,7 +13,7 @@ import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import { budgetsOf, credentialsContext } from "./OpenSource.ts"
-import type { Connection } from "../model/Connection.ts"
+import { type Connection, pausedByPerson } from "../model/Connection.ts"
 import { type NameTaken, Store, type StoreError } from "../Store.ts"
 import { Vault } from "../secrets/Vault.ts"
 import * as MessageText from "../MessageText.ts"
@@ -209,10 +209,11 @@ export const connect = Effect.fn("connect")(function* (
           onSome: Effect.succeed
         })
       )
-  // Credentials that the source has just taken are what a pause for a lost grant was waiting for.
-  if (before !== undefined && before.paused !== null) yield* store.setPaused(connection.id, null)
+  // The source has just accepted the credentials, which ends a pause for a lost grant. A person's own pause stays.
+  const resumes = connection.paused !== null && connection.paused !== pausedByPerson
+  if (resumes) yield* store.setPaused(connection.id, null)
   return {
-    connection: { ...connection, paused: null },
+    connection: resumes ? { ...connection, paused: null } : connection,
     created: before === undefined,
     estimate,
     firstSync: firstSync(estimate.items, estimate.unitsPerItem, config.quota)

@@ -126,6 +126,7 @@ export const make = (state: State): Methods => {
       entry.guarded = change.guarded ?? entry.guarded
       entry.fence += 1n
       entry.lease = null
+      interruptRuns(state, connectionId, now)
       entry.nextPollAt = now
       entry.dueAt = now
       return Option.some(connectionOf(entry))

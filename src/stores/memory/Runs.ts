@@ -8,7 +8,7 @@ import type { Run } from "../../engine/model/Run.ts"
 import type { Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Connections.ts"
-import { type RunEntry, type State, utc } from "./State.ts"
+import { isQueued, type RunEntry, type State, utc } from "./State.ts"
 
 type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">
 
@@ -74,7 +74,9 @@ export const make = (state: State): Methods => ({
       (run) => run.finishedAt !== null && run.finishedAt < before && last.get(run.connectionId) !== run.id
     )
     for (const run of old) state.runs.delete(run.id)
-    for (const task of state.tasks.values()) if (task.movedAt < before) state.tasks.delete(task.id)
+    for (const task of state.tasks.values()) {
+      if (task.movedAt < before && !isQueued(task)) state.tasks.delete(task.id)
+    }
     return old.length
   }),
 

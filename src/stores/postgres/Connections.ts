@@ -105,7 +105,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
           const isSame = Option.exists(now, ({ config }) => JSON.stringify(config) === JSON.stringify(change.was))
           if (!isSame) return Option.none()
         }
-        return yield* first(
+        const changed = yield* first(
           yield* sql`UPDATE connection SET
               config = coalesce(${change.config === undefined ? null : JSON.stringify(change.config)}::json, config),
               credentials = coalesce(${PgTypes.bytea(change.credentials ?? null)}, credentials),
@@ -115,6 +115,9 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
               next_poll_at = clock_timestamp(), due_at = clock_timestamp()
             WHERE id = ${connectionId} RETURNING ${columns}`
         )
+        // The run loses its fence, and can't end its own row any more.
+        yield* interruptRuns(connectionId)
+        return changed
       }).pipe(inTransaction, attempt("changing a connection")),
 
     saveCredentials: (fence, credentials) =>

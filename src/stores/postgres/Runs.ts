@@ -102,7 +102,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             SELECT 1 FROM run AS later
             WHERE later.connection_id = run.connection_id AND later.started_at > run.started_at)
           RETURNING 1`
-        yield* sql`WITH old AS (DELETE FROM task WHERE moved_at < ${before} RETURNING id, connection_id),
+        yield* sql`WITH old AS (DELETE FROM task WHERE moved_at < ${before} AND NOT (requested AND finished_at IS NULL)
+            RETURNING id, connection_id),
             keys AS (DELETE FROM task_key WHERE task_id IN (SELECT id FROM old)),
             parts AS (DELETE FROM part USING old
               WHERE part.connection_id = old.connection_id AND part.owner_id = old.id)
