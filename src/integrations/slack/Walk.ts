@@ -211,7 +211,7 @@ export const make = (
     let refs = 0
     let foundRefs = 0
 
-    while (rest[0] !== undefined && refs + Refs.sizeOf(rest[0]) <= Refs.maxRefs && calls < callsPerStep) {
+    while (rest[0] !== undefined && refs + Refs.sizeOf(rest[0]) <= Refs.maxRefs) {
       const parent = rest[0]
       const resumed = thread?.ts === parent.ts
       const before = thread !== undefined && Message.compareTs(parent.ts, thread.ts) > 0
