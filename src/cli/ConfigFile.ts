@@ -11,7 +11,7 @@ import * as Predicate from "effect/Predicate"
 import * as Module from "node:module"
 import type { Integration } from "../contract/Integration.ts"
 import { UsageError } from "../engine/Engine.ts"
-import * as Text from "./Text.ts"
+import * as Text from "./TextFormat.ts"
 
 const standard = "idem.config.ts"
 

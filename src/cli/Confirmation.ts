@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Text from "./Text.ts"
+import * as Text from "./TextFormat.ts"
 
 /** `--yes`. */
 export const yes = Flag.Boolean("yes").pipe(

@@ -11,12 +11,12 @@ import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
 import { Integrations, unknown } from "../engine/source/Integrations.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import type { Connected } from "../http/connections/ConnectionEndpoints.ts"
-import * as Failure from "./Failure.ts"
-import * as Input from "./Input.ts"
+import * as Failure from "./CommandFailure.ts"
+import * as Input from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
-import * as Server from "./Server.ts"
-import * as Services from "./Services.ts"
-import * as Text from "./Text.ts"
+import * as Server from "./RemoteServer.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
 
 const jsonFlag = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
   Flag.Redacted(flag).pipe(Flag.withDescription(description), Flag.withMetavar("JSON|@FILE"), Flag.optional)

@@ -11,11 +11,11 @@ import { LedgerRow } from "../http/connections/ConnectionDocuments.ts"
 import { ContentState } from "../engine/model/Content.ts"
 import { ApiClient, body } from "../http/client/ApiClient.ts"
 import type { NotFoundProblem } from "../http/Problems.ts"
-import * as Failure from "./Failure.ts"
-import * as Input from "./Input.ts"
+import * as Failure from "./CommandFailure.ts"
+import * as Input from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./Services.ts"
-import * as Text from "./Text.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
 
 const encodeRow = Schema.encodeSync(ContentRow)
 const encodeContent = Schema.encodeSync(Documents.Content)

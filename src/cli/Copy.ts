@@ -6,11 +6,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { NameTaken } from "../engine/Store.ts"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./Server.ts"
-import { Services } from "./Services.ts"
-import * as Text from "./Text.ts"
+import * as Server from "./RemoteServer.ts"
+import { Services } from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
 
 const taken = ({ name }: NameTaken) =>
   Failure.failed(

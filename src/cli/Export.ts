@@ -6,11 +6,11 @@ import * as Option from "effect/Option"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Folder from "./export/Folder.ts"
 import * as Formats from "./export/Formats.ts"
-import * as Failure from "./Failure.ts"
-import * as Input from "./Input.ts"
+import * as Failure from "./CommandFailure.ts"
+import * as Input from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./Services.ts"
-import * as Text from "./Text.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
 
 export const exportContents = Command.make(
   "export",

@@ -3,8 +3,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { Output } from "./Output.ts"
-import * as Server from "./Server.ts"
-import { Services } from "./Services.ts"
+import * as Server from "./RemoteServer.ts"
+import { Services } from "./AppServices.ts"
 
 export const migrate = Command.make(
   "migrate",

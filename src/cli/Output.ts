@@ -13,10 +13,10 @@ import type * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { styleText } from "node:util"
-import { failed, type Failure, OutputClosed } from "./Failure.ts"
+import { failed, type Failure, OutputClosed } from "./CommandFailure.ts"
 import { redact } from "../contract/Redaction.ts"
 import * as SafeText from "../engine/SafeText.ts"
-import * as Text from "./Text.ts"
+import * as Text from "./TextFormat.ts"
 
 /** Colours of one stream; each leaves the text as it is where there is no terminal. */
 export interface Style {

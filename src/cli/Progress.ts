@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Progress } from "../engine/Engine.ts"
 import type { Counts } from "../engine/model/RunCounts.ts"
-import * as Text from "./Text.ts"
+import * as Text from "./TextFormat.ts"
 
 /** How many ids have come to an end. */
 const ended = (counts: Counts): number =>

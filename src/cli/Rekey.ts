@@ -1,11 +1,11 @@
 /** `idem rekey`: changes the key that credentials and other secrets are sealed with. */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./Server.ts"
-import { Services } from "./Services.ts"
-import * as Text from "./Text.ts"
+import * as Server from "./RemoteServer.ts"
+import { Services } from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
 
 export const rekey = Command.make(
   "rekey",

@@ -11,10 +11,10 @@ import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
 import { Store } from "../engine/Store.ts"
 import { Settings } from "../http/ServerSettings.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./Server.ts"
-import * as Services from "./Services.ts"
+import * as Server from "./RemoteServer.ts"
+import * as Services from "./AppServices.ts"
 import * as Shutdown from "./Shutdown.ts"
-import * as Text from "./Text.ts"
+import * as Text from "./TextFormat.ts"
 
 export const serve = Command.make(
   "serve",

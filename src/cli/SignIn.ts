@@ -19,7 +19,7 @@ import * as Network from "../contract/Network.ts"
 import * as OAuth from "../engine/source/OAuth.ts"
 import * as EngineSignIn from "../engine/source/SignIn.ts"
 import * as MessageText from "../engine/MessageText.ts"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 
 /** How long a person has to sign in. */

@@ -8,10 +8,10 @@ import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { Run } from "../http/tasks/TaskDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import * as Input from "./Input.ts"
+import * as Input from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
-import * as Services from "./Services.ts"
-import * as Text from "./Text.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
 
 const encodeRuns = Schema.encodeSync(Schema.Array(Run))
 const encodeStatus = Schema.encodeSync(Documents.Status)

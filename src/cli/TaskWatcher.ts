@@ -10,7 +10,7 @@ import type * as Documents from "../http/tasks/TaskDocuments.ts"
 import type { Progress } from "../engine/Engine.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 
 interface WatchOptions {
   /** Called with the process that runs the connection, while the task waits for its turn. */

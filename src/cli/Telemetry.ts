@@ -22,7 +22,7 @@ import * as Tracer from "effect/Tracer"
 import packageJson from "../../package.json" with { type: "json" }
 import { Sent } from "../engine/telemetry/Gauges.ts"
 import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 
 /** How long one request to the collector may take; the last ones of a process share it. */
 const patience = Duration.seconds(3)

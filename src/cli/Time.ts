@@ -12,8 +12,8 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Window } from "../contract/SyncTask.ts"
-import * as Failure from "./Failure.ts"
-import * as Text from "./Text.ts"
+import * as Failure from "./CommandFailure.ts"
+import * as Text from "./TextFormat.ts"
 
 /** A time: an instant, or how long ago. */
 export type Time =

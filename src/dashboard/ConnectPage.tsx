@@ -4,7 +4,7 @@ import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, navigate, useParameters } from "./Location.ts"
-import { Empty, ErrorNotice, Field, Loading, Notice, Title } from "./Parts.tsx"
+import { Empty, ErrorNotice, Field, Loading, Notice, Title } from "./Components.tsx"
 import * as SchemaForm from "./SchemaForm.tsx"
 
 const names: Readonly<Record<string, { readonly name: string; readonly what: string }>> = {

@@ -2,7 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useEffect, useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
-import { isFresh, useAsked } from "./Asked.ts"
+import { isFresh, useAsked } from "./RecentRequests.ts"
 import { ContentPage } from "./ContentPage.tsx"
 import { ContentsPage } from "./ContentsPage.tsx"
 import { DeletionsPage } from "./DeletionsPage.tsx"
@@ -10,12 +10,12 @@ import * as Format from "./Format.ts"
 import { LedgerPage } from "./LedgerPage.tsx"
 import { connectionPath, navigate } from "./Location.ts"
 import { Overview } from "./Overview.tsx"
-import { Badge, ErrorNotice, Loading, Notice, Title } from "./Parts.tsx"
+import { Badge, ErrorNotice, Loading, Notice, Title } from "./Components.tsx"
 import { RunsPage } from "./RunsPage.tsx"
 import { SettingsPage } from "./SettingsPage.tsx"
 import { NotFoundPage } from "./Shell.tsx"
 import { SyncDialog } from "./SyncDialog.tsx"
-import * as Words from "./Words.ts"
+import * as Words from "./Labels.ts"
 
 /** Whether something runs, waits to be run, or is due within a moment. */
 const isMoving = ({ lastRun, nextPollAt, state, unfinished }: Api.Status): boolean =>

@@ -4,8 +4,8 @@ import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath } from "./Location.ts"
-import { Ago, Badge, Empty, Loading, Notice, Title } from "./Parts.tsx"
-import * as Words from "./Words.ts"
+import { Ago, Badge, Empty, Loading, Notice, Title } from "./Components.tsx"
+import * as Words from "./Labels.ts"
 
 /** Rows that are shown at once: each asks for its own status. */
 const pageSize = 50

@@ -1,13 +1,13 @@
 /** One content: what is known of it, and what it holds, as far as it can be shown safely. */
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
-import { useAsked } from "./Asked.ts"
+import { useAsked } from "./RecentRequests.ts"
 import { EmailView } from "./EmailView.tsx"
 import * as Format from "./Format.ts"
 import { connectionPath, useParameters } from "./Location.ts"
 import { MessageView } from "./MessageView.tsx"
-import { Badge, ErrorNotice, Loading, Notice, Time } from "./Parts.tsx"
-import * as Words from "./Words.ts"
+import { Badge, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
+import * as Words from "./Labels.ts"
 
 /** Text that is longer is only downloaded. */
 const longestText = 256_000

@@ -4,8 +4,8 @@ import { useId, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, contentPath, navigate, useParameters } from "./Location.ts"
-import { Badge, Empty, ErrorNotice, Loading, Time } from "./Parts.tsx"
-import * as Words from "./Words.ts"
+import { Badge, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
+import * as Words from "./Labels.ts"
 
 const states = ["stored", "failed", "dead", "deferred", "gone", "deleted"]
 

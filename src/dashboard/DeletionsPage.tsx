@@ -5,7 +5,7 @@ import * as Api from "./Api.ts"
 import { Confirm } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
-import { Empty, ErrorNotice, Loading, Notice, Table, Time } from "./Parts.tsx"
+import { Empty, ErrorNotice, Loading, Notice, Table, Time } from "./Components.tsx"
 
 /** As many as the server gives. */
 const longest = 10_000

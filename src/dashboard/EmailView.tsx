@@ -7,7 +7,7 @@ import { useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
-import { ErrorNotice, Loading } from "./Parts.tsx"
+import { ErrorNotice, Loading } from "./Components.tsx"
 
 const Headers = ({ email }: { readonly email: Api.Email }) => {
   const lines = [

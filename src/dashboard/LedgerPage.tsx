@@ -2,11 +2,11 @@
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
-import { useAsked } from "./Asked.ts"
+import { useAsked } from "./RecentRequests.ts"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
-import { Ago, Badge, Empty, ErrorNotice, Loading, Notice, Table } from "./Parts.tsx"
-import * as Words from "./Words.ts"
+import { Ago, Badge, Empty, ErrorNotice, Loading, Notice, Table } from "./Components.tsx"
+import * as Words from "./Labels.ts"
 
 /** As many as the server gives. */
 const longest = 10_000

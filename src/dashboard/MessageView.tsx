@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
 import { contentPath } from "./Location.ts"
-import { ErrorNotice, Loading } from "./Parts.tsx"
+import { ErrorNotice, Loading } from "./Components.tsx"
 
 const textOf = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
 

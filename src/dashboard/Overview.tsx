@@ -4,9 +4,9 @@ import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath } from "./Location.ts"
-import { Ago, Badge, Empty, Loading } from "./Parts.tsx"
+import { Ago, Badge, Empty, Loading } from "./Components.tsx"
 import { HourPlot } from "./Plot.tsx"
-import * as Words from "./Words.ts"
+import * as Words from "./Labels.ts"
 
 /** What a running run has done so far. */
 const Progress = ({ run }: { readonly run: Api.Run }) => {

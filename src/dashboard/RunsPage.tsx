@@ -3,8 +3,8 @@ import { useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
-import { Ago, Badge, Empty, ErrorNotice, Loading, Time } from "./Parts.tsx"
-import * as Words from "./Words.ts"
+import { Ago, Badge, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
+import * as Words from "./Labels.ts"
 
 const counted: ReadonlyArray<readonly [string, (run: Api.Run) => number]> = [
   ["listed", (run) => run.listed],

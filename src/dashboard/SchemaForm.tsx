@@ -3,7 +3,7 @@
  * texts; any other field is written as JSON. What is left empty is left out.
  */
 import { useId } from "preact/hooks"
-import { Field } from "./Parts.tsx"
+import { Field } from "./Components.tsx"
 
 type Json = Readonly<Record<string, unknown>>
 

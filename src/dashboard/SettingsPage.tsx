@@ -5,7 +5,7 @@ import * as Api from "./Api.ts"
 import { Confirm } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { navigate } from "./Location.ts"
-import { ErrorNotice, Field, Loading, Notice, Time } from "./Parts.tsx"
+import { ErrorNotice, Field, Loading, Notice, Time } from "./Components.tsx"
 import * as SchemaForm from "./SchemaForm.tsx"
 
 interface Props {

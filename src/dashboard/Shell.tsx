@@ -5,7 +5,7 @@ import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { usePath } from "./Location.ts"
-import { focusTitle, Loading, Notice, Title } from "./Parts.tsx"
+import { focusTitle, Loading, Notice, Title } from "./Components.tsx"
 import { SignInPage } from "./SignInPage.tsx"
 
 /** Since when the server has not answered, or undefined where it did when it was last asked. */

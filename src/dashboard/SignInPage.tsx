@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import { useParameters } from "./Location.ts"
-import { Field, Notice, Title } from "./Parts.tsx"
+import { Field, Notice, Title } from "./Components.tsx"
 
 export const SignInPage = () => {
   const client = useQueryClient()

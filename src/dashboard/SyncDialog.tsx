@@ -2,12 +2,12 @@
 import { useMutation } from "@tanstack/preact-query"
 import { useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
-import { useAsked } from "./Asked.ts"
+import { useAsked } from "./RecentRequests.ts"
 import { Dialog } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
-import { ErrorNotice, Field, Notice } from "./Parts.tsx"
+import { ErrorNotice, Field, Notice } from "./Components.tsx"
 import * as SyncRequest from "./SyncRequest.ts"
-import * as Words from "./Words.ts"
+import * as Words from "./Labels.ts"
 
 const choices: ReadonlyArray<{ readonly what: SyncRequest.What; readonly name: string; readonly hint: string }> = [
   { what: "new", name: "What is new", hint: "as a poll does, but now" },

@@ -23,6 +23,7 @@ describe("wrong usage", () => {
         [["sync", "a\u0007b"], "may not hold control characters"],
         [["sync", "x".repeat(101)], "at most 100 characters"],
         [["sync", ""], "may not be empty"],
+        [["sync", ".."], "may not be . or .."],
         [["contents", "work", "--limit", "0"], "--limit"],
         [["contents", "work", "--limit", "1001"], "--limit"],
         [["contents", "work", "--limit", "many"], "--limit"],

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import * as Text from "../../src/cli/Text.ts"
+import * as Text from "../../src/cli/TextFormat.ts"
 import * as Format from "../../src/dashboard/Format.ts"
 
 it("the page writes sizes in units of 1,000, with three digits", () => {

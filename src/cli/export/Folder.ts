@@ -10,8 +10,8 @@ import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { createHash, randomBytes } from "node:crypto"
-import { failed, type Failure } from "../Failure.ts"
-import * as Text from "../Text.ts"
+import { failed, type Failure } from "../CommandFailure.ts"
+import * as Text from "../TextFormat.ts"
 
 export interface Folder {
   /** Its real path. */

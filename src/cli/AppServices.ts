@@ -15,7 +15,7 @@ import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken } from "../engine/Store.ts"
 import type { WebhookStore } from "../engine/webhooks/WebhookStore.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 
 /** The database did not start or can't be reached, or the environment is wrong: the message says which. */
 export interface StartError {

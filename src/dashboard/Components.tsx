@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact"
 import { useEffect, useId, useState } from "preact/hooks"
 import * as Format from "./Format.ts"
-import type { Tone } from "./Words.ts"
+import type { Tone } from "./Labels.ts"
 
 /** Whether a page was opened whose heading is not there yet. */
 let isAwaited = false

@@ -12,8 +12,8 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../contract/Content.ts"
 import { nameProblem } from "../http/Parameters.ts"
-import * as Failure from "./Failure.ts"
-import * as Text from "./Text.ts"
+import * as Failure from "./CommandFailure.ts"
+import * as Text from "./TextFormat.ts"
 import * as Time from "./Time.ts"
 
 const invalid = (message: string): CliError.CliError => new CliError.ValidationError({ message })

@@ -8,11 +8,11 @@ import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Confirmation from "./Confirmation.ts"
-import * as Failure from "./Failure.ts"
-import * as Input from "./Input.ts"
+import * as Failure from "./CommandFailure.ts"
+import * as Input from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./Services.ts"
-import * as Text from "./Text.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
 
 const encodeRows = Schema.encodeSync(Schema.Array(Documents.LedgerRow))
 const encodeDeletions = Schema.encodeSync(Documents.HeldDeletions)

@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { ApiClient, ServerError } from "../http/client/ApiClient.ts"
 import * as ServerAddress from "../http/client/ServerAddress.ts"
-import * as Failure from "./Failure.ts"
+import * as Failure from "./CommandFailure.ts"
 
 /** The server that is named, if any; wrong usage where the name is not right. */
 const named: Effect.Effect<
