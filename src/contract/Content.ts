@@ -48,6 +48,8 @@ export interface Ref {
 export interface Announced {
   /** Bytes, where the source knows them exactly. */
   readonly size?: number | undefined
+  /** About how many bytes, where the source does not know them exactly: never checked. */
+  readonly estimate?: number | undefined
   readonly mediaType?: string | undefined
 }
 

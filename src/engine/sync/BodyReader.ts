@@ -8,7 +8,7 @@ import { type Announced, complete, type Content, type Ref } from "../../contract
 import { IntegrationError, TooLarge, Transient } from "../../contract/IntegrationError.ts"
 import type { Limits } from "../Limits.ts"
 import * as AnnouncedBody from "./AnnouncedBody.ts"
-import type * as DownloadBudget from "./DownloadBudget.ts"
+import * as DownloadBudget from "./DownloadBudget.ts"
 import { type Meter, touch } from "./RunMeter.ts"
 import type { Item, StoredBody } from "../model/Batch.ts"
 import type { Store, StoreError } from "../Store.ts"
@@ -59,13 +59,23 @@ const bounded = (
   )
 }
 
+/** True for a body that is surely not held in memory: of an estimate half may be wrong. */
+const isLarge = (announced: Announced | undefined, limits: Limits): boolean =>
+  (announced?.size ?? (announced?.estimate ?? 0) / 2) > limits.inlineBytes
+
 /** Holds a body in memory while it is small; one that outgrows that goes on, streamed, to the blob store. */
 const keep = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
+  announced: Announced | undefined,
   { limits, share, store }: Options
 ): Effect.Effect<StoredBody, IntegrationError | StoreError> =>
   Effect.scoped(
     Effect.gen(function* () {
+      if (isLarge(announced, limits)) {
+        yield* share.grow(DownloadBudget.streamBytes)
+        const { hash, size } = yield* store.writeBlob(body)
+        return { _tag: "Blob", hash, size } as const
+      }
       const pull = yield* Stream.toPull(body)
       const chunks: Array<Uint8Array> = []
       let size = 0
@@ -109,7 +119,7 @@ export const item = Effect.fnUntraced(function* (
   const { announced, body: given } = content
   if (announced?.size !== undefined && announced.size > limits.bodyBytes) return yield* tooLarge(ref.externalId, limits)
   const size = given instanceof Uint8Array ? given.length : announced?.size
-  if (size !== undefined) yield* share.grow(Math.min(size, limits.inlineBytes))
+  if (size !== undefined && size <= limits.inlineBytes) yield* share.grow(size)
   let body: StoredBody
   if (given instanceof Uint8Array && given.length <= limits.inlineBytes) {
     const check = AnnouncedBody.check(ref.externalId, announced)
@@ -119,6 +129,7 @@ export const item = Effect.fnUntraced(function* (
   } else {
     body = yield* keep(
       bounded(given instanceof Uint8Array ? Stream.succeed(given) : given, ref, announced, options),
+      announced,
       options
     )
   }

@@ -23,7 +23,7 @@ const mebibyte = 1024 * kibibyte
 export const beginBytes = 256 * kibibyte
 
 /** What a body holds while it is streamed: chunks on their way, and the part of it that the blob store gathers. */
-const streamBytes = mebibyte
+export const streamBytes = mebibyte
 
 const defaultBytes = 64 * mebibyte
 

@@ -206,10 +206,11 @@ export const make = (options: {
         Effect.flatMap((begun): Effect.Effect<RawMessage, IntegrationError> =>
           begun._tag === "Whole"
             ? Effect.map(asMessage(what)(begun.answer), (message) => ({ _tag: "Whole", message }))
-            : Effect.sync(() => {
-                const { body, rest } = RawAnswer.streamed(id, begun)
-                return { _tag: "Streamed", body, rest: Effect.flatMap(rest, asMessage(what)) }
-              })
+            : Effect.map(RawAnswer.streamed(id, begun), ({ rest, ...streamed }): RawMessage => ({
+                _tag: "Streamed",
+                ...streamed,
+                rest: Effect.flatMap(rest, asMessage(what))
+              }))
         )
       )
     })
@@ -303,6 +304,8 @@ export type RawMessage =
   | {
       readonly _tag: "Streamed"
       readonly body: Stream.Stream<Uint8Array, IntegrationError>
+      /** Gmail's estimate of the message's bytes, where it stands before them. */
+      readonly estimate: number | undefined
       /** The other fields, once the body was read to its end. */
       readonly rest: Effect.Effect<Message, IntegrationError>
     }

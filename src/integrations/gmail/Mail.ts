@@ -34,7 +34,7 @@ export const streamed = (
     const found = yield* Effect.flatMap(message.rest, admit)
     return yield* fields(found, Buffer.concat(head), size)
   })
-  return { ...kind, metadata: {}, body, afterBody }
+  return { ...kind, metadata: {}, body, announced: { estimate: message.estimate }, afterBody }
 }
 
 const kind = { kind: "message", mediaType: "message/rfc822" }

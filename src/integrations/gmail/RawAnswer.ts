@@ -1,6 +1,7 @@
 /** The response to `messages.get` with `format=raw`: read whole while it is small, and else as it arrives. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { Readable } from "node:stream"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
@@ -68,8 +69,8 @@ export const begin = async (response: Response): Promise<Begun> => {
     : { _tag: "Open", chunks, more }
 }
 
-/** The message's bytes, and then the other fields of the answer. */
-export const streamed = (id: string, { chunks, more }: Open) => {
+/** The message's bytes, about how many there are, and then the other fields of the answer. */
+export const streamed = Effect.fnUntraced(function* (id: string, { chunks, more }: Open) {
   const what = `message ${id}`
   const reader = RawReader.make()
   const attempt = <A>(take: () => A): Effect.Effect<A, IntegrationError> =>
@@ -78,20 +79,18 @@ export const streamed = (id: string, { chunks, more }: Open) => {
       catch: (error) =>
         error instanceof RawReader.Unreadable && error.what === "body" ? unreadableBody(id) : unreadable(what)
     })
-  const held = [...chunks]
-  const next = Effect.suspend(() => {
-    const chunk = held.shift()
-    if (chunk !== undefined) return Effect.succeed(Option.some(chunk))
-    return Effect.map(
-      Effect.tryPromise({ try: () => more.next(), catch: (error) => unreachable(what, networkProblem(error)) }),
-      (result) => (result.done === true ? Option.none<Buffer>() : Option.some(result.value))
-    )
+  // What can't be read is a failure of the body, not of the request.
+  const first = yield* Effect.exit(attempt(() => chunks.flatMap((chunk) => reader.take(chunk))))
+  const estimate = estimateOf(reader.before())
+  const next = Effect.tryPromise({
+    try: () => more.next(),
+    catch: (error) => unreachable(what, networkProblem(error))
   })
   let rest: object | undefined
-  const body = Stream.paginate(undefined, () =>
+  const others = Stream.paginate(undefined, () =>
     Effect.gen(function* () {
       const chunk = yield* next
-      if (Option.isSome(chunk)) {
+      if (chunk.done !== true) {
         return [yield* attempt(() => reader.take(chunk.value)), Option.some(undefined)] as const
       }
       // A body of an answer that is broken behind it is no whole body.
@@ -99,11 +98,18 @@ export const streamed = (id: string, { chunks, more }: Open) => {
       return [[], Option.none<undefined>()] as const
     })
   )
+  const begun = Stream.unwrap(Effect.map(first, (parts) => Stream.fromIterable(parts)))
   return {
-    body,
+    body: Stream.concat(begun, others),
+    estimate,
     rest: Effect.suspend(() => (rest === undefined ? Effect.fail(unreadable(what)) : Effect.succeed(rest)))
   }
-}
+})
+
+const estimateOf = (answer: unknown): number | undefined =>
+  Predicate.hasProperty(answer, "sizeEstimate") && typeof answer.sizeEstimate === "number"
+    ? answer.sizeEstimate
+    : undefined
 
 /** The failure of a message whose `raw` is absent, or not base64url. */
 export const unreadableBody = (id: string): IntegrationError =>

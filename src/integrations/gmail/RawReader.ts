@@ -58,6 +58,8 @@ const decoder = () => {
 export interface RawReader {
   /** Takes the next bytes of the answer, and gives the bytes of the message that they complete. Throws `Unreadable`. */
   readonly take: (chunk: Uint8Array) => ReadonlyArray<Uint8Array>
+  /** The fields before `raw`, while its text is read; undefined where they can't be read by themselves. */
+  readonly before: () => unknown
   /** The answer without `raw`, after all of its bytes. Throws `Unreadable`. */
   readonly end: () => object
 }
@@ -175,6 +177,14 @@ export const make = (): RawReader => {
       let at = 0
       while (at < chunk.length) at = raw === undefined ? outside(chunk, at) : inside(chunk, at, raw, out)
       return out
+    },
+    before: () => {
+      if (raw === undefined) return undefined
+      try {
+        return JSON.parse(`${Buffer.concat(kept).toString("utf8")}"}`)
+      } catch {
+        return undefined
+      }
     },
     end: () => {
       if (raw !== undefined) throw new Unreadable("answer")

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Semaphore from "effect/Semaphore"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
@@ -13,6 +14,9 @@ import { StoreError } from "../../engine/Store.ts"
 
 /** Bytes of one chunk's row. The driver can't read a value above 16 MiB. */
 const chunkSize = 1_048_576
+
+/** Chunks of all writers that are sent at the same time: enough to hide a round trip. */
+const insertsAtOnce = 1
 
 const decodeUpload = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ upload: Schema.String })]))
 const decodeBlob = Schema.decodeUnknownEffect(
@@ -47,8 +51,12 @@ const make = Effect.gen(function* () {
     }
   }).pipe(transaction(sql), attempt("sweeping unfinished bodies"))
 
+  // The driver copies a value several times on its way to the socket: with many writers those copies would be most of the
+  // process's memory.
+  const inserting = Semaphore.makeUnsafe(insertsAtOnce)
   const insert = (upload: string, position: number, bytes: Uint8Array) =>
     sql`INSERT INTO blob_chunk (upload, position, bytes) VALUES (${upload}, ${position}, ${bytes})`.pipe(
+      inserting.withPermit,
       attempt("storing a large body")
     )
 

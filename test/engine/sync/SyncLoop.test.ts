@@ -4,6 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -21,6 +22,7 @@ import {
 import { Engine } from "../../../src/engine/Engine.ts"
 import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
 import { Store } from "../../../src/engine/Store.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
 import { moving, until } from "../../support/Moving.ts"
 import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
 import { connect, faulty, ids, layer, shared, sync } from "../../support/TestEngine.ts"
@@ -307,6 +309,37 @@ describe("an item that fails", () => {
       )
     }
   }
+
+  it.effect("that is announced or estimated as large goes to the blob store from its first byte on", () => {
+    const source = new MemorySource()
+    const chunks = Array.from({ length: 30 }, () => bytes("0123456789"))
+    let asked = 0
+    const body = Stream.fromIterable(chunks).pipe(
+      Stream.rechunk(1),
+      Stream.tap(() => Effect.sync(() => void asked++))
+    )
+    source.add("announced", { body, announced: { size: 300 } })
+    source.add("estimated", { body, announced: { estimate: 350 } })
+    source.add("unknown", { body })
+    const begunAt: Array<number> = []
+    const store = Layer.effect(
+      Store,
+      Effect.map(Store, (real) => ({
+        ...real,
+        writeBlob: (given) =>
+          Effect.suspend(() => {
+            begunAt.push(asked)
+            return real.writeBlob(given)
+          })
+      }))
+    ).pipe(Layer.provide(Memory.layer))
+    return Effect.gen(function* () {
+      assert.strictEqual((yield* sync(yield* connect())).counts.stored, 3)
+      const held = begunAt.map((at) => at % 30)
+      // One at a time: the first two before anything was read, the third after what may be held.
+      assert.deepStrictEqual(held, [0, 0, 11])
+    }).pipe(Effect.provide(layer(source, { store, limits: { inlineBytes: 100, concurrency: 1 } })))
+  })
 
   it.effect("whose whole body was given at once is checked as well", () => {
     const source = new MemorySource()

@@ -343,6 +343,7 @@ describe("a large message", () => {
       const [small, big] = [1000, 3_000_000].map((size) => mailbox.add({ threadId: "t", raw: head + "x".repeat(size) }))
       const content = yield* mirror.session.download({ externalId: big ?? "" })
       assert.isFalse(content.body instanceof Uint8Array)
+      assert.strictEqual(content.announced?.estimate, head.length + 3_000_000)
       const one = yield* Mirror.downloaded(mirror, { externalId: small ?? "" })
       const other = yield* Mirror.downloaded(mirror, { externalId: big ?? "" })
       assert.strictEqual(other.title, "Grüße")
