@@ -1,6 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -10,11 +11,14 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Http from "node:http"
 import { Store } from "../../src/engine/Store.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
+import { ApiClient } from "../../src/http/client/ApiClient.ts"
+import * as InProcess from "../../src/http/client/InProcess.ts"
 import { Ready } from "../../src/http/system/Readiness.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Settings } from "../../src/http/ServerSettings.ts"
 import { connection } from "../support/HttpServer.ts"
 import { MemorySource } from "../support/MemorySource.ts"
+import { moving } from "../support/Moving.ts"
 import * as TestEngine from "../support/TestEngine.ts"
 
 describe("an answer that takes long to make", () => {
@@ -71,6 +75,36 @@ describe("an answer that takes long to make", () => {
       assert.strictEqual(yield* Queue.take(interim), 102)
       yield* Deferred.succeed(done, undefined)
       assert.deepStrictEqual(JSON.parse(yield* Fiber.join(answer)), { deleted: 1, gone: 0, bodies: 0, bytes: 0 })
+    })
+  )
+
+  it.effect("needs no connection in process", () =>
+    Effect.gen(function* () {
+      const purged = { deleted: 1, gone: 0, bodies: 0, bytes: 0 }
+      const slow = Layer.effect(
+        Store,
+        Effect.map(Store, (real) => ({
+          ...real,
+          connectionByName: () => Effect.succeedSome(connection),
+          purge: () => Effect.as(Effect.sleep("1 minute"), purged)
+        }))
+      )
+      const purge = ApiClient.use(({ connections }) =>
+        connections.purge({ params: { connection: "work" }, payload: { before: DateTime.makeUnsafe("2026-01-01") } })
+      )
+      const answer = yield* Effect.forkChild(
+        purge.pipe(
+          Effect.provide(
+            InProcess.layer.pipe(
+              Layer.provide(slow),
+              Layer.provide(TestEngine.layer(new MemorySource())),
+              Layer.provide(NodeServices.layer)
+            )
+          )
+        )
+      )
+      yield* moving(Fiber.join(answer))
+      assert.deepStrictEqual(yield* Fiber.join(answer), purged)
     })
   )
 })
