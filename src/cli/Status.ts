@@ -32,6 +32,9 @@ const document = (status: Documents.Status): Schema.JsonObject => {
   }
 }
 
+/** Problems that are shown; the others are in the JSON. */
+const problemsShown = 5
+
 const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string => {
   const { lastRun, ledger, state, totals } = status
   const name = Text.shellWord(status.name)
@@ -51,6 +54,10 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
               `the source asked to be left alone until ${Text.upcoming(status.askedToWaitUntil, now)}`
             ] as const
           ]),
+      [
+        "  last check",
+        status.lastCheckedAt === null ? "not checked yet" : Text.moment(status.lastCheckedAt, now)
+      ] as const,
       ...(status.holder === null ? [] : [["  run by", Text.oneLine(status.holder)] as const]),
       [
         "  last run",
@@ -58,6 +65,17 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
           ? "none yet"
           : `${lastRun.status}${lastRun.error === null ? "" : ` (${Text.short(lastRun.error.message, 200)})`}, ${Text.moment(lastRun.startedAt, now)}`
       ],
+      ...status.problems
+        .slice(0, problemsShown)
+        .map(({ message, place }) => ["  problem", `${Text.short(place, 80)}: ${Text.short(message, 200)}`] as const),
+      ...(status.problems.length > problemsShown
+        ? [
+            [
+              "  problem",
+              `${Text.count(status.problems.length - problemsShown)} more: idem status ${name} --json`
+            ] as const
+          ]
+        : []),
       ...(status.failures === 0 ? [] : [["  failing", `${Text.many(status.failures, "run")} in a row`] as const]),
       ["  stored", `${Text.count(totals.stored)}, ${Text.bytes(totals.bytes)}`],
       [

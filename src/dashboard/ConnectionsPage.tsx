@@ -18,6 +18,9 @@ const Attention = ({ status }: { readonly status: Api.Status }) => {
     totals.deletionsHeld > 0
       ? { to: "deletions", text: `${Format.many(totals.deletionsHeld, "deletion")} to approve`, tone: "warn" as const }
       : undefined,
+    status.problems.length > 0
+      ? { to: "", text: `${Format.many(status.problems.length, "place")} not listed`, tone: "warn" as const }
+      : undefined,
     totals.dead > 0 ? { to: "ledger", text: `${Format.count(totals.dead)} given up`, tone: "bad" as const } : undefined,
     totals.failed > 0
       ? { to: "ledger", text: `${Format.count(totals.failed)} failing`, tone: "warn" as const }

@@ -67,6 +67,20 @@ const LastRun = ({ run, status }: { readonly run: Api.Run | null; readonly statu
   </section>
 )
 
+const Problems = ({ problems }: Pick<Api.Status, "problems">) =>
+  problems.length === 0 ? null : (
+    <section class="panel" aria-labelledby="problems">
+      <h2 id="problems">Not listed</h2>
+      <ul class="plain">
+        {problems.map(({ message, place }) => (
+          <li key={place}>
+            <span class="tone-warn">{place}</span>: {message}
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+
 const Stored = ({ status }: { readonly status: Api.Status }) => {
   const { totals } = status
   const facts = [
@@ -221,9 +235,15 @@ export const Overview = ({ status }: { readonly status: Api.Status }) => {
   return (
     <>
       {run?.status === "running" ? <Progress run={run} /> : <LastRun run={run} status={status} />}
+      <Problems problems={status.problems} />
       <Unfinished status={status} />
       <Stored status={status} />
       <Plots status={status} />
+      {status.lastCheckedAt === null ? null : (
+        <p class="quiet-text">
+          Last checked <Ago time={status.lastCheckedAt} />.
+        </p>
+      )}
       {status.holder === null ? null : <p class="quiet-text">Run by {status.holder}.</p>}
     </>
   )

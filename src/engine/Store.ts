@@ -23,7 +23,7 @@ import { ContentExistenceChecker, ContentExistenceCheckerError } from "../contra
 import type { SyncTask } from "../contract/SyncTask.ts"
 import { type Batch, type Committed } from "./model/Batch.ts"
 import type { ChangePage, ChangePlace, Epoch } from "./model/Change.ts"
-import { type Connection, ConnectionId, type Due } from "./model/Connection.ts"
+import { type Connection, ConnectionId, type Due, type Problems } from "./model/Connection.ts"
 import type {
   ByteRange,
   Complete,
@@ -145,9 +145,15 @@ export class Store extends Context.Service<
     readonly renew: (fence: Fence, ttl: Duration.Duration) => Effect.Effect<void, StoreError | Superseded>
     /**
      * Ends the lease, if it is still ours, and sets what is given: when the connection is polled next (undefined leaves
-     * that as it is) and its failures in a row. `askedWait`: whether the source asked for that wait; undefined leaves what is
-     * known of an earlier one. `interrupted`: the run did not come to its end, and its row says so.
-     * `changesRead`: the reading of the changes came to its end; what was stored when it began is forgotten.
+     * that as it is), its failures in a row, and its pause. All of it is one fenced write: a run that was superseded
+     * changes nothing of its connection.
+     *
+     * - `paused` replaces the pause `from` by `to` (null is none), and leaves any other pause as it is.
+     * - `problems` replaces the connection's problems.
+     * - `checked`: the source was asked what is new, and answered; `lastCheckedAt` is now.
+     * - `askedWait`: whether the source asked for the wait until the next poll; undefined leaves what is known.
+     * - `changesRead`: the reading of the changes came to its end; what was stored when it began is forgotten.
+     * - `interrupted`: the run did not come to its end, and its row says so.
      */
     readonly release: (
       fence: Fence,
@@ -155,6 +161,9 @@ export class Store extends Context.Service<
         readonly pollIn?: Duration.Duration | undefined
         readonly failures?: number | undefined
         readonly askedWait?: boolean | undefined
+        readonly paused?: { readonly from: string | null; readonly to: string | null } | undefined
+        readonly problems?: Problems | undefined
+        readonly checked?: boolean | undefined
         readonly interrupted?: boolean | undefined
         readonly changesRead?: boolean | undefined
       }

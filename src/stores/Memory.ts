@@ -169,11 +169,7 @@ const make = Effect.gen(function* () {
         unchanged: count("unchanged"),
         patched
       })
-      const problems = batch.problems.map(({ message, place }) => ({
-        place: Storable.text(place),
-        message: Storable.text(message)
-      }))
-      run.problems = [...run.problems, ...problems].slice(0, Runs.maxKept)
+      run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, Runs.maxKept)
       return { outcomes, patched }
     }),
 

@@ -5,11 +5,20 @@
 import * as DateTime from "effect/DateTime"
 import type * as Schema from "effect/Schema"
 import type { Metadata } from "../contract/Content.ts"
+import type { Problem } from "../contract/Page.ts"
+import type { Problems } from "../engine/model/Connection.ts"
 import type { Item } from "../engine/model/Batch.ts"
 
 /** Text with NUL and lone surrogates replaced by U+FFFD. */
 export const text = (value: string): string =>
   value.includes("\0") ? value.toWellFormed().replaceAll("\0", "\uFFFD") : value.toWellFormed()
+
+export const problem = ({ message, place }: Problem): Problem => ({ place: text(place), message: text(message) })
+
+export const problems = ({ current, found }: Problems): Problems => ({
+  current: current.map(problem),
+  found: found.map(problem)
+})
 
 /** True for an id that can be in a store at all: others match nothing, and are left out of queries. */
 export const isId = (id: string): boolean => !id.includes("\0") && id.isWellFormed()

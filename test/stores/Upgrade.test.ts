@@ -97,7 +97,9 @@ const fill = (schema: number) =>
         })}`
       }
       yield* sql`UPDATE content SET metadata = '{"from": "you"}' WHERE body_hash IS NOT NULL`
-      yield* sql`UPDATE content SET in_scope = false WHERE external_id = 'update failed'`
+      yield* schema < 10
+        ? sql`UPDATE content SET in_scope = false WHERE external_id = 'update failed'`
+        : sql`UPDATE content SET scope_epoch = -1 WHERE external_id = 'update failed'`
       yield* schema < 2
         ? sql`UPDATE content SET changed_xid = pg_current_xact_id() WHERE state IN ('stored', 'deleted')`
         : sql`UPDATE content SET changed_xid = pg_current_xact_id(),
@@ -114,11 +116,22 @@ const fill = (schema: number) =>
           ('a failed run', ${id}, ${taskId}, 'failed', 0, 0, 0, 0, 1, 5, '[]', '[]', 'Transient', '503', ${later},
             ${later}),
           ('a killed run', ${id}, NULL, 'running', 3, 0, 3, 0, 4, 20, '[]', '[]', NULL, NULL, ${later}, NULL)`
-      yield* sql`INSERT INTO listing (connection_id, listing, started_at, deletes, marking)
-        VALUES (${id}, 'a pass', ${when}, true, false)`
+      yield* sql`INSERT INTO listing ${sql.insert({
+        connection_id: id,
+        listing: "a pass",
+        started_at: when,
+        marking: false,
+        ...(schema < 10 ? { deletes: true } : {})
+      })}`
       yield* sql`INSERT INTO seen (connection_id, external_id) VALUES (${id}, 'stored')`
-      yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause, held, staged_at)
-        VALUES (${id}, 'large', 'event', true, ${when})`
+      yield* sql`INSERT INTO staged_deletion ${sql.insert({
+        connection_id: id,
+        external_id: "large",
+        cause: "event",
+        held: true,
+        staged_at: when,
+        ...(schema < 10 ? {} : { of_pass: false, ready: true, since: when })
+      })}`
       if (schema >= 3) {
         yield* sql`INSERT INTO task (id, connection_id, task, spec, kind, external_ids, requested, due_at)
           VALUES (gen_random_uuid(), ${pausedId}, '{"force": false, "forceIds": [], "dryRun": false}', 'retry', 'retry',

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { ConnectionId } from "../../src/engine/model/Connection.ts"
+import { ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { allRead, batch, beginRun, connect, item, miss, page, running, take, Time, ttl } from "./scenario.ts"
@@ -119,7 +119,14 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         for (const attempt of attempts) {
           assert.strictEqual((yield* Effect.flip(Effect.asVoid(attempt)))._tag, "Superseded")
         }
-        yield* store.release(fence, { pollIn: Duration.zero, failures: 9 })
+        yield* store.release(fence, {
+          pollIn: Duration.zero,
+          failures: 9,
+          paused: { from: null, to: "the old grant was refused" },
+          problems: { current: [{ place: "inbox", message: "no access" }], found: [] },
+          checked: true,
+          interrupted: true
+        })
         assert.deepStrictEqual(yield* everything(id), before)
         assert.isTrue(Option.isNone(yield* store.run(RunId.make("late"))))
       })
@@ -156,6 +163,54 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const left = yield* releasing({ pollIn: Duration.hours(6) })
         assert.deepStrictEqual(left.askedWaitUntil, asked.askedWaitUntil)
         assert.isNull((yield* releasing({ pollIn: Duration.hours(5), askedWait: false })).askedWaitUntil)
+      })
+    )
+
+    it.effect("a release pauses, or lifts a pause, where the pause is still the one that it replaces", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const paused = Effect.map(store.connection(id), (row) => Option.getOrThrow(row).paused)
+        yield* store.release(yield* take(id), { paused: { from: null, to: "the grant is gone" } })
+        assert.strictEqual(yield* paused, "the grant is gone")
+        yield* store.release(yield* take(id), { paused: { from: null, to: "another reason" } })
+        assert.strictEqual(yield* paused, "the grant is gone")
+        const fence = yield* take(id)
+        yield* store.setPaused(id, pausedByPerson)
+        yield* store.release(fence, { paused: { from: "the grant is gone", to: null } })
+        assert.strictEqual(yield* paused, pausedByPerson)
+        yield* store.release(yield* take(id), { paused: { from: pausedByPerson, to: null } })
+        assert.isNull(yield* paused)
+        yield* store.release(yield* take(id), {})
+        assert.isNull(yield* paused)
+      })
+    )
+
+    it.effect("a release says when the source was checked, and what could not be listed, or leaves both", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const { id } = yield* connect()
+        const found = Effect.map(store.connection(id), Option.getOrThrow)
+        assert.isNull((yield* found).lastCheckedAt)
+        assert.deepStrictEqual((yield* found).problems, { current: [], found: [] })
+        const problem = { place: "in\0box", message: "no access" }
+        yield* store.release(yield* take(id), { checked: true, problems: { current: [problem], found: [problem] } })
+        const checked = yield* found
+        const kept = { place: "in\uFFFDbox", message: "no access" }
+        assert.isNotNull(checked.lastCheckedAt)
+        assert.deepStrictEqual(checked.problems, { current: [kept], found: [kept] })
+        yield* store.release(yield* take(id), { pollIn: Duration.hours(1) })
+        assert.deepStrictEqual((yield* found).lastCheckedAt, checked.lastCheckedAt)
+        assert.deepStrictEqual((yield* found).problems, checked.problems)
+        yield* Time.use((time) => time.pass(Duration.minutes(1)))
+        yield* store.release(yield* take(id), { checked: true, problems: { current: [], found: [] } })
+        const again = yield* found
+        assert.isTrue(
+          again.lastCheckedAt !== null &&
+            checked.lastCheckedAt !== null &&
+            DateTime.isGreaterThan(again.lastCheckedAt, checked.lastCheckedAt)
+        )
+        assert.deepStrictEqual(again.problems.current, [])
       })
     )
 

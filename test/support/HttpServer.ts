@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import { Engine } from "../../src/engine/Engine.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
-import { type Connection, ConnectionId } from "../../src/engine/model/Connection.ts"
+import { type Connection, ConnectionId, noProblems } from "../../src/engine/model/Connection.ts"
 import type { ContentRow } from "../../src/engine/model/Content.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { Ready } from "../../src/http/system/Readiness.ts"
@@ -96,6 +96,8 @@ export const connection: Connection = {
   paused: null,
   checkpoint: Option.none(),
   scope: null,
+  lastCheckedAt: null,
+  problems: noProblems,
   nextPollAt: time,
   lease: null,
   failures: 0,

@@ -8,7 +8,7 @@ import type { Announced, Content, Ref } from "../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
 import * as Integration from "../../src/contract/Integration.ts"
 import { CheckpointExpired, Gone, IntegrationError, type Reason } from "../../src/contract/IntegrationError.ts"
-import type { Page } from "../../src/contract/Page.ts"
+import type { Page, Problem } from "../../src/contract/Page.ts"
 
 export interface SourceItem {
   readonly revision?: string | undefined
@@ -36,6 +36,8 @@ export class MemorySource {
   tellsAll = false
   /** What each page of a full listing says besides, of ids that it does not list. */
   aside: Pick<Page<Schema.Json>, "deleted" | "patches"> = {}
+  /** What each page says could not be listed. */
+  problems: ReadonlyArray<Problem> = []
   /** Ids that are not in the full listing, though they can be downloaded. */
   readonly unlisted = new Set<string>()
   /** The change log before this position is forgotten. */
@@ -193,6 +195,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
             patches: found.flatMap((change) =>
               change._tag === "Patched" ? [{ externalId: change.id, metadata: change.metadata }] : []
             ),
+            problems: source.problems,
             checkpoint: { ...state, position: state.position + found.length }
           }
           return page
@@ -215,6 +218,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
             listed,
             download: yield* select(listed),
             ...source.aside,
+            problems: source.problems,
             listing: listing.pass,
             covers: last && task.window === undefined ? [{ prefix: "" }] : [],
             remaining: Math.max(0, all.length - after),
@@ -230,7 +234,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
           if (state.caughtUp !== true && Option.isSome(checkpoint)) {
             const page = yield* changePage(state)
             const more = page.checkpoint.position < source.log.length
-            const idle = page.checkpoint.position === state.position
+            const idle = page.checkpoint.position === state.position && source.problems.length === 0
             const next =
               more || state.listing !== undefined ? Option.some({ ...page.checkpoint, caughtUp: !more }) : Option.none()
             return [idle ? [] : [page], next] as const

@@ -3,6 +3,7 @@ import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type { Problem } from "../../contract/Page.ts"
 
 export const ConnectionId = Schema.String.pipe(Schema.brand("ConnectionId"))
 export type ConnectionId = typeof ConnectionId.Type
@@ -30,6 +31,9 @@ export interface Connection {
   readonly checkpoint: Option.Option<Schema.Json>
   /** The digest of the scope fields that the checkpoint was made under. */
   readonly scope: string | null
+  /** When its source was last asked what is new, and answered; also where nothing was new. Null before the first time. */
+  readonly lastCheckedAt: DateTime.Utc | null
+  readonly problems: Problems
   /** When it is polled next, unless it is paused. */
   readonly nextPollAt: DateTime.Utc
   readonly lease: Lease | null
@@ -44,6 +48,16 @@ export interface Connection {
   readonly askedWaitUntil: DateTime.Utc | null
   readonly createdAt: DateTime.Utc
 }
+
+/** Places that could not be listed, each once; at most 100 in each list. */
+export interface Problems {
+  /** Of the last poll that came to its end, with those that the present one has found so far. */
+  readonly current: ReadonlyArray<Problem>
+  /** What the present poll has found in its slices so far. */
+  readonly found: ReadonlyArray<Problem>
+}
+
+export const noProblems: Problems = { current: [], found: [] }
 
 /** Who runs a connection now. `holder` is made by the engine; it names host, process and run for people. */
 interface Lease {

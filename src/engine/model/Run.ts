@@ -21,6 +21,14 @@ export interface Hour extends Pick<
 export const RunStatus = Schema.Literals(["running", "succeeded", "partial", "failed", "interrupted"])
 export type RunStatus = typeof RunStatus.Type
 
+/** How a run ended that was not interrupted, or a task of several runs. */
+export const statusOf = (ended: {
+  readonly counts: Pick<Counts, "failed">
+  readonly problems: ReadonlyArray<Problem>
+  readonly error: Run["error"]
+}): "succeeded" | "partial" | "failed" =>
+  ended.error !== null ? "failed" : ended.counts.failed > 0 || ended.problems.length > 0 ? "partial" : "succeeded"
+
 /** One execution of a task, or of a slice of it. */
 export interface Run {
   readonly id: RunId

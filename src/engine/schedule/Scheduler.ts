@@ -69,6 +69,11 @@ const describe = (connection: Connection, result: Run.Outcome): Effect.Effect<vo
   if (result.error !== null) {
     return Effect.logWarning(`${result.error.reason}: ${result.error.message}`).pipe(annotate)
   }
+  const [problem, ...others] = result.problems
+  if (problem !== undefined) {
+    const more = others.length === 0 ? "" : `, and ${others.length} more`
+    return Effect.logWarning(`could not list ${problem.place}: ${problem.message}${more}`).pipe(annotate)
+  }
   const numbers = { stored, updated, unchanged, patched, deleted, failed, deferred }
   const said = Object.entries(numbers).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []))
   return said.length === 0

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Schema from "effect/Schema"
 import { createHash, randomUUID } from "node:crypto"
+import type { Problem } from "../../contract/Page.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Progress } from "../Engine.ts"
@@ -16,8 +17,8 @@ import * as OpenSource from "../source/OpenSource.ts"
 import type { Quotas } from "../source/Quotas.ts"
 import * as TaskQueue from "../schedule/TaskQueue.ts"
 import * as Slice from "./Slice.ts"
-import { type Connection, pausedByPerson } from "../model/Connection.ts"
-import { RunId, type RunStatus } from "../model/Run.ts"
+import { type Connection, pausedByPerson, type Problems } from "../model/Connection.ts"
+import { RunId, type RunStatus, statusOf } from "../model/Run.ts"
 import type { TaskRow } from "../model/Task.ts"
 import { type Fence, Store } from "../Store.ts"
 import type { Vault } from "../secrets/Vault.ts"
@@ -138,6 +139,47 @@ const pollIn = (connection: Connection, result: Slice.SliceResult, failures: num
   })
 
 /**
+ * The pause that a run sets, or lifts. A person's pause stays. The release of the lease writes it, under the fence and only
+ * where the pause is still what it was when the run began: new credentials take a new fence, and are not paused.
+ */
+const pauseAfter = (
+  { domain, name, paused }: Connection,
+  { error }: Slice.SliceResult
+): { readonly from: string | null; readonly to: string | null } | undefined => {
+  if (paused === pausedByPerson) return undefined
+  const command = `idem connect ${domain} --name '${name}' --credentials @FILE`
+  switch (error?.reason) {
+    case undefined:
+      return paused === null ? undefined : { from: paused, to: null }
+    case "Unauthorized":
+      return { from: paused, to: `the source refuses our credentials (${error?.message}); mend it with: ${command}` }
+    case "Vault":
+      // The key is another one, or lost: no later run can open them either. What is stored needs no key.
+      return { from: paused, to: `${error?.message}, with: ${command}` }
+    default:
+      return undefined
+  }
+}
+
+/** Problems that a connection keeps. */
+const problemsKept = 100
+
+/** Each place once, with what was said of it last. */
+const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
+  [...new Map([...before, ...after].map((problem) => [problem.place, problem])).values()].slice(0, problemsKept)
+
+/** The problems of a connection after a slice of its own. Those of the poll before go when this poll comes to its end. */
+const problemsAfter = (
+  { problems: { current, found } }: Connection,
+  { error, more, problems, waitFor }: Slice.SliceResult
+): Problems => {
+  const all = together(found, problems)
+  return error === null && !more && waitFor === undefined
+    ? { current: all, found: [] }
+    : { current: together(current, problems), found: all }
+}
+
+/**
  * Runs one slice of a connection that was just acquired, then gives the lease back: also when it is interrupted. A grant
  * that is gone pauses the connection; a live slice that works lifts such a pause.
  */
@@ -156,9 +198,14 @@ export const run = Effect.fn("run")(function* (
     "idem.kind": request._tag
   })
   const startedAt = yield* Clock.currentTimeMillis
-  const ended = (status: RunStatus, isLeaseLost = false) =>
+  const ended = (status: RunStatus, result?: Slice.SliceResult) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      Metrics.ended(connection.domain, { status, seconds: (now - startedAt) / 1000, isLeaseLost })
+      Metrics.ended(connection.domain, {
+        status,
+        seconds: (now - startedAt) / 1000,
+        isLeaseLost: result?.error?.reason === "Superseded",
+        problems: result?.problems.length ?? 0
+      })
     )
 
   const requested = request._tag === "Requested" ? request.row : undefined
@@ -200,41 +247,28 @@ export const run = Effect.fn("run")(function* (
     Effect.map(({ result }) => result)
   )
 
-  const after = Effect.fnUntraced(function* (result: Slice.SliceResult) {
-    // A person's own pause keeps its reason.
-    const isPausable = connection.paused !== pausedByPerson
-    if (result.error?.reason === "Unauthorized" && isPausable) {
-      yield* store.setPaused(
-        connection.id,
-        `the source refuses our credentials (${result.error.message}); mend it with: ` +
-          `idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
-      )
-    } else if (result.error?.reason === "Vault" && isPausable) {
-      // The key is another one, or lost: no later run can open them either. What is stored needs no key.
-      yield* store.setPaused(
-        connection.id,
-        `${result.error.message}, with: idem connect ${connection.domain} --name '${connection.name}' --credentials @FILE`
-      )
-    } else if (result.error === null && connection.paused !== null && isPausable) {
-      yield* store.setPaused(connection.id, null)
-    }
+  const release = Effect.fnUntraced(function* (result: Slice.SliceResult) {
+    const paused = pauseAfter(connection, result)
+    const isResumed = paused !== undefined && paused.to === null
     const failures = result.error === null ? 0 : connection.failures + 1
-    // A run that failed may have left its row open, where the store failed too.
-    const interrupted = result.error !== null
-    const { changesRead } = result
-    yield* store.release(
-      fence,
-      isLive
+    yield* store.release(fence, {
+      // A connection that works again is due at once, whatever the run was for.
+      ...(isLive
         ? {
             pollIn: yield* pollIn(connection, result, failures),
             failures,
             // Our own budget may still wait for what the source asked of an earlier poll.
             askedWait: result.refused ? true : result.waitFor === undefined ? false : undefined,
-            interrupted,
-            changesRead
+            changesRead: result.changesRead
           }
-        : { interrupted }
-    )
+        : {}),
+      ...(!isLive && isResumed ? { pollIn: Duration.zero, failures: 0 } : {}),
+      paused,
+      problems: isLive ? problemsAfter(connection, result) : undefined,
+      checked: isLive && result.error === null && !result.refused,
+      // A run that failed may have left its row open, where the store failed too.
+      interrupted: result.error !== null
+    })
   })
 
   // A database that is away can't take the lease back: it expires by itself. Whoever took the lease uninterruptibly can
@@ -244,9 +278,11 @@ export const run = Effect.fn("run")(function* (
     Effect.onInterrupt(() =>
       Effect.andThen(ended("interrupted"), Effect.ignore(store.release(fence, { interrupted: true })))
     ),
-    Effect.tap((done) => Effect.uninterruptible(Effect.catch(after(done), (error) => Effect.logWarning(error.message))))
+    Effect.tap((done) =>
+      Effect.uninterruptible(Effect.catch(release(done), (error) => Effect.logWarning(error.message)))
+    )
   )
-  yield* ended(Slice.statusOf(result.counts, result.error), result.error?.reason === "Superseded")
+  yield* ended(statusOf(result), result)
   return { ...result, runId } satisfies Outcome
 })
 

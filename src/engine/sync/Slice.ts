@@ -30,7 +30,7 @@ import * as OpenSource from "../source/OpenSource.ts"
 import * as RetryAfter from "../source/RetryAfter.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import type { Connection } from "../model/Connection.ts"
-import type { RunId } from "../model/Run.ts"
+import { type RunId, statusOf } from "../model/Run.ts"
 import type { Counts } from "../model/RunCounts.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
 import { type Fence, Store } from "../Store.ts"
@@ -70,10 +70,6 @@ export interface SliceResult {
   /** True if it was the source that asked. */
   readonly refused: boolean
 }
-
-/** How a run ended that was not interrupted. */
-export const statusOf = (counts: Counts, error: RunFailure.Failure | null): "succeeded" | "partial" | "failed" =>
-  error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
 
 /** How often the age of the open batch is looked at, and whoever watches is told how far the run is. */
 const tickEvery = Duration.millis(250)
@@ -234,13 +230,14 @@ export const slice = Effect.fnUntraced(function* (options: SliceOptions) {
       begun ? Effect.void : store.beginRun(fence, { runId, taskId: options.taskId }),
       store.finishRun(fence, {
         runId,
-        status: statusOf(counts, failure),
+        status: statusOf({ counts, problems: written.problems, error: failure }),
         counts: unrecorded,
         notes: state.notes,
         error: failure
       })
     )
-    failure = (yield* RunFailure.capture(finish)) ?? failure
+    const unfinished = yield* RunFailure.capture(finish)
+    failure ??= unfinished
   }
   const result: SliceResult = {
     counts,

@@ -19,7 +19,7 @@ import * as RunMeter from "./RunMeter.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import * as Run from "./Run.ts"
 import type { Connection } from "../model/Connection.ts"
-import type { RunId } from "../model/Run.ts"
+import { type RunId, statusOf } from "../model/Run.ts"
 import type { Counts } from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
 import { Store } from "../Store.ts"
@@ -53,9 +53,6 @@ const absorb = (total: Total, result: Run.Outcome): void => {
   total.problems.push(...result.problems)
 }
 
-const statusOf = (counts: Counts, error: RunFailure.Failure | null): SyncStatus =>
-  error !== null ? "failed" : counts.failed > 0 ? "partial" : "succeeded"
-
 export const make = Effect.gen(function* () {
   const context = yield* Effect.context<Run.Services>()
   const store = Context.get(context, Store)
@@ -73,7 +70,7 @@ export const make = Effect.gen(function* () {
       connection: connection.name,
       run: total.run,
       task: ended.task ?? null,
-      status: ended.status ?? statusOf(total.counts, error),
+      status: ended.status ?? statusOf({ counts: total.counts, problems: total.problems, error }),
       counts: total.counts,
       durationMs: (yield* Clock.currentTimeMillis) - startedAt,
       error,

@@ -76,6 +76,10 @@ const lag = histogram(
 )
 const leasesLost = counter("idem_leases_lost_total", "Runs that found their lease taken over.", ["domain"])
 
+const problems = counter("idem_problems_total", "Places of sources that could not be listed, counted by each run.", [
+  "domain"
+])
+
 /** The counts of a run that are outcomes of items: the values of the label. */
 const outcomes = [
   "existing",
@@ -111,9 +115,15 @@ export const committed = (domain: string, bytes: number, seconds: number): Effec
 /** A run ended. */
 export const ended = (
   domain: string,
-  run: { readonly status: RunStatus; readonly seconds: number; readonly isLeaseLost: boolean }
+  run: {
+    readonly status: RunStatus
+    readonly seconds: number
+    readonly isLeaseLost: boolean
+    readonly problems: number
+  }
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
+    if (run.problems > 0) yield* Metric.update(problems(domain), run.problems)
     yield* Metric.update(runs(domain, run.status), 1)
     yield* Metric.update(runDuration(domain), run.seconds)
     if (run.isLeaseLost) yield* Metric.update(leasesLost(domain), 1)

@@ -33,6 +33,10 @@ export const Connection = Schema.Struct({
   paused: Schema.NullOr(Schema.String),
   /** As Effect writes a duration: `5 minutes`. */
   every: Schema.String,
+  /** Places (folders, channels) that could not be listed, and why. */
+  problems: Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String })),
+  /** When the source was last asked what is new, and answered. */
+  lastCheckedAt: Schema.NullOr(Time),
   nextPollAt: Schema.NullOr(Time),
   /** Until when the source asked to be left alone; null where it did not, or the time has come. */
   askedToWaitUntil: Schema.NullOr(Time),
@@ -111,6 +115,8 @@ export const connection = (of: Model.Connection, now: DateTime.Utc): Connection 
     state,
     paused: of.paused,
     every: MessageText.duration(of.every),
+    problems: of.problems.current,
+    lastCheckedAt: of.lastCheckedAt,
     nextPollAt: of.paused === null ? of.nextPollAt : null,
     askedToWaitUntil:
       of.askedWaitUntil !== null && DateTime.isGreaterThan(of.askedWaitUntil, now) ? of.askedWaitUntil : null,

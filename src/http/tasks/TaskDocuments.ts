@@ -112,11 +112,8 @@ export const run = (of: Model.Run): Run => ({
   problems: of.problems
 })
 
-const taskStatus = ({ counts, task }: TaskSummary): Task["status"] => {
-  if (task.finishedAt === null) return task.begun ? "running" : "queued"
-  if (task.error !== null) return "failed"
-  return counts.failed > 0 ? "partial" : "succeeded"
-}
+const taskStatus = ({ counts, problems, task }: TaskSummary): Task["status"] =>
+  task.finishedAt !== null ? Model.statusOf({ counts, problems, error: task.error }) : task.begun ? "running" : "queued"
 
 export const task = (of: TaskSummary): Task => ({
   task: of.task.id,

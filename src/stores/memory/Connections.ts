@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type Connection, ConnectionId, disconnected } from "../../engine/model/Connection.ts"
+import { type Connection, ConnectionId, disconnected, noProblems } from "../../engine/model/Connection.ts"
 import { type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { admitted } from "./Sealed.ts"
@@ -39,6 +39,8 @@ const connectionOf = (entry: ConnectionEntry): Connection => ({
   paused: entry.paused,
   checkpoint: entry.checkpoint,
   scope: entry.scope,
+  problems: entry.problems,
+  lastCheckedAt: entry.lastCheckedAt === null ? null : utc(entry.lastCheckedAt),
   nextPollAt: utc(entry.nextPollAt),
   lease: entry.lease === null ? null : { holder: entry.lease.holder, until: utc(entry.lease.until) },
   failures: entry.failures,
@@ -62,6 +64,8 @@ const interruptRuns = (state: State, connectionId: ConnectionId, now: Millis): v
     run.finishedAt = now
   }
 }
+
+const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
 const isLeased = (entry: ConnectionEntry, now: Millis): boolean => entry.lease !== null && entry.lease.until > now
 
@@ -98,6 +102,8 @@ export const make = (state: State): Methods => {
         scope: null,
         scopeEpoch: 0,
         readingSince: null,
+        lastCheckedAt: null,
+        problems: noProblems,
         nextPollAt: now,
         dueAt: now,
         lease: null,
@@ -147,7 +153,7 @@ export const make = (state: State): Methods => {
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = state.connections.get(connectionId)
         if (entry === undefined) return
-        entry.paused = reason === null ? null : Storable.text(reason)
+        entry.paused = storedText(reason)
         if (reason !== null) return
         entry.failures = 0
         entry.nextPollAt = now
@@ -198,6 +204,11 @@ export const make = (state: State): Methods => {
         if (next.interrupted === true) interruptRuns(state, fence.connectionId, now)
         entry.failures = next.failures ?? entry.failures
         if (next.changesRead === true) entry.readingSince = null
+        entry.problems = next.problems === undefined ? entry.problems : Storable.problems(next.problems)
+        if (next.checked === true) entry.lastCheckedAt = now
+        if (next.paused !== undefined && entry.paused === storedText(next.paused.from)) {
+          entry.paused = storedText(next.paused.to)
+        }
         if (next.pollIn !== undefined) entry.nextPollAt = now + Duration.toMillis(next.pollIn)
         if (next.askedWait !== undefined) entry.askedWaitUntil = next.askedWait ? entry.nextPollAt : null
         entry.dueAt = Math.min(entry.nextPollAt, nextRetry(entry))

@@ -8,7 +8,7 @@ import type { Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Tally } from "../../engine/model/RunCounts.ts"
 import type { ChangeKind, Epoch } from "../../engine/model/Change.ts"
-import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { ConnectionId, Problems } from "../../engine/model/Connection.ts"
 import type { ContentState, LedgerRow } from "../../engine/model/Content.ts"
 import type { Run, RunId } from "../../engine/model/Run.ts"
 import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
@@ -80,6 +80,8 @@ export interface ConnectionEntry {
   scopeEpoch: number
   /** When the reading of the changes began that goes on, in the order of `born`. */
   readingSince: number | null
+  lastCheckedAt: Millis | null
+  problems: Problems
   nextPollAt: Millis
   dueAt: Millis
   lease: { readonly holder: string; readonly until: Millis } | null

@@ -42,6 +42,8 @@ const decodeWasHeld = Schema.decodeUnknownEffect(
 
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
+const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
+
 /** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Removal.ts). */
 const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
@@ -201,9 +203,18 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     release: (fence, next) =>
       Effect.gen(function* () {
         const pollAt = next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${span(next.pollIn)}`
+        const problems = next.problems === undefined ? null : JSON.stringify(Storable.problems(next.problems))
+        const paused =
+          next.paused === undefined
+            ? sql`paused`
+            : sql`CASE WHEN paused IS NOT DISTINCT FROM ${storedText(next.paused.from)}::text
+                THEN ${storedText(next.paused.to)} ELSE paused END`
         const ours = yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
             failures = coalesce(${PgTypes.int4(next.failures ?? null)}, failures),
             reading_since = CASE WHEN ${next.changesRead === true} THEN NULL ELSE reading_since END,
+            paused = ${paused},
+            last_checked_at = ${next.checked === true ? sql`clock_timestamp()` : sql`last_checked_at`},
+            problems = coalesce(${problems}::jsonb, problems),
             next_poll_at = ${pollAt},
             asked_wait_until = ${next.askedWait === undefined ? sql`asked_wait_until` : next.askedWait ? pollAt : sql`NULL`},
             due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content

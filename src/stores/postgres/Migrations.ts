@@ -16,6 +16,7 @@ import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/First.ts"
 import { keys } from "./migrations/Keys.ts"
 import { listings } from "./migrations/Listings.ts"
+import { checks } from "./migrations/Checks.ts"
 import { parts } from "./migrations/Parts.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/Waits.ts"
@@ -46,7 +47,8 @@ export const migrations = {
   "0007_access": access,
   "0008_parts": parts,
   "0009_waits": waits,
-  "0010_deletions": deletions
+  "0010_deletions": deletions,
+  "0011_checks": checks
 }
 
 /** The schema that this version works with. */

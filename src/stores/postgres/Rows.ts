@@ -23,8 +23,10 @@ const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
 const checkpointColumn =
   "CASE WHEN checkpoint IS NULL THEN '[]'::json ELSE json_build_array(checkpoint) END AS checkpoint"
 
+const Problems = Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))
+
 export const connectionColumns = `id, name, domain, account, config::text AS config, credentials, every_ms AS every, fence,
-  paused, ${checkpointColumn}, scope, next_poll_at AS "nextPollAt", lease_holder AS holder,
+  paused, ${checkpointColumn}, scope, last_checked_at AS "lastCheckedAt", problems, next_poll_at AS "nextPollAt", lease_holder AS holder,
   lease_until AS until, failures, guarded, asked_wait_until AS "askedWaitUntil", created_at AS "createdAt"`
 
 const decodeConnectionRows = decoder(
@@ -40,6 +42,8 @@ const decodeConnectionRows = decoder(
     paused: Schema.NullOr(Schema.String),
     checkpoint: Schema.Array(Schema.Json),
     scope: Schema.NullOr(Schema.String),
+    lastCheckedAt: Schema.NullOr(Time),
+    problems: Schema.Struct({ current: Problems, found: Problems }),
     nextPollAt: Time,
     holder: Schema.NullOr(Schema.String),
     until: Schema.NullOr(Time),
@@ -96,8 +100,6 @@ export const encodeTask = Schema.encodeSync(Schema.fromJsonString(Schema.toCodec
 
 export const tasks = (rows: unknown): Effect.Effect<ReadonlyArray<TaskRow>> =>
   Effect.map(decodeTaskRows(rows), (decoded) => decoded.map(taskOf))
-
-const Problems = Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))
 
 const decodeTaskSummaries = decoder(
   Schema.Struct({

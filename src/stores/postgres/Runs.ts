@@ -32,10 +32,7 @@ export const addToRun = (
     const column = sql.literal(countColumn(name))
     return sql`${column} = ${column} + ${PgTypes.float8(counts[name] ?? 0)}`
   })
-  const kept = problems.slice(0, maxKept).map(({ place, message }) => ({
-    place: Storable.text(place),
-    message: Storable.text(message)
-  }))
+  const kept = problems.slice(0, maxKept).map(Storable.problem)
   sets.push(sql`problems = jsonb_path_query_array(problems || ${JSON.stringify(kept)}::jsonb, '$[0 to 99]')`)
   const all = also === undefined ? sets : [...sets, also]
   return Effect.flatMap(sql`UPDATE run SET ${sql.join(", ", false)(all)} WHERE id = ${runId} RETURNING 1`, (rows) =>

@@ -1,0 +1,162 @@
+/** What a run writes about its connection when it ends: its pause, when it was checked, and what could not be listed. */
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import { RateLimited, Unauthorized } from "../../../src/contract/IntegrationError.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
+import { Store } from "../../../src/engine/Store.ts"
+import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { moving, turn } from "../../support/Moving.ts"
+import { connect, layer, poll, sync } from "../../support/TestEngine.ts"
+
+const now = (connection: Connection) =>
+  Store.use((store) => Effect.map(store.connection(connection.id), Option.getOrThrow))
+
+describe("a run that ends late", () => {
+  it.effect("with refused credentials does not pause the connection, which has new ones since", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const asked = yield* Deferred.make<void>()
+      const answer = yield* Deferred.make<void>()
+      source.answer = (method) =>
+        method === "list"
+          ? Effect.andThen(
+              Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answer)),
+              fault(new Unauthorized({ message: "the old grant was revoked" }))
+            )
+          : Effect.void
+      const running = yield* Effect.forkChild(poll(connection))
+      yield* Deferred.await(asked)
+      assert.isNull((yield* connect()).paused)
+      yield* Deferred.succeed(answer, undefined)
+      assert.strictEqual((yield* Fiber.join(running)).error?.reason, "Unauthorized")
+      const after = yield* now(connection)
+      assert.isNull(after.paused)
+      assert.strictEqual(after.failures, 0)
+      source.answer = () => Effect.void
+      assert.strictEqual((yield* sync(connection)).counts.stored, 3)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("and worked does not lift the pause that a person set meanwhile", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const store = yield* Store
+      const connection = yield* connect()
+      yield* store.setPaused(connection.id, "the grant was revoked")
+      const asked = yield* Deferred.make<void>()
+      const answer = yield* Deferred.make<void>()
+      source.answer = (method) =>
+        method === "list" ? Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answer)) : Effect.void
+      const running = yield* Effect.forkChild(sync(connection))
+      yield* Deferred.await(asked)
+      yield* store.setPaused(connection.id, "by a person")
+      yield* Deferred.succeed(answer, undefined)
+      assert.strictEqual((yield* Fiber.join(running)).status, "succeeded")
+      assert.strictEqual((yield* now(connection)).paused, "by a person")
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("the last check", () => {
+  it.effect("is when the source last answered, also where nothing was new, and costs no statement more", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const store = yield* Store
+      const connection = yield* connect()
+      assert.isNull((yield* now(connection)).lastCheckedAt)
+      yield* sync(connection)
+      yield* TestClock.adjust("38 minutes")
+      const writes: Array<string> = []
+      const told = <Args extends ReadonlyArray<unknown>, A>(name: string, write: (...args: Args) => A) => {
+        return (...args: Args) => {
+          writes.push(name)
+          return write(...args)
+        }
+      }
+      const result = yield* poll(connection).pipe(
+        Effect.provideService(Store, {
+          ...store,
+          acquire: told("acquire", store.acquire),
+          beginRun: told("beginRun", store.beginRun),
+          commit: told("commit", store.commit),
+          finishRun: told("finishRun", store.finishRun),
+          release: told("release", store.release),
+          setPaused: told("setPaused", store.setPaused)
+        })
+      )
+      assert.isNull(result.error)
+      assert.deepStrictEqual(writes, ["acquire", "release"])
+      assert.deepStrictEqual((yield* now(connection)).lastCheckedAt, yield* DateTime.now)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("does not move where the source refused, nor with a task of its own", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      const before = (yield* now(connection)).lastCheckedAt
+      yield* TestClock.adjust("5 minutes")
+      yield* sync(connection, { forceIds: ["m000001"] })
+      assert.deepStrictEqual((yield* now(connection)).lastCheckedAt, before)
+      source.answer = (method) =>
+        method === "changes" ? fault(new RateLimited({ message: "slow down" })) : Effect.void
+      yield* moving(poll(connection))
+      assert.deepStrictEqual((yield* now(connection)).lastCheckedAt, before)
+    }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("places that could not be listed", () => {
+  const inbox = { place: "inbox", message: "no access" }
+
+  it.effect("make the sync partial, and are named until a poll lists them", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    source.problems = [inbox]
+    return Effect.gen(function* () {
+      const store = yield* Store
+      const connection = yield* connect()
+      const result = yield* sync(connection)
+      assert.strictEqual(result.status, "partial")
+      assert.deepStrictEqual(result.problems, [inbox])
+      assert.strictEqual(result.counts.failed, 0)
+      assert.deepStrictEqual((yield* now(connection)).problems.current, [inbox])
+      const [run] = yield* store.runs(connection.id, 10)
+      assert.strictEqual(run?.status, "partial")
+      assert.deepStrictEqual(run?.problems, [inbox])
+      // A poll that finds nothing leaves no run, and says all the same that the place is listed again.
+      source.problems = []
+      yield* poll(connection)
+      assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)
+      assert.deepStrictEqual((yield* now(connection)).problems, { current: [], found: [] })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("stay named while later slices of the same poll find none, and until the next poll has ended", () => {
+    const source = new MemorySource()
+    source.addMany(30)
+    source.problems = [inbox]
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      assert.isTrue((yield* poll(connection)).more)
+      assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [inbox] })
+      source.problems = []
+      assert.isTrue((yield* poll(connection)).more)
+      while ((yield* poll(connection)).more) yield* turn
+      assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [] })
+      yield* poll(connection)
+      assert.deepStrictEqual((yield* now(connection)).problems, { current: [], found: [] })
+    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))
+  })
+})
