@@ -9,6 +9,7 @@ import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChec
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { Store } from "../../src/engine/Store.ts"
+import { checkerOf } from "../support/Checker.ts"
 import * as Changes from "./lawsOfChanges.ts"
 import * as Content from "./lawsOfContent.ts"
 import * as Deletions from "./lawsOfDeletions.ts"
@@ -221,7 +222,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* one.commit({ items: [item("a")] })
         yield* other.commit({ items: [item("b")] })
         const existing = yield* ContentExistenceChecker.use((checker) => checker.existing(["a", "b"])).pipe(
-          Effect.provide(Store.checker(one.id))
+          Effect.provide(checkerOf(one.id))
         )
         assert.deepStrictEqual(existing, new Set(["a"]))
       })

@@ -1,0 +1,28 @@
+/** Bodies by their hash. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { ByteRange } from "../model/Content.ts"
+import type { StoreError } from "./StoreError.ts"
+
+export class BodyStore extends Context.Service<
+  BodyStore,
+  {
+    /** Streams the bytes of a stored body by its hash in hex, or a range of them. Fails if no such body is stored. */
+    readonly body: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
+    /**
+     * Stores a large body under its hash before a row names it. The stream is hashed as it is written; equal bytes are
+     * stored once. An unfinished write leaves nothing readable.
+     */
+    readonly writeBlob: <E>(
+      bytes: Stream.Stream<Uint8Array, E>
+    ) => Effect.Effect<{ readonly hash: Uint8Array; readonly size: number }, StoreError | E>
+    /**
+     * Removes bodies that no content names and that were not touched for `untouchedFor` (at least two hours). Returns
+     * their number. It is safe beside runs: storing the same bytes touches the body first. Also removes what is left of
+     * connections whose disconnection was cut short.
+     */
+    readonly collectBodies: (untouchedFor: Duration.Duration) => Effect.Effect<number, StoreError>
+  }
+>()("idem/engine/store/BodyStore") {}

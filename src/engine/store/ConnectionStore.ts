@@ -1,0 +1,58 @@
+/** Connections: their configuration, credentials and state. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type { Connection, ConnectionId } from "../model/Connection.ts"
+import type { Fence, Superseded } from "./Fence.ts"
+import type { NameTaken, StoreError } from "./StoreError.ts"
+
+export class ConnectionStore extends Context.Service<
+  ConnectionStore,
+  {
+    /** Creates a connection that is due at once. */
+    readonly createConnection: (connection: {
+      readonly name: string
+      readonly domain: string
+      readonly account: string
+      readonly config: Schema.Json
+      readonly credentials: Uint8Array
+      readonly every: Duration.Duration
+      /** Default false. */
+      readonly guarded?: boolean | undefined
+    }) => Effect.Effect<Connection, StoreError | NameTaken>
+    /**
+     * Changes the given fields, takes a new fence, ends the lease and its run (`interrupted`), and makes the connection
+     * due. Returns none if the connection does not exist, or if `was` is given and differs from the stored config.
+     */
+    readonly updateConnection: (
+      connectionId: ConnectionId,
+      change: {
+        readonly config?: Schema.Json | undefined
+        readonly credentials?: Uint8Array | undefined
+        readonly every?: Duration.Duration | undefined
+        readonly guarded?: boolean | undefined
+        readonly was?: Schema.Json | undefined
+      }
+    ) => Effect.Effect<Option.Option<Connection>, StoreError>
+    /** Stores refreshed credentials. The fence stays the same. */
+    readonly saveCredentials: (fence: Fence, credentials: Uint8Array) => Effect.Effect<void, StoreError | Superseded>
+    readonly connection: (connectionId: ConnectionId) => Effect.Effect<Option.Option<Connection>, StoreError>
+    readonly connectionByName: (name: string) => Effect.Effect<Option.Option<Connection>, StoreError>
+    /** Ordered by name. */
+    readonly connections: Effect.Effect<ReadonlyArray<Connection>, StoreError>
+    /**
+     * Pauses the connection with a reason, or resumes it with null: due at once, failures back to 0. The fence stays
+     * the same.
+     */
+    readonly setPaused: (connectionId: ConnectionId, reason: string | null) => Effect.Effect<void, StoreError>
+    /**
+     * Deletes the credentials, takes a new fence and stops the connection. Requested tasks end as failed. With
+     * `deleteContents`, removes everything that belongs to the connection: its row first, then its contents, and the
+     * bodies and blobs that nothing else names. After a crash the next `collectBodies` removes the rest. Without
+     * `deleteContents` the connection stays, paused and without credentials, so that its contents can be read.
+     */
+    readonly disconnect: (connectionId: ConnectionId, deleteContents: boolean) => Effect.Effect<void, StoreError>
+  }
+>()("idem/engine/store/ConnectionStore") {}

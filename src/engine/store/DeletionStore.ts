@@ -1,0 +1,51 @@
+/** Staged deletions. `sync/Deletions` decides when they are applied and when they are held. */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { ConnectionId } from "../model/Connection.ts"
+import type { Complete, StagedDeletions } from "../model/Content.ts"
+import type { RunId } from "../model/Run.ts"
+import type { Fence, Superseded } from "./Fence.ts"
+import type { DeletionsChanged, StoreError } from "./StoreError.ts"
+
+export class DeletionStore extends Context.Service<
+  DeletionStore,
+  {
+    /** Returns how many staged deletions are complete and not held, and how many are held. */
+    readonly completeDeletions: (
+      connectionId: ConnectionId,
+      complete: Complete
+    ) => Effect.Effect<{ readonly waiting: number; readonly held: number }, StoreError>
+    /**
+     * Returns how many contents were stored when the first pass (or reading of the changes) that found one of the
+     * complete or held deletions began. Contents deleted since then count.
+     */
+    readonly storedBeforeDeletions: (
+      connectionId: ConnectionId,
+      complete: Complete
+    ) => Effect.Effect<number, StoreError>
+    /**
+     * Soft-deletes the staged deletions that are complete and not held. Adds the number to the run's `deleted` count
+     * and returns it.
+     */
+    readonly applyDeletions: (
+      fence: Fence,
+      complete: Complete,
+      runId: RunId | undefined
+    ) => Effect.Effect<number, StoreError | Superseded>
+    /** Holds the complete deletions until a person approves them. Returns how many are held. */
+    readonly holdDeletions: (fence: Fence, complete: Complete) => Effect.Effect<number, StoreError | Superseded>
+    /** Returns the held deletions, or all staged ones. */
+    readonly deletions: (
+      connectionId: ConnectionId,
+      options: { readonly which: "held" | "staged"; readonly limit: number }
+    ) => Effect.Effect<StagedDeletions, StoreError>
+    /**
+     * Soft-deletes held deletions: all of them if `token` still identifies them, or `externalIds` if each one is held.
+     * Otherwise deletes nothing. Returns the number deleted.
+     */
+    readonly approveDeletions: (
+      connectionId: ConnectionId,
+      approved: { readonly token: string } | { readonly externalIds: ReadonlyArray<string> }
+    ) => Effect.Effect<number, StoreError | DeletionsChanged>
+  }
+>()("idem/engine/store/DeletionStore") {}

@@ -1,0 +1,18 @@
+/**
+ * The fence: the right to write for a connection. `LeaseStore.acquire` takes a new one, which makes all earlier ones
+ * invalid. Every transaction that writes for a run checks it first.
+ */
+import * as Schema from "effect/Schema"
+import { ConnectionId } from "../model/Connection.ts"
+
+export interface Fence {
+  readonly connectionId: ConnectionId
+  readonly fence: bigint
+}
+
+/** The fence is no longer current. Nothing was written. */
+export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", { connectionId: ConnectionId }) {
+  override get message(): string {
+    return "another run took over this connection, or it was changed or removed"
+  }
+}

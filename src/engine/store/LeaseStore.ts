@@ -1,0 +1,55 @@
+/** Leases: which process may run a connection, and which connections are due. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { Connection, ConnectionId, Due, Problems } from "../model/Connection.ts"
+import type { Fence, Superseded } from "./Fence.ts"
+import type { StoreError } from "./StoreError.ts"
+
+export class LeaseStore extends Context.Service<
+  LeaseStore,
+  {
+    /**
+     * Acquires the lease for `ttl` with a new fence, and returns the connection. Returns none while another holder's
+     * lease is valid; the lease of `deadHolder`, a holder known to be dead, is not. Runs that an earlier holder left
+     * running become `interrupted`. Fails with `Superseded` if the connection does not exist.
+     */
+    readonly acquire: (
+      connectionId: ConnectionId,
+      options: { readonly holder: string; readonly ttl: Duration.Duration; readonly deadHolder?: string | undefined }
+    ) => Effect.Effect<Option.Option<Connection>, StoreError | Superseded>
+    /** Extends the lease to `ttl` from now. */
+    readonly renew: (fence: Fence, ttl: Duration.Duration) => Effect.Effect<void, StoreError | Superseded>
+    /**
+     * Ends the lease if the fence is still current, and stores the given fields in the same write: a superseded run
+     * changes nothing of its connection. An undefined field keeps its value.
+     *
+     * - `pollIn`: when the connection is polled next. `failures`: its failures in a row.
+     * - `paused` replaces the pause `from` by `to` (null is none), and keeps any other pause.
+     * - `problems` replaces the connection's problems.
+     * - `checked`: the source was asked for news and answered; sets `lastCheckedAt` to now.
+     * - `askedWait`: true if the source asked for the wait until the next poll.
+     * - `changesRead`: the reading of the changes is complete, so its start is forgotten.
+     * - `interrupted`: the run was cut off, and its row records so.
+     */
+    readonly release: (
+      fence: Fence,
+      next: {
+        readonly pollIn?: Duration.Duration | undefined
+        readonly failures?: number | undefined
+        readonly askedWait?: boolean | undefined
+        readonly paused?: { readonly from: string | null; readonly to: string | null } | undefined
+        readonly problems?: Problems | undefined
+        readonly checked?: boolean | undefined
+        readonly interrupted?: boolean | undefined
+        readonly changesRead?: boolean | undefined
+      }
+    ) => Effect.Effect<void, StoreError>
+    /**
+     * Returns connections that are due and not leased, the longest due first. A connection that is not paused is due
+     * for its next poll or a retry; every connection is due for a requested task.
+     */
+    readonly due: (limit: number) => Effect.Effect<ReadonlyArray<Due>, StoreError>
+  }
+>()("idem/engine/store/LeaseStore") {}

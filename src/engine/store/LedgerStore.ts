@@ -1,0 +1,30 @@
+/** The ledger: items that failed, are dead or were deferred, and their retries. */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { ConnectionId } from "../model/Connection.ts"
+import type { LedgerRow } from "../model/Content.ts"
+import type { StoreError } from "./StoreError.ts"
+
+export class LedgerStore extends Context.Service<
+  LedgerStore,
+  {
+    /** Returns failed and deferred rows that are due, the longest due first. Deferred rows are always due. */
+    readonly retriesDue: (
+      connectionId: ConnectionId,
+      limit: number
+    ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
+    /** Returns the ledger ordered by external id: all rows, or those of `externalIds`. */
+    readonly ledger: (
+      connectionId: ConnectionId,
+      options: { readonly externalIds?: ReadonlyArray<string> | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
+    /**
+     * Resets the attempts of failed, dead and deferred rows (all, or these ids). Makes the rows and the connection due
+     * now. Returns the ids of the rows.
+     */
+    readonly redrive: (
+      connectionId: ConnectionId,
+      externalIds: ReadonlyArray<string> | undefined
+    ) => Effect.Effect<ReadonlyArray<string>, StoreError>
+  }
+>()("idem/engine/store/LedgerStore") {}

@@ -1,0 +1,32 @@
+/** Named locks with an expiry: exclusive claims of a process. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { StoreError } from "./StoreError.ts"
+
+export class LockStore extends Context.Service<
+  LockStore,
+  {
+    /**
+     * Acquires a named lock, or extends it if this holder has it, to `ttl` from now. Returns none on success, or the
+     * holder of the lock. `deadHolder` is a holder known to be dead, whose lock is free.
+     */
+    readonly takeLock: (
+      name: string,
+      options: { readonly holder: string; readonly ttl: Duration.Duration; readonly deadHolder?: string | undefined }
+    ) => Effect.Effect<Option.Option<string>, StoreError>
+    readonly releaseLock: (name: string, holder: string) => Effect.Effect<void, StoreError>
+    /**
+     * Takes or keeps the right to poll this database alone, for `ttl`. None: it is ours. Some: who holds it.
+     * `deadHolder` names a holder known to be dead.
+     */
+    readonly claimPolling: (options: {
+      readonly holder: string
+      readonly ttl: Duration.Duration
+      readonly deadHolder?: string | undefined
+    }) => Effect.Effect<Option.Option<string>, StoreError>
+    /** Gives that right back, if this holder has it. */
+    readonly releasePolling: (holder: string) => Effect.Effect<void, StoreError>
+  }
+>()("idem/engine/store/LockStore") {}

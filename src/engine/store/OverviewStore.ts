@@ -1,0 +1,15 @@
+/** Totals of one connection, and of the whole database. */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { ConnectionId } from "../model/Connection.ts"
+import type { Overview, Totals } from "../model/Overview.ts"
+import type { StoreError } from "./StoreError.ts"
+
+export class OverviewStore extends Context.Service<
+  OverviewStore,
+  {
+    readonly totals: (connectionId: ConnectionId) => Effect.Effect<Totals, StoreError>
+    /** Costs time in proportion to connections and ledger rows, whatever the number of contents. */
+    readonly overview: Effect.Effect<Overview, StoreError>
+  }
+>()("idem/engine/store/OverviewStore") {}

@@ -1,0 +1,45 @@
+/** Sealed secrets, retired keys and pending sign-ins. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { Sealed } from "../model/Sealed.ts"
+import type { StoreError } from "./StoreError.ts"
+
+export class SecretStore extends Context.Service<
+  SecretStore,
+  {
+    /** Returns secrets sealed with another key than this one (see `Vault.keyIdOf`), by kind and id, after `after`. */
+    readonly sealedOtherwise: (
+      keyId: string,
+      options: { readonly after?: Pick<Sealed, "kind" | "id"> | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<Sealed>, StoreError>
+    /**
+     * Stores `next` if `before` is still stored, also while a run holds the connection. Returns false if the secret
+     * changed or does not exist.
+     */
+    readonly replaceSealed: (
+      place: Pick<Sealed, "kind" | "id">,
+      before: Uint8Array,
+      next: Uint8Array
+    ) => Effect.Effect<boolean, StoreError>
+    /**
+     * Retires a key: every process fails with `StoreError` to store a secret sealed with it. Returns false, and does
+     * nothing, while a secret is sealed with it.
+     */
+    readonly retireKey: (keyId: string) => Effect.Effect<boolean, StoreError>
+    /** Reverts `retireKey`: a former key becomes the current key again. */
+    readonly admitKey: (keyId: string) => Effect.Effect<void, StoreError>
+    /**
+     * Stores a pending sign-in under the hash (hex) of its state, for `ttl`. Removes the oldest ones beyond `atMost`.
+     */
+    readonly putSignIn: (signIn: {
+      readonly stateHash: string
+      readonly sealed: Uint8Array
+      readonly ttl: Duration.Duration
+      readonly atMost: number
+    }) => Effect.Effect<void, StoreError>
+    /** Removes and returns the pending sign-in. Returns none if it expired or does not exist. */
+    readonly takeSignIn: (stateHash: string) => Effect.Effect<Option.Option<Uint8Array>, StoreError>
+  }
+>()("idem/engine/store/SecretStore") {}

@@ -1,0 +1,19 @@
+/** The errors of the stores. `Superseded` is in `Fence`. */
+import * as Schema from "effect/Schema"
+import { ConnectionId } from "../model/Connection.ts"
+
+/** The database can't be reached or refused the request: a retry may succeed. The message holds no secret. */
+export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
+  message: Schema.String,
+  cause: Schema.Defect()
+}) {}
+
+/** Another connection has this name. */
+export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { name: Schema.String }) {}
+
+/** The held deletions differ from those that were approved. Nothing was deleted. */
+export class DeletionsChanged extends Schema.TaggedError<DeletionsChanged>()("DeletionsChanged", {
+  connectionId: ConnectionId,
+  /** An approved id that is not held. */
+  externalId: Schema.NullOr(Schema.String)
+}) {}
