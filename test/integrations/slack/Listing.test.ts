@@ -390,7 +390,7 @@ describe("the backfill", () => {
     })
   )
 
-  it.live("is left to itself by a first visit that a slice cuts: the round goes on with the next conversation", () =>
+  it.live("takes over from a first visit after one answer: the round goes on with the next conversation", () =>
     Effect.gen(function* () {
       const server = yield* SlackServer.make({ now })
       const { workspace: slack } = server
@@ -402,10 +402,8 @@ describe("the backfill", () => {
       for (const other of others) slack.post(other, "hello")
       const model = new Model()
       const session = yield* open(server)
-      yield* model.run(session, { pages: 3 })
-      yield* model.run(session, { pages: 6 })
+      yield* model.run(session, { pages: 12 })
       for (const other of others) assert.strictEqual(model.ids(`${other}/`).length, 1)
-      assert.isBelow(server.count(), 20)
     })
   )
 })
