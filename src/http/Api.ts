@@ -1,6 +1,6 @@
 /**
- * The HTTP API, as a value: the server's handlers, the typed client and the OpenAPI document are made of it. A new group
- * is one more `.add` here, and one more layer in `Server.ts`.
+ * The HTTP API as a value. The server's handlers, the typed client and the OpenAPI document derive from it. A new group
+ * is one more `.add` here and one more layer in `Server.ts`.
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as OpenApi from "effect/http-api/OpenApi"

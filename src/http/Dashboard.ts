@@ -1,7 +1,7 @@
 /**
- * The dashboard: one page at `/` and the files that it names under `/assets/`, as `npm run prepare` built them
- * (`dashboard/Build.ts`). They are read when the server starts. A name holds the hash of its file, so a browser asks for
- * it once; the page is asked for each time, and sent again only where it has changed.
+ * The dashboard: one page at `/` and its files under `/assets/`, as `npm run prepare` built them
+ * (`dashboard/Build.ts`). They are read when the server starts. File names contain hashes, so a browser requests a file
+ * once. It requests the page each time, and receives it again only if it has changed.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -30,7 +30,7 @@ const read = Effect.fnUntraced(function* (path: string) {
   })
 })
 
-/** The page and the files that it names, or undefined where they have not been built. */
+/** The page and its files, or undefined if they have not been built. */
 const bundle = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
   const page = yield* read(Path.join(folder, "index.html"))
@@ -63,7 +63,7 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | FileSystem
         const { name = "" } = yield* HttpRouter.params
         const file = built.assets.get(name)
         if (file === undefined) {
-          // Of another version, as a page that was left open names it.
+          // A page of another version that was left open requests this file.
           return yield* toResponse(
             new NotFoundProblem({ what: "path", detail: "there is no such file: load the page again" })
           )

@@ -1,13 +1,13 @@
 /**
- * Keeps a connection open while its answer takes long to make, with an interim answer (102, RFC 2518) now and then. Without
- * one the listener, or a proxy in front of it, closes a connection on which nothing moves.
+ * Keeps a connection open during a slow operation, by interim answers (102, RFC 2518). Otherwise the listener, or a
+ * proxy in front of it, would close the quiet connection.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 
-/** Well below the minute after which proxies commonly give up. */
+/** Well below the minute after which proxies commonly close a quiet connection. */
 const interval = Duration.seconds(20)
 
 /** Sends an interim answer to a request. A request in process has no connection to keep open. */

@@ -2,8 +2,8 @@
  * The listening socket: Node's HTTP server, with bounds on what one client may take of it.
  *
  * A slow client costs one socket for 10 seconds. When connections get scarce, the one that has waited longest for its
- * client makes room for a new one (nginx reuses connections in the same way), so that slow clients never lock others out.
- * On shutdown, waiting readers are answered at once, requests in progress may end within `grace`, and then every
+ * client makes room for a new one (nginx reuses connections in the same way), so that slow clients never lock others
+ * out. On shutdown, waiting readers are answered at once, requests in progress may end within `grace`, and then every
  * connection is closed.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -42,12 +42,14 @@ const keepAliveTimeout = 5_000
 /** How long a refused client may take to read why. */
 const refusalTimeout = Duration.seconds(1)
 
-/** The exchange of each open connection, in the order in which connections were opened; undefined before its request. */
+/**
+ * The exchange of each open connection, in the order in which connections were opened; undefined before its request.
+ */
 type Exchanges = Map<Net.Socket, Http.ServerResponse | undefined>
 
 /**
- * True while the connection waits for its client: for a request, for the rest of one, or for the client to read an answer
- * that is complete.
+ * True while the connection waits for its client: for a request, for the rest of one, or for the client to read an
+ * answer that is complete.
  */
 const waitsForClient = (exchange: Http.ServerResponse | undefined): boolean =>
   exchange === undefined || !exchange.req.complete || exchange.writableEnded
@@ -86,7 +88,7 @@ const track = (server: Http.Server, most: number): Exchanges => {
   return exchanges
 }
 
-/** Answers what is no HTTP, too slow or too long in its headers. Such a client never gets a request or a handler. */
+/** Answers requests that are not HTTP, arrive too slowly, or have too long headers. They never reach a handler. */
 const refuse = (error: NodeJS.ErrnoException, socket: Duplex, hasAnswer: boolean): void => {
   if (error.code === "ECONNRESET" || !socket.writable || hasAnswer) return void socket.destroy()
   const [status, title] =

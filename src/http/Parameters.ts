@@ -1,23 +1,23 @@
-/** What paths, queries and bodies of several endpoints hold. */
+/** Parameters and fields that several endpoints share. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** Of an endpoint or a group: no credential is in its requests, so that what is wrong in one can be named. */
+/** Annotation of an endpoint or a group: its requests hold no credential, so errors may name what is wrong. */
 export const NoSecrets = Context.Reference<boolean>("idem/http/Parameters", { defaultValue: () => false })
 
-/** How routes are matched. `maxParamLength` is longer than any id or name, percent-encoded. */
+/** Options of the router. `maxParamLength` exceeds every percent-encoded id or name. */
 export const routerConfig = { caseSensitive: true, maxParamLength: 4096 } as const
 
-/** In paths: a connection by its id or its name, percent-encoded. */
+/** The path parameter of a connection: its id or its name, percent-encoded. */
 export const connectionRef = {
   connection: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 300))).annotate({
     description: "the connection's id or its name"
   })
 }
 
-/** Why this can't be a connection's name; undefined where it can. It repeats nothing of the name. */
+/** Why this text cannot be a connection's name; undefined if it can. The reason repeats nothing of the text. */
 export const nameProblem = (name: string): string | undefined => {
   const characters = Array.from(name.slice(0, 300)).length
   if (characters === 0 || name.trim() === "") return "a connection's name may not be empty"
@@ -44,8 +44,8 @@ export const Every = Schema.DurationFromString.pipe(
 const instant = /^(\d{4})-(\d{2})-(\d{2})(?:T([01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/
 
 /**
- * A time: ISO 8601 with an offset, or a date (its first instant in UTC). One without an offset is refused: it would mean
- * another instant on another machine.
+ * A time: ISO 8601 with an offset, or a date (its first instant in UTC). One without an offset is refused: it would
+ * mean another instant on another machine.
  */
 export const Instant = Schema.String.pipe(
   Schema.check(
@@ -61,7 +61,7 @@ export const Instant = Schema.String.pipe(
   Schema.decodeTo(Schema.DateTimeUtcFromString)
 )
 
-/** At most this many, 1 to `max`. */
+/** The query parameter `limit`: 1 to `max`. */
 export const limit = (max: number, standard: number) =>
   Schema.Int.pipe(
     Schema.check(Schema.isBetween({ minimum: 1, maximum: max })),

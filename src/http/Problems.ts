@@ -1,6 +1,6 @@
 /**
- * What goes wrong over HTTP, as problem details (RFC 9457, `application/problem+json`). `type` tells those apart that
- * share a status; `detail` is for a person. Nothing of a request's body is repeated in any of them.
+ * The errors of the API as problem details (RFC 9457, `application/problem+json`). `type` distinguishes errors that
+ * share a status; `detail` is for a person. No problem repeats anything of a request's body.
  */
 import * as Effect from "effect/Effect"
 import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
@@ -13,14 +13,14 @@ import { NameTaken, StoreError } from "../engine/Store.ts"
 
 const urn = <const Name extends string>(name: Name): `urn:idem:problem:${Name}` => `urn:idem:problem:${name}`
 
-/** The request can't be read: a path, a query, a header or a body that is not as it must be. `errors` names the fields. */
+/** A path, query, header or body does not decode. `errors` names the fields. */
 export class BadRequestProblem extends HttpApiError.Problem<BadRequestProblem>()(
   "BadRequestProblem",
   { type: urn("bad-request"), status: 400, title: "The request is not right" },
   { errors: Schema.optionalKey(Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))) }
 ) {}
 
-/** A cursor that is damaged, or that was given for something else. */
+/** The cursor is damaged, or is of another list. */
 export class CursorProblem extends HttpApiError.Problem<CursorProblem>()(
   "CursorProblem",
   { type: urn("cursor"), status: 400, title: "The cursor can't be used" },
@@ -34,14 +34,14 @@ export class UnauthorizedProblem extends HttpApiError.Problem<UnauthorizedProble
   title: "A token is needed"
 }) {}
 
-/** A page of another origin asked, or a name that is not ours was asked for. */
+/** The request comes from a page of another origin, or uses a host name that is not this server's. */
 export class ForbiddenProblem extends HttpApiError.Problem<ForbiddenProblem>()("ForbiddenProblem", {
   type: urn("forbidden"),
   status: 403,
   title: "Not from there"
 }) {}
 
-/** There is no such thing; `what` says which kind. */
+/** There is no such resource; `what` names its kind. */
 export class NotFoundProblem extends HttpApiError.Problem<NotFoundProblem>()(
   "NotFoundProblem",
   { type: urn("not-found"), status: 404, title: "There is no such thing" },
@@ -56,21 +56,24 @@ export class MethodNotAllowedProblem extends HttpApiError.Problem<MethodNotAllow
   { allowed: Schema.Array(Schema.String) }
 ) {}
 
-/** Not as things stand: an `Idempotency-Key` that was used for another request, a resume without credentials. */
+/**
+ * The present state does not allow the request, for example a reused `Idempotency-Key`, or a resume without
+ * credentials.
+ */
 export class ConflictProblem extends HttpApiError.Problem<ConflictProblem>()("ConflictProblem", {
   type: urn("conflict"),
   status: 409,
   title: "Not as things stand"
 }) {}
 
-/** There is a connection of this name. */
+/** Another connection has this name. */
 export class NameTakenProblem extends HttpApiError.Problem<NameTakenProblem>()(
   "NameTakenProblem",
   { type: urn("name-taken"), status: 409, title: "The name is taken" },
   { name: Schema.String }
 ) {}
 
-/** The cursor was right once, and is no longer: begin again without one. */
+/** The cursor was valid once. The reader begins again without one. */
 export class CursorGoneProblem extends HttpApiError.Problem<CursorGoneProblem>()("CursorGoneProblem", {
   type: urn("cursor-gone"),
   status: 410,
@@ -94,7 +97,7 @@ export class RangeProblem extends HttpApiError.Problem<RangeProblem>()(
   { size: Schema.Int }
 ) {}
 
-/** It was understood, and can't be done: `detail` says why and what to do next. */
+/** The request is understood and cannot be done. `detail` says why, and what to do next. */
 export class UsageProblem extends HttpApiError.Problem<UsageProblem>()("UsageProblem", {
   type: urn("usage"),
   status: 422,
@@ -115,7 +118,7 @@ export class TooManyRequestsProblem extends HttpApiError.Problem<TooManyRequests
   { retryAfter: Schema.Int }
 ) {}
 
-/** Something that should not happen. The log has the reason under this `id`. */
+/** A defect. The log has the reason under this `id`. */
 export class UnexpectedProblem extends HttpApiError.Problem<UnexpectedProblem>()(
   "UnexpectedProblem",
   { type: urn("unexpected"), status: 500, title: "Something went wrong that should not" },
@@ -129,14 +132,14 @@ export class SourceAwayProblem extends HttpApiError.Problem<SourceAwayProblem>()
   { reason: Schema.String }
 ) {}
 
-/** The database does not answer; it may soon. */
+/** The database does not answer, or the process is shutting down. */
 export class UnavailableProblem extends HttpApiError.Problem<UnavailableProblem>()("UnavailableProblem", {
   type: urn("unavailable"),
   status: 503,
   title: "Not now"
 }) {}
 
-/** What any endpoint may answer. */
+/** Problems that any endpoint may return. */
 export const common = [
   BadRequestProblem,
   UnauthorizedProblem,
@@ -160,7 +163,7 @@ type ProblemOf<E> = E extends CursorInvalid
           ? UnavailableProblem
           : E
 
-/** Reasons of a source that may answer when it is asked again. */
+/** Reasons after which a source may answer later. */
 const passing = new Set(["Transient", "RateLimited", "Timeout"])
 
 /** The problem for an error of the engine; any other error as it is. */
@@ -191,7 +194,7 @@ export const asProblem = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<
   // Each error is replaced by the problem that its type says.
   Effect.mapError(work, (error) => problemOf(error) as ProblemOf<E>)
 
-/** Headers that a problem's status asks for. */
+/** Headers that belong to a problem's status. */
 const headersOf = (problem: unknown): Record<string, string> => {
   if (problem instanceof UnauthorizedProblem) return { "www-authenticate": 'Bearer realm="idem"' }
   if (problem instanceof TooManyRequestsProblem) return { "retry-after": String(problem.retryAfter) }
@@ -200,7 +203,7 @@ const headersOf = (problem: unknown): Record<string, string> => {
   return {}
 }
 
-/** A problem as an answer, with those headers: what an endpoint fails with has none of them. */
+/** A problem as a response, with these headers. */
 export const toResponse = (
   problem: HttpServerRespondable.Respondable
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>

@@ -1,6 +1,6 @@
 /**
- * The outermost of the server: whatever a route ends with becomes an answer. Errors are problem details, of which a defect
- * tells only the id that its log line has; and every answer gets the headers of all answers.
+ * The outermost middleware. It turns every result of a route into a response. Errors become problem details; a defect
+ * shows only the id of its log line. Every response gets the security headers.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -36,7 +36,7 @@ const unexpected = Effect.fnUntraced(function* (
 
 const pathOf = (url: string): string => url.replace(/[?#].*$/s, "")
 
-/** The problem that this error or defect is; undefined where it should not have happened. */
+/** The problem of this error or defect; undefined for an unexpected one. */
 const problemOf = (
   error: unknown,
   request: HttpServerRequest.HttpServerRequest,
@@ -63,7 +63,7 @@ const problemOf = (
   return HttpServerRespondable.isRespondable(known) ? known : undefined
 }
 
-/** Answers of the toolkit that say nothing but their status. */
+/** The problem for responses of the toolkit that have only a status. */
 const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefined => {
   if (response.status < 400) return undefined
   const { body } = response
@@ -81,12 +81,12 @@ const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefi
   }
 }
 
-/** How soon to ask again where the database, or the whole process, is away: in seconds. */
+/** `Retry-After` in seconds while the database is away or the process is shutting down. */
 const comeBack = "5"
 
 const stopped = new Problems.UnavailableProblem({ detail: "the process is stopping; ask again" })
 
-/** Makes every end of a route an answer. */
+/** Turns every result of a route into a response. */
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | Settings> = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const routes = yield* Routes
@@ -118,7 +118,7 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | S
       return HttpServerResponse.setHeaders(SecurityHeaders.add(response), headers)
     })
 
-    // Nothing fails beyond this; the router's type wants errors to pass a middleware of all routes.
+    // This middleware handles every error, but the router's type expects errors to pass.
     yield* router.addGlobalMiddleware(
       (
         app
@@ -126,7 +126,7 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | S
         app.pipe(
           Effect.catchCause((cause) => {
             if (!Cause.hasInterruptsOnly(cause)) return answerOf(cause)
-            // Who went away is answered nothing.
+            // A client that has gone gets no response.
             const isAway = cause.reasons.some(({ annotations }) => annotations.has(HttpServerError.ClientAbort.key))
             return isAway ? Effect.failCause(cause as Cause.Cause<never>) : Problems.toResponse(stopped)
           }),

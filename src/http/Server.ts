@@ -1,8 +1,8 @@
 /**
- * The HTTP server of `idem serve`: the API, and what else is served beside it.
+ * The HTTP server of `idem serve`: the API, the dashboard, the reference and the metrics.
  *
- * A feature with routes of its own is one more layer in `pages`, a group of the API one more `.add` in `Api.ts` and one
- * more layer in `groups`. Each is behind the guard without its doing.
+ * A feature with routes of its own is one more layer in `pages`. A group of the API is one more `.add` in `Api.ts` and
+ * one more layer in `groups`. The guard protects all of them.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -55,7 +55,7 @@ const groups = Layer.mergeAll(
 /** Routes beside the API's. */
 const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoint.layer)
 
-/** HTTP/2 has other ways, and is not served. */
+/** HTTP/1.1 only: HTTP/2 is not served. */
 const interim = Layer.succeed(KeepAlive.SendInterim, (request) =>
   Effect.sync(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
@@ -111,8 +111,8 @@ export const layer = stops.pipe(
   Layer.provide(Layer.effect(Stopping, Latch.make(false)))
 )
 
-/** The same, as the environment says, for a process that polls for as long as it serves. */
+/** The same, configured by the environment, for a process that also polls. */
 export const layerConfig = Layer.provide(layer, [Settings.layer, Gauges.layer, Ready.layer])
 
-/** Where it is reached, as a URL. */
+/** The server's URL. */
 export const url: Effect.Effect<string, never, HttpServer.HttpServer> = HttpServer.addressFormattedWith(Effect.succeed)

@@ -1,4 +1,4 @@
-/** Where the server listens, and who may ask: read once, when it starts. */
+/** The server's settings: where it listens, and who may call it. They are read once, when it starts. */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -11,15 +11,15 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** The server can't start as it is set up; the message says what to do. */
+/** The settings do not allow the server to start. The message says what to do. */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", { message: Schema.String }) {}
 
-/** A guesser who may try ten times a minute finds no token of this length. */
+/** Ten guesses a minute do not find a token of this length. */
 const shortestToken = 16
 
 const howToMake = `make one with: node -p "crypto.randomBytes(32).toString('base64url')"`
 
-/** Whether this host name or address is this machine's own, and nobody else's. */
+/** True if this host name or address is loopback. */
 export const isLoopback = (host: string): boolean => {
   if (host === "localhost" || host.endsWith(".localhost")) return true
   const address = NetAddress.ipFromString(host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host)
@@ -30,13 +30,13 @@ export class Settings extends Context.Service<
   Settings,
   {
     readonly host: string
-    /** 0: any that is free. */
+    /** 0 takes any free port. */
     readonly port: number
-    /** Undefined: open to this machine, and only to it. */
+    /** Undefined: the server is open to this machine only. */
     readonly token: Redacted.Redacted<string> | undefined
-    /** Whose `X-Forwarded-…` headers are believed. */
+    /** Proxies whose `X-Forwarded-…` headers are trusted. */
     readonly proxies: ReadonlyArray<IpNetwork.IpNetwork>
-    /** How long what is being answered may take once the process is told to stop. */
+    /** How long requests in progress may take after the shutdown has begun. */
     readonly grace: Duration.Duration
   }
 >()("idem/http/ServerSettings") {

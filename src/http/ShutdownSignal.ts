@@ -1,8 +1,8 @@
-/** Told when the server stops: who waits for something answers at once, and connections are not kept alive. */
+/** Signals that the server is shutting down: waiting readers answer at once, and connections are not kept alive. */
 import * as Context from "effect/Context"
 import * as Latch from "effect/Latch"
 
-/** Open from then on. */
+/** Opens when the shutdown begins. */
 export const Stopping = Context.Reference<Latch.Latch>("idem/http/ShutdownSignal", {
   defaultValue: () => Latch.makeUnsafe(false)
 })

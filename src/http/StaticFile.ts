@@ -1,4 +1,7 @@
-/** Files that stay as they are for as long as the server runs: sent compressed to who takes that, and known by a tag. */
+/**
+ * Files that do not change while the server runs. They have an ETag, and are sent compressed if the client accepts
+ * that.
+ */
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -11,7 +14,7 @@ interface Compressed {
   readonly bytes: Uint8Array
 }
 
-/** A file as it is and as it is sent compressed, best first. */
+/** A file with its compressed forms, the best one first. */
 export interface StaticFile {
   readonly mediaType: string
   readonly tag: string
@@ -36,7 +39,7 @@ export const make = (
 const brotli = Util.promisify(Zlib.brotliCompress)
 const gzip = Util.promisify(Zlib.gzip)
 
-/** Compresses what was made while the server runs: somebody waits for it, so not as well as a build would. */
+/** Compresses text that was made at run time, faster and less well than a build does, because a client waits. */
 export const compress = (mediaType: string, text: string): Effect.Effect<StaticFile> =>
   Effect.promise(async () => {
     const plain = new TextEncoder().encode(text)
@@ -45,14 +48,14 @@ export const compress = (mediaType: string, text: string): Effect.Effect<StaticF
     return make(mediaType, plain, { br, gzip: gz })
   })
 
-/** Whether this content coding may be sent (RFC 9110, section 12.5.3). */
+/** True if the client accepts this content coding (RFC 9110, section 12.5.3). */
 const accepts = (header: string, coding: string): boolean =>
   header.split(",").some((each) => {
     const [name = "", ...parameters] = each.split(";").map((part) => part.trim().toLowerCase())
     return name === coding && !parameters.some((parameter) => /^q=0(?:\.0{0,3})?$/.test(parameter))
   })
 
-/** The file, or that who asks has it already. */
+/** The file, or 304 if the client has it already. */
 export const answer = (
   file: StaticFile,
   cacheControl: string

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { CommandApi } from "../CommandApi.ts"
 
-/** The server can't be used at all: the message names `IDEM_URL` and says what to do next. */
+/** The server cannot be used. The message names `IDEM_URL` and says what to do next. */
 export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
   reason: Schema.Literals(["Unreachable", "Unauthorized", "Forbidden", "TooManyRequests", "NotIdem", "OtherVersion"]),
   message: Schema.String
@@ -17,7 +17,7 @@ export class ApiClient extends Context.Service<ApiClient, HttpApiClient.ForApi<t
   "idem/http/client/ApiClient"
 ) {}
 
-/** The bytes of a body ended before their time. */
+/** The bytes of a body ended early. */
 export class BodyError extends Schema.TaggedError<BodyError>()("BodyError", {
   message: Schema.String,
   cause: Schema.Defect()

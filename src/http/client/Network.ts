@@ -1,4 +1,4 @@
-/** The API of a server elsewhere: what the commands call where `IDEM_URL` names one. */
+/** The API of the server that `IDEM_URL` names. */
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -46,7 +46,7 @@ const notIdem = (url: string): ServerError =>
     message: `what answers at IDEM_URL (${url}) is not the API of Idem, or that of another version: set IDEM_URL to where idem serve listens`
   })
 
-/** Why this server can't be used, if the error says so. A problem of the operation itself says nothing of the server. */
+/** Why the server cannot be used, if the error says so. Problems of the operation itself give undefined. */
 const serverError = (url: string, error: unknown): ServerError | undefined => {
   const at = `IDEM_URL (${url})`
   if (error instanceof ServerError) return error
@@ -74,11 +74,13 @@ const serverError = (url: string, error: unknown): ServerError | undefined => {
   return HttpClientError.isHttpClientError(error) || Schema.isSchemaError(error) ? notIdem(url) : undefined
 }
 
-/** A request is sent again only where sending it twice does nothing twice. */
+/** True for idempotent requests, which may be repeated. */
 const isRepeatable = ({ headers, method }: HttpClientRequest.HttpClientRequest): boolean =>
   method === "GET" || headers["idempotency-key"] !== undefined
 
-/** Requests to this server, with its token. One that got no answer is sent again, at most three times. */
+/**
+ * The client for this server, with its token. It repeats idempotent requests without an answer, at most three times.
+ */
 const requests = Effect.fnUntraced(function* ({ token, url }: ServerAddress) {
   const http = (yield* HttpClient.HttpClient).pipe(
     HttpClient.mapRequest((request) => {
@@ -100,7 +102,7 @@ const requests = Effect.fnUntraced(function* ({ token, url }: ServerAddress) {
 
 const majorMinor = (version: string): string => version.split(".").slice(0, 2).join(".")
 
-/** Fails where the server can't be used: away, no Idem, another version, or the token is not its own. */
+/** Fails if the server is away, is not Idem, has another version, or refuses the token. */
 const check = Effect.fnUntraced(function* (
   { token, url }: ServerAddress,
   httpClient: HttpClient.HttpClient.With<HttpClientError.HttpClientError | ServerError>
@@ -123,7 +125,7 @@ const check = Effect.fnUntraced(function* (
   }
 })
 
-/** Asks this server. Fails where it can't be used. */
+/** The client of this server. Fails if the server cannot be used. */
 export const layer = (address: ServerAddress): Layer.Layer<ApiClient, ServerError, HttpClient.HttpClient> =>
   Layer.effect(
     ApiClient,

@@ -1,4 +1,4 @@
-/** Where a server is and how it is asked: `IDEM_URL` and `IDEM_API_TOKEN`. */
+/** The address and the token of a server: `IDEM_URL` and `IDEM_API_TOKEN`. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -7,14 +7,14 @@ import * as Result from "effect/Result"
 import { isLoopback } from "../ServerSettings.ts"
 
 export interface ServerAddress {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string
   readonly token: Option.Option<Redacted.Redacted<string>>
-  /** True where nobody on the way can read what is sent: https, or this machine. */
+  /** True if nobody on the way can read the requests: https, or this machine. */
   readonly isPrivate: boolean
 }
 
-/** Nothing of the text is repeated: somebody may have put a password into it. */
+/** Errors repeat nothing of the text, because it may hold a password. */
 const parse = (text: string): Result.Result<Omit<ServerAddress, "token">, string> => {
   const example = "give the server's address, like http://127.0.0.1:3000"
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -32,7 +32,7 @@ const parse = (text: string): Result.Result<Omit<ServerAddress, "token">, string
   })
 }
 
-/** The server that the environment names, if any; or what is wrong with the name. */
+/** The server that the environment names, if any. Fails if the name is wrong. */
 export const fromEnvironment: Effect.Effect<
   Result.Result<Option.Option<ServerAddress>, string>,
   Config.ConfigError

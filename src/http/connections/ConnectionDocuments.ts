@@ -29,7 +29,7 @@ export const Connection = Schema.Struct({
   domain: Schema.String,
   account: Schema.String,
   state: ConnectionState,
-  /** Why it is paused, in words. */
+  /** Why the connection is paused. */
   paused: Schema.NullOr(Schema.String),
   /** As Effect writes a duration: `5 minutes`. */
   every: Schema.String,
@@ -38,11 +38,11 @@ export const Connection = Schema.Struct({
   /** When the source was last asked what is new, and answered. */
   lastCheckedAt: Schema.NullOr(Time),
   nextPollAt: Schema.NullOr(Time),
-  /** Until when the source asked to be left alone; null where it did not, or the time has come. */
+  /** Until when the source asked Idem to wait; null if it did not, or if the time is over. */
   askedToWaitUntil: Schema.NullOr(Time),
   /** Failures of whole runs in a row. */
   failures: Schema.Int,
-  /** Who runs it now. */
+  /** The process that runs the connection now. */
   holder: Schema.NullOr(Schema.String),
   config: Schema.Json,
   createdAt: Time
@@ -85,20 +85,20 @@ const StagedDeletion = Schema.Struct({
 /** Deletions that are held, the first of them. */
 export const HeldDeletions = Schema.Struct({
   deletions: Schema.Array(StagedDeletion),
-  /** How many are held, whatever is listed here. */
+  /** How many are held in all. */
   total: Schema.Int,
-  /** Stands for all that are held now. An approval gives it back. */
+  /** Identifies all deletions that are held now. An approval sends it back. */
   token: Schema.String
 }).annotate({ identifier: "HeldDeletions" })
 
-/** Which deletions are approved: all that the token stands for, or these. */
+/** The approved deletions: all that the token identifies, or these ids. */
 export const Approval = Schema.Union([
   Schema.Struct({ token: Schema.String }),
   Schema.Struct({ externalIds: Schema.NonEmptyArray(Schema.String) })
 ]).annotate({ identifier: "Approval" })
 export type Approval = typeof Approval.Type
 
-/** What a person would call the connection's state. */
+/** The connection's state. */
 const stateOf = (connection: Model.Connection, now: DateTime.Utc): Connection["state"] => {
   if (connection.lease !== null && DateTime.isGreaterThan(connection.lease.until, now)) return "running"
   if (connection.credentials === null) return "disconnected"

@@ -18,11 +18,11 @@ import { Authenticated } from "../security/Authenticated.ts"
 import { Task } from "../tasks/TaskDocuments.ts"
 import * as Documents from "./ConnectionDocuments.ts"
 
-/** A connection as it was made or changed, with what its source said. */
+/** A created or changed connection, with the source's estimate. */
 export const Connected = Schema.Struct({
   connection: Documents.Connection,
   created: Schema.Boolean,
-  /** About how many items there are, where the source can say cheaply. */
+  /** About how many items there are; null if the source cannot tell cheaply. */
   items: Schema.NullOr(Schema.Finite),
   /** Quota units that one item costs, its share of the listing included. */
   unitsPerItem: Schema.Finite,
@@ -31,7 +31,7 @@ export const Connected = Schema.Struct({
 })
 export type Connected = typeof Connected.Type
 
-/** What a purge took away. `bodies` and `bytes` are those that nothing else named. */
+/** What a purge removed. `bodies` and `bytes` count bodies that no other content has. */
 const Purged = Schema.Struct({
   deleted: Schema.Int,
   gone: Schema.Int,

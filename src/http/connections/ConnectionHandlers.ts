@@ -27,7 +27,7 @@ const connected = Effect.fnUntraced(function* ({ connection, created, estimate, 
   } satisfies Connected
 })
 
-/** Other deletions are held by now: whoever approves has not seen them. */
+/** Other deletions are held by now, which the person has not seen. */
 const changed =
   (name: string) =>
   <E>(error: E | DeletionsChanged) => {

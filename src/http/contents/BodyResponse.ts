@@ -1,9 +1,9 @@
 /**
- * The bytes of a stored content as an answer: whole, one range of it, or not again (RFC 9110, sections 13 and 14).
+ * The body of a content as a response: whole, one range, or not modified (RFC 9110, sections 13 and 14).
  *
- * What a source sent is somebody else's: it is never run in our origin. It comes as a download, but for pictures and plain
- * text, which can't be run; always with a type that is not guessed at, in a sandbox without scripts, and for our own pages
- * only. What a page could load as a script or a style has no such type here.
+ * Bodies come from outside and never run in our origin. They are downloads, except pictures and plain text. They always
+ * have a content type that browsers do not guess, a sandbox without scripts, and a policy that lets only our own pages
+ * load them. Scripts and style sheets are sent as another type.
  */
 import * as ContentDisposition from "content-disposition"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ import type { Body } from "./ContentLookup.ts"
 
 const binary = "application/octet-stream"
 
-/** Shown by a browser where it is. */
+/** Media types that a browser shows. */
 const inline: ReadonlySet<string> = new Set([
   "image/avif",
   "image/gif",
@@ -28,13 +28,13 @@ const inline: ReadonlySet<string> = new Set([
   "text/plain"
 ])
 
-/** What a page of ours could be made to load from here, and would then run or be styled by. */
+/** Media types that a page could load and run, or take styles from. */
 const loadable = /script|^text\/css$|^application\/wasm$|^text\/cache-manifest$/
 
 const token = "[\\w!#$%&'*+.^`|~-]+"
 const mediaTypePattern = new RegExp(`^(${token}/${token})(?: *;.*?charset *= *"?(${token})"?)?`, "is")
 
-/** The media type as it may be sent, of what a source said that it is. */
+/** The media type to send for the stored media type. */
 export const contentType = (stored: string | null): string => {
   const [, given, charset] = mediaTypePattern.exec(stored ?? "") ?? []
   const essence = given?.toLowerCase() ?? binary
@@ -45,7 +45,7 @@ export const contentType = (stored: string | null): string => {
 // oxlint-disable-next-line no-control-regex
 const notInNames = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069/\\:*?"<>|]+|\p{Surrogate}/gu
 
-/** A name for the download: the title, or the id's last part, with an ending that says what it is. */
+/** The name of the download: the title, or the last part of the id, with an extension for the type. */
 export const fileName = (title: string | null, externalId: string, type: string): string => {
   const said = title === null || title.trim() === "" ? (externalId.split("/").at(-1) ?? "") : title
   const plain = Array.from(said.replace(notInNames, " ").replaceAll(/\s+/g, " "))
@@ -67,8 +67,9 @@ interface Range {
 }
 
 /**
- * The bytes that a `Range` header asks for, from `start` up to but not including `end`; `unsatisfiable` where there are
- * none of them; undefined for the whole: the header is absent, of another unit, malformed, or asks for several.
+ * The bytes that a `Range` header requests, from `start` (inclusive) to `end` (exclusive); `unsatisfiable` if the body
+ * has none of them; undefined for the whole body, if the header is absent, of another unit, malformed, or lists several
+ * ranges.
  */
 export const rangeOf = (header: string | undefined, size: number): Range | "unsatisfiable" | undefined => {
   const [, first = "", last = ""] = /^bytes= *(\d{0,15})-(\d{0,15}) *$/i.exec(header ?? "") ?? []
@@ -83,7 +84,7 @@ export const rangeOf = (header: string | undefined, size: number): Range | "unsa
   return { start, end: last === "" ? size : Math.min(Number(last) + 1, size) }
 }
 
-/** Whether one of the entity tags of this header is the tag. */
+/** True if the header lists this entity tag. */
 const matches = (header: string, tag: string): boolean =>
   header.trim() === "*" || header.split(",").some((each) => each.trim().replace(/^W\//, "") === tag)
 
@@ -107,7 +108,7 @@ export const answer = Effect.fnUntraced(function* (
   if (ifNoneMatch !== undefined && matches(ifNoneMatch, tag)) {
     return HttpServerResponse.empty({ status: 304, headers })
   }
-  // A range of what is no longer the same would be put together with the rest of what was.
+  // The client would combine a range of a changed body with the rest of the former one.
   const applies = request.method === "GET" && (ifRange === undefined || ifRange.trim() === tag)
   const range = applies ? rangeOf(wanted, body.size) : undefined
   if (range === "unsatisfiable") {

@@ -10,7 +10,7 @@ import { NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef } from "../Parameters.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
-/** What an email consists of, in plain text; null where it doesn't say. */
+/** The fields and parts of an email, as plain text; null for absent fields. */
 export const EmailParts = Schema.Struct({
   subject: Schema.NullOr(Schema.String),
   from: Schema.NullOr(Schema.String),
@@ -24,7 +24,7 @@ export const EmailParts = Schema.Struct({
   blocked: Schema.Int,
   /** Where the HTML's links lead to, http, https and mailto only, at most 200. */
   links: Schema.Array(Schema.Struct({ text: Schema.String, url: Schema.String })),
-  /** Without the pictures that are shown within the HTML. */
+  /** Attachments, except pictures that the HTML shows. */
   attachments: Schema.Array(
     Schema.Struct({
       /** To ask for it by. */

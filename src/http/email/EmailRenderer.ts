@@ -12,10 +12,10 @@ import * as Headers from "../../mail/Headers.ts"
 import type { EmailParts } from "./EmailEndpoints.ts"
 import { bytesOf, plain, sanitized, type Sanitized } from "./Sanitizer.ts"
 
-/** Bytes of an email that is shown. A larger one is downloaded. */
+/** The largest email that is shown, in bytes. Larger ones can be downloaded. */
 export const longest = 10_000_000
 
-/** Characters of HTML, and of text, that are shown: what is rebuilt takes a second a million, and more where it is odd. */
+/** Characters of HTML and of text that are shown. Sanitizing takes about a second for a million characters. */
 const longestHtml = 2_000_000
 const longestText = 1_000_000
 
@@ -44,7 +44,7 @@ const read = async (bytes: Uint8Array): Promise<Email> => {
   }
 }
 
-/** What can be asked of an email: a page of it, what it consists of, one of its attachments. */
+/** A question about an email: a page, its parts, or one attachment. */
 export type Question =
   | { readonly _tag: "page"; readonly as: "html" | "text" }
   | { readonly _tag: "parts" }
@@ -73,7 +73,7 @@ export const answer = async (bytes: Uint8Array, question: Question): Promise<Ans
 const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
-/** Mail is written for white paper. */
+/** Emails are written for a white background. */
 const page = (title: string, body: string): string => `<!doctype html>
 <html lang="">
 <head>

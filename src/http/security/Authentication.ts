@@ -1,7 +1,7 @@
 /**
- * Who asks, and may they? By the token (`Authorization: Bearer`), by a browser's session, or, where there is no token, from
- * this machine alone. Wrong tokens are counted by address: who gave ten within a minute must wait, whatever is given then,
- * while others go on.
+ * Authenticates requests: by the token (`Authorization: Bearer`), by a browser's session, or, if the server has no
+ * token, by coming from this machine. Wrong tokens are counted by address: after ten within a minute an address has to
+ * wait, while other addresses do not.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -19,13 +19,15 @@ import { Store, type StoreError } from "../../engine/Store.ts"
 import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
-/** How a request was let in: `open` where no token is needed, `nobody` where none was given. */
+/**
+ * How a request was authenticated: `open` if the server has no token, `nobody` if the request carries no credential.
+ */
 export type Caller = "token" | "session" | "open" | "nobody"
 export const Caller = Context.Reference<Caller>("idem/http/security/Authentication/Caller", {
   defaultValue: () => "nobody"
 })
 
-/** Wrong tokens that one address may give within a minute. */
+/** Wrong tokens that one address may send within a minute. */
 const wrongTokens = { limit: 10, window: Duration.minutes(1) } as const
 
 const wrongToken = new UnauthorizedProblem({
@@ -39,7 +41,7 @@ export class Access extends Context.Service<
     readonly callerOf: (
       request: HttpServerRequest.HttpServerRequest
     ) => Effect.Effect<Caller, UnauthorizedProblem | TooManyRequestsProblem | StoreError>
-    /** A new session for who knows the token; undefined where none is needed. */
+    /** A new session for a client that knows the token; undefined if the server has no token. */
     readonly signIn: (
       request: HttpServerRequest.HttpServerRequest,
       token: Redacted.Redacted<string>
@@ -76,7 +78,7 @@ export class Access extends Context.Service<
             yield* check(request, Redacted.make(given))
             return "token" as const
           }
-          // A cookie is not counted when it is wrong: it can't be guessed, and a browser sends an old one again and again.
+          // Wrong cookies are not counted: a cookie cannot be guessed, and a browser keeps sending an old one.
           const cookie = request.cookies[Sessions.cookieName(isSecure(request))]
           return cookie !== undefined && (yield* sessions.isValid(cookie)) ? ("session" as const) : ("nobody" as const)
         }),
@@ -90,10 +92,10 @@ export class Access extends Context.Service<
   ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
 }
 
-/** Whether the request came by https, to us or to a proxy that is trusted. */
+/** True if the request used https, to this server or to a trusted proxy. */
 export const isSecure = (request: HttpServerRequest.HttpServerRequest): boolean => request.protocol === "https"
 
-/** One of 65,536: what is counted stays small, whoever comes from however many addresses. An IPv6 address is its /64. */
+/** Hashes the client's address into one of 65,536 buckets, to bound memory. An IPv6 address counts as its /64. */
 const bucketOf = (request: HttpServerRequest.HttpServerRequest, salt: Uint8Array): string => {
   const remote = Option.getOrElse(request.remoteAddress, () => "")
   const parsed = NetAddress.ipFromString(remote)

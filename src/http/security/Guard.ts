@@ -1,11 +1,11 @@
 /**
- * What every route is guarded by, before its handler: a new route needs a token without anybody's doing, and a browser
- * that another site sent here gets nothing.
+ * Guards every route before its handler. New routes require authentication by default, and requests that a page of
+ * another site makes a browser send are refused.
  *
- * A request that the browser vouches for (a session's cookie, or, with no token, being on this machine) must come from our
- * own pages: `Sec-Fetch-Site`, or `Origin` where a browser does not send that. Programs send neither. Where the server is
- * open to its machine, it must also be asked for by a name of this machine: a name of somebody else's that points here
- * (DNS rebinding) would make their page ours. And no proxy may say that it passed the request on for somebody.
+ * A request that is authenticated by a session's cookie, or by coming from this machine, must come from our own pages
+ * (`Sec-Fetch-Site`, or `Origin` for browsers that do not send the former). Programs send neither header. If the server
+ * has no token, the request must also name a loopback host, because another host name that points here (DNS rebinding)
+ * would make its page ours; and it must not carry headers of a forwarding proxy.
  */
 import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
@@ -36,7 +36,7 @@ const longestBody = 1_000_000
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const
 const safe: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"])
 
-/** What proxies say who pass a request on. Many of them name this machine as the host, whoever asks them. */
+/** Headers that forwarding proxies add. Many proxies replace the host name by this machine's. */
 const passedOn = ["forwarded", "via", "x-forwarded-for"] as const
 
 /** The host of a `Host` header, without its port. */
@@ -44,12 +44,12 @@ const hostOf = (header: string): string => header.replace(/:\d+$/, "")
 
 const isJson = (contentType: string): boolean => /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i.test(contentType)
 
-/** Whether this request was made by a page of another origin, as far as the browser says. */
+/** True if a page of another origin made the request, by the headers of the browser. */
 const isForeign = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const { "sec-fetch-mode": mode, "sec-fetch-site": site, host = "", origin } = request.headers
   if (site !== undefined) {
     if (site === "same-origin" || site === "none") return false
-    // A link that was followed: what it shows is seen by nobody but the person.
+    // A followed link is allowed: only the person sees its result.
     return !(mode === "navigate" && safe.has(request.method))
   }
   if (origin === undefined) return false
@@ -96,17 +96,17 @@ const checkBody = Effect.gen(function* () {
   return yield* new BadRequestProblem({ detail: `body: ${message}`, errors: [{ place: "body", message }] })
 })
 
-/** Said of a body by its `Content-Length`, or once more than that has come. */
+/** The problem for a body with a larger `Content-Length`, or with more bytes. */
 export const tooLarge = new PayloadTooLargeProblem({
   detail: `the body of a request may have at most ${longestBody.toLocaleString("en")} bytes`
 })
 
-/** The router of all routes, each behind the guard; and which methods a path has. */
+/** The guarded router, and the methods of each path. */
 export class Routes extends Context.Service<Routes, { readonly methodsOf: (url: string) => ReadonlyArray<string> }>()(
   "idem/http/security/Guard"
 ) {}
 
-/** Puts the guard before every route that is added to what it provides, and knows them. */
+/** Provides a router that guards and records every route. */
 export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRouter.HttpRouter | Access> =
   Layer.effectContext(
     Effect.gen(function* () {

@@ -1,8 +1,8 @@
 /**
- * What is asked without a token: all else needs one, whoever adds it. These routes say nothing of what is stored, or (the
- * end of a sign-in at a provider, which no cookie comes along with) are guarded by a secret of their own.
+ * Public routes. Every other route requires authentication. Public routes reveal nothing of what is stored. The end of
+ * a sign-in at a provider, where no cookie is sent, is protected by a secret of its own.
  */
 const open: ReadonlySet<string> = new Set(["/", "/favicon.ico", "/health", "/ready", "/session", "/sign-in/callback"])
 
-/** Whether the route of this pattern is answered to anybody who reaches the server. */
+/** True if the route of this pattern is public. */
 export const isOpen = (pattern: string): boolean => open.has(pattern) || pattern.startsWith("/assets/")

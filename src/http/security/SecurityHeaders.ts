@@ -1,4 +1,4 @@
-/** Headers of every answer, unless its handler has set them otherwise: nothing from elsewhere, nothing inline, no frame. */
+/** Headers of every response, unless its handler sets them: nothing from other origins, nothing inline, no frames. */
 import * as Headers from "effect/http/Headers"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
@@ -16,6 +16,6 @@ const standard = Headers.fromInput({
   "x-content-type-options": "nosniff"
 })
 
-/** The answer with those of them that it does not have. */
+/** Adds the headers that the response does not have. */
 export const add = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.setHeaders(response, Headers.merge(standard, response.headers))

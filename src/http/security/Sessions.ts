@@ -1,7 +1,7 @@
 /**
  * Sessions of browsers. The cookie holds the time at which the session ends, 16 random bytes, and an HMAC-SHA256 over
- * both, under a key that scrypt derives from the token. Only sessions that were signed out are stored: a restart ends no
- * session, another token ends all of them, and every process of a database accepts the same cookies.
+ * both, under a key that scrypt derives from the token. Only sessions that were signed out are stored: a restart ends
+ * no session, another token ends all of them, and every process of a database accepts the same cookies.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -18,7 +18,7 @@ const name = "idem-session"
 /** The cookie's name. A browser takes `__Host-` only over https, with no domain, for the whole of this host. */
 export const cookieName = (secure: boolean): string => (secure ? `__Host-${name}` : name)
 
-/** True if both are the same, in a time that does not tell where they differ. */
+/** Compares in constant time. */
 export const same = (leftSecret: string, rightSecret: string): boolean =>
   Crypto.timingSafeEqual(
     Crypto.createHash("sha256").update(leftSecret).digest(),

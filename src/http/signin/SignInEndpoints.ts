@@ -18,7 +18,9 @@ export const signIn = HttpApiGroup.make("signIn")
         name: Name,
         config: Schema.optionalKey(Schema.Json),
         every: Schema.optionalKey(Every),
-        /** Left out: the client of the settings, at the provider's own address only, or the one that signed in before. */
+        /**
+         * Default: the client of the settings (at the provider's own address only), or the client of the last sign-in.
+         */
         clientId: Schema.optionalKey(Text),
         clientSecret: Schema.optionalKey(Schema.RedactedFromValue(Text))
       }),

@@ -1,4 +1,4 @@
-/** A sign-in over HTTP: begun by a page, ended by the browser that the provider sends back. */
+/** A sign-in over HTTP: a page begins it, and the provider redirects the browser back to end it. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -12,12 +12,12 @@ import { isSecure } from "../security/Authentication.ts"
 import { Api } from "../Api.ts"
 import { asProblem } from "../Problems.ts"
 
-/** Lax, so that it comes along when the provider sends the browser here; and only here. */
+/** `SameSite=Lax`, because the browser must send the cookie when the provider redirects it here. */
 const cookieName = "idem-sign-in"
 
 const isBinding = (text: string | undefined): text is string => text !== undefined && /^[\w-]{43}$/.test(text)
 
-/** `IDEM_PUBLIC_URL`, where the server is reached otherwise than by the name that a request asks for. */
+/** `IDEM_PUBLIC_URL`, for a server that is not reached by the host name of its requests. */
 const publicUrl = Config.option(Config.URL("IDEM_PUBLIC_URL"))
 
 const redirectUri = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
@@ -29,7 +29,7 @@ const redirectUri = Effect.fnUntraced(function* (request: HttpServerRequest.Http
   return `${origin}/sign-in/callback`
 })
 
-/** To a page of the dashboard. Nothing of the query comes along, nor into anybody's `Referer`. */
+/** Redirects to a page of the dashboard, without the query, which holds the code. */
 const leadTo = (hash: string) =>
   HttpServerResponse.redirect(`/#${hash}`, {
     status: 302,

@@ -1,7 +1,6 @@
 /**
- * The API's document at `/openapi.json`, and a page to browse it at `/reference`. The page is the toolkit's Swagger UI,
- * whose one HTML holds its script and its style: here they are files of their own, since no page of ours runs what stands
- * in it.
+ * The API's document at `/openapi.json`, and a page to browse it at `/reference`. The page is the toolkit's Swagger UI.
+ * Its inline script and style become files of their own, because our policy allows nothing inline.
  */
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -47,7 +46,7 @@ const parts = Effect.flatMap(whole, (html) => {
 
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
-    // It is large, and few ask for it.
+    // Made on demand, because it is large and rarely requested.
     const made = yield* Effect.cached(parts)
     const file = (part: "page" | "style" | "script") =>
       Effect.flatMap(made, (all) => StaticFile.answer(all[part], "no-cache"))

@@ -1,4 +1,4 @@
-/** `GET /metrics`: what Prometheus scrapes; and the counting of requests. */
+/** `GET /metrics` for Prometheus, and the middleware that counts requests. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -27,7 +27,7 @@ const duration = Metrics.histogram(
 
 const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
-/** Counts requests by the pattern of their route; what has none is `none`. It goes around all else. */
+/** Counts requests by the pattern of their route (`none` without one). It is the outermost middleware. */
 export const counting = HttpMiddleware.make((app) =>
   Effect.gen(function* () {
     const { method } = yield* HttpServerRequest.HttpServerRequest
@@ -57,7 +57,7 @@ const info = Metric.gauge("idem_info", {
   attributes: { version: packageJson.version }
 })
 
-/** Metrics that say what they are. Effect's own are left out: they do not, and Prometheus' rules ask for it. */
+/** Metrics with a description, which Prometheus' rules require. Effect's own metrics have none and are left out. */
 const described = Effect.map(
   Metric.MetricRegistry,
   (registry) =>
@@ -68,7 +68,7 @@ const described = Effect.map(
     )
 )
 
-/** Answers what the gauges say now and what was counted since the process started. */
+/** Returns the present gauges and the counters since the process started. */
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Gauges> = HttpRouter.use((router) =>
   Effect.gen(function* () {
     const gauges = yield* Gauges

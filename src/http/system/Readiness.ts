@@ -1,4 +1,4 @@
-/** Whether this process can do its work: what a load balancer or an orchestrator asks. */
+/** The readiness check, for load balancers and orchestrators. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,8 +11,8 @@ import { Store } from "../../engine/Store.ts"
 /** Why not, for a person. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { message: Schema.String }) {}
 
-/** A database that takes longer to find one row is no use now. */
-const patience = Duration.seconds(3)
+/** How long the database may take to return one row. */
+const timeout = Duration.seconds(3)
 
 export class Ready extends Context.Service<
   Ready,
@@ -35,11 +35,9 @@ export class Ready extends Context.Service<
           }
           yield* store.connectionByName("").pipe(
             Effect.timeoutOrElse({
-              duration: patience,
+              duration: timeout,
               orElse: () =>
-                Effect.fail(
-                  new NotReady({ message: `the database did not answer within ${Duration.format(patience)}` })
-                )
+                Effect.fail(new NotReady({ message: `the database did not answer within ${Duration.format(timeout)}` }))
             }),
             Effect.catchTag("StoreError", ({ message }) =>
               Effect.fail(new NotReady({ message: `the database does not answer: ${message}` }))

@@ -1,4 +1,4 @@
-/** What is asked of the process itself: whether it lives, who one is, which integrations it has. */
+/** Endpoints about the process: health, sessions, integrations. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { Authenticated } from "../security/Authenticated.ts"
 import { UnauthorizedProblem, UnavailableProblem, UsageProblem } from "../Problems.ts"
 
-/** Who asks. `tokenRequired` is false where the server is open to this machine. */
+/** The client's session. `tokenRequired` is false if the server is open to this machine. */
 export const Session = Schema.Struct({
   authenticated: Schema.Boolean,
   tokenRequired: Schema.Boolean,

@@ -25,7 +25,7 @@ export const SyncRequest = Schema.Struct({
   until: Schema.optionalKey(Instant),
   /** Write nothing, and answer with what would be done. */
   dryRun: Schema.optionalKey(Schema.Boolean),
-  /** What was asked for, as text: an unfinished task of the same text is resumed. Made of the rest where it is not given. */
+  /** The request as text. An unfinished task with the same text is resumed. Default: made from the other fields. */
   spec: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isMaxLength(100_000))))
 })
 export type SyncRequest = typeof SyncRequest.Type

@@ -13,8 +13,8 @@ import { ConflictProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
 
 /**
- * What a task is asked to do: a sync (with nothing set, what a poll does, now), or `retry`: these rows of the ledger, or
- * all of them where it is empty.
+ * What a task is asked to do: a sync (with nothing set, what a poll does, now), or `retry`: these rows of the ledger,
+ * or all of them where it is empty.
  */
 const TaskRequest = Schema.Union([
   Schema.TaggedStruct("sync", { task: SyncTask, spec: Schema.String }),
@@ -68,17 +68,18 @@ export const make = Effect.gen(function* () {
   })
 
   /**
-   * A process that serves runs the task in slices, before the connection's next poll and then in turns with its polls, and
-   * another process goes on with it if that one dies (see `TaskQueue.ts` for what ends it). A paused connection runs it too,
-   * since a person asked, and is still not polled.
+   * A process that serves runs the task in slices, before the connection's next poll and then in turns with its polls,
+   * and another process goes on with it if that one dies (see `TaskQueue.ts` for what ends it). A paused connection
+   * runs it too, since a person asked, and is still not polled.
    *
-   * The same key with the same request gives the task that it made before. Without a key, a request that is already queued is
-   * not queued twice, an unfinished sync with the same spec is continued, and a sync whose like failed goes on from there.
+   * The same key with the same request gives the task that it made before. Without a key, a request that is already
+   * queued is not queued twice, an unfinished sync with the same spec is continued, and a sync whose like failed goes
+   * on from there.
    */
   const submit = Effect.fnUntraced(function* (connection: Connection, request: TaskRequest, idempotencyKey?: string) {
     const row = rowOf(request)
     const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digestOf(request) }
-    // A repeated request is answered with its task, whatever became of the rows.
+    // A repeated request returns its task, even if the rows have changed since.
     if (row.externalIds !== null && key === undefined) yield* checkLedger(connection, row.externalIds)
     const requested = yield* store.requestTask(connection.id, { ...row, key, resumeWithin })
     switch (requested._tag) {
