@@ -17,11 +17,11 @@ import { credentialsContext } from "./engine/source/OpenSource.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import { Vault } from "./engine/secrets/Vault.ts"
 import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
-import * as Blobs from "./stores/blobs/Choice.ts"
+import * as Blobs from "./stores/blobs/BlobLocation.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
 import * as RateLimits from "./stores/postgres/RateLimits.ts"
-import * as PostgresWebhooks from "./stores/postgres/Webhooks.ts"
+import * as PostgresWebhooks from "./stores/postgres/WebhookStore.ts"
 
 // A provider's client is loaded when a connection of its kind is used: each command would pay for all of them.
 const load = (module: () => Promise<{ readonly integration: Integration }>): Effect.Effect<Integration> =>

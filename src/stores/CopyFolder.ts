@@ -11,12 +11,12 @@ import { Vault } from "../engine/secrets/Vault.ts"
 import type { WebhookId } from "../engine/webhooks/WebhookStore.ts"
 import * as Vaults from "../engine/secrets/Vault.ts"
 import { BlobStore } from "./Blobs.ts"
-import * as Choice from "./blobs/Choice.ts"
-import * as InDatabase from "./blobs/Postgres.ts"
+import * as BlobLocation from "./blobs/BlobLocation.ts"
+import * as InDatabase from "./blobs/PostgresBlobs.ts"
 import * as Copy from "./Copy.ts"
 import { Database, layerEmbedded } from "./Database.ts"
 import { Embedded, make } from "./Embedded.ts"
-import * as Place from "./embedded/Place.ts"
+import * as DataFolder from "./embedded/DataFolder.ts"
 import * as Migrations from "./postgres/Migrations.ts"
 import { attempt } from "./postgres/Sql.ts"
 
@@ -65,7 +65,9 @@ const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFol
       message: `the large bodies of ${folder} are in another folder: name it, which was IDEM_BLOB_DIR there, with --from-blobs`
     })
   }
-  const layer = hasFolder ? Layer.provide(Choice.layer, env({ IDEM_BLOB_DIR: blobFolder ?? "" })) : InDatabase.layer
+  const layer = hasFolder
+    ? Layer.provide(BlobLocation.layer, env({ IDEM_BLOB_DIR: blobFolder ?? "" }))
+    : InDatabase.layer
   // Fresh: a layer that was built for the target would be taken for the source's.
   const context = yield* Layer.build(Layer.fresh(layer)).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
@@ -80,7 +82,7 @@ export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
   const to = yield* Database
   const vault = yield* Vault
   const target = { sql: yield* SqlClient.SqlClient, blobs: yield* BlobStore }
-  if (!(yield* Place.hasData(folder))) {
+  if (!(yield* DataFolder.hasData(folder))) {
     return yield* new CopyError({
       message: `${folder} holds no data of Idem's: give the folder that was IDEM_DATA_DIR`
     })

@@ -22,7 +22,7 @@ import * as Binaries from "./embedded/Binaries.ts"
 import * as Cluster from "./embedded/Cluster.ts"
 import { EmbeddedError, io } from "./embedded/EmbeddedError.ts"
 import * as FileLock from "./embedded/FileLock.ts"
-import * as Place from "./embedded/Place.ts"
+import * as DataFolder from "./embedded/DataFolder.ts"
 import * as Server from "./embedded/Server.ts"
 
 export class Embedded extends Context.Service<
@@ -49,21 +49,21 @@ export interface Options {
   readonly settings?: Readonly<Record<string, string>> | undefined
 }
 
-const withMutex = (place: Place.Place) =>
+const withMutex = (place: DataFolder.Place) =>
   FileLock.withExclusive(place.mutex, {
     wait: Duration.sum(Server.startWithin, Duration.seconds(10)),
     message: `another Idem command has been starting or stopping the database in ${place.folder} for 5 minutes`
   })
 
 /** Under the mutex: stops the server if nobody uses it. Tells whether nobody does. */
-const stopIfUnused = (place: Place.Place) =>
+const stopIfUnused = (place: DataFolder.Place) =>
   Effect.acquireUseRelease(
     FileLock.take(place.users, "exclusive"),
     (alone) => (Option.isSome(alone) ? Effect.as(Server.stop(place), true) : Effect.succeed(false)),
     (alone) => (Option.isSome(alone) ? alone.value.release : Effect.void)
   )
 
-const enter = (place: Place.Place) =>
+const enter = (place: DataFolder.Place) =>
   Effect.flatMap(
     FileLock.take(place.users, "shared"),
     Option.match({
@@ -74,7 +74,7 @@ const enter = (place: Place.Place) =>
     })
   )
 
-const leave = (place: Place.Place, share: FileLock.Held) =>
+const leave = (place: DataFolder.Place, share: FileLock.Held) =>
   Effect.andThen(share.release, stopIfUnused(place)).pipe(
     withMutex(place),
     Effect.ensuring(share.release),
@@ -83,7 +83,7 @@ const leave = (place: Place.Place, share: FileLock.Held) =>
 
 /** Uses the server until the scope closes; starts it where none runs. */
 export const make = Effect.fn("Embedded.make")(function* (options: Options) {
-  const place = yield* Place.prepare(options.folder)
+  const place = yield* DataFolder.prepare(options.folder)
   const binaries = yield* Binaries.find(place)
   const running = yield* withMutex(place)(
     Effect.gen(function* () {
@@ -106,7 +106,7 @@ export const make = Effect.fn("Embedded.make")(function* (options: Options) {
 
 /** Stops a server that was left behind in this folder. False where somebody uses it: then nothing is done. */
 export const stopUnused = Effect.fn("Embedded.stopUnused")(function* (folder: string) {
-  const place = yield* Place.prepare(folder)
+  const place = yield* DataFolder.prepare(folder)
   return yield* withMutex(place)(stopIfUnused(place))
 })
 

@@ -16,16 +16,16 @@ import type { ConnectionId } from "../engine/model/Connection.ts"
 import type { LedgerRow } from "../engine/model/Content.ts"
 import { Store } from "../engine/Store.ts"
 import { absent, BlobStore, layerMemory, within } from "./Blobs.ts"
-import * as Connections from "./memory/Connections.ts"
-import { applyPatches, purge, storeItem, storeMiss } from "./memory/Contents.ts"
-import * as Deletions from "./memory/Deletions.ts"
-import * as Lists from "./memory/Lists.ts"
-import { contentOf } from "./memory/Lists.ts"
-import * as Overview from "./memory/Overview.ts"
-import * as Runs from "./memory/Runs.ts"
-import * as Sealed from "./memory/Sealed.ts"
-import * as Sessions from "./memory/Sessions.ts"
-import * as Tasks from "./memory/Tasks.ts"
+import * as ConnectionStore from "./memory/ConnectionStore.ts"
+import { applyPatches, purge, storeItem, storeMiss } from "./memory/ContentWriter.ts"
+import * as DeletionStore from "./memory/DeletionStore.ts"
+import * as ContentPages from "./memory/ContentPages.ts"
+import { contentOf } from "./memory/ContentPages.ts"
+import * as OverviewStore from "./memory/OverviewStore.ts"
+import * as RunStore from "./memory/RunStore.ts"
+import * as SecretStore from "./memory/SecretStore.ts"
+import * as SessionStore from "./memory/SessionStore.ts"
+import * as TaskStore from "./memory/TaskStore.ts"
 import { byBytes, type ContentEntry, empty, type State, utc } from "./memory/State.ts"
 import * as Storable from "./Storable.ts"
 
@@ -87,17 +87,17 @@ const make = Effect.gen(function* () {
     }
     return { bodies, bytes }
   })
-  const connections = Connections.make(state)
+  const connections = ConnectionStore.make(state)
 
   return Store.of({
     ...connections,
-    ...Runs.make(state),
-    ...Tasks.make(state),
-    ...Deletions.make(state),
-    ...Sealed.make(state),
-    ...Sessions.make(state),
-    ...Lists.make(state),
-    ...Overview.make(state),
+    ...RunStore.make(state),
+    ...TaskStore.make(state),
+    ...DeletionStore.make(state),
+    ...SecretStore.make(state),
+    ...SessionStore.make(state),
+    ...ContentPages.make(state),
+    ...OverviewStore.make(state),
 
     disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
       const hashes = entriesOf(connectionId, () => deleteContents).flatMap(({ hash }) => hash ?? [])
@@ -131,14 +131,14 @@ const make = Effect.gen(function* () {
 
     commit: Effect.fnUntraced(function* (fence, batch) {
       const now = yield* Clock.currentTimeMillis
-      const connection = yield* Connections.fenced(state, fence)
-      const run = batch.runId === undefined ? undefined : yield* Runs.runIn(state, batch.runId)
+      const connection = yield* ConnectionStore.fenced(state, fence)
+      const run = batch.runId === undefined ? undefined : yield* RunStore.runIn(state, batch.runId)
       state.step += 1
       const outcomes = new Map<string, Outcome>(
         batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
       )
       for (const one of batch.misses) storeMiss(state, connection, one, now)
-      if (batch.page !== undefined) Deletions.endPage(connection, batch.page, now)
+      if (batch.page !== undefined) DeletionStore.endPage(connection, batch.page, now)
       const patched = batch.page === undefined ? 0 : applyPatches(state, connection, batch.page.patches, now)
       const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
       if (task !== undefined) {
@@ -169,7 +169,7 @@ const make = Effect.gen(function* () {
         unchanged: count("unchanged"),
         patched
       })
-      run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, Runs.maxKept)
+      run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, RunStore.maxKept)
       return { outcomes, patched }
     }),
 

@@ -5,21 +5,21 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type { Epoch as EpochOf } from "../engine/model/Change.ts"
 import { Store, type StoreError } from "../engine/Store.ts"
 import { BlobStore } from "./Blobs.ts"
-import * as Changes from "./postgres/Changes.ts"
-import * as Collect from "./postgres/Collect.ts"
-import * as Commit from "./postgres/Commit.ts"
-import * as Connections from "./postgres/Connections.ts"
-import * as Deletions from "./postgres/Deletions.ts"
-import * as Epoch from "./postgres/Epoch.ts"
-import * as Lists from "./postgres/Lists.ts"
+import * as FeedStore from "./postgres/FeedStore.ts"
+import * as BodyStore from "./postgres/BodyStore.ts"
+import * as ContentStore from "./postgres/ContentStore.ts"
+import * as ConnectionStore from "./postgres/ConnectionStore.ts"
+import * as DeletionStore from "./postgres/DeletionStore.ts"
+import * as EpochDetection from "./postgres/EpochDetection.ts"
+import * as ContentPages from "./postgres/ContentPages.ts"
 import * as Migrations from "./postgres/Migrations.ts"
-import * as Parts from "./postgres/Parts.ts"
-import * as Overview from "./postgres/Overview.ts"
-import * as Reads from "./postgres/Reads.ts"
-import * as Runs from "./postgres/Runs.ts"
-import * as Sealed from "./postgres/Sealed.ts"
-import * as Sessions from "./postgres/Sessions.ts"
-import * as Tasks from "./postgres/Tasks.ts"
+import * as PartCheckpoints from "./postgres/PartCheckpoints.ts"
+import * as OverviewStore from "./postgres/OverviewStore.ts"
+import * as LedgerStore from "./postgres/LedgerStore.ts"
+import * as RunStore from "./postgres/RunStore.ts"
+import * as SecretStore from "./postgres/SecretStore.ts"
+import * as SessionStore from "./postgres/SessionStore.ts"
+import * as TaskStore from "./postgres/TaskStore.ts"
 
 /**
  * Brings the database up to date, and says from which schema to which. Where it was restored or moved since, or where it
@@ -34,8 +34,8 @@ export const migrateWith = (options: {
 > =>
   Effect.gen(function* () {
     const versions = yield* Migrations.migrate
-    const settled = yield* Epoch.settle({ always: options.newEpoch })
-    if (!options.newEpoch) yield* Epoch.tellOfEpoch(settled)
+    const settled = yield* EpochDetection.settle({ always: options.newEpoch })
+    if (!options.newEpoch) yield* EpochDetection.tellOfEpoch(settled)
     return { ...versions, ...settled }
   })
 
@@ -49,19 +49,19 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
       yield* Migrations.check
       const blobs = yield* BlobStore
       return {
-        ...(yield* Connections.make),
-        ...(yield* Runs.make),
-        ...(yield* Tasks.make),
-        ...(yield* Commit.make),
-        ...(yield* Deletions.make),
-        ...(yield* Parts.make),
-        ...(yield* Reads.make),
-        ...(yield* Sealed.make),
-        ...(yield* Sessions.make),
-        ...(yield* Lists.make),
-        ...(yield* Changes.make),
-        ...(yield* Collect.make),
-        ...(yield* Overview.make),
+        ...(yield* ConnectionStore.make),
+        ...(yield* RunStore.make),
+        ...(yield* TaskStore.make),
+        ...(yield* ContentStore.make),
+        ...(yield* DeletionStore.make),
+        ...(yield* PartCheckpoints.make),
+        ...(yield* LedgerStore.make),
+        ...(yield* SecretStore.make),
+        ...(yield* SessionStore.make),
+        ...(yield* ContentPages.make),
+        ...(yield* FeedStore.make),
+        ...(yield* BodyStore.make),
+        ...(yield* OverviewStore.make),
         writeBlob: blobs.write
       }
     })

@@ -8,7 +8,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { pool } from "../../src/stores/Database.ts"
-import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 

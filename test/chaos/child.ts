@@ -36,7 +36,7 @@ import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
 import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
-import * as Folder from "../../src/stores/blobs/Folder.ts"
+import * as FolderBlobs from "../../src/stores/blobs/FolderBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as RateLimits from "../../src/stores/postgres/RateLimits.ts"
 import * as Broken from "./Broken.ts"
@@ -82,7 +82,7 @@ const layer = (start: Start) => {
     multiplex: true
   })
   const blobs = Layer.provide(
-    Folder.layer(start.blobs),
+    FolderBlobs.layer(start.blobs),
     Layer.merge(FullDisk.layer(Path.join(start.blobs, "full")), NodePath.layer)
   )
   const store = Layer.effect(

@@ -13,7 +13,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as FeedModule from "../../src/engine/feed/Feed.ts"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { Line } from "./Told.ts"
 

@@ -7,9 +7,9 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as SqlClient from "effect/sql/SqlClient"
 import { BlobStore, layerMemory } from "../../src/stores/Blobs.ts"
-import * as Choice from "../../src/stores/blobs/Choice.ts"
-import * as Folder from "../../src/stores/blobs/Folder.ts"
-import * as Postgres from "../../src/stores/blobs/Postgres.ts"
+import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
+import * as FolderBlobs from "../../src/stores/blobs/FolderBlobs.ts"
+import * as PostgresBlobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Database from "../support/Postgres.ts"
 import { suite, Unfinished } from "./lawsOfBlobs.ts"
 
@@ -32,7 +32,7 @@ const inPostgres = Layer.effect(
   )
 )
 
-suite("Postgres blobs", Layer.merge(Postgres.layer, inPostgres).pipe(Layer.provide(Database.layer)))
+suite("Postgres blobs", Layer.merge(PostgresBlobs.layer, inPostgres).pipe(Layer.provide(Database.layer)))
 
 const unfinishedIn = (folder: string) =>
   Effect.gen(function* () {
@@ -54,7 +54,9 @@ const unfinishedIn = (folder: string) =>
 const temporary = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
 
 const inFolder = Layer.unwrap(
-  Effect.map(temporary, (folder) => Layer.merge(Folder.layer(folder), Layer.effect(Unfinished, unfinishedIn(folder))))
+  Effect.map(temporary, (folder) =>
+    Layer.merge(FolderBlobs.layer(folder), Layer.effect(Unfinished, unfinishedIn(folder)))
+  )
 ).pipe(Layer.provide(NodeServices.layer))
 
 suite("Folder blobs", inFolder)
@@ -62,7 +64,7 @@ suite("Folder blobs", inFolder)
 /** As a process has it whose environment names this folder, or none. */
 const chosen = (folder: string | undefined) =>
   Layer.provide(
-    Choice.layer,
+    BlobLocation.layer,
     ConfigProvider.layer(ConfigProvider.fromEnv({ env: folder === undefined ? {} : { IDEM_BLOB_DIR: folder } }))
   )
 
@@ -82,7 +84,7 @@ const inDatabaseBefore = Layer.effect(
   BlobStore,
   Effect.gen(function* () {
     const chosen = yield* BlobStore
-    const database = yield* Layer.build(Layer.fresh(Postgres.layer))
+    const database = yield* Layer.build(Layer.fresh(PostgresBlobs.layer))
     return { ...chosen, write: Context.get(database, BlobStore).write }
   })
 ).pipe(Layer.provide(Layer.unwrap(Effect.map(temporary, chosen))))
@@ -97,7 +99,7 @@ const inBoth = Layer.effect(
   BlobStore,
   Effect.gen(function* () {
     const chosen = yield* BlobStore
-    const before = Context.get(yield* Layer.build(Layer.fresh(Postgres.layer)), BlobStore)
+    const before = Context.get(yield* Layer.build(Layer.fresh(PostgresBlobs.layer)), BlobStore)
     return {
       ...chosen,
       write: (bytes) =>

@@ -10,9 +10,9 @@ import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { ChangePlace } from "../../src/engine/model/Change.ts"
 import { Store } from "../../src/engine/Store.ts"
-import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
-import * as Epoch from "../../src/stores/postgres/Epoch.ts"
+import * as EpochDetection from "../../src/stores/postgres/EpochDetection.ts"
 import { first } from "../../src/stores/postgres/migrations/First.ts"
 import { supported } from "../../src/stores/postgres/Migrations.ts"
 import * as Database from "../support/Postgres.ts"
@@ -249,7 +249,7 @@ it.effect("a role that may know less of where it is begins no epoch, and one tha
         password: Redacted.make(password),
         maxConnections: 1
       })
-      const settle = Epoch.settle({ always: false })
+      const settle = EpochDetection.settle({ always: false })
       const theirs = Effect.provide(settle, Layer.fresh(ordinary))
       assert.isFalse((yield* theirs).begun)
       yield* sql`UPDATE meta SET home = home::jsonb - 'file'`

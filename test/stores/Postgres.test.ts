@@ -1,5 +1,5 @@
 import * as Layer from "effect/Layer"
-import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
 import * as Laws from "./laws.ts"

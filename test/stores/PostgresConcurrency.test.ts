@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Store } from "../../src/engine/Store.ts"
-import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
 import {

@@ -13,10 +13,10 @@ import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
 import { Store } from "../../src/engine/Store.ts"
 import { BlobStore } from "../../src/stores/Blobs.ts"
-import * as Folder from "../../src/stores/blobs/Folder.ts"
-import * as Blobs from "../../src/stores/blobs/Postgres.ts"
+import * as FolderBlobs from "../../src/stores/blobs/FolderBlobs.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
-import * as Removal from "../../src/stores/postgres/Removal.ts"
+import * as Purge from "../../src/stores/postgres/Purge.ts"
 import * as Database from "../support/Postgres.ts"
 import { bytesOf, deleteStaged, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
 
@@ -69,7 +69,7 @@ const inFolder = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped()
   const context = yield* Layer.build(
-    Postgres.layer.pipe(Layer.provide(Folder.layer(folder)), Layer.provide(Database.layer))
+    Postgres.layer.pipe(Layer.provide(FolderBlobs.layer(folder)), Layer.provide(Database.layer))
   )
   /** The names of all files in it. */
   const files = Effect.map(fs.readDirectory(folder, { recursive: true }), (names) =>
@@ -195,7 +195,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       // As a commit leaves it that stored the body again after the row was dropped, and before the blob was removed.
       yield* commit({ items: [yield* largeItem("a", "large, and stored again")] })
       const hash = sha256(bytesOf("large, and stored again"))
-      assert.isFalse(yield* Removal.removeBlob(sql, blobs, hash, Duration.zero))
+      assert.isFalse(yield* Purge.removeBlob(sql, blobs, hash, Duration.zero))
       yield* assertWhole(id, "a")
     })
   )

@@ -26,7 +26,7 @@ import type { Sender } from "../../src/engine/webhooks/Sender.ts"
 import * as Destination from "../../src/engine/webhooks/Destination.ts"
 import * as WebhookSender from "../../src/http/webhooks/WebhookSender.ts"
 import * as Memory from "../../src/stores/Memory.ts"
-import * as MemoryWebhooks from "../../src/stores/memory/Webhooks.ts"
+import * as MemoryWebhooks from "../../src/stores/memory/WebhookStore.ts"
 import { integration, type MemorySource } from "./MemorySource.ts"
 
 const vault = Layer.succeed(

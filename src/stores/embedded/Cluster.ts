@@ -5,7 +5,7 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { Binaries } from "./Binaries.ts"
 import { io } from "./EmbeddedError.ts"
-import type { Place } from "./Place.ts"
+import type { Place } from "./DataFolder.ts"
 import { run } from "./Program.ts"
 
 /** The one role and the one database that Idem makes in it. */

@@ -11,7 +11,7 @@ import * as Path from "node:path"
 import type { Binaries } from "./Binaries.ts"
 import * as Cluster from "./Cluster.ts"
 import { blameFullDisk, EmbeddedError, io, ioSync } from "./EmbeddedError.ts"
-import { canReach, type Place } from "./Place.ts"
+import { canReach, type Place } from "./DataFolder.ts"
 import * as Postmaster from "./Postmaster.ts"
 import { reasonIn, spawnFailure, spawnOptions } from "./Program.ts"
 

@@ -31,7 +31,7 @@ import * as RequestErrors from "../../../src/http/RequestErrors.ts"
 import * as Authenticated from "../../../src/http/security/Authenticated.ts"
 import * as WebhookHandlers from "../../../src/http/webhooks/WebhookHandlers.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
-import * as MemoryWebhooks from "../../../src/stores/memory/Webhooks.ts"
+import * as MemoryWebhooks from "../../../src/stores/memory/WebhookStore.ts"
 import { item, running as connected } from "../../stores/scenario.ts"
 
 const url = "https://hooks.example/a"

@@ -11,7 +11,7 @@ import type { RunId } from "../../engine/model/Run.ts"
 import { Counts } from "../../engine/model/RunCounts.ts"
 import { type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, countNames, runColumns, runs as decodeRuns } from "./Rows.ts"
+import { countColumn, countNames, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
 import { attempt, checkFence, millis, transaction } from "./Sql.ts"
 
 type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">

@@ -9,8 +9,8 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Complete } from "../../engine/model/Content.ts"
 import { DeletionsChanged, type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { miss, unstage } from "./Contents.ts"
-import { addToRun } from "./Runs.ts"
+import { miss, unstage } from "./ContentWriter.ts"
+import { addToRun } from "./RunStore.ts"
 import { attempt, checkFence, lockConnection, texts, transaction } from "./Sql.ts"
 
 type Methods = Pick<

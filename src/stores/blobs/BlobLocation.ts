@@ -22,8 +22,8 @@ import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/Store.ts"
 import { BlobStore } from "../Blobs.ts"
 import { attempt } from "../postgres/Sql.ts"
-import * as Folder from "./Folder.ts"
-import * as Postgres from "./Postgres.ts"
+import * as FolderBlobs from "./FolderBlobs.ts"
+import * as PostgresBlobs from "./PostgresBlobs.ts"
 
 /** The file that holds the id of the database to which a folder belongs. */
 const markName = "idem-database"
@@ -128,11 +128,11 @@ const inFolder = (folder: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
       yield* claim(folder)
-      const database = yield* Layer.build(Postgres.layer)
+      const database = yield* Layer.build(PostgresBlobs.layer)
       return Layer.effect(
         BlobStore,
         Effect.map(BlobStore, (own) => both(own, Context.get(database, BlobStore)))
-      ).pipe(Layer.provide(Folder.layer(folder)))
+      ).pipe(Layer.provide(FolderBlobs.layer(folder)))
     })
   )
 
@@ -141,7 +141,7 @@ const inDatabase = Layer.unwrap(
     const { hasFolder } = yield* meta
     return hasFolder
       ? yield* refuse("the large bodies of this database are in a folder: set IDEM_BLOB_DIR to it, as where it was set")
-      : Postgres.layer
+      : PostgresBlobs.layer
   })
 )
 

@@ -8,7 +8,7 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { type Store, StoreError } from "../../engine/Store.ts"
 import { BlobStore, within } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
-import { contentColumns, contents as decodeContents, ledger as decodeLedger, ledgerColumns } from "./Rows.ts"
+import { contentColumns, contents as decodeContents, ledger as decodeLedger, ledgerColumns } from "./RowDecoders.ts"
 import { attempt, lockConnection, texts, transaction } from "./Sql.ts"
 
 type Methods = Pick<

@@ -7,7 +7,7 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { Run } from "../../engine/model/Run.ts"
 import type { Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { fenced } from "./Connections.ts"
+import { fenced } from "./ConnectionStore.ts"
 import { isQueued, type RunEntry, type State, utc } from "./State.ts"
 
 type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">

@@ -8,8 +8,8 @@ import { ConnectionId, disconnected } from "../../engine/model/Connection.ts"
 import { type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
-import * as Removal from "./Removal.ts"
-import { connectionColumns, connections as decodeConnections } from "./Rows.ts"
+import * as Purge from "./Purge.ts"
+import { connectionColumns, connections as decodeConnections } from "./RowDecoders.ts"
 import { alone, attempt, isUuid, lockConnection, millis, transaction } from "./Sql.ts"
 
 type Methods = Pick<
@@ -44,12 +44,12 @@ const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hol
 
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
-/** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Removal.ts). */
+/** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Purge.ts). */
 const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const { removeContents } = yield* Removal.make
+  const { removeContents } = yield* Purge.make
   const columns = sql.literal(connectionColumns)
   // Whatever may wait for a connection's lock has a session to itself: on one that is shared, others' statements would
   // queue up behind it.

@@ -10,7 +10,7 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { TaskId, type TaskRequest } from "../../engine/model/Task.ts"
 import { type Store, StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, countNames, encodeTask, taskColumns, tasks, taskSummaries } from "./Rows.ts"
+import { countColumn, countNames, encodeTask, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
 import { attempt, checkFence, isUuid, lockConnection, millis, texts, transaction } from "./Sql.ts"
 
 type Methods = Pick<

@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import { type Connection, ConnectionId, disconnected, noProblems } from "../../engine/model/Connection.ts"
 import { type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { admitted } from "./Sealed.ts"
+import { admitted } from "./SecretStore.ts"
 import { byBytes, isQueued, next, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"
 
 type Methods = Pick<

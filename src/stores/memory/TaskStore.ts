@@ -9,8 +9,8 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
 import { type Store, StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { fenced } from "./Connections.ts"
-import { maxKept } from "./Runs.ts"
+import { fenced } from "./ConnectionStore.ts"
+import { maxKept } from "./RunStore.ts"
 import { isQueued, type Millis, type State, type TaskEntry, utc, uuid } from "./State.ts"
 
 type Methods = Pick<

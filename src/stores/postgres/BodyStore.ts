@@ -1,4 +1,4 @@
-/** Removing bodies that no content names any more, after a while. What a person wants gone at once: see Removal.ts. */
+/** Removing bodies that no content names any more, after a while. What a person wants gone at once: see Purge.ts. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { Store } from "../../engine/Store.ts"
 import { BlobStore } from "../Blobs.ts"
-import * as Removal from "./Removal.ts"
+import * as Purge from "./Purge.ts"
 import { attempt, millis, texts } from "./Sql.ts"
 
 /** Bodies removed by one statement, so that none holds its locks for long. */
@@ -25,7 +25,7 @@ export const make: Effect.Effect<
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const blobs = yield* BlobStore
-  const removal = yield* Removal.make
+  const removal = yield* Purge.make
 
   /**
    * A run that has just found the same bytes has touched the row: this statement waits for its lock, reads the row
@@ -59,7 +59,7 @@ export const make: Effect.Effect<
           const named = new Set((yield* Effect.orDie(decodeHashes(rows))).map((row) => row.hash))
           const unnamed = hashes.filter((hash) => !named.has(hash))
           return yield* Effect.forEach(unnamed, (hash) =>
-            Removal.removeBlob(sql, blobs, Buffer.from(hash, "hex"), untouched)
+            Purge.removeBlob(sql, blobs, Buffer.from(hash, "hex"), untouched)
           )
         })
       ),

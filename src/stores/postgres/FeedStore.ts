@@ -14,8 +14,8 @@ import { ChangeKind, type ChangePage } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { type Store, type StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { epochColumns, epochFields, here, isHome, settle, tellOfEpoch } from "./Epoch.ts"
-import { contentColumns, contentFields } from "./Rows.ts"
+import { epochColumns, epochFields, here, isHome, settle, tellOfEpoch } from "./EpochDetection.ts"
+import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { attempt, isUuid } from "./Sql.ts"
 
 type Methods = Pick<Store["Service"], "epoch" | "changes" | "changed">

@@ -9,9 +9,9 @@ import type { Complete } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { DeletionsChanged, type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { fenced } from "./Connections.ts"
-import { miss, settle } from "./Contents.ts"
-import * as Runs from "./Runs.ts"
+import { fenced } from "./ConnectionStore.ts"
+import { miss, settle } from "./ContentWriter.ts"
+import * as RunStore from "./RunStore.ts"
 import { byBytes, type ConnectionEntry, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
 
 type Methods = Pick<
@@ -134,7 +134,7 @@ export const make = (state: State): Methods => {
     applyDeletions: Effect.fnUntraced(function* (fence, complete, runId) {
       const now = yield* Clock.currentTimeMillis
       const connection = yield* fenced(state, fence)
-      const run = runId === undefined ? undefined : yield* Runs.runIn(state, runId)
+      const run = runId === undefined ? undefined : yield* RunStore.runIn(state, runId)
       const chosen = choose(connection, (one) => !one.held && isComplete(one, complete))
       const deleted = remove(
         connection,

@@ -9,7 +9,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { BlobStore } from "../../src/stores/Blobs.ts"
-import * as Choice from "../../src/stores/blobs/Choice.ts"
+import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 import * as Database from "../support/Postgres.ts"
 
@@ -17,7 +17,7 @@ import * as Database from "../support/Postgres.ts"
 const using = <A, E, R>(folder: string | undefined, use: Effect.Effect<A, E, R>) =>
   Effect.provide(
     use,
-    Choice.layer.pipe(
+    BlobLocation.layer.pipe(
       Layer.provide(
         ConfigProvider.layer(ConfigProvider.fromEnv({ env: folder === undefined ? {} : { IDEM_BLOB_DIR: folder } }))
       ),

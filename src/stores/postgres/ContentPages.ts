@@ -7,7 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { ContentPage, ContentSelection } from "../../engine/model/Content.ts"
 import type { Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { contentColumns, contentFields } from "./Rows.ts"
+import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { attempt } from "./Sql.ts"
 
 type Methods = Pick<Store["Service"], "contents">
