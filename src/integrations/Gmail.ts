@@ -102,9 +102,7 @@ export const integration = make({
       list: (task, checkpoint) => Listing.list(source, task, checkpoint),
 
       download: Effect.fnUntraced(function* ({ externalId }) {
-        const found = yield* Effect.mapError(api.rawMessage(externalId), (error) =>
-          error.reason._tag === "Malformed" ? Mail.noSuchMessage(externalId) : error
-        )
+        const found = yield* api.rawMessage(externalId)
         // Its removal may have been read before this download began: stored now, it would never be found to be gone.
         const admit = (message: Api.Message) =>
           message.labelIds?.some((label) => source.scope.excluded.has(label)) === true

@@ -46,6 +46,12 @@ export const status = (status: number, reason?: string, more?: { retryAfter?: st
   ...more
 })
 
+/**
+ * A 400 that passes when the request is repeated: 1 to 2 % of list calls, and `messages.get` now and then
+ * (googleapis/google-api-go-client#645, googleapis/google-api-python-client#2723, googleapis/google-api-php-client#2558).
+ */
+export const failedPrecondition = status(400, "failedPrecondition", { message: "Precondition check failed." })
+
 /** One request, as the server saw it. */
 export interface Seen {
   readonly method: Method

@@ -14,7 +14,7 @@ import type { Call } from "../../contract/Integration.ts"
 import { direct, type Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type * as Auth from "./Auth.ts"
-import { classify, failureOf, unreachable, unreadable } from "./Errors.ts"
+import { classify, failureOf, isInvalidArgument, noSuchMessage, unreachable, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
 
 /** Units of Gmail's quota by method, for projects made since 2026-05. Older ones set `quota.weights`. */
@@ -34,6 +34,9 @@ const requestTimeout = Duration.seconds(50)
 
 /** Decimal digits, kept as text: a uint64 is beyond what a number holds, and emulators write longer ones. */
 const HistoryId = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,30}$/)))
+
+/** True if the text has the form of Gmail's message ids: a number of 64 bits in hexadecimal digits. */
+const isMessageId = (text: string): boolean => /^[0-9a-f]{1,16}$/i.test(text)
 
 const Profile = Schema.Struct({
   emailAddress: Schema.String,
@@ -190,7 +193,9 @@ export const make = (options: {
       }).pipe(
         Effect.flatMap((begun) => (begun._tag === "Refused" ? Effect.fail(begun.failure) : Effect.succeed(begun))),
         Effect.catch((failure) =>
-          Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
+          isInvalidArgument(failure) && !isMessageId(id)
+            ? Effect.fail(noSuchMessage(id))
+            : Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
         ),
         Effect.timeoutOrElse({
           duration: requestTimeout,

@@ -31,6 +31,13 @@ const quotaReasons = new Set([
   "RESOURCE_EXHAUSTED"
 ])
 
+/**
+ * Gmail answers 400 `failedPrecondition` ("Precondition check failed.") to 1 to 2 % of the requests of some accounts, and
+ * answers the same requests when they are repeated (googleapis/google-api-go-client#645,
+ * googleapis/google-api-python-client#2723, googleapis/google-api-php-client#2558).
+ */
+const transientReasons = new Set(["failedPrecondition", "FAILED_PRECONDITION"])
+
 const grantReasons = new Set(["invalid_grant", "authError", "invalid_token"])
 
 /** An error answer of Google's APIs (`code` and `message`), or of its token endpoint (RFC 6749, section 5.2). */
@@ -101,6 +108,22 @@ export const retryAfter = (header: string | undefined, now: DateTime.Utc): Durat
   )
 }
 
+/** Google's reasons, or the one of its token endpoint. */
+const reasonsOf = (body: typeof ErrorBody.Type | undefined): ReadonlyArray<string> => {
+  const error = body?.error
+  return typeof error === "string"
+    ? [error]
+    : [
+        ...(error?.errors ?? []).map((each) => each.reason),
+        ...(error?.details ?? []).map((each) => each.reason),
+        error?.status
+      ].filter((reason) => reason !== undefined)
+}
+
+/** True if Google can't read an argument of the request. */
+export const isInvalidArgument = ({ body, status }: Failure): boolean =>
+  status === 400 && reasonsOf(Option.getOrUndefined(decodeBody(body))).includes("invalidArgument")
+
 /**
  * `what` was asked, in words for people: `message 18c2`, `list of messages`. The server's own words are quoted only where
  * the answer has Google's form, since another server may stand at `rootUrl`, and without the request's secrets.
@@ -115,14 +138,7 @@ export const classify = (
   const error = body?.error
   const message = typeof error === "string" ? (body?.error_description ?? error) : error?.message
   const said = message === undefined ? undefined : redact(message, secrets.map(Redacted.value))
-  const reasons =
-    typeof error === "string"
-      ? [error]
-      : [
-          ...(error?.errors ?? []).map((each) => each.reason),
-          ...(error?.details ?? []).map((each) => each.reason),
-          error?.status
-        ].filter((reason) => reason !== undefined)
+  const reasons = reasonsOf(body)
   const quoted = said === undefined ? "" : `: ${said.replace(/\s+/g, " ").slice(0, 200)}`
   const { status } = failure
 
@@ -141,15 +157,18 @@ export const classify = (
       new Unauthorized({ message: `Gmail no longer accepts the credentials (${status})${quoted}. Connect again` })
     )
   }
-  if (status === 403) return fail(new Forbidden({ message: `Gmail refuses ${what} (403)${quoted}` }))
-  if (status === 404 || status === 410) return fail(new Gone({ message: `Gmail has no ${what} (${status})${quoted}` }))
-  if (status === 408 || status >= 500) {
+  if (status === 408 || status >= 500 || reasons.some((reason) => transientReasons.has(reason))) {
     return fail(new Transient({ message: `Gmail failed at ${what} (${status})${quoted}` }))
   }
+  if (status === 403) return fail(new Forbidden({ message: `Gmail refuses ${what} (403)${quoted}` }))
+  if (status === 404 || status === 410) return fail(new Gone({ message: `Gmail has no ${what} (${status})${quoted}` }))
   return fail(new Malformed({ message: `Gmail can't answer for ${what} (${status})${quoted}` }))
 }
 
 const fail = (reason: IntegrationError["reason"]): IntegrationError => new IntegrationError({ reason })
+
+/** The failure of an id that Gmail can't read, and which is no message's therefore. */
+export const noSuchMessage = (id: string): IntegrationError => fail(new Gone({ message: `Gmail has no message ${id}` }))
 
 /** No answer at all, or not a whole one. */
 export const unreachable = (what: string, problem: string): IntegrationError =>

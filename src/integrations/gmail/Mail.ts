@@ -65,10 +65,6 @@ const fields = Effect.fnUntraced(function* (message: Message, start: Uint8Array,
 const labelSet = (labelIds: Iterable<string>): Metadata =>
   Object.fromEntries(Array.from(labelIds, (id) => [id, true] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
 
-/** An id that Gmail can't even parse is the id of nothing. */
-export const noSuchMessage = (id: string): IntegrationError =>
-  new IntegrationError({ reason: new Gone({ message: `Gmail has no message ${id}` }) })
-
 /** A message that is where the connection does not look is as good as gone. */
 export const leftOut = (id: string): IntegrationError =>
   new IntegrationError({

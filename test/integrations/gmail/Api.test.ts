@@ -43,6 +43,8 @@ describe("Google's errors", () => {
       { _tag: "Status", status: 403, body: '{"message":"API rate limit exceeded"}' },
       "Forbidden"
     ],
+    ["400 failedPrecondition", GmailServer.failedPrecondition, "Transient"],
+    ["400 invalidArgument for an id that is one", GmailServer.status(400, "invalidArgument"), "Malformed"],
     ["401", GmailServer.status(401, "authError"), "Unauthorized"],
     ["404", GmailServer.status(404, "notFound"), "Gone"],
     ["500", GmailServer.status(500), "Transient"],
@@ -128,6 +130,22 @@ describe("Google's errors", () => {
       const { mirror } = yield* begin()
       assert.strictEqual((yield* reasonOf(mirror, "no such id!"))._tag, "Gone")
       assert.strictEqual((yield* reasonOf(mirror, "18ffffff"))._tag, "Gone")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a listing or a history that meets failedPrecondition is transient", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(700)
+      yield* Mirror.sync(mirror, { slice: 1 })
+      for (const method of ["history.list", "messages.list"] as const) {
+        server.fault(method, GmailServer.failedPrecondition)
+        const error = yield* Effect.flip(Mirror.sync(mirror))
+        assert.strictEqual("reason" in error && error.reason._tag, "Transient", method)
+      }
+      yield* Mirror.sync(mirror)
+      assert.strictEqual(mirror.stored.size, 700)
+      assert.deepStrictEqual(server.unmet, [])
     }).pipe(Effect.scoped)
   )
 

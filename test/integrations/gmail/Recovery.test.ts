@@ -53,6 +53,7 @@ const passing: ReadonlyArray<readonly [string, GmailServer.Fault]> = [
   ["429 with Retry-After", GmailServer.status(429, "rateLimitExceeded", { retryAfter: "1" })],
   ["429 without Retry-After", GmailServer.status(429, "userRateLimitExceeded")],
   ["403 for quota", GmailServer.status(403, "userRateLimitExceeded")],
+  ["400 failedPrecondition", GmailServer.failedPrecondition],
   ["500", GmailServer.status(500, "backendError")],
   ["503", GmailServer.status(503)],
   ["a truncated answer", { _tag: "Change", change: (text) => text.slice(0, text.length >> 1) }],
