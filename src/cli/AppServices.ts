@@ -1,6 +1,6 @@
 /**
- * What the commands need of the rest of Idem. It is built only after a command's own flags and arguments are found to
- * be right, so that wrong usage and help start no database.
+ * The services that commands use. They are built only after a command's flags and arguments have been checked, so that
+ * help and wrong usage start no database.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -17,21 +17,21 @@ import type { WebhookStore } from "../engine/webhooks/WebhookStore.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
 
-/** The database did not start or can't be reached, or the environment is wrong: the message says which. */
+/** The database did not start or cannot be reached, or the environment is wrong. The message says which. */
 export interface StartError {
   readonly _tag: string
   readonly message: string
 }
 
-/** What to copy, and who is told what on the way. */
+/** What to copy, and callbacks for its progress. */
 export interface CopyOptions {
   readonly folder: string
-  /** Where its large bodies are, if not in its database. */
+  /** The folder of large bodies, if they are not in the database. */
   readonly blobFolder: string | undefined
   readonly onConnection: (name: string) => Effect.Effect<void>
-  /** The credentials of this connection can't be opened with any key that is here. */
+  /** Called for a connection whose credentials no present key opens. */
   readonly onLocked: (name: string) => Effect.Effect<void>
-  /** Neither can the secret of this webhook. */
+  /** Called for a webhook whose secret no present key opens. */
   readonly onLockedWebhook: (name: string) => Effect.Effect<void>
 }
 
@@ -41,13 +41,13 @@ export class Services extends Context.Service<
     /** The API: over the database here, or of the server that `IDEM_URL` names. */
     readonly api: Layer.Layer<ApiClient, StartError>
     readonly layer: Layer.Layer<Engine | Run.Services | WebhookStore, StartError>
-    /** Polls, and delivers to webhooks, for as long as its scope is open. */
+    /** Polls and delivers to webhooks while its scope is open. */
     readonly poller: Layer.Layer<Polling, StartError, Run.Services | WebhookStore>
-    /** Answers over HTTP for as long as its scope is open. */
+    /** Serves HTTP while its scope is open. */
     readonly server: Layer.Layer<HttpServer, StartError, Engine | Polling | Run.Services | WebhookStore>
     /**
-     * Copies the connections in a folder of Idem's own into the database: those that it copied, and those that were
-     * copied before.
+     * Copies the connections of an embedded database into the database. Returns those that it copied, and those that
+     * were copied before.
      */
     readonly copy: (options: CopyOptions) => Effect.Effect<
       {
@@ -62,11 +62,11 @@ export class Services extends Context.Service<
       },
       StartError | NameTaken
     >
-    /** Seals everything that is sealed with the current key; see `Rekey.rekey`. */
+    /** Seals everything again with the current key; see `Rekey.rekey`. */
     readonly rekey: Effect.Effect<Rekeyed, StartError>
     /** Brings the database up to date: the version of its schema before and after, and its epoch. */
     readonly migrate: (options: {
-      /** Readers of the changes begin again, whether the database was restored or not. */
+      /** Begins a new epoch, so that readers of the changes begin again. */
       readonly newEpoch: boolean
     }) => Effect.Effect<
       { readonly before: number; readonly after: number; readonly epoch: number; readonly begun: boolean },
@@ -75,10 +75,10 @@ export class Services extends Context.Service<
   }
 >()("idem/cli/Services") {}
 
-/** `IDEM_CLUSTER`: whether this process polls together with others. */
+/** `IDEM_CLUSTER`: true if this process polls together with others. */
 export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(Config.withDefault(false))
 
-/** Runs the work of a service: with the store, the engine and what they stand on. */
+/** Runs work with the store, the engine and their services. */
 export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | Run.Services | WebhookStore>> =>
@@ -91,8 +91,8 @@ export const ask = <A, E, R>(
   Services.use((services) => Effect.provide(work, services.api))
 
 /**
- * Which integrations there are. A command that opens sources asks first: an `idem.config.ts` that is broken is wrong
- * usage, said before anything is started.
+ * The domains of all integrations. Commands that open sources ask for them first, so that a broken `idem.config.ts` is
+ * reported as wrong usage before anything starts.
  */
 export const domains: Effect.Effect<ReadonlyArray<string>, Failure.Failure, Integrations> = Integrations.use(
   (integrations) => Effect.mapError(integrations.domains, (error) => Failure.usage(error.message))

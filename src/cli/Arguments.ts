@@ -1,4 +1,4 @@
-/** What people give in flags and arguments: names, ids, JSON. Wrong input is refused before anything is started. */
+/** Flags and arguments that several commands share: names, ids, JSON. Wrong input is refused before anything starts. */
 import * as Argument from "effect/cli/Argument"
 import * as CliError from "effect/cli/CliError"
 import * as Flag from "effect/cli/Flag"
@@ -25,7 +25,7 @@ const checked =
     return Result.isSuccess(result) ? Effect.succeed(result.success) : Effect.fail(invalid(result.failure))
   }
 
-// The name is not shown: in `connect` it may be a credential in the wrong place.
+// The error does not repeat the name: in `connect` it may be a misplaced credential.
 const parseName = (name: string): Result.Result<string, string> => {
   const problem = nameProblem(name)
   return problem === undefined ? Result.succeed(name) : Result.fail(problem)
@@ -36,7 +36,7 @@ const parseId = (id: string): Result.Result<string, string> => {
   return problem === undefined ? Result.succeed(id) : Result.fail(`the id ${Text.quoted(id)} can't be one: ${problem}`)
 }
 
-/** The connection that a command is about. */
+/** The connection of a command. */
 export const connection = Argument.String("connection").pipe(
   Argument.withDescription("the connection's name"),
   Argument.mapEffect(checked(parseName))
@@ -87,7 +87,7 @@ export const time = (flag: string, description: string): Flag.Flag<Option.Option
     Flag.optional
   )
 
-/** `--every DURATION`. What was given is not shown: see `parseName`. */
+/** `--every DURATION`. The error does not repeat the value: see `parseName`. */
 export const every = Flag.String("every").pipe(
   Flag.withDescription('how often it is polled, like "5 minutes" (the default); at least 1 second'),
   Flag.withMetavar("DURATION"),
@@ -126,7 +126,9 @@ const readText = Effect.fnUntraced(function* (flag: string, given: string) {
   )
 })
 
-/** The JSON that `--config` or `--credentials` gives: as it stands, in a file (`@FILE`), or on standard input (`@-`). */
+/**
+ * The JSON that `--config` or `--credentials` gives: as it stands, in a file (`@FILE`), or on standard input (`@-`).
+ */
 export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.Redacted<string>) {
   const text = yield* readText(flag, Redacted.value(given))
   const decoded = decodeJson(text.replace(/^\uFEFF/, ""))

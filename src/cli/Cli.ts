@@ -1,4 +1,4 @@
-/** The command line: all commands, and how one run of it is answered and ends. */
+/** The command line: all commands, how arguments are parsed, and how the process reports and ends. */
 import * as Cause from "effect/Cause"
 import * as CliConfig from "effect/cli/CliConfig"
 import * as CliError from "effect/cli/CliError"
@@ -57,7 +57,7 @@ const idem = Command.make("idem").pipe(
   ])
 )
 
-/** Flags that take no value: one written without `=` must not take the word after it for its value. */
+/** Flags without a value: the word after such a flag is not its value. */
 const bare = new Set([
   "--json",
   "--force",
@@ -85,7 +85,7 @@ const normalize = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
 const wantsJson = (normalized: ReadonlyArray<string>): boolean =>
   normalized.slice(0, beforeOperands(normalized)).includes("--json=true")
 
-/** True where a word of the command line may be a credential, so that none of its words is repeated. */
+/** True if a word of the command line may be a credential. Then errors repeat none of its words. */
 const mayHoldSecrets = (args: ReadonlyArray<string>): boolean =>
   args.some((arg) => arg === "connect" || arg.startsWith("--cred") || arg.includes("{"))
 
@@ -117,7 +117,7 @@ const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => 
 
 const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): Failure.Failure => {
   const secret = mayHoldSecrets(args)
-  // A word that is wrong makes others wrong: the first says what to mend.
+  // One wrong word causes further errors, so only the first error is shown.
   const [first] = help.errors
   const path = help.commandPath.join(" ")
   return Failure.usage(
@@ -134,7 +134,7 @@ const defect = (cause: Cause.Cause<unknown>): Failure.Failure => {
   )
 }
 
-/** Help goes to stdout because it was asked for; what is wrong is said by `run`. */
+/** Prints requested help on stdout. `run` reports errors. */
 const presenter = Layer.effect(
   CliOutput.Presenter,
   Effect.map(Output, (output) => ({
@@ -150,10 +150,10 @@ const presenter = Layer.effect(
   }))
 )
 
-/** Commands whose work is told to a collector, where `OTEL_EXPORTER_OTLP_ENDPOINT` names one. */
+/** Commands that send telemetry, if `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. */
 const told = new Set(["serve", "sync", "retry"])
 
-/** Where nobody collects them, no spans are made. */
+/** Without a collector no spans are made. */
 const telemetry = (args: ReadonlyArray<string>) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -164,14 +164,13 @@ const telemetry = (args: ReadonlyArray<string>) =>
     })
   )
 
-/** What commands need. Nothing of it is built for help, the version and wrong usage. */
+/** The services of commands. They are not built for help, the version and wrong usage. */
 type App = Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path>
 
 const withApp = (app: App) => Command.provide(idem, app)
 
 /**
- * Runs one command line. It succeeds, is interrupted, or fails with `Ended`, having said why; the exit code is the
- * error's.
+ * Runs one command line. It reports a failure itself, and then fails with `Ended`, which holds the exit code.
  */
 const run = Effect.fnUntraced(
   function* (given: ReadonlyArray<string>, command: ReturnType<typeof withApp>) {
@@ -218,7 +217,7 @@ const run = Effect.fnUntraced(
 export const main = (app: App) =>
   Stdio.Stdio.use((stdio) => Effect.flatMap(stdio.args, (args) => run(args, withApp(app))))
 
-/** The exit code of these arguments' run. A service that was told to stop, and stopped, has not failed. */
+/** The exit code. A `serve` that was told to stop, and did, has not failed. */
 export const teardown =
   (args: ReadonlyArray<string>): Runtime.Teardown =>
   (exit, onExit) => {

@@ -1,6 +1,6 @@
 /**
- * How a command ends when it can't do what it was asked: one line for people, `{"error": {reason, message}}` with
- * `--json`, and the exit code. Exit codes: 1 failed, 2 wrong usage, 3 partial, 4 skipped.
+ * The failure of a command: one line for people, `{"error": {reason, message}}` with `--json`, and the exit code (1
+ * failed, 2 wrong usage, 3 partial, 4 skipped).
  */
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 
 export const exitCode = { failed: 1, usage: 2, partial: 3, skipped: 4 } as const
 
-/** What was asked for can't be done. `document` is what `--json` prints instead of the plain error. */
+/** The command failed. `document` is printed with `--json` instead of the plain error. */
 export class Failure extends Schema.TaggedError<Failure>()("Failure", {
   reason: Schema.String,
   message: Schema.String,
@@ -16,17 +16,17 @@ export class Failure extends Schema.TaggedError<Failure>()("Failure", {
   document: Schema.optionalKey(Schema.JsonObject)
 }) {}
 
-/** Flags or arguments that can't be right by themselves: exit code 2. */
+/** Wrong flags or arguments: exit code 2. */
 export const usage = (message: string): Failure => new Failure({ reason: "Usage", message, code: exitCode.usage })
 
-/** Something that is not there, or failed while it ran: exit code 1. */
+/** Something does not exist, or failed while it ran: exit code 1. */
 export const failed = (reason: string, message: string): Failure =>
   new Failure({ reason, message, code: exitCode.failed })
 
-/** Whoever read our output went away (`| head`): not a failure, and nobody is left to tell. */
+/** The reader of our output has gone (`| head`). This is not a failure. */
 export class OutputClosed extends Schema.TaggedError<OutputClosed>()("OutputClosed", {}) {}
 
-/** The command has said all that it had to say: it only remains to end with this code. */
+/** The command has reported its result. The process ends with this exit code. */
 export class Ended extends Schema.TaggedError<Ended>()("Ended", { code: Schema.Int }) {
   override get [Runtime.errorExitCode](): number {
     return this.code

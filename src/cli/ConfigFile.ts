@@ -1,6 +1,6 @@
 /**
- * Finds and reads `idem.config.ts`: the file that `IDEM_CONFIG` names, else the one in the working directory. Without
- * either there are only the built-in integrations. A process reads it once.
+ * Finds and reads `idem.config.ts`: the file that `IDEM_CONFIG` names, otherwise the one in the working directory.
+ * Without a file there are only the built-in integrations. A process reads the file once.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -31,7 +31,7 @@ const wrongIntegration = (value: unknown): string =>
       ? "is not an integration yet: make it with Integration.make"
       : "is not an integration"
 
-/** The integrations that a loaded module lists, or what is wrong with it. */
+/** The integrations of a loaded module. Fails with what is wrong with the module. */
 const integrationsOf = (module: unknown): Effect.Effect<ReadonlyArray<Integration>, string> => {
   if (!Predicate.hasProperty(module, "default")) {
     return Effect.fail("it has no default export: write `export default defineConfig({ integrations: […] })`")
@@ -56,7 +56,7 @@ const integrationsOf = (module: unknown): Effect.Effect<ReadonlyArray<Integratio
   return Effect.succeed([...found.values()])
 }
 
-// Where a file can't be parsed, only the head of the error's stack says in which line.
+// For a file that does not parse, only the beginning of the error's stack names the line.
 const explain = (error: unknown): string => {
   if (!(error instanceof Error)) return Text.short(String(error), 300)
   const at = /^(?:file:\/\/)?(\/\S*?):(\d+)\n/.exec(error.stack ?? "")
@@ -65,8 +65,8 @@ const explain = (error: unknown): string => {
 }
 
 /**
- * From now on `effect` and `idem/…` are the ones that this process runs on, whoever imports them: two copies can't read
- * each other's schemas. So the config file works wherever it lies, also where neither is installed.
+ * Resolves `effect` and `idem/…` to this process's own copies for every importer, because two copies cannot read each
+ * other's schemas. The config file therefore works in any folder, even where neither is installed.
  */
 const shareOurs = Effect.sync(() =>
   Module.registerHooks({
@@ -75,7 +75,7 @@ const shareOurs = Effect.sync(() =>
   })
 )
 
-/** The integrations from outside; fails with one line that names the file and what is wrong with it. */
+/** The integrations of the config file. Fails with one line that names the file and what is wrong with it. */
 export const load: Effect.Effect<
   ReadonlyArray<Integration>,
   UsageError,

@@ -21,10 +21,10 @@ import * as Text from "./TextFormat.ts"
 const jsonFlag = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
   Flag.Redacted(flag).pipe(Flag.withDescription(description), Flag.withMetavar("JSON|@FILE"), Flag.optional)
 
-// Names of accounts are no secrets, and an error may have to say them.
+// Account names are not secrets, and errors may name them.
 const open = new Set(["username", "clientId"])
 
-/** Each text in the credentials that an error of the source might repeat. */
+/** The secret texts of the credentials, which an error of the source could repeat. */
 const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {
   if (typeof json === "string") return json.length >= 4 && !open.has(name) ? [json] : []
   if (json === null || typeof json !== "object") return []
@@ -70,7 +70,7 @@ export const connect = Command.make(
     const isRemote = yield* Server.isNamed
     const domains = yield* Services.domains
     const isKnown = domains.includes(input.domain)
-    // A server may have integrations of its own: it says what it has.
+    // A remote server may have other integrations, and reports unknown domains itself.
     if (!isKnown && !isRemote) return yield* Failure.usage(unknown(input.domain, domains))
     const integration = isKnown ? yield* integrations.get(input.domain) : undefined
 
@@ -91,9 +91,9 @@ export const connect = Command.make(
       ? yield* Input.json("credentials", input.credentials.value)
       : undefined
     for (const secret of secrets(given ?? null)) yield* output.hide(secret)
-    // Only whoever may sign in needs it, and each command's start would pay for it.
+    // Loaded only for a sign-in, because every command would pay for it at its start.
     const SignIn = integration?.signIn === undefined ? undefined : yield* Effect.promise(() => import("./SignIn.ts"))
-    // A client alone is not how to log in, but how to ask for it.
+    // Credentials that are only an OAuth client ask for a sign-in.
     const client = Option.getOrUndefined(SignIn?.clientIn(given) ?? Option.none())
     const credentials = client === undefined ? given : undefined
     if (input.signIn && SignIn === undefined) {
@@ -123,7 +123,7 @@ export const connect = Command.make(
           )
         }
         const isNew = before === undefined
-        // What a new connection was not given is empty, and may be wrong as such: it is named like the rest.
+        // A new connection without a config has an empty one, which may lack required fields.
         if (isNew && config === undefined) yield* checkConfig({})
         const at = config ?? before?.config ?? {}
         const known =
@@ -138,7 +138,7 @@ export const connect = Command.make(
             ? yield* Effect.andThen(Server.refuseInClear, SignIn.run({ integration, config: at, client: known }))
             : credentials
         for (const secret of secrets(granted ?? null)) yield* output.hide(secret)
-        // A grant is for where it was made, whatever the connection's config is by now.
+        // A grant belongs to the address at which it was made, even if the config has changed meanwhile.
         const configured = config ?? (isNew || signsIn ? at : undefined)
         const payload = {
           ...(configured === undefined ? {} : { config: configured }),

@@ -1,4 +1,4 @@
-/** `idem contents` and `idem show`: what is stored. */
+/** `idem contents` and `idem show`: lists and shows stored content. */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"

@@ -1,4 +1,4 @@
-/** `idem copy`: moves what Idem keeps in a folder of its own into the PostgreSQL of `DATABASE_URL`. */
+/** `idem copy`: copies the data of an embedded database into the PostgreSQL of `DATABASE_URL`. */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Config from "effect/Config"

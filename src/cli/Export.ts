@@ -1,4 +1,4 @@
-/** `idem export`: writes what is stored into a folder. */
+/** `idem export`: writes stored content into a folder. */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** `idem failures` and `idem deletions`: what waits for a later run, or for a person. */
+/** `idem failures` and `idem deletions`: the ledger, and deletions that are held for a person. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"

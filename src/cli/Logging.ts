@@ -1,4 +1,4 @@
-/** Logs on stderr: a line for people on a terminal, a JSON document a line elsewhere. Nothing in them controls a terminal. */
+/** Logs on stderr: text on a terminal, otherwise one JSON object a line. Control characters are escaped. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"

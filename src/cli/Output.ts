@@ -1,6 +1,6 @@
 /**
- * What a command says, and where: its answer on stdout (one JSON document with `--json`, text for people without),
- * everything else on stderr. Colour only where a terminal reads it and nobody asked for none.
+ * The output of a command: its result on stdout (one JSON document with `--json`, otherwise text), everything else on
+ * stderr. Colours appear only on a terminal, unless they are switched off.
  */
 import * as Context from "effect/Context"
 import * as Config from "effect/Config"
@@ -18,7 +18,7 @@ import { redact } from "../contract/Redaction.ts"
 import * as SafeText from "../engine/SafeText.ts"
 import * as Text from "./TextFormat.ts"
 
-/** Colours of one stream; each leaves the text as it is where there is no terminal. */
+/** Colours of one stream. Without a terminal they leave the text unchanged. */
 export interface Style {
   readonly bold: (text: string) => string
   readonly dim: (text: string) => string
@@ -37,22 +37,22 @@ export class Output extends Context.Service<
   Output,
   {
     readonly json: boolean
-    /** True where a person watches stderr, and may be shown something that moves. */
+    /** True if stderr is a terminal, so that a moving line may be drawn. */
     readonly animate: boolean
     readonly style: Style
-    /** The command's answer: the document with `--json`, else the text. */
+    /** The command's result: the document with `--json`, otherwise the text. */
     readonly answer: (document: Schema.JsonObject, text: () => string) => Effect.Effect<void, OutputClosed | Failure>
-    /** Text on stdout, whatever the form of answers: the help, the version. */
+    /** Text on stdout, with and without `--json`: the help, the version. */
     readonly print: (text: string) => Effect.Effect<void, OutputClosed | Failure>
-    /** Exactly these bytes on stdout, as fast as they are taken; on a terminal as text without control characters. */
+    /** Exactly these bytes on stdout, with back-pressure. On a terminal: text without control characters. */
     readonly bytes: <E, R>(
       stream: Stream.Stream<Uint8Array, E, R>
     ) => Effect.Effect<void, E | OutputClosed | Failure, R>
     /** A line for people on stderr. */
     readonly note: (line: string) => Effect.Effect<void>
-    /** Says how the command ended badly: the document on stdout with `--json`, one line on stderr. */
+    /** Reports a failure: the document on stdout with `--json`, and one line on stderr. */
     readonly failure: (failure: Failure) => Effect.Effect<void>
-    /** From now on this text is never shown again, whatever says it. */
+    /** Redacts this text in all further output. */
     readonly hide: (secret: string) => Effect.Effect<void>
   }
 >()("idem/cli/Output") {
@@ -73,7 +73,7 @@ const colourWanted = Effect.gen(function* () {
   }
 })
 
-// The platform's error holds Node's, which holds the code.
+// The platform's error wraps Node's error, which has the code.
 const isClosed = (error: PlatformError.PlatformError): boolean => {
   const cause = error.reason.cause
   return Predicate.hasProperty(cause, "code") && (cause.code === "EPIPE" || cause.code === "ERR_STREAM_DESTROYED")

@@ -1,4 +1,4 @@
-/** The moving line of a sync on a terminal: listed, downloaded, rate, time left. */
+/** The progress line of a sync on a terminal: listed, downloaded, rate, remaining time. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,11 +7,11 @@ import type { Progress } from "../engine/Engine.ts"
 import type { Counts } from "../engine/model/RunCounts.ts"
 import * as Text from "./TextFormat.ts"
 
-/** How many ids have come to an end. */
+/** The number of ids with an outcome. */
 const ended = (counts: Counts): number =>
   counts.existing + counts.stored + counts.updated + counts.unchanged + counts.failed + counts.gone + counts.deferred
 
-/** What is known of a sync so far, in one line. `elapsed` in milliseconds. */
+/** The progress of a sync in one line. `elapsed` is in milliseconds. */
 export const line = (progress: Progress, elapsed: number): string => {
   const { counts, remaining } = progress
   const seconds = Math.max(elapsed, 1) / 1000
@@ -30,7 +30,7 @@ export const line = (progress: Progress, elapsed: number): string => {
 export const make = Effect.fnUntraced(function* (
   name: string
 ): Effect.fn.Return<(progress: Progress) => Effect.Effect<void>, never, Scope.Scope> {
-  // Only a terminal needs it, and each command's start would pay for it.
+  // Loaded only for a terminal, because every command would pay for it at its start.
   const { default: cliProgress } = yield* Effect.promise(() => import("cli-progress"))
   const started = yield* Clock.currentTimeMillis
   const bar = yield* Effect.acquireRelease(

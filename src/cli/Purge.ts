@@ -1,4 +1,4 @@
-/** `idem purge`: takes away for good what deleted content still holds. */
+/** `idem purge`: removes for good what deleted content still holds. */
 import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

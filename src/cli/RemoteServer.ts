@@ -1,4 +1,4 @@
-/** The server that `IDEM_URL` names, for the commands that can be asked of one. */
+/** The server that `IDEM_URL` names, for commands that can run through a server. */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -8,7 +8,7 @@ import type { ApiClient, ServerError } from "../http/client/ApiClient.ts"
 import * as ServerAddress from "../http/client/ServerAddress.ts"
 import * as Failure from "./CommandFailure.ts"
 
-/** The server that is named, if any; wrong usage where the name is not right. */
+/** The named server, if any. A wrong name is wrong usage. */
 const named: Effect.Effect<
   Option.Option<ServerAddress.ServerAddress>,
   Failure.Failure | Config.ConfigError
@@ -20,10 +20,10 @@ const named: Effect.Effect<
   })
 )
 
-/** Whether a server is asked, and not the database here. */
+/** True if commands ask a server instead of the database. */
 export const isNamed = Effect.map(named, Option.isSome)
 
-/** Refuses a command that works on the database itself where a server is named. */
+/** Fails for commands that work on the database itself, if a server is named. */
 export const refuse = Effect.fnUntraced(function* (command: string) {
   if (!(yield* isNamed)) return
   return yield* Failure.usage(
@@ -31,7 +31,7 @@ export const refuse = Effect.fnUntraced(function* (command: string) {
   )
 })
 
-/** Refuses to send credentials where they can be read on the way. */
+/** Fails if credentials would be sent over an unencrypted connection to another machine. */
 export const refuseInClear = Effect.gen(function* () {
   const server = yield* named
   if (Option.isNone(server) || server.value.isPrivate) return

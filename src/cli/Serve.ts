@@ -59,7 +59,7 @@ export const serve = Command.make(
         return yield* Effect.never
       })
     ).pipe(Services.provide)
-    // A service says what it does; other commands only what went wrong.
+    // A service logs what it does; other commands log only what went wrong.
     const asked = yield* GlobalFlag.LogLevel
     yield* Option.isSome(asked) ? work : Effect.provideService(work, References.MinimumLogLevel, "Info")
   })

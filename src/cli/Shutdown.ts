@@ -1,7 +1,7 @@
 /**
- * How the process ends. The first SIGINT or SIGTERM interrupts the command: no new work is begun, what is whole is
- * committed, leases and locks are given back, and the database that Idem started is stopped by the last to leave. That
- * may take `IDEM_SHUTDOWN_TIMEOUT`; what is not done by then expires by itself. A second signal ends it at once.
+ * What happens on SIGTERM and SIGINT. The first signal interrupts the command: it starts no new work, commits complete
+ * items, releases leases and locks, and the last process stops the embedded database. The limit is
+ * `IDEM_SHUTDOWN_TIMEOUT`; leases that were not released by then expire. A second signal ends the process at once.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -9,14 +9,14 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Os from "node:os"
 
-/** `IDEM_SHUTDOWN_TIMEOUT`: 30 seconds unless it is set. */
+/** `IDEM_SHUTDOWN_TIMEOUT`: by default 30 seconds. */
 export const timeout: Config.Config<Duration.Duration> = Config.Duration("IDEM_SHUTDOWN_TIMEOUT").pipe(
   Config.withDefault(Duration.seconds(30))
 )
 
-/** Ends the process once the time is over. */
+/** Ends the process when the limit is reached. */
 const deadline = Effect.gen(function* () {
-  // A setting that can't be read was refused when the service started.
+  // The service has refused a setting that does not decode when it started.
   const limit = yield* Effect.orElseSucceed(timeout, () => Duration.seconds(30))
   yield* Effect.sleep(limit)
   yield* Effect.sync(() => {
@@ -36,7 +36,7 @@ export const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
     Effect.runFork(deadline)
   }
 
-  // They stay until the process has ended: without them a second signal would end it with no code of ours.
+  // The listeners stay until the process ends. Without them a second signal would bypass the exit code.
   process.on("SIGINT", onSignal)
   process.on("SIGTERM", onSignal)
   fiber.addObserver((exit) => {

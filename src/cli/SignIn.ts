@@ -1,6 +1,6 @@
 /**
- * Signing in at a provider from the command line (RFC 8252): the browser comes back to this machine, to a port that only
- * this command listens on, and only until it has.
+ * Signs in at a provider from the command line (RFC 8252). The provider redirects the browser to a port of this
+ * machine, on which this command listens until then.
  */
 import * as Config from "effect/Config"
 import * as Deferred from "effect/Deferred"
@@ -23,7 +23,7 @@ import * as Failure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 
 /** How long a person has to sign in. */
-const patience = Duration.minutes(5)
+const timeToSignIn = Duration.minutes(5)
 
 const GivenClient = Schema.toCodecJson(
   Schema.Struct({
@@ -32,7 +32,7 @@ const GivenClient = Schema.toCodecJson(
   })
 )
 
-/** The client, where these credentials are one and nothing else: whoever gives just that wants to sign in. */
+/** The OAuth client in these credentials, if they are nothing else. Such credentials ask for a sign-in. */
 export const clientIn = (credentials: unknown): Option.Option<Client> =>
   Option.map(
     Schema.decodeUnknownOption(GivenClient)(credentials, { onExcessProperty: "error" }),
@@ -54,7 +54,7 @@ const headers = {
   connection: "close"
 }
 
-/** Listens on this machine. `arrived` is the query that the browser comes back with; whatever has another state is not it. */
+/** Listens on this machine. `arrived` is the query of the redirect. Requests with another `state` are ignored. */
 const listen = (
   port: number
 ): Effect.Effect<
@@ -108,7 +108,10 @@ const listen = (
     }
   })
 
-/** Opens the page where a person sits at a desktop: a terminal, and a program for it. Whether it opens, they see. */
+/**
+ * Opens the page in a browser, if stderr is a terminal of a desktop. A failure is not reported: the address is printed
+ * too.
+ */
 const openBrowser = Effect.fnUntraced(function* (url: string) {
   const stdio = yield* Stdio.Stdio
   const isWatched = (yield* stdio.stdinIsTerminal) && (yield* stdio.stderrIsTerminal)
@@ -126,10 +129,10 @@ const openBrowser = Effect.fnUntraced(function* (url: string) {
   })
 })
 
-/** A fixed port, for a provider that has to know it: `IDEM_SIGN_IN_PORT`. Any that is free by default. */
+/** `IDEM_SIGN_IN_PORT`: a fixed port, for providers that must know it. Default: any free port. */
 const port = Config.Port("IDEM_SIGN_IN_PORT").pipe(Config.withDefault(0))
 
-/** Sends the person to the provider, waits for them to come back, and gives credentials, in clear. */
+/** Sends the person to the provider, waits for the redirect, and returns the credentials in clear. */
 export const run = Effect.fnUntraced(function* (options: {
   readonly integration: Integration
   readonly config: unknown
@@ -143,11 +146,11 @@ export const run = Effect.fnUntraced(function* (options: {
   const server = yield* listen(yield* port)
   const redirectUri = `http://${signIn.loopbackHost}:${server.port}/callback`
   const { pending, url } = yield* OAuth.begin({ signIn, provider, client, redirectUri })
-  yield* output.note(`sign in with your browser, within ${MessageText.duration(patience)}:\n\n  ${url}\n`)
+  yield* output.note(`sign in with your browser, within ${MessageText.duration(timeToSignIn)}:\n\n  ${url}\n`)
   yield* openBrowser(url)
   const parameters = yield* server.arrived(pending.state).pipe(
     Effect.timeoutOrElse({
-      duration: patience,
+      duration: timeToSignIn,
       orElse: () => Effect.fail(Failure.failed("SignIn", "nobody signed in within 5 minutes: begin again"))
     })
   )

@@ -16,7 +16,7 @@ import * as Text from "./TextFormat.ts"
 const encodeRuns = Schema.encodeSync(Schema.Array(Run))
 const encodeStatus = Schema.encodeSync(Documents.Status)
 
-/** The command that goes on with an unfinished task: its spec is the flags that it was begun with. */
+/** The command that resumes an unfinished task. The task's spec holds its flags. */
 const resumes = (name: string, spec: string): string =>
   `idem sync ${Text.shellWord(name)}${spec === "" ? "" : ` ${spec}`}`
 
@@ -107,7 +107,7 @@ export const status = Command.make(
         const found = yield* Effect.forEach(all.connections, ({ id }) =>
           connections.get({ params: { connection: id } }).pipe(
             Effect.map((status) => [status]),
-            // One that is removed meanwhile is left out.
+            // A connection that was removed meanwhile is left out.
             Effect.catchTag("NotFoundProblem", () => Effect.succeed([]))
           )
         )

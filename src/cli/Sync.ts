@@ -29,8 +29,8 @@ const flag = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
 
 /**
- * The flags that make the task, as a person would write them, in one order: an unfinished task is found again by them,
- * and `idem status` shows them as the command that goes on with it.
+ * The flags of the task in a fixed order. An unfinished task is found again by them, and `idem status` shows them in
+ * the command that resumes it.
  */
 const specOf = (input: {
   readonly force: boolean
@@ -94,7 +94,7 @@ const summary = (result: Documents.Synced, style: Style): string => {
 
 const encode = Schema.encodeSync(Documents.Synced)
 
-/** Says how it went, and ends with the exit code of its status. */
+/** Prints the result, and ends with the exit code of its status. */
 const report = Effect.fnUntraced(function* (result: Documents.Synced) {
   const output = yield* Output
   const document = encode(result)
@@ -123,7 +123,7 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
   if (result.status === "skipped") return yield* new Failure.Ended({ code: Failure.exitCode.skipped })
 })
 
-/** A failure says so in the document of a sync, unless wrong usage kept the sync from beginning. */
+/** Reports a failure in the document of a sync, unless it was wrong usage. */
 const asSync =
   (name: string) =>
   <A, E, R>(work: Effect.Effect<A, E, R>) =>
@@ -159,14 +159,14 @@ const sayInterrupted = (name: string, isRemote: boolean) =>
     )
   )
 
-/** A command that opens sources here is told of a broken `idem.config.ts` before anything is started. */
+/** For commands that open sources in this process: reports a broken `idem.config.ts` before anything starts. */
 const opensHere = Effect.gen(function* () {
   const isRemote = yield* Server.isNamed
   if (!isRemote) yield* Services.domains
   return isRemote
 })
 
-/** The task in this process: its progress and a held lease are told as they are. */
+/** Runs the task in this process, and shows its progress and who holds the lease. */
 const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Service"]["sync"]>[2]) =>
   Services.provide(
     Effect.gen(function* () {
@@ -238,7 +238,7 @@ export const sync = Command.make(
   ])
 )
 
-/** Those of the ids that are not in the ledger. */
+/** The ids that are not in the ledger. */
 const notFailed = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>) {
   const { contents } = yield* ApiClient
   return yield* Effect.filter(
@@ -255,7 +255,7 @@ const notFailed = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<
   )
 })
 
-/** Names those of the ids that are not in the ledger, where that is what is wrong. */
+/** Names the ids that are not in the ledger, if that is the reason of the failure. */
 const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>, isRemote: boolean) {
   const result = yield* isRemote ? Effect.result(TaskWatcher.retry(name, ids)) : Effect.result(retryHere(name, ids))
   if (Result.isSuccess(result)) return result.success

@@ -16,11 +16,11 @@ interface WatchOptions {
   /** Called with the process that runs the connection, while the task waits for its turn. */
   readonly onWait: (holder: string) => Effect.Effect<void>
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
-  /** Called with the reason of a slice that failed and that the server will try again. */
+  /** Called with the reason of a failed slice that the server will retry. */
   readonly onTrouble: (message: string) => Effect.Effect<void>
 }
 
-/** How often the server is asked: often while a task may be short, then once a second. */
+/** The delay between two requests: short at first, for short tasks, then one second. */
 const pollInterval = (asked: number): Duration.Duration => Duration.millis(Math.min(1000, 50 * 1.3 ** asked))
 
 /** A server that does not answer for up to 30 seconds may be restarting. */
@@ -63,7 +63,7 @@ const watch = Effect.fnUntraced(function* (
         yield* options.onWait(holder)
       }
     }
-    // The run that failed last is still the task's last one while the server waits to try again.
+    // While the server waits before a retry, the failed run is still the task's last run.
     if (task.run !== null && task.run !== failedRun && options.onTrouble !== undefined) {
       const run: Documents.Run | undefined = yield* Effect.catchTag(
         api.tasks.run({ params: { run: task.run } }),

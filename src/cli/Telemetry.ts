@@ -1,8 +1,8 @@
 /**
- * Traces, metrics and logs by OTLP over HTTP, as OpenTelemetry's own variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`,
- * `…_HEADERS`, `…_PROTOCOL`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, …).
+ * Sends traces, metrics and logs by OTLP over HTTP, configured by OpenTelemetry's variables
+ * (`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_PROTOCOL`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, …).
  *
- * A collector that is away holds up nothing: what could not be sent is dropped after a few tries, and that is said once.
+ * Nothing waits for a collector that is away: telemetry is dropped after a few tries, and the log says so once.
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -24,10 +24,10 @@ import { Sent } from "../engine/telemetry/Gauges.ts"
 import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
 import * as Failure from "./CommandFailure.ts"
 
-/** How long one request to the collector may take; the last ones of a process share it. */
-const patience = Duration.seconds(3)
+/** The limit of one request to the collector. The last requests of a process share it. */
+const requestTimeout = Duration.seconds(3)
 
-/** What OpenTelemetry has as defaults and Effect does not, and our name. */
+/** OpenTelemetry's defaults that Effect lacks, and the service's name. */
 const defaults = Effect.gen(function* () {
   const attributes = yield* Config.String("OTEL_RESOURCE_ATTRIBUTES").pipe(Config.withDefault(""))
   return ConfigProvider.fromUnknown({
@@ -40,7 +40,7 @@ const defaults = Effect.gen(function* () {
 
 const endpoints = ["", "TRACES_", "METRICS_", "LOGS_"].map((signal) => `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`)
 
-/** Whether there is a collector to send to. A variable that can't be read is wrong usage, and its value is not repeated. */
+/** True if a collector is configured. A variable that does not decode is wrong usage; its value is not repeated. */
 export const isAsked: Effect.Effect<boolean, Failure.Failure> = Effect.gen(function* () {
   let asked = false
   for (const name of endpoints) {
@@ -65,11 +65,14 @@ const serialization = Effect.gen(function* () {
 interface State {
   /** The last request failed. */
   away: boolean
-  /** The process ends: only what is left is sent. */
+  /** The process is ending: only the remaining telemetry is sent. */
   closing: boolean
 }
 
-/** The way to the collector: bounded in time, and telling once that it is away and once that it is back. */
+/**
+ * The client of the collector. Its requests have a time limit. It logs once that the collector is away, and once that
+ * it is back.
+ */
 const client = (state: State) =>
   Layer.effect(
     HttpClient.HttpClient,
@@ -91,7 +94,7 @@ const client = (state: State) =>
           state.closing && state.away
             ? Effect.die(late)
             : response.pipe(
-                Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(late) }),
+                Effect.timeoutOrElse({ duration: requestTimeout, orElse: () => Effect.fail(late) }),
                 Effect.tap((answer) => {
                   if (answer.status >= 400) return isAway(`it answers ${answer.status}`)
                   if (!state.away) return Effect.void
@@ -101,7 +104,7 @@ const client = (state: State) =>
                 Effect.catch((error) =>
                   Effect.andThen(
                     isAway("it can't be reached"),
-                    // An error would be tried again, and hold up the end of the process.
+                    // An error would be retried, which would delay the end of the process.
                     Effect.suspend(() => (state.closing ? Effect.die(error) : Effect.fail(error)))
                   )
                 )
@@ -111,10 +114,10 @@ const client = (state: State) =>
     )
   ).pipe(Layer.provide(FetchHttpClient.layer))
 
-/** What a provider sends a browser back with: the span of that request has its address. */
+/** Query parameters that hold secrets, which the span of a request must not contain. */
 const secretParameters = ["code", "state", "token", "access_token", "id_token"]
 
-/** Statements and other requests of clients are no spans: a run's commits and its calls to the source say enough. */
+/** Statements and other client requests get no spans: commits and calls to the source suffice. */
 const isOurs = (options: { readonly kind: Tracer.SpanKind; readonly name: string }): boolean =>
   options.name.startsWith("call ") || (options.kind !== "client" && !options.name.startsWith("sql."))
 
@@ -124,7 +127,7 @@ const sparing = (tracer: Tracer.Tracer): Tracer.Tracer =>
     span: (options) => tracer.span(isOurs(options) ? options : { ...options, sampled: false })
   })
 
-/** Sends for as long as its scope is open, and what is left when it closes. */
+/** Sends telemetry while its scope is open, and the rest when it closes. */
 export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
   Effect.gen(function* (): Effect.fn.Return<Context.Context<never>, Failure.Failure | Config.ConfigError, Scope.Scope> {
     const state: State = { away: false, closing: false }
@@ -135,7 +138,7 @@ export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
     }).pipe(
       Layer.provide([client(state), yield* serialization]),
       Layer.provide(ConfigProvider.layer(provider)),
-      // What can't be read is a defect to Effect; it may be a header with a secret, so it is not repeated.
+      // Effect dies of a value that does not decode. The value may be a secret header, so it is not repeated.
       Layer.catchCause(() => Layer.effectContext(Failure.usage("one of the OTEL_ variables can't be read")))
     )
     const context = (yield* Layer.build(exporters)).pipe(

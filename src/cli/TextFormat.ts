@@ -1,4 +1,4 @@
-/** How things are written for people: one line each, aligned, and never with a control character from outside. */
+/** Formats values as text: one line each, aligned, without control characters from outside. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import { oneLine } from "../engine/SafeText.ts"
@@ -11,7 +11,7 @@ const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 const colour = /\u001b\[[0-9;]*m/g
 const wide = /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]/u
 
-/** How many columns of a terminal it takes. */
+/** The number of terminal columns of the text. */
 const width = (text: string): number => {
   const plain = text.replace(colour, "")
   if (/^[\u0020-\u007e]*$/.test(plain)) return plain.length
@@ -39,13 +39,13 @@ export const table = (
   return [(options?.style ?? ((text) => text))(line(header)), ...rows.map(line)].join("\n")
 }
 
-/** Names and values under one another. */
+/** Names and values, one pair a line. */
 export const fields = (entries: ReadonlyArray<readonly [string, string]>): string => {
   const longest = Math.max(...entries.map(([name]) => name.length))
   return entries.map(([name, value]) => `${name.padEnd(longest)}  ${value}`.trimEnd()).join("\n")
 }
 
-/** About how long, in the largest unit ("3 hours", "less than a second"). */
+/** A duration in its largest unit ("3 hours", "less than a second"). */
 export const about = (input: Duration.Duration): string => {
   const millis = Duration.toMillis(input)
   const found = units.find(([, length]) => millis >= length * 0.95 && length >= 1000)
@@ -60,7 +60,7 @@ export const moment = (at: DateTime.Utc, now: DateTime.Utc): string => {
   return `${millis > 0 ? `in ${distance}` : `${distance} ago`} (${iso} UTC)`
 }
 
-/** When a poll comes: now, where its time has come. */
+/** The time of a poll; "now" if it is due. */
 export const upcoming = (at: DateTime.Utc, now: DateTime.Utc): string =>
   DateTime.isGreaterThan(at, now) ? moment(at, now) : "due now"
 

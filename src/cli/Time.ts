@@ -1,5 +1,5 @@
 /**
- * Times and durations as people write them in flags.
+ * Parses times and durations of flags.
  *
  * A time is ISO 8601 with an offset (`2026-01-31T09:30:00+01:00`), a date (its first instant in UTC), or a duration ago
  * ("7 days", as Effect writes durations). A timestamp without an offset is refused: it would mean another instant on
@@ -15,7 +15,7 @@ import type { Window } from "../contract/SyncTask.ts"
 import * as Failure from "./CommandFailure.ts"
 import * as Text from "./TextFormat.ts"
 
-/** A time: an instant, or how long ago. */
+/** An instant, or a duration ago. */
 export type Time =
   | { readonly _tag: "At"; readonly at: DateTime.Utc }
   | { readonly _tag: "Ago"; readonly ago: Duration.Duration }
@@ -52,7 +52,7 @@ const minutesOf = (offset: string): number | undefined => {
   return (offset.startsWith("-") ? -1 : 1) * (hours * 60 + minutes)
 }
 
-/** A time, or why it is none. Fractions beyond a millisecond are cut off. */
+/** Parses a time. Fails with the reason. Fractions beyond a millisecond are dropped. */
 export const parse = (input: string): Result.Result<Time, string> => {
   const text = input.trim()
   const [whole, year, month, day, hour, minute, second, fraction, offset] = pattern.exec(text) ?? []
@@ -80,7 +80,7 @@ export const parse = (input: string): Result.Result<Time, string> => {
 export const resolve = (time: Time, now: DateTime.Utc): DateTime.Utc =>
   time._tag === "At" ? time.at : DateTime.subtractDuration(now, time.ago)
 
-/** The window that the two times make now, or undefined where neither is given. Its start must lie before its end. */
+/** The window between the two times, or undefined without either. It must start before it ends. */
 export const window = Effect.fnUntraced(function* (
   since: Time | undefined,
   until: Time | undefined
@@ -97,5 +97,5 @@ export const window = Effect.fnUntraced(function* (
   return { ...(from === undefined ? {} : { since: from }), ...(to === undefined ? {} : { until: to }) }
 })
 
-/** Says which flag it is about, and shows what was given, shortened. */
+/** The error for a flag, with the given value shortened. */
 export const explain = (flag: string, given: string, why: string): string => `${flag} ${Text.quoted(given)}: ${why}`
