@@ -80,7 +80,10 @@ const summary = (result: Documents.Synced, style: Style): string => {
     ...(planned === undefined
       ? [`  ${said.length === 0 ? "nothing to do" : said.join(", ")}`]
       : [
-          `  would download ${Text.count(planned.download)}, delete ${Text.count(planned.delete)}, patch ${Text.count(planned.patch)}; nothing was written`
+          `  would download ${Text.count(planned.download)}, delete ${Text.count(planned.delete)}, patch ${Text.count(planned.patch)}; nothing was written`,
+          ...(planned.held > 0
+            ? [`  ${Text.many(planned.held, "deletion")} would be held back for you, and none applied`]
+            : [])
         ]),
     `  ${style.dim(effort)}`,
     ...notes.map((note) => `  ${Text.oneLine(note)}`),

@@ -29,6 +29,16 @@ export interface Progress {
 export const SyncStatus = Schema.Literals(["succeeded", "partial", "failed", "skipped", "planned"])
 export type SyncStatus = typeof SyncStatus.Type
 
+/** What a dry run found that a sync would do. */
+export interface Planned {
+  readonly download: number
+  /** What the source says is gone, and what a complete listing did not show. */
+  readonly delete: number
+  readonly patch: number
+  /** Deletions that would be held for a person, with those that wait already; 0 where none would be. */
+  readonly held: number
+}
+
 /** One `sync`, summed over its slices. A dry run has `run` null and `planned`. */
 export interface SyncResult {
   readonly connection: string
@@ -40,7 +50,7 @@ export interface SyncResult {
   readonly error: { readonly reason: string; readonly message: string } | null
   readonly notes: ReadonlyArray<string>
   readonly problems: ReadonlyArray<{ readonly place: string; readonly message: string }>
-  readonly planned: { readonly download: number; readonly delete: number; readonly patch: number } | null
+  readonly planned: Planned | null
 }
 
 export interface Connected {

@@ -145,7 +145,7 @@ describe("idem sync", () => {
       const document = CommandLine.json(ended)
       assert.deepStrictEqual(Object.keys(document), [...syncFields, "planned"])
       assert.include(document, { status: "planned", run: null, stored: 0 })
-      assert.deepStrictEqual(document["planned"], { download: 4, delete: 0, patch: 0 })
+      assert.deepStrictEqual(document["planned"], { download: 4, delete: 0, patch: 0, held: 0 })
       assert.deepStrictEqual(CommandLine.json(yield* run(["contents", "work", "--json"])), {
         contents: [],
         next: null

@@ -163,9 +163,14 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
           : Effect.succeed(state)
       case "Stored":
       case "Missed": {
-        const next = OpenBatch.withOccurrence(batch, event, now)
         const counted = event.page === undefined ? pages : PageOrder.withItem(pages, event.page)
-        const after = { ...state, batch: next, pages: waits(event) ? PageOrder.brokenAt(counted, event.page) : counted }
+        const found = kept(state, isUnknown(event) ? [{ place: event.externalId, message: unknown }] : [])
+        const after = {
+          ...state,
+          problems: [...state.problems, ...found],
+          batch: OpenBatch.withOccurrence(batch, event, found, now),
+          pages: waits(event) ? PageOrder.brokenAt(counted, event.page) : counted
+        }
         // The end of a page goes with the last of its items.
         return Effect.flatMap(endPages(options, after), (ended) =>
           OpenBatch.isFull(ended.batch, limits) ? commit(options, ended) : Effect.succeed(ended)
@@ -179,7 +184,7 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
           })
         )
       case "PageListed": {
-        const found = [...event.unusable, ...event.problems].slice(0, problemsKept - state.problems.length)
+        const found = kept(state, [...event.unusable, ...event.problems])
         return endPages(options, {
           ...state,
           remaining: event.remaining,
@@ -190,6 +195,16 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
       }
     }
   })
+
+/** Those of these problems that the run keeps. */
+const kept = ({ problems }: State, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
+  found.slice(0, problemsKept - problems.length)
+
+/** A person asked for this id, and the source does not know it. */
+const isUnknown = (event: SliceEvent): event is Missed =>
+  event._tag === "Missed" && event.origin === "forced" && event.outcome === "gone"
+
+const unknown = "not found at the source"
 
 /** Ends the pages whose turn it is. */
 const endPages = (options: Options, state: State): Effect.Effect<State, WriteError> =>
@@ -245,7 +260,9 @@ const commit = Effect.fnUntraced(function* (options: Options, before: State) {
   }
   const { begun } = OpenBatch.isWorthARow(batch) ? yield* begin(options, before) : before
   const misses = yield* missesOf(options, batch)
-  const done = [...batch.items, ...misses.filter((miss) => miss.outcome !== "deferred")].map((one) => one.externalId)
+  const done = [...batch.items, ...batch.misses.filter((miss) => miss.outcome !== "deferred")].map(
+    (one) => one.externalId
+  )
   const startedAt = yield* Clock.currentTimeMillis
   const committed = yield* span(
     "commit",
@@ -282,13 +299,20 @@ const commit = Effect.fnUntraced(function* (options: Options, before: State) {
   } satisfies State
 })
 
-/** The misses of a batch as the ledger keeps them: a failed one is one more attempt. */
+/**
+ * The misses of a batch as the ledger keeps them: a failed one is one more attempt. An id that a person asked for, that the
+ * source does not know and of which nothing is stored, leaves no row.
+ */
 const missesOf = Effect.fnUntraced(function* ({ fence, store }: Options, { misses }: OpenBatch.OpenBatch) {
+  const { connectionId } = fence
   const externalIds = misses.filter((miss) => miss.outcome === "failed").map((miss) => miss.externalId)
   const rows =
-    externalIds.length === 0 ? [] : yield* store.ledger(fence.connectionId, { externalIds, limit: externalIds.length })
-  const known = new Map(rows.map((row) => [row.externalId, row]))
-  return yield* Effect.forEach(misses, (miss) => RetryPolicy.missOf(miss, known.get(miss.externalId)))
+    externalIds.length === 0 ? [] : yield* store.ledger(connectionId, { externalIds, limit: externalIds.length })
+  const attempts = new Map(rows.map((row) => [row.externalId, row]))
+  const asked = misses.filter(isUnknown).map((miss) => miss.externalId)
+  const stored = asked.length === 0 ? new Set<string>() : yield* store.existing(connectionId, asked)
+  const known = misses.filter((miss) => !isUnknown(miss) || stored.has(miss.externalId))
+  return yield* Effect.forEach(known, (miss) => RetryPolicy.missOf(miss, attempts.get(miss.externalId)))
 })
 
 /** What has been committed, with what the open batch holds and the run has spent so far. */

@@ -57,7 +57,7 @@ export const complete = ({ changes, isAbandoned, listing }: Reading, committed: 
 })
 
 /** True for so many deletions that a person has to decide. `stored` is what was stored before them. */
-const areTooMany = (
+export const areTooMany = (
   { deletions, stored }: { readonly deletions: number; readonly stored: number },
   limits: Pick<Limits, "deletions" | "deletionShare">
 ): boolean => deletions > limits.deletions && deletions > stored * limits.deletionShare

@@ -5,36 +5,74 @@ import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../../contract/Content.ts"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { AnySession } from "../../contract/Integration.ts"
+import type { Problem } from "../../contract/Page.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
+import type { Planned, Progress, SyncResult } from "../Engine.ts"
+import { Limits } from "../Limits.ts"
+import type { Connection } from "../model/Connection.ts"
 import * as RunCounts from "../model/RunCounts.ts"
-import type { Progress } from "../Engine.ts"
+import * as OpenSource from "../source/OpenSource.ts"
+import { Store } from "../Store.ts"
+import * as Deletions from "./Deletions.ts"
 import * as InFlight from "./InFlight.ts"
-import * as PartReader from "./PartReader.ts"
-import type { Meter } from "./RunMeter.ts"
-import type { ConnectionId } from "../model/Connection.ts"
-import type { Store } from "../Store.ts"
 import type { Plan } from "./PageReader.ts"
+import * as PartReader from "./PartReader.ts"
+import * as Run from "./Run.ts"
+import * as RunMeter from "./RunMeter.ts"
 
 /** Counts with the plan: outcomes but `existing` are 0, since nothing was done. */
-interface Planned {
-  readonly counts: RunCounts.Tally
-  readonly download: number
-  /** Deletions that the source told, and what a complete listing did not show. */
-  readonly delete: number
-  readonly patch: number
+interface DryRun extends Pick<SyncResult, "counts" | "notes" | "problems"> {
+  readonly planned: Planned
 }
 
-export const run = Effect.fn("DryRun.run")(function* (options: {
+/** Opens the source and lists all that a sync with this task would list. */
+export const run = Effect.fn("DryRun.run")(function* (
+  connection: Connection,
+  task: SyncTask.SyncTask,
+  onProgress: (progress: Progress) => Effect.Effect<void>
+) {
+  const meter = yield* RunMeter.make
+  const opened = yield* OpenSource.openable(connection)
+  const { isAfresh, notes, plan } = yield* Run.plan(opened, {
+    task,
+    checkpoint: SyncTask.isLive(task) ? connection.checkpoint : Option.none(),
+    scope: connection.scope,
+    done: new Set(),
+    ledger: "due"
+  })
+  const session = yield* OpenSource.session({ connection, ...opened }, meter)
+  const { counts, planned, problems } = yield* list({ connection, session, plan, isAfresh, meter, onProgress })
+  const { apiCalls, checkerQueries, quotaUnits } = meter
+  return {
+    counts: { ...counts, apiCalls, checkerQueries, quotaUnits },
+    notes,
+    problems,
+    planned: { ...planned, held: yield* heldOf(connection, planned.delete) }
+  } satisfies DryRun
+}, Effect.scoped)
+
+/** How many deletions a person would have to decide on, of those that were found and those that are staged already. */
+const heldOf = Effect.fnUntraced(function* (connection: Connection, found: number) {
+  const store = yield* Store
+  const limits = yield* Limits
+  const { held, waiting } = yield* store.completeDeletions(connection.id, { changes: true, listing: true })
+  const { stored } = yield* store.totals(connection.id)
+  const deletions = found + waiting + held
+  return found + waiting > 0 && Deletions.areTooMany({ deletions, stored }, limits) ? deletions : held
+})
+
+const list = Effect.fnUntraced(function* (options: {
+  readonly connection: Connection
   readonly session: AnySession
-  readonly store: Store["Service"]
-  readonly connectionId: ConnectionId
   readonly plan: Plan
   /** True if the listing deletes nothing: the scope has changed. */
   readonly isAfresh: boolean
-  readonly meter: Meter
+  readonly meter: RunMeter.Meter
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }) {
-  const { connectionId, meter, plan, session, store } = options
+  const { meter, plan, session } = options
+  const connectionId = options.connection.id
+  const store = yield* Store
   const counts = RunCounts.tally()
   // What is planned stays in flight: an id that the listing repeats is planned once.
   const inflight: InFlight.Inflight = new Map()
@@ -42,6 +80,7 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
   let toDelete = 0
   let patch = 0
   let knownListed = 0
+  const problems: Array<Problem> = []
 
   const count = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
     const usable = [...new Set(ids)].filter((id) => externalIdProblem(id) === undefined)
@@ -59,7 +98,7 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
     counts.retried += retries.length
     for (const row of retries) InFlight.begin(inflight, row.externalId, row.revision)
   }
-  if (SyncTask.idsOnly(plan.task)) return { counts, download, delete: 0, patch: 0 } satisfies Planned
+  if (SyncTask.idsOnly(plan.task)) return { counts, problems, planned: { download, delete: 0, patch: 0 } }
 
   // A task that keeps a checkpoint of its own begins without parts.
   const parts = PartReader.make({ store, connectionId, taskId: undefined, fresh: Option.isNone(plan.checkpoint) })
@@ -68,6 +107,7 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
       Stream.runForEach((page) =>
         Effect.gen(function* () {
           parts.move(page.parts ?? [])
+          problems.push(...(page.problems ?? []))
           const chosen = page.download.filter((ref) => !inflight.has(ref.externalId))
           for (const ref of chosen) InFlight.begin(inflight, ref.externalId, ref.revision)
           counts.listed += page.listed.length
@@ -94,5 +134,5 @@ export const run = Effect.fn("DryRun.run")(function* (options: {
       }
     )
   )
-  return { counts, download, delete: toDelete, patch } satisfies Planned
+  return { counts, problems, planned: { download, delete: toDelete, patch } }
 })

@@ -36,8 +36,14 @@ export const empty: OpenBatch = {
 const counting = (batch: OpenBatch, more: Partial<RunCounts.Counts>): RunCounts.Counts =>
   RunCounts.sum(batch.counts, { ...RunCounts.zero, ...more })
 
-/** With one more item or miss. */
-export const withOccurrence = (batch: OpenBatch, event: Stored | Missed, now: number): OpenBatch => {
+/** With one more item or miss, and what of it is a problem. */
+export const withOccurrence = (
+  open: OpenBatch,
+  event: Stored | Missed,
+  problems: ReadonlyArray<Problem>,
+  now: number
+): OpenBatch => {
+  const batch = { ...open, problems: [...open.problems, ...problems] }
   const counts = counting(batch, { [event.origin]: 1 })
   const since = batch.since ?? now
   return event._tag === "Stored"

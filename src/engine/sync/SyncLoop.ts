@@ -15,8 +15,6 @@ import { Engine, type Progress, type SyncResult, type SyncStatus, UsageError } f
 import * as RunFailure from "./RunFailure.ts"
 import * as Lease from "../schedule/Lease.ts"
 import { Limits } from "../Limits.ts"
-import * as RunMeter from "./RunMeter.ts"
-import * as OpenSource from "../source/OpenSource.ts"
 import * as Run from "./Run.ts"
 import type { Connection } from "../model/Connection.ts"
 import { type RunId, statusOf } from "../model/Run.ts"
@@ -134,39 +132,16 @@ export const make = Effect.gen(function* () {
   })
 
   const dryRun = Effect.fnUntraced(function* (given: Connection, task: SyncTask, options: SyncOptions) {
-    const connection = Option.getOrElse(yield* store.connection(given.id), () => given)
     const startedAt = yield* Clock.currentTimeMillis
-    const total = begin()
-    const exit = yield* Effect.gen(function* () {
-      const opened = yield* OpenSource.openable(connection)
-      const meter = yield* RunMeter.make
-      const { isAfresh, notes, plan } = yield* Run.plan(opened, {
-        task,
-        checkpoint: isLive(task) ? connection.checkpoint : Option.none(),
-        scope: connection.scope,
-        done: new Set(),
-        ledger: "due"
-      })
-      total.notes.push(...notes)
-      const session = yield* OpenSource.session({ connection, ...opened }, meter)
-      const planned = yield* DryRun.run({
-        session,
-        store,
-        connectionId: connection.id,
-        plan,
-        isAfresh,
-        meter,
-        onProgress: options.onProgress ?? (() => Effect.void)
-      })
-      const { apiCalls, checkerQueries, quotaUnits } = meter
-      return { ...planned, counts: { ...planned.counts, apiCalls, checkerQueries, quotaUnits } }
-    }).pipe(Effect.scoped, Effect.result)
-    if (Result.isFailure(exit)) {
-      return yield* result(connection, startedAt, total, { error: RunFailure.of(exit.failure) })
+    const connection = Option.getOrElse(yield* store.connection(given.id), () => given)
+    const planned = yield* Effect.result(DryRun.run(connection, task, options.onProgress ?? (() => Effect.void)))
+    if (Result.isFailure(planned)) {
+      return yield* result(connection, startedAt, begin(), { error: RunFailure.of(planned.failure) })
     }
-    const { counts, ...planned } = exit.success
-    const done = yield* result(connection, startedAt, { ...total, counts }, { status: "planned" })
-    return { ...done, planned: { download: planned.download, delete: planned.delete, patch: planned.patch } }
+    const { counts, notes, problems } = planned.success
+    const total = { ...begin(), counts, notes: [...notes], problems: [...problems] }
+    const done = yield* result(connection, startedAt, total, { status: "planned" })
+    return { ...done, planned: planned.success.planned }
   })
 
   const sync = Effect.fn("sync")(function* (connection: Connection, task: SyncTask, options: SyncOptions) {

@@ -51,7 +51,13 @@ export const Task = Schema.Struct({
 export type Task = typeof Task.Type
 
 /** What a dry run found. */
-const Planned = Schema.Struct({ download: Schema.Int, delete: Schema.Int, patch: Schema.Int })
+const Planned = Schema.Struct({
+  download: Schema.Int,
+  delete: Schema.Int,
+  patch: Schema.Int,
+  /** Deletions that would be held for a person. */
+  held: Schema.Int
+})
 
 /** How a sync went, summed over its slices: what `idem sync --json` prints. */
 export const Synced = Schema.Struct({

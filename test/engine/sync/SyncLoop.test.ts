@@ -189,11 +189,23 @@ describe("force", () => {
       yield* sync(connection)
       source.items.set("m000003", { body: bytes("other") })
       const calls = source.calls.length
-      const { counts } = yield* sync(connection, { forceIds: ["m000003", "m000004", "nowhere"] })
-      assert.deepInclude(counts, { forced: 3, updated: 1, unchanged: 1, gone: 1, listed: 0, checkerQueries: 0 })
+      source.items.delete("m000005")
+      const { counts, problems, status } = yield* sync(connection, {
+        forceIds: ["m000003", "m000004", "m000005", "nowhere"]
+      })
+      assert.strictEqual(status, "partial")
+      assert.deepStrictEqual(problems.map(({ message, place }) => [place, message]).toSorted(), [
+        ["m000005", "not found at the source"],
+        ["nowhere", "not found at the source"]
+      ])
+      // What was never stored leaves no row.
+      const there = yield* Store
+      assert.isTrue(Option.isNone(yield* there.content(connection.id, "nowhere")))
+      assert.deepInclude(counts, { forced: 4, updated: 1, unchanged: 1, gone: 2, listed: 0, checkerQueries: 0 })
       assert.deepStrictEqual(source.calls.slice(calls).toSorted(), [
         "download m000003",
         "download m000004",
+        "download m000005",
         "download nowhere"
       ])
     }).pipe(Effect.provide(layer(source)))
@@ -729,6 +741,25 @@ describe("a run that ends in the middle", () => {
 })
 
 describe("a dry run", () => {
+  it.effect("says how many deletions would be held, and the run then holds as many", () => {
+    const source = new MemorySource()
+    source.addMany(300)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      for (const id of [...source.items.keys()].slice(0, 150)) source.remove(id)
+      const { planned } = yield* sync(connection, { dryRun: true })
+      assert.deepStrictEqual(planned, { download: 0, delete: 150, patch: 0, held: 150 })
+      assert.deepInclude((yield* sync(connection)).counts, { deleted: 0, deletionsHeld: 150 })
+      const later = yield* sync(connection, { dryRun: true })
+      assert.deepStrictEqual(later.planned, { download: 0, delete: 0, patch: 0, held: 150 })
+      const few = [...source.items.keys()].slice(0, 3)
+      for (const id of few) source.remove(id)
+      const again = yield* sync(connection, { dryRun: true })
+      assert.deepStrictEqual(again.planned, { download: 0, delete: 3, patch: 0, held: 153 })
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("says what would be done and leaves the store as it was", () => {
     const source = new MemorySource()
     source.addMany(12)
@@ -743,7 +774,7 @@ describe("a dry run", () => {
       const result = yield* sync(connection, { dryRun: true })
       assert.strictEqual(result.status, "planned")
       assert.isNull(result.run)
-      assert.deepStrictEqual(result.planned, { download: 2, delete: 1, patch: 1 })
+      assert.deepStrictEqual(result.planned, { download: 2, delete: 1, patch: 1, held: 0 })
       assert.deepStrictEqual(yield* store.connection(connection.id), before)
       assert.strictEqual((yield* ids(connection)).length, 12)
     }).pipe(Effect.provide(layer(source)))
