@@ -1,4 +1,4 @@
-/** What the command line and the HTTP API ask of the engine. */
+/** The engine's operations, for the command line and the HTTP API. */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -11,7 +11,7 @@ import type { Counts } from "./model/RunCounts.ts"
 import type { TaskId } from "./model/Task.ts"
 import type { NameTaken, StoreError } from "./Store.ts"
 
-/** What a person asked for can't be done; the message says why and what to do next. Nothing was written. */
+/** The request cannot be done. The message says why and what to do next. Nothing was written. */
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {}
 
 /** The source refused or did not answer; `reason` is an `IntegrationError`'s, or one of the engine's own. */
@@ -20,7 +20,7 @@ export class SourceError extends Schema.TaggedError<SourceError>()("SourceError"
   message: Schema.String
 }) {}
 
-/** Where a sync is, for whoever watches. `remaining` is about how many refs are still to be listed, where known. */
+/** The progress of a sync. `remaining` is about how many refs are still to be listed, if that is known. */
 export interface Progress {
   readonly counts: Counts
   readonly remaining: number | undefined
@@ -57,7 +57,7 @@ export interface Connected {
   readonly connection: Connection
   readonly created: boolean
   readonly estimate: Estimate
-  /** How long a first sync takes at the quota; undefined where the number of items is not known. */
+  /** How long a first sync takes at the quota; undefined if the number of items is not known. */
   readonly firstSync: Duration.Duration | undefined
 }
 

@@ -1,4 +1,4 @@
-/** The bounds of a run. Defaults with their reasons; tests and embedders replace them as a whole. */
+/** The bounds of a run, with their reasons. Tests and embedders replace them as a whole. */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -1,8 +1,8 @@
-/** How names and durations are written, and what was meant by a name that is not there. */
+/** Names, durations and suggestions in messages. */
 import * as Duration from "effect/Duration"
 import { oneLine } from "./SafeText.ts"
 
-/** At most so many characters of it, on one line. */
+/** The text on one line, shortened to this number of characters. */
 export const short = (text: string, characters = 60): string => {
   const head = Array.from(text.slice(0, characters * 2 + 2))
   return head.length > characters ? `${oneLine(head.slice(0, characters - 1).join(""))}…` : oneLine(text)
@@ -11,7 +11,7 @@ export const short = (text: string, characters = 60): string => {
 /** In double quotes, shortened, on one line: for names and ids in messages. */
 export const quoted = (text: string): string => `"${short(text)}"`
 
-/** As a shell takes it for one word. */
+/** The text quoted as one word of a shell. */
 export const shellWord = (text: string): string =>
   /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 
@@ -27,14 +27,14 @@ export const units = [
 
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
 
-/** As Effect reads it: the largest unit that divides it ("90 seconds", "5 minutes"). */
+/** The duration in the form that Effect parses, in the largest unit that divides it ("90 seconds", "5 minutes"). */
 export const duration = (input: Duration.Duration): string => {
   const millis = Math.round(Duration.toMillis(input))
   const [unit, size] = units.find(([, length]) => millis % length === 0 && millis >= length) ?? ["milli", 1]
   return counted(millis / size, unit)
 }
 
-// Levenshtein's distance, by rows.
+// The Levenshtein distance.
 const distance = (a: string, b: string): number => {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (const [i, character] of Array.from(a).entries()) {
@@ -47,7 +47,7 @@ const distance = (a: string, b: string): number => {
   return row[b.length] ?? 0
 }
 
-/** The name most like this one, if any is near enough to be meant. */
+/** The most similar name, if one is similar enough to be meant. */
 export const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
   const folded = name.slice(0, 100).toLowerCase()
   const ranked = names

@@ -1,4 +1,4 @@
-/** What is committed in one transaction, and what that did. */
+/** A batch: what is committed in one transaction, and the outcomes. */
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
@@ -9,7 +9,7 @@ import { RunId } from "./Run.ts"
 import { Counts } from "./RunCounts.ts"
 import { TaskId } from "./Task.ts"
 
-/** Where the bytes of a body are: in the row's table, or in the blob store under their hash. */
+/** The bytes of a body: inline in the database, or in the blob store under their hash. */
 export type StoredBody =
   | { readonly _tag: "Inline"; readonly hash: Uint8Array; readonly bytes: Uint8Array }
   | { readonly _tag: "Blob"; readonly hash: Uint8Array; readonly size: number }
@@ -27,7 +27,7 @@ export interface Item {
   readonly body: StoredBody
 }
 
-/** What writing an item did. `unchanged`: neither body nor stable metadata differ from what is stored. */
+/** The outcome of writing an item. `unchanged`: body and stable metadata equal what is stored. */
 export type Outcome = "stored" | "updated" | "unchanged"
 
 /**
@@ -35,7 +35,7 @@ export type Outcome = "stored" | "updated" | "unchanged"
  * `deferred` costs no attempt and is due at the next poll; `gone` is not known afterwards (content that was stored is
  * staged for deletion instead).
  *
- * What was tried under another revision than the ledger has starts its attempts afresh.
+ * An item with another revision than the ledger's starts its attempts again.
  */
 export interface Miss {
   readonly externalId: string
@@ -45,7 +45,7 @@ export interface Miss {
   readonly message: string
   /** Attempts after this one, as the engine counted them; for `failed` only. */
   readonly attempts: number
-  /** When to try again; undefined means dead. For `failed` only. */
+  /** The delay before the next attempt; undefined means dead. For `failed` only. */
   readonly retryIn: Duration.Duration | undefined
 }
 
@@ -56,7 +56,7 @@ export interface PageEnd {
   readonly scope: string
   /** Parts to set or to forget, each key once. */
   readonly parts: ReadonlyArray<PartMove<Schema.Json>>
-  /** True where the listing began without a checkpoint: all parts that are stored are forgotten first. */
+  /** True if the listing began without a checkpoint: all stored parts are removed first. */
   readonly forgetsParts: boolean
   readonly deleted: ReadonlyArray<string>
   readonly patches: ReadonlyArray<Patch>
@@ -71,7 +71,7 @@ export interface PageEnd {
 
 /** What is committed in one transaction. */
 export interface Batch {
-  /** Undefined for a run that has no row: nothing happened in it that is worth one. */
+  /** Undefined for a quiet run, which has no row. */
   readonly runId: RunId | undefined
   /** The task whose own checkpoint moves; undefined for the live task, whose checkpoint is the connection's. */
   readonly taskId: TaskId | undefined

@@ -1,24 +1,24 @@
-/** Changes of content, and the places of readers among them. */
+/** Changes of content, and positions in the feed of changes. */
 import * as Schema from "effect/Schema"
 import type { ConnectionId } from "./Connection.ts"
 import type { ContentRow } from "./Content.ts"
 
 /**
- * A time of this database's during which transaction ids only grow. One that was restored, copied or moved begins another,
- * and places in the changes of the one before mean nothing any more.
+ * A period of the database in which transaction ids only grow. A restored, copied or moved database begins another
+ * epoch, in which positions of the former one are invalid.
  */
 export interface Epoch {
   /** The database's own id: a copy of a database has it too. */
   readonly databaseId: string
-  /** 1 for a database that was just created, one more with each epoch after: for people. */
+  /** For people: 1 for a new database, and one more for each later epoch. */
   readonly number: number
-  /** No other epoch has it, of whatever database. */
+  /** Unique among all epochs of all databases. */
   readonly id: string
 }
 
 /**
- * A place in the order of the changes, which is that of (transaction, connection, external id): just after the row that it
- * names, or before all rows of the transaction where it names none.
+ * A position in the order of changes (transaction, connection, external id): just after the row that it names, or,
+ * without a row, before all rows of the transaction.
  */
 export interface ChangePlace {
   /** The id of a transaction, 0 to 2^64 - 1. */
@@ -34,17 +34,20 @@ export interface Change {
   readonly place: ChangePlace
   readonly connectionId: ConnectionId
   readonly change: ChangeKind
-  /** As it is now, `stored` or `deleted`: what the ledger has against it is not part of its changes. */
+  /** The present content, `stored` or `deleted`. Ledger states are not part of changes. */
   readonly content: ContentRow
 }
 
 export interface ChangePage {
   readonly epoch: Epoch
   readonly changes: ReadonlyArray<Change>
-  /** Where to go on: after the last of `changes`, or, where no more are visible yet, where those that come will be. */
+  /** The position to continue from: after the last of `changes`, or where later changes will appear. */
   readonly next: ChangePlace
-  /** False where these are all that are visible now: a reader has to wait for more. */
+  /** False if these are all visible changes, so that a reader has to wait for more. */
   readonly more: boolean
-  /** `after` lies ahead of all that this database has done: it can't have come from it, and `changes` is empty. */
+  /**
+   * True if `after` is ahead of every transaction of this database, so that it belongs to another. `changes` is empty
+   * then.
+   */
   readonly isAhead: boolean
 }

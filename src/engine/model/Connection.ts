@@ -8,10 +8,10 @@ import type { Problem } from "../../contract/Page.ts"
 export const ConnectionId = Schema.String.pipe(Schema.brand("ConnectionId"))
 export type ConnectionId = typeof ConnectionId.Type
 
-/** The pause that a person set. Any other reason is the source's, and a sync that works lifts it. */
+/** The reason of a pause that a person set. A successful sync ends pauses with other reasons. */
 export const pausedByPerson = "by a person"
 
-/** What ends requested tasks when their connection is disconnected. */
+/** The error of requested tasks whose connection was disconnected. */
 export const disconnected = { reason: "Disconnected", message: "the connection was disconnected" } as const
 
 /** One account of an integration. `credentials` is sealed, or null once forgotten. */
@@ -26,12 +26,14 @@ export interface Connection {
   readonly credentials: Uint8Array | null
   readonly every: Duration.Duration
   readonly fence: bigint
-  /** Why it is paused: `pausedByPerson`, or what took its grant away. */
+  /** Why the connection is paused: `pausedByPerson`, or why the grant is gone. */
   readonly paused: string | null
   readonly checkpoint: Option.Option<Schema.Json>
   /** The digest of the scope fields that the checkpoint was made under. */
   readonly scope: string | null
-  /** When its source was last asked what is new, and answered; also where nothing was new. Null before the first time. */
+  /**
+   * When its source was last asked what is new, and answered; also where nothing was new. Null before the first time.
+   */
   readonly lastCheckedAt: DateTime.Utc | null
   readonly problems: Problems
   /** When it is polled next, unless it is paused. */
@@ -44,7 +46,10 @@ export interface Connection {
    * `IDEM_SOURCE_ALLOW` only. A person with a shell on the machine may name any address.
    */
   readonly guarded: boolean
-  /** Until when the source asked to be left alone, by the last poll that it refused; null if it did not refuse the last one. */
+  /**
+   * Until when the source asked to be left alone, by the last poll that it refused; null if it did not refuse the last
+   * one.
+   */
   readonly askedWaitUntil: DateTime.Utc | null
   readonly createdAt: DateTime.Utc
 }
@@ -59,7 +64,7 @@ export interface Problems {
 
 export const noProblems: Problems = { current: [], found: [] }
 
-/** Who runs a connection now. `holder` is made by the engine; it names host, process and run for people. */
+/** The lease of a running connection. `holder` names the process and its host. */
 interface Lease {
   readonly holder: string
   readonly until: DateTime.Utc

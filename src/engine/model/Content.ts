@@ -34,7 +34,7 @@ export interface ContentRow {
   readonly updatedAt: DateTime.Utc
 }
 
-/** A place in a list of contents: just after the content that it names. By external id alone, or by both. */
+/** A position in a list of contents: just after the content that it names, by external id or by both fields. */
 export interface ContentPlace {
   readonly externalId: string
   readonly occurredAt: DateTime.Utc | null
@@ -45,36 +45,37 @@ export interface ContentSelection {
   readonly state: ContentState
   readonly limit: number
   /**
-   * `id` (where it is left out): by external id, in the order of bytes. `newest`: by `occurredAt`, the latest first and
-   * unknown times last; those of one time by external id, the last in the order of bytes first.
+   * `id` (the default): by external id, in byte order. `newest`: by `occurredAt`, latest first and unknown times last;
+   * within one time by external id, in descending byte order.
    */
   readonly order?: "id" | "newest" | undefined
   readonly kind?: string | undefined
-  /** By `occurredAt`: since inclusive, until exclusive. What has no known time is in no such window. */
+  /** By `occurredAt`: since inclusive, until exclusive. Content without a known time is in no window. */
   readonly since?: DateTime.Utc | undefined
   readonly until?: DateTime.Utc | undefined
-  /** In the title, whatever the case. */
+  /** Text in the title, case-insensitive. */
   readonly text?: string | undefined
   /** The `next` of the page before, of the same selection. */
   readonly after?: ContentPlace | undefined
 }
 
-/** Bytes from `start` up to but not including `end`; what lies beyond the end of the body is not there. */
+/** Bytes from `start` (inclusive) to `end` (exclusive). The range is cut at the end of the body. */
 export interface ByteRange {
   readonly start: number
   readonly end: number
 }
 
 /**
- * A page of a selection. `next` is where to go on, or null at the end. By `kind` or `text` a page may hold fewer rows than
- * `limit`, or none, and still have a `next`: a page looks at no more than so many rows (`Store.contents`).
+ * A page of a selection. `next` is the position of the next page, or null at the end. With `kind` or `text` a page may
+ * hold fewer rows than `limit`, or none, and still have a `next`, because a page reads a bounded number of rows
+ * (`Store.contents`).
  */
 export interface ContentPage {
   readonly contents: ReadonlyArray<ContentRow>
   readonly next: ContentPlace | null
 }
 
-/** A content that is to be deleted: how that was found, and since when. */
+/** A staged deletion: how it was found, and when. */
 interface StagedDeletion {
   readonly externalId: string
   readonly kind: string | null
@@ -87,9 +88,9 @@ interface StagedDeletion {
 /** Staged deletions by external id, the first of them. */
 export interface StagedDeletions {
   readonly deletions: ReadonlyArray<StagedDeletion>
-  /** How many there are, whatever is listed here. */
+  /** How many are staged in all. */
   readonly total: number
-  /** Stands for just these ids, all of them: another one if an id came or left. */
+  /** Identifies the set of all staged ids. It changes when an id is added or removed. */
   readonly token: string
 }
 

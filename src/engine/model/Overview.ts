@@ -10,9 +10,9 @@ export interface Totals {
   readonly deletionsHeld: number
 }
 
-/** The whole at a glance, for whoever watches it. No connection is named. */
+/** Figures of the whole database, for metrics. No connection is named. */
 export interface Overview {
-  /** How many connections there are of a kind in a state. */
+  /** Numbers of connections by domain and state. */
   readonly connections: ReadonlyArray<{
     readonly domain: string
     readonly state: "running" | "disconnected" | "paused" | "idle"

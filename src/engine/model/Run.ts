@@ -9,7 +9,7 @@ import type { TaskId } from "./Task.ts"
 export const RunId = Schema.String.pipe(Schema.brand("RunId"))
 export type RunId = typeof RunId.Type
 
-/** What the runs did that began within one hour; `hour` is when it began. */
+/** The sums of the runs that began within one hour, which begins at `hour`. */
 export interface Hour extends Pick<
   Counts,
   "stored" | "updated" | "unchanged" | "failed" | "deleted" | "apiCalls" | "quotaUnits"
@@ -38,7 +38,7 @@ export interface Run {
   readonly counts: Counts
   /** Problems of the run (channels or folders that could not be listed), at most 100. */
   readonly problems: ReadonlyArray<Problem>
-  /** Things a person should know: a full listing because the scope changed, for one. At most 100. */
+  /** Notes for a person, for example of a full listing because the scope changed. At most 100. */
   readonly notes: ReadonlyArray<string>
   readonly error: { readonly reason: string; readonly message: string } | null
   readonly startedAt: DateTime.Utc

@@ -1,8 +1,8 @@
 /** Sealed values and where they are stored. */
 
 /**
- * A sealed value, and where it stands. `id` is unique within its kind: a connection's id, a webhook's, a sign-in's state
- * hash. `subject` says whose credentials they are; null for the rest.
+ * A sealed value and its place. `id` is unique within its kind: the id of a connection or a webhook, or the state hash
+ * of a sign-in. `subject` names the owner of credentials; null for other kinds.
  */
 export interface Sealed {
   readonly kind: "connection" | "sign-in" | "webhook"

@@ -13,8 +13,8 @@ export const TaskId = Schema.String.pipe(Schema.brand("TaskId"))
 export type TaskId = typeof TaskId.Type
 
 /**
- * A task that was asked for. One that a command opened (`requested` false) is run by that command, and only if it keeps a
- * checkpoint of its own. One that was requested waits in its connection's queue for a process that serves, whatever it is.
+ * A task. A task that a command opened (`requested` is false) is run by that command, and has a row only if it keeps a
+ * checkpoint of its own. A requested task waits in its connection's queue for a serving process.
  */
 export interface TaskRow {
   readonly id: TaskId
@@ -22,9 +22,9 @@ export interface TaskRow {
   /** `retry`: rows of the ledger, and no listing; `task` is a poll's then. */
   readonly kind: "sync" | "retry"
   readonly task: SyncTask
-  /** What the task was asked for, as text: an open task with the same text is resumed instead of begun again. */
+  /** The request as text. An open task with the same text is resumed. */
   readonly spec: string
-  /** The rows of a `retry`; null where it is all that are there when it begins. */
+  /** The rows of a `retry`; null for all rows that exist when it begins. */
   readonly externalIds: ReadonlyArray<string> | null
   readonly requested: boolean
   readonly checkpoint: Option.Option<Schema.Json>
@@ -45,7 +45,7 @@ export interface TaskRow {
 export interface TaskRequest extends Pick<TaskRow, "kind" | "task" | "spec" | "externalIds"> {
   /** The same key with the same digest (hex) is the same request. */
   readonly key: { readonly key: string; readonly digest: string } | undefined
-  /** An unfinished or failed task with the same text that moved within this time is gone on with. */
+  /** An unfinished or failed task with the same text is continued if it moved within this time. */
   readonly resumeWithin: Duration.Duration
 }
 

@@ -1,11 +1,11 @@
 /**
- * Which addresses may be connected to on behalf of somebody who can't reach them otherwise: public ones, and those that a
- * setting lists (hosts, addresses and networks in CIDR notation, between commas). Whoever may name a webhook or a source
- * over HTTP could else make Idem ask what only Idem can reach (SSRF).
+ * Which addresses may be connected to on behalf of somebody who can't reach them otherwise: public ones, and those that
+ * a setting lists (hosts, addresses and networks in CIDR notation, between commas). Whoever may name a webhook or a
+ * source over HTTP could else make Idem ask what only Idem can reach (SSRF).
  *
- * A name is looked up once for each connection, all its addresses are checked, and the socket connects to one of those: it
- * makes no difference what the name means a moment later (DNS rebinding). An address that is written instead of a name is
- * checked too: Node looks nothing up for it, so a guard in the look-up alone would let it pass.
+ * A name is looked up once for each connection, all its addresses are checked, and the socket connects to one of those:
+ * it makes no difference what the name means a moment later (DNS rebinding). An address that is written instead of a
+ * name is checked too: Node looks nothing up for it, so a guard in the look-up alone would let it pass.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -30,10 +30,10 @@ interface Allowed {
   readonly networks: ReadonlyArray<readonly [Address, number]>
 }
 
-/** The platform of Azure answers its machines at this public address. */
+/** Azure's platform services answer virtual machines at this public address. */
 const azurePlatform = "168.63.129.16"
 
-/** IPv4 in IPv6's clothes is IPv4. */
+/** An IPv4-mapped IPv6 address counts as IPv4. */
 const parse = (address: string): Address => Ip.process(address)
 
 const isIn = (address: Address, [network, bits]: readonly [Address, number]): boolean =>
@@ -42,8 +42,8 @@ const isIn = (address: Address, [network, bits]: readonly [Address, number]): bo
     : network instanceof Ip.IPv6 && address.match(network, bits)
 
 /**
- * True for what the whole internet can reach: nothing that is private, local, shared, multicast or reserved, and, of IPv6,
- * only global unicast (2000::/3) that does not carry an IPv4 address (6to4, Teredo; NAT64 lies outside).
+ * True for public addresses: not private, local, shared, multicast or reserved. Of IPv6 only global unicast (2000::/3)
+ * that does not carry an IPv4 address (6to4, Teredo; NAT64 is outside of 2000::/3).
  */
 const isPublic = (address: Address): boolean =>
   address.range() === "unicast" &&
@@ -81,8 +81,8 @@ const allowed = Effect.fnUntraced(function* (setting: string) {
 
 export interface AddressGuard {
   /**
-   * The addresses that a connection to this host may use: all that the host has now, at least one. `host` is a name or an
-   * address, as URLs write it. A connection without TLS (`isSecure` false) may only go to what the setting lists.
+   * The addresses that a connection to this host may use: all that the host has now, at least one. `host` is a name or
+   * an address, as URLs write it. A connection without TLS (`isSecure` false) may only go to what the setting lists.
    */
   readonly addressesOf: (
     host: string,
@@ -110,8 +110,8 @@ export const make = Effect.fnUntraced(function* (
     )
 
   /**
-   * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names, blocks one
-   * of the few threads that all look-ups share: it is for the hosts that the setting lists.
+   * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names, blocks
+   * one of the few threads that all look-ups share: it is for the hosts that the setting lists.
    */
   const addressesOf = (name: string): Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError> =>
     hosts.has(name)

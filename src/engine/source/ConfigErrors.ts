@@ -1,8 +1,8 @@
 /**
- * What is wrong with a config or with credentials, in one line that names the fields.
+ * Explains the errors of a config or of credentials in one line that names the fields.
  *
- * Nothing of what was given is repeated except a config's own field names. Of credentials only fields that their schema
- * expects are named: where somebody swapped key and value, the key is the secret.
+ * The line repeats no values. It names all fields of a config, but of credentials only fields that the schema expects:
+ * if somebody swapped key and value, the key is the secret.
  */
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as SchemaAST from "effect/SchemaAST"
@@ -15,7 +15,7 @@ interface Problem {
 
 interface Place {
   readonly path: string
-  /** Field names that may be shown; undefined where any may. */
+  /** Field names that may be shown; undefined if all may. */
   readonly known: ReadonlySet<PropertyKey> | undefined
 }
 
@@ -26,7 +26,7 @@ const format = SchemaIssue.makeFormatterDefault()
 
 const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
 
-// A key that looks like a field's name; anything else may be a value in the wrong place.
+// The form of a field name. Other keys may be misplaced values.
 const plain = /^[A-Za-z][A-Za-z0-9_]{0,40}$/
 
 const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): ReadonlyArray<Problem> => {

@@ -1,4 +1,4 @@
-/** Creating and changing connections: nothing is stored before the source has said who we are. */
+/** Creates and changes connections. Nothing is stored before the source has confirmed the account. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,10 +18,12 @@ import { type NameTaken, Store, type StoreError } from "../Store.ts"
 import { Vault } from "../secrets/Vault.ts"
 import * as MessageText from "../MessageText.ts"
 
-/** How long a source may take to say who we are and what there is: less than any proxy or browser waits for a response. */
+/**
+ * How long a source may take to say who we are and what there is: less than any proxy or browser waits for a response.
+ */
 const reachTimeout = Duration.seconds(50)
 
-/** How often a connection is polled unless said otherwise. */
+/** The default polling interval. */
 const defaultEvery = Duration.minutes(5)
 
 export interface ConnectInput {
@@ -32,7 +34,7 @@ export interface ConnectInput {
   readonly every: Duration.Duration | undefined
 }
 
-/** The fields that are wrong and what is wrong with them, in one line; nothing of credentials that were given. */
+/** The wrong fields and their errors in one line. It repeats nothing of credentials. */
 const wrong = (what: "config" | "credentials", domain: string) =>
   Effect.mapError(
     (error: Schema.SchemaError) =>
@@ -41,7 +43,7 @@ const wrong = (what: "config" | "credentials", domain: string) =>
       })
   )
 
-/** How long the first sync takes at this quota, one unit after the other. */
+/** How long the first sync takes at this quota. */
 const firstSync = (items: number | undefined, unitsPerItem: number, quota: Quota): Duration.Duration | undefined =>
   items === undefined ? undefined : Duration.minutes((items * unitsPerItem) / quota.unitsPerMinute)
 
@@ -78,8 +80,8 @@ export const guardedAt = Effect.fnUntraced(function* (
 })
 
 /**
- * What is stored was given for an address. Whoever changes that may listen at the new one: then it is not sent there, and
- * the same has to be given again.
+ * Stored credentials belong to the address that they were given for. After a change of the address they are not sent
+ * there, because the person who changes it may control the new address: the credentials must be given again.
  */
 const staysAt = Effect.fnUntraced(function* (
   integration: Integration,
@@ -105,7 +107,7 @@ export const connect = Effect.fn("connect")(function* (
   const store = yield* Store
   const vault = yield* Vault
   const quotas = yield* Quotas
-  // What could not be sealed in the end is not begun.
+  // Fails before anything is asked of the source, if nothing could be sealed in the end.
   yield* Effect.mapError(vault.keys, ({ message }) => new UsageError({ message }))
   const integration = yield* (yield* Integrations).get(input.domain)
   const before = Option.getOrUndefined(yield* store.connectionByName(input.name))
@@ -198,7 +200,8 @@ export const connect = Effect.fn("connect")(function* (
           credentials: isNew ? sealed : undefined,
           every: input.every,
           guarded,
-          // Others may have moved it meanwhile, with credentials of their own: those don't come back to this address.
+          // The connection may have been moved meanwhile, with other credentials, which must not be used at this
+          // address.
           was: kept === undefined ? undefined : before.config
         }),
         Option.match({

@@ -1,7 +1,6 @@
 /**
- * Credentials that a source replaces. One refresh of a connection at a time, over all processes of the database: whoever
- * comes second reads what the first one stored. So a dry run, a poll and a change of the connection may go on beside each
- * other with a provider that replaces the refresh token each time, and takes the grant away when an old one comes back.
+ * Refreshes credentials. The refreshes of a connection are serialized over all processes, and each starts from what the
+ * previous one stored: providers that rotate refresh tokens revoke the grant when a used token comes back.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -14,7 +13,7 @@ import type { Connection } from "../model/Connection.ts"
 import { Store } from "../Store.ts"
 import { Vault } from "../secrets/Vault.ts"
 
-/** What an answer replaced is lost if it isn't stored: a database that is away is tried again for about a minute. */
+/** Refreshed credentials that are not stored are lost, so storing them is retried for about a minute. */
 const saving = {
   schedule: Schedule.exponential("100 millis"),
   times: 9,
@@ -28,14 +27,14 @@ const transient = (what: string) =>
       : new IntegrationError({ reason: new Transient({ message: `${what}: ${error.message}` }) })
   )
 
-/** For the credentials that are stored for this connection as it was read; `context` is what they are sealed for. */
+/** Refreshes the stored credentials of this connection. `context` is the context that they are sealed with. */
 export const make = Effect.fnUntraced(function* (
   connection: Pick<Connection, "id" | "config"> & { readonly context: string }
 ) {
   const store = yield* Store
   const vault = yield* Vault
 
-  /** None once they were forgotten. */
+  /** None if the credentials have been removed. */
   const stored = Effect.gen(function* () {
     const row = Option.getOrUndefined(yield* store.connection(connection.id))
     if (row === undefined || row.credentials === null) return undefined
@@ -46,7 +45,10 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  /** Puts `next` in the place of `before`, however that is sealed by now. What a person put there meanwhile stays. */
+  /**
+   * Replaces `before` by `next`, even if `before` has been sealed again meanwhile. Credentials that a person has set
+   * stay.
+   */
   const replace = Effect.fnUntraced(function* (before: Schema.Json, next: Schema.Json) {
     while (true) {
       const now = yield* stored
@@ -64,7 +66,7 @@ export const make = Effect.fnUntraced(function* (
           reason: new Unauthorized({ message: "the connection's credentials were forgotten" })
         })
       }
-      // The source was opened with the config that was read: it may be at an address that these were not given for.
+      // The source was opened with the former config, so these credentials may belong to another address.
       if (JSON.stringify(before.config) !== JSON.stringify(connection.config)) {
         return yield* new IntegrationError({
           reason: new Transient({ message: "the connection was changed meanwhile: its credentials are left alone" })

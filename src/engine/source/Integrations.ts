@@ -1,11 +1,15 @@
-/** Which integrations there are. The composition root gives them; they are loaded when a connection needs them. */
+/**
+ * The registry of integrations. The composition root provides it; integrations are loaded when a connection needs them.
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Integration } from "../../contract/Integration.ts"
 import { UsageError } from "../Engine.ts"
 
-/** What is said of a domain that there is none of. What is no name may have been pasted in its place, and be a secret. */
+/**
+ * The error for an unknown domain. It does not repeat text that is not a name, because it may be a misplaced secret.
+ */
 export const unknown = (domain: string, domains: ReadonlyArray<string>): string => {
   const named = /^[a-z][a-z0-9-]{0,40}$/.test(domain) ? ` "${domain}"` : " of this name"
   return `there is no integration${named}; there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
@@ -19,8 +23,8 @@ export class Integrations extends Context.Service<
   }
 >()("idem/engine/source/Integrations") {
   /**
-   * From loaders by domain, and from `added`: integrations from outside, each in the place of a loader of its domain.
-   * A loader runs once, when its domain is first asked for; `added` once, when anything is.
+   * A registry of loaders by domain, and of `added` integrations, which replace loaders of the same domain. A loader
+   * runs once, when its domain is first needed; `added` runs once, when any is needed.
    */
   static readonly layer = (
     loaders: Readonly<Record<string, Effect.Effect<Integration>>>,

@@ -1,8 +1,8 @@
 /**
- * Signing in at a provider: OAuth 2's authorization code with PKCE, as `oauth4webapi` speaks it. What is under way is a
- * value (`Pending`) that whoever began keeps, secret, until the person comes back.
+ * Signs in at a provider: the authorization code flow of OAuth 2 with PKCE, by `oauth4webapi`. The state of a sign-in
+ * is a secret value (`Pending`), which the caller keeps until the redirect.
  *
- * Nothing of a provider's answer but its short error code is ever repeated: the rest may hold a code or a token.
+ * Errors repeat only the provider's short error code, because the rest of its answer may hold a code or a token.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -15,13 +15,13 @@ import type { AnySignIn } from "../../contract/Integration.ts"
 import type { Network } from "../../contract/Network.ts"
 import type { Client, Grant, Provider } from "../../contract/SignIn.ts"
 
-/** The sign-in did not come to its end; the message says why and what to do, and holds no secret. */
+/** The sign-in failed. The message says why and what to do, and holds no secret. */
 export class SignInError extends Schema.TaggedError<SignInError>()("SignInError", {
   reason: Schema.Literals(["Expired", "Refused", "Unreachable", "Unusable"]),
   message: Schema.String
 }) {}
 
-/** A sign-in that is under way. Secret: with it and the code from the browser anybody gets the tokens. */
+/** A pending sign-in. It is secret: together with the code of the redirect it gives the tokens. */
 export const Pending = Schema.Struct({
   state: Schema.String,
   /** Null where the sign-in has no PKCE. */
@@ -32,7 +32,7 @@ export const Pending = Schema.Struct({
 })
 export type Pending = typeof Pending.Type
 
-/** The longest that the exchange may take: the provider's answer is awaited no longer. */
+/** The time limit of the token exchange. */
 const exchangeTimeout = Duration.seconds(30)
 
 const serverOf = (provider: Provider): oauth.AuthorizationServer => ({
@@ -41,7 +41,7 @@ const serverOf = (provider: Provider): oauth.AuthorizationServer => ({
   token_endpoint: provider.tokenUrl
 })
 
-/** Where to send the person, and what to keep meanwhile. */
+/** The URL to send the person to, and the pending state. */
 export const begin = Effect.fnUntraced(function* (options: {
   readonly signIn: AnySignIn
   readonly provider: Provider
@@ -79,7 +79,7 @@ export const begin = Effect.fnUntraced(function* (options: {
   return { url: url.href, pending }
 })
 
-/** A provider's word for what is wrong, if it is one: what else may stand there is not repeated. */
+/** The provider's error code, if it has the form of one. Other text is not repeated. */
 const word = (error: unknown): string =>
   Predicate.hasProperty(error, "error") && typeof error.error === "string" && /^[a-z_]{1,60}$/.test(error.error)
     ? ` (${error.error})`
@@ -115,20 +115,20 @@ const refused = (error: unknown): SignInError => {
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
-/** The answer in standard words: an error in it has the status of one. */
+/** The answer in the form of RFC 6749. Errors get an error status. */
 const standard = async (answer: Response, standardize: AnySignIn["standardize"]): Promise<Response> => {
   const json = decodeJson(await answer.text())
   const body = json._tag === "Some" ? standardize(json.value) : {}
   const isError = Predicate.hasProperty(body, "error")
   const status = isError && answer.status < 400 ? 400 : answer.status
-  // An ID token says who the person is, which the source is asked for itself.
+  // The ID token is dropped: the source itself reports the account.
   const { id_token: _, ...rest } = Predicate.isObject(body) ? (body as Schema.JsonObject) : {}
   return new Response(JSON.stringify(rest), { status, headers: { "content-type": "application/json" } })
 }
 
 /**
- * What the person came back with, for tokens. `parameters` are those of the redirect. Fails where the state is another,
- * the provider names itself otherwise, or says no.
+ * Exchanges the code of the redirect for tokens. `parameters` are the redirect's. Fails if the state or the issuer does
+ * not match, or if the provider refused.
  */
 export const finish = Effect.fnUntraced(function* (options: {
   readonly signIn: AnySignIn

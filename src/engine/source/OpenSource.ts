@@ -1,4 +1,4 @@
-/** Opening a connection's source with what is stored for it. */
+/** Opens a connection's source with its stored config and credentials. */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
@@ -21,7 +21,7 @@ export interface Openable {
   readonly credentials: Schema.Json
 }
 
-/** Its integration, its config as the integration reads it, its credentials in clear; or why not. */
+/** The connection's integration, its decoded config and its credentials in clear. Fails with the reason otherwise. */
 export const openable = Effect.fnUntraced(function* (connection: Connection) {
   const integrations = yield* Integrations
   const vault = yield* Vault
@@ -45,7 +45,7 @@ export const openable = Effect.fnUntraced(function* (connection: Connection) {
   return { integration, config, credentials } satisfies Openable
 })
 
-/** What the calls of this account spend from. */
+/** The budgets that the calls of this account spend. */
 export const budgetsOf = Effect.fnUntraced(function* (
   integration: Integration,
   of: { readonly config: DecodedConfig; readonly credentials: Schema.Json; readonly account: string }
@@ -94,6 +94,6 @@ export const session = Effect.fnUntraced(function* (
   })
 })
 
-/** What sealed credentials are bound to: an account never changes, and one account's can't be put in another's row. */
+/** The context of sealed credentials. It binds them to the account, so that they cannot be moved to another row. */
 export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
   `credentials of ${of.domain} ${of.account}`

@@ -1,6 +1,7 @@
 /**
- * Connecting an account by signing in at its provider, where the person comes back to a server: to any process of it. So
- * what is under way is in the store, sealed, under its state's hash: for 10 minutes, once, and at most 1,000 at a time.
+ * Connects an account by a sign-in at its provider, through the HTTP server. The redirect may reach any process of it,
+ * so pending sign-ins are kept in the store, sealed, under the hash of their state: for 10 minutes, for one use, at
+ * most 1,000.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -34,19 +35,21 @@ export interface BeginInput {
   readonly name: string
   readonly config: unknown
   readonly every: Duration.Duration | undefined
-  /** Undefined: that of the settings (at the provider's own address), or the one that signed in before (at the same). */
+  /**
+   * Undefined: that of the settings (at the provider's own address), or the one that signed in before (at the same).
+   */
   readonly client: Client | undefined
   readonly redirectUri: string
-  /** A secret of the browser that began: the same must come back. */
+  /** A secret of the browser that began the sign-in. The redirect must come from the same browser. */
   readonly browser: string
 }
 
 export class SignIn extends Context.Service<
   SignIn,
   {
-    /** Where to send the person. */
+    /** The URL to send the person to. */
     readonly begin: (input: BeginInput) => Effect.Effect<{ readonly url: string }, UsageError | StoreError>
-    /** The person is back: changes the code for tokens, and connects. */
+    /** Handles the redirect: exchanges the code for tokens, and connects. */
     readonly finish: (input: {
       readonly parameters: URLSearchParams
       readonly browser: string
@@ -69,8 +72,8 @@ const setting = (name: string) =>
   )
 
 /**
- * The client in the settings, if one is there. It is the provider's own: whoever may name another address does not get its
- * secret there.
+ * The client of the settings, if there is one. It is used at the provider's own address only, so that its secret is
+ * never sent to an address that a config names.
  */
 export const clientOfSettings = Effect.fnUntraced(function* (integration: Integration, config: unknown) {
   const isOwn = yield* Effect.map(integration.decodeConfig(config), ({ address }) =>
@@ -83,7 +86,7 @@ export const clientOfSettings = Effect.fnUntraced(function* (integration: Integr
   return { clientId, clientSecret: secret === undefined ? undefined : Redacted.make(secret) } satisfies Client
 })
 
-/** How accounts of this integration are signed in, and where with this config. */
+/** How accounts of this integration are signed in, and the addresses for this config. */
 export const providerOf = Effect.fnUntraced(function* (
   integration: Integration,
   config: unknown
@@ -105,7 +108,7 @@ export const providerOf = Effect.fnUntraced(function* (
   return { signIn, provider, address }
 })
 
-/** The client, if it is one that the provider takes. `address` is where its secret will go. */
+/** The client, if the provider accepts it. Its secret will be sent to `address`. */
 export const usableClient = Effect.fnUntraced(function* (
   integration: Integration,
   client: Client | undefined,
@@ -123,7 +126,7 @@ export const usableClient = Effect.fnUntraced(function* (
   })
 })
 
-/** The client that signed this connection in before, if its credentials say so, and at this address. */
+/** The client of the connection's last sign-in, if it was at this address. */
 const clientOfConnection = Effect.fnUntraced(function* (
   integration: Integration,
   connection: Connection,
@@ -142,13 +145,13 @@ const clientOfConnection = Effect.fnUntraced(function* (
   )
 })
 
-/** What is kept of a sign-in that is under way. */
+/** The stored state of a pending sign-in. */
 const Kept = Schema.Struct({
   pending: OAuth.Pending,
   domain: Schema.String,
   name: Schema.String,
   config: Schema.NullOr(Schema.Json),
-  /** Where the client's secret and the code may go. */
+  /** The address that the client's secret and the code may be sent to. */
   address: Schema.JsonObject,
   everyMs: Schema.NullOr(Schema.Finite),
   browser: Schema.String
@@ -163,7 +166,7 @@ const expired = () =>
     message: "this sign-in is not under way here: it took longer than 10 minutes, or came back twice; begin again"
   })
 
-/** What a pending sign-in is sealed for. */
+/** The context that a pending sign-in is sealed with. */
 export const signInContext = (stateHash: string): string => `sign-in ${stateHash}`
 
 export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrations> = Layer.effect(
@@ -220,10 +223,10 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
         if (Option.isNone(sealed)) return yield* expired()
         const kept = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
           Effect.flatMap(Schema.decodeUnknownEffect(KeptJson)),
-          // Sealed with a key that is gone, or by another version.
+          // The state was sealed with a former key, or by another version.
           Effect.mapError(expired)
         )
-        // Whoever has a link to here may have begun it in a browser of their own: their account would be connected.
+        // Somebody else may have begun the sign-in and sent this link, so that their account would be connected.
         if (!timingSafeEqual(sha256(browser).digest(), sha256(kept.browser).digest())) {
           return yield* new OAuth.SignInError({
             reason: "Refused",
@@ -248,7 +251,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrat
         return yield* engine.connect({
           domain: kept.domain,
           name: kept.name,
-          // The grant is for where it was made, whatever the connection's config is by now.
+          // The grant belongs to the address at which it was made, even if the config has changed meanwhile.
           config,
           credentials,
           every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)
