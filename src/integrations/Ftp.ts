@@ -25,8 +25,10 @@ import { ContentExistenceChecker } from "../contract/ContentExistenceChecker.ts"
 import { make, type OpenOptions, QuotaConfig, type Session } from "../contract/Integration.ts"
 import type { IntegrationError } from "../contract/IntegrationError.ts"
 import type { Coverage, Page } from "../contract/Page.ts"
+import type { Parts } from "../contract/Parts.ts"
 import * as SyncTask from "../contract/SyncTask.ts"
 import * as BasicFtp from "./ftp/BasicFtp.ts"
+import * as EmptyFolders from "./ftp/EmptyFolders.ts"
 import * as Globs from "./ftp/Globs.ts"
 import * as Names from "./ftp/Names.ts"
 import * as Remote from "./ftp/Remote.ts"
@@ -172,9 +174,17 @@ const isInWindow = (window: SyncTask.Window | undefined, modified: string | unde
   )
 }
 
-const isSame = (a: Remote.Stat, b: Remote.Stat) => a.size === b.size && a.modified === b.modified
+/** Whether two known values differ. What a server does not tell is no change. */
+const differ = (a: string | number | undefined, b: string | number | undefined): boolean =>
+  a !== undefined && b !== undefined && a !== b
 
-const session = (config: Config, credentials: Credentials, remote: Remote.Remote): Session<Checkpoint> => {
+const isChanged = (a: Remote.Stat, b: Remote.Stat): boolean => differ(a.size, b.size) || differ(a.modified, b.modified)
+
+const session = (
+  config: Config,
+  credentials: Credentials,
+  remote: Remote.Remote
+): Session<Checkpoint, EmptyFolders.Part> => {
   const globs = Globs.make(config.include ?? [], config.exclude ?? [])
   const byRevision = config.compare === "revision"
   const settle = Duration.toMillis(config.settle ?? Duration.zero)
@@ -203,7 +213,11 @@ const session = (config: Config, credentials: Credentials, remote: Remote.Remote
           Effect.catchReason("IntegrationError", "Gone", () => Effect.succeed([]))
         )
 
-  const list = Effect.fnUntraced(function* (task: SyncTask.SyncTask, checkpoint: Option.Option<Checkpoint>) {
+  const list = Effect.fnUntraced(function* (
+    task: SyncTask.SyncTask,
+    checkpoint: Option.Option<Checkpoint>,
+    parts: Parts<EmptyFolders.Part>
+  ) {
     if (SyncTask.idsOnly(task)) return Stream.empty
     const previous = Option.getOrUndefined(checkpoint)
     const resumed = previous?.position ?? undefined
@@ -236,13 +250,22 @@ const session = (config: Config, credentials: Credentials, remote: Remote.Remote
         problems: step.problems,
         // Only the live task sees everything in turn; the marks of another's pass must not mix with its own.
         ...(isLive ? { listing: `pass ${pass}`, ...(isLast ? { covers: covered(step.unread) } : {}) } : {}),
-        checkpoint: { pass, position: step.position ?? null }
-      } satisfies Page<Checkpoint>
+        checkpoint: { pass, position: step.position ?? null },
+        parts: step.parts
+      } satisfies Page<Checkpoint, EmptyFolders.Part>
     })
 
-    return Walk.walk({ ...globs, list: remote.list, maxDepth: config.maxDepth ?? 32 }, resumed).pipe(
-      Stream.mapEffect(page)
-    )
+    return Walk.walk(
+      {
+        ...globs,
+        list: remote.list,
+        // Only the live task deletes what it does not find.
+        confirm: (looks) =>
+          isLive ? EmptyFolders.check(parts, pass, looks) : Effect.succeed({ unconfirmed: [], parts: [] }),
+        maxDepth: config.maxDepth ?? 32
+      },
+      resumed
+    ).pipe(Stream.mapEffect(page))
   })
 
   const download = Effect.fnUntraced(function* (ref: Ref): Effect.fn.Return<Content, IntegrationError> {
@@ -277,7 +300,7 @@ const session = (config: Config, credentials: Credentials, remote: Remote.Remote
     listed: Remote.Stat | undefined,
     before: Remote.Stat
   ) {
-    if (listed?.size !== undefined && listed.size !== before.size) {
+    if (differ(listed?.size, before.size)) {
       return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} changed after it was listed`))
     }
     const time = Option.getOrUndefined(instant(before.modified))
@@ -300,7 +323,7 @@ const session = (config: Config, credentials: Credentials, remote: Remote.Remote
       })
       const verified = Effect.gen(function* () {
         const after = yield* remote.stat(path)
-        if (!isSame(before, after)) {
+        if (isChanged(before, after)) {
           return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} changed while it was read`))
         }
         if (after.size !== undefined && after.size !== bytes) {
@@ -319,23 +342,24 @@ const session = (config: Config, credentials: Credentials, remote: Remote.Remote
     ),
     // How many files there are only a whole pass would tell. The root's listing tells whether it can be read.
     estimate: Effect.as(remote.list(""), { unitsPerItem: 2 }),
-    list: (task, checkpoint) => Stream.unwrap(list(task, checkpoint)),
+    list: (task, checkpoint, parts) => Stream.unwrap(list(task, checkpoint, parts)),
     download
   }
 }
 
-/** Everything but the folders that could not be read; nothing once those are too many to name. */
+/** Everything but the folders that could not be read; nothing if the root is one, or if they are too many to name. */
 const covered = (unread: ReadonlyArray<string> | null): ReadonlyArray<Coverage> =>
-  unread === null ? [] : [{ prefix: "", except: unread.map((folder) => `${folder}/`) }]
+  unread === null || unread.includes("") ? [] : [{ prefix: "", except: unread.map((folder) => `${folder}/`) }]
 
 /** A server grants no quota of its own: `connections` bounds what it is asked at a time. */
 const unlimited = 1_000_000_000
 
-export const integration = make<Config, Credentials, Checkpoint>({
+export const integration = make<Config, Credentials, Checkpoint, EmptyFolders.Part>({
   domain: "ftp",
   config: Config,
   credentials: Credentials,
   checkpoint: Checkpoint,
+  part: EmptyFolders.Part,
   scope: ["root", "include", "exclude", "maxDepth"],
   // `implicit` moves the port where none is given. `hostKey`, `ca` and `verifyCertificate` decide which server is believed to
   // be the host: without them whoever stands in between would be given the stored password.

@@ -5,6 +5,7 @@
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -97,6 +98,10 @@ const partProblem = ({ checkpoint, key }: PartMove<Schema.Json>): string | undef
       : undefined
 }
 
+/** True for a failed item whose next attempt is yet to come. */
+const isLater = ({ nextAttemptAt, state }: LedgerRow, now: number): boolean =>
+  state === "failed" && nextAttemptAt !== null && DateTime.toEpochMillis(nextAttemptAt) > now
+
 const pageSaid = (page: Option.Option<Page<Schema.Json>>) =>
   Option.isNone(page)
     ? { "idem.end": true }
@@ -185,7 +190,24 @@ export const make = Effect.fnUntraced(function* (options: {
     return Option.none<Page<Schema.Json>>()
   })
 
+  /**
+   * The chosen ids that the ledger holds until later: failed ones before their next attempt, and dead ones, under the
+   * revision that failed. An integration that downloads what it knows already would ask for them at every poll.
+   */
+  const heldIds = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
+    const asked = page.download.filter((ref) => ref.content === undefined && !inflight.has(ref.externalId))
+    if (task.force || asked.length === 0) return new Set<string>()
+    const externalIds = asked.map(({ externalId }) => externalId)
+    const revisions = new Map(asked.map(({ externalId, revision }) => [externalId, revision]))
+    const now = yield* Clock.currentTimeMillis
+    const rows = yield* store.ledger(fence.connectionId, { externalIds, limit: externalIds.length })
+    const waits = (row: LedgerRow) =>
+      row.revision === revisions.get(row.externalId) && (row.state === "dead" || isLater(row, now))
+    return new Set(rows.filter(waits).map(({ externalId }) => externalId))
+  })
+
   const fromPage = Effect.fnUntraced(function* (page: Page<Schema.Json>) {
+    const heldBack = yield* heldIds(page)
     const number = Deletions.pageRead(state.reading, page)
     const pass = isLive ? page.listing : undefined
     const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
@@ -206,7 +228,8 @@ export const make = Effect.fnUntraced(function* (options: {
       const ref = chosen.get(externalId)
       const flying = inflight.get(externalId)
       const repeated = flying !== undefined && flying.revision === ref?.revision
-      if (ref === undefined || repeated || plan.done.has(externalId) || forced.has(externalId)) {
+      const isDone = plan.done.has(externalId) || forced.has(externalId)
+      if (ref === undefined || repeated || isDone || (heldBack.has(externalId) && ref.content === undefined)) {
         existing += 1
         continue
       }

@@ -89,6 +89,15 @@ export const make = Effect.fnUntraced(function* (
   const attempt = <A>(what: string, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
     Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
 
+  /**
+   * Why a folder was not listed. RFC 959 allows LIST to be refused by 450 and 451, and not by 550: servers use all of
+   * them for a folder that they may not read. Of the root, 450 and 451 may pass: the whole listing is tried again.
+   */
+  const unlisted = (folder: string, what: string, cause: unknown): IntegrationError =>
+    cause instanceof FTPError && [450, 451].includes(cause.code) && folder !== ""
+      ? Remote.forbidden(`${server}: ${what}: ${say(cause)}`)
+      : classify(what, cause)
+
   const open = Effect.flatMap(options.network.addressOf(options.host), (address) => {
     const client = new Client(options.timeout, {
       allowSeparateTransferHost: false,
@@ -135,19 +144,20 @@ export const make = Effect.fnUntraced(function* (
     return below === "" ? session.base || "/" : `${session.base}/${below}`
   }
 
-  const listOnce = (session: Session, folder: string) =>
-    attempt(`listing ${Remote.quote(folder)}`, async () => {
-      const path = pathOf(session, folder)
-      if (session.machineListings) {
-        const { response, text } = await listing(session.client, `MLSD ${path}`, options.timeout)
-        return { ...parseMlsd(text), incomplete: incompleteness(response) }
-      }
-      // LIST takes options and patterns where a path could stand: names are given to CWD, which takes neither.
-      await session.client.send(`CWD ${path}`)
-      const { response, text } = await listing(session.client, "LIST -a", options.timeout).catch((cause: unknown) =>
-        cause instanceof FTPError ? listing(session.client, "LIST", options.timeout) : Promise.reject(cause)
-      )
-      return { ...parseLs(text), incomplete: incompleteness(response) }
+  const listOnce = (session: Session, folder: string): Effect.Effect<Remote.Listing, IntegrationError> =>
+    Effect.tryPromise({
+      try: async () => {
+        const path = pathOf(session, folder)
+        if (session.machineListings) {
+          const { response, text } = await listing(session.client, `MLSD ${path}`, options.timeout)
+          return { ...parseMlsd(text), incomplete: incompleteness(response) }
+        }
+        // LIST takes options and patterns where a path could stand: names are given to CWD, which takes neither.
+        await session.client.send(`CWD ${path}`)
+        const { response, text } = await listNames(session.client, options.timeout)
+        return { ...parseLs(text), incomplete: incompleteness(response) }
+      },
+      catch: (cause) => unlisted(folder, `listing ${Remote.quote(folder)}`, cause)
     })
 
   type Request = Connections.Connection<Session>["request"]
@@ -266,6 +276,19 @@ const incompleteness = (response: FTPResponse): string | undefined => {
     throw new FTPError({ code: 550, message: response.message })
   }
   return /truncated/i.test(response.message) ? response.message.split("\n")[0] : undefined
+}
+
+/**
+ * The working folder with its hidden names. Some servers refuse `-a`, and some answer it with success and not one name
+ * (basic-ftp#273): both are asked again without it.
+ */
+const listNames = async (client: Client, timeout: number) => {
+  const refused = (cause: unknown) => (cause instanceof FTPError ? undefined : Promise.reject(cause))
+  const hidden = await listing(client, "LIST -a", timeout).catch(refused)
+  if (hidden !== undefined && hidden.text.trim() !== "") return hidden
+  const plain = listing(client, "LIST", timeout)
+  // A server may refuse to list an empty folder: then the first answer stands.
+  return hidden === undefined ? plain : ((await plain.catch(refused)) ?? hidden)
 }
 
 /** RFC 959: the folder stands in quotes, in which a quote is doubled. */

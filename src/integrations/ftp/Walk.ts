@@ -10,6 +10,8 @@ import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../../contract/Content.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Problem } from "../../contract/Page.ts"
+import type { PartMove } from "../../contract/Parts.ts"
+import type * as EmptyFolders from "./EmptyFolders.ts"
 import * as Names from "./Names.ts"
 import type { Listing, Stat } from "./Remote.ts"
 
@@ -31,14 +33,18 @@ export interface Found extends Stat {
 export interface Step {
   readonly files: ReadonlyArray<Found>
   readonly problems: ReadonlyArray<Problem>
+  /** The parts of folders that were found empty, or empty no more. */
+  readonly parts: ReadonlyArray<PartMove<EmptyFolders.Part>>
   /** Where to go on; undefined at the end. */
   readonly position: Position | undefined
   /** The folders whose contents are not known; null where they are too many to name. */
   readonly unread: ReadonlyArray<string> | null
 }
 
-export interface Options {
+export interface Options<E> {
   readonly list: (folder: string) => Effect.Effect<Listing, IntegrationError>
+  /** Asked once a page about its folders: an empty one that is not confirmed is not covered. */
+  readonly confirm: (looks: ReadonlyArray<EmptyFolders.Look>) => Effect.Effect<EmptyFolders.Verdict, E>
   readonly maxDepth: number
   /** Whether a file is wanted. */
   readonly takes: (path: string) => boolean
@@ -75,11 +81,12 @@ const all: Left = { again: false, files: () => true, folders: () => true }
 const byName = (a: { readonly name: string }, b: { readonly name: string }) => (a.name < b.name ? -1 : 1)
 
 /** Begins at the position, or at the root. Fails where the root can't be listed. */
-export const walk = (options: Options, from: Position | undefined): Stream.Stream<Step, IntegrationError> =>
+export const walk = <E>(options: Options<E>, from: Position | undefined): Stream.Stream<Step, IntegrationError | E> =>
   Stream.suspend(() => {
     const frames: Array<Frame> = []
     let unread = from?.unread === null ? undefined : new Set(from?.unread)
     let problems: Array<Problem> = []
+    let looks: Array<EmptyFolders.Look> = []
 
     const skip = (folder: string) => {
       unread?.add(folder)
@@ -111,6 +118,7 @@ export const walk = (options: Options, from: Position | undefined): Stream.Strea
         skip(folder)
         return void problem(folder, "it was left out: it leads back to a folder above it")
       }
+      looks.push({ folder, isEmpty: listing.entries.length === 0 && listing.problems.length === 0 })
       if (!left.again) for (const message of listing.problems.slice(0, maxProblems)) problem(folder, message)
       if (listing.incomplete !== undefined) {
         skip(folder)
@@ -169,14 +177,17 @@ export const walk = (options: Options, from: Position | undefined): Stream.Strea
         }
         if (files.length >= maxFiles || entered >= maxFolders || problems.length >= maxProblems) break
       }
+      const verdict = yield* options.confirm(looks)
+      looks = []
+      verdict.unconfirmed.forEach(skip)
       const position = frames.length === 0 || at === undefined ? undefined : { ...at, unread: known() }
-      const done: Step = { files, problems, position, unread: known() }
+      const done: Step = { files, problems, parts: verdict.parts, position, unread: known() }
       problems = []
       return [[done], position === undefined ? Option.none() : Option.some(undefined)] as const
     })
 
     return Stream.concat(
       Stream.fromEffectDrain(begin),
-      Stream.paginate<undefined, Step, IntegrationError>(undefined, () => step)
+      Stream.paginate<undefined, Step, IntegrationError | E>(undefined, () => step)
     )
   })

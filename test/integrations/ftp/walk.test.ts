@@ -22,6 +22,7 @@ const walk = (paths: ReadonlyArray<string>, from?: Walk.Position) =>
     Walk.walk(
       {
         list: (folder) => Effect.sync(() => listingOf(paths, folder)),
+        confirm: () => Effect.succeed({ unconfirmed: [], parts: [] }),
         maxDepth: 9,
         takes: () => true,
         enters: () => true

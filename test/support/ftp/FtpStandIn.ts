@@ -23,11 +23,23 @@ export type Action =
   /** Sends these bytes over the data connection, or resets it, or leaves it silent, then sends the last line. */
   | { readonly data: Uint8Array | "reset" | "silent"; readonly last: string }
 
+/**
+ * What some servers do otherwise than the RFCs say:
+ *
+ * - `empty LIST -a`: answers `LIST -a` with 226 and no name, and lists a plain LIST (Windows CE; basic-ftp#273).
+ * - `SIZE without a number`: answers SIZE of an empty file with 213 and no number (npm's ftp-srv writes `size ? size : ""`).
+ *
+ * Servers without SIZE and MDTM leave them out of `features`. Refusals of LIST by 450 and 451 (RFC 959 section 5.4) are
+ * written by a test's `script`.
+ */
+type Quirk = "empty LIST -a" | "SIZE without a number"
+
 export interface Options {
   /** By path, without a slash before it. Folders are there where files are in them. */
   readonly files: Map<string, File>
   /** Features of FEAT; default MLST, SIZE, MDTM. */
   readonly features?: ReadonlyArray<string>
+  readonly quirks?: ReadonlyArray<Quirk>
   /** A folder's listing as it is sent, instead of its true one. `folder` has no slash before or after it. */
   readonly listing?: (folder: string) => string | undefined
   /** Asked before each command; undefined leaves it to the server. */
@@ -61,6 +73,7 @@ const facts = (file: File | undefined): string =>
 const serve = (options: Options, received: Array<string>, socket: Net.Socket): void => {
   const features = options.features ?? ["MLST", "SIZE", "MDTM"]
   const has = (feature: string) => features.includes(feature)
+  const does = (quirk: Quirk) => options.quirks?.includes(quirk) === true
   let working = ""
   let passive: Net.Server | undefined
   let dataSocket: Promise<Net.Socket> | undefined
@@ -132,6 +145,7 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket): v
         if (!has("MLST")) return say("500 what?")
         return say(file === undefined ? "550 no" : `250-Here\r\n ${facts(file)} /${path}\r\n250 End`)
       case "LIST":
+        if (argument === "-a" && does("empty LIST -a")) return send(new Uint8Array(0), "226 Transfer complete")
         return list(working, (name, file) =>
           file === undefined
             ? `drwxr-xr-x 2 u g 4096 Jan  1  2020 ${name}`
@@ -139,7 +153,8 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket): v
         )
       case "SIZE":
         if (!has("SIZE")) return say("500 what?")
-        return say(file === undefined ? "550 no" : `213 ${file.bytes.length}`)
+        if (file === undefined) return say("550 no")
+        return say(`213 ${file.bytes.length === 0 && does("SIZE without a number") ? "" : file.bytes.length}`)
       case "MDTM":
         if (!has("MDTM")) return say("500 what?")
         return say(file?.modified === undefined ? "550 no" : `213 ${file.modified}`)

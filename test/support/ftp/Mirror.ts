@@ -9,7 +9,7 @@ import type { Content, Ref } from "../../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import type { IntegrationError } from "../../../src/contract/IntegrationError.ts"
-import { noParts } from "../../../src/contract/Parts.ts"
+import { type Parts, noParts } from "../../../src/contract/Parts.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import { integration } from "../../../src/integrations/Ftp.ts"
@@ -48,11 +48,38 @@ export const list = (
     readonly task?: SyncTask.SyncTask
     readonly checkpoint?: Schema.Json | undefined
     readonly known?: ReadonlyMap<string, string | undefined>
+    /** The stored parts, which the pages of this listing move. */
+    readonly parts?: Map<string, Schema.Json>
   } = {}
 ): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, unknown> =>
-  Stream.runCollect(
-    session.list(options.task ?? SyncTask.poll, Option.fromUndefinedOr(options.checkpoint), noParts)
-  ).pipe(Effect.provide(ContentExistenceChecker.layerTest(options.known ?? new Map())))
+  session.list(options.task ?? SyncTask.poll, Option.fromUndefinedOr(options.checkpoint), partsOf(options.parts)).pipe(
+    Stream.tap((page) =>
+      Effect.sync(() => {
+        for (const { checkpoint, key } of page.parts ?? []) {
+          if (checkpoint === null) options.parts?.delete(key)
+          else options.parts?.set(key, checkpoint)
+        }
+      })
+    ),
+    Stream.runCollect,
+    Effect.provide(ContentExistenceChecker.layerTest(options.known ?? new Map()))
+  )
+
+const partsOf = (stored: ReadonlyMap<string, Schema.Json> | undefined): Parts<Schema.Json> =>
+  stored === undefined
+    ? noParts
+    : {
+        get: (keys) =>
+          Effect.sync(
+            () =>
+              new Map(
+                keys.flatMap((key) => {
+                  const part = stored.get(key)
+                  return part === undefined ? [] : [[key, part] as const]
+                })
+              )
+          )
+      }
 
 export const listed = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<Ref> =>
   pages.flatMap((page) => page.listed)

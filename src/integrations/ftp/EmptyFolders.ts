@@ -1,0 +1,47 @@
+/**
+ * Decides whether a folder that is listed without a single name is believed to be empty. Some servers answer a folder
+ * that they could not read, or an unmounted disk, with success and no names. So a folder that is empty proves nothing
+ * until the next pass finds it empty too: until then what is stored below it stays.
+ *
+ * A part per empty folder keeps the pass that found it empty first. The part goes once the folder has a name again.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { PartMove, Parts } from "../../contract/Parts.ts"
+
+export const Part = Schema.Struct({ emptySince: Schema.Int })
+export type Part = typeof Part.Type
+
+/** A folder as a walk saw it. */
+export interface Look {
+  readonly folder: string
+  readonly isEmpty: boolean
+}
+
+/** What the parts say of some folders. */
+export interface Verdict {
+  /** The empty folders that no earlier pass found empty. */
+  readonly unconfirmed: ReadonlyArray<string>
+  readonly parts: ReadonlyArray<PartMove<Part>>
+}
+
+/** The key of a folder's part. No folder below the root begins with a slash. */
+const keyOf = (folder: string): string => (folder === "" ? "/" : folder)
+
+/** Compares the folders of one page with what earlier passes found. One bulk query. */
+export const check = Effect.fnUntraced(function* (parts: Parts<Part>, pass: number, looks: ReadonlyArray<Look>) {
+  const known = yield* parts.get(looks.map(({ folder }) => keyOf(folder)))
+  const unconfirmed: Array<string> = []
+  const moves: Array<PartMove<Part>> = []
+  for (const { folder, isEmpty } of looks) {
+    const key = keyOf(folder)
+    const part = known.get(key)
+    if (!isEmpty) {
+      if (part !== undefined) moves.push({ key, checkpoint: null })
+      continue
+    }
+    if (part === undefined) moves.push({ key, checkpoint: { emptySince: pass } })
+    if (part === undefined || part.emptySince >= pass) unconfirmed.push(folder)
+  }
+  return { unconfirmed, parts: moves } satisfies Verdict
+})

@@ -1,0 +1,171 @@
+/** What other people's servers do, by their bug reports, and what becomes of the mirror. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import { integration } from "../../../src/integrations/Ftp.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
+import * as TestEngine from "../../support/TestEngine.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as Mirror from "../../support/ftp/Mirror.ts"
+import * as StandIn from "../../support/ftp/FtpStandIn.ts"
+
+const time = "20240102030405"
+const file = (text: string, modified = time): StandIn.File => ({ bytes: Buffer.from(text), modified })
+const files = (...paths: ReadonlyArray<string>) => new Map(paths.map((path) => [path, file(path)]))
+
+const open = (standIn: StandIn.StandIn, config: Record<string, unknown> = {}) =>
+  Mirror.open({ ...standIn.source, config: { ...standIn.source.config, ...config } })
+
+const ids = (refs: ReadonlyArray<{ readonly externalId: string }>) => refs.map(({ externalId }) => externalId)
+const reasons = (results: ReadonlyMap<string, Mirror.Downloaded>) =>
+  Object.fromEntries([...results].map(([id, { bytes, reason }]) => [id, reason ?? bytes?.toString()]))
+const received = (standIn: StandIn.StandIn, command: string) =>
+  standIn.received.filter((line) => line.split(" ")[0] === command)
+
+describe("empty listings", () => {
+  it.live("an empty answer to LIST -a is asked again without the option", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({
+        files: files("a", "b/c"),
+        features: ["SIZE", "MDTM"],
+        quirks: ["empty LIST -a"]
+      })
+      const pages = yield* Mirror.list(yield* open(standIn))
+      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a", "b/c"])
+      assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: [] }])
+    }).pipe(Effect.scoped)
+  )
+
+  for (const [form, features] of [
+    ["MLSD", ["MLST", "SIZE", "MDTM"]],
+    ["LIST", ["SIZE", "MDTM"]]
+  ] as const) {
+    it.live(`${form}: a folder that is empty is covered once the next pass finds it empty too`, () =>
+      Effect.gen(function* () {
+        let isEmpty = false
+        const standIn = yield* StandIn.run({
+          files: files("in/a", "out/b"),
+          features,
+          listing: (folder) => (folder === "in" && isEmpty ? "" : undefined)
+        })
+        const opened = yield* open(standIn)
+        const parts = new Map<string, Schema.Json>()
+        let checkpoint: Schema.Json | undefined
+        const covers = Effect.suspend(() => Mirror.list(opened, { checkpoint, parts })).pipe(
+          Effect.map((pages) => {
+            checkpoint = pages.at(-1)?.checkpoint
+            return pages.at(-1)?.covers
+          })
+        )
+        const all = [{ prefix: "", except: [] }]
+        const allButIn = [{ prefix: "", except: ["in/"] }]
+        assert.deepStrictEqual(yield* covers, all)
+        isEmpty = true
+        assert.deepStrictEqual(yield* covers, allButIn)
+        assert.deepStrictEqual(yield* covers, all)
+        isEmpty = false
+        assert.deepStrictEqual(yield* covers, all)
+        assert.strictEqual(parts.size, 0)
+        isEmpty = true
+        assert.deepStrictEqual(yield* covers, allButIn)
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("an empty root deletes nothing until the next pass finds it empty too", () =>
+    Effect.gen(function* () {
+      const present = files("a")
+      const standIn = yield* StandIn.run({ files: present })
+      const opened = yield* open(standIn)
+      const parts = new Map<string, Schema.Json>()
+      const [first] = yield* Mirror.list(opened, { parts })
+      present.delete("a")
+      const [second] = yield* Mirror.list(opened, { parts, checkpoint: first?.checkpoint })
+      assert.deepStrictEqual(second?.covers, [])
+      const [third] = yield* Mirror.list(opened, { parts, checkpoint: second?.checkpoint })
+      assert.deepStrictEqual(third?.covers, [{ prefix: "", except: [] }])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("sizes that nobody knows", () => {
+  for (const [name, features, quirks] of [
+    ["a server without SIZE and MDTM", [], []],
+    ["a server without SIZE", ["MDTM"], []],
+    ["a server whose SIZE of an empty file has no number", ["SIZE", "MDTM"], ["SIZE without a number"]]
+  ] as const) {
+    for (const compare of ["content", "revision"]) {
+      it.live(`${name} is mirrored by ${compare}`, () =>
+        Effect.gen(function* () {
+          const standIn = yield* StandIn.run({
+            files: new Map([
+              ["empty", file("")],
+              ["full", file("bytes")]
+            ]),
+            features,
+            quirks
+          })
+          const opened = yield* open(standIn, { compare })
+          const refs = Mirror.chosen(yield* Mirror.list(opened))
+          assert.deepStrictEqual(reasons(yield* Mirror.downloadAll(opened, refs)), { empty: "", full: "bytes" })
+          // As the ledger and a person ask for them: without a listing.
+          const again = refs.map(({ externalId }) => ({ externalId }))
+          assert.deepStrictEqual(reasons(yield* Mirror.downloadAll(opened, again)), { empty: "", full: "bytes" })
+        }).pipe(Effect.scoped)
+      )
+    }
+  }
+})
+
+describe("folders that can't be listed", () => {
+  for (const code of [450, 451, 550]) {
+    for (const [form, features, command] of [
+      ["MLSD", ["MLST", "SIZE", "MDTM"], "MLSD"],
+      ["LIST", ["SIZE", "MDTM"], "CWD"]
+    ] as const) {
+      it.live(`${form} refused by ${code} is that folder's problem, and the root's is the run's`, () =>
+        Effect.gen(function* () {
+          let refused = "/shut"
+          const standIn = yield* StandIn.run({
+            files: files("a", "shut/b", "then/c"),
+            features,
+            script: (name, argument) =>
+              name === command && argument === refused ? `${code} cannot open it` : undefined
+          })
+          const opened = yield* open(standIn)
+          const pages = yield* Mirror.list(opened)
+          assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a", "then/c"])
+          assert.match(Mirror.problems(pages).join(), new RegExp(`^shut: .*${code} cannot open it$`))
+          assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: ["shut/"] }])
+          assert.strictEqual(received(standIn, command).filter((line) => line.endsWith("/shut")).length, 1)
+          refused = "/"
+          const failed = yield* Effect.flip(opened.session.estimate)
+          assert.strictEqual(failed.reason._tag, code === 550 ? "Forbidden" : "Transient")
+        }).pipe(Effect.scoped)
+      )
+    }
+  }
+})
+
+describe("files that can't be read", () => {
+  it.live("are asked for by polls at the ledger's times, also where every file is compared by content", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({
+        files: files("good", "locked"),
+        script: (command, argument) => (command === "RETR" && argument === "/locked" ? "550 denied" : undefined)
+      })
+      yield* Effect.gen(function* () {
+        const { connection } = yield* (yield* Engine).connect({
+          domain: "ftp",
+          name: "files",
+          config: { ...standIn.source.config, compare: "content" },
+          credentials: standIn.source.credentials,
+          every: undefined
+        })
+        for (let poll = 0; poll < 3; poll++) yield* TestEngine.poll(connection)
+        assert.strictEqual(received(standIn, "RETR").filter((line) => line.endsWith("good")).length, 3)
+        assert.strictEqual(received(standIn, "RETR").filter((line) => line.endsWith("locked")).length, 1)
+      }).pipe(Effect.provide(TestEngine.engineOver(Memory.layer, integration)))
+    }).pipe(Effect.scoped)
+  )
+})
