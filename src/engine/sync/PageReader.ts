@@ -149,10 +149,30 @@ export const make = Effect.fnUntraced(function* (options: {
     )
   let pull = yield* open(plan.checkpoint)
 
+  /**
+   * False if the listing ended with the last page of the slice. Otherwise the page that this pulls is listed again by the
+   * next slice. Without this look, a source that lists in full at every poll, in exactly as many pages as a slice has,
+   * would always seem to have more, and would be polled without a pause.
+   */
+  const isMoreListed: Effect.Effect<boolean, WorkError> = Effect.suspend(() => pull).pipe(
+    Effect.as(true),
+    Pull.catchDone(() =>
+      Effect.sync(() => {
+        Deletions.ended(state.reading)
+        return false
+      })
+    ),
+    Effect.catchIf(
+      (error) => error._tag === "IntegrationError",
+      () => Effect.succeed(true)
+    )
+  )
+
   /** The next page; none at the listing's end or once the slice is over. */
   const nextPage: Effect.Effect<Option.Option<Page<Schema.Json>>, WorkError> = Effect.gen(function* () {
     if (state.halt === undefined && (pages >= limits.slicePages || (yield* Clock.currentTimeMillis) >= endsAt)) {
-      state.halt = { _tag: "Over" }
+      if (!(yield* isMoreListed)) return Option.none()
+      state.halt ??= { _tag: "Over" }
     }
     if (state.halt !== undefined) {
       state.more = true
@@ -177,9 +197,18 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   const unlisted = Effect.fnUntraced(function* (error: IntegrationError) {
+    if (error.reason._tag === "CheckpointExpired" && state.reading.pages > 0) {
+      // The next slice lists in full. What this slice stored from the changes would never be absent from a listing that
+      // began under the same lease, and the source has forgotten whether it was deleted meanwhile.
+      state.reading.isAbandoned = true
+      state.more = true
+      return Option.none<Page<Schema.Json>>()
+    }
     if (error.reason._tag === "CheckpointExpired" && !restarted) {
       restarted = true
       state.reading.isAbandoned = true
+      // The expired checkpoint gave no page.
+      pages -= 1
       state.notes.push(`${error.message}: listing in full`)
       partReader.reset()
       forgetsParts = true

@@ -106,7 +106,14 @@ const planFor = Effect.fnUntraced(function* (
     }
     case "Task": {
       // The request is made once for all slices of the task: where the last one ended, the store knows.
-      const row = Option.getOrElse(yield* store.task(request.row.id), () => request.row)
+      const row = Option.getOrUndefined(yield* store.task(request.row.id))
+      // Without its row the task keeps no checkpoint, and each slice would begin it again.
+      if (row === undefined) {
+        return yield* new RunFailure.NotOpenable({
+          reason: "TaskRemoved",
+          message: "the task was removed while it ran, since IDEM_KEEP_RUNS is shorter than its pauses: run it again"
+        })
+      }
       return yield* plan(opened, {
         task: row.task,
         checkpoint: row.checkpoint,

@@ -1,0 +1,86 @@
+/** Checkpoints that expire, listings that end with a slice, and tasks that are removed while they run. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import { MemorySource } from "../../support/MemorySource.ts"
+import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
+import * as Run from "../../../src/engine/sync/Run.ts"
+import { Store } from "../../../src/engine/Store.ts"
+
+describe("a checkpoint that expires in the middle of the changes", () => {
+  it.effect("loses no deletion of what the changes before it told", () => {
+    const source = new MemorySource()
+    source.pageSize = 1
+    source.add("a")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.add("b")
+      source.add("c")
+      let pages = 0
+      source.answer = (method) =>
+        Effect.sync(() => {
+          if (method === "changes") pages += 1
+          // The first page told of b, and was downloaded. The source forgets that b was deleted then.
+          if (method !== "changes" || pages !== 2) return
+          source.remove("b")
+          source.expiredBefore = source.log.length
+        })
+      yield* sync(connection)
+      assert.deepStrictEqual(yield* ids(connection), ["a", "c"])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("takes no page of the slice away", () => {
+    const source = new MemorySource()
+    source.add("a")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.remove("a")
+      source.add("b")
+      source.expiredBefore = source.log.length
+      yield* sync(connection)
+      assert.deepStrictEqual(yield* ids(connection), ["b"])
+    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))
+  })
+})
+
+describe("a listing that ends with the last page of a slice", () => {
+  it.effect("leaves nothing to do", () => {
+    const source = new MemorySource()
+    source.pageSize = 1
+    source.add("a")
+    source.add("b")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      const taken = yield* store.acquire(connection.id, { holder: "a test", ttl: Duration.minutes(1) })
+      const result = yield* Run.run(
+        Option.getOrThrow(taken),
+        { _tag: "Live", recorded: false, retryFailed: false },
+        () => Effect.void
+      )
+      assert.isFalse(result.more)
+      assert.deepStrictEqual(yield* ids(connection), ["a", "b"])
+    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 2 } })))
+  })
+})
+
+describe("a task whose row was removed while it ran", () => {
+  it.effect("fails instead of beginning again for ever", () => {
+    const source = new MemorySource()
+    source.pageSize = 1
+    source.addMany(5)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const store = yield* Store
+      const prune = Effect.andThen(TestClock.adjust("1 second"), Effect.orDie(store.pruneRuns(Duration.zero)))
+      source.answer = (method) => (method === "list" ? Effect.asVoid(prune) : Effect.void)
+      const result = yield* sync(connection, { force: true })
+      assert.strictEqual(result.error?.reason, "TaskRemoved")
+    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))
+  })
+})
