@@ -2,6 +2,7 @@
  * Names this process as the holder of a lease. People can read the name, and other processes of the same machine can
  * check whether the process is alive, so that nobody waits for the lease of a dead process.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { hostname } from "node:os"
@@ -23,11 +24,7 @@ const own = startOf(process.pid).then((start) =>
     : `process ${process.pid} (started ${start}) on ${hostname()}`
 )
 
-/** This process: `process 4711 (started 123456) on host`. */
-export const self: Effect.Effect<string> = Effect.promise(() => own)
-
-/** True if the holder was a process of this machine and does not run any more. */
-export const isDead = Effect.fnUntraced(function* (holder: string) {
+const isGone = Effect.fnUntraced(function* (holder: string) {
   const [, pid, start, host] = pattern.exec(holder) ?? []
   if (pid === undefined || host !== hostname()) return false
   if (start !== undefined) return (yield* Effect.promise(() => startOf(Number(pid)))) !== start
@@ -38,3 +35,20 @@ export const isDead = Effect.fnUntraced(function* (holder: string) {
     return error instanceof Error && "code" in error && error.code === "ESRCH"
   }
 })
+
+interface ProcessIdentity {
+  readonly self: Effect.Effect<string>
+  readonly isDead: (holder: string) => Effect.Effect<boolean>
+}
+
+/** The identity of this process. The simulation replaces it, since it runs several processes in one. */
+export const ProcessIdentity = Context.Reference<ProcessIdentity>("idem/engine/schedule/ProcessIdentity", {
+  defaultValue: () => ({ self: Effect.promise(() => own), isDead: isGone })
+})
+
+/** This process: `process 4711 (started 123456) on host`. */
+export const self: Effect.Effect<string> = Effect.flatMap(ProcessIdentity, (identity) => identity.self)
+
+/** True if the holder was a process of this machine and does not run any more. */
+export const isDead = (holder: string): Effect.Effect<boolean> =>
+  Effect.flatMap(ProcessIdentity, (identity) => identity.isDead(holder))

@@ -97,7 +97,7 @@ const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
 })
 
 /** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
-const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId, requested: boolean) {
+export const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId, requested: boolean) {
   const store = yield* Store
   const task = requested ? yield* taskFor(connectionId) : undefined
   const turn = Effect.gen(function* () {

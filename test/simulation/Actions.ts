@@ -1,0 +1,405 @@
+/** What each kind of step does: to the source, to a process, or in a person's name. */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type { Reason } from "../../src/contract/IntegrationError.ts"
+import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
+import { pausedByPerson } from "../../src/engine/model/Connection.ts"
+import type { StagedDeletions } from "../../src/engine/model/Content.ts"
+import type { TaskId } from "../../src/engine/model/Task.ts"
+import type { Account } from "./Oracle.ts"
+import type { Kind, Step } from "./Plan.ts"
+import { occurredAt } from "./SimulatedIntegration.ts"
+import { folders } from "./SimulatedSource.ts"
+import type { Simulation } from "./Simulation.ts"
+
+const pick = <A>(from: ReadonlyArray<A>, which: number): A | undefined => from[Math.floor(which * from.length)]
+
+const scopes = [["a", "b", "c"], ["a", "b", "c"], ["a", "b"], ["a"], ["b", "c"]] as const
+const poisons: ReadonlyArray<Reason["_tag"]> = ["Forbidden", "Malformed", "TooLarge", "Transient", "Unsettled"]
+const listRefusals: ReadonlyArray<Reason["_tag"]> = ["RateLimited", "Transient", "Unauthorized", "Forbidden", "Gone"]
+const downloadRefusals: ReadonlyArray<Reason["_tag"]> = ["RateLimited", "Transient", "Transient", "Unauthorized"]
+
+export class Actions {
+  readonly #simulation: Simulation
+  /** When a forced sync that has not ended began, by its text. */
+  readonly #forcedSince = new Map<string, number>()
+  /** Tasks that were accepted. */
+  readonly accepted = new Map<TaskId, Account>()
+  isPruned = false
+
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation
+  }
+
+  perform({ kind, which }: Step): void {
+    const [first, second, third] = which
+    const { accounts } = this.#simulation
+    const account = (first < 0.7 ? accounts[0] : accounts.at(-1)) ?? accounts[0]
+    if (account === undefined) return
+    this.#simulation.say(() => `--- ${kind} ${account.name}`)
+    this.#perform(kind, account, second, third)
+  }
+
+  #perform(kind: Kind, account: Account, one: number, two: number): void {
+    const simulation = this.#simulation
+    const { clock, faults } = simulation
+    const { source } = account
+    const there = source.present()
+    switch (kind) {
+      case "add":
+        for (let count = 0; count <= one * 5; count += 1) source.add(pick(folders, (two * 7 + count * 0.37) % 1) ?? "a")
+        return
+      case "edit":
+        for (const id of [pick(there, one), pick(there, two)]) if (id !== undefined) source.edit(id)
+        return
+      case "remove":
+        return source.remove([pick(there, one) ?? "", pick(there, two) ?? ""].slice(0, two < 0.5 ? 1 : 2))
+      case "comeBack": {
+        const gone = [...source.items.keys()].filter((id) => !there.includes(id))
+        const found = pick(gone, one)
+        if (found !== undefined) source.edit(found)
+        return
+      }
+      case "vanish":
+        return this.#vanish(account, there, one)
+      case "label": {
+        const found = pick(there, one)
+        if (found !== undefined) source.label(found)
+        return
+      }
+      case "expire":
+        faults.happened("the log is forgotten")
+        source.forgotten = source.log.length
+        return
+      case "forgetPass":
+        faults.orderElsewhere("a pass is forgotten")
+        for (const name of source.served.keys()) source.forgottenPasses.add(name)
+        return
+      case "poison": {
+        const found = pick(there, one)
+        if (found !== undefined) source.poisoned.set(found, pick(poisons, two) ?? "Forbidden")
+        return
+      }
+      case "outage":
+        source.outageUntil = clock.currentTimeMillisUnsafe() + 1000 * (5 + one * 600)
+        return
+      case "close": {
+        if (source.profile.mode === "feed") return
+        const folder = pick(folders, one) ?? "a"
+        account.vanished = undefined
+        if (source.closed.delete(folder)) return
+        faults.happened("a folder is closed")
+        source.closed.add(folder)
+        source.wasClosed.add(folder)
+        return
+      }
+      case "refuseList":
+      case "refuseDownload": {
+        const isList = kind === "refuseList"
+        const reason = pick(isList ? listRefusals : downloadRefusals, one) ?? "Transient"
+        const call = isList ? (source.profile.mode === "feed" && two < 0.5 ? "changes" : "list") : "download"
+        const retryAfter = reason === "RateLimited" && two > 0.3 ? 1000 * two * 100 : undefined
+        return faults.orderSource(
+          source.account,
+          call,
+          { _tag: "Refuses", reason, retryAfter },
+          1 + Math.floor(two * 6)
+        )
+      }
+      case "revoke":
+        faults.happened("a token is revoked")
+        source.revoked.add(account.token)
+        return
+      case "commitFault": {
+        const millis = 1000 * (6 + two * 40)
+        const [fault] = [
+          one < 0.3
+            ? ({ _tag: "FailsBefore" } as const)
+            : one < 0.45
+              ? ({ _tag: "FailsAfter" } as const)
+              : one < 0.6
+                ? ({ _tag: "Slow", millis, after: two < 0.5 } as const)
+                : one < 0.9
+                  ? ({ _tag: "SlowThenFails", millis } as const)
+                  : ({ _tag: "ProcessDies", after: two < 0.5 } as const)
+        ]
+        return faults.orderStore("commit", fault)
+      }
+      case "writeFault": {
+        const methods = [
+          "renew",
+          "release",
+          "beginRun",
+          "finishRun",
+          "applyDeletions",
+          "holdDeletions",
+          "changeScope",
+          "finishTask",
+          "requeueTask"
+        ]
+        const method = pick([...methods, "setPaused", "acquire", "release"], one) ?? "renew"
+        const millis = 1000 * (1 + two * 40)
+        const fault =
+          two < 0.4
+            ? ({ _tag: "FailsBefore" } as const)
+            : two < 0.7
+              ? ({ _tag: "FailsAfter" } as const)
+              : two < 0.9
+                ? ({ _tag: "Slow", millis, after: two < 0.8 } as const)
+                : ({ _tag: "ProcessDies", after: two < 0.95 } as const)
+        return faults.orderStore(method, fault, method === "renew" ? 1 + Math.floor(two * 5) : 1)
+      }
+      case "readFault": {
+        const method = pick(["existing", "revisions", "retriesDue", "ledger", "connection", "deletions"], one)
+        return faults.orderStore(method ?? "existing", { _tag: "FailsBefore" })
+      }
+      case "die":
+        faults.happened("a process dies")
+        simulation.died(simulation.alive(one))
+        if (two < 0.5) simulation.startProcess()
+        return
+      case "freeze":
+        faults.happened("a process freezes")
+        simulation.alive(one).frozenUntil = clock.currentTimeMillisUnsafe() + 1000 * (5 + two * 90)
+        if (simulation.processes.filter((process) => !process.dead).length < 3) simulation.startProcess()
+        return
+      case "steal": {
+        const row = simulation.row(account)
+        if (row?.lease == null) return
+        faults.happened("a lease is taken")
+        const options = { holder: "a thief", ttl: Duration.seconds(30), deadHolder: row.lease.holder }
+        const taken = Option.getOrUndefined(simulation.now(simulation.store.acquire(row.id, options)))
+        if (taken !== undefined && two < 0.8) {
+          simulation.now(simulation.store.release({ connectionId: row.id, fence: taken.fence }, {}))
+        }
+        return
+      }
+      case "wake": {
+        const row = simulation.row(account)
+        if (row !== undefined) simulation.poll(row.id, one < 0.3)
+        return
+      }
+      case "wait": {
+        const seconds = pick([0, 0.3, 1, 3, 5.1, 6, 12, 31, 70, 300, 900, 3600], one) ?? 1
+        return simulation.advance(seconds * 1000 * (0.5 + two))
+      }
+      default:
+        return this.#ask(kind, account, one, two)
+    }
+  }
+
+  /** All but few of what is there goes at once, while no pass is under way that has seen a part of it. */
+  #vanish(account: Account, there: ReadonlyArray<string>, which: number): void {
+    const simulation = this.#simulation
+    const { source } = account
+    const row = simulation.row(account)
+    const left = Math.floor(which * 3)
+    const ids = there.filter((id) => account.folders.includes(id.slice(0, 1))).slice(left)
+    source.remove(ids)
+    if (row === undefined || row.lease !== null || source.wasClosed.size > 0) return
+    if (Option.isNone(row.checkpoint) || simulation.hasPass(row.checkpoint.value)) return
+    const stored = simulation.now(simulation.store.contents(row.id, { state: "stored", limit: 1000 })).contents
+    if (simulation.now(simulation.store.deletions(row.id, { which: "staged", limit: 1 })).total > 0) return
+    const gone = new Set(stored.flatMap(({ externalId }) => (ids.includes(externalId) ? [externalId] : [])))
+    const { deletions, deletionShare } = simulation.limits
+    const atLeast = Math.max(deletions, Math.floor(stored.length * deletionShare)) + 2
+    if (gone.size < atLeast) return
+    simulation.faults.happened("much vanishes")
+    account.vanished = { ids: gone, atLeast }
+  }
+
+  /** A person asks. */
+  #ask(kind: Kind, account: Account, one: number, two: number): void {
+    const simulation = this.#simulation
+    const { id, source } = account
+    if (id === undefined) return
+    const process = simulation.alive(two)
+    const since = simulation.ticks.next()
+    const known = [...source.items.keys()]
+    switch (kind) {
+      case "sync":
+        return this.#sync(account, {}, "sync", since, one)
+      case "force":
+        return this.#sync(account, { force: true }, "force", since, one)
+      case "forceIds": {
+        const ids = [pick(known, one), pick(known, two)].flatMap((id) =>
+          id !== undefined && account.folders.includes(id.slice(0, 1)) ? [id] : []
+        )
+        if (ids.length === 0) return
+        return this.#sync(account, { forceIds: [...new Set(ids)] }, `force ${ids.join(" ")}`, since, one)
+      }
+      case "windowed": {
+        const from = occurredAt(Math.floor(one * known.length))
+        const window = two < 0.5 ? { since: from } : { since: from, until: DateTime.add(from, { hours: 5 }) }
+        return this.#sync(account, { window, force: two < 0.3 }, `window ${one} ${two}`, since, one)
+      }
+      case "dryRun":
+        return this.#sync(account, { dryRun: true }, "dry run", since, one)
+      case "request": {
+        const task: SyncTask = one < 0.4 ? poll : { ...poll, force: true }
+        const request =
+          one > 0.8
+            ? ({ _tag: "retry", externalIds: [] } as const)
+            : ({ _tag: "sync", task, spec: one < 0.4 ? "sync" : "force" } as const)
+        return simulation.fork(process, "person", process.person.submit(id, request), (exit) => {
+          if (Exit.isSuccess(exit)) this.accepted.set(exit.value.task, account)
+        })
+      }
+      case "retry": {
+        const row = simulation.row(account)
+        if (row === undefined) return
+        return simulation.fork(process, "person", process.engine.retry(row, undefined))
+      }
+      case "pause":
+        return simulation.fork(process, "person", process.person.pause(id), () => {
+          const isPaused = simulation.row(account)?.paused === pausedByPerson
+          if (isPaused && account.lifting === 0) account.pausedSince ??= simulation.ticks.next()
+        })
+      case "resume":
+        return this.#lift(account, process, process.person.resume(id))
+      case "credentials": {
+        const token = simulation.newToken()
+        account.token = token
+        return this.#connect(account, { credentials: { account: source.account, token } }, one)
+      }
+      case "every":
+        return this.#connect(account, { every: Duration.minutes(pick([1, 5, 60, 600], one) ?? 5) }, two)
+      case "scope": {
+        account.vanished = undefined
+        return this.#connect(account, { config: { folders: pick(scopes, one) ?? folders } }, two)
+      }
+      case "format":
+        for (const each of simulation.accounts) {
+          each.source.format += 1
+          each.vanished = undefined
+          each.relistedAt = simulation.ticks.next()
+        }
+        return
+      case "look":
+        return simulation.fork(process, "person", process.person.deletions(id), (exit) => {
+          if (Exit.isSuccess(exit)) account.shown = shownOf(exit.value)
+        })
+      case "approve":
+        if (account.shown === undefined) return
+        account.vanished = undefined
+        return simulation.fork(process, "person", process.person.approveDeletions(id, account.shown.token))
+      case "disconnect":
+        return this.#lift(account, process, process.person.disconnect(id), () => {
+          account.disconnectedAt = simulation.ticks.next()
+        })
+      case "prune":
+        this.isPruned = true
+        return simulation.fork(process, "person", simulation.store.pruneRuns(Duration.seconds(one * 60)))
+      default:
+        throw new Error(`nothing is done for ${kind}`)
+    }
+  }
+
+  /** A person does what may lift a pause. */
+  #lift<A, E>(
+    account: Account,
+    process: ReturnType<Simulation["alive"]>,
+    effect: Effect.Effect<A, E>,
+    done: () => void = () => {}
+  ): void {
+    account.lifting += 1
+    account.pausedSince = undefined
+    this.#simulation.fork(process, "person", effect, (exit) => {
+      account.lifting -= 1
+      if (Exit.isSuccess(exit)) done()
+    })
+  }
+
+  /** A person changes the connection. New credentials lift the source's pause, never a person's. */
+  #connect(
+    account: Account,
+    change: { readonly credentials?: unknown; readonly config?: unknown; readonly every?: Duration.Duration },
+    which: number
+  ): void {
+    const simulation = this.#simulation
+    const process = simulation.alive(which)
+    const hasCredentials = change.credentials !== undefined
+    const isReconnected = account.disconnectedAt !== undefined && hasCredentials
+    if (account.disconnectedAt !== undefined && !hasCredentials) return
+    if (change.config !== undefined) account.relistedAt = Number.POSITIVE_INFINITY
+    if (hasCredentials) {
+      account.lifting += 1
+      account.disconnectedAt = undefined
+    }
+    const asked = process.engine.connect({
+      domain: "simulated",
+      name: account.name,
+      config: change.config,
+      credentials: change.credentials,
+      every: change.every
+    })
+    simulation.fork(process, "person", asked, (exit) => {
+      simulation.say(() => `${account.name}: the change ${Exit.isSuccess(exit) ? "is made" : "failed"}`)
+      if (hasCredentials) account.lifting -= 1
+      // The person knows that it failed: the credentials may be stored, and the pause stand.
+      if (Exit.isFailure(exit)) account.source.refused.set(account.token, simulation.ticks.now)
+      if (isReconnected && Exit.isFailure(exit)) account.disconnectedAt = since(simulation)
+      this.lookAt(account)
+      if (change.config !== undefined) account.relistedAt = simulation.ticks.next()
+    })
+  }
+
+  /** What the connection covers now, whatever its person was told. */
+  lookAt(account: Account): void {
+    const config = this.#simulation.row(account)?.config
+    const given = typeof config === "object" && config !== null && "folders" in config ? config.folders : undefined
+    account.folders = Array.isArray(given) ? given.map(String) : folders
+  }
+
+  #sync(account: Account, task: Partial<SyncTask>, spec: string, since: number, which: number): void {
+    const simulation = this.#simulation
+    const process = simulation.alive(which)
+    const row = simulation.row(account)
+    const { source } = account
+    if (row === undefined) return
+    const isForced = task.force === true && task.window === undefined
+    const text = `${account.name} ${spec}`
+    if (isForced && !this.#forcedSince.has(text)) this.#forcedSince.set(text, since)
+    // A pass that is under way goes on, and what came meanwhile is found by the next.
+    const isWhole =
+      source.profile.mode === "feed" || Option.isNone(row.checkpoint) || !simulation.hasPass(row.checkpoint.value)
+    const asked = process.engine.sync(row, { ...poll, ...task }, { spec, wait: which < 0.7 })
+    simulation.fork(
+      process,
+      "person",
+      asked,
+      (exit) => {
+        simulation.say(() => `${text}: ${Exit.isSuccess(exit) ? JSON.stringify(exit.value) : String(exit.cause)}`)
+        if (!Exit.isSuccess(exit) || exit.value.error !== null) return
+        const { counts, status } = exit.value
+        const isLive = task.force === undefined && task.forceIds === undefined && task.window === undefined
+        if (isLive && isWhole && task.dryRun !== true && status !== "skipped") {
+          simulation.now(simulation.oracle.synced(account, since))
+        }
+        if (status !== "succeeded" || counts.deferred > 0) return
+        if (isForced) {
+          const from = this.#forcedSince.get(text)
+          this.#forcedSince.delete(text)
+          if (from !== undefined && account.relistedAt < from)
+            simulation.oracle.forced(account, from, this.#listable(account))
+        } else if (task.forceIds !== undefined) simulation.oracle.forced(account, since, task.forceIds)
+      },
+      task.dryRun
+    )
+  }
+
+  #listable({ folders, source }: Account): ReadonlyArray<string> {
+    return source.present().filter((id) => folders.includes(id.slice(0, 1)) && !source.wasClosed.has(id.slice(0, 1)))
+  }
+}
+
+const since = ({ ticks }: Simulation): number => ticks.next()
+
+/** What a person sees of held deletions. */
+export const shownOf = ({ deletions, token }: StagedDeletions): Account["shown"] => ({
+  ids: new Set(deletions.map(({ externalId }) => externalId)),
+  token
+})

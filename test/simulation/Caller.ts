@@ -1,0 +1,29 @@
+/** On whose behalf a fiber works: the edges (store and source) see it, and the engine does not. */
+import * as Context from "effect/Context"
+
+/** What the source told a slice, as far as the status of its run must reflect it. */
+interface Told {
+  problems: number
+  failedItems: number
+}
+
+export interface Caller {
+  readonly process: { dead: boolean; frozenUntil: number; readonly name: string }
+  readonly kind: "poll" | "person"
+  /** A dry run: it may write nothing. */
+  readonly isDry: boolean
+  /** When it began, in ticks. */
+  readonly since: number
+  /** Of the slice that it runs now. */
+  told: Told
+}
+
+const nobody: Caller = {
+  process: { dead: false, frozenUntil: 0, name: "nobody" },
+  kind: "person",
+  isDry: false,
+  since: 0,
+  told: { problems: 0, failedItems: 0 }
+}
+
+export const Caller = Context.Reference<Caller>("idem/test/simulation/Caller", { defaultValue: () => nobody })

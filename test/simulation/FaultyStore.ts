@@ -1,0 +1,138 @@
+/**
+ * The store as one process reaches it. Each call is one atomic step of the store in memory; around it the process may be
+ * frozen or dead, the call may be slow, and it may fail before or after it took effect.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { type Fence, Store, StoreError } from "../../src/engine/Store.ts"
+import type { Batch } from "../../src/engine/model/Batch.ts"
+import type { Random } from "../chaos/Random.ts"
+import { Caller } from "./Caller.ts"
+import { type Faults, reads } from "./Faults.ts"
+import type { Interleaving } from "./Interleaving.ts"
+
+type Service = Store["Service"]
+
+export interface Watch {
+  /** After anything that may have written, in the same step. */
+  readonly written: (method: string, caller: Caller) => Effect.Effect<void>
+  readonly committed: (fence: Fence, batch: Batch) => Effect.Effect<void>
+  readonly finished: (status: string, caller: Caller) => void
+}
+
+export const make = (options: {
+  readonly store: Service
+  readonly faults: Faults
+  readonly interleaving: Interleaving
+  readonly random: Random
+  readonly now: () => number
+  /** The share of calls that take a moment. */
+  readonly slow: () => number
+  readonly say: (text: () => string) => void
+  readonly watch: Watch
+}): Service => {
+  const { faults, interleaving, random, say, store, watch } = options
+
+  /** Nothing of a dead process reaches the store, and it hears nothing; a frozen one waits. */
+  const gate = (caller: Caller): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { process } = caller
+      if (process.dead) return Effect.never
+      const wait = process.frozenUntil - options.now()
+      return wait > 0 ? Effect.andThen(Effect.sleep(Duration.millis(wait)), gate(caller)) : Effect.void
+    })
+
+  /** A step of the store: nobody comes between. */
+  const atomically = <A, E>(step: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      interleaving.isAtomic = true
+      return Effect.ensuring(
+        step,
+        Effect.sync(() => {
+          interleaving.isAtomic = false
+        })
+      )
+    })
+
+  const edge =
+    <Args extends ReadonlyArray<unknown>, A, E>(
+      method: string,
+      call: (...args: Args) => Effect.Effect<A, E>,
+      done: (caller: Caller, args: Args) => Effect.Effect<void> = (caller) =>
+        reads.has(method) ? Effect.void : watch.written(method, caller)
+    ) =>
+    (...args: Args): Effect.Effect<A, E | StoreError> =>
+      Effect.gen(function* () {
+        const caller = yield* Caller
+        yield* gate(caller)
+        const fault = faults.takeStore(method)
+        if (fault !== undefined) say(() => `${caller.process.name}: ${method} ${fault._tag}`)
+        const failure = new StoreError({ message: `${method} failed`, cause: method })
+        if (fault?._tag === "SlowThenFails") yield* Effect.sleep(Duration.millis(fault.millis))
+        if (fault?._tag === "FailsBefore" || fault?._tag === "SlowThenFails") return yield* failure
+        if (fault?._tag === "ProcessDies" && !fault.after) caller.process.dead = true
+        if (fault?._tag === "Slow" && !fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
+        else if (random.chance(options.slow())) yield* Effect.sleep(Duration.millis(random.between(1, 400)))
+        yield* gate(caller)
+        const result = yield* atomically(
+          Effect.tap(
+            Effect.suspend(() => call(...args)),
+            () => done(caller, args)
+          )
+        )
+        if (fault?._tag === "ProcessDies") caller.process.dead = true
+        if (fault?._tag === "Slow" && fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
+        yield* gate(caller)
+        if (fault?._tag === "FailsAfter") return yield* failure
+        return result
+      })
+
+  const commit = (fence: Fence, batch: Batch): ReturnType<Service["commit"]> => store.commit(fence, batch)
+  return Store.of({
+    ...store,
+    existing: edge("existing", store.existing),
+    revisions: edge("revisions", store.revisions),
+    connection: edge("connection", store.connection),
+    connectionByName: edge("connectionByName", store.connectionByName),
+    createConnection: edge("createConnection", store.createConnection),
+    updateConnection: edge("updateConnection", store.updateConnection),
+    saveCredentials: edge("saveCredentials", store.saveCredentials),
+    setPaused: edge("setPaused", store.setPaused),
+    disconnect: edge("disconnect", store.disconnect),
+    acquire: edge("acquire", store.acquire),
+    renew: edge("renew", store.renew),
+    release: edge("release", store.release),
+    beginRun: edge("beginRun", store.beginRun),
+    finishRun: edge("finishRun", store.finishRun, (caller, [, run]) =>
+      Effect.andThen(
+        Effect.sync(() => watch.finished(run.status, caller)),
+        watch.written("finishRun", caller)
+      )
+    ),
+    pruneRuns: edge("pruneRuns", store.pruneRuns),
+    openTask: edge("openTask", store.openTask),
+    taskDone: edge("taskDone", store.taskDone),
+    finishTask: edge("finishTask", store.finishTask),
+    requestTask: edge("requestTask", store.requestTask),
+    task: edge("task", store.task),
+    nextTask: edge("nextTask", store.nextTask),
+    requeueTask: edge("requeueTask", store.requeueTask),
+    taskSummaries: edge("taskSummaries", store.taskSummaries),
+    parts: edge("parts", store.parts),
+    commit: edge("commit", commit, (caller, [fence, batch]) =>
+      Effect.andThen(watch.written("commit", caller), watch.committed(fence, batch))
+    ),
+    changeScope: edge("changeScope", store.changeScope),
+    completeDeletions: edge("completeDeletions", store.completeDeletions),
+    storedBeforeDeletions: edge("storedBeforeDeletions", store.storedBeforeDeletions),
+    applyDeletions: edge("applyDeletions", store.applyDeletions),
+    holdDeletions: edge("holdDeletions", store.holdDeletions),
+    retriesDue: edge("retriesDue", store.retriesDue),
+    ledger: edge("ledger", store.ledger),
+    redrive: edge("redrive", store.redrive),
+    deletions: edge("deletions", store.deletions),
+    totals: edge("totals", store.totals),
+    approveDeletions: edge("approveDeletions", store.approveDeletions),
+    purge: edge("purge", store.purge)
+  })
+}

@@ -1,0 +1,254 @@
+/**
+ * What must hold, by DESIGN.md and by what the source had. Nothing here asks the engine what it believes: rows of the
+ * store are compared with the history of the source.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Batch } from "../../src/engine/model/Batch.ts"
+import type { Change, ChangePlace } from "../../src/engine/model/Change.ts"
+import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
+import type { ContentRow } from "../../src/engine/model/Content.ts"
+import * as RunCounts from "../../src/engine/model/RunCounts.ts"
+import type { Fence, Store } from "../../src/engine/Store.ts"
+import type { Caller } from "./Caller.ts"
+import { Checkpoint, type Pass } from "./SimulatedIntegration.ts"
+import type { SimulatedSource } from "./SimulatedSource.ts"
+
+/** A connection as the person who made it knows it. */
+export interface Account {
+  readonly name: string
+  readonly source: SimulatedSource
+  id: ConnectionId | undefined
+  folders: ReadonlyArray<string>
+  /** Ticks since which a person's pause stands. */
+  pausedSince: number | undefined
+  /** Calls under way by which a person may lift a pause. */
+  lifting: number
+  /** When it was disconnected, in ticks. */
+  disconnectedAt: number | undefined
+  /** Ticks of the last change of its scope or format. */
+  relistedAt: number
+  /** What was gone already when a listing deleted nothing: it may stay. */
+  excused: ReadonlySet<string>
+  /** Many items that vanished at once, and the fewest of them that need approval. */
+  vanished: { readonly ids: ReadonlySet<string>; readonly atLeast: number } | undefined
+  /** What a person saw before approving. */
+  shown: { readonly ids: ReadonlySet<string>; readonly token: string } | undefined
+  /** The accounts of a token that was set last. */
+  token: string
+}
+
+const decodeCheckpoint = Schema.decodeUnknownSync(Checkpoint)
+const decodeRead = Schema.decodeUnknownOption(Schema.Struct({ read: Schema.Int }))
+const decodeToken = Schema.decodeUnknownSync(Schema.Struct({ token: Schema.String }))
+
+/** The tick at which the content of this row was read from the source. */
+const readAt = (row: ContentRow): number =>
+  Option.match(decodeRead(row.volatile), { onNone: () => 0, onSome: ({ read }) => read })
+
+export class Oracle {
+  readonly problems: Array<string> = []
+  readonly accounts: ReadonlyArray<Account>
+  readonly #store: Store["Service"]
+  readonly #say: (text: () => string) => void
+  #place: ChangePlace | undefined
+  /** Contents that became stored, by connection, and those that were deleted without approval. */
+  readonly #born = new Map<ConnectionId, number>()
+
+  constructor(store: Store["Service"], accounts: ReadonlyArray<Account>, say: (text: () => string) => void) {
+    this.#store = store
+    this.accounts = accounts
+    this.#say = say
+  }
+
+  problem(text: string): void {
+    this.#say(() => `PROBLEM: ${text}`)
+    if (!this.problems.includes(text)) this.problems.push(text)
+  }
+
+  // ---- after each step of the store --------------------------------------------------------------------------------
+
+  readonly written = Effect.fnUntraced({ self: this }, function* (this: Oracle, method: string, caller: Caller) {
+    if (caller.isDry) this.problem(`a dry run called ${method}`)
+    if (["commit", "applyDeletions", "approveDeletions", "purge", "disconnect"].includes(method)) {
+      const page = yield* Effect.orDie(this.#store.changes({ after: this.#place, limit: 10_000 }))
+      this.#place = page.next
+      for (const change of page.changes) this.#changed(change, method)
+    }
+    for (const account of this.accounts) yield* this.#paused(account)
+  })
+
+  readonly #paused = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account) {
+    if (account.id === undefined) return
+    const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(account.id)))
+    if (row === undefined) return
+    if (account.pausedSince !== undefined && row.paused !== pausedByPerson) {
+      this.problem(`${account.name} was paused by a person, and now is ${row.paused ?? "not paused"}`)
+      account.pausedSince = undefined
+    }
+    if (row.paused === null || row.paused === pausedByPerson || row.credentials === null) return
+    // Credentials are stored, and then the pause is lifted.
+    if (account.lifting > 0) return
+    const { token } = decodeToken(JSON.parse(new TextDecoder().decode(row.credentials)))
+    if (!account.source.refused.has(token)) {
+      this.problem(`${account.name} is paused with ${token}, which the source never refused`)
+    }
+  })
+
+  #changed({ change, connectionId, content }: Change, method: string): void {
+    const account = this.accounts.find(({ id }) => id === connectionId)
+    if (account === undefined) return
+    const { source } = account
+    const id = content.externalId
+    this.#say(() => `  ${account.name}: ${id} ${change}${content.title === null ? "" : ` (${content.title})`}`)
+    if (change !== "deleted") {
+      if (change !== "updated") this.#born.set(connectionId, (this.#born.get(connectionId) ?? 0) + 1)
+      const version = source.items.get(id)?.versions.get(content.hash ?? "")
+      if (version === undefined) this.problem(`${account.name}: ${id} has a body that the source never had`)
+      else if (content.revision !== null && Number(content.revision) > version.version) {
+        this.problem(`${account.name}: ${id} has version ${version.version} under revision ${content.revision}`)
+      }
+      return
+    }
+    if (!source.absentWithin(id, readAt(content), source.ticks.now)) {
+      this.problem(`${account.name}: ${id} was deleted by ${method}, and was at the source ever since it was read`)
+    }
+    if (method === "approveDeletions") {
+      if (account.shown?.ids.has(id) !== true)
+        this.problem(`${account.name}: ${id} was approved for deletion, and was not shown`)
+      return
+    }
+    const { vanished } = account
+    if (vanished?.ids.has(id) !== true) return
+    const left = [...vanished.ids].filter((each) => source.items.get(each)?.current === undefined)
+    if (left.length >= vanished.atLeast) {
+      this.problem(`${account.name}: ${id}, one of ${left.length} that vanished at once, was deleted without approval`)
+      account.vanished = undefined
+    }
+  }
+
+  /** The status that a run gives itself, against what the source told it. */
+  finished(status: string, { told }: Caller): void {
+    if (status !== "succeeded") return
+    if (told.failedItems > 0) this.problem(`a run succeeded, and ${told.failedItems} items could not be read`)
+    if (told.problems > 0) this.problem(`a run succeeded, and ${told.problems} places could not be listed`)
+  }
+
+  /** A superseded run writes nothing. No checkpoint passes an item that is neither stored nor in the ledger. */
+  readonly committed = Effect.fnUntraced({ self: this }, function* (this: Oracle, fence: Fence, batch: Batch) {
+    const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(fence.connectionId)))
+    if (row?.fence !== fence.fence) this.problem("a superseded run wrote")
+    if (batch.page === undefined || batch.taskId !== undefined) return
+    const account = this.accounts.find(({ id }) => id === fence.connectionId)
+    if (account === undefined) return
+    const checkpoint = decodeCheckpoint(batch.page.checkpoint)
+    const { source } = account
+    const due = source.present().filter((id) => this.#isPassed(source, checkpoint, id))
+    const known = yield* Effect.orDie(this.#store.revisions(fence.connectionId, due))
+    for (const id of due) {
+      const revision = known.get(id)
+      const version = String(source.items.get(id)?.current?.version)
+      if (revision === undefined) {
+        this.problem(`${account.name}: the checkpoint passed ${id}, which is neither stored nor in the ledger`)
+      } else if (source.profile.by === "revision" && Option.getOrElse(revision, () => version) !== version) {
+        this.problem(`${account.name}: the checkpoint passed version ${version} of ${id}, which is not known`)
+      }
+    }
+  })
+
+  /** True if what the checkpoint stands for holds this id as it is now. */
+  #isPassed(source: SimulatedSource, { done, folders, pass, position }: Checkpoint, id: string): boolean {
+    const item = source.items.get(id)
+    const folder = id.slice(0, 1)
+    if (item === undefined || !folders.includes(folder) || source.wasClosed.has(folder)) return false
+    const key = source.keyOf(id)
+    const isListed = (each: Pass) =>
+      (each.folder ?? folder) === folder && key <= each.after && item.modified < source.servedAt(each.name, key)
+    if (source.profile.mode !== "feed") return [...done, ...(pass === null ? [] : [pass])].some(isListed)
+    if (item.position >= position) return false
+    return pass === null || item.position >= pass.from || isListed(pass)
+  }
+
+  // ---- when something has ended ------------------------------------------------------------------------------------
+
+  /** After a sync that ended without an error: what was there all the time is known. */
+  readonly synced = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account, since: number) {
+    const { source } = account
+    if (account.id === undefined || account.relistedAt >= since) return
+    const due = source
+      .present()
+      .filter(
+        (id) =>
+          account.folders.includes(id.slice(0, 1)) &&
+          !source.wasClosed.has(id.slice(0, 1)) &&
+          source.presentThroughout(id, since, source.ticks.now)
+      )
+    const known = yield* Effect.orDie(this.#store.existing(account.id, due))
+    for (const id of due) if (!known.has(id)) this.problem(`${account.name}: a sync ended well without ${id}`)
+  })
+
+  /** After a forced sync that succeeded: what was there all the time was read again. */
+  forced(account: Account, since: number, ids: ReadonlyArray<string>): void {
+    const { source } = account
+    for (const id of ids) {
+      if (!source.presentThroughout(id, since, source.ticks.now)) continue
+      if ((source.readAt.get(id) ?? 0) < since) this.problem(`${account.name}: ${id} was forced, and not read again`)
+    }
+  }
+
+  /** What is not yet as it should be; `isStrict` wants what is gone to be deleted or held. */
+  readonly unsettled = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account, isStrict: boolean) {
+    const { id, source } = account
+    if (id === undefined) return []
+    const stored = yield* Effect.orDie(this.#store.contents(id, { state: "stored", limit: 10_000 }))
+    const rows = new Map(stored.contents.map((row) => [row.externalId, row]))
+    const { deletions } = yield* Effect.orDie(this.#store.deletions(id, { which: "staged", limit: 1000 }))
+    const staged = new Set(deletions.map((one) => one.externalId))
+    const wrong: Array<string> = []
+    for (const [externalId, item] of source.items) {
+      const row = rows.get(externalId)
+      if (item.current === undefined) {
+        const isCovered = account.folders.includes(externalId.slice(0, 1))
+        const isExcused = account.excused.has(externalId)
+        if (row !== undefined && !staged.has(externalId) && isStrict && isCovered && !isExcused) {
+          wrong.push(`${externalId} is gone, and stored`)
+        }
+        continue
+      }
+      if (!account.folders.includes(externalId.slice(0, 1))) continue
+      const { hash, version } = item.current
+      if (row === undefined) wrong.push(`${externalId} is missing`)
+      else if (row.hash !== hash) wrong.push(`${externalId} is not in version ${version} (${row.title})`)
+      else if (source.profile.labels && row.metadata["labels"] !== item.labels) {
+        wrong.push(`${externalId} has the labels ${JSON.stringify(row.metadata["labels"])}, not ${item.labels}`)
+      }
+      if (staged.has(externalId)) wrong.push(`${externalId} is staged for deletion, and at the source`)
+    }
+    for (const row of yield* Effect.orDie(this.#store.ledger(id, { limit: 10_000 }))) {
+      wrong.push(`${row.externalId} is ${row.state} (${row.reason}, attempt ${row.attempts})`)
+    }
+    return wrong
+  })
+
+  /** The runs of a connection that nobody runs. */
+  readonly runs = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account) {
+    const { id, name } = account
+    if (id === undefined) return
+    const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(id)))
+    const isLeased = row !== undefined && row.lease !== null
+    const runs = yield* Effect.orDie(this.#store.runs(id, 10_000))
+    for (const run of runs) {
+      if (run.status === "running" && !isLeased) this.problem(`${name}: a run is left running`)
+      if (run.status !== "running" && run.status !== "interrupted" && !RunCounts.addUp(run.counts)) {
+        this.problem(`${name}: the counts of a run do not add up: ${JSON.stringify(run.counts)}`)
+      }
+      if (run.error !== null && ["Defect", "CountsDontAddUp"].includes(run.error.reason)) {
+        this.problem(`${name}: a run ended with ${run.error.reason}`)
+      }
+    }
+    const counted = runs.reduce((sum, run) => sum + run.counts.stored, 0)
+    const born = this.#born.get(id) ?? 0
+    if (counted !== born) this.problem(`${name}: runs count ${counted} stored items, and ${born} were`)
+  })
+}

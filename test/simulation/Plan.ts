@@ -1,0 +1,81 @@
+/** What happens in a simulation, drawn from its seed before it begins: so that a step may be left out and the rest stays. */
+import { Random } from "../chaos/Random.ts"
+
+const kinds = {
+  // The source.
+  add: 10,
+  edit: 8,
+  remove: 8,
+  comeBack: 3,
+  vanish: 4,
+  label: 3,
+  expire: 3,
+  forgetPass: 4,
+  poison: 3,
+  outage: 1,
+  close: 2,
+  refuseList: 3,
+  refuseDownload: 3,
+  revoke: 2,
+  // The store and the process.
+  commitFault: 9,
+  writeFault: 5,
+  readFault: 2,
+  die: 3,
+  freeze: 2,
+  steal: 2,
+  // A person.
+  sync: 4,
+  force: 3,
+  forceIds: 3,
+  windowed: 2,
+  request: 3,
+  retry: 2,
+  dryRun: 2,
+  pause: 3,
+  resume: 3,
+  credentials: 4,
+  every: 2,
+  scope: 4,
+  format: 1,
+  look: 2,
+  approve: 2,
+  disconnect: 1,
+  prune: 1,
+  // Time.
+  wake: 4,
+  wait: 24
+} as const
+
+export type Kind = keyof typeof kinds
+
+export interface Step {
+  readonly kind: Kind
+  /** Three numbers from 0 to below 1, which choose among what there is to choose from. */
+  readonly which: readonly [number, number, number]
+  /** How long the simulation goes on after it: so many tasks, or until nothing runs. */
+  readonly tasks: number
+}
+
+export const kindNames = Object.keys(kinds) as ReadonlyArray<Kind>
+
+const always: ReadonlySet<Kind> = new Set(["add", "remove", "wait"])
+
+export interface Plan {
+  readonly seed: number
+  readonly steps: ReadonlyArray<Step>
+}
+
+/** The plan of a seed; `without` leaves out kinds of steps. */
+export const make = (seed: number, without: ReadonlySet<Kind> = new Set()): Plan => {
+  const random = new Random(seed * 2 + 1)
+  // Each seed leaves some kinds out, so that the others come together more often.
+  const chosen = kindNames.filter((kind) => always.has(kind) || (random.chance(0.55) && !without.has(kind)))
+  const weighted = chosen.map((kind) => [kinds[kind], kind] as const)
+  const steps = Array.from({ length: random.between(15, 50) }, (): Step => ({
+    kind: random.weighted(weighted),
+    which: [random.next(), random.next(), random.next()],
+    tasks: random.chance(0.4) ? Number.POSITIVE_INFINITY : random.between(0, 120)
+  }))
+  return { seed, steps }
+}

@@ -1,0 +1,91 @@
+/** One process of the simulation: the engine over its own edge of the shared store. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import type * as Schema from "effect/Schema"
+import type { Integration } from "../../src/contract/Integration.ts"
+import { Engine } from "../../src/engine/Engine.ts"
+import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
+import * as ProcessIdentity from "../../src/engine/schedule/ProcessIdentity.ts"
+import { Vault } from "../../src/engine/secrets/Vault.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
+import { Store } from "../../src/engine/Store.ts"
+import type { Services } from "../../src/engine/sync/Run.ts"
+import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import * as TaskSubmission from "../../src/http/tasks/TaskSubmission.ts"
+
+const vault = Vault.of({
+  seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
+  unseal: (sealed) => Effect.sync(() => JSON.parse(new TextDecoder().decode(sealed)) as Schema.Json),
+  keys: Effect.succeed({ current: "0011223344556677", former: [] })
+})
+
+/** What a person asks besides a sync, as the HTTP handlers do it. */
+const personOver = (store: Store["Service"], submission: Effect.Success<typeof TaskSubmission.make>) => {
+  const find = (id: ConnectionId) => Effect.flatMap(store.connection(id), Effect.fromOption)
+  return {
+    pause: Effect.fnUntraced(function* (id: ConnectionId) {
+      const { paused } = yield* find(id)
+      if (paused === null) yield* store.setPaused(id, pausedByPerson)
+    }),
+    resume: Effect.fnUntraced(function* (id: ConnectionId) {
+      const { credentials } = yield* find(id)
+      if (credentials !== null) yield* store.setPaused(id, null)
+    }),
+    disconnect: (id: ConnectionId) => store.disconnect(id, false),
+    deletions: (id: ConnectionId) => store.deletions(id, { which: "held", limit: 1000 }),
+    approveDeletions: (id: ConnectionId, token: string) => store.approveDeletions(id, { token }),
+    submit: Effect.fnUntraced(function* (id: ConnectionId, request: Parameters<typeof submission.submit>[1]) {
+      return yield* submission.submit(yield* find(id), request)
+    })
+  }
+}
+
+export interface Process {
+  readonly name: string
+  dead: boolean
+  frozenUntil: number
+  readonly context: Context.Context<Services | Engine>
+  readonly engine: Engine["Service"]
+  readonly person: ReturnType<typeof personOver>
+}
+
+/** Starts one; `isDead` says of the name of another whether it is gone. */
+export const start = Effect.fnUntraced(function* (options: {
+  readonly name: string
+  readonly store: Store["Service"]
+  readonly integration: Integration
+  readonly isDead: (name: string) => boolean
+}) {
+  const { integration, isDead, name, store } = options
+  const scope = yield* Scope.make()
+  const built = yield* Layer.buildWithScope(
+    Layer.provideMerge(
+      SyncLoop.layer,
+      Layer.mergeAll(
+        Layer.succeed(Store, store),
+        Quotas.layerMemory,
+        Layer.succeed(Vault, vault),
+        Integrations.layer({ [integration.domain]: Effect.succeed(integration) })
+      )
+    ),
+    scope
+  )
+  const identity = Context.make(ProcessIdentity.ProcessIdentity, {
+    self: Effect.succeed(name),
+    isDead: (holder: string) => Effect.sync(() => isDead(holder))
+  })
+  const context = Context.merge(yield* Effect.context(), Context.merge(built, identity))
+  const engine = Context.get(context, Engine)
+  const process: Process = {
+    name,
+    dead: false,
+    frozenUntil: 0,
+    context,
+    engine,
+    person: personOver(store, yield* Effect.provideService(TaskSubmission.make, Store, store))
+  }
+  return process
+})

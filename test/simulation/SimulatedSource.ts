@@ -1,0 +1,236 @@
+/**
+ * A source with a memory: every version that an id ever had, and when. The integration reads what is there now; the oracle
+ * reads the history. Time is a counter of events (`Ticks`), since the clock is too coarse to order them.
+ */
+import { createHash } from "node:crypto"
+import type { Reason } from "../../src/contract/IntegrationError.ts"
+import type { Random } from "../chaos/Random.ts"
+
+/** The order of all events of a simulation. */
+export class Ticks {
+  now = 0
+
+  next(): number {
+    this.now += 1
+    return this.now
+  }
+}
+
+/** How a source behaves, whatever is in it. */
+export interface Profile {
+  /** `feed`: one pass, then a log of changes. `passes`: a pass each poll. `parts`: a pass over each folder each poll. */
+  readonly mode: "feed" | "passes" | "parts"
+  /** Whether items change under one id, told by revisions. */
+  readonly by: "id" | "revision"
+  /** The order of a pass. In that of changes an item that changes moves to a later page. */
+  readonly order: "id" | "modified"
+  readonly pageSize: number
+  /** A page repeats the last id of the page before, and ids within itself. */
+  readonly repeats: boolean
+  /** Deletions are told although the item is there again by now. */
+  readonly tellsAll: boolean
+  /** Labels are told by patches. */
+  readonly labels: boolean
+  /** The share of refs that carry their content. */
+  readonly inline: number
+  /** Whether a download says the revision that it read. */
+  readonly revisionWithBytes: boolean
+  /** What a pass that the source forgot does: the whole checkpoint expires, or the pass begins again under another name. */
+  readonly forgottenPass: "expires" | "renames"
+  /** What the end of a pass covers: everything, or each folder of the scope. */
+  readonly coverage: "all" | "folders"
+  /** The longest usual answer, in milliseconds. */
+  readonly latency: number
+}
+
+export const folders = ["a", "b", "c"] as const
+
+export const profileOf = (random: Random): Profile => ({
+  mode: random.pick(["feed", "feed", "passes", "parts"]),
+  by: random.pick(["id", "revision"]),
+  order: random.pick(["id", "modified"]),
+  pageSize: random.between(1, 4),
+  repeats: random.chance(0.3),
+  tellsAll: random.chance(0.3),
+  labels: random.chance(0.5),
+  inline: random.pick([0, 0, 0.5]),
+  revisionWithBytes: random.chance(0.5),
+  forgottenPass: random.pick(["expires", "renames"]),
+  coverage: random.pick(["all", "folders"]),
+  latency: random.pick([20, 500, 3000])
+})
+
+export interface Version {
+  readonly version: number
+  readonly body: Uint8Array
+  /** SHA-256 of the body, in hex. */
+  readonly hash: string
+}
+
+/** What an id was from this tick on; no version where it was not there. */
+interface Fact {
+  readonly tick: number
+  readonly version: Version | undefined
+}
+
+interface Item {
+  readonly facts: Array<Fact>
+  readonly versions: Map<string, Version>
+  /** Hours since the beginning. */
+  readonly at: number
+  current: Version | undefined
+  labels: number
+  /** The place in the log, and the tick, of what last put it there. */
+  position: number
+  modified: number
+}
+
+interface Change {
+  readonly kind: "put" | "delete" | "patch"
+  readonly id: string
+  readonly labels: number
+}
+
+export interface ServedPage {
+  readonly tick: number
+  readonly upTo: string
+}
+
+const encoder = new TextEncoder()
+
+export class SimulatedSource {
+  readonly account: string
+  readonly profile: Profile
+  readonly ticks: Ticks
+  readonly items = new Map<string, Item>()
+  readonly log: Array<Change> = []
+  /** The log before this position is forgotten. */
+  forgotten = 0
+  /** Passes that can't be gone on with. */
+  readonly forgottenPasses = new Set<string>()
+  /** A checkpoint of another format can't be read. */
+  format = 1
+  passes = 0
+  /** The pages of each pass by its name, in the order in which they were served. */
+  readonly served = new Map<string, Array<ServedPage>>()
+  downloads = 0
+  /** The latest tick at which the content of an id was read. */
+  readonly readAt = new Map<string, number>()
+  /** Tokens that are not accepted, and those that ever were refused. */
+  readonly revoked = new Set<string>()
+  readonly refused = new Map<string, number>()
+  /** Ids that can't be read, and why. */
+  readonly poisoned = new Map<string, Reason["_tag"]>()
+  /** Folders that can't be listed, and those that ever could not. */
+  readonly closed = new Set<string>()
+  readonly wasClosed = new Set<string>()
+  /** Until when nothing answers, in milliseconds. */
+  outageUntil = 0
+  #versions = 0
+  #added = 0
+
+  constructor(account: string, profile: Profile, ticks: Ticks) {
+    this.account = account
+    this.profile = profile
+    this.ticks = ticks
+  }
+
+  present(): Array<string> {
+    return [...this.items].flatMap(([id, item]) => (item.current === undefined ? [] : [id]))
+  }
+
+  add(folder: string): string {
+    this.#added += 1
+    // Neither the first nor the last of the listing's order.
+    const id = `${folder}${(this.#added * 7) % 10}-${this.#added}`
+    this.#put(id)
+    return id
+  }
+
+  /** A new version of what is there, or of what was. Where ids never change, what was there comes back as it was. */
+  edit(id: string): void {
+    const item = this.items.get(id)
+    if (item === undefined || (this.profile.by === "id" && item.current !== undefined)) return
+    this.#put(id)
+  }
+
+  remove(ids: ReadonlyArray<string>): void {
+    const tick = this.ticks.next()
+    for (const id of ids) {
+      const item = this.items.get(id)
+      if (item?.current === undefined) continue
+      item.current = undefined
+      item.facts.push({ tick, version: undefined })
+      this.log.push({ kind: "delete", id, labels: 0 })
+    }
+  }
+
+  label(id: string): void {
+    const item = this.items.get(id)
+    if (item?.current === undefined || !this.profile.labels) return
+    this.ticks.next()
+    item.labels += 1
+    this.log.push({ kind: "patch", id, labels: item.labels })
+  }
+
+  #put(id: string): void {
+    const tick = this.ticks.next()
+    const before = this.items.get(id)
+    const [same] = this.profile.by === "id" ? (before?.versions.values() ?? []) : []
+    const version = same ?? this.#newVersion(id)
+    const item: Item = before ?? {
+      facts: [],
+      versions: new Map(),
+      at: this.#added,
+      current: undefined,
+      labels: 0,
+      position: 0,
+      modified: 0
+    }
+    this.items.set(id, item)
+    item.versions.set(version.hash, version)
+    item.current = version
+    item.position = this.log.length
+    item.modified = tick
+    item.facts.push({ tick, version })
+    this.log.push({ kind: "put", id, labels: item.labels })
+  }
+
+  #newVersion(id: string): Version {
+    this.#versions += 1
+    const version = this.#versions
+    // Some bodies are beyond what is kept beside the row.
+    const body = encoder.encode(`${id}@${version}${version % 5 === 0 ? "x".repeat(100) : ""}`)
+    return { version, body, hash: createHash("sha256").update(body).digest("hex") }
+  }
+
+  /** The place of an id in the order of a pass. */
+  keyOf(id: string): string {
+    return this.profile.order === "id" ? id : String(this.items.get(id)?.modified ?? 0).padStart(8, "0")
+  }
+
+  // ---- what the oracle asks ------------------------------------------------------------------------------------
+
+  /** True if it was there from one tick to the other, without a gap. */
+  presentThroughout(id: string, from: number, to: number): boolean {
+    return !this.absentWithin(id, from, to)
+  }
+
+  /** True if it was not there at some tick from `from` to `to`, both included. */
+  absentWithin(id: string, from: number, to: number): boolean {
+    const facts = this.items.get(id)?.facts ?? []
+    let isPresent = false
+    for (const fact of facts) {
+      if (fact.tick > to) break
+      if (fact.tick > from && !isPresent) return true
+      if (fact.tick > from && fact.version === undefined) return true
+      isPresent = fact.version !== undefined
+    }
+    return !isPresent
+  }
+
+  /** When the page of this pass that this place is on was first served. */
+  servedAt(pass: string, key: string): number {
+    return this.served.get(pass)?.find((page) => page.upTo >= key)?.tick ?? 0
+  }
+}

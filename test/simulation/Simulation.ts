@@ -1,0 +1,290 @@
+/**
+ * One seed, played: processes over one store in memory, sources, people, faults, and the time between them. The whole of
+ * it is one synchronous computation, and the same plan gives the same trace.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as EffectRandom from "effect/Random"
+import * as References from "effect/References"
+import * as Schema from "effect/Schema"
+import * as EffectScheduler from "effect/Scheduler"
+import { Limits } from "../../src/engine/Limits.ts"
+import type { ConnectionId } from "../../src/engine/model/Connection.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
+import { Store } from "../../src/engine/Store.ts"
+import * as Memory from "../../src/stores/Memory.ts"
+import { Random } from "../chaos/Random.ts"
+import { Caller } from "./Caller.ts"
+import { Faults } from "./Faults.ts"
+import * as FaultyStore from "./FaultyStore.ts"
+import { Interleaving, VirtualClock } from "./Interleaving.ts"
+import { type Account, Oracle } from "./Oracle.ts"
+import * as Process from "./Process.ts"
+import * as SimulatedIntegration from "./SimulatedIntegration.ts"
+import { folders, profileOf, SimulatedSource, Ticks } from "./SimulatedSource.ts"
+
+type Service = Store["Service"]
+
+/** Polls that one simulation may take: more of them mean that something never comes to rest. */
+const pollsAtMost = 2000
+
+/** Tasks that may run while time stands still. */
+const tasksAtOnce = 20_000
+
+const logger = (say: Simulation["say"]) =>
+  Logger.make(({ cause, message }) => {
+    say(() => `log: ${String(message)} ${cause.reasons.length === 0 ? "" : Cause.pretty(cause)}`)
+  })
+
+export class Simulation {
+  readonly random: Random
+  readonly ticks = new Ticks()
+  readonly faults = new Faults()
+  readonly clock = new VirtualClock(Date.UTC(2026, 0, 10))
+  readonly interleaving: Interleaving
+  readonly accounts: ReadonlyArray<Account>
+  readonly processes: Array<Process.Process> = []
+  readonly trace: Array<string> = []
+  readonly store: Service
+  readonly oracle: Oracle
+  readonly limits: Limits
+  /** False once it quiets down: nothing is slow any more. */
+  isRough = true
+  readonly say: (text: () => string) => void
+  readonly #context: Context.Context<never>
+  readonly #integration: ReturnType<typeof SimulatedIntegration.make>
+  readonly #decorate: (store: Service) => Service
+  /** The processes that poll a connection now. */
+  readonly #polls = new Map<ConnectionId, Array<Process.Process>>()
+  readonly #decodeCheckpoint = Schema.decodeUnknownSync(SimulatedIntegration.Checkpoint)
+  #polled = 0
+  #tokens = 0
+
+  constructor(
+    seed: number,
+    options: { readonly isTraced: boolean; readonly decorate?: (store: Service) => Service | undefined }
+  ) {
+    this.random = new Random(seed * 2)
+    const { random } = this
+    this.interleaving = new Interleaving(random)
+    this.#decorate = (store) => options.decorate?.(store) ?? store
+    this.say = options.isTraced
+      ? (text) => this.trace.push(`${this.clock.currentTimeMillisUnsafe() - Date.UTC(2026, 0, 10)} ms  ${text()}`)
+      : () => {}
+    this.limits = {
+      ...Context.get(Context.empty(), Limits),
+      sliceTime: Duration.seconds(random.pick([10, 60])),
+      slicePages: random.between(1, 5),
+      batchItems: random.between(1, 6),
+      concurrency: random.between(1, 4),
+      inlineBytes: 64,
+      downAfter: random.between(2, 5),
+      abortAfter: random.between(3, 10),
+      retries: random.pick([1, 3, 500]),
+      deletions: random.between(0, 3),
+      deletionShare: random.pick([0.1, 0.3])
+    }
+    this.#context = Context.empty().pipe(
+      Context.add(EffectScheduler.Scheduler, this.interleaving),
+      Context.add(Clock.Clock, this.clock),
+      Context.add(EffectRandom.Random, {
+        nextDoubleUnsafe: () => random.next(),
+        nextIntUnsafe: () => random.between(-1e9, 1e9)
+      }),
+      Context.add(References.MinimumLogLevel, options.isTraced ? "Warn" : "None"),
+      Context.add(Logger.CurrentLoggers, new Set([logger(this.say)])),
+      Context.add(References.TracerEnabled, false),
+      Context.add(Limits, this.limits)
+    )
+    this.store = Context.get(this.now(Effect.scoped(Layer.build(Memory.layer))), Store)
+    const names = random.chance(0.3) ? ["one", "two"] : ["one"]
+    this.accounts = names.map((name) => ({
+      name,
+      source: new SimulatedSource(`account of ${name}`, profileOf(random), this.ticks),
+      id: undefined,
+      folders,
+      pausedSince: undefined,
+      lifting: 0,
+      disconnectedAt: undefined,
+      relistedAt: 0,
+      vanished: undefined,
+      excused: new Set<string>(),
+      shown: undefined,
+      token: ""
+    }))
+    this.oracle = new Oracle(this.store, this.accounts, this.say)
+    this.#integration = SimulatedIntegration.make({
+      sources: new Map(this.accounts.map(({ source }) => [source.account, source])),
+      faults: this.faults,
+      random,
+      now: () => this.clock.currentTimeMillisUnsafe(),
+      isRough: () => this.isRough,
+      say: this.say,
+      opened: (caller, account) => this.#opened(caller, account)
+    })
+    this.say(() => `limits ${JSON.stringify(this.limits)}`)
+    for (const { name, source } of this.accounts) this.say(() => `${name}: ${JSON.stringify(source.profile)}`)
+  }
+
+  // ---- running ---------------------------------------------------------------------------------------------------
+
+  /** Runs something of the harness in one step. */
+  now<A, E>(effect: Effect.Effect<A, E>): A {
+    const was = this.interleaving.isAtomic
+    this.interleaving.isAtomic = true
+    const fiber = Effect.runForkWith(this.#context)(effect)
+    this.interleaving.isAtomic = was
+    const exit = fiber.pollUnsafe()
+    if (exit === undefined) throw new Error("a step of the harness did not end at once")
+    if (Exit.isFailure(exit)) throw new Error("a step of the harness failed", { cause: exit.cause })
+    return exit.value
+  }
+
+  /** Begins something in a process; `done` hears how it ended. */
+  fork<A, E>(
+    process: Process.Process,
+    kind: Caller["kind"],
+    effect: Effect.Effect<A, E>,
+    done: (exit: Exit.Exit<A, E>) => void = () => {},
+    isDry = false
+  ): void {
+    const caller: Caller = { process, kind, isDry, since: this.ticks.next(), told: { problems: 0, failedItems: 0 } }
+    const context = Context.add(process.context, Caller, caller)
+    Effect.runForkWith(context)(effect).addObserver((exit) => {
+      if (!process.dead) done(exit)
+    })
+  }
+
+  startProcess(): void {
+    const name = `p${this.processes.length + 1}`
+    const store = FaultyStore.make({
+      store: this.#decorate(this.store),
+      faults: this.faults,
+      interleaving: this.interleaving,
+      random: this.random,
+      now: () => this.clock.currentTimeMillisUnsafe(),
+      slow: () => (this.isRough ? 0.05 : 0),
+      say: this.say,
+      watch: {
+        written: this.oracle.written,
+        committed: this.oracle.committed,
+        finished: (status, caller) => this.oracle.finished(status, caller)
+      }
+    })
+    const isDead = (holder: string) => this.processes.find((each) => each.name === holder)?.dead ?? false
+    this.processes.push(
+      this.now(
+        Process.start({ name, store, integration: this.#integration, isDead }).pipe(Effect.provide(this.#context))
+      )
+    )
+    this.say(() => `${name} starts`)
+  }
+
+  alive(which: number): Process.Process {
+    let alive = this.processes.filter((process) => !process.dead)
+    if (alive.length === 0) {
+      this.startProcess()
+      alive = this.processes.slice(-1)
+    }
+    const found = alive[Math.floor(which * alive.length)]
+    if (found === undefined) throw new Error("no process is alive")
+    return found
+  }
+
+  /** Runs what can run without time passing, at most so many tasks. */
+  settle(atMost = Number.POSITIVE_INFINITY): void {
+    let ran = 0
+    while (ran < atMost && this.interleaving.step()) {
+      ran += 1
+      if (ran > tasksAtOnce) {
+        this.oracle.problem("something runs for ever while time stands still")
+        return
+      }
+    }
+  }
+
+  /** Lets time pass: timers in their order, and polls as they become due. */
+  advance(millis: number): void {
+    const until = this.clock.currentTimeMillisUnsafe() + Math.round(millis)
+    while (this.oracle.problems.length === 0) {
+      this.settle()
+      this.#wakeDue()
+      this.settle()
+      const next = this.clock.next
+      if (next === undefined || next > until) break
+      this.clock.moveTo(next, (wake) => this.interleaving.scheduleTask(wake))
+    }
+    if (until > this.clock.currentTimeMillisUnsafe()) {
+      this.clock.moveTo(until, (wake) => this.interleaving.scheduleTask(wake))
+      this.#wakeDue()
+      this.settle()
+    }
+  }
+
+  #wakeDue(): void {
+    for (const { connectionId, requested } of this.now(this.store.due(10))) {
+      const polling = this.#polls.get(connectionId) ?? []
+      if (polling.every((process) => process.dead)) this.poll(connectionId, requested)
+    }
+  }
+
+  /** A wake-up, which may come twice or without a reason. */
+  poll(connectionId: ConnectionId, requested: boolean): void {
+    this.#polled += 1
+    if (this.#polled > pollsAtMost) {
+      if (this.#polled === pollsAtMost + 1) this.oracle.problem(`more than ${pollsAtMost} polls`)
+      return
+    }
+    const process = this.alive(this.random.next())
+    const polling = this.#polls.get(connectionId) ?? []
+    polling.push(process)
+    this.#polls.set(connectionId, polling)
+    this.say(() => `${process.name}: poll of ${connectionId.slice(-4)}${requested ? ", requested" : ""}`)
+    this.fork(process, "poll", Effect.provide(Scheduler.poll(connectionId, requested), process.context), () => {
+      polling.splice(polling.indexOf(process), 1)
+    })
+  }
+
+  /** A process dies: nobody hears of its polls again. */
+  died(process: Process.Process): void {
+    process.dead = true
+    this.say(() => `${process.name} dies`)
+  }
+
+  newToken(): string {
+    this.#tokens += 1
+    return `token${this.#tokens}`
+  }
+
+  /** The connection's row as it is. */
+  row({ id }: Account) {
+    return id === undefined ? undefined : Option.getOrUndefined(this.now(this.store.connection(id)))
+  }
+
+  /** True for a checkpoint within a pass. */
+  hasPass(checkpoint: unknown): boolean {
+    return this.#decodeCheckpoint(checkpoint).pass !== null
+  }
+
+  #opened(caller: Caller, name: string): void {
+    const account = this.accounts.find(({ source }) => source.account === name)
+    if (account === undefined || caller.kind !== "poll") return
+    const { disconnectedAt, pausedSince } = account
+    const isForgotten = this.row(account)?.credentials === null
+    if (disconnectedAt !== undefined && caller.since > disconnectedAt && isForgotten) {
+      this.oracle.problem(`${account.name} was polled after it was disconnected`)
+    }
+    if (pausedSince === undefined || caller.since <= pausedSince || account.id === undefined) return
+    const tasks = this.now(this.store.taskSummaries(account.id, { limit: 100 }))
+    if (tasks.every(({ task }) => !task.requested || task.finishedAt !== null)) {
+      this.oracle.problem(`${account.name} was polled while a person had paused it`)
+    }
+  }
+}
