@@ -101,7 +101,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
       })
     )
 
-  // Nobody can be told that stderr is gone.
+  // A closed stderr cannot be reported anywhere.
   const note = (line: string) =>
     Effect.ignore(Stream.run(Stream.succeed(`${SafeText.colouredLines(clean(line))}\n`), stdio.stderr()))
 
@@ -109,7 +109,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     Effect.suspend(() => write(Stream.succeed(`${SafeText.colouredLines(clean(text))}\n`)))
   const render = (document: Schema.JsonObject) => SafeText.json(JSON.stringify(document, null, terminal ? 2 : 0))
 
-  // A terminal would obey what the bytes of a body say to it.
+  // A terminal would execute control sequences in a body.
   const bytes = <E, R>(stream: Stream.Stream<Uint8Array, E, R>) =>
     write(terminal ? Stream.map(Stream.decodeText(stream), SafeText.lines) : stream)
 

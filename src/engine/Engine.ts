@@ -76,8 +76,9 @@ export class Engine extends Context.Service<
       readonly every: Duration.Duration | undefined
     }) => Effect.Effect<Connected, UsageError | SourceError | StoreError | NameTaken>
     /**
-     * Runs one task until it is done. A held lease is waited for (`onWait` is told its holder), or `skipped` where
-     * `wait` is false. `spec` is the task as the person wrote it: an unfinished task with the same text is resumed.
+     * Runs one task until it is done. If the lease is held, waits for it (`onWait` gets the holder), or returns
+     * `skipped` if `wait` is false. `spec` is the task as the person wrote it: an unfinished task with the same text is
+     * resumed.
      */
     readonly sync: (
       connection: Connection,

@@ -11,32 +11,36 @@ export interface Limits {
   /** A slice ends after this time or this many pages, so that a backfill never holds up new mail. */
   readonly sliceTime: Duration.Duration
   readonly slicePages: number
-  /** A batch is committed at this many items, this many bytes of bodies, or this age: what a crash may cost. */
+  /** A batch is committed at this number of items, bytes of bodies, or age. A crash costs at most one batch. */
   readonly batchItems: number
   readonly batchBytes: number
   readonly batchAge: Duration.Duration
-  /** Downloads in flight. Times `inlineBytes` it bounds the bodies in memory. */
+  /** Downloads in flight. Multiplied by `inlineBytes`, this bounds the bodies in memory. */
   readonly concurrency: number
   /** A body up to this size is held in memory and stored beside its row; a larger one is streamed to the blob store. */
   readonly inlineBytes: number
-  /** A body larger than this is `TooLarge`: one that never ends must not fill the disk. */
+  /** A larger body is `TooLarge`, so that an endless body does not fill the disk. */
   readonly bodyBytes: number
   /** The longest wait for the next bytes of a body. */
   readonly chunkTimeout: Duration.Duration
-  /** How long a lease lasts without a renewal; it is renewed three times as often. */
+  /** How long a lease lasts without a renewal. It is renewed three times within that time. */
   readonly leaseTtl: Duration.Duration
-  /** The longest time that a source may ask to be left alone; then it is asked again. */
+  /** The longest wait that a source may ask for. */
   readonly longestRetryAfter: Duration.Duration
-  /** A run in which nothing moved for this long is ended. */
+  /** A run without progress for this long is ended. */
   readonly stallAfter: Duration.Duration
-  /** So many `Transient` failures in a row mean that the source is down, not its items. */
+  /** After this number of `Transient` failures in a row, the source counts as down. */
   readonly downAfter: number
-  /** A run is given up once so many items failed and they are more than this share: then it is not the items. */
+  /**
+   * A run is given up after this number of failed items, if they also exceed this share: then the source is at fault.
+   */
   readonly abortAfter: number
   readonly abortShare: number
   /** Ledger rows that one slice retries. */
   readonly retries: number
-  /** Staged deletions are applied up to this many, or up to this share of what is stored; else a person decides. */
+  /**
+   * Staged deletions are applied up to this number, or up to this share of what is stored. Otherwise a person decides.
+   */
   readonly deletions: number
   readonly deletionShare: number
   /** An unfinished task is resumed by the same command for this long. */

@@ -82,7 +82,7 @@ export class Settings extends Context.Service<
               )
         }
       )
-      // The rest is for what polls: it stops once this is done.
+      // The rest of the time is for polling, which stops after the server.
       const shutdown = yield* Config.Duration("IDEM_SHUTDOWN_TIMEOUT").pipe(Config.withDefault(Duration.seconds(30)))
       const grace = Duration.min(Duration.seconds(5), Duration.divideUnsafe(shutdown, 3))
       return Settings.of({ host, port, token, proxies, grace })

@@ -24,8 +24,8 @@ export class Vault extends Context.Service<
   Vault,
   {
     /**
-     * AES-256-GCM with the current key and a fresh nonce; `context` (the purpose) must be given again to unseal. Fails
-     * where there is no key.
+     * Seals with the current key. Unsealing needs the same `context`, which names the purpose. Fails if there is no
+     * key.
      */
     readonly seal: (secret: Schema.Json, context: string) => Effect.Effect<Uint8Array, VaultError>
     /** Unseals with the current key or a former one. */

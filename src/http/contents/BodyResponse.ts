@@ -116,7 +116,7 @@ export const answer = Effect.fnUntraced(function* (
   }
   const { end, start } = range ?? { start: 0, end: body.size }
   const bytes = (range === undefined ? body.bytes() : body.bytes(range)).pipe(
-    // Its headers are gone: all that can be done for the client is to break off.
+    // The headers have been sent, so the response can only be cut off.
     Stream.tapError(({ message }) => Effect.logWarning(`a body broke off: ${message}`))
   )
   return HttpServerResponse.stream(bytes, {
