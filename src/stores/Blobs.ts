@@ -2,7 +2,7 @@
  * Large bodies, kept under the SHA-256 of their bytes. A blob is written before the row that names it, and one that is
  * found there already is touched: what collects unused blobs removes only those that nobody touched for long, so that it
  * hardly ever meets a run which has just found the same bytes. Where it does, that run's commit finds the blob gone, and
- * fails (see `postgres/Removal.ts`).
+ * fails (see `postgres/Purge.ts`).
  *
  * Memory is constant whatever the size: bytes are hashed on their way, and are under their hash only once all are there.
  * What an unfinished write left is never read, and is swept once it is older than a day.

@@ -17,7 +17,8 @@ import { ConnectionId } from "../engine/model/Connection.ts"
 import { WebhookId } from "../engine/webhooks/WebhookStore.ts"
 import { NameTaken, StoreError } from "../engine/Store.ts"
 import type { BlobStore } from "./Blobs.ts"
-import { attempt, byteas, int8s, lostConnection, texts } from "./postgres/Sql.ts"
+import { byteas, int8s, texts } from "./postgres/Parameters.ts"
+import { toStoreError, lostConnection } from "./postgres/SqlErrors.ts"
 
 /** A database, and where its large bodies are. */
 export interface Side {
@@ -339,4 +340,4 @@ export const run = (
     )
     const webhooks = yield* copyWebhooks(options)
     return { copied, skipped: rows.filter(isThere).map(({ name }) => name), webhooks }
-  }).pipe(options.source.sql.withTransaction, Effect.catchDefect(lostConnection), attempt("copying"))
+  }).pipe(options.source.sql.withTransaction, Effect.catchDefect(lostConnection), toStoreError("copying"))

@@ -18,7 +18,7 @@ import { Database, layerEmbedded } from "./Database.ts"
 import { Embedded, make } from "./Embedded.ts"
 import * as DataFolder from "./embedded/DataFolder.ts"
 import * as Migrations from "./postgres/Migrations.ts"
-import { attempt } from "./postgres/Sql.ts"
+import { toStoreError } from "./postgres/SqlErrors.ts"
 
 /** The folder can't be copied from. */
 class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
@@ -58,7 +58,7 @@ const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasF
 
 /** The source's large bodies; a folder that it has no note of would be taken for it, which is a change. */
 const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFolder, folder }: Options) {
-  const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(attempt(`reading ${folder}`))
+  const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(toStoreError(`reading ${folder}`))
   const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))
   if (hasFolder && blobFolder === undefined) {
     return yield* new CopyError({

@@ -21,7 +21,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/Store.ts"
 import { BlobStore } from "../Blobs.ts"
-import { attempt } from "../postgres/Sql.ts"
+import { toStoreError } from "../postgres/SqlErrors.ts"
 import * as FolderBlobs from "./FolderBlobs.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
 
@@ -40,7 +40,7 @@ const meta = SqlClient.SqlClient.use((sql) =>
   sql`SELECT database_id::text AS id, blob_folder AS "hasFolder" FROM meta`.pipe(
     Effect.flatMap((rows) => Effect.orDie(decodeMeta(rows))),
     Effect.map(([row]) => row),
-    attempt("reading where large bodies are")
+    toStoreError("reading where large bodies are")
   )
 )
 
@@ -94,7 +94,7 @@ const claim = Effect.fnUntraced(function* (folder: string) {
     return yield* refuse(`IDEM_BLOB_DIR: ${folder} holds the large bodies of another database: give each its own`)
   }
   if (!hasFolder) {
-    yield* sql`UPDATE meta SET blob_folder = true`.pipe(attempt("noting where large bodies are"))
+    yield* sql`UPDATE meta SET blob_folder = true`.pipe(toStoreError("noting where large bodies are"))
   }
 })
 

@@ -9,8 +9,10 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { abandonedAfter, absent, BlobStore, meter, within } from "../Blobs.ts"
-import { attempt, millis, transaction } from "../postgres/Sql.ts"
+import { toStoreError } from "../postgres/SqlErrors.ts"
+import { transaction } from "../postgres/Transactions.ts"
 import { StoreError } from "../../engine/Store.ts"
+import { interval } from "../postgres/Parameters.ts"
 
 /** Bytes of one chunk's row. The driver can't read a value above 16 MiB. */
 const chunkSize = 1_048_576
@@ -32,8 +34,6 @@ const listedAtOnce = 1000
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const span = (duration: Duration.Duration) =>
-    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
 
   const drop = (upload: string) =>
     Effect.andThen(
@@ -43,13 +43,14 @@ const make = Effect.gen(function* () {
 
   const sweep = Effect.gen(function* () {
     // The upload's row goes first: a writer that is alive after all finds it missing, and fails instead of naming holes.
-    const rows = yield* sql`DELETE FROM blob_upload WHERE started_at < clock_timestamp() - ${span(abandonedAfter)}
+    const rows =
+      yield* sql`DELETE FROM blob_upload WHERE started_at < clock_timestamp() - ${interval(sql, abandonedAfter)}
       RETURNING upload`
     if (rows.length > 0) {
       yield* sql`DELETE FROM blob_chunk WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.upload = blob_chunk.upload)
         AND NOT EXISTS (SELECT 1 FROM blob_upload WHERE blob_upload.upload = blob_chunk.upload)`
     }
-  }).pipe(transaction(sql), attempt("sweeping unfinished bodies"))
+  }).pipe(transaction(sql), toStoreError("sweeping unfinished bodies"))
 
   // The driver copies a value several times on its way to the socket: with many writers those copies would be most of the
   // process's memory.
@@ -57,7 +58,7 @@ const make = Effect.gen(function* () {
   const insert = (upload: string, position: number, bytes: Uint8Array) =>
     sql`INSERT INTO blob_chunk (upload, position, bytes) VALUES (${upload}, ${position}, ${bytes})`.pipe(
       inserting.withPermit,
-      attempt("storing a large body")
+      toStoreError("storing a large body")
     )
 
   /** Names what was uploaded by its hash, or drops it where the same bytes are there already. */
@@ -73,13 +74,13 @@ const make = Effect.gen(function* () {
         ON CONFLICT (hash) DO UPDATE SET touched_at = now() RETURNING upload`
       const [blob] = yield* Effect.orDie(decodeUpload(rows))
       if (blob.upload !== upload) yield* sql`DELETE FROM blob_chunk WHERE upload = ${upload}`
-    }).pipe(transaction(sql), attempt("storing a large body"))
+    }).pipe(transaction(sql), toStoreError("storing a large body"))
 
   return BlobStore.of({
     write: Effect.fnUntraced(function* (bytes) {
       const [{ upload }] = yield* sql`INSERT INTO blob_upload DEFAULT VALUES RETURNING upload`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeUpload(rows))),
-        attempt("storing a large body")
+        toStoreError("storing a large body")
       )
       const passed = meter()
       const buffer = new Uint8Array(chunkSize)
@@ -127,26 +128,26 @@ const make = Effect.gen(function* () {
               const [one] = yield* Effect.orDie(decodeBytes(chunk))
               if (one === undefined) return yield* absent(hash)
               return [[within(one.bytes, range, position * chunkSize)], Option.some(position + 1)] as const
-            }).pipe(attempt("reading a large body"))
+            }).pipe(toStoreError("reading a large body"))
           )
-        }).pipe(attempt("reading a large body"))
+        }).pipe(toStoreError("reading a large body"))
       ),
 
     has: (hash) =>
       sql`SELECT 1 FROM blob WHERE hash = decode(${hex(hash)}, 'hex')`.pipe(
         Effect.map((rows) => rows.length > 0),
-        attempt("looking for a large body")
+        toStoreError("looking for a large body")
       ),
 
     remove: (hash, untouchedFor) =>
       Effect.gen(function* () {
         const rows = yield* sql`DELETE FROM blob WHERE hash = decode(${hex(hash)}, 'hex')
-          AND touched_at <= clock_timestamp() - ${span(untouchedFor)} RETURNING upload`
+          AND touched_at <= clock_timestamp() - ${interval(sql, untouchedFor)} RETURNING upload`
         if (rows.length === 0) return false
         const [{ upload }] = yield* Effect.orDie(decodeUpload(rows))
         yield* sql`DELETE FROM blob_chunk WHERE upload = ${upload}`
         return true
-      }).pipe(transaction(sql), attempt("removing a large body")),
+      }).pipe(transaction(sql), toStoreError("removing a large body")),
 
     list: Stream.paginate("", (after) =>
       sql`SELECT encode(hash, 'hex') AS hash, size::float8 AS size, touched_at AS "touchedAt" FROM blob
@@ -156,7 +157,7 @@ const make = Effect.gen(function* () {
           (blobs) =>
             [blobs, blobs.length < listedAtOnce ? Option.none() : Option.fromNullishOr(blobs.at(-1)?.hash)] as const
         ),
-        attempt("listing large bodies")
+        toStoreError("listing large bodies")
       )
     ),
 

@@ -4,11 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import * as PgTypes from "@effect/sql-pg/PgTypes"
 import type { Store } from "../../engine/Store.ts"
 import { BlobStore } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
-import { attempt, millis, texts } from "./Sql.ts"
+import { interval, texts } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
 
 /** Bodies removed by one statement, so that none holds its locks for long. */
 const atOnce = 1000
@@ -33,9 +33,9 @@ export const make: Effect.Effect<
    */
   const bodies = (untouched: Duration.Duration) =>
     sql`DELETE FROM body WHERE hash IN (
-          SELECT hash FROM body WHERE touched_at < now() - ${PgTypes.float8(millis(untouched))}::float8 * interval '1 millisecond'
+          SELECT hash FROM body WHERE touched_at < now() - ${interval(sql, untouched)}
             AND NOT EXISTS (SELECT 1 FROM content WHERE content.body_hash = body.hash) LIMIT ${atOnce})
-        AND touched_at < now() - ${PgTypes.float8(millis(untouched))}::float8 * interval '1 millisecond'
+        AND touched_at < now() - ${interval(sql, untouched)}
         RETURNING 1`
 
   const removeBodies = Effect.fnUntraced(function* (untouched: Duration.Duration) {
@@ -80,6 +80,6 @@ export const make: Effect.Effect<
         yield* removeBlobs(untouched)
         yield* blobs.sweep
         return removed
-      }).pipe(attempt("collecting bodies that nothing names"))
+      }).pipe(toStoreError("collecting bodies that nothing names"))
   }
 })

@@ -10,7 +10,10 @@ import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Purge from "./Purge.ts"
 import { connectionColumns, connections as decodeConnections } from "./RowDecoders.ts"
-import { alone, attempt, isUuid, lockConnection, millis, transaction } from "./Sql.ts"
+import { lockConnection } from "./Fence.ts"
+import { interval, isUuid, millis } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { onOwnSession, transaction } from "./Transactions.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -44,7 +47,9 @@ const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hol
 
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
-/** Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Purge.ts). */
+/**
+ * Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Purge.ts).
+ */
 const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
@@ -54,9 +59,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
   // Whatever may wait for a connection's lock has a session to itself: on one that is shared, others' statements would
   // queue up behind it.
   const inTransaction = transaction(sql)
-  const onSession = alone(sql)
-  const span = (duration: Parameters<typeof millis>[0]) =>
-    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
+  const onSession = onOwnSession(sql)
 
   const first = (rows: ReadonlyArray<unknown>) =>
     Effect.map(decodeConnections(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
@@ -95,7 +98,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         ),
         Effect.flatMap(first),
         Effect.flatMap((created) => Effect.orDie(Effect.fromOption(created))),
-        attempt(`creating the connection ${given.name}`)
+        toStoreError(`creating the connection ${given.name}`)
       ),
 
     updateConnection: (connectionId, change) =>
@@ -120,21 +123,21 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         // The run loses its fence, and can't end its own row any more.
         yield* interruptRuns(connectionId)
         return changed
-      }).pipe(inTransaction, attempt("changing a connection")),
+      }).pipe(inTransaction, toStoreError("changing a connection")),
 
     saveCredentials: (fence, credentials) =>
       sql`UPDATE connection SET credentials = ${credentials}
         WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`.pipe(
         Effect.flatMap(superseded(fence)),
         inTransaction,
-        attempt("saving refreshed credentials")
+        toStoreError("saving refreshed credentials")
       ),
 
     connection: (connectionId) =>
       isUuid(connectionId)
         ? sql`SELECT ${columns} FROM connection WHERE id = ${connectionId}`.pipe(
             Effect.flatMap(first),
-            attempt("reading a connection")
+            toStoreError("reading a connection")
           )
         : Effect.succeedNone,
 
@@ -142,13 +145,13 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       Storable.isId(name)
         ? sql`SELECT ${columns} FROM connection WHERE name = ${name}`.pipe(
             Effect.flatMap(first),
-            attempt(`reading the connection ${name}`)
+            toStoreError(`reading the connection ${name}`)
           )
         : Effect.succeedNone,
 
     connections: sql`SELECT ${columns} FROM connection ORDER BY name`.pipe(
       Effect.flatMap(decodeConnections),
-      attempt("reading the connections")
+      toStoreError("reading the connections")
     ),
 
     setPaused: (connectionId, reason) =>
@@ -156,7 +159,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         ? sql`UPDATE connection SET paused = NULL, failures = 0,
             next_poll_at = clock_timestamp(), due_at = clock_timestamp() WHERE id = ${connectionId}`
         : sql`UPDATE connection SET paused = ${Storable.text(reason)} WHERE id = ${connectionId}`
-      ).pipe(Effect.asVoid, inTransaction, attempt("pausing or resuming a connection")),
+      ).pipe(Effect.asVoid, inTransaction, toStoreError("pausing or resuming a connection")),
 
     disconnect: (connectionId, deleteContents) =>
       Effect.gen(function* () {
@@ -169,7 +172,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         yield* endTasks(connectionId)
       }).pipe(
         inTransaction,
-        attempt("disconnecting a connection"),
+        toStoreError("disconnecting a connection"),
         // Nobody can write or read them any more, so that this needs no long transaction.
         Effect.andThen(deleteContents ? removeContents(connectionId) : Effect.void)
       ),
@@ -178,7 +181,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       Effect.gen(function* () {
         const rows =
           yield* sql`UPDATE connection SET fence = fence + 1, lease_holder = ${Storable.text(options.holder)},
-            lease_until = clock_timestamp() + ${span(options.ttl)}, acquired_at = clock_timestamp()
+            lease_until = clock_timestamp() + ${interval(sql, options.ttl)}, acquired_at = clock_timestamp()
           FROM (SELECT id AS locked, lease_holder IS NOT NULL AS was_held FROM connection
             WHERE id = ${connectionId} FOR NO KEY UPDATE) AS was
           WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()
@@ -193,16 +196,17 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         const [{ wasHeld }] = yield* Effect.orDie(decodeWasHeld(rows))
         if (wasHeld) yield* interruptRuns(connectionId)
         return yield* first(rows)
-      }).pipe(onSession, attempt("taking a connection for a run")),
+      }).pipe(onSession, toStoreError("taking a connection for a run")),
 
     renew: (fence, ttl) =>
-      sql`UPDATE connection SET lease_until = clock_timestamp() + ${span(ttl)}
+      sql`UPDATE connection SET lease_until = clock_timestamp() + ${interval(sql, ttl)}
         WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} AND lease_holder IS NOT NULL
-        RETURNING 1`.pipe(Effect.flatMap(superseded(fence)), onSession, attempt("renewing a run's lease")),
+        RETURNING 1`.pipe(Effect.flatMap(superseded(fence)), onSession, toStoreError("renewing a run's lease")),
 
     release: (fence, next) =>
       Effect.gen(function* () {
-        const pollAt = next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${span(next.pollIn)}`
+        const pollAt =
+          next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${interval(sql, next.pollIn)}`
         const problems = next.problems === undefined ? null : JSON.stringify(Storable.problems(next.problems))
         const paused =
           next.paused === undefined
@@ -221,7 +225,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
               WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`
         if (ours.length > 0 && next.interrupted === true) yield* interruptRuns(fence.connectionId)
-      }).pipe(onSession, attempt("ending a run's lease")),
+      }).pipe(onSession, toStoreError("ending a run's lease")),
 
     due: (limit) =>
       // A connection may be due for both: it is given once. The statement's own time can be looked for in an index; the
@@ -238,25 +242,25 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
             ORDER BY task.due_at LIMIT ${limit})
         ) AS either GROUP BY id ORDER BY min(due_at) LIMIT ${limit}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeDue(rows))),
-        attempt("looking for connections that are due")
+        toStoreError("looking for connections that are due")
       ),
 
     claimPolling: ({ deadHolder, holder, ttl }) =>
       Effect.gen(function* () {
         const taken = yield* sql`INSERT INTO polling (holder, held_until)
-          VALUES (${holder}, clock_timestamp() + ${span(ttl)})
+          VALUES (${holder}, clock_timestamp() + ${interval(sql, ttl)})
           ON CONFLICT (singleton) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
             WHERE polling.holder IN (excluded.holder, ${deadHolder ?? null}) OR polling.held_until <= clock_timestamp()
           RETURNING 1`
         if (taken.length > 0) return Option.none()
         const [row] = yield* Effect.flatMap(sql`SELECT holder FROM polling`, (rows) => Effect.orDie(decodeHolder(rows)))
         return Option.fromUndefinedOr(row?.holder)
-      }).pipe(attempt("claiming the polling of this database")),
+      }).pipe(toStoreError("claiming the polling of this database")),
 
     releasePolling: (holder) =>
       sql`DELETE FROM polling WHERE holder = ${holder}`.pipe(
         Effect.asVoid,
-        attempt("giving up the polling of this database")
+        toStoreError("giving up the polling of this database")
       )
   } satisfies Methods
 })

@@ -8,14 +8,14 @@ import type { ContentPage, ContentSelection } from "../../engine/model/Content.t
 import type { Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
-import { attempt } from "./Sql.ts"
+import { toStoreError } from "./SqlErrors.ts"
 
 type Methods = Pick<Store["Service"], "contents">
 
 /**
- * Rows that a page looks at for what no index finds: a kind, a word in a title, a window of time in the order of ids. Of
- * 1,000,000 rows it took 80 ms by time, and 300 ms by id where ids are in no order on the disk. A page that found too
- * little says where it stopped.
+ * Rows that a page looks at for what no index finds: a kind, a word in a title, a window of time in the order of ids.
+ * Of 1,000,000 rows it took 80 ms by time, and 300 ms by id where ids are in no order on the disk. A page that found
+ * too little says where it stopped.
  */
 const lookAtMost = 20_000
 
@@ -89,7 +89,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           const next = last === undefined ? null : { externalId: last.externalId, occurredAt: last.occurredAt }
           return { contents, next }
         }),
-        attempt("reading contents")
+        toStoreError("reading contents")
       )
     }
   }

@@ -12,7 +12,10 @@ import { checkBlobs } from "./Purge.ts"
 import { addToRun } from "./RunStore.ts"
 import { moveParts } from "./PartCheckpoints.ts"
 import { moveTask } from "./TaskStore.ts"
-import { attempt, checkFence, millis, transaction } from "./Sql.ts"
+import { checkFence } from "./Fence.ts"
+import { millis } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 type Methods = Pick<Store["Service"], "commit">
 
@@ -65,6 +68,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
 
   return {
     commit: (fence, batch) =>
-      write(fence, batch).pipe(inTransaction, attempt("storing a batch"), Effect.uninterruptible)
+      write(fence, batch).pipe(inTransaction, toStoreError("storing a batch"), Effect.uninterruptible)
   } satisfies Methods
 })

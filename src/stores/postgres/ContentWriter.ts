@@ -9,15 +9,15 @@ import type { Item, Miss, Outcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
-import { byteas, float8s, int8s, millis, texts, timestamps } from "./Sql.ts"
+import { byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
 
 /**
  * One statement for a whole batch. `before` is what is stored now: the connection's lock keeps it so. `plan` compares
  * by value; what differs in nothing is not written at all, so that a forced run over unchanged content costs no row
- * version. It is looked up row by row (`OFFSET 0` keeps it so): a plan that was made while the table was small would read
- * all of it ever after. A body is written where the hash is new to the row; one that is there already is touched, so that the
- * collector of unused bodies, which waits for the row's lock and then looks again, leaves it. Bodies are locked in one
- * order, so that two connections that store the same ones can't deadlock.
+ * version. It is looked up row by row (`OFFSET 0` keeps it so): a plan that was made while the table was small would
+ * read all of it ever after. A body is written where the hash is new to the row; one that is there already is touched,
+ * so that the collector of unused bodies, which waits for the row's lock and then looks again, leaves it. Bodies are
+ * locked in one order, so that two connections that store the same ones can't deadlock.
  *
  * Content that (again) becomes stored is created anew: absence in a listing concerns only what was there before it.
  */

@@ -11,7 +11,10 @@ import { DeletionsChanged, type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { miss, unstage } from "./ContentWriter.ts"
 import { addToRun } from "./RunStore.ts"
-import { attempt, checkFence, lockConnection, texts, transaction } from "./Sql.ts"
+import { checkFence, lockConnection } from "./Fence.ts"
+import { texts } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -163,7 +166,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           WHERE connection_id = ${fence.connectionId} AND cause = 'absence' AND NOT held`
         yield* sql`UPDATE connection SET scope = ${scope}, checkpoint = NULL, scope_epoch = scope_epoch + 1
           WHERE id = ${fence.connectionId}`
-      }).pipe(inTransaction, attempt("changing a connection's scope")),
+      }).pipe(inTransaction, toStoreError("changing a connection's scope")),
 
     completeDeletions: (connectionId, complete) =>
       sql`SELECT count(*) FILTER (WHERE NOT held AND ${isComplete(complete)})::float8 AS waiting,
@@ -171,7 +174,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         FROM staged_deletion WHERE connection_id = ${connectionId}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeComplete(rows))),
         Effect.map(([counts]) => counts),
-        attempt("counting staged deletions")
+        toStoreError("counting staged deletions")
       ),
 
     storedBeforeDeletions: (connectionId, complete) =>
@@ -181,7 +184,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           AND (state = 'stored' OR state = 'deleted' AND updated_at >= at)`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeCount(rows))),
         Effect.map(([row]) => row.count),
-        attempt("counting what was stored")
+        toStoreError("counting what was stored")
       ),
 
     applyDeletions: (fence, complete, runId) =>
@@ -191,7 +194,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         yield* endReading(fence.connectionId, complete)
         if (runId !== undefined) yield* addToRun(sql, runId, { deleted }, [])
         return deleted
-      }).pipe(inTransaction, attempt("applying deletions")),
+      }).pipe(inTransaction, toStoreError("applying deletions")),
 
     holdDeletions: (fence, complete) =>
       Effect.gen(function* () {
@@ -201,7 +204,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           WHERE connection_id = ${connectionId} AND NOT held AND ${isComplete(complete)}`
         yield* endReading(connectionId, complete)
         return (yield* headOf(connectionId, sql`held`)).total
-      }).pipe(inTransaction, attempt("holding deletions")),
+      }).pipe(inTransaction, toStoreError("holding deletions")),
 
     deletions: (connectionId, { limit, which }) => {
       const chosen = which === "held" ? sql`held` : sql`true`
@@ -214,7 +217,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           WHERE connection_id = ${connectionId} AND ${chosen} ORDER BY external_id LIMIT ${limit}`
         const deletions = yield* Effect.orDie(decodeDeletions(rows))
         return { deletions, ...(yield* headOf(connectionId, chosen)) }
-      }).pipe(inTransaction, attempt("reading staged deletions"))
+      }).pipe(inTransaction, toStoreError("reading staged deletions"))
     },
 
     approveDeletions: (connectionId, approved) =>
@@ -231,6 +234,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         const [absent] = yield* Effect.orDie(decodeIds(other))
         if (absent !== undefined) return yield* new DeletionsChanged({ connectionId, externalId: absent.id })
         return yield* remove(connectionId, sql`held AND external_id = ANY(${ids})`)
-      }).pipe(inTransaction, attempt("applying deletions"))
+      }).pipe(inTransaction, toStoreError("applying deletions"))
   } satisfies Methods
 })

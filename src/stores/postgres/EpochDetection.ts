@@ -1,7 +1,7 @@
 /**
  * When transaction ids of this database stop to mean what they meant: after a restore, a copy or a move, ids are given
- * again that readers of the changes have seen, or begin far below them. `meta.home` says where the epoch was begun, in as
- * many parts as the role may know; a part that is another now begins a new epoch:
+ * again that readers of the changes have seen, or begin far below them. `meta.home` says where the epoch was begun, in
+ * as many parts as the role may know; a part that is another now begins a new epoch:
  *
  * - `system`, `database` and `table`: another cluster, another database in it, tables that were made anew (a dump that was
  *   restored);
@@ -20,7 +20,8 @@ import type { Fragment } from "effect/sql/Statement"
 import { isSqlError } from "effect/sql/SqlError"
 import type { Epoch } from "../../engine/model/Change.ts"
 import type { StoreError } from "../../engine/Store.ts"
-import { attempt, lostConnection, transaction } from "./Sql.ts"
+import { toStoreError, lostConnection } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 const decodeRights = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ system: Schema.Boolean, timeline: Schema.Boolean, file: Schema.Boolean })])
@@ -64,8 +65,8 @@ const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
 
 /**
- * Changes that are not older than all that runs here would be invisible, or ahead, until this cluster's ids have come as
- * far: they are announced anew. It follows a write, so that our own id is no more than theirs.
+ * Changes that are not older than all that runs here would be invisible, or ahead, until this cluster's ids have come
+ * as far: they are announced anew. It follows a write, so that our own id is no more than theirs.
  */
 const announceAnew = (sql: SqlClient.SqlClient) =>
   sql`UPDATE content SET changed_xid = pg_current_xact_id()
@@ -101,7 +102,7 @@ export const settle = Effect.fn("Epoch.settle")(function* (options: {
       yield* announceAnew(sql)
       return { epoch, begun: !stays }
     }).pipe(transaction(sql))
-  }).pipe(Effect.catchDefect(lostConnection), attempt("looking where the database is"))
+  }).pipe(Effect.catchDefect(lostConnection), toStoreError("looking where the database is"))
 })
 
 /** Who reads the log learns why all readers begin again. */

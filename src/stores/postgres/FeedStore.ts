@@ -1,11 +1,11 @@
 /**
- * The changes of content, in an order that no late commit can break: that of the transaction ids, of which only those below
- * `pg_snapshot_xmin` are read. Whatever has a lower id has ended, committed or not, by the snapshot that the same statement
- * reads with; whatever begins to write later gets a higher one. An id is that of the whole transaction, also where a
- * savepoint wrote the row, and one that was prepared for a two-phase commit still runs.
+ * The changes of content, in an order that no late commit can break: that of the transaction ids, of which only those
+ * below `pg_snapshot_xmin` are read. Whatever has a lower id has ended, committed or not, by the snapshot that the same
+ * statement reads with; whatever begins to write later gets a higher one. An id is that of the whole transaction, also
+ * where a savepoint wrote the row, and one that was prepared for a two-phase commit still runs.
  *
- * So a transaction that writes for long, anywhere in the cluster, holds the changes back for as long. One that only reads
- * has no id and holds nothing back.
+ * So a transaction that writes for long, anywhere in the cluster, holds the changes back for as long. One that only
+ * reads has no id and holds nothing back.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,7 +16,8 @@ import { type Store, type StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { epochColumns, epochFields, here, isHome, settle, tellOfEpoch } from "./EpochDetection.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
-import { attempt, isUuid } from "./Sql.ts"
+import { isUuid } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
 
 type Methods = Pick<Store["Service"], "epoch" | "changes" | "changed">
 
@@ -45,7 +46,7 @@ const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId
 
 export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const place = yield* here(sql).pipe(attempt("looking where the database is"))
+  const place = yield* here(sql).pipe(toStoreError("looking where the database is"))
   const head = sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
     pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta`
   const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
@@ -74,7 +75,7 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
             (${String(transaction)}::text::xid8, ${connectionId}::uuid, ${Storable.text(externalId)})
         ORDER BY changed_xid, connection_id, external_id LIMIT ${query.limit + 1}
       ) AS visible ON true
-      ORDER BY visible.transaction, "connectionId", "externalId" COLLATE "C"`.pipe(attempt("reading changes"))
+      ORDER BY visible.transaction, "connectionId", "externalId" COLLATE "C"`.pipe(toStoreError("reading changes"))
     const [{ horizon, isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeHead(found))
     if (!atHome) {
       yield* settled
@@ -105,7 +106,7 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
       const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome" FROM meta`
       const [{ isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeState(rows))
       return atHome ? epoch : (yield* settled).epoch
-    }).pipe(attempt("reading the database's epoch")),
+    }).pipe(toStoreError("reading the database's epoch")),
 
     changed: (from) =>
       sql`SELECT horizon::text AS next, ARRAY(SELECT DISTINCT connection_id FROM content
@@ -113,7 +114,7 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
         FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS head`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeChanged(rows))),
         Effect.map(([{ connections, next }]) => ({ connections: new Set(connections), next })),
-        attempt("looking for changes")
+        toStoreError("looking for changes")
       )
   }
 })

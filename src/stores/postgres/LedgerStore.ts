@@ -9,7 +9,10 @@ import { type Store, StoreError } from "../../engine/Store.ts"
 import { BlobStore, within } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { contentColumns, contents as decodeContents, ledger as decodeLedger, ledgerColumns } from "./RowDecoders.ts"
-import { attempt, lockConnection, texts, transaction } from "./Sql.ts"
+import { lockConnection } from "./Fence.ts"
+import { texts } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -47,7 +50,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
   const check = (query: string, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) => {
     const ids = externalIds.every(Storable.isId) ? externalIds : externalIds.filter(Storable.isId)
     return Effect.withTracerEnabled(sql.unsafe(query, [connectionId, texts(ids)]).values, false).pipe(
-      attempt("asking which ids exist")
+      toStoreError("asking which ids exist")
     )
   }
 
@@ -68,7 +71,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       return sql`SELECT ${ofLedger} FROM (${due("failed")} UNION ALL ${due("deferred")}) AS due
         ORDER BY next_attempt_at, external_id LIMIT ${limit}`.pipe(
         Effect.flatMap(decodeLedger),
-        attempt("looking for retries")
+        toStoreError("looking for retries")
       )
     },
 
@@ -76,7 +79,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       const which =
         externalIds === undefined ? sql`true` : sql`external_id = ANY(${texts(externalIds.filter(Storable.isId))})`
       return sql`SELECT ${ofLedger} FROM content WHERE connection_id = ${connectionId} AND pending IS NOT NULL AND ${which}
-        ORDER BY external_id LIMIT ${limit}`.pipe(Effect.flatMap(decodeLedger), attempt("reading the ledger"))
+        ORDER BY external_id LIMIT ${limit}`.pipe(Effect.flatMap(decodeLedger), toStoreError("reading the ledger"))
     },
 
     redrive: (connectionId, externalIds) => {
@@ -92,7 +95,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
           yield* sql`UPDATE connection SET due_at = least(due_at, clock_timestamp()) WHERE id = ${connectionId}`
         }
         return (yield* Effect.orDie(decodeIds(rows))).map(({ id }) => id)
-      }).pipe(transaction(sql), attempt("resetting the ledger"))
+      }).pipe(transaction(sql), toStoreError("resetting the ledger"))
     },
 
     content: (connectionId, externalId) =>
@@ -100,7 +103,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         ? sql`SELECT ${ofContent} FROM content WHERE connection_id = ${connectionId} AND external_id = ${externalId}`.pipe(
             Effect.flatMap(decodeContents),
             Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
-            attempt("reading a content")
+            toStoreError("reading a content")
           )
         : Effect.succeedNone,
 
@@ -116,7 +119,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
             return yield* new StoreError({ message, cause: message })
           }
           return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
-        }).pipe(attempt("reading a body"))
+        }).pipe(toStoreError("reading a body"))
       ),
 
     totals: (connectionId) =>
@@ -131,7 +134,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         FROM content WHERE connection_id = ${connectionId}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeTotals(rows))),
         Effect.map(([totals]) => totals),
-        attempt("counting contents")
+        toStoreError("counting contents")
       )
   } satisfies Methods
 })

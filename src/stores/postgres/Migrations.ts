@@ -21,7 +21,7 @@ import { parts } from "./migrations/Parts.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/Waits.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
-import { attempt, lostConnection } from "./Sql.ts"
+import { toStoreError, lostConnection } from "./SqlErrors.ts"
 
 /** The database was migrated by a newer Idem than this one. */
 export class SchemaTooNew extends Schema.TaggedError<SchemaTooNew>()("SchemaTooNew", {
@@ -70,7 +70,7 @@ const version: Effect.Effect<number, StoreError, SqlClient.SqlClient> = SqlClien
     const rows = yield* sql`SELECT coalesce(max(migration_id), 0) AS version FROM idem_migration`
     const [row] = yield* Effect.orDie(decodeVersion(rows))
     return row.version
-  }).pipe(attempt("reading the schema's version"))
+  }).pipe(toStoreError("reading the schema's version"))
 )
 
 /**
@@ -90,7 +90,7 @@ export const migrate: Effect.Effect<
       isSqlError(error.cause) ? Effect.fail(error.cause) : Effect.die(error)
     ),
     Effect.catchDefect(lostConnection),
-    attempt("migrating the database")
+    toStoreError("migrating the database")
   )
   return { before, after: yield* version }
 })

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Store } from "../../engine/Store.ts"
-import { attempt } from "./Sql.ts"
+import { toStoreError } from "./SqlErrors.ts"
 
 type Methods = Pick<Store["Service"], "overview">
 
@@ -62,6 +62,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.m
   overview: sql.unsafe(query).pipe(
     Effect.flatMap((rows) => Effect.orDie(decode(rows))),
     Effect.map(([overview]) => overview),
-    attempt("looking at the whole")
+    toStoreError("looking at the whole")
   )
 }))

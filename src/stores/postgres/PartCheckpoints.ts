@@ -7,7 +7,8 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { TaskId } from "../../engine/model/Task.ts"
 import type { Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
-import { attempt, texts } from "./Sql.ts"
+import { texts } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
 
 // In an array, so that a JSON value arrives as it is.
 const decodeParts = Schema.decodeUnknownEffect(
@@ -23,7 +24,7 @@ export const make: Effect.Effect<Pick<Store["Service"], "parts">, never, SqlClie
           AND key = ANY(${texts(keys.filter(Storable.isId))})`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeParts(rows))),
         Effect.map((rows) => new Map(rows.map(({ checkpoint, key }) => [key, checkpoint[0]]))),
-        attempt("reading parts")
+        toStoreError("reading parts")
       )
   })
 )

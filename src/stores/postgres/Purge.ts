@@ -1,7 +1,7 @@
 /**
  * Taking content away for good because a person asked for it, without the grace that the collector of unused bodies
- * gives: bodies and blobs that nothing else names go at once. Another connection may be storing the same bytes right now;
- * three rules keep its content whole:
+ * gives: bodies and blobs that nothing else names go at once. Another connection may be storing the same bytes right
+ * now; three rules keep its content whole:
  *
  * - whoever names a body has locked its row first, by the insert that finds it or makes it (`writeItems`), until it
  *   commits. So the row is locked here before it is asked, by another statement, whether anything names it: what was
@@ -19,7 +19,10 @@ import { type Item } from "../../engine/model/Batch.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { type Store, StoreError } from "../../engine/Store.ts"
 import { BlobStore } from "../Blobs.ts"
-import { attempt, byteas, lockConnection, transaction } from "./Sql.ts"
+import { lockConnection } from "./Fence.ts"
+import { byteas } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 /** Contents in one transaction: other connections that store the same bodies wait for it. */
 const atOnce = 500
@@ -151,11 +154,12 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     SELECT id FROM held WHERE id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM connection WHERE connection.id = held.id)`
 
   return {
-    purge: (connectionId, before) => purge(connectionId, before).pipe(attempt("purging what was deleted")),
-    removeContents: (connectionId) => removeContents(connectionId).pipe(attempt("removing a connection's contents")),
+    purge: (connectionId, before) => purge(connectionId, before).pipe(toStoreError("purging what was deleted")),
+    removeContents: (connectionId) =>
+      removeContents(connectionId).pipe(toStoreError("removing a connection's contents")),
     removeStrays: Effect.gen(function* () {
       const found = yield* Effect.orDie(decodeStrays(yield* strays))
       yield* Effect.forEach(found, ({ id }) => removeContents(id), { discard: true })
-    }).pipe(attempt("removing contents of connections that are gone"))
+    }).pipe(toStoreError("removing contents of connections that are gone"))
   } satisfies Methods
 })

@@ -1,6 +1,7 @@
 /**
- * What all processes of one database share of their quotas: `effect/persistence`'s RateLimiterStore over PostgreSQL. One
- * statement a call, so one round trip, and only the database's clock, so that no process's own clock can spend twice.
+ * What all processes of one database share of their quotas: `effect/persistence`'s RateLimiterStore over PostgreSQL.
+ * One statement a call, so one round trip, and only the database's clock, so that no process's own clock can spend
+ * twice.
  *
  * The tables are not logged: after a crash of the server the buckets are full again and hold a second's worth, and what
  * a source had asked for is asked for again.

@@ -12,7 +12,10 @@ import { Counts } from "../../engine/model/RunCounts.ts"
 import { type Store } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, countNames, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
-import { attempt, checkFence, millis, transaction } from "./Sql.ts"
+import { checkFence } from "./Fence.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
+import { interval } from "./Parameters.ts"
 
 type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">
 
@@ -66,7 +69,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         yield* checkFence(sql, fence)
         yield* sql`INSERT INTO run (id, connection_id, task_id, status)
           VALUES (${run.runId}, ${fence.connectionId}, ${run.taskId ?? null}, 'running') ON CONFLICT (id) DO NOTHING`
-      }).pipe(inTransaction, attempt("beginning a run")),
+      }).pipe(inTransaction, toStoreError("beginning a run")),
 
     finishRun: (fence, run) =>
       Effect.gen(function* () {
@@ -81,20 +84,20 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             error_reason = ${run.error === null ? null : Storable.text(run.error.reason)},
             error_message = ${run.error === null ? null : Storable.text(run.error.message)}`
         )
-      }).pipe(inTransaction, attempt("ending a run")),
+      }).pipe(inTransaction, toStoreError("ending a run")),
 
     run: (runId) =>
       Storable.isId(runId)
         ? sql`SELECT ${ofRun} FROM run WHERE id = ${runId}`.pipe(
             Effect.flatMap(decodeRuns),
             Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
-            attempt("reading a run")
+            toStoreError("reading a run")
           )
         : Effect.succeedNone,
 
     pruneRuns: (olderThan) =>
       Effect.gen(function* () {
-        const before = sql`clock_timestamp() - ${PgTypes.float8(millis(olderThan))}::float8 * interval '1 millisecond'`
+        const before = sql`clock_timestamp() - ${interval(sql, olderThan)}`
         const rows = yield* sql`DELETE FROM run WHERE finished_at < ${before} AND EXISTS (
             SELECT 1 FROM run AS later
             WHERE later.connection_id = run.connection_id AND later.started_at > run.started_at)
@@ -106,13 +109,13 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
               WHERE part.connection_id = old.connection_id AND part.owner_id = old.id)
           DELETE FROM task_done WHERE task_id IN (SELECT id FROM old)`
         return rows.length
-      }).pipe(attempt("removing old runs")),
+      }).pipe(toStoreError("removing old runs")),
 
     runs: (connectionId, limit) =>
       sql`SELECT ${ofRun} FROM run WHERE connection_id = ${connectionId}
         ORDER BY started_at DESC, id DESC LIMIT ${limit}`.pipe(
         Effect.flatMap(decodeRuns),
-        attempt("reading the runs of a connection")
+        toStoreError("reading the runs of a connection")
       ),
 
     statistics: (connectionId, hours) =>
@@ -124,7 +127,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         FROM generate_series((SELECT hour FROM began), (SELECT hour FROM last), interval '1 hour') AS each (hour)
         LEFT JOIN ran USING (hour) ORDER BY each.hour`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeHours(rows))),
-        attempt("summing up the runs of a connection")
+        toStoreError("summing up the runs of a connection")
       )
   } satisfies Methods
 })

@@ -1,12 +1,13 @@
 /** What is sealed, wherever it stands; the keys that nothing may be sealed with any more; sign-ins and locks. */
-import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Sealed } from "../../engine/model/Sealed.ts"
 import type { Store } from "../../engine/Store.ts"
-import { attempt, isUuid, millis, transaction } from "./Sql.ts"
+import { fromHex, interval, isUuid } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -33,13 +34,9 @@ const decodeSealed = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ sea
 
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
-const hex = (text: string) => Buffer.from(text, "hex")
-
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
-  const span = (duration: Parameters<typeof millis>[0]) =>
-    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
 
   /** All that is sealed: each table that holds a sealed column is in here. */
   const all = sql.literal(`(
@@ -53,7 +50,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
   return {
     sealedOtherwise: (keyId, { after, limit }) =>
       sql`SELECT kind, id, name, domain, account, sealed FROM ${all}
-        WHERE substring(sealed FROM 2 FOR 8) <> ${hex(keyId)}
+        WHERE substring(sealed FROM 2 FOR 8) <> ${fromHex(keyId)}
           AND (kind COLLATE "C", id) > (${after?.kind ?? ""}, ${after?.id ?? ""})
         ORDER BY kind COLLATE "C", id LIMIT ${limit}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeRows(rows))),
@@ -63,7 +60,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             return { kind, id, subject, sealed }
           })
         ),
-        attempt("looking for what is sealed with another key")
+        toStoreError("looking for what is sealed with another key")
       ),
 
     replaceSealed: ({ id, kind }, before, next) => {
@@ -72,7 +69,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           case "connection":
             return sql`UPDATE connection SET credentials = ${next} WHERE id = ${id} AND credentials = ${before} RETURNING 1`
           case "sign-in":
-            return sql`UPDATE sign_in SET sealed = ${next} WHERE state_hash = ${hex(id)} AND sealed = ${before} RETURNING 1`
+            return sql`UPDATE sign_in SET sealed = ${next} WHERE state_hash = ${fromHex(id)} AND sealed = ${before} RETURNING 1`
           case "webhook":
             return sql`UPDATE webhook SET secret = ${next} WHERE id = ${id} AND secret = ${before} RETURNING 1`
         }
@@ -82,45 +79,48 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         : Effect.suspend(statement).pipe(
             Effect.map((rows) => rows.length > 0),
             inTransaction,
-            attempt("storing what was sealed afresh")
+            toStoreError("storing what was sealed afresh")
           )
     },
 
     retireKey: (keyId) =>
       Effect.gen(function* () {
         yield* sql`SELECT pg_advisory_xact_lock(1768187245, 1)`
-        const rows = yield* sql`INSERT INTO retired_key (key_id) SELECT ${hex(keyId)}
-          WHERE NOT EXISTS (SELECT FROM ${all} WHERE substring(sealed FROM 2 FOR 8) = ${hex(keyId)})
+        const rows = yield* sql`INSERT INTO retired_key (key_id) SELECT ${fromHex(keyId)}
+          WHERE NOT EXISTS (SELECT FROM ${all} WHERE substring(sealed FROM 2 FOR 8) = ${fromHex(keyId)})
           ON CONFLICT (key_id) DO UPDATE SET key_id = excluded.key_id RETURNING 1`
         return rows.length > 0
-      }).pipe(inTransaction, attempt("retiring a key")),
+      }).pipe(inTransaction, toStoreError("retiring a key")),
 
     admitKey: (keyId) =>
-      sql`DELETE FROM retired_key WHERE key_id = ${hex(keyId)}`.pipe(Effect.asVoid, attempt("admitting a key")),
+      sql`DELETE FROM retired_key WHERE key_id = ${fromHex(keyId)}`.pipe(
+        Effect.asVoid,
+        toStoreError("admitting a key")
+      ),
 
     putSignIn: ({ atMost, sealed, stateHash, ttl }) =>
       Effect.gen(function* () {
         yield* sql`DELETE FROM sign_in WHERE expires_at <= clock_timestamp() OR state_hash IN (
           SELECT state_hash FROM sign_in ORDER BY expires_at DESC OFFSET ${Math.max(0, atMost - 1)})`
         yield* sql`INSERT INTO sign_in (state_hash, sealed, expires_at)
-          VALUES (${hex(stateHash)}, ${sealed}, clock_timestamp() + ${span(ttl)})`
-      }).pipe(inTransaction, attempt("keeping a sign-in that is under way")),
+          VALUES (${fromHex(stateHash)}, ${sealed}, clock_timestamp() + ${interval(sql, ttl)})`
+      }).pipe(inTransaction, toStoreError("keeping a sign-in that is under way")),
 
     takeSignIn: (stateHash) =>
-      sql`DELETE FROM sign_in WHERE state_hash = ${hex(stateHash)}
+      sql`DELETE FROM sign_in WHERE state_hash = ${fromHex(stateHash)}
         RETURNING CASE WHEN expires_at > clock_timestamp() THEN sealed END AS sealed`.pipe(
         Effect.map((rows) => rows.filter((row) => row["sealed"] !== null)),
         Effect.flatMap((rows) => Effect.orDie(decodeSealed(rows))),
         Effect.map(([row]) => Option.fromUndefinedOr(row?.sealed)),
         inTransaction,
-        attempt("taking a sign-in that is under way")
+        toStoreError("taking a sign-in that is under way")
       ),
 
     takeLock: (name, { deadHolder, holder, ttl }) =>
       Effect.gen(function* () {
         while (true) {
           const taken = yield* sql`INSERT INTO named_lock (name, holder, held_until)
-            VALUES (${name}, ${holder}, clock_timestamp() + ${span(ttl)})
+            VALUES (${name}, ${holder}, clock_timestamp() + ${interval(sql, ttl)})
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
               WHERE named_lock.holder IN (excluded.holder, ${deadHolder ?? null})
                 OR named_lock.held_until <= clock_timestamp()
@@ -132,12 +132,12 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
           // It may just have been given back.
           if (held !== undefined) return Option.some(held.holder)
         }
-      }).pipe(attempt("taking a lock")),
+      }).pipe(toStoreError("taking a lock")),
 
     releaseLock: (name, holder) =>
       sql`DELETE FROM named_lock WHERE name = ${name} AND holder = ${holder}`.pipe(
         Effect.asVoid,
-        attempt("giving a lock back")
+        toStoreError("giving a lock back")
       )
   } satisfies Methods
 })

@@ -1,13 +1,12 @@
 /** Sessions of browsers that were signed out before their end. */
-import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Store } from "../../engine/Store.ts"
-import { attempt, millis, transaction } from "./Sql.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
+import { fromHex, interval } from "./Parameters.ts"
 
 type Methods = Pick<Store["Service"], "endSession" | "isSessionEnded">
-
-const hex = (text: string) => Buffer.from(text, "hex")
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -18,14 +17,14 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       Effect.gen(function* () {
         yield* sql`DELETE FROM ended_session WHERE expires_at <= clock_timestamp()`
         yield* sql`INSERT INTO ended_session (hash, expires_at)
-          VALUES (${hex(hash)}, clock_timestamp() + ${PgTypes.float8(millis(ttl))}::float8 * interval '1 millisecond')
+          VALUES (${fromHex(hash)}, clock_timestamp() + ${interval(sql, ttl)})
           ON CONFLICT (hash) DO NOTHING`
-      }).pipe(inTransaction, attempt("ending a session")),
+      }).pipe(inTransaction, toStoreError("ending a session")),
 
     isSessionEnded: (hash) =>
-      sql`SELECT 1 FROM ended_session WHERE hash = ${hex(hash)} AND expires_at > clock_timestamp()`.pipe(
+      sql`SELECT 1 FROM ended_session WHERE hash = ${fromHex(hash)} AND expires_at > clock_timestamp()`.pipe(
         Effect.map((rows) => rows.length > 0),
-        attempt("checking a session")
+        toStoreError("checking a session")
       )
   }
 })

@@ -1,6 +1,5 @@
 /** Tasks: those that commands open, and the queue of those that are requested. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -11,7 +10,10 @@ import { TaskId, type TaskRequest } from "../../engine/model/Task.ts"
 import { type Store, StoreError } from "../../engine/Store.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, countNames, encodeTask, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
-import { attempt, checkFence, isUuid, lockConnection, millis, texts, transaction } from "./Sql.ts"
+import { checkFence, lockConnection } from "./Fence.ts"
+import { interval, isUuid, texts } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 type Methods = Pick<
   Store["Service"],
@@ -49,8 +51,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
   const ofTask = sql.literal(taskColumns)
-  const span = (duration: Duration.Duration) =>
-    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
   const first = (rows: unknown) => Effect.map(tasks(rows), ([row]) => Option.fromUndefinedOr(row))
   const one = (rows: unknown) => Effect.flatMap(first(rows), (row) => Effect.orDie(Effect.fromOption(row)))
   const byId = (id: TaskId) => Effect.flatMap(sql`SELECT ${ofTask} FROM task WHERE id = ${id}`, first)
@@ -67,7 +67,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       WHERE id = (
         SELECT id FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND kind = ${request.kind}
           AND spec = ${Storable.text(request.spec)} AND external_ids ${sameIds}
-          AND (requested OR moved_at > clock_timestamp() - ${span(request.resumeWithin)}) ${unbegun}
+          AND (requested OR moved_at > clock_timestamp() - ${interval(sql, request.resumeWithin)}) ${unbegun}
         ORDER BY requested DESC, created_at DESC LIMIT 1)
       RETURNING ${ofTask}`
     return yield* first(rows)
@@ -79,7 +79,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
     const spec = Storable.text(request.spec)
     const last = yield* sql`SELECT id FROM (
         SELECT id, error_reason FROM task WHERE connection_id = ${connectionId} AND kind = 'sync' AND spec = ${spec}
-          AND finished_at > clock_timestamp() - ${span(request.resumeWithin)}
+          AND finished_at > clock_timestamp() - ${interval(sql, request.resumeWithin)}
         ORDER BY created_at DESC LIMIT 1) AS last
       WHERE error_reason IS NOT NULL`
     const [failed] = kind === "retry" || isLive(task) ? [] : yield* Effect.orDie(decodeIds(last))
@@ -108,7 +108,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         }
         const open = yield* sql`UPDATE task SET moved_at = clock_timestamp() WHERE id = (
             SELECT id FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND NOT requested
-              AND spec = ${Storable.text(spec)} AND moved_at > clock_timestamp() - ${span(resumeWithin)}
+              AND spec = ${Storable.text(spec)} AND moved_at > clock_timestamp() - ${interval(sql, resumeWithin)}
             ORDER BY created_at DESC LIMIT 1)
           RETURNING ${ofTask}`
         const rows =
@@ -117,17 +117,17 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             : yield* sql`INSERT INTO task (connection_id, task, spec)
                 VALUES (${connectionId}, ${encodeTask(task)}::json, ${Storable.text(spec)}) RETURNING ${ofTask}`
         return yield* one(rows)
-      }).pipe(inTransaction, attempt("beginning a task")),
+      }).pipe(inTransaction, toStoreError("beginning a task")),
 
     openTasks: (connectionId) =>
       sql`SELECT ${ofTask} FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND NOT requested
-        ORDER BY created_at, id`.pipe(Effect.flatMap(tasks), attempt("reading open tasks")),
+        ORDER BY created_at, id`.pipe(Effect.flatMap(tasks), toStoreError("reading open tasks")),
 
     taskDone: (taskId) =>
       sql`SELECT external_id AS id FROM task_done WHERE task_id = ${taskId}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
         Effect.map((rows) => new Set(rows.map(({ id }) => id))),
-        attempt("reading what a task has done")
+        toStoreError("reading what a task has done")
       ),
 
     finishTask: (fence, taskId, error = null) =>
@@ -140,7 +140,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         if (error !== null) return
         yield* sql`DELETE FROM task_done WHERE task_id = ${taskId}`
         yield* sql`DELETE FROM part WHERE connection_id = ${fence.connectionId} AND owner_id = ${taskId}`
-      }).pipe(inTransaction, attempt("ending a task")),
+      }).pipe(inTransaction, toStoreError("ending a task")),
 
     requestTask: (connectionId, request) =>
       Effect.gen(function* () {
@@ -170,26 +170,26 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             VALUES (${connectionId}, ${Storable.text(key.key)}, ${PgTypes.bytea(digest)}, ${task.id})`
         }
         return { _tag: "Requested", task } as const
-      }).pipe(inTransaction, attempt("requesting a task")),
+      }).pipe(inTransaction, toStoreError("requesting a task")),
 
-    task: (taskId) => (isUuid(taskId) ? attempt("reading a task")(byId(taskId)) : Effect.succeedNone),
+    task: (taskId) => (isUuid(taskId) ? toStoreError("reading a task")(byId(taskId)) : Effect.succeedNone),
 
     nextTask: (connectionId) =>
       sql`SELECT ${ofTask} FROM task WHERE connection_id = ${connectionId} AND finished_at IS NULL AND requested
         AND due_at <= clock_timestamp() ORDER BY due_at, created_at, id LIMIT 1`.pipe(
         Effect.flatMap(first),
-        attempt("looking for a task that is due")
+        toStoreError("looking for a task that is due")
       ),
 
     requeueTask: (fence, taskId, next) =>
       Effect.gen(function* () {
         yield* checkFence(sql, fence)
         const checkpoint = next.checkpoint === undefined ? null : JSON.stringify(next.checkpoint)
-        yield* sql`UPDATE task SET due_at = clock_timestamp() + ${span(next.dueIn)}, moved_at = clock_timestamp(),
+        yield* sql`UPDATE task SET due_at = clock_timestamp() + ${interval(sql, next.dueIn)}, moved_at = clock_timestamp(),
             failures = ${PgTypes.int4(next.failures)}, checkpoint = coalesce(${checkpoint}::json, checkpoint),
             external_ids = coalesce(${next.externalIds === undefined ? null : texts(next.externalIds)}::text[], external_ids)
           WHERE id = ${taskId} AND connection_id = ${fence.connectionId} AND finished_at IS NULL`
-      }).pipe(inTransaction, attempt("queueing a task again")),
+      }).pipe(inTransaction, toStoreError("queueing a task again")),
 
     taskSummaries: (connectionId, { limit, taskId }) =>
       taskId !== undefined && !isUuid(taskId)
@@ -200,7 +200,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
             WHERE connection_id = ${connectionId} ${taskId === undefined ? sql`` : sql`AND id = ${taskId}`}
             ORDER BY created_at DESC, id DESC LIMIT ${limit}`.pipe(
             Effect.flatMap(taskSummaries),
-            attempt("reading the tasks of a connection")
+            toStoreError("reading the tasks of a connection")
           )
   } satisfies Methods
 })

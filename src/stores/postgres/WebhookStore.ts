@@ -10,7 +10,9 @@ import { ChangeKind } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { MessageId, MessageState, WebhookId, WebhookState, WebhookStore } from "../../engine/webhooks/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
-import { attempt, isUuid, millis, texts, transaction } from "./Sql.ts"
+import { interval, isUuid, texts } from "./Parameters.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { transaction } from "./Transactions.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 
@@ -77,8 +79,6 @@ const make = Effect.gen(function* () {
   const columns = sql.literal(webhookColumns)
   const columnsOfMessage = sql.literal(messageColumns)
   const inTransaction = transaction(sql)
-  const span = (duration: Duration.Duration) =>
-    sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
   const firstWebhook = (rows: ReadonlyArray<unknown>) =>
     Effect.map(decodeWebhooks(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
 
@@ -105,7 +105,7 @@ const make = Effect.gen(function* () {
           isWaiting
         }))
       ),
-      attempt("looking for messages to deliver")
+      toStoreError("looking for messages to deliver")
     )
 
   return WebhookStore.of({
@@ -115,11 +115,11 @@ const make = Effect.gen(function* () {
           ${kinds(given.changes)}::text[], ${given.secret}, ${given.cursor}) RETURNING ${columns}`.pipe(
         Effect.flatMap(firstWebhook),
         Effect.flatMap((created) => Effect.orDie(Effect.fromOption(created))),
-        attempt("creating a webhook")
+        toStoreError("creating a webhook")
       ),
 
     webhook: (webhookId) =>
-      isUuid(webhookId) ? webhook(webhookId).pipe(attempt("reading a webhook")) : Effect.succeedNone,
+      isUuid(webhookId) ? webhook(webhookId).pipe(toStoreError("reading a webhook")) : Effect.succeedNone,
 
     webhooks: sql`SELECT ${columns}, count(m.id) FILTER (WHERE m.state = 'pending')::int4 AS pending,
         count(m.id) FILTER (WHERE m.state = 'dead')::int4 AS dead
@@ -127,7 +127,7 @@ const make = Effect.gen(function* () {
       GROUP BY w.id ORDER BY w.created_at, w.id`.pipe(
       Effect.flatMap(decodeCounted),
       Effect.map((rows) => rows.map(({ dead, pending, ...row }) => ({ webhook: row, pending, dead }))),
-      attempt("reading the webhooks")
+      toStoreError("reading the webhooks")
     ),
 
     change: Effect.fnUntraced(function* (webhookId, change) {
@@ -152,7 +152,7 @@ const make = Effect.gen(function* () {
             WHERE webhook_id = ${webhookId} AND state = 'pending'`
         }
         return yield* firstWebhook(rows)
-      }).pipe(inTransaction, attempt("changing a webhook"))
+      }).pipe(inTransaction, toStoreError("changing a webhook"))
     }),
 
     remove: (webhookId) =>
@@ -160,14 +160,14 @@ const make = Effect.gen(function* () {
         ? sql`DELETE FROM webhook WHERE id = ${webhookId} RETURNING 1`.pipe(
             Effect.map((rows) => rows.length > 0),
             inTransaction,
-            attempt("removing a webhook")
+            toStoreError("removing a webhook")
           )
         : Effect.succeed(false),
 
     replaceSecret: (webhookId, before, after) =>
       sql`UPDATE webhook SET secret = ${after} WHERE id = ${webhookId} AND secret = ${before} RETURNING 1`.pipe(
         Effect.map((rows) => rows.length > 0),
-        attempt("replacing a webhook's secret")
+        toStoreError("replacing a webhook's secret")
       ),
 
     work: work(undefined),
@@ -187,19 +187,19 @@ const make = Effect.gen(function* () {
         SELECT 1 FROM moved`.pipe(
         Effect.map((rows) => rows.length > 0),
         inTransaction,
-        attempt("writing a message")
+        toStoreError("writing a message")
       ),
 
     claim: Effect.fnUntraced(function* (messageId, lasting) {
       const rows = yield* sql`UPDATE webhook_message AS m
-          SET claim = claim + 1, next_attempt_at = clock_timestamp() + ${span(lasting)}
+          SET claim = claim + 1, next_attempt_at = clock_timestamp() + ${interval(sql, lasting)}
         WHERE m.id = ${messageId} AND m.state = 'pending' AND m.next_attempt_at <= clock_timestamp()
           AND EXISTS (SELECT 1 FROM webhook w WHERE w.id = m.webhook_id AND w.state = 'active')
-        RETURNING ${columnsOfMessage}, m.claim, m.body`.pipe(attempt("taking a message to deliver"))
+        RETURNING ${columnsOfMessage}, m.claim, m.body`.pipe(toStoreError("taking a message to deliver"))
       const [row] = yield* decodeClaims(rows)
       if (row === undefined) return Option.none()
       const { body, claim, ...message } = row
-      const of = yield* webhook(message.webhookId).pipe(attempt("reading a webhook"))
+      const of = yield* webhook(message.webhookId).pipe(toStoreError("reading a webhook"))
       return Option.map(of, (webhook) => ({ webhook, message, claim: Number(claim), body }))
     }),
 
@@ -212,11 +212,11 @@ const make = Effect.gen(function* () {
             WHERE ${ours} RETURNING webhook_id`
           : sql`UPDATE webhook_message SET attempts = attempts + 1, attempted_at = clock_timestamp(),
               state = ${result.retryIn === undefined ? "dead" : "pending"},
-              next_attempt_at = ${result.retryIn === undefined ? sql`NULL` : sql`clock_timestamp() + ${span(result.retryIn)}`},
+              next_attempt_at = ${result.retryIn === undefined ? sql`NULL` : sql`clock_timestamp() + ${interval(sql, result.retryIn)}`},
               status = ${int4(result.status)}, error = ${Storable.text(result.error)}, answer = ${storable(result.answer)}
             WHERE ${ours} RETURNING webhook_id`
       const failed = result._tag === "Failed" ? result : undefined
-      const disableAfter = failed === undefined ? sql`interval '0'` : span(failed.disableAfter)
+      const disableAfter = failed === undefined ? sql`interval '0'` : interval(sql, failed.disableAfter)
       const reason = failed?.disable ?? "every attempt to deliver has failed for too long"
       const isOver =
         failed === undefined
@@ -230,7 +230,7 @@ const make = Effect.gen(function* () {
           reason = CASE WHEN ${isOver} THEN ${Storable.text(reason)} ELSE w.reason END
         FROM settled WHERE w.id = settled.webhook_id RETURNING w.state`.pipe(
         inTransaction,
-        attempt("writing how a delivery went")
+        toStoreError("writing how a delivery went")
       )
       const [row] = yield* decodeStates(rows)
       return row?.state ?? of.state
@@ -240,7 +240,7 @@ const make = Effect.gen(function* () {
       sql`UPDATE webhook_message SET next_attempt_at = clock_timestamp()
         WHERE id = ${message.id} AND claim = ${PgTypes.int8(BigInt(claim))} AND state = 'pending'`.pipe(
         Effect.asVoid,
-        attempt("giving a message back")
+        toStoreError("giving a message back")
       ),
 
     messages: (webhookId, { after, limit, state }) =>
@@ -250,7 +250,7 @@ const make = Effect.gen(function* () {
             AND ${after === undefined ? sql`true` : sql`m.sequence < (SELECT sequence FROM webhook_message WHERE id = ${after})`}
             ORDER BY m.sequence DESC LIMIT ${limit}`.pipe(
             Effect.flatMap(decodeMessages),
-            attempt("reading a webhook's messages")
+            toStoreError("reading a webhook's messages")
           )
         : Effect.succeed([]),
 
@@ -259,7 +259,7 @@ const make = Effect.gen(function* () {
         ? sql`SELECT ${columnsOfMessage} FROM webhook_message m WHERE m.id = ${messageId}`.pipe(
             Effect.flatMap(decodeMessages),
             Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
-            attempt("reading a message")
+            toStoreError("reading a message")
           )
         : Effect.succeedNone,
 
@@ -270,16 +270,16 @@ const make = Effect.gen(function* () {
               AND ${messageId === undefined ? sql`true` : sql`id = ${messageId}`} RETURNING 1`.pipe(
             Effect.map((rows) => rows.length),
             inTransaction,
-            attempt("sending dead messages again")
+            toStoreError("sending dead messages again")
           )
         : Effect.succeed(0),
 
     prune: ({ dead, delivered }) =>
-      sql`DELETE FROM webhook_message WHERE (state = 'delivered' AND attempted_at < clock_timestamp() - ${span(delivered)})
-          OR (state = 'dead' AND attempted_at < clock_timestamp() - ${span(dead)}) RETURNING 1`.pipe(
+      sql`DELETE FROM webhook_message WHERE (state = 'delivered' AND attempted_at < clock_timestamp() - ${interval(sql, delivered)})
+          OR (state = 'dead' AND attempted_at < clock_timestamp() - ${interval(sql, dead)}) RETURNING 1`.pipe(
         Effect.map((rows) => rows.length),
         inTransaction,
-        attempt("removing old messages")
+        toStoreError("removing old messages")
       )
   })
 })

@@ -1,0 +1,26 @@
+/** Checks the fence of a run, and locks the row of its connection. */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import * as Effect from "effect/Effect"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import { type Fence, Superseded } from "../../engine/store/Fence.ts"
+
+/**
+ * Locks the connection's row if the fence is current; otherwise fails with `Superseded`. This is the first statement of
+ * every transaction that writes for a run. It also limits how long a process that is frozen inside its transaction
+ * holds the lock.
+ */
+export const checkFence = (sql: SqlClient.SqlClient, fence: Fence): Effect.Effect<void, SqlError | Superseded> =>
+  Effect.flatMap(
+    sql`SELECT set_config('idle_in_transaction_session_timeout', '10s', true)
+      FROM connection WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} FOR NO KEY UPDATE`,
+    (rows) => (rows.length === 0 ? Effect.fail(new Superseded({ connectionId: fence.connectionId })) : Effect.void)
+  )
+
+/** Locks the connection's row for a write that belongs to no run. Returns false if the connection does not exist. */
+export const lockConnection = (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId
+): Effect.Effect<boolean, SqlError> =>
+  Effect.map(sql`SELECT 1 FROM connection WHERE id = ${connectionId} FOR NO KEY UPDATE`, (rows) => rows.length > 0)

@@ -1,0 +1,48 @@
+/** Turns failures of PostgreSQL into `StoreError`s that people can act on. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { StoreError } from "../../engine/store/StoreError.ts"
+
+/** An error of the server. It has a severity, unlike an error of Node, which has a code too. */
+const ServerError = Schema.Struct({ code: Schema.String, severity: Schema.String, message: Schema.String })
+const isServerError = Schema.is(ServerError)
+
+/** Describes the failure and the next step, by SQLSTATE (PostgreSQL's documentation, appendix A). */
+const advice = (error: SqlError): string => {
+  const cause = error.reason.cause
+  const said = cause instanceof Error ? cause.message : error.message
+  const code = isServerError(cause) ? cause.code : ""
+  if (code === "IDKEY") return said
+  if (code === "57P03") return `the database is not ready yet (${said}); try again in a moment`
+  if (code.startsWith("57P")) return `the database was stopped or restarted (${said}); try again`
+  if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
+  if (code === "3D000" || code.startsWith("28")) return `the database refuses us (${said}); check DATABASE_URL`
+  if (code === "" && error.reason._tag === "ConnectionError") {
+    return `the database can't be reached (${said}); check that it runs, and DATABASE_URL`
+  }
+  return `the database failed: ${said}`
+}
+
+/**
+ * Turns database failures into `StoreError`, which names the operation. Failures that only a mistake in our SQL can
+ * cause (its syntax, a broken constraint, a malformed value, an id twice in a batch) become defects.
+ */
+export const toStoreError =
+  (doing: string) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, Exclude<E, SqlError> | StoreError, R> =>
+    Effect.catch(effect, (error): Effect.Effect<never, Exclude<E, SqlError> | StoreError> => {
+      // The guard narrows a generic's values, not the generic itself.
+      if (!isSqlError(error)) return Effect.fail(error as Exclude<E, SqlError>)
+      const code = isServerError(error.reason.cause) ? error.reason.cause.code : ""
+      return code === "25P02" || /^(21|22|23|42)/.test(code)
+        ? Effect.die(error)
+        : Effect.fail(new StoreError({ message: `${doing}: ${advice(error)}`, cause: error }))
+    })
+
+/**
+ * Turns the defect of a broken connection back into its failure. The client can't roll back a transaction whose
+ * connection broke, and reports a defect instead.
+ */
+export const lostConnection = (defect: unknown): Effect.Effect<never, SqlError | StoreError> =>
+  isSqlError(defect) || defect instanceof StoreError ? Effect.fail(defect) : Effect.die(defect)
