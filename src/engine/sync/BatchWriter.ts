@@ -31,7 +31,7 @@ import * as PageOrder from "./PageOrder.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { RunError } from "./RunFailure.ts"
 import * as RunMeter from "./RunMeter.ts"
-import type { Missed, SliceEvent } from "./SliceEvent.ts"
+import type { Missed, SliceEvent, Stored } from "./SliceEvent.ts"
 
 interface Options {
   /** Ends, or fails, once nothing more comes. */
@@ -163,13 +163,12 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
           : Effect.succeed(state)
       case "Stored":
       case "Missed": {
-        const counted = event.page === undefined ? pages : PageOrder.withItem(pages, event.page)
         const found = kept(state, isUnknown(event) ? [{ place: event.externalId, message: unknown }] : [])
         const after = {
           ...state,
           problems: [...state.problems, ...found],
           batch: OpenBatch.withOccurrence(batch, event, found, now),
-          pages: waits(event) ? PageOrder.brokenAt(counted, event.page) : counted
+          pages: event.page === undefined ? pages : received(pages, event, event.page)
         }
         // The end of a page goes with the last of its items.
         return Effect.flatMap(endPages(options, after), (ended) =>
@@ -226,9 +225,18 @@ const endPages = (options: Options, state: State): Effect.Effect<State, WriteErr
     )
   })
 
+/** The order of the pages after an item of this page is in. */
+const received = (pages: PageOrder.PageOrder, event: Stored | Missed, page: number): PageOrder.PageOrder => {
+  const counted = PageOrder.withItem(pages, page)
+  if (waits(event)) return PageOrder.brokenAt(counted, page)
+  return event._tag === "Missed" && event.outcome === "gone"
+    ? PageOrder.withGone(counted, page, event.externalId)
+    : counted
+}
+
 /** Deferred since the source refuses, not since the item isn't ready: then the checkpoint of its page waits. */
-const waits = (event: SliceEvent): event is Missed & { readonly page: number } =>
-  event._tag === "Missed" && event.page !== undefined && event.outcome === "deferred" && event.reason !== "Unsettled"
+const waits = (event: Stored | Missed): boolean =>
+  event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
 
 /** Writes the run's row, if it is not there yet. */
 const begin = (options: Options, state: State): Effect.Effect<State, WriteError> =>

@@ -11,6 +11,8 @@ export interface PageOrder {
   readonly brokenFrom: number
   /** How many items of a page are in. */
   readonly arrived: ReadonlyMap<number, number>
+  /** Ids of a page whose downloads answered that they are gone. */
+  readonly gone: ReadonlyMap<number, ReadonlyArray<string>>
   /** Pages that have not ended. */
   readonly listed: ReadonlyMap<number, PageListed>
 }
@@ -19,6 +21,7 @@ export const initial: PageOrder = {
   next: 1,
   brokenFrom: Number.POSITIVE_INFINITY,
   arrived: new Map(),
+  gone: new Map(),
   listed: new Map()
 }
 
@@ -34,12 +37,21 @@ export const brokenAt = (order: PageOrder, page: number): PageOrder => ({
   brokenFrom: Math.min(order.brokenFrom, page)
 })
 
+/** The source listed this id with this page, and had it no more when it was asked for. */
+export const withGone = (order: PageOrder, page: number, externalId: string): PageOrder => ({
+  ...order,
+  gone: new Map(order.gone).set(page, [...(order.gone.get(page) ?? []), externalId])
+})
+
 export const withPage = (order: PageOrder, page: PageListed): PageOrder => ({
   ...order,
   listed: new Map(order.listed).set(page.page, page)
 })
 
-/** The page whose turn it is to end, and the order after it. `isIn`: this occurrence is committed, or in the open batch. */
+/**
+ * The page whose turn it is to end, and the order after it. `isIn`: this occurrence is committed, or in the open batch.
+ * Ids that were gone when they were asked for do not count as seen: that would take their deletion back.
+ */
 export const takeNext = (
   order: PageOrder,
   isIn: (flight: Flight) => boolean
@@ -49,7 +61,14 @@ export const takeNext = (
   if ((order.arrived.get(order.next) ?? 0) < page.downloads || !page.waitsFor.every(isIn)) return undefined
   const listed = new Map(order.listed)
   const arrived = new Map(order.arrived)
+  const gone = new Map(order.gone)
+  const goneIds = new Set(order.gone.get(order.next))
   listed.delete(order.next)
   arrived.delete(order.next)
-  return [page, { ...order, next: order.next + 1, listed, arrived }]
+  gone.delete(order.next)
+  const ended =
+    goneIds.size === 0
+      ? page
+      : { ...page, end: { ...page.end, seen: page.end.seen.filter((externalId) => !goneIds.has(externalId)) } }
+  return [ended, { ...order, next: order.next + 1, listed, arrived, gone }]
 }

@@ -60,9 +60,9 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
     seen.set(id, known)
     return known
   }
+  const isExcluded = (labelIds: ReadonlyArray<string> = []): boolean => labelIds.some((id) => scope.excluded.has(id))
   const matches = (labelIds: ReadonlyArray<string> | undefined): boolean =>
-    labelIds === undefined ||
-    (!labelIds.some((id) => scope.excluded.has(id)) && scope.wanted.every((id) => labelIds.includes(id)))
+    labelIds === undefined || (!isExcluded(labelIds) && scope.wanted.every((id) => labelIds.includes(id)))
   const offer = (message: { readonly id: string; readonly labelIds?: ReadonlyArray<string> }) => {
     if (matches(message.labelIds)) entry(message.id).state = "candidate"
   }
@@ -72,10 +72,15 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
   }
 
   for (const record of records) {
-    for (const { message } of record.messagesAdded ?? []) offer(message)
+    for (const { message } of record.messagesAdded ?? []) {
+      // The one sign of a message's trashing may be an addition that carries the label. A message that arrives in Spam
+      // looks the same; it was in no listing, so that no page shifts.
+      if (isExcluded(message.labelIds)) entry(message.id).state = "deleted"
+      else offer(message)
+    }
     for (const { message, labelIds = [] } of record.labelsAdded ?? []) {
       for (const id of labelIds) entry(message.id).labels.set(id, true)
-      if (labelIds.some((id) => scope.excluded.has(id))) remove(message.id)
+      if (isExcluded(labelIds)) remove(message.id)
       else if (labelIds.some((id) => scope.wanted.includes(id))) {
         offer(message)
         shifted = true
@@ -83,7 +88,7 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
     }
     for (const { message, labelIds = [] } of record.labelsRemoved ?? []) {
       for (const id of labelIds) entry(message.id).labels.set(id, null)
-      if (labelIds.some((id) => scope.excluded.has(id))) {
+      if (isExcluded(labelIds)) {
         offer(message)
         shifted = true
       } else if (labelIds.some((id) => scope.wanted.includes(id))) shifted = true

@@ -209,6 +209,22 @@ describe("changes", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("takes a message for deleted whose trashing shows in messagesAdded alone", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const [a = ""] = mailbox.fill(3)
+      yield* Mirror.sync(mirror)
+      mailbox.trash(a)
+      server.fault("history.list", {
+        _tag: "Change",
+        change: (text) => text.replace(/"(labelsAdded|labelsRemoved)":/g, '"messagesAdded":')
+      })
+      yield* Mirror.sync(mirror)
+      assert.deepStrictEqual(mirror.pages.at(-1)?.deleted, [a])
+      assertMirrors(mirror, mailbox.ids)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("an id asked for by name that is in Trash is gone, as for the listing, and can be asked for elsewhere", () =>
     Effect.gen(function* () {
       const { mailbox, mirror, server } = yield* begin()

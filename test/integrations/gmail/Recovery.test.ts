@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { poll } from "../../../src/contract/SyncTask.ts"
+import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
 import { Engine, type SyncResult } from "../../../src/engine/Engine.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { Store } from "../../../src/engine/Store.ts"
@@ -23,10 +23,10 @@ const connect = (server: GmailServer.Server, config: object = {}, credentials: o
     })
   ).pipe(Effect.map(({ connection }) => connection))
 
-const sync = (connection: Connection): Effect.Effect<SyncResult, never, Engine> =>
-  Engine.use((engine) => Effect.orDie(engine.sync(connection, poll, { spec: "", wait: true }))).pipe(
-    Effect.map(checked)
-  )
+const sync = (connection: Connection, task: Partial<SyncTask> = {}): Effect.Effect<SyncResult, never, Engine> =>
+  Engine.use((engine) =>
+    Effect.orDie(engine.sync(connection, { ...poll, ...task }, { spec: JSON.stringify(task), wait: true }))
+  ).pipe(Effect.map(checked))
 
 /** What is stored has the ids and the bytes of the mailbox. */
 const mirrors = Effect.fnUntraced(function* (server: GmailServer.Server, connection: Connection) {
@@ -114,6 +114,29 @@ describe("Gmail that misbehaves", () => {
       yield* sync(connection)
       yield* mirrors(server, connection)
     }))
+
+  for (const how of ["by its id", "with all others"]) {
+    test(`that says of a stored message, forced ${how}, that it is gone has it deleted`, (server) =>
+      Effect.gen(function* () {
+        const [first = ""] = server.mailbox.fill(5)
+        const connection = yield* connect(server)
+        yield* sync(connection)
+        const leave = () => {
+          server.mailbox.remove(first)
+          // The history tells nothing of it.
+          server.fault("history.list", {
+            _tag: "Change",
+            change: (text) => JSON.stringify({ ...JSON.parse(text), history: [] })
+          })
+        }
+        if (how === "by its id") leave()
+        else server.before("messages.get", leave)
+        const forced = yield* sync(connection, how === "by its id" ? { forceIds: [first] } : { force: true })
+        assert.strictEqual(forced.counts.gone, 1)
+        assert.strictEqual((yield* sync(connection)).counts.deleted, 1)
+        yield* mirrors(server, connection)
+      }))
+  }
 
   test("that changes and repeats itself between two pages is mirrored all the same", (server) =>
     Effect.gen(function* () {
