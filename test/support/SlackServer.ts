@@ -353,7 +353,7 @@ const build = (options: Options) => {
     const file = workspace.files.get(id)
     if (file === undefined || file.deleted) return void response.writeHead(404).end()
     const type = file.servedAs ?? file.mimetype
-    response.writeHead(200, { "content-type": type, "content-length": file.body.length }).end(file.body)
+    response.writeHead(200, { "content-type": type, "content-length": file.served.length }).end(file.served)
   }
 
   return {

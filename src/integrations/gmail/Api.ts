@@ -14,7 +14,7 @@ import type { Call } from "../../contract/Integration.ts"
 import { direct, type Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type * as Auth from "./Auth.ts"
-import { classify, failureOf, isInvalidArgument, noSuchMessage, unreachable, unreadable } from "./Errors.ts"
+import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
 
 /** Units of Gmail's quota by method, for projects made since 2026-05. Older ones set `quota.weights`. */
@@ -167,7 +167,7 @@ export const make = (options: {
 
   /**
    * One request for a message's bytes. A small answer is read to its end here; of a larger one only the first part, and its
-   * response stays open until the scope ends.
+   * response stays open until the scope ends. The deadline is that of `call`: the client's own would also end the response.
    */
   const openMessage = (id: string, token: Redacted.Redacted, scope: Scope.Scope) =>
     Effect.suspend(() => {
@@ -196,11 +196,7 @@ export const make = (options: {
           isInvalidArgument(failure) && !isMessageId(id)
             ? Effect.fail(noSuchMessage(id))
             : Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
-        ),
-        Effect.timeoutOrElse({
-          duration: requestTimeout,
-          orElse: () => Effect.fail(unreachable(what, "no answer"))
-        })
+        )
       )
       return Effect.uninterruptibleMask((restore) =>
         restore(begin).pipe(

@@ -9,6 +9,7 @@ import { Engine } from "../../../src/engine/Engine.ts"
 import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
+import { Store } from "../../../src/engine/Store.ts"
 import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../../src/engine/secrets/Vault.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
@@ -105,6 +106,36 @@ for (const conversations of [2, 17, 18, 19, 40]) {
     }).pipe(Effect.provide(engine))
   )
 }
+
+it.live("a file that comes with other bytes than announced is a failure, and is not stored", () =>
+  Effect.gen(function* () {
+    const server = yield* SlackServer.make()
+    const { workspace } = server
+    const general = workspace.addChannel("general")
+    const notes = new TextEncoder().encode("the notes")
+    // What `emulate` sends (its metadata as the file), and a part of the file.
+    const metadata = new TextEncoder().encode('{"ok":true,"file":{"id":"F1","name":"notes.txt"}}')
+    const files = [
+      workspace.addFile("whole.txt", notes),
+      workspace.addFile("metadata.txt", notes, { served: metadata }),
+      workspace.addFile("part.txt", notes, { served: notes.subarray(0, 4) })
+    ]
+    workspace.post(general, "look", { files })
+    const connection = yield* connect(server)
+    const result = yield* sync(connection)
+    assert.deepStrictEqual([result.status, result.counts.failed], ["partial", 2])
+    const stored = yield* ids(connection)
+    assert.deepStrictEqual(
+      files.map((id) => stored.includes(`files/${id}`)),
+      [true, false, false]
+    )
+    const rows = yield* (yield* Store).ledger(connection.id, { limit: 10 })
+    assert.sameMembers(
+      rows.map(({ message }) => message.replace(/^files\/\w+ was not stored: /, "")),
+      ["more bytes came than the announced 9", "4 bytes came instead of the announced 9"]
+    )
+  }).pipe(Effect.provide(engine))
+)
 
 for (const conversations of [3, 15]) {
   it.live(`${conversations} conversations that each lose their only message in one poll have them deleted`, () =>

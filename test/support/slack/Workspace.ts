@@ -44,6 +44,7 @@ export interface File {
   readonly created: number
   /** The media type that its bytes come with, if not `mimetype`. */
   readonly servedAs: string | undefined
+  readonly served: Uint8Array
   /** Slack Connect: messages name its id only, and `files.info` says the rest. */
   readonly checkInfo: boolean
   /** The URL of a file that another host keeps. */
@@ -203,6 +204,8 @@ export class Workspace {
       externalUrl?: string
       mimetype?: string
       servedAs?: string
+      /** Bytes that a download gives instead of the file's. */
+      served?: Uint8Array
       checkInfo?: boolean
       created?: number
     } = {}
@@ -215,6 +218,7 @@ export class Workspace {
       mimetype: options.mimetype ?? "text/plain",
       created: options.created ?? this.now,
       servedAs: options.servedAs,
+      served: options.served ?? body,
       checkInfo: options.checkInfo ?? false,
       externalUrl: options.externalUrl,
       deleted: false
