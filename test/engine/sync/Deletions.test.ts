@@ -1,0 +1,239 @@
+/** Deletions over many slices and polls: none is applied before all that belongs to it is read, and all are held or none. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Forbidden, RateLimited } from "../../../src/contract/IntegrationError.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
+import { Store, StoreError } from "../../../src/engine/Store.ts"
+import * as Blobs from "../../../src/stores/blobs/Postgres.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as Postgres from "../../../src/stores/Postgres.ts"
+import { moving } from "../../support/Moving.ts"
+import { fault, MemorySource } from "../../support/MemorySource.ts"
+import * as Database from "../../support/Postgres.ts"
+import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
+
+const postgres = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer), Layer.orDie)
+
+/** A source of 600 items, and a connection that has stored them; slices of three pages of 50. */
+const mirrored = (count = 600) => {
+  const source = new MemorySource()
+  source.pageSize = 50
+  source.addMany(count)
+  return source
+}
+const limits = { slicePages: 3, retries: 500 }
+
+const held = (connection: Connection) =>
+  Store.use((store) => Effect.map(store.deletions(connection.id, { which: "held", limit: 1 }), ({ total }) => total))
+
+/** Polls of one slice each, until one says that there is no more to do; gives what each deleted. */
+const polls = Effect.fnUntraced(function* (connection: Connection) {
+  const deleted: Array<number> = []
+  while (true) {
+    const result = yield* poll(connection)
+    assert.isNull(result.error)
+    deleted.push(result.counts.deleted)
+    if (!result.more) return deleted
+  }
+})
+
+for (const [name, store] of [
+  ["memory", Memory.layer],
+  ["PostgreSQL", postgres]
+] as const) {
+  describe(`deletions over ${name}`, () => {
+    it.effect("of everything, told by changes that take many slices, are all held", () => {
+      const source = mirrored()
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        for (const id of [...source.items.keys()]) source.remove(id)
+        const result = yield* sync(connection)
+        assert.deepInclude(result.counts, { deleted: 0, deletionsHeld: 600 })
+        assert.strictEqual((yield* ids(connection)).length, 600)
+        assert.strictEqual(yield* held(connection), 600)
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("of everything, told by changes that take many polls, are all held, also where a poll fails", () => {
+      const source = mirrored()
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        for (const id of [...source.items.keys()]) source.remove(id)
+        yield* poll(connection)
+        source.answer = (method) => (method === "changes" ? fault(new Forbidden({ message: "no" })) : Effect.void)
+        assert.strictEqual((yield* poll(connection)).error?.reason, "Forbidden")
+        source.answer = () => Effect.void
+        assert.strictEqual(yield* held(connection), 0)
+        const deleted = yield* polls(connection)
+        assert.isAtLeast(deleted.length, 3)
+        assert.isTrue(deleted.every((count) => count === 0))
+        assert.strictEqual(yield* held(connection), 600)
+        assert.strictEqual((yield* ids(connection)).length, 600)
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("of everything are held though as much is new in the same reading of the changes", () => {
+      const source = mirrored(200)
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        const before = [...source.items.keys()]
+        source.addMany(2000)
+        for (const id of before) source.remove(id)
+        const result = yield* sync(connection)
+        assert.deepInclude(result.counts, { stored: 2000, deleted: 0, deletionsHeld: 200 })
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("that are few are applied once the changes are read, and not before", () => {
+      const source = mirrored()
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        for (const id of [...source.items.keys()].slice(0, 110)) source.remove(id)
+        source.addMany(300, "n")
+        const deleted = yield* polls(connection)
+        assert.isAtLeast(deleted.length, 3)
+        assert.deepStrictEqual(
+          deleted.filter((count) => count > 0),
+          [110]
+        )
+        assert.strictEqual(deleted.at(-1), 110)
+        assert.strictEqual((yield* ids(connection)).length, 790)
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("found by a pass over many slices are all held, or applied at its end", () => {
+      const source = mirrored()
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        const all = [...source.items.keys()]
+        for (const id of all.slice(0, 50)) source.items.delete(id)
+        source.patch("m000599", {})
+        source.expiredBefore = source.log.length
+        const few = yield* polls(connection)
+        assert.isAtLeast(few.indexOf(50), 3)
+        assert.deepStrictEqual(
+          few.filter((count) => count > 0),
+          [50]
+        )
+
+        for (const id of all.slice(50, 300)) source.items.delete(id)
+        source.patch("m000599", {})
+        source.expiredBefore = source.log.length
+        assert.isTrue((yield* polls(connection)).every((count) => count === 0))
+        assert.strictEqual(yield* held(connection), 250)
+        assert.strictEqual((yield* ids(connection)).length, 550)
+        // The source has them again, and they leave the list by themselves.
+        for (const id of all.slice(50, 300)) source.add(id)
+        yield* sync(connection)
+        assert.strictEqual(yield* held(connection), 0)
+        assert.strictEqual((yield* ids(connection)).length, 550)
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("wait for pages that the source kept from being committed", () => {
+      const source = mirrored(60)
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        source.remove("m000000")
+        source.addMany(50, "later")
+        source.answer = (method) =>
+          method === "download later000108" ? fault(new RateLimited({ message: "slow down" })) : Effect.void
+        const first = yield* moving(poll(connection))
+        assert.deepInclude(first.counts, { deleted: 0 })
+        source.answer = () => Effect.void
+        yield* moving(polls(connection))
+        assert.deepStrictEqual(yield* ids(connection, "deleted"), ["m000000"])
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("are not applied by a run that fails after the page that told them", () => {
+      const source = mirrored(60)
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        source.remove("m000000")
+        source.addMany(60)
+        let asked = 0
+        source.answer = (method) => {
+          asked += method === "changes" ? 1 : 0
+          return asked > 1 ? fault(new Forbidden({ message: "no" })) : Effect.void
+        }
+        assert.strictEqual((yield* poll(connection)).error?.reason, "Forbidden")
+        assert.deepStrictEqual(yield* ids(connection, "deleted"), [])
+        source.answer = () => Effect.void
+        yield* polls(connection)
+        assert.deepStrictEqual(yield* ids(connection, "deleted"), ["m000000"])
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("are none after a change of scope, whatever comes between it and the end of a listing", () => {
+      const source = new MemorySource()
+      source.pageSize = 3
+      source.addMany(10, "a/")
+      source.addMany(10, "b/")
+      return Effect.gen(function* () {
+        const port = yield* Store
+        const connection = yield* connect()
+        yield* sync(connection)
+        yield* connect({ config: { folder: "a/" } })
+        // The process dies once the change is stored, before anything is listed.
+        const away = new StoreError({ message: "the database is away", cause: "gone" })
+        const died = yield* poll(connection).pipe(
+          Effect.provideService(Store, { ...port, commit: () => Effect.fail(away) })
+        )
+        assert.strictEqual(died.error?.reason, "StoreError")
+        // The listing gets on, its checkpoint expires, and it begins again under another name.
+        assert.isTrue((yield* poll(connection)).more)
+        const passes = source.passes
+        source.patch("a/000000", {})
+        source.expiredBefore = source.log.length
+        const later = yield* polls(connection)
+        assert.isAbove(source.passes, passes)
+        assert.isTrue(later.every((count) => count === 0))
+        // Nor does any later listing.
+        source.patch("a/000000", {})
+        source.expiredBefore = source.log.length
+        assert.isTrue((yield* polls(connection)).every((count) => count === 0))
+        assert.strictEqual((yield* ids(connection)).length, 20)
+        assert.strictEqual((yield* port.deletions(connection.id, { which: "staged", limit: 1 })).total, 0)
+        // What is in the present scope is followed as ever.
+        source.items.delete("a/000003")
+        source.patch("a/000000", {})
+        source.expiredBefore = source.log.length
+        yield* polls(connection)
+        assert.deepStrictEqual(yield* ids(connection, "deleted"), ["a/000003"])
+      }).pipe(Effect.provide(layer(source, { store, limits: { slicePages: 2 } })))
+    })
+
+    it.effect("are none after a change of scope before the first listing came to its first page's end", () => {
+      const source = new MemorySource()
+      source.addMany(10, "a/")
+      source.addMany(10, "b/")
+      return Effect.gen(function* () {
+        const port = yield* Store
+        const connection = yield* connect()
+        // What was downloaded is stored, and the page's checkpoint is not.
+        const cut = yield* poll(connection).pipe(
+          Effect.provideService(Store, {
+            ...port,
+            commit: (fence, batch) => port.commit(fence, { ...batch, page: undefined })
+          })
+        )
+        assert.isNull(cut.error)
+        assert.strictEqual((yield* ids(connection)).length, 20)
+        assert.isTrue(Option.isNone(Option.getOrThrow(yield* port.connection(connection.id)).checkpoint))
+        yield* connect({ config: { folder: "a/" } })
+        assert.isTrue((yield* polls(connection)).every((count) => count === 0))
+        assert.strictEqual((yield* ids(connection)).length, 20)
+      }).pipe(Effect.provide(layer(source, { store })))
+    })
+  })
+}
