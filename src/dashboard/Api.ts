@@ -1,4 +1,4 @@
-/** What the dashboard asks of the server, with the shapes of the API's own documents. */
+/** The dashboard's requests to the server, with the types of the API's documents. */
 import type * as Change from "../engine/feed/ChangeDocument.ts"
 import type * as Connections from "../http/connections/ConnectionDocuments.ts"
 import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
@@ -23,10 +23,10 @@ export type Status = (typeof Connections.Status)["Encoded"]
 export type Synced = (typeof Tasks.Synced)["Encoded"]
 export type Task = (typeof Tasks.Task)["Encoded"]
 
-/** The server answered that it can't be done: a problem (RFC 9457). */
+/** The server answered with a problem (RFC 9457). */
 export class Problem extends Error {
   readonly status: number
-  /** Where in the request, as far as the server says. */
+  /** The wrong fields of the request, if the server names them. */
   readonly places: ReadonlyArray<{ readonly place: string; readonly message: string }>
 
   constructor(status: number, body: unknown) {
@@ -39,7 +39,7 @@ export class Problem extends Error {
   }
 }
 
-/** No answer at all, or none for now: what was asked may be asked again. */
+/** The server is away, or cannot answer now. The request may be repeated. */
 export class Away extends Error {
   constructor(message: string) {
     super(message)
@@ -47,7 +47,7 @@ export class Away extends Error {
   }
 }
 
-/** Longer than any answer is waited for: a dry run may list a whole account. */
+/** Time limits in milliseconds. A dry run may list a whole account. */
 const longest = { short: 30_000, long: 15 * 60_000 }
 
 interface Options {
@@ -81,7 +81,7 @@ const ask = async <A>(path: string, options: Options = {}): Promise<A> => {
   const body: unknown = await response.json().catch(() => undefined)
   if (response.ok && body !== undefined) return body as A
   const problem = new Problem(response.status, body)
-  // 502 with a problem is about a source; without one, a proxy before a server that is away.
+  // A 502 with a problem is about a source. Without a problem it is from a proxy in front of a server that is away.
   const isAway = response.status === 503 || response.status === 504 || (response.status === 502 && body === undefined)
   throw isAway ? new Away(problem.message) : problem
 }
@@ -201,7 +201,7 @@ export const disconnect = (ref: string, deleteContents: boolean) =>
 export const pause = (ref: string) => ask<Connection>(at(ref, "/pause"), { method: "POST" })
 export const resume = (ref: string) => ask<Connection>(at(ref, "/resume"), { method: "POST" })
 
-/** `key` keeps a request that is sent again from being done twice. */
+/** `key` is the idempotency key. */
 export const sync = (ref: string, body: SyncRequest, key: string) =>
   ask<Task>(at(ref, "/tasks"), { method: "POST", body, headers: { "idempotency-key": key } })
 

@@ -1,13 +1,13 @@
-/** What every page is made of. */
+/** Components of all pages. */
 import type { ComponentChildren } from "preact"
 import { useEffect, useId, useState } from "preact/hooks"
 import * as Format from "./Format.ts"
 import type { Tone } from "./Labels.ts"
 
-/** Whether a page was opened whose heading is not there yet. */
+/** True while an opened page has no heading yet. */
 let isAwaited = false
 
-/** Brings the keyboard and a screen reader to the heading of the page that was opened, as soon as it has one. */
+/** Moves the focus to the heading of the opened page, as soon as it has one. */
 export const focusTitle = (): void => {
   const title = document.getElementById("title")
   isAwaited = title === null
@@ -33,7 +33,7 @@ export const Badge = ({ children, tone }: { readonly children: ComponentChildren
   <span class={`badge ${tone}`}>{children}</span>
 )
 
-/** The time now, again every so many milliseconds, for times that are told as how long ago. */
+/** The present time, updated at this interval in milliseconds. */
 const useNow = (every: number): number => {
   const [now, setNow] = useState(Date.now)
   useEffect(() => {
@@ -43,7 +43,7 @@ const useNow = (every: number): number => {
   return now
 }
 
-/** A time as how long ago it was or will be; in full when it is pointed at. */
+/** A time relative to now, with the full time as a tooltip. */
 export const Ago = ({ time }: { readonly time: string | null }) => {
   const now = useNow(10_000)
   if (time === null) return <>–</>
@@ -67,7 +67,7 @@ interface NoticeProps {
   readonly tone: Tone
   readonly title?: string
   readonly children?: ComponentChildren
-  /** Read aloud as soon as it appears. */
+  /** True if screen readers announce it as soon as it appears. */
   readonly announced?: boolean
 }
 
@@ -78,7 +78,7 @@ export const Notice = ({ announced, children, title, tone }: NoticeProps) => (
   </div>
 )
 
-/** What went wrong with something that was asked for by hand. */
+/** The error of a person's request. */
 export const ErrorNotice = ({ error }: { readonly error: Error | null }) =>
   error === null ? null : (
     <Notice tone="bad" announced>
@@ -86,7 +86,7 @@ export const ErrorNotice = ({ error }: { readonly error: Error | null }) =>
     </Notice>
   )
 
-/** Where there is nothing: why, and what to do. */
+/** The placeholder of an empty list: why it is empty, and what to do. */
 export const Empty = ({ children, title }: { readonly children?: ComponentChildren; readonly title: string }) => (
   <div class="empty">
     <p class="empty-title">{title}</p>
@@ -111,7 +111,7 @@ interface FieldProps {
   }) => ComponentChildren
 }
 
-/** A labelled field, with its hint and what is wrong with it. */
+/** A labelled field with its hint and its error. */
 export const Field = ({ children, error, hint, label }: FieldProps) => {
   const id = useId()
   const described = [hint === undefined ? "" : `${id}-hint`, error === undefined ? "" : `${id}-error`]
@@ -139,7 +139,7 @@ export const Field = ({ children, error, hint, label }: FieldProps) => {
   )
 }
 
-/** A table that scrolls by itself where it is wider than the page, also by keyboard. */
+/** A table that scrolls horizontally if it is wider than the page, also by keyboard. */
 export const Table = ({ children, label }: { readonly children: ComponentChildren; readonly label: string }) => (
   // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard
   <div class="table" role="region" aria-label={label} tabIndex={0}>

@@ -48,7 +48,7 @@ const Connected = ({ result }: { readonly result: Api.Connected }) => (
   </Notice>
 )
 
-/** What a problem says of the fields of its own, beside those of config and credentials. */
+/** The error of a field outside of config and credentials. */
 const ownError = (error: Error | null, name: string): string | undefined => {
   if (error === null) return undefined
   const message = error instanceof Api.Problem ? (error.places[0]?.message ?? error.message) : error.message
@@ -81,7 +81,7 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
   })
   const begin = useMutation({
     mutationFn: Api.beginSignIn,
-    // The provider leads back here.
+    // The provider redirects back to the dashboard.
     onSuccess: ({ url }) => location.assign(url)
   })
   const error = bySignIn ? begin.error : connect.error

@@ -1,4 +1,4 @@
-/** One connection: what it is, what of it needs a person, and its pages. */
+/** One connection: its state, advice for a person, and its pages. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useEffect, useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -17,14 +17,14 @@ import { NotFoundPage } from "./Shell.tsx"
 import { SyncDialog } from "./SyncDialog.tsx"
 import * as Words from "./Labels.ts"
 
-/** Whether something runs, waits to be run, or is due within a moment. */
+/** True if a run is in progress, queued, or due soon. */
 const isMoving = ({ lastRun, nextPollAt, state, unfinished }: Api.Status): boolean =>
   state === "running" ||
   unfinished.length > 0 ||
   lastRun?.status === "running" ||
   (nextPollAt !== null && Date.parse(nextPollAt) < Date.now() + 1000)
 
-/** The connection, asked for again each second while something runs or is about to. */
+/** The connection's status, refreshed each second while a run is in progress or due soon. */
 const useStatus = (ref: string) => {
   const client = useQueryClient()
   const query = useQuery({
@@ -33,7 +33,7 @@ const useStatus = (ref: string) => {
     refetchInterval: ({ state: { data } }) =>
       isFresh(client, ref) || (data !== undefined && isMoving(data)) ? 1000 : 5000
   })
-  // What a run has changed is asked for again when it ends, and a little while it goes on.
+  // Lists that a run changes are refreshed when it ends, and now and then while it goes on.
   const run = query.data?.lastRun ?? null
   const seen = useRef<string | undefined>(undefined)
   const mark = run === null ? "" : `${run.run} ${run.status}`
@@ -82,7 +82,7 @@ const AdviceNotice = ({
   </Notice>
 )
 
-/** Whether a tab says it too. */
+/** True if a tab shows the same. */
 const isElsewhere = (action: Words.Advice["action"]): boolean => action === "ledger" || action === "deletions"
 
 const Tabs = ({ page, status }: { readonly page: string; readonly status: Api.Status }) => {
@@ -143,7 +143,7 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
   const [syncing, setSyncing] = useState(false)
   const id = status?.id
   useEffect(() => {
-    // It was opened by its name, which is not what it is known by here.
+    // The page was opened by the connection's name. Its address uses the id.
     if (id !== undefined && id !== connection) navigate(connectionPath(id, page), { replace: true })
   }, [connection, id, page])
   const refresh = useAsked(connection)
@@ -165,7 +165,7 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
   }
   const { text, tone } = Words.stateOf(status)
   const signIn = integrations?.find(({ domain }) => domain === status.domain)?.signIn ?? false
-  // What stops the polling is said on each page, the rest where there is room for it.
+  // Advice about stopped polling appears on every page, other advice on the overview only.
   const advice = Words.advice(status, signIn).filter(({ action }) => page === "" || !isElsewhere(action))
   const canPoll = status.state !== "disconnected"
   return (

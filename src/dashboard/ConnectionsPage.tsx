@@ -7,7 +7,7 @@ import { connectionPath } from "./Location.ts"
 import { Ago, Badge, Empty, Loading, Notice, Title } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
-/** Rows that are shown at once: each asks for its own status. */
+/** Rows of one page. Each row requests a status of its own. */
 const pageSize = 50
 
 const Attention = ({ status }: { readonly status: Api.Status }) => {

@@ -1,4 +1,4 @@
-/** One content: what is known of it, and what it holds, as far as it can be shown safely. */
+/** One content: its fields, and its body as far as it can be shown safely. */
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
 import { useAsked } from "./RecentRequests.ts"
@@ -9,10 +9,10 @@ import { MessageView } from "./MessageView.tsx"
 import { Badge, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
-/** Text that is longer is only downloaded. */
+/** Longer text can only be downloaded. */
 const longestText = 256_000
 
-/** Pictures that a browser only paints. What could run, as SVG, is only downloaded. */
+/** Picture types that cannot run scripts. SVG can, so it can only be downloaded. */
 const pictures = new Set(["image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"])
 
 const TextView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {

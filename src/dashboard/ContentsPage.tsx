@@ -1,4 +1,4 @@
-/** What is stored of a connection, newest first, a page at a time. */
+/** The stored contents of a connection, newest first, page by page. */
 import { useInfiniteQuery } from "@tanstack/preact-query"
 import { useId, useState } from "preact/hooks"
 import * as Api from "./Api.ts"

@@ -7,12 +7,12 @@ import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
 import { Empty, ErrorNotice, Loading, Notice, Table, Time } from "./Components.tsx"
 
-/** As many as the server gives. */
+/** The server's limit. */
 const longest = 10_000
 
 const causes = { event: "the source said so", absence: "not in a full listing any more" }
 
-/** What a person was shown when asked, and nothing else: the list may change behind the question. */
+/** What the person was shown. The list may change while the question is open. */
 interface Asked {
   readonly count: number
   readonly approval: Api.Approval

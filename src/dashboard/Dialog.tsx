@@ -1,4 +1,4 @@
-/** A question that must be answered before anything else: the browser's own dialog, which keeps the focus and gives it back. */
+/** A modal dialog: the browser's own, which keeps and restores the focus. */
 import type { ComponentChildren } from "preact"
 import { useEffect, useId, useRef } from "preact/hooks"
 

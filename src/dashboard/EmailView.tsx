@@ -1,7 +1,7 @@
 /**
- * An email, in a frame that may do nothing: no script, no form, no way out of it, and nothing that it loads. The server
- * made the page in it (http/Email.ts). Links are listed below with their whole address, since nothing in the frame can be
- * followed: so it is seen where one leads before it is.
+ * An email in a sandboxed frame: no scripts, no forms, no navigation, nothing loaded. The server renders the page in it
+ * (http/email/EmailRenderer.ts). Links are listed below with their whole addresses, because nothing in the frame can be
+ * followed.
  */
 import { useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"

@@ -1,4 +1,4 @@
-/** Numbers, sizes and times as people read them, in the browser's language where it matters. */
+/** Formats numbers, sizes and times. */
 
 const number = new Intl.NumberFormat("en")
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 })
@@ -38,7 +38,7 @@ export const duration = (milliseconds: number): string => {
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" })
 
-/** How far from now: `5 minutes ago`, `in 20 seconds`. */
+/** The distance from now: `5 minutes ago`, `in 20 seconds`. */
 export const ago = (time: string, now: number): string => {
   const seconds = Math.round((Date.parse(time) - now) / 1000)
   const size = Math.abs(seconds)

@@ -1,9 +1,9 @@
-/** What states and reasons mean, in words, and what to do next. */
+/** Labels of states and reasons, and advice on what to do next. */
 import type { pausedByPerson } from "../engine/model/Connection.ts"
 import type { Connection, LedgerRow, Run, Status } from "./Api.ts"
 import * as Format from "./Format.ts"
 
-/** How something stands, told by a word and a colour. */
+/** The colour of a state. */
 export type Tone = "good" | "busy" | "warn" | "bad" | "quiet"
 
 const reasons: Readonly<Record<string, string>> = {
@@ -26,7 +26,7 @@ const reasons: Readonly<Record<string, string>> = {
   Defect: "a fault in Idem or in the integration"
 }
 
-/** A reason's name as a sentence's beginning; unknown ones as they are. */
+/** A reason's name as the beginning of a sentence; unknown names unchanged. */
 export const reason = (name: string): string => {
   const text = reasons[name] ?? name
   return text.charAt(0).toUpperCase() + text.slice(1)
@@ -41,7 +41,7 @@ const states: Readonly<Record<Connection["state"], { readonly text: string; read
 
 const byPerson: typeof pausedByPerson = "by a person"
 
-/** Whether it waits for somebody to do something: who paused it knows. */
+/** True if the connection waits for a person, except after a person's own pause. */
 export const isStuck = (connection: Connection): boolean => connection.paused !== null && connection.paused !== byPerson
 
 export const isFailing = (connection: Connection): boolean => connection.failures > 0 && connection.state !== "paused"
@@ -74,7 +74,7 @@ const ledgerMeaning: Readonly<Record<LedgerRow["state"], string>> = {
 
 export const ledgerState = (state: LedgerRow["state"]): string => ledgerMeaning[state]
 
-/** What a run did, in one line. */
+/** The outcome of a run in one line. */
 export const outcome = (run: Run): string => {
   const parts = (
     [
@@ -89,7 +89,7 @@ export const outcome = (run: Run): string => {
   return parts.length === 0 ? "nothing new" : parts.join(", ")
 }
 
-/** What a run has settled so far, of what it knows of. */
+/** How many of a run's known items have an outcome. */
 export const progress = (run: Run): { readonly done: number; readonly known: number } => ({
   done: run.existing + run.stored + run.updated + run.unchanged + run.failed + run.gone + run.deferred,
   known: run.listed + run.forced + run.retried
@@ -99,13 +99,13 @@ export interface Advice {
   readonly tone: Tone
   readonly title: string
   readonly text: string
-  /** What can be done here. */
+  /** The action that the page offers. */
   readonly action?: "resume" | "credentials" | "ledger" | "deletions"
 }
 
 const lostGrant = /unauthori[sz]ed|credential|grant|token|sign in|password|refused/i
 
-/** What needs a person, the most urgent first. */
+/** Advice for a person, the most urgent first. */
 export const advice = (status: Status, signIn: boolean): ReadonlyArray<Advice> => {
   const found: Array<Advice> = []
   const { lastRun } = status
@@ -156,7 +156,7 @@ export const advice = (status: Status, signIn: boolean): ReadonlyArray<Advice> =
   return found
 }
 
-/** With a capital and a full stop. */
+/** The text with a capital letter and a full stop. */
 const sentence = (text: string): string => {
   const trimmed = text.trim()
   const start = trimmed.charAt(0).toUpperCase() + trimmed.slice(1)

@@ -1,4 +1,4 @@
-/** What is known but not stored: why, and another try for one, some or all. */
+/** The ledger: items that are known but not stored, why, and a retry of one, some or all. */
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -8,7 +8,7 @@ import { contentPath } from "./Location.ts"
 import { Ago, Badge, Empty, ErrorNotice, Loading, Notice, Table } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
-/** As many as the server gives. */
+/** The server's limit. */
 const longest = 10_000
 
 interface RowProps {

@@ -1,4 +1,4 @@
-/** Where the page is: the part of its address after `#`, with a query of its own, as the router asks for it. */
+/** The location of the page for the router: the part of the URL after `#`, with a query of its own. */
 import { useEffect, useState } from "preact/hooks"
 
 const current = (): string => {
@@ -13,7 +13,7 @@ const useHash = (part: (hash: string) => string): string => {
   const [seen, see] = useState(() => part(current()))
   useEffect(() => {
     const look = () => see(part(current()))
-    // It may have moved between the first rendering and this.
+    // The location may have changed between the first rendering and this effect.
     look()
     addEventListener("hashchange", look)
     return () => removeEventListener("hashchange", look)
@@ -21,7 +21,7 @@ const useHash = (part: (hash: string) => string): string => {
   return seen
 }
 
-/** Goes to a place of this page. `replace` leaves no way back to where it was. */
+/** Navigates within the dashboard. `replace` replaces the entry of the browser's history. */
 export const navigate = (to: string, options: { readonly replace?: boolean } = {}): void => {
   if (options.replace === true) {
     history.replaceState(null, "", `#${to}`)
@@ -31,7 +31,7 @@ export const navigate = (to: string, options: { readonly replace?: boolean } = {
   }
 }
 
-// The router decodes what it is given, once and not wholly: so it gets back what stands there.
+// The router decodes percent signs once. Encoding them here keeps the path as it is.
 const escapedPathOf = (hash: string): string => pathOf(hash).replaceAll("%", "%25")
 
 /** The place's path, percent-encoded, for the router. */
@@ -40,7 +40,7 @@ export const usePath = (): [string, typeof navigate] => [useHash(escapedPathOf),
 /** The place's query. */
 export const useParameters = (): URLSearchParams => new URLSearchParams(useHash(searchOf))
 
-/** A part of a path as it was before it was encoded; undefined where it never was. */
+/** A decoded part of a path; undefined if it is not percent-encoded text. */
 export const decoded = (part: string): string | undefined => {
   try {
     return decodeURIComponent(part)
@@ -49,7 +49,7 @@ export const decoded = (part: string): string | undefined => {
   }
 }
 
-/** The address of a connection's page; `parameters` without those that say nothing. */
+/** The address of a connection's page. Empty parameters are left out. */
 export const connectionPath = (
   ref: string,
   page = "",

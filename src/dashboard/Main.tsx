@@ -1,4 +1,4 @@
-/** The dashboard: which page is shown where, around a cache of what the server said. */
+/** The dashboard: the routes of its pages, around a cache of the server's answers. */
 import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/preact-query"
 import { render } from "preact"
 import { Route, Router, Switch } from "wouter-preact"
@@ -13,7 +13,7 @@ import { SignInFailedPage } from "./SignInPage.tsx"
 const client: QueryClient = new QueryClient({
   queryCache: new QueryCache({
     onError: (error, query) => {
-      // The session may have ended meanwhile: then the token is asked for.
+      // If the session has ended, the page asks for the token.
       if (error instanceof Problem && error.status === 401 && query.queryKey[0] !== "session") {
         void client.invalidateQueries({ queryKey: ["session"] })
       }
@@ -21,7 +21,7 @@ const client: QueryClient = new QueryClient({
   }),
   defaultOptions: {
     queries: {
-      // It is on this machine or on the same network, whatever the browser thinks of being online.
+      // The server may be on this machine, so the browser's offline state does not matter.
       networkMode: "always",
       staleTime: 500,
       retry: (_, error) => error instanceof Away,

@@ -1,4 +1,4 @@
-/** A message that its source gives as JSON, as Slack does: its text as it is, who wrote it, and its thread. */
+/** A message of a source that stores JSON, such as Slack: its text, its author and its thread. */
 import { useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
 import { contentPath } from "./Location.ts"

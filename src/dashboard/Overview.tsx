@@ -1,4 +1,4 @@
-/** A connection at a glance: what it does now, what is stored, and what it did by the hour. */
+/** The overview of a connection: its current run, what is stored, and its runs by the hour. */
 import { useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -8,10 +8,10 @@ import { Ago, Badge, Empty, Loading } from "./Components.tsx"
 import { HourPlot } from "./Plot.tsx"
 import * as Words from "./Labels.ts"
 
-/** What a running run has done so far. */
+/** The progress of a run. */
 const Progress = ({ run }: { readonly run: Api.Run }) => {
   const { done, known } = Words.progress(run)
-  // A listing settles what it lists as it goes: how much is to come, the source alone knows.
+  // Without an estimate of the rest, the bar is indeterminate.
   const isOpen = known <= done
   const text = isOpen
     ? `${Format.many(done, "item")} so far`

@@ -1,4 +1,4 @@
-/** Bars by the hour, one stack an hour. What it shows is also said in words, and as a table beside it. */
+/** Stacked bars by the hour. The page also shows the figures as text and as a table. */
 import { useEffect, useRef } from "preact/hooks"
 import UPlot from "uplot"
 import type { Hour } from "./Api.ts"
@@ -6,7 +6,7 @@ import * as Format from "./Format.ts"
 
 interface Series {
   readonly name: string
-  /** The name of a colour of the style sheet. */
+  /** The name of a colour in the style sheet. */
   readonly color: string
   readonly of: (hour: Hour) => number
 }
@@ -19,7 +19,7 @@ interface HourPlotProps {
 
 const height = 150
 
-/** Heights of the stack's parts, each upon the former ones. */
+/** The cumulative heights of the parts of each stack. */
 const stacked = (hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): ReadonlyArray<ReadonlyArray<number>> => {
   const tops = hours.map(() => 0)
   return series.map(({ of }) =>
@@ -62,7 +62,7 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
   return {
     width: Math.max(element.clientWidth, 200),
     height,
-    // The last hour's label stands around its tick: half of it needs room.
+    // Half of the last label needs room beyond its tick.
     padding: [8, 24, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     legend: { show: false },
@@ -76,7 +76,7 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
     ],
     series: [
       {},
-      // The whole stack is drawn first, then what lies in front of it.
+      // The highest part is drawn first, then the parts in front of it.
       ...series.toReversed().map((each) => ({
         label: each.name,
         fill: color(each.color),

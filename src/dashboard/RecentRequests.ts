@@ -1,14 +1,14 @@
-/** What was asked of a connection by hand a moment ago: until it shows, the page looks often. */
+/** Recent requests of a person for a connection. Until their effect shows, the page refreshes often. */
 import { type QueryClient, useQueryClient } from "@tanstack/preact-query"
 
-/** Milliseconds after which what was asked has begun, and shows by itself. */
+/** Milliseconds after which a request has begun and shows in the status. */
 const moment = 15_000
 
-/** Whether something was asked of this connection a moment ago. */
+/** True if there is a recent request for this connection. */
 export const isFresh = (client: QueryClient, connection: string): boolean =>
   Date.now() - (client.getQueryData<number>(["asked", connection]) ?? 0) < moment
 
-/** Notes that something was asked of this connection, and reads anew what is shown of it. */
+/** Records a request for this connection, and refreshes what is shown of it. */
 export const useAsked = (connection: string): (() => Promise<void>) => {
   const client = useQueryClient()
   return async () => {

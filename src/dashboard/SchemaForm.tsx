@@ -1,6 +1,6 @@
 /**
- * A form made of a JSON Schema, as far as config and credentials need one: texts, numbers, switches, choices, lists of
- * texts; any other field is written as JSON. What is left empty is left out.
+ * A form for a JSON Schema of a config or of credentials: texts, numbers, switches, choices, lists of texts. Other
+ * fields are edited as JSON. Empty fields are left out.
  */
 import { useId } from "preact/hooks"
 import { Field } from "./Components.tsx"
@@ -15,7 +15,7 @@ interface Property {
   readonly description: string | undefined
 }
 
-/** One way to fill it in: a schema of an object. */
+/** One variant of the form: a schema of an object. */
 export interface Shape {
   readonly name: string
   readonly properties: ReadonlyArray<Property>
@@ -55,7 +55,7 @@ const propertiesOf = (schema: Json): ReadonlyArray<Property> => {
   )
 }
 
-/** The ways to fill in what this schema describes, what needs least first; none where it says too little, or more than a form can. */
+/** The variants of the form for this schema, the shortest first. Empty if a form cannot represent the schema. */
 export const shapesOf = (schema: unknown): ReadonlyArray<Shape> => {
   if (!isObject(schema)) return []
   const members = Array.isArray(schema["anyOf"]) ? schema["anyOf"].filter((each) => isObject(each)) : [schema]
@@ -79,10 +79,10 @@ const words = (name: string): string => {
   )
 }
 
-/** What stands in the fields: text, as it was typed. */
+/** The text of each field. */
 export type Values = Readonly<Record<string, string>>
 
-/** Stored JSON as the fields show it. */
+/** The texts of the fields for stored JSON. */
 export const valuesOf = (shape: Shape, stored: unknown): Values =>
   Object.fromEntries(
     shape.properties.flatMap(({ kind, name }) => {
@@ -93,7 +93,7 @@ export const valuesOf = (shape: Shape, stored: unknown): Values =>
     })
   )
 
-/** The fields as JSON, or what is wrong by field. */
+/** The JSON of the fields, or the errors by field. */
 export const read = (shape: Shape, values: Values): { readonly json: Json; readonly errors: Values } => {
   const json: Record<string, unknown> = {}
   const errors: Record<string, string> = {}
@@ -131,7 +131,7 @@ export const read = (shape: Shape, values: Values): { readonly json: Json; reado
   return { json, errors }
 }
 
-/** The fields that a server's message about them names, each with its part of the message. */
+/** The parts of a server's message by the field that they name. */
 export const errorsIn = (message: string, shape: Shape): Values => {
   const parts = message.replace(/^.*? (?:is|are) not right: /s, "").split(/; |, or /)
   return Object.fromEntries(
@@ -148,7 +148,7 @@ interface FieldsProps {
   readonly shape: Shape
   readonly values: Values
   readonly errors: Values
-  /** Of credentials: what is typed is not shown. */
+  /** True for credentials: the fields hide their text. */
   readonly secret: boolean
   readonly onChange: (values: Values) => void
 }
@@ -218,7 +218,7 @@ const Input = ({ errors, onChange, property, secret, values }: FieldsProps & { r
   )
 }
 
-/** The fields; those that need not be filled in behind a fold, where there are many. */
+/** The fields. If there are many, optional fields are folded away. */
 export const SchemaFields = (props: FieldsProps) => {
   const { errors, shape, values } = props
   const first = shape.properties.filter(({ name, required }) => required || errors[name] !== undefined)
@@ -249,7 +249,7 @@ interface ChooserProps {
   readonly onChoose: (index: number) => void
 }
 
-/** Which of several ways to fill it in. */
+/** The choice between several variants. */
 export const ShapeChooser = ({ chosen, legend, onChoose, shapes }: ChooserProps) => {
   const name = useId()
   if (shapes.length < 2) return null

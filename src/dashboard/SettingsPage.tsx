@@ -1,4 +1,4 @@
-/** How a connection is polled and with what; and the end of it. */
+/** A connection's interval, config and credentials, and its removal. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -27,7 +27,7 @@ const Saved = () => (
   </Notice>
 )
 
-/** Settings that could not be saved as they are: at another address new credentials have to come with them. */
+/** Settings with another address, which can only be saved together with new credentials. */
 interface Unsaved {
   readonly config: unknown
   readonly every: string

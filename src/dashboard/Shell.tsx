@@ -1,4 +1,4 @@
-/** What is around every page: the way in, the way out, and what is said while the server is away. */
+/** The frame of every page: sign-in, navigation, sign-out, and a notice while the server is away. */
 import { useQuery, useQueryClient } from "@tanstack/preact-query"
 import type { ComponentChildren } from "preact"
 import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks"
@@ -8,7 +8,7 @@ import { usePath } from "./Location.ts"
 import { focusTitle, Loading, Notice, Title } from "./Components.tsx"
 import { SignInPage } from "./SignInPage.tsx"
 
-/** Since when the server has not answered, or undefined where it did when it was last asked. */
+/** Since when the server has not answered; undefined if it answered the last request. */
 const useAwaySince = (): number | undefined => {
   const cache = useQueryClient().getQueryCache()
   const [away, setAway] = useState<number>()
@@ -29,7 +29,7 @@ const useAwaySince = (): number | undefined => {
 const AwayNotice = ({ since }: { readonly since: number }) => {
   const client = useQueryClient()
   const again = async () => {
-    // A query that waits to be tried again would wait on.
+    // Cancelling ends the wait of queries that would be retried later.
     await client.cancelQueries()
     await client.refetchQueries({ type: "active" })
   }
@@ -64,7 +64,7 @@ const Page = ({ children }: { readonly children: ComponentChildren }) => {
   return error === undefined ? <>{children}</> : <Crashed error={error} retry={reset} />
 }
 
-/** Brings the keyboard to a page's heading once the page was changed by hand. */
+/** Moves the focus to the heading after a navigation. */
 const useFocusOnNewPage = (path: string): void => {
   const first = useRef(true)
   useEffect(() => {

@@ -1,4 +1,4 @@
-/** Who asks: the token, where the server needs one; and what a sign-in at a provider ended with. */
+/** The form for the server's token, and the page of a failed sign-in at a provider. */
 import { useMutation, useQueryClient } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -52,7 +52,7 @@ export const SignInPage = () => {
   )
 }
 
-/** Where the provider's sign-in leads back to when it did not work. */
+/** The page that a failed sign-in at a provider redirects to. */
 export const SignInFailedPage = () => {
   const message = useParameters().get("message") ?? "the provider did not say why"
   return (

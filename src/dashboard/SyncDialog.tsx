@@ -1,4 +1,4 @@
-/** Asks for a sync: what is new, all again, or chosen ids again; or for what it would do. */
+/** The dialog that starts a sync (new items, everything, or chosen ids), or a dry run. */
 import { useMutation } from "@tanstack/preact-query"
 import { useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -41,7 +41,7 @@ export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; r
   const [ids, setIds] = useState("")
   const [since, setSince] = useState("")
   const [until, setUntil] = useState("")
-  // The same for each attempt to send this one request.
+  // The same idempotency key for every attempt to send this request.
   const key = useRef<string>(crypto.randomUUID())
   const request = () => SyncRequest.requestOf({ what, ids, since, until })
   const refresh = useAsked(status.id)

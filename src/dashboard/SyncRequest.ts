@@ -1,10 +1,10 @@
-/** What the fields of the sync dialog ask for. */
+/** The request of the sync dialog. */
 import type * as Api from "./Api.ts"
 
 /** What is new, everything again, or these ids. */
 export type What = "new" | "all" | "ids"
 
-/** The fields as they were filled in: ids one a line, times as `datetime-local` gives them, in the browser's zone. */
+/** The fields of the dialog: one id a line, times of `datetime-local` in the browser's time zone. */
 export interface Fields {
   readonly what: What
   readonly ids: string
@@ -25,7 +25,7 @@ export const idsOf = (text: string): ReadonlyArray<string> => [
 /** A local date and time of a field as an instant. */
 const instantOf = (text: string): string | undefined => (text === "" ? undefined : new Date(text).toISOString())
 
-/** The request of these fields. Ids are downloaded by name, so that a window has no meaning for them. */
+/** The request of these fields. A window does not apply to chosen ids. */
 export const requestOf = ({ ids, since, until, what }: Fields): Api.SyncRequest => {
   if (what === "ids") return { forceIds: idsOf(ids) }
   const from = instantOf(since)
