@@ -95,8 +95,15 @@ export const Credentials = Schema.Union([
 ])
 export type Credentials = typeof Credentials.Type
 
-/** `pass` names one pass through the folders; without a position it is done. */
-export const Checkpoint = Schema.Struct({ pass: Schema.Int, position: Schema.NullOr(Walk.Position) })
+/**
+ * `pass` names one pass through the folders; without a position it is done. `connections` is how many the server allows,
+ * where it refused more.
+ */
+export const Checkpoint = Schema.Struct({
+  pass: Schema.Int,
+  position: Schema.NullOr(Walk.Position),
+  connections: Schema.optionalKey(Schema.Int)
+})
 export type Checkpoint = typeof Checkpoint.Type
 
 /** A file up to this many bytes is read into memory, a larger one streamed. */
@@ -223,6 +230,14 @@ const session = (
     const resumed = previous?.position ?? undefined
     const now = yield* Clock.currentTimeMillis
     const pass = previous === undefined ? now : resumed === undefined ? Math.max(now, previous.pass + 1) : previous.pass
+    if (previous?.connections !== undefined) {
+      yield* remote.size.restore(previous.connections, resumed === undefined)
+    }
+    /** A checkpoint with what is known of the server by now. */
+    const checkpointAt = (position: Walk.Position | null): Checkpoint => {
+      const connections = remote.size.allowed()
+      return { pass, position, ...(connections === undefined ? {} : { connections }) }
+    }
     const needsTimes = task.window !== undefined || (byRevision && !task.force)
     const isLive = SyncTask.isLive(task)
 
@@ -250,7 +265,7 @@ const session = (
         problems: step.problems,
         // Only the live task sees everything in turn; the marks of another's pass must not mix with its own.
         ...(isLive ? { listing: `pass ${pass}`, ...(isLast ? { covers: covered(step.unread) } : {}) } : {}),
-        checkpoint: { pass, position: step.position ?? null },
+        checkpoint: checkpointAt(step.position ?? null),
         parts: step.parts
       } satisfies Page<Checkpoint, EmptyFolders.Part>
     })
@@ -265,7 +280,22 @@ const session = (
         maxDepth: config.maxDepth ?? 32
       },
       resumed
-    ).pipe(Stream.mapEffect(page))
+    ).pipe(
+      Stream.mapEffect(page),
+      // The last page's files are downloaded after it was made: what that taught of the server is kept by one more page.
+      Stream.concat(
+        Stream.suspend(() =>
+          remote.size.allowed() === previous?.connections
+            ? Stream.empty
+            : Stream.succeed<Page<Checkpoint, EmptyFolders.Part>>({
+                listed: [],
+                download: [],
+                ...(isLive ? { listing: `pass ${pass}` } : {}),
+                checkpoint: checkpointAt(null)
+              })
+        )
+      )
+    )
   })
 
   const download = Effect.fnUntraced(function* (ref: Ref): Effect.fn.Return<Content, IntegrationError> {

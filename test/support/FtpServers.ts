@@ -135,7 +135,7 @@ const certificate = (folder: string): { readonly file: string; readonly pem: str
   return { file, pem: Fs.readFileSync(cert, "utf8") }
 }
 
-const pureFtpd = Effect.fnUntraced(function* (folder: string, files: string, tls: boolean) {
+const pureFtpd = Effect.fnUntraced(function* (folder: string, files: string, tls: boolean, perAddress = 32) {
   const port = yield* freePort
   const password = randomBytes(12).toString("hex")
   const [passwords, database] = [Path.join(folder, "passwords"), Path.join(folder, "passwords.pdb")]
@@ -145,7 +145,7 @@ const pureFtpd = Effect.fnUntraced(function* (folder: string, files: string, tls
   execFileSync(program("pure-pw"), ["mkdb", database, "-f", passwords])
   const secure = tls ? certificate(folder) : undefined
   // prettier-ignore
-  const args = ["-S", `127.0.0.1,${port}`, "-l", `puredb:${database}`, "-E", "-A", "-H", "-4", "-u", "1", "-C", "32", "-c", "64"]
+  const args = ["-S", `127.0.0.1,${port}`, "-l", `puredb:${database}`, "-E", "-A", "-H", "-4", "-u", "1", "-C", String(perAddress), "-c", "64"]
   const tlsArgs = secure === undefined ? [] : ["-Y", "2", "-2", secure.file]
   yield* start(program("pure-ftpd"), [...args, ...tlsArgs], port)
   return {
@@ -242,14 +242,20 @@ const openssh = Effect.fnUntraced(function* (folder: string, files: string) {
   } satisfies Running
 })
 
-/** Starts a server on an empty folder that the tests may write to, and that the server's user may read. */
-export const run = Effect.fnUntraced(function* (kind: Kind): Effect.fn.Return<Running, never, Scope.Scope> {
+/**
+ * Starts a server on an empty folder that the tests may write to, and that the server's user may read. `perAddress` is how
+ * many connections of one address pure-ftpd allows.
+ */
+export const run = Effect.fnUntraced(function* (
+  kind: Kind,
+  perAddress?: number
+): Effect.fn.Return<Running, never, Scope.Scope> {
   const folder = yield* temporaryFolder
   const files = Path.join(folder, "files")
   Fs.mkdirSync(files, { mode: 0o755 })
   switch (kind) {
     case "pure-ftpd":
-      return yield* pureFtpd(folder, files, false)
+      return yield* pureFtpd(folder, files, false, perAddress)
     case "pure-ftpd with TLS":
       return yield* pureFtpd(folder, files, true)
     case "vsftpd with implicit TLS":

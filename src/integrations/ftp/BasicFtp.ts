@@ -49,6 +49,9 @@ interface Session {
   readonly machineListings: boolean
 }
 
+/** The server reset a transfer before its first byte. */
+class Reset extends Remote.Unrepeated {}
+
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1")
 
 const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
@@ -74,6 +77,7 @@ export const make = Effect.fnUntraced(function* (
       if (cause.code < 500) return Remote.transient(text)
       return [550, 551, 553].includes(cause.code) ? Remote.forbidden(text) : Remote.malformed(text)
     }
+    if (cause instanceof Error && cause.message.startsWith("Timeout (")) return Remote.noAnswer(text)
     const code = Remote.codeOf(cause)
     if (code === "ERR_SSL_WRONG_VERSION_NUMBER") {
       return Remote.unauthorized(`${text}: the server does not begin with TLS ("implicit" in the config)`)
@@ -226,28 +230,52 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const openBody = (session: Session, path: string) =>
-    attempt(`reading ${Remote.quote(path)}`, async () => {
-      const body = new PassThrough()
-      const done = session.client.downloadTo(body, pathOf(session, path))
-      // Its outcome is looked at twice: here, and at the end of the bytes.
-      done.catch(() => undefined)
-      await Promise.race([new Promise((resolve) => body.once("readable", resolve)), done])
-      if (body.readableLength === 0) await done
-      return { body, done }
+    Effect.tryPromise({
+      try: async () => {
+        const body = new PassThrough()
+        const done = session.client.downloadTo(body, pathOf(session, path))
+        // Its outcome is looked at twice: here, and at the end of the bytes.
+        done.catch(() => undefined)
+        await Promise.race([new Promise((resolve) => body.once("readable", resolve)), done])
+        if (body.readableLength === 0) await done
+        return { body, done }
+      },
+      catch: (cause) => {
+        const error = classify(`reading ${Remote.quote(path)}`, cause)
+        return Remote.codeOf(cause) === "ECONNRESET" ? new Reset(error) : error
+      }
     })
+
+  /**
+   * Opens a file. proftpd resets the data connection of a file that it can't open before it says so: such a file is
+   * looked at and tried once more, and is then unreadable. A file that can be looked at was as it seemed: the failure is
+   * the line's, or the permission's.
+   */
+  const openRead = (request: Request, path: string) => {
+    const opened = request("read", (session) => openBody(session, path))
+    const look = statBy(request, path)
+    return opened.pipe(
+      Effect.catchIf(
+        (error) => error instanceof Reset,
+        () =>
+          Effect.andThen(
+            look,
+            Effect.mapError(opened, (error) => (error instanceof Reset ? Remote.forbidden(error.message) : error))
+          )
+      ),
+      Effect.catchIf(
+        ({ reason }) => reason._tag === "Forbidden",
+        (error) => Effect.andThen(look, Effect.fail(error))
+      )
+    )
+  }
 
   const read = (path: string): Stream.Stream<Uint8Array, IntegrationError> =>
     Effect.gen(function* () {
       const connection = yield* connections.get
       let finished = false
       yield* Effect.addFinalizer(() => (finished ? Effect.void : connection.drop))
-      const { body, done } = yield* Effect.catchIf(
-        connection.request("read", (session) => openBody(session, path)),
-        // proftpd resets the data connection of a file that it can't open before it says so. Where the file can be
-        // looked at, it was as it seemed: the line, or the permission.
-        (error) => error.reason._tag === "Transient" || error.reason._tag === "Forbidden",
-        (error) => Effect.andThen(statBy(connection.request, path), Effect.fail(error))
-      )
+      const { body, done } = yield* openRead(connection.request, path)
       const what = `reading ${Remote.quote(path)}`
       const bytes = NodeStream.fromReadable<Uint8Array, IntegrationError>({
         evaluate: () => body,
@@ -263,7 +291,8 @@ export const make = Effect.fnUntraced(function* (
     list: (folder) => listBy(connections.request, folder),
     stat: (path, listed) => statBy(connections.request, path, listed),
     read,
-    connect: connections.connect
+    connect: connections.connect,
+    size: connections.size
   }
 })
 

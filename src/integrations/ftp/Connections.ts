@@ -1,12 +1,22 @@
 /**
- * A bounded number of connections to one server. A connection serves one request at a time, is opened when it is
- * first needed, opened again when it broke, and closed after a minute without use.
+ * A pool of connections to one server. A connection serves one request at a time, is opened when it is first needed,
+ * opened again when it broke, and closed after a minute without use.
+ *
+ * Servers allow only so many connections of one client, and refuse more in many ways: 421, 530 in any wording, a
+ * dropped connection. A login that fails while other connections of the pool are open is taken for that: the pool
+ * shrinks to what is open, and the request waits for one of these. No call fails by it, so that nothing cools down and
+ * no item loses an attempt.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Pool from "effect/Pool"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as Remote from "./Remote.ts"
 
 export interface Options<Client> {
   readonly call: Call
@@ -27,60 +37,217 @@ export interface Connection<out Client> {
   readonly drop: Effect.Effect<void>
 }
 
+/** What is known of how many connections a server allows. */
+export interface Size {
+  /** The most connections that were open before the server refused another; undefined while it refused none. */
+  readonly allowed: () => number | undefined
+  /** Opens at most `connections` at a time, which an earlier listing learned; `oneMore` tries another one again. */
+  readonly restore: (connections: number, oneMore: boolean) => Effect.Effect<void>
+}
+
 export interface Connections<out Client> {
   /** Waits for a free connection, outside of any `call`: a call's deadline is the server's, not the queue's. */
   readonly get: Effect.Effect<Connection<Client>, never, Scope.Scope>
   readonly request: Connection<Client>["request"]
   readonly connect: Effect.Effect<void, IntegrationError>
+  readonly size: Size
 }
 
-export const make = <Client>(options: Options<Client>): Effect.Effect<Connections<Client>, never, Scope.Scope> => {
-  const slot = Effect.acquireRelease(
+interface Slot<Client> {
+  client: Client | undefined
+  isOpening: boolean
+  usedAt: number
+}
+
+/** How a server refuses a wrong password, and not one connection too many. */
+const aboutPassword = /incorrect|invalid|wrong|password|credential|authentication/i
+
+const idleMillis = 60_000
+
+/**
+ * A server counts a connection for a while after its end. A pool that a reopened connection made smaller than it was
+ * tries its former size once more after this time.
+ */
+const regrowAfter = "5 seconds"
+
+export const make = Effect.fnUntraced(function* <Client>(
+  options: Options<Client>
+): Effect.fn.Return<Connections<Client>, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const slots = new Set<Slot<Client>>()
+  const idle: Array<Slot<Client>> = []
+  const permits = Semaphore.makeUnsafe(options.max)
+  let size = options.max
+  let allowed: number | undefined
+  /** The most connections that were open at a time. */
+  let proven = 0
+
+  const isReady = (slot: Slot<Client>): boolean => slot.client !== undefined && options.isOpen(slot.client)
+  const openSlots = (): number => [...slots].filter(isReady).length
+  const others = (slot: Slot<Client>): number =>
+    [...slots].filter((other) => other !== slot && (other.isOpening || isReady(other))).length
+
+  const drop = (slot: Slot<Client>) =>
     Effect.sync(() => {
-      let client: Client | undefined
-      const drop = Effect.sync(() => {
-        if (client !== undefined) options.close(client)
-        client = undefined
-      })
-      const isReady = () => client !== undefined && options.isOpen(client)
-      const ready = Effect.suspend(() =>
-        client !== undefined && options.isOpen(client)
-          ? Effect.succeed(client)
-          : Effect.andThen(
-              drop,
-              Effect.tap(options.open, (opened) => Effect.sync(() => (client = opened)))
-            )
-      )
-      // A first login is a call of its own; the one inside serves a repetition after the connection broke.
-      const connect = Effect.suspend(() => (isReady() ? Effect.void : Effect.asVoid(options.call("connect", 1, ready))))
-      const connection: Connection<Client> = {
-        drop,
-        request: (method, request) =>
-          Effect.andThen(
-            connect,
-            options.call(
-              method,
-              1,
-              Effect.flatMap(ready, (client) =>
-                request(client).pipe(
-                  Effect.onInterrupt(() => drop),
-                  // After a time-out or a lost answer nobody knows what the connection would say next.
-                  Effect.tapError((error) => (error.reason._tag === "Transient" ? drop : Effect.void))
-                )
-              )
-            )
+      if (slot.client !== undefined) options.close(slot.client)
+      slot.client = undefined
+    })
+
+  const resize = (to: number) =>
+    Effect.suspend(() => {
+      size = Math.min(options.max, Math.max(1, to))
+      return permits.resize(size)
+    })
+
+  const take = Effect.map(permits.take(1), () => {
+    const ready = idle.findLastIndex(isReady)
+    const [slot = { client: undefined, isOpening: false, usedAt: 0 }] =
+      ready < 0 ? idle.splice(0, 1) : idle.splice(ready, 1)
+    slots.add(slot)
+    return slot
+  })
+
+  const give = Effect.fnUntraced(function* (slot: Slot<Client>) {
+    if (isReady(slot)) {
+      slot.usedAt = yield* Clock.currentTimeMillis
+      idle.push(slot)
+    } else {
+      yield* drop(slot)
+      slots.delete(slot)
+    }
+    yield* permits.release(1)
+  })
+
+  /** The server refused one connection while this many others were open. */
+  const refused = Effect.fnUntraced(function* (open: number) {
+    const former = proven
+    proven = Math.min(proven, open)
+    allowed = open
+    yield* resize(open)
+    if (open < former) {
+      yield* Effect.forkIn(Effect.delay(resize(former), regrowAfter), scope)
+    }
+  })
+
+  /** Logs in. False if the server allows no more connections than there are. */
+  const login = (slot: Slot<Client>): Effect.Effect<boolean, IntegrationError> =>
+    Effect.suspend(() => {
+      slot.isOpening = true
+      return Effect.tap(options.open, (client) => Effect.sync(() => (slot.client = client)))
+    }).pipe(
+      Effect.map(() => {
+        const open = openSlots()
+        proven = Math.max(proven, open)
+        if (allowed !== undefined && open > allowed) allowed = open < options.max ? open : undefined
+        return true
+      }),
+      Effect.catch((error) =>
+        Effect.suspend(() => {
+          const open = others(slot)
+          if (open > 0) return Effect.as(refused(open), false)
+          // Connections that were just closed may count for a while: only what names the password is about the password.
+          return allowed !== undefined && error.reason._tag === "Unauthorized" && !aboutPassword.test(error.message)
+            ? Effect.fail(Remote.transient(error.message))
+            : Effect.fail(error)
+        })
+      ),
+      Effect.ensuring(Effect.sync(() => (slot.isOpening = false)))
+    )
+
+  /** A call that does not repeat what failed for good, as a request whose time is up. */
+  const call = <A>(method: string, effect: Effect.Effect<A, IntegrationError>): Effect.Effect<A, IntegrationError> =>
+    options
+      .call(
+        method,
+        1,
+        Effect.map(effect, Result.succeed).pipe(
+          Effect.catchIf(
+            (error) => error instanceof Remote.Unrepeated,
+            (error) => Effect.succeed(Result.fail(error))
           )
-      }
-      return { connection, connect }
-    }),
-    ({ connection }) => connection.drop
-  )
-  return Effect.map(
-    Pool.makeWithTTL({ acquire: slot, min: 0, max: options.max, timeToLive: "1 minute", timeToLiveStrategy: "usage" }),
-    (pool) => ({
-      get: Effect.map(Pool.get(pool), ({ connection }) => connection),
-      request: (method, request) => Pool.use(pool, ({ connection }) => connection.request(method, request)),
-      connect: Pool.use(pool, ({ connect }) => connect)
+        )
+      )
+      .pipe(Effect.flatMap(Effect.fromResult))
+
+  const get = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      let held: Slot<Client> | undefined = yield* restore(take)
+      yield* Effect.addFinalizer(() => (held === undefined ? Effect.void : give(held)))
+
+      /** Gives the slot up, and waits for another. */
+      const swap = Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          if (held !== undefined) yield* give(held)
+          held = undefined
+          held = yield* restore(take)
+        })
+      )
+      /** A slot that is logged in. A first login is a call of its own. */
+      const ready = Effect.gen(function* () {
+        while (true) {
+          const slot = held
+          if (slot === undefined) return yield* Effect.die(new Error("the connection was given back"))
+          if (isReady(slot)) return slot
+          yield* drop(slot)
+          if (!(yield* call("connect", login(slot)))) yield* swap
+        }
+      })
+      const dropHeld = Effect.suspend(() => (held === undefined ? Effect.void : drop(held)))
+
+      const request: Connection<Client>["request"] = Effect.fnUntraced(function* <A>(
+        method: string,
+        ask: (client: Client) => Effect.Effect<A, IntegrationError>
+      ) {
+        while (true) {
+          const slot = yield* ready
+          const answer = yield* call(
+            method,
+            Effect.gen(function* () {
+              // The connection broke at the attempt before: it is opened again, within the call.
+              if (!isReady(slot)) {
+                yield* drop(slot)
+                yield* login(slot)
+              }
+              const { client } = slot
+              if (client === undefined) return Option.none<A>()
+              return yield* ask(client).pipe(
+                Effect.map(Option.some),
+                Effect.onInterrupt(() => drop(slot)),
+                // After a time-out or a lost answer nobody knows what the connection would say next.
+                Effect.tapError((error) => (error.reason._tag === "Transient" ? drop(slot) : Effect.void))
+              )
+            })
+          )
+          if (Option.isSome(answer)) return answer.value
+        }
+      })
+      return { request, drop: dropHeld, connect: Effect.asVoid(ready) }
     })
   )
-}
+
+  yield* Effect.addFinalizer(() => Effect.forEach(slots, drop, { discard: true }))
+  yield* Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    for (const slot of idle.filter(({ usedAt }) => now - usedAt >= idleMillis)) {
+      idle.splice(idle.indexOf(slot), 1)
+      slots.delete(slot)
+      yield* drop(slot)
+    }
+  }).pipe(Effect.repeat(Schedule.spaced("15 seconds")), Effect.forkScoped)
+
+  return {
+    get,
+    request: (method, request) =>
+      Effect.scoped(Effect.flatMap(get, (connection) => connection.request(method, request))),
+    connect: Effect.scoped(Effect.flatMap(get, ({ connect }) => connect)),
+    size: {
+      allowed: () => allowed,
+      restore: (connections, oneMore) =>
+        Effect.suspend(() => {
+          if (connections >= options.max) return Effect.void
+          allowed = connections
+          return resize(connections + (oneMore ? 1 : 0))
+        })
+    }
+  }
+})

@@ -6,6 +6,7 @@ import type * as Effect from "effect/Effect"
 import * as IntegrationError from "../../contract/IntegrationError.ts"
 import { redact } from "../../contract/Redaction.ts"
 import type * as Stream from "effect/Stream"
+import type { Size } from "./Connections.ts"
 
 /** What the server says of a file. What it does not say, or can't say without a zone or a year, is absent. */
 export interface Stat {
@@ -42,9 +43,17 @@ export interface Remote {
   readonly read: (path: string, stat: Stat) => Stream.Stream<Uint8Array, IntegrationError.IntegrationError>
   /** Logs in, if no connection is open. */
   readonly connect: Effect.Effect<void, IntegrationError.IntegrationError>
+  /** How many connections the server allows. */
+  readonly size: Size
 }
 
 const error = (reason: IntegrationError.Reason) => new IntegrationError.IntegrationError({ reason })
+
+/** An error of a request that is not repeated within its call: a second attempt would cost as much as the first. */
+export class Unrepeated extends IntegrationError.IntegrationError {}
+
+/** The server was silent for the configured time. */
+export const noAnswer = (message: string) => new Unrepeated({ reason: new IntegrationError.Transient({ message }) })
 
 export const unauthorized = (message: string) => error(new IntegrationError.Unauthorized({ message }))
 export const rateLimited = (message: string) => error(new IntegrationError.RateLimited({ message }))

@@ -116,6 +116,7 @@ export const make = Effect.fnUntraced(function* (
       case 8:
         return Remote.malformed(text)
     }
+    if (/timed out while waiting for handshake/i.test(text)) return Remote.noAnswer(text)
     return /authentication methods failed|privateKey|private key|passphrase/i.test(text)
       ? Remote.unauthorized(text)
       : Remote.transient(text)
@@ -125,7 +126,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.tryPromise({ try: run, catch: (cause) => classify(what, cause) }).pipe(
       Effect.timeoutOrElse({
         duration: options.timeout,
-        orElse: () => Effect.fail(Remote.transient(`${server}: ${what}: no answer in ${options.timeout} ms`))
+        orElse: () => Effect.fail(Remote.noAnswer(`${server}: ${what}: no answer in ${options.timeout} ms`))
       })
     )
 
@@ -371,7 +372,8 @@ export const make = Effect.fnUntraced(function* (
     list: (folder) => connections.request("list", (session) => listOnce(session, folder)),
     stat: (path) => connections.request("stat", (session) => statOnce(session, path)),
     read,
-    connect: connections.connect
+    connect: connections.connect,
+    size: connections.size
   }
 })
 

@@ -334,6 +334,24 @@ const outcome = (source: Mirror.Source) =>
     })
   })
 
+describe("how many connections are allowed", () => {
+  for (const cap of [2, 3]) {
+    needs(
+      "pure-ftpd",
+      `300 files come whole from a pure-ftpd that allows ${cap}`,
+      Effect.gen(function* () {
+        const server = yield* Servers.run("pure-ftpd", cap)
+        for (let index = 0; index < 300; index++) write(server, `${index}`, `${index}`)
+        const opened = yield* Mirror.open(server)
+        const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
+        assert.strictEqual(results.size, 300)
+        for (const [id, { bytes, reason }] of results) assert.strictEqual(reason ?? bytes?.toString(), id)
+        assert.isAtMost(opened.calls.get("connect") ?? 0, 6)
+      })
+    )
+  }
+})
+
 describe("who is let in, and who is trusted", () => {
   for (const kind of ["pure-ftpd with TLS", "vsftpd with implicit TLS"] as const) {
     needs(

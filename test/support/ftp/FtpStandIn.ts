@@ -18,6 +18,8 @@ export interface File {
 export type Action =
   /** Sends this line. */
   | string
+  /** Sends nothing. */
+  | { readonly silent: true }
   /** Closes the control connection. */
   | { readonly drop: true }
   /** Sends these bytes over the data connection, or resets it, or leaves it silent, then sends the last line. */
@@ -42,6 +44,11 @@ export interface Options {
   readonly quirks?: ReadonlyArray<Quirk>
   /** A folder's listing as it is sent, instead of its true one. `folder` has no slash before or after it. */
   readonly listing?: (folder: string) => string | undefined
+  /**
+   * The most connections at a time, and how more are refused: by 421 at the greeting (pure-ftpd: "421 3 users (the maximum)
+   * are already logged in", lftp#335), by 530 after the password (All-Inkl: ftp-deploy#29), or by closing the connection.
+   */
+  readonly cap?: { readonly connections: number; readonly refusal: "421" | "530" | "drop" }
   /** Asked before each command; undefined leaves it to the server. */
   readonly script?: (command: string, argument: string) => Action | undefined
 }
@@ -50,6 +57,8 @@ export interface StandIn {
   readonly source: Pick<Running, "config" | "credentials">
   /** Every line that was received, from all connections. */
   readonly received: Array<string>
+  /** Connections that were refused because of the cap. */
+  readonly refusals: () => number
   /** Control connections that are still open, once there are none or a minute has passed. */
   readonly open: Effect.Effect<number>
 }
@@ -70,7 +79,7 @@ const facts = (file: File | undefined): string =>
     ? "type=dir;"
     : `type=file;size=${file.bytes.length};${file.modified === undefined ? "" : `modify=${file.modified};`}`
 
-const serve = (options: Options, received: Array<string>, socket: Net.Socket): void => {
+const serve = (options: Options, received: Array<string>, socket: Net.Socket, isRefused: boolean): void => {
   const features = options.features ?? ["MLST", "SIZE", "MDTM"]
   const has = (feature: string) => features.includes(feature)
   const does = (quirk: Quirk) => options.quirks?.includes(quirk) === true
@@ -105,6 +114,7 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket): v
     const action = options.script?.(command, argument)
     if (typeof action === "string") return say(action)
     if (action !== undefined && "drop" in action) return socket.destroy()
+    if (action !== undefined && "silent" in action) return
     if (action !== undefined) return send(action.data, action.last)
     const path = pathOf(argument)
     const file = options.files.get(path)
@@ -112,6 +122,7 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket): v
       case "USER":
         return say("331 and the password?")
       case "PASS":
+        if (isRefused) return say("530 Sorry, no more for you today")
         return say("230 welcome")
       case "FEAT":
         return say(`211-Features\r\n${features.map((feature) => ` ${feature}\r\n`).join("")}211 End`)
@@ -181,19 +192,32 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket): v
       act(command, argument)
     }
   })
-  say("220 hello")
+  if (isRefused && options.cap?.refusal === "drop") socket.destroy()
+  else if (isRefused && options.cap?.refusal === "421")
+    socket.end("421 3 users (the maximum) are already logged in\r\n")
+  else say("220 hello")
 }
 
 /** Starts it; it ends with the scope. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<StandIn, never, Scope.Scope> {
   const received: Array<string> = []
   const sockets = new Set<Net.Socket>()
+  const refused = new Set<Net.Socket>()
+  let refusals = 0
   const server = yield* Effect.acquireRelease(
     Effect.callback<Net.Server>((resume) => {
       const server = Net.createServer((socket) => {
+        const isRefused = sockets.size - refused.size >= (options.cap?.connections ?? Infinity)
         sockets.add(socket)
-        socket.once("close", () => sockets.delete(socket))
-        serve(options, received, socket)
+        if (isRefused) {
+          refused.add(socket)
+          refusals += 1
+        }
+        socket.once("close", () => {
+          sockets.delete(socket)
+          refused.delete(socket)
+        })
+        serve(options, received, socket, isRefused)
       })
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
@@ -211,6 +235,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       credentials: { username: "mirror", password: "s3cret" }
     },
     received,
+    refusals: () => refusals,
     open: Effect.sync(() => sockets.size).pipe(
       Effect.repeat({ until: (open) => open === 0, times: 6000, schedule: Schedule.spaced("10 millis") }),
       Effect.map(() => sockets.size)
