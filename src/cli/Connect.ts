@@ -31,7 +31,7 @@ const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {
   return Object.entries(json).flatMap(([key, value]) => secrets(value, key))
 }
 
-const text = ({ connection, created, firstSyncMs, items }: Connected, style: Style): string => {
+const text = ({ connection, created, firstSyncMs, items, leftOut }: Connected, style: Style): string => {
   const name = Text.oneLine(connection.name)
   return [
     `${style.good(created ? "connected" : "updated")} ${style.bold(name)}`,
@@ -39,6 +39,7 @@ const text = ({ connection, created, firstSyncMs, items }: Connected, style: Sty
       ["  source", connection.domain],
       ["  account", Text.oneLine(connection.account)],
       ["  holds", items === null ? "not known" : `about ${Text.many(items, "item")}`],
+      ...leftOut.map((what) => ["  left out", Text.oneLine(what)] as const),
       [
         "  first sync",
         firstSyncMs === null
@@ -160,6 +161,7 @@ export const connect = Command.make(
             account: connected.connection.account,
             every: connected.connection.every,
             items: connected.items,
+            leftOut: connected.leftOut,
             firstSyncMs: connected.firstSyncMs,
             next: `idem sync ${Text.shellWord(connected.connection.name)}`
           },

@@ -36,7 +36,7 @@ const document = (status: Documents.Status): Schema.JsonObject => {
 const problemsShown = 5
 
 const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string => {
-  const { lastRun, ledger, state, totals } = status
+  const { lastRun, ledger, leftOut, state, totals } = status
   const name = Text.shellWord(status.name)
   const colour = state === "paused" || state === "disconnected" ? style.warn : style.good
   return [
@@ -84,6 +84,7 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
           ? "nothing"
           : `${Text.count(totals.failed)} failed, ${Text.count(totals.dead)} given up, ${Text.count(totals.deferred)} deferred: idem failures ${name}`
       ],
+      ...leftOut.map((what) => ["  left out", Text.oneLine(what)] as const),
       ...(totals.deleted === 0 ? [] : [["  deleted", Text.count(totals.deleted)] as const]),
       ...(totals.deletionsHeld === 0
         ? []

@@ -66,6 +66,8 @@ export interface Estimate {
   readonly items?: number | undefined
   /** Quota units that one item costs, its share of the listing included. */
   readonly unitsPerItem: number
+  /** What is there and not among the items, and how to have it: instead of `leftOut` of the config. */
+  readonly leftOut?: ReadonlyArray<string> | undefined
 }
 
 /** A source that has been opened: its account, and the two programs that the engine runs. */
@@ -140,6 +142,8 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
    */
   readonly address?: ReadonlyArray<keyof Config & string> | undefined
   readonly quota: (config: Config) => Quota
+  /** What this config leaves out that a person may miss, and how to have it, in one line each. */
+  readonly leftOut?: ((config: Config) => ReadonlyArray<string>) | undefined
   /**
    * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. Default: one
    * budget of `quota`'s amounts, keyed by the account.
@@ -217,6 +221,7 @@ export interface DecodedConfig {
   /** Where credentials are sent: empty at the provider's own address. */
   readonly address: Schema.JsonObject
   readonly quota: Quota
+  readonly leftOut: ReadonlyArray<string>
 }
 
 const draft = { $schema: "https://json-schema.org/draft/2020-12/schema" }
@@ -342,7 +347,8 @@ export const make: {
         json,
         scope: fields(definition.scope),
         address: fields(definition.address ?? []),
-        quota: definition.quota(decoded)
+        quota: definition.quota(decoded),
+        leftOut: definition.leftOut?.(decoded) ?? []
       }
     }),
     readsCheckpoint: (json) => Effect.isSuccess(decodeCheckpoint(json)),

@@ -57,6 +57,8 @@ export interface Connected {
   readonly connection: Connection
   readonly created: boolean
   readonly estimate: Estimate
+  /** What the connection leaves out that a person may miss. */
+  readonly leftOut: ReadonlyArray<string>
   /** How long a first sync takes at the quota; undefined if the number of items is not known. */
   readonly firstSync: Duration.Duration | undefined
 }

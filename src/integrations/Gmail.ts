@@ -34,6 +34,8 @@ const Config = Schema.Struct({
   labelIds: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
   /** Default false: a message that goes to Spam or Trash counts as deleted. */
   includeSpamTrash: Schema.optionalKey(Schema.Boolean),
+  /** Default false: chats of Hangouts and Google Talk (label CHAT) are left out. */
+  includeChats: Schema.optionalKey(Schema.Boolean),
   quota: Schema.optionalKey(QuotaConfig)
 })
 type Config = typeof Config.Type
@@ -45,8 +47,11 @@ const unitsPerMinute = 6_000
 const filterOf = (config: Config): Api.Filter => ({
   query: config.query?.trim() === "" ? undefined : config.query,
   labelIds: config.labelIds?.length === 0 ? undefined : config.labelIds,
-  includeSpamTrash: config.includeSpamTrash
+  includeSpamTrash: config.includeSpamTrash,
+  includeChats: config.includeChats === true || config.labelIds?.includes(Api.chatLabel) === true
 })
+
+const withoutChats = (chats: string): string => `${chats} (label ${Api.chatLabel}): includeChats: true takes them`
 
 const scopeOf = (filter: Api.Filter) => {
   const { query, labelIds: wanted = [] } = filter
@@ -54,6 +59,7 @@ const scopeOf = (filter: Api.Filter) => {
   const everywhere = filter.includeSpamTrash === true || /\bin:(anywhere|trash|spam)\b/i.test(query ?? "")
   return {
     excluded: new Set(everywhere ? [] : ["TRASH", "SPAM"].filter((label) => !wanted.includes(label))),
+    ignored: new Set(filter.includeChats ? [] : [Api.chatLabel]),
     wanted,
     listed: query !== undefined || wanted.length > 1
   }
@@ -64,7 +70,8 @@ export const integration = make({
   config: Config,
   credentials: Auth.Credentials,
   checkpoint: Checkpoint,
-  scope: ["query", "labelIds", "includeSpamTrash"],
+  scope: ["query", "labelIds", "includeSpamTrash", "includeChats"],
+  leftOut: (config) => (filterOf(config).includeChats ? [] : [withoutChats("chats")]),
   address: ["rootUrl"],
   quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute }),
   signIn: SignIn.signIn,
@@ -93,9 +100,14 @@ export const integration = make({
         const listed = Effect.map(api.messages(filter, { maxResults: 1 }), (list) => ({
           messagesTotal: list.resultSizeEstimate
         }))
-        const { messagesTotal: items } =
-          filter.query === undefined && filter.labelIds === undefined ? yield* profileOr(listed) : yield* listed
-        const estimate: Estimate = { items, unitsPerItem }
+        const isWhole = filter.query === undefined && filter.labelIds === undefined
+        const { messagesTotal } = isWhole ? yield* profileOr(listed) : yield* listed
+        const chats = isWhole && !filter.includeChats ? yield* api.chats : 0
+        const estimate: Estimate = {
+          items: messagesTotal === undefined ? undefined : Math.max(0, messagesTotal - chats),
+          unitsPerItem,
+          ...(chats === 0 ? {} : { leftOut: [withoutChats(chats === 1 ? "1 chat" : `${chats} chats`)] })
+        }
         return estimate
       }),
 
@@ -104,13 +116,16 @@ export const integration = make({
       download: Effect.fnUntraced(function* ({ externalId }) {
         const found = yield* api.rawMessage(externalId)
         // Its removal may have been read before this download began: stored now, it would never be found to be gone.
-        const admit = (message: Api.Message) =>
-          message.labelIds?.some((label) => source.scope.excluded.has(label)) === true
-            ? Effect.fail(Mail.leftOut(externalId))
-            : Effect.succeed(message)
-        return found._tag === "Whole"
-          ? yield* Effect.flatMap(admit(found.message), Mail.content)
-          : Mail.streamed(found, admit)
+        const admit = (message: Api.Message) => {
+          const has = (labels: ReadonlySet<string>) => message.labelIds?.some((label) => labels.has(label)) === true
+          if (has(source.scope.excluded)) return Effect.fail(Mail.inTrash(externalId))
+          return has(source.scope.ignored) ? Effect.fail(Mail.isChat(externalId)) : Effect.succeed(message)
+        }
+        if (found._tag === "Streamed") return Mail.streamed(found, admit)
+        const message = yield* admit(found.message)
+        return message.labelIds?.includes(Api.chatLabel) === true
+          ? yield* Effect.flatMap(api.fullMessage(externalId), Mail.chat)
+          : yield* Mail.content(message)
       })
     }
   })

@@ -72,6 +72,7 @@ describe("idem connect", () => {
         account: "me@example.com",
         every: "10 minutes",
         items: 3,
+        leftOut: [],
         firstSyncMs: 0,
         next: "idem sync work"
       })

@@ -84,6 +84,7 @@ describe("the command line through a server", () => {
         account: "me@example.com",
         every: "5 minutes",
         items: 6,
+        leftOut: [],
         firstSyncMs: 0,
         next: `idem sync 'it'\\''s work'`
       })

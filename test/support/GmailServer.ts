@@ -17,6 +17,7 @@ export type Method =
   | "messages.get"
   | "history.list"
   | "labels.list"
+  | "labels.get"
   | "oauth2.token"
   | "oauth2.userinfo"
 
@@ -73,6 +74,7 @@ const units: Record<Method, number> = {
   "messages.get": 20,
   "history.list": 2,
   "labels.list": 1,
+  "labels.get": 1,
   "oauth2.token": 0,
   "oauth2.userinfo": 0
 }
@@ -271,6 +273,15 @@ export class Server {
         return {
           labels: Array.from(mailbox.labels, ([id, name]) => ({ id, name, type: id === name ? "system" : "user" }))
         }
+      case "labels.get": {
+        if (id === undefined || !mailbox.labels.has(id))
+          throw new Refusal(404, "notFound", "Requested entity was not found.")
+        return {
+          id,
+          name: mailbox.labels.get(id),
+          messagesTotal: mailbox.all.filter(({ labelIds }) => labelIds.has(id)).length
+        }
+      }
       case "messages.list": {
         const { found, next, estimate } = mailbox.list({
           labelIds: params.getAll("labelIds"),
@@ -355,8 +366,9 @@ const routeOf = (
   if (resource === undefined) return undefined
   if (resource === "messages")
     return { method: id === undefined ? "messages.list" : "messages.get", id: id && decodeURIComponent(id) }
+  if (resource === "labels") return { method: id === undefined ? "labels.list" : "labels.get", id }
   if (id !== undefined) return undefined
-  return { method: resource === "profile" ? "getProfile" : resource === "labels" ? "labels.list" : "history.list", id }
+  return { method: resource === "profile" ? "getProfile" : "history.list", id }
 }
 
 const messageResource = (message: StoredMessage, format: string) => {
@@ -371,6 +383,21 @@ const messageResource = (message: StoredMessage, format: string) => {
     sizeEstimate: raw.length
   }
   if (format === "minimal") return base
+  // Chats have an empty `raw`, and their text only with `format=full` (GAM-team/got-your-back#84).
+  const isChat = message.labelIds.has("CHAT")
+  if (format === "raw" && isChat) return { ...base, raw: "" }
+  if (format === "full" && isChat) {
+    const body = { size: raw.length, data: Buffer.from(raw).toString("base64url") }
+    return {
+      ...base,
+      payload: {
+        mimeType: "text/html",
+        filename: "",
+        headers: [{ name: "From", value: "Ann <ann@example.com>" }],
+        body
+      }
+    }
+  }
   if (format === "raw") return { ...base, raw: Buffer.from(raw).toString("base64url") }
   throw new Refusal(400, "invalidArgument", `The stand-in has no format ${format}`)
 }

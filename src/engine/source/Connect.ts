@@ -219,6 +219,7 @@ export const connect = Effect.fn("connect")(function* (
     connection: resumes ? { ...connection, paused: null } : connection,
     created: before === undefined,
     estimate,
+    leftOut: estimate.leftOut ?? config.leftOut,
     firstSync: firstSync(estimate.items, estimate.unitsPerItem, config.quota)
   } satisfies Connected
 })

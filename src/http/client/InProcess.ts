@@ -7,6 +7,7 @@ import * as HttpApiTest from "effect/http-api/HttpApiTest"
 import * as Layer from "effect/Layer"
 import type * as Path from "effect/Path"
 import type { Engine } from "../../engine/Engine.ts"
+import type { Integrations } from "../../engine/source/Integrations.ts"
 import type { Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionHandlers from "../connections/ConnectionHandlers.ts"
@@ -20,13 +21,11 @@ import { ApiClient } from "./ApiClient.ts"
 const handlers = Layer.mergeAll(ConnectionHandlers.layer, TaskHandlers.layer, ContentHandlers.layer)
 
 /** The module's name says test; it is the library's client over handlers in the same process. */
-export const layer: Layer.Layer<ApiClient, never, Store | Engine | FileSystem.FileSystem | Path.Path> = Layer.effect(
-  ApiClient,
-  HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents"])
-).pipe(
-  Layer.provide(handlers),
-  Layer.provide([RequestErrors.layer, Authenticated.layer]),
-  Layer.provide(HttpPlatform.layer),
-  Layer.provide(Etag.layerWeak),
-  Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
-)
+export const layer: Layer.Layer<ApiClient, never, Store | Engine | Integrations | FileSystem.FileSystem | Path.Path> =
+  Layer.effect(ApiClient, HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents"])).pipe(
+    Layer.provide(handlers),
+    Layer.provide([RequestErrors.layer, Authenticated.layer]),
+    Layer.provide(HttpPlatform.layer),
+    Layer.provide(Etag.layerWeak),
+    Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
+  )

@@ -57,6 +57,8 @@ export const Status = Schema.Struct({
   ...Connection.fields,
   totals: Totals,
   ledger: Schema.Int,
+  /** What the config leaves out that a person may miss, and how to have it. */
+  leftOut: Schema.Array(Schema.String),
   lastRun: Schema.NullOr(Run),
   unfinished: Schema.Array(Unfinished)
 }).annotate({ identifier: "Status" })
@@ -132,15 +134,17 @@ export const status = (
   now: DateTime.Utc,
   known: {
     readonly totals: Overview.Totals
+    readonly leftOut: ReadonlyArray<string>
     readonly lastRun: RunModel.Run | undefined
     readonly unfinished: ReadonlyArray<TaskRow>
   }
 ): Status => {
-  const { lastRun, totals, unfinished } = known
+  const { lastRun, leftOut, totals, unfinished } = known
   return {
     ...connection(of, now),
     totals,
     ledger: totals.failed + totals.dead + totals.deferred,
+    leftOut,
     lastRun: lastRun === undefined ? null : run(lastRun),
     unfinished: unfinished.map(({ createdAt, id, spec }) => ({ task: id, spec, createdAt }))
   }

@@ -26,6 +26,8 @@ export const Connected = Schema.Struct({
   items: Schema.NullOr(Schema.Finite),
   /** Quota units that one item costs, its share of the listing included. */
   unitsPerItem: Schema.Finite,
+  /** What the config leaves out that a person may miss, and how to have it. */
+  leftOut: Schema.Array(Schema.String),
   /** How long a first sync takes at the quota; null where the number of items is not known. */
   firstSyncMs: Schema.NullOr(Schema.Finite)
 })

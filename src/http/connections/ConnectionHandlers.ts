@@ -6,6 +6,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Engine, type Connected as EngineConnected } from "../../engine/Engine.ts"
+import { Integrations } from "../../engine/source/Integrations.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import { pausedByPerson } from "../../engine/model/Connection.ts"
 import { DeletionsChanged, NameTaken, Store } from "../../engine/Store.ts"
@@ -17,12 +18,13 @@ import * as Documents from "./ConnectionDocuments.ts"
 import type { Connected } from "./ConnectionEndpoints.ts"
 import * as ConnectionLookup from "./ConnectionLookup.ts"
 
-const connected = Effect.fnUntraced(function* ({ connection, created, estimate, firstSync }: EngineConnected) {
+const connected = Effect.fnUntraced(function* ({ connection, created, estimate, firstSync, leftOut }: EngineConnected) {
   return {
     connection: Documents.connection(connection, yield* DateTime.now),
     created,
     items: estimate.items ?? null,
     unitsPerItem: estimate.unitsPerItem,
+    leftOut,
     firstSyncMs: firstSync === undefined ? null : Math.round(Duration.toMillis(firstSync))
   } satisfies Connected
 })
@@ -47,6 +49,7 @@ export const layer = HttpApiBuilder.group(
   Effect.fn(function* (handlers) {
     const store = yield* Store
     const engine = yield* Engine
+    const integrations = yield* Integrations
     const submission = yield* TaskSubmission.make
     const find = (ref: string) => ConnectionLookup.find(store, ref)
     const shown = Effect.fnUntraced(function* (ref: string) {
@@ -69,8 +72,14 @@ export const layer = HttpApiBuilder.group(
       get: Effect.fnUntraced(function* ({ params }) {
         const connection = yield* find(params.connection)
         const [lastRun] = yield* store.runs(connection.id, 1)
+        // A connection whose config no longer fits is shown all the same.
+        const leftOut = yield* integrations.get(connection.domain).pipe(
+          Effect.flatMap(({ decodeConfig }) => decodeConfig(connection.config)),
+          Effect.match({ onFailure: () => [], onSuccess: (config) => config.leftOut })
+        )
         return Documents.status(connection, yield* DateTime.now, {
           totals: yield* store.totals(connection.id),
+          leftOut,
           lastRun,
           unfinished: yield* store.openTasks(connection.id)
         })

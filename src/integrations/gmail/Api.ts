@@ -23,11 +23,18 @@ export const units = {
   "messages.list": 5,
   "history.list": 2,
   "labels.list": 1,
+  "labels.get": 1,
   getProfile: 1
 } as const
 
 /** The most that one page may hold, by the documentation of `messages.list` and `history.list`. */
 export const pageSize = 500
+
+/**
+ * The label of chats from Hangouts and Google Talk. Their `raw` is empty or truncated, and `format=full` has their text
+ * (GAM-team/got-your-back#84).
+ */
+export const chatLabel = "CHAT"
 
 /** Past this a request is given up; the engine's own deadline for a call stands above it. */
 const requestTimeout = Duration.seconds(50)
@@ -88,6 +95,12 @@ const Message = Schema.Struct({
 })
 export type Message = typeof Message.Type
 
+/** A message with its parts instead of its bytes. */
+const FullMessage = Schema.Struct({ ...Message.fields, payload: Schema.Record(Schema.String, Schema.Json) })
+export type FullMessage = typeof FullMessage.Type
+
+const Label = Schema.Struct({ messagesTotal: Schema.optionalKey(Schema.Finite) })
+
 const LabelList = Schema.Struct({ labels: Schema.optionalKey(Schema.Array(Schema.Struct({ id: Schema.String }))) })
 
 const UserInfo = Schema.Struct({ email: Schema.NonEmptyString })
@@ -97,6 +110,13 @@ export interface Filter {
   readonly query?: string | undefined
   readonly labelIds?: ReadonlyArray<string> | undefined
   readonly includeSpamTrash?: boolean | undefined
+  readonly includeChats?: boolean | undefined
+}
+
+/** The filter's query, without chats unless they are asked for. A label that a server does not know excludes nothing. */
+const queryOf = ({ includeChats, query }: Filter): string | undefined => {
+  if (includeChats === true) return query
+  return query === undefined ? "-label:chats" : `(${query}) -label:chats`
 }
 
 export type Api = ReturnType<typeof make>
@@ -224,25 +244,41 @@ export const make = (options: {
 
     /** Newest first. */
     messages: (filter: Filter, page: { readonly pageToken?: string | undefined; readonly maxResults?: number }) =>
-      request("messages.list", "list of messages", MessageList, (gmail, how) =>
-        gmail.users.messages.list(
+      request("messages.list", "list of messages", MessageList, (gmail, how) => {
+        const query = queryOf(filter)
+        return gmail.users.messages.list(
           {
             userId: "me",
             maxResults: page.maxResults ?? pageSize,
             ...(page.pageToken === undefined ? {} : { pageToken: page.pageToken }),
-            ...(filter.query === undefined ? {} : { q: filter.query }),
+            ...(query === undefined ? {} : { q: query }),
             ...(filter.labelIds === undefined ? {} : { labelIds: [...filter.labelIds] }),
             ...(filter.includeSpamTrash === true ? { includeSpamTrash: true } : {})
           },
           how
         )
-      ),
+      }),
 
     /** A message's fields, without its bytes. */
     message: (id: string) =>
       request("messages.get", `message ${id}`, Message, (gmail, how) =>
         gmail.users.messages.get({ userId: "me", id, format: "minimal" }, how)
       ),
+
+    /** A message with its parts: for a chat, which has no bytes. */
+    fullMessage: (id: string) =>
+      request("messages.get", `chat ${id}`, FullMessage, (gmail, how) =>
+        gmail.users.messages.get({ userId: "me", id, format: "full" }, how)
+      ),
+
+    /** How many chats there are; 0 on a server that does not know. */
+    chats: Effect.catch(
+      request("labels.get", "label of chats", Label, (gmail, how) =>
+        gmail.users.labels.get({ userId: "me", id: chatLabel }, how)
+      ),
+      (error) =>
+        error.reason._tag === "Gone" || error.reason._tag === "Malformed" ? Effect.succeed({}) : Effect.fail(error)
+    ).pipe(Effect.map(({ messagesTotal = 0 }: typeof Label.Type) => messagesTotal)),
 
     /** A message with its bytes. */
     rawMessage: (id: string): Effect.Effect<RawMessage, IntegrationError, Scope.Scope> =>

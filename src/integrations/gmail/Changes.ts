@@ -6,6 +6,8 @@ import type { HistoryRecord } from "./Api.ts"
 export interface Scope {
   /** Labels whose messages are left out: Trash and Spam, unless they are asked for. */
   readonly excluded: ReadonlySet<string>
+  /** Labels whose messages are never looked at: chats, unless they are asked for. */
+  readonly ignored: ReadonlySet<string>
   /** Labels that a message must have. */
   readonly wanted: ReadonlyArray<string>
   /** New messages are found by listing at each poll: the history can't tell whether they match. */
@@ -62,7 +64,10 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
   }
   const isExcluded = (labelIds: ReadonlyArray<string> = []): boolean => labelIds.some((id) => scope.excluded.has(id))
   const matches = (labelIds: ReadonlyArray<string> | undefined): boolean =>
-    labelIds === undefined || (!isExcluded(labelIds) && scope.wanted.every((id) => labelIds.includes(id)))
+    labelIds === undefined ||
+    (!isExcluded(labelIds) &&
+      !labelIds.some((id) => scope.ignored.has(id)) &&
+      scope.wanted.every((id) => labelIds.includes(id)))
   const offer = (message: { readonly id: string; readonly labelIds?: ReadonlyArray<string> }) => {
     if (matches(message.labelIds)) entry(message.id).state = "candidate"
   }

@@ -6,13 +6,13 @@ import * as Stream from "effect/Stream"
 import type { AfterBody, Content, Metadata } from "../../contract/Content.ts"
 import { Gone, IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Headers from "../../mail/Headers.ts"
-import type { Message, RawMessage } from "./Api.ts"
+import type { FullMessage, Message, RawMessage } from "./Api.ts"
 import { unreadableBody } from "./RawAnswer.ts"
 
 /** The content of a message that was read as a whole. */
 export const content = Effect.fnUntraced(function* (message: Message) {
   const body = message.raw === undefined ? undefined : decodeBase64Url(message.raw)
-  if (body === undefined) return yield* unreadableBody(message.id)
+  if (body === undefined || body.length === 0) return yield* unreadableBody(message.id)
   const result: Content = { ...kind, ...(yield* fields(message, body, body.length)), body }
   return result
 })
@@ -32,10 +32,19 @@ export const streamed = (
   )
   const afterBody = Effect.gen(function* () {
     const found = yield* Effect.flatMap(message.rest, admit)
+    if (size === 0) return yield* unreadableBody(found.id)
     return yield* fields(found, Buffer.concat(head), size)
   })
   return { ...kind, metadata: {}, body, announced: { estimate: message.estimate }, afterBody }
 }
+
+/** A chat, as `format=full` gives it: its parts as JSON are the body. */
+export const chat = Effect.fnUntraced(function* ({ payload, ...message }: FullMessage) {
+  const body = new TextEncoder().encode(JSON.stringify(payload))
+  const { title = message.snippet, ...rest } = yield* fields(message, body, body.length)
+  const result: Content = { kind: "chat", mediaType: "application/json", ...rest, title: title?.slice(0, 1000), body }
+  return result
+})
 
 const kind = { kind: "message", mediaType: "message/rfc822" }
 
@@ -65,8 +74,14 @@ const fields = Effect.fnUntraced(function* (message: Message, start: Uint8Array,
 const labelSet = (labelIds: Iterable<string>): Metadata =>
   Object.fromEntries(Array.from(labelIds, (id) => [id, true] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
 
-/** A message that is where the connection does not look is as good as gone. */
-export const leftOut = (id: string): IntegrationError =>
+/** The failure of a chat where chats are left out: for the connection it is gone. */
+export const isChat = (id: string): IntegrationError =>
+  new IntegrationError({
+    reason: new Gone({ message: `Gmail has ${id} as a chat, which needs includeChats: true` })
+  })
+
+/** The failure of a message where Trash and Spam are left out: for the connection it is gone. */
+export const inTrash = (id: string): IntegrationError =>
   new IntegrationError({
     reason: new Gone({ message: `Gmail has message ${id} in Trash or Spam, which needs includeSpamTrash: true` })
   })

@@ -55,6 +55,7 @@ describe("Google's errors", () => {
     ["an answer that is not JSON", { _tag: "Change", change: () => "<!doctype html>" }, "Transient"],
     ["an empty answer", { _tag: "Change", change: () => "" }, "Transient"],
     ["another shape", { _tag: "Change", change: () => '{"id": 7}' }, "Transient"],
+    ["an empty body", { _tag: "Change", change: (text) => text.replace(/"raw":"[^"]*"/, '"raw":""') }, "Malformed"],
     ["no body", { _tag: "Change", change: (text) => text.replace(/"raw":"[^"]*"/, '"x":0') }, "Malformed"],
     [
       "a body that is not base64",

@@ -3,6 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { poll } from "../../../src/contract/SyncTask.ts"
+import { integration } from "../../../src/integrations/Gmail.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
 import * as Mirror from "./Mirror.ts"
 
@@ -249,6 +250,60 @@ describe("changes", () => {
       assert.strictEqual(mirror.stored.size, 3)
       assertSameLabels(mirror, mailbox)
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("chats", () => {
+  const chat = { labelIds: ["CHAT"], raw: "see you at <b>three</b>" }
+
+  it.live("are left out: neither listed nor taken from the history, and gone where one is asked for by its id", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const mails = mailbox.fill(3)
+      const first = mailbox.add(chat)
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mails)
+      mailbox.add(chat)
+      server.forgetSeen()
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mails)
+      assert.strictEqual(server.count("messages.get"), 0)
+      const error = yield* Effect.flip(Mirror.downloaded(mirror, { externalId: first }))
+      assert.strictEqual(error.reason._tag, "Gone")
+      assert.include(error.message, "includeChats")
+      assert.deepStrictEqual(yield* mirror.session.estimate, {
+        items: 3,
+        unitsPerItem: 20.01,
+        leftOut: ["2 chats (label CHAT): includeChats: true takes them"]
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("are stored with their parts where they are asked for, by includeChats or by their label", () =>
+    Effect.gen(function* () {
+      for (const config of [{ includeChats: true }, { labelIds: ["CHAT"] }]) {
+        const { mailbox, mirror } = yield* begin({}, config)
+        const id = mailbox.add(chat)
+        yield* Mirror.sync(mirror)
+        const late = mailbox.add(chat)
+        yield* Mirror.sync(mirror)
+        assertMirrors(mirror, [id, late])
+        const content = mirror.stored.get(id)
+        assert.strictEqual(content?.kind, "chat")
+        assert.deepStrictEqual(content?.metadata["labels"], { CHAT: true })
+        const payload = JSON.parse(Buffer.from(content?.body as Uint8Array).toString())
+        assert.strictEqual(Buffer.from(payload.body.data, "base64url").toString(), chat.raw)
+        assert.isUndefined((yield* mirror.session.estimate).leftOut)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("say in the settings that they are left out", () =>
+    Effect.gen(function* () {
+      const leftOut = (config: object) => Effect.map(integration.decodeConfig(config), (decoded) => decoded.leftOut)
+      assert.deepStrictEqual(yield* leftOut({}), ["chats (label CHAT): includeChats: true takes them"])
+      assert.isEmpty(yield* leftOut({ includeChats: true }))
+    })
   )
 })
 

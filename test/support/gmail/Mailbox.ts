@@ -290,6 +290,8 @@ export class Mailbox {
           return [(message) => message.internalDate >= Number(value) * 1000]
         case "before":
           return [(message) => message.internalDate < Number(value) * 1000]
+        case "-label":
+          return [(message) => !message.labelIds.has(value === "chats" ? "CHAT" : value)]
         case "label":
           return [(message) => message.labelIds.has(value)]
         default:
