@@ -7,9 +7,9 @@
  * seconds or no year.
  *
  * A poll is a pass through all folders: one listing a folder. What it did not find in a folder that it could read is
- * deleted. With `compare: "content"` (the default) every poll downloads every file, asks the checker nothing, and the
- * engine writes what differs. With `compare: "revision"` it downloads what has another revision; a file whose revision
- * the server can't tell is downloaded each time, for to skip it would be to lose its changes.
+ * deleted. With `compare: "content"` every poll downloads every file, asks the checker nothing, and the engine writes what
+ * differs. With `compare: "revision"` a poll downloads the files whose revision has changed, and now and then all
+ * (`verifyEvery`). A file without a revision is downloaded each time, so that no change is lost.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -51,9 +51,14 @@ export const Config = Schema.Struct({
   root: Schema.optionalKey(Text),
   include: Schema.optionalKey(Schema.Array(Schema.String)),
   exclude: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Default: `revision` where the server tells times to the second (MLSD, MDTM, SFTP), else `content`. */
   compare: Schema.optionalKey(Schema.Literals(["content", "revision"])),
+  /** With `compare: "revision"`: how often every file is downloaded and compared; default 30 days, null never. */
+  verifyEvery: Schema.optionalKey(Schema.NullOr(Schema.DurationFromString)),
   /** How many folders deep below the root; default 32. It also ends loops of links that a server hides. */
   maxDepth: Schema.optionalKey(Positive),
+  /** The most files and folders that one pass lists; default 5,000,000. What lies beyond is a problem. */
+  maxEntries: Schema.optionalKey(Positive),
   /** Bytes; a larger file becomes `TooLarge`. No limit by default. */
   maxFileSize: Schema.optionalKey(Positive),
   /** How long a file must have been left alone, by the server's time and this machine's clock. Default: not asked. */
@@ -97,12 +102,14 @@ export type Credentials = typeof Credentials.Type
 
 /**
  * `pass` names one pass through the folders; without a position it is done. `connections` is how many the server allows,
- * where it refused more.
+ * where it refused more. `verified` is the pass that compared contents last, `verifying` whether this one does.
  */
 export const Checkpoint = Schema.Struct({
   pass: Schema.Int,
   position: Schema.NullOr(Walk.Position),
-  connections: Schema.optionalKey(Schema.Int)
+  connections: Schema.optionalKey(Schema.Int),
+  verified: Schema.optionalKey(Schema.Int),
+  verifying: Schema.optionalKey(Schema.Boolean)
 })
 export type Checkpoint = typeof Checkpoint.Type
 
@@ -167,6 +174,30 @@ const connectTo = ({
   })
 }
 
+/** A file as it was listed, and when, in milliseconds since 1970. */
+interface Listed extends Remote.Stat {
+  readonly listedAt: number
+}
+
+/**
+ * How long before its listing a file must have been changed to be sure that the same second saw no later change, and how
+ * far ahead a server's clock is believed to be.
+ */
+const recentMillis = 2_000
+const clockAheadMillis = 3_600_000
+
+/**
+ * The revision to store. One of a file that was changed right before it was listed equals no later one, so that the next
+ * poll looks at the file again.
+ */
+const storedRevision = (stat: Remote.Stat, listedAt: number): string | undefined => {
+  const revision = Remote.revisionOf(stat)
+  const time = Option.getOrUndefined(Option.map(instant(stat.modified), DateTime.toEpochMillis))
+  if (revision === undefined || time === undefined) return revision
+  const isRecent = time >= listedAt - recentMillis && time <= listedAt + clockAheadMillis
+  return isRecent ? `${revision} recent` : revision
+}
+
 const instant = (modified: string | undefined): Option.Option<DateTime.Utc> =>
   modified === undefined ? Option.none() : Option.map(DateTime.make(modified), DateTime.toUtc)
 
@@ -193,14 +224,18 @@ const session = (
   remote: Remote.Remote
 ): Session<Checkpoint, EmptyFolders.Part> => {
   const globs = Globs.make(config.include ?? [], config.exclude ?? [])
-  const byRevision = config.compare === "revision"
+  /** Whether files are compared by size and time, as the config or what the server tells decides. */
+  const comparesRevisions =
+    config.compare === undefined ? remote.exactTimes : Effect.succeed(config.compare === "revision")
+  const verifyMillis =
+    config.verifyEvery === null ? Number.POSITIVE_INFINITY : Duration.toMillis(config.verifyEvery ?? "30 days")
   const settle = Duration.toMillis(config.settle ?? Duration.zero)
 
   /** What was listed of files that are about to be downloaded: a file that differs from it is being written. */
-  const remembered = new Map<string, Remote.Stat>()
-  const remember = ({ path, size, modified }: Walk.Found) => {
+  const remembered = new Map<string, Listed>()
+  const remember = ({ path, size, modified }: Walk.Found, listedAt: number) => {
     remembered.delete(path)
-    remembered.set(path, { size, modified })
+    remembered.set(path, { size, modified, listedAt })
     for (const oldest of remembered.keys()) {
       if (remembered.size <= maxRemembered) break
       remembered.delete(oldest)
@@ -233,10 +268,20 @@ const session = (
     if (previous?.connections !== undefined) {
       yield* remote.size.restore(previous.connections, resumed === undefined)
     }
+    const byRevision = yield* comparesRevisions
+    const lastVerified = previous?.verified ?? pass
+    const isVerifying = resumed === undefined ? pass - lastVerified >= verifyMillis : previous?.verifying === true
     /** A checkpoint with what is known of the server by now. */
     const checkpointAt = (position: Walk.Position | null): Checkpoint => {
       const connections = remote.size.allowed()
-      return { pass, position, ...(connections === undefined ? {} : { connections }) }
+      const hasCompared = position === null && (isVerifying || !byRevision)
+      return {
+        pass,
+        position,
+        verified: hasCompared ? pass : lastVerified,
+        ...(isVerifying && position !== null ? { verifying: true } : {}),
+        ...(connections === undefined ? {} : { connections })
+      }
     }
     const needsTimes = task.window !== undefined || (byRevision && !task.force)
     const isLive = SyncTask.isLive(task)
@@ -247,17 +292,19 @@ const session = (
         : step.files
       const files = completed.filter(({ modified }) => isInWindow(task.window, modified))
       const listed = files.map((file): Ref => ({ externalId: file.path, revision: Remote.revisionOf(file) }))
-      const chosen = byRevision
-        ? yield* ContentExistenceChecker.selectNew(
-            task,
-            listed.filter(({ revision }) => revision !== undefined),
-            { by: "revision" }
-          )
-        : listed
+      const chosen =
+        byRevision && !isVerifying
+          ? yield* ContentExistenceChecker.selectNew(
+              task,
+              listed.filter(({ revision }) => revision !== undefined),
+              { by: "revision" }
+            )
+          : listed
       const ids = new Set(chosen.map(({ externalId }) => externalId))
       const download = listed.filter(({ externalId, revision }) => revision === undefined || ids.has(externalId))
       const toDownload = new Set(download.map(({ externalId }) => externalId))
-      files.filter(({ path }) => toDownload.has(path)).forEach(remember)
+      const listedAt = yield* Clock.currentTimeMillis
+      for (const file of files) if (toDownload.has(file.path)) remember(file, listedAt)
       const isLast = step.position === undefined
       return {
         listed,
@@ -277,7 +324,8 @@ const session = (
         // Only the live task deletes what it does not find.
         confirm: (looks) =>
           isLive ? EmptyFolders.check(parts, pass, looks) : Effect.succeed({ unconfirmed: [], parts: [] }),
-        maxDepth: config.maxDepth ?? 32
+        maxDepth: config.maxDepth ?? 32,
+        maxEntries: config.maxEntries ?? 5_000_000
       },
       resumed
     ).pipe(
@@ -304,7 +352,9 @@ const session = (
     if (problem !== undefined) return yield* Effect.fail(Remote.malformed(`${Remote.quote(path)}: ${problem}`))
     const listed = remembered.get(path)
     remembered.delete(path)
-    const before = listed === undefined || Remote.revisionOf(listed) === undefined ? yield* remote.stat(path) : listed
+    const listedAt = listed?.listedAt ?? (yield* Clock.currentTimeMillis)
+    const before: Remote.Stat =
+      listed === undefined || Remote.revisionOf(listed) === undefined ? yield* remote.stat(path) : listed
     yield* checkSettled(path, listed, before)
     const { size } = before
     if (size !== undefined && config.maxFileSize !== undefined && size > config.maxFileSize) {
@@ -321,7 +371,7 @@ const session = (
       // A touched file has the same content.
       volatile: before.modified === undefined ? {} : { modified: before.modified },
       body: size !== undefined && size <= inlineBytes ? Buffer.concat(yield* Stream.runCollect(body)) : body,
-      revision: Remote.revisionOf(before)
+      revision: storedRevision(before, listedAt)
     }
   })
 
@@ -366,16 +416,25 @@ const session = (
     })
 
   return {
-    account: Effect.as(
-      remote.connect,
-      `${config.protocol}://${usernameOf(credentials)}@${config.host}:${portOf(config)}`
-    ),
+    account: Effect.gen(function* () {
+      yield* remote.connect
+      yield* Effect.logInfo(comparison(yield* comparesRevisions, config))
+      return `${config.protocol}://${usernameOf(credentials)}@${config.host}:${portOf(config)}`
+    }),
     // How many files there are only a whole pass would tell. The root's listing tells whether it can be read.
     estimate: Effect.as(remote.list(""), { unitsPerItem: 2 }),
     list: (task, checkpoint, parts) => Stream.unwrap(list(task, checkpoint, parts)),
     download
   }
 }
+
+/** How files are compared, for the person who connects. */
+const comparison = (byRevision: boolean, { host, verifyEvery }: Config): string =>
+  byRevision
+    ? `${host}: files are compared by size and time` +
+      (verifyEvery === null ? "" : `, and by content every ${Duration.format(verifyEvery ?? Duration.days(30))}`) +
+      ` ("compare": "content" downloads every file at every poll)`
+    : `${host}: every file is downloaded at every poll, and compared by content`
 
 /** Everything but the folders that could not be read; nothing if the root is one, or if they are too many to name. */
 const covered = (unread: ReadonlyArray<string> | null): ReadonlyArray<Coverage> =>

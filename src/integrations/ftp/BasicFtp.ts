@@ -102,6 +102,8 @@ export const make = Effect.fnUntraced(function* (
       ? Remote.forbidden(`${server}: ${what}: ${say(cause)}`)
       : classify(what, cause)
 
+  let exactTimes = false
+
   const open = Effect.flatMap(options.network.addressOf(options.host), (address) => {
     const client = new Client(options.timeout, {
       allowSeparateTransferHost: false,
@@ -123,6 +125,7 @@ export const make = Effect.fnUntraced(function* (
         }
       })
       const features = await client.features()
+      exactTimes = features.has("MLST") || features.has("MDTM")
       const root = latin1(options.root).replace(/\/+$/, "")
       const absolute = options.root.startsWith("/")
       const home = absolute ? "" : await workingFolder(client)
@@ -154,7 +157,11 @@ export const make = Effect.fnUntraced(function* (
         const path = pathOf(session, folder)
         if (session.machineListings) {
           const { response, text } = await listing(session.client, `MLSD ${path}`, options.timeout)
-          return { ...parseMlsd(text), incomplete: incompleteness(response) }
+          const listed = { ...parseMlsd(text), incomplete: incompleteness(response) }
+          const isRootUnknown = folder === "" && listed.identity === undefined
+          return isRootUnknown && listed.entries.some(({ identity }) => identity !== undefined)
+            ? { ...listed, identity: await identityOf(session.client, path) }
+            : listed
         }
         // LIST takes options and patterns where a path could stand: names are given to CWD, which takes neither.
         await session.client.send(`CWD ${path}`)
@@ -203,8 +210,7 @@ export const make = Effect.fnUntraced(function* (
       const asked = pathOf(session, path)
       if (session.machineListings) {
         const { message } = await session.client.send(`MLST ${asked}`)
-        const line = message.split("\n").find((line) => line.startsWith(" ")) ?? ""
-        const facts = parseFacts(line.slice(1).split(" ")[0] ?? "")
+        const facts = mlstFacts(message)
         const kind = kindOf(facts)
         if (kind === "link") throw new FTPError({ code: 550, message: "it is a link, and links are not followed" })
         if (kind !== "file") throw new FTPError({ code: 501, message: "it is no file" })
@@ -292,6 +298,7 @@ export const make = Effect.fnUntraced(function* (
     stat: (path, listed) => statBy(connections.request, path, listed),
     read,
     connect: connections.connect,
+    exactTimes: Effect.map(connections.connect, () => exactTimes),
     size: connections.size
   }
 })
@@ -318,6 +325,19 @@ const listNames = async (client: Client, timeout: number) => {
   const plain = listing(client, "LIST", timeout)
   // A server may refuse to list an empty folder: then the first answer stands.
   return hidden === undefined ? plain : ((await plain.catch(refused)) ?? hidden)
+}
+
+/** The identity of a folder whose listing does not tell it. */
+const identityOf = async (client: Client, path: string): Promise<string | undefined> =>
+  client.send(`MLST ${path}`).then(
+    ({ message }) => mlstFacts(message).get("unique"),
+    (cause: unknown) => (cause instanceof FTPError ? undefined : Promise.reject(cause))
+  )
+
+/** RFC 3659 7.2: the line with the facts begins with a space. */
+const mlstFacts = (message: string) => {
+  const line = message.split("\n").find((line) => line.startsWith(" ")) ?? ""
+  return parseFacts(line.slice(1).split(" ")[0] ?? "")
 }
 
 /** RFC 959: the folder stands in quotes, in which a quote is doubled. */

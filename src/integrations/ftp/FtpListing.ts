@@ -2,6 +2,7 @@
  * Reads the listings of FTP servers: MLSD (RFC 3659), or the `ls -l` and DOS forms of LIST. Text is one character a
  * byte (latin1), so that names keep their bytes.
  */
+import { createHash } from "node:crypto"
 import { type FileInfo, FileType, parseList } from "basic-ftp"
 import * as Names from "./Names.ts"
 import type { Entry, Listing, Stat } from "./Remote.ts"
@@ -52,13 +53,14 @@ const linesOf = (text: string): ReadonlyArray<string> =>
 
 interface Line {
   readonly name: string
-  readonly entry: Stat & Pick<Entry, "kind">
+  readonly entry: Stat & Pick<Entry, "kind" | "identity">
 }
 
 const collect = (
   lines: ReadonlyArray<string>,
   read: (line: string) => Line | string | undefined
-): Pick<Listing, "entries" | "problems"> => {
+): Pick<Listing, "entries" | "problems" | "digest"> => {
+  const digested: Array<string> = []
   const entries = new Map<string, Entry>()
   const problems: Array<string> = []
   for (const line of lines) {
@@ -70,16 +72,25 @@ const collect = (
     }
     // Servers list a folder itself and the one above it as folders; as files they would be an attempt to climb.
     if (result.entry.kind === "folder" && (result.name === "." || result.name === "..")) continue
+    digested.push(line)
     const problem = /[\r\n]/.test(result.name) ? lineBreak : Names.nameProblem(result.name)
     if (problem === undefined) {
       const name = Names.encode(Buffer.from(result.name, "latin1"))
       entries.set(name, { name, ...result.entry })
     } else problems.push(`${JSON.stringify(result.name.slice(0, 200))} was left out: ${problem}`)
   }
-  return { entries: [...entries.values()], problems }
+  const listed = [...entries.values()]
+  const isTelling = listed.some(({ kind }) => kind === "file") && listed.every(({ identity }) => identity === undefined)
+  return { entries: listed, problems, digest: isTelling ? digestOf(digested) : undefined }
 }
 
-/** An MLSD listing. The folder's own line gives its identity, where the server has the `unique` fact. */
+const digestOf = (lines: ReadonlyArray<string>): string =>
+  createHash("sha256").update(lines.toSorted().join("\n")).digest("base64")
+
+/**
+ * An MLSD listing, with identities where the server has the `unique` fact: pure-ftpd and proftpd write it in the line of the
+ * folder itself too, pyftpdlib only in the lines of its entries.
+ */
 export const parseMlsd = (text: string): Listing => {
   let identity: string | undefined
   const listing = collect(linesOf(text), (line) => {
@@ -91,7 +102,7 @@ export const parseMlsd = (text: string): Listing => {
       if (facts.get("type")?.toLowerCase() === "cdir") identity = facts.get("unique") ?? identity
       return undefined
     }
-    return { name: line.slice(space + 1), entry: { kind, ...statOf(facts) } }
+    return { name: line.slice(space + 1), entry: { kind, ...statOf(facts), identity: facts.get("unique") } }
   })
   return { ...listing, identity }
 }

@@ -19,6 +19,8 @@ export interface Stat {
 export interface Entry extends Stat {
   readonly name: string
   readonly kind: "file" | "folder" | "link" | "other"
+  /** The same for one folder by whatever path it is reached; absent where the server does not tell. */
+  readonly identity?: string | undefined
 }
 
 /** A folder's names in no order, and those that can't be taken, for people. */
@@ -27,8 +29,13 @@ export interface Listing {
   readonly problems: ReadonlyArray<string>
   /** Why there may be more than what is listed. */
   readonly incomplete?: string | undefined
-  /** The same for one folder by whatever path it was reached; absent where the server does not tell. */
+  /** The folder's own identity, as `Entry.identity`. */
   readonly identity?: string | undefined
+  /**
+   * A digest of all names, sizes and times, where the server tells no identities and there is a file: a folder that
+   * repeats the digest of one above it is that folder, reached through a link.
+   */
+  readonly digest?: string | undefined
 }
 
 /** A folder's listing is held in memory while it is sorted: 40 MB are about 300,000 names. */
@@ -43,6 +50,8 @@ export interface Remote {
   readonly read: (path: string, stat: Stat) => Stream.Stream<Uint8Array, IntegrationError.IntegrationError>
   /** Logs in, if no connection is open. */
   readonly connect: Effect.Effect<void, IntegrationError.IntegrationError>
+  /** Whether the server tells files' times to the second: by MLSD, by MDTM or by SFTP. Logs in, if needed. */
+  readonly exactTimes: Effect.Effect<boolean, IntegrationError.IntegrationError>
   /** How many connections the server allows. */
   readonly size: Size
 }

@@ -373,6 +373,7 @@ export const make = Effect.fnUntraced(function* (
     stat: (path) => connections.request("stat", (session) => statOnce(session, path)),
     read,
     connect: connections.connect,
+    exactTimes: Effect.succeed(true),
     size: connections.size
   }
 })

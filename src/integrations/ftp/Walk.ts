@@ -22,7 +22,9 @@ import type { Listing, Stat } from "./Remote.ts"
 export const Position = Schema.Struct({
   folder: Schema.String,
   after: Schema.NullOr(Schema.String),
-  unread: Schema.NullOr(Schema.Array(Schema.String))
+  unread: Schema.NullOr(Schema.Array(Schema.String)),
+  /** How many entries the pass has listed so far. */
+  entries: Schema.optionalKey(Schema.Int)
 })
 export type Position = typeof Position.Type
 
@@ -46,6 +48,8 @@ export interface Options<E> {
   /** Asked once a page about its folders: an empty one that is not confirmed is not covered. */
   readonly confirm: (looks: ReadonlyArray<EmptyFolders.Look>) => Effect.Effect<EmptyFolders.Verdict, E>
   readonly maxDepth: number
+  /** The most files and folders that one pass lists: it ends loops of links that nothing else tells. */
+  readonly maxEntries: number
   /** Whether a file is wanted. */
   readonly takes: (path: string) => boolean
   /** Whether anything below a folder may be wanted. */
@@ -59,11 +63,17 @@ const maxProblems = 100
 /** Of JSON, so that a checkpoint stays under 64 kB with two paths of 1,024 bytes, each byte escaped. */
 const maxUnreadLength = 40_000
 
+interface Folder {
+  readonly path: string
+  readonly identity: string | undefined
+}
+
 interface Frame {
   readonly folder: string
   readonly identity: string | undefined
+  readonly digest: string | undefined
   readonly files: ReadonlyArray<Found>
-  readonly folders: ReadonlyArray<string>
+  readonly folders: ReadonlyArray<Folder>
   /** How many of each are done. */
   filesDone: number
   foldersDone: number
@@ -87,6 +97,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
     let unread = from?.unread === null ? undefined : new Set(from?.unread)
     let problems: Array<Problem> = []
     let looks: Array<EmptyFolders.Look> = []
+    let entries = from?.entries ?? 0
 
     const skip = (folder: string) => {
       unread?.add(folder)
@@ -96,12 +107,29 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
     const problem = (place: string, message: string) => problems.push({ place: place === "" ? "/" : place, message })
 
     /** Lists a folder and steps into it. */
-    const enter = Effect.fnUntraced(function* (folder: string, left: Left) {
+    const enter = Effect.fnUntraced(function* (
+      folder: string,
+      left: Left,
+      listedIdentity?: string
+    ): Effect.fn.Return<Listing | undefined, IntegrationError> {
+      const loops = (identity: string | undefined, digest?: string) =>
+        frames.some((frame) =>
+          identity === undefined ? digest !== undefined && frame.digest === digest : frame.identity === identity
+        )
+      const leftOut = (message: string) => {
+        problem(folder, message)
+        return undefined
+      }
+      const skipLoop = () => {
+        skip(folder)
+        return leftOut("it was left out: it leads back to a folder above it")
+      }
       const depth = folder === "" ? 0 : folder.split("/").length
       if (depth > options.maxDepth) {
         skip(folder)
-        return void problem(folder, `it was left out: it is more than ${options.maxDepth} folders deep`)
+        return leftOut(`it was left out: it is more than ${options.maxDepth} folders deep`)
       }
+      if (loops(listedIdentity)) return skipLoop()
       const listing = yield* options.list(folder).pipe(
         Effect.catchIf(
           ({ reason }) => folder !== "" && ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
@@ -113,10 +141,16 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
           }
         )
       )
-      if (listing === undefined) return
-      if (listing.identity !== undefined && frames.some((frame) => frame.identity === listing.identity)) {
-        skip(folder)
-        return void problem(folder, "it was left out: it leads back to a folder above it")
+      if (listing === undefined) return undefined
+      const identity = listing.identity ?? listedIdentity
+      if (loops(identity, listing.digest)) return skipLoop()
+      if (!left.again) entries += listing.entries.length
+      if (entries > options.maxEntries) {
+        unread = undefined
+        frames.length = 0
+        return leftOut(
+          `the listing ended here, after more than ${options.maxEntries} files and folders: exclude folders, or raise "maxEntries"`
+        )
       }
       looks.push({ folder, isEmpty: listing.entries.length === 0 && listing.problems.length === 0 })
       if (!left.again) for (const message of listing.problems.slice(0, maxProblems)) problem(folder, message)
@@ -125,9 +159,9 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         problem(folder, `the server did not list all of it: ${listing.incomplete}`)
       }
       const files: Array<Found> = []
-      const folders: Array<string> = []
+      const folders: Array<Folder> = []
       let links = 0
-      for (const { kind, name, size, modified } of [...listing.entries].sort(byName)) {
+      for (const { identity: entryIdentity, kind, name, size, modified } of [...listing.entries].sort(byName)) {
         const path = Names.join(folder, name)
         if (kind === "link") links++
         const wanted =
@@ -136,24 +170,27 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         const reason = externalIdProblem(path)
         if (reason !== undefined) problem(path.slice(0, 200), reason)
         else if (kind === "file") files.push({ path, size, modified })
-        else folders.push(path)
+        else folders.push({ path, identity: entryIdentity })
       }
       if (links > 0 && !left.again) problem(folder, `${links} links in it were not followed`)
-      frames.push({ folder, identity: listing.identity, files, folders, filesDone: 0, foldersDone: 0 })
+      frames.push({ folder, identity, digest: listing.digest, files, folders, filesDone: 0, foldersDone: 0 })
+      return listing
     })
 
     const begin = Effect.gen(function* () {
-      if (from === undefined) return yield* enter("", all)
+      if (from === undefined) {
+        yield* enter("", all)
+        return
+      }
       const { after, folder } = from
       const names = folder === "" ? [] : folder.split("/")
+      let identity: string | undefined
       for (const [depth, next] of names.entries()) {
-        yield* enter(names.slice(0, depth).join("/"), {
-          again: true,
-          files: () => false,
-          folders: (name) => name > next
-        })
+        const left: Left = { again: true, files: () => false, folders: (name) => name > next }
+        const listing = yield* enter(names.slice(0, depth).join("/"), left, identity)
+        identity = listing?.entries.find(({ name }) => name === next)?.identity
       }
-      yield* enter(folder, after === null ? all : { ...all, again: true, files: (name) => name > after })
+      yield* enter(folder, after === null ? all : { ...all, again: true, files: (name) => name > after }, identity)
     })
 
     const step = Effect.gen(function* () {
@@ -168,9 +205,9 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
           frame.filesDone += some.length
           at = { folder: frame.folder, after: Names.split(last).name }
         } else if (frame.foldersDone < frame.folders.length) {
-          const folder = frame.folders[frame.foldersDone++] ?? ""
+          const { identity, path: folder } = frame.folders[frame.foldersDone++] ?? { path: "", identity: undefined }
           entered++
-          yield* enter(folder, all)
+          yield* enter(folder, all, identity)
           at = { folder, after: null }
         } else {
           frames.pop()
@@ -180,7 +217,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
       const verdict = yield* options.confirm(looks)
       looks = []
       verdict.unconfirmed.forEach(skip)
-      const position = frames.length === 0 || at === undefined ? undefined : { ...at, unread: known() }
+      const position = frames.length === 0 || at === undefined ? undefined : { ...at, unread: known(), entries }
       const done: Step = { files, problems, parts: verdict.parts, position, unread: known() }
       problems = []
       return [[done], position === undefined ? Option.none() : Option.some(undefined)] as const

@@ -1,5 +1,6 @@
 /** What other people's servers do, by their bug reports, and what becomes of the mirror. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { integration } from "../../../src/integrations/Ftp.ts"
@@ -260,6 +261,145 @@ describe("a server that is silent", () => {
       const opened = yield* open(standIn)
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "locked" })).reason, "Forbidden")
       assert.isAtMost(received(standIn, "RETR").length, 2)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("loops of links that a server hides", () => {
+  const entry = (type: "file" | "dir", name: string, unique?: string) =>
+    `type=${type};${type === "file" ? "size=1;" : ""}modify=${time};${unique === undefined ? "" : `unique=${unique};`} ${name}\r\n`
+
+  it.live("a server with unique facts in the entries' lines only: the loop is entered nowhere", () =>
+    Effect.gen(function* () {
+      // pyftpdlib follows links in MLSD, writes `unique` in every line, and has no line of the folder itself.
+      const standIn = yield* StandIn.run({
+        files: new Map(),
+        listing: (folder) =>
+          /(^|\/)sub$/.test(folder)
+            ? entry("file", "g", "1g3") + entry("dir", "up", "1g0")
+            : entry("file", "f", "1g1") + entry("dir", "self", "1g0") + entry("dir", "sub", "1g2"),
+        script: (command, argument) =>
+          command === "MLST" && argument === "/" ? "250-Here\r\n type=dir;unique=1g0; /\r\n250 End" : undefined
+      })
+      const pages = yield* Mirror.list(yield* open(standIn))
+      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["f", "sub/g"])
+      assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: ["self/", "sub/up/"] }])
+      assert.match(Mirror.problems(pages).join(), /self: it was left out: it leads back to a folder above it/)
+      assert.strictEqual(received(standIn, "MLSD").length, 2)
+    }).pipe(Effect.scoped)
+  )
+
+  for (const [form, features, line] of [
+    ["MLSD", ["MLST"], entry],
+    [
+      "LIST",
+      ["SIZE", "MDTM"],
+      (type: "file" | "dir", name: string) => `${type === "dir" ? "d" : "-"}rw-r--r-- 1 u g 1 Jan  1  2020 ${name}\r\n`
+    ]
+  ] as const) {
+    it.live(`${form} without them: two links to the folder itself are found by what they repeat`, () =>
+      Effect.gen(function* () {
+        const standIn = yield* StandIn.run({
+          files: new Map(),
+          features,
+          script: (command) => (command === "CWD" ? "250 there" : undefined),
+          listing: () => line("file", "f") + line("dir", "one") + line("dir", "two")
+        })
+        const pages = yield* Mirror.list(yield* open(standIn, { compare: "content" }))
+        assert.deepStrictEqual(ids(Mirror.listed(pages)), ["f"])
+        assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: ["one/", "two/"] }])
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("a folder like the one above it but for one file's time is another folder", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({
+        files: new Map([
+          ["a", file("a")],
+          ["in/a", file("a", "20240102030406")],
+          ["in/in/a", file("a")]
+        ])
+      })
+      assert.deepStrictEqual(ids(Mirror.listed(yield* Mirror.list(yield* open(standIn)))), ["a", "in/a", "in/in/a"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a pass lists no more than maxEntries, in all its slices, and then covers nothing", () =>
+    Effect.gen(function* () {
+      // Folders without a file repeat nothing that tells a loop.
+      const standIn = yield* StandIn.run({ files: new Map(), listing: () => entry("dir", "one") + entry("dir", "two") })
+      const opened = yield* open(standIn, { maxEntries: 500 })
+      const pages = yield* Mirror.list(opened)
+      assert.deepStrictEqual(pages.at(-1)?.covers, [])
+      assert.match(Mirror.problems(pages).at(-1) ?? "", /after more than 500 files and folders/)
+      assert.strictEqual(received(standIn, "MLSD").length, 251)
+      const resumed = yield* Mirror.list(opened, { checkpoint: pages.at(-2)?.checkpoint })
+      assert.isBelow(received(standIn, "MLSD").length, 2 * 251)
+      assert.deepStrictEqual(resumed.at(-1)?.covers, [])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("how files are compared", () => {
+  for (const [name, features, calls] of [
+    ["by revision with MLSD", ["MLST", "SIZE", "MDTM"], 0],
+    ["by revision with MDTM", ["SIZE", "MDTM"], 0],
+    ["by content where no time is exact", ["SIZE"], 1]
+  ] as const) {
+    it.live(`${name}, unless the config says otherwise`, () =>
+      Effect.gen(function* () {
+        const standIn = yield* StandIn.run({ files: files("a"), features })
+        const known = new Map([["a", "1 2024-01-02T03:04:05Z"]])
+        const chosen = (config: Record<string, unknown>) =>
+          Effect.map(
+            Effect.flatMap(open(standIn, config), (opened) => Mirror.list(opened, { known })),
+            (pages) => Mirror.chosen(pages).length
+          )
+        assert.strictEqual(yield* chosen({}), calls)
+        assert.strictEqual(yield* chosen({ compare: "content" }), 1)
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("a file that was changed right before its listing is looked at again at the next poll", () =>
+    Effect.gen(function* () {
+      const stamp = (millis: number) => new Date(millis).toISOString().slice(0, 19).replace(/[-:T]/g, "")
+      const now = yield* Clock.currentTimeMillis
+      const standIn = yield* StandIn.run({
+        files: new Map([
+          ["new", file("n", stamp(now))],
+          ["old", file("o", stamp(now - 60_000))],
+          // A time far ahead says nothing about when the file was changed.
+          ["ahead", file("a", stamp(now + 30 * 86_400_000))]
+        ])
+      })
+      const opened = yield* open(standIn)
+      const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
+      const known = new Map([...results].map(([id, { content }]) => [id, content?.revision]))
+      assert.deepStrictEqual(ids(Mirror.chosen(yield* Mirror.list(opened, { known }))), ["new"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("every file is compared by content once verifyEvery has passed, and never with null", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({ files: files("a") })
+      const known = new Map([["a", "1 2024-01-02T03:04:05Z"]])
+      const day = 86_400_000
+      const now = yield* Clock.currentTimeMillis
+      const after = (days: number, config: Record<string, unknown>) =>
+        Effect.gen(function* () {
+          const checkpoint = { pass: now - 1000, position: null, verified: now - days * day }
+          const pages = yield* Mirror.list(yield* open(standIn, config), { known, checkpoint })
+          return { chosen: Mirror.chosen(pages).length, checkpoint: pages.at(-1)?.checkpoint }
+        })
+      assert.strictEqual((yield* after(29, {})).chosen, 0)
+      const verified = yield* after(31, {})
+      assert.strictEqual(verified.chosen, 1)
+      const again = yield* Mirror.list(yield* open(standIn), { known, checkpoint: verified.checkpoint })
+      assert.strictEqual(Mirror.chosen(again).length, 0)
+      assert.strictEqual((yield* after(31, { verifyEvery: null })).chosen, 0)
+      assert.strictEqual((yield* after(2, { verifyEvery: "1 day" })).chosen, 1)
     }).pipe(Effect.scoped)
   )
 })

@@ -63,7 +63,9 @@ describe("hostile listings", () => {
       const once = yield* Mirror.list(yield* open(known))
       assert.deepStrictEqual(ids(Mirror.listed(once)), ["f"])
       assert.deepStrictEqual(once.at(-1)?.covers, [{ prefix: "", except: ["again/"] }])
-      const unknown = yield* StandIn.run({ files: new Map(), listing: loop("") })
+      // The file grows meanwhile: no folder repeats the one above it.
+      const growing = (folder: string) => `type=dir; again\r\ntype=file;size=${folder.length};modify=${time}; f\r\n`
+      const unknown = yield* StandIn.run({ files: new Map(), listing: growing })
       const bounded = yield* Mirror.list(yield* open(unknown, { maxDepth: 2 }))
       assert.deepStrictEqual(ids(Mirror.listed(bounded)), ["f", "again/f", "again/again/f"])
       assert.deepStrictEqual(bounded.at(-1)?.covers, [{ prefix: "", except: ["again/again/again/"] }])
@@ -93,7 +95,7 @@ describe("revisions and times", () => {
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: files("a", "b"), features: onlyList })
       const asked = () => standIn.received.filter((line) => line.startsWith("MDTM")).length
-      const content = yield* Mirror.list(yield* open(standIn))
+      const content = yield* Mirror.list(yield* open(standIn, { compare: "content" }))
       assert.deepStrictEqual(
         Mirror.chosen(content).map(({ revision }) => revision),
         [undefined, undefined]

@@ -24,6 +24,7 @@ const walk = (paths: ReadonlyArray<string>, from?: Walk.Position) =>
         list: (folder) => Effect.sync(() => listingOf(paths, folder)),
         confirm: () => Effect.succeed({ unconfirmed: [], parts: [] }),
         maxDepth: 9,
+        maxEntries: 1_000_000,
         takes: () => true,
         enters: () => true
       },
