@@ -7,12 +7,18 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { Limits } from "../Limits.ts"
-import type { Meter } from "../sync/RunMeter.ts"
+import * as RunMeter from "../sync/RunMeter.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
 import { Store, type StoreError, Superseded } from "../Store.ts"
 
 /** The run made no progress for too long: no call, no bytes, no commit. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message: Schema.String }) {}
+
+/** The lease is ours: the connection has its new fence. */
+interface Acquired {
+  readonly _tag: "Acquired"
+  readonly connection: Connection
+}
 
 /**
  * The connection with its new fence, or the holder of the lease. A lease whose process is known to be dead is taken
@@ -24,48 +30,50 @@ export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) 
   const store = yield* Store
   const limits = yield* Limits
   const holder = yield* ProcessIdentity.self
-  const attempt = (deadHolder?: string) => store.acquire(connectionId, { holder, ttl: limits.leaseTtl, deadHolder })
+  const take = (deadHolder?: string) => store.acquire(connectionId, { holder, ttl: limits.leaseTtl, deadHolder })
 
-  const acquired = yield* attempt()
+  const acquired = yield* take()
   if (Option.isSome(acquired)) return { _tag: "Acquired", connection: acquired.value } as const
   const held = yield* store.connection(connectionId)
   if (Option.isNone(held)) return yield* new Superseded({ connectionId })
   const other = held.value.lease?.holder
   if (other !== undefined && (yield* ProcessIdentity.isDead(other))) {
-    const taken = yield* attempt(other)
+    const taken = yield* take(other)
     if (Option.isSome(taken)) return { _tag: "Acquired", connection: taken.value } as const
   }
   return { _tag: "Held", holder: other ?? "another process" } as const
 })
 
 /** Like `acquire`, but waits for a held lease. `onHeld` is called once, with the holder. */
-export const acquireWaiting = Effect.fnUntraced(function* (
+export const acquireWaiting = (
   connectionId: ConnectionId,
   onHeld: (holder: string) => Effect.Effect<void>
-) {
-  let told = ""
-  while (true) {
-    const outcome = yield* acquire(connectionId)
-    if (outcome._tag === "Acquired") return outcome
-    if (told !== outcome.holder) {
-      yield* Effect.interruptible(onHeld(outcome.holder))
-      told = outcome.holder
-    }
-    yield* Effect.interruptible(Effect.sleep("250 millis"))
-  }
-})
+): Effect.Effect<Acquired, StoreError | Superseded, Store> => {
+  const next = (told: string): Effect.Effect<Acquired, StoreError | Superseded, Store> =>
+    Effect.flatMap(acquire(connectionId), (outcome) => {
+      if (outcome._tag === "Acquired") return Effect.succeed(outcome)
+      const tell = told === outcome.holder ? Effect.void : onHeld(outcome.holder)
+      // Only the wait can be interrupted: an interruption after the lease is ours would leave it behind.
+      const wait = Effect.interruptible(Effect.andThen(tell, Effect.sleep("250 millis")))
+      return Effect.flatMap(wait, () => next(outcome.holder))
+    })
+  return next("")
+}
 
 /**
  * Renews the lease until interrupted. Fails if the lease is lost (`Superseded`), or if the run makes no progress for
  * too long. A renewal that fails because the database is away is repeated: a commit would fail anyway.
  */
-export const keep = (connection: Connection, meter: Meter): Effect.Effect<never, Superseded | Stalled, Store> =>
+export const keep = (
+  connection: Connection,
+  meter: RunMeter.RunMeter
+): Effect.Effect<never, Superseded | Stalled, Store> =>
   Effect.gen(function* () {
     const store = yield* Store
     const limits = yield* Limits
     const renewal = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      if (now - meter.movedAt > Duration.toMillis(limits.stallAfter)) {
+      if (now - (yield* RunMeter.read(meter)).movedAt > Duration.toMillis(limits.stallAfter)) {
         return yield* new Stalled({ message: `nothing moved for ${Duration.format(limits.stallAfter)}` })
       }
       yield* store

@@ -113,7 +113,9 @@ export const poll = Effect.fn("poll", { root: true })(function* (connectionId: C
     // A retry may be due before the next poll is.
     if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
     const request: Run.Request =
-      task === undefined ? { _tag: "Live", recorded: false, retryFailed: false } : { _tag: "Requested", row: task }
+      task === undefined
+        ? { _tag: "Live", recorded: false, retryFailed: false }
+        : { _tag: "TaskSlice", taskId: task.id }
     const result = yield* Run.run(connection, request, () => Effect.void)
     yield* describe(connection, result)
     return result.more && result.error === null

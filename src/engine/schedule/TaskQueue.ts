@@ -12,9 +12,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { isLive } from "../../contract/SyncTask.ts"
+import type { TaskId, TaskRow } from "../model/Task.ts"
+import { NotOpenable } from "../sync/RunFailure.ts"
 import type { SliceResult } from "../sync/Slice.ts"
-import type { TaskRow } from "../model/Task.ts"
-import { type Fence, Store } from "../Store.ts"
+import type { Request } from "../sync/SyncPlan.ts"
+import { type Fence, Store, type StoreError, type Superseded } from "../Store.ts"
 
 /** Slices of a task that fail in a row before it ends as failed. */
 const tries = 5
@@ -31,62 +33,72 @@ const passing: ReadonlySet<string> = new Set([
   "Stalled"
 ])
 
-/** Rows that one slice of a `retry` takes. */
-const chunk = 500
+/** Ledger rows that one slice of a retry takes. */
+export const rowsAtOnce = 500
 
-/** A slice that retries these ids of the ledger, and lists nothing. */
-export interface Rows {
-  readonly _tag: "Ledger"
-  readonly externalIds: ReadonlyArray<string>
-  /** How many rows of the task are done after this slice; undefined if these are the last ones. */
-  readonly done?: number | undefined
+/** The next slice of a task. */
+export interface Next {
+  /** The task as it was read, once a slice, under the lease. */
+  readonly row: TaskRow
+  readonly request: Request
+  /** How many rows of a retry are done after this slice; undefined if these are the last ones. */
+  readonly rowsDone: number | undefined
 }
-
-type Slice =
-  | { readonly _tag: "Live"; readonly recorded: true; readonly retryFailed: boolean }
-  | { readonly _tag: "Task"; readonly row: TaskRow }
-  | Rows
 
 const decodeDone = Schema.decodeUnknownOption(Schema.Int)
 
 /** The next slice of a task, under the lease; undefined if the task has ended meanwhile. */
-export const next = Effect.fnUntraced(function* (fence: Fence, given: TaskRow) {
+export const next = Effect.fnUntraced(function* (
+  fence: Fence,
+  taskId: TaskId
+): Effect.fn.Return<Next | undefined, NotOpenable | StoreError | Superseded, Store> {
   const store = yield* Store
-  const row = Option.getOrUndefined(yield* store.task(given.id))
-  if (row === undefined || row.finishedAt !== null) return undefined
+  const row = Option.getOrUndefined(yield* store.task(taskId))
+  // Without its row the task keeps no checkpoint, and each slice would begin it again.
+  if (row === undefined) {
+    return yield* new NotOpenable({
+      reason: "TaskRemoved",
+      message: "the task was removed while it ran, since IDEM_KEEP_RUNS is shorter than its pauses: run it again"
+    })
+  }
+  if (row.finishedAt !== null) return undefined
   if (row.kind === "sync") {
-    return (
-      isLive(row.task) ? { _tag: "Live", recorded: true, retryFailed: !row.begun } : { _tag: "Task", row }
-    ) satisfies Slice
+    const request: Request = isLive(row.task)
+      ? { _tag: "Live", recorded: true, retryFailed: !row.begun }
+      : { _tag: "Task", row }
+    return { row, request, rowsDone: undefined }
   }
   const before = Option.flatMap(row.checkpoint, decodeDone)
   let ids = row.externalIds ?? []
   if (Option.isNone(before)) {
-    // Which rows they are is settled once: what fails later is not part of this task.
+    // Which rows they are is decided once: what fails later is not part of this task.
     ids = yield* store.redrive(fence.connectionId, row.externalIds ?? undefined)
     yield* store.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint: 0, externalIds: ids })
   }
   const from = Option.getOrElse(before, () => 0)
-  const done = from + chunk
+  const done = from + rowsAtOnce
   return {
-    _tag: "Ledger",
-    externalIds: ids.slice(from, done),
-    done: done < ids.length ? done : undefined
-  } satisfies Slice
+    row,
+    request: { _tag: "Ledger", externalIds: ids.slice(from, done) },
+    rowsDone: done < ids.length ? done : undefined
+  }
 })
 
 /**
- * Ends the task, or says when it goes on: `done` is how many rows of a retry are done, where some are left. A run that
- * was superseded says nothing: the task is due as it was.
+ * Ends the task after a slice, or says when it goes on. A run that was superseded says nothing: the task is due as it was.
+ * A task that a command runs is ended only once it is done: the same command goes on with it.
  */
-export const settle = Effect.fnUntraced(function* (
+export const afterSlice = Effect.fnUntraced(function* (
   fence: Fence,
-  row: TaskRow,
-  { error, more, waitFor }: Pick<SliceResult, "error" | "more" | "waitFor">,
-  done: number | undefined
+  { row, rowsDone }: Next,
+  { error, more, waitFor }: Pick<SliceResult, "error" | "more" | "waitFor">
 ) {
   const store = yield* Store
   if (error?.reason === "Superseded") return
+  if (!row.requested) {
+    if (error === null && !more && waitFor === undefined) yield* store.finishTask(fence, row.id)
+    return
+  }
   if (error !== null) {
     const failures = row.failures + 1
     if (!passing.has(error.reason) || failures >= tries) return yield* store.finishTask(fence, row.id, error)
@@ -94,8 +106,8 @@ export const settle = Effect.fnUntraced(function* (
     return yield* store.requeueTask(fence, row.id, { dueIn, failures })
   }
   if (waitFor !== undefined) return yield* store.requeueTask(fence, row.id, { dueIn: waitFor, failures: 0 })
-  if (more || done !== undefined) {
-    const checkpoint = more ? undefined : done
+  if (more || rowsDone !== undefined) {
+    const checkpoint = more ? undefined : rowsDone
     return yield* store.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint })
   }
   return yield* store.finishTask(fence, row.id)

@@ -128,7 +128,7 @@ export const connect = Effect.fn("connect")(function* (
   /** Whether there is something to store: what was stored already stays as it is, also where others refresh it. */
   let isNew = kept === undefined
 
-  const meter = yield* RunMeter.make
+  const meter = yield* RunMeter.make()
   const reached = yield* Effect.gen(function* () {
     const session = yield* integration.open({
       config: config.json,

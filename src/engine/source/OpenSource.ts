@@ -7,7 +7,7 @@ import * as ConfigErrors from "./ConfigErrors.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { NotOpenable } from "../sync/RunFailure.ts"
 import { Integrations } from "./Integrations.ts"
-import type { Meter } from "../sync/RunMeter.ts"
+import type { RunMeter } from "../sync/RunMeter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
@@ -58,7 +58,7 @@ export const budgetsOf = Effect.fnUntraced(function* (
 /** Opens the source for this connection; refreshed credentials are sealed and saved under its fence. */
 export const session = Effect.fnUntraced(function* (
   options: Openable & { readonly connection: Connection },
-  meter: Meter
+  meter: RunMeter
 ) {
   const { config, connection, credentials, integration } = options
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }

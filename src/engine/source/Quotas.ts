@@ -32,7 +32,7 @@ import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import { IntegrationError, RateLimited, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
-import { type Meter, touch } from "../sync/RunMeter.ts"
+import * as RunMeter from "../sync/RunMeter.ts"
 import { Limits } from "../Limits.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
@@ -64,7 +64,7 @@ export class Quotas extends Context.Service<
       readonly budgets: readonly [Budget, ...ReadonlyArray<Budget>]
       readonly weights: Quota["weights"]
       readonly timeout: Duration.Input
-      readonly meter: Meter
+      readonly meter: RunMeter.RunMeter
     }) => Call
   }
 >()("idem/engine/source/Quotas") {
@@ -123,24 +123,24 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   }
 
   const wait = Effect.fnUntraced(function* (
-    meter: Meter,
+    meter: RunMeter.RunMeter,
     delay: Duration.Duration,
     message = "the account's quota is used up for now"
   ) {
     const now = yield* Clock.currentTimeMillis
-    if (now + Duration.toMillis(delay) > meter.waitUntil) {
-      meter.exhausted = Math.max(meter.exhausted ?? 0, Duration.toMillis(delay))
+    if (now + Duration.toMillis(delay) > (yield* RunMeter.read(meter)).waitUntil) {
+      yield* RunMeter.exhausted(meter, delay)
       return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
     }
     const turn = yield* Turn
-    yield* touch(meter)
+    yield* RunMeter.touch(meter)
     // What a division left of a refill may be less than a clock can tell: slept in whole milliseconds, it does end.
     yield* turn.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay)))))
-    yield* touch(meter)
+    yield* RunMeter.touch(meter)
   })
 
   /** Asks the budgets, and again while they can't be reached; beyond that the run yields. */
-  const asked = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: Meter) =>
+  const asked = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: RunMeter.RunMeter) =>
     Effect.gen(function* () {
       const since = yield* Clock.currentTimeMillis
       while (true) {
@@ -164,7 +164,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
    * Waits out what the source asked for. Gives the epoch that `feedback` needs. It is asked without taking a call first: a
    * run that would have to wait too long leaves its place to others.
    */
-  const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: Meter) {
+  const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: RunMeter.RunMeter) {
     const { key, perMinute } = bucket
     const consume = (tokens: 0 | 1) =>
       asked(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)
@@ -184,7 +184,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     }
   })
 
-  const take = Effect.fnUntraced(function* (bucket: Bucket, meter: Meter) {
+  const take = Effect.fnUntraced(function* (bucket: Bucket, meter: RunMeter.RunMeter) {
     const { key, per, tokens } = bucket
     if (tokens <= 0 || bucket.limit >= unlimited) return
     const held = Math.max(1, Math.floor(bucket.limit / 60), tokens)
@@ -245,8 +245,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
           const begunAt = yield* Clock.currentTimeMillis
           attemptsMade += 1
           waitedMillis += begunAt - askedAt
-          meter.apiCalls += 1
-          meter.quotaUnits += tokens
+          yield* RunMeter.called(meter, tokens)
           return yield* effect.pipe(
             Effect.timeoutOrElse({
               duration: options.timeout,
@@ -287,7 +286,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
                 })
               )
             ),
-            Effect.ensuring(touch(meter))
+            Effect.ensuring(RunMeter.touch(meter))
           )
         })
 
@@ -295,9 +294,10 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
           $(Schedule.exponential("500 millis")).pipe(
             Schedule.jittered,
             Schedule.while(({ attempt: made, input, now }) => {
-              if (input.reason._tag === "Transient") return made <= transientRetries
-              if (input.reason._tag !== "RateLimited" || made > rateLimitedRetries) return false
-              return now + Duration.toMillis(input.reason.retryAfter ?? Duration.zero) <= meter.waitUntil
+              if (input.reason._tag === "Transient") return Effect.succeed(made <= transientRetries)
+              if (input.reason._tag !== "RateLimited" || made > rateLimitedRetries) return Effect.succeed(false)
+              const until = now + Duration.toMillis(input.reason.retryAfter ?? Duration.zero)
+              return Effect.map(RunMeter.read(meter), ({ waitUntil }) => until <= waitUntil)
             })
           )
         )

@@ -31,7 +31,7 @@ import * as PageOrder from "./PageOrder.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { RunError } from "./RunFailure.ts"
 import * as RunMeter from "./RunMeter.ts"
-import type { Missed, SliceEvent, Stored } from "./SliceEvent.ts"
+import type { ListingEnded, Missed, SliceEvent, Stored } from "./SliceEvent.ts"
 
 interface Options {
   /** Ends, or fails, once nothing more comes. */
@@ -48,13 +48,13 @@ interface Options {
   readonly remember: boolean
   /** True if the run has a row even when nothing happens in it. */
   readonly recorded: boolean
-  readonly inflight: InFlight.Inflight
+  readonly inflight: InFlight.InFlight
   readonly limits: Limits
-  readonly meter: RunMeter.Meter
+  readonly meter: RunMeter.RunMeter
   /** The checkpoint that is stored now, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
   readonly checkpoint: string | undefined
   /** True once the source turned out to be down: its failures cost no item an attempt. */
-  readonly isDown: () => boolean
+  readonly isDown: Effect.Effect<boolean>
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
@@ -69,6 +69,8 @@ export interface Written {
   readonly problems: ReadonlyArray<Problem>
   /** How many pages were committed to their ends, in their order. */
   readonly pages: number
+  /** How far the listing came; undefined if it did not say. */
+  readonly listing: ListingEnded | undefined
   readonly exit: Exit.Exit<void, RunError>
 }
 
@@ -82,6 +84,7 @@ interface State {
   readonly problems: ReadonlyArray<Problem>
   readonly checkpoint: string | undefined
   readonly remaining: number | undefined
+  readonly listing: ListingEnded | undefined
 }
 
 type WriteError = StoreError | Superseded
@@ -98,7 +101,8 @@ const initial = (checkpoint: string | undefined): State => ({
   begun: false,
   problems: [],
   checkpoint,
-  remaining: undefined
+  remaining: undefined,
+  listing: undefined
 })
 
 /**
@@ -121,7 +125,9 @@ export const run = (options: Options): Effect.Effect<Written> =>
             })
           )
         )
-      const report = Effect.suspend(() => Effect.exit(restore(options.onProgress(progressOf(options, state)))))
+      const report = Effect.flatMap(RunMeter.spent(options.meter), (spent) =>
+        Effect.exit(restore(options.onProgress(progressOf(state, spent))))
+      )
       const receiveOne = (event: SliceEvent) =>
         Effect.andThen(
           advance((before) => receive(options, before, event)),
@@ -147,8 +153,8 @@ export const run = (options: Options): Effect.Effect<Written> =>
       const exit = yield* Effect.exit(
         Effect.andThen(options.recorded ? advance((before) => begin(options, before)) : Effect.void, untilTheEnd)
       )
-      const { begun, counts, pages, problems, unrecorded } = state
-      return { begun, counts, exit, pages: pages.next - 1, problems, unrecorded }
+      const { begun, counts, listing, pages, problems, unrecorded } = state
+      return { begun, counts, exit, listing, pages: pages.next - 1, problems, unrecorded }
     })
   )
 
@@ -176,7 +182,7 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
         )
       }
       case "Dropped":
-        return Effect.flatMap(InFlight.end(options.inflight, event.externalId, event.flight), () =>
+        return Effect.flatMap(options.inflight.end(event.externalId, event.flight), () =>
           endPages(options, {
             ...state,
             pages: event.page === undefined ? pages : PageOrder.brokenAt(pages, event.page)
@@ -192,6 +198,8 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
           pages: PageOrder.withPage(pages, event)
         })
       }
+      case "ListingEnded":
+        return Effect.succeed({ ...state, listing: event })
     }
   })
 
@@ -250,8 +258,8 @@ const begin = (options: Options, state: State): Effect.Effect<State, WriteError>
 /** Writes the open batch, and leaves an empty one. A batch that changes nothing in the store is only counted. */
 const commit = Effect.fnUntraced(function* (options: Options, before: State) {
   const { domain, fence, inflight, meter, span, store } = options
-  const batch = options.isDown() ? OpenBatch.withoutAttempts(before.batch) : before.batch
-  const spent = RunMeter.spent(meter)
+  const batch = (yield* options.isDown) ? OpenBatch.withoutAttempts(before.batch) : before.batch
+  const spent = yield* RunMeter.spent(meter)
   const counts = RunCounts.sum(batch.counts, {
     ...RunCounts.zero,
     ...OpenBatch.missed(batch),
@@ -296,7 +304,7 @@ const commit = Effect.fnUntraced(function* (options: Options, before: State) {
     patched: committed.patched
   })
   yield* Metrics.counted(domain, all)
-  yield* Effect.forEach(batch.flights, ([id, flight]) => InFlight.end(inflight, id, flight), { discard: true })
+  yield* Effect.forEach(batch.flights, ([id, flight]) => inflight.end(id, flight), { discard: true })
   yield* RunMeter.touch(meter)
   return {
     ...after,
@@ -324,9 +332,9 @@ const missesOf = Effect.fnUntraced(function* ({ fence, store }: Options, { misse
 })
 
 /** What has been committed, with what the open batch holds and the run has spent so far. */
-const progressOf = ({ meter }: Options, { batch, counts, remaining }: State): Progress => {
+const progressOf = ({ batch, counts, remaining }: State, spent: RunMeter.Spent): Progress => {
   const { existing, forced, listed, retried } = RunCounts.sum(counts, batch.counts)
-  return { counts: { ...counts, existing, forced, listed, retried, ...RunMeter.spent(meter) }, remaining }
+  return { counts: { ...counts, existing, forced, listed, retried, ...spent }, remaining }
 }
 
 const tally = (outcomes: Iterable<Outcome>): Record<Outcome, number> => {

@@ -9,7 +9,7 @@ import { IntegrationError, TooLarge, Transient } from "../../contract/Integratio
 import type { Limits } from "../Limits.ts"
 import * as AnnouncedBody from "./AnnouncedBody.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
-import { type Meter, touch } from "./RunMeter.ts"
+import * as RunMeter from "./RunMeter.ts"
 import type { Item, StoredBody } from "../model/Batch.ts"
 import type { Store, StoreError } from "../Store.ts"
 
@@ -48,7 +48,7 @@ const bounded = (
     Stream.tap((chunk) => {
       size += chunk.length
       const problem = size > limits.bodyBytes ? tooLarge(ref.externalId, limits) : check.take(chunk)
-      return problem === undefined ? touch(meter) : Effect.fail(problem)
+      return problem === undefined ? RunMeter.touch(meter) : Effect.fail(problem)
     }),
     Stream.concat(
       Stream.suspend(() => {
@@ -104,7 +104,7 @@ const oneLine = (title: string | undefined): string | undefined =>
 interface Options {
   readonly store: Store["Service"]
   readonly limits: Limits
-  readonly meter: Meter
+  readonly meter: RunMeter.RunMeter
   /** What the download may hold in memory. */
   readonly share: DownloadBudget.Share
 }

@@ -26,29 +26,30 @@ export const isComplete = ({ complete, covers = [], listing }: Page<unknown>): b
 
 /** How far a slice has read, by the numbers of its pages: 1 for the first. */
 export interface Reading {
-  pages: number
+  readonly pages: number
   /** The page with which the changes were read; undefined while they go on. */
-  changes: number | undefined
+  readonly changes: number | undefined
   /** The last page of the listing; undefined until it came to its end. */
-  listing: number | undefined
+  readonly listing: number | undefined
   /** True if the changes were left unread: the source has forgotten them, and is listed in full instead. */
-  isAbandoned: boolean
+  readonly isAbandoned: boolean
 }
 
-export const reading = (): Reading => ({ pages: 0, changes: undefined, listing: undefined, isAbandoned: false })
+export const nothingRead: Reading = { pages: 0, changes: undefined, listing: undefined, isAbandoned: false }
 
-/** Takes note of a page, and returns its number. The changes end where a page of a listing follows them. */
-export const pageRead = (reading: Reading, page: Page<unknown>): number => {
-  reading.changes = page.listing === undefined ? undefined : (reading.changes ?? reading.pages)
-  reading.pages += 1
-  return reading.pages
-}
+/** With one more page. The changes end where a page of a listing follows them. */
+export const withPage = (reading: Reading, page: Page<unknown>): Reading => ({
+  ...reading,
+  pages: reading.pages + 1,
+  changes: page.listing === undefined ? undefined : (reading.changes ?? reading.pages)
+})
 
-/** Takes note that nothing is left to list. */
-export const ended = (reading: Reading): void => {
-  reading.changes ??= reading.pages
-  reading.listing = reading.pages
-}
+/** Nothing is left to list. */
+export const ended = (reading: Reading): Reading => ({
+  ...reading,
+  changes: reading.changes ?? reading.pages,
+  listing: reading.pages
+})
 
 /** What is complete once the first `committed` pages are committed. A page that lost an item is never committed. */
 export const complete = ({ changes, isAbandoned, listing }: Reading, committed: number): Complete => ({

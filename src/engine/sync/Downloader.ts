@@ -1,15 +1,18 @@
 /** What becomes of one chosen ref, and what its failure says about the source. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Ref from "effect/Ref"
+import * as EffectResult from "effect/Result"
+import type * as Scope from "effect/Scope"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import * as BodyReader from "./BodyReader.ts"
 import type * as DownloadBudget from "./DownloadBudget.ts"
 import type { Limits } from "../Limits.ts"
-import { type Meter, touch } from "./RunMeter.ts"
+import * as Halt from "./Halt.ts"
+import * as RunMeter from "./RunMeter.ts"
 import type { Attributes, Spanning } from "../telemetry/Spans.ts"
 import type { Store, StoreError } from "../Store.ts"
-import type * as PageReader from "./PageReader.ts"
 import type { Download, Dropped, Missed, Stored } from "./SliceEvent.ts"
 
 /** What became of a download. */
@@ -22,63 +25,72 @@ const listedShare: DownloadBudget.Share = {
   stream: Effect.void
 }
 
-/** Fetches refs for one slice; refusals and too many failures halt it. */
-export const make = (options: {
+/** How the downloads of a slice went so far. */
+interface Tally {
+  readonly done: number
+  readonly failed: number
+  /** `Transient` failures in a row. */
+  readonly transientInARow: number
+}
+
+/** Downloads refs for one slice; refusals and too many failures halt it. */
+export const make = Effect.fnUntraced(function* (options: {
   readonly session: AnySession
   readonly store: Store["Service"]
   readonly limits: Limits
   readonly budget: DownloadBudget.Budget
-  readonly meter: Meter
-  readonly state: PageReader.State
+  readonly meter: RunMeter.RunMeter
+  readonly halt: Halt.Halt
   readonly span: Spanning
-}) => {
-  const { budget, limits, meter, session, span, state, store } = options
+}) {
+  const { budget, halt, limits, meter, session, span, store } = options
   const downloads = budget.run()
-  let failuresInARow = 0
-  let failures = 0
-  let done = 0
+  const tally = yield* Ref.make<Tally>({ done: 0, failed: 0, transientInARow: 0 })
 
   /** A failure of one item; where too many of them fail, it is not the items. */
-  const failed = () => {
-    failures += 1
-    done += 1
-    if (failures >= limits.abortAfter && failures > done * limits.abortShare) {
-      state.halt ??= { _tag: "Abort", message: `${failures} of ${done} items failed: the run is given up` }
+  const failed = Effect.gen(function* () {
+    const { done, failed } = yield* Ref.updateAndGet(tally, (before) => ({
+      ...before,
+      done: before.done + 1,
+      failed: before.failed + 1
+    }))
+    if (failed >= limits.abortAfter && failed > done * limits.abortShare) {
+      const message = `${failed} of ${done} items failed: the run is given up`
+      yield* Halt.set(halt, { _tag: "GivenUp", message })
     }
     return "failed" as const
-  }
+  })
 
-  const outcomeOf = (error: IntegrationError): "failed" | "deferred" | "gone" | "dropped" => {
+  /** What the failure of an item makes of it, and of the slice. */
+  const outcomeOf = Effect.fnUntraced(function* (error: IntegrationError) {
     switch (error.reason._tag) {
       case "Gone":
         return "gone"
       case "Unsettled":
         return "deferred"
       case "RateLimited":
-        if (meter.exhausted !== undefined) {
-          state.halt ??= { _tag: "Over" }
-          state.more = true
-          return "dropped"
-        }
-        state.halt = { _tag: "Yield", error }
-        return "deferred"
       case "Unauthorized":
-        state.halt = { _tag: "Yield", error }
+        yield* Halt.forError(halt, meter, error)
+        return (yield* Halt.read(halt))?._tag === "Over" ? "dropped" : "deferred"
+      case "Transient": {
+        const { transientInARow } = yield* Ref.updateAndGet(tally, (before) => ({
+          ...before,
+          transientInARow: before.transientInARow + 1
+        }))
+        if (transientInARow < limits.downAfter) return yield* failed
+        yield* Halt.forError(halt, meter, error)
         return "deferred"
-      case "Transient":
-        failuresInARow += 1
-        if (failuresInARow < limits.downAfter) return failed()
-        state.halt = { _tag: "Yield", error }
-        return "deferred"
+      }
       default:
-        return failed()
+        return yield* failed
     }
-  }
+  })
 
   return ({ flight, origin, page, ref }: Download): Effect.Effect<Result, StoreError> => {
     const occurrence = { origin, flight, page }
-    const dropped = { ...occurrence, _tag: "Dropped", externalId: ref.externalId } as const
-    const missed = (outcome: "failed" | "deferred" | "gone", error: IntegrationError): Missed => ({
+    const isDownloaded = ref.content === undefined
+    const dropped: Dropped = { ...occurrence, _tag: "Dropped", externalId: ref.externalId }
+    const missed = (outcome: Missed["outcome"], error: IntegrationError): Missed => ({
       ...occurrence,
       _tag: "Missed",
       externalId: ref.externalId,
@@ -87,47 +99,50 @@ export const make = (options: {
       reason: error.reason._tag,
       message: error.message
     })
-    const attempt = Effect.fnUntraced(function* (share: DownloadBudget.Share) {
-      if (state.halt?._tag === "Over") return dropped
-      if (state.halt?._tag === "Yield") return missed("deferred", state.halt.error)
-      if (state.halt?._tag === "Abort") return missed("deferred", aborted(state.halt.message))
-      if (ref.content === undefined) meter.downloads += 1
-      return yield* (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
-        Effect.flatMap((content) => BodyReader.item(ref, content, { store, limits, meter, share })),
-        Effect.map((item): Result => {
-          failuresInARow = 0
-          done += 1
-          return { ...occurrence, _tag: "Stored", item }
-        }),
-        Effect.catchTag("IntegrationError", (error): Effect.Effect<Result> => {
-          const outcome = outcomeOf(error)
-          if (outcome !== "dropped") return Effect.succeed(missed(outcome, error))
-          // It waited for quota and never began.
-          if (ref.content === undefined) meter.downloads -= 1
-          return Effect.succeed(dropped)
-        })
+    const read = (share: DownloadBudget.Share) =>
+      (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
+        Effect.flatMap((content) => BodyReader.item(ref, content, { store, limits, meter, share }))
       )
+    const work = Effect.fnUntraced(function* (
+      share: DownloadBudget.Share
+    ): Effect.fn.Return<Result, StoreError, Scope.Scope> {
+      const halted = yield* Halt.read(halt)
+      if (halted?._tag === "Over") return dropped
+      if (halted !== undefined) return missed("deferred", halted._tag === "Refused" ? halted.error : givenUp(halted))
+      if (isDownloaded) yield* RunMeter.downloading(meter, 1)
+      const item = yield* Effect.result(read(share))
+      if (EffectResult.isSuccess(item)) {
+        yield* Ref.update(tally, (before) => ({ ...before, done: before.done + 1, transientInARow: 0 }))
+        return { ...occurrence, _tag: "Stored", item: item.success }
+      }
+      const error = item.failure
+      if (error._tag !== "IntegrationError") return yield* error
+      const outcome = yield* outcomeOf(error)
+      if (outcome !== "dropped") return missed(outcome, error)
+      // It waited for quota and never began.
+      if (isDownloaded) yield* RunMeter.downloading(meter, -1)
+      return dropped
     })
     // What the download opens is closed, and what it holds given back, once its item is whole.
-    const fetch = Effect.scoped(
-      ref.content === undefined
-        ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(touch(meter), attempt(share)))
-        : attempt(listedShare)
+    const scoped = Effect.scoped(
+      isDownloaded
+        ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(RunMeter.touch(meter), work(share)))
+        : work(listedShare)
     )
-    const told =
-      ref.content === undefined
-        ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, fetch, said)
-        : fetch
-    return flight.after === undefined ? told : Effect.andThen(Deferred.await(flight.after.ended), told)
+    const traced = isDownloaded
+      ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, scoped, attributesOf)
+      : scoped
+    return flight.after === undefined ? traced : Effect.andThen(Deferred.await(flight.after.ended), traced)
   }
-}
+})
 
 /** What became of a download. That it failed is the item's outcome, and no failure of the span. */
-const said = (done: Result): Attributes =>
+const attributesOf = (done: Result): Attributes =>
   done._tag === "Stored"
     ? { "idem.outcome": "fetched", "idem.bytes": BodyReader.size(done.item) }
     : done._tag === "Missed"
       ? { "idem.outcome": done.outcome, "idem.reason": done.reason }
       : { "idem.outcome": "dropped" }
 
-const aborted = (message: string) => new IntegrationError({ reason: new Transient({ message }) })
+const givenUp = ({ message }: { readonly message: string }) =>
+  new IntegrationError({ reason: new Transient({ message }) })

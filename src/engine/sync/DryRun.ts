@@ -15,10 +15,9 @@ import * as OpenSource from "../source/OpenSource.ts"
 import { Store } from "../Store.ts"
 import * as Deletions from "./Deletions.ts"
 import * as InFlight from "./InFlight.ts"
-import type { Plan } from "./PageReader.ts"
 import * as PartReader from "./PartReader.ts"
-import * as Run from "./Run.ts"
 import * as RunMeter from "./RunMeter.ts"
+import * as SyncPlan from "./SyncPlan.ts"
 
 /** Counts with the plan: outcomes but `existing` are 0, since nothing was done. */
 interface DryRun extends Pick<SyncResult, "counts" | "notes" | "problems"> {
@@ -31,9 +30,9 @@ export const run = Effect.fn("DryRun.run")(function* (
   task: SyncTask.SyncTask,
   onProgress: (progress: Progress) => Effect.Effect<void>
 ) {
-  const meter = yield* RunMeter.make
+  const meter = yield* RunMeter.make()
   const opened = yield* OpenSource.openable(connection)
-  const { isAfresh, notes, plan } = yield* Run.plan(opened, {
+  const { isAfresh, notes, plan } = yield* SyncPlan.make(opened, {
     task,
     checkpoint: SyncTask.isLive(task) ? connection.checkpoint : Option.none(),
     scope: connection.scope,
@@ -42,7 +41,7 @@ export const run = Effect.fn("DryRun.run")(function* (
   })
   const session = yield* OpenSource.session({ connection, ...opened }, meter)
   const { counts, planned, problems } = yield* list({ connection, session, plan, isAfresh, meter, onProgress })
-  const { apiCalls, checkerQueries, quotaUnits } = meter
+  const { apiCalls, checkerQueries, quotaUnits } = yield* RunMeter.spent(meter)
   return {
     counts: { ...counts, apiCalls, checkerQueries, quotaUnits },
     notes,
@@ -64,10 +63,10 @@ const heldOf = Effect.fnUntraced(function* (connection: Connection, found: numbe
 const list = Effect.fnUntraced(function* (options: {
   readonly connection: Connection
   readonly session: AnySession
-  readonly plan: Plan
+  readonly plan: SyncPlan.Plan
   /** True if the listing deletes nothing: the scope has changed. */
   readonly isAfresh: boolean
-  readonly meter: RunMeter.Meter
+  readonly meter: RunMeter.RunMeter
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }) {
   const { meter, plan, session } = options
@@ -75,7 +74,7 @@ const list = Effect.fnUntraced(function* (options: {
   const store = yield* Store
   const counts = RunCounts.tally()
   // What is planned stays in flight: an id that the listing repeats is planned once.
-  const inflight: InFlight.Inflight = new Map()
+  const inflight = InFlight.make()
   let download = 0
   let toDelete = 0
   let patch = 0
@@ -90,26 +89,26 @@ const list = Effect.fnUntraced(function* (options: {
   if (plan.task.forceIds.length > 0) {
     download += plan.task.forceIds.length
     counts.forced += plan.task.forceIds.length
-    for (const id of plan.task.forceIds) InFlight.begin(inflight, id, undefined)
+    for (const id of plan.task.forceIds) inflight.begin(id, undefined)
   }
   if (SyncTask.isLive(plan.task)) {
     const retries = yield* store.retriesDue(connectionId, 100_000)
     download += retries.length
     counts.retried += retries.length
-    for (const row of retries) InFlight.begin(inflight, row.externalId, row.revision)
+    for (const row of retries) inflight.begin(row.externalId, row.revision)
   }
   if (SyncTask.idsOnly(plan.task)) return { counts, problems, planned: { download, delete: 0, patch: 0 } }
 
   // A task that keeps a checkpoint of its own begins without parts.
   const parts = PartReader.make({ store, connectionId, taskId: undefined, fresh: Option.isNone(plan.checkpoint) })
-  const listPages = (checkpoint: Plan["checkpoint"]) =>
+  const listPages = (checkpoint: SyncPlan.Plan["checkpoint"]) =>
     session.list(plan.task, checkpoint, parts.parts).pipe(
       Stream.runForEach((page) =>
         Effect.gen(function* () {
           parts.move(page.parts ?? [])
           problems.push(...(page.problems ?? []))
-          const chosen = page.download.filter((ref) => !inflight.has(ref.externalId))
-          for (const ref of chosen) InFlight.begin(inflight, ref.externalId, ref.revision)
+          const chosen = page.download.filter((ref) => inflight.find(ref.externalId) === undefined)
+          for (const ref of chosen) inflight.begin(ref.externalId, ref.revision)
           counts.listed += page.listed.length
           counts.existing += Math.max(0, page.listed.length - chosen.length)
           download += chosen.length

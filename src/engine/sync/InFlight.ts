@@ -6,9 +6,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
-import type { Meter } from "./RunMeter.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { Store, StoreError } from "../Store.ts"
+import * as RunMeter from "./RunMeter.ts"
 
 /** One chosen occurrence of an id. `ended` is done once it was committed, or dropped. */
 export interface Flight {
@@ -18,22 +18,31 @@ export interface Flight {
   readonly after: Flight | undefined
 }
 
-/** The last flight of each external id. */
-export type Inflight = Map<string, Flight>
-
-/** Takes an id up. */
-export const begin = (inflight: Inflight, externalId: string, revision: string | undefined): Flight => {
-  const flight: Flight = { revision, ended: Deferred.makeUnsafe(), after: inflight.get(externalId) }
-  inflight.set(externalId, flight)
-  return flight
+export interface InFlight {
+  /** The last occurrence of this id, if one is in flight. */
+  readonly find: (externalId: string) => Flight | undefined
+  /** Takes an id up. */
+  readonly begin: (externalId: string, revision: string | undefined) => Flight
+  /** Ends an occurrence: it is in the store now, or it was dropped. */
+  readonly end: (externalId: string, flight: Flight) => Effect.Effect<void>
 }
 
-/** Ends an occurrence: it is in the store now, or it was dropped. */
-export const end = (inflight: Inflight, externalId: string, flight: Flight): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (inflight.get(externalId) === flight) inflight.delete(externalId)
-    return Effect.asVoid(Deferred.succeed(flight.ended, undefined))
-  })
+export const make = (): InFlight => {
+  const last = new Map<string, Flight>()
+  return {
+    find: (externalId) => last.get(externalId),
+    begin: (externalId, revision) => {
+      const flight: Flight = { revision, ended: Deferred.makeUnsafe(), after: last.get(externalId) }
+      last.set(externalId, flight)
+      return flight
+    },
+    end: (externalId, flight) =>
+      Effect.suspend(() => {
+        if (last.get(externalId) === flight) last.delete(externalId)
+        return Effect.asVoid(Deferred.succeed(flight.ended, undefined))
+      })
+  }
+}
 
 /** True once an occurrence was committed, or dropped. */
 export const isEnded = (flight: Flight): boolean => Deferred.isDoneUnsafe(flight.ended)
@@ -46,28 +55,28 @@ const failed = Effect.mapError(
 export const checker = (options: {
   readonly store: Store["Service"]
   readonly connectionId: ConnectionId
-  readonly inflight: Inflight
-  readonly meter: Meter
+  readonly inflight: InFlight
+  readonly meter: RunMeter.RunMeter
 }): ContentExistenceChecker["Service"] => {
   const { connectionId, inflight, meter, store } = options
   // In flight is looked up before the store is asked: what is committed in between is then in the store's answer.
-  const flying = (ids: ReadonlyArray<string>) => ids.filter((id) => inflight.has(id))
+  const flying = (ids: ReadonlyArray<string>) =>
+    ids.flatMap((id) => {
+      const flight = inflight.find(id)
+      return flight === undefined ? [] : [[id, Option.fromUndefinedOr(flight.revision)] as const]
+    })
   return {
-    existing: (ids) =>
-      Effect.suspend(() => {
-        meter.checkerQueries += 1
-        const ours = flying(ids)
-        return failed(store.existing(connectionId, ids)).pipe(
-          Effect.map((known) => (ours.length === 0 ? known : new Set([...known, ...ours])))
-        )
-      }),
-    revisions: (ids) =>
-      Effect.suspend(() => {
-        meter.checkerQueries += 1
-        const ours = flying(ids).map((id) => [id, Option.fromUndefinedOr(inflight.get(id)?.revision)] as const)
-        return failed(store.revisions(connectionId, ids)).pipe(
-          Effect.map((known) => (ours.length === 0 ? known : new Map([...known, ...ours])))
-        )
-      })
+    existing: Effect.fnUntraced(function* (ids) {
+      yield* RunMeter.queried(meter)
+      const ours = flying(ids)
+      const known = yield* failed(store.existing(connectionId, ids))
+      return ours.length === 0 ? known : new Set([...known, ...ours.map(([id]) => id)])
+    }),
+    revisions: Effect.fnUntraced(function* (ids) {
+      yield* RunMeter.queried(meter)
+      const ours = flying(ids)
+      const known = yield* failed(store.revisions(connectionId, ids))
+      return ours.length === 0 ? known : new Map([...known, ...ours])
+    })
   }
 }

@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -29,12 +30,14 @@ const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   return of(found.value)
 }
 
-/** Runs a step, and returns how it failed, or null. An interruption passes through. */
-export const capture = <R>(step: Effect.Effect<void, RunError, R>): Effect.Effect<Failure | null, never, R> =>
-  Effect.catchCause(Effect.as(step, null), (cause) => {
+/** Runs a step, and returns its value or how it failed. An interruption passes through. */
+export const capture = <A, R>(
+  step: Effect.Effect<A, RunError, R>
+): Effect.Effect<Result.Result<A, Failure>, never, R> =>
+  Effect.catchCause(Effect.map(step, Result.succeed), (cause) => {
     if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
     const logged = Cause.hasDies(cause) ? Effect.logError("the run ended with a defect", cause) : Effect.void
-    return Effect.as(logged, ofCause(cause))
+    return Effect.as(logged, Result.fail(ofCause(cause)))
   })
 
 /** An error of a run as people and scripts see it. */

@@ -1,51 +1,81 @@
-/** What one run has spent, and when it last moved. */
+/** What one run has spent, when it last moved, and how long it may wait for quota. */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-
-export interface Meter {
-  apiCalls: number
-  quotaUnits: number
-  checkerQueries: number
-  downloads: number
-  /** Milliseconds since the epoch at which something last moved: a call, bytes of a body, a commit. */
-  movedAt: number
-  /** Until when the run may wait for quota; later it yields instead. */
-  waitUntil: number
-  /** Our own budget would have had the run wait beyond that, by so many milliseconds from then: the slice is over. */
-  exhausted: number | undefined
-}
-
-export const make: Effect.Effect<Meter> = Effect.map(Clock.currentTimeMillis, (now) => ({
-  apiCalls: 0,
-  quotaUnits: 0,
-  checkerQueries: 0,
-  downloads: 0,
-  movedAt: now,
-  waitUntil: Number.POSITIVE_INFINITY,
-  exhausted: undefined
-}))
-
-/** Says that the run moves. */
-export const touch = (meter: Meter): Effect.Effect<void> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
-    meter.movedAt = now
-  })
+import * as Ref from "effect/Ref"
 
 /** What a run has spent on its source and on the checker. */
-export type Spent = Pick<Meter, "apiCalls" | "quotaUnits" | "checkerQueries" | "downloads">
+export interface Spent {
+  readonly apiCalls: number
+  readonly quotaUnits: number
+  readonly checkerQueries: number
+  readonly downloads: number
+}
+
+interface State extends Spent {
+  /** Milliseconds since the epoch at which something last moved: a call, bytes of a body, a commit. */
+  readonly movedAt: number
+  /** Milliseconds since the epoch until which the run may wait for quota; later it yields instead. */
+  readonly waitUntil: number
+  /** How long our own budget would have had the run wait beyond that: the slice is over. */
+  readonly exhausted: Duration.Duration | undefined
+}
+
+export type RunMeter = Ref.Ref<State>
 
 export const nothing: Spent = { apiCalls: 0, quotaUnits: 0, checkerQueries: 0, downloads: 0 }
 
-export const spent = ({ apiCalls, checkerQueries, downloads, quotaUnits }: Meter): Spent => ({
-  apiCalls,
-  checkerQueries,
-  downloads,
-  quotaUnits
-})
+/** A run that begins now, and may wait for quota for this long. */
+export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.Effect<RunMeter> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Ref.make<State>({ ...nothing, movedAt: now, waitUntil: now + Duration.toMillis(waitAtMost), exhausted: undefined })
+  )
 
+export const read: (meter: RunMeter) => Effect.Effect<State> = Ref.get
+
+export const spent = (meter: RunMeter): Effect.Effect<Spent> =>
+  Effect.map(Ref.get(meter), ({ apiCalls, checkerQueries, downloads, quotaUnits }) => ({
+    apiCalls,
+    checkerQueries,
+    downloads,
+    quotaUnits
+  }))
+
+/** What was spent between two readings. */
 export const since = (now: Spent, before: Spent): Spent => ({
   apiCalls: now.apiCalls - before.apiCalls,
   checkerQueries: now.checkerQueries - before.checkerQueries,
   downloads: now.downloads - before.downloads,
   quotaUnits: now.quotaUnits - before.quotaUnits
 })
+
+/** A call to the source was made. */
+export const called = (meter: RunMeter, units: number): Effect.Effect<void> =>
+  Ref.update(meter, (state) => ({
+    ...state,
+    apiCalls: state.apiCalls + 1,
+    quotaUnits: state.quotaUnits + units
+  }))
+
+/** The checker was asked. */
+export const queried = (meter: RunMeter): Effect.Effect<void> =>
+  Ref.update(meter, (state) => ({ ...state, checkerQueries: state.checkerQueries + 1 }))
+
+/** Counts downloads that begin; -1 takes one back that waited for quota and never began. */
+export const downloading = (meter: RunMeter, count: 1 | -1): Effect.Effect<void> =>
+  Ref.update(meter, (state) => ({ ...state, downloads: state.downloads + count }))
+
+/** The run moves. */
+export const touch = (meter: RunMeter): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => Ref.update(meter, (state) => ({ ...state, movedAt: now })))
+
+/** From now on the run may wait for quota until this time, in milliseconds since the epoch. */
+export const waitUntil = (meter: RunMeter, millis: number): Effect.Effect<void> =>
+  Ref.update(meter, (state) => ({ ...state, waitUntil: millis }))
+
+/** Our own budget would have the run wait for this long, which is longer than it may. */
+export const exhausted = (meter: RunMeter, delay: Duration.Duration): Effect.Effect<void> =>
+  Ref.update(meter, (state) => ({
+    ...state,
+    exhausted: state.exhausted === undefined ? delay : Duration.max(state.exhausted, delay)
+  }))

@@ -1,8 +1,9 @@
 /** What a slice's reader and its downloads tell the fiber that commits (see BatchWriter.ts). */
 import type { Ref } from "../../contract/Content.ts"
-import type { Reason } from "../../contract/IntegrationError.ts"
+import type { IntegrationError, Reason } from "../../contract/IntegrationError.ts"
 import type { Problem } from "../../contract/Page.ts"
 import type { Item, PageEnd } from "../model/Batch.ts"
+import type { Reading } from "./Deletions.ts"
 import type { Flight } from "./InFlight.ts"
 
 /** Where an occurrence of an id came from: which side of the sum of counts it is on. */
@@ -22,7 +23,7 @@ export interface Download extends Occurrence {
   readonly ref: Ref
 }
 
-export type SliceEvent = Stored | Missed | Dropped | PageListed | Tick
+export type SliceEvent = Stored | Missed | Dropped | PageListed | ListingEnded | Tick
 
 /** Downloaded, and ready to be committed. */
 export interface Stored extends Occurrence {
@@ -66,6 +67,18 @@ export interface PageListed {
    */
   readonly waitsFor: ReadonlyArray<Flight>
   readonly end: PageEnd
+}
+
+/** Nothing more is read in this slice. */
+export interface ListingEnded {
+  readonly _tag: "ListingEnded"
+  /** True if something is left to read. */
+  readonly more: boolean
+  /** Why the listing ended early, where the source can still be asked for single items. */
+  readonly failure: IntegrationError | undefined
+  readonly reading: Reading
+  /** What a person should know of the listing. */
+  readonly notes: ReadonlyArray<string>
 }
 
 /** Time has passed: a batch may have become old, and whoever watches is told how far the run is. */

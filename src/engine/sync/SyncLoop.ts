@@ -1,4 +1,5 @@
 /** The engine as the command line and the HTTP API know it. */
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -7,20 +8,19 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
-import type { Problem } from "../../contract/Page.ts"
 import { connect } from "../source/Connect.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as DryRun from "./DryRun.ts"
-import { Engine, type Progress, type SyncResult, type SyncStatus, UsageError } from "../Engine.ts"
+import { Engine, type SyncResult, type SyncStatus, UsageError } from "../Engine.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as Lease from "../schedule/Lease.ts"
+import * as TaskQueue from "../schedule/TaskQueue.ts"
 import { Limits } from "../Limits.ts"
 import * as Run from "./Run.ts"
 import type { Connection } from "../model/Connection.ts"
-import { type RunId, statusOf } from "../model/Run.ts"
-import type { Counts } from "../model/RunCounts.ts"
+import { statusOf } from "../model/Run.ts"
 import type { TaskId } from "../model/Task.ts"
-import { Store } from "../Store.ts"
+import { Store, type StoreError } from "../Store.ts"
 import { Vault } from "../secrets/Vault.ts"
 
 /** A sync that is told to wait longer than this for quota ends; the poller goes on when the time has come. */
@@ -29,26 +29,33 @@ const longestWait = Duration.minutes(15)
 /** Refusals for quota in a row, with nothing done in between, after which a sync ends. */
 const refusalsInARow = 10
 
-/** Rows that `retry` runs in one slice. */
-const retryChunk = 500
-
 type SyncOptions = Parameters<Engine["Service"]["sync"]>[2]
 
 /** What has been done so far, over the slices of one sync. */
-interface Total {
-  counts: Counts
-  run: RunId | null
-  notes: Array<string>
-  problems: Array<Problem>
+interface Total extends Pick<SyncResult, "counts" | "run" | "notes" | "problems"> {
+  /** Refusals for quota in a row, with nothing done in between. */
+  readonly refusals: number
 }
 
-const begin = (): Total => ({ counts: RunCounts.zero, run: null, notes: [], problems: [] })
+const nothing: Total = { counts: RunCounts.zero, run: null, notes: [], problems: [], refusals: 0 }
 
-const absorb = (total: Total, result: Run.Outcome): void => {
-  total.counts = RunCounts.sum(total.counts, result.counts)
-  total.run = result.runId
-  total.notes.push(...result.notes)
-  total.problems.push(...result.problems)
+const withSlice = (total: Total, slice: Run.Outcome): Total => {
+  const { existing, stored, unchanged, updated } = slice.counts
+  const hasMoved = stored + updated + unchanged + existing > 0
+  return {
+    counts: RunCounts.sum(total.counts, slice.counts),
+    run: slice.runId,
+    notes: [...total.notes, ...slice.notes],
+    problems: [...total.problems, ...slice.problems],
+    refusals: slice.waitFor === undefined ? total.refusals : slice.refused && !hasMoved ? total.refusals + 1 : 0
+  }
+}
+
+/** How a sync ended, with all that it did. */
+interface Ended {
+  readonly total: Total
+  readonly status?: SyncStatus
+  readonly error: RunFailure.Failure | null
 }
 
 export const make = Effect.gen(function* () {
@@ -60,20 +67,20 @@ export const make = Effect.gen(function* () {
   const result = Effect.fnUntraced(function* (
     connection: Connection,
     startedAt: number,
-    total: Total,
-    ended: { readonly status?: SyncStatus; readonly task?: TaskId | null; readonly error?: RunFailure.Failure | null }
+    { error, status, total }: Ended,
+    taskId: TaskId | null = null
   ) {
-    const error = ended.error ?? null
+    const { counts, notes, problems, run } = total
     return {
       connection: connection.name,
-      run: total.run,
-      task: ended.task ?? null,
-      status: ended.status ?? statusOf({ counts: total.counts, problems: total.problems, error }),
-      counts: total.counts,
+      run,
+      task: taskId,
+      status: status ?? statusOf({ counts, problems, error }),
+      counts,
       durationMs: (yield* Clock.currentTimeMillis) - startedAt,
       error,
-      notes: total.notes,
-      problems: total.problems,
+      notes,
+      problems,
       planned: null
     } satisfies SyncResult
   })
@@ -84,86 +91,90 @@ export const make = Effect.gen(function* () {
     onSuccess: () => undefined
   })
 
-  /** Slice after slice until there is nothing more to do, or it can't go on. */
-  const untilDone = Effect.fnUntraced(function* (
+  /** One slice, once the lease is ours; `Held` and `Removed` say why there is none. */
+  const slice = (
     connection: Connection,
-    total: Total,
-    requests: (first: boolean) => Run.Request,
-    options: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
-  ) {
-    let first = true
-    let refusals = 0
-    while (true) {
-      const before = total.counts
-      const onProgress = (progress: Progress) =>
-        options.onProgress?.({ ...progress, counts: RunCounts.sum(before, progress.counts) }) ?? Effect.void
-      const taking = options.wait
-        ? Lease.acquireWaiting(connection.id, options.onWait ?? (() => Effect.void))
+    request: Run.Request,
+    { onProgress, onWait, wait }: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
+  ) =>
+    Effect.gen(function* () {
+      const taken = yield* wait
+        ? Lease.acquireWaiting(connection.id, onWait ?? (() => Effect.void))
         : Lease.acquire(connection.id)
-      const turn = Effect.gen(function* () {
-        const taken = yield* taking
-        return taken._tag === "Held" ? taken : yield* Run.run(taken.connection, requests(first), onProgress)
+      if (taken._tag === "Held") return taken
+      const outcome = yield* Run.run(taken.connection, request, onProgress ?? (() => Effect.void))
+      return { _tag: "Done", outcome } as const
+    }).pipe(
+      Effect.uninterruptible,
+      Effect.catchTag("Superseded", () => Effect.succeed({ _tag: "Removed" } as const))
+    )
+
+  /** Slice after slice until there is nothing more to do, or it can't go on. */
+  const untilDone = (
+    connection: Connection,
+    before: Total,
+    request: Run.Request,
+    options: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
+  ): Effect.Effect<Ended, StoreError, Run.Services> =>
+    Effect.gen(function* () {
+      const { onProgress } = options
+      const done = yield* slice(connection, request, {
+        ...options,
+        onProgress: (progress) =>
+          onProgress?.({ ...progress, counts: RunCounts.sum(before.counts, progress.counts) }) ?? Effect.void
       })
-      const slice = yield* Effect.uninterruptible(turn).pipe(
-        Effect.catchTag("Superseded", () => Effect.succeed({ _tag: "Removed" } as const))
-      )
-      if ("_tag" in slice && slice._tag === "Removed") {
-        return { skipped: false, error: { reason: "UnknownConnection", message: "the connection was removed" } }
+      const end = (ended: Ended) => Effect.succeed(ended)
+      if (done._tag === "Removed") {
+        return end({ total: before, error: { reason: "UnknownConnection", message: "the connection was removed" } })
       }
-      if ("_tag" in slice) {
-        return { skipped: true, error: { reason: "Held", message: `held by ${slice.holder}` } }
+      if (done._tag === "Held") {
+        return end({ total: before, status: "skipped", error: { reason: "Held", message: `held by ${done.holder}` } })
       }
-      first = false
-      absorb(total, slice)
-      if (slice.error !== null) return { skipped: false, error: slice.error }
-      if (slice.waitFor !== undefined) {
-        const moved = slice.counts.stored + slice.counts.updated + slice.counts.unchanged + slice.counts.existing > 0
-        refusals = moved || !slice.refused ? 0 : refusals + 1
-        if (refusals >= refusalsInARow || Duration.isGreaterThan(slice.waitFor, longestWait)) {
-          const message = `the source asks to wait ${Duration.format(slice.waitFor)}: what is left comes with a later poll`
-          return { skipped: false, error: { reason: "RateLimited", message } }
-        }
-        if (slice.refused) {
-          yield* Effect.logWarning(`${connection.name}: the source asks to wait ${Duration.format(slice.waitFor)}`)
-        }
-        yield* Effect.sleep(slice.waitFor)
-      } else if (!slice.more) return { skipped: false, error: null }
-    }
-  })
+      const { error, more, refused, waitFor } = done.outcome
+      const total = withSlice(before, done.outcome)
+      if (error !== null) return end({ total, error })
+      // What failed is tried once by a sync that a person asked for.
+      const rest = request._tag === "Live" ? { ...request, retryFailed: false } : request
+      const goOn = untilDone(connection, total, rest, options)
+      if (waitFor === undefined) return more ? goOn : end({ total, error: null })
+      const asks = `the source asks to wait ${Duration.format(waitFor)}`
+      if (total.refusals >= refusalsInARow || Duration.isGreaterThan(waitFor, longestWait)) {
+        const message = `${asks}: what is left comes with a later poll`
+        return end({ total, error: { reason: "RateLimited", message } })
+      }
+      if (refused) yield* Effect.logWarning(`${connection.name}: ${asks}`)
+      return Effect.delay(goOn, waitFor)
+    }).pipe(Effect.flatten)
 
   const dryRun = Effect.fnUntraced(function* (given: Connection, task: SyncTask, options: SyncOptions) {
     const startedAt = yield* Clock.currentTimeMillis
     const connection = Option.getOrElse(yield* store.connection(given.id), () => given)
     const planned = yield* Effect.result(DryRun.run(connection, task, options.onProgress ?? (() => Effect.void)))
     if (Result.isFailure(planned)) {
-      return yield* result(connection, startedAt, begin(), { error: RunFailure.of(planned.failure) })
+      return yield* result(connection, startedAt, { total: nothing, error: RunFailure.of(planned.failure) })
     }
     const { counts, notes, problems } = planned.success
-    const total = { ...begin(), counts, notes: [...notes], problems: [...problems] }
-    const done = yield* result(connection, startedAt, total, { status: "planned" })
+    const total = { ...nothing, counts, notes, problems }
+    const done = yield* result(connection, startedAt, { total, status: "planned", error: null })
     return { ...done, planned: planned.success.planned }
   })
 
   const sync = Effect.fn("sync")(function* (connection: Connection, task: SyncTask, options: SyncOptions) {
     if (task.dryRun) return yield* dryRun(connection, task, options)
     const startedAt = yield* Clock.currentTimeMillis
-    const total = begin()
     const keyless = yield* withoutKey
-    if (keyless !== undefined) return yield* result(connection, startedAt, total, { error: keyless })
-    const row = isLive(task)
-      ? undefined
-      : yield* store.openTask(connection.id, { task, spec: options.spec, resumeWithin: limits.resumeWithin })
-    const ended = yield* untilDone(
-      connection,
-      total,
-      (first) => (row === undefined ? { _tag: "Live", recorded: true, retryFailed: first } : { _tag: "Task", row }),
-      options
-    )
-    return yield* result(connection, startedAt, total, {
-      ...(ended.skipped ? { status: "skipped" } : {}),
-      error: ended.error,
-      task: row?.id ?? null
+    if (keyless !== undefined) return yield* result(connection, startedAt, { total: nothing, error: keyless })
+    if (isLive(task)) {
+      const request = { _tag: "Live", recorded: true, retryFailed: true } as const
+      return yield* result(connection, startedAt, yield* untilDone(connection, nothing, request, options))
+    }
+    const { id } = yield* store.openTask(connection.id, {
+      task,
+      spec: options.spec,
+      resumeWithin: limits.resumeWithin
     })
+    const ended = yield* untilDone(connection, nothing, { _tag: "TaskSlice", taskId: id }, options)
+    return yield* result(connection, startedAt, ended, id)
   })
 
   const retry = Effect.fn("retry")(function* (connection: Connection, externalIds: ReadonlyArray<string> | undefined) {
@@ -178,16 +189,19 @@ export const make = Effect.gen(function* () {
       }
     }
     const startedAt = yield* Clock.currentTimeMillis
-    const total = begin()
     const keyless = yield* withoutKey
-    if (keyless !== undefined) return yield* result(connection, startedAt, total, { error: keyless })
-    const ids = yield* store.redrive(connection.id, externalIds)
-    for (let from = 0; from < ids.length; from += retryChunk) {
-      const chunk = ids.slice(from, from + retryChunk)
-      const ended = yield* untilDone(connection, total, () => ({ _tag: "Ledger", externalIds: chunk }), { wait: true })
-      if (ended.error !== null) return yield* result(connection, startedAt, total, { error: ended.error })
-    }
-    return yield* result(connection, startedAt, total, {})
+    if (keyless !== undefined) return yield* result(connection, startedAt, { total: nothing, error: keyless })
+    const rows = Arr.chunksOf(yield* store.redrive(connection.id, externalIds), TaskQueue.rowsAtOnce)
+    const untried: Ended = { total: nothing, error: null }
+    const ended = yield* Effect.reduce(
+      rows,
+      () => untried,
+      (before, ids) =>
+        before.error === null
+          ? untilDone(connection, before.total, { _tag: "Ledger", externalIds: ids }, { wait: true })
+          : Effect.succeed(before)
+    )
+    return yield* result(connection, startedAt, ended)
   })
 
   return Engine.of({

@@ -14,7 +14,7 @@ const begin = Effect.gen(function* () {
   const { id } = yield* connect()
   const taken = yield* Lease.acquire(id)
   if (taken._tag === "Held") return yield* Effect.die(new Error("it is held"))
-  const meter = yield* RunMeter.make
+  const meter = yield* RunMeter.make()
   const keeping = yield* Effect.forkChild(Lease.keep(taken.connection, meter))
   const another = Store.use((store) => store.acquire(id, { holder: "another process", ttl }))
   return { another, connection: taken.connection, keeping, meter }

@@ -62,7 +62,7 @@ const scene = Effect.gen(function* () {
 const ask = (connection: Connection) =>
   Effect.gen(function* () {
     const opened = yield* OpenSource.openable(connection)
-    const session = yield* OpenSource.session({ connection, ...opened }, yield* RunMeter.make)
+    const session = yield* OpenSource.session({ connection, ...opened }, yield* RunMeter.make())
     return yield* session.account
   }).pipe(Effect.scoped)
 

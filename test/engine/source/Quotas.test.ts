@@ -15,7 +15,7 @@ import { Quotas } from "../../../src/engine/source/Quotas.ts"
 
 const callOf = Effect.fnUntraced(function* (quota: Quota, account = "me") {
   const quotas = yield* Quotas
-  const meter = yield* RunMeter.make
+  const meter = yield* RunMeter.make()
   const budgets = [{ key: account, unitsPerMinute: quota.unitsPerMinute, methods: quota.methods }] as const
   return { meter, call: quotas.call({ domain: "test", budgets, weights: quota.weights, timeout: "30 seconds", meter }) }
 })
@@ -40,8 +40,8 @@ describe("call", () => {
       // 12,000 units at 100 a second, less the second's worth that the bucket begins with.
       assert.isAtLeast(seconds, 118)
       assert.isAtMost(seconds, 122)
-      assert.strictEqual(meter.apiCalls, 600)
-      assert.strictEqual(meter.quotaUnits, 12_000)
+      assert.strictEqual((yield* RunMeter.read(meter)).apiCalls, 600)
+      assert.strictEqual((yield* RunMeter.read(meter)).quotaUnits, 12_000)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
@@ -62,7 +62,7 @@ describe("call", () => {
   ) {
     const quotas = yield* Quotas
     const sharers = yield* Effect.forEach(["ann", "bob"], (account) =>
-      Effect.map(RunMeter.make, (meter) => ({
+      Effect.map(RunMeter.make(), (meter) => ({
         meter,
         call: quotas.call({
           domain: "test",
@@ -107,14 +107,14 @@ describe("call", () => {
       assert.isAtMost(seconds, 2)
       const [ann] = sharers
       if (ann === undefined) return assert.fail("nobody shares it")
-      ann.meter.waitUntil = (yield* Clock.currentTimeMillis) + 60_000
+      yield* RunMeter.waitUntil(ann.meter, (yield* Clock.currentTimeMillis) + 60_000)
       const { reason } = yield* Effect.flip(ann.call("get", 1, Effect.void))
       const wait = reason._tag === "RateLimited" ? (reason.retryAfter ?? Duration.zero) : Duration.zero
       assert.isAtLeast(Duration.toHours(wait), 23)
-      ann.meter.waitUntil = Number.POSITIVE_INFINITY
+      yield* RunMeter.waitUntil(ann.meter, Number.POSITIVE_INFINITY)
       const waited = yield* moving(elapsed(ann.call("get", 1, Effect.void)), "10 minutes")
       assert.isAtMost(waited, 86_400)
-      assert.strictEqual(ann.meter.apiCalls, 51)
+      assert.strictEqual((yield* RunMeter.read(ann.meter)).apiCalls, 51)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
@@ -126,7 +126,7 @@ describe("call", () => {
         methods: { history: 1 }
       })
       yield* call("get", 20, Effect.void)
-      assert.strictEqual(meter.quotaUnits, 5)
+      assert.strictEqual((yield* RunMeter.read(meter)).quotaUnits, 5)
       const seconds = yield* moving(
         elapsed(Effect.forEach([1, 2, 3], () => call("history", 1, Effect.void))),
         "1 second"
@@ -140,15 +140,15 @@ describe("call", () => {
     Effect.gen(function* () {
       const { call, meter } = yield* callOf({ unitsPerMinute: 1 })
       yield* call("get", 1, Effect.void)
-      meter.waitUntil = (yield* Clock.currentTimeMillis) + 10_000
+      yield* RunMeter.waitUntil(meter, (yield* Clock.currentTimeMillis) + 10_000)
       for (let attempt = 0; attempt < 3; attempt += 1) {
         const error = yield* Effect.flip(call("get", 1, Effect.void))
         assert.strictEqual(error.reason._tag, "RateLimited")
       }
-      meter.waitUntil = Number.POSITIVE_INFINITY
+      yield* RunMeter.waitUntil(meter, Number.POSITIVE_INFINITY)
       const seconds = yield* moving(elapsed(call("get", 1, Effect.void)), "1 second")
       assert.isAtMost(seconds, 61)
-      assert.strictEqual(meter.apiCalls, 2)
+      assert.strictEqual((yield* RunMeter.read(meter)).apiCalls, 2)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
@@ -199,9 +199,9 @@ describe("call", () => {
   it.effect("a call that does not wait for a source's pace takes nothing of it", () =>
     Effect.gen(function* () {
       const { call, meter } = yield* learning()
-      meter.waitUntil = 0
+      yield* RunMeter.waitUntil(meter, 0)
       for (let attempt = 0; attempt < 50; attempt += 1) yield* Effect.exit(call("get", 20, Effect.void))
-      meter.waitUntil = Number.POSITIVE_INFINITY
+      yield* RunMeter.waitUntil(meter, Number.POSITIVE_INFINITY)
       assert.isAtMost(yield* moving(elapsed(call("get", 20, Effect.void)), "100 millis"), 10)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
@@ -211,7 +211,7 @@ describe("call", () => {
       const { call, meter } = yield* callOf({ unitsPerMinute: 1_000_000 })
       const error = yield* moving(Effect.flip(call("get", 1, refused(new Transient({ message: "503" })))))
       assert.strictEqual(error.message, "503")
-      assert.strictEqual(meter.apiCalls, 4)
+      assert.strictEqual((yield* RunMeter.read(meter)).apiCalls, 4)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
@@ -219,7 +219,7 @@ describe("call", () => {
     Effect.gen(function* () {
       const { call, meter } = yield* callOf({ unitsPerMinute: 1_000_000 })
       yield* Effect.flip(call("get", 1, refused(new Forbidden({ message: "no" }))))
-      assert.strictEqual(meter.apiCalls, 1)
+      assert.strictEqual((yield* RunMeter.read(meter)).apiCalls, 1)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
@@ -264,7 +264,7 @@ describe("a delay that a source asks for", () => {
         new IntegrationError({ reason: new RateLimited({ message: "slow down", retryAfter: Duration.days(36_500) }) })
       )
       const first = yield* callOf({ unitsPerMinute: 6000 })
-      first.meter.waitUntil = 0
+      yield* RunMeter.waitUntil(first.meter, 0)
       const { reason } = yield* Effect.flip(first.call("get", 1, century))
       assert.deepStrictEqual(reason._tag === "RateLimited" ? reason.retryAfter : undefined, Duration.hours(1))
       const seconds = yield* moving(elapsed(call("get", 1, Effect.void)), "10 seconds")

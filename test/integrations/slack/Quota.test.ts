@@ -41,7 +41,7 @@ it.effect("20 people of one workspace share its limits, and meet no 429", () =>
           budgets: yield* budgetsOf(Slack.integration, { config, credentials, account }),
           weights: undefined,
           timeout: "30 seconds",
-          meter: yield* RunMeter.make
+          meter: yield* RunMeter.make()
         })
       })
     )

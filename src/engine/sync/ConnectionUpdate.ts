@@ -1,0 +1,90 @@
+/** What a run changes of its connection when it ends: the next poll, the pause, and what could not be listed. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import type { Problem } from "../../contract/Page.ts"
+import { type Connection, pausedByPerson, type Problems } from "../model/Connection.ts"
+import type { SliceResult } from "./Slice.ts"
+
+/** The wait after a failed run; it doubles with each failure in a row, up to the longest or the connection's own. */
+const firstBackoff = Duration.minutes(1)
+const longestBackoff = Duration.hours(1)
+
+/** When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. */
+const pollIn = (connection: Connection, result: SliceResult, failures: number) =>
+  Effect.map(Random.nextBetween(0.9, 1.1), (jitter) => {
+    if (result.waitFor !== undefined) return result.waitFor
+    if (result.error === null) return result.more ? Duration.zero : Duration.times(connection.every, jitter)
+    const backoff = Duration.times(firstBackoff, 2 ** Math.min(failures - 1, 10))
+    return Duration.times(Duration.min(backoff, Duration.max(connection.every, longestBackoff)), jitter)
+  })
+
+/**
+ * The pause that a run sets, or lifts. A person's pause stays. The release of the lease writes it, under the fence and only
+ * where the pause is still what it was when the run began: new credentials take a new fence, and are not paused.
+ */
+const pauseAfter = (
+  { domain, name, paused }: Connection,
+  { error }: SliceResult
+): { readonly from: string | null; readonly to: string | null } | undefined => {
+  if (paused === pausedByPerson) return undefined
+  const command = `idem connect ${domain} --name '${name}' --credentials @FILE`
+  switch (error?.reason) {
+    case undefined:
+      return paused === null ? undefined : { from: paused, to: null }
+    case "Unauthorized":
+      return { from: paused, to: `the source refuses our credentials (${error?.message}); mend it with: ${command}` }
+    case "Vault":
+      // The key is another one, or lost: no later run can open them either. What is stored needs no key.
+      return { from: paused, to: `${error?.message}, with: ${command}` }
+    default:
+      return undefined
+  }
+}
+
+/** Problems that a connection keeps. */
+const problemsKept = 100
+
+/** Each place once, with what was said of it last. */
+const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
+  [...new Map([...before, ...after].map((problem) => [problem.place, problem])).values()].slice(0, problemsKept)
+
+/** The problems of a connection after a slice of its own. Those of the poll before go when this poll comes to its end. */
+const problemsAfter = (
+  { problems: { current, found } }: Connection,
+  { error, more, problems, waitFor }: SliceResult
+): Problems => {
+  const all = together(found, problems)
+  return error === null && !more && waitFor === undefined
+    ? { current: all, found: [] }
+    : { current: together(current, problems), found: all }
+}
+
+/**
+ * What is written with the end of the lease. `isLive`: the run was the connection's own sync, so its schedule moves.
+ *
+ * All of it is one fenced write: a run that was superseded changes nothing.
+ */
+export const after = Effect.fnUntraced(function* (connection: Connection, result: SliceResult, isLive: boolean) {
+  const failures = result.error === null ? 0 : connection.failures + 1
+  const paused = pauseAfter(connection, result)
+  const isResumed = paused !== undefined && paused.to === null
+  return {
+    paused,
+    // A run that failed may have left its row open, where the store failed too.
+    interrupted: result.error !== null,
+    ...(isLive
+      ? {
+          pollIn: yield* pollIn(connection, result, failures),
+          failures,
+          // Our own budget may still wait for what the source asked of an earlier poll.
+          askedWait: result.refused ? true : result.waitFor === undefined ? false : undefined,
+          changesRead: result.changesRead,
+          problems: problemsAfter(connection, result),
+          checked: result.error === null && !result.refused
+        }
+      : {}),
+    // A connection that works again is due at once, whatever the run was for.
+    ...(!isLive && isResumed ? { pollIn: Duration.zero, failures: 0 } : {})
+  }
+})

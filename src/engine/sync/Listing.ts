@@ -1,0 +1,211 @@
+/**
+ * The pages that a slice lists: first those of the changes, then those of a listing, which the backfill goes on with. They
+ * are pulled, and end with the slice. A source that has forgotten the checkpoint is listed in full.
+ */
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Ref from "effect/Ref"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Schema from "effect/Schema"
+import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { AnySession } from "../../contract/Integration.ts"
+import type { Page } from "../../contract/Page.ts"
+import type { Limits } from "../Limits.ts"
+import type { Spanning } from "../telemetry/Spans.ts"
+import * as Deletions from "./Deletions.ts"
+import * as Halt from "./Halt.ts"
+import type { PartReader } from "./PartReader.ts"
+import type { RunMeter } from "./RunMeter.ts"
+import type { ListingEnded } from "./SliceEvent.ts"
+import type { Plan } from "./SyncPlan.ts"
+
+export interface Listed {
+  /** Pages are numbered from 1. */
+  readonly number: number
+  readonly page: Page<Schema.Json>
+  /** True for the first page of a listing without a checkpoint: the parts that other listings left are forgotten. */
+  readonly forgetsParts: boolean
+}
+
+export type ListingError = IntegrationError | ContentExistenceCheckerError
+
+export interface Listing {
+  /** Pages of changes. */
+  readonly changes: Stream.Stream<Listed, ListingError>
+  /** The pages after those. */
+  readonly backfill: Stream.Stream<Listed, ListingError>
+  /** Lists nothing more in this slice: something is left to do before. */
+  readonly leave: Effect.Effect<void>
+  /** How far the listing came. */
+  readonly ended: Effect.Effect<ListingEnded>
+}
+
+interface State extends Omit<ListingEnded, "_tag"> {
+  readonly isRestarted: boolean
+  readonly forgetsParts: boolean
+  /** A page that was pulled and not yet handed on. */
+  readonly waiting: Option.Option<Page<Schema.Json>>
+  /** True once the source has no more pages, or none can be listed. */
+  readonly isEnded: boolean
+  readonly isLeft: boolean
+}
+
+const attributesOf = (page: Option.Option<Page<Schema.Json>>) =>
+  Option.isNone(page)
+    ? { "idem.end": true }
+    : {
+        "idem.listed": page.value.listed.length,
+        "idem.new": page.value.download.length,
+        "idem.deleted": page.value.deleted?.length ?? 0
+      }
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly session: AnySession
+  readonly plan: Plan
+  readonly halt: Halt.Halt
+  readonly checker: ContentExistenceChecker["Service"]
+  readonly parts: PartReader
+  readonly limits: Limits
+  readonly meter: RunMeter
+  readonly span: Spanning
+}): Effect.fn.Return<Listing, never, Scope.Scope> {
+  const { halt, limits, meter, parts, plan, session } = options
+  const scope = yield* Effect.scope
+  const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
+
+  const open = (checkpoint: Option.Option<Schema.Json>) =>
+    session.list(plan.task, checkpoint, parts.parts).pipe(
+      Stream.rechunk(1),
+      Stream.provideService(ContentExistenceChecker, options.checker),
+      Stream.toChannel,
+      // Unlike `Stream.toPull` it pulls in the context of whoever pulls: within the span of the page.
+      (channel) => Channel.toPullScoped(channel, scope)
+    )
+  const pull = yield* Ref.make(yield* open(plan.checkpoint))
+  const state = yield* Ref.make<State>({
+    more: false,
+    failure: undefined,
+    reading: Deletions.nothingRead,
+    notes: [],
+    isRestarted: false,
+    forgetsParts: parts.isFresh(),
+    waiting: Option.none(),
+    isEnded: false,
+    isLeft: false
+  })
+  const change = (changed: Partial<State>) => Ref.update(state, (before) => ({ ...before, ...changed }))
+
+  /** The source has no more pages. */
+  const end = Ref.update(state, (before) => ({ ...before, isEnded: true, reading: Deletions.ended(before.reading) }))
+
+  /** The next page of the source; none at the listing's end. */
+  const asked = Effect.gen(function* () {
+    const number = (yield* Ref.get(state)).reading.pages + 1
+    const next = Effect.flatten(Ref.get(pull)).pipe(
+      Effect.map((chunk) => Option.some(chunk[0])),
+      Pull.catchDone(() => Effect.as(end, Option.none<Page<Schema.Json>>()))
+    )
+    return yield* options.span("page", { "idem.page": number }, next, attributesOf)
+  })
+
+  const listInFull = Effect.fnUntraced(function* (why: string) {
+    yield* Ref.update(state, (before) => ({
+      ...before,
+      isRestarted: true,
+      forgetsParts: true,
+      notes: [...before.notes, `${why}: listing in full`],
+      reading: { ...before.reading, isAbandoned: true }
+    }))
+    parts.reset()
+    yield* Ref.set(pull, yield* open(Option.none()))
+  })
+
+  /**
+   * False if the listing ended with the last page of the slice. Otherwise the page that this pulls is listed again by the
+   * next slice. Without this look, a source that lists in full at every poll, in exactly as many pages as a slice has,
+   * would always seem to have more, and would be polled without a pause.
+   */
+  const hasMore = Effect.flatten(Ref.get(pull)).pipe(
+    Effect.as(true),
+    Pull.catchDone(() => Effect.as(end, false)),
+    Effect.catchTag("IntegrationError", () => Effect.succeed(true))
+  )
+
+  /** The next page; none at the listing's end, where the source refused, or once the slice is over. */
+  const next: Effect.Effect<Option.Option<Page<Schema.Json>>, ListingError> = Effect.gen(function* () {
+    const { isEnded, isLeft, isRestarted, reading, waiting } = yield* Ref.get(state)
+    if (isEnded) return Option.none()
+    const isOver = reading.pages >= limits.slicePages || (yield* Clock.currentTimeMillis) >= endsAt
+    const isHalted = isLeft || (yield* Halt.read(halt)) !== undefined
+    if (isOver && Option.isNone(waiting) && !isHalted) {
+      if (!(yield* hasMore)) return Option.none()
+      yield* Halt.set(halt, { _tag: "Over" })
+    }
+    if (isLeft || (yield* Halt.read(halt)) !== undefined) {
+      yield* change({ more: true })
+      return Option.none()
+    }
+    yield* change({ waiting: Option.none() })
+    if (Option.isSome(waiting)) return waiting
+    return yield* Effect.catchTag(
+      asked,
+      "IntegrationError",
+      Effect.fnUntraced(function* (error) {
+        if (error.reason._tag === "CheckpointExpired" && reading.pages > 0) {
+          // The next slice lists in full. What this slice stored from the changes would never be absent from a listing
+          // that began under the same lease, and the source has forgotten whether it was deleted meanwhile.
+          yield* change({ isEnded: true, more: true, reading: { ...reading, isAbandoned: true } })
+          return Option.none<Page<Schema.Json>>()
+        }
+        if (error.reason._tag === "CheckpointExpired" && !isRestarted) {
+          yield* listInFull(error.message)
+          return yield* next
+        }
+        const isRefusal = yield* Halt.forError(halt, meter, error)
+        yield* change({ isEnded: true, more: true, ...(isRefusal ? {} : { failure: error }) })
+        return Option.none<Page<Schema.Json>>()
+      })
+    )
+  })
+
+  /** Pages for which this holds; the first other one waits. */
+  const pagesWhile = (holds: (page: Page<Schema.Json>) => boolean): Stream.Stream<Listed, ListingError> =>
+    Stream.fromPull(
+      Effect.succeed(
+        Effect.gen(function* () {
+          const page = yield* next
+          if (Option.isNone(page)) return yield* Cause.done()
+          if (!holds(page.value)) {
+            yield* change({ waiting: page })
+            return yield* Cause.done()
+          }
+          const { forgetsParts, reading } = yield* Ref.updateAndGet(state, (before) => ({
+            ...before,
+            reading: Deletions.withPage(before.reading, page.value)
+          }))
+          yield* change({ forgetsParts: false })
+          return [{ number: reading.pages, page: page.value, forgetsParts }] as const
+        })
+      )
+    )
+
+  return {
+    changes: pagesWhile((page) => page.listing === undefined),
+    backfill: pagesWhile(() => true),
+    leave: change({ isLeft: true, more: true }),
+    ended: Effect.map(Ref.get(state), ({ failure, more, notes, reading }) => ({
+      _tag: "ListingEnded",
+      failure,
+      more,
+      notes,
+      reading
+    }))
+  }
+})

@@ -1,0 +1,97 @@
+/** The end of a run: deletions that are complete, the law of the counts, and the run's row. No item is written here. */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as SyncTask from "../../contract/SyncTask.ts"
+import { Limits } from "../Limits.ts"
+import type { Complete } from "../model/Content.ts"
+import { type RunId, statusOf } from "../model/Run.ts"
+import * as RunCounts from "../model/RunCounts.ts"
+import type { TaskId } from "../model/Task.ts"
+import { type Fence, Store } from "../Store.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import type { Written } from "./BatchWriter.ts"
+import * as Deletions from "./Deletions.ts"
+import * as RunFailure from "./RunFailure.ts"
+
+interface Options {
+  readonly domain: string
+  readonly fence: Fence
+  readonly runId: RunId
+  readonly taskId: TaskId | undefined
+  readonly task: SyncTask.SyncTask
+  readonly complete: Complete
+  readonly notes: ReadonlyArray<string>
+}
+
+/** What of a run goes into its row, and what is there already. */
+type Recorded = Pick<Written, "begun" | "counts" | "unrecorded">
+
+/** Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too. */
+const settleDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
+  const { complete, domain, fence, runId, taskId } = options
+  const store = yield* Store
+  const limits = yield* Limits
+  const { deleted, held } = yield* Deletions.settle({
+    store,
+    fence,
+    limits,
+    complete,
+    runId: before.begun ? runId : undefined
+  })
+  yield* Metrics.counted(domain, { deleted })
+  const needsRow = !before.begun && deleted > 0
+  if (needsRow) yield* store.beginRun(fence, { runId, taskId })
+  return {
+    begun: before.begun || needsRow,
+    counts: { ...before.counts, deleted: before.counts.deleted + deleted, deletionsHeld: held },
+    unrecorded: {
+      ...before.unrecorded,
+      deletionsHeld: held,
+      deleted: before.unrecorded.deleted + (needsRow ? deleted : 0)
+    }
+  } satisfies Recorded
+})
+
+/** Every occurrence ends in exactly one outcome; else something is wrong with Idem. */
+const checkCounts = (counts: RunCounts.Counts): RunFailure.Failure | null => {
+  if (RunCounts.addUp(counts)) return null
+  const [occurrences, outcomes] = RunCounts.sides(counts)
+  return {
+    reason: "CountsDontAddUp",
+    message: `${occurrences} occurrences have ${outcomes} outcomes: a fault in Idem`
+  }
+}
+
+/**
+ * Ends a run that came so far, with the failure that it had. It is safe after a commit that failed: what may have been
+ * recorded then is not in `unrecorded`.
+ */
+export const run = Effect.fnUntraced(function* (
+  options: Options,
+  written: Written,
+  failure: RunFailure.Failure | null
+) {
+  const { fence, notes, runId, task, taskId } = options
+  const store = yield* Store
+  const isSettled = failure === null && SyncTask.isLive(task)
+  const settled = isSettled
+    ? yield* RunFailure.capture(
+        Effect.withSpan(settleDeletions(options, written), "settle", { captureStackTrace: false })
+      )
+    : Result.succeed<Recorded>(written)
+  const { begun, counts, unrecorded } = Result.getOrElse(settled, (): Recorded => written)
+  const error = failure ?? (Result.isFailure(settled) ? settled.failure : checkCounts(counts))
+  if (error?.reason === "Superseded" || (error === null && !begun)) return { counts, error }
+  const finish = Effect.gen(function* () {
+    if (!begun) yield* store.beginRun(fence, { runId, taskId })
+    yield* store.finishRun(fence, {
+      runId,
+      status: statusOf({ counts, problems: written.problems, error }),
+      counts: unrecorded,
+      notes,
+      error
+    })
+  })
+  const finished = yield* RunFailure.capture(finish)
+  return { counts, error: error ?? (Result.isFailure(finished) ? finished.failure : null) }
+})

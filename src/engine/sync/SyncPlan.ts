@@ -1,0 +1,105 @@
+/** What a slice looks for, and where it goes on from. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import * as SyncTask from "../../contract/SyncTask.ts"
+import type { Connection } from "../model/Connection.ts"
+import type { LedgerRow } from "../model/Content.ts"
+import type { TaskRow } from "../model/Task.ts"
+import type * as OpenSource from "../source/OpenSource.ts"
+import { Store } from "../Store.ts"
+
+export interface Plan {
+  readonly task: SyncTask.SyncTask
+  /** Where the listing goes on; none lists in full. */
+  readonly checkpoint: Option.Option<Schema.Json>
+  /** The digest of the scope fields now. */
+  readonly scope: string
+  /** Ids that an earlier slice of this task did. */
+  readonly done: ReadonlySet<string>
+  /**
+   * Which rows of the ledger are retried. `due`: failed rows whose time has come. `all`: failed rows now (a person
+   * asked). `none`: a task of its own leaves them to the live one. Or just these rows, and no listing.
+   */
+  readonly ledger: "due" | "all" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
+}
+
+/** What a slice is for. */
+export type Request =
+  /** The connection's own sync. `recorded`: a person asked, so it has a run row. */
+  | { readonly _tag: "Live"; readonly recorded: boolean; readonly retryFailed: boolean }
+  /** A task that keeps a checkpoint of its own. */
+  | { readonly _tag: "Task"; readonly row: TaskRow }
+  /** These rows of the ledger, which were reset and not yet tried, and no listing. */
+  | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
+
+const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
+
+/**
+ * Where a task of this connection goes on from. `isAfresh`: it has no checkpoint of this scope (that is the first run
+ * too), so it lists in full, and absence deletes nothing of what is stored until a listing has shown it.
+ */
+export const make = Effect.fnUntraced(function* (
+  { config, integration }: OpenSource.Openable,
+  options: {
+    readonly task: SyncTask.SyncTask
+    readonly checkpoint: Option.Option<Schema.Json>
+    readonly scope: string | null
+    readonly done: ReadonlySet<string>
+    readonly ledger: Plan["ledger"]
+  }
+) {
+  const scope = digest(config.scope)
+  const { checkpoint, done, ledger, task } = options
+  const plan: Plan = { task, scope, done, ledger, checkpoint }
+  const afresh = { isAfresh: true, plan: { ...plan, checkpoint: Option.none() } }
+  if (options.scope === null) return { ...afresh, notes: [] }
+  if (options.scope !== scope) {
+    return { ...afresh, notes: ["what the connection covers was changed: listing in full, deleting nothing"] }
+  }
+  if (Option.isSome(checkpoint) && !(yield* integration.readsCheckpoint(checkpoint.value))) {
+    return { ...afresh, notes: ["the stored checkpoint can't be read: listing in full, deleting nothing"] }
+  }
+  return { isAfresh: false, plan, notes: [] }
+})
+
+/** The plan of a slice, with what a person should know of it. */
+export const forRequest = Effect.fnUntraced(function* (
+  connection: Connection,
+  request: Request,
+  opened: OpenSource.Openable
+) {
+  const store = yield* Store
+  switch (request._tag) {
+    case "Live": {
+      const planned = yield* make(opened, {
+        task: SyncTask.poll,
+        checkpoint: connection.checkpoint,
+        scope: connection.scope,
+        done: new Set(),
+        ledger: request.retryFailed ? "all" : "due"
+      })
+      // Stored before anything is listed: no slice, listing or crash that comes between ends it.
+      if (planned.isAfresh) {
+        yield* store.changeScope({ connectionId: connection.id, fence: connection.fence }, planned.plan.scope)
+      }
+      return planned
+    }
+    case "Task": {
+      const { checkpoint, id, scope, task } = request.row
+      return yield* make(opened, { task, checkpoint, scope, done: yield* store.taskDone(id), ledger: "none" })
+    }
+    case "Ledger": {
+      const { externalIds } = request
+      const rows = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
+      return yield* make(opened, {
+        task: SyncTask.poll,
+        checkpoint: Option.none(),
+        scope: null,
+        done: new Set(),
+        ledger: { rows: rows.filter((row) => row.attempts === 0) }
+      })
+    }
+  }
+})
