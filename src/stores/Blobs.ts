@@ -1,11 +1,11 @@
 /**
  * Large bodies, kept under the SHA-256 of their bytes. A blob is written before the row that names it, and one that is
- * found there already is touched: what collects unused blobs removes only those that nobody touched for long, so that it
- * hardly ever meets a run which has just found the same bytes. Where it does, that run's commit finds the blob gone, and
- * fails (see `postgres/Purge.ts`).
+ * found there already is touched: what collects unused blobs removes only those that nobody touched for long, so that
+ * it hardly ever meets a run which has just found the same bytes. Where it does, that run's commit finds the blob gone,
+ * and fails (see `postgres/Purge.ts`).
  *
- * Memory is constant whatever the size: bytes are hashed on their way, and are under their hash only once all are there.
- * What an unfinished write left is never read, and is swept once it is older than a day.
+ * Memory is constant whatever the size: bytes are hashed on their way, and are under their hash only once all are
+ * there. What an unfinished write left is never read, and is swept once it is older than a day.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -35,7 +35,9 @@ export class BlobStore extends Context.Service<
   BlobStore,
   {
     readonly write: <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<Written, StoreError | E>
-    /** The bytes under a hash in hex, or a range of them, which is read without the rest; fails where there are none. */
+    /**
+     * The bytes under a hash in hex, or a range of them, which is read without the rest; fails where there are none.
+     */
     readonly read: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     readonly has: (hash: string) => Effect.Effect<boolean, StoreError>
     /** Removes a blob, unless it was touched within `untouchedFor`. True if it did. */

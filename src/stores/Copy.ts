@@ -1,10 +1,10 @@
 /**
  * Copies connections, with all that belongs to them, from one database of Idem's into another of the same schema.
  *
- * The source is read in one snapshot, and nothing in it is changed; a run that goes on there meanwhile is not in the copy.
- * Bodies come first, in short transactions, since others may be storing the same ones; they can be copied twice without
- * harm. Then all rows of a connection are written in one transaction, which ends by comparing what is there with the
- * source: a connection is copied whole or not at all, and a copy that was cut short is simply begun again.
+ * The source is read in one snapshot, and nothing in it is changed; a run that goes on there meanwhile is not in the
+ * copy. Bodies come first, in short transactions, since others may be storing the same ones; they can be copied twice
+ * without harm. Then all rows of a connection are written in one transaction, which ends by comparing what is there
+ * with the source: a connection is copied whole or not at all, and a copy that was cut short is simply begun again.
  *
  * Rows travel as the JSON that PostgreSQL makes of them, so that each column arrives, whatever a migration adds.
  */
@@ -26,7 +26,9 @@ export interface Side {
   readonly blobs: BlobStore["Service"]
 }
 
-/** One connection as it was copied. `bytes` is the size of its bodies, of which there are `bodies`, each counted once. */
+/**
+ * One connection as it was copied. `bytes` is the size of its bodies, of which there are `bodies`, each counted once.
+ */
 export interface Copied {
   readonly name: string
   readonly contents: number
@@ -310,8 +312,8 @@ const namesIn = (sql: SqlClient.SqlClient, rows: ReadonlyArray<Row>) =>
   sql`SELECT id, name, domain, account, credentials FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
 
 /**
- * Copies all connections and webhooks, and says which. What was copied before is left as it is (`skipped`); a name that another
- * connection has in the target fails the copy before anything is written.
+ * Copies all connections and webhooks, and says which. What was copied before is left as it is (`skipped`); a name that
+ * another connection has in the target fails the copy before anything is written.
  */
 export const run = (
   options: Options

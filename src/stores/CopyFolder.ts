@@ -76,7 +76,9 @@ const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFol
   return Context.get(context, BlobStore)
 })
 
-/** Fails where the folder holds no data, or data of another schema: the source is never written to, so never migrated. */
+/**
+ * Fails where the folder holds no data, or data of another schema: the source is never written to, so never migrated.
+ */
 export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
   const { folder } = options
   const to = yield* Database

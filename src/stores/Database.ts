@@ -36,8 +36,9 @@ export class Database extends Context.Service<
 const oldest = 14
 
 /**
- * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one each.
- * A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles `bytea`.
+ * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one
+ * each. A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles
+ * `bytea`.
  */
 export const pool = {
   applicationName: "idem",
@@ -50,8 +51,8 @@ export const pool = {
 /**
  * A process that is frozen inside a transaction holds its rows' locks no longer than this: others go on.
  *
- * PgBouncer refuses such a parameter, and keeps prepared statements only if it is told to: `IDEM_PGBOUNCER=1` does without
- * both. Its own `idle_transaction_timeout` is what takes the place of the first.
+ * PgBouncer refuses such a parameter, and keeps prepared statements only if it is told to: `IDEM_PGBOUNCER=1` does
+ * without both. Its own `idle_transaction_timeout` is what takes the place of the first.
  */
 const behindPgBouncer = Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault(false))
 const session = Effect.map(behindPgBouncer, (behind) =>
@@ -193,8 +194,8 @@ export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
 )
 
 /**
- * The same database for what keeps a session: the locks by which the processes of a cluster share their work. Between us
- * and the database may be a pooler that lends a session for a transaction only, as PgBouncer in transaction mode:
+ * The same database for what keeps a session: the locks by which the processes of a cluster share their work. Between
+ * us and the database may be a pooler that lends a session for a transaction only, as PgBouncer in transaction mode:
  * `DATABASE_DIRECT_URL` is the way past it. Nothing else of Idem's needs a session.
  */
 export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(

@@ -4,26 +4,26 @@ import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { Epoch as EpochOf } from "../engine/model/Change.ts"
 import { Store, type StoreError } from "../engine/Store.ts"
-import { BlobStore } from "./Blobs.ts"
-import * as FeedStore from "./postgres/FeedStore.ts"
+import type { BlobStore } from "./Blobs.ts"
 import * as BodyStore from "./postgres/BodyStore.ts"
-import * as ContentStore from "./postgres/ContentStore.ts"
 import * as ConnectionStore from "./postgres/ConnectionStore.ts"
+import * as ContentStore from "./postgres/ContentStore.ts"
 import * as DeletionStore from "./postgres/DeletionStore.ts"
 import * as EpochDetection from "./postgres/EpochDetection.ts"
-import * as ContentPages from "./postgres/ContentPages.ts"
-import * as Migrations from "./postgres/Migrations.ts"
-import * as PartCheckpoints from "./postgres/PartCheckpoints.ts"
-import * as OverviewStore from "./postgres/OverviewStore.ts"
+import * as FeedStore from "./postgres/FeedStore.ts"
+import * as LeaseStore from "./postgres/LeaseStore.ts"
 import * as LedgerStore from "./postgres/LedgerStore.ts"
+import * as LockStore from "./postgres/LockStore.ts"
+import * as Migrations from "./postgres/Migrations.ts"
+import * as OverviewStore from "./postgres/OverviewStore.ts"
 import * as RunStore from "./postgres/RunStore.ts"
 import * as SecretStore from "./postgres/SecretStore.ts"
 import * as SessionStore from "./postgres/SessionStore.ts"
 import * as TaskStore from "./postgres/TaskStore.ts"
 
 /**
- * Brings the database up to date, and says from which schema to which. Where it was restored or moved since, or where it
- * is asked for, a new epoch begins: whoever reads the changes begins again.
+ * Brings the database up to date, and says from which schema to which. Where it was restored or moved since, or where
+ * it is asked for, a new epoch begins: whoever reads the changes begins again.
  */
 export const migrateWith = (options: {
   readonly newEpoch: boolean
@@ -47,22 +47,20 @@ export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, Sql
     Store,
     Effect.gen(function* () {
       yield* Migrations.check
-      const blobs = yield* BlobStore
       return {
         ...(yield* ConnectionStore.make),
+        ...(yield* LeaseStore.make),
         ...(yield* RunStore.make),
         ...(yield* TaskStore.make),
         ...(yield* ContentStore.make),
-        ...(yield* DeletionStore.make),
-        ...(yield* PartCheckpoints.make),
         ...(yield* LedgerStore.make),
+        ...(yield* DeletionStore.make),
+        ...(yield* BodyStore.make),
+        ...(yield* FeedStore.make),
         ...(yield* SecretStore.make),
         ...(yield* SessionStore.make),
-        ...(yield* ContentPages.make),
-        ...(yield* FeedStore.make),
-        ...(yield* BodyStore.make),
-        ...(yield* OverviewStore.make),
-        writeBlob: blobs.write
+        ...(yield* LockStore.make),
+        ...(yield* OverviewStore.make)
       }
     })
   )

@@ -12,6 +12,7 @@ import { poll } from "../../src/contract/SyncTask.ts"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
+import * as PollingClaim from "../../src/engine/schedule/PollingClaim.ts"
 import { Store } from "../../src/engine/Store.ts"
 import { MessageId, WebhookId, WebhookStore } from "../../src/engine/webhooks/WebhookStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
@@ -55,7 +56,11 @@ const fill = (schema: number) =>
             ${later}, 0, ${when})`
       // A process that was killed in the middle of a run.
       yield* sql`UPDATE connection SET lease_holder = 'a process of that time', lease_until = ${when} WHERE id = ${id}`
-      yield* sql`INSERT INTO polling (holder, held_until) VALUES ('a process of that time', ${when})`
+      yield* schema < 12
+        ? sql`INSERT INTO polling (holder, held_until)
+            VALUES ('a process that polls', clock_timestamp() + interval '1 hour')`
+        : sql`INSERT INTO named_lock (name, holder, held_until)
+            VALUES ('polling', 'a process that polls', clock_timestamp() + interval '1 hour')`
       yield* sql`INSERT INTO body (hash, size, bytes) VALUES (${sha256(small)}, ${small.length}, ${small}),
         (${sha256(large)}, ${large.length}, NULL)`
       yield* sql`INSERT INTO blob (hash, upload, size) VALUES (${sha256(large)}, ${upload}, ${large.length})`
@@ -268,6 +273,9 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
     ]
   )
 
+  // A process that polls keeps its claim.
+  const polling = yield* store.takeLock(PollingClaim.lockName, { holder: "me", ttl: Duration.minutes(1) })
+  assert.deepStrictEqual(polling, Option.some("a process that polls"))
   if (schema >= 3) {
     const [task] = yield* store.taskSummaries(pausedId, { limit: 10 })
     assert.deepInclude(task?.task, { kind: "retry", externalIds: ["a", "b"], requested: true, finishedAt: null })

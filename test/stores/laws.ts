@@ -16,6 +16,7 @@ import * as Deletions from "./lawsOfDeletions.ts"
 import * as Ledger from "./lawsOfLedger.ts"
 import * as Overview from "./lawsOfOverview.ts"
 import * as Lists from "./lawsOfLists.ts"
+import * as Locks from "./lawsOfLocks.ts"
 import * as Parts from "./lawsOfParts.ts"
 import * as Removal from "./lawsOfRemoval.ts"
 import * as Runs from "./lawsOfRuns.ts"
@@ -291,6 +292,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
   Runs.suite(name, layer)
   Tasks.suite(name, layer)
+  Locks.suite(name, layer)
   Parts.suite(name, layer)
   Content.suite(name, layer)
   Changes.suite(name, layer)

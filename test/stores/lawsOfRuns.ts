@@ -59,27 +59,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("one process polls at a time: it keeps the right by claiming it, and loses it late or dead", () =>
-      Effect.gen(function* () {
-        const store = yield* Store
-        const claim = (holder: string, deadHolder?: string) => store.claimPolling({ holder, ttl, deadHolder })
-        assert.deepStrictEqual(yield* claim("one"), Option.none())
-        assert.deepStrictEqual(yield* claim("two"), Option.some("one"))
-        yield* Time.use((time) => time.pass(Duration.seconds(20)))
-        assert.deepStrictEqual(yield* claim("one"), Option.none())
-        yield* Time.use((time) => time.pass(Duration.seconds(20)))
-        assert.deepStrictEqual(yield* claim("two"), Option.some("one"))
-        assert.deepStrictEqual(yield* claim("two", "one"), Option.none())
-        yield* store.releasePolling("one")
-        assert.deepStrictEqual(yield* claim("one"), Option.some("two"))
-        yield* Time.use((time) => time.pass(Duration.seconds(40)))
-        assert.deepStrictEqual(yield* claim("one"), Option.none())
-        yield* store.releasePolling("one")
-        assert.deepStrictEqual(yield* claim("two"), Option.none())
-        yield* store.releasePolling("two")
-      })
-    )
-
     it.effect("a dead holder's lease does not hold, and its runs become interrupted", () =>
       Effect.gen(function* () {
         const store = yield* Store

@@ -145,33 +145,5 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(left, many.slice(2))
       })
     )
-
-    it.effect("a lock is held by one, kept by it, and free again when it is given back or its time is over", () =>
-      Effect.gen(function* () {
-        const store = yield* Store
-        const lock = newState()
-        const ttl = Duration.seconds(30)
-        const take = (holder: string, deadHolder?: string) =>
-          Effect.map(store.takeLock(lock, { holder, ttl, deadHolder }), Option.isNone)
-        assert.isTrue(yield* take("one"))
-        assert.isFalse(yield* take("other"))
-        assert.isTrue(yield* take("one"))
-        assert.deepStrictEqual(yield* store.takeLock(lock, { holder: "other", ttl }), Option.some("one"))
-        assert.isFalse(yield* take("other", "another"))
-        assert.isTrue(yield* take("other", "one"))
-        assert.isTrue(yield* take("one", "other"))
-        yield* store.releaseLock(lock, "other")
-        assert.isFalse(yield* take("other"))
-        yield* store.releaseLock(lock, "one")
-        assert.isTrue(yield* take("other"))
-        yield* pass(Duration.seconds(31))
-        assert.isTrue(yield* take("one"))
-        const all = yield* Effect.all(
-          Array.from({ length: 20 }, (_, index) => store.takeLock(`${lock} all`, { holder: `holder ${index}`, ttl })),
-          { concurrency: "unbounded" }
-        )
-        assert.strictEqual(all.filter(Option.isNone).length, 1)
-      })
-    )
   })
 }

@@ -29,6 +29,9 @@ export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld"
   }
 }
 
+/** The lock of the process, or the cluster, that polls this database. */
+export const lockName = "polling"
+
 /** The holder that all processes of a cluster claim the polling as. */
 const cluster = "a cluster of idem serve (IDEM_CLUSTER)"
 
@@ -51,25 +54,26 @@ const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
   })
 
 /**
- * Claims the polling under this name, also from a process that is dead. `held`: who has it instead; `again` renews it.
+ * Claims the polling under this name, also from a holder known to be dead. Returns the holder if another one has it, and
+ * the effect that renews the claim.
  */
 const claimAs = Effect.fnUntraced(function* (holder: string) {
   const store = yield* Store
   const limits = yield* Limits
-  const claim = (deadHolder?: string) => store.claimPolling({ holder, ttl: limits.leaseTtl, deadHolder })
+  const claim = (deadHolder?: string) => store.takeLock(lockName, { holder, ttl: limits.leaseTtl, deadHolder })
   const other = yield* claim()
   const held = Option.isSome(other) && (yield* ProcessIdentity.isDead(other.value)) ? yield* claim(other.value) : other
-  return { held, again: claim() }
+  return { held, renew: claim() }
 })
 
 /**
  * Claims the polling for this process alone, until the scope closes. A process that was frozen may find the claim lost:
  * the fences of its runs refuse its writes, and it logs so.
  */
-export const alone = Effect.gen(function* () {
+export const ofOneProcess = Effect.gen(function* () {
   const store = yield* Store
   const holder = yield* ProcessIdentity.self
-  const { again, held } = yield* claimAs(holder)
+  const { held, renew } = yield* claimAs(holder)
   if (Option.isSome(held)) {
     const advice =
       held.value === cluster
@@ -77,21 +81,21 @@ export const alone = Effect.gen(function* () {
         : "stop it first, or give all of them IDEM_CLUSTER=1 to share the work"
     return yield* new PollingHeld({ holder: held.value, advice })
   }
-  yield* Effect.addFinalizer(() => Effect.ignore(store.releasePolling(holder)))
-  return yield* keep(again)
+  yield* Effect.addFinalizer(() => Effect.ignore(store.releaseLock(lockName, holder)))
+  return yield* keep(renew)
 })
 
 /**
  * Claims the polling for the processes of a cluster together, until the scope closes. No process releases the claim,
  * because others may still hold it: it expires after the last renewal.
  */
-export const together = Effect.gen(function* () {
-  const { again, held } = yield* claimAs(cluster)
+export const ofCluster = Effect.gen(function* () {
+  const { held, renew } = yield* claimAs(cluster)
   if (Option.isSome(held)) {
     return yield* new PollingHeld({
       holder: held.value,
       advice: "stop it and start it again with IDEM_CLUSTER=1, as all of them must be"
     })
   }
-  return yield* keep(again)
+  return yield* keep(renew)
 })

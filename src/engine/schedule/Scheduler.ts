@@ -246,7 +246,7 @@ const polling = <E, E2, R, R2>(
  * cluster.
  */
 export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.Polling, PollerError, Run.Services> = polling(
-  PollingClaim.alone,
+  PollingClaim.ofOneProcess,
   layerOneProcess
 )
 
@@ -254,4 +254,4 @@ export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.Polling, Poller
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
 ): Layer.Layer<Sharding.Sharding | PollingClaim.Polling, PollerError | E, Run.Services | R> =>
-  polling(PollingClaim.together, cluster)
+  polling(PollingClaim.ofCluster, cluster)

@@ -17,16 +17,5 @@ export class LockStore extends Context.Service<
       options: { readonly holder: string; readonly ttl: Duration.Duration; readonly deadHolder?: string | undefined }
     ) => Effect.Effect<Option.Option<string>, StoreError>
     readonly releaseLock: (name: string, holder: string) => Effect.Effect<void, StoreError>
-    /**
-     * Takes or keeps the right to poll this database alone, for `ttl`. None: it is ours. Some: who holds it.
-     * `deadHolder` names a holder known to be dead.
-     */
-    readonly claimPolling: (options: {
-      readonly holder: string
-      readonly ttl: Duration.Duration
-      readonly deadHolder?: string | undefined
-    }) => Effect.Effect<Option.Option<string>, StoreError>
-    /** Gives that right back, if this holder has it. */
-    readonly releasePolling: (holder: string) => Effect.Effect<void, StoreError>
   }
 >()("idem/engine/store/LockStore") {}

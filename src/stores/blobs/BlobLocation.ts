@@ -1,12 +1,13 @@
 /**
  * Where large bodies are kept: in the database, or in the folder that `IDEM_BLOB_DIR` names.
  *
- * A folder belongs to one database: at first use the database's id is written into it, and the database notes that it has
- * a folder. From then on another database's folder is refused, an empty one (a disk that is not mounted) too, and so is a
- * process without the setting: each of them would find bodies missing. Several machines need a folder that they share.
+ * A folder belongs to one database: at first use the database's id is written into it, and the database notes that it
+ * has a folder. From then on another database's folder is refused, an empty one (a disk that is not mounted) too, and
+ * so is a process without the setting: each of them would find bodies missing. Several machines need a folder that they
+ * share.
  *
- * Bodies that were in the database before it had a folder stay there, and are read from there: so a folder may be chosen
- * later. There is no way back: the folder may move, with all that is in it, but not be left out.
+ * Bodies that were in the database before it had a folder stay there, and are read from there: so a folder may be
+ * chosen later. There is no way back: the folder may move, with all that is in it, but not be left out.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -99,8 +100,8 @@ const claim = Effect.fnUntraced(function* (folder: string) {
 })
 
 /**
- * A store that writes to `first`, and reads also from `second`, which an earlier setting wrote to. A blob that is in both
- * is one blob: it is read from `first`, listed once, and removed only if no copy of it is left.
+ * A store that writes to `first`, and reads also from `second`, which an earlier setting wrote to. A blob that is in
+ * both is one blob: it is read from `first`, listed once, and removed only if no copy of it is left.
  */
 const both = (first: BlobStore["Service"], second: BlobStore["Service"]): BlobStore["Service"] => {
   const has = (hash: string) =>

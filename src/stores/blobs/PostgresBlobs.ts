@@ -42,7 +42,8 @@ const make = Effect.gen(function* () {
     )
 
   const sweep = Effect.gen(function* () {
-    // The upload's row goes first: a writer that is alive after all finds it missing, and fails instead of naming holes.
+    // The upload's row goes first: a writer that is alive after all finds it missing, and fails instead of naming
+    // holes.
     const rows =
       yield* sql`DELETE FROM blob_upload WHERE started_at < clock_timestamp() - ${interval(sql, abandonedAfter)}
       RETURNING upload`
@@ -52,8 +53,8 @@ const make = Effect.gen(function* () {
     }
   }).pipe(transaction(sql), toStoreError("sweeping unfinished bodies"))
 
-  // The driver copies a value several times on its way to the socket: with many writers those copies would be most of the
-  // process's memory.
+  // The driver copies a value several times on its way to the socket: with many writers those copies would be most of
+  // the process's memory.
   const inserting = Semaphore.makeUnsafe(insertsAtOnce)
   const insert = (upload: string, position: number, bytes: Uint8Array) =>
     sql`INSERT INTO blob_chunk (upload, position, bytes) VALUES (${upload}, ${position}, ${bytes})`.pipe(

@@ -2,7 +2,8 @@
  * Locks between processes that the kernel gives back when their holder dies, however it dies.
  *
  * Node has no flock of its own. SQLite has: a transaction on a file holds its advisory locks, shared (`BEGIN` and a
- * read) or exclusive (`BEGIN EXCLUSIVE`). Nothing is ever written, so the files stay empty, and a full disk does no harm.
+ * read) or exclusive (`BEGIN EXCLUSIVE`). Nothing is ever written, so the files stay empty, and a full disk does no
+ * harm.
  *
  * POSIX drops a process's locks on a file as soon as the process closes any descriptor of it. So a lock file is opened
  * by SQLite alone, which knows of that; creating one must not open one that is there.

@@ -19,7 +19,9 @@ export const spawnFailure = (program: string, cause: Error): EmbeddedError =>
         : `${program} can't be run: ${cause.message}`
   })
 
-/** The first line that says what went wrong, out of what a program of PostgreSQL's printed: what follows comes of it. */
+/**
+ * The first line that says what went wrong, out of what a program of PostgreSQL's printed: what follows comes of it.
+ */
 export const reasonIn = (output: string): string => {
   if (/No space left on device|Check free disk space/.test(output)) return "the disk is full"
   const lines = output.split("\n").filter((line) => line.trim() !== "")

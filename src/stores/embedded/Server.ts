@@ -186,7 +186,8 @@ export const stop = Effect.fn("Server.stop")(function* (place: Place) {
   yield* gone.pipe(
     Effect.timeoutOrElse({
       duration: stopWithin,
-      // It recovers at the next start. If it is no longer the server that has this number, there is nothing to wait for.
+      // It recovers at the next start. If it is no longer the server that has this number, there is nothing to wait
+      // for.
       orElse: () =>
         Effect.flatMap(Postmaster.find(place.cluster), (found) =>
           found?.pid === pid ? Effect.andThen(signal("SIGQUIT"), gone) : Effect.void
@@ -225,8 +226,8 @@ const attachOrSpawn = Effect.fnUntraced(function* (
 })
 
 /**
- * PostgreSQL's own words for what soon passes: a server was killed, and its remaining processes take a moment to end; or
- * its starter was, when the server had not written its `postmaster.pid` yet, so that it is found a moment later.
+ * PostgreSQL's own words for what soon passes: a server was killed, and its remaining processes take a moment to end;
+ * or its starter was, when the server had not written its `postmaster.pid` yet, so that it is found a moment later.
  */
 const passing = /shared memory block|lock file/
 

@@ -1,33 +1,21 @@
-/** Connections and their leases in memory. */
+/** Connections in memory. */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type Connection, ConnectionId, disconnected, noProblems } from "../../engine/model/Connection.ts"
-import { type Fence, NameTaken, type Store, Superseded } from "../../engine/Store.ts"
+import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { NameTaken } from "../../engine/store/StoreError.ts"
+import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
+import { dropUnnamed } from "./BodyStore.ts"
+import { fenced } from "./Fence.ts"
+import { interruptRuns } from "./RunStore.ts"
 import { admitted } from "./SecretStore.ts"
-import { byBytes, isQueued, next, type ConnectionEntry, type Millis, type State, utc, uuid } from "./State.ts"
+import { byBytes, type ConnectionEntry, type State, utc, uuid } from "./State.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  | "createConnection"
-  | "updateConnection"
-  | "saveCredentials"
-  | "connection"
-  | "connectionByName"
-  | "connections"
-  | "setPaused"
-  | "disconnect"
-  | "acquire"
-  | "renew"
-  | "release"
-  | "due"
-  | "claimPolling"
-  | "releasePolling"
->
+type Methods = ConnectionStore["Service"]
 
-const connectionOf = (entry: ConnectionEntry): Connection => ({
+export const connectionOf = (entry: ConnectionEntry): Connection => ({
   id: entry.id,
   name: entry.name,
   domain: entry.domain,
@@ -49,25 +37,7 @@ const connectionOf = (entry: ConnectionEntry): Connection => ({
   createdAt: utc(entry.createdAt)
 })
 
-/** The connection whose fence this is; else the run was superseded. */
-export const fenced = (state: State, fence: Fence): Effect.Effect<ConnectionEntry, Superseded> => {
-  const entry = state.connections.get(fence.connectionId)
-  return entry === undefined || entry.fence !== fence.fence
-    ? Effect.fail(new Superseded({ connectionId: fence.connectionId }))
-    : Effect.succeed(entry)
-}
-
-const interruptRuns = (state: State, connectionId: ConnectionId, now: Millis): void => {
-  for (const run of state.runs.values()) {
-    if (run.connectionId !== connectionId || run.status !== "running") continue
-    run.status = "interrupted"
-    run.finishedAt = now
-  }
-}
-
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
-
-const isLeased = (entry: ConnectionEntry, now: Millis): boolean => entry.lease !== null && entry.lease.until > now
 
 const remove = (state: State, connectionId: ConnectionId): void => {
   state.connections.delete(connectionId)
@@ -75,15 +45,7 @@ const remove = (state: State, connectionId: ConnectionId): void => {
   for (const run of state.runs.values()) if (run.connectionId === connectionId) state.runs.delete(run.id)
 }
 
-const nextRetry = (entry: ConnectionEntry): Millis => {
-  let earliest = Infinity
-  for (const { nextAttemptAt, pending } of entry.contents.values()) {
-    if (pending === "failed" && nextAttemptAt !== null) earliest = Math.min(earliest, nextAttemptAt)
-  }
-  return earliest
-}
-
-export const make = (state: State): Methods => {
+export const make = (state: State, blobs: BlobStore["Service"]): Methods => {
   const find = (id: ConnectionId) => Option.fromUndefinedOr(state.connections.get(id))
   const byName = (name: string) => Array.from(state.connections.values()).find((entry) => entry.name === name)
 
@@ -160,91 +122,26 @@ export const make = (state: State): Methods => {
         entry.dueAt = now
       }),
 
-    disconnect: (connectionId, deleteContents) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const entry = state.connections.get(connectionId)
-        if (entry === undefined) return
-        if (deleteContents) return remove(state, connectionId)
-        entry.credentials = null
-        entry.fence += 1n
-        entry.lease = null
-        entry.paused = "disconnected"
-        interruptRuns(state, connectionId, now)
-        for (const task of state.tasks.values()) {
-          if (task.connectionId !== connectionId || !task.requested || task.finishedAt !== null) continue
-          task.finishedAt = now
-          task.error = disconnected
-        }
-      }),
-
-    acquire: Effect.fnUntraced(function* (connectionId, options) {
+    disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
       const now = yield* Clock.currentTimeMillis
       const entry = state.connections.get(connectionId)
-      if (entry === undefined) return yield* new Superseded({ connectionId })
-      if (isLeased(entry, now) && entry.lease?.holder !== options.deadHolder) return Option.none()
+      if (entry === undefined) return
+      if (deleteContents) {
+        remove(state, connectionId)
+        const hashes = Array.from(entry.contents.values(), ({ hash }) => hash)
+        yield* dropUnnamed(state, blobs, hashes)
+        return
+      }
+      entry.credentials = null
       entry.fence += 1n
-      entry.lease = { holder: Storable.text(options.holder), until: now + Duration.toMillis(options.ttl) }
-      entry.acquired = next(state)
+      entry.lease = null
+      entry.paused = "disconnected"
       interruptRuns(state, connectionId, now)
-      return Option.some(connectionOf(entry))
-    }),
-
-    renew: Effect.fnUntraced(function* (fence, ttl) {
-      const now = yield* Clock.currentTimeMillis
-      const entry = yield* fenced(state, fence)
-      if (entry.lease === null) return yield* new Superseded({ connectionId: fence.connectionId })
-      entry.lease = { holder: entry.lease.holder, until: now + Duration.toMillis(ttl) }
-    }),
-
-    release: (fence, next) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const entry = state.connections.get(fence.connectionId)
-        if (entry === undefined || entry.fence !== fence.fence) return
-        entry.lease = null
-        if (next.interrupted === true) interruptRuns(state, fence.connectionId, now)
-        entry.failures = next.failures ?? entry.failures
-        if (next.changesRead === true) entry.readingSince = null
-        entry.problems = next.problems === undefined ? entry.problems : Storable.problems(next.problems)
-        if (next.checked === true) entry.lastCheckedAt = now
-        if (next.paused !== undefined && entry.paused === storedText(next.paused.from)) {
-          entry.paused = storedText(next.paused.to)
-        }
-        if (next.pollIn !== undefined) entry.nextPollAt = now + Duration.toMillis(next.pollIn)
-        if (next.askedWait !== undefined) entry.askedWaitUntil = next.askedWait ? entry.nextPollAt : null
-        entry.dueAt = Math.min(entry.nextPollAt, nextRetry(entry))
-      }),
-
-    due: (limit) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const requested = new Map<ConnectionId, Millis>()
-        for (const task of state.tasks.values()) {
-          if (!isQueued(task) || task.dueAt > now) continue
-          requested.set(task.connectionId, Math.min(task.dueAt, requested.get(task.connectionId) ?? Infinity))
-        }
-        return Array.from(state.connections.values())
-          .flatMap((entry) => {
-            const task = requested.get(entry.id) ?? Infinity
-            const dueAt = Math.min(task, entry.paused === null ? entry.dueAt : Infinity)
-            return dueAt <= now && !isLeased(entry, now) ? [{ entry, dueAt, requested: task <= now }] : []
-          })
-          .toSorted((a, b) => a.dueAt - b.dueAt)
-          .slice(0, limit)
-          .map(({ dueAt, entry, requested }) => ({ connectionId: entry.id, dueAt: utc(dueAt), requested }))
-      }),
-
-    claimPolling: ({ deadHolder, holder, ttl }) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const { polling } = state
-        if (polling !== null && polling.until > now && polling.holder !== holder && polling.holder !== deadHolder) {
-          return Option.some(polling.holder)
-        }
-        state.polling = { holder, until: now + Duration.toMillis(ttl) }
-        return Option.none()
-      }),
-
-    releasePolling: (holder) =>
-      Effect.sync(() => {
-        if (state.polling?.holder === holder) state.polling = null
-      })
+      for (const task of state.tasks.values()) {
+        if (task.connectionId !== connectionId || !task.requested || task.finishedAt !== null) continue
+        task.finishedAt = now
+        task.error = disconnected
+      }
+    })
   }
 }

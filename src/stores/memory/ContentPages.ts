@@ -1,14 +1,10 @@
-/** Lists of what is stored, and of what changed, as the memory store gives them. */
+/** Pages of stored contents in memory. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import type { ChangePage, ChangePlace } from "../../engine/model/Change.ts"
-import { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentPlace, ContentRow, ContentSelection } from "../../engine/model/Content.ts"
-import { type Store } from "../../engine/Store.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import * as Storable from "../Storable.ts"
 import { byBytes, type ContentEntry, type State, utc } from "./State.ts"
-
-type Methods = Pick<Store["Service"], "contents" | "epoch" | "changes" | "changed">
 
 export const contentOf = (entry: ContentEntry): ContentRow => ({
   externalId: entry.externalId,
@@ -53,14 +49,10 @@ const isSelected = ({ kind, since, state, text, until }: ContentSelection) => {
   }
 }
 
-const byPlace = (a: ChangePlace, b: ChangePlace): number => {
-  if (a.transaction !== b.transaction) return a.transaction < b.transaction ? -1 : 1
-  if (a.row === null || b.row === null) return (a.row === null ? 0 : 1) - (b.row === null ? 0 : 1)
-  return byBytes(a.row.connectionId, b.row.connectionId) || byBytes(a.row.externalId, b.row.externalId)
-}
-
-export const make = (state: State): Methods => ({
-  contents: (connectionId, selection) =>
+/** Returns a page of the connection's contents. */
+export const list =
+  (state: State): ContentStore["Service"]["contents"] =>
+  (connectionId, selection) =>
     Effect.sync(() => {
       const order = selection.order === "newest" ? byNewest : byId
       const after =
@@ -76,46 +68,4 @@ export const make = (state: State): Methods => ({
       const last = rows.length > selection.limit ? contents.at(-1) : undefined
       const next = last === undefined ? null : { externalId: last.externalId, occurredAt: last.occurredAt }
       return { contents, next }
-    }),
-
-  epoch: Effect.succeed(state.epoch),
-
-  changes: ({ after, connectionId, limit }) =>
-    Effect.sync(() => {
-      const horizon = BigInt(state.step + 1)
-      const from = after ?? { transaction: 0n, row: null }
-      const all = Array.from(state.connections.values())
-        .filter(({ id }) => connectionId === undefined || id === connectionId)
-        .flatMap(({ contents, id }) =>
-          Array.from(contents.values()).flatMap((entry) => {
-            if (entry.changed === null) return []
-            const row = { connectionId: id, externalId: entry.externalId }
-            return [{ place: { transaction: BigInt(entry.changed.step), row }, change: entry.changed.kind, entry }]
-          })
-        )
-        .filter(({ place }) => byPlace(place, from) > 0)
-        .toSorted((a, b) => byPlace(a.place, b.place))
-      const changes = all.slice(0, limit).map(({ change, entry, place }) => ({
-        place,
-        connectionId: ConnectionId.make(place.row.connectionId),
-        change,
-        content: { ...contentOf(entry), state: change === "deleted" ? ("deleted" as const) : ("stored" as const) }
-      }))
-      const more = all.length > limit
-      return {
-        epoch: state.epoch,
-        changes,
-        next: (more ? changes.at(-1)?.place : undefined) ?? { transaction: horizon, row: null },
-        more,
-        isAhead: from.transaction > horizon
-      } satisfies ChangePage
-    }),
-
-  changed: (from) =>
-    Effect.sync(() => {
-      const connections = Array.from(state.connections.values()).filter(({ contents }) =>
-        Array.from(contents.values()).some(({ changed }) => changed !== null && BigInt(changed.step) >= from)
-      )
-      return { connections: new Set(connections.map(({ id }) => id)), next: BigInt(state.step + 1) }
     })
-})

@@ -1,73 +1,17 @@
-/** How listings are followed, and deletions staged, held and applied: the same rules as PostgreSQL's. */
+/** Staged deletions in memory. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { createHash } from "node:crypto"
-import type { Coverage } from "../../contract/Page.ts"
-import type { PageEnd } from "../../engine/model/Batch.ts"
 import type { Complete } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
-import { DeletionsChanged, type Store } from "../../engine/Store.ts"
-import * as Storable from "../Storable.ts"
-import { fenced } from "./ConnectionStore.ts"
-import { miss, settle } from "./ContentWriter.ts"
+import type { DeletionStore } from "../../engine/store/DeletionStore.ts"
+import { DeletionsChanged } from "../../engine/store/StoreError.ts"
+import { fenced } from "./Fence.ts"
+import { settle } from "./ContentWriter.ts"
 import * as RunStore from "./RunStore.ts"
 import { byBytes, type ConnectionEntry, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  | "changeScope"
-  | "completeDeletions"
-  | "storedBeforeDeletions"
-  | "applyDeletions"
-  | "holdDeletions"
-  | "deletions"
-  | "approveDeletions"
->
-
-const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): void => {
-  const { listing, staged } = connection
-  if (listing === null) return
-  for (const [id, entry] of connection.contents) {
-    const absent =
-      entry.state === "stored" &&
-      entry.scopeEpoch === connection.scopeEpoch &&
-      entry.born < listing.born &&
-      id.startsWith(coverage.prefix) &&
-      !(coverage.except ?? []).some((prefix) => id.startsWith(prefix)) &&
-      !listing.seen.has(id)
-    if (!absent || staged.has(id)) continue
-    staged.set(id, {
-      cause: "absence",
-      ofPass: true,
-      stagedAt: now,
-      since: listing.born,
-      ready: false,
-      held: false
-    })
-  }
-}
-
-/** Ends whole pages, but for their patches and checkpoint: what they saw, covered and told as deleted. */
-export const endPage = (connection: ConnectionEntry, page: PageEnd, now: Millis): void => {
-  for (const id of page.seen) {
-    connection.staged.delete(id)
-    const entry = connection.contents.get(id)
-    if (entry !== undefined) entry.scopeEpoch = connection.scopeEpoch
-  }
-  if (page.listing !== undefined) {
-    const listing = Storable.text(page.listing)
-    if (connection.listing?.listing !== listing) {
-      connection.listing = { listing, born: connection.acquired, seen: new Set() }
-    }
-    for (const id of page.seen) connection.listing.seen.add(id)
-    for (const coverage of page.covers) cover(connection, coverage, now)
-  }
-  for (const id of page.deleted) miss(connection, id, now, { ofPass: page.listing !== undefined })
-  if (!page.complete) return
-  connection.listing = null
-  for (const one of connection.staged.values()) if (one.ofPass) one.ready = true
-}
+type Methods = DeletionStore["Service"]
 
 export const make = (state: State): Methods => {
   const isComplete = (one: StagedEntry, { changes, listing }: Complete) =>
@@ -98,17 +42,6 @@ export const make = (state: State): Methods => {
   }
 
   return {
-    changeScope: (fence, scope) =>
-      Effect.map(fenced(state, fence), (connection) => {
-        connection.listing = null
-        for (const [id] of choose(connection, ({ cause, held }) => cause === "absence" && !held)) {
-          connection.staged.delete(id)
-        }
-        connection.scope = scope
-        connection.checkpoint = Option.none()
-        connection.scopeEpoch += 1
-      }),
-
     completeDeletions: (connectionId, complete) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)

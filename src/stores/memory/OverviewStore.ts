@@ -1,11 +1,12 @@
-/** The whole at a glance. */
+/** Totals of one connection and of the whole store, in memory. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Overview } from "../../engine/model/Overview.ts"
-import type { Store } from "../../engine/Store.ts"
+import type { OverviewStore } from "../../engine/store/OverviewStore.ts"
+import type { LedgerRow } from "../../engine/model/Content.ts"
 import type { ConnectionEntry, Millis, State } from "./State.ts"
 
-type Methods = Pick<Store["Service"], "overview">
+type Methods = OverviewStore["Service"]
 
 const stateOf = (entry: ConnectionEntry, now: Millis): Overview["connections"][number]["state"] => {
   if (entry.lease !== null && entry.lease.until > now) return "running"
@@ -26,6 +27,23 @@ const count = <State extends string>(pairs: Iterable<readonly [domain: string, s
 }
 
 export const make = (state: State): Methods => ({
+  totals: (connectionId) =>
+    Effect.sync(() => {
+      const connection = state.connections.get(connectionId)
+      const contents = Array.from(connection?.contents.values() ?? [])
+      const stored = contents.filter((entry) => entry.state === "stored")
+      const pending = (word: LedgerRow["state"]) => contents.filter((entry) => entry.pending === word).length
+      return {
+        stored: stored.length,
+        failed: pending("failed"),
+        dead: pending("dead"),
+        deferred: pending("deferred"),
+        deleted: contents.filter((entry) => entry.state === "deleted").length,
+        bytes: stored.reduce((sum, entry) => sum + entry.size, 0),
+        deletionsHeld: Array.from(connection?.staged.values() ?? []).filter((one) => one.held).length
+      }
+    }),
+
   overview: Effect.map(Clock.currentTimeMillis, (now) => {
     const entries = [...state.connections.values()]
     const due = entries.filter(

@@ -4,13 +4,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Run } from "../../engine/model/Run.ts"
-import type { Store } from "../../engine/Store.ts"
+import type { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
-import { fenced } from "./ConnectionStore.ts"
-import { isQueued, type RunEntry, type State, utc } from "./State.ts"
+import { fenced } from "./Fence.ts"
+import { isQueued, type Millis, type RunEntry, type State, utc } from "./State.ts"
 
-type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">
+type Methods = RunStore["Service"]
 
 const hour = 3_600_000
 
@@ -34,6 +35,15 @@ const runOf = (entry: RunEntry): Run => ({
 export const runIn = (state: State, runId: RunEntry["id"]): Effect.Effect<RunEntry> => {
   const run = state.runs.get(runId)
   return run === undefined ? Effect.die(new Error(`run ${runId} was not begun`)) : Effect.succeed(run)
+}
+
+/** Marks runs that are still `running` as `interrupted`. */
+export const interruptRuns = (state: State, connectionId: ConnectionId, now: Millis): void => {
+  for (const run of state.runs.values()) {
+    if (run.connectionId !== connectionId || run.status !== "running") continue
+    run.status = "interrupted"
+    run.finishedAt = now
+  }
 }
 
 export const make = (state: State): Methods => ({

@@ -1,25 +1,16 @@
-/** What is sealed, retired keys, sign-ins and locks in memory. */
+/** Sealed secrets, retired keys and pending sign-ins in memory. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Sealed } from "../../engine/model/Sealed.ts"
-import { type Store, StoreError } from "../../engine/Store.ts"
+import type { SecretStore } from "../../engine/store/SecretStore.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import { keyIdOf } from "../../engine/secrets/Vault.ts"
 import { byBytes, type State } from "./State.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  | "sealedOtherwise"
-  | "replaceSealed"
-  | "retireKey"
-  | "admitKey"
-  | "putSignIn"
-  | "takeSignIn"
-  | "takeLock"
-  | "releaseLock"
->
+type Methods = SecretStore["Service"]
 
 /** Refuses what a retired key sealed. */
 export const admitted = (state: State, sealed: Uint8Array): Effect.Effect<void, StoreError> => {
@@ -94,21 +85,6 @@ export const make = (state: State): Methods => {
         const entry = state.signIns.get(stateHash)
         state.signIns.delete(stateHash)
         return entry === undefined || entry.expiresAt <= now ? Option.none() : Option.some(entry.sealed)
-      }),
-
-    takeLock: (name, { deadHolder, holder, ttl }) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const held = state.locks.get(name)
-        if (held !== undefined && held.until > now && held.holder !== holder && held.holder !== deadHolder) {
-          return Option.some(held.holder)
-        }
-        state.locks.set(name, { holder, until: now + Duration.toMillis(ttl) })
-        return Option.none()
-      }),
-
-    releaseLock: (name, holder) =>
-      Effect.sync(() => {
-        if (state.locks.get(name)?.holder === holder) state.locks.delete(name)
       })
   }
 }

@@ -2,10 +2,10 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Store } from "../../engine/Store.ts"
+import type { SessionStore } from "../../engine/store/SessionStore.ts"
 import type { State } from "./State.ts"
 
-type Methods = Pick<Store["Service"], "endSession" | "isSessionEnded">
+type Methods = SessionStore["Service"]
 
 export const make = (state: State): Methods => ({
   endSession: (hash, ttl) =>

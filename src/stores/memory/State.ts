@@ -35,7 +35,10 @@ export interface ContentEntry {
   volatile: Metadata
   hash: string | null
   size: number
-  /** Its latest change, and in which step that was; null until it is stored. Its end is a deletion then, also after a purge. */
+  /**
+   * Its latest change, and in which step that was; null until it is stored. Its end is a deletion then, also after a
+   * purge.
+   */
   changed: { readonly step: number; readonly kind: ChangeKind } | null
   /** In scope if it is its connection's. */
   scopeEpoch: number
@@ -145,8 +148,6 @@ export interface State {
   readonly runs: Map<RunId, RunEntry>
   /** By hash in hex. */
   readonly bodies: Map<string, BodyEntry>
-  /** Who polls this store alone. */
-  polling: { readonly holder: string; readonly until: Millis } | null
   /** By their state's hash in hex. */
   readonly signIns: Map<string, { sealed: Uint8Array; readonly expiresAt: Millis }>
   readonly locks: Map<string, { readonly holder: string; readonly until: Millis }>
@@ -170,7 +171,6 @@ export const empty = (epoch: Epoch): State => ({
   tasks: new Map(),
   runs: new Map(),
   bodies: new Map(),
-  polling: null,
   signIns: new Map(),
   locks: new Map(),
   endedSessions: new Map(),

@@ -7,24 +7,14 @@ import { isLive } from "../../contract/SyncTask.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
-import { type Store, StoreError } from "../../engine/Store.ts"
+import type { TaskStore } from "../../engine/store/TaskStore.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { fenced } from "./ConnectionStore.ts"
+import { fenced } from "./Fence.ts"
 import { maxKept } from "./RunStore.ts"
 import { isQueued, type Millis, type State, type TaskEntry, utc, uuid } from "./State.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  | "openTask"
-  | "openTasks"
-  | "taskDone"
-  | "finishTask"
-  | "requestTask"
-  | "task"
-  | "nextTask"
-  | "requeueTask"
-  | "taskSummaries"
->
+type Methods = TaskStore["Service"]
 
 const isSame = (a: ReadonlyArray<string> | null, b: ReadonlyArray<string> | null): boolean =>
   JSON.stringify(a) === JSON.stringify(b)

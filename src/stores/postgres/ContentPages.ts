@@ -5,12 +5,12 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { ContentPage, ContentSelection } from "../../engine/model/Content.ts"
-import type { Store } from "../../engine/Store.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import * as Storable from "../Storable.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
-type Methods = Pick<Store["Service"], "contents">
+type Methods = Pick<ContentStore["Service"], "contents">
 
 /**
  * Rows that a page looks at for what no index finds: a kind, a word in a title, a window of time in the order of ids.

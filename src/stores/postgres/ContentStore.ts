@@ -1,23 +1,34 @@
-/** The commit of a batch: all that a run writes about content, but for deletions that are applied. */
+/** Contents: the checker, the commit of a batch, reading and purging. */
+import * as Option from "effect/Option"
+import * as Storable from "../Storable.ts"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type Batch, type Outcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { type Fence, type Store } from "../../engine/Store.ts"
+import type { Fence } from "../../engine/store/Fence.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import { BlobStore } from "../Blobs.ts"
 import { applyPatches, storeItems, storeMisses } from "./ContentWriter.ts"
-import { endPage } from "./DeletionStore.ts"
-import { checkBlobs } from "./Purge.ts"
+import { contentColumns, contents as decodeContents } from "./RowDecoders.ts"
+import * as ContentPages from "./ContentPages.ts"
+import { closeListing, endPage } from "./Listings.ts"
+import * as Purge from "./Purge.ts"
 import { addToRun } from "./RunStore.ts"
-import { moveParts } from "./PartCheckpoints.ts"
+import * as PartCheckpoints from "./PartCheckpoints.ts"
 import { moveTask } from "./TaskStore.ts"
 import { checkFence } from "./Fence.ts"
-import { millis } from "./Parameters.ts"
+import { millis, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
-type Methods = Pick<Store["Service"], "commit">
+type Methods = ContentStore["Service"]
+
+const known = "state IN ('stored', 'failed', 'dead', 'deferred')"
+const existingQuery = `SELECT external_id FROM content
+  WHERE connection_id = $1 AND external_id = ANY($2::text[]) AND ${known}`
+const revisionsQuery = `SELECT external_id, CASE WHEN pending IS NULL THEN revision ELSE tried_revision END FROM content
+  WHERE connection_id = $1 AND external_id = ANY($2::text[]) AND ${known}`
 
 const count = (outcomes: ReadonlyMap<string, Outcome>, outcome: Outcome): number =>
   [...outcomes.values()].filter((one) => one === outcome).length
@@ -40,12 +51,12 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
   const write = Effect.fnUntraced(function* (fence: Fence, batch: Batch) {
     yield* checkFence(sql, fence)
     const outcomes = yield* storeItems(sql, fence.connectionId, batch.items)
-    yield* checkBlobs(blobs, batch.items)
+    yield* Purge.checkBlobs(blobs, batch.items)
     yield* storeMisses(sql, fence.connectionId, batch.misses)
     yield* bringForward(fence.connectionId, batch)
     if (batch.page !== undefined) yield* endPage(sql, fence.connectionId, batch.page)
     const patched = batch.page === undefined ? 0 : yield* applyPatches(sql, fence.connectionId, batch.page.patches)
-    if (batch.page !== undefined) yield* moveParts(sql, fence.connectionId, batch.taskId, batch.page)
+    if (batch.page !== undefined) yield* PartCheckpoints.move(sql, fence.connectionId, batch.taskId, batch.page)
     if (batch.taskId !== undefined) {
       yield* moveTask(sql, batch.taskId, batch.done, batch.page)
     } else if (batch.page !== undefined) {
@@ -66,8 +77,48 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     return { outcomes, patched }
   })
 
+  /** Both columns are text by the schema, so the rows of this hot path are taken as they come. */
+  const check = (query: string, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) => {
+    const ids = externalIds.every(Storable.isId) ? externalIds : externalIds.filter(Storable.isId)
+    return Effect.withTracerEnabled(sql.unsafe(query, [connectionId, texts(ids)]).values, false).pipe(
+      toStoreError("asking which ids exist")
+    )
+  }
+
   return {
+    ...(yield* ContentPages.make),
+    ...(yield* PartCheckpoints.make),
+    purge: (yield* Purge.make).purge,
+
     commit: (fence, batch) =>
-      write(fence, batch).pipe(inTransaction, toStoreError("storing a batch"), Effect.uninterruptible)
+      write(fence, batch).pipe(inTransaction, toStoreError("storing a batch"), Effect.uninterruptible),
+
+    existing: (connectionId, externalIds) =>
+      Effect.map(check(existingQuery, connectionId, externalIds), (rows) => new Set(rows.map(([id]) => id as string))),
+
+    revisions: (connectionId, externalIds) =>
+      Effect.map(
+        check(revisionsQuery, connectionId, externalIds),
+        (rows) => new Map(rows.map(([id, revision]) => [id as string, Option.fromNullOr(revision as string | null)]))
+      ),
+
+    content: (connectionId, externalId) =>
+      Storable.isId(externalId)
+        ? sql`SELECT ${sql.literal(contentColumns)} FROM content WHERE connection_id = ${connectionId} AND external_id = ${externalId}`.pipe(
+            Effect.flatMap(decodeContents),
+            Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
+            toStoreError("reading a content")
+          )
+        : Effect.succeedNone,
+
+    changeScope: (fence, scope) =>
+      Effect.gen(function* () {
+        yield* checkFence(sql, fence)
+        yield* closeListing(sql, fence.connectionId)
+        yield* sql`DELETE FROM staged_deletion
+          WHERE connection_id = ${fence.connectionId} AND cause = 'absence' AND NOT held`
+        yield* sql`UPDATE connection SET scope = ${scope}, checkpoint = NULL, scope_epoch = scope_epoch + 1
+          WHERE id = ${fence.connectionId}`
+      }).pipe(inTransaction, toStoreError("changing a connection's scope"))
   } satisfies Methods
 })

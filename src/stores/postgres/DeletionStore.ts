@@ -1,33 +1,21 @@
-/** How listings are followed, and deletions staged, held and applied. When which of them is decided by the engine. */
+/** Staged deletions: counting, applying, holding and approving them. The engine decides which (`sync/Deletions`). */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
-import type { Coverage } from "../../contract/Page.ts"
-import type { PageEnd } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Complete } from "../../engine/model/Content.ts"
-import { DeletionsChanged, type Store } from "../../engine/Store.ts"
+import { DeletionsChanged } from "../../engine/store/StoreError.ts"
+import type { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import * as Storable from "../Storable.ts"
-import { miss, unstage } from "./ContentWriter.ts"
 import { addToRun } from "./RunStore.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  | "changeScope"
-  | "completeDeletions"
-  | "storedBeforeDeletions"
-  | "applyDeletions"
-  | "holdDeletions"
-  | "deletions"
-  | "approveDeletions"
->
+type Methods = DeletionStore["Service"]
 
-const decodeOpen = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ marking: Schema.Boolean })))
 const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
 const decodeComplete = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ waiting: Schema.Int, held: Schema.Int })])
@@ -47,80 +35,6 @@ const decodeDeletions = Schema.decodeUnknownEffect(
   )
 )
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
-
-/** Ends the listing that is open: its marks go. */
-const closeListing = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
-  yield* sql`DELETE FROM seen WHERE connection_id = ${connectionId}`
-  yield* sql`DELETE FROM listing WHERE connection_id = ${connectionId}`
-})
-
-/** The listing of this name, opened if another one is open. */
-const openListing = Effect.fnUntraced(function* (
-  sql: SqlClient.SqlClient,
-  connectionId: ConnectionId,
-  listing: string
-) {
-  const rows = yield* sql`SELECT marking FROM listing WHERE connection_id = ${connectionId} AND listing = ${listing}`
-  const [open] = yield* Effect.orDie(decodeOpen(rows))
-  if (open !== undefined) return open.marking
-  yield* closeListing(sql, connectionId)
-  // Where nothing was stored before it began, nothing can be absent from it, and nothing needs a mark.
-  const opened = yield* sql`INSERT INTO listing (connection_id, listing, started_at, marking)
-    SELECT id, ${listing}, acquired_at, EXISTS (SELECT 1 FROM content
-      WHERE connection_id = id AND state = 'stored' AND created_at < acquired_at)
-    FROM connection WHERE id = ${connectionId} RETURNING marking`
-  const [made] = yield* Effect.orDie(decodeOpen(opened))
-  return made?.marking ?? false
-})
-
-/** Marks what the open listing saw; only what absence could concern needs a mark. */
-const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: ReadonlyArray<string>) => sql`
-  INSERT INTO seen (connection_id, external_id)
-  SELECT content.connection_id, external_id FROM content JOIN listing USING (connection_id)
-  WHERE content.connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
-    AND state = 'stored' AND content.created_at < listing.started_at
-  ON CONFLICT DO NOTHING`
-
-/** Stages what was there before the listing began, is in scope and in the part that it now covers, and was not seen. */
-const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => {
-  const except = texts((coverage.except ?? []).filter(Storable.isId))
-  return sql`INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
-    SELECT content.connection_id, external_id, 'absence', true, false, started_at
-    FROM content JOIN listing USING (connection_id) JOIN connection ON connection.id = content.connection_id
-    WHERE content.connection_id = ${connectionId} AND state = 'stored'
-      AND content.scope_epoch = connection.scope_epoch AND content.created_at < started_at
-      AND starts_with(external_id, ${coverage.prefix}) AND external_id >= ${coverage.prefix}
-      AND NOT EXISTS (SELECT 1 FROM unnest(${except}) AS excepted(prefix) WHERE starts_with(external_id, prefix))
-      AND NOT EXISTS (SELECT 1 FROM seen
-        WHERE seen.connection_id = content.connection_id AND seen.external_id = content.external_id)
-    ON CONFLICT DO NOTHING`
-}
-
-/** Ends whole pages, but for their patches and checkpoint: what they saw, covered and told as deleted. */
-export const endPage = Effect.fnUntraced(function* (
-  sql: SqlClient.SqlClient,
-  connectionId: ConnectionId,
-  page: PageEnd
-) {
-  const seen = page.seen.filter(Storable.isId)
-  if (seen.length > 0) {
-    yield* unstage(sql, connectionId, seen)
-    yield* sql`UPDATE content SET scope_epoch = connection.scope_epoch FROM connection
-      WHERE connection.id = ${connectionId} AND connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
-        AND content.scope_epoch <> connection.scope_epoch`
-  }
-  if (page.listing !== undefined) {
-    const isMarking = yield* openListing(sql, connectionId, Storable.text(page.listing))
-    if (isMarking && seen.length > 0) yield* mark(sql, connectionId, seen)
-    for (const coverage of isMarking ? page.covers.filter((part) => Storable.isId(part.prefix)) : []) {
-      yield* cover(sql, connectionId, coverage)
-    }
-  }
-  yield* miss(sql, connectionId, page.deleted.filter(Storable.isId), { ofPass: page.listing !== undefined })
-  if (!page.complete) return
-  yield* closeListing(sql, connectionId)
-  yield* sql`UPDATE staged_deletion SET ready = true WHERE connection_id = ${connectionId} AND of_pass AND NOT ready`
-})
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -158,16 +72,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       : Effect.void
 
   return {
-    changeScope: (fence, scope) =>
-      Effect.gen(function* () {
-        yield* checkFence(sql, fence)
-        yield* closeListing(sql, fence.connectionId)
-        yield* sql`DELETE FROM staged_deletion
-          WHERE connection_id = ${fence.connectionId} AND cause = 'absence' AND NOT held`
-        yield* sql`UPDATE connection SET scope = ${scope}, checkpoint = NULL, scope_epoch = scope_epoch + 1
-          WHERE id = ${fence.connectionId}`
-      }).pipe(inTransaction, toStoreError("changing a connection's scope")),
-
     completeDeletions: (connectionId, complete) =>
       sql`SELECT count(*) FILTER (WHERE NOT held AND ${isComplete(complete)})::float8 AS waiting,
           count(*) FILTER (WHERE held)::float8 AS held

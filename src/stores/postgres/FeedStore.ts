@@ -12,14 +12,15 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ChangeKind, type ChangePage } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
-import { type Store, type StoreError } from "../../engine/Store.ts"
+import type { FeedStore } from "../../engine/store/FeedStore.ts"
+import { type StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { epochColumns, epochFields, here, isHome, settle, tellOfEpoch } from "./EpochDetection.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
-type Methods = Pick<Store["Service"], "epoch" | "changes" | "changed">
+type Methods = FeedStore["Service"]
 
 const Transaction = Schema.BigIntFromString
 

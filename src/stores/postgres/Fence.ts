@@ -15,7 +15,7 @@ export const checkFence = (sql: SqlClient.SqlClient, fence: Fence): Effect.Effec
   Effect.flatMap(
     sql`SELECT set_config('idle_in_transaction_session_timeout', '10s', true)
       FROM connection WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} FOR NO KEY UPDATE`,
-    (rows) => (rows.length === 0 ? Effect.fail(new Superseded({ connectionId: fence.connectionId })) : Effect.void)
+    failIfSuperseded(fence)
   )
 
 /** Locks the connection's row for a write that belongs to no run. Returns false if the connection does not exist. */
@@ -24,3 +24,9 @@ export const lockConnection = (
   connectionId: ConnectionId
 ): Effect.Effect<boolean, SqlError> =>
   Effect.map(sql`SELECT 1 FROM connection WHERE id = ${connectionId} FOR NO KEY UPDATE`, (rows) => rows.length > 0)
+
+/** For a statement that carries the fence in its own condition: fails with `Superseded` if it found no row. */
+export const failIfSuperseded =
+  (fence: Fence) =>
+  (rows: ReadonlyArray<unknown>): Effect.Effect<void, Superseded> =>
+    rows.length === 0 ? Effect.fail(new Superseded({ connectionId: fence.connectionId })) : Effect.void

@@ -17,6 +17,7 @@ import { first } from "./migrations/First.ts"
 import { keys } from "./migrations/Keys.ts"
 import { listings } from "./migrations/Listings.ts"
 import { checks } from "./migrations/Checks.ts"
+import { locks } from "./migrations/Locks.ts"
 import { parts } from "./migrations/Parts.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/Waits.ts"
@@ -48,7 +49,8 @@ export const migrations = {
   "0008_parts": parts,
   "0009_waits": waits,
   "0010_deletions": deletions,
-  "0011_checks": checks
+  "0011_checks": checks,
+  "0012_locks": locks
 }
 
 /** The schema that this version works with. */

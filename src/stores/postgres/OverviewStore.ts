@@ -1,11 +1,11 @@
-/** The whole at a glance: connections, ledgers, and the sessions that Idem has in the database. */
+/** Totals of one connection, and of the whole database with the sessions of Idem in it. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { Store } from "../../engine/Store.ts"
+import type { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
-type Methods = Pick<Store["Service"], "overview">
+type Methods = OverviewStore["Service"]
 
 const decode = Schema.decodeUnknownEffect(
   Schema.Tuple([
@@ -31,6 +31,19 @@ const decode = Schema.decodeUnknownEffect(
   ])
 )
 
+const decodeTotals = Schema.decodeUnknownEffect(
+  Schema.Tuple([
+    Schema.Struct({
+      stored: Schema.Int,
+      failed: Schema.Int,
+      dead: Schema.Int,
+      deferred: Schema.Int,
+      deleted: Schema.Int,
+      bytes: Schema.Int,
+      deletionsHeld: Schema.Int
+    })
+  ])
+)
 /**
  * One statement. The ledger is counted from its index alone. The sessions are those of any process that calls itself
  * `idem` in this database.
@@ -59,6 +72,21 @@ const query = `WITH ledger AS (
       WHERE paused IS NULL AND (lease_until IS NULL OR lease_until <= clock_timestamp())) AS "overdueSeconds"`
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.map(SqlClient.SqlClient, (sql) => ({
+  totals: (connectionId) =>
+    sql`SELECT count(*) FILTER (WHERE state = 'stored')::float8 AS stored,
+        count(*) FILTER (WHERE pending = 'failed')::float8 AS failed,
+        count(*) FILTER (WHERE pending = 'dead')::float8 AS dead,
+        count(*) FILTER (WHERE pending = 'deferred')::float8 AS deferred,
+        count(*) FILTER (WHERE state = 'deleted')::float8 AS deleted,
+        coalesce(sum(size) FILTER (WHERE state = 'stored'), 0)::float8 AS bytes,
+        (SELECT count(*) FROM staged_deletion
+          WHERE connection_id = ${connectionId} AND held)::float8 AS "deletionsHeld"
+      FROM content WHERE connection_id = ${connectionId}`.pipe(
+      Effect.flatMap((rows) => Effect.orDie(decodeTotals(rows))),
+      Effect.map(([totals]) => totals),
+      toStoreError("counting contents")
+    ),
+
   overview: sql.unsafe(query).pipe(
     Effect.flatMap((rows) => Effect.orDie(decode(rows))),
     Effect.map(([overview]) => overview),

@@ -5,7 +5,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { PageEnd } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { TaskId } from "../../engine/model/Task.ts"
-import type { Store } from "../../engine/Store.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import * as Storable from "../Storable.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -15,7 +15,7 @@ const decodeParts = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ key: Schema.String, checkpoint: Schema.Tuple([Schema.Json]) }))
 )
 
-export const make: Effect.Effect<Pick<Store["Service"], "parts">, never, SqlClient.SqlClient> = Effect.map(
+export const make: Effect.Effect<Pick<ContentStore["Service"], "parts">, never, SqlClient.SqlClient> = Effect.map(
   SqlClient.SqlClient,
   (sql) => ({
     parts: (connectionId, taskId, keys) =>
@@ -30,7 +30,7 @@ export const make: Effect.Effect<Pick<Store["Service"], "parts">, never, SqlClie
 )
 
 /** Moves the parts of a page, in a transaction that holds the fence. */
-export const moveParts = Effect.fnUntraced(function* (
+export const move = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
   taskId: TaskId | undefined,

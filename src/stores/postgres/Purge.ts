@@ -17,7 +17,8 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type Item } from "../../engine/model/Batch.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
-import { type Store, StoreError } from "../../engine/Store.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import { BlobStore } from "../Blobs.ts"
 import { lockConnection } from "./Fence.ts"
 import { byteas } from "./Parameters.ts"
@@ -73,7 +74,7 @@ const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows:
   return yield* Effect.orDie(decodeBodies(removed))
 })
 
-type Methods = Pick<Store["Service"], "purge"> & {
+type Methods = Pick<ContentStore["Service"], "purge"> & {
   /** Removes all contents that are under this id, which no connection has any more. */
   readonly removeContents: (connectionId: ConnectionId) => Effect.Effect<void, StoreError>
   /** The same for every id that contents are under and no connection has. */

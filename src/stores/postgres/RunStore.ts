@@ -1,4 +1,4 @@
-/** Runs. */
+/** Runs: their status, counts, problems and notes. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -7,9 +7,10 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as Struct from "effect/Struct"
 import type { Fragment } from "effect/sql/Statement"
 import type { Problem } from "../../contract/Page.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { RunId } from "../../engine/model/Run.ts"
 import { Counts } from "../../engine/model/RunCounts.ts"
-import { type Store } from "../../engine/Store.ts"
+import type { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, countNames, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
 import { checkFence } from "./Fence.ts"
@@ -17,7 +18,7 @@ import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 import { interval } from "./Parameters.ts"
 
-type Methods = Pick<Store["Service"], "beginRun" | "finishRun" | "run" | "pruneRuns" | "runs" | "statistics">
+type Methods = RunStore["Service"]
 
 /** How many problems, and how many notes, a run keeps. */
 const maxKept = 100
@@ -42,6 +43,11 @@ export const addToRun = (
     rows.length === 0 ? Effect.die(new Error(`run ${runId} was not begun`)) : Effect.void
   )
 }
+
+/** Marks runs that are still `running` as `interrupted`: their lease is gone, so they were cut off. */
+export const interruptRuns = (sql: SqlClient.SqlClient, connectionId: ConnectionId) => sql`
+  UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
+  WHERE connection_id = ${connectionId} AND status = 'running'`
 
 /** The counts that are summed by the hour. */
 const byHour = ["stored", "updated", "unchanged", "failed", "deleted", "apiCalls", "quotaUnits"] as const

@@ -4,22 +4,12 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Sealed } from "../../engine/model/Sealed.ts"
-import type { Store } from "../../engine/Store.ts"
+import type { SecretStore } from "../../engine/store/SecretStore.ts"
 import { fromHex, interval, isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  | "sealedOtherwise"
-  | "replaceSealed"
-  | "retireKey"
-  | "admitKey"
-  | "putSignIn"
-  | "takeSignIn"
-  | "takeLock"
-  | "releaseLock"
->
+type Methods = SecretStore["Service"]
 
 const Row = Schema.Struct({
   kind: Schema.Literals(["connection", "sign-in", "webhook"]),
@@ -31,8 +21,6 @@ const Row = Schema.Struct({
 })
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 const decodeSealed = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ sealed: Schema.Uint8Array })))
-
-const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -114,30 +102,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         Effect.map(([row]) => Option.fromUndefinedOr(row?.sealed)),
         inTransaction,
         toStoreError("taking a sign-in that is under way")
-      ),
-
-    takeLock: (name, { deadHolder, holder, ttl }) =>
-      Effect.gen(function* () {
-        while (true) {
-          const taken = yield* sql`INSERT INTO named_lock (name, holder, held_until)
-            VALUES (${name}, ${holder}, clock_timestamp() + ${interval(sql, ttl)})
-            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
-              WHERE named_lock.holder IN (excluded.holder, ${deadHolder ?? null})
-                OR named_lock.held_until <= clock_timestamp()
-            RETURNING 1`
-          if (taken.length > 0) return Option.none()
-          const [held] = yield* Effect.flatMap(sql`SELECT holder FROM named_lock WHERE name = ${name}`, (rows) =>
-            Effect.orDie(decodeHolder(rows))
-          )
-          // It may just have been given back.
-          if (held !== undefined) return Option.some(held.holder)
-        }
-      }).pipe(toStoreError("taking a lock")),
-
-    releaseLock: (name, holder) =>
-      sql`DELETE FROM named_lock WHERE name = ${name} AND holder = ${holder}`.pipe(
-        Effect.asVoid,
-        toStoreError("giving a lock back")
       )
   } satisfies Methods
 })

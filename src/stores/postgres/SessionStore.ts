@@ -1,12 +1,12 @@
 /** Sessions of browsers that were signed out before their end. */
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { Store } from "../../engine/Store.ts"
+import type { SessionStore } from "../../engine/store/SessionStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 import { fromHex, interval } from "./Parameters.ts"
 
-type Methods = Pick<Store["Service"], "endSession" | "isSessionEnded">
+type Methods = SessionStore["Service"]
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

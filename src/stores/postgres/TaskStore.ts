@@ -7,7 +7,8 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { isLive } from "../../contract/SyncTask.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { TaskId, type TaskRequest } from "../../engine/model/Task.ts"
-import { type Store, StoreError } from "../../engine/Store.ts"
+import type { TaskStore } from "../../engine/store/TaskStore.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, countNames, encodeTask, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
@@ -15,18 +16,7 @@ import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
-type Methods = Pick<
-  Store["Service"],
-  | "openTask"
-  | "openTasks"
-  | "taskDone"
-  | "finishTask"
-  | "requestTask"
-  | "task"
-  | "nextTask"
-  | "requeueTask"
-  | "taskSummaries"
->
+type Methods = TaskStore["Service"]
 
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeConnected = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ connected: Schema.Boolean })))

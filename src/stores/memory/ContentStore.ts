@@ -1,0 +1,131 @@
+/** Contents in memory: the checker, the commit of a batch, reading and purging. */
+import * as DateTime from "effect/DateTime"
+import * as Storable from "../Storable.ts"
+import * as Clock from "effect/Clock"
+import * as Option from "effect/Option"
+import * as Effect from "effect/Effect"
+import { type Outcome } from "../../engine/model/Batch.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import * as RunCounts from "../../engine/model/RunCounts.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
+import type { BlobStore } from "../Blobs.ts"
+import { dropUnnamed } from "./BodyStore.ts"
+import * as ContentPages from "./ContentPages.ts"
+import { contentOf } from "./ContentPages.ts"
+import { applyPatches, purge, storeItem, storeMiss } from "./ContentWriter.ts"
+import { fenced } from "./Fence.ts"
+import { endPage } from "./Listings.ts"
+import * as RunStore from "./RunStore.ts"
+import type { ContentEntry, State } from "./State.ts"
+
+const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
+
+export const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"] => {
+  const known = (connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
+    externalIds.flatMap((id) => {
+      const entry = state.connections.get(connectionId)?.contents.get(id)
+      return entry !== undefined && isKnown(entry) ? [entry] : []
+    })
+
+  return {
+    contents: ContentPages.list(state),
+
+    parts: (connectionId, taskId, keys) =>
+      Effect.sync(() => {
+        const owner = taskId === undefined ? state.connections.get(connectionId) : state.tasks.get(taskId)
+        return new Map(
+          keys.flatMap((key) => {
+            const checkpoint = owner?.parts.get(key)
+            return checkpoint === undefined ? [] : [[key, checkpoint] as const]
+          })
+        )
+      }),
+
+    existing: (connectionId, ids) =>
+      Effect.sync(() => new Set(known(connectionId, ids).map((entry) => entry.externalId))),
+
+    revisions: (connectionId, ids) =>
+      Effect.sync(
+        () =>
+          new Map(
+            known(connectionId, ids).map((entry) => [
+              entry.externalId,
+              Option.fromUndefinedOr(entry.pending === null ? entry.revision : entry.triedRevision)
+            ])
+          )
+      ),
+
+    commit: Effect.fnUntraced(function* (fence, batch) {
+      const now = yield* Clock.currentTimeMillis
+      const connection = yield* fenced(state, fence)
+      const run = batch.runId === undefined ? undefined : yield* RunStore.runIn(state, batch.runId)
+      state.step += 1
+      const outcomes = new Map<string, Outcome>(
+        batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
+      )
+      for (const one of batch.misses) storeMiss(state, connection, one, now)
+      if (batch.page !== undefined) endPage(connection, batch.page, now)
+      const patched = batch.page === undefined ? 0 : applyPatches(state, connection, batch.page.patches, now)
+      const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
+      if (task !== undefined) {
+        task.movedAt = now
+        for (const id of batch.done) task.done.add(id)
+      }
+      if (batch.page !== undefined) {
+        const moved = batch.taskId === undefined ? connection : task
+        if (moved !== undefined) {
+          if (batch.page.forgetsParts) moved.parts.clear()
+          for (const { checkpoint, key } of batch.page.parts) {
+            if (checkpoint === null) moved.parts.delete(key)
+            else moved.parts.set(key, checkpoint)
+          }
+          moved.checkpoint = Option.some(batch.page.checkpoint)
+          moved.scope = batch.page.scope
+        }
+        if (task === undefined && batch.page.listing === undefined) connection.readingSince ??= connection.acquired
+        // The checkpoint now stands for what its pages listed; the task's own ids have no other record.
+        for (const id of task?.done ?? []) if (!task?.task.forceIds.includes(id)) task?.done.delete(id)
+      }
+      const count = (outcome: Outcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length
+      if (run === undefined) return { outcomes, patched }
+      RunCounts.add(run.counts, batch.counts)
+      RunCounts.add(run.counts, {
+        stored: count("stored"),
+        updated: count("updated"),
+        unchanged: count("unchanged"),
+        patched
+      })
+      run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, RunStore.maxKept)
+      return { outcomes, patched }
+    }),
+
+    changeScope: (fence, scope) =>
+      Effect.map(fenced(state, fence), (connection) => {
+        connection.listing = null
+        for (const [id, { cause, held }] of connection.staged) {
+          if (cause === "absence" && !held) connection.staged.delete(id)
+        }
+        connection.scope = scope
+        connection.checkpoint = Option.none()
+        connection.scopeEpoch += 1
+      }),
+
+    purge: Effect.fnUntraced(function* (connectionId, before) {
+      const contents = state.connections.get(connectionId)?.contents ?? new Map<string, ContentEntry>()
+      const old = Array.from(contents.values()).filter(
+        (entry) => entry.state !== "stored" && entry.updatedAt < DateTime.toEpochMillis(before)
+      )
+      const deleted = old.filter((entry) => entry.hash !== null)
+      const gone = old.filter((entry) => entry.state === "gone" && entry.changed === null)
+      const hashes = deleted.flatMap((entry) => purge(entry) ?? [])
+      for (const { externalId } of gone) contents.delete(externalId)
+      const { bodies, bytes } = yield* dropUnnamed(state, blobs, hashes)
+      return { deleted: deleted.length, gone: gone.length, bodies, bytes }
+    }),
+
+    content: (connectionId, externalId) =>
+      Effect.sync(() =>
+        Option.map(Option.fromUndefinedOr(state.connections.get(connectionId)?.contents.get(externalId)), contentOf)
+      )
+  }
+}

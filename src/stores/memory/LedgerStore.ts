@@ -1,0 +1,60 @@
+/** The ledger in memory. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { LedgerStore } from "../../engine/store/LedgerStore.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { LedgerRow } from "../../engine/model/Content.ts"
+import { byBytes, type ContentEntry, type State, utc } from "./State.ts"
+
+const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => ({
+  externalId: entry.externalId,
+  state,
+  revision: entry.triedRevision,
+  reason: entry.reason ?? "",
+  message: entry.message ?? "",
+  attempts: entry.attempts,
+  nextAttemptAt: state === "failed" && entry.nextAttemptAt !== null ? utc(entry.nextAttemptAt) : null
+})
+
+export const make = (state: State): LedgerStore["Service"] => {
+  const inLedger = (connectionId: ConnectionId, externalIds: ReadonlyArray<string> | undefined) => {
+    const wanted = externalIds === undefined ? undefined : new Set(externalIds)
+    const isWanted = (entry: ContentEntry) => wanted === undefined || wanted.has(entry.externalId)
+    return Array.from(state.connections.get(connectionId)?.contents.values() ?? [])
+      .filter((entry) => entry.pending !== null && isWanted(entry))
+      .toSorted((a, b) => byBytes(a.externalId, b.externalId))
+      .flatMap((entry) => (entry.pending === null ? [] : [{ entry, row: ledgerOf(entry, entry.pending) }]))
+  }
+
+  return {
+    retriesDue: (connectionId, limit) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        inLedger(connectionId, undefined)
+          .filter(({ entry }) => entry.nextAttemptAt !== null && entry.nextAttemptAt <= now)
+          .toSorted((a, b) => (a.entry.nextAttemptAt ?? 0) - (b.entry.nextAttemptAt ?? 0))
+          .slice(0, limit)
+          .map(({ row }) => row)
+      ),
+
+    ledger: (connectionId, { externalIds, limit }) =>
+      Effect.sync(() =>
+        inLedger(connectionId, externalIds)
+          .slice(0, limit)
+          .map(({ row }) => row)
+      ),
+
+    redrive: (connectionId, externalIds) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const reset = inLedger(connectionId, externalIds)
+        for (const { entry } of reset) {
+          entry.pending = "failed"
+          if (entry.state !== "stored") entry.state = "failed"
+          entry.attempts = 0
+          entry.nextAttemptAt = now
+        }
+        const connection = state.connections.get(connectionId)
+        if (connection !== undefined && reset.length > 0) connection.dueAt = Math.min(connection.dueAt, now)
+        return reset.map(({ entry }) => entry.externalId)
+      })
+  }
+}

@@ -1,0 +1,50 @@
+/** The open listing of a connection in memory, and the deletions that a page end stages. */
+import type { Coverage } from "../../contract/Page.ts"
+import type { PageEnd } from "../../engine/model/Batch.ts"
+import * as Storable from "../Storable.ts"
+import { miss } from "./ContentWriter.ts"
+import type { ConnectionEntry, Millis } from "./State.ts"
+
+const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): void => {
+  const { listing, staged } = connection
+  if (listing === null) return
+  for (const [id, entry] of connection.contents) {
+    const absent =
+      entry.state === "stored" &&
+      entry.scopeEpoch === connection.scopeEpoch &&
+      entry.born < listing.born &&
+      id.startsWith(coverage.prefix) &&
+      !(coverage.except ?? []).some((prefix) => id.startsWith(prefix)) &&
+      !listing.seen.has(id)
+    if (!absent || staged.has(id)) continue
+    staged.set(id, {
+      cause: "absence",
+      ofPass: true,
+      stagedAt: now,
+      since: listing.born,
+      ready: false,
+      held: false
+    })
+  }
+}
+
+/** Ends whole pages, but for their patches and checkpoint: what they saw, covered and told as deleted. */
+export const endPage = (connection: ConnectionEntry, page: PageEnd, now: Millis): void => {
+  for (const id of page.seen) {
+    connection.staged.delete(id)
+    const entry = connection.contents.get(id)
+    if (entry !== undefined) entry.scopeEpoch = connection.scopeEpoch
+  }
+  if (page.listing !== undefined) {
+    const listing = Storable.text(page.listing)
+    if (connection.listing?.listing !== listing) {
+      connection.listing = { listing, born: connection.acquired, seen: new Set() }
+    }
+    for (const id of page.seen) connection.listing.seen.add(id)
+    for (const coverage of page.covers) cover(connection, coverage, now)
+  }
+  for (const id of page.deleted) miss(connection, id, now, { ofPass: page.listing !== undefined })
+  if (!page.complete) return
+  connection.listing = null
+  for (const one of connection.staged.values()) if (one.ofPass) one.ready = true
+}

@@ -1,0 +1,24 @@
+/** Named locks in memory. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { LockStore } from "../../engine/store/LockStore.ts"
+import type { State } from "./State.ts"
+
+export const make = (state: State): LockStore["Service"] => ({
+  takeLock: (name, { deadHolder, holder, ttl }) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const held = state.locks.get(name)
+      if (held !== undefined && held.until > now && held.holder !== holder && held.holder !== deadHolder) {
+        return Option.some(held.holder)
+      }
+      state.locks.set(name, { holder, until: now + Duration.toMillis(ttl) })
+      return Option.none()
+    }),
+
+  releaseLock: (name, holder) =>
+    Effect.sync(() => {
+      if (state.locks.get(name)?.holder === holder) state.locks.delete(name)
+    })
+})

@@ -1,0 +1,105 @@
+/** Leases: acquiring, renewing and releasing them, and the connections that are due. */
+import * as Arr from "effect/Array"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { ConnectionId } from "../../engine/model/Connection.ts"
+import type { LeaseStore } from "../../engine/store/LeaseStore.ts"
+import * as Storable from "../Storable.ts"
+import { failIfSuperseded, lockConnection } from "./Fence.ts"
+import { interval } from "./Parameters.ts"
+import { connectionColumns, connections as decodeConnections } from "./RowDecoders.ts"
+import { interruptRuns } from "./RunStore.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { onOwnSession } from "./Transactions.ts"
+import { Superseded } from "../../engine/store/Fence.ts"
+
+const decodeDue = Schema.decodeUnknownEffect(
+  Schema.Array(
+    Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate, requested: Schema.Boolean })
+  )
+)
+
+const decodeWasHeld = Schema.decodeUnknownEffect(
+  Schema.TupleWithRest(Schema.Tuple([Schema.Struct({ wasHeld: Schema.Boolean })]), [Schema.Unknown])
+)
+
+const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
+
+export const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const columns = sql.literal(connectionColumns)
+  const onSession = onOwnSession(sql)
+
+  return {
+    acquire: (connectionId, options) =>
+      Effect.gen(function* () {
+        const rows =
+          yield* sql`UPDATE connection SET fence = fence + 1, lease_holder = ${Storable.text(options.holder)},
+            lease_until = clock_timestamp() + ${interval(sql, options.ttl)}, acquired_at = clock_timestamp()
+          FROM (SELECT id AS locked, lease_holder IS NOT NULL AS was_held FROM connection
+            WHERE id = ${connectionId} FOR NO KEY UPDATE) AS was
+          WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()
+            OR lease_holder = ${options.deadHolder ?? null})
+          RETURNING was_held AS "wasHeld", ${columns}`
+        if (rows.length === 0) {
+          // A lease that another took while we waited for its lock is held; only a row that is not there is gone.
+          if (yield* lockConnection(sql, connectionId)) return Option.none()
+          return yield* new Superseded({ connectionId })
+        }
+        // Only a lease that was not given back leaves a run behind: whoever gives one back ends its run too.
+        const [{ wasHeld }] = yield* Effect.orDie(decodeWasHeld(rows))
+        if (wasHeld) yield* interruptRuns(sql, connectionId)
+        return Arr.head(yield* decodeConnections(rows))
+      }).pipe(onSession, toStoreError("taking a connection for a run")),
+
+    renew: (fence, ttl) =>
+      sql`UPDATE connection SET lease_until = clock_timestamp() + ${interval(sql, ttl)}
+        WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} AND lease_holder IS NOT NULL
+        RETURNING 1`.pipe(Effect.flatMap(failIfSuperseded(fence)), onSession, toStoreError("renewing a run's lease")),
+
+    release: (fence, next) =>
+      Effect.gen(function* () {
+        const pollAt =
+          next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${interval(sql, next.pollIn)}`
+        const problems = next.problems === undefined ? null : JSON.stringify(Storable.problems(next.problems))
+        const paused =
+          next.paused === undefined
+            ? sql`paused`
+            : sql`CASE WHEN paused IS NOT DISTINCT FROM ${storedText(next.paused.from)}::text
+                THEN ${storedText(next.paused.to)} ELSE paused END`
+        const ours = yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
+            failures = coalesce(${PgTypes.int4(next.failures ?? null)}, failures),
+            reading_since = CASE WHEN ${next.changesRead === true} THEN NULL ELSE reading_since END,
+            paused = ${paused},
+            last_checked_at = ${next.checked === true ? sql`clock_timestamp()` : sql`last_checked_at`},
+            problems = coalesce(${problems}::jsonb, problems),
+            next_poll_at = ${pollAt},
+            asked_wait_until = ${next.askedWait === undefined ? sql`asked_wait_until` : next.askedWait ? pollAt : sql`NULL`},
+            due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content
+              WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
+          WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`
+        if (ours.length > 0 && next.interrupted === true) yield* interruptRuns(sql, fence.connectionId)
+      }).pipe(onSession, toStoreError("ending a run's lease")),
+
+    due: (limit) =>
+      // A connection may be due for both: it is given once. The statement's own time can be looked for in an index; the
+      // clock's, which moves on while it runs, can't.
+      sql`SELECT id AS "connectionId", min(due_at) AS "dueAt", bool_or(requested) AS requested FROM (
+          (SELECT id, due_at, false AS requested FROM connection
+            WHERE paused IS NULL AND due_at <= statement_timestamp()
+              AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+            ORDER BY due_at LIMIT ${limit})
+          UNION ALL
+          (SELECT connection.id, task.due_at, true FROM task JOIN connection ON connection.id = connection_id
+            WHERE requested AND finished_at IS NULL AND task.due_at <= statement_timestamp()
+              AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+            ORDER BY task.due_at LIMIT ${limit})
+        ) AS either GROUP BY id ORDER BY min(due_at) LIMIT ${limit}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeDue(rows))),
+        toStoreError("looking for connections that are due")
+      )
+  }
+})
