@@ -53,6 +53,16 @@ export const status = (status: number, reason?: string, more?: { retryAfter?: st
  */
 export const failedPrecondition = status(400, "failedPrecondition", { message: "Precondition check failed." })
 
+/**
+ * The limit of a user (bandwidth, or calls at a time): 429 with the time in the message, and no header
+ * (levz0r/gmail-tester#23, taers232c/GAMADV-XTD3#337). The time may have passed already
+ * (googleapis/google-api-ruby-client#20544).
+ */
+export const userRateLimit = (until: number): Fault =>
+  status(429, "rateLimitExceeded", {
+    message: `User-rate limit exceeded.  Retry after ${new Date(until).toISOString()}`
+  })
+
 /** One request, as the server saw it. */
 export interface Seen {
   readonly method: Method

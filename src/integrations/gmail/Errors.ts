@@ -108,6 +108,17 @@ export const retryAfter = (header: string | undefined, now: DateTime.Utc): Durat
   )
 }
 
+/**
+ * The delay until the time that a message names ("User-rate limit exceeded.  Retry after 2020-01-21T12:57:51.196Z"), which
+ * is the only sign of it for limits of a user (levz0r/gmail-tester#23, taers232c/GAMADV-XTD3#337). A time that has passed
+ * counts as absent: the limit holds on after it (googleapis/google-api-ruby-client#20544).
+ */
+const retryAfterIn = (message: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
+  const [, time] = /retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/i.exec(message ?? "") ?? []
+  const delay = time === undefined ? undefined : retryAfter(time, now)
+  return delay === undefined || Duration.isZero(delay) ? undefined : delay
+}
+
 /** Google's reasons, or the one of its token endpoint. */
 const reasonsOf = (body: typeof ErrorBody.Type | undefined): ReadonlyArray<string> => {
   const error = body?.error
@@ -144,7 +155,7 @@ export const classify = (
 
   if (status === undefined) return unreachable(what, failure.network ?? "no answer")
   if (reasons.some((reason) => quotaReasons.has(reason)) || status === 429) {
-    const delay = retryAfter(failure.retryAfter, now)
+    const delay = retryAfter(failure.retryAfter, now) ?? retryAfterIn(message, now)
     return fail(
       new RateLimited({
         message: `Gmail's quota is used up (${status})${quoted}`,

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Readable } from "node:stream"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -117,6 +118,22 @@ describe("Google's errors", () => {
       assert.isUndefined(yield* delayOf)
       server.fault("messages.get", GmailServer.status(429, "rateLimitExceeded"))
       assert.isUndefined(yield* delayOf)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("the time in the message of a limit is kept, unless it has passed", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const id = mailbox.add()
+      const now = yield* Clock.currentTimeMillis
+      server.fault("messages.get", GmailServer.userRateLimit(now + 900_000))
+      server.fault("messages.get", GmailServer.userRateLimit(now - 900_000))
+      const first = yield* reasonOf(mirror, id)
+      const delay = first._tag === "RateLimited" ? first.retryAfter : undefined
+      if (delay === undefined) return assert.fail("no delay")
+      assert.approximately(Duration.toSeconds(delay), 900, 60)
+      const second = yield* reasonOf(mirror, id)
+      assert.strictEqual(second._tag === "RateLimited" ? second.retryAfter : "not limited", undefined)
     }).pipe(Effect.scoped)
   )
 
