@@ -31,7 +31,10 @@ const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {
   return Object.entries(json).flatMap(([key, value]) => secrets(value, key))
 }
 
-const text = ({ connection, created, firstSyncMs, items, leftOut }: Connected, style: Style): string => {
+const text = (
+  { connection, created, firstSyncByBytesMs, firstSyncMs, items, leftOut }: Connected,
+  style: Style
+): string => {
   const name = Text.oneLine(connection.name)
   return [
     `${style.good(created ? "connected" : "updated")} ${style.bold(name)}`,
@@ -44,7 +47,9 @@ const text = ({ connection, created, firstSyncMs, items, leftOut }: Connected, s
         "  first sync",
         firstSyncMs === null
           ? "takes a time not known"
-          : `takes ${Text.about(Duration.millis(firstSyncMs))} at the quota, or a little more`
+          : firstSyncByBytesMs === null
+            ? `takes ${Text.about(Duration.millis(firstSyncMs))} at the quota, or a little more`
+            : `takes ${Text.about(Duration.millis(firstSyncMs))} by units, ${Text.about(Duration.millis(firstSyncByBytesMs))} by bytes: the longer of the two, or a little more`
       ],
       ["  polled", `every ${connection.every}, while \`idem serve\` runs`],
       ["  next", `idem sync ${Text.shellWord(name)}`]
@@ -163,6 +168,7 @@ export const connect = Command.make(
             items: connected.items,
             leftOut: connected.leftOut,
             firstSyncMs: connected.firstSyncMs,
+            firstSyncByBytesMs: connected.firstSyncByBytesMs,
             next: `idem sync ${Text.shellWord(connected.connection.name)}`
           },
           () => text(connected, output.style)

@@ -47,6 +47,8 @@ export interface Budget {
   readonly key: string
   readonly unitsPerMinute?: number | undefined
   readonly unitsPerDay?: number | undefined
+  /** Bytes of bodies a day. Bodies are counted once they have been read, so that the next call waits for them. */
+  readonly bytesPerDay?: number | undefined
   /** Calls a minute of one method. */
   readonly methods?: Readonly<Record<string, number>> | undefined
 }
@@ -66,6 +68,8 @@ export interface Estimate {
   readonly items?: number | undefined
   /** Quota units that one item costs, its share of the listing included. */
   readonly unitsPerItem: number
+  /** About how many bytes the body of one item has, where the provider limits bytes. */
+  readonly bytesPerItem?: number | undefined
   /** What is there and not among the items, and how to have it: instead of `leftOut` of the config. */
   readonly leftOut?: ReadonlyArray<string> | undefined
 }

@@ -37,7 +37,7 @@ const Connected = ({ result }: { readonly result: Api.Connected }) => (
       {result.items === null ? "" : `There are about ${Format.many(result.items, "item")}. `}
       {result.firstSyncMs === null
         ? ""
-        : `At the source's quota the first sync takes about ${Format.duration(result.firstSyncMs)}. `}
+        : `At the source's quota the first sync takes about ${Format.duration(Math.max(result.firstSyncMs, result.firstSyncByBytesMs ?? 0))}. `}
       It has begun by itself.
     </p>
     <p>

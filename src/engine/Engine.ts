@@ -61,6 +61,8 @@ export interface Connected {
   readonly leftOut: ReadonlyArray<string>
   /** How long a first sync takes at the quota; undefined if the number of items is not known. */
   readonly firstSync: Duration.Duration | undefined
+  /** How long it takes by the bytes that the source gives in a day; undefined if it limits none. */
+  readonly firstSyncByBytes: Duration.Duration | undefined
 }
 
 export class Engine extends Context.Service<

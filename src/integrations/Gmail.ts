@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type Estimate, make, QuotaConfig } from "../contract/Integration.ts"
+import { type Budget, type Estimate, make, type Quota, QuotaConfig } from "../contract/Integration.ts"
 import type { IntegrationError } from "../contract/IntegrationError.ts"
 import * as Api from "./gmail/Api.ts"
 import * as Auth from "./gmail/Auth.ts"
@@ -36,12 +36,51 @@ const Config = Schema.Struct({
   includeSpamTrash: Schema.optionalKey(Schema.Boolean),
   /** Default false: chats of Hangouts and Google Talk (label CHAT) are left out. */
   includeChats: Schema.optionalKey(Schema.Boolean),
-  quota: Schema.optionalKey(QuotaConfig)
+  quota: Schema.optionalKey(
+    Schema.Struct({
+      ...QuotaConfig.fields,
+      /** Bytes of messages a day and account. */
+      bytesPerDay: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
+      /** Units of the OAuth client's project, which all accounts that were signed in with it share. */
+      project: Schema.optionalKey(
+        Schema.Struct({
+          unitsPerMinute: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
+          unitsPerDay: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0))))
+        })
+      )
+    })
+  )
 })
 type Config = typeof Config.Type
 
 /** Units a minute and user that Google grants projects made since 2026-05 (https://developers.google.com/workspace/gmail/api/reference/quota). */
 const unitsPerMinute = 6_000
+
+/** Units a minute and a day of a project (same page); more of a day's units than that are charged for. */
+const projectGrant = { unitsPerMinute: 1_200_000, unitsPerDay: 80_000_000 }
+
+/** Bytes a day that an account may download by the API (https://support.google.com/a/answer/1071518). */
+const bytesPerDay = 2_500_000_000
+
+/** Bytes of a message on average, attachments included: what the estimate assumes. */
+const bytesPerMessage = 75_000
+
+/** Units a minute that mean no limit at all: a stand-in's. */
+const unlimited = 1_000_000_000
+
+const quotaOf = ({ quota }: Config): Quota => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute })
+
+/** The account's units and bytes, and the units of the OAuth client: Google counts all of them. */
+const budgetsOf = (config: Config, credentials: Auth.Credentials, account: string): ReadonlyArray<Budget> => {
+  const { methods, unitsPerMinute } = quotaOf(config)
+  const own = { key: account, unitsPerMinute, methods }
+  if (unitsPerMinute >= unlimited) return [own]
+  const client = "clientId" in credentials ? credentials.clientId : undefined
+  return [
+    { ...own, bytesPerDay: config.quota?.bytesPerDay ?? bytesPerDay },
+    ...(client === undefined ? [] : [{ key: `client ${client}`, ...projectGrant, ...config.quota?.project }])
+  ]
+}
 
 /** `query` and `labelIds` where they say something. */
 const filterOf = (config: Config): Api.Filter => ({
@@ -73,7 +112,8 @@ export const integration = make({
   scope: ["query", "labelIds", "includeSpamTrash", "includeChats"],
   leftOut: (config) => (filterOf(config).includeChats ? [] : [withoutChats("chats")]),
   address: ["rootUrl"],
-  quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute }),
+  quota: quotaOf,
+  budgets: ({ account, config, credentials }) => budgetsOf(config, credentials, account),
   signIn: SignIn.signIn,
   open: Effect.fnUntraced(function* ({ config, credentials, call, network, refreshCredentials }) {
     const { tokenUrl } = SignIn.signIn.provider(config)
@@ -106,6 +146,7 @@ export const integration = make({
         const estimate: Estimate = {
           items: messagesTotal === undefined ? undefined : Math.max(0, messagesTotal - chats),
           unitsPerItem,
+          bytesPerItem: bytesPerMessage,
           ...(chats === 0 ? {} : { leftOut: [withoutChats(chats === 1 ? "1 chat" : `${chats} chats`)] })
         }
         return estimate

@@ -74,6 +74,7 @@ describe("idem connect", () => {
         items: 3,
         leftOut: [],
         firstSyncMs: 0,
+        firstSyncByBytesMs: null,
         next: "idem sync work"
       })
     })

@@ -86,6 +86,7 @@ describe("the command line through a server", () => {
         items: 6,
         leftOut: [],
         firstSyncMs: 0,
+        firstSyncByBytesMs: null,
         next: `idem sync 'it'\\''s work'`
       })
       const synced = yield* remote("sync", "it's work", "--json")

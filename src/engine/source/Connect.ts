@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import type { DecodedConfig, Integration, Quota } from "../../contract/Integration.ts"
+import type { Budget, DecodedConfig, Estimate, Integration, Quota } from "../../contract/Integration.ts"
 import * as CredentialAddress from "./CredentialAddress.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { type Connected, SourceError, UsageError } from "../Engine.ts"
@@ -46,6 +46,17 @@ const wrong = (what: "config" | "credentials", domain: string) =>
 /** How long the first sync takes at this quota. */
 const firstSync = (items: number | undefined, unitsPerItem: number, quota: Quota): Duration.Duration | undefined =>
   items === undefined ? undefined : Duration.minutes((items * unitsPerItem) / quota.unitsPerMinute)
+
+/** The same by the bytes that the budgets allow a day; undefined where none limits them. */
+const firstSyncByBytes = (
+  { bytesPerItem, items }: Estimate,
+  budgets: ReadonlyArray<Budget>
+): Duration.Duration | undefined => {
+  const perDay = Math.min(...budgets.map(({ bytesPerDay = Infinity }) => bytesPerDay))
+  return items === undefined || bytesPerItem === undefined || perDay === Infinity
+    ? undefined
+    : Duration.days((items * bytesPerItem) / perDay)
+}
 
 const stored = Effect.fnUntraced(function* (connection: Connection) {
   if (connection.credentials === null) {
@@ -130,16 +141,17 @@ export const connect = Effect.fn("connect")(function* (
 
   const meter = yield* RunMeter.make()
   const reached = yield* Effect.gen(function* () {
+    const budgets = yield* budgetsOf(integration, {
+      config,
+      credentials,
+      account: before?.account ?? `being connected as ${input.name}`
+    })
     const session = yield* integration.open({
       config: config.json,
       credentials,
       call: quotas.call({
         domain: input.domain,
-        budgets: yield* budgetsOf(integration, {
-          config,
-          credentials,
-          account: before?.account ?? `being connected as ${input.name}`
-        }),
+        budgets,
         weights: config.quota.weights,
         timeout: integration.callTimeout,
         meter
@@ -155,7 +167,7 @@ export const connect = Effect.fn("connect")(function* (
           ? undefined
           : yield* CredentialRefresh.make({ id: before.id, config: before.config, context: credentialsContext(before) })
     })
-    return { account: yield* session.account, estimate: yield* session.estimate }
+    return { account: yield* session.account, budgets, estimate: yield* session.estimate }
   }).pipe(
     Effect.scoped,
     // Both have been decoded above; where an integration decodes otherwise, it may be a credential.
@@ -174,7 +186,7 @@ export const connect = Effect.fn("connect")(function* (
         )
     })
   )
-  const { account, estimate } = reached
+  const { account, budgets, estimate } = reached
   if (before !== undefined && before.account !== account) {
     return yield* new UsageError({
       message: `${input.name} mirrors the account ${before.account}, these credentials are of ${account}: connect that under another name`
@@ -220,6 +232,7 @@ export const connect = Effect.fn("connect")(function* (
     created: before === undefined,
     estimate,
     leftOut: estimate.leftOut ?? config.leftOut,
+    firstSyncByBytes: firstSyncByBytes(estimate, budgets),
     firstSync: firstSync(estimate.items, estimate.unitsPerItem, config.quota)
   } satisfies Connected
 })

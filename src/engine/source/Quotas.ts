@@ -21,6 +21,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -46,6 +47,16 @@ const minute = Duration.minutes(1)
 
 /** Units a minute that mean no limit: a stand-in's, or a server's of one's own. Nothing is asked for them. */
 const unlimited = 1_000_000_000
+
+/** A wait for one's own budget that is longer is written to the log. */
+const saidFrom = Duration.minutes(10)
+
+/** A line that says which limit of a day is used up, and until when. */
+const usedUp = ({ key, limit, name }: Bucket, delay: Duration.Duration) =>
+  Effect.map(DateTime.now, (now) => {
+    const until = DateTime.formatIso(DateTime.addDuration(now, delay))
+    return `the ${limit} ${key.endsWith(" bytes a day") ? "bytes" : "units"} a day of ${name} are used up until ${until}`
+  })
 
 /** How long it is believed that a source has asked nobody for patience. */
 const calmFor = Duration.seconds(1)
@@ -78,9 +89,19 @@ export class Quotas extends Context.Service<
   static readonly layerMemory: Layer.Layer<Quotas> = Layer.provide(this.layer, RateLimiter.layerStoreMemory)
 }
 
+/** A day's bytes of a budget. */
+const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>
+  budgets.flatMap(({ bytesPerDay, key }) =>
+    bytesPerDay === undefined
+      ? []
+      : [{ key: `${domain}/${key} bytes a day`, name: key, per: "day" as const, limit: bytesPerDay }]
+  )
+
 /** A limit that a call spends `tokens` of. */
 interface Bucket {
   readonly key: string
+  /** The budget's name, for people. */
+  readonly name: string
   readonly per: "minute" | "day"
   readonly limit: number
   readonly tokens: number
@@ -94,9 +115,13 @@ const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: strin
     return [
       ...(unitsPerDay === undefined
         ? []
-        : [{ key: `${key} a day`, per: "day" as const, limit: unitsPerDay, tokens: units }]),
-      ...(calls === undefined ? [] : [{ key: `${key}/${method}`, per: "minute" as const, limit: calls, tokens: 1 }]),
-      ...(unitsPerMinute === undefined ? [] : [{ key, per: "minute" as const, limit: unitsPerMinute, tokens: units }])
+        : [{ key: `${key} a day`, name, per: "day" as const, limit: unitsPerDay, tokens: units }]),
+      ...(calls === undefined
+        ? []
+        : [{ key: `${key}/${method}`, name, per: "minute" as const, limit: calls, tokens: 1 }]),
+      ...(unitsPerMinute === undefined
+        ? []
+        : [{ key, name, per: "minute" as const, limit: unitsPerMinute, tokens: units }])
     ]
   })
   return buckets.toSorted((a, b) => Number(b.per === "day") - Number(a.per === "day"))
@@ -128,7 +153,10 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     message = "the account's quota is used up for now"
   ) {
     const now = yield* Clock.currentTimeMillis
-    if (now + Duration.toMillis(delay) > (yield* RunMeter.read(meter)).waitUntil) {
+    const { exhausted, waitUntil } = yield* RunMeter.read(meter)
+    if (now + Duration.toMillis(delay) > waitUntil) {
+      // Said once a run, and only of long waits: the others end with the next slice.
+      if (exhausted === undefined && Duration.isGreaterThan(delay, saidFrom)) yield* Effect.logInfo(message)
       yield* RunMeter.exhausted(meter, delay)
       return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
     }
@@ -217,7 +245,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     while (true) {
       const delay = yield* asked(consume, meter)
       if (Duration.isZero(delay)) return
-      yield* wait(meter, delay)
+      yield* per === "day" ? wait(meter, delay, yield* usedUp(bucket, delay)) : wait(meter, delay)
     }
   })
 
@@ -229,11 +257,24 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
         const tokens = options.weights?.[method] ?? units
         const buckets = bucketsOf(domain, budgets, method, tokens)
         const adaptive = adaptiveOf(domain, budgets[0], method)
+        const bytes = bytesOf(domain, budgets)
         let refusals = 0
         let attemptsMade = 0
         let waitedMillis = 0
 
+        /** Takes the bytes of the bodies that were read since the last call. */
+        const takeBytes = Effect.gen(function* () {
+          if (bytes.length === 0) return
+          const read = yield* RunMeter.takeUnchargedBytes(meter)
+          yield* Effect.forEach(
+            bytes,
+            (bucket) => queue(bucket.key).withPermit(take({ ...bucket, tokens: Math.min(read, bucket.limit) }, meter)),
+            { discard: true }
+          ).pipe(Effect.onError(() => RunMeter.bodyRead(meter, read)))
+        })
+
         const admission = Effect.gen(function* () {
+          yield* takeBytes
           for (const bucket of buckets) yield* queue(bucket.key).withPermit(take(bucket, meter))
           return yield* cooldown(adaptive, meter)
         })

@@ -115,7 +115,7 @@ export const item = Effect.fnUntraced(function* (
   content: Content,
   options: Options
 ): Effect.fn.Return<Item, IntegrationError | StoreError> {
-  const { limits, share } = options
+  const { limits, meter, share } = options
   const { announced, body: given } = content
   if (announced?.size !== undefined && announced.size > limits.bodyBytes) return yield* tooLarge(ref.externalId, limits)
   const size = given instanceof Uint8Array ? given.length : announced?.size
@@ -133,6 +133,7 @@ export const item = Effect.fnUntraced(function* (
       options
     )
   }
+  yield* RunMeter.bodyRead(meter, body._tag === "Inline" ? body.bytes.length : body.size)
   const { kind, mediaType, metadata, occurredAt, revision, title, volatile } = yield* complete(content)
   return {
     externalId: ref.externalId,

@@ -13,6 +13,8 @@ export interface Spent {
 }
 
 interface State extends Spent {
+  /** Bytes of bodies that were read, and that no budget was charged for yet. */
+  readonly unchargedBytes: number
   /** Milliseconds since the epoch at which something last moved: a call, bytes of a body, a commit. */
   readonly movedAt: number
   /** Milliseconds since the epoch until which the run may wait for quota; later it yields instead. */
@@ -28,7 +30,13 @@ export const nothing: Spent = { apiCalls: 0, quotaUnits: 0, checkerQueries: 0, d
 /** A run that begins now, and may wait for quota for this long. */
 export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.Effect<RunMeter> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Ref.make<State>({ ...nothing, movedAt: now, waitUntil: now + Duration.toMillis(waitAtMost), exhausted: undefined })
+    Ref.make<State>({
+      ...nothing,
+      unchargedBytes: 0,
+      movedAt: now,
+      waitUntil: now + Duration.toMillis(waitAtMost),
+      exhausted: undefined
+    })
   )
 
 export const read: (meter: RunMeter) => Effect.Effect<State> = Ref.get
@@ -64,6 +72,14 @@ export const queried = (meter: RunMeter): Effect.Effect<void> =>
 /** Counts downloads that begin; -1 takes one back that waited for quota and never began. */
 export const downloading = (meter: RunMeter, count: 1 | -1): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, downloads: state.downloads + count }))
+
+/** A body of so many bytes was read. */
+export const bodyRead = (meter: RunMeter, bytes: number): Effect.Effect<void> =>
+  Ref.update(meter, (state) => ({ ...state, unchargedBytes: state.unchargedBytes + bytes }))
+
+/** Returns the bytes that no budget was charged for yet, and takes them as charged. */
+export const takeUnchargedBytes = (meter: RunMeter): Effect.Effect<number> =>
+  Ref.modify(meter, (state) => [state.unchargedBytes, { ...state, unchargedBytes: 0 }])
 
 /** The run moves. */
 export const touch = (meter: RunMeter): Effect.Effect<void> =>

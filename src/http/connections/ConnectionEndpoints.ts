@@ -29,7 +29,9 @@ export const Connected = Schema.Struct({
   /** What the config leaves out that a person may miss, and how to have it. */
   leftOut: Schema.Array(Schema.String),
   /** How long a first sync takes at the quota; null where the number of items is not known. */
-  firstSyncMs: Schema.NullOr(Schema.Finite)
+  firstSyncMs: Schema.NullOr(Schema.Finite),
+  /** How long it takes by the bytes that the source gives in a day; null where it limits none. */
+  firstSyncByBytesMs: Schema.NullOr(Schema.Finite)
 })
 export type Connected = typeof Connected.Type
 

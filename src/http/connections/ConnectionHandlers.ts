@@ -18,14 +18,25 @@ import * as Documents from "./ConnectionDocuments.ts"
 import type { Connected } from "./ConnectionEndpoints.ts"
 import * as ConnectionLookup from "./ConnectionLookup.ts"
 
-const connected = Effect.fnUntraced(function* ({ connection, created, estimate, firstSync, leftOut }: EngineConnected) {
+const millis = (duration: Duration.Duration | undefined): number | null =>
+  duration === undefined ? null : Math.round(Duration.toMillis(duration))
+
+const connected = Effect.fnUntraced(function* ({
+  connection,
+  created,
+  estimate,
+  firstSync,
+  firstSyncByBytes,
+  leftOut
+}: EngineConnected) {
   return {
     connection: Documents.connection(connection, yield* DateTime.now),
     created,
     items: estimate.items ?? null,
     unitsPerItem: estimate.unitsPerItem,
     leftOut,
-    firstSyncMs: firstSync === undefined ? null : Math.round(Duration.toMillis(firstSync))
+    firstSyncMs: millis(firstSync),
+    firstSyncByBytesMs: millis(firstSyncByBytes)
   } satisfies Connected
 })
 

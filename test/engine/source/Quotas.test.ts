@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import type { Budget, Quota } from "../../../src/contract/Integration.ts"
 import { Forbidden, IntegrationError, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
 import { moving } from "../../support/Moving.ts"
@@ -116,6 +117,40 @@ describe("call", () => {
       assert.isAtMost(waited, 86_400)
       assert.strictEqual((yield* RunMeter.read(ann.meter)).apiCalls, 51)
     }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect(
+    "counts a body's bytes once it is read: the next call waits for them, then yields and says until when",
+    () =>
+      Effect.gen(function* () {
+        const quotas = yield* Quotas
+        const meter = yield* RunMeter.make()
+        const lines: Array<unknown> = []
+        const logger = Logger.layer([Logger.make(({ message }) => void lines.push(message))])
+        const call = quotas.call({
+          domain: "test",
+          budgets: [{ key: "me", unitsPerMinute: 6000, bytesPerDay: 100_000 }],
+          weights: undefined,
+          timeout: "30 seconds",
+          meter
+        })
+        yield* RunMeter.waitUntil(meter, (yield* Clock.currentTimeMillis) + 60_000)
+        for (let read = 0; read < 4; read++) {
+          yield* call("get", 1, Effect.void)
+          yield* RunMeter.bodyRead(meter, 30_000)
+        }
+        for (let again = 0; again < 2; again++) {
+          const { reason } = yield* Effect.flip(Effect.provide(call("get", 1, Effect.void), logger))
+          assert.strictEqual(reason._tag, "RateLimited")
+          assert.include(reason.message, "100000 bytes a day of me are used up until 1970-01-01T21:36:00.000Z")
+        }
+        assert.strictEqual(lines.length, 1)
+        assert.strictEqual((yield* RunMeter.read(meter)).apiCalls, 4)
+        yield* RunMeter.waitUntil(meter, Number.POSITIVE_INFINITY)
+        const waited = yield* moving(elapsed(call("get", 1, Effect.void)), "10 minutes")
+        assert.isAtLeast(waited, 70_000)
+        assert.isAtMost(waited, 86_400)
+      }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
   it.effect("takes another weight and a limit of its own for a method from the quota", () =>

@@ -359,13 +359,35 @@ describe("the connection's settings", () => {
     })
   )
 
+  it.effect("spends the account's units and bytes and the units of the OAuth client, and of a stand-in nothing", () =>
+    Effect.gen(function* () {
+      const budgets = (config: object, credentials: Schema.Json) =>
+        integration.budgets({ config, credentials, account: "me@example.com" })
+      const own = { key: "me@example.com", unitsPerMinute: 6000, methods: undefined, bytesPerDay: 2_500_000_000 }
+      const client = { key: "client client", unitsPerMinute: 1_200_000, unitsPerDay: 80_000_000 }
+      assert.deepStrictEqual(yield* budgets({}, grant), [own, client])
+      assert.deepStrictEqual(yield* budgets({}, { accessToken: "t" }), [own])
+      const quota = { unitsPerMinute: 15_000, bytesPerDay: 1e9, project: { unitsPerDay: 1e6 } }
+      assert.deepStrictEqual(yield* budgets({ quota }, grant), [
+        { ...own, unitsPerMinute: 15_000, bytesPerDay: 1e9 },
+        { ...client, unitsPerDay: 1e6 }
+      ])
+      const unlimited = { key: "me@example.com", unitsPerMinute: 1e9, methods: undefined }
+      assert.deepStrictEqual(yield* budgets({ quota: { unitsPerMinute: 1e9 } }, grant), [unlimited])
+    })
+  )
+
   it.live("estimates by the profile, or by the listing where there is a filter", () =>
     Effect.gen(function* () {
       const { mailbox, server, mirror } = yield* begin()
       mailbox.fill(12)
-      assert.deepStrictEqual(yield* mirror.session.estimate, { items: 12, unitsPerItem: 20.01 })
+      assert.deepStrictEqual(yield* mirror.session.estimate, { items: 12, unitsPerItem: 20.01, bytesPerItem: 75_000 })
       const filtered = yield* Mirror.open({ url: server.url, config: { query: "label:INBOX" } })
-      assert.deepStrictEqual(yield* filtered.session.estimate, { items: 201, unitsPerItem: 20.01 })
+      assert.deepStrictEqual(yield* filtered.session.estimate, {
+        items: 201,
+        unitsPerItem: 20.01,
+        bytesPerItem: 75_000
+      })
       assert.strictEqual(filtered.calls, 1)
     }).pipe(Effect.scoped)
   )

@@ -274,6 +274,7 @@ describe("chats", () => {
       assert.deepStrictEqual(yield* mirror.session.estimate, {
         items: 3,
         unitsPerItem: 20.01,
+        bytesPerItem: 75_000,
         leftOut: ["2 chats (label CHAT): includeChats: true takes them"]
       })
     }).pipe(Effect.scoped)

@@ -1,5 +1,6 @@
 /** The whole engine with Gmail and a stand-in that misbehaves: every message once, byte for byte, and nothing lost. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -85,6 +86,23 @@ describe("Gmail that misbehaves", () => {
         yield* mirrors(server, connection)
       }))
   }
+
+  test("with 200,000 messages says at connect how long they take by units and by bytes", (server) =>
+    Effect.gen(function* () {
+      const change = (text: string) => text.replace(/"messagesTotal":\d+/, '"messagesTotal":200000')
+      for (let time = 0; time < 2; time++) server.fault("getProfile", { _tag: "Change", change })
+      const connected = yield* Engine.use((engine) =>
+        engine.connect({
+          domain: "gmail",
+          name: "me",
+          config: { rootUrl: server.url },
+          credentials: { accessToken: "token" },
+          every: undefined
+        })
+      )
+      assert.approximately(Duration.toHours(connected.firstSync ?? Duration.zero), 11.1, 0.1)
+      assert.approximately(Duration.toDays(connected.firstSyncByBytes ?? Duration.zero), 6, 0.01)
+    }))
 
   test("with 403 for permission on one message keeps that one in the ledger and stores the others", (server) =>
     Effect.gen(function* () {
