@@ -10,6 +10,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { styleText } from "node:util"
+import * as GmailProfileProxy from "../support/GmailProfileProxy.ts"
 
 const dim = (text: string) => styleText("dim", text)
 
@@ -39,7 +40,7 @@ const freePort = () =>
 const folder = await mkdtemp(join(tmpdir(), "idem-demo-"))
 const me = "me@example.com"
 const archive = "archive@example.com"
-const gmail = await createEmulator({
+const emulator = await createEmulator({
   service: "google",
   port: await freePort(),
   seed: {
@@ -53,6 +54,8 @@ const gmail = await createEmulator({
     }
   }
 })
+// The emulator lacks `getProfile`.
+const gmail = await GmailProfileProxy.start(emulator.url)
 
 /** An `idem` command, as a person types it. */
 const start = (...args: ReadonlyArray<string>) =>
@@ -155,5 +158,6 @@ try {
   process.exitCode = 1
 } finally {
   await gmail.close()
+  await emulator.close()
   await rm(folder, { recursive: true, force: true })
 }

@@ -7,9 +7,6 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { Call } from "../../contract/Integration.ts"
 import { direct, type Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -102,8 +99,6 @@ export type FullMessage = typeof FullMessage.Type
 const Label = Schema.Struct({ messagesTotal: Schema.optionalKey(Schema.Finite) })
 
 const LabelList = Schema.Struct({ labels: Schema.optionalKey(Schema.Array(Schema.Struct({ id: Schema.String }))) })
-
-const UserInfo = Schema.Struct({ email: Schema.NonEmptyString })
 
 /** What a listing asks for. */
 export interface Filter {
@@ -237,7 +232,6 @@ export const make = (options: {
     })
 
   return {
-    /** A server that has no such method answers 404: `Gone`. */
     profile: request("getProfile", "profile of the mailbox", Profile, (gmail, how) =>
       gmail.users.getProfile({ userId: "me" }, how)
     ),
@@ -307,30 +301,6 @@ export const make = (options: {
         gmail.users.labels.list({ userId: "me" }, how)
       ),
       (list) => (list.labels ?? []).map((label) => label.id).sort()
-    ),
-
-    /** The address that belongs to the token, from Google's OAuth service; for servers without `getProfile`. */
-    userInfo: Effect.flatMap(auth.token, (token) =>
-      call(
-        "oauth2.userinfo",
-        0,
-        HttpClientRequest.get(new URL("/oauth2/v2/userinfo", options.rootUrl ?? "https://www.googleapis.com")).pipe(
-          HttpClientRequest.bearerToken(token),
-          HttpClient.execute,
-          Effect.flatMap((response) => Effect.map(response.json, (json) => ({ status: response.status, json }))),
-          Effect.timeout(requestTimeout),
-          Effect.provide(FetchHttpClient.layer),
-          Effect.provideService(FetchHttpClient.Fetch, options.network.fetch),
-          Effect.mapError(() => unreadable("address of the account")),
-          Effect.flatMap(({ status, json }) =>
-            status < 200 || status > 299
-              ? Effect.flatMap(DateTime.now, (now) =>
-                  Effect.fail(classify("address of the account", { status, body: json }, now, [token]))
-                )
-              : Effect.mapError(Schema.decodeUnknownEffect(UserInfo)(json), () => unreadable("address of the account"))
-          )
-        )
-      )
     )
   }
 }
