@@ -68,8 +68,6 @@ export const deletions = Command.make(
   Effect.fn("deletions")(function* ({ approve, connection: name, ids, limit, yes }) {
     const output = yield* Output
     if (ids.length > 0 && !approve) return yield* Failure.usage("ids are for --approve: say it, to delete just these")
-    const what = `this marks as deleted what is held back of ${Text.quoted(name)}`
-    if (approve) yield* Confirmation.ask({ connection: name, what, yes })
     yield* Services.ask(
       Effect.gen(function* () {
         const { connections } = yield* ApiClient
@@ -81,10 +79,15 @@ export const deletions = Command.make(
             () => `${Text.many(deleted, "content")} of ${Text.oneLine(name)} marked as deleted`
           )
         })
-        const [first, ...others] = ids
-        if (approve && first !== undefined) return yield* approval({ externalIds: [first, ...others] })
         const held = yield* connections.deletions({ params, query: { limit: approve ? 1 : limit } })
-        if (approve) return yield* approval({ token: held.token })
+        if (approve) {
+          const [first, ...others] = ids
+          const contents = Text.many(first === undefined ? held.total : ids.length, "content")
+          const what = `this marks as deleted ${contents} of ${Text.quoted(name)}`
+          yield* Confirmation.ask({ connection: name, what, yes })
+          // What comes to be held while the question stands is not approved by its answer.
+          return yield* approval(first === undefined ? { token: held.token } : { externalIds: [first, ...others] })
+        }
         const now = yield* DateTime.now
         const more = held.total - held.deletions.length
         yield* output.answer(encodeDeletions(held), () =>

@@ -450,6 +450,8 @@ describe("the other commands", () => {
       const some = ["deletions", "work", "--approve", "--json", "m000001", "m000002"]
       assert.deepStrictEqual(CommandLine.json(yield* run(some)), { connection: "work", deleted: 2 })
       assert.strictEqual((yield* run(some)).code, 1)
+      const asked = yield* run(["deletions", "work", "--approve"], { terminal: true, stdin: "no\n" })
+      assert.include(asked.stderr, "198 contents")
       assert.deepStrictEqual(CommandLine.json(yield* run(["deletions", "work", "--approve", "--json"])), {
         connection: "work",
         deleted: 198

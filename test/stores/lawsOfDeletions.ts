@@ -158,6 +158,18 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("what a listing saw before a change of scope can be absent from it after the change", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["a", "b"])
+        yield* run.commit({ page: page({ listing: "a listing", seen: ["a", "b"] }) })
+        yield* store.changeScope(run.fence, "another")
+        yield* run.commit({ page: page({ seen: ["a", "b"] }) })
+        yield* pass(run, ["a"])
+        assert.deepStrictEqual(yield* staged(run.id), ["b absence"])
+      })
+    )
+
     it.effect("what is stored after a change of scope can be absent in the next run", () =>
       Effect.gen(function* () {
         const store = yield* Store
@@ -226,6 +238,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           const first = yield* withStored(of("old", 10))
           yield* first.commit({ items: [item("new")], page: page({ seen: ["new"] }) })
           const second = yield* nextRun(first)
+          yield* second.commit({ page: page({ seen: ["new"] }) })
           yield* second.commit({
             items: of("newer", 5).map((id) => item(id)),
             page: page({ deleted: ["old 0", "old 1"] })
@@ -240,20 +253,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           yield* deleteStaged(third.fence, { changes: false, listing: true })
           yield* third.commit({ page: page({ deleted: ["old 4"] }) })
           assert.strictEqual(yield* before(first.id), 14)
+          yield* deleteStaged(third.fence)
+          // A reading that told no deletion ends with its run.
+          yield* third.commit({ items: [item("last")], page: page({ seen: ["last"] }) })
+          yield* aMomentLater
           yield* store.release(third.fence, { changesRead: true })
           const fourth = yield* nextRun(third)
           yield* fourth.commit({ page: page({ deleted: ["old 5"] }) })
-          assert.strictEqual(yield* before(first.id), 14)
+          assert.strictEqual(yield* before(first.id), 12)
           yield* deleteStaged(fourth.fence)
           yield* aMomentLater
           // A pass began with its first run, whatever was stored and deleted until its last.
           const fifth = yield* nextRun(fourth)
-          yield* fifth.commit({ page: page({ listing: "l", seen: ["new"] }) })
+          yield* fifth.commit({ page: page({ listing: "l", seen: ["new", "last"] }) })
           yield* fifth.commit({ items: of("newest", 7).map((id) => item(id)), page: page({ deleted: ["old 6"] }) })
           yield* deleteStaged(fifth.fence)
           const sixth = yield* nextRun(fifth)
           yield* pass(sixth, ["old 7"], { listing: "l" })
-          assert.strictEqual(yield* before(first.id), 10)
+          assert.strictEqual(yield* before(first.id), 11)
           assert.strictEqual((yield* staged(first.id)).length, 7)
         })
     )

@@ -1,18 +1,23 @@
 /** Deletions over many slices and polls: none is applied before all that belongs to it is read, and all are held or none. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as Integration from "../../../src/contract/Integration.ts"
 import { Forbidden, RateLimited } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { Store, StoreError } from "../../../src/engine/Store.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
-import { moving } from "../../support/Moving.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import * as Database from "../../support/Postgres.ts"
-import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
+import { Limits } from "../../../src/engine/Limits.ts"
+import { connect, engineOver, ids, layer, poll, sync } from "../../support/TestEngine.ts"
 
 const postgres = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer), Layer.orDie)
 
@@ -37,6 +42,39 @@ const polls = Effect.fnUntraced(function* (connection: Connection) {
     deleted.push(result.counts.deleted)
     if (!result.more) return deleted
   }
+})
+
+const Place = Schema.Struct({ pass: Schema.Int, at: Schema.Int })
+
+/** Lists 60 items below each of `a/` and `b/` in its first pass, none in the second, and covers one after the other. */
+const inParts = Integration.make<object, { readonly token: string }, typeof Place.Type>({
+  domain: "memory",
+  config: Schema.Struct({}),
+  credentials: Schema.Struct({ token: Schema.String }),
+  checkpoint: Place,
+  scope: [],
+  quota: () => ({ unitsPerMinute: 1_000_000_000 }),
+  open: () =>
+    Effect.succeed({
+      account: Effect.succeed("me"),
+      estimate: Effect.succeed({ unitsPerItem: 1 }),
+      download: () => Effect.die("each ref carries its content"),
+      list: (_, checkpoint) => {
+        const { at, pass } = Option.getOrElse(checkpoint, () => ({ pass: 1, at: 0 }))
+        const parts = ["a/", "b/"].map((prefix, index) => {
+          const listed = Array.from({ length: pass === 1 ? 60 : 0 }, (_, n) => ({
+            externalId: `${prefix}${n}`,
+            content: { kind: "file", metadata: {}, body: new Uint8Array([n]) }
+          }))
+          const covers = [{ prefix }]
+          return { listed, download: listed, listing: `pass ${pass}`, covers, checkpoint: { pass, at: index + 1 } }
+        })
+        // The last page moves nothing, but for the next pass that the first one begins.
+        const end = { pass: 2, at: pass === 1 ? 0 : 2 }
+        const last = { listed: [], download: [], listing: `pass ${pass}`, complete: true, checkpoint: end }
+        return Stream.fromIterable([...parts, last].slice(at))
+      }
+    })
 })
 
 for (const [name, store] of [
@@ -137,6 +175,32 @@ for (const [name, store] of [
       }).pipe(Effect.provide(layer(source, { store, limits })))
     })
 
+    it.effect("found part by part wait for the page that says that the pass is complete", () =>
+      Effect.gen(function* () {
+        const connection = yield* connect()
+        for (let slice = 0; slice < 3; slice += 1) yield* poll(connection)
+        assert.strictEqual((yield* ids(connection)).length, 120)
+        // Each part alone would be few enough.
+        for (let slice = 0; slice < 2; slice += 1) {
+          const { counts } = yield* poll(connection)
+          assert.deepInclude(counts, { deleted: 0, deletionsHeld: 0 })
+        }
+        const { counts } = yield* poll(connection)
+        assert.deepInclude(counts, { deleted: 0, deletionsHeld: 120 })
+        assert.strictEqual((yield* ids(connection)).length, 120)
+      }).pipe(
+        Effect.provide(
+          Layer.provideMerge(
+            engineOver(store, inParts),
+            Layer.effect(
+              Limits,
+              Effect.map(Limits, (defaults) => ({ ...defaults, slicePages: 1 }))
+            )
+          )
+        )
+      )
+    )
+
     it.effect("wait for pages that the source kept from being committed", () => {
       const source = mirrored(60)
       return Effect.gen(function* () {
@@ -145,11 +209,14 @@ for (const [name, store] of [
         source.remove("m000000")
         source.addMany(50, "later")
         source.answer = (method) =>
-          method === "download later000108" ? fault(new RateLimited({ message: "slow down" })) : Effect.void
-        const first = yield* moving(poll(connection))
+          method === "download later000108"
+            ? fault(new RateLimited({ message: "slow down", retryAfter: Duration.hours(1) }))
+            : Effect.void
+        const first = yield* poll(connection)
         assert.deepInclude(first.counts, { deleted: 0 })
         source.answer = () => Effect.void
-        yield* moving(polls(connection))
+        yield* TestClock.adjust("2 hours")
+        yield* polls(connection)
         assert.deepStrictEqual(yield* ids(connection, "deleted"), ["m000000"])
       }).pipe(Effect.provide(layer(source, { store, limits })))
     })
