@@ -59,8 +59,8 @@ const withMutex = (place: DataFolder.Place) =>
 const stopIfUnused = (place: DataFolder.Place) =>
   Effect.acquireUseRelease(
     FileLock.take(place.users, "exclusive"),
-    (alone) => (Option.isSome(alone) ? Effect.as(Server.stop(place), true) : Effect.succeed(false)),
-    (alone) => (Option.isSome(alone) ? alone.value.release : Effect.void)
+    (exclusive) => (Option.isSome(exclusive) ? Effect.as(Server.stop(place), true) : Effect.succeed(false)),
+    (exclusive) => (Option.isSome(exclusive) ? exclusive.value.release : Effect.void)
   )
 
 const enter = (place: DataFolder.Place) =>

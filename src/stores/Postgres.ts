@@ -34,8 +34,8 @@ export const migrateWith = (options: {
 > =>
   Effect.gen(function* () {
     const versions = yield* Migrations.migrate
-    const settled = yield* EpochDetection.settle({ always: options.newEpoch })
-    if (!options.newEpoch) yield* EpochDetection.tellOfEpoch(settled)
+    const settled = yield* EpochDetection.beginIfMoved({ always: options.newEpoch })
+    if (!options.newEpoch) yield* EpochDetection.logNewEpoch(settled)
     return { ...versions, ...settled }
   })
 

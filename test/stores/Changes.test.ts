@@ -249,7 +249,7 @@ it.effect("a role that may know less of where it is begins no epoch, and one tha
         password: Redacted.make(password),
         maxConnections: 1
       })
-      const settle = EpochDetection.settle({ always: false })
+      const settle = EpochDetection.beginIfMoved({ always: false })
       const theirs = Effect.provide(settle, Layer.fresh(ordinary))
       assert.isFalse((yield* theirs).begun)
       yield* sql`UPDATE meta SET home = home::jsonb - 'file'`

@@ -29,6 +29,9 @@ export const statusOf = (ended: {
 }): "succeeded" | "partial" | "failed" =>
   ended.error !== null ? "failed" : ended.counts.failed > 0 || ended.problems.length > 0 ? "partial" : "succeeded"
 
+/** The largest number of problems, and of notes, that a run keeps. */
+export const maxKept = 100
+
 /** One execution of a task, or of a slice of it. */
 export interface Run {
   readonly id: RunId
@@ -36,9 +39,9 @@ export interface Run {
   readonly taskId: TaskId | null
   readonly status: RunStatus
   readonly counts: Counts
-  /** Problems of the run (channels or folders that could not be listed), at most 100. */
+  /** Problems of the run (channels or folders that could not be listed), at most `maxKept`. */
   readonly problems: ReadonlyArray<Problem>
-  /** Notes for a person, for example of a full listing because the scope changed. At most 100. */
+  /** Notes for a person, for example of a full listing because the scope changed. At most `maxKept`. */
   readonly notes: ReadonlyArray<string>
   readonly error: { readonly reason: string; readonly message: string } | null
   readonly startedAt: DateTime.Utc

@@ -1,10 +1,16 @@
 /** Bodies by their hash. */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { ByteRange } from "../model/Content.ts"
 import type { StoreError } from "./StoreError.ts"
+
+/**
+ * The shortest time for which a body must be untouched before it is collected. A write touches a body only once an hour,
+ * so a body in use could look untouched below this.
+ */
+export const shortestUntouched = Duration.hours(2)
 
 export class BodyStore extends Context.Service<
   BodyStore,

@@ -110,6 +110,9 @@ export type Attempted =
       readonly disableAfter: Duration.Duration
     }
 
+/** The reason of a webhook that is disabled because its deliveries failed for too long. */
+export const failedTooLong = "every attempt to deliver has failed for too long"
+
 export class WebhookStore extends Context.Service<
   WebhookStore,
   {

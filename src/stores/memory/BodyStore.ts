@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { absent, type BlobStore, within } from "../Blobs.ts"
-import type { BodyStore } from "../../engine/store/BodyStore.ts"
+import { type BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import type { State } from "./State.ts"
 
 const named = (state: State) => {
@@ -43,7 +43,7 @@ export const make = (state: State, blobs: BlobStore["Service"]): BodyStore["Serv
   writeBlob: blobs.write,
 
   collectBodies: Effect.fnUntraced(function* (untouchedFor) {
-    const untouched = Duration.max(untouchedFor, Duration.hours(2))
+    const untouched = Duration.max(untouchedFor, shortestUntouched)
     const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(untouched)
     const still = named(state)
     const unused = [...state.bodies].filter(([hash, { touchedAt }]) => !still.has(hash) && touchedAt < before)

@@ -15,6 +15,7 @@ import { contentOf } from "./ContentPages.ts"
 import { applyPatches, purge, storeItem, storeMiss } from "./ContentWriter.ts"
 import { fenced } from "./Fence.ts"
 import { endPage } from "./Listings.ts"
+import { maxKept } from "../../engine/model/Run.ts"
 import * as RunStore from "./RunStore.ts"
 import type { ContentEntry, State } from "./State.ts"
 
@@ -95,7 +96,7 @@ export const make = (state: State, blobs: BlobStore["Service"]): ContentStore["S
         unchanged: count("unchanged"),
         patched
       })
-      run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, RunStore.maxKept)
+      run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, maxKept)
       return { outcomes, patched }
     }),
 

@@ -36,7 +36,7 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
 })
 
 /** Takes an entry out of the ledger. */
-export const settle = (entry: ContentEntry): void => {
+export const leaveLedger = (entry: ContentEntry): void => {
   entry.pending = null
   entry.reason = null
   entry.message = null
@@ -63,7 +63,7 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
         ? "unchanged"
         : "updated"
   const entry = before ?? fresh(state, item.externalId, now)
-  settle(entry)
+  leaveLedger(entry)
   connection.contents.set(item.externalId, entry)
   connection.staged.delete(item.externalId)
   entry.revision = item.revision
@@ -121,7 +121,7 @@ export const miss = (
   } else if (entry.pending !== null) {
     entry.state = entry.changed === null ? "gone" : "deleted"
   }
-  if (entry.pending !== null) settle(entry)
+  if (entry.pending !== null) leaveLedger(entry)
 }
 
 export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss, now: Millis): void => {

@@ -7,7 +7,7 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
 import { fenced } from "./Fence.ts"
-import { settle } from "./ContentWriter.ts"
+import { leaveLedger } from "./ContentWriter.ts"
 import * as RunStore from "./RunStore.ts"
 import { byBytes, type ConnectionEntry, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
 
@@ -31,7 +31,7 @@ export const make = (state: State): Methods => {
       connection.staged.delete(id)
       const entry = connection.contents.get(id)
       if (entry?.state !== "stored") continue
-      settle(entry)
+      leaveLedger(entry)
       entry.state = "deleted"
       entry.updatedAt = now
       entry.changed = { step: state.step, kind: "deleted" }

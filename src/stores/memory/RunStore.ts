@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import type { Run } from "../../engine/model/Run.ts"
+import { maxKept, type Run } from "../../engine/model/Run.ts"
 import type { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Fence.ts"
@@ -14,9 +14,6 @@ import { isQueued, type Millis, type RunEntry, type State, utc } from "./State.t
 type Methods = RunStore["Service"]
 
 const hour = 3_600_000
-
-/** How many problems, and how many notes, a run keeps. */
-export const maxKept = 100
 
 const runOf = (entry: RunEntry): Run => ({
   id: entry.id,

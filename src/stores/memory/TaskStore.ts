@@ -11,7 +11,7 @@ import type { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Fence.ts"
-import { maxKept } from "./RunStore.ts"
+import { maxKept } from "../../engine/model/Run.ts"
 import { isQueued, type Millis, type State, type TaskEntry, utc, uuid } from "./State.ts"
 
 type Methods = TaskStore["Service"]

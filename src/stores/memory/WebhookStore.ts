@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import {
+  failedTooLong,
   type Message,
   type MessageId,
   type Webhook,
@@ -192,7 +193,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
           disable !== undefined || (since !== null && since.epochMilliseconds < now - Duration.toMillis(disableAfter))
         entry.webhook = { ...entry.webhook, failingSince: since ?? utc(now) }
         if (isOver && entry.webhook.state === "active") {
-          const reason = Storable.text(disable ?? "every attempt to deliver has failed for too long")
+          const reason = Storable.text(disable ?? failedTooLong)
           entry.webhook = { ...entry.webhook, state: "disabled", reason }
         }
         return entry.webhook.state

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import type { BodyStore } from "../../engine/store/BodyStore.ts"
+import { type BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import { BlobStore, within } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
 import { interval, texts } from "./Parameters.ts"
@@ -13,9 +13,6 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 
 /** Bodies removed by one statement, so that none holds its locks for long. */
 const atOnce = 1000
-
-/** A write touches a body that it finds only once an hour: below this, one in use could look untouched. */
-const shortest = Duration.hours(2)
 
 const decodeBody = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ bytes: Schema.NullOr(Schema.Uint8Array) })))
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.String })))
@@ -88,7 +85,7 @@ export const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClien
 
       collectBodies: (untouchedFor) =>
         Effect.gen(function* () {
-          const untouched = Duration.max(untouchedFor, shortest)
+          const untouched = Duration.max(untouchedFor, shortestUntouched)
           yield* removal.removeStrays
           const removed = yield* removeBodies(untouched)
           yield* removeBlobs(untouched)

@@ -73,7 +73,7 @@ const announceAnew = (sql: SqlClient.SqlClient) =>
     WHERE changed_xid >= pg_snapshot_xmin(pg_current_snapshot())`
 
 /** Begins a new epoch where this is not where the present one was begun (or anyway: `always`). */
-export const settle = Effect.fn("Epoch.settle")(function* (options: {
+export const beginIfMoved = Effect.fn("EpochDetection.beginIfMoved")(function* (options: {
   readonly always: boolean
 }): Effect.fn.Return<{ readonly epoch: Epoch; readonly begun: boolean }, StoreError, SqlClient.SqlClient> {
   const sql = yield* SqlClient.SqlClient
@@ -106,7 +106,7 @@ export const settle = Effect.fn("Epoch.settle")(function* (options: {
 })
 
 /** Who reads the log learns why all readers begin again. */
-export const tellOfEpoch = ({ begun, epoch }: { readonly begun: boolean; readonly epoch: Epoch }) =>
+export const logNewEpoch = ({ begun, epoch }: { readonly begun: boolean; readonly epoch: Epoch }) =>
   begun
     ? Effect.logWarning(
         `the database was restored or moved: epoch ${epoch.number} begins, and readers of its changes begin again`

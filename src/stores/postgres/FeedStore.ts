@@ -15,7 +15,7 @@ import { ConnectionId } from "../../engine/model/Connection.ts"
 import type { FeedStore } from "../../engine/store/FeedStore.ts"
 import { type StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { epochColumns, epochFields, here, isHome, settle, tellOfEpoch } from "./EpochDetection.ts"
+import { epochColumns, epochFields, here, isHome, beginIfMoved, logNewEpoch } from "./EpochDetection.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -51,8 +51,8 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
   const head = sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
     pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta`
   const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
-  const settled = settle({ always: false }).pipe(
-    Effect.tap(tellOfEpoch),
+  const settled = beginIfMoved({ always: false }).pipe(
+    Effect.tap(logNewEpoch),
     Effect.provideService(SqlClient.SqlClient, sql)
   )
 

@@ -132,7 +132,7 @@ const make = Effect.gen(function* () {
             ? { delay: Duration.zero, epoch: 0, phase: "inactive" as const }
             : { ...state, delay: Duration.millis(state.delay) }
         ),
-        failed("asking for a source's patience")
+        failed("reading how long a source asked to wait")
       ),
 
     adaptiveFeedback: ({ epoch, key, retryAfter, status, tokens }) => {
@@ -164,7 +164,7 @@ const make = Effect.gen(function* () {
           WHERE (state.expires_at <= excluded.asked_at AND ${number(epoch)} = 0)
             OR (state.expires_at > excluded.asked_at AND state.epoch = ${number(epoch)})`.pipe(
         Effect.asVoid,
-        failed("noting a source's patience")
+        failed("storing how long a source asked to wait")
       )
     }
   })

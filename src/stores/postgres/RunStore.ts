@@ -8,7 +8,7 @@ import * as Struct from "effect/Struct"
 import type { Fragment } from "effect/sql/Statement"
 import type { Problem } from "../../contract/Page.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import type { RunId } from "../../engine/model/Run.ts"
+import { maxKept, type RunId } from "../../engine/model/Run.ts"
 import { Counts } from "../../engine/model/RunCounts.ts"
 import type { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
@@ -19,9 +19,6 @@ import { transaction } from "./Transactions.ts"
 import { interval } from "./Parameters.ts"
 
 type Methods = RunStore["Service"]
-
-/** How many problems, and how many notes, a run keeps. */
-const maxKept = 100
 
 /** Adds to a run's counts and problems. A run that was never begun is a mistake of the caller: a defect. */
 export const addToRun = (
@@ -37,7 +34,9 @@ export const addToRun = (
     return sql`${column} = ${column} + ${PgTypes.float8(counts[name] ?? 0)}`
   })
   const kept = problems.slice(0, maxKept).map(Storable.problem)
-  sets.push(sql`problems = jsonb_path_query_array(problems || ${JSON.stringify(kept)}::jsonb, '$[0 to 99]')`)
+  sets.push(
+    sql`problems = jsonb_path_query_array(problems || ${JSON.stringify(kept)}::jsonb, ${`$[0 to ${maxKept - 1}]`}::jsonpath)`
+  )
   const all = also === undefined ? sets : [...sets, also]
   return Effect.flatMap(sql`UPDATE run SET ${sql.join(", ", false)(all)} WHERE id = ${runId} RETURNING 1`, (rows) =>
     rows.length === 0 ? Effect.die(new Error(`run ${runId} was not begun`)) : Effect.void

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isLive } from "../../contract/SyncTask.ts"
+import { maxKept } from "../../engine/model/Run.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { TaskId, type TaskRequest } from "../../engine/model/Task.ts"
 import type { TaskStore } from "../../engine/store/TaskStore.ts"
@@ -32,10 +33,10 @@ const sums = countNames
   )
   .join(", ")
 
-/** At most 100 of what the task's runs keep in a column, the earliest first. */
+/** The notes or problems of all runs of a task, the earliest first, at most `maxKept`. */
 const kept = (column: "notes" | "problems") => `(SELECT coalesce(jsonb_agg(item), '[]') FROM (
   SELECT item FROM run, jsonb_array_elements(run.${column}) AS item WHERE run.task_id = task.id
-  ORDER BY run.started_at LIMIT 100) AS kept) AS ${column}`
+  ORDER BY run.started_at LIMIT ${maxKept}) AS kept) AS ${column}`
 
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

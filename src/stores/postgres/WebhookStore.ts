@@ -8,7 +8,14 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ChangeKind } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
-import { MessageId, MessageState, WebhookId, WebhookState, WebhookStore } from "../../engine/webhooks/WebhookStore.ts"
+import {
+  failedTooLong,
+  MessageId,
+  MessageState,
+  WebhookId,
+  WebhookState,
+  WebhookStore
+} from "../../engine/webhooks/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -217,7 +224,7 @@ const make = Effect.gen(function* () {
             WHERE ${ours} RETURNING webhook_id`
       const failed = result._tag === "Failed" ? result : undefined
       const disableAfter = failed === undefined ? sql`interval '0'` : interval(sql, failed.disableAfter)
-      const reason = failed?.disable ?? "every attempt to deliver has failed for too long"
+      const reason = failed?.disable ?? failedTooLong
       const isOver =
         failed === undefined
           ? sql`false`
