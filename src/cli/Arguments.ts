@@ -139,3 +139,18 @@ export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.R
   }
   return decoded.value
 })
+
+/**
+ * Credentials with the text of the file in the place of a `privateKey` that is written `@FILE`, so that a key need not be
+ * put into JSON by hand.
+ */
+export const withKeyFile = Effect.fnUntraced(function* (credentials: Schema.Json) {
+  if (typeof credentials !== "object" || credentials === null || !("privateKey" in credentials)) return credentials
+  const { privateKey } = credentials
+  if (typeof privateKey !== "string" || !privateKey.startsWith("@")) return credentials
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* Effect.mapError(fs.readFileString(privateKey.slice(1)), (error) =>
+    Failure.usage(`--credentials: the file after @ in "privateKey" can't be read (${error.reason._tag})`)
+  )
+  return { ...credentials, privateKey: text }
+})

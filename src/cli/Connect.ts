@@ -94,7 +94,7 @@ export const connect = Command.make(
     })
 
     const given = Option.isSome(input.credentials)
-      ? yield* Input.json("credentials", input.credentials.value)
+      ? yield* Effect.flatMap(Input.json("credentials", input.credentials.value), Input.withKeyFile)
       : undefined
     for (const secret of secrets(given ?? null)) yield* output.hide(secret)
     // Loaded only for a sign-in, because every command would pay for it at its start.

@@ -11,6 +11,7 @@
  * differs. With `compare: "revision"` a poll downloads the files whose revision has changed, and now and then all
  * (`verifyEvery`). A file without a revision is downloaded each time, so that no change is lost.
  */
+import * as Environment from "effect/Config"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -30,6 +31,7 @@ import * as SyncTask from "../contract/SyncTask.ts"
 import * as BasicFtp from "./ftp/BasicFtp.ts"
 import * as EmptyFolders from "./ftp/EmptyFolders.ts"
 import * as Globs from "./ftp/Globs.ts"
+import * as KnownHosts from "./ftp/KnownHosts.ts"
 import * as Names from "./ftp/Names.ts"
 import * as Remote from "./ftp/Remote.ts"
 import * as Sftp from "./ftp/Sftp.ts"
@@ -82,8 +84,9 @@ export type Config = typeof Config.Type
 const Secret = Schema.Redacted(Schema.String)
 
 /**
- * A password (none, and no name, is anonymous), or for sftp a private key in OpenSSH's or PEM form. `knownHost` is kept by
- * the integration itself: the fingerprint of the server that answered first.
+ * A password (none, and no name, is anonymous). For sftp also a private key in OpenSSH's or PEM form, or `agent`: the keys of
+ * the ssh-agent at SSH_AUTH_SOCK of the process that syncs. `knownHost` is kept by the integration itself: the fingerprint
+ * of the server that answered first.
  */
 export const Credentials = Schema.Union([
   Schema.Struct({
@@ -92,6 +95,7 @@ export const Credentials = Schema.Union([
     passphrase: Schema.optionalKey(Secret),
     knownHost: Schema.optionalKey(Text)
   }),
+  Schema.Struct({ username: Text, agent: Schema.Literal(true), knownHost: Schema.optionalKey(Text) }),
   Schema.Struct({
     username: Schema.optionalKey(Text),
     password: Schema.optionalKey(Secret),
@@ -126,6 +130,15 @@ const usernameOf = (credentials: Credentials): string => credentials.username ??
 const reveal = (secret: Redacted.Redacted<string> | undefined) =>
   secret === undefined ? undefined : Redacted.value(secret)
 
+/** Where the ssh-agent listens. */
+const agentSocket = Environment.String("SSH_AUTH_SOCK").pipe(
+  Effect.mapError(() =>
+    Remote.unauthorized(
+      `"agent" in the credentials needs a running ssh-agent: start Idem with SSH_AUTH_SOCK set, or give a "privateKey"`
+    )
+  )
+)
+
 const connectTo = ({
   call,
   config,
@@ -134,7 +147,8 @@ const connectTo = ({
   saveCredentials
 }: OpenOptions<Config, Credentials>): Effect.Effect<Remote.Remote, IntegrationError, Scope.Scope> => {
   const key = "privateKey" in credentials ? credentials : undefined
-  const password = "privateKey" in credentials ? undefined : reveal(credentials.password)
+  const usesAgent = "agent" in credentials
+  const password = "password" in credentials ? reveal(credentials.password) : undefined
   const common = {
     call,
     network,
@@ -146,10 +160,15 @@ const connectTo = ({
     timeout: Duration.toMillis(config.timeout ?? "30 seconds")
   }
   if (config.protocol === "sftp") {
-    const { hostKey = credentials.knownHost === undefined ? [] : [credentials.knownHost] } = config
-    return Sftp.make({
+    const { hostKey = credentials.knownHost } = config
+    const hostKeys =
+      hostKey === undefined
+        ? KnownHosts.read(common.host, common.port)
+        : Effect.succeed(typeof hostKey === "string" ? [hostKey] : hostKey)
+    const options = (known: ReadonlyArray<string>, agent: string | undefined): Sftp.Options => ({
       ...common,
-      hostKeys: typeof hostKey === "string" ? [hostKey] : hostKey,
+      hostKeys: known,
+      agent,
       learn: (knownHost) =>
         Effect.andThen(
           Effect.logWarning(`${common.host}:${common.port} is trusted by the key it shows, ${knownHost}: compare it`),
@@ -159,8 +178,12 @@ const connectTo = ({
       privateKey: reveal(key?.privateKey),
       passphrase: reveal(key?.passphrase)
     })
+    return Effect.gen(function* () {
+      const agent = usesAgent ? yield* agentSocket : undefined
+      return yield* Sftp.make(options(yield* hostKeys, agent))
+    })
   }
-  if (key !== undefined) {
+  if (key !== undefined || usesAgent) {
     return Effect.fail(Remote.unauthorized(`${config.protocol} logs in with a password, a private key is for sftp`))
   }
   const implicit = config.implicit ?? common.port === 990

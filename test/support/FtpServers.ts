@@ -53,7 +53,8 @@ export const missing = (kind: Kind): string | undefined => {
   return lacking.length === 0 ? undefined : `${lacking.join(", ")} not installed (.ci/servers installs them)`
 }
 
-const program = (name: string): string => {
+/** The path of a program that `missing` has said to be there. */
+export const program = (name: string): string => {
   const file = find(name)
   if (file === undefined) throw new Error(`${name} is not installed`)
   return file

@@ -1,8 +1,8 @@
 /**
  * SFTP by `ssh2-sftp-client`, whose connection also gives the protocol's own requests.
  *
- * The server proves who it is before anything is sent: by its host key, which config must name. Without one we refuse
- * and show the fingerprint; a key taken on trust at the first connection would be whoever stood in between.
+ * The server proves who it is by its host key before a login is sent: by the key that the config names, or known_hosts, or
+ * else the first one that it showed (trust on first use).
  *
  * `ssh2` reads and writes names as UTF-8, so a name that isn't can't be asked for. Links are followed where the server
  * says that they lead to a place in the root.
@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import ssh2 from "ssh2"
 import SftpClient from "ssh2-sftp-client"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -33,6 +34,8 @@ export interface Options {
   readonly password: string | undefined
   readonly privateKey: string | undefined
   readonly passphrase: string | undefined
+  /** The socket of an ssh-agent whose keys log in. */
+  readonly agent: string | undefined
   readonly root: string
   readonly connections: number
   /** Milliseconds without an answer after which a connection is given up. */
@@ -101,7 +104,9 @@ const status = { end: 1, missing: 2, forbidden: 3, failure: 4 }
 
 export const make = Effect.fnUntraced(function* (
   options: Options
-): Effect.fn.Return<Remote.Remote, never, Scope.Scope> {
+): Effect.fn.Return<Remote.Remote, IntegrationError, Scope.Scope> {
+  const keyProblem = privateKeyProblem(options)
+  if (keyProblem !== undefined) return yield* Effect.fail(Remote.unauthorized(keyProblem))
   const server = `${options.host}:${options.port}`
   const secrets = [options.password ?? "", options.privateKey ?? "", options.passphrase ?? ""]
 
@@ -141,7 +146,7 @@ export const make = Effect.fnUntraced(function* (
     const client = new SftpClient("idem", { error: closed, end: closed, close: closed })
     let refusal: string | undefined
     const login = async (): Promise<Session> => {
-      if (options.privateKey === undefined) {
+      if (options.privateKey === undefined && options.agent === undefined) {
         client.on("keyboard-interactive", (...[, , , , answer]: ReadonlyArray<unknown>) => {
           if (typeof answer === "function") answer([options.password ?? ""])
         })
@@ -150,9 +155,11 @@ export const make = Effect.fnUntraced(function* (
         // ssh2 writes a message in parts: held back until the last part is acknowledged, each request took 40 ms.
         sock: Net.connect({ host: address, port: options.port, noDelay: true }),
         username: options.username,
-        ...(options.privateKey === undefined
-          ? { password: options.password ?? "", tryKeyboard: true }
-          : { privateKey: options.privateKey }),
+        ...(options.agent !== undefined
+          ? { agent: options.agent }
+          : options.privateKey === undefined
+            ? { password: options.password ?? "", tryKeyboard: true }
+            : { privateKey: options.privateKey }),
         ...(options.passphrase === undefined ? {} : { passphrase: options.passphrase }),
         ...HostKey.algorithms(options.hostKeys),
         readyTimeout: options.timeout,
@@ -377,6 +384,23 @@ export const make = Effect.fnUntraced(function* (
     size: connections.size
   }
 })
+
+/** Why the private key can't be used, or undefined: said before the server is asked, without a word of the key. */
+const privateKeyProblem = ({ passphrase, privateKey }: Options): string | undefined => {
+  if (privateKey === undefined) return undefined
+  const parsed = ssh2.utils.parseKey(privateKey, passphrase)
+  if (!(parsed instanceof Error)) {
+    return parsed.isPrivateKey() ? undefined : `"privateKey" in the credentials is a public key: give the private one`
+  }
+  if (!/^\s*(-----BEGIN |PuTTY-User-Key-File)/.test(privateKey)) {
+    return `"privateKey" in the credentials is no private key: give the text of its file, or "@FILE" on the command line`
+  }
+  const isEncrypted = /no passphrase given/i.test(parsed.message)
+  if (isEncrypted) return `the private key is encrypted: give its "passphrase" in the credentials`
+  return passphrase === undefined
+    ? `"privateKey" in the credentials can't be read: it is cut short, or of a kind that is not supported`
+    : `the "passphrase" in the credentials does not open the private key`
+}
 
 /** Ends a connection without waiting for the server's goodbye. */
 const shut = (client: SftpClient): void => {
