@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Budget, type Estimate, make, type Quota, QuotaConfig } from "../contract/Integration.ts"
+import type { IntegrationError } from "../contract/IntegrationError.ts"
 import * as Api from "./gmail/Api.ts"
 import * as Auth from "./gmail/Auth.ts"
 import { Checkpoint } from "./gmail/Checkpoint.ts"
@@ -52,7 +53,7 @@ const Config = Schema.Struct({
 })
 type Config = typeof Config.Type
 
-/** Units a minute and account that Google grants (https://developers.google.com/workspace/gmail/api/reference/quota). */
+/** Units a minute and user that Google grants projects made since 2026-05 (https://developers.google.com/workspace/gmail/api/reference/quota). */
 const unitsPerMinute = 6_000
 
 /** Units a minute and a day of a project (same page); more of a day's units than that are charged for. */
@@ -121,8 +122,18 @@ export const integration = make({
     const filter = filterOf(config)
     const source: Source = { api, filter, scope: scopeOf(filter) }
 
+    /** What to do on a server that has no `getProfile`: emulators. */
+    const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>
+      Effect.catch(api.profile, (error): Effect.Effect<A, IntegrationError> =>
+        error.reason._tag === "Gone" ? other : Effect.fail(error)
+      )
+
     return {
-      account: Effect.map(api.profile, ({ emailAddress }) => emailAddress),
+      account: profileOr(
+        Effect.catch(api.userInfo, (error) =>
+          error.reason._tag === "Unauthorized" ? Effect.fail(error) : Effect.succeed({ email: "me" })
+        )
+      ).pipe(Effect.map((found) => ("email" in found ? found.email : found.emailAddress))),
 
       estimate: Effect.gen(function* () {
         const unitsPerItem = Api.units["messages.get"] + Api.units["messages.list"] / Api.pageSize
@@ -130,7 +141,7 @@ export const integration = make({
           messagesTotal: list.resultSizeEstimate
         }))
         const isWhole = filter.query === undefined && filter.labelIds === undefined
-        const { messagesTotal } = isWhole ? yield* api.profile : yield* listed
+        const { messagesTotal } = isWhole ? yield* profileOr(listed) : yield* listed
         const chats = isWhole && !filter.includeChats ? yield* api.chats : 0
         const estimate: Estimate = {
           items: messagesTotal === undefined ? undefined : Math.max(0, messagesTotal - chats),

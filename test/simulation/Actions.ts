@@ -199,7 +199,7 @@ export class Actions {
     const left = Math.floor(which * 3)
     const ids = there.filter((id) => account.folders.includes(id.slice(0, 1))).slice(left)
     source.remove(ids)
-    if (row === undefined || row.lease !== null || source.wasClosed.size > 0) return
+    if (row === undefined || row.lease !== null || source.wasClosed.size > 0 || account.relistedAt > 0) return
     if (Option.isNone(row.checkpoint) || simulation.hasPass(row.checkpoint.value)) return
     const stored = simulation.now(simulation.store.contents(row.id, { state: "stored", limit: 1000 })).contents
     if (simulation.now(simulation.store.deletions(row.id, { which: "staged", limit: 1 })).total > 0) return
@@ -377,7 +377,7 @@ export class Actions {
         const { counts, status } = exit.value
         const isLive = task.force === undefined && task.forceIds === undefined && task.window === undefined
         if (isLive && isWhole && task.dryRun !== true && status !== "skipped") {
-          simulation.now(simulation.oracle.synced(account, since))
+          simulation.now(simulation.oracle.synced(account, since, status === "succeeded"))
         }
         if (status !== "succeeded" || counts.deferred > 0) return
         if (isForced) {

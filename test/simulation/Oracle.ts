@@ -172,21 +172,37 @@ export class Oracle {
 
   // ---- when something has ended ------------------------------------------------------------------------------------
 
-  /** After a sync that ended without an error: what was there all the time is known. */
-  readonly synced = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account, since: number) {
-    const { source } = account
-    if (account.id === undefined || account.relistedAt >= since) return
-    const due = source
-      .present()
-      .filter(
-        (id) =>
-          account.folders.includes(id.slice(0, 1)) &&
-          !source.wasClosed.has(id.slice(0, 1)) &&
-          source.presentThroughout(id, since, source.ticks.now)
-      )
-    const known = yield* Effect.orDie(this.#store.existing(account.id, due))
-    for (const id of due) if (!known.has(id)) this.problem(`${account.name}: a sync ended well without ${id}`)
-  })
+  /**
+   * After a sync that ended without an error: what was there all the time is known. After one that `succeeded`, what was
+   * gone all the time is deleted, or staged.
+   */
+  readonly synced = Effect.fnUntraced(
+    { self: this },
+    function* (this: Oracle, account: Account, since: number, succeeded: boolean) {
+      const { source } = account
+      if (account.id === undefined || account.relistedAt >= since) return
+      const due = source
+        .present()
+        .filter(
+          (id) =>
+            account.folders.includes(id.slice(0, 1)) &&
+            !source.wasClosed.has(id.slice(0, 1)) &&
+            source.presentThroughout(id, since, source.ticks.now)
+        )
+      const known = yield* Effect.orDie(this.#store.existing(account.id, due))
+      for (const id of due) if (!known.has(id)) this.problem(`${account.name}: a sync ended well without ${id}`)
+      if (!succeeded || account.relistedAt > 0 || source.wasClosed.size > 0) return
+      const gone = [...source.items.keys()].filter((id) => source.absentThroughout(id, since, source.ticks.now))
+      const left = gone.filter((id) => !source.cached.has(id))
+      const kept = yield* Effect.orDie(this.#store.contents(account.id, { state: "stored", limit: 10_000 }))
+      const staged = yield* Effect.orDie(this.#store.deletions(account.id, { which: "staged", limit: 1000 }))
+      for (const { externalId } of kept.contents) {
+        if (left.includes(externalId) && staged.deletions.every((one) => one.externalId !== externalId)) {
+          this.problem(`${account.name}: a sync succeeded, and kept ${externalId}, which was gone before`)
+        }
+      }
+    }
+  )
 
   /** After a forced sync that succeeded: what was there all the time was read again. */
   forced(account: Account, since: number, ids: ReadonlyArray<string>): void {
@@ -210,7 +226,7 @@ export class Oracle {
       const row = rows.get(externalId)
       if (item.current === undefined) {
         const isCovered = account.folders.includes(externalId.slice(0, 1))
-        const isExcused = account.excused.has(externalId)
+        const isExcused = account.excused.has(externalId) || source.cached.has(externalId)
         if (row !== undefined && !staged.has(externalId) && isStrict && isCovered && !isExcused) {
           wrong.push(`${externalId} is gone, and stored`)
         }

@@ -131,7 +131,8 @@ const quieten = (simulation: Simulation): void => {
     source.closed.clear()
     source.revoked.clear()
   }
-  simulation.advance(100_000)
+  // Longer than a process is frozen, and than the slowest answer.
+  simulation.advance(300_000)
   for (const account of accounts) {
     const row = simulation.row(account)
     if (row === undefined) continue

@@ -13,6 +13,7 @@ import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { Store } from "../../src/engine/Store.ts"
 import type { Services } from "../../src/engine/sync/Run.ts"
+import * as DownloadBudget from "../../src/engine/sync/DownloadBudget.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import * as TaskSubmission from "../../src/http/tasks/TaskSubmission.ts"
 
@@ -77,7 +78,9 @@ export const start = Effect.fnUntraced(function* (options: {
     self: Effect.succeed(name),
     isDead: (holder: string) => Effect.sync(() => isDead(holder))
   })
-  const context = Context.merge(yield* Effect.context(), Context.merge(built, identity))
+  // What a dead process holds of its budget is lost with it, and with nothing else.
+  const own = Context.add(identity, DownloadBudget.DownloadBudget, DownloadBudget.make(64 * 1024 * 1024))
+  const context = Context.merge(yield* Effect.context(), Context.merge(built, own))
   const engine = Context.get(context, Engine)
   const process: Process = {
     name,

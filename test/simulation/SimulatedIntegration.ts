@@ -211,8 +211,13 @@ const session = (
 
   const contentOf = (id: string): Content | undefined => {
     const item = source.items.get(id)
-    if (item?.current === undefined) return undefined
-    const { body, version } = item.current
+    const found = source.downloadable(id)
+    if (item === undefined || found === undefined) return undefined
+    if (item.current === undefined) {
+      edge.faults.happened("what was deleted is served")
+      if (caller.kind === "person") source.cached.add(id)
+    }
+    const { body, version } = found
     source.readAt.set(id, source.ticks.now)
     const isStreamed = version % 3 === 0
     return {
@@ -322,7 +327,9 @@ const session = (
           const before = profile.repeats ? keyed.findLast(({ key }) => key <= pass.after) : undefined
           const again = profile.repeats ? page[0] : undefined
           const listed = [before, ...page, again].flatMap((one) => (one === undefined ? [] : [one.id]))
-          return Effect.succeed({ after, isLast, closed: [...source.closed], refs: listed.map(refOf) })
+          const hidden = new Set([...(source.hidden.get(pass.name) ?? []), ...source.closed])
+          source.hidden.set(pass.name, hidden)
+          return Effect.succeed({ after, isLast, closed: [...hidden], refs: listed.map(refOf) })
         })
         const { after, closed, isLast, refs } = found
         const unlisted = closed.filter((folder) => (pass.folder ?? folder) === folder && scope.includes(folder))
@@ -334,7 +341,7 @@ const session = (
           else covers.push(...scope.filter((each) => !unlisted.includes(each)).map((prefix) => ({ prefix })))
         }
         const problems = isLast ? unlisted.map((place) => ({ place, message: `${place} can't be listed` })) : []
-        caller.told.problems += problems.length
+        problemsOfPage = problems.length
         const listedTo: Pass = { ...pass, after }
         const nextFolder = pass.folder === null ? undefined : scope[scope.indexOf(pass.folder) + 1]
         const next = isLast && nextFolder !== undefined ? beginPass(nextFolder) : null
@@ -363,8 +370,16 @@ const session = (
         return page
       })
 
+    // A page is taken once more is asked for: one that is listed beyond the end of a slice comes again with the next.
+    let problemsOfPage = 0
+    const pageTaken = Effect.sync(() => {
+      caller.told.problems += problemsOfPage
+      problemsOfPage = 0
+    })
+
     const step = (at: Checkpoint & { readonly caughtUp?: boolean }) =>
       Effect.gen(function* () {
+        yield* pageTaken
         if (profile.mode === "feed" && at.caughtUp !== true && Option.isSome(given)) {
           const page = yield* changes(at)
           const { checkpoint } = page
@@ -379,7 +394,7 @@ const session = (
         const next = checkpoint.pass === null ? Option.none() : Option.some({ ...checkpoint, caughtUp: true })
         return [[page], next] as const
       })
-    return Stream.paginate(start as Checkpoint & { readonly caughtUp?: boolean }, step)
+    return Stream.onEnd(Stream.paginate(start as Checkpoint & { readonly caughtUp?: boolean }, step), pageTaken)
   }
 
   return {

@@ -39,6 +39,8 @@ export interface Profile {
   readonly forgottenPass: "expires" | "renames"
   /** What the end of a pass covers: everything, or each folder of the scope. */
   readonly coverage: "all" | "folders"
+  /** For how long what was deleted can still be downloaded, in milliseconds: as from a cache. */
+  readonly staleFor: number
   /** The longest usual answer, in milliseconds. */
   readonly latency: number
 }
@@ -57,6 +59,7 @@ export const profileOf = (random: Random): Profile => ({
   revisionWithBytes: random.chance(0.5),
   forgottenPass: random.pick(["expires", "renames"]),
   coverage: random.pick(["all", "folders"]),
+  staleFor: random.pick([0, 0, 20_000]),
   latency: random.pick([20, 500, 3000])
 })
 
@@ -79,6 +82,8 @@ interface Item {
   /** Hours since the beginning. */
   readonly at: number
   current: Version | undefined
+  /** What it was before it was deleted, and when that was, in milliseconds. */
+  last: { readonly version: Version; readonly until: number } | undefined
   labels: number
   /** The place in the log, and the tick, of what last put it there. */
   position: number
@@ -111,6 +116,8 @@ export class SimulatedSource {
   /** A checkpoint of another format can't be read. */
   format = 1
   passes = 0
+  /** The folders that could not be listed at some page of a pass, by its name. */
+  readonly hidden = new Map<string, Set<string>>()
   /** The pages of each pass by its name, in the order in which they were served. */
   readonly served = new Map<string, Array<ServedPage>>()
   downloads = 0
@@ -126,10 +133,14 @@ export class SimulatedSource {
   readonly wasClosed = new Set<string>()
   /** Until when nothing answers, in milliseconds. */
   outageUntil = 0
+  /** Ids that a person was given from the cache. */
+  readonly cached = new Set<string>()
+  readonly #now: () => number
   #versions = 0
   #added = 0
 
-  constructor(account: string, profile: Profile, ticks: Ticks) {
+  constructor(account: string, profile: Profile, ticks: Ticks, now: () => number) {
+    this.#now = now
     this.account = account
     this.profile = profile
     this.ticks = ticks
@@ -159,6 +170,7 @@ export class SimulatedSource {
     for (const id of ids) {
       const item = this.items.get(id)
       if (item?.current === undefined) continue
+      item.last = { version: item.current, until: this.#now() }
       item.current = undefined
       item.facts.push({ tick, version: undefined })
       this.log.push({ kind: "delete", id, labels: 0 })
@@ -183,6 +195,7 @@ export class SimulatedSource {
       versions: new Map(),
       at: this.#added,
       current: undefined,
+      last: undefined,
       labels: 0,
       position: 0,
       modified: 0
@@ -202,6 +215,14 @@ export class SimulatedSource {
     // Some bodies are beyond what is kept beside the row.
     const body = encoder.encode(`${id}@${version}${version % 5 === 0 ? "x".repeat(100) : ""}`)
     return { version, body, hash: createHash("sha256").update(body).digest("hex") }
+  }
+
+  /** What a download gives: also what was deleted a moment ago, where a cache still has it. */
+  downloadable(id: string): Version | undefined {
+    const item = this.items.get(id)
+    const last = item?.last
+    const isStale = last !== undefined && this.#now() - last.until < this.profile.staleFor
+    return item?.current ?? (isStale ? last.version : undefined)
   }
 
   /** The place of an id in the order of a pass. */
@@ -227,6 +248,13 @@ export class SimulatedSource {
       isPresent = fact.version !== undefined
     }
     return !isPresent
+  }
+
+  /** True if it was not there at any tick from one to the other. */
+  absentThroughout(id: string, from: number, to: number): boolean {
+    const facts = this.items.get(id)?.facts ?? []
+    const before = facts.findLast(({ tick }) => tick <= from)
+    return before?.version === undefined && facts.every(({ tick, version }) => tick <= from || tick > to || !version)
   }
 
   /** When the page of this pass that this place is on was first served. */

@@ -107,7 +107,9 @@ export class Simulation {
     const names = random.chance(0.3) ? ["one", "two"] : ["one"]
     this.accounts = names.map((name) => ({
       name,
-      source: new SimulatedSource(`account of ${name}`, profileOf(random), this.ticks),
+      source: new SimulatedSource(`account of ${name}`, profileOf(random), this.ticks, () =>
+        this.clock.currentTimeMillisUnsafe()
+      ),
       id: undefined,
       folders,
       pausedSince: undefined,
@@ -223,16 +225,21 @@ export class Simulation {
     }
     if (until > this.clock.currentTimeMillisUnsafe()) {
       this.clock.moveTo(until, (wake) => this.interleaving.scheduleTask(wake))
-      this.#wakeDue()
-      this.settle()
+      for (let rounds = 0; rounds < 100 && this.#wakeDue(); rounds += 1) this.settle()
     }
   }
 
-  #wakeDue(): void {
+  /** True if something was due that nobody polled. */
+  #wakeDue(): boolean {
+    let isWoken = false
     for (const { connectionId, requested } of this.now(this.store.due(10))) {
       const polling = this.#polls.get(connectionId) ?? []
-      if (polling.every((process) => process.dead)) this.poll(connectionId, requested)
+      if (polling.every((process) => process.dead)) {
+        isWoken = true
+        this.poll(connectionId, requested)
+      }
     }
+    return isWoken
   }
 
   /** A wake-up, which may come twice or without a reason. */

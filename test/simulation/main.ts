@@ -44,6 +44,7 @@ for (let seed = from; seed < from + seeds; seed += 1) {
   if (problem === undefined) continue
   const kind = kindOf(problem)
   failures.set(kind, [...(failures.get(kind) ?? []), seed])
+  if (values.all) write(`seed ${seed}: ${problem}`)
   if (values.all || values.trace) continue
   show(plan)
   break

@@ -19,6 +19,7 @@ export type Method =
   | "labels.list"
   | "labels.get"
   | "oauth2.token"
+  | "oauth2.userinfo"
 
 /** What happens instead of an answer, or to it. */
 export type Fault =
@@ -84,13 +85,16 @@ const units: Record<Method, number> = {
   "history.list": 2,
   "labels.list": 1,
   "labels.get": 1,
-  "oauth2.token": 0
+  "oauth2.token": 0,
+  "oauth2.userinfo": 0
 }
 
 export interface Options {
   readonly email?: string | undefined
   /** An access token that is taken from the start. */
   readonly accessToken?: string | undefined
+  /** A server that knows no `getProfile`, as emulators. */
+  readonly noProfile?: boolean | undefined
 }
 
 export class Server {
@@ -103,6 +107,7 @@ export class Server {
   readonly awaitAborted = Deferred.await(this.firstAborted)
   url = ""
   private readonly email: string
+  private readonly noProfile: boolean
   private readonly orders: Array<Order> = []
   private readonly hooks: Array<{ readonly method: Method | "any"; readonly run: (seen: Seen) => void; left: number }> =
     []
@@ -118,6 +123,7 @@ export class Server {
 
   constructor(options: Options = {}) {
     this.email = options.email ?? "me@example.com"
+    this.noProfile = options.noProfile ?? false
     this.accessTokens.set(options.accessToken ?? "token", this.email)
   }
 
@@ -263,7 +269,10 @@ export class Server {
     const maxResults = Math.min(mailbox.pageLimit, Number(params.get("maxResults") ?? "100"))
     const pageToken = params.get("pageToken") ?? undefined
     switch (method) {
+      case "oauth2.userinfo":
+        return { email }
       case "getProfile":
+        if (this.noProfile) throw new Refusal(404, "notFound", "Not Found")
         return {
           emailAddress: email,
           messagesTotal: mailbox.size,
@@ -362,6 +371,7 @@ const routeOf = (
   path: string
 ): { readonly method: Method; readonly id: string | undefined } | undefined => {
   if (verb === "POST") return path === "/oauth2/token" ? { method: "oauth2.token", id: undefined } : undefined
+  if (path === "/oauth2/v2/userinfo") return { method: "oauth2.userinfo", id: undefined }
   const [, resource, id] = /^\/gmail\/v1\/users\/me\/(profile|labels|history|messages)(?:\/([^/]+))?$/.exec(path) ?? []
   if (resource === undefined) return undefined
   if (resource === "messages")

@@ -5,7 +5,6 @@ import { createEmulator } from "emulate"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import { freePort } from "./FreePort.ts"
-import * as GmailProfileProxy from "./GmailProfileProxy.ts"
 
 /** Where a person is sent back to who agrees with the account on whose button this stands (or the first one). */
 export const agree = async (authorizationUrl: string, account = ""): Promise<URL> => {
@@ -36,12 +35,7 @@ const emulator = (service: "google" | "slack", seed: Record<string, unknown>) =>
       Effect.promise(() => createEmulator({ service, port, seed })),
       (one) => Effect.promise(() => one.close())
     )
-    if (service === "slack") return started.url
-    const proxy = yield* Effect.acquireRelease(
-      Effect.promise(() => GmailProfileProxy.start(started.url)),
-      (one) => Effect.promise(one.close)
-    )
-    return proxy.url
+    return started.url
   })
 
 export const client = { clientId: "idem-client", clientSecret: "GOCSPX-s3cret-of-the-client" }

@@ -7,6 +7,9 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { Call } from "../../contract/Integration.ts"
 import { direct, type Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -14,10 +17,7 @@ import type * as Auth from "./Auth.ts"
 import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
 
-/**
- * Units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects that used
- * the API between 2025-11 and 2026-04 keep the earlier weights for at least 60 days: they set `quota.weights`.
- */
+/** Units of Gmail's quota by method, for projects made since 2026-05. Older ones set `quota.weights`. */
 export const units = {
   "messages.get": 20,
   "messages.list": 5,
@@ -102,6 +102,8 @@ export type FullMessage = typeof FullMessage.Type
 const Label = Schema.Struct({ messagesTotal: Schema.optionalKey(Schema.Finite) })
 
 const LabelList = Schema.Struct({ labels: Schema.optionalKey(Schema.Array(Schema.Struct({ id: Schema.String }))) })
+
+const UserInfo = Schema.Struct({ email: Schema.NonEmptyString })
 
 /** What a listing asks for. */
 export interface Filter {
@@ -235,6 +237,7 @@ export const make = (options: {
     })
 
   return {
+    /** A server that has no such method answers 404: `Gone`. */
     profile: request("getProfile", "profile of the mailbox", Profile, (gmail, how) =>
       gmail.users.getProfile({ userId: "me" }, how)
     ),
@@ -304,6 +307,30 @@ export const make = (options: {
         gmail.users.labels.list({ userId: "me" }, how)
       ),
       (list) => (list.labels ?? []).map((label) => label.id).sort()
+    ),
+
+    /** The address that belongs to the token, from Google's OAuth service; for servers without `getProfile`. */
+    userInfo: Effect.flatMap(auth.token, (token) =>
+      call(
+        "oauth2.userinfo",
+        0,
+        HttpClientRequest.get(new URL("/oauth2/v2/userinfo", options.rootUrl ?? "https://www.googleapis.com")).pipe(
+          HttpClientRequest.bearerToken(token),
+          HttpClient.execute,
+          Effect.flatMap((response) => Effect.map(response.json, (json) => ({ status: response.status, json }))),
+          Effect.timeout(requestTimeout),
+          Effect.provide(FetchHttpClient.layer),
+          Effect.provideService(FetchHttpClient.Fetch, options.network.fetch),
+          Effect.mapError(() => unreadable("address of the account")),
+          Effect.flatMap(({ status, json }) =>
+            status < 200 || status > 299
+              ? Effect.flatMap(DateTime.now, (now) =>
+                  Effect.fail(classify("address of the account", { status, body: json }, now, [token]))
+                )
+              : Effect.mapError(Schema.decodeUnknownEffect(UserInfo)(json), () => unreadable("address of the account"))
+          )
+        )
+      )
     )
   }
 }

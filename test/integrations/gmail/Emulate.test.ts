@@ -1,7 +1,4 @@
-/**
- * Against an independent Gmail: npm's `emulate`. It lacks `getProfile`, which a proxy adds, and its page tokens are
- * offsets.
- */
+/** Against a Gmail that is not ours: npm's `emulate`. It has no `getProfile`, and its page tokens are offsets. */
 import * as net from "node:net"
 import { assert, it } from "@effect/vitest"
 import { createEmulator } from "emulate"
@@ -10,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { poll } from "../../../src/contract/SyncTask.ts"
-import * as GmailProfileProxy from "../../support/GmailProfileProxy.ts"
 import * as Mirror from "./Mirror.ts"
 
 const freePort = Effect.callback<number>((resume) => {
@@ -52,10 +48,6 @@ const emulator = (count: number) =>
       ),
       (emulator) => Effect.promise(() => emulator.close())
     )
-    const proxy = yield* Effect.acquireRelease(
-      Effect.promise(() => GmailProfileProxy.start(emulator.url)),
-      (proxy) => Effect.promise(proxy.close)
-    )
     const send = (method: string, path: string, body?: Schema.Json) =>
       Effect.promise(async () => {
         const response = await fetch(`${emulator.url}/gmail/v1/users/me/${path}`, {
@@ -68,7 +60,7 @@ const emulator = (count: number) =>
       })
     const insert = (index: number) =>
       send("POST", "messages", { raw: rawOf(index).toString("base64url"), labelIds: ["INBOX"] })
-    return { url: proxy.url, send, insert }
+    return { url: emulator.url, send, insert }
   })
 
 it.live("mirrors emulate's Gmail: first sync, idle poll, new mail, labels, trash, deletion, force and a window", () =>
@@ -83,8 +75,8 @@ it.live("mirrors emulate's Gmail: first sync, idle poll, new mail, labels, trash
     assert.strictEqual(mirror.stored.size, 600)
     assert.deepStrictEqual(mirror.stored.get("seed7")?.body, new Uint8Array(rawOf(7)))
     assert.strictEqual(mirror.stored.get("seed7")?.title, "Grüße 7")
-    // The profile, two pages, the history after them, and the messages.
-    assert.strictEqual(first.calls, 1 + 2 + 1 + 600)
+    // What comes before the listing (no profile, the newest message, its history), two pages, the history after them.
+    assert.strictEqual(first.calls, 4 + 2 + 1 + 600)
     const idle = { calls: 1, units: 2, checkerQueries: 0, downloads: 0 }
     assert.deepStrictEqual(yield* Mirror.cost(mirror, Mirror.sync(mirror)), idle)
 

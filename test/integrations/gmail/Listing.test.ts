@@ -110,6 +110,20 @@ describe("polling", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("works without getProfile, from the newest message's history id", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin({ noProfile: true })
+      mailbox.fill(20, (index) => ({ internalDate: Date.UTC(2026, 0, 30 - index) }))
+      const first = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assertMirrors(mirror, mailbox.ids)
+      assert.strictEqual(first.downloads, 20)
+      assert.strictEqual(first.checkerQueries, 1)
+      const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
+      assert.strictEqual(yield* mirror.session.account, "me@example.com")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("covers everything with the one page of an empty mailbox", () =>
     Effect.gen(function* () {
       const { mailbox, mirror } = yield* begin()
