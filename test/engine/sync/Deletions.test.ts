@@ -87,7 +87,7 @@ for (const [name, store] of [
       return Effect.gen(function* () {
         const connection = yield* connect()
         yield* sync(connection)
-        for (const id of [...source.items.keys()]) source.remove(id)
+        for (const id of source.items.keys()) source.remove(id)
         const result = yield* sync(connection)
         assert.deepInclude(result.counts, { deleted: 0, deletionsHeld: 600 })
         assert.strictEqual((yield* ids(connection)).length, 600)
@@ -100,7 +100,7 @@ for (const [name, store] of [
       return Effect.gen(function* () {
         const connection = yield* connect()
         yield* sync(connection)
-        for (const id of [...source.items.keys()]) source.remove(id)
+        for (const id of source.items.keys()) source.remove(id)
         yield* poll(connection)
         source.answer = (method) => (method === "changes" ? fault(new Forbidden({ message: "no" })) : Effect.void)
         assert.strictEqual((yield* poll(connection)).error?.reason, "Forbidden")
