@@ -86,54 +86,74 @@ export const make = Effect.fnUntraced(function* (options: {
     }
   })
 
-  return ({ flight, origin, page, ref }: Download): Effect.Effect<Result, StoreError> => {
-    const occurrence = { origin, flight, page }
+  const read = ({ ref }: Download, share: DownloadBudget.Share) =>
+    Effect.flatMap(ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content), (content) =>
+      BodyReader.item(ref, content, { store, limits, meter, share })
+    )
+
+  const work = Effect.fnUntraced(function* (
+    download: Download,
+    share: DownloadBudget.Share
+  ): Effect.fn.Return<Result, StoreError, Scope.Scope> {
+    const { flight, origin, page, ref } = download
+    const halted = yield* Halt.read(halt)
+    if (halted?._tag === "Over") return dropped(download)
+    if (halted !== undefined) {
+      return missed(download, "deferred", halted._tag === "Refused" ? halted.error : givenUp(halted))
+    }
+    if (ref.content === undefined) yield* RunMeter.downloading(meter, 1)
+    const item = yield* Effect.result(read(download, share))
+    if (EffectResult.isSuccess(item)) {
+      yield* Ref.update(tally, (before) => ({ ...before, done: before.done + 1, transientInARow: 0 }))
+      return { _tag: "Stored", flight, origin, page, item: item.success }
+    }
+    const error = item.failure
+    if (error._tag !== "IntegrationError") return yield* error
+    const outcome = yield* outcomeOf(error)
+    if (outcome !== "dropped") return missed(download, outcome, error)
+    // It waited for quota and never began.
+    if (ref.content === undefined) yield* RunMeter.downloading(meter, -1)
+    return dropped(download)
+  })
+
+  return (download: Download): Effect.Effect<Result, StoreError> => {
+    const { flight, origin, ref } = download
     const isDownloaded = ref.content === undefined
-    const dropped: Dropped = { ...occurrence, _tag: "Dropped", externalId: ref.externalId }
-    const missed = (outcome: Missed["outcome"], error: IntegrationError): Missed => ({
-      ...occurrence,
-      _tag: "Missed",
-      externalId: ref.externalId,
-      revision: ref.revision,
-      outcome,
-      reason: error.reason._tag,
-      message: error.message
-    })
-    const read = (share: DownloadBudget.Share) =>
-      (ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)).pipe(
-        Effect.flatMap((content) => BodyReader.item(ref, content, { store, limits, meter, share }))
-      )
-    const work = Effect.fnUntraced(function* (
-      share: DownloadBudget.Share
-    ): Effect.fn.Return<Result, StoreError, Scope.Scope> {
-      const halted = yield* Halt.read(halt)
-      if (halted?._tag === "Over") return dropped
-      if (halted !== undefined) return missed("deferred", halted._tag === "Refused" ? halted.error : givenUp(halted))
-      if (isDownloaded) yield* RunMeter.downloading(meter, 1)
-      const item = yield* Effect.result(read(share))
-      if (EffectResult.isSuccess(item)) {
-        yield* Ref.update(tally, (before) => ({ ...before, done: before.done + 1, transientInARow: 0 }))
-        return { ...occurrence, _tag: "Stored", item: item.success }
-      }
-      const error = item.failure
-      if (error._tag !== "IntegrationError") return yield* error
-      const outcome = yield* outcomeOf(error)
-      if (outcome !== "dropped") return missed(outcome, error)
-      // It waited for quota and never began.
-      if (isDownloaded) yield* RunMeter.downloading(meter, -1)
-      return dropped
-    })
     // What the download opens is closed, and what it holds given back, once its item is whole.
     const scoped = Effect.scoped(
       isDownloaded
-        ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(RunMeter.touch(meter), work(share)))
-        : work(listedShare)
+        ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(RunMeter.touch(meter), work(download, share)))
+        : work(download, listedShare)
     )
     const traced = isDownloaded
       ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, scoped, attributesOf)
       : scoped
     return flight.after === undefined ? traced : Effect.andThen(Deferred.await(flight.after.ended), traced)
   }
+})
+
+const dropped = ({ flight, origin, page, ref }: Download): Dropped => ({
+  _tag: "Dropped",
+  flight,
+  origin,
+  page,
+  externalId: ref.externalId
+})
+
+const missed = (
+  { flight, origin, page, ref }: Download,
+  outcome: Missed["outcome"],
+  error: IntegrationError
+): Missed => ({
+  _tag: "Missed",
+  flight,
+  origin,
+  page,
+  externalId: ref.externalId,
+  revision: ref.revision,
+  outcome,
+  reason: error.reason._tag,
+  message: error.message
 })
 
 /** What became of a download. That it failed is the item's outcome, and no failure of the span. */

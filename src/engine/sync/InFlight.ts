@@ -60,21 +60,17 @@ export const checker = (options: {
 }): ContentExistenceChecker["Service"] => {
   const { connectionId, inflight, meter, store } = options
   // In flight is looked up before the store is asked: what is committed in between is then in the store's answer.
-  const flying = (ids: ReadonlyArray<string>) =>
-    ids.flatMap((id) => {
-      const flight = inflight.find(id)
-      return flight === undefined ? [] : [[id, Option.fromUndefinedOr(flight.revision)] as const]
-    })
+  const flying = (ids: ReadonlyArray<string>) => ids.filter((id) => inflight.find(id) !== undefined)
   return {
     existing: Effect.fnUntraced(function* (ids) {
       yield* RunMeter.queried(meter)
       const ours = flying(ids)
       const known = yield* failed(store.existing(connectionId, ids))
-      return ours.length === 0 ? known : new Set([...known, ...ours.map(([id]) => id)])
+      return ours.length === 0 ? known : new Set([...known, ...ours])
     }),
     revisions: Effect.fnUntraced(function* (ids) {
       yield* RunMeter.queried(meter)
-      const ours = flying(ids)
+      const ours = flying(ids).map((id) => [id, Option.fromUndefinedOr(inflight.find(id)?.revision)] as const)
       const known = yield* failed(store.revisions(connectionId, ids))
       return ours.length === 0 ? known : new Map([...known, ...ours])
     })

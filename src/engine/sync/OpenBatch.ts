@@ -33,35 +33,24 @@ export const empty: OpenBatch = {
   since: undefined
 }
 
-const counting = (batch: OpenBatch, more: Partial<RunCounts.Counts>): RunCounts.Counts =>
-  RunCounts.sum(batch.counts, { ...RunCounts.zero, ...more })
-
 /** With one more item or miss, and what of it is a problem. */
 export const withOccurrence = (
-  open: OpenBatch,
+  batch: OpenBatch,
   event: Stored | Missed,
-  problems: ReadonlyArray<Problem>,
+  found: ReadonlyArray<Problem>,
   now: number
 ): OpenBatch => {
-  const batch = { ...open, problems: [...open.problems, ...problems] }
-  const counts = counting(batch, { [event.origin]: 1 })
-  const since = batch.since ?? now
-  return event._tag === "Stored"
-    ? {
-        ...batch,
-        counts,
-        since,
-        items: [...batch.items, event.item],
-        flights: [...batch.flights, [event.item.externalId, event.flight]],
-        bytes: batch.bytes + BodyReader.held(event.item)
-      }
-    : {
-        ...batch,
-        counts,
-        since,
-        misses: [...batch.misses, event],
-        flights: [...batch.flights, [event.externalId, event.flight]]
-      }
+  const isStored = event._tag === "Stored"
+  return {
+    items: isStored ? [...batch.items, event.item] : batch.items,
+    misses: isStored ? batch.misses : [...batch.misses, event],
+    flights: [...batch.flights, [isStored ? event.item.externalId : event.externalId, event.flight]],
+    counts: { ...batch.counts, [event.origin]: batch.counts[event.origin] + 1 },
+    problems: found.length === 0 ? batch.problems : [...batch.problems, ...found],
+    end: batch.end,
+    bytes: isStored ? batch.bytes + BodyReader.held(event.item) : batch.bytes,
+    since: batch.since ?? now
+  }
 }
 
 /** With what a page says before its items are in; `problems` are those of its problems that the run keeps. */
@@ -73,11 +62,12 @@ export const withPage = (
 ): OpenBatch => ({
   ...batch,
   since: batch.since ?? now,
-  counts: counting(batch, {
-    listed: page.existing + page.unusable.length,
-    existing: page.existing,
-    failed: page.unusable.length
-  }),
+  counts: {
+    ...batch.counts,
+    listed: batch.counts.listed + page.existing + page.unusable.length,
+    existing: batch.counts.existing + page.existing,
+    failed: batch.counts.failed + page.unusable.length
+  },
   problems: [...batch.problems, ...problems]
 })
 

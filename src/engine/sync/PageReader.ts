@@ -21,11 +21,11 @@ import * as Halt from "./Halt.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { Listed, Listing, ListingError } from "./Listing.ts"
 import type { PartReader } from "./PartReader.ts"
-import type { Download, ListingEnded, Origin, PageListed } from "./SliceEvent.ts"
+import type { Download, Origin, PageListed } from "./SliceEvent.ts"
 import type { Plan } from "./SyncPlan.ts"
 
 /** A ref to download, or what needs no download. */
-export type Work = Download | PageListed | ListingEnded
+export type Work = Download | PageListed
 
 interface Options {
   readonly listing: Listing
@@ -155,7 +155,7 @@ const rowsToRetry = ({ fence, limits, plan, store }: Options): Effect.Effect<Rea
   )
 }
 
-/** All that a slice has to do, and at last how far its listing came. */
+/** All that a slice has to do. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>> {
@@ -197,8 +197,8 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
+  if (typeof plan.ledger === "object") return retries
+  if (SyncTask.idsOnly(task)) return forced
   const listed = Stream.concat(read(listing.changes), Stream.concat(retries, read(listing.backfill)))
-  const work: Stream.Stream<Work, ListingError | StoreError> =
-    typeof plan.ledger === "object" ? retries : SyncTask.idsOnly(task) ? forced : Stream.concat(forced, listed)
-  return Stream.concat(work, Stream.fromEffect(listing.ended))
+  return task.forceIds.length === 0 ? listed : Stream.concat(forced, listed)
 })

@@ -138,6 +138,7 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
       ? Effect.flatMap(download(one), (event) => Queue.offer(events, event))
       : Queue.offer(events, one)
   yield* Stream.runDrain(Stream.mapEffect(work, handOver, { concurrency: limits.concurrency, unordered: true }))
+  yield* Queue.offer(events, yield* listing.ended)
 }, Effect.scoped)
 
 /** Reads, downloads and commits until nothing is left, or the slice has to end. */
