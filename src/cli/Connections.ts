@@ -22,10 +22,11 @@ export const connections = Command.make(
     const output = yield* Output
     const { connections: list } = yield* Services.ask(ApiClient.use((api) => api.connections.list({})))
     const now = yield* DateTime.now
+    const table = yield* Text.table
     yield* output.answer({ connections: list.map((each) => encode(each)) }, () =>
       list.length === 0
         ? "there are no connections yet: idem connect --help"
-        : Text.table(
+        : table(
             ["NAME", "SOURCE", "ACCOUNT", "STATE", "EVERY", "NEXT POLL"],
             list.map((each) => [
               Text.short(each.name, 40),

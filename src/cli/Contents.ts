@@ -56,9 +56,10 @@ export const contents = Command.make(
       ),
       Services.ask
     )
+    const table = yield* Text.table
     const text = () => {
       if (rows.length === 0) return `nothing ${input.state}`
-      const table = Text.table(
+      const lines = table(
         ["ID", "KIND", "SIZE", "WHEN", "TITLE"],
         rows.map((row) => [
           Text.short(row.externalId, 80),
@@ -69,7 +70,7 @@ export const contents = Command.make(
         ]),
         { right: ["SIZE"], style: output.style.bold }
       )
-      return next === null ? table : `${table}\n${output.style.dim(`more: --after ${next}`)}`
+      return next === null ? lines : `${lines}\n${output.style.dim(`more: --after ${next}`)}`
     }
     yield* output.answer({ contents: rows.map((row) => encodeRow(row)), next }, text)
   })

@@ -31,16 +31,17 @@ export const failures = Command.make(
       })
     )
     const now = yield* DateTime.now
+    const table = yield* Text.table
     const more = ledger - rows.length
     yield* output.answer({ failures: encodeRows(rows) }, () =>
       rows.length === 0
-        ? `nothing of ${Text.oneLine(name)} has failed`
+        ? `the ledger of ${Text.oneLine(name)} is empty`
         : [
-            Text.table(
+            table(
               ["ID", "STATE", "TRIES", "NEXT TRY", "REASON", "MESSAGE"],
               rows.map((row) => [
                 Text.short(row.externalId, 80),
-                row.state === "dead" ? "given up" : row.state,
+                row.state,
                 String(row.attempts),
                 row.nextAttemptAt === null ? "" : Text.moment(row.nextAttemptAt, now),
                 row.reason,
@@ -54,7 +55,7 @@ export const failures = Command.make(
           ].join("\n")
     )
   })
-).pipe(Command.withDescription("List what could not be stored, and why"))
+).pipe(Command.withDescription("Show the ledger: what could not be stored, and why"))
 
 export const deletions = Command.make(
   "deletions",
@@ -89,12 +90,13 @@ export const deletions = Command.make(
           return yield* approval(first === undefined ? { token: held.token } : { externalIds: [first, ...others] })
         }
         const now = yield* DateTime.now
+        const table = yield* Text.table
         const more = held.total - held.deletions.length
         yield* output.answer(encodeDeletions(held), () =>
           held.total === 0
             ? `no deletions of ${Text.oneLine(name)} are held back`
             : [
-                Text.table(
+                table(
                   ["ID", "TITLE", "DATE", "WHY", "SINCE"],
                   held.deletions.map((row) => [
                     Text.short(row.externalId, 80),

@@ -79,10 +79,10 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
       ...(status.failures === 0 ? [] : [["  failing", `${Text.many(status.failures, "run")} in a row`] as const]),
       ["  stored", `${Text.count(totals.stored)}, ${Text.bytes(totals.bytes)}`],
       [
-        "  not stored",
+        "  ledger",
         ledger === 0
-          ? "nothing"
-          : `${Text.count(totals.failed)} failed, ${Text.count(totals.dead)} given up, ${Text.count(totals.deferred)} deferred: idem failures ${name}`
+          ? "empty"
+          : `${Text.count(totals.failed)} failed, ${Text.count(totals.dead)} dead, ${Text.count(totals.deferred)} deferred: idem failures ${name}`
       ],
       ...leftOut.map((what) => ["  left out", Text.oneLine(what)] as const),
       ...(totals.deleted === 0 ? [] : [["  deleted", Text.count(totals.deleted)] as const]),
@@ -122,7 +122,7 @@ export const status = Command.make(
         : states.map((state) => text(state, now, output.style)).join("\n\n")
     )
   })
-).pipe(Command.withDescription("Show how connections are: state, last run, next poll, failures"))
+).pipe(Command.withDescription("Show how connections are: state, last run, next poll, ledger"))
 
 export const runs = Command.make(
   "runs",
@@ -133,10 +133,11 @@ export const runs = Command.make(
       ApiClient.use((api) => api.tasks.runs({ params: { connection: name }, query: { limit } }))
     )
     const now = yield* DateTime.now
+    const table = yield* Text.table
     yield* output.answer({ runs: encodeRuns(list) }, () =>
       list.length === 0
         ? `${Text.oneLine(name)} has not run yet: idem sync ${Text.shellWord(name)}`
-        : Text.table(
+        : table(
             ["STARTED", "TOOK", "STATUS", "LISTED", "STORED", "UPDATED", "FAILED", "CALLS", "ERROR"],
             list.map((run) => [
               Text.moment(run.startedAt, now),

@@ -1,43 +1,15 @@
 /** Formats values as text: one line each, aligned, without control characters from outside. */
+import * as ByteSize from "effect/ByteSize"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import { oneLine } from "../engine/SafeText.ts"
 import { counted, quoted, shellWord, short, units } from "../engine/MessageText.ts"
 
 export { oneLine, quoted, shellWord, short }
 
-const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
-// oxlint-disable-next-line no-control-regex
-const colour = /\u001b\[[0-9;]*m/g
-const wide = /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]/u
-
-/** The number of terminal columns of the text. */
-const width = (text: string): number => {
-  const plain = text.replace(colour, "")
-  if (/^[\u0020-\u007e]*$/.test(plain)) return plain.length
-  return [...segmenter.segment(plain)].reduce((sum, { segment }) => sum + (wide.test(segment) ? 2 : 1), 0)
-}
-
-/** Rows in columns, two spaces apart. Columns named in `right` are aligned to the right. */
-export const table = (
-  header: ReadonlyArray<string>,
-  rows: ReadonlyArray<ReadonlyArray<string>>,
-  options?: { readonly right?: ReadonlyArray<string> | undefined; readonly style?: (text: string) => string }
-): string => {
-  const all = [header, ...rows]
-  const widths = header.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ""))))
-  const right = header.map((name) => options?.right?.includes(name) === true)
-  const line = (cells: ReadonlyArray<string>) =>
-    header
-      .map((_, column) => {
-        const cell = cells[column] ?? ""
-        const padding = " ".repeat((widths[column] ?? 0) - width(cell))
-        return right[column] === true ? padding + cell : cell + padding
-      })
-      .join("  ")
-      .trimEnd()
-  return [(options?.style ?? ((text) => text))(line(header)), ...rows.map(line)].join("\n")
-}
+/** `Table.table`. Only a command that has read its rows loads it, so that help and wrong usage stay light. */
+export const table = Effect.promise(async () => (await import("./Table.ts")).table)
 
 /** Names and values, one pair a line. */
 export const fields = (entries: ReadonlyArray<readonly [string, string]>): string => {
@@ -64,12 +36,8 @@ export const moment = (at: DateTime.Utc, now: DateTime.Utc): string => {
 export const upcoming = (at: DateTime.Utc, now: DateTime.Utc): string =>
   DateTime.isGreaterThan(at, now) ? moment(at, now) : "due now"
 
-/** A size in bytes, in powers of 1,024. */
-export const bytes = (size: number): string => {
-  const power = Math.min(4, Math.floor(Math.log2(Math.max(1, size)) / 10))
-  const value = size / 1024 ** power
-  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`
-}
+/** A size in bytes, in powers of 1,024 ("1.5 KiB"), as the dashboard shows it. */
+export const bytes = (size: number): string => ByteSize.format(ByteSize.bytes(size), { precision: 1 })
 
 /** With thousands apart. */
 export const count = (value: number): string => value.toLocaleString("en-US")

@@ -50,9 +50,9 @@ export interface Page<out Checkpoint, out Part = Schema.Json> {
    * parts one after the other says it on the last page.
    */
   readonly complete?: boolean | undefined
-  /** True once this page is committed: a run that starts from it loses and repeats nothing. At most 64 kB as JSON. */
+  /** True once this page is committed: a run that starts from it loses and repeats nothing. At most 64 KiB as JSON. */
   readonly checkpoint: Checkpoint
-  /** The parts that this page moves, committed with its checkpoint; at most 1,000 of at most 4 kB as JSON each. */
+  /** The parts that this page moves, committed with its checkpoint; at most 1,000 of at most 4 KiB as JSON each. */
   readonly parts?: ReadonlyArray<PartMove<Part>> | undefined
   /** About how many more refs this listing will give, where the source tells: for progress only. */
   readonly remaining?: number | undefined

@@ -1,6 +1,6 @@
 /**
  * Parts: named pieces of a source (a channel, a folder, a mailbox), each with a small checkpoint of its own. They let an
- * integration keep a place in any number of pieces, where one checkpoint of 64 kB would not hold them all.
+ * integration keep a place in any number of pieces, where one checkpoint of 64 KiB would not hold them all.
  *
  * - A page moves parts with `Page.parts`. They are committed in the transaction that commits the page's checkpoint, so they
  *   never stand ahead of the page's items.

@@ -1,4 +1,5 @@
 /** Formats numbers, sizes and times. */
+import * as ByteSize from "effect/ByteSize"
 
 const number = new Intl.NumberFormat("en")
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 })
@@ -12,17 +13,8 @@ export const short = (value: number): string => compact.format(value)
 export const many = (value: number, one: string, more = `${one}s`): string =>
   `${number.format(value)} ${value === 1 ? one : more}`
 
-/** Bytes in units of 1,000. */
-export const bytes = (value: number): string => {
-  const units = ["bytes", "kB", "MB", "GB", "TB"]
-  let unit = 0
-  let left = value
-  while (left >= 999.5 && unit < units.length - 1) {
-    left /= 1000
-    unit += 1
-  }
-  return `${unit === 0 ? number.format(left) : left.toPrecision(3)} ${units[unit] ?? ""}`
-}
+/** A size in bytes, in powers of 1,024 (`1.5 KiB`), as the command line prints it. */
+export const bytes = (size: number): string => ByteSize.format(ByteSize.bytes(size), { precision: 1 })
 
 /** Milliseconds as `1 min 20 s`. */
 export const duration = (milliseconds: number): string => {

@@ -1,32 +1,34 @@
 import { assert, it } from "@effect/vitest"
+import { table } from "../../src/cli/Table.ts"
 import * as Text from "../../src/cli/TextFormat.ts"
 import * as Format from "../../src/dashboard/Format.ts"
 
-it("the page writes sizes in units of 1,000, with three digits", () => {
-  const sizes = [0, 999, 1000, 1024, 1_500_000, 999_499, 999_500, 2e9, 5e15]
-  assert.deepStrictEqual(sizes.map(Format.bytes), [
-    "0 bytes",
-    "999 bytes",
-    "1.00 kB",
-    "1.02 kB",
-    "1.50 MB",
-    "999 kB",
-    "1.00 MB",
-    "2.00 GB",
-    "5.00e+3 TB"
-  ])
+it("the page and the command line write sizes in powers of 1,024, with at most one decimal", () => {
+  const sizes = [0, 1, 1023, 1024, 1536, 200 * 1024, 1024 ** 2 - 1, 1024 ** 2, 123_456_789, 3 * 1024 ** 3]
+  const expected = ["0 B", "1 B", "1023 B", "1 KiB", "1.5 KiB", "200 KiB", "1 MiB", "1 MiB", "117.7 MiB", "3 GiB"]
+  assert.deepStrictEqual(sizes.map(Format.bytes), expected)
+  assert.deepStrictEqual(sizes.map(Text.bytes), expected)
 })
 
-it("the command line writes sizes in powers of 1,024", () => {
-  const sizes = [0, 1023, 1024, 1536, 200 * 1024, 1024 ** 2, 3 * 1024 ** 3]
-  assert.deepStrictEqual(sizes.map(Text.bytes), [
-    "0 B",
-    "1023 B",
-    "1.0 KiB",
-    "1.5 KiB",
-    "200 KiB",
-    "1.0 MiB",
-    "3.0 GiB"
+it("the command line's columns are as wide as a terminal shows their text", () => {
+  const plain = table(
+    ["ID", "SIZE"],
+    [
+      ["日本", "1"],
+      ["👨‍👩‍👧", "22"],
+      ["\u001b[1mbold\u001b[0m", "3"],
+      ["e\u0301", ""]
+    ],
+    {
+      right: ["SIZE"]
+    }
+  )
+  assert.deepStrictEqual(plain.split("\n"), [
+    "ID    SIZE",
+    "日本     1",
+    "👨‍👩‍👧      22",
+    "\u001b[1mbold\u001b[0m     3",
+    "e\u0301"
   ])
 })
 

@@ -60,7 +60,7 @@ const maxFiles = 500
 /** A page is given at the latest after so many folders, so that a walk through empty ones is resumable too. */
 const maxFolders = 100
 const maxProblems = 100
-/** Of JSON, so that a checkpoint stays under 64 kB with two paths of 1,024 bytes, each byte escaped. */
+/** Of JSON, so that a checkpoint stays under 64 KiB with two paths of 1,024 bytes, each byte escaped. */
 const maxUnreadLength = 40_000
 
 interface Folder {

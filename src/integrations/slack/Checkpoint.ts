@@ -219,7 +219,7 @@ export const save = (state: State): Saved => {
   return { checkpoint: { ...rest, directories: directories.length }, parts }
 }
 
-/** Ids in one part: of 13 characters and a separator, in less than 4 kB. */
+/** Ids in one part: of 13 characters and a separator, in less than 4 KiB. */
 const idsInPart = 240
 const separator = ","
 
