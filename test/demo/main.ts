@@ -3,78 +3,10 @@
  * that Idem starts itself, in a folder that is removed afterwards. Each step checks what it shows; the exit code is 0 only
  * if each did what it says.
  */
-import { createEmulator } from "emulate"
-import { spawn } from "node:child_process"
-import { mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { styleText } from "node:util"
+import { type Answer, close, connect, idem, send, start } from "./Mailboxes.ts"
 
 const dim = (text: string) => styleText("dim", text)
-
-/** Mail of one account, newest first. */
-const mailbox = (user: string, count: number) =>
-  Array.from({ length: count }, (_, index) => ({
-    id: `${user.split("@")[0]}-${String(index).padStart(4, "0")}`,
-    user_email: user,
-    from: `friend${index % 7}@example.com`,
-    to: user,
-    subject: `Letter ${index + 1}`,
-    body_text: `This is letter ${index + 1}. `.repeat(1 + (index % 20)),
-    label_ids: ["INBOX"],
-    internal_date: new Date(Date.UTC(2026, 5, 1) - index * 3_600_000).toISOString()
-  }))
-
-const freePort = () =>
-  new Promise<number>((resolve, reject) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() =>
-        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no free port"))
-      )
-    })
-  })
-
-const folder = await mkdtemp(join(tmpdir(), "idem-demo-"))
-const me = "me@example.com"
-const archive = "archive@example.com"
-const gmail = await createEmulator({
-  service: "google",
-  port: await freePort(),
-  seed: {
-    tokens: { "token-me": { login: me, scopes: [] }, "token-archive": { login: archive, scopes: [] } },
-    google: {
-      users: [
-        { email: me, name: "Me" },
-        { email: archive, name: "Archive" }
-      ],
-      messages: [...mailbox(me, 48), ...mailbox(archive, 400)]
-    }
-  }
-})
-
-/** An `idem` command, as a person types it. */
-const start = (...args: ReadonlyArray<string>) =>
-  spawn(process.execPath, ["src/main.ts", ...args, "--json"], {
-    env: { ...process.env, IDEM_DATA_DIR: folder, DATABASE_URL: undefined, IDEM_SECRET_KEY: undefined },
-    stdio: ["ignore", "pipe", "pipe"]
-  })
-
-type Answer = Readonly<Record<string, unknown>>
-
-const idem = (...args: ReadonlyArray<string>) =>
-  new Promise<Answer>((resolve, reject) => {
-    const child = start(...args)
-    let out = ""
-    let err = ""
-    child.stdout.on("data", (chunk) => (out += String(chunk)))
-    child.stderr.on("data", (chunk) => (err += String(chunk)))
-    child.on("close", (code) => {
-      if (code === 0) resolve(JSON.parse(out) as Answer)
-      else reject(new Error(`idem ${args[0]} ended with ${code}: ${err || out}`))
-    })
-  })
 
 const title = (text: string) => console.log(`\n${styleText("bold", text)}`)
 
@@ -85,24 +17,6 @@ const shows = (result: Answer, expected: Answer) => {
   for (const [name, value] of Object.entries(expected)) {
     if (result[name] !== value) throw new Error(`${name} should be ${String(value)}, but is ${String(result[name])}`)
   }
-}
-
-const send = (subject: string) =>
-  fetch(`${gmail.url}/gmail/v1/users/me/messages`, {
-    method: "POST",
-    headers: { authorization: "Bearer token-me", "content-type": "application/json" },
-    body: JSON.stringify({
-      raw: Buffer.from(`From: new@example.com\r\nTo: ${me}\r\nSubject: ${subject}\r\n\r\nHello\r\n`).toString(
-        "base64url"
-      ),
-      labelIds: ["INBOX", "UNREAD"]
-    })
-  })
-
-const connect = (name: string, token: string, unitsPerMinute: number) => {
-  const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute } })
-  const credentials = JSON.stringify({ accessToken: token })
-  return idem("connect", "gmail", "--name", name, "--config", config, "--credentials", credentials)
 }
 
 const stored = async (name: string) => {
@@ -154,6 +68,5 @@ try {
   console.error(`\n${styleText("red", error instanceof Error ? error.message : String(error))}`)
   process.exitCode = 1
 } finally {
-  await gmail.close()
-  await rm(folder, { recursive: true, force: true })
+  await close()
 }
