@@ -270,7 +270,7 @@ const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<st
   const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
   return yield* Failure.failed(
     "UnknownId",
-    `${shown}${more}: not among the failures of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
+    `${shown}${more}: not in the ledger of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
   )
 })
 

@@ -139,10 +139,37 @@ export const Field = ({ children, error, hint, label }: FieldProps) => {
   )
 }
 
-/** A table that scrolls horizontally if it is wider than the page, also by keyboard. */
-export const Table = ({ children, label }: { readonly children: ComponentChildren; readonly label: string }) => (
-  // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard
-  <div class="table" role="region" aria-label={label} tabIndex={0}>
-    <table>{children}</table>
-  </div>
+interface CardTableProps {
+  readonly label: string
+  readonly columns: ReadonlyArray<string>
+  /** Columns whose heading is aligned as their numbers are. */
+  readonly numbers?: ReadonlyArray<string>
+  /** Columns whose heading only a screen reader needs. */
+  readonly unlabelled?: ReadonlyArray<string>
+  readonly class?: string
+  readonly children: ComponentChildren
+}
+
+/**
+ * A table whose rows become cards on a narrow page. There its parts are no table to a browser, so each part names its
+ * role: its rows and cells have to name theirs too.
+ */
+export const CardTable = (props: CardTableProps) => (
+  <table class={`cards ${props.class ?? ""}`} role="table" aria-label={props.label}>
+    <thead role="rowgroup">
+      <tr role="row">
+        {props.columns.map((name) => (
+          <th
+            key={name}
+            role="columnheader"
+            scope="col"
+            class={props.numbers?.includes(name) === true ? "number" : undefined}
+          >
+            {props.unlabelled?.includes(name) === true ? <span class="hidden">{name}</span> : name}
+          </th>
+        ))}
+      </tr>
+    </thead>
+    <tbody role="rowgroup">{props.children}</tbody>
+  </table>
 )

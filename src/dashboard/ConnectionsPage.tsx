@@ -1,53 +1,36 @@
 /** All connections at a glance. */
-import { useQuery } from "@tanstack/preact-query"
+import { useQueries, useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath } from "./Location.ts"
-import { Ago, Badge, Empty, Loading, Notice, Title } from "./Components.tsx"
+import { Ago, Badge, CardTable, Empty, Loading, Notice, Title } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
 /** Rows of one page. Each row requests a status of its own. */
 const pageSize = 50
 
-const Attention = ({ status }: { readonly status: Api.Status }) => {
-  const { totals } = status
-  const links = [
-    Words.isStuck(status) ? { to: "", text: "paused: the next step", tone: "warn" as const } : undefined,
-    Words.isFailing(status) ? { to: "", text: "failing: the reason", tone: "bad" as const } : undefined,
-    totals.deletionsHeld > 0
-      ? { to: "deletions", text: `${Format.many(totals.deletionsHeld, "deletion")} to approve`, tone: "warn" as const }
-      : undefined,
-    status.problems.length > 0
-      ? { to: "", text: `${Format.many(status.problems.length, "place")} not listed`, tone: "warn" as const }
-      : undefined,
-    totals.dead > 0 ? { to: "ledger", text: `${Format.count(totals.dead)} given up`, tone: "bad" as const } : undefined,
-    totals.failed > 0
-      ? { to: "ledger", text: `${Format.count(totals.failed)} failing`, tone: "warn" as const }
-      : undefined
-  ].filter((each) => each !== undefined)
-  return links.length === 0 ? (
+const NeedsYou = ({ needs, of }: { readonly needs: ReadonlyArray<Words.Need>; readonly of: Api.Connection }) =>
+  needs.length === 0 ? (
     <span class="quiet-text">nothing</span>
   ) : (
     <ul class="plain">
-      {links.map(({ text, to, tone }) => (
+      {needs.map(({ text, to, tone }) => (
         <li key={text}>
-          <a class={`tone-${tone}`} href={`#${connectionPath(status.id, to)}`}>
+          <a class={`tone-${tone}`} href={`#${connectionPath(of.id, to)}`}>
             {text}
           </a>
         </li>
       ))}
     </ul>
   )
+
+interface RowProps {
+  readonly connection: Api.Connection
+  readonly status: Api.Status | undefined
 }
 
-const Row = ({ connection }: { readonly connection: Api.Connection }) => {
-  const running = connection.state === "running"
-  const { data: status } = useQuery({
-    queryKey: ["connection", connection.id, "status"],
-    queryFn: (context) => Api.status(connection.id, context),
-    refetchInterval: running ? 1000 : 15_000
-  })
+const Row = ({ connection, status }: RowProps) => {
   const shown = status ?? connection
   const { text, tone } = Words.stateOf(shown)
   const run = status?.lastRun ?? null
@@ -79,16 +62,27 @@ const Row = ({ connection }: { readonly connection: Api.Connection }) => {
         ) : (
           <>
             <Ago time={run.startedAt} />
-            <span class="sub">{run.error === null ? Words.outcome(run) : Words.reason(run.error.reason)}</span>
+            <span class="sub">
+              {run.status === "succeeded" ? "" : `${Words.runStatus[run.status].text}: `}
+              {run.error === null ? Words.outcome(run) : Words.reason(run.error.reason)}
+            </span>
           </>
         )}
       </td>
-      <td role="cell" data-label="Next poll" class="when">
-        {running ? "now" : shown.nextPollAt === null ? "none" : <Ago time={shown.nextPollAt} />}
-        <span class="sub">every {shown.every}</span>
+      <td role="cell" data-label="Last check" class="when">
+        {shown.lastCheckedAt === null ? "never" : <Ago time={shown.lastCheckedAt} />}
+        <span class="sub">
+          {shown.nextPollAt === null ? (
+            "no next poll"
+          ) : (
+            <>
+              next poll {shown.state === "running" ? "now" : <Ago time={shown.nextPollAt} />}, every {shown.every}
+            </>
+          )}
+        </span>
       </td>
       <td role="cell" data-label="Needs you">
-        {status === undefined ? "…" : <Attention status={status} />}
+        {status === undefined ? "…" : <NeedsYou needs={Words.needs(status, new Date())} of={connection} />}
       </td>
     </tr>
   )
@@ -119,7 +113,16 @@ export const ConnectionsPage = () => {
   const found = (data ?? []).filter((each) =>
     [each.name, each.account, each.domain].some((word) => word.toLowerCase().includes(wanted))
   )
+  const shown = found.slice(0, pages * pageSize)
+  const statuses = useQueries({
+    queries: shown.map(({ id, state }) => ({
+      queryKey: ["connection", id, "status"],
+      queryFn: (context: { readonly signal: AbortSignal }) => Api.status(id, context),
+      refetchInterval: state === "running" ? 1000 : 15_000
+    }))
+  }).map((query) => query.data)
   const paused = (data ?? []).filter((each) => each.state === "paused")
+  const needy = statuses.filter((status) => status !== undefined && Words.needs(status, new Date()).length > 0)
   return (
     <>
       <div class="heading">
@@ -157,23 +160,17 @@ export const ConnectionsPage = () => {
           <p class="summary">
             {Format.many(data.length, "connection")}
             {paused.length === 0 ? "" : `, ${Format.count(paused.length)} paused`}
+            {needy.length === 0 ? "" : `, ${Format.count(needy.length)} ${needy.length === 1 ? "needs" : "need"} you`}
           </p>
-          <table class="cards" role="table" aria-label="Connections">
-            <thead role="rowgroup">
-              <tr role="row">
-                {["Connection", "State", "Stored", "Last run", "Next poll", "Needs you"].map((name) => (
-                  <th key={name} role="columnheader" scope="col" class={name === "Stored" ? "number" : undefined}>
-                    {name}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody role="rowgroup">
-              {found.slice(0, pages * pageSize).map((connection) => (
-                <Row key={connection.id} connection={connection} />
-              ))}
-            </tbody>
-          </table>
+          <CardTable
+            label="Connections"
+            columns={["Connection", "State", "Stored", "Last run", "Last check", "Needs you"]}
+            numbers={["Stored"]}
+          >
+            {shown.map((connection, index) => (
+              <Row key={connection.id} connection={connection} status={statuses[index]} />
+            ))}
+          </CardTable>
           {found.length === 0 ? <p>No connection has this in its name, account or kind.</p> : null}
           {found.length > pages * pageSize ? (
             <button type="button" onClick={() => setPages(pages + 1)}>

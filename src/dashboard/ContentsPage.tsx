@@ -4,7 +4,7 @@ import { useId, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, contentPath, navigate, useParameters } from "./Location.ts"
-import { Badge, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
+import { Badge, CardTable, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
 const states = ["stored", "failed", "dead", "deferred", "gone", "deleted"]
@@ -162,29 +162,16 @@ export const ContentsPage = ({ status }: { readonly status: Api.Status }) => {
         )
       ) : (
         <>
-          <table class="cards contents" role="table" aria-label="What is stored">
-            <thead role="rowgroup">
-              <tr role="row">
-                <th role="columnheader" scope="col">
-                  Title
-                </th>
-                <th role="columnheader" scope="col">
-                  Kind
-                </th>
-                <th role="columnheader" scope="col">
-                  When
-                </th>
-                <th role="columnheader" scope="col" class="number">
-                  Size
-                </th>
-              </tr>
-            </thead>
-            <tbody role="rowgroup">
-              {rows.map((row) => (
-                <Row key={row.externalId} row={row} status={status} />
-              ))}
-            </tbody>
-          </table>
+          <CardTable
+            class="contents"
+            label="What is stored"
+            columns={["Title", "Kind", "When", "Size"]}
+            numbers={["Size"]}
+          >
+            {rows.map((row) => (
+              <Row key={row.externalId} row={row} status={status} />
+            ))}
+          </CardTable>
           <p class="more">
             <span role="status">
               {Format.count(rows.length)} shown{query.hasNextPage ? "" : ", that is all"}.

@@ -5,7 +5,7 @@ import * as Api from "./Api.ts"
 import { Confirm } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
-import { Empty, ErrorNotice, Loading, Notice, Table, Time } from "./Components.tsx"
+import { CardTable, Empty, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 
 /** The server's limit. */
 const longest = 10_000
@@ -26,8 +26,8 @@ interface RowProps {
 }
 
 const Row = ({ chosen, onChoose, row, status }: RowProps) => (
-  <tr>
-    <td>
+  <tr role="row">
+    <td role="cell" data-label="Choose">
       <input
         type="checkbox"
         aria-label={`Choose ${row.externalId}`}
@@ -35,13 +35,17 @@ const Row = ({ chosen, onChoose, row, status }: RowProps) => (
         onChange={(event) => onChoose(event.currentTarget.checked)}
       />
     </td>
-    <th scope="row" class="id">
+    <th role="rowheader" scope="row" class="id" data-label="Content">
       <a href={`#${contentPath(status.id, row.externalId)}`}>{row.title ?? row.externalId}</a>
       {row.title === null ? null : <span class="sub">{row.externalId}</span>}
     </th>
-    <td class="nowrap">{row.occurredAt === null ? "" : <Time time={row.occurredAt} />}</td>
-    <td>{causes[row.cause]}</td>
-    <td class="nowrap">
+    <td role="cell" data-label="Date" class="nowrap">
+      <Time time={row.occurredAt} />
+    </td>
+    <td role="cell" data-label="Why">
+      {causes[row.cause]}
+    </td>
+    <td role="cell" data-label="Since" class="nowrap">
       <Time time={row.stagedAt} />
     </td>
   </tr>
@@ -79,6 +83,14 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
         <h2 id="deletions">Deletions held back</h2>
         {total === 0 ? null : (
           <div class="buttons">
+            <label class="inline">
+              <input
+                type="checkbox"
+                checked={isAll}
+                onChange={() => choose(new Set(isAll ? [] : deletions.map((row) => row.externalId)))}
+              />{" "}
+              Choose all shown
+            </label>
             <button
               type="button"
               disabled={some === undefined}
@@ -118,40 +130,26 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
               The first {Format.count(deletions.length)} of {Format.count(total)} are shown.
             </p>
           ) : null}
-          <Table label="Deletions held back">
-            <thead>
-              <tr>
-                <th scope="col">
-                  <input
-                    type="checkbox"
-                    aria-label="Choose all that are shown"
-                    checked={isAll}
-                    onChange={() => choose(new Set(isAll ? [] : deletions.map((row) => row.externalId)))}
-                  />
-                </th>
-                <th scope="col">Content</th>
-                <th scope="col">Date</th>
-                <th scope="col">Why</th>
-                <th scope="col">Since</th>
-              </tr>
-            </thead>
-            <tbody>
-              {deletions.map((row) => (
-                <Row
-                  key={row.externalId}
-                  row={row}
-                  status={status}
-                  chosen={chosen.has(row.externalId)}
-                  onChoose={(isChosen) => {
-                    const next = new Set(chosen)
-                    if (isChosen) next.add(row.externalId)
-                    else next.delete(row.externalId)
-                    choose(next)
-                  }}
-                />
-              ))}
-            </tbody>
-          </Table>
+          <CardTable
+            label="Deletions held back"
+            columns={["Choose", "Content", "Date", "Why", "Since"]}
+            unlabelled={["Choose"]}
+          >
+            {deletions.map((row) => (
+              <Row
+                key={row.externalId}
+                row={row}
+                status={status}
+                chosen={chosen.has(row.externalId)}
+                onChoose={(isChosen) => {
+                  const next = new Set(chosen)
+                  if (isChosen) next.add(row.externalId)
+                  else next.delete(row.externalId)
+                  choose(next)
+                }}
+              />
+            ))}
+          </CardTable>
           {total > deletions.length && limit < longest ? (
             <button type="button" onClick={() => setLimit(Math.min(limit * 5, longest))}>
               Show more

@@ -34,7 +34,7 @@ export const reason = (name: string): string => {
 
 const states: Readonly<Record<Connection["state"], { readonly text: string; readonly tone: Tone }>> = {
   running: { text: "Running", tone: "busy" },
-  idle: { text: "Waiting", tone: "good" },
+  idle: { text: "Idle", tone: "good" },
   paused: { text: "Paused", tone: "warn" },
   disconnected: { text: "Disconnected", tone: "quiet" }
 }
@@ -42,17 +42,17 @@ const states: Readonly<Record<Connection["state"], { readonly text: string; read
 const byPerson: typeof pausedByPerson = "by a person"
 
 /** True if the connection waits for a person, except after a person's own pause. */
-export const isStuck = (connection: Connection): boolean => connection.paused !== null && connection.paused !== byPerson
-
-export const isFailing = (connection: Connection): boolean => connection.failures > 0 && connection.state !== "paused"
+const isStuck = (connection: Connection): boolean => connection.paused !== null && connection.paused !== byPerson
 
 export const stateOf = (connection: Connection): { readonly text: string; readonly tone: Tone } =>
-  connection.state === "idle" && connection.failures > 0 ? { text: "Failing", tone: "bad" } : states[connection.state]
+  connection.state === "idle" && connection.failures > 0
+    ? { text: "Idle, failing", tone: "bad" }
+    : states[connection.state]
 
 export const runStatus: Readonly<Record<Run["status"], { readonly text: string; readonly tone: Tone }>> = {
   running: { text: "Running", tone: "busy" },
   succeeded: { text: "Succeeded", tone: "good" },
-  partial: { text: "Some failed", tone: "warn" },
+  partial: { text: "Partial", tone: "warn" },
   failed: { text: "Failed", tone: "bad" },
   interrupted: { text: "Interrupted", tone: "warn" }
 }
@@ -68,7 +68,7 @@ export const contentTone: Readonly<Record<string, Tone>> = {
 
 const ledgerMeaning: Readonly<Record<LedgerRow["state"], string>> = {
   failed: "will be tried again by itself",
-  dead: "given up: retry it by hand",
+  dead: "not tried again by itself: retry it by hand",
   deferred: "due at the next poll"
 }
 
@@ -94,6 +94,37 @@ export const progress = (run: Run): { readonly done: number; readonly known: num
   done: run.existing + run.stored + run.updated + run.unchanged + run.failed + run.gone + run.deferred,
   known: run.listed + run.forced + run.retried
 })
+
+/** What a person should look at, and on which page of the connection. */
+export interface Need {
+  readonly to: string
+  readonly text: string
+  readonly tone: "warn" | "bad"
+}
+
+/** A new connection is checked within minutes of its first poll. */
+const firstCheck = 10 * 60_000
+
+const isNeverChecked = (status: Status, now: Date): boolean =>
+  status.lastCheckedAt === null &&
+  status.state === "idle" &&
+  status.lastRun?.status !== "running" &&
+  now.getTime() - Date.parse(status.createdAt) > firstCheck
+
+/** What needs a person. What is tried again by itself (failed items and runs) is not among it. */
+export const needs = (status: Status, now: Date): ReadonlyArray<Need> => {
+  const { dead, deletionsHeld } = status.totals
+  const problems = status.problems.length
+  return [
+    ...(isStuck(status) ? [{ to: "", text: "paused: the next step", tone: "warn" as const }] : []),
+    ...(isNeverChecked(status, now) ? [{ to: "runs", text: "never checked", tone: "bad" as const }] : []),
+    ...(deletionsHeld > 0
+      ? [{ to: "deletions", text: `${Format.many(deletionsHeld, "deletion")} to approve`, tone: "warn" as const }]
+      : []),
+    ...(problems > 0 ? [{ to: "", text: `${Format.many(problems, "place")} not listed`, tone: "warn" as const }] : []),
+    ...(dead > 0 ? [{ to: "ledger", text: `${Format.many(dead, "dead item")}`, tone: "bad" as const }] : [])
+  ]
+}
 
 export interface Advice {
   readonly tone: Tone
@@ -148,7 +179,7 @@ export const advice = (status: Status, signIn: boolean): ReadonlyArray<Advice> =
   if (status.totals.dead > 0) {
     found.push({
       tone: "warn",
-      title: `${Format.many(status.totals.dead, "item")} given up`,
+      title: `${Format.many(status.totals.dead, "dead item")}`,
       text: "They failed at each attempt. See why, and retry them once the cause is mended.",
       action: "ledger"
     })

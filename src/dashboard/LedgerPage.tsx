@@ -5,7 +5,7 @@ import * as Api from "./Api.ts"
 import { useAsked } from "./RecentRequests.ts"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
-import { Ago, Badge, Empty, ErrorNotice, Loading, Notice, Table } from "./Components.tsx"
+import { Ago, Badge, CardTable, Empty, ErrorNotice, Loading, Notice } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
 /** The server's limit. */
@@ -21,8 +21,8 @@ interface RowProps {
 }
 
 const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
-  <tr>
-    <td>
+  <tr role="row">
+    <td role="cell" data-label="Choose">
       <input
         type="checkbox"
         aria-label={`Choose ${row.externalId}`}
@@ -30,20 +30,25 @@ const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
         onChange={(event) => onChoose(event.currentTarget.checked)}
       />
     </td>
-    <th scope="row" class="id">
+    <th role="rowheader" scope="row" class="id" data-label="Id">
       <a href={`#${contentPath(status.id, row.externalId)}`}>{row.externalId}</a>
     </th>
-    <td>
+    <td role="cell" data-label="State">
       <Badge tone={Words.contentTone[row.state] ?? "quiet"}>{row.state}</Badge>
-      <span class="sub">{Words.ledgerState(row.state)}</span>
+      <span class="sub">
+        {Words.ledgerState(row.state)}, {Format.many(row.attempts, "attempt")} so far
+        {row.nextAttemptAt === null ? null : (
+          <>
+            , next <Ago time={row.nextAttemptAt} />
+          </>
+        )}
+      </span>
     </td>
-    <td class="reason">
-      {Words.reason(row.reason)}
+    <td role="cell" data-label="Reason" class="reason">
+      <span>{Words.reason(row.reason)}</span>
       <span class="sub">{row.message}</span>
     </td>
-    <td class="number">{Format.count(row.attempts)}</td>
-    <td>{row.nextAttemptAt === null ? "–" : <Ago time={row.nextAttemptAt} />}</td>
-    <td>
+    <td role="cell" data-label="Retry">
       <button type="button" disabled={busy} onClick={onRetry} aria-label={`Retry ${row.externalId}`}>
         Retry
       </button>
@@ -79,6 +84,14 @@ export const LedgerPage = ({ status }: { readonly status: Api.Status }) => {
         <h2 id="ledger">Ledger</h2>
         {data.length === 0 ? null : (
           <div class="buttons">
+            <label class="inline">
+              <input
+                type="checkbox"
+                checked={isAll}
+                onChange={() => choose(new Set(isAll ? [] : data.map((row) => row.externalId)))}
+              />{" "}
+              Choose all shown
+            </label>
             <button type="button" disabled={busy || there.length === 0} onClick={() => retry.mutate(there)}>
               Retry chosen ({Format.count(there.length)})
             </button>
@@ -105,48 +118,28 @@ export const LedgerPage = ({ status }: { readonly status: Api.Status }) => {
               The first {Format.count(data.length)} of {Format.count(status.ledger)} are shown.
             </p>
           ) : null}
-          <Table label="Ledger">
-            <thead>
-              <tr>
-                <th scope="col">
-                  <input
-                    type="checkbox"
-                    aria-label="Choose all that are shown"
-                    checked={isAll}
-                    onChange={() => choose(new Set(isAll ? [] : data.map((row) => row.externalId)))}
-                  />
-                </th>
-                <th scope="col">Id</th>
-                <th scope="col">State</th>
-                <th scope="col">Reason</th>
-                <th scope="col" class="number">
-                  Attempts
-                </th>
-                <th scope="col">Next</th>
-                <th scope="col">
-                  <span class="hidden">Retry</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.map((row) => (
-                <Row
-                  key={row.externalId}
-                  row={row}
-                  status={status}
-                  chosen={chosen.has(row.externalId)}
-                  busy={busy}
-                  onChoose={(isChosen) => {
-                    const next = new Set(chosen)
-                    if (isChosen) next.add(row.externalId)
-                    else next.delete(row.externalId)
-                    choose(next)
-                  }}
-                  onRetry={() => retry.mutate([row.externalId])}
-                />
-              ))}
-            </tbody>
-          </Table>
+          <CardTable
+            label="Ledger"
+            columns={["Choose", "Id", "State", "Reason", "Retry"]}
+            unlabelled={["Choose", "Retry"]}
+          >
+            {data.map((row) => (
+              <Row
+                key={row.externalId}
+                row={row}
+                status={status}
+                chosen={chosen.has(row.externalId)}
+                busy={busy}
+                onChoose={(isChosen) => {
+                  const next = new Set(chosen)
+                  if (isChosen) next.add(row.externalId)
+                  else next.delete(row.externalId)
+                  choose(next)
+                }}
+                onRetry={() => retry.mutate([row.externalId])}
+              />
+            ))}
+          </CardTable>
           {status.ledger > data.length && limit < longest ? (
             <button type="button" onClick={() => setLimit(Math.min(limit * 5, longest))}>
               Show more

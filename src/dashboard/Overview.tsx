@@ -4,7 +4,7 @@ import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath } from "./Location.ts"
-import { Ago, Badge, Empty, Loading } from "./Components.tsx"
+import { Ago, Badge, Empty, Loading, Notice } from "./Components.tsx"
 import { HourPlot } from "./Plot.tsx"
 import * as Words from "./Labels.ts"
 
@@ -85,8 +85,8 @@ const Stored = ({ status }: { readonly status: Api.Status }) => {
   const { totals } = status
   const facts = [
     { name: "Stored", value: Format.count(totals.stored), more: Format.bytes(totals.bytes), to: "contents" },
-    { name: "Failing", value: Format.count(totals.failed), more: "tried again", to: "ledger" },
-    { name: "Given up", value: Format.count(totals.dead), more: "need you", to: "ledger" },
+    { name: "Failed", value: Format.count(totals.failed), more: "tried again", to: "ledger" },
+    { name: "Dead", value: Format.count(totals.dead), more: "need you", to: "ledger" },
     { name: "Deferred", value: Format.count(totals.deferred), more: "next poll", to: "ledger" },
     { name: "Deleted", value: Format.count(totals.deleted), more: "at the source", to: "contents" },
     {
@@ -235,6 +235,13 @@ export const Overview = ({ status }: { readonly status: Api.Status }) => {
   return (
     <>
       {run?.status === "running" ? <Progress run={run} /> : <LastRun run={run} status={status} />}
+      {status.askedToWaitUntil === null ? null : (
+        <Notice tone="busy" title="The source asked Idem to wait">
+          <p>
+            It is asked again <Ago time={status.askedToWaitUntil} />, by itself. Nothing is lost meanwhile.
+          </p>
+        </Notice>
+      )}
       <Problems problems={status.problems} />
       <Unfinished status={status} />
       <Stored status={status} />

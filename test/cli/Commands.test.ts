@@ -180,7 +180,7 @@ describe("idem sync", () => {
       assert.deepStrictEqual([raw.code, raw.stdout.length], [1, 0])
       assert.include(CommandLine.text(yield* run(["failures", "work"])), "it can't be read")
 
-      assert.include((yield* run(["retry", "work", "m000002"])).stderr, `"m000002": not among the failures`)
+      assert.include((yield* run(["retry", "work", "m000002"])).stderr, `"m000002": not in the ledger`)
       assert.strictEqual((yield* run(["retry", "work", "m000002"])).code, 1)
       source.answer = () => Effect.void
       const retried = yield* run(["retry", "work", "m000001", "--json"])

@@ -86,3 +86,13 @@ export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
       )
     )
 }
+
+/** Parts of the page that are wider than the room they have: the page itself, or what scrolls sideways within it. */
+export const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
+  (await page.evaluate(`
+    [document.documentElement, ...document.querySelectorAll("main, main *")]
+      .filter((part) => part.checkVisibility())
+      .filter((part) => part === document.documentElement || /auto|scroll/.test(getComputedStyle(part).overflowX))
+      .filter((part) => part.scrollWidth > part.clientWidth + 1)
+      .map((part) => part.tagName + "." + part.className + ": " + part.scrollWidth + " in " + part.clientWidth + " px")
+  `)) as ReadonlyArray<string>

@@ -134,7 +134,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         await stored(page, 401)
         await page.getByRole("heading", { name: "Last run" }).waitFor()
         await page.getByRole("img", { name: /Items per hour, 48 hours: Stored 401, .*Failed 1/ }).waitFor()
-        await page.getByRole("link", { name: "Failing: 1", exact: true }).waitFor()
+        await page.getByRole("link", { name: "Failed: 1", exact: true }).waitFor()
         assert.deepStrictEqual(await Browser.faults(page), [])
         await context.close()
       })
@@ -380,8 +380,36 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
       })
     )
 
+    it.effect("says on the home page when a source was last checked, and what needs a person", () =>
+      scenario(async (scene) => {
+        const { api, gmail, signedIn } = scene
+        for (const id of ["unreadable", `unreadable-${"with-a-long-id".repeat(4)}`]) gmail.mailbox.add({ id })
+        gmail.fault("messages.get", GmailServer.status(403, "forbidden", { message: "no delegation".repeat(20) }), {
+          times: 1000,
+          when: ({ id }) => id?.startsWith("unreadable") === true
+        })
+        for (const id of gmail.mailbox.ids.filter((each) => !/hostile|refused|unreadable/.test(each)).slice(0, 150)) {
+          gmail.mailbox.remove(id)
+        }
+        const { context, page } = await signedIn()
+        await open(scene, page, "mail")
+        await syncNow(page)
+        await page.getByText("150 deletions held back for you").waitFor()
+        await page.getByRole("link", { name: "Failed: 2", exact: true }).waitFor()
+        await page.goto(`${scene.idem.url}/#/`)
+        const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "mail", exact: true }) })
+        await row.getByRole("link", { name: "150 deletions to approve" }).waitFor()
+        await page.getByText(/^\d connections, 1 needs you$/).waitFor()
+        const { lastCheckedAt } = await api("GET", "/connections/mail")
+        await row.locator(`[data-label="Last check"] time[datetime="${String(lastCheckedAt)}"]`).waitFor()
+        // What is tried again by itself needs nobody.
+        assert.strictEqual(await row.locator('[data-label="Needs you"] li').count(), 1)
+        await context.close()
+      })
+    )
+
     for (const scheme of ["light", "dark"] as const) {
-      it.effect(`has no serious fault by axe on any page, fits a phone, and keeps to its policy (${scheme})`, () =>
+      it.effect(`has no serious fault by axe on any page, fits each width, and keeps to its policy (${scheme})`, () =>
         scenario(async (scene) => {
           const { context, errors, page } = await scene.signedIn({ scheme, width: 390 })
           const ref = await connectionId(scene, "mail")
@@ -390,6 +418,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
             "/connect",
             "/connect?domain=gmail",
             "/connect?domain=ftp",
+            "/connect?domain=slack",
             "/sign-in-failed?message=no",
             "/nowhere",
             ...["", "/contents", "/runs", "/ledger", "/deletions", "/settings", "/content?id=hostile"].map(
@@ -400,10 +429,13 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
             await page.goto(`${scene.idem.url}/#${at}`)
             await page.getByRole("heading", { level: 1 }).waitFor()
             await page.locator(".loading").waitFor({ state: "detached" })
-            assert.deepStrictEqual(await Browser.faults(page), [], at)
-            await page.setViewportSize({ width: 320, height: 700 })
-            assert.isAtMost(Number(await page.evaluate("document.documentElement.scrollWidth")), 320, at)
-            await page.setViewportSize({ width: 390, height: 900 })
+            for (const width of [320, 360, 390, 768, 1280]) {
+              await page.setViewportSize({ width, height: 900 })
+              assert.deepStrictEqual(await Browser.overflows(page), [], `${at} at ${width} px`)
+              if (width === 390 || width === 1280) {
+                assert.deepStrictEqual(await Browser.faults(page), [], `${at} at ${width} px`)
+              }
+            }
           }
           assert.deepStrictEqual(errors, [])
           await context.close()
@@ -477,6 +509,24 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         const names = (connections as ReadonlyArray<{ readonly name: string }>).map(({ name }) => name)
         assert.notInclude(names, "signed in")
         assert.include(names, "mail")
+        await context.close()
+      })
+    )
+
+    it.effect("says on the connection's page until when the source asked to wait", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        const ref = await connectionId(scene, "mail")
+        await context.route(`**/connections/${ref}`, async (route) => {
+          const response = await route.fetch()
+          const status = (await response.json()) as object
+          await route.fulfill({ response, json: { ...status, askedToWaitUntil: "2099-01-01T00:00:00Z" } })
+        })
+        await open(scene, page, "mail")
+        await page.getByText("The source asked Idem to wait").waitFor()
+        await page.locator('.notice time[datetime="2099-01-01T00:00:00Z"]').waitFor()
+        assert.deepStrictEqual(await Browser.faults(page), [])
+        await context.unrouteAll({ behavior: "ignoreErrors" })
         await context.close()
       })
     )

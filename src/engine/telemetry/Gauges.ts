@@ -41,7 +41,8 @@ const samplesOf = (overview: Overview): ReadonlyArray<Sample> => [
   })),
   ...overview.ledger.map(({ count, domain, state }) => ({
     name: "idem_ledger_items",
-    description: "Items that are known and not stored: failed (tried again), dead (given up), deferred (next poll).",
+    description:
+      "Items that are known and not stored: failed (tried again), dead (retried only by hand), deferred (next poll).",
     attributes: { domain, state },
     value: count
   })),

@@ -63,7 +63,7 @@ export const make = Effect.gen(function* () {
     const shown = missing.slice(0, 3).map(MessageText.quoted).join(", ")
     const more = missing.length > 3 ? ` and ${missing.length - 3} more` : ""
     return yield* new UsageError({
-      message: `${shown}${more}: not among the failures of ${MessageText.quoted(connection.name)}`
+      message: `${shown}${more}: not in the ledger of ${MessageText.quoted(connection.name)}`
     })
   })
 
