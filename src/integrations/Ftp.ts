@@ -25,6 +25,7 @@ import type { Content, Ref } from "../contract/Content.ts"
 import { ContentExistenceChecker } from "../contract/ContentExistenceChecker.ts"
 import { make, type OpenOptions, QuotaConfig, type Session } from "../contract/Integration.ts"
 import type { IntegrationError } from "../contract/IntegrationError.ts"
+import { direct } from "../contract/Network.ts"
 import type { Coverage, Page } from "../contract/Page.ts"
 import type { Parts } from "../contract/Parts.ts"
 import * as SyncTask from "../contract/SyncTask.ts"
@@ -178,6 +179,14 @@ const connectTo = ({
       privateKey: reveal(key?.privateKey),
       passphrase: reveal(key?.passphrase)
     })
+    // A connection that was made over HTTP must not log in with the keys of the person who runs Idem.
+    if (usesAgent && network !== direct) {
+      return Effect.fail(
+        Remote.unauthorized(
+          `"agent" in the credentials needs a connection that is made by idem connect on the machine itself, not over HTTP`
+        )
+      )
+    }
     return Effect.gen(function* () {
       const agent = usesAgent ? yield* agentSocket : undefined
       return yield* Sftp.make(options(yield* hostKeys, agent))

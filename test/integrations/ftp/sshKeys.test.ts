@@ -8,6 +8,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import ssh2 from "ssh2"
+import * as Network from "../../../src/contract/Network.ts"
 import * as KnownHosts from "../../../src/integrations/ftp/KnownHosts.ts"
 import * as Servers from "../../support/FtpServers.ts"
 import { skips } from "../../support/Requirement.ts"
@@ -99,6 +100,15 @@ describe("known_hosts", () => {
 })
 
 describe("ssh-agent", () => {
+  it.live("does not log in for a connection that was made over HTTP", () =>
+    Effect.gen(function* () {
+      const config = { protocol: "sftp", host: "127.0.0.1", port: 1 }
+      const credentials = { username: "me", agent: true }
+      const error = yield* Effect.flip(Mirror.open({ config, credentials, network: { ...Network.direct } }))
+      assert.match(error.message, /not over HTTP/)
+    }).pipe(Effect.scoped, environment({ SSH_AUTH_SOCK: "/nowhere" }))
+  )
+
   const why = Servers.missing("openssh")
   const name = "the keys of an ssh-agent log in, and without one that is said"
   if (skips(name, why)) it.skip(`${name} (not run: ${why})`, () => undefined)

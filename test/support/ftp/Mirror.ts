@@ -9,6 +9,7 @@ import type { Content, Ref } from "../../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
 import type { IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import type { Network } from "../../../src/contract/Network.ts"
 import { type Parts, noParts } from "../../../src/contract/Parts.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
@@ -17,6 +18,8 @@ import { integration } from "../../../src/integrations/Ftp.ts"
 export interface Source {
   readonly config: unknown
   readonly credentials: unknown
+  /** Default: one that restricts nothing. */
+  readonly network?: Network | undefined
 }
 
 export interface Opened {
@@ -37,7 +40,13 @@ export const open = Effect.fnUntraced(function* (
     })
   const { json } = yield* integration.decodeConfig(source.config)
   const credentials = yield* integration.decodeCredentials(source.credentials)
-  const session = yield* integration.open({ config: json, credentials, call, saveCredentials: () => Effect.void })
+  const session = yield* integration.open({
+    config: json,
+    credentials,
+    call,
+    network: source.network,
+    saveCredentials: () => Effect.void
+  })
   return { session, calls }
 })
 
