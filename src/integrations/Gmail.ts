@@ -53,7 +53,7 @@ const Config = Schema.Struct({
 })
 type Config = typeof Config.Type
 
-/** Units a minute and user that Google grants projects made since 2026-05 (https://developers.google.com/workspace/gmail/api/reference/quota). */
+/** Units a minute and account that Google grants (https://developers.google.com/workspace/gmail/api/reference/quota). */
 const unitsPerMinute = 6_000
 
 /** Units a minute and a day of a project (same page); more of a day's units than that are charged for. */

@@ -315,7 +315,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const { commit, id } = yield* running()
         const store = yield* Store
         yield* commit({ items: [item("a", { metadata: { n: 1 }, revision: "1" }), item("b", { revision: "1" })] })
-        const revisions = Effect.map(store.revisions(id, ["a", "b", "nobody"]), (found) => [...found])
+        const revisions = Effect.map(store.revisions(id, ["a", "b", "nobody"]), (found) => [...found].toSorted())
         const patches = ["a", "nobody", "no\0id"].map((externalId) => ({
           externalId,
           metadata: { n: 1 },

@@ -17,7 +17,10 @@ import type * as Auth from "./Auth.ts"
 import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
 
-/** Units of Gmail's quota by method, for projects made since 2026-05. Older ones set `quota.weights`. */
+/**
+ * Units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects that used
+ * the API between 2025-11 and 2026-04 keep the earlier weights for at least 60 days: they set `quota.weights`.
+ */
 export const units = {
   "messages.get": 20,
   "messages.list": 5,
