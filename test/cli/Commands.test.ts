@@ -155,6 +155,28 @@ describe("idem sync", () => {
     })
   )
 
+  it.effect("ends with 3 where a place could not be listed, or a forced id is not at the source, and names it", () =>
+    Effect.gen(function* () {
+      const { run, source } = yield* connected(3)
+      source.problems = [{ place: "inbox", message: "no access" }]
+      const first = yield* run(["sync", "work"])
+      assert.strictEqual(first.code, 3)
+      assert.include(CommandLine.text(first), "inbox: no access")
+      const status = CommandLine.text(yield* run(["status", "work"]))
+      assert.include(status, "inbox: no access")
+      assert.match(status, /last check +\S+/)
+      const [shown] = CommandLine.json(yield* run(["status", "work", "--json"]))["connections"]
+      assert.deepInclude(shown, { problems: source.problems })
+      assert.isString(shown?.["lastCheckedAt"])
+
+      source.problems = []
+      const unknown = yield* run(["sync", "work", "--force-id", "nowhere"])
+      assert.strictEqual(unknown.code, 3)
+      assert.include(CommandLine.text(unknown), "nowhere: not found at the source")
+      assert.strictEqual((yield* run(["show", "work", "nowhere"])).code, 1)
+    })
+  )
+
   it.effect("ends with 3 and shows the failures where some items failed", () =>
     Effect.gen(function* () {
       const { run, source } = yield* connected(3)

@@ -97,6 +97,27 @@ describe("a requested task", () => {
     }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
   })
 
+  it.effect("that could not list a place ends as partial, and status names the place until a poll lists it", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      yield* stored(true)
+      source.problems = [{ place: "inbox", message: "no access" }]
+      const before = (yield* statusOf("test")).lastCheckedAt
+      const task = yield* submit({})
+      yield* polling
+      const end = yield* ended(task)
+      assert.deepStrictEqual([end.status, end.problems], ["partial", source.problems])
+      const { lastCheckedAt, lastRun, problems } = yield* statusOf("test")
+      assert.deepStrictEqual(problems, source.problems)
+      assert.strictEqual(lastRun?.status, "partial")
+      assert.notDeepEqual(lastCheckedAt, before)
+      source.problems = []
+      yield* ended(yield* submit({}))
+      assert.deepStrictEqual((yield* statusOf("test")).problems, [])
+    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
   it.effect("of one connection does not hold up another's", () => {
     const source = new MemorySource()
     source.addMany(300)
