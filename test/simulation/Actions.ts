@@ -55,8 +55,15 @@ export class Actions {
       case "edit":
         for (const id of [pick(there, one), pick(there, two)]) if (id !== undefined) source.edit(id)
         return
-      case "remove":
+      case "remove": {
+        // What failed before, and is tried again while its deletion is told.
+        const failed = pick([...source.poisoned.keys()], one)
+        if (failed !== undefined && two < 0.5) {
+          source.poisoned.delete(failed)
+          return source.remove([failed])
+        }
         return source.remove([pick(there, one) ?? "", pick(there, two) ?? ""].slice(0, two < 0.5 ? 1 : 2))
+      }
       case "comeBack": {
         const gone = [...source.items.keys()].filter((id) => !there.includes(id))
         const found = pick(gone, one)

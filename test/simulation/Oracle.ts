@@ -108,6 +108,12 @@ export class Oracle {
       if (version === undefined) this.problem(`${account.name}: ${id} has a body that the source never had`)
       else if (content.revision !== null && Number(content.revision) > version.version) {
         this.problem(`${account.name}: ${id} has version ${version.version} under revision ${content.revision}`)
+      } else if (
+        source.profile.by === "revision" &&
+        source.profile.revisionWithBytes &&
+        content.revision !== String(version.version)
+      ) {
+        this.problem(`${account.name}: ${id} came with the revision ${version.version}, and is under another`)
       }
       return
     }
