@@ -1,7 +1,8 @@
 /**
- * What the database itself watches while a seed runs. Each process names its connections by its pid, and each lease
- * names its holder's: a write for a run by any other process than the holder is a hole in the fence, whatever the
- * mirror looks like at the end. It also counts each time that content becomes stored, which the runs' counts must equal.
+ * Triggers that watch the database while a seed runs. Each process names its sessions by its pid, and each lease names
+ * the pid of its holder: a write for a run by any process other than the holder is a hole in the fence, even if the
+ * mirror is right at the end. They also log each time that content becomes stored, which must equal the runs' counts,
+ * and each deletion with the session that made it: `chaos` is the harness, which approves as a person does.
  */
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -9,6 +10,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 const statements = [
   `CREATE TABLE chaos_violation (said text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())`,
   `CREATE TABLE chaos_stored (connection_id uuid NOT NULL, external_id text NOT NULL)`,
+  `CREATE TABLE chaos_deleted (connection_id uuid NOT NULL, external_id text NOT NULL, session text NOT NULL)`,
   `CREATE FUNCTION chaos_holds(holder text) RETURNS boolean LANGUAGE sql AS $$
     SELECT coalesce(substring(current_setting('application_name') FROM '^idem-([0-9]+)$'), '') = ''
       OR holder LIKE 'process ' || substring(current_setting('application_name') FROM '^idem-([0-9]+)$') || ' %' $$`,
@@ -22,6 +24,9 @@ const statements = [
       END IF;
       IF NEW.state = 'stored' AND (TG_OP = 'INSERT' OR OLD.state <> 'stored') THEN
         INSERT INTO chaos_stored VALUES (NEW.connection_id, NEW.external_id);
+      END IF;
+      IF TG_OP = 'UPDATE' AND NEW.state = 'deleted' AND OLD.state <> 'deleted' THEN
+        INSERT INTO chaos_deleted VALUES (NEW.connection_id, NEW.external_id, current_setting('application_name'));
       END IF;
       RETURN NULL;
     END $$`,
@@ -53,7 +58,7 @@ const statements = [
   `CREATE TRIGGER chaos_run AFTER UPDATE ON run FOR EACH ROW EXECUTE FUNCTION chaos_run()`
 ]
 
-/** To be run once, in the template that the seeds' databases are made of. */
+/** Runs once, in the template of the seeds' databases. */
 export const install = SqlClient.SqlClient.use((sql) =>
   Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true })
 )

@@ -41,7 +41,7 @@ const Counts = Schema.Struct({
 })
 const decodeSync = Schema.decodeUnknownEffect(Schema.fromJsonString(Counts))
 
-interface Running {
+export interface Running {
   readonly child: ChildProcess.ChildProcess
   readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>
   /** What it printed so far. */
@@ -51,7 +51,7 @@ interface Running {
 /** It got as far as serving: what could not start says so on stdout too. */
 const serves = (running: Running): boolean => running.said().includes('"serving"')
 
-const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Running => {
+export const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Running => {
   const child = ChildProcess.spawn(process.execPath, [Path.join(repository, "src/main.ts"), ...args, "--json"], {
     cwd: Os.tmpdir(),
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
@@ -66,6 +66,10 @@ const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>
   return { child, ended, said: () => stdout }
 }
 
+/** The `DATABASE_URL` of a seed's database. */
+export const urlOf = ({ password, socket, username }: Server, database: string): string =>
+  `postgresql://${username}:${encodeURIComponent(password)}@localhost/${database}?host=${encodeURIComponent(Path.dirname(socket))}`
+
 /** Faults that a call's own time limit, a minute, ends: they are the lean processes'. */
 const takesMinutes = (domain: string, { deed }: Schedules.Deed): boolean =>
   domain === "gmail" && (deed % 14 === 5 || (deed % 14 > 10 && deed % 4 === 3))
@@ -79,7 +83,7 @@ export const play = Effect.fnUntraced(function* (
   const database = `cli_${schedule.seed}_${randomBytes(4).toString("hex")}`
   yield* server.database(database)
   const env = {
-    DATABASE_URL: `postgresql://${server.username}:${encodeURIComponent(server.password)}@localhost/${database}?host=${encodeURIComponent(Path.dirname(server.socket))}`,
+    DATABASE_URL: urlOf(server, database),
     IDEM_SECRET_KEY: randomBytes(32).toString("base64"),
     IDEM_SHUTDOWN_TIMEOUT: "5 seconds",
     PORT: "0"

@@ -28,6 +28,8 @@ export interface Lean {
   readonly later: (hours: number) => Effect.Effect<void>
   readonly signal: (name: "SIGKILL" | "SIGSTOP" | "SIGCONT") => void
   readonly isAlive: () => boolean
+  /** Where it answers HTTP; undefined until it does. */
+  readonly port: () => number | undefined
   /** Defects told since this was last asked, and what was printed on stderr. */
   readonly complaints: () => ReadonlyArray<string>
 }
@@ -39,6 +41,7 @@ const spawn = Effect.sync((): Lean => {
   })
   let complaints: Array<string> = []
   let alive = true
+  let port: number | undefined
   // Starting takes seconds where the machine is busy: no time that is given to it counts from before.
   const ready = Deferred.makeUnsafe<void>()
   let waiting: { readonly tag: Reply["_tag"]; readonly reply: Deferred.Deferred<Reply | undefined> } | undefined
@@ -58,6 +61,7 @@ const spawn = Effect.sync((): Lean => {
     }
     const reply = decode(line)
     if (reply._tag === "Defect") complaints.push(reply.message)
+    if (reply._tag === "Started") port = reply.port ?? undefined
     if (reply._tag === "Ready") Deferred.doneUnsafe(ready, Exit.void)
     answer(reply)
   })
@@ -66,6 +70,7 @@ const spawn = Effect.sync((): Lean => {
   })
   child.on("exit", () => {
     alive = false
+    port = undefined
     Deferred.doneUnsafe(ready, Exit.void)
     answer(undefined)
   })
@@ -92,7 +97,11 @@ const spawn = Effect.sync((): Lean => {
   return {
     pid: child.pid ?? 0,
     ready: Deferred.await(ready),
-    start: send,
+    start: (start) =>
+      Effect.suspend(() => {
+        port = undefined
+        return send(start)
+      }),
     stop: Effect.map(ask({ _tag: "Stop" }, "Stopped", 60_000), (reply) => reply !== undefined),
     sync: (command) =>
       Effect.map(ask({ _tag: "Sync", ...command }, "Synced", 120_000), (reply) =>
@@ -103,6 +112,7 @@ const spawn = Effect.sync((): Lean => {
     later: (hours) => send({ _tag: "Later", hours }),
     signal: (name) => void child.kill(name),
     isAlive: () => alive,
+    port: () => port,
     complaints: () => [...new Set(complaints.splice(0))].slice(0, 20)
   }
 })

@@ -11,8 +11,12 @@ const Start = Schema.TaggedStruct("Start", {
   username: Schema.String,
   password: Schema.String,
   database: Schema.String,
-  /** Large bodies go into this folder; a file `full` in it makes its disk full. */
-  blobs: Schema.String,
+  /** The seed's own folder. While a file `full` is in it, the disk of large bodies is full. */
+  folder: Schema.String,
+  /** True if large bodies go into the folder `blobs` below it (`IDEM_BLOB_DIR`), and not into the database. */
+  inFolder: Schema.Boolean,
+  /** True if the process answers HTTP too, and delivers webhooks. */
+  serves: Schema.Boolean,
   broken: Schema.NullOr(Broken),
   leaseMillis: Schema.Finite
 })
@@ -46,7 +50,8 @@ export type Synced = typeof Synced.Type
 
 export const Reply = Schema.Union([
   Schema.TaggedStruct("Ready", {}),
-  Schema.TaggedStruct("Started", {}),
+  /** `port`: where it answers HTTP, if it does. */
+  Schema.TaggedStruct("Started", { port: Schema.NullOr(Schema.Finite) }),
   Schema.TaggedStruct("Stopped", {}),
   Synced,
   /** A defect: whatever caused it, the seed fails. */

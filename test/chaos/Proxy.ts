@@ -2,6 +2,7 @@
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { Tally } from "./Tally.ts"
 
 type Spoil =
   /** A few bytes at a time. */
@@ -32,10 +33,10 @@ const trickle = (bytes: Buffer, to: Net.Socket, done: () => void): void => {
   send(0)
 }
 
-/** `names`: the server writes its own address into its answers, which is to be ours (of as many digits). */
+/** `names`: the server writes its own address into its answers; the proxy puts its own there, of as many digits. */
 export const run = (
   port: number,
-  options: { readonly names?: boolean } = {}
+  options: { readonly tally: Tally; readonly names?: boolean }
 ): Effect.Effect<Proxy, never, Scope.Scope> => {
   let ours = port
   const named = (bytes: Buffer) =>
@@ -62,6 +63,7 @@ export const run = (
       const how = waiting.shift()
       if (how === undefined) return void client.write(bytes)
       spoilt += 1
+      options.tally.meet(`${how} bytes`)
       if (how === "slow") {
         server.pause()
         return trickle(bytes, client, () => server.resume())
@@ -90,7 +92,10 @@ export const run = (
       ours = typeof address === "object" && address !== null ? address.port : 0
       return {
         port: ours,
-        spoil: (how) => void waiting.push(how),
+        spoil: (how) => {
+          options.tally.order(`${how} bytes`)
+          waiting.push(how)
+        },
         heal: () => void waiting.splice(0),
         spoilt: () => spoilt
       }

@@ -1,14 +1,20 @@
 /**
- * What happens in one seed: which sources there are, how many processes sync from them, and what strikes when. All of it
- * follows from the seed; when exactly a process is struck is up to the machine, so a replay strikes at about the same
- * places.
+ * The schedule of one seed: its sources, its processes, and the faults and their order. It follows from the seed alone. The
+ * exact moment at which a process is struck is up to the machine, so a replay strikes at about the same places.
  */
 import { Random } from "./Random.ts"
 
 export type Domain = "gmail" | "slack" | "ftp"
 
+/**
+ * How a seed ends, after all is healed and right. `vanish`: most of the source disappears at once. `narrow`: the
+ * connection's scope leaves out a part of it, and the listing of the new scope begins again and again.
+ */
+export type Ending = "vanish" | "narrow"
+
 export interface SourcePlan {
   readonly domain: Domain
+  readonly ending: Ending | undefined
   /** What it holds when it is connected. */
   readonly items: number
   /** Seeds what the source itself chooses: sizes, names, which of its settings. */
@@ -22,6 +28,9 @@ export interface Deed {
   readonly size: number
 }
 
+/** `lost`: it takes the message and its answer never arrives. */
+export type EndpointFault = "500" | "429" | "reset" | "lost"
+
 export type Event =
   /** Somebody changes the source; `before` 0 is at once, else just before so many requests more are answered. */
   | { readonly _tag: "Change"; readonly source: number; readonly deed: Deed; readonly before: number }
@@ -34,6 +43,14 @@ export type Event =
   | { readonly _tag: "Stop"; readonly process: number }
   /** The server is restarted, in order or by a crash; or it only cuts every session of this database. */
   | { readonly _tag: "Database"; readonly how: "fast" | "immediate" | "sessions" }
+  /** The session of a commit is terminated while the commit waits and later items are under way. */
+  | { readonly _tag: "TerminateCommit"; readonly source: number; readonly deed: Deed }
+  /** A client submits a task over HTTP: a poll, some ids, or everything by force. */
+  | { readonly _tag: "Task"; readonly source: number; readonly ids: number; readonly twice: boolean }
+  /** The webhook's endpoint fails so many times. */
+  | { readonly _tag: "Endpoint"; readonly how: EndpointFault; readonly times: number }
+  /** Large bodies go into a folder from now on: every process is stopped, and started with the setting. */
+  | { readonly _tag: "BlobFolder" }
   /** The disk of large bodies is full for so many milliseconds. */
   | { readonly _tag: "FullDisk"; readonly milliseconds: number }
   /** Hours pass: what is due later is due now. */
@@ -50,9 +67,16 @@ interface Step {
 
 export interface Schedule {
   readonly seed: number
-  /** `lean`: processes that build the engine with short bounds. `cli`: `idem serve` and `idem sync` as they are. */
-  readonly kind: "lean" | "cli"
+  /**
+   * `lean`: processes that build the engine with short bounds. `cli`: `idem serve` and `idem sync` as they are. `copy`:
+   * `idem copy` from a folder in which `idem serve` polls.
+   */
+  readonly kind: "lean" | "cli" | "copy"
   readonly processes: number
+  /** True if large bodies go into a folder from the beginning. */
+  readonly inFolder: boolean
+  /** True if the first process answers HTTP and delivers webhooks. */
+  readonly serves: boolean
   readonly sources: ReadonlyArray<SourcePlan>
   readonly steps: ReadonlyArray<Step>
 }
@@ -65,16 +89,26 @@ const domains = ["gmail", "slack", "ftp"] as const satisfies ReadonlyArray<Domai
 export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedule => {
   const random = new Random(seed)
   const first = random.pick(domains)
-  const sources = [first, ...(random.chance(0.3) ? [random.pick(domains)] : [])].map((domain) => ({
-    domain,
-    items: random.between(5, 40),
-    seed: random.between(1, 1_000_000)
-  }))
+  const sources = [first, ...(random.chance(0.3) ? [random.pick(domains)] : [])].map((domain): SourcePlan => {
+    // Slack finds what disappeared conversation by conversation: its share is measured against each.
+    const ending =
+      domain === "slack" || kind !== "lean"
+        ? undefined
+        : random.pick<Ending | undefined>([undefined, "vanish", "narrow"])
+    return {
+      domain,
+      ending,
+      items: ending === undefined ? random.between(5, 40) : random.between(25, 45),
+      seed: random.between(1, 1_000_000)
+    }
+  })
   const processes = random.weighted([
     [3, 1],
     [4, 2],
     [3, 3]
   ])
+  const serves = kind === "lean" && random.chance(0.4)
+  const inFolder = random.chance(0.5)
   const source = () => random.between(0, sources.length - 1)
   const process = () => random.between(0, processes - 1)
   const deed = (): Deed => ({
@@ -102,14 +136,25 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
     [3, () => ({ _tag: "Database", how: random.pick(["fast", "immediate", "sessions", "sessions"]) })],
     [kind === "lean" ? 3 : 0, () => ({ _tag: "FullDisk", milliseconds: random.between(50, 400) })],
     [6, () => ({ _tag: "Time" })],
-    [3, () => ({ _tag: "Force", source: source(), ids: random.between(0, 3) })]
+    [3, () => ({ _tag: "Force", source: source(), ids: random.between(0, 3) })],
+    [kind === "lean" ? 6 : 0, () => ({ _tag: "TerminateCommit", source: source(), deed: deed() })],
+    [serves ? 10 : 0, () => ({ _tag: "Task", source: source(), ids: random.between(0, 4), twice: random.chance(0.5) })],
+    [
+      serves ? 8 : 0,
+      () => ({
+        _tag: "Endpoint",
+        how: random.pick(["500", "429", "reset", "lost"]),
+        times: random.between(1, 3)
+      })
+    ],
+    [kind === "lean" && !inFolder ? 1 : 0, () => ({ _tag: "BlobFolder" })]
   ]
   const steps = Array.from({ length: random.between(6, 22) }, () => ({
     requests: random.between(0, 14),
     milliseconds: random.between(5, 120),
     event: random.weighted(events)()
   }))
-  return { seed, kind, processes, sources, steps }
+  return { seed, kind, processes, inFolder, serves, sources, steps }
 }
 
 /** Chosen so that Gmail's pages hold 3 messages: a batch of 5 ends a page together with the page's own items. */
@@ -131,7 +176,8 @@ export const insisting = (seed: number, domain: Domain, event: (random: Random) 
   return {
     ...generate(seed),
     processes: 2,
-    sources: [{ domain, items: 40, seed: smallPages }],
+    serves: false,
+    sources: [{ domain, ending: undefined, items: 40, seed: smallPages }],
     steps: steps.flatMap((step) => [change(), step])
   }
 }
@@ -146,7 +192,12 @@ const describe = (event: Event): string =>
 
 export const describeSchedule = (schedule: Schedule): string =>
   [
-    `seed ${schedule.seed}: ${schedule.processes} ${schedule.kind} process(es)`,
-    ...schedule.sources.map((source, index) => `  source ${index}: ${source.domain} with ${source.items} items`),
+    `seed ${schedule.seed}: ${schedule.processes} ${schedule.kind} process(es), large bodies in ${
+      schedule.inFolder ? "a folder" : "the database"
+    }${schedule.serves ? ", HTTP and a webhook" : ""}`,
+    ...schedule.sources.map(
+      ({ domain, ending, items }, index) =>
+        `  source ${index}: ${domain} with ${items} items${ending === undefined ? "" : `, and in the end ${ending}`}`
+    ),
     ...schedule.steps.map((step, index) => `  step ${index}: ${describe(step.event)}`)
   ].join("\n")

@@ -20,6 +20,7 @@ import { Store } from "../../src/engine/Store.ts"
 import * as Blobs from "../../src/stores/Blobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Commands from "./Commands.ts"
+import * as Copies from "./Copies.ts"
 import type { Lean, Pool } from "./Process.ts"
 import type { Broken } from "./Protocol.ts"
 import * as Schedules from "./Schedule.ts"
@@ -28,6 +29,10 @@ import type { ChaosSource } from "./Source.ts"
 import * as Ftp from "./sources/Ftp.ts"
 import * as Gmail from "./sources/Gmail.ts"
 import * as Slack from "./sources/Slack.ts"
+import * as Clients from "./Clients.ts"
+import * as Endings from "./Endings.ts"
+import { Random } from "./Random.ts"
+import { Tally } from "./Tally.ts"
 import * as Verify from "./Verify.ts"
 
 /** What a crash may cost in downloads: the open batch, what was in flight, and what waited between the two. */
@@ -54,6 +59,7 @@ export interface Verdict {
   /** What happened, line by line. */
   readonly log: ReadonlyArray<string>
   readonly milliseconds: number
+  readonly tally: Tally
 }
 
 const makers = { ftp: Ftp.make, gmail: Gmail.make, slack: Slack.make }
@@ -77,16 +83,19 @@ export const run = Effect.fn("Seed.run")(function* (lane: Lane, schedule: Schedu
     options.say?.(text)
   }
   const problems: Array<string> = []
+  const tally = new Tally()
   const exit = yield* Effect.exit(
     Effect.scoped(
       schedule.kind === "cli"
         ? Commands.play(lane.server, schedule, note, problems)
-        : play(lane, schedule, options, note, problems)
+        : schedule.kind === "copy"
+          ? Copies.play(lane.server, schedule, note, problems, tally)
+          : play(lane, schedule, options, note, problems, tally)
     )
   )
   if (Exit.isFailure(exit)) problems.push(`the harness failed: ${Cause.pretty(exit.cause)}`)
   for (const problem of problems) note(`PROBLEM: ${problem}`)
-  return { seed: schedule.seed, problems, log, milliseconds: Date.now() - startedAt } satisfies Verdict
+  return { seed: schedule.seed, problems, log, milliseconds: Date.now() - startedAt, tally } satisfies Verdict
 })
 
 const play = Effect.fnUntraced(function* (
@@ -94,16 +103,17 @@ const play = Effect.fnUntraced(function* (
   schedule: Schedules.Schedule,
   options: Options,
   note: (line: string) => void,
-  problems: Array<string>
+  problems: Array<string>,
+  tally: Tally
 ) {
   const { pool, server } = lane
   const database = `seed_${schedule.seed}_${randomBytes(4).toString("hex")}`
   yield* server.database(database)
-  const blobs = yield* Effect.acquireRelease(
+  const folder = yield* Effect.acquireRelease(
     Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-chaos-"))),
     (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
   )
-  const disk = Path.join(blobs, "full")
+  const disk = Path.join(folder, "full")
   const sql = PgClient.layer({
     path: server.socket,
     username: server.username,
@@ -166,18 +176,20 @@ const play = Effect.fnUntraced(function* (
     username: server.username,
     password: server.password,
     database,
-    blobs,
+    folder,
     broken: options.broken ?? null,
     leaseMillis: Schedules.leaseMillis
   } as const
+  let { inFolder } = schedule
   const complaints = (lean: Lean) => problems.push(...lean.complaints().map((text) => `process ${lean.pid}: ${text}`))
   const processes: Array<Lean> = []
   let hours = 0
-  const enter = Effect.gen(function* () {
+  /** Starts a process in this place. The first place serves. */
+  const enter = Effect.fnUntraced(function* (index: number) {
     const lean = yield* pool.take
-    yield* lean.start(beginning)
+    yield* lean.start({ ...beginning, inFolder, serves: schedule.serves && index === 0 })
     if (hours > 0) yield* lean.later(hours)
-    return lean
+    processes[index] = lean
   })
   /** Hours pass: what is due later is due now, for the database and for every process. */
   const timePasses = Effect.gen(function* () {
@@ -196,13 +208,17 @@ const play = Effect.fnUntraced(function* (
     }
     lean.signal("SIGKILL")
   })
-  for (let index = 0; index < schedule.processes; index += 1) processes.push(yield* enter)
+  for (let index = 0; index < schedule.processes; index += 1) yield* enter(index)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       // Only where the seed was broken off: whoever still runs it can't be used for another.
       for (const lean of processes.splice(0)) lean.signal("SIGKILL")
     })
   )
+  const clients = schedule.serves
+    ? yield* Clients.make({ port: () => processes[0]?.port(), tally, note, problems })
+    : undefined
+  if (clients !== undefined) yield* Effect.forkScoped(clients.listen)
   const frozen = new Map<Lean, Fiber.Fiber<void>>()
   const thaw = (lean: Lean) =>
     Effect.sync(() => {
@@ -212,6 +228,22 @@ const play = Effect.fnUntraced(function* (
 
   // ---- what happens --------------------------------------------------------------------------------------------
   let disruptions = 0
+  const kill = Effect.fnUntraced(function* (index: number, lean: Lean) {
+    disruptions += 1
+    note(`kill ${lean.pid}`)
+    complaints(lean)
+    lean.signal("SIGKILL")
+    frozen.delete(lean)
+    yield* enter(index)
+  })
+  /** Adds items, and terminates the session of a commit while later items are under way. */
+  const terminateCommit = Effect.fnUntraced(function* () {
+    tally.order("a commit's session terminated")
+    const count = yield* server.terminateCommit(database, afterRequests(3, 250))
+    disruptions += count
+    note(`terminated the sessions of ${count} commits`)
+    if (count > 0) tally.meet("a commit's session terminated")
+  })
   const background: Array<Fiber.Fiber<void>> = []
   const happen = Effect.fnUntraced(function* (event: Schedules.Event) {
     const target = "source" in event ? mirrored[event.source] : undefined
@@ -229,19 +261,14 @@ const play = Effect.fnUntraced(function* (
         return
       case "Kill":
         if (struck === undefined) return
-        disruptions += 1
-        note(`kill ${struck.pid}`)
-        complaints(struck)
-        struck.signal("SIGKILL")
-        frozen.delete(struck)
-        processes[event.process] = yield* enter
+        yield* kill(event.process, struck)
         return
       case "Stop":
         if (struck === undefined || frozen.has(struck)) return
         disruptions += 1
         note(`stop ${struck.pid}`)
         yield* leave(struck)
-        processes[event.process] = yield* enter
+        yield* enter(event.process)
         return
       case "Freeze": {
         if (struck === undefined || frozen.has(struck)) return
@@ -260,6 +287,39 @@ const play = Effect.fnUntraced(function* (
         disruptions += processes.length
         note(`the database: ${event.how}`)
         yield* event.how === "sessions" ? server.cut(database) : server.restart(event.how)
+        return
+      case "TerminateCommit": {
+        if (target === undefined) return
+        const { domain } = target.source
+        const adds = { ...event.deed, deed: 0, size: 4 }
+        for (let index = 0; index < 3; index += 1) note(`change in ${domain}: ${target.source.change(adds)}`)
+        yield* ask(Verify.timePasses)
+        yield* terminateCommit()
+        return
+      }
+      case "Task": {
+        if (target === undefined || clients === undefined) return
+        const ids = target.source.ids().filter((_, index) => index % 7 < event.ids)
+        const body =
+          event.ids === 0 ? {} : event.ids === 4 ? { force: true } : { forceIds: ids.slice(0, 10).map(String) }
+        if (event.ids > 0) target.forced += event.ids === 4 ? target.source.ids().length * 2 + 10 : 10
+        if (event.ids > 0 && event.ids < 4 && ids.length === 0) return
+        background.push(yield* Effect.forkScoped(clients.submit(target.name, body, event.twice)))
+        return
+      }
+      case "Endpoint":
+        clients?.endpoint.fail(event.how, event.times)
+        return
+      case "BlobFolder":
+        note("large bodies go into a folder")
+        inFolder = true
+        for (const [index, lean] of processes.entries()) {
+          const thawing = frozen.get(lean)
+          if (thawing !== undefined) yield* Fiber.join(thawing)
+          disruptions += 1
+          yield* leave(lean)
+          yield* enter(index)
+        }
         return
       case "FullDisk":
         note(`the disk is full for ${event.milliseconds} ms`)
@@ -306,6 +366,7 @@ const play = Effect.fnUntraced(function* (
   for (const one of armed.splice(0)) if (one.left > 0) one.act()
   yield* Effect.forEach(frozen.values(), Fiber.join, { discard: true })
   for (const { source } of mirrored) source.heal()
+  clients?.endpoint.heal()
   Fs.rmSync(disk, { force: true })
 
   const approve = (connectionId: string) =>
@@ -322,33 +383,85 @@ const play = Effect.fnUntraced(function* (
   const differences = Effect.gen(function* () {
     const found: Array<string> = []
     for (const { id, name, source } of mirrored) {
-      const { found: rows, problems } = yield* ask(Verify.stored(id, blobs))
+      const { found: rows, problems } = yield* ask(Verify.stored(id, folder))
       found.push(...[...problems, ...source.differences(rows)].map((text) => `${name}: ${text}`))
     }
     return [...found, ...(yield* ask(Verify.ledger))]
   })
-  yield* Effect.forEach(processes, (lean) => lean.ready, { discard: true })
-  const deadline = Date.now() + Duration.toMillis(options.patience ?? patience)
-  let wrong = yield* differences
-  for (let look = 0; wrong.length > 0 && Date.now() < deadline; look += 1) {
-    yield* ask(Verify.personActs(approve))
-    // A slice ends when hours pass: it is let do something in between.
-    yield* look % 5 === 0 ? timePasses : ask(Verify.timePasses)
-    yield* Effect.sleep(150)
-    wrong = yield* differences
-  }
-  if (wrong.length > 0) {
+  /** Tasks that have not ended, and changes that no webhook was told. */
+  const waits =
+    clients === undefined
+      ? Effect.succeed([])
+      : Effect.gen(function* () {
+          return [...(yield* clients.unfinished), ...clients.missing(yield* ask(Verify.changed))]
+        })
+  /** Lets hours pass, and acts as a person does, until nothing is left to wait for. */
+  const settle = Effect.fnUntraced(function* (check: Effect.Effect<ReadonlyArray<string>>) {
+    const deadline = Date.now() + Duration.toMillis(options.patience ?? patience)
+    let wrong = yield* check
+    for (let look = 0; wrong.length > 0 && Date.now() < deadline; look += 1) {
+      yield* ask(Verify.personActs(approve))
+      // A slice ends when hours pass: it is let do something in between.
+      yield* look % 5 === 0 ? timePasses : ask(Verify.timePasses)
+      yield* Effect.sleep(150)
+      wrong = yield* check
+    }
+    if (wrong.length === 0) return true
     problems.push(...wrong.slice(0, 10).map((text) => `never came right: ${text}`))
     yield* standing
+    return false
+  })
+  yield* Effect.forEach(processes, (lean) => lean.ready, { discard: true })
+  let isRight = yield* settle(differences)
+  yield* Effect.forEach(background, Fiber.join, { discard: true })
+  if (isRight && clients !== undefined) {
+    isRight = yield* settle(waits)
+    if (isRight) clients.meetTasks()
   }
   note("quiet")
 
+  // ---- the endings, and what clients read then -------------------------------------------------------------------
+  const random = new Random(schedule.seed)
+  for (const { id, name, source } of isRight ? mirrored : []) {
+    if (clients !== undefined) {
+      const { found: rows } = yield* ask(Verify.stored(id, folder))
+      yield* clients.readRanges(name, rows, random)
+    }
+    const { ending } = schedule.sources[mirrored.findIndex((one) => one.source === source)] ?? {}
+    if (ending === undefined || problems.length > 0) continue
+    yield* Endings.play(ending, {
+      connectionId: id,
+      name,
+      source,
+      random,
+      tally,
+      note,
+      problems,
+      ask,
+      deletions: ask(Verify.deletions(id)),
+      deleted: ask(Verify.deleted(id)),
+      timePasses: ask(Verify.timePasses),
+      strike: Effect.suspend(() => {
+        const index = random.between(0, processes.length - 1)
+        const lean = processes[index]
+        return lean === undefined ? Effect.void : kill(index, lean)
+      }),
+      differences: Effect.map(ask(Verify.stored(id, folder)), ({ found: rows, problems }) => [
+        ...problems,
+        ...source.differences(rows)
+      ]),
+      before: (left, act) => void armed.push({ left, act }),
+      patience: options.patience ?? patience
+    })
+  }
+  if (isRight && problems.length === 0 && clients !== undefined) isRight = yield* settle(waits)
+  problems.push(...(clients?.endpoint.violations() ?? []))
+
   // ---- one last sync by one process, which finds nothing to do ----------------------------------------------------
-  yield* Effect.forEach(background, Fiber.join, { discard: true })
   const [last, ...others] = processes
   yield* Effect.forEach(others, leave, { discard: true, concurrency: "unbounded" })
   yield* ask(Verify.personActs(approve))
-  if (last !== undefined && wrong.length === 0) {
+  if (last !== undefined && isRight && problems.length === 0) {
     for (const { name, source } of mirrored) {
       const done = yield* last.sync({ name, force: false, forceIds: [] })
       if (done.status !== "succeeded") {
@@ -366,6 +479,7 @@ const play = Effect.fnUntraced(function* (
   processes.splice(0)
 
   // ---- the verdict -----------------------------------------------------------------------------------------------
+  for (const { source } of mirrored) tally.add(source.tally)
   problems.push(...(yield* ask(Verify.violations)))
   // The server takes a moment to notice that a process is gone.
   const left = yield* ask(Verify.leftovers).pipe(

@@ -1,7 +1,9 @@
 /** A PostgreSQL of the harness's own, which it may restart, and a database for each seed. */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -22,11 +24,20 @@ export interface Server {
   readonly restart: (how: "fast" | "immediate") => Effect.Effect<void>
   /** A migrated database with the audit, dropped with the scope. */
   readonly database: (name: string) => Effect.Effect<void, never, Scope.Scope>
-  /** Cuts all sessions of a database, but for the harness's own. */
+  /** Terminates all sessions of a database, except the harness's own. */
   readonly cut: (database: string) => Effect.Effect<void>
+  /**
+   * Holds up the next commit of content, waits for `underWay` while it waits, and terminates its session. Returns how
+   * many sessions it terminated: 0 if no commit came within a second.
+   */
+  readonly terminateCommit: (database: string, underWay: Effect.Effect<void>) => Effect.Effect<number>
 }
 
 const template = "chaos_template"
+
+/** The sessions of Idem that wait for a lock to write content. */
+const waitingCommits = `FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'idem-%'
+  AND pid IN (SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'content'::regclass)`
 
 export const start = Effect.gen(function* () {
   const requested = yield* Effect.acquireRelease(
@@ -79,6 +90,31 @@ export const start = Effect.gen(function* () {
       administer(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE datname = '${database}' AND application_name LIKE 'idem%'`
-      )
+      ),
+    terminateCommit: Effect.fnUntraced(
+      function* (database, underWay) {
+        const session = Layer.fresh(
+          PgClient.layer({ path: socket, username, password, database, maxConnections: 1, applicationName: "chaos" })
+        )
+        const blocker = Context.get(yield* Layer.build(session), SqlClient.SqlClient)
+        const watcher = Context.get(yield* Layer.build(session), SqlClient.SqlClient)
+        const strike = Effect.gen(function* () {
+          // Blocks the writers of content, and no reader.
+          yield* blocker`LOCK TABLE content IN SHARE MODE`
+          const waiting = Effect.map(watcher.unsafe(`SELECT 1 ${waitingCommits}`), (rows) => rows.length > 0)
+          const isWaiting = yield* Effect.repeat(waiting, {
+            until: (found) => found,
+            times: 25,
+            schedule: Schedule.spaced("20 millis")
+          }).pipe(Effect.andThen(waiting))
+          if (!isWaiting) return 0
+          yield* underWay
+          return (yield* watcher.unsafe(`SELECT pg_terminate_backend(pid) ${waitingCommits}`)).length
+        })
+        return yield* blocker.withTransaction(strike)
+      },
+      Effect.scoped,
+      Effect.catch(() => Effect.succeed(0))
+    )
   } satisfies Server
 })

@@ -1,4 +1,4 @@
-/** What must be true once everything is healed and quiet, read from the seed's database with plain SQL. */
+/** The checks on a seed's database, with plain SQL: what must hold at any time, and once all faults are healed. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -15,36 +15,44 @@ const decodeRows = Schema.decodeUnknownEffect(
       revision: Schema.NullOr(Schema.String),
       metadata: Schema.JsonObject,
       hash: Schema.String,
-      bytes: Schema.NullOr(Schema.Uint8Array)
+      bytes: Schema.NullOr(Schema.Uint8Array),
+      chunks: Schema.NullOr(Schema.Uint8Array)
     })
   )
 )
 
 const decodeSaid = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ said: Schema.String })))
 
-const blobOf = (blobs: string, hash: string): Uint8Array | undefined => {
-  const file = Path.join(blobs, hash.slice(0, 2), hash.slice(2, 4), hash)
+const inFolder = (folder: string, hash: string): Uint8Array | undefined => {
+  const file = Path.join(folder, "blobs", hash.slice(0, 2), hash.slice(2, 4), hash)
   return Fs.existsSync(file) ? Fs.readFileSync(file) : undefined
 }
 
-/** What is stored for a connection; and bodies that are not there, or not what their hash says. */
-export const stored = Effect.fnUntraced(function* (connectionId: string, blobs: string) {
+/**
+ * The stored contents of a connection, and the bodies that are missing or do not match their hash. A large body is in the
+ * blob folder of the seed, or in chunks in the database.
+ */
+export const stored = Effect.fnUntraced(function* (connectionId: string, folder: string) {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* Effect.flatMap(
-    sql`SELECT external_id AS "externalId", kind, revision, metadata, encode(hash, 'hex') AS hash, bytes
+    sql`SELECT external_id AS "externalId", kind, revision, metadata, encode(body.hash, 'hex') AS hash, bytes,
+        (SELECT string_agg(blob_chunk.bytes, NULL ORDER BY position) FROM blob JOIN blob_chunk USING (upload)
+          WHERE blob.hash = body.hash) AS chunks
       FROM content JOIN body ON body.hash = content.body_hash
       WHERE connection_id = ${connectionId}::uuid AND state = 'stored'`,
     decodeRows
   )
   const found = new Map<string, StoredRow>()
   const problems: Array<string> = []
-  for (const { bytes, hash, ...row } of rows) {
-    const body = bytes ?? blobOf(blobs, hash)
+  for (const { bytes, chunks, hash, ...row } of rows) {
+    const aside = bytes === null ? inFolder(folder, hash) : undefined
+    const body = bytes ?? aside ?? chunks ?? undefined
+    const place = bytes !== null ? "row" : aside !== undefined ? "folder" : "database"
     if (body === undefined) problems.push(`the body of ${row.externalId} is lost`)
     else if (createHash("sha256").update(body).digest("hex") !== hash) {
       problems.push(`the body of ${row.externalId} is not what its hash says`)
     }
-    found.set(row.externalId, { ...row, body: body ?? new Uint8Array() })
+    found.set(row.externalId, { ...row, place, body: body ?? new Uint8Array() })
   }
   return { found, problems }
 })
@@ -136,8 +144,9 @@ export const standing = Effect.map(
 )
 
 /**
- * What hours do: dead items are tried again, all is due, and no source's patience is asked for any more. Without that, the
- * pace that a source was found to keep would last by the database's clock, eight slices for each of the process's.
+ * Hours pass: dead items are tried again, connections, tasks and messages are due, and no source asks for patience any
+ * more. Without the last, the pace that a source was found to keep would last by the database's clock, which is eight
+ * times as slow as the processes'.
  */
 export const timePasses = SqlClient.SqlClient.use((sql) =>
   Effect.all([
@@ -145,9 +154,57 @@ export const timePasses = SqlClient.SqlClient.use((sql) =>
     sql`UPDATE content SET next_attempt_at = clock_timestamp(), attempts = CASE pending WHEN 'dead' THEN 0 ELSE attempts END,
       state = CASE WHEN state = 'dead' THEN 'failed' ELSE state END, pending = 'failed'
       WHERE pending IN ('failed', 'dead')`,
-    sql`UPDATE connection SET due_at = clock_timestamp(), next_poll_at = clock_timestamp()`
+    sql`UPDATE connection SET due_at = clock_timestamp(), next_poll_at = clock_timestamp()`,
+    sql`UPDATE task SET due_at = clock_timestamp() WHERE finished_at IS NULL`,
+    sql`UPDATE webhook_message SET next_attempt_at = clock_timestamp() WHERE state = 'pending'`
   ])
 )
+
+/** What was deleted since the seed began, with the session that did it: `chaos` is the harness, which approves. */
+export const deleted = (connectionId: string) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.flatMap(
+      sql`SELECT external_id AS id, session FROM chaos_deleted WHERE connection_id = ${connectionId}::uuid`,
+      Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String, session: Schema.String })))
+    )
+  )
+
+/** Every content that changed, as a reader of the changes must know it in the end. */
+export const changed = SqlClient.SqlClient.use((sql) =>
+  Effect.flatMap(
+    sql`SELECT connection_id::text AS connection, external_id AS "externalId", state, encode(body_hash, 'hex') AS hash
+      FROM content WHERE changed_xid IS NOT NULL AND state IN ('stored', 'deleted')`,
+    Schema.decodeUnknownEffect(
+      Schema.Array(
+        Schema.Struct({
+          connection: Schema.String,
+          externalId: Schema.String,
+          state: Schema.String,
+          hash: Schema.NullOr(Schema.String)
+        })
+      )
+    )
+  )
+)
+
+const Deletions = Schema.Struct({
+  staged: Schema.Int,
+  held: Schema.Int,
+  /** A listing is open, or a run is under way. */
+  isBusy: Schema.Boolean
+})
+
+/** How the deletions of a connection stand. */
+export const deletions = (connectionId: string) =>
+  SqlClient.SqlClient.use((sql) =>
+    sql`SELECT (SELECT count(*) FROM staged_deletion WHERE connection_id = id)::int4 AS staged,
+        (SELECT count(*) FROM staged_deletion WHERE connection_id = id AND held)::int4 AS held,
+        lease_holder IS NOT NULL OR EXISTS (SELECT 1 FROM listing WHERE connection_id = id) AS "isBusy"
+      FROM connection WHERE id = ${connectionId}::uuid`.pipe(
+      Effect.flatMap(Schema.decodeUnknownEffect(Schema.Tuple([Deletions]))),
+      Effect.map(([row]) => row)
+    )
+  )
 
 /** A person takes back pauses, and approves the deletions that were held back. */
 export const personActs = (approve: (connectionId: string) => Effect.Effect<number, unknown>) =>

@@ -1,12 +1,15 @@
 /**
  * A lean process of the harness: the real engine and integrations over the real store, with short bounds and a clock
- * that runs eight times as fast, polling whatever is due. It serves one seed after the other, as long as it is left
- * alive.
+ * that runs eight times as fast. It polls the connections that are due, runs requested tasks, and, where the seed says
+ * so, answers HTTP and delivers webhooks. It plays one seed after the other until it is killed.
  */
+import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -14,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
@@ -27,6 +31,7 @@ import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as Lease from "../../src/engine/schedule/Lease.ts"
+import { Polling } from "../../src/engine/schedule/PollingClaim.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import * as Run from "../../src/engine/sync/Run.ts"
@@ -36,9 +41,10 @@ import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
 import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
-import * as FolderBlobs from "../../src/stores/blobs/FolderBlobs.ts"
+import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as RateLimits from "../../src/stores/postgres/RateLimits.ts"
+import * as WebhookStore from "../../src/stores/postgres/WebhookStore.ts"
 import * as Broken from "./Broken.ts"
 import * as FastClock from "./FastClock.ts"
 import * as FullDisk from "./FullDisk.ts"
@@ -82,16 +88,58 @@ const layer = (start: Start) => {
     multiplex: true
   })
   const blobs = Layer.provide(
-    FolderBlobs.layer(start.blobs),
-    Layer.merge(FullDisk.layer(Path.join(start.blobs, "full")), NodePath.layer)
+    BlobLocation.layer,
+    Layer.merge(FullDisk.layer(Path.join(start.folder, "full")), NodePath.layer)
   )
   const store = Layer.effect(
     Store,
     Effect.map(Store, (real) => Broken.decorate(real, start.broken))
-  ).pipe(Layer.provide(Postgres.layer), Layer.provide(Layer.merge(sql, blobs)))
-  const quotas = Quotas.layer.pipe(Layer.provide(RateLimits.layer), Layer.provide(sql))
-  return Layer.provideMerge(SyncLoop.layer, Layer.mergeAll(store, quotas, vault, integrations))
+  ).pipe(Layer.provide(Postgres.layer), Layer.provide(blobs))
+  return SyncLoop.layer.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(store, Layer.provide(Quotas.layer, RateLimits.layer), vault, integrations, WebhookStore.layer)
+    ),
+    Layer.provide(sql),
+    Layer.provide(
+      ConfigProvider.layer(
+        ConfigProvider.fromUnknown(start.inFolder ? { IDEM_BLOB_DIR: Path.join(start.folder, "blobs") } : {})
+      )
+    )
+  )
 }
+
+/** Tells a defect: neither a failure that the engine foresees, nor our own interruption. */
+const defectOf = <A, E>(exit: Exit.Exit<A, E>) =>
+  Exit.isFailure(exit) && Cause.hasDies(exit.cause)
+    ? Effect.sync(() => say({ _tag: "Defect", message: Cause.pretty(exit.cause) }))
+    : Effect.void
+
+/** The HTTP server and the delivery of webhooks, loaded only in a process that serves. */
+const serving = Effect.gen(function* () {
+  const [HttpServer, Dispatcher, Feed, WebhookSender, Destination] = yield* Effect.promise(() =>
+    Promise.all([
+      import("../../src/http/Server.ts"),
+      import("../../src/engine/webhooks/Dispatcher.ts"),
+      import("../../src/engine/feed/Feed.ts"),
+      import("../../src/http/webhooks/WebhookSender.ts"),
+      import("../../src/engine/webhooks/Destination.ts")
+    ])
+  )
+  const sender = Layer.provideMerge(WebhookSender.layer, Layer.provide(Destination.layer, NodeDns.layer))
+  const beside = Layer.mergeAll(
+    Feed.layer,
+    sender,
+    Layer.succeed(Polling, Polling.of({ takenOver: Effect.succeedNone })),
+    NodeFileSystem.layer,
+    NodePath.layer
+  ).pipe(
+    Layer.provideMerge(ConfigProvider.layer(ConfigProvider.fromUnknown({ PORT: "0", IDEM_WEBHOOK_ALLOW: "127.0.0.1" })))
+  )
+  const context = yield* Layer.build(Layer.provideMerge(HttpServer.layerConfig, beside))
+  yield* Dispatcher.run.pipe(Effect.provideContext(context), Effect.onExit(defectOf), Effect.forkScoped)
+  const url = yield* Effect.provideContext(HttpServer.url, context)
+  return Number(new URL(url).port)
+})
 
 const limits = (start: Start) =>
   Effect.map(Limits, (defaults): Limits => ({
@@ -111,15 +159,22 @@ const limits = (start: Start) =>
     deletionShare: 0.3
   }))
 
-/** One slice of whatever is due, again and again. */
+/** Runs one slice of each connection that is due, again and again: of its oldest task, or a poll. */
 const polling = Effect.gen(function* () {
   const store = yield* Store
   const live = { _tag: "Live", recorded: false, retryFailed: false } as const
   const look = Effect.gen(function* () {
-    for (const { connectionId } of yield* store.due(10)) {
-      const turn = Effect.flatMap(Lease.acquire(connectionId), (taken) =>
-        taken._tag === "Held" ? Effect.void : Effect.asVoid(Run.run(taken.connection, live, () => Effect.void))
-      )
+    for (const { connectionId, requested } of yield* store.due(10)) {
+      const task = requested ? yield* store.nextTask(connectionId) : Option.none()
+      const request: Run.Request = Option.isSome(task) ? { _tag: "Requested", row: task.value } : live
+      const turn = Effect.flatMap(Lease.acquire(connectionId), (taken) => {
+        if (taken._tag === "Held") return Effect.void
+        const { connection } = taken
+        // The connection may have been paused since it was found due.
+        return connection.paused !== null && request._tag === "Live"
+          ? store.release({ connectionId, fence: connection.fence }, { interrupted: false })
+          : Effect.asVoid(Run.run(connection, request, () => Effect.void))
+      })
       yield* Effect.uninterruptible(turn)
     }
   }).pipe(Effect.catchTag(["StoreError", "Superseded"], (error) => Effect.logDebug(error.message)))
@@ -139,12 +194,6 @@ const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Syn
   const error = result.error === null ? "" : `${result.error.reason}: ${result.error.message}`
   return { _tag: "Synced", status: result.status, error, counts: { ...result.counts } } as const
 })
-
-/** What is told as a defect: whatever is neither a failure that the engine foresees, nor our own interruption. */
-const defectOf = <A, E>(exit: Exit.Exit<A, E>) =>
-  Exit.isFailure(exit) && Cause.hasDies(exit.cause)
-    ? Effect.sync(() => say({ _tag: "Defect", message: Cause.pretty(exit.cause) }))
-    : Effect.void
 
 interface Session {
   /** What the engine holds open: closed once nothing uses it any more. */
@@ -166,7 +215,10 @@ const begin = Effect.fnUntraced(function* (start: Start) {
       Scope.provide(scope)
     )
     yield* Deferred.succeed(engine, context)
-    say({ _tag: "Started" })
+    const served = start.serves
+      ? yield* serving.pipe(Effect.provideContext(context), Effect.orDie, Scope.provide(scope))
+      : null
+    say({ _tag: "Started", port: served })
     return yield* Effect.provideContext(polling, context)
   })
   const fiber = yield* serve.pipe(Effect.provideService(Limits, bounds), Effect.onExit(defectOf), Effect.forkDetach)

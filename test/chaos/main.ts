@@ -2,8 +2,10 @@
  * `npm run chaos -- --seeds 200`: seeds of the crash and fault harness, for people.
  *
  * `--from N` begins with that seed; `--seed N --verbose` replays one and tells what happens as it happens; `--lanes N`
- * plays so many at a time, each with a PostgreSQL of its own; `--cli` plays them with the command line as it is, which
- * takes some 20 seconds a seed; `--break fence|transaction|key` breaks the store on purpose.
+ * plays so many at a time, each with a PostgreSQL of its own; `--cli` plays them with the command line as it is, and
+ * `--copy` plays seeds of `idem copy`, which take some 20 seconds each; `--break fence|transaction|key` breaks the store
+ * on purpose. At the end come the faults, with how often each was ordered and met; a fault that was ordered often and
+ * never met fails the run.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
@@ -13,6 +15,7 @@ import * as Chaos from "./Chaos.ts"
 import { Broken } from "./Protocol.ts"
 import * as Schema from "effect/Schema"
 import * as Schedule from "./Schedule.ts"
+import { Tally } from "./Tally.ts"
 
 const { values } = parseArgs({
   options: {
@@ -22,21 +25,27 @@ const { values } = parseArgs({
     lanes: { type: "string", default: "2" },
     verbose: { type: "boolean", default: false },
     cli: { type: "boolean", default: false },
+    copy: { type: "boolean", default: false },
     break: { type: "string" }
   }
 })
+
+/** A fault that was ordered so often has struck at least once, or the harness does not order what it says. */
+const surelyMet = 20
 
 const one = values.seed === undefined ? undefined : Number(values.seed)
 const from = one ?? Number(values.from)
 const count = one === undefined ? Number(values.seeds) : 1
 const broken = values.break === undefined ? undefined : Schema.decodeUnknownSync(Broken)(values.break)
 
-const schedule = (seed: number) => Schedule.generate(seed, values.cli ? "cli" : "lean")
+const kind = values.copy ? "copy" : values.cli ? "cli" : "lean"
+const schedule = (seed: number) => Schedule.generate(seed, kind)
 
 const program = Effect.gen(function* () {
   if (one !== undefined) console.log(Schedule.describeSchedule(schedule(one)))
   const startedAt = Date.now()
   let failures = 0
+  const tally = new Tally()
   const verdicts = yield* Chaos.run({
     seeds: Array.from({ length: count }, (_, index) => from + index),
     lanes: one === undefined ? Number(values.lanes) : 1,
@@ -44,12 +53,13 @@ const program = Effect.gen(function* () {
     schedule,
     say: values.verbose ? (seed, line) => console.log(`${seed} ${line}`) : undefined,
     onVerdict: (verdict) => {
+      tally.add(verdict.tally)
       if (verdict.problems.length === 0) return
       failures += 1
       console.log(Schedule.describeSchedule(schedule(verdict.seed)))
       if (!values.verbose) console.log(verdict.log.join("\n"))
       console.log(
-        `seed ${verdict.seed} FAILED; replay it: npm run chaos -- --seed ${verdict.seed}${values.cli ? " --cli" : ""} --verbose\n`
+        `seed ${verdict.seed} FAILED; replay it: npm run chaos -- --seed ${verdict.seed}${kind === "lean" ? "" : ` --${kind}`} --verbose\n`
       )
     }
   })
@@ -57,7 +67,10 @@ const program = Effect.gen(function* () {
   console.log(
     `${verdicts.length} seeds in ${seconds.toFixed(0)} s: ${verdicts.length - failures} passed, ${failures} failed`
   )
-  return failures
+  for (const line of tally.lines()) console.log(`  ${line}`)
+  const unmet = broken === undefined ? tally.unmet(surelyMet) : []
+  for (const line of unmet) console.log(`NEVER MET: ${line}`)
+  return failures + unmet.length
 })
 
 // A Ctrl-C ends the servers and the processes too.

@@ -3,6 +3,7 @@ import * as FtpStandIn from "../../support/ftp/FtpStandIn.ts"
 import { Random } from "../Random.ts"
 import type { Deed, SourcePlan } from "../Schedule.ts"
 import { type ChaosSource, compareIds, sameBytes, type StoredRow } from "../Source.ts"
+import { Tally } from "../Tally.ts"
 
 const stamp = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 19).replaceAll(/[-:T]/g, "")
 
@@ -12,7 +13,10 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
   const random = new Random(plan.seed)
   const byContent = random.chance(0.25)
   const files = new Map<string, FtpStandIn.File>()
+  const vanished = new Map<string, FtpStandIn.File>()
+  const tally = new Tally()
   const orders: Array<{
+    readonly name: string
     readonly command: Command
     readonly action: (bytes: Uint8Array) => FtpStandIn.Action
     left: number
@@ -57,6 +61,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
       const order = orders.find((one) => one.command === command && one.left > 0)
       if (order === undefined) return undefined
       order.left -= 1
+      tally.meet(order.name)
       return order.action(
         command === "RETR" ? (files.get(path(argument))?.bytes ?? new Uint8Array()) : listing(path(argument))
       )
@@ -65,6 +70,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
 
   const source: ChaosSource = {
     domain: "ftp",
+    tally,
     config: {
       ...standIn.source.config,
       compare: byContent ? "content" : "revision",
@@ -110,7 +116,8 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
         on: Command = command,
         times = size
       ) => {
-        orders.push({ command: on, action, left: times })
+        tally.order(name, times)
+        orders.push({ name, command: on, action, left: times })
         spoilt += times
         return `${name} for ${times} ${on}`
       }
@@ -145,6 +152,29 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
           )
       }
     },
+
+    vanish: () => {
+      const lost = [...files.keys()].filter((name, index) => name !== "always here" && index % 5 !== 0)
+      for (const name of lost) {
+        const file = files.get(name)
+        if (file !== undefined) vanished.set(name, file)
+        files.delete(name)
+      }
+      return lost
+    },
+
+    reconsider: (names) => {
+      const [first, ...rest] = names
+      const file = first === undefined ? undefined : vanished.get(first)
+      if (first === undefined || file === undefined) return names
+      files.set(first, file)
+      return rest
+    },
+
+    narrow: () => ({
+      config: { ...source.config, exclude: ["folder 1"] },
+      outside: new Set([...files.keys()].filter((name) => name.startsWith("folder 1/")))
+    }),
 
     heal: () => void orders.splice(0),
 

@@ -5,6 +5,7 @@ import * as Proxy from "../Proxy.ts"
 import { Random } from "../Random.ts"
 import type { Deed, SourcePlan } from "../Schedule.ts"
 import { type ChaosSource, compareIds, sameBytes, type StoredRow } from "../Source.ts"
+import { Tally } from "../Tally.ts"
 
 const Labels = Schema.Struct({ labels: Schema.Record(Schema.String, Schema.Unknown) })
 const readLabels = Schema.decodeUnknownSync(Labels)
@@ -21,10 +22,13 @@ const raw = (subject: string, size: number): string =>
 export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
   const random = new Random(plan.seed)
   const server = yield* GmailServer.make()
-  const proxy = yield* Proxy.run(Number(new URL(server.url).port))
+  const tally = new Tally()
+  const proxy = yield* Proxy.run(Number(new URL(server.url).port), { tally })
   const { mailbox } = server
-  mailbox.pageLimit = random.between(2, 7)
-  const everything = random.chance(0.3)
+  // Small pages where deletions are to be found over several slices.
+  mailbox.pageLimit = random.between(2, plan.ending === undefined ? 7 : 3)
+  let everything = random.chance(0.3) || plan.ending === "narrow"
+  let outside: ReadonlySet<string> = new Set()
   let versions = 0
   let spoilt = 0
   let written = 0
@@ -40,8 +44,11 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
   }
   add(plan.items, ["INBOX", "UNREAD"])
 
+  const expected = () => mailbox.all.filter((message) => everything || !hidden(message))
+
   const source: ChaosSource = {
     domain: "gmail",
+    tally,
     config: {
       rootUrl: `http://127.0.0.1:${proxy.port}`,
       includeSpamTrash: everything,
@@ -49,7 +56,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
     },
     credentials: { accessToken: "token" },
     onRequest: () => undefined,
-    ids: () => mailbox.all.filter((message) => everything || !hidden(message)).map(({ id }) => id),
+    ids: () => expected().map(({ id }) => id),
 
     change: ({ deed, size, which }: Deed) => {
       const what = (
@@ -74,7 +81,14 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
     fault: ({ deed, size, which }: Deed) => {
       const method = methods[which % methods.length] ?? "messages.get"
       const order = (name: string, fault: GmailServer.Fault, times = size) => {
-        server.fault(method, fault, { times })
+        tally.order(name, times)
+        server.fault(method, fault, {
+          times,
+          when: () => {
+            tally.meet(name)
+            return true
+          }
+        })
         // Each may spoil a body that is then asked for again.
         spoilt += method === "messages.get" ? times : 0
         return `${name} for ${times} of ${method}`
@@ -116,6 +130,37 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
       }
     },
 
+    vanish: (forgets) => {
+      const all = expected().map(({ id }) => id)
+      const lost = all.filter((_, index) => index % 5 !== 0)
+      for (const id of lost) mailbox.remove(id)
+      if (forgets) mailbox.expireHistory()
+      return lost
+    },
+
+    reconsider: (vanished) => {
+      const [next] = expected()
+      if (next === undefined) return vanished
+      mailbox.remove(next.id)
+      return [...vanished, next.id]
+    },
+
+    scatter: () => {
+      for (const [index, message] of expected().entries()) if (index % 3 === 0) mailbox.trash(message.id)
+    },
+
+    narrow: () => {
+      everything = false
+      outside = new Set(mailbox.all.filter(hidden).map(({ id }) => id))
+      return { config: { ...source.config, includeSpamTrash: false }, outside }
+    },
+
+    restart: (which) => {
+      if (which % 2 === 0) mailbox.expireHistory()
+      mailbox.refusePageTokens()
+      return which % 2 === 0 ? "the history and the page tokens expire" : "the page tokens are refused"
+    },
+
     heal: () => {
       server.heal()
       proxy.heal()
@@ -123,10 +168,9 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
     },
 
     differences: (stored: ReadonlyMap<string, StoredRow>) => {
-      const expected = mailbox.all.filter((message) => everything || !hidden(message))
       return [
-        ...compareIds(stored, new Set(expected.map(({ id }) => id))),
-        ...expected.flatMap((message) => {
+        ...compareIds(stored, new Set([...expected().map(({ id }) => id), ...outside])),
+        ...expected().flatMap((message) => {
           const row = stored.get(message.id)
           if (row === undefined) return []
           const labels = Object.keys(readLabels(row.metadata).labels).toSorted().join(" ")

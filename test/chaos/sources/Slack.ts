@@ -6,6 +6,7 @@ import * as Proxy from "../Proxy.ts"
 import { Random } from "../Random.ts"
 import type { Deed, SourcePlan } from "../Schedule.ts"
 import { type ChaosSource, compareIds, sameBytes, type StoredRow } from "../Source.ts"
+import { Tally } from "../Tally.ts"
 
 const readText = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Struct({ text: Schema.String })))
 
@@ -39,7 +40,10 @@ const deeds = [
 export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
   const random = new Random(plan.seed)
   const server = yield* SlackServer.make()
-  const proxy = yield* Proxy.run(Number(new URL(server.url).port), { names: true })
+  const tally = new Tally()
+  const proxy = yield* Proxy.run(Number(new URL(server.url).port), { tally, names: true })
+  /** The names of the faults that the next requests of a method meet. */
+  const ordered = new Map<string, Array<string>>()
   const slack = server.workspace
   server.maxLimit = random.between(2, 9)
   const channels = [
@@ -112,6 +116,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
 
   const source: ChaosSource = {
     domain: "slack",
+    tally,
     config: {
       slackApiUrl: `http://127.0.0.1:${proxy.port}/api/`,
       // A complete pass, which finds what no visit sees, is due each time that an hour passes.
@@ -126,7 +131,11 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
     fault: ({ deed, size, which }: Deed) => {
       const method = methods[which % methods.length] ?? "conversations.history"
       const order = (name: string, fault: SlackServer.Fault, times = size) => {
-        for (let index = 0; index < times; index += 1) server.fail(method, fault)
+        tally.order(name, times)
+        for (let index = 0; index < times; index += 1) {
+          server.fail(method, fault)
+          ordered.set(method, [...(ordered.get(method) ?? []), name])
+        }
         spoilt += method === "files.download" ? times : 0
         return `${name} for ${times} ${method}`
       }
@@ -163,6 +172,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
 
     heal: () => {
       server.heal()
+      ordered.clear()
       proxy.heal()
       server.refuseAll = undefined
     },
@@ -197,6 +207,10 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
 
     downloads: () => ({ made: server.count("files.download"), due: shared + spoilt + proxy.spoilt() })
   }
-  server.onRequest = () => source.onRequest()
+  server.onRequest = ({ method }) => {
+    const met = ordered.get(method)?.shift()
+    if (met !== undefined) tally.meet(met)
+    source.onRequest()
+  }
   return source
 })

@@ -1,0 +1,184 @@
+/**
+ * Clients of a seed over HTTP: they listen to webhooks, submit tasks and read ranges of bodies. A request is repeated
+ * until a process answers it, as a client does whose server is killed.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Endpoint from "./Endpoint.ts"
+import type { Random } from "./Random.ts"
+import { sameBytes, type StoredRow } from "./Source.ts"
+import type { Tally } from "./Tally.ts"
+
+interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly bytes: Uint8Array
+}
+
+interface Task {
+  readonly connection: string
+  readonly id: string
+}
+
+const decodeTask = Schema.decodeUnknownSync(
+  Schema.fromJsonString(
+    Schema.Struct({ task: Schema.String, status: Schema.String, finishedAt: Schema.NullOr(Schema.String) })
+  )
+)
+
+const json = { "content-type": "application/json" }
+
+export interface Options {
+  /** Where a process answers now; undefined if none does. */
+  readonly port: () => number | undefined
+  readonly tally: Tally
+  readonly note: (line: string) => void
+  readonly problems: Array<string>
+}
+
+export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }: Options) {
+  const endpoint = yield* Endpoint.make(tally)
+  const tasks: Array<Task> = []
+  let webhooks = 0
+  let keys = 0
+  let path = ""
+
+  /** One attempt; undefined if no process answers. */
+  const attempt = (url: string, init: RequestInit): Effect.Effect<Answer | undefined> =>
+    Effect.promise(async () => {
+      const at = port()
+      if (at === undefined) return undefined
+      try {
+        const response = await fetch(`http://127.0.0.1:${at}${url}`, { ...init, signal: AbortSignal.timeout(5000) })
+        return {
+          status: response.status,
+          headers: response.headers,
+          bytes: new Uint8Array(await response.arrayBuffer())
+        }
+      } catch {
+        return undefined
+      }
+    })
+
+  /** Repeats the request until it is answered with something else than a 5xx. */
+  const request = Effect.fnUntraced(function* (what: string, url: string, init: () => RequestInit) {
+    for (let tries = 0; tries < 150; tries += 1) {
+      const answer = yield* attempt(url, init())
+      if (answer !== undefined && answer.status < 500) return answer
+      yield* Effect.sleep(200)
+    }
+    problems.push(`${what}: nobody answered within 150 tries`)
+    return undefined
+  })
+
+  const textOf = ({ bytes }: Answer) => new TextDecoder().decode(bytes)
+
+  /** Creates the webhook. An answer that is lost leaves one behind, which is told everything too. */
+  const listen = Effect.gen(function* () {
+    const answer = yield* request("creating a webhook", "/webhooks", () => {
+      webhooks += 1
+      path = `/hook/${webhooks}`
+      return { method: "POST", headers: json, body: JSON.stringify({ url: endpoint.url(path), from: "beginning" }) }
+    })
+    if (answer !== undefined && answer.status !== 201) problems.push(`creating a webhook: ${textOf(answer)}`)
+  })
+
+  const submitOnce = Effect.fnUntraced(function* (connection: string, key: string, body: object) {
+    const answer = yield* request("submitting a task", `/connections/${encodeURIComponent(connection)}/tasks`, () => ({
+      method: "POST",
+      headers: { ...json, "idempotency-key": key },
+      body: JSON.stringify(body)
+    }))
+    if (answer === undefined) return undefined
+    if (answer.status === 202) return decodeTask(textOf(answer)).task
+    problems.push(`submitting a task to ${connection}: ${answer.status} ${textOf(answer)}`)
+    return undefined
+  })
+
+  /** Submits a task. The same request with the same key must give the same task. */
+  const submit = Effect.fnUntraced(function* (connection: string, body: object, twice: boolean) {
+    tally.order("a task over HTTP")
+    keys += 1
+    const key = `key ${keys}`
+    const id = yield* submitOnce(connection, key, body)
+    if (id === undefined) return
+    note(`task ${id} of ${connection}: ${JSON.stringify(body)}`)
+    tasks.push({ connection, id })
+    if (!twice) return
+    const again = yield* submitOnce(connection, key, body)
+    if (again !== undefined && again !== id) problems.push(`the key of task ${id} gave another task, ${again}`)
+  })
+
+  /** The tasks that have not ended. */
+  const unfinished = Effect.gen(function* () {
+    const found: Array<string> = []
+    for (const { connection, id } of tasks) {
+      const answer = yield* request(
+        "reading a task",
+        `/connections/${encodeURIComponent(connection)}/tasks/${id}`,
+        () => ({})
+      )
+      if (answer === undefined || answer.status !== 200) {
+        found.push(`task ${id} can't be read: ${answer === undefined ? "no answer" : textOf(answer)}`)
+      } else {
+        const { finishedAt, status } = decodeTask(textOf(answer))
+        if (finishedAt === null) found.push(`task ${id} of ${connection} is still ${status}`)
+      }
+    }
+    return found
+  })
+
+  /** Reads this range of a body, and compares it with the bytes that are known to be right. */
+  const readRange = Effect.fnUntraced(function* (
+    connection: string,
+    { body, externalId, place }: StoredRow,
+    [start, end]: readonly [number, number],
+    header: string
+  ) {
+    const name = `a range of a body in the ${place}`
+    tally.order(name)
+    const url = `/connections/${encodeURIComponent(connection)}/content/body?externalId=${encodeURIComponent(externalId)}`
+    const answer = yield* request("reading a body", url, () => ({ headers: { range: header } }))
+    if (answer === undefined) return
+    const right = body.subarray(start, end)
+    const told = `bytes ${start}-${end - 1}/${body.length}`
+    if (answer.status !== 206 || answer.headers.get("content-range") !== told || !sameBytes(answer.bytes, right)) {
+      problems.push(
+        `${externalId} in the ${place}: ${header} gave ${answer.status} with ${answer.headers.get("content-range")} and ` +
+          `${answer.bytes.length} bytes, and not the ${right.length} bytes ${told}`
+      )
+    } else tally.meet(name)
+  })
+
+  /** Reads ranges of some stored bodies: from both ends, and from the middle. */
+  const readRanges = Effect.fnUntraced(function* (
+    connection: string,
+    stored: ReadonlyMap<string, StoredRow>,
+    random: Random
+  ) {
+    const rows = [...stored.values()].filter(({ body }) => body.length > 8)
+    const large = rows.filter(({ place }) => place !== "row")
+    for (const row of [...large.slice(0, 4), ...rows.slice(0, 1)]) {
+      const { length } = row.body
+      const start = random.between(1, length - 2)
+      const end = random.between(start + 1, length - 1)
+      yield* readRange(connection, row, [start, end], `bytes=${start}-${end - 1}`)
+      yield* readRange(connection, row, [start, length], `bytes=${start}-`)
+      yield* readRange(connection, row, [length - start, length], `bytes=-${start}`)
+    }
+  })
+
+  return {
+    endpoint,
+    listen,
+    submit,
+    unfinished,
+    readRanges,
+    /** Changes that the webhook was not told yet. */
+    missing: (changed: ReadonlyArray<Endpoint.Changed>) => endpoint.missing(path, changed),
+    /** All tasks that were submitted have ended. */
+    meetTasks: () => tally.meet("a task over HTTP", tasks.length)
+  }
+})
+
+export type Clients = Effect.Success<ReturnType<typeof make>>

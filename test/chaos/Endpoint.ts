@@ -1,0 +1,124 @@
+/**
+ * The endpoint of a webhook, which fails as it is told, and the rules that the messages must keep: each change is
+ * delivered at least once and in order, although the sender is killed (docs/webhooks). Content that changes twice
+ * between two messages is reported once, with its latest change.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Receiver from "../support/Receiver.ts"
+import type { EndpointFault } from "./Schedule.ts"
+import type { Tally } from "./Tally.ts"
+
+const decodeBody = Schema.decodeUnknownSync(
+  Schema.fromJsonString(
+    Schema.Struct({
+      data: Schema.Struct({
+        changes: Schema.Array(
+          Schema.Struct({
+            connection: Schema.String,
+            content: Schema.Struct({
+              externalId: Schema.String,
+              state: Schema.String,
+              hash: Schema.NullOr(Schema.String),
+              updatedAt: Schema.String
+            })
+          })
+        )
+      })
+    })
+  )
+)
+
+/** A content that has changed at least once, as the database has it now. */
+export interface Changed {
+  readonly connection: string
+  readonly externalId: string
+  readonly state: string
+  readonly hash: string | null
+}
+
+interface Message {
+  readonly id: string
+  readonly body: string
+  isTaken: boolean
+}
+
+export const make = Effect.fnUntraced(function* (tally: Tally) {
+  const receiver = yield* Receiver.make
+  const faults: Array<EndpointFault> = []
+  /** The messages of each webhook, by its path, in the order of their first arrival. */
+  const webhooks = new Map<string, Array<Message>>()
+  const problems: Array<string> = []
+
+  receiver.answer = (response, nth) => {
+    const request = receiver.received[nth]
+    if (request === undefined) return
+    const messages = webhooks.get(request.path) ?? []
+    webhooks.set(request.path, messages)
+    const id = String(request.headers["webhook-id"])
+    const last = messages.at(-1)
+    const known = messages.find((message) => message.id === id)
+    if (known !== undefined && known !== last) problems.push(`the message ${id} came again after a later one`)
+    if (known !== undefined && known.body !== request.body) problems.push(`the message ${id} came with another body`)
+    if (known === undefined && last?.isTaken === false) problems.push(`${id} came before ${last.id} was taken`)
+    const message = known ?? { id, body: request.body, isTaken: false }
+    if (known === undefined) messages.push(message)
+    else if (known.isTaken) tally.meet("a message delivered again")
+    const fault = faults.shift()
+    if (fault !== undefined) tally.meet(`endpoint: ${fault}`)
+    // A lost answer: only this side knows that the message was taken.
+    message.isTaken ||= fault === undefined || fault === "lost"
+    if (fault === "500") response.writeHead(500).end("broken")
+    else if (fault === "429") response.writeHead(429, { "retry-after": "1" }).end()
+    else if (fault === "reset" || fault === "lost") response.destroy()
+    else response.writeHead(204).end()
+  }
+
+  /** Changes in the order of their delivery. */
+  const changesOf = (messages: ReadonlyArray<Message>) =>
+    messages.flatMap((message) => (message.isTaken ? decodeBody(message.body).data.changes : []))
+
+  return {
+    /** The URL of another webhook. Its rules are checked apart from the others'. */
+    url: (path: string) => `http://127.0.0.1:${receiver.port}${path}`,
+    fail: (how: EndpointFault, times: number) => {
+      tally.order(`endpoint: ${how}`, times)
+      for (let index = 0; index < times; index += 1) faults.push(how)
+    },
+    heal: () => void faults.splice(0),
+    /** Violations of the order, whenever it is asked. */
+    violations: (): ReadonlyArray<string> => [
+      ...problems,
+      ...[...webhooks].flatMap(([path, messages]) => {
+        const latest = new Map<string, string>()
+        return changesOf(messages).flatMap(({ connection, content: { externalId, updatedAt } }) => {
+          const key = `${connection} ${externalId}`
+          const before = latest.get(key) ?? ""
+          latest.set(key, updatedAt)
+          return updatedAt < before ? [`${path}: an older change of ${externalId} came after a newer one`] : []
+        })
+      })
+    ],
+    /** Changes that the webhook at this path was not told yet. */
+    missing: (path: string, changed: ReadonlyArray<Changed>): ReadonlyArray<string> => {
+      const told = new Map(
+        changesOf(webhooks.get(path) ?? []).map(({ connection, content }) => [
+          `${connection} ${content.externalId}`,
+          content
+        ])
+      )
+      return changed.flatMap(({ connection, externalId, hash, state }) => {
+        const last = told.get(`${connection} ${externalId}`)
+        // A reader that was never told of a content has nothing to delete.
+        if (last === undefined) return state === "deleted" ? [] : [`${path} was never told of ${externalId}`]
+        return last.state === state && (state === "deleted" || last.hash === hash)
+          ? []
+          : [`${path} was told that ${externalId} is ${last.state} with ${last.hash}, and not ${state} with ${hash}`]
+      })
+    },
+    /** How many messages were taken. */
+    taken: () => [...webhooks.values()].flat().filter((message) => message.isTaken).length
+  }
+})
+
+export type Endpoint = Effect.Success<ReturnType<typeof make>>
