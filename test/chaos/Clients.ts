@@ -26,6 +26,11 @@ const decodeTask = Schema.decodeUnknownSync(
   )
 )
 
+const textOf = ({ bytes }: Answer): string => new TextDecoder().decode(bytes)
+
+/** Milliseconds within which a process must answer: seeds kill and freeze them for a few seconds. */
+const answersWithin = 120_000
+
 const json = { "content-type": "application/json" }
 
 export interface Options {
@@ -44,12 +49,12 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
   let path = ""
 
   /** One attempt; undefined if no process answers. */
-  const attempt = (url: string, init: RequestInit): Effect.Effect<Answer | undefined> =>
+  const attempt = (url: string, init: () => RequestInit): Effect.Effect<Answer | undefined> =>
     Effect.promise(async () => {
       const at = port()
       if (at === undefined) return undefined
       try {
-        const response = await fetch(`http://127.0.0.1:${at}${url}`, { ...init, signal: AbortSignal.timeout(5000) })
+        const response = await fetch(`http://127.0.0.1:${at}${url}`, { ...init(), signal: AbortSignal.timeout(5000) })
         return {
           status: response.status,
           headers: response.headers,
@@ -60,18 +65,19 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
       }
     })
 
-  /** Repeats the request until it is answered with something else than a 5xx. */
+  /** Repeats the request until it is answered with a status below 500. */
   const request = Effect.fnUntraced(function* (what: string, url: string, init: () => RequestInit) {
-    for (let tries = 0; tries < 150; tries += 1) {
-      const answer = yield* attempt(url, init())
+    const deadline = Date.now() + answersWithin
+    let last = "no answer"
+    while (Date.now() < deadline) {
+      const answer = yield* attempt(url, init)
       if (answer !== undefined && answer.status < 500) return answer
+      if (answer !== undefined) last = `${answer.status} ${textOf(answer)}`
       yield* Effect.sleep(200)
     }
-    problems.push(`${what}: nobody answered within 150 tries`)
+    problems.push(`${what}: ${last} within two minutes`)
     return undefined
   })
-
-  const textOf = ({ bytes }: Answer) => new TextDecoder().decode(bytes)
 
   /** Creates the webhook. An answer that is lost leaves one behind, which is told everything too. */
   const listen = Effect.gen(function* () {

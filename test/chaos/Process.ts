@@ -61,7 +61,7 @@ const spawn = Effect.sync((): Lean => {
     }
     const reply = decode(line)
     if (reply._tag === "Defect") complaints.push(reply.message)
-    if (reply._tag === "Started") port = reply.port ?? undefined
+    if (reply._tag === "Serving") port = reply.port
     if (reply._tag === "Ready") Deferred.doneUnsafe(ready, Exit.void)
     answer(reply)
   })

@@ -50,8 +50,9 @@ export type Synced = typeof Synced.Type
 
 export const Reply = Schema.Union([
   Schema.TaggedStruct("Ready", {}),
-  /** `port`: where it answers HTTP, if it does. */
-  Schema.TaggedStruct("Started", { port: Schema.NullOr(Schema.Finite) }),
+  Schema.TaggedStruct("Started", {}),
+  /** It answers HTTP at this port, and delivers webhooks. */
+  Schema.TaggedStruct("Serving", { port: Schema.Finite }),
   Schema.TaggedStruct("Stopped", {}),
   Synced,
   /** A defect: whatever caused it, the seed fails. */

@@ -104,7 +104,7 @@ export const start = Effect.gen(function* () {
           const waiting = Effect.map(watcher.unsafe(`SELECT 1 ${waitingCommits}`), (rows) => rows.length > 0)
           const isWaiting = yield* Effect.repeat(waiting, {
             until: (found) => found,
-            times: 25,
+            times: 100,
             schedule: Schedule.spaced("20 millis")
           }).pipe(Effect.andThen(waiting))
           if (!isWaiting) return 0

@@ -166,7 +166,7 @@ const polling = Effect.gen(function* () {
   const look = Effect.gen(function* () {
     for (const { connectionId, requested } of yield* store.due(10)) {
       const task = requested ? yield* store.nextTask(connectionId) : Option.none()
-      const request: Run.Request = Option.isSome(task) ? { _tag: "Requested", row: task.value } : live
+      const request: Run.Request = Option.isSome(task) ? { _tag: "TaskSlice", taskId: task.value.id } : live
       const turn = Effect.flatMap(Lease.acquire(connectionId), (taken) => {
         if (taken._tag === "Held") return Effect.void
         const { connection } = taken
@@ -215,10 +215,18 @@ const begin = Effect.fnUntraced(function* (start: Start) {
       Scope.provide(scope)
     )
     yield* Deferred.succeed(engine, context)
-    const served = start.serves
-      ? yield* serving.pipe(Effect.provideContext(context), Effect.orDie, Scope.provide(scope))
-      : null
-    say({ _tag: "Started", port: served })
+    say({ _tag: "Started" })
+    if (start.serves) {
+      // It polls while the server's modules are loaded.
+      yield* serving.pipe(
+        Effect.map((port) => say({ _tag: "Serving", port })),
+        Effect.provideContext(context),
+        Effect.orDie,
+        Effect.onExit(defectOf),
+        Effect.forkIn(scope),
+        Scope.provide(scope)
+      )
+    }
     return yield* Effect.provideContext(polling, context)
   })
   const fiber = yield* serve.pipe(Effect.provideService(Limits, bounds), Effect.onExit(defectOf), Effect.forkDetach)

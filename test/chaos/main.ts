@@ -4,10 +4,11 @@
  * `--from N` begins with that seed; `--seed N --verbose` replays one and tells what happens as it happens; `--lanes N`
  * plays so many at a time, each with a PostgreSQL of its own; `--cli` plays them with the command line as it is, and
  * `--copy` plays seeds of `idem copy`, which take some 20 seconds each; `--break fence|transaction|key` breaks the store
- * on purpose. At the end come the faults, with how often each was ordered and met; a fault that was ordered often and
+ * on purpose; `--patience SECONDS` bounds the wait for a healed seed. At the end come the faults, with how often each was ordered and met; a fault that was ordered often and
  * never met fails the run.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import { parseArgs } from "node:util"
@@ -26,7 +27,8 @@ const { values } = parseArgs({
     verbose: { type: "boolean", default: false },
     cli: { type: "boolean", default: false },
     copy: { type: "boolean", default: false },
-    break: { type: "string" }
+    break: { type: "string" },
+    patience: { type: "string", default: "120" }
   }
 })
 
@@ -50,6 +52,7 @@ const program = Effect.gen(function* () {
     seeds: Array.from({ length: count }, (_, index) => from + index),
     lanes: one === undefined ? Number(values.lanes) : 1,
     broken,
+    patience: Duration.seconds(Number(values.patience)),
     schedule,
     say: values.verbose ? (seed, line) => console.log(`${seed} ${line}`) : undefined,
     onVerdict: (verdict) => {
