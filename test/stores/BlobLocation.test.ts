@@ -63,6 +63,21 @@ describe("the choice of where large bodies are", () => {
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 
+  it.live("a folder whose first process was killed before it wrote the mark is taken by the next one", () =>
+    Effect.gen(function* () {
+      const folder = Path.join(yield* EmbeddedUser.folder, "blobs")
+      yield* Effect.promise(() => Fs.mkdir(folder))
+      yield* Effect.promise(() => Fs.writeFile(Path.join(folder, "idem-database"), ""))
+      const hash = yield* using(folder, write("in the folder"))
+      assert.strictEqual(yield* using(folder, read(hash)), "in the folder")
+      assert.sameMembers(yield* Effect.promise(() => Fs.readdir(folder)), [
+        hash.slice(0, 2),
+        "idem-database",
+        "unfinished"
+      ])
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
   it.live("a blob in both is not removed while the copy in the folder is fresh", () =>
     Effect.gen(function* () {
       const folder = Path.join(yield* EmbeddedUser.folder, "blobs")

@@ -60,6 +60,20 @@ const readMark = Effect.fnUntraced(function* (mark: string) {
   )
 })
 
+/** Writes the id to a file beside the mark, and renames that to it: a kill leaves the old mark or the new one. */
+const replaceMark = Effect.fnUntraced(function* (mark: string, id: string) {
+  const fs = yield* FileSystem.FileSystem
+  const temporary = `${mark}-${id}`
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const file = yield* fs.open(temporary, { flag: "w", mode: 0o600 })
+      yield* file.writeAll(new TextEncoder().encode(`${id}\n`))
+      yield* file.sync
+    })
+  )
+  yield* fs.rename(temporary, mark)
+})
+
 /** Takes the folder for this database, or fails where it may not. */
 const claim = Effect.fnUntraced(function* (folder: string) {
   const sql = yield* SqlClient.SqlClient
@@ -89,6 +103,10 @@ const claim = Effect.fnUntraced(function* (folder: string) {
       ),
       Effect.mapError(unusable(folder))
     )
+  }
+  // A process that was killed between creating the file and writing to it left it empty.
+  if (Option.contains(yield* readMark(mark).pipe(Effect.mapError(unusable(folder))), "")) {
+    yield* replaceMark(mark, id).pipe(Effect.mapError(unusable(folder)))
   }
   const owner = yield* readMark(mark).pipe(Effect.mapError(unusable(folder)))
   if (Option.isNone(owner) || owner.value !== id) {
