@@ -34,6 +34,8 @@ export type Position = typeof Position.Type
 export const LabelWalk = Schema.Struct({
   /** Labels up to this one, in the order of their ids, were done by earlier walks. */
   after: Schema.String,
+  /** The history id when the first walk began: the history is read again from there once the last one has ended. */
+  since: Schema.optionalKey(Schema.String),
   pageToken: Schema.optionalKey(Schema.String),
   /** By label id, for this walk's labels; absent until its first page is done. */
   positions: Schema.optionalKey(Schema.Record(Schema.String, Position))

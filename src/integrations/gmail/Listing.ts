@@ -262,7 +262,7 @@ const end = Effect.fnUntraced(function* (
   }
 
   const walks = current.initial && metKnown
-  const after: Live = { historyId, ...(walks ? { labels: { after: "" } } : {}) }
+  const after: Live = { historyId, ...(walks ? { labels: { after: "", since: historyId } } : {}) }
   const covers = coversAll(source) && !current.shifted ? { covers: [{ prefix: "" }] } : {}
   const pages = [{ ...page, ...covers, remaining: 0, checkpoint: after }]
   return walks ? next(pages, { ...state, checkpoint: after, stage: { _tag: "Labels" } }) : done(pages)
@@ -301,6 +301,7 @@ const labels = Effect.fnUntraced(function* (
   const { checkpoint } = state
   const current = checkpoint.labels
   if (current === undefined) return done([])
+  const begun = current.since === undefined ? {} : { since: current.since }
   const resumed = current.positions !== undefined || current.pageToken !== undefined
   const answer = yield* Effect.result(
     Effect.gen(function* () {
@@ -312,7 +313,7 @@ const labels = Effect.fnUntraced(function* (
   )
   if (answer._tag === "Failure") {
     if (!resumed || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
-    const again: LabelWalk = { after: current.after }
+    const again: LabelWalk = { ...begun, after: current.after }
     return yield* refused<State>({ ...state, checkpoint: { ...checkpoint, labels: again }, stage: { _tag: "Labels" } })
   }
 
@@ -320,10 +321,14 @@ const labels = Effect.fnUntraced(function* (
   const { labels: _, ...rest } = checkpoint
   const after: Live =
     nextPageToken !== undefined
-      ? { ...rest, labels: { after: current.after, pageToken: nextPageToken, positions: Labels.positions(walk) } }
+      ? {
+          ...rest,
+          labels: { ...begun, after: current.after, pageToken: nextPageToken, positions: Labels.positions(walk) }
+        }
       : walk.more !== undefined
-        ? { ...rest, labels: { after: walk.more } }
-        : rest
+        ? { ...rest, labels: { ...begun, after: walk.more } }
+        : // Changes of labels that were read while the walk went on may have been overwritten by what it had listed before.
+          { ...rest, historyId: current.since ?? rest.historyId }
   const pages = [{ listed: [], download: [], patches, checkpoint: after }]
   if (after.labels === undefined) return done(pages)
   const kept = nextPageToken === undefined ? undefined : walk

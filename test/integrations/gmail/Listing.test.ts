@@ -393,6 +393,24 @@ describe("listings under which the mailbox moves", () => {
 })
 
 describe("an expired history", () => {
+  it.live("keeps a label that is added between two slices of the label walk", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const ids = mailbox.fill(1600)
+      mailbox.modify(ids[1599] ?? "", { add: ["STARRED"] })
+      yield* Mirror.sync(mirror)
+      mailbox.expireHistory()
+      // The pass, and the first page of the walk: it has listed the starred messages to their end.
+      for (let pages = 0; pages < 10 && !JSON.stringify(mirror.checkpoint).includes("positions"); pages += 1) {
+        yield* Mirror.sync(mirror, { slice: 1 })
+      }
+      mailbox.modify(ids[0] ?? "", { add: ["STARRED"] })
+      yield* Mirror.sync(mirror)
+      yield* Mirror.sync(mirror)
+      assertSameLabels(mirror, mailbox)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("lists in full, downloads only what is missing, and rebuilds the labels of the rest", () =>
     Effect.gen(function* () {
       const { server, mailbox, mirror } = yield* begin()
