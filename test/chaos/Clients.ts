@@ -186,5 +186,3 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     meetTasks: () => tally.meet("a task over HTTP", tasks.length)
   }
 })
-
-export type Clients = Effect.Success<ReturnType<typeof make>>

@@ -120,5 +120,3 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
     taken: () => [...webhooks.values()].flat().filter((message) => message.isTaken).length
   }
 })
-
-export type Endpoint = Effect.Success<ReturnType<typeof make>>

@@ -98,7 +98,7 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
     return {
       domain,
       ending,
-      items: ending === undefined ? random.between(5, 40) : random.between(25, 45),
+      items: ending === undefined ? random.between(5, 40) : random.between(34, 48),
       seed: random.between(1, 1_000_000)
     }
   })

@@ -15,7 +15,7 @@ export interface StoredRow {
 }
 
 /** How a scope is narrowed. */
-export interface Narrowed {
+interface Narrowed {
   readonly config: Schema.JsonObject
   /** The stored ids that are outside now. They stay stored, since no listing shows them any more. */
   readonly outside: ReadonlySet<string>

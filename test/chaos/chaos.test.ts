@@ -1,4 +1,4 @@
-/** As many seeds as fit their time, and a look at whether the harness notices what is broken on purpose. */
+/** As many seeds as fit their time, and stores that are broken on purpose, which the harness must notice. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,6 +7,7 @@ import * as Chaos from "./Chaos.ts"
 import type { Broken } from "./Protocol.ts"
 import * as Schedule from "./Schedule.ts"
 import type * as Seed from "./Seed.ts"
+import { Tally } from "./Tally.ts"
 
 const quietly = Effect.provideService(References.MinimumLogLevel, "Error")
 
@@ -29,6 +30,9 @@ describe("crashes and faults", () => {
       const failed = verdicts.filter(({ problems }) => problems.length > 0)
       assert.strictEqual(failed.length, 0, failed.map(story).join("\n\n"))
       assert.isAbove(verdicts.length, 0)
+      const tally = new Tally()
+      for (const verdict of verdicts) tally.add(verdict.tally)
+      assert.deepStrictEqual(tally.unmet(Tally.surelyMet), [])
     }).pipe(quietly)
   )
 })

@@ -32,9 +32,6 @@ const { values } = parseArgs({
   }
 })
 
-/** A fault that was ordered so often has struck at least once, or the harness does not order what it says. */
-const surelyMet = 20
-
 const one = values.seed === undefined ? undefined : Number(values.seed)
 const from = one ?? Number(values.from)
 const count = one === undefined ? Number(values.seeds) : 1
@@ -71,7 +68,7 @@ const program = Effect.gen(function* () {
     `${verdicts.length} seeds in ${seconds.toFixed(0)} s: ${verdicts.length - failures} passed, ${failures} failed`
   )
   for (const line of tally.lines()) console.log(`  ${line}`)
-  const unmet = broken === undefined ? tally.unmet(surelyMet) : []
+  const unmet = broken === undefined ? tally.unmet(Tally.surelyMet) : []
   for (const line of unmet) console.log(`NEVER MET: ${line}`)
   return failures + unmet.length
 })
