@@ -22,10 +22,12 @@ describe("crashes and faults", () => {
   it.live("lose nothing and do nothing twice, in as many seeds as fit 15 seconds", () =>
     Effect.gen(function* () {
       const until = Date.now() + 13_000
+      let begun = 0
       const verdicts = yield* Chaos.run({
         seeds: Array.from({ length: 60 }, (_, index) => index + 1),
         lanes: 2,
-        enough: () => Date.now() >= until
+        // A busy machine may need that long to start its databases: the first seeds are played anyway.
+        enough: () => (begun += 1) > 2 && Date.now() >= until
       })
       const failed = verdicts.filter(({ problems }) => problems.length > 0)
       assert.strictEqual(failed.length, 0, failed.map(story).join("\n\n"))
