@@ -1,24 +1,22 @@
 /** Counts the faults that a run ordered and those that struck: a fault that never strikes proves nothing. */
 
-export interface Count {
-  readonly ordered: number
-  readonly met: number
-}
-
 export class Tally {
   /** A fault that was ordered this often has struck at least once, or the harness does not order what it says. */
   static readonly surelyMet = 20
 
-  readonly #counts = new Map<string, { ordered: number; met: number }>()
+  readonly #counts = new Map<string, { orders: number; ordered: number; met: number }>()
 
   #of(fault: string) {
-    const known = this.#counts.get(fault) ?? { ordered: 0, met: 0 }
+    const known = this.#counts.get(fault) ?? { orders: 0, ordered: 0, met: 0 }
     this.#counts.set(fault, known)
     return known
   }
 
+  /** One order, of a fault that strikes up to `times` requests. */
   order(fault: string, times = 1): void {
-    this.#of(fault).ordered += times
+    const count = this.#of(fault)
+    count.orders += 1
+    count.ordered += times
   }
 
   meet(fault: string, times = 1): void {
@@ -26,20 +24,18 @@ export class Tally {
   }
 
   add(other: Tally): void {
-    for (const [fault, { met, ordered }] of other.#counts) {
-      this.order(fault, ordered)
-      this.meet(fault, met)
+    for (const [fault, { met, ordered, orders }] of other.#counts) {
+      const count = this.#of(fault)
+      count.orders += orders
+      count.ordered += ordered
+      count.met += met
     }
-  }
-
-  get counts(): ReadonlyMap<string, Count> {
-    return this.#counts
   }
 
   /** Faults that were ordered at least this often and struck never. */
   unmet(atLeast: number): ReadonlyArray<string> {
-    return [...this.#counts].flatMap(([fault, { met, ordered }]) =>
-      ordered >= atLeast && met === 0 ? [`${fault} was ordered ${ordered} times and never struck`] : []
+    return [...this.#counts].flatMap(([fault, { met, orders }]) =>
+      orders >= atLeast && met === 0 ? [`${fault} was ordered ${orders} times and never struck`] : []
     )
   }
 
