@@ -142,6 +142,23 @@ describe("a commit that fails while later items come in", () => {
     }).pipe(Effect.scoped)
   })
 
+  it.effect("is the only thing that keeps an interrupted run from committing the items that are whole", () => {
+    const source = new MemorySource()
+    source.addMany(10)
+    source.answer = (method) => (method === "download m000007" ? Effect.never : Effect.void)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const running = yield* Effect.forkChild(sync(connection))
+      yield* until(Effect.sync(() => source.downloaded.length === 9))
+      yield* Fiber.interrupt(running)
+      assert.strictEqual((yield* ids(connection)).length, 9)
+      assert.isTrue(Option.isNone(yield* checkpointOf(connection)))
+      const [run] = yield* Store.use((store) => store.runs(connection.id, 1))
+      assert.deepInclude(run, { status: "interrupted" })
+      assert.deepInclude(run?.counts, { stored: 9, downloads: 10 })
+    }).pipe(Effect.provide(layer(source, { limits })))
+  })
+
   it.effect("is not followed by the counts that it may have recorded", () => {
     const source = new MemorySource()
     source.addMany(10)
