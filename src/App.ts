@@ -20,7 +20,7 @@ import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
 import * as Blobs from "./stores/blobs/BlobLocation.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
-import * as RateLimits from "./stores/postgres/RateLimits.ts"
+import * as SharedQuotas from "./stores/postgres/SharedQuotas.ts"
 import * as PostgresWebhooks from "./stores/postgres/WebhookStore.ts"
 
 // A provider's client is loaded when a connection of its kind is used: each command would pay for all of them.
@@ -43,7 +43,7 @@ const integrations = Layer.unwrap(
 const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.layer, Blobs.layer)))
 
 /** Quotas are spent together by all processes of a database. */
-const quotas = Layer.provide(Quotas.layer, [RateLimits.layer, EngineLimits.layer])
+const quotas = Layer.provide(Quotas.layer, [SharedQuotas.layer, EngineLimits.layer])
 
 /** The engine, loaded when a command connects, syncs or retries: commands that only read would pay for it. */
 const syncLoop = Layer.effect(

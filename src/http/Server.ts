@@ -30,7 +30,7 @@ import * as SignInHandlers from "./signin/SignInHandlers.ts"
 import * as SystemHandlers from "./system/SystemHandlers.ts"
 import * as TaskHandlers from "./tasks/TaskHandlers.ts"
 import * as WebhookHandlers from "./webhooks/WebhookHandlers.ts"
-import * as KeepAlive from "./KeepAlive.ts"
+import * as InterimAnswers from "./InterimAnswers.ts"
 import * as Listener from "./Listener.ts"
 import * as MetricsEndpoint from "./system/MetricsEndpoint.ts"
 import { Ready } from "./system/Readiness.ts"
@@ -56,7 +56,7 @@ const groups = Layer.mergeAll(
 const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoint.layer)
 
 /** HTTP/1.1 only: HTTP/2 is not served. */
-const interim = Layer.succeed(KeepAlive.SendInterim, (request) =>
+const interim = Layer.succeed(InterimAnswers.SendInterim, (request) =>
   Effect.sync(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     if ("writeProcessing" in response && !response.headersSent && !response.destroyed) response.writeProcessing()

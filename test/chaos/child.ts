@@ -31,7 +31,7 @@ import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as Lease from "../../src/engine/schedule/Lease.ts"
-import { Polling } from "../../src/engine/schedule/PollingClaim.ts"
+import { Polling } from "../../src/engine/schedule/PollerLock.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import * as Run from "../../src/engine/sync/Run.ts"
@@ -43,7 +43,7 @@ import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
 import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
-import * as RateLimits from "../../src/stores/postgres/RateLimits.ts"
+import * as SharedQuotas from "../../src/stores/postgres/SharedQuotas.ts"
 import * as WebhookStore from "../../src/stores/postgres/WebhookStore.ts"
 import * as Broken from "./Broken.ts"
 import * as FastClock from "./FastClock.ts"
@@ -97,7 +97,7 @@ const layer = (start: Start) => {
   ).pipe(Layer.provide(Postgres.layer), Layer.provide(blobs))
   return SyncLoop.layer.pipe(
     Layer.provideMerge(
-      Layer.mergeAll(store, Layer.provide(Quotas.layer, RateLimits.layer), vault, integrations, WebhookStore.layer)
+      Layer.mergeAll(store, Layer.provide(Quotas.layer, SharedQuotas.layer), vault, integrations, WebhookStore.layer)
     ),
     Layer.provide(sql),
     Layer.provide(

@@ -12,7 +12,7 @@ import { Engine, type SyncResult } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import * as Lease from "../../src/engine/schedule/Lease.ts"
-import * as PollingClaim from "../../src/engine/schedule/PollingClaim.ts"
+import * as PollerLock from "../../src/engine/schedule/PollerLock.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import * as Run from "../../src/engine/sync/Run.ts"
 import type { Connection } from "../../src/engine/model/Connection.ts"
@@ -151,7 +151,7 @@ export const faulty = (
   ).pipe(Layer.provide(store))
 
 /** Of a process that nobody else has taken the polling from. */
-export const polling = Layer.succeed(PollingClaim.Polling, { takenOver: Effect.succeed(Option.none()) })
+export const polling = Layer.succeed(PollerLock.Polling, { takenOver: Effect.succeed(Option.none()) })
 
 /** One store for several engines, as a database is for several processes. */
 export const shared = Effect.map(Layer.build(Memory.layer), (context) =>

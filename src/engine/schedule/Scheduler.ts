@@ -2,8 +2,8 @@
  * Finds due connections (for their next poll, a retry, or a requested task) and wakes each through its Effect Cluster
  * entity, so that the cluster decides which process runs a connection, and no process runs one twice at the same time.
  *
- * A wake-up is volatile: it may be lost or delivered twice. The connection's row is the durable state, and the lease
- * and the fence are the guard.
+ * The store decides what is due, the longest due first (`LeaseStore.due`). A wake-up is volatile: it may be lost or
+ * delivered twice. The connection's row is the durable state, and the lease and the fence are the guard.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -28,7 +28,7 @@ import * as Singleton from "effect/cluster/Singleton"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Lease from "./Lease.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import * as PollingClaim from "./PollingClaim.ts"
+import * as PollerLock from "./PollerLock.ts"
 import * as Run from "../sync/Run.ts"
 import { Slots } from "./ConcurrencyLimiter.ts"
 import { type Connection, ConnectionId, type Due } from "../model/Connection.ts"
@@ -225,18 +225,18 @@ const layerOneProcess = Sharding.layer.pipe(
   Layer.provide(ShardingConfig.layer({ maxResidentEntities }))
 )
 
-type PollerError = PollingClaim.PollingHeld | StoreError | Config.ConfigError
+type PollerError = PollerLock.PollingHeld | StoreError | Config.ConfigError
 
 /** Claims the polling before it joins a cluster, and releases the claim last: until then this process may write. */
 const polling = <E, E2, R, R2>(
-  claim: Effect.Effect<PollingClaim.Polling["Service"], E, R>,
+  claim: Effect.Effect<PollerLock.Polling["Service"], E, R>,
   sharding: Layer.Layer<Sharding.Sharding, E2, R2>
 ) =>
   Layer.unwrap(
     Effect.map(claim, (claimed) =>
       Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer])), scheduler).pipe(
         Layer.provideMerge(sharding),
-        Layer.merge(Layer.succeed(PollingClaim.Polling, claimed))
+        Layer.merge(Layer.succeed(PollerLock.Polling, claimed))
       )
     )
   )
@@ -245,13 +245,13 @@ const polling = <E, E2, R, R2>(
  * Polls every connection of the store in this process, and in no other. What else only one process does joins its
  * cluster.
  */
-export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.Polling, PollerError, Run.Services> = polling(
-  PollingClaim.ofOneProcess,
+export const layer: Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError, Run.Services> = polling(
+  PollerLock.ofOneProcess,
   layerOneProcess
 )
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<Sharding.Sharding | PollingClaim.Polling, PollerError | E, Run.Services | R> =>
-  polling(PollingClaim.ofCluster, cluster)
+): Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError | E, Run.Services | R> =>
+  polling(PollerLock.ofCluster, cluster)

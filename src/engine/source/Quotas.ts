@@ -1,22 +1,23 @@
 /**
- * The quota of each source, and `call`, through which every request to it goes.
+ * The quota of each source, and `call`, through which every request to it goes. Budgets are shared by all processes of
+ * a database through `src/stores/postgres/SharedQuotas.ts`.
  *
- * A call spends from one or more budgets: the account's, and those that the provider counts under other keys (a workspace,
- * an OAuth client), which connections share. It is admitted once each of them has room.
+ * A call spends from one or more budgets: the account's, and those that the provider counts under other keys (a
+ * workspace, an OAuth client), which connections share. It is admitted once each of them has room.
  *
- * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about a second's worth: a
- * bucket that held a minute's worth would let two minutes' units through in the first. A call that would have to wait
- * longer than its run may is not admitted and the run yields with `RateLimited`. Budgets of a day are asked first, so that
- * a call which they refuse reserves nothing of the others. They are spent as fast as the others allow, until the day's
- * units are gone.
+ * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about a second's
+ * worth: a bucket that held a minute's worth would let two minutes' units through in the first. A call that would have
+ * to wait longer than its run may is not admitted and the run yields with `RateLimited`. Budgets of a day are asked
+ * first, so that a call which they refuse reserves nothing of the others. They are spent as fast as the others allow,
+ * until the day's units are gone.
  *
- * What the source answers adapts the first budget: `RateLimited` cools the account down for as long as the source asks. What it
- * lets through afterwards is counted in calls, since a pace that was learned in units from one light call would hold the
- * next heavy one up for minutes.
+ * What the source answers adapts the first budget: `RateLimited` cools the account down for as long as the source asks.
+ * What it lets through afterwards is counted in calls, since a pace that was learned in units from one light call would
+ * hold the next heavy one up for minutes.
  *
- * The budgets may be shared by all processes of a database (`layer`). A call then costs one round trip to it, since that
- * nobody was asked for patience is believed for a second. While the database is away calls wait for it: they cost no item
- * an attempt, and spend nothing.
+ * The budgets may be shared by all processes of a database (`layer`). A call then costs one round trip to it, since
+ * that nobody was asked for patience is believed for a second. While the database is away calls wait for it: they cost
+ * no item an attempt, and spend nothing.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -128,7 +129,8 @@ const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: strin
 }
 
 /**
- * What adapts to the provider's refusals: the method where it has a limit of its own, else all calls of the first budget.
+ * What adapts to the provider's refusals: the method where it has a limit of its own, else all calls of the first
+ * budget.
  */
 const adaptiveOf = (domain: string, first: Budget, method: string) => {
   const calls = first.methods?.[method]
@@ -185,12 +187,14 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
       }
     })
 
-  /** When each adaptive budget may be asked again, in milliseconds since the epoch, while nobody was asked for patience. */
+  /**
+   * When each adaptive budget may be asked again, in milliseconds since the epoch, while nobody was asked for patience.
+   */
   const calm = new Map<string, number>()
 
   /**
-   * Waits out what the source asked for. Gives the epoch that `feedback` needs. It is asked without taking a call first: a
-   * run that would have to wait too long leaves its place to others.
+   * Waits out what the source asked for. Gives the epoch that `feedback` needs. It is asked without taking a call
+   * first: a run that would have to wait too long leaves its place to others.
    */
   const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: RunMeter.RunMeter) {
     const { key, perMinute } = bucket

@@ -1,4 +1,4 @@
-/** Makes an item that a store can write of a ref: its body bounded, checked, hashed, and a large one in the blob store. */
+/** Reads a content's body: bounds, checks and hashes it, and streams a large one to the blob store. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
@@ -24,7 +24,9 @@ const tooLarge = (externalId: string, limits: Limits) =>
     reason: new TooLarge({ message: `the body of ${externalId} has more than ${limits.bodyBytes} bytes` })
   })
 
-/** Bytes as they arrive: each chunk within its time, all of them within the largest body, and as they were announced. */
+/**
+ * Bytes as they arrive: each chunk within its time, all of them within the largest body, and as they were announced.
+ */
 const bounded = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
   ref: Ref,

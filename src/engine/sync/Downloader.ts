@@ -1,4 +1,4 @@
-/** What becomes of one chosen ref, and what its failure says about the source. */
+/** Downloads a chosen ref. A failure becomes the outcome of that item, or says that the source is down. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"

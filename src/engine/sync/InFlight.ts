@@ -1,6 +1,6 @@
 /**
- * What this run has chosen and not yet committed. The checker that an integration is given counts it as known, so that
- * an id which a listing repeats is fetched once.
+ * The ids that this run has chosen and not yet committed. The checker that an integration gets counts them as known, so
+ * that an id that a listing repeats is downloaded once.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

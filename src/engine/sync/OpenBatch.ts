@@ -1,4 +1,4 @@
-/** The batch that is being gathered: a value, which only the fiber that commits holds. */
+/** The open batch: a value that only the committing fiber holds. */
 import type { Problem } from "../../contract/Page.ts"
 import { maxParts } from "../../contract/Parts.ts"
 import type { Item, PageEnd } from "../model/Batch.ts"

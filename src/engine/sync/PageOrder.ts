@@ -1,11 +1,11 @@
 /**
- * Which page may end next: pages end in the order in which they were listed, each once all its items are in. From the
- * first page on that lost an item, none ends, so that no checkpoint stands before its work.
+ * The order in which pages end: as they were listed, each once all its items have an outcome. No page ends from the
+ * first one on that lost an item, so that no checkpoint passes an item.
  */
 import type { Flight } from "./InFlight.ts"
 import type { PageListed } from "./SliceEvent.ts"
 
-/** A value, which only the fiber that commits holds. Pages are numbered from 1. */
+/** A value that only the committing fiber holds. Pages are numbered from 1. */
 export interface PageOrder {
   readonly next: number
   readonly brokenFrom: number

@@ -1,6 +1,9 @@
 /**
- * What a slice has to do, in its order: the ids that were asked for; what is new at the source; the ledger's retries;
+ * Reads the pages of a slice, and gives its work in order: forced ids, changes at the source, retries of the ledger,
  * then the backfill, unless retries are left over. It is pulled, so that nothing is listed before there is room for it.
+ *
+ * The integration has chosen what is new on a page (`ContentExistenceChecker.selectNew`, over the checker of
+ * `InFlight.ts`).
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -86,7 +89,10 @@ const heldIds = Effect.fnUntraced(function* ({ fence, inflight, plan, store }: O
   return new Set(rows.filter(waits).map(({ externalId }) => externalId))
 })
 
-/** What a page says, and its downloads. `held` are the chosen ids that the ledger holds until later. Every occurrence of an id ends somewhere. */
+/**
+ * What a page says, and its downloads. `held` are the chosen ids that the ledger holds until later. Every occurrence of
+ * an id ends somewhere.
+ */
 const readPage = (
   { inflight, parts, plan }: Options,
   { forgetsParts, number, page }: Listed,

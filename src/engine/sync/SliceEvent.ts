@@ -1,4 +1,4 @@
-/** What a slice's reader and its downloads tell the fiber that commits (see BatchWriter.ts). */
+/** Events from the page reader and the downloads to the fiber that commits (see BatchWriter.ts). */
 import type { Ref } from "../../contract/Content.ts"
 import type { IntegrationError, Reason } from "../../contract/IntegrationError.ts"
 import type { Problem } from "../../contract/Page.ts"
@@ -6,7 +6,7 @@ import type { Item, PageEnd } from "../model/Batch.ts"
 import type { Reading } from "./Deletions.ts"
 import type { Flight } from "./InFlight.ts"
 
-/** Where an occurrence of an id came from: which side of the sum of counts it is on. */
+/** Where an occurrence of an id came from, and so which count it adds to. */
 export type Origin = "listed" | "forced" | "retried"
 
 /** One occurrence of an external id that was chosen for download. */
@@ -62,8 +62,8 @@ export interface PageListed {
   /** How many occurrences of this page are downloaded. */
   readonly downloads: number
   /**
-   * Other occurrences, in flight when the page was listed, of ids that the page deletes or patches. They come first: the
-   * source read them before it said this, so what they store must not undo it.
+   * Other occurrences, in flight when the page was listed, of ids that the page deletes or patches. They come first:
+   * the source read them before it said this, so what they store must not undo it.
    */
   readonly waitsFor: ReadonlyArray<Flight>
   readonly end: PageEnd

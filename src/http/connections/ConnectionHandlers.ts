@@ -11,7 +11,7 @@ import * as MessageText from "../../engine/MessageText.ts"
 import { pausedByPerson } from "../../engine/model/Connection.ts"
 import { DeletionsChanged, NameTaken, Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
-import * as KeepAlive from "../KeepAlive.ts"
+import * as InterimAnswers from "../InterimAnswers.ts"
 import { asProblem, ConflictProblem } from "../Problems.ts"
 import * as TaskSubmission from "../tasks/TaskSubmission.ts"
 import * as Documents from "./ConnectionDocuments.ts"
@@ -110,7 +110,7 @@ export const layer = HttpApiBuilder.group(
           yield* store.disconnect(id, query.deleteContents ?? false)
           return { contents: stored }
         },
-        (work, { request }) => KeepAlive.during(request)(work),
+        (work, { request }) => InterimAnswers.during(request)(work),
         asProblem
       ),
 
@@ -142,7 +142,7 @@ export const layer = HttpApiBuilder.group(
           const { id, name } = yield* find(params.connection)
           return { deleted: yield* Effect.mapError(store.approveDeletions(id, payload), changed(name)) }
         },
-        (work, { request }) => KeepAlive.during(request)(work),
+        (work, { request }) => InterimAnswers.during(request)(work),
         asProblem
       ),
 
@@ -161,7 +161,7 @@ export const layer = HttpApiBuilder.group(
           const { id } = yield* find(params.connection)
           return yield* store.purge(id, payload.before)
         },
-        (work, { request }) => KeepAlive.during(request)(work),
+        (work, { request }) => InterimAnswers.during(request)(work),
         asProblem
       )
     })

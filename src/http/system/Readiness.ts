@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Polling } from "../../engine/schedule/PollingClaim.ts"
+import { Polling } from "../../engine/schedule/PollerLock.ts"
 import { Store } from "../../engine/Store.ts"
 
 /** Why not, for a person. */

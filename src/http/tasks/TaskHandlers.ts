@@ -9,7 +9,7 @@ import * as MessageText from "../../engine/MessageText.ts"
 import { Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
-import * as KeepAlive from "../KeepAlive.ts"
+import * as InterimAnswers from "../InterimAnswers.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
 import type { SyncRequest } from "./TaskEndpoints.ts"
@@ -54,7 +54,7 @@ export const layer = HttpApiBuilder.group(
         const connection = yield* find(params.connection)
         if (task.dryRun) {
           const planning = engine.sync(connection, task, { spec: "", wait: true })
-          return Documents.synced(yield* KeepAlive.during(asked)(planning))
+          return Documents.synced(yield* InterimAnswers.during(asked)(planning))
         }
         const spec = request.spec ?? specOf(request)
         return yield* submission.submit(connection, { _tag: "sync", task, spec }, headers["idempotency-key"])

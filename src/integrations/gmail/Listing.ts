@@ -21,7 +21,7 @@ import { CheckpointExpired, IntegrationError } from "../../contract/IntegrationE
 import type { Page } from "../../contract/Page.ts"
 import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import type { HistoryRecord } from "./Api.ts"
-import * as Changes from "./Changes.ts"
+import * as HistoryChanges from "./HistoryChanges.ts"
 import { later, type Checkpoint, type LabelWalk, type Live, type Pass } from "./Checkpoint.ts"
 import * as Labels from "./Labels.ts"
 import * as OwnTask from "./OwnTask.ts"
@@ -127,7 +127,8 @@ const step = (
   }
 }
 
-// ---- changes ---------------------------------------------------------------------------------------------------------
+// ---- changes
+// ---------------------------------------------------------------------------------------------------------
 
 const read = Effect.fnUntraced(function* (source: Source, state: State, stage: Reading): Step<State> {
   const answer = yield* Effect.result(source.api.history(stage.start, { pageToken: stage.pageToken }))
@@ -148,7 +149,7 @@ const read = Effect.fnUntraced(function* (source: Source, state: State, stage: R
   const on = { ...stage, pageToken: nextPageToken, until: stage.until ?? historyId }
   return next([], {
     ...state,
-    stage: { _tag: "Changes", chunks: Changes.chunks(history, changesPerPage), reading: on }
+    stage: { _tag: "Changes", chunks: HistoryChanges.chunks(history, changesPerPage), reading: on }
   })
 })
 
@@ -160,7 +161,7 @@ const changes = Effect.fnUntraced(function* (
 ): Step<State> {
   const [records, ...more] = chunks
   const atEnd = more.length === 0 && reading.pageToken === undefined
-  const found = Changes.fold(records ?? [], source.scope)
+  const found = HistoryChanges.fold(records ?? [], source.scope)
   // No record is older than the one before. At the end, all up to where the mailbox was has been read.
   const read = records?.at(-1)?.id ?? state.checkpoint.historyId
   const to = atEnd && reading.until !== undefined ? later(read, reading.until) : read
@@ -199,7 +200,8 @@ const moved = (checkpoint: Live, historyId: string, shifted: boolean): Live => {
   }
 }
 
-// ---- passes ----------------------------------------------------------------------------------------------------------
+// ---- passes
+// ----------------------------------------------------------------------------------------------------------
 
 const pass = Effect.fnUntraced(function* (source: Source, task: SyncTask, state: State): Step<State> {
   const { checkpoint } = state
@@ -290,7 +292,8 @@ const named = (source: Source, current: Pass) => (coversAll(source) ? { listing:
 const remaining = (current: Pass) =>
   current.total === undefined ? {} : { remaining: Math.max(0, current.total - current.listed) }
 
-// ---- labels ----------------------------------------------------------------------------------------------------------
+// ---- labels
+// ----------------------------------------------------------------------------------------------------------
 
 const labels = Effect.fnUntraced(function* (
   source: Source,

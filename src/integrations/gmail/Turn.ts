@@ -5,7 +5,7 @@ import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../.
 import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import type { Api, Filter } from "./Api.ts"
-import type { Scope } from "./Changes.ts"
+import type { Scope } from "./HistoryChanges.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
 
 /** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
 import { randomUUID } from "node:crypto"
-import * as RateLimits from "../../src/stores/postgres/RateLimits.ts"
+import * as SharedQuotas from "../../src/stores/postgres/SharedQuotas.ts"
 import * as Database from "../support/Postgres.ts"
 import { Time } from "./scenario.ts"
 
@@ -41,10 +41,12 @@ const memory = Layer.merge(
   Layer.succeed(Time, { pass: (by: Duration.Duration) => TestClock.adjust(by) })
 )
 
-const postgres = Layer.merge(RateLimits.layer, aging).pipe(Layer.provide(Database.layer))
+const postgres = Layer.merge(SharedQuotas.layer, aging).pipe(Layer.provide(Database.layer))
 
 /** Real time passes between two statements: with spans of minutes it tells nothing. */
-/** The database's clock goes on meanwhile: the limits here are minutes, so that a slow machine stays far from the next. */
+/**
+ * The database's clock goes on meanwhile: the limits here are minutes, so that a slow machine stays far from the next.
+ */
 const tolerance = 20_000
 
 const about = (given: number, expected: number): void => assert.closeTo(given, expected, tolerance)

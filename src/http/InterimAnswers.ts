@@ -12,7 +12,7 @@ const interval = Duration.seconds(20)
 
 /** Sends an interim answer to a request. A request in process has no connection to keep open. */
 export const SendInterim = Context.Reference<(request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>>(
-  "idem/http/KeepAlive/SendInterim",
+  "idem/http/InterimAnswers/SendInterim",
   { defaultValue: () => () => Effect.void }
 )
 

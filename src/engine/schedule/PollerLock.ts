@@ -17,7 +17,7 @@ export class Polling extends Context.Service<
     /** The holder, if this process has lost the claim. This process may regain it. */
     readonly takenOver: Effect.Effect<Option.Option<string>>
   }
->()("idem/engine/schedule/PollingClaim") {}
+>()("idem/engine/schedule/PollerLock") {}
 
 /** Another process polls this database, or a cluster that this process does not join. */
 export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld", {
@@ -54,8 +54,8 @@ const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
   })
 
 /**
- * Claims the polling under this name, also from a holder known to be dead. Returns the holder if another one has it, and
- * the effect that renews the claim.
+ * Claims the polling under this name, also from a holder known to be dead. Returns the holder if another one has it,
+ * and the effect that renews the claim.
  */
 const claimAs = Effect.fnUntraced(function* (holder: string) {
   const store = yield* Store
