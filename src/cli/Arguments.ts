@@ -141,8 +141,8 @@ export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.R
 })
 
 /**
- * Credentials with the text of the file in the place of a `privateKey` that is written `@FILE`, so that a key need not be
- * put into JSON by hand.
+ * Credentials with the text of the file in the place of a `privateKey` that is written `@FILE`, so that a key need not
+ * be put into JSON by hand.
  */
 export const withKeyFile = Effect.fnUntraced(function* (credentials: Schema.Json) {
   if (typeof credentials !== "object" || credentials === null || !("privateKey" in credentials)) return credentials

@@ -3,7 +3,8 @@
  *
  * - external id: the source's own id of one piece of content, unique within its connection.
  * - revision: the source's cheap change token for an id (etag, `edited.ts`, size+mtime); absent where it has none.
- * - ref: an external id with its revision, as listed; it may carry its content inline where the listing already gave it.
+ * - ref: an external id with its revision, as listed; it may carry its content inline where the listing already gave
+ *   it.
  * - content: one email, message or file: metadata, and a body that is kept byte for byte.
  */
 import type * as DateTime from "effect/DateTime"

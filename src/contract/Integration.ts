@@ -1,6 +1,7 @@
 /**
  * An integration is a kind of source, as a program. It never imports the database or the app: it is given its config
- * and credentials, `call` and `network` for every request, `saveCredentials`, and (as a service) the `ContentExistenceChecker`.
+ * and credentials, `call` and `network` for every request, `saveCredentials`, and (as a service) the
+ * `ContentExistenceChecker`.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -94,8 +95,8 @@ export interface Session<in out Checkpoint, in out Part = Schema.Json> {
     parts: Parts<Part>
   ) => Stream.Stream<Page<Checkpoint, Part>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
   /**
-   * One item, possible from the external id alone: it also serves `forceIds` and the ledger. Its scope ends once the body
-   * has been read, or is not wanted any more: a response that the body goes on reading from is closed there.
+   * One item, possible from the external id alone: it also serves `forceIds` and the ledger. Its scope ends once the
+   * body has been read, or is not wanted any more: a response that the body goes on reading from is closed there.
    */
   readonly download: (ref: Ref) => Effect.Effect<Content, IntegrationError, Scope.Scope>
 }
@@ -103,9 +104,10 @@ export interface Session<in out Checkpoint, in out Part = Schema.Json> {
 /**
  * One refresh at a time, over all processes: a provider that replaces refresh tokens takes the grant away from whoever
  * comes second with the old one. `refresh` is given the credentials as they are stored now, and gives what they are
- * replaced by; that is stored before this returns. Where someone else has just refreshed them, `refresh` gives them back
- * as they are (the same value), and nothing is stored. `refresh` is not interrupted, nor what stores its credentials: what
- * an answer replaced and nobody stored is lost. (The request itself may be made `Effect.interruptible`.)
+ * replaced by; that is stored before this returns. Where someone else has just refreshed them, `refresh` gives them
+ * back as they are (the same value), and nothing is stored. `refresh` is not interrupted, nor what stores its
+ * credentials: what an answer replaced and nobody stored is lost. (The request itself may be made
+ * `Effect.interruptible`.)
  */
 export type RefreshCredentials<Credentials> = (
   refresh: (current: Credentials) => Effect.Effect<Credentials, IntegrationError>
@@ -139,18 +141,19 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   /** The config fields that decide what is listed: a change of one lists in full again, and deletes nothing. */
   readonly scope: ReadonlyArray<keyof Config & string>
   /**
-   * The config fields that say where credentials are sent, where a config may say so: a server's name, another root of the
-   * API. Who may change a config may not therefore have the credentials: after a change of one of these, what is stored is
-   * not sent, and the change is refused unless credentials are given with it. Values are compared as they are encoded; an
-   * absent one equals only an absent one. The settings' own client signs in only where none is given. Default none.
+   * The config fields that say where credentials are sent, where a config may say so: a server's name, another root of
+   * the API. Who may change a config may not therefore have the credentials: after a change of one of these, what is
+   * stored is not sent, and the change is refused unless credentials are given with it. Values are compared as they are
+   * encoded; an absent one equals only an absent one. The settings' own client signs in only where none is given.
+   * Default none.
    */
   readonly address?: ReadonlyArray<keyof Config & string> | undefined
   readonly quota: (config: Config) => Quota
   /** What this config leaves out that a person may miss, and how to have it, in one line each. */
   readonly leftOut?: ((config: Config) => ReadonlyArray<string>) | undefined
   /**
-   * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. Default: one
-   * budget of `quota`'s amounts, keyed by the account.
+   * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. Default:
+   * one budget of `quota`'s amounts, keyed by the account.
    */
   readonly budgets?:
     | ((options: {
@@ -254,7 +257,8 @@ export const make: {
   const config = Schema.toCodecJson(definition.config)
   const credentials = Schema.toCodecJson(definition.credentials)
   const checkpoint = Schema.toCodecJson(definition.checkpoint)
-  // A field that the schema does not name is a typing error of the person who wrote the config: it is said, not dropped.
+  // A field that the schema does not name is a typing error of the person who wrote the config: it is said, not
+  // dropped.
   const strict = { onExcessProperty: "error", errors: "all" } as const
   const decodeConfig = Schema.decodeUnknownEffect(config, strict)
   const encodeConfig = Schema.encodeEffect(config)

@@ -3,16 +3,16 @@ import * as Effect from "effect/Effect"
 import type { IntegrationError } from "./IntegrationError.ts"
 
 /**
- * The only way to a source. A connection that was made over HTTP gets one that connects to public addresses and to those
- * of `IDEM_SOURCE_ALLOW` only, at every request and every redirect: whoever may make a connection may not thereby reach
- * what only Idem can reach.
+ * The only way to a source. A connection that was made over HTTP gets one that connects to public addresses and to
+ * those of `IDEM_SOURCE_ALLOW` only, at every request and every redirect: whoever may make a connection may not thereby
+ * reach what only Idem can reach.
  */
 export interface Network {
   /** As the global `fetch`. */
   readonly fetch: typeof globalThis.fetch
   /**
-   * What a socket connects to for this host. It is the host itself, or an address that was checked: give the host's name
-   * to TLS as `servername` beside it. Fails with `Forbidden` where the host may not be connected to.
+   * What a socket connects to for this host. It is the host itself, or an address that was checked: give the host's
+   * name to TLS as `servername` beside it. Fails with `Forbidden` where the host may not be connected to.
    */
   readonly addressOf: (host: string) => Effect.Effect<string, IntegrationError>
 }

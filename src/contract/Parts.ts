@@ -1,13 +1,14 @@
 /**
- * Parts: named pieces of a source (a channel, a folder, a mailbox), each with a small checkpoint of its own. They let an
- * integration keep a place in any number of pieces, where one checkpoint of 64 KiB would not hold them all.
+ * Parts: named pieces of a source (a channel, a folder, a mailbox), each with a small checkpoint of its own. They let
+ * an integration keep a place in any number of pieces, where one checkpoint of 64 KiB would not hold them all.
  *
- * - A page moves parts with `Page.parts`. They are committed in the transaction that commits the page's checkpoint, so they
- *   never stand ahead of the page's items.
+ * - A page moves parts with `Page.parts`. They are committed in the transaction that commits the page's checkpoint, so
+ *   they never stand ahead of the page's items.
  * - `list` reads them on demand, many at once, with `Parts.get`.
  * - A task with a checkpoint of its own (forced, windowed) has parts of its own, which go with the task.
- * - A listing that begins without a checkpoint begins without parts: the engine forgets all that were stored when the first
- *   page of that listing is committed. So parts never outlive the checkpoint, the scope or the schema they were made under.
+ * - A listing that begins without a checkpoint begins without parts: the engine forgets all that were stored when the
+ *   first page of that listing is committed. So parts never outlive the checkpoint, the scope or the schema they were
+ *   made under.
  */
 import * as Effect from "effect/Effect"
 import type { ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
@@ -27,8 +28,9 @@ export interface PartMove<out Part> {
 
 export interface Parts<out Part> {
   /**
-   * The checkpoints of these parts. A part without one is absent. One bulk query. It includes what the pages of this listing
-   * have moved so far, committed or not. A part that no longer fits the integration's schema fails with `CheckpointExpired`.
+   * The checkpoints of these parts. A part without one is absent. One bulk query. It includes what the pages of this
+   * listing have moved so far, committed or not. A part that no longer fits the integration's schema fails with
+   * `CheckpointExpired`.
    */
   readonly get: (
     keys: ReadonlyArray<string>

@@ -1,7 +1,7 @@
 /**
  * How an account is signed in at its provider, instead of a person giving credentials: OAuth 2's authorization code
- * (RFC 6749, section 4.1) with PKCE (RFC 7636). The engine speaks the protocol; an integration says where, what for, and
- * how the answer becomes its credentials.
+ * (RFC 6749, section 4.1) with PKCE (RFC 7636). The engine speaks the protocol; an integration says where, what for,
+ * and how the answer becomes its credentials.
  *
  * - provider: who signs people in: two addresses and the parameters of the request
  * - client: this installation of Idem, as it is registered at the provider

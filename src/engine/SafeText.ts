@@ -1,8 +1,8 @@
 /** Text from outside, made safe to show: no control character of it reaches a terminal or a log. */
 
 /**
- * C0 and C1 control characters, line separators, the marks that reorder text, and lone surrogates: with these a source may
- * clear a screen, write to the clipboard (OSC 52) or hide what a line says.
+ * C0 and C1 control characters, line separators, the marks that reorder text, and lone surrogates: with these a source
+ * may clear a screen, write to the clipboard (OSC 52) or hide what a line says.
  */
 const controls =
   "[\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069]|\\p{Surrogate}"

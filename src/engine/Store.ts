@@ -4,12 +4,12 @@
  *
  * Two rules hold for every method that writes for a run:
  *
- * - the fence: the transaction first checks that the connection's row still has the lease's fence. If not, it fails with
- *   `Superseded` and writes nothing;
+ * - the fence: the transaction first checks that the connection's row still has the lease's fence. If not, it fails
+ *   with `Superseded` and writes nothing;
  * - the key: content is upserted by (connection, external id). The checker only saves work: it guards nothing.
  *
- * Time is the database's: leases, due times and `createdAt` are set and compared by its clock, and a given `Duration` is
- * added to it.
+ * Time is the database's: leases, due times and `createdAt` are set and compared by its clock, and a given `Duration`
+ * is added to it.
  */
 import * as Context from "effect/Context"
 import type { BodyStore } from "./store/BodyStore.ts"

@@ -1,6 +1,6 @@
 /**
- * The API's middleware for requests that do not fit an endpoint's schemas. It also declares the problems that any endpoint
- * may answer.
+ * The API's middleware for requests that do not fit an endpoint's schemas. It also declares the problems that any
+ * endpoint may answer.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -39,7 +39,9 @@ export const badRequest = (error: HttpApiError.HttpApiSchemaError, secret: boole
   })
 }
 
-/** Fails with a `BadRequestProblem` for a request that can't be decoded; a response that can't be encoded is a defect. */
+/**
+ * Fails with a `BadRequestProblem` for a request that can't be decoded; a response that can't be encoded is a defect.
+ */
 export const layer: Layer.Layer<RequestErrors> = HttpApiMiddleware.layerSchemaErrorTransform(
   RequestErrors,
   (error, { endpoint, group }) =>

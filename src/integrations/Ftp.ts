@@ -7,8 +7,8 @@
  * seconds or no year.
  *
  * A poll is a pass through all folders: one listing a folder. What it did not find in a folder that it could read is
- * deleted. With `compare: "content"` every poll downloads every file, asks the checker nothing, and the engine writes what
- * differs. With `compare: "revision"` a poll downloads the files whose revision has changed, and now and then all
+ * deleted. With `compare: "content"` every poll downloads every file, asks the checker nothing, and the engine writes
+ * what differs. With `compare: "revision"` a poll downloads the files whose revision has changed, and now and then all
  * (`verifyEvery`). A file without a revision is downloaded each time, so that no change is lost.
  */
 import * as Environment from "effect/Config"
@@ -66,7 +66,9 @@ export const Config = Schema.Struct({
   maxFileSize: Schema.optionalKey(Positive),
   /** How long a file must have been left alone, by the server's time and this machine's clock. Default: not asked. */
   settle: Schema.optionalKey(Schema.DurationFromString),
-  /** sftp: host keys, or their `SHA256:` fingerprints, any of which the server may have. Default: the first one seen. */
+  /**
+   * sftp: host keys, or their `SHA256:` fingerprints, any of which the server may have. Default: the first one seen.
+   */
   hostKey: Schema.optionalKey(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
   /** ftps: certificates (PEM) to trust instead of the system's authorities. */
   ca: Schema.optionalKey(Schema.String),
@@ -85,9 +87,9 @@ export type Config = typeof Config.Type
 const Secret = Schema.Redacted(Schema.String)
 
 /**
- * A password (none, and no name, is anonymous). For sftp also a private key in OpenSSH's or PEM form, or `agent`: the keys of
- * the ssh-agent at SSH_AUTH_SOCK of the process that syncs. `knownHost` is kept by the integration itself: the fingerprint
- * of the server that answered first.
+ * A password (none, and no name, is anonymous). For sftp also a private key in OpenSSH's or PEM form, or `agent`: the
+ * keys of the ssh-agent at SSH_AUTH_SOCK of the process that syncs. `knownHost` is kept by the integration itself: the
+ * fingerprint of the server that answered first.
  */
 export const Credentials = Schema.Union([
   Schema.Struct({
@@ -106,8 +108,8 @@ export const Credentials = Schema.Union([
 export type Credentials = typeof Credentials.Type
 
 /**
- * `pass` names one pass through the folders; without a position it is done. `connections` is how many the server allows,
- * where it refused more. `verified` is the pass that compared contents last, `verifying` whether this one does.
+ * `pass` names one pass through the folders; without a position it is done. `connections` is how many the server
+ * allows, where it refused more. `verified` is the pass that compared contents last, `verifying` whether this one does.
  */
 export const Checkpoint = Schema.Struct({
   pass: Schema.Int,
@@ -212,15 +214,15 @@ interface Listed extends Remote.Stat {
 }
 
 /**
- * How long before its listing a file must have been changed to be sure that the same second saw no later change, and how
- * far ahead a server's clock is believed to be.
+ * How long before its listing a file must have been changed to be sure that the same second saw no later change, and
+ * how far ahead a server's clock is believed to be.
  */
 const recentMillis = 2_000
 const clockAheadMillis = 3_600_000
 
 /**
- * The revision to store. One of a file that was changed right before it was listed equals no later one, so that the next
- * poll looks at the file again.
+ * The revision to store. One of a file that was changed right before it was listed equals no later one, so that the
+ * next poll looks at the file again.
  */
 const storedRevision = (stat: Remote.Stat, listedAt: number): string | undefined => {
   const revision = Remote.revisionOf(stat)
@@ -362,7 +364,8 @@ const session = (
       resumed
     ).pipe(
       Stream.mapEffect(page),
-      // The last page's files are downloaded after it was made: what that taught of the server is kept by one more page.
+      // The last page's files are downloaded after it was made: what that taught of the server is kept by one more
+      // page.
       Stream.concat(
         Stream.suspend(() =>
           remote.size.allowed() === previous?.connections
@@ -482,8 +485,8 @@ export const integration = make<Config, Credentials, Checkpoint, EmptyFolders.Pa
   checkpoint: Checkpoint,
   part: EmptyFolders.Part,
   scope: ["root", "include", "exclude", "maxDepth"],
-  // `implicit` moves the port where none is given. `hostKey`, `ca` and `verifyCertificate` decide which server is believed to
-  // be the host: without them whoever stands in between would be given the stored password.
+  // `implicit` moves the port where none is given. `hostKey`, `ca` and `verifyCertificate` decide which server is
+  // believed to be the host: without them whoever stands in between would be given the stored password.
   address: ["protocol", "host", "port", "implicit", "hostKey", "ca", "verifyCertificate"],
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   // A listing of a hundred thousand names takes its time.

@@ -1,8 +1,10 @@
 /**
  * Gmail: each message as it was received (RFC 822 bytes), its labels as metadata. External ids are Gmail's message ids.
  *
- * - gmail/Api.ts: the API's methods · Auth.ts: tokens · SignIn.ts: how an account is signed in · Errors.ts: Google's errors as reasons
- * - gmail/Listing.ts: passes and polls · Changes.ts: the history · OwnTask.ts: forced and windowed tasks · Labels.ts: labels rebuilt · Window.ts: dates
+ * - gmail/Api.ts: the API's methods · Auth.ts: tokens · SignIn.ts: how an account is signed in · Errors.ts: Google's
+ *   errors as reasons
+ * - gmail/Listing.ts: passes and polls · HistoryChanges.ts: the history · OwnTask.ts: forced and windowed tasks · Labels.ts:
+ *   labels rebuilt · Window.ts: dates
  * - gmail/Mail.ts: a message as content · RawAnswer.ts, RawReader.ts: large messages as they arrive
  */
 import * as Effect from "effect/Effect"
@@ -53,7 +55,9 @@ const Config = Schema.Struct({
 })
 type Config = typeof Config.Type
 
-/** Units a minute and account that Google grants (https://developers.google.com/workspace/gmail/api/reference/quota). */
+/**
+ * Units a minute and account that Google grants (https://developers.google.com/workspace/gmail/api/reference/quota).
+ */
 const unitsPerMinute = 6_000
 
 /** Units a minute and a day of a project (same page); more of a day's units than that are charged for. */

@@ -104,7 +104,8 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
         client,
         types: config.types ?? ["public_channel", "private_channel", "im", "mpim"],
         channels: config.channels,
-        // The prefix of a bot's token, or of one with token rotation. A user's reads public channels without being a member.
+        // The prefix of a bot's token, or of one with token rotation. A user's reads public channels without being a
+        // member.
         bot: Effect.map(auth.token, (token) => /^(xoxe\.)?xoxb-/.test(Redacted.value(token))),
         lookback: config.lookback ?? Duration.days(30),
         sweepEvery: config.sweepEvery ?? Duration.days(1),

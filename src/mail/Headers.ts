@@ -1,6 +1,7 @@
 /**
  * The header fields of an email that people read, decoded. Real mail has bytes above 127 in its headers, charsets that
- * nobody knows, NULs, and no Message-ID, Date or Subject. None of that is an error: a field that cannot be read is absent.
+ * nobody knows, NULs, and no Message-ID, Date or Subject. None of that is an error: a field that cannot be read is
+ * absent.
  *
  * postal-mime parses the fields. Before that, only the fields that are read are picked out, so that thousands of others
  * cost nothing, and their bytes are decoded:

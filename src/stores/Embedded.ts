@@ -5,8 +5,8 @@
  * Who uses it is told by two locks that die with their holder, so that `kill -9` leaves nothing to clear away:
  *
  * - `postgres.lock` is held alone while the server is made, started or stopped;
- * - `postgres.users` is held shared by every user for as long as it uses the server. Who leaves gives its share back and
- *   then tries to hold it alone, under the first lock: if that succeeds, nobody is left, and the server is stopped.
+ * - `postgres.users` is held shared by every user for as long as it uses the server. Who leaves gives its share back
+ *   and then tries to hold it alone, under the first lock: if that succeeds, nobody is left, and the server is stopped.
  *
  * A server whose users were all killed runs on; the next command finds it by its `postmaster.pid`.
  */

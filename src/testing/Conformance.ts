@@ -1,6 +1,6 @@
 /**
- * The laws that every integration keeps, for whoever writes one. Give a source that you can script (a server on loopback
- * that you control), and run each law as a test:
+ * The laws that every integration keeps, for whoever writes one. Give a source that you can script (a server on
+ * loopback that you control), and run each law as a test:
  *
  * @example
  * describe("my integration", () => {

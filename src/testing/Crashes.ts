@@ -10,8 +10,8 @@ import { crashCost, makeStore, start, watcher } from "./Harness.ts"
 import { type Draft, expect, type ScriptedSource } from "./Law.ts"
 
 /**
- * A process as `kill -9` leaves it: from the commit on that `strikes` names, nothing of it reaches the store, and it gets
- * no answer.
+ * A process as `kill -9` leaves it: from the commit on that `strikes` names, nothing of it reaches the store, and it
+ * gets no answer.
  */
 const dyingAt = (
   store: Store["Service"],

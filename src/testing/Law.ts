@@ -33,7 +33,9 @@ export interface ScriptedSource {
   readonly edit?: (externalId: string) => Effect.Effect<void>
   /** Removes an item at the source. */
   readonly remove?: (externalId: string) => Effect.Effect<void>
-  /** Makes the download of an item fail, or heals it. For sources that list content inline: of an item with a download. */
+  /**
+   * Makes the download of an item fail, or heals it. For sources that list content inline: of an item with a download.
+   */
   readonly fail?: (externalId: string, failing: boolean) => Effect.Effect<void>
   /** An id that `fail` can be used on; without it any id. */
   readonly failable?: Effect.Effect<string>
@@ -43,7 +45,9 @@ export interface ScriptedSource {
   readonly repeat?: Effect.Effect<void>
   /** A config of a narrower scope, and which of the ids are in it: of what `add` adds, some and not all. */
   readonly narrowed?: { readonly config: unknown; readonly keeps: (externalId: string) => boolean }
-  /** How many requests the source has had, where one of them is one `call`. Without it only their being made is checked. */
+  /**
+   * How many requests the source has had, where one of them is one `call`. Without it only their being made is checked.
+   */
   readonly requests?: Effect.Effect<number>
   /** What is open at the source: connections, handles. */
   readonly open?: Effect.Effect<number>

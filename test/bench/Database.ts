@@ -1,4 +1,6 @@
-/** The PostgreSQL of a benchmark: one that Idem starts, with its own settings, in a folder that is removed afterwards. */
+/**
+ * The PostgreSQL of a benchmark: one that Idem starts, with its own settings, in a folder that is removed afterwards.
+ */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

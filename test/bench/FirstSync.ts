@@ -1,6 +1,7 @@
 /**
- * A first sync of 6,046 real emails, beside a bare loop over the same client with the same number of calls in flight: one
- * that stores nothing, and one that inserts each message as it comes. What it cost of the quota, beside the API's floor.
+ * A first sync of 6,046 real emails, beside a bare loop over the same client with the same number of calls in flight:
+ * one that stores nothing, and one that inserts each message as it comes. What it cost of the quota, beside the API's
+ * floor.
  */
 import { gmail } from "googleapis/build/src/apis/gmail/index.js"
 import * as Clock from "effect/Clock"

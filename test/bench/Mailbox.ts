@@ -1,4 +1,6 @@
-/** The mailbox of the benchmarks, and the engine over it. A new one for each contestant: a token ends at 4,999 calls. */
+/**
+ * The mailbox of the benchmarks, and the engine over it. A new one for each contestant: a token ends at 4,999 calls.
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"

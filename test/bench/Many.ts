@@ -1,6 +1,6 @@
 /**
- * Polls a second of 1,000 connections with nothing to do, by the scheduler as `idem serve` runs it, beside two job queues
- * that run an empty job for each.
+ * Polls a second of 1,000 connections with nothing to do, by the scheduler as `idem serve` runs it, beside two job
+ * queues that run an empty job for each.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Clock from "effect/Clock"

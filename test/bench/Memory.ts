@@ -1,6 +1,6 @@
 /**
- * Peaks of memory of a first sync, in a process of its own under a small heap, by how much it syncs; and what the database
- * that Idem starts takes at rest.
+ * Peaks of memory of a first sync, in a process of its own under a small heap, by how much it syncs; and what the
+ * database that Idem starts takes at rest.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

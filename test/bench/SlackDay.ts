@@ -1,6 +1,7 @@
 /**
- * A day of polling a large Slack workspace, on the fake and on virtual time: calls by method, and how long it takes until a
- * change is seen. `node test/bench/SlackDay.ts [CHANNELS] [MESSAGES] [THREADS] [POLLS]`; a day has that many polls.
+ * A day of polling a large Slack workspace, on the fake and on virtual time: calls by method, and how long it takes
+ * until a change is seen. `node test/bench/SlackDay.ts [CHANNELS] [MESSAGES] [THREADS] [POLLS]`; a day has that many
+ * polls.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

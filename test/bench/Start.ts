@@ -1,4 +1,7 @@
-/** How long `serve` takes until it is ready and what it has taken then, cold and warm, beside loading `googleapis` whole. */
+/**
+ * How long `serve` takes until it is ready and what it has taken then, cold and warm, beside loading `googleapis`
+ * whole.
+ */
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"

@@ -1,6 +1,6 @@
 /**
- * Counts what is asked of a PostgreSQL: a socket in front of its own that reads the messages of the client's side of the
- * protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html) and passes everything on.
+ * Counts what is asked of a PostgreSQL: a socket in front of its own that reads the messages of the client's side of
+ * the protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html) and passes everything on.
  */
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"

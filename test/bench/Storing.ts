@@ -1,6 +1,6 @@
 /**
- * How fast the whole engine stores from a source that answers at once: items that are new, that are there unchanged (all
- * forced), and a mixture. Beside the same rows in batched upserts written by hand, and by COPY as the floor.
+ * How fast the whole engine stores from a source that answers at once: items that are new, that are there unchanged
+ * (all forced), and a mixture. Beside the same rows in batched upserts written by hand, and by COPY as the floor.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

@@ -1,6 +1,6 @@
 /**
- * Contestants in turn: short rounds, one after the other, so that what else the machine does falls on all of them alike.
- * Each round gives one figure a contestant, and a ratio is the median of the rounds' ratios.
+ * Contestants in turn: short rounds, one after the other, so that what else the machine does falls on all of them
+ * alike. Each round gives one figure a contestant, and a ratio is the median of the rounds' ratios.
  */
 import * as Effect from "effect/Effect"
 import { Bench } from "tinybench"

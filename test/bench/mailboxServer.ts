@@ -1,6 +1,7 @@
 /**
- * A Gmail that is not ours, with real emails, as a process of its own: npm's `emulate`, seeded with the SpamAssassin corpus
- * in two accounts, since it stops a token at 4,999 calls. Its URL is its first line on stdout; it ends with its stdin.
+ * A Gmail that is not ours, with real emails, as a process of its own: npm's `emulate`, seeded with the SpamAssassin
+ * corpus in two accounts, since it stops a token at 4,999 calls. Its URL is its first line on stdout; it ends with its
+ * stdin.
  *
  *     node test/bench/mailboxServer.ts [COUNT]
  */

@@ -1,7 +1,7 @@
 /**
  * Run as a process of its own by Memory.ts: one first sync from a source that answers at once into the database that
- * `DATABASE_URL` names, then this process's peaks in bytes on stdout. `ids COUNT` lists so many small items; `body BYTES`
- * one item with a body of that size.
+ * `DATABASE_URL` names, then this process's peaks in bytes on stdout. `ids COUNT` lists so many small items; `body
+ * BYTES` one item with a body of that size.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"

@@ -130,7 +130,8 @@ export const play = Effect.fnUntraced(function* (
   const rows = yield* ask(Effect.flatMap(Verify.connections, (found) => decodeIds(found)))
   for (const one of mirrored) one.id = rows.find((row) => row.name === one.name)?.id ?? ""
 
-  // ---- the processes: the first serves, the others sync what there is, again and again ---------------------------------
+  // ---- the processes: the first serves, the others sync what there is, again and again
+  // ---------------------------------
   const told = new Set<Running>()
   let over = false
   const processes: Array<Running> = []

@@ -1,7 +1,8 @@
 /**
  * What a seed ends with, once all faults are healed and the mirror is right: most of a source disappears, or a scope is
- * narrowed. Processes are killed meanwhile. The oracle is the contract (DESIGN, "Deletions" and "Scope"): more deletions
- * than the threshold are held until a person approves what was listed, and what a scope leaves out is not deleted.
+ * narrowed. Processes are killed meanwhile. The oracle is the contract (DESIGN, "Deletions" and "Scope"): more
+ * deletions than the threshold are held until a person approves what was listed, and what a scope leaves out is not
+ * deleted.
  */
 import * as Effect from "effect/Effect"
 import * as Duration from "effect/Duration"

@@ -1,4 +1,6 @@
-/** What the harness and its lean processes say to each other: a line of JSON each, by the process's stdin and stdout. */
+/**
+ * What the harness and its lean processes say to each other: a line of JSON each, by the process's stdin and stdout.
+ */
 import * as Schema from "effect/Schema"
 
 /** What is broken on purpose, to see the harness find it. */

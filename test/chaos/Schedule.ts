@@ -1,6 +1,6 @@
 /**
- * The schedule of one seed: its sources, its processes, and the faults and their order. It follows from the seed alone. The
- * exact moment at which a process is struck is up to the machine, so a replay strikes at about the same places.
+ * The schedule of one seed: its sources, its processes, and the faults and their order. It follows from the seed alone.
+ * The exact moment at which a process is struck is up to the machine, so a replay strikes at about the same places.
  */
 import { Random } from "./Random.ts"
 

@@ -29,8 +29,8 @@ const inFolder = (folder: string, hash: string): Uint8Array | undefined => {
 }
 
 /**
- * The stored contents of a connection, and the bodies that are missing or do not match their hash. A large body is in the
- * blob folder of the seed, or in chunks in the database.
+ * The stored contents of a connection, and the bodies that are missing or do not match their hash. A large body is in
+ * the blob folder of the seed, or in chunks in the database.
  */
 export const stored = Effect.fnUntraced(function* (connectionId: string, folder: string) {
   const sql = yield* SqlClient.SqlClient

@@ -3,9 +3,9 @@
  *
  * `--from N` begins with that seed; `--seed N --verbose` replays one and tells what happens as it happens; `--lanes N`
  * plays so many at a time, each with a PostgreSQL of its own; `--cli` plays them with the command line as it is, and
- * `--copy` plays seeds of `idem copy`, which take some 20 seconds each; `--break fence|transaction|key` breaks the store
- * on purpose; `--patience SECONDS` bounds the wait for a healed seed. At the end come the faults, with how often each was ordered and met; a fault that was ordered often and
- * never met fails the run.
+ * `--copy` plays seeds of `idem copy`, which take some 20 seconds each; `--break fence|transaction|key` breaks the
+ * store on purpose; `--patience SECONDS` bounds the wait for a healed seed. At the end come the faults, with how often
+ * each was ordered and met; a fault that was ordered often and never met fails the run.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Duration from "effect/Duration"

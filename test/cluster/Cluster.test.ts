@@ -133,8 +133,8 @@ describe.concurrent("a cluster", () => {
       yield* Scene.until(Effect.sync(() => total().length >= 160))
       const first = Math.min(...total().map(({ at }) => at))
       const span = (performance.now() - first) / 1000
-      // One budget takes 15 seconds for these requests, two take 7. The difference is room for a slow machine, where the
-      // first request arrives late; nothing is asked of how fast it is.
+      // One budget takes 15 seconds for these requests, two take 7. The difference is room for a slow machine, where
+      // the first request arrives late; nothing is asked of how fast it is.
       assert.isAtLeast(span, 11)
     }).pipe(Effect.scoped, Effect.provide(Scene.layer))
   )

@@ -1,4 +1,6 @@
-/** Processes of `idem serve` on one database, as a machine has them; each is killed at the latest when the scope closes. */
+/**
+ * Processes of `idem serve` on one database, as a machine has them; each is killed at the latest when the scope closes.
+ */
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"

@@ -1,6 +1,6 @@
 /**
- * Figures of a process with many connections: `node test/cluster/main.ts [COUNT]`. How late the last of them is polled when
- * all are due at once, what memory that takes, and what they cost while none is due.
+ * Figures of a process with many connections: `node test/cluster/main.ts [COUNT]`. How late the last of them is polled
+ * when all are due at once, what memory that takes, and what they cost while none is due.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as ConfigProvider from "effect/ConfigProvider"

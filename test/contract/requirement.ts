@@ -1,4 +1,7 @@
-/** What the compiler must refuse: an integration that needs anything beside the checker. `Integration.test.ts` asks it to. */
+/**
+ * What the compiler must refuse: an integration that needs anything beside the checker. `Integration.test.ts` asks it
+ * to.
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

@@ -1,4 +1,7 @@
-/** Debian's Chromium through playwright-core: pages that note what they log, what they ask for, and whose rules they break. */
+/**
+ * Debian's Chromium through playwright-core: pages that note what they log, what they ask for, and whose rules they
+ * break.
+ */
 import * as Fs from "node:fs"
 import Axe from "axe-core"
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"

@@ -1,4 +1,7 @@
-/** What somebody may send who wants to run script, load from elsewhere, or break out; `trap` is a server that must never be asked. */
+/**
+ * What somebody may send who wants to run script, load from elsewhere, or break out; `trap` is a server that must never
+ * be asked.
+ */
 
 /** Every text that a page could take for HTML. */
 export const markup = (trap: string): string =>

@@ -1,4 +1,7 @@
-/** The demo's data: an emulated Gmail (npm's `emulate`, on loopback) with two mailboxes, and Idem with a folder of its own. */
+/**
+ * The demo's data: an emulated Gmail (npm's `emulate`, on loopback) with two mailboxes, and Idem with a folder of its
+ * own.
+ */
 import { createEmulator } from "emulate"
 import { spawn } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"

@@ -1,7 +1,7 @@
 /**
- * The main job, end to end: a Gmail mailbox (npm's `emulate`, on loopback) mirrored by the real commands into the database
- * that Idem starts itself, in a folder that is removed afterwards. Each step checks what it shows; the exit code is 0 only
- * if each did what it says.
+ * The main job, end to end: a Gmail mailbox (npm's `emulate`, on loopback) mirrored by the real commands into the
+ * database that Idem starts itself, in a folder that is removed afterwards. Each step checks what it shows; the exit
+ * code is 0 only if each did what it says.
  */
 import { styleText } from "node:util"
 import { type Answer, close, connect, idem, send, start } from "./Mailboxes.ts"

@@ -75,7 +75,9 @@ const scene = Effect.gen(function* () {
 
 const isNpm = (line: string): boolean => /^npm( |$)/.test(line)
 
-/** The lines of a page's `sh` blocks. Those that call npm are checked in another test: npm runs the tests themselves. */
+/**
+ * The lines of a page's `sh` blocks. Those that call npm are checked in another test: npm runs the tests themselves.
+ */
 const linesOf = (page: (typeof pages)[number]): ReadonlyArray<string> =>
   blocksOf(page, "sh")
     .flatMap((block) => block.split("\n"))

@@ -1,9 +1,9 @@
 /**
  * Mirrors a feed, RSS or Atom. The checkpoint makes the next GET conditional: an unchanged feed costs that one call.
  *
- * An entry's external id is its guid, id or link; its body is its text as the feed gives it (mostly HTML), in UTF-8; its
- * revision is a digest of what is kept, since many feeds edit an entry and leave its date. A feed shows only its latest
- * entries: nothing is ever covered, and what leaves the feed stays stored.
+ * An entry's external id is its guid, id or link; its body is its text as the feed gives it (mostly HTML), in UTF-8;
+ * its revision is a digest of what is kept, since many feeds edit an entry and leave its date. A feed shows only its
+ * latest entries: nothing is ever covered, and what leaves the feed stays stored.
  */
 import * as Arr from "effect/Array"
 import * as DateTime from "effect/DateTime"

@@ -25,8 +25,8 @@ export interface Verdict {
 }
 
 /**
- * Each change was told: itself, or a later one of the same content. No start was told an older version after a newer one,
- * and what was told last is how each content ended.
+ * Each change was told: itself, or a later one of the same content. No start was told an older version after a newer
+ * one, and what was told last is how each content ended.
  */
 export const judge = (ledgers: ReadonlyArray<Ledger>, lines: ReadonlyArray<Line>): Verdict => {
   const problems: Array<string> = []

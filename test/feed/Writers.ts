@@ -1,7 +1,7 @@
 /**
- * Eight writers, each with a connection of its own, that change contents in transactions which overlap in every way: some
- * stay open while others come and go, some are given up. What was really committed is kept, to be compared with what
- * consumers of the feed were told.
+ * Eight writers, each with a connection of its own, that change contents in transactions which overlap in every way:
+ * some stay open while others come and go, some are given up. What was really committed is kept, to be compared with
+ * what consumers of the feed were told.
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -66,7 +66,9 @@ export const write = Effect.fnUntraced(function* (name: string, count: number, o
     return item(externalId, { title: String(version), text: `${name} ${version}` })
   }
 
-  /** Mostly content that is new and is never changed again: each of those must be told. The rest changes what is there. */
+  /**
+   * Mostly content that is new and is never changed again: each of those must be told. The rest changes what is there.
+   */
   const choose = Effect.gen(function* () {
     const items = new Map<string, Item>()
     const size = yield* Random.nextIntBetween(1, 40)

@@ -1,6 +1,6 @@
 /**
- * A consumer of the feed as a process that may be killed at any moment: it appends what it is told to its log, and only then
- * keeps the cursor, and that not always. It ends once the writers have, and nothing more comes.
+ * A consumer of the feed as a process that may be killed at any moment: it appends what it is told to its log, and only
+ * then keeps the cursor, and that not always. It ends once the writers have, and nothing more comes.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"

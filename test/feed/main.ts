@@ -1,7 +1,7 @@
 /**
  * `node test/feed/main.ts [--changes 100000] [--seconds 300]`: eight writers and three consumers of the feed, which are
- * killed (`kill -9`) again and again and go on from the cursor that they kept. Every change must have been told, to each.
- * Two consumers read everything, one the changes of one connection.
+ * killed (`kill -9`) again and again and go on from the cursor that they kept. Every change must have been told, to
+ * each. Two consumers read everything, one the changes of one connection.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as PgClient from "@effect/sql-pg/PgClient"

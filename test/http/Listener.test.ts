@@ -42,7 +42,9 @@ it.live("a request that comes the moment the port is open is answered", () =>
   })
 )
 
-/** A client that sends this, then a byte now and then, and never closes its side. Ends once the server is gone from it. */
+/**
+ * A client that sends this, then a byte now and then, and never closes its side. Ends once the server is gone from it.
+ */
 const slow = (port: number, text: string) => {
   const socket = Net.connect({ port, host: "127.0.0.1", allowHalfOpen: true }, () => socket.write(text))
   const gone = new Promise<void>((resolve) => {

@@ -1,9 +1,9 @@
 /**
  * The laws of the API: each operation has the same outcome and the same errors in process and over the network.
  *
- * A layer gives `ApiClient` and `Scripted`: the source that its connections of the domain `memory` mirror. A scheduler polls
- * the store for as long as the layer lives, by the real clock. Each law has a folder of that source, and a connection, to
- * itself.
+ * A layer gives `ApiClient` and `Scripted`: the source that its connections of the domain `memory` mirror. A scheduler
+ * polls the store for as long as the layer lives, by the real clock. Each law has a folder of that source, and a
+ * connection, to itself.
  */
 import { assert, it } from "@effect/vitest"
 import * as Context from "effect/Context"

@@ -1,4 +1,7 @@
-/** Faults that were ordered and wait for the call that they are for. Each is counted when it is ordered and when it is met. */
+/**
+ * Faults that were ordered and wait for the call that they are for. Each is counted when it is ordered and when it is
+ * met.
+ */
 import type { Reason } from "../../src/contract/IntegrationError.ts"
 
 export type StoreFault =

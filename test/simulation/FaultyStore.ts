@@ -1,6 +1,6 @@
 /**
- * The store as one process reaches it. Each call is one atomic step of the store in memory; around it the process may be
- * frozen or dead, the call may be slow, and it may fail before or after it took effect.
+ * The store as one process reaches it. Each call is one atomic step of the store in memory; around it the process may
+ * be frozen or dead, the call may be slow, and it may fail before or after it took effect.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

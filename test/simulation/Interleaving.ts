@@ -1,7 +1,7 @@
 /**
- * An Effect scheduler and a clock under the control of one seed. The scheduler keeps runnable tasks in a pool and picks the
- * next one at random; it also preempts a fiber after a random number of operations. The clock stands still until the
- * simulation moves it. Nothing here waits for the event loop: a simulation is one synchronous computation.
+ * An Effect scheduler and a clock under the control of one seed. The scheduler keeps runnable tasks in a pool and picks
+ * the next one at random; it also preempts a fiber after a random number of operations. The clock stands still until
+ * the simulation moves it. Nothing here waits for the event loop: a simulation is one synchronous computation.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

@@ -179,8 +179,8 @@ export class Oracle {
   // ---- when something has ended ------------------------------------------------------------------------------------
 
   /**
-   * After a sync that ended without an error: what was there all the time is known. After one that `succeeded`, what was
-   * gone all the time is deleted, or staged.
+   * After a sync that ended without an error: what was there all the time is known. After one that `succeeded`, what
+   * was gone all the time is deleted, or staged.
    */
   readonly synced = Effect.fnUntraced(
     { self: this },

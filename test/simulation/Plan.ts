@@ -1,4 +1,7 @@
-/** What happens in a simulation, drawn from its seed before it begins: so that a step may be left out and the rest stays. */
+/**
+ * What happens in a simulation, drawn from its seed before it begins: so that a step may be left out and the rest
+ * stays.
+ */
 import { Random } from "../chaos/Random.ts"
 
 const kinds = {

@@ -1,6 +1,6 @@
 /**
- * A source with a memory: every version that an id ever had, and when. The integration reads what is there now; the oracle
- * reads the history. Time is a counter of events (`Ticks`), since the clock is too coarse to order them.
+ * A source with a memory: every version that an id ever had, and when. The integration reads what is there now; the
+ * oracle reads the history. Time is a counter of events (`Ticks`), since the clock is too coarse to order them.
  */
 import { createHash } from "node:crypto"
 import type { Reason } from "../../src/contract/IntegrationError.ts"
@@ -18,7 +18,9 @@ export class Ticks {
 
 /** How a source behaves, whatever is in it. */
 export interface Profile {
-  /** `feed`: one pass, then a log of changes. `passes`: a pass each poll. `parts`: a pass over each folder each poll. */
+  /**
+   * `feed`: one pass, then a log of changes. `passes`: a pass each poll. `parts`: a pass over each folder each poll.
+   */
   readonly mode: "feed" | "passes" | "parts"
   /** Whether items change under one id, told by revisions. */
   readonly by: "id" | "revision"
@@ -35,7 +37,9 @@ export interface Profile {
   readonly inline: number
   /** Whether a download says the revision that it read. */
   readonly revisionWithBytes: boolean
-  /** What a pass that the source forgot does: the whole checkpoint expires, or the pass begins again under another name. */
+  /**
+   * What a pass that the source forgot does: the whole checkpoint expires, or the pass begins again under another name.
+   */
   readonly forgottenPass: "expires" | "renames"
   /** What the end of a pass covers: everything, or each folder of the scope. */
   readonly coverage: "all" | "folders"

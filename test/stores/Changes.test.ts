@@ -1,4 +1,7 @@
-/** What only a real database can show of the changes: transactions that end late, and a database that is not where it was. */
+/**
+ * What only a real database can show of the changes: transactions that end late, and a database that is not where it
+ * was.
+ */
 import { assert, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Deferred from "effect/Deferred"

@@ -1,4 +1,6 @@
-/** Builds the dashboard's files where their sources have changed since, so that the tests see the page of this checkout. */
+/**
+ * Builds the dashboard's files where their sources have changed since, so that the tests see the page of this checkout.
+ */
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"

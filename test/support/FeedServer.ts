@@ -1,4 +1,6 @@
-/** A feed on loopback that a test edits: RSS at `/rss`, Atom at `/atom`, with validators as RFC 9110 (13.1) has them. */
+/**
+ * A feed on loopback that a test edits: RSS at `/rss`, Atom at `/atom`, with validators as RFC 9110 (13.1) has them.
+ */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"

@@ -244,8 +244,8 @@ const openssh = Effect.fnUntraced(function* (folder: string, files: string) {
 })
 
 /**
- * Starts a server on an empty folder that the tests may write to, and that the server's user may read. `perAddress` is how
- * many connections of one address pure-ftpd allows.
+ * Starts a server on an empty folder that the tests may write to, and that the server's user may read. `perAddress` is
+ * how many connections of one address pure-ftpd allows.
  */
 export const run = Effect.fnUntraced(function* (
   kind: Kind,

@@ -1,6 +1,6 @@
 /**
- * A stand-in for Gmail on loopback: `getProfile`, `messages.list`, `messages.get`, `history.list`, `labels.list` and the
- * token endpoint, with the shapes of Google's discovery document and the errors of its guides. A test changes the
+ * A stand-in for Gmail on loopback: `getProfile`, `messages.list`, `messages.get`, `history.list`, `labels.list` and
+ * the token endpoint, with the shapes of Google's discovery document and the errors of its guides. A test changes the
  * mailbox, orders faults, and reads what was asked.
  */
 import * as http from "node:http"
@@ -49,7 +49,8 @@ export const status = (status: number, reason?: string, more?: { retryAfter?: st
 
 /**
  * A 400 that passes when the request is repeated: 1 to 2 % of list calls, and `messages.get` now and then
- * (googleapis/google-api-go-client#645, googleapis/google-api-python-client#2723, googleapis/google-api-php-client#2558).
+ * (googleapis/google-api-go-client#645, googleapis/google-api-python-client#2723,
+ * googleapis/google-api-php-client#2558).
  */
 export const failedPrecondition = status(400, "failedPrecondition", { message: "Precondition check failed." })
 

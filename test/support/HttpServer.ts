@@ -43,7 +43,9 @@ const parsed = (text: string): unknown => {
   }
 }
 
-/** One request on a connection of its own, with exactly these headers (and `Content-Type: application/json` for JSON). */
+/**
+ * One request on a connection of its own, with exactly these headers (and `Content-Type: application/json` for JSON).
+ */
 export const ask = (url: string, { body, headers, method = "GET" }: Asked = {}): Effect.Effect<Answer> =>
   Effect.callback<Answer>((resume) => {
     const raw = typeof body === "string" || body instanceof Uint8Array || body === undefined

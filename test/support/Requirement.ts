@@ -1,7 +1,7 @@
 /**
  * Programs that some tests need and a machine may lack: a browser, file servers. Their tests are skipped where the
- * program is missing, with a warning. Under CI (`CI=true`) a missing program is an error, because a suite that skips its
- * tests looks like one that passes.
+ * program is missing, with a warning. Under CI (`CI=true`) a missing program is an error, because a suite that skips
+ * its tests looks like one that passes.
  */
 const isCi = !["", "0", "false"].includes(process.env["CI"] ?? "")
 

@@ -1,14 +1,15 @@
 /**
  * A stand-in for Slack's Web API on loopback. Its behaviours, each with its source:
  *
- * - cursors, `oldest`, `latest`, `inclusive` and `limit`; parents only and newest first in history; the parent first, then
- *   replies, oldest first, in replies (https://docs.slack.dev/reference/methods/conversations.history, .replies);
+ * - cursors, `oldest`, `latest`, `inclusive` and `limit`; parents only and newest first in history; the parent first,
+ *   then replies, oldest first, in replies (https://docs.slack.dev/reference/methods/conversations.history, .replies);
  * - refusals as `ok: false` with status 200; `Retry-After` with 429 (https://docs.slack.dev/apis/web-api/rate-limits);
  * - files behind the token; a page for signing in, HTML with status 200, where it is missing (bolt-js#2585,
  *   deno-slack-sdk#285); redirects of Enterprise Grid to files-origin.slack.com (hermes-agent#114483, goclaw#233);
  * - canvases that are HTML (slackdump#401, agent-slack#19);
  * - files of Slack Connect that messages name by their id only (https://docs.slack.dev/reference/objects/file-object);
- * - updates that set no `edited`: unfurls, `blocks`, attachments (https://docs.slack.dev/reference/methods/chat.update);
+ * - updates that set no `edited`: unfurls, `blocks`, attachments
+ *   (https://docs.slack.dev/reference/methods/chat.update);
  * - token rotation: access tokens expire, and each refresh replaces both tokens
  *   (https://docs.slack.dev/authentication/using-token-rotation).
  */

@@ -1,7 +1,8 @@
 /**
- * The folder that an export writes into. Nothing is written outside it: folders are created one at a time, a symbolic link
- * among them is refused, and each file is created exclusively under a temporary name and then renamed, which replaces a
- * link instead of following it. Created files have mode 0600 and created folders 0700: they hold private mail.
+ * The folder that an export writes into. Nothing is written outside it: folders are created one at a time, a symbolic
+ * link among them is refused, and each file is created exclusively under a temporary name and then renamed, which
+ * replaces a link instead of following it. Created files have mode 0600 and created folders 0700: they hold private
+ * mail.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

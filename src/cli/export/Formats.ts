@@ -37,7 +37,9 @@ type Write = Effect.Effect<Exported, ReadError | Failure, ApiClient>
 const pageSize = 200
 /** Bodies read at once: through a server each is a request, and takes its way there and back. */
 const concurrency = 8
-/** Up to this size a body is read before its turn comes in a file that holds all of them: at most some megabytes in all. */
+/**
+ * Up to this size a body is read before its turn comes in a file that holds all of them: at most some megabytes in all.
+ */
 const readAhead = 256 * 1024
 /** A body up to this size is one text in `ndjson` where it is UTF-8; a larger one is streamed as base64. */
 const largestText = 4 * 1024 * 1024
@@ -154,7 +156,9 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
 
 const encode = Schema.encodeSync(Documents.Content)
 
-/** What a line says of its body is true of the body in it, also where a run has stored another since the row was read. */
+/**
+ * What a line says of its body is true of the body in it, also where a run has stored another since the row was read.
+ */
 const ndjsonLine = (connection: Connection, row: Documents.Content): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
   row.hash === null
     ? ndjsonOf(row, Stream.empty)

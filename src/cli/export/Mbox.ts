@@ -1,6 +1,6 @@
 /**
- * Mailboxes in the mboxrd form: a `From ` line before each message, `>` before each line of it that is `From ` after any
- * number of `>` (so that taking one off gives back the message), and an empty line after it.
+ * Mailboxes in the mboxrd form: a `From ` line before each message, `>` before each line of it that is `From ` after
+ * any number of `>` (so that taking one off gives back the message), and an empty line after it.
  */
 import * as DateTime from "effect/DateTime"
 import * as Stream from "effect/Stream"

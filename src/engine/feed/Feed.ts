@@ -38,8 +38,9 @@ export class Feed extends Context.Service<
   Feed,
   {
     /**
-     * Changes after the cursor (from the beginning without one), of one connection or of all, in the order in which they
-     * became visible. Waits up to `wait` for the first. `next` is the cursor to go on from, also where there was nothing.
+     * Changes after the cursor (from the beginning without one), of one connection or of all, in the order in which
+     * they became visible. Waits up to `wait` for the first. `next` is the cursor to go on from, also where there was
+     * nothing.
      */
     readonly changes: (
       query: Query

@@ -1,8 +1,8 @@
 /**
- * The rule for addresses that Idem may connect to on behalf of a client: public addresses, and those that a setting lists
- * (hosts, addresses and networks in CIDR notation, separated by commas). Without it, a client that names a webhook or a
- * source over HTTP could reach what only Idem can reach (SSRF). `SourceNetwork.ts` applies the rule to sources,
- * `Destination.ts` to webhooks.
+ * The rule for addresses that Idem may connect to on behalf of a client: public addresses, and those that a setting
+ * lists (hosts, addresses and networks in CIDR notation, separated by commas). Without it, a client that names a
+ * webhook or a source over HTTP could reach what only Idem can reach (SSRF). `SourceNetwork.ts` applies the rule to
+ * sources, `Destination.ts` to webhooks.
  *
  * A name is looked up once for each connection, all its addresses are checked, and the socket connects to one of those:
  * it makes no difference what the name means a moment later (DNS rebinding). An address that is written instead of a

@@ -1,7 +1,7 @@
 /**
- * The networks that sources are reached by. A connection that was made over HTTP is *guarded*: its mark is kept in its row,
- * and each of its runs, wherever it is made, gets a network that checks every address that it connects to. A connection
- * that was made on the machine itself is not restricted.
+ * The networks that sources are reached by. A connection that was made over HTTP is *guarded*: its mark is kept in its
+ * row, and each of its runs, wherever it is made, gets a network that checks every address that it connects to. A
+ * connection that was made on the machine itself is not restricted.
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -26,7 +26,9 @@ type Refusal = AddressGuard.Refused | AddressGuard.UnknownHost
 interface SourceNetwork {
   /** The network of a guarded connection. */
   readonly guarded: Effect.Effect<Network.Network, Refusal | Config.ConfigError>
-  /** Fails where a field of this address names a server that a guarded connection may not reach; the message names both. */
+  /**
+   * Fails where a field of this address names a server that a guarded connection may not reach; the message names both.
+   */
   readonly check: (address: Schema.JsonObject) => Effect.Effect<void, Refusal | Config.ConfigError>
 }
 
@@ -48,8 +50,8 @@ export const of = Effect.fnUntraced(function* (
 })
 
 /**
- * Whether a connection is guarded from now on. `before` is what it was, with its address. One without an address of its own
- * goes to its provider's, which nobody has chosen.
+ * Whether a connection is guarded from now on. `before` is what it was, with its address. One without an address of its
+ * own goes to its provider's, which nobody has chosen.
  */
 export const becomesGuarded = Effect.fnUntraced(function* (
   address: Schema.JsonObject,
@@ -112,7 +114,9 @@ const serverIn = (value: Schema.Json): { readonly host: string; readonly isSecur
   return hostName.test(value) ? { host: value, isSecure: true } : undefined
 }
 
-/** `IDEM_SOURCE_ALLOW` lists what guarded connections may reach besides public addresses. It is read when one is met. */
+/**
+ * `IDEM_SOURCE_ALLOW` lists what guarded connections may reach besides public addresses. It is read when one is met.
+ */
 export const layer: Layer.Layer<never, never, Dns.Dns> = Layer.effect(
   SourceNetwork,
   Effect.gen(function* () {

@@ -85,8 +85,8 @@ export const next = Effect.fnUntraced(function* (
 })
 
 /**
- * Ends the task after a slice, or says when it goes on. A run that was superseded says nothing: the task is due as it was.
- * A task that a command runs is ended only once it is done: the same command goes on with it.
+ * Ends the task after a slice, or says when it goes on. A run that was superseded says nothing: the task is due as it
+ * was. A task that a command runs is ended only once it is done: the same command goes on with it.
  */
 export const afterSlice = Effect.fnUntraced(function* (
   fence: Fence,

@@ -7,8 +7,8 @@ import type { ByteRange } from "../model/Content.ts"
 import type { StoreError } from "./StoreError.ts"
 
 /**
- * The shortest time for which a body must be untouched before it is collected. A write touches a body only once an hour,
- * so a body in use could look untouched below this.
+ * The shortest time for which a body must be untouched before it is collected. A write touches a body only once an
+ * hour, so a body in use could look untouched below this.
  */
 export const shortestUntouched = Duration.hours(2)
 

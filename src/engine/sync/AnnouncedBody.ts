@@ -1,6 +1,7 @@
 /**
- * Checks a body against what its source announced of it. Servers answer 200 with a login page, an error as JSON, or a part
- * of a file: Slack sends an HTML page where a token may not read files (slack-go/slack#1284, slackapi/node-slack-sdk#1750).
+ * Checks a body against what its source announced of it. Servers answer 200 with a login page, an error as JSON, or a
+ * part of a file: Slack sends an HTML page where a token may not read files (slack-go/slack#1284,
+ * slackapi/node-slack-sdk#1750).
  */
 import type { Announced } from "../../contract/Content.ts"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
@@ -9,8 +10,8 @@ import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 const headBytes = 512
 
 /**
- * Media types whose files can't begin as an HTML page or as JSON. Others can: a report named `.xls` is often an HTML page,
- * and a file of no known type may be anything.
+ * Media types whose files can't begin as an HTML page or as JSON. Others can: a report named `.xls` is often an HTML
+ * page, and a file of no known type may be anything.
  */
 const binary =
   /^(image\/(?!svg)|audio\/|video\/|font\/|application\/(pdf|zip|gzip|x-(7z|rar|tar|gzip)[a-z-]*|vnd\.openxmlformats-|vnd\.oasis\.opendocument\.)|application\/vnd\.rar)/i

@@ -150,8 +150,8 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
 })
 
 /**
- * The misses of a batch as the ledger keeps them: a failed one is one more attempt. An id that a person asked for, that the
- * source does not know and of which nothing is stored, leaves no row.
+ * The misses of a batch as the ledger keeps them: a failed one is one more attempt. An id that a person asked for, that
+ * the source does not know and of which nothing is stored, leaves no row.
  */
 const missesOf = Effect.fnUntraced(function* ({ fence, store }: Options, { misses }: OpenBatch.OpenBatch) {
   const { connectionId } = fence

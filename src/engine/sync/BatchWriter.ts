@@ -2,9 +2,9 @@
  * The one fiber of a run that owns its batches. It gathers what the downloads hand over, commits each batch in one
  * transaction, and ends pages in their order, one step after the other. A slow item holds up no other item.
  *
- * A failed commit ends this fiber, and the run with it. Nobody knows whether a commit took effect whose answer was lost,
- * so nothing of that batch is tried again or counted again, and no later batch is written: the next run finds out.
- * Any other end of a run (the reader or the lease failed, or it was interrupted) still commits what is whole.
+ * A failed commit ends this fiber, and the run with it. Nobody knows whether a commit took effect whose answer was
+ * lost, so nothing of that batch is tried again or counted again, and no later batch is written: the next run finds
+ * out. Any other end of a run (the reader or the lease failed, or it was interrupted) still commits what is whole.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

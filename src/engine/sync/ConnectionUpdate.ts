@@ -20,8 +20,8 @@ const pollIn = (connection: Connection, result: SliceResult, failures: number) =
   })
 
 /**
- * The pause that a run sets, or lifts. A person's pause stays. The release of the lease writes it, under the fence and only
- * where the pause is still what it was when the run began: new credentials take a new fence, and are not paused.
+ * The pause that a run sets, or lifts. A person's pause stays. The release of the lease writes it, under the fence and
+ * only where the pause is still what it was when the run began: new credentials take a new fence, and are not paused.
  */
 const pauseAfter = (
   { domain, name, paused }: Connection,
@@ -49,7 +49,9 @@ const problemsKept = 100
 const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
   [...new Map([...before, ...after].map((problem) => [problem.place, problem])).values()].slice(0, problemsKept)
 
-/** The problems of a connection after a slice of its own. Those of the poll before go when this poll comes to its end. */
+/**
+ * The problems of a connection after a slice of its own. Those of the poll before go when this poll comes to its end.
+ */
 const problemsAfter = (
   { problems: { current, found } }: Connection,
   { error, more, problems, waitFor }: SliceResult

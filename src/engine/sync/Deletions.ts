@@ -2,14 +2,14 @@
  * When deletions are applied, and when they are held back for a person. This is decided here and nowhere else; stores
  * only stage, count, apply and hold them.
  *
- * - A deletion is staged with the page that found it: the source told it (an event), or a listing covered the id and did
- *   not show it (an absence). An id that is seen again leaves the stage.
+ * - A deletion is staged with the page that found it: the source told it (an event), or a listing covered the id and
+ *   did not show it (an absence). An id that is seen again leaves the stage.
  * - A staged deletion is complete once all that was read with it is read: an event of the changes when the reading of
  *   the changes came to its end, an absence when the pass over the source is complete (`Page.complete`). Both may take
  *   many slices and polls. Until then nothing is applied, so that a source which loses everything is noticed whole.
  * - Complete deletions are applied together if they are few, or a small share of what was stored when the first reading
- *   or pass that found one of them began; else all of them are held. What is held counts with what comes later, and only
- *   a person or the id itself, seen again, ends that.
+ *   or pass that found one of them began; else all of them are held. What is held counts with what comes later, and
+ *   only a person or the id itself, seen again, ends that.
  * - After a change of scope nothing that was stored before is absent until a listing has shown it under the new scope
  *   (`Store.changeScope`).
  */

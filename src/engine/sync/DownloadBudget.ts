@@ -1,12 +1,13 @@
 /**
- * The memory that all downloads of a process share, in bytes. Half of the budget is for downloads that begin: each takes
- * `beginBytes`, which is enough for a small body, so that small bodies never wait for large ones. A body that turns out
- * larger asks once for all that it may hold (its announced size, or the most that is held in memory) from the other half,
- * and gives most of that back when it goes on as a stream into the blob store.
+ * The memory that all downloads of a process share, in bytes. Half of the budget is for downloads that begin: each
+ * takes `beginBytes`, which is enough for a small body, so that small bodies never wait for large ones. A body that
+ * turns out larger asks once for all that it may hold (its announced size, or the most that is held in memory) from the
+ * other half, and gives most of that back when it goes on as a stream into the blob store.
  *
- * There is no deadlock: a download asks for its larger share once, waits with nothing of that half in its hands, and asks
- * for no more. Those that wait are served in order. A run that holds nothing of that half may use it to the last byte; one
- * that does must leave a quarter of it to the others, so that a few slow sources can't stop the large bodies of all.
+ * There is no deadlock: a download asks for its larger share once, waits with nothing of that half in its hands, and
+ * asks for no more. Those that wait are served in order. A run that holds nothing of that half may use it to the last
+ * byte; one that does must leave a quarter of it to the others, so that a few slow sources can't stop the large bodies
+ * of all.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -34,7 +35,9 @@ const leastMebibytes = 16
 export interface Share {
   /** Bytes that it may hold now. */
   readonly size: () => number
-  /** Waits until the download may hold so many bytes. The first call that exceeds `size` is the only one that counts. */
+  /**
+   * Waits until the download may hold so many bytes. The first call that exceeds `size` is the only one that counts.
+   */
   readonly grow: (bytes: number) => Effect.Effect<void>
   /** Gives back what a stream does not need. */
   readonly stream: Effect.Effect<void>

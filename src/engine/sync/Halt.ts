@@ -27,8 +27,8 @@ export const set = (halt: Halt, reason: Reason): Effect.Effect<void> =>
 const refusals: ReadonlySet<ErrorReason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])
 
 /**
- * Halts the slice for an error that concerns the whole source, and says whether it does. Where our own budget was used up,
- * the source has refused nothing: the slice is over.
+ * Halts the slice for an error that concerns the whole source, and says whether it does. Where our own budget was used
+ * up, the source has refused nothing: the slice is over.
  */
 export const forError = Effect.fnUntraced(function* (halt: Halt, meter: RunMeter.RunMeter, error: IntegrationError) {
   if (!refusals.has(error.reason._tag)) return false

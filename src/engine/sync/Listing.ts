@@ -1,6 +1,6 @@
 /**
- * The pages that a slice lists: first those of the changes, then those of a listing, which the backfill goes on with. They
- * are pulled, and end with the slice. A source that has forgotten the checkpoint is listed in full.
+ * The pages that a slice lists: first those of the changes, then those of a listing, which the backfill goes on with.
+ * They are pulled, and end with the slice. A source that has forgotten the checkpoint is listed in full.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -128,9 +128,9 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   /**
-   * False if the listing ended with the last page of the slice. Otherwise the page that this pulls is listed again by the
-   * next slice. Without this look, a source that lists in full at every poll, in exactly as many pages as a slice has,
-   * would always seem to have more, and would be polled without a pause.
+   * False if the listing ended with the last page of the slice. Otherwise the page that this pulls is listed again by
+   * the next slice. Without this look, a source that lists in full at every poll, in exactly as many pages as a slice
+   * has, would always seem to have more, and would be polled without a pause.
    */
   const hasMore = Effect.flatten(Ref.get(pull)).pipe(
     Effect.as(true),

@@ -46,8 +46,8 @@ const failed = (error: RunFailure.RunError): Slice.SliceResult => ({
 })
 
 /**
- * Runs one slice of a connection that was just acquired, then gives the lease back: also when it is interrupted. A grant
- * that is gone pauses the connection; a live slice that works lifts such a pause.
+ * Runs one slice of a connection that was just acquired, then gives the lease back: also when it is interrupted. A
+ * grant that is gone pauses the connection; a live slice that works lifts such a pause.
  */
 export const run = Effect.fn("run")(function* (
   connection: Connection,

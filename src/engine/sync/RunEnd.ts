@@ -26,7 +26,9 @@ interface Options {
 /** What of a run goes into its row, and what is there already. */
 type Recorded = Pick<Written, "begun" | "counts" | "unrecorded">
 
-/** Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too. */
+/**
+ * Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too.
+ */
 const settleDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
   const { complete, domain, fence, runId, taskId } = options
   const store = yield* Store

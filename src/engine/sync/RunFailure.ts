@@ -22,7 +22,10 @@ export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable"
   message: Schema.String
 }) {}
 
-/** What a failure is called, and what it says. A defect is our own fault: its text may hold anything, so it is not shown. */
+/**
+ * What a failure is called, and what it says. A defect is our own fault: its text may hold anything, so it is not
+ * shown.
+ */
 const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   const found = Cause.findErrorOption(cause)
   if (Option.isNone(found))

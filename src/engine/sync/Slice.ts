@@ -1,6 +1,6 @@
 /**
- * One slice of a run: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence of
- * its lease. Whatever ends it, what was committed stands, and what was not is found again.
+ * One slice of a run: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence
+ * of its lease. Whatever ends it, what was committed stands, and what was not is found again.
  */
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"

@@ -1,6 +1,7 @@
 /**
- * Builds the dashboard's files into `dist` beside this file: run by npm's `prepare`, so that `npm ci` leaves them ready.
- * Scripts and styles are named by their hash, so that a browser keeps them for good, and are compressed here, once.
+ * Builds the dashboard's files into `dist` beside this file: run by npm's `prepare`, so that `npm ci` leaves them
+ * ready. Scripts and styles are named by their hash, so that a browser keeps them for good, and are compressed here,
+ * once.
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"

@@ -1,8 +1,8 @@
 /**
  * Reads emails in worker threads. An email can be made so that reading it takes minutes or all memory, for example by a
- * hundred thousand nested elements, and this process must go on meanwhile. A thread has bounds of time and memory, and no
- * access to the environment's secrets. Threads stay warm for a while, because starting one takes longer than reading most
- * emails.
+ * hundred thousand nested elements, and this process must go on meanwhile. A thread has bounds of time and memory, and
+ * no access to the environment's secrets. Threads stay warm for a while, because starting one takes longer than reading
+ * most emails.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
 /**
  * A stored email as a page that runs nothing and loads nothing. Three independent layers ensure that:
  * - `Sanitizer.ts` rebuilds the HTML from harmless elements;
- * - the page's policy allows nothing to run or load, and puts the page into a sandbox: an origin of its own, no scripts, no
- *   forms, no popups, no access to the page around it;
+ * - the page's policy allows nothing to run or load, and puts the page into a sandbox: an origin of its own, no
+ *   scripts, no forms, no popups, no access to the page around it;
  * - the dashboard shows the page in a frame with a sandbox of its own.
  *
  * Emails are read in worker threads: see `EmailReader.ts`.

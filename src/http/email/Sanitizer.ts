@@ -1,9 +1,10 @@
 /**
- * HTML of an email, rebuilt from elements, attributes and styles that are known to be harmless (sanitize-html). Everything
- * else is left out: scripts, handlers, forms, frames, style sheets, and everything that would load from an address.
+ * HTML of an email, rebuilt from elements, attributes and styles that are known to be harmless (sanitize-html).
+ * Everything else is left out: scripts, handlers, forms, frames, style sheets, and everything that would load from an
+ * address.
  *
- * Links are inert, because a link could show one address and lead to another. They are listed beside the email instead, with
- * their whole addresses.
+ * Links are inert, because a link could show one address and lead to another. They are listed beside the email instead,
+ * with their whole addresses.
  */
 import type { Attachment } from "postal-mime"
 import sanitize from "sanitize-html"

@@ -1,6 +1,6 @@
 /**
- * Bounds on the shape of a JSON text, checked before it is parsed: decoding takes time by its values and its depth, not by
- * its bytes, and meanwhile nobody else is answered. 1 MB of nested arrays took 3.3 seconds.
+ * Bounds on the shape of a JSON text, checked before it is parsed: decoding takes time by its values and its depth, not
+ * by its bytes, and meanwhile nobody else is answered. 1 MB of nested arrays took 3.3 seconds.
  */
 
 /** How deep objects and arrays may nest. */

@@ -1,6 +1,6 @@
 /**
- * Tasks and runs as the API gives them and as commands print them. Times are ISO 8601 in UTC, durations milliseconds unless
- * the name says otherwise.
+ * Tasks and runs as the API gives them and as commands print them. Times are ISO 8601 in UTC, durations milliseconds
+ * unless the name says otherwise.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -31,8 +31,8 @@ export const Run = Schema.Struct({
 export type Run = typeof Run.Type
 
 /**
- * `spec` is the task as a command line: the flags of a sync, or `retry` with its ids. It is `queued` until a run takes it,
- * and `running` between its first run and its last. The counts are summed over its runs.
+ * `spec` is the task as a command line: the flags of a sync, or `retry` with its ids. It is `queued` until a run takes
+ * it, and `running` between its first run and its last. The counts are summed over its runs.
  */
 export const Task = Schema.Struct({
   task: TaskId,

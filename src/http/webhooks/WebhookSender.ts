@@ -1,6 +1,6 @@
 /**
- * Sends one POST to where a webhook is aimed at. It connects to the addresses that were checked and to no other, follows no
- * redirect, asks no proxy, sends no trace, and reads little of the answer.
+ * Sends one POST to where a webhook is aimed at. It connects to the addresses that were checked and to no other,
+ * follows no redirect, asks no proxy, sends no trace, and reads little of the answer.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as DateTime from "effect/DateTime"

@@ -145,7 +145,8 @@ export const make = Effect.fnUntraced(function* <Client>(
         Effect.suspend(() => {
           const open = others(slot)
           if (open > 0) return Effect.as(refused(open), false)
-          // Connections that were just closed may count for a while: only what names the password is about the password.
+          // Connections that were just closed may count for a while: only what names the password is about the
+          // password.
           return allowed !== undefined && error.reason._tag === "Unauthorized" && !aboutPassword.test(error.message)
             ? Effect.fail(Remote.transient(error.message))
             : Effect.fail(error)

@@ -88,8 +88,8 @@ const digestOf = (lines: ReadonlyArray<string>): string =>
   createHash("sha256").update(lines.toSorted().join("\n")).digest("base64")
 
 /**
- * An MLSD listing, with identities where the server has the `unique` fact: pure-ftpd and proftpd write it in the line of the
- * folder itself too, pyftpdlib only in the lines of its entries.
+ * An MLSD listing, with identities where the server has the `unique` fact: pure-ftpd and proftpd write it in the line
+ * of the folder itself too, pyftpdlib only in the lines of its entries.
  */
 export const parseMlsd = (text: string): Listing => {
   let identity: string | undefined

@@ -1,8 +1,8 @@
 /**
  * SFTP by `ssh2-sftp-client`, whose connection also gives the protocol's own requests.
  *
- * The server proves who it is by its host key before a login is sent: by the key that the config names, or known_hosts, or
- * else the first one that it showed (trust on first use).
+ * The server proves who it is by its host key before a login is sent: by the key that the config names, or known_hosts,
+ * or else the first one that it showed (trust on first use).
  *
  * `ssh2` reads and writes names as UTF-8, so a name that isn't can't be asked for. Links are followed where the server
  * says that they lead to a place in the root.

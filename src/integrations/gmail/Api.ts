@@ -18,8 +18,8 @@ import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } fro
 import * as RawAnswer from "./RawAnswer.ts"
 
 /**
- * Units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects that used
- * the API between 2025-11 and 2026-04 keep the earlier weights for at least 60 days: they set `quota.weights`.
+ * Units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects that
+ * used the API between 2025-11 and 2026-04 keep the earlier weights for at least 60 days: they set `quota.weights`.
  */
 export const units = {
   "messages.get": 20,
@@ -116,7 +116,9 @@ export interface Filter {
   readonly includeChats?: boolean | undefined
 }
 
-/** The filter's query, without chats unless they are asked for. A label that a server does not know excludes nothing. */
+/**
+ * The filter's query, without chats unless they are asked for. A label that a server does not know excludes nothing.
+ */
 const queryOf = ({ includeChats, query }: Filter): string | undefined => {
   if (includeChats === true) return query
   return query === undefined ? "-label:chats" : `(${query}) -label:chats`
@@ -189,8 +191,9 @@ export const make = (options: {
     Effect.mapError(decodeMessage(answer), () => unreadable(what))
 
   /**
-   * One request for a message's bytes. A small answer is read to its end here; of a larger one only the first part, and its
-   * response stays open until the scope ends. The deadline is that of `call`: the client's own would also end the response.
+   * One request for a message's bytes. A small answer is read to its end here; of a larger one only the first part, and
+   * its response stays open until the scope ends. The deadline is that of `call`: the client's own would also end the
+   * response.
    */
   const openMessage = (id: string, token: Redacted.Redacted, scope: Scope.Scope) =>
     Effect.suspend(() => {

@@ -1,6 +1,7 @@
 /**
  * Google's errors as the reasons that the engine acts on. They are told apart by Google's own reason, and only then by
- * the status: a 403 may mean "slow down" as well as "you may not" (https://developers.google.com/workspace/gmail/api/guides/handle-errors).
+ * the status: a 403 may mean "slow down" as well as "you may not"
+ * (https://developers.google.com/workspace/gmail/api/guides/handle-errors).
  *
  * Nothing of the failed request is kept: a client's error carries the Authorization header.
  */
@@ -32,8 +33,8 @@ const quotaReasons = new Set([
 ])
 
 /**
- * Gmail answers 400 `failedPrecondition` ("Precondition check failed.") to 1 to 2 % of the requests of some accounts, and
- * answers the same requests when they are repeated (googleapis/google-api-go-client#645,
+ * Gmail answers 400 `failedPrecondition` ("Precondition check failed.") to 1 to 2 % of the requests of some accounts,
+ * and answers the same requests when they are repeated (googleapis/google-api-go-client#645,
  * googleapis/google-api-python-client#2723, googleapis/google-api-php-client#2558).
  */
 const transientReasons = new Set(["failedPrecondition", "FAILED_PRECONDITION"])
@@ -95,8 +96,8 @@ export const networkProblem = (error: unknown): string => {
 }
 
 /**
- * A Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3), which is taken relative to `now`. One that can't be
- * read counts as absent.
+ * A Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3), which is taken relative to `now`. One that can't
+ * be read counts as absent.
  */
 export const retryAfter = (header: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
   if (header === undefined) return undefined
@@ -109,9 +110,9 @@ export const retryAfter = (header: string | undefined, now: DateTime.Utc): Durat
 }
 
 /**
- * The delay until the time that a message names ("User-rate limit exceeded.  Retry after 2020-01-21T12:57:51.196Z"), which
- * is the only sign of it for limits of a user (levz0r/gmail-tester#23, taers232c/GAMADV-XTD3#337). A time that has passed
- * counts as absent: the limit holds on after it (googleapis/google-api-ruby-client#20544).
+ * The delay until the time that a message names ("User-rate limit exceeded. Retry after 2020-01-21T12:57:51.196Z"),
+ * which is the only sign of it for limits of a user (levz0r/gmail-tester#23, taers232c/GAMADV-XTD3#337). A time that
+ * has passed counts as absent: the limit holds on after it (googleapis/google-api-ruby-client#20544).
  */
 const retryAfterIn = (message: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
   const [, time] = /retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/i.exec(message ?? "") ?? []
@@ -136,8 +137,8 @@ export const isInvalidArgument = ({ body, status }: Failure): boolean =>
   status === 400 && reasonsOf(Option.getOrUndefined(decodeBody(body))).includes("invalidArgument")
 
 /**
- * `what` was asked, in words for people: `message 18c2`, `list of messages`. The server's own words are quoted only where
- * the answer has Google's form, since another server may stand at `rootUrl`, and without the request's secrets.
+ * `what` was asked, in words for people: `message 18c2`, `list of messages`. The server's own words are quoted only
+ * where the answer has Google's form, since another server may stand at `rootUrl`, and without the request's secrets.
  */
 export const classify = (
   what: string,

@@ -8,9 +8,9 @@
  * messages (it arrived or left meanwhile) holds nothing up. Each message gets one patch, which sets each label that it
  * has and nulls each that it hasn't.
  *
- * What changes while the walk goes on is patched once it has ended: the history is read again from where it was when the
- * walk began (`LabelWalk.since`). A slice reads the history before it takes the walk up, and the walk may then overwrite a
- * label with what it had listed before.
+ * What changes while the walk goes on is patched once it has ended: the history is read again from where it was when
+ * the walk began (`LabelWalk.since`). A slice reads the history before it takes the walk up, and the walk may then
+ * overwrite a label with what it had listed before.
  */
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"

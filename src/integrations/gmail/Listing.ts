@@ -8,10 +8,10 @@
  * 2. A pass lists everything, newest first. Each call of `list` with an unfinished pass begins with the changes, so a
  *    long backfill never holds up new mail.
  * 3. Before a pass's last page is given, the history is read once more. If messages left the listing while the pass
- *    went on, pages may have shifted past some that never showed: the pass is made again, which the checker makes cheap,
- *    and only a pass under which nothing moved says that it covers everything.
- * 4. From then on a poll is one `history.list`. A history that is no longer known is `CheckpointExpired`, never a jump to
- *    now: the engine lists in full, and the messages known already get their labels by a label walk.
+ *    went on, pages may have shifted past some that never showed: the pass is made again, which the checker makes
+ *    cheap, and only a pass under which nothing moved says that it covers everything.
+ * 4. From then on a poll is one `history.list`. A history that is no longer known is `CheckpointExpired`, never a jump
+ *    to now: the engine lists in full, and the messages known already get their labels by a label walk.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -17,7 +17,9 @@ export const content = Effect.fnUntraced(function* (message: Message) {
   return result
 })
 
-/** The content of a message whose bytes are still to come. `admit` decides by its fields whether it is wanted at all. */
+/**
+ * The content of a message whose bytes are still to come. `admit` decides by its fields whether it is wanted at all.
+ */
 export const streamed = (
   message: Extract<RawMessage, { readonly _tag: "Streamed" }>,
   admit: (message: Message) => Effect.Effect<Message, IntegrationError>

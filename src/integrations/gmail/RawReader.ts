@@ -2,9 +2,9 @@
  * Reads an answer of `messages.get` with `format=raw` as it arrives: the text of its `raw` field is decoded and given
  * away, the rest is kept. So a message takes no more memory than its other fields, whatever its size.
  *
- * The answer is JSON (RFC 8259): fields in any order, any escapes (Google writes `=` as `\u003d`), white space anywhere.
- * The text of `raw` is base64url (RFC 4648, 5) with or without padding. What is kept has an empty text in the place of
- * `raw`, and is parsed as a whole at the end: that finds every other fault of the syntax.
+ * The answer is JSON (RFC 8259): fields in any order, any escapes (Google writes `=` as `\u003d`), white space
+ * anywhere. The text of `raw` is base64url (RFC 4648, 5) with or without padding. What is kept has an empty text in the
+ * place of `raw`, and is parsed as a whole at the end: that finds every other fault of the syntax.
  */
 import * as Predicate from "effect/Predicate"
 
@@ -96,7 +96,9 @@ export const make = (): RawReader => {
     }
   }
 
-  /** Reads outside of `raw` from `start` on. Gives where it stopped: at the first byte of the text of `raw`, or the end. */
+  /**
+   * Reads outside of `raw` from `start` on. Gives where it stopped: at the first byte of the text of `raw`, or the end.
+   */
   const outside = (chunk: Uint8Array, start: number): number => {
     for (let at = start; at < chunk.length; at++) {
       const byte = chunk[at] ?? 0

@@ -1,7 +1,7 @@
 /**
- * A task's window as a Gmail query. `after:` and `before:` take whole seconds of the epoch, and Google documents neither
- * which side they include nor anything finer (https://support.google.com/mail/answer/7190). So the query asks for a
- * second more where it must, and messages at the window's edges are looked at one by one.
+ * A task's window as a Gmail query. `after:` and `before:` take whole seconds of the epoch, and Google documents
+ * neither which side they include nor anything finer (https://support.google.com/mail/answer/7190). So the query asks
+ * for a second more where it must, and messages at the window's edges are looked at one by one.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * Where a listing goes on: a checkpoint of bounded size, and a part for each conversation (see contract/Parts.ts). The ids of
- * all conversations are kept in parts too, a few hundred in each, so that only a new round asks Slack for them.
+ * Where a listing goes on: a checkpoint of bounded size, and a part for each conversation (see contract/Parts.ts). The
+ * ids of all conversations are kept in parts too, a few hundred in each, so that only a new round asks Slack for them.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,9 +10,9 @@ import { maxParts } from "../../contract/Parts.ts"
 import { compareTs, digest, type Message } from "./Message.ts"
 
 /**
- * A place in a conversation's history, which is read from the newest message to the oldest: all that is newer than `at` is
- * done. `cursor` is Slack's for the answer that holds `at`; Slack forgets it after a while, then `at` alone is enough.
- * `thread` is the parent whose replies are listed up to `after`, while the parent itself is not.
+ * A place in a conversation's history, which is read from the newest message to the oldest: all that is newer than `at`
+ * is done. `cursor` is Slack's for the answer that holds `at`; Slack forgets it after a while, then `at` alone is
+ * enough. `thread` is the parent whose replies are listed up to `after`, while the parent itself is not.
  */
 export const Place = Schema.Struct({
   at: Schema.optionalKey(Schema.String),
@@ -31,7 +31,10 @@ export const place = (fields: { readonly [K in keyof Place]?: Place[K] | undefin
   ...(fields.broken === true ? { broken: true } : {})
 })
 
-/** How many messages of a history there are up to `upTo`, and the sum of their hashes: another one means that one vanished. */
+/**
+ * How many messages of a history there are up to `upTo`, and the sum of their hashes: another one means that one
+ * vanished.
+ */
 const Tally = Schema.Struct({ upTo: Schema.String, count: Schema.Int, sum: Schema.Int })
 export type Tally = typeof Tally.Type
 
@@ -47,7 +50,10 @@ export const Conversation = Schema.Struct({
   newest: Schema.optionalKey(Schema.String),
   /** Digest of its newest parents, to notice that one vanished. */
   digest: Schema.optionalKey(Schema.String),
-  /** A pass over its whole history that is under way. `seen` counts what the last pass counted, `now` what this one does. */
+  /**
+   * A pass over its whole history that is under way. `seen` counts what the last pass counted, `now` what this one
+   * does.
+   */
   history: Schema.optionalKey(Schema.Struct({ place: Place, startedAt: Schema.Finite, seen: Tally, now: Tally })),
   /** When the last complete pass over its history began, and what it counted. */
   historyAt: Schema.optionalKey(Schema.Finite),
@@ -72,7 +78,9 @@ export const Checkpoint = Schema.Struct({
   /** When a page was last given, and whether that was the last page of its listing. */
   movedAt: Schema.Finite,
   ended: Schema.Boolean,
-  /** Calls that this poll has made so far for passes over histories that were passed over before, and for complete ones. */
+  /**
+   * Calls that this poll has made so far for passes over histories that were passed over before, and for complete ones.
+   */
   spent: Schema.Struct({ history: Schema.Int, complete: Schema.Int }),
   /** The round of visits that is under way. */
   round: Schema.optionalKey(
@@ -257,7 +265,8 @@ export const parentsDigest = (parents: ReadonlyArray<Message>, complete: boolean
 
 /**
  * True if one of the parents that `before` stands for has vanished: if nothing has, these still follow each other
- * somewhere behind the `fresh` ones, which may have come since. False where the answer does not reach far enough to tell.
+ * somewhere behind the `fresh` ones, which may have come since. False where the answer does not reach far enough to
+ * tell.
  */
 export const hasVanished = (
   parents: ReadonlyArray<Message>,

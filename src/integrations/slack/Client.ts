@@ -1,6 +1,6 @@
 /**
- * Requests to Slack's Web API as effects. The client library's own retries and queues are off: `call` owns the quota, the
- * deadline and the retries. Interrupting an effect aborts its request.
+ * Requests to Slack's Web API as effects. The client library's own retries and queues are off: `call` owns the quota,
+ * the deadline and the retries. Interrupting an effect aborts its request.
  */
 import { LogLevel, type Logger, WebClient } from "@slack/web-api"
 import * as DateTime from "effect/DateTime"
@@ -379,7 +379,8 @@ const discard = (response: Response) =>
 
 /**
  * The media type of a page that Slack sent instead of a file: its page for signing in is HTML with status 200
- * (deno-slack-sdk#285, bolt-js#2585), its errors are JSON. Canvases and posts are HTML or JSON themselves (slackdump#401).
+ * (deno-slack-sdk#285, bolt-js#2585), its errors are JSON. Canvases and posts are HTML or JSON themselves
+ * (slackdump#401).
  */
 const pageInstead = (announced: string | undefined, answered: string | null): string | undefined => {
   const type = answered?.split(";")[0]?.trim().toLowerCase()

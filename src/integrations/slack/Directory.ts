@@ -58,9 +58,9 @@ interface Listing {
 }
 
 /**
- * All conversations, one call for each 999. Kinds whose scope is missing are problems, and fail the listing only if that
- * leaves none. With its last page `state` knows the conversations. New ones have their backfill to do; content of those that
- * are gone stays stored.
+ * All conversations, one call for each 999. Kinds whose scope is missing are problems, and fail the listing only if
+ * that leaves none. With its last page `state` knows the conversations. New ones have their backfill to do; content of
+ * those that are gone stays stored.
  */
 export const channels = (options: Options, state: State): Pages => {
   const { client, task } = options

@@ -29,8 +29,9 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
   const { client } = options
 
   /**
-   * A parent comes from `conversations.history`, a reply from `conversations.replies`, and the id does not tell which it
-   * is: history bounded by the `ts` from above gives the parent itself, or an older one; then it is a reply, or gone.
+   * A parent comes from `conversations.history`, a reply from `conversations.replies`, and the id does not tell which
+   * it is: history bounded by the `ts` from above gives the parent itself, or an older one; then it is a reply, or
+   * gone.
    */
   const message = Effect.fnUntraced(function* (id: string, channel: string, ts: string) {
     const find = (messages: ReadonlyArray<unknown>) =>

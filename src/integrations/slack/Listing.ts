@@ -1,28 +1,28 @@
 /**
  * What a task lists, and in which order.
  *
- * 1. A round of visits: `conversations.list`, then one `conversations.history` for each conversation that is due: its newest
- *    200 parents. That finds new messages, edits, and late replies to any of these threads; in a conversation of up to 200
- *    parents, whatever their age. Further answers (999 parents each) are asked for until the last visit's watermark is
- *    reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one such answer, and
- *    leaves the rest to the backfill.
+ * 1. A round of visits: `conversations.list`, then one `conversations.history` for each conversation that is due: its
+ *    newest 200 parents. That finds new messages, edits, and late replies to any of these threads; in a conversation of
+ *    up to 200 parents, whatever their age. Further answers (999 parents each) are asked for until the last visit's
+ *    watermark is reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one
+ *    such answer, and leaves the rest to the backfill.
  *
  *    Due are conversations that were active within the last hour, and those that were not visited for a twelfth of the time
  *    since their last activity (at most `sweepEvery`); and up to 100 in all, those that were visited longest ago first. So
  *    all are visited in each round where there are no more than 100, and dormant ones seldom where there are thousands.
  * 2. `users.list`, once an hour.
- * 3. The backfill: passes over the history of conversations that are new to us. A slice begins with another round once the
- *    backfill has had as many calls as the last round, and each poll begins with one: so new messages are asked for before
- *    and between the slices of a backfill, and neither starves the other.
- * 4. Once every `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. At one call for each 999
- *    parents, and one for each thread that changed, it finds late replies and edits of any age, and by its count (see
- *    `moveHistory`) that a message vanished.
+ * 3. The backfill: passes over the history of conversations that are new to us. A slice begins with another round once
+ *    the backfill has had as many calls as the last round, and each poll begins with one: so new messages are asked for
+ *    before and between the slices of a backfill, and neither starves the other.
+ * 4. Once every `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. At one call for
+ *    each 999 parents, and one for each thread that changed, it finds late replies and edits of any age, and by its
+ *    count (see `moveHistory`) that a message vanished.
  * 5. Complete passes: each thread is listed, changed or not. They find edited replies, and prove what was deleted. A
- *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll; a tour through all of them
- *    begins once every `sweepEvery`, at most 20 calls a poll.
+ *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll; a tour through all of
+ *    them begins once every `sweepEvery`, at most 20 calls a poll.
  *
- * A thread that was active in the last 10 minutes is listed again though its revision is the same, up to 5 of them a poll:
- * an edited reply shows nowhere else.
+ * A thread that was active in the last 10 minutes is listed again though its revision is the same, up to 5 of them a
+ * poll: an edited reply shows nowhere else.
  *
  * A forced or windowed task is a pass over the history of all conversations, between its bounds, and nothing else.
  */
@@ -370,8 +370,8 @@ const live = (scene: Scene): Pages => {
     if (!isSamePoll) state.spent = { history: 0, complete: 0 }
     const backfillIsNext = state.allowance > 0 || !Array.from(state.conversations.keys()).some(isNew)
     if (state.round !== undefined) {
-      // The next slice of the same poll ends with its round. After an interruption, conversations that were visited before
-      // it may have changed since: another round follows.
+      // The next slice of the same poll ends with its round. After an interruption, conversations that were visited
+      // before it may have changed since: another round follows.
       const isLast = state.round.again || isSamePoll
       const next = isLast ? Stream.empty : Stream.concat(begin(true), rest)
       return round.pipe(Stream.concat(rest), Stream.concat(next), Stream.concat(end))

@@ -6,18 +6,17 @@
  * compared, in `volatile`. These are:
  *
  * - `last_read`, `unread_count`, `subscribed`, `is_starred`: they tell how far the token's owner has read the thread;
- * - `root` and `parent_user_id`: the thread's parent in a reply. Of the methods that list replies only one has them, and
- *   `root` changes with each later reply;
+ * - `root` and `parent_user_id`: the thread's parent in a reply. Of the methods that list replies only one has them,
+ *   and `root` changes with each later reply;
  * - `reply_users`, `is_locked` and a parent's own `thread_ts`: they follow the thread.
  *
- * Reactions and reply counts are metadata: a change of them alone patches the row, and the body stays. The revision is a
- * digest of the body, since unfurls and updates of `blocks` or attachments need not set `edited`; reactions and the thread
- * follow it.
- * Of a conversation: `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open` and `is_member`
- * move without anybody having changed the conversation. A file's URLs carry no expiring signature.
+ * Reactions and reply counts are metadata: a change of them alone patches the row, and the body stays. The revision is
+ * a digest of the body, since unfurls and updates of `blocks` or attachments need not set `edited`; reactions and the
+ * thread follow it. Of a conversation: `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open`
+ * and `is_member` move without anybody having changed the conversation. A file's URLs carry no expiring signature.
  *
- * A `ts` is text, unique in its conversation: seconds, a point, six digits. It is compared by its parts and never made a
- * number, save for the date that people read.
+ * A `ts` is text, unique in its conversation: seconds, a point, six digits. It is compared by its parts and never made
+ * a number, save for the date that people read.
  */
 import { createHash } from "node:crypto"
 import * as DateTime from "effect/DateTime"
@@ -148,7 +147,9 @@ export const partial = "|partial"
 
 const revisions = new WeakMap<Message, string>()
 
-/** The digest of the body; of a thread's parent with `|latest_reply|reply_count`; with reactions their digest after `~`. */
+/**
+ * The digest of the body; of a thread's parent with `|latest_reply|reply_count`; with reactions their digest after `~`.
+ */
 export const revisionOf = (message: Message): string => {
   const known = revisions.get(message)
   if (known !== undefined) return known

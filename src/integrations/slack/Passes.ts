@@ -1,6 +1,6 @@
 /**
- * Passes over conversations that complete a poll: over their history (parents, and the threads that changed), and complete
- * ones (each thread, changed or not). Listing.ts says when each is made.
+ * Passes over conversations that complete a poll: over their history (parents, and the threads that changed), and
+ * complete ones (each thread, changed or not). Listing.ts says when each is made.
  */
 import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
@@ -45,8 +45,8 @@ export const countHistory = (state: State, channel: string, ts: string): void =>
 }
 
 /**
- * Records how far the pass over the history is; `undefined`: at its end. A pass that counts fewer messages, or others, than
- * the last one counted up to the same time proves that one of them vanished.
+ * Records how far the pass over the history is; `undefined`: at its end. A pass that counts fewer messages, or others,
+ * than the last one counted up to the same time proves that one of them vanished.
  */
 export const moveHistory = (state: State, channel: string, place: Place | undefined): void => {
   const part = state.conversations.get(channel)?.part
@@ -72,8 +72,8 @@ export interface HistoryOptions extends Pick<Walk.Walk, "oldest" | "listing" | "
 }
 
 /**
- * Passes over the history of every conversation that is due, in their order. `skip` names those that can't be read now, and
- * gets more of them.
+ * Passes over the history of every conversation that is due, in their order. `skip` names those that can't be read now,
+ * and gets more of them.
  */
 export const histories = (env: Env, state: State, skip: Set<string>, options: HistoryOptions): Pages =>
   chain(() => {

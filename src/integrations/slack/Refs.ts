@@ -80,8 +80,8 @@ export const make = (
   ]
 
   /**
-   * Chooses what to download, with one query and the force rules as they are. `patched` is what changed in its reactions or
-   * its thread only; `changed` are parents whose stored thread is not the one that Slack tells of.
+   * Chooses what to download, with one query and the force rules as they are. `patched` is what changed in its
+   * reactions or its thread only; `changed` are parents whose stored thread is not the one that Slack tells of.
    */
   const select = Effect.fnUntraced(function* (
     messages: ReadonlyArray<Message.Message>,

@@ -41,8 +41,9 @@ export const signIn = {
       parameters: { user_scope: scopes.join(",") }
     }
   },
-  // Only an app that was switched to PKCE takes it, and that app has no secret. It may be redirected to http://localhost,
-  // others need https. Other apps answer `pkce_not_allowed` or `internal_error` (nango#4640, centaur#1100).
+  // Only an app that was switched to PKCE takes it, and that app has no secret. It may be redirected to
+  // http://localhost, others need https. Other apps answer `pkce_not_allowed` or `internal_error` (nango#4640,
+  // centaur#1100).
   publicClients: true,
   pkce: "public",
   loopbackHost: "localhost",

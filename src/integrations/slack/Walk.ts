@@ -9,9 +9,9 @@
  *    checkpoint still stands before these parents;
  * 3. then the parents make a page, whose checkpoint stands behind them.
  *
- * A crash between 2 and 3 finds the parents still changed, lists their threads again and finds the replies known. A step
- * makes a bounded number of calls before its pages, so that a slice of any length gets on; a thread longer than that
- * leaves the place reached in it in the checkpoint.
+ * A crash between 2 and 3 finds the parents still changed, lists their threads again and finds the replies known. A
+ * step makes a bounded number of calls before its pages, so that a slice of any length gets on; a thread longer than
+ * that leaves the place reached in it in the checkpoint.
  *
  * Beside revisions, two signs of a deletion are looked for, for a complete pass to find out what was deleted: a thread
  * that has become shorter, and (see `parentsDigest`) a parent that has vanished.
@@ -203,7 +203,8 @@ export const make = (
     const problems = [...from.problems]
     const cut = new Set<string>()
     let { at, broken, thread } = from.place
-    // The last thread listed, finished or not: what the replies' checkpoint says, while its parent is not in a page yet.
+    // The last thread listed, finished or not: what the replies' checkpoint says, while its parent is not in a page
+    // yet.
     let listedTo = thread
     // Replies to newer parents than the place's: a slice was cut before these parents' page, and has committed them.
     const again = new Set<string>()

@@ -3,11 +3,11 @@
  * again that readers of the changes have seen, or begin far below them. `meta.home` says where the epoch was begun, in
  * as many parts as the role may know; a part that is another now begins a new epoch:
  *
- * - `system`, `database` and `table`: another cluster, another database in it, tables that were made anew (a dump that was
- *   restored);
+ * - `system`, `database` and `table`: another cluster, another database in it, tables that were made anew (a dump that
+ *   was restored);
  * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions;
- * - `file`: when the system last changed the cluster's `PG_VERSION`, which nobody writes to: a folder that was copied back.
- *   Only a role that may look at files can tell, as Idem's own server's.
+ * - `file`: when the system last changed the cluster's `PG_VERSION`, which nobody writes to: a folder that was copied
+ *   back. Only a role that may look at files can tell, as Idem's own server's.
  *
  * A disk that was put back whole as it was shows in none of them, nor do rows that were put back into the same tables:
  * `idem migrate --new-epoch`.

@@ -7,8 +7,8 @@
  *   commits. So the row is locked here before it is asked, by another statement, whether anything names it: what was
  *   being written has been committed by then, and is seen. Who comes later waits, finds no row, and makes one;
  * - a blob is removed only by whoever holds the key of its body's row, which has none then;
- * - a commit looks whether its blobs are there once it holds those rows. One that finds a blob gone fails, having written
- *   nothing, and is made again by the next run.
+ * - a commit looks whether its blobs are there once it holds those rows. One that finds a blob gone fails, having
+ *   written nothing, and is made again by the next run.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"

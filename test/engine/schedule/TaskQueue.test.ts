@@ -1,4 +1,6 @@
-/** How a process that serves runs the tasks that wait: in slices, in turns with the polls, and whatever fails or dies. */
+/**
+ * How a process that serves runs the tasks that wait: in slices, in turns with the polls, and whatever fails or dies.
+ */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"

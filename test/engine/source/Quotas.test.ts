@@ -207,7 +207,9 @@ describe("call", () => {
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
-  /** Refuses twice: after the first refusal the account cools down, after the second it knows what went through between. */
+  /**
+   * Refuses twice: after the first refusal the account cools down, after the second it knows what went through between.
+   */
   const learning = Effect.fnUntraced(function* () {
     const { call, meter } = yield* callOf({ unitsPerMinute: 600_000 })
     const busy = refused(new RateLimited({ message: "slow down", retryAfter: Duration.seconds(1) }))

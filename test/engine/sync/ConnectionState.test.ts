@@ -1,4 +1,6 @@
-/** What a run writes about its connection when it ends: its pause, when it was checked, and what could not be listed. */
+/**
+ * What a run writes about its connection when it ends: its pause, when it was checked, and what could not be listed.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"

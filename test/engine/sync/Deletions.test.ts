@@ -1,4 +1,7 @@
-/** Deletions over many slices and polls: none is applied before all that belongs to it is read, and all are held or none. */
+/**
+ * Deletions over many slices and polls: none is applied before all that belongs to it is read, and all are held or
+ * none.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,7 @@
-/** Parts under the real engine: committed with their pages, whole after many pages in one batch, gone with their checkpoint. */
+/**
+ * Parts under the real engine: committed with their pages, whole after many pages in one batch, gone with their
+ * checkpoint.
+ */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

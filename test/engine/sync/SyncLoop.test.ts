@@ -720,7 +720,8 @@ describe("a run that ends in the middle", () => {
         Effect.forkDetach
       )
       yield* Deferred.await(gate)
-      // The process is gone: nothing of it runs on, and its lease is still there. It is not waited for, since it is dead.
+      // The process is gone: nothing of it runs on, and its lease is still there. It is not waited for, since it is
+      // dead.
       const held = Option.getOrThrow(
         yield* Store.use((one) => one.connection(connection.id)).pipe(Effect.provide(store))
       )

@@ -1,7 +1,7 @@
 /**
- * Run as a process of its own by Memory.test.ts: one first sync from a source that answers at once into PostgreSQL, then
- * the peak of this process's resident memory, in bytes, on stdout. `ids COUNT` lists so many small items; `body BYTES`
- * one item with a body of that size. The server's socket, user, database and password are in the environment.
+ * Run as a process of its own by Memory.test.ts: one first sync from a source that answers at once into PostgreSQL,
+ * then the peak of this process's resident memory, in bytes, on stdout. `ids COUNT` lists so many small items; `body
+ * BYTES` one item with a body of that size. The server's socket, user, database and password are in the environment.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"

@@ -49,7 +49,10 @@ const begin = Effect.fnUntraced(function* (
   return { status: answer.status, url: json.url ?? "", detail: json.detail ?? "", set, cookie: set.split(";")[0] ?? "" }
 })
 
-/** The browser comes back to where the provider sent it, with this cookie. (`fetch` says of itself that it is no navigation.) */
+/**
+ * The browser comes back to where the provider sent it, with this cookie. (`fetch` says of itself that it is no
+ * navigation.)
+ */
 const back = (url: URL, cookie: string) =>
   Effect.callback<{ readonly status: number; readonly location: string; readonly referrer: unknown }>((resume) => {
     const headers = { cookie, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" }

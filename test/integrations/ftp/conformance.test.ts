@@ -1,4 +1,7 @@
-/** The laws of integrations, by content and by revision. A checkpoint of ours never expires, and a folder repeats no name. */
+/**
+ * The laws of integrations, by content and by revision. A checkpoint of ours never expires, and a folder repeats no
+ * name.
+ */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { integration } from "../../../src/integrations/Ftp.ts"

@@ -108,8 +108,8 @@ it.live(
       )
       server.child.kill("SIGTERM")
       yield* ended(server.child)
-      // 310 to 335 MB on a machine whose two cores have twenty programs to run, where memory is freed late; of these are
-      // 175 the process at rest. Read as whole texts the messages put it at 880.
+      // 310 to 335 MB on a machine whose two cores have twenty programs to run, where memory is freed late; of these
+      // are 175 the process at rest. Read as whole texts the messages put it at 880.
       assert.isBelow(Number(Fs.readFileSync(peakFile, "utf8")) / megabyte, 450)
     }).pipe(Effect.scoped),
   180_000

@@ -78,7 +78,8 @@ it.effect.prop(
 
       const expected = mailbox.all.filter((message) => plan.everything || !hidden(message))
       assert.deepStrictEqual([...mirror.stored.keys()].sort(), expected.map(({ id }) => id).sort())
-      // Labels are rebuilt by walking several lists at a time: exact where a page token names a position, as Gmail's do.
+      // Labels are rebuilt by walking several lists at a time: exact where a page token names a position, as Gmail's
+      // do.
       for (const { id, labelIds } of plan.offsets ? [] : expected) {
         assert.deepStrictEqual(Mirror.labelsOf(mirror, id), [...labelIds].sort())
       }

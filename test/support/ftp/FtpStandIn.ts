@@ -29,7 +29,8 @@ export type Action =
  * What some servers do otherwise than the RFCs say:
  *
  * - `empty LIST -a`: answers `LIST -a` with 226 and no name, and lists a plain LIST (Windows CE; basic-ftp#273).
- * - `SIZE without a number`: answers SIZE of an empty file with 213 and no number (npm's ftp-srv writes `size ? size : ""`).
+ * - `SIZE without a number`: answers SIZE of an empty file with 213 and no number (npm's ftp-srv writes `size ? size :
+ *   ""`).
  *
  * Servers without SIZE and MDTM leave them out of `features`. Refusals of LIST by 450 and 451 (RFC 959 section 5.4) are
  * written by a test's `script`.
@@ -45,8 +46,9 @@ export interface Options {
   /** A folder's listing as it is sent, instead of its true one. `folder` has no slash before or after it. */
   readonly listing?: (folder: string) => string | undefined
   /**
-   * The most connections at a time, and how more are refused: by 421 at the greeting (pure-ftpd: "421 3 users (the maximum)
-   * are already logged in", lftp#335), by 530 after the password (All-Inkl: ftp-deploy#29), or by closing the connection.
+   * The most connections at a time, and how more are refused: by 421 at the greeting (pure-ftpd: "421 3 users (the
+   * maximum) are already logged in", lftp#335), by 530 after the password (All-Inkl: ftp-deploy#29), or by closing the
+   * connection.
    */
   readonly cap?: { readonly connections: number; readonly refusal: "421" | "530" | "drop" }
   /** Asked before each command; undefined leaves it to the server. */

@@ -1,6 +1,6 @@
 /**
- * A mailbox as Gmail keeps it: messages newest first, labels, and a history of changes. Plain and synchronous, so that a
- * test changes it in one line. Made for mailboxes of 100,000 messages: bodies are made when they are asked for.
+ * A mailbox as Gmail keeps it: messages newest first, labels, and a history of changes. Plain and synchronous, so that
+ * a test changes it in one line. Made for mailboxes of 100,000 messages: bodies are made when they are asked for.
  */
 
 export interface StoredMessage {

@@ -1,6 +1,6 @@
 /**
- * The stand-in for Gmail as a process of its own, so that its memory is not that of what is measured: a mailbox of COUNT
- * messages of so many BYTES each. Its URL is its first line on stdout; it ends with its stdin.
+ * The stand-in for Gmail as a process of its own, so that its memory is not that of what is measured: a mailbox of
+ * COUNT messages of so many BYTES each. Its URL is its first line on stdout; it ends with its stdin.
  *
  *     node test/support/gmail/largeMailbox.ts COUNT BYTES
  */

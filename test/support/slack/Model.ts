@@ -90,8 +90,8 @@ export class Model {
   }
 
   /**
-   * Lists and applies. `pages` ends it after so many pages, as a slice does. `crash`: after so many pages, in the middle
-   * of applying the next one: its first item may be stored, its checkpoint is not.
+   * Lists and applies. `pages` ends it after so many pages, as a slice does. `crash`: after so many pages, in the
+   * middle of applying the next one: its first item may be stored, its checkpoint is not.
    */
   run(
     session: AnySession,

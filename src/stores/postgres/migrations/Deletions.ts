@@ -1,8 +1,8 @@
 /** Which scope content was last seen in, and when the pass or the reading that found a deletion began and ended. */
 import { statements } from "./Statements.ts"
 
-// Content is in scope if its `scope_epoch` is its connection's: a change of scope is one update, however much is stored.
-// A listing that was begun after a change of scope (`deletes` is false) becomes one of the epoch after it.
+// Content is in scope if its `scope_epoch` is its connection's: a change of scope is one update, however much is
+// stored. A listing that was begun after a change of scope (`deletes` is false) becomes one of the epoch after it.
 export const deletions = statements([
   `ALTER TABLE connection ADD COLUMN scope_epoch integer NOT NULL DEFAULT 0, ADD COLUMN reading_since timestamptz`,
   `ALTER TABLE content ADD COLUMN scope_epoch integer NOT NULL DEFAULT 0`,

@@ -1,7 +1,8 @@
 /** Connections, content, ledger, runs, tasks, bodies, quotas. */
 import { statements } from "./Statements.ts"
 
-// The key of content carries the state, so that the checker is answered from the index alone. Foreign keys would cost a probe for each content row; the fence's lock on the connection's row does their work.
+// The key of content carries the state, so that the checker is answered from the index alone. Foreign keys would cost a
+// probe for each content row; the fence's lock on the connection's row does their work.
 export const first = statements([
   `CREATE TABLE meta (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),

@@ -2,8 +2,8 @@
 import { statements } from "./Statements.ts"
 
 // `kind` 'retry' runs rows of the ledger (`external_ids`, or all where it is null). `requested`: a process that serves
-// runs it, from `due_at` on; any other is run by the command that opened it. Several requests, by their keys, may stand for
-// one task.
+// runs it, from `due_at` on; any other is run by the command that opened it. Several requests, by their keys, may stand
+// for one task.
 export const tasks = statements([
   `ALTER TABLE task ADD COLUMN kind text NOT NULL DEFAULT 'sync' CHECK (kind IN ('sync', 'retry')),
     ADD COLUMN external_ids text[],
