@@ -326,13 +326,9 @@ const needs = <E>(kind: Servers.Kind, name: string, test: Effect.Effect<void, E,
 
 /** The reason and the message of what becomes of a connection with this config. */
 const outcome = (source: Mirror.Source) =>
-  Effect.gen(function* () {
-    const opened = yield* Mirror.open(source)
-    return yield* Effect.match(opened.session.account, {
-      onFailure: (error) => `${error.reason._tag}: ${error.message}`,
-      onSuccess: (account) => account
-    })
-  })
+  Effect.flatMap(Mirror.open(source), ({ session }) => session.account).pipe(
+    Effect.catchTag("IntegrationError", ({ message, reason }) => Effect.succeed(`${reason._tag}: ${message}`))
+  )
 
 describe("how many connections are allowed", () => {
   for (const cap of [2, 3]) {
