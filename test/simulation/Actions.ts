@@ -212,10 +212,9 @@ export class Actions {
     if (simulation.now(simulation.store.deletions(row.id, { which: "staged", limit: 1 })).total > 0) return
     const gone = new Set(stored.flatMap(({ externalId }) => (ids.includes(externalId) ? [externalId] : [])))
     const { deletions, deletionShare } = simulation.limits
-    const atLeast = Math.max(deletions, Math.floor(stored.length * deletionShare)) + 2
-    if (gone.size < atLeast) return
+    if (gone.size <= Math.max(deletions, source.items.size * deletionShare)) return
     simulation.faults.happened("much vanishes")
-    account.vanished = { ids: gone, atLeast }
+    account.vanished = gone
   }
 
   /** A person asks. */
@@ -386,7 +385,8 @@ export class Actions {
         if (isLive && isWhole && task.dryRun !== true && status !== "skipped") {
           simulation.now(simulation.oracle.synced(account, since, status === "succeeded"))
         }
-        if (status !== "succeeded" || counts.deferred > 0) return
+        // One that came to a task which another command had just ended did nothing itself.
+        if (status !== "succeeded" || counts.deferred > 0 || counts.listed + counts.forced === 0) return
         if (isForced) {
           const from = this.#forcedSince.get(text)
           this.#forcedSince.delete(text)

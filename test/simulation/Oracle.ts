@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Batch } from "../../src/engine/model/Batch.ts"
 import type { Change, ChangePlace } from "../../src/engine/model/Change.ts"
+import type { Limits } from "../../src/engine/Limits.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import type { ContentRow } from "../../src/engine/model/Content.ts"
 import * as RunCounts from "../../src/engine/model/RunCounts.ts"
@@ -31,8 +32,8 @@ export interface Account {
   relistedAt: number
   /** What was gone already when a listing deleted nothing: it may stay. */
   excused: ReadonlySet<string>
-  /** Many items that vanished at once, and the fewest of them that need approval. */
-  vanished: { readonly ids: ReadonlySet<string>; readonly atLeast: number } | undefined
+  /** Items that vanished at once. */
+  vanished: ReadonlySet<string> | undefined
   /** What a person saw before approving. */
   shown: { readonly ids: ReadonlySet<string>; readonly token: string } | undefined
   /** The accounts of a token that was set last. */
@@ -51,13 +52,20 @@ export class Oracle {
   readonly problems: Array<string> = []
   readonly accounts: ReadonlyArray<Account>
   readonly #store: Store["Service"]
+  readonly #limits: Pick<Limits, "deletions" | "deletionShare">
   readonly #say: (text: () => string) => void
   #place: ChangePlace | undefined
   /** Contents that became stored, by connection, and those that were deleted without approval. */
   readonly #born = new Map<ConnectionId, number>()
 
-  constructor(store: Store["Service"], accounts: ReadonlyArray<Account>, say: (text: () => string) => void) {
+  constructor(
+    store: Store["Service"],
+    accounts: ReadonlyArray<Account>,
+    limits: Pick<Limits, "deletions" | "deletionShare">,
+    say: (text: () => string) => void
+  ) {
     this.#store = store
+    this.#limits = limits
     this.accounts = accounts
     this.#say = say
   }
@@ -126,9 +134,11 @@ export class Oracle {
       return
     }
     const { vanished } = account
-    if (vanished?.ids.has(id) !== true) return
-    const left = [...vanished.ids].filter((each) => source.items.get(each)?.current === undefined)
-    if (left.length >= vanished.atLeast) {
+    if (vanished?.has(id) !== true) return
+    const left = [...vanished].filter((each) => source.items.get(each)?.current === undefined)
+    // What was stored when the reading began is at most all that the source ever had.
+    const { deletions, deletionShare } = this.#limits
+    if (left.length > Math.max(deletions, source.items.size * deletionShare)) {
       this.problem(`${account.name}: ${id}, one of ${left.length} that vanished at once, was deleted without approval`)
       account.vanished = undefined
     }

@@ -151,6 +151,9 @@ const quieten = (simulation: Simulation): void => {
       })
     }
     simulation.advance(1000)
+    // A pause that was under way may have come after it.
+    simulation.fork(process, "person", process.person.resume(row.id))
+    simulation.advance(1000)
     const updated = simulation.row(account)
     if (updated !== undefined && updated.paused !== null)
       oracle.problem(`${account.name} is still paused: ${updated.paused}`)

@@ -121,7 +121,7 @@ export class Simulation {
       shown: undefined,
       token: ""
     }))
-    this.oracle = new Oracle(this.store, this.accounts, this.say)
+    this.oracle = new Oracle(this.store, this.accounts, this.limits, this.say)
     this.#integration = SimulatedIntegration.make({
       sources: new Map(this.accounts.map(({ source }) => [source.account, source])),
       faults: this.faults,
