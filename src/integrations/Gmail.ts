@@ -3,8 +3,8 @@
  *
  * - gmail/Api.ts: the API's methods · Auth.ts: tokens · SignIn.ts: how an account is signed in · Errors.ts: Google's
  *   errors as reasons
- * - gmail/Listing.ts: passes and polls · HistoryChanges.ts: the history · OwnTask.ts: forced and windowed tasks · Labels.ts:
- *   labels rebuilt · Window.ts: dates
+ * - gmail/Listing.ts: passes and polls · HistoryChanges.ts: the history · OwnTask.ts: forced and windowed tasks ·
+ *   Labels.ts: labels rebuilt · Window.ts: dates
  * - gmail/Mail.ts: a message as content · RawAnswer.ts, RawReader.ts: large messages as they arrive
  */
 import * as Effect from "effect/Effect"

@@ -7,9 +7,10 @@
  *    watermark is reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one
  *    such answer, and leaves the rest to the backfill.
  *
- *    Due are conversations that were active within the last hour, and those that were not visited for a twelfth of the time
- *    since their last activity (at most `sweepEvery`); and up to 100 in all, those that were visited longest ago first. So
- *    all are visited in each round where there are no more than 100, and dormant ones seldom where there are thousands.
+ *    Due are conversations that were active within the last hour, and those that were not visited for a twelfth of the
+ *    time since their last activity (at most `sweepEvery`); and up to 100 in all, those that were visited longest ago
+ *    first. So all are visited in each round where there are no more than 100, and dormant ones seldom where there are
+ *    thousands.
  * 2. `users.list`, once an hour.
  * 3. The backfill: passes over the history of conversations that are new to us. A slice begins with another round once
  *    the backfill has had as many calls as the last round, and each poll begins with one: so new messages are asked for
