@@ -173,3 +173,21 @@ export const CardTable = (props: CardTableProps) => (
     <tbody role="rowgroup">{props.children}</tbody>
   </table>
 )
+
+interface ChooseCellProps {
+  readonly name: string
+  readonly chosen: boolean
+  readonly onChoose: (chosen: boolean) => void
+}
+
+/** The cell of a row that can be chosen. */
+export const ChooseCell = ({ chosen, name, onChoose }: ChooseCellProps) => (
+  <td role="cell" data-label="Choose">
+    <input
+      type="checkbox"
+      aria-label={`Choose ${name}`}
+      checked={chosen}
+      onChange={(event) => onChoose(event.currentTarget.checked)}
+    />
+  </td>
+)

@@ -5,7 +5,7 @@ import * as Api from "./Api.ts"
 import { Confirm } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
-import { CardTable, Empty, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
+import { CardTable, ChooseCell, Empty, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 
 /** The server's limit. */
 const longest = 10_000
@@ -27,14 +27,7 @@ interface RowProps {
 
 const Row = ({ chosen, onChoose, row, status }: RowProps) => (
   <tr role="row">
-    <td role="cell" data-label="Choose">
-      <input
-        type="checkbox"
-        aria-label={`Choose ${row.externalId}`}
-        checked={chosen}
-        onChange={(event) => onChoose(event.currentTarget.checked)}
-      />
-    </td>
+    <ChooseCell name={row.externalId} chosen={chosen} onChoose={onChoose} />
     <th role="rowheader" scope="row" class="id" data-label="Content">
       <a href={`#${contentPath(status.id, row.externalId)}`}>{row.title ?? row.externalId}</a>
       {row.title === null ? null : <span class="sub">{row.externalId}</span>}

@@ -5,7 +5,7 @@ import * as Api from "./Api.ts"
 import { useAsked } from "./RecentRequests.ts"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
-import { Ago, Badge, CardTable, Empty, ErrorNotice, Loading, Notice } from "./Components.tsx"
+import { Ago, Badge, CardTable, ChooseCell, Empty, ErrorNotice, Loading, Notice } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
 /** The server's limit. */
@@ -22,14 +22,7 @@ interface RowProps {
 
 const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
   <tr role="row">
-    <td role="cell" data-label="Choose">
-      <input
-        type="checkbox"
-        aria-label={`Choose ${row.externalId}`}
-        checked={chosen}
-        onChange={(event) => onChoose(event.currentTarget.checked)}
-      />
-    </td>
+    <ChooseCell name={row.externalId} chosen={chosen} onChoose={onChoose} />
     <th role="rowheader" scope="row" class="id" data-label="Id">
       <a href={`#${contentPath(status.id, row.externalId)}`}>{row.externalId}</a>
     </th>
