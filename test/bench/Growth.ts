@@ -36,6 +36,7 @@ const batchOf = (page: number): Batch => ({
   runId: RunId.make("growth"),
   taskId: undefined,
   items: Array.from({ length: batchSize }, (_, index) => itemOf(index)),
+  listed: [],
   misses: [],
   done: [],
   page: {

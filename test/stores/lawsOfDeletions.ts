@@ -1,9 +1,11 @@
 /** The laws of deletions: what absence proves, and when it is acted upon. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { poll } from "../../src/contract/SyncTask.ts"
 import type { Coverage } from "../../src/contract/Page.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Complete } from "../../src/engine/model/Content.ts"
@@ -179,6 +181,47 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* aMomentLater
         yield* pass(yield* nextRun(run), [])
         assert.deepStrictEqual(yield* staged(run.id), ["new absence"])
+      })
+    )
+
+    it.effect("content that no page of the live task listed is never absent, until one lists it", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const run = yield* withStored(["old", "deleted"])
+        yield* pass(run, ["old"])
+        yield* deleteStaged(run.fence)
+        yield* run.commit({ misses: [miss("retried"), miss("listed")], page: page({ seen: ["listed"] }) })
+        // Downloaded by id: a row that is new, was deleted, or is from the ledger.
+        yield* run.commit({ items: ["forced", "deleted", "retried", "listed"].map((id) => item(id)), listed: [] })
+        // A task with its own checkpoint lists under a scope of its own.
+        const task = { spec: "forced", task: { ...poll, force: true }, resumeWithin: Duration.days(1) }
+        const { id: taskId } = yield* store.openTask(run.id, task)
+        yield* run.commit({ taskId, items: [item("of a task")], listed: [], page: page({ seen: ["of a task"] }) })
+        yield* aMomentLater
+        const next = yield* nextRun(run)
+        yield* pass(next, ["old"], { listing: "next" })
+        assert.deepStrictEqual(yield* staged(run.id), ["listed absence"])
+        const all = ["deleted", "forced", "of a task", "old", "retried"]
+        yield* pass(next, all, { listing: "third" })
+        yield* pass(next, ["old"], { listing: "fourth" })
+        const absent = ["deleted", "forced", "listed", "of a task", "retried"]
+        assert.deepStrictEqual(
+          yield* staged(run.id),
+          absent.map((id) => `${id} absence`)
+        )
+      })
+    )
+
+    it.effect("a deleted id that fails when it is back begins outside the scope again", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a", "b"])
+        yield* pass(run, ["a"])
+        yield* deleteStaged(run.fence)
+        yield* run.commit({ misses: [miss("b")] })
+        yield* run.commit({ items: [item("b")], listed: [] })
+        yield* aMomentLater
+        yield* pass(yield* nextRun(run), ["a"], { listing: "next" })
+        assert.deepStrictEqual(yield* staged(run.id), [])
       })
     )
 

@@ -89,6 +89,8 @@ export const batch = (runId: RunId, parts: Partial<Batch>): Batch => ({
   runId,
   taskId: undefined,
   items: [],
+  // As if the live task had listed them.
+  listed: (parts.items ?? []).map(({ externalId }) => externalId),
   misses: [],
   done: [],
   page: undefined,

@@ -77,6 +77,12 @@ export interface Batch {
   readonly taskId: TaskId | undefined
   /** Each external id at most once in items and misses together. */
   readonly items: ReadonlyArray<Item>
+  /**
+   * Ids of items that a page of the live task listed: their new rows begin in the connection's scope. Other new rows
+   * (retried, forced, listed by a task with its own checkpoint) begin outside it, since no listing of the present scope
+   * has shown them.
+   */
+  readonly listed: ReadonlyArray<string>
   readonly misses: ReadonlyArray<Miss>
   /** Ids of a forced task that are done: it skips them when it resumes. */
   readonly done: ReadonlyArray<string>

@@ -121,6 +121,7 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
       runId: begun ? options.runId : undefined,
       taskId: options.movedTask,
       items: batch.items,
+      listed: options.movedTask === undefined ? batch.listed : [],
       misses,
       done: options.remember ? done : [],
       page: batch.end,

@@ -10,6 +10,8 @@ import type { Missed, PageListed, Stored } from "./SliceEvent.ts"
 
 export interface OpenBatch {
   readonly items: ReadonlyArray<Item>
+  /** The ids of the items that a page listed. */
+  readonly listed: ReadonlyArray<string>
   readonly misses: ReadonlyArray<Missed>
   /** The occurrences in it, by id. */
   readonly flights: ReadonlyArray<readonly [externalId: string, flight: Flight]>
@@ -24,6 +26,7 @@ export interface OpenBatch {
 
 export const empty: OpenBatch = {
   items: [],
+  listed: [],
   misses: [],
   flights: [],
   counts: RunCounts.zero,
@@ -43,6 +46,7 @@ export const withOccurrence = (
   const isStored = event._tag === "Stored"
   return {
     items: isStored ? [...batch.items, event.item] : batch.items,
+    listed: isStored && event.origin === "listed" ? [...batch.listed, event.item.externalId] : batch.listed,
     misses: isStored ? batch.misses : [...batch.misses, event],
     flights: [...batch.flights, [isStored ? event.item.externalId : event.externalId, event.flight]],
     counts: { ...batch.counts, [event.origin]: batch.counts[event.origin] + 1 },

@@ -61,11 +61,15 @@ export const make = (state: State, blobs: BlobStore["Service"]): ContentStore["S
       const connection = yield* fenced(state, fence)
       const run = batch.runId === undefined ? undefined : yield* RunStore.runIn(state, batch.runId)
       state.step += 1
+      const listed = new Set(batch.listed)
       const outcomes = new Map<string, Outcome>(
-        batch.items.map((item) => [item.externalId, storeItem(state, connection, item, now)])
+        batch.items.map((item) => [
+          item.externalId,
+          storeItem(state, connection, item, listed.has(item.externalId), now)
+        ])
       )
       for (const one of batch.misses) storeMiss(state, connection, one, now)
-      if (batch.page !== undefined) endPage(connection, batch.page, now)
+      if (batch.page !== undefined) endPage(connection, batch.page, batch.taskId === undefined, now)
       const patched = batch.page === undefined ? 0 : applyPatches(state, connection, batch.page.patches, now)
       const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
       if (task !== undefined) {

@@ -9,6 +9,9 @@ import { type ConnectionEntry, type ContentEntry, type Millis, next, type State 
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
+/** The scope epoch of a row that no page of the live task has listed. */
+const outsideScope = -1
+
 const fresh = (state: State, externalId: string, now: Millis): ContentEntry => ({
   externalId,
   state: "gone",
@@ -28,7 +31,7 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
   hash: null,
   size: 0,
   changed: null,
-  scopeEpoch: 0,
+  scopeEpoch: outsideScope,
   createdAt: now,
   updatedAt: now,
   born: next(state),
@@ -47,7 +50,17 @@ export const leaveLedger = (entry: ContentEntry): void => {
 
 const millisOf = (at: DateTime.Utc | undefined) => (at === undefined ? undefined : DateTime.toEpochMillis(at))
 
-export const storeItem = (state: State, connection: ConnectionEntry, given: Item, now: Millis): Outcome => {
+/** True for a row that was never stored, or was deleted: it leaves the scope until it is listed again. */
+const isAway = ({ state }: ContentEntry): boolean => state === "gone" || state === "deleted"
+
+/** `isListed`: a page of the live task listed it. */
+export const storeItem = (
+  state: State,
+  connection: ConnectionEntry,
+  given: Item,
+  isListed: boolean,
+  now: Millis
+): Outcome => {
   const item = Storable.item(given)
   const hash = hex(item.body.hash)
   const before = connection.contents.get(item.externalId)
@@ -73,7 +86,8 @@ export const storeItem = (state: State, connection: ConnectionEntry, given: Item
     // Absence in a listing concerns only what was there before it began.
     entry.createdAt = now
     entry.born = next(state)
-    entry.scopeEpoch = connection.scopeEpoch
+    if (isListed) entry.scopeEpoch = connection.scopeEpoch
+    else if (isAway(entry)) entry.scopeEpoch = outsideScope
   }
   entry.state = "stored"
   const kind = outcome === "updated" ? outcome : entry.changed?.kind === "deleted" ? "undeleted" : "stored"
@@ -139,6 +153,7 @@ export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss
   const dead = given.outcome === "failed" && given.retryIn === undefined
   if (given.outcome === "failed") entry.attempts = given.attempts
   else if (entry.pending === null || entry.triedRevision !== revision) entry.attempts = 0
+  if (isAway(entry)) entry.scopeEpoch = outsideScope
   entry.pending = dead ? "dead" : given.outcome
   if (entry.state !== "stored") entry.state = entry.pending
   entry.reason = Storable.text(given.reason)

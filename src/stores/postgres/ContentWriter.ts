@@ -19,7 +19,9 @@ import { byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.
  * so that the collector of unused bodies, which waits for the row's lock and then looks again, leaves it. Bodies are
  * locked in one order, so that two connections that store the same ones can't deadlock.
  *
- * Content that (again) becomes stored is created anew: absence in a listing concerns only what was there before it.
+ * Content that (again) becomes stored is created anew: absence in a listing concerns only what was there before it. Its
+ * row begins in the scope if the live task listed it; else one from the ledger keeps its place, and any other begins
+ * outside (-1).
  */
 const writeItems = `
 WITH input AS (
@@ -29,7 +31,10 @@ WITH input AS (
     AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size)
 ), plan AS (
   SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.change,
-    before.scope_epoch,
+    CASE WHEN before.state = 'stored' THEN before.scope_epoch
+      WHEN input.external_id = ANY($15::text[]) THEN (SELECT scope_epoch FROM connection WHERE id = $1)
+      WHEN before.state IN ('failed', 'dead', 'deferred') THEN before.scope_epoch
+      ELSE -1 END AS scope_epoch,
     CASE WHEN before.state IS DISTINCT FROM 'stored' THEN 'stored'
       WHEN before.body_hash IS DISTINCT FROM input.body_hash OR before.metadata <> input.metadata
         OR before.kind IS DISTINCT FROM input.kind OR before.title IS DISTINCT FROM input.title
@@ -54,7 +59,7 @@ WITH input AS (
   INSERT INTO content (connection_id, external_id, state, revision, kind, title, occurred_at, media_type, metadata,
     volatile, body_hash, size, scope_epoch, created_at, updated_at, changed_xid, change)
   SELECT $1, external_id, 'stored', revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size,
-    CASE outcome WHEN 'stored' THEN (SELECT scope_epoch FROM connection WHERE id = $1) ELSE scope_epoch END,
+    scope_epoch,
     CASE outcome WHEN 'stored' THEN statement_timestamp() ELSE created_at END,
     CASE outcome WHEN 'unchanged' THEN updated_at ELSE statement_timestamp() END,
     CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END,
@@ -77,11 +82,12 @@ const decodeOutcomes = Schema.decodeUnknownEffect(
 
 const dateOf = (at: DateTime.Utc | undefined) => (at === undefined ? null : DateTime.toDateUtc(at))
 
-/** Writes the items and says what that did, by external id. */
+/** Writes the items and says what that did, by external id. `listed`: the ids that the live task listed. */
 export const storeItems = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
-  given: ReadonlyArray<Item>
+  given: ReadonlyArray<Item>,
+  listed: ReadonlyArray<string>
 ) {
   if (given.length === 0) return new Map<string, Outcome>()
   const items = given.map(Storable.item)
@@ -107,7 +113,8 @@ export const storeItems = Effect.fnUntraced(function* (
     int8s(sizes),
     byteas(distinct.map((body) => body.hash)),
     int8s(distinct.map((body) => body.size)),
-    byteas(distinct.map((body) => body.bytes))
+    byteas(distinct.map((body) => body.bytes)),
+    texts(listed)
   ]).values
   return new Map<string, Outcome>(yield* Effect.orDie(decodeOutcomes(rows)))
 })
@@ -155,8 +162,9 @@ export const storeMisses = Effect.fnUntraced(function* (
     const ids = gone.map((one) => one.externalId)
     yield* miss(sql, connectionId, ids, { ofPass: false })
     // An id that was never stored is kept as gone, for whoever looks for it.
-    yield* sql`INSERT INTO content (connection_id, external_id, state, reason, message, created_at, updated_at)
-      SELECT ${connectionId}::uuid, id, 'gone', reason, message, statement_timestamp(), statement_timestamp()
+    yield* sql`INSERT INTO content
+        (connection_id, external_id, state, reason, message, scope_epoch, created_at, updated_at)
+      SELECT ${connectionId}::uuid, id, 'gone', reason, message, -1, statement_timestamp(), statement_timestamp()
       FROM unnest(${texts(ids)}, ${texts(gone.map((one) => Storable.text(one.reason)))},
         ${texts(gone.map((one) => Storable.text(one.message)))}) AS given(id, reason, message)
       ON CONFLICT (connection_id, external_id) DO UPDATE SET reason = excluded.reason, message = excluded.message
@@ -172,9 +180,9 @@ export const storeMisses = Effect.fnUntraced(function* (
     one.outcome === "deferred" ? 0 : one.retryIn === undefined ? null : millis(one.retryIn)
   )
   yield* sql`INSERT INTO content AS c (connection_id, external_id, state, pending, reason, message, attempts,
-      next_attempt_at, tried_revision, created_at, updated_at)
+      next_attempt_at, tried_revision, scope_epoch, created_at, updated_at)
     SELECT ${connectionId}::uuid, id, pending, pending, reason, message, attempts,
-      statement_timestamp() + due * interval '1 millisecond', revision, statement_timestamp(), statement_timestamp()
+      statement_timestamp() + due * interval '1 millisecond', revision, -1, statement_timestamp(), statement_timestamp()
     FROM unnest(${texts(kept.map((one) => one.externalId))}, ${texts(pending)},
       ${texts(kept.map((one) => Storable.text(one.reason)))}, ${texts(kept.map((one) => Storable.text(one.message)))},
       ${int8s(kept.map((one) => BigInt(one.outcome === "deferred" ? 0 : one.attempts)))}, ${float8s(due)},
@@ -182,6 +190,7 @@ export const storeMisses = Effect.fnUntraced(function* (
       AS given(id, pending, reason, message, attempts, due, revision)
     ON CONFLICT (connection_id, external_id) DO UPDATE SET
       state = CASE WHEN c.state = 'stored' THEN 'stored' ELSE excluded.state END,
+      scope_epoch = CASE WHEN c.state IN ('gone', 'deleted') THEN -1 ELSE c.scope_epoch END,
       pending = excluded.pending, reason = excluded.reason, message = excluded.message,
       attempts = CASE WHEN excluded.pending <> 'deferred' THEN excluded.attempts
         WHEN c.pending IS NOT NULL AND c.tried_revision IS NOT DISTINCT FROM excluded.tried_revision THEN c.attempts

@@ -36,6 +36,12 @@ const openListing = Effect.fnUntraced(function* (
   return made?.marking ?? false
 })
 
+/** These ids were listed under the present scope. */
+const bringIntoScope = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: ReadonlyArray<string>) => sql`
+  UPDATE content SET scope_epoch = connection.scope_epoch FROM connection
+  WHERE connection.id = ${connectionId} AND connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
+    AND content.scope_epoch <> connection.scope_epoch`
+
 /** Marks what the open listing saw; only what absence could concern needs a mark. */
 const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: ReadonlyArray<string>) => sql`
   INSERT INTO seen (connection_id, external_id)
@@ -63,14 +69,13 @@ const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: C
 export const endPage = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
-  page: PageEnd
+  page: PageEnd,
+  isLive: boolean
 ) {
   const seen = page.seen.filter(Storable.isId)
   if (seen.length > 0) {
     yield* unstage(sql, connectionId, seen)
-    yield* sql`UPDATE content SET scope_epoch = connection.scope_epoch FROM connection
-      WHERE connection.id = ${connectionId} AND connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
-        AND content.scope_epoch <> connection.scope_epoch`
+    if (isLive) yield* bringIntoScope(sql, connectionId, seen)
   }
   if (page.listing !== undefined) {
     const isMarking = yield* openListing(sql, connectionId, Storable.text(page.listing))

@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Integration from "../../../src/contract/Integration.ts"
-import { Forbidden, RateLimited } from "../../../src/contract/IntegrationError.ts"
+import { Forbidden, Malformed, RateLimited } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { Store, StoreError } from "../../../src/engine/Store.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
@@ -281,6 +281,42 @@ for (const [name, store] of [
         yield* polls(connection)
         assert.deepStrictEqual(yield* ids(connection, "deleted"), ["a/000003"])
       }).pipe(Effect.provide(layer(source, { store, limits: { slicePages: 2 } })))
+    })
+
+    it.effect("are none of content outside the scope that was stored by its id or by a task of another scope", () => {
+      const source = new MemorySource()
+      source.addMany(3, "a/")
+      source.add("b/retried")
+      const isBroken = (method: string) => method === "download b/retried"
+      source.answer = (method) => (isBroken(method) ? fault(new Malformed({ message: "not now" })) : Effect.void)
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* poll(connection)
+        const narrow = yield* connect({ config: { folder: "a/" } })
+        yield* poll(connection)
+        // A retry of what the wider scope listed.
+        source.answer = () => Effect.void
+        yield* TestClock.adjust("1 day")
+        yield* polls(connection)
+        // An id that a person names.
+        source.add("b/forced")
+        yield* sync(narrow, { forceIds: ["b/forced"] })
+        // A task that lists under a scope that no poll sees.
+        source.add("b/listed")
+        const wide = yield* connect({ config: { folder: "b/" } })
+        yield* sync(wide, { force: true })
+        yield* connect({ config: { folder: "a/" } })
+        const outside = ["b/forced", "b/listed", "b/retried"]
+        assert.deepStrictEqual((yield* ids(connection)).slice(3), outside)
+
+        source.items.delete("a/000001")
+        source.expiredBefore = source.log.length
+        source.patch("a/000000", {})
+        source.expiredBefore = source.log.length
+        yield* polls(connection)
+        assert.deepStrictEqual(yield* ids(connection), ["a/000000", "a/000002", ...outside])
+        assert.deepStrictEqual(yield* ids(connection, "deleted"), ["a/000001"])
+      }).pipe(Effect.provide(layer(source, { store })))
     })
 
     it.effect("are none after a change of scope before the first listing came to its first page's end", () => {
