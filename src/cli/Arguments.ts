@@ -141,16 +141,25 @@ export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.R
 })
 
 /**
- * Credentials with the text of the file in the place of a `privateKey` that is written `@FILE`, so that a key need not
- * be put into JSON by hand.
+ * Credentials with the contents of the key file that they name as `@FILE`: the text of a `privateKey`, the JSON of a
+ * `serviceAccount`. So a key need not be put into JSON by hand.
  */
 export const withKeyFile = Effect.fnUntraced(function* (credentials: Schema.Json) {
-  if (typeof credentials !== "object" || credentials === null || !("privateKey" in credentials)) return credentials
-  const { privateKey } = credentials
-  if (typeof privateKey !== "string" || !privateKey.startsWith("@")) return credentials
+  if (typeof credentials !== "object" || credentials === null || Array.isArray(credentials)) return credentials
+  const given = credentials as Schema.JsonObject
+  const name = ["privateKey", "serviceAccount"].find((each) => {
+    const value = given[each]
+    return typeof value === "string" && value.startsWith("@")
+  })
+  if (name === undefined) return credentials
   const fs = yield* FileSystem.FileSystem
-  const text = yield* Effect.mapError(fs.readFileString(privateKey.slice(1)), (error) =>
-    Failure.usage(`--credentials: the file after @ in "privateKey" can't be read (${error.reason._tag})`)
+  const text = yield* Effect.mapError(fs.readFileString(String(given[name]).slice(1)), (error) =>
+    Failure.usage(`--credentials: the file after @ in "${name}" can't be read (${error.reason._tag})`)
   )
-  return { ...credentials, privateKey: text }
+  if (name === "privateKey") return { ...given, [name]: text }
+  const key = decodeJson(text)
+  if (Option.isNone(key)) {
+    return yield* Failure.usage(`--credentials: the file after @ in "${name}" is not JSON: give the key file of Google`)
+  }
+  return { ...given, [name]: key.value }
 })

@@ -21,8 +21,22 @@ import * as Text from "./TextFormat.ts"
 const jsonFlag = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
   Flag.Redacted(flag).pipe(Flag.withDescription(description), Flag.withMetavar("JSON|@FILE"), Flag.optional)
 
-// Account names are not secrets, and errors may name them.
-const open = new Set(["username", "clientId"])
+/** Fields of credentials that are not secrets, and that errors name: accounts, and all but the key in a key file. */
+const open = new Set([
+  "username",
+  "clientId",
+  "subject",
+  "type",
+  "project_id",
+  "client_email",
+  "client_id",
+  "private_key_id",
+  "token_uri",
+  "auth_uri",
+  "auth_provider_x509_cert_url",
+  "client_x509_cert_url",
+  "universe_domain"
+])
 
 /** The secret texts of the credentials, which an error of the source could repeat. */
 const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {

@@ -2,8 +2,10 @@
  * The package's entry `idem/contract`: all that whoever writes an integration imports. Files of this repository import
  * the modules themselves.
  *
- * `Integration` is a module (`Integration.make`, `Integration.Session`, …); the rest go by their own names.
+ * `AccessToken`, `Integration` and `SignIn` are modules (`Integration.make`, `Integration.Session`, …); the rest go by
+ * their own names.
  */
+export * as AccessToken from "./AccessToken.ts"
 export * from "./ConfigFile.ts"
 export * from "./Content.ts"
 export * from "./ContentExistenceChecker.ts"

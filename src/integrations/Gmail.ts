@@ -79,10 +79,10 @@ const budgetsOf = (config: Config, credentials: Auth.Credentials, account: strin
   const { methods, unitsPerMinute } = quotaOf(config)
   const own = { key: account, unitsPerMinute, methods }
   if (unitsPerMinute >= unlimited) return [own]
-  const client = "clientId" in credentials ? credentials.clientId : undefined
+  const client = Auth.clientOf(credentials)
   return [
     { ...own, bytesPerDay: config.quota?.bytesPerDay ?? bytesPerDay },
-    ...(client === undefined ? [] : [{ key: `client ${client}`, ...projectGrant, ...config.quota?.project }])
+    ...(client === undefined ? [] : [{ key: client, ...projectGrant, ...config.quota?.project }])
   ]
 }
 
@@ -120,8 +120,9 @@ export const integration = make({
   budgets: ({ account, config, credentials }) => budgetsOf(config, credentials, account),
   signIn: SignIn.signIn,
   open: Effect.fnUntraced(function* ({ config, credentials, call, network, refreshCredentials }) {
-    const { tokenUrl } = SignIn.signIn.provider(config)
-    const auth = yield* Auth.make({ credentials, tokenUrl, call, network, refreshCredentials })
+    const { issuer, tokenUrl } = SignIn.signIn.provider(config)
+    const endpoint = { issuer, tokenUrl, network }
+    const auth = yield* Auth.make({ credentials, endpoint, scope: SignIn.scope, call, refreshCredentials })
     const api = Api.make({ rootUrl: config.rootUrl, auth, call, network })
     const filter = filterOf(config)
     const source: Source = { api, filter, scope: scopeOf(filter) }

@@ -94,7 +94,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
     Effect.gen(function* () {
       const small = config.preset === "non-marketplace"
       const { slackApiUrl } = config
-      const auth = yield* Auth.make({
+      const auth = Auth.make({
         credentials,
         refreshCredentials,
         refresh: (grant) => Client.refresh({ grant, slackApiUrl, call, fetch })

@@ -9,6 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
+import { Domain } from "./gmail/Domain.ts"
 import { Mailbox, Refusal, type StoredMessage } from "./gmail/Mailbox.ts"
 
 export type Method =
@@ -20,6 +21,8 @@ export type Method =
   | "labels.get"
   | "oauth2.token"
   | "oauth2.userinfo"
+  | "users.list"
+  | "users.get"
 
 /** What happens instead of an answer, or to it. */
 export type Fault =
@@ -87,7 +90,9 @@ const units: Record<Method, number> = {
   "labels.list": 1,
   "labels.get": 1,
   "oauth2.token": 0,
-  "oauth2.userinfo": 0
+  "oauth2.userinfo": 0,
+  "users.list": 0,
+  "users.get": 0
 }
 
 export interface Options {
@@ -100,6 +105,9 @@ export interface Options {
 
 export class Server {
   readonly mailbox = new Mailbox()
+  /** The users that a service account may act for; each has a mailbox of its own. */
+  readonly domain = new Domain()
+  private readonly mailboxes = new Map<string, Mailbox>()
   readonly seen: Array<Seen> = []
   /** Requests that were broken off by the client before their answer. */
   aborted = 0
@@ -121,6 +129,8 @@ export class Server {
   /** Each refresh replaces the refresh token, as Google may; one that comes back ends the grant. */
   rotate = false
   expiresIn = 3599
+  /** The endpoint's clock, in seconds. */
+  now = () => Math.floor(Date.now() / 1000)
 
   constructor(options: Options = {}) {
     this.email = options.email ?? "me@example.com"
@@ -191,6 +201,13 @@ export class Server {
     return this.seen.reduce((sum, each) => sum + units[each.method], 0)
   }
 
+  /** The mailbox of a user of the domain. */
+  mailboxOf(email: string): Mailbox {
+    const found = this.mailboxes.get(email) ?? new Mailbox()
+    this.mailboxes.set(email, found)
+    return found
+  }
+
   forgetSeen(): void {
     this.seen.length = 0
   }
@@ -253,20 +270,27 @@ export class Server {
 
   private resultOf(seen: Seen, body: string): readonly [number, string] {
     if (seen.method === "oauth2.token") return this.refresh(new URLSearchParams(body))
-    const email = seen.token === undefined ? undefined : this.accessTokens.get(seen.token)
+    const { token = "" } = seen
+    const user = this.domain.holderOf(token)
+    const email = user ?? this.accessTokens.get(token)
     if (email === undefined) {
       return [401, errorBody(401, "authError", "Request had invalid authentication credentials.", "UNAUTHENTICATED")]
     }
     try {
-      return [200, JSON.stringify(this.result(seen, email))]
+      if (seen.method === "users.list" || seen.method === "users.get") {
+        return [200, JSON.stringify(this.domain.directory(token, seen.id, seen.params))]
+      }
+      if (user !== undefined && this.domain.user(user)?.isMailboxSetup !== true) {
+        throw new Refusal(400, "failedPrecondition", "Mail service not enabled")
+      }
+      return [200, JSON.stringify(this.result(seen, email, user === undefined ? this.mailbox : this.mailboxOf(user)))]
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       return [error.status, errorBody(error.status, error.reason, error.message)]
     }
   }
 
-  private result({ method, id, params }: Seen, email: string): unknown {
-    const { mailbox } = this
+  private result({ method, id, params }: Seen, email: string, mailbox: Mailbox): unknown {
     const maxResults = Math.min(mailbox.pageLimit, Number(params.get("maxResults") ?? "100"))
     const pageToken = params.get("pageToken") ?? undefined
     switch (method) {
@@ -334,11 +358,20 @@ export class Server {
         }
       }
       case "oauth2.token":
+      case "users.list":
+      case "users.get":
         throw new Error("answered before")
     }
   }
 
   private refresh(form: URLSearchParams): readonly [number, string] {
+    if (form.get("grant_type") === "urn:ietf:params:oauth:grant-type:jwt-bearer") {
+      return this.domain.exchange(form.get("assertion") ?? "", {
+        audience: `${this.url}/oauth2/token`,
+        now: this.now(),
+        expiresIn: this.expiresIn
+      })
+    }
     const refreshToken = form.get("refresh_token") ?? ""
     if (this.spent.has(refreshToken)) this.refreshTokens.clear()
     if (form.get("grant_type") !== "refresh_token" || !this.refreshTokens.has(refreshToken)) {
@@ -372,6 +405,12 @@ const routeOf = (
   path: string
 ): { readonly method: Method; readonly id: string | undefined } | undefined => {
   if (verb === "POST") return path === "/oauth2/token" ? { method: "oauth2.token", id: undefined } : undefined
+  const [, users, user] = /^\/admin\/directory\/v1\/(users)(?:\/([^/]+))?$/.exec(path) ?? []
+  if (users !== undefined) {
+    return user === undefined
+      ? { method: "users.list", id: undefined }
+      : { method: "users.get", id: decodeURIComponent(user) }
+  }
   if (path === "/oauth2/v2/userinfo") return { method: "oauth2.userinfo", id: undefined }
   const [, resource, id] = /^\/gmail\/v1\/users\/me\/(profile|labels|history|messages)(?:\/([^/]+))?$/.exec(path) ?? []
   if (resource === undefined) return undefined

@@ -10,10 +10,10 @@ import type * as Stream from "effect/Stream"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import { direct, type Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
-import type * as Auth from "./Auth.ts"
 import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
 
@@ -128,7 +128,7 @@ export type Api = ReturnType<typeof make>
 
 export const make = (options: {
   readonly rootUrl: string | undefined
-  readonly auth: Auth.Auth
+  readonly auth: AccessToken
   readonly call: Call
   readonly network: Network
 }) => {
@@ -174,7 +174,7 @@ export const make = (options: {
     Effect.flatMap(auth.token, (token) =>
       Effect.catch(call(method, units[method], send(token)), (error) =>
         error.reason._tag === "Unauthorized"
-          ? Effect.flatMap(auth.replace(token), (next) => call(method, units[method], send(next)))
+          ? Effect.flatMap(auth.replace(token, error), (next) => call(method, units[method], send(next)))
           : Effect.fail(error)
       )
     )

@@ -4,7 +4,7 @@ import type { SignIn } from "../../contract/SignIn.ts"
 import type { Credentials } from "./Auth.ts"
 
 /** Reads mail, its labels and its history, and changes nothing. */
-const scope = "https://www.googleapis.com/auth/gmail.readonly"
+export const scope = "https://www.googleapis.com/auth/gmail.readonly"
 
 /** With a `rootUrl` Google's part is played by that server too. */
 const addresses = (rootUrl: string | undefined) =>

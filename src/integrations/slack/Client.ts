@@ -10,6 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import {
   CheckpointExpired,
@@ -252,7 +253,7 @@ export const refresh = Effect.fnUntraced(function* (options: {
 })
 
 export const make = (options: {
-  readonly auth: Auth.Auth
+  readonly auth: AccessToken
   readonly slackApiUrl: string | undefined
   readonly call: Call
   readonly fetch: typeof globalThis.fetch
