@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
-import { Store } from "../engine/Store.ts"
+import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { Settings } from "../http/ServerSettings.ts"
 import { Output } from "./Output.ts"
 import * as Server from "./RemoteServer.ts"
@@ -31,12 +31,12 @@ export const serve = Command.make(
     yield* Services.domains
     const work = Effect.scoped(
       Effect.gen(function* () {
-        const store = yield* Store
+        const connections = yield* ConnectionStore
         const server = yield* Layer.build(Layer.provide(services.server, services.poller))
         const { address } = Context.get(server, HttpServer.HttpServer)
         const url = HttpServer.formatAddress(address)
-        const paused = (yield* store.connections).filter((connection) => connection.paused !== null).length
-        const polled = (yield* store.connections).length - paused
+        const paused = (yield* connections.connections).filter((connection) => connection.paused !== null).length
+        const polled = (yield* connections.connections).length - paused
         yield* output.answer(
           {
             serving: {

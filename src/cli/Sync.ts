@@ -13,7 +13,7 @@ import { Engine, type Progress as EngineProgress } from "../engine/Engine.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import type { Counts } from "../engine/model/RunCounts.ts"
 import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
-import { Store } from "../engine/Store.ts"
+import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
 import * as Input from "./Arguments.ts"
@@ -173,7 +173,7 @@ const opensHere = Effect.gen(function* () {
 const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Service"]["sync"]>[2]) =>
   Services.provide(
     Effect.gen(function* () {
-      const connection = yield* ConnectionLookup.find(yield* Store, name)
+      const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
       return Documents.synced(yield* (yield* Engine).sync(connection, task, options))
     })
   )
@@ -181,7 +181,7 @@ const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Serv
 const retryHere = (name: string, ids: ReadonlyArray<string>) =>
   Services.provide(
     Effect.gen(function* () {
-      const connection = yield* ConnectionLookup.find(yield* Store, name)
+      const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
       return Documents.synced(yield* (yield* Engine).retry(connection, ids.length === 0 ? undefined : ids))
     })
   )

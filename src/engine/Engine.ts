@@ -9,7 +9,7 @@ import type { Connection } from "./model/Connection.ts"
 import type { RunId } from "./model/Run.ts"
 import type { Counts } from "./model/RunCounts.ts"
 import type { TaskId } from "./model/Task.ts"
-import type { NameTaken, StoreError } from "./Store.ts"
+import type { NameTaken, StoreError } from "./store/StoreError.ts"
 
 /** The request cannot be done. The message says why and what to do next. Nothing was written. */
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {}

@@ -1,17 +1,16 @@
 /**
- * The port to the database, by noun: each part is a file in `store/`. Every implementation passes the same laws
- * (test/stores/laws.ts).
+ * The ports to the database, one service a noun, each in a file of `store/`. A module requires the ports that it uses;
+ * a store's layer provides all of them. Every store passes the same laws (test/stores/laws.ts).
  *
  * Two rules hold for every method that writes for a run:
  *
  * - the fence: the transaction first checks that the connection's row still has the lease's fence. If not, it fails
  *   with `Superseded` and writes nothing;
- * - the key: content is upserted by (connection, external id). The checker only saves work: it guards nothing.
+ * - the key: content is upserted by (connection, external id). The checker saves work and is never the guard.
  *
  * Time is the database's: leases, due times and `createdAt` are set and compared by its clock, and a given `Duration`
  * is added to it.
  */
-import * as Context from "effect/Context"
 import type { BodyStore } from "./store/BodyStore.ts"
 import type { ConnectionStore } from "./store/ConnectionStore.ts"
 import type { ContentStore } from "./store/ContentStore.ts"
@@ -26,23 +25,18 @@ import type { SecretStore } from "./store/SecretStore.ts"
 import type { SessionStore } from "./store/SessionStore.ts"
 import type { TaskStore } from "./store/TaskStore.ts"
 
-export { type Fence, Superseded } from "./store/Fence.ts"
-export { DeletionsChanged, NameTaken, StoreError } from "./store/StoreError.ts"
-
-/** All parts in one service, for what uses most of them. */
-export class Store extends Context.Service<
-  Store,
-  ConnectionStore["Service"] &
-    LeaseStore["Service"] &
-    RunStore["Service"] &
-    TaskStore["Service"] &
-    ContentStore["Service"] &
-    LedgerStore["Service"] &
-    DeletionStore["Service"] &
-    BodyStore["Service"] &
-    FeedStore["Service"] &
-    SecretStore["Service"] &
-    SessionStore["Service"] &
-    LockStore["Service"] &
-    OverviewStore["Service"]
->()("idem/engine/Store") {}
+/** All ports: what a store's layer provides. */
+export type Store =
+  | BodyStore
+  | ConnectionStore
+  | ContentStore
+  | DeletionStore
+  | FeedStore
+  | LeaseStore
+  | LedgerStore
+  | LockStore
+  | OverviewStore
+  | RunStore
+  | SecretStore
+  | SessionStore
+  | TaskStore

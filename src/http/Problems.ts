@@ -9,7 +9,7 @@ import * as HttpApiError from "effect/http-api/HttpApiError"
 import * as Schema from "effect/Schema"
 import { SourceError, UsageError } from "../engine/Engine.ts"
 import { CursorInvalid } from "../engine/feed/Cursor.ts"
-import { NameTaken, StoreError } from "../engine/Store.ts"
+import { NameTaken, StoreError } from "../engine/store/StoreError.ts"
 
 const urn = <const Name extends string>(name: Name): `urn:idem:problem:${Name}` => `urn:idem:problem:${name}`
 

@@ -16,7 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import type { ByteRange } from "../engine/model/Content.ts"
-import { StoreError } from "../engine/Store.ts"
+import { StoreError } from "../engine/store/StoreError.ts"
 
 /** A body as it was written. `hash` is SHA-256. */
 export interface Written {

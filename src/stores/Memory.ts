@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { randomUUID } from "node:crypto"
-import { Store } from "../engine/Store.ts"
+import type { Store } from "../engine/Store.ts"
 import { BlobStore, layerMemory } from "./Blobs.ts"
 import * as BodyStore from "./memory/BodyStore.ts"
 import * as ConnectionStore from "./memory/ConnectionStore.ts"
@@ -22,24 +22,24 @@ import * as SessionStore from "./memory/SessionStore.ts"
 import * as TaskStore from "./memory/TaskStore.ts"
 import * as State from "./memory/State.ts"
 
-const make = Effect.gen(function* () {
-  const state = State.empty({ databaseId: randomUUID(), number: 1, id: randomUUID() })
-  const blobs = yield* BlobStore
-  return Store.of({
-    ...ConnectionStore.make(state, blobs),
-    ...LeaseStore.make(state),
-    ...RunStore.make(state),
-    ...TaskStore.make(state),
-    ...ContentStore.make(state, blobs),
-    ...LedgerStore.make(state),
-    ...DeletionStore.make(state),
-    ...BodyStore.make(state, blobs),
-    ...FeedStore.make(state),
-    ...SecretStore.make(state),
-    ...SessionStore.make(state),
-    ...LockStore.make(state),
-    ...OverviewStore.make(state)
+/** All ports over one state. */
+export const layer: Layer.Layer<Store> = Layer.unwrap(
+  Effect.map(BlobStore, (blobs) => {
+    const state = State.empty({ databaseId: randomUUID(), number: 1, id: randomUUID() })
+    return Layer.mergeAll(
+      BodyStore.layer(state, blobs),
+      ConnectionStore.layer(state, blobs),
+      ContentStore.layer(state, blobs),
+      DeletionStore.layer(state),
+      FeedStore.layer(state),
+      LeaseStore.layer(state),
+      LedgerStore.layer(state),
+      LockStore.layer(state),
+      OverviewStore.layer(state),
+      RunStore.layer(state),
+      SecretStore.layer(state),
+      SessionStore.layer(state),
+      TaskStore.layer(state)
+    )
   })
-})
-
-export const layer: Layer.Layer<Store> = Layer.effect(Store, make).pipe(Layer.provide(layerMemory))
+).pipe(Layer.provide(layerMemory))

@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { Epoch as EpochOf } from "../engine/model/Change.ts"
-import { Store, type StoreError } from "../engine/Store.ts"
+import type { Store } from "../engine/Store.ts"
+import type { StoreError } from "../engine/store/StoreError.ts"
 import type { BlobStore } from "./Blobs.ts"
 import * as BodyStore from "./postgres/BodyStore.ts"
 import * as ConnectionStore from "./postgres/ConnectionStore.ts"
@@ -41,26 +42,25 @@ export const migrateWith = (options: {
 
 export const migrate = migrateWith({ newEpoch: false })
 
-/** Fails where the database has another schema than the one that this version works with. */
+/** Fails if the schema of the database is not the one that this version works with. */
 export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, SqlClient.SqlClient | BlobStore> =
-  Layer.effect(
-    Store,
-    Effect.gen(function* () {
-      yield* Migrations.check
-      return {
-        ...(yield* ConnectionStore.make),
-        ...(yield* LeaseStore.make),
-        ...(yield* RunStore.make),
-        ...(yield* TaskStore.make),
-        ...(yield* ContentStore.make),
-        ...(yield* LedgerStore.make),
-        ...(yield* DeletionStore.make),
-        ...(yield* BodyStore.make),
-        ...(yield* FeedStore.make),
-        ...(yield* SecretStore.make),
-        ...(yield* SessionStore.make),
-        ...(yield* LockStore.make),
-        ...(yield* OverviewStore.make)
-      }
-    })
+  Layer.unwrap(
+    Effect.as(
+      Migrations.check,
+      Layer.mergeAll(
+        BodyStore.layer,
+        ConnectionStore.layer,
+        ContentStore.layer,
+        DeletionStore.layer,
+        FeedStore.layer,
+        LeaseStore.layer,
+        LedgerStore.layer,
+        LockStore.layer,
+        OverviewStore.layer,
+        RunStore.layer,
+        SecretStore.layer,
+        SessionStore.layer,
+        TaskStore.layer
+      )
+    )
   )

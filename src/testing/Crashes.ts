@@ -4,20 +4,16 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Batch } from "../engine/model/Batch.ts"
-import type { Store } from "../engine/Store.ts"
 import { mirrors, succeed } from "./Changes.ts"
 import { crashCost, makeStore, start, watcher } from "./Harness.ts"
 import { type Draft, expect, type ScriptedSource } from "./Law.ts"
+import type { WholeStore } from "./WholeStore.ts"
 
 /**
  * A process as `kill -9` leaves it: from the commit on that `strikes` names, nothing of it reaches the store, and it
  * gets no answer.
  */
-const dyingAt = (
-  store: Store["Service"],
-  strikes: (batch: Batch) => boolean,
-  died: Deferred.Deferred<void>
-): Store["Service"] => {
+const dyingAt = (store: WholeStore, strikes: (batch: Batch) => boolean, died: Deferred.Deferred<void>): WholeStore => {
   let dead = false
   // A commit is uninterruptible; one that never comes back must still end with the law.
   const lost = Effect.interruptible(Effect.never)
@@ -56,7 +52,7 @@ const afterPage = (page: number) => {
 }
 
 /** The dead process's lease is taken over as a lease of this machine's dead process is. */
-const takingOver = (store: Store["Service"]): Store["Service"] => ({
+const takingOver = (store: WholeStore): WholeStore => ({
   ...store,
   acquire: (connectionId, options) =>
     Effect.flatMap(store.connection(connectionId), (found) => {

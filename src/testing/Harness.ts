@@ -14,10 +14,10 @@ import { Limits } from "../engine/Limits.ts"
 import { Quotas } from "../engine/source/Quotas.ts"
 import type { Connection } from "../engine/model/Connection.ts"
 import type { ContentPlace, ContentState } from "../engine/model/Content.ts"
-import { Store } from "../engine/Store.ts"
 import * as SyncLoop from "../engine/sync/SyncLoop.ts"
 import { Vault } from "../engine/secrets/Vault.ts"
 import * as Memory from "../stores/Memory.ts"
+import * as WholeStore from "./WholeStore.ts"
 
 /** Watches what an integration lists, without changing it. */
 export interface Watcher {
@@ -77,15 +77,15 @@ export interface Process {
 }
 
 /** The memory store, to be shared by the processes of one law. */
-export const makeStore: Effect.Effect<Store["Service"]> = Effect.map(
+export const makeStore: Effect.Effect<WholeStore.WholeStore> = Effect.map(
   Effect.scoped(Layer.build(Memory.layer)),
-  (context) => Context.get(context, Store)
+  WholeStore.fromContext
 )
 
 export const start = Effect.fnUntraced(function* (options: {
   readonly integration: Integration
   readonly credentials: unknown
-  readonly store: Store["Service"]
+  readonly store: WholeStore.WholeStore
   readonly watch: Watcher
 }) {
   const { credentials, integration, store, watch } = options
@@ -94,7 +94,7 @@ export const start = Effect.fnUntraced(function* (options: {
     open: (given) => Effect.map(integration.open(given), (session) => watched(session, watch))
   }
   const services = Layer.mergeAll(
-    Layer.succeed(Store, store),
+    WholeStore.layer(store),
     Quotas.layerMemory,
     vault,
     Integrations.layer({ [integration.domain]: Effect.succeed(seen) })

@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { texts } from "../../src/stores/postgres/Parameters.ts"
 import { idOf } from "../support/InstantSource.ts"
 import * as Drivers from "./Drivers.ts"
@@ -42,7 +42,7 @@ const measure = Effect.fnUntraced(function* (
   drivers: Drivers.Drivers
 ) {
   const sql = yield* SqlClient.SqlClient
-  const store = yield* Store
+  const store = yield* WholeStore
   const context = yield* Effect.context<never>()
   const promise = <A, E>(effect: Effect.Effect<A, E>) => Effect.runPromiseWith(context)(effect)
   // The pages jump about, as those of many connections do.
@@ -118,7 +118,7 @@ const measure = Effect.fnUntraced(function* (
 })
 
 export const run = Effect.gen(function* () {
-  const store = yield* Store
+  const store = yield* WholeStore
   const drivers = yield* Drivers.make
   const { id } = yield* store.createConnection({
     name: "check",

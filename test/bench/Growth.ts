@@ -6,7 +6,8 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { createHash, randomBytes } from "node:crypto"
 import { type Batch, type Item } from "../../src/engine/model/Batch.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
-import { type Fence, Store } from "../../src/engine/Store.ts"
+import type { Fence } from "../../src/engine/store/Fence.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { idOf } from "../support/InstantSource.ts"
 import { scaled } from "./Scale.ts"
 import { median, type Row } from "./Table.ts"
@@ -57,7 +58,7 @@ const batchOf = (page: number): Batch => ({
 
 export const run = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const store = yield* Store
+  const store = yield* WholeStore
   const context = yield* Effect.context<never>()
   const promise = <A, E>(effect: Effect.Effect<A, E>) => Effect.runPromiseWith(context)(effect)
   const int8 = (value: number) => PgTypes.int8(BigInt(value))

@@ -9,7 +9,7 @@ import { once } from "node:events"
 import * as Path from "node:path"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { integration } from "../../src/integrations/Gmail.ts"
 import * as Unsealed from "./Unsealed.ts"
@@ -40,11 +40,11 @@ export const start = (count: number) =>
 
 /** The engine over the store in context, with Gmail as its integration. */
 export const engine = Layer.unwrap(
-  Effect.map(Store, (store) =>
+  Effect.map(WholeStore, (store) =>
     Layer.provideMerge(
       SyncLoop.layer,
       Layer.mergeAll(
-        Layer.succeed(Store, store),
+        wholeStoreLayer(store),
         Quotas.layerMemory,
         Unsealed.layer,
         Integrations.layer({ gmail: Effect.succeed(integration) })

@@ -16,7 +16,7 @@ import * as Integration from "../../src/contract/Integration.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import { pool } from "../../src/stores/Database.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -79,7 +79,7 @@ const ours = Effect.gen(function* () {
       Integrations.layer({ quiet: Effect.succeed(integration) }),
       Quotas.layerMemory,
       Unsealed.layer,
-      Layer.succeed(Store, yield* Store)
+      wholeStoreLayer(yield* WholeStore)
     )
     const before = count()
     const took = yield* seconds(

@@ -16,7 +16,7 @@ import { Engine } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../src/engine/model/Connection.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { byteas, int8s, texts } from "../../src/stores/postgres/Parameters.ts"
 import { contentOf, idOf, integration } from "../support/InstantSource.ts"
@@ -128,7 +128,7 @@ interface Found {
 
 const once = Effect.fnUntraced(function* (round: number, items: number, bytes: number, drivers: Drivers.Drivers) {
   const sql = yield* SqlClient.SqlClient
-  const store = yield* Store
+  const store = yield* WholeStore
   const connectionOf = (name: string) =>
     store.createConnection({
       name: `${name} ${round} ${bytes}`,
@@ -186,7 +186,7 @@ const once = Effect.fnUntraced(function* (round: number, items: number, bytes: n
   const integrations = Integrations.layer({
     instant: Effect.succeed(integration(items, (index) => ours[index] ?? new Uint8Array()))
   })
-  const services = Layer.mergeAll(integrations, Quotas.layerMemory, Unsealed.layer, Layer.succeed(Store, store))
+  const services = Layer.mergeAll(integrations, Quotas.layerMemory, Unsealed.layer, wholeStoreLayer(store))
   const through = yield* Effect.provide(engine, Layer.provide(SyncLoop.layer, services))
   yield* empty
   yield* sql`CHECKPOINT`.unprepared

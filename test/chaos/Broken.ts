@@ -1,10 +1,11 @@
 /** Stores that are broken on purpose, one way each: the harness must find each of them. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Fence, Store } from "../../src/engine/Store.ts"
+import type { Fence } from "../../src/engine/store/Fence.ts"
+import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Broken } from "./Protocol.ts"
 
-type Service = Store["Service"]
+type Service = WholeStore
 
 /** The fence is not checked: whoever writes is taken for the holder. */
 const withoutFence = (store: Service): Service => {

@@ -15,7 +15,8 @@ import * as ChildProcess from "node:child_process"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/Blobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { repository } from "../support/IdemProcess.ts"
@@ -205,7 +206,7 @@ export const play = Effect.fnUntraced(function* (
   for (const { source } of mirrored) source.heal()
   const approve = (connectionId: string) =>
     Effect.provideContext(
-      Store.use((store) =>
+      Effect.flatMap(WholeStore, (store) =>
         Effect.gen(function* () {
           const id = ConnectionId.make(connectionId)
           const { token } = yield* store.deletions(id, { which: "held", limit: 1 })

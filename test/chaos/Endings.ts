@@ -7,7 +7,8 @@
 import * as Effect from "effect/Effect"
 import * as Duration from "effect/Duration"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Random } from "./Random.ts"
 import type { Ending } from "./Schedule.ts"
 import type { ChaosSource } from "./Source.ts"
@@ -51,7 +52,7 @@ const until = Effect.fnUntraced(function* (options: Options, check: Effect.Effec
 })
 
 const pause = (options: Options, reason: string | null) =>
-  options.ask(Store.use((store) => store.setPaused(ConnectionId.make(options.connectionId), reason)))
+  options.ask(Effect.flatMap(WholeStore, (store) => store.setPaused(ConnectionId.make(options.connectionId), reason)))
 
 /**
  * Pauses the connection between two passes: what changes at the source now is found by a pass (or a reading of the
@@ -75,7 +76,9 @@ const betweenPasses = Effect.fnUntraced(function* (options: Options) {
 
 const listed = (options: Options) =>
   options.ask(
-    Store.use((store) => store.deletions(ConnectionId.make(options.connectionId), { which: "held", limit: 10_000 }))
+    Effect.flatMap(WholeStore, (store) =>
+      store.deletions(ConnectionId.make(options.connectionId), { which: "held", limit: 10_000 })
+    )
   )
 
 /** Approves; undefined if the approval is refused because something else is held now. */
@@ -84,7 +87,7 @@ const approve = (
   approved: { readonly token: string } | { readonly externalIds: ReadonlyArray<string> }
 ) =>
   options.ask(
-    Store.use((store) =>
+    Effect.flatMap(WholeStore, (store) =>
       store
         .approveDeletions(ConnectionId.make(options.connectionId), approved)
         .pipe(Effect.catchTag("DeletionsChanged", () => Effect.undefined))
@@ -190,7 +193,9 @@ const narrow = Effect.fnUntraced(function* (options: Options) {
     })
   }
   tally.order("a scope is narrowed")
-  yield* options.ask(Store.use((store) => store.updateConnection(ConnectionId.make(options.connectionId), { config })))
+  yield* options.ask(
+    Effect.flatMap(WholeStore, (store) => store.updateConnection(ConnectionId.make(options.connectionId), { config }))
+  )
   yield* pause(options, null)
   const strikes = random.between(0, 2)
   for (let index = 0; index < strikes; index += 1) {

@@ -16,7 +16,8 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/Blobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Commands from "./Commands.ts"
@@ -371,7 +372,7 @@ const play = Effect.fnUntraced(function* (
 
   const approve = (connectionId: string) =>
     Effect.provideContext(
-      Store.use((store) =>
+      Effect.flatMap(WholeStore, (store) =>
         Effect.gen(function* () {
           const id = ConnectionId.make(connectionId)
           const { token } = yield* store.deletions(id, { which: "held", limit: 1 })

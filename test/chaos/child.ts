@@ -35,7 +35,7 @@ import { Polling } from "../../src/engine/schedule/PollerLock.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import * as Run from "../../src/engine/sync/Run.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
@@ -91,10 +91,10 @@ const layer = (start: Start) => {
     BlobLocation.layer,
     Layer.merge(FullDisk.layer(Path.join(start.folder, "full")), NodePath.layer)
   )
-  const store = Layer.effect(
-    Store,
-    Effect.map(Store, (real) => Broken.decorate(real, start.broken))
-  ).pipe(Layer.provide(Postgres.layer), Layer.provide(blobs))
+  const store = replaceMethods((real) => Broken.decorate(real, start.broken)).pipe(
+    Layer.provide(Postgres.layer),
+    Layer.provide(blobs)
+  )
   return SyncLoop.layer.pipe(
     Layer.provideMerge(
       Layer.mergeAll(store, Layer.provide(Quotas.layer, SharedQuotas.layer), vault, integrations, WebhookStore.layer)
@@ -161,7 +161,7 @@ const limits = (start: Start) =>
 
 /** Runs one slice of each connection that is due, again and again: of its oldest task, or a poll. */
 const polling = Effect.gen(function* () {
-  const store = yield* Store
+  const store = yield* WholeStore
   const live = { _tag: "Live", recorded: false, retryFailed: false } as const
   const look = Effect.gen(function* () {
     for (const { connectionId, requested } of yield* store.due(10)) {
@@ -183,7 +183,7 @@ const polling = Effect.gen(function* () {
 
 const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Sync" }>) {
   const engine = yield* Engine
-  const store = yield* Store
+  const store = yield* WholeStore
   const connection = yield* Effect.flatMap(store.connectionByName(command.name), Effect.fromOption)
   const { force, forceIds } = command
   const result = yield* engine.sync(

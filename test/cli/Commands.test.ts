@@ -1,5 +1,4 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -8,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as PlatformError from "effect/PlatformError"
 import * as Sink from "effect/Sink"
 import * as IntegrationError from "../../src/contract/IntegrationError.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { fromContext } from "../../src/testing/WholeStore.ts"
 import { bytes, fault, MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
@@ -422,7 +421,7 @@ describe("the other commands", () => {
         contentsDeleted: true,
         contents: 2
       })
-      assert.deepStrictEqual(yield* Context.get(context, Store).connections, [])
+      assert.deepStrictEqual(yield* fromContext(context).connections, [])
       assert.include(CommandLine.text(yield* run(["connections"])), "no connections yet")
     })
   )
@@ -503,7 +502,7 @@ describe("the other commands", () => {
       const serving = yield* Effect.forkChild(run(["serve"], { env: { PORT: "0" } }))
       yield* Deferred.await(polled)
       yield* Fiber.interrupt(serving)
-      const store = Context.get(context, Store)
+      const store = fromContext(context)
       const [connection] = yield* store.connections
       assert.isNull(connection?.lease ?? null)
       const wrong = yield* run(["serve"], { env: { PORT: "http" } })

@@ -1,6 +1,5 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -11,7 +10,7 @@ import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Folder from "../../src/cli/export/Folder.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { fromContext, WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import { bytes, MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
@@ -191,7 +190,7 @@ describe("idem export --format eml and mbox", () => {
       assert.include(skipped, { written: 0, skipped: 1 })
       assert.deepStrictEqual(tree(to), {})
 
-      const store = Context.get(context, Store)
+      const store = fromContext(context)
       const mail = yield* store.createConnection({
         name: "mail/box",
         domain: "gmail",
@@ -269,24 +268,21 @@ describe("idem export --format ndjson", () => {
 
 describe("idem export of many bodies", () => {
   /** A store whose bodies come once eight have been asked for. */
-  const inEights = Layer.effect(
-    Store,
-    Effect.map(Store, (real) => {
-      const waiting: Array<Deferred.Deferred<void>> = []
-      const arrive = Effect.gen(function* () {
-        const turn = yield* Deferred.make<void>()
-        waiting.push(turn)
-        if (waiting.length === 8) {
-          for (const each of waiting.splice(0)) yield* Deferred.succeed(each, undefined)
-        }
-        yield* Deferred.await(turn)
-      })
-      return {
-        ...real,
-        body: (...args) => Stream.unwrap(Effect.as(arrive, real.body(...args)))
-      } satisfies Store["Service"]
+  const inEights = replaceMethods((real) => {
+    const waiting: Array<Deferred.Deferred<void>> = []
+    const arrive = Effect.gen(function* () {
+      const turn = yield* Deferred.make<void>()
+      waiting.push(turn)
+      if (waiting.length === 8) {
+        for (const each of waiting.splice(0)) yield* Deferred.succeed(each, undefined)
+      }
+      yield* Deferred.await(turn)
     })
-  ).pipe(Layer.provide(Memory.layer))
+    return {
+      ...real,
+      body: (...args) => Stream.unwrap(Effect.as(arrive, real.body(...args)))
+    } satisfies WholeStore
+  }).pipe(Layer.provide(Memory.layer))
 
   it.effect("reads eight at once, and writes them in order", () =>
     Effect.gen(function* () {

@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import { Store } from "../../src/engine/Store.ts"
+import { fromContext } from "../../src/testing/WholeStore.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
@@ -25,7 +24,7 @@ describe("deletions", () => {
   it.effect("are held when many, approved by a person, undone when they come back, and purged", () =>
     Effect.gen(function* () {
       const { context, run, source, sync } = yield* connected(400)
-      const store = Context.get(context, Store)
+      const store = fromContext(context)
       const json = (...args: ReadonlyArray<string>) => Effect.map(run([...args, "--json"]), CommandLine.json)
       const ids = (state: string) =>
         Effect.map(json("contents", "work", "--state", state, "--limit", "1000"), ({ contents }) => contents.length)

@@ -8,7 +8,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as Path from "node:path"
 import { inject } from "vitest"
 import { credentialsContext } from "../../src/engine/source/OpenSource.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Vault from "../../src/engine/secrets/Vault.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -35,7 +35,7 @@ export interface Given {
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const store = yield* Store
+  const store = yield* WholeStore
   const vault = yield* Vault.Vault
   const counter = yield* CounterServer.make
   const [{ name }] = (yield* sql<{ readonly name: string }>`SELECT current_database() AS name`) as [{ name: string }]

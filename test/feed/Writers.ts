@@ -10,7 +10,7 @@ import * as Duration from "effect/Duration"
 import { type Item } from "../../src/engine/model/Batch.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { batch, item, page } from "../stores/scenario.ts"
 
 /** What was committed of one content: its version, which its title tells, and whether it was deleted then. */
@@ -38,7 +38,7 @@ const givenUp = "given up"
 
 /** Writes until it has committed so many changes. */
 export const write = Effect.fnUntraced(function* (name: string, count: number, onChanges: (total: number) => void) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const sql = yield* SqlClient.SqlClient
   const { id } = yield* store.createConnection({
     name,

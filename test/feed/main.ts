@@ -18,7 +18,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -110,7 +110,7 @@ const program = Effect.gen(function* () {
     Layer.provideMerge(PgClient.layer({ ...access, maxConnections: writers + 2, multiplex: true }))
   )
   return yield* Effect.gen(function* () {
-    const store = yield* Store
+    const store = yield* WholeStore
     const startedAt = yield* Clock.currentTimeMillis
     let committed = 0
     const writing = yield* Effect.forkChild(

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
 import * as Http from "node:http"
-import { Store } from "../../src/engine/Store.ts"
+import { replaceMethods } from "../../src/testing/WholeStore.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
 import { ApiClient } from "../../src/http/client/ApiClient.ts"
 import * as InProcess from "../../src/http/client/InProcess.ts"
@@ -26,20 +26,17 @@ describe("an answer that takes long to make", () => {
     Effect.gen(function* () {
       const asked = yield* Deferred.make<void>()
       const done = yield* Deferred.make<void>()
-      const store = Layer.effect(
-        Store,
-        Effect.map(Store, (real) => ({
-          ...real,
-          connectionByName: () => Effect.succeedSome(connection),
-          purge: () =>
-            Effect.as(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(done)), {
-              deleted: 1,
-              gone: 0,
-              bodies: 0,
-              bytes: 0
-            })
-        }))
-      )
+      const store = replaceMethods((real) => ({
+        ...real,
+        connectionByName: () => Effect.succeedSome(connection),
+        purge: () =>
+          Effect.as(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(done)), {
+            deleted: 1,
+            gone: 0,
+            bodies: 0,
+            bytes: 0
+          })
+      }))
       const server = yield* Layer.build(
         Server.layer.pipe(
           Layer.provide(Settings.layer),
@@ -81,14 +78,11 @@ describe("an answer that takes long to make", () => {
   it.effect("needs no connection in process", () =>
     Effect.gen(function* () {
       const purged = { deleted: 1, gone: 0, bodies: 0, bytes: 0 }
-      const slow = Layer.effect(
-        Store,
-        Effect.map(Store, (real) => ({
-          ...real,
-          connectionByName: () => Effect.succeedSome(connection),
-          purge: () => Effect.as(Effect.sleep("1 minute"), purged)
-        }))
-      )
+      const slow = replaceMethods((real) => ({
+        ...real,
+        connectionByName: () => Effect.succeedSome(connection),
+        purge: () => Effect.as(Effect.sleep("1 minute"), purged)
+      }))
       const purge = ApiClient.use(({ connections }) =>
         connections.purge({ params: { connection: "work" }, payload: { before: DateTime.makeUnsafe("2026-01-01") } })
       )

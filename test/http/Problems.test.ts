@@ -8,7 +8,8 @@ import { Unauthorized } from "../../src/contract/IntegrationError.ts"
 import { type Engine, SourceError, UsageError } from "../../src/engine/Engine.ts"
 import * as Cursor from "../../src/engine/feed/Cursor.ts"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import { NameTaken, type Store, StoreError } from "../../src/engine/Store.ts"
+import { NameTaken, StoreError } from "../../src/engine/store/StoreError.ts"
+import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Problems from "../../src/http/Problems.ts"
 import { type Answer, connection, contentRow, layer, TestServer } from "../support/HttpServer.ts"
 import { fault } from "../support/MemorySource.ts"
@@ -158,7 +159,7 @@ it.layer(layer(), live)("a request that is not right", (it) => {
 
 const away = new StoreError({ message: "asking the database", cause: new Error(`connect ECONNREFUSED ${secret}`) })
 
-const named: Readonly<Record<string, ReturnType<Store["Service"]["connectionByName"]>>> = {
+const named: Readonly<Record<string, ReturnType<WholeStore["connectionByName"]>>> = {
   // It has no credentials.
   conflict: Effect.succeedSome(connection),
   unavailable: Effect.fail(away),
@@ -180,7 +181,7 @@ const cursors = {
 }
 
 const faults = {
-  store: (): Partial<Store["Service"]> => ({
+  store: (): Partial<WholeStore> => ({
     connectionByName: (name) => named[name] ?? Effect.succeedNone,
     epoch: Effect.succeed(epoch),
     content: () => Effect.succeedSome(contentRow({})),

@@ -7,7 +7,8 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Scope from "effect/Scope"
-import { Store, StoreError } from "../../src/engine/Store.ts"
+import { StoreError } from "../../src/engine/store/StoreError.ts"
+import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import { Api } from "../../src/http/Api.ts"
 import { isOpen } from "../../src/http/security/PublicRoute.ts"
 import { ListenError } from "../../src/http/ServerSettings.ts"
@@ -198,13 +199,10 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("the server", (it) => 
 
 it.live("a database that does not answer makes the process not ready, but no less alive", () =>
   Effect.gen(function* () {
-    const store = Layer.effect(
-      Store,
-      Effect.map(Store, (real) => ({
-        ...real,
-        connectionByName: () => Effect.fail(new StoreError({ message: "asking", cause: "gone" }))
-      }))
-    ).pipe(Layer.provide(Memory.layer))
+    const store = replaceMethods((real) => ({
+      ...real,
+      connectionByName: () => Effect.fail(new StoreError({ message: "asking", cause: "gone" }))
+    })).pipe(Layer.provide(Memory.layer))
     yield* TestServer.use(({ ask }) =>
       Effect.gen(function* () {
         const ready = yield* ask("/ready")
@@ -234,7 +232,7 @@ it.live("who waits for changes is answered when the server stops, and what is be
     const reading = yield* Deferred.make<void>()
     const release = yield* Deferred.make<void>()
     const faults = {
-      store: (real: Store["Service"]): Partial<Store["Service"]> => ({
+      store: (real: WholeStore): Partial<WholeStore> => ({
         changed: (from) => Effect.andThen(Deferred.succeed(waiting, undefined), real.changed(from)),
         connections: Deferred.succeed(reading, undefined).pipe(Effect.andThen(Deferred.await(release)), Effect.as([]))
       })
@@ -262,7 +260,7 @@ it.live("who goes away is no longer worked for", () =>
     const begun = yield* Deferred.make<void>()
     const ended = yield* Deferred.make<void>()
     const faults = {
-      store: (): Partial<Store["Service"]> => ({
+      store: (): Partial<WholeStore> => ({
         connections: Deferred.succeed(begun, undefined).pipe(
           Effect.andThen(Effect.never),
           Effect.onInterrupt(() => Deferred.succeed(ended, undefined))

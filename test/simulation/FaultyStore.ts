@@ -4,14 +4,16 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { type Fence, Store, StoreError } from "../../src/engine/Store.ts"
+import type { Fence } from "../../src/engine/store/Fence.ts"
+import { StoreError } from "../../src/engine/store/StoreError.ts"
+import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Batch } from "../../src/engine/model/Batch.ts"
 import type { Random } from "../chaos/Random.ts"
 import { Caller } from "./Caller.ts"
 import { type Faults, reads } from "./Faults.ts"
 import type { Interleaving } from "./Interleaving.ts"
 
-type Service = Store["Service"]
+type Service = WholeStore
 
 export interface Watch {
   /** After anything that may have written, in the same step. */
@@ -88,7 +90,7 @@ export const make = (options: {
       })
 
   const commit = (fence: Fence, batch: Batch): ReturnType<Service["commit"]> => store.commit(fence, batch)
-  return Store.of({
+  return {
     ...store,
     existing: edge("existing", store.existing),
     revisions: edge("revisions", store.revisions),
@@ -134,5 +136,5 @@ export const make = (options: {
     totals: edge("totals", store.totals),
     approveDeletions: edge("approveDeletions", store.approveDeletions),
     purge: edge("purge", store.purge)
-  })
+  } satisfies Service
 }

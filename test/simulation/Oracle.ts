@@ -11,7 +11,8 @@ import type { Limits } from "../../src/engine/Limits.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import type { ContentRow } from "../../src/engine/model/Content.ts"
 import * as RunCounts from "../../src/engine/model/RunCounts.ts"
-import type { Fence, Store } from "../../src/engine/Store.ts"
+import type { Fence } from "../../src/engine/store/Fence.ts"
+import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Caller } from "./Caller.ts"
 import { Checkpoint, type Pass } from "./SimulatedIntegration.ts"
 import type { SimulatedSource } from "./SimulatedSource.ts"
@@ -51,7 +52,7 @@ const readAt = (row: ContentRow): number =>
 export class Oracle {
   readonly problems: Array<string> = []
   readonly accounts: ReadonlyArray<Account>
-  readonly #store: Store["Service"]
+  readonly #store: WholeStore
   readonly #limits: Pick<Limits, "deletions" | "deletionShare">
   readonly #say: (text: () => string) => void
   #place: ChangePlace | undefined
@@ -59,7 +60,7 @@ export class Oracle {
   readonly #born = new Map<ConnectionId, number>()
 
   constructor(
-    store: Store["Service"],
+    store: WholeStore,
     accounts: ReadonlyArray<Account>,
     limits: Pick<Limits, "deletions" | "deletionShare">,
     say: (text: () => string) => void

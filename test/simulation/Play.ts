@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import type { SyncResult } from "../../src/engine/Engine.ts"
-import type { Store } from "../../src/engine/Store.ts"
+import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import { Actions, shownOf } from "./Actions.ts"
 import type { Account } from "./Oracle.ts"
 import type { Plan } from "./Plan.ts"
@@ -21,7 +21,7 @@ export interface Played {
 export interface Options {
   readonly isTraced?: boolean
   /** A store that is broken on purpose. */
-  readonly decorate?: (store: Store["Service"]) => Store["Service"]
+  readonly decorate?: (store: WholeStore) => WholeStore
 }
 
 /** Waits in the end, in seconds: a failed item is tried again after two days and a fifth at most. */

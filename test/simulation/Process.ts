@@ -11,7 +11,7 @@ import * as ProcessIdentity from "../../src/engine/schedule/ProcessIdentity.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { layer as wholeStoreLayer, type WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Services } from "../../src/engine/sync/Run.ts"
 import * as DownloadBudget from "../../src/engine/sync/DownloadBudget.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
@@ -24,7 +24,7 @@ const vault = Vault.of({
 })
 
 /** What a person asks besides a sync, as the HTTP handlers do it. */
-const personOver = (store: Store["Service"], submission: Effect.Success<typeof TaskSubmission.make>) => {
+const personOver = (store: WholeStore, submission: Effect.Success<typeof TaskSubmission.make>) => {
   const find = (id: ConnectionId) => Effect.flatMap(store.connection(id), Effect.fromOption)
   return {
     pause: Effect.fnUntraced(function* (id: ConnectionId) {
@@ -56,7 +56,7 @@ export interface Process {
 /** Starts one; `isDead` says of the name of another whether it is gone. */
 export const start = Effect.fnUntraced(function* (options: {
   readonly name: string
-  readonly store: Store["Service"]
+  readonly store: WholeStore
   readonly integration: Integration
   readonly isDead: (name: string) => boolean
 }) {
@@ -66,7 +66,7 @@ export const start = Effect.fnUntraced(function* (options: {
     Layer.provideMerge(
       SyncLoop.layer,
       Layer.mergeAll(
-        Layer.succeed(Store, store),
+        wholeStoreLayer(store),
         Quotas.layerMemory,
         Layer.succeed(Vault, vault),
         Integrations.layer({ [integration.domain]: Effect.succeed(integration) })
@@ -88,7 +88,7 @@ export const start = Effect.fnUntraced(function* (options: {
     frozenUntil: 0,
     context,
     engine,
-    person: personOver(store, yield* Effect.provideService(TaskSubmission.make, Store, store))
+    person: personOver(store, yield* Effect.provide(TaskSubmission.make, wholeStoreLayer(store)))
   }
   return process
 })

@@ -18,7 +18,7 @@ import * as EffectScheduler from "effect/Scheduler"
 import { Limits } from "../../src/engine/Limits.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { type WholeStore, fromContext } from "../../src/testing/WholeStore.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import { Random } from "../chaos/Random.ts"
 import { Caller } from "./Caller.ts"
@@ -30,7 +30,7 @@ import * as Process from "./Process.ts"
 import * as SimulatedIntegration from "./SimulatedIntegration.ts"
 import { folders, profileOf, SimulatedSource, Ticks } from "./SimulatedSource.ts"
 
-type Service = Store["Service"]
+type Service = WholeStore
 
 /** Polls that one simulation may take: more of them mean that something never comes to rest. */
 const pollsAtMost = 2000
@@ -103,7 +103,7 @@ export class Simulation {
       Context.add(References.TracerEnabled, false),
       Context.add(Limits, this.limits)
     )
-    this.store = Context.get(this.now(Effect.scoped(Layer.build(Memory.layer))), Store)
+    this.store = fromContext(this.now(Effect.scoped(Layer.build(Memory.layer))))
     const names = random.chance(0.3) ? ["one", "two"] : ["one"]
     this.accounts = names.map((name) => ({
       name,

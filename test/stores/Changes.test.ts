@@ -12,7 +12,8 @@ import * as Redacted from "effect/Redacted"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { ChangePlace } from "../../src/engine/model/Change.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as EpochDetection from "../../src/stores/postgres/EpochDetection.ts"
@@ -25,7 +26,7 @@ import { visible } from "./visible.ts"
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 
 const read = (after?: ChangePlace) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.changes({ after, limit: 1000 }), ({ changes, next }) => ({
       next,
       told: changes.map(({ change, content }) => `${content.externalId} ${change}`)
@@ -70,7 +71,7 @@ it.layer(layer)("changes while transactions are open", (it) => {
 
   it.effect("one that commits late is named by the next look, though later ones were looked for meanwhile", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const one = yield* running()
       const other = yield* running()
       yield* visible
@@ -175,7 +176,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
   it.effect(`a database with another ${part} begins an epoch at its next start, and tells all of its content`, () =>
     fresh(
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit } = yield* running()
         yield* commit({ items: [item("a"), item("b")] })
         yield* commit({ items: [item("c")] })
@@ -200,7 +201,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
 it.effect("a process that runs on notices at the next reading, once, however many read", () =>
   fresh(
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { commit } = yield* running()
       yield* commit({ items: [item("a")], page: page({}) })
       const before = yield* store.epoch

@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { Store } from "../../src/engine/Store.ts"
+import { fromContext, WholeStore } from "../../src/testing/WholeStore.ts"
 import { BlobStore } from "../../src/stores/Blobs.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Copy from "../../src/stores/Copy.ts"
@@ -25,7 +25,7 @@ const side = Effect.gen(function* () {
     context,
     sql: Context.get(context, SqlClient.SqlClient),
     blobs: Context.get(context, BlobStore),
-    store: Context.get(context, Store)
+    store: fromContext(context)
   }
 })
 type Side = Effect.Success<typeof side>
@@ -40,7 +40,7 @@ const copy = (source: Side, target: Side, change: Partial<Copy.Side["blobs"]> = 
   })
 
 const large = Effect.fnUntraced(function* (externalId: string, text: string) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const blob = yield* store.writeBlob(Stream.succeed(bytesOf(text)))
   return { ...item(externalId), body: { _tag: "Blob", ...blob } as const }
 })
@@ -50,7 +50,7 @@ const elsewhere = <A, E>(effect: Effect.Effect<A, E>) => Effect.promise(() => Ef
 
 /** A connection in the middle of its life: contents of every state, a listing, a task and runs that go on. */
 const lived = Effect.gen(function* () {
-  const store = yield* Store
+  const store = yield* WholeStore
   const earlier = yield* running()
   const many = Array.from({ length: 450 }, (_, n) => item(`many ${n}`, { text: `body ${n % 400}` }))
   yield* earlier.commit({ items: many })

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { ContentPlace } from "../../src/engine/model/Content.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
@@ -17,7 +17,7 @@ it.layer(layer)("a list of 50,001 rows", (it) => {
     it.effect(`finds what is rare over pages that each look at a part, by ${order}`, () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         yield* sql`INSERT INTO content (connection_id, external_id, state, kind, title, occurred_at, created_at,
             updated_at)

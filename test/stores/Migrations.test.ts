@@ -4,13 +4,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Migrations from "../../src/stores/postgres/Migrations.ts"
 import * as Database from "../support/Postgres.ts"
 
-const open = Store.use(() => Effect.void).pipe(Effect.provide(Postgres.layer.pipe(Layer.provide(Blobs.layer))))
+const open = Effect.flatMap(WholeStore, () => Effect.void).pipe(
+  Effect.provide(Postgres.layer.pipe(Layer.provide(Blobs.layer)))
+)
 
 it.live("an empty database is refused until it is migrated; a second migration does nothing", () =>
   Effect.gen(function* () {

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore, layer as wholeStoreLayer } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { repository } from "../support/IdemProcess.ts"
@@ -39,13 +39,12 @@ const run = (script: string) =>
 let connections = 0
 
 /** Every second connection gets a partition of its own. */
-const store = Layer.effect(
-  Store,
+const store = Layer.unwrap(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const store = yield* Store
+    const store = yield* WholeStore
     yield* run(whole)
-    return Store.of({
+    return wholeStoreLayer({
       ...store,
       createConnection: (options) =>
         Effect.tap(store.createConnection(options), ({ id }) => {
@@ -70,7 +69,7 @@ it.layer(layer)("a partitioned table of contents", (it) => {
   it.effect("keeps the rows that it had, and the indexes by their names", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const { id } = yield* Store.use((store) =>
+      const { id } = yield* Effect.flatMap(WholeStore, (store) =>
         store.createConnection({
           name: "before",
           domain: "gmail",

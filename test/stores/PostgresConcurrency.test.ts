@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
@@ -76,7 +76,7 @@ const whileLocked = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>, table 
 it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
   it.effect("of many who take a connection at once, one has it", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { id } = yield* connect()
       const taken = yield* Effect.all(
         Array.from({ length: 8 }, (_, n) => store.acquire(id, { holder: `holder ${n}`, ttl })),
@@ -88,7 +88,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
 
   it.effect("a commit that waited for its lock while the connection was taken writes nothing", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { commit, id } = yield* running()
       const sql = yield* SqlClient.SqlClient
       const late = yield* whileLocked(
@@ -172,7 +172,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
 
   it.effect("one task waits for many who request it at once, with one key or with keys of their own", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { id } = yield* connect()
       const request = (key: string) =>
         store.requestTask(id, {
@@ -195,7 +195,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
 
   it.effect("one task is begun by many who ask for it at once", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { id } = yield* connect()
       const task = { force: true, forceIds: [], dryRun: false }
       const all = yield* Effect.all(
@@ -318,7 +318,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
 
   it.effect("a batch as large as batches get is written, and read", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { fence, id } = yield* running()
       const runId = yield* beginRun(fence)
       const large = (n: number) => new Uint8Array(4_000_000).fill(n)
@@ -333,7 +333,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
 
   it.effect("a held lease names its holder, and a new fence is never an old one", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { id } = yield* connect()
       const fences: Array<bigint> = []
       for (let n = 0; n < 5; n += 1) {

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { BlobStore } from "../../src/stores/Blobs.ts"
 import * as FolderBlobs from "../../src/stores/blobs/FolderBlobs.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
@@ -52,7 +52,7 @@ const whileLocked = <A, E, R, E2>(lock: Effect.Effect<unknown, E2>, effect: Effe
     return result
   })
 
-const read = (hash: string) => Store.use((store) => Effect.exit(Stream.runDrain(store.body(hash))))
+const read = (hash: string) => Effect.flatMap(WholeStore, (store) => Effect.exit(Stream.runDrain(store.body(hash))))
 
 const assertWhole = Effect.fnUntraced(function* (id: Parameters<typeof row>[0], externalId: string) {
   const { hash } = yield* row(id, externalId)
@@ -60,7 +60,7 @@ const assertWhole = Effect.fnUntraced(function* (id: Parameters<typeof row>[0], 
 })
 
 const largeItem = Effect.fnUntraced(function* (externalId: string, text: string) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const blob = yield* store.writeBlob(Stream.succeed(bytesOf(text)))
   return { ...item(externalId), body: { _tag: "Blob", ...blob } as const }
 })
@@ -83,7 +83,7 @@ it.layer(NodeServices.layer, { excludeTestServices: true })("Postgres with a fol
     Effect.gen(function* () {
       const { context, files } = yield* inFolder
       const names = yield* Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const goes = yield* running()
         const stays = yield* running()
         yield* goes.commit({ items: [yield* largeItem("a", "of one"), yield* largeItem("b", "of both")] })
@@ -116,7 +116,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       () =>
         Effect.gen(function* () {
           const sql = yield* SqlClient.SqlClient
-          const store = yield* Store
+          const store = yield* WholeStore
           const goes = yield* running()
           const stays = yield* running()
           const make = (id: string) =>
@@ -144,7 +144,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
   it.effect("a commit that comes to a body which is being removed waits, and writes it anew", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const store = yield* Store
+      const store = yield* WholeStore
       const goes = yield* running()
       const stays = yield* running()
       // Locked in the order of their hashes: the removal has the first when it waits for the second.
@@ -172,7 +172,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
     "a commit whose blob was removed since it was written fails, and writes nothing; the next one is whole",
     () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const goes = yield* running()
         const stays = yield* running()
         yield* goes.commit({ items: [yield* largeItem("a", "large, and removed")] })
@@ -203,7 +203,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
   it.effect("a commit in the middle of a purge of its own connection waits for it, and both are whole", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const store = yield* Store
+      const store = yield* WholeStore
       const run = yield* running()
       yield* run.commit({ items: [item("a", { text: "purged and back" })] })
       yield* sql`UPDATE content SET state = 'deleted', updated_at = now() - interval '1 day'
@@ -227,7 +227,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
   it.effect("what a removal that was cut short has left, the collector finishes", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const store = yield* Store
+      const store = yield* WholeStore
       const run = yield* running()
       const stays = yield* running()
       yield* stays.commit({ items: [item("kept")] })
@@ -244,7 +244,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
   it.effect("nothing of a connection that was removed with its contents is in any table", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const store = yield* Store
+      const store = yield* WholeStore
       const marker = "MARKER-5b1d"
       const run = yield* running()
       const id = (word: string) => `${word} ${marker}`

@@ -13,7 +13,7 @@ import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
 import * as PollerLock from "../../src/engine/schedule/PollerLock.ts"
-import { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { MessageId, WebhookId, WebhookStore } from "../../src/engine/webhooks/WebhookStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -170,13 +170,13 @@ const fill = (schema: number) =>
   )
 
 const textOf = (hash: string | null) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.map(Stream.runCollect(store.body(hash ?? "")), (chunks) => Buffer.concat(chunks).toString())
   )
 
 /** Everything that was written is read as it was meant. */
 const assertRead = Effect.fnUntraced(function* (schema: number) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const [files, mail] = yield* store.connections
   assert.deepInclude(mail, {
     id,
@@ -308,7 +308,7 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
 
 /** The next run takes over from the one that was killed, goes on with its task, and writes. */
 const assertWorks = Effect.gen(function* () {
-  const store = yield* Store
+  const store = yield* WholeStore
   const fence = yield* take(id)
   assert.strictEqual(fence.fence, 42n)
   assert.strictEqual((yield* store.runs(id, 10)).find((run) => run.id === "a killed run")?.status, "interrupted")

@@ -8,7 +8,8 @@ import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { checkerOf } from "../support/Checker.ts"
 import * as Changes from "./lawsOfChanges.ts"
 import * as Content from "./lawsOfContent.ts"
@@ -34,7 +35,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: connections`, (it) => {
     it.effect("a created connection is read back as it was given, and is due at once", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const created = yield* connect()
         assert.deepStrictEqual(yield* store.connection(created.id), Option.some(created))
         assert.deepStrictEqual(yield* store.connectionByName(created.name), Option.some(created))
@@ -49,7 +50,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("whether a connection is guarded is kept, and changed only where that is said", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id, ...made } = yield* connect()
         assert.isFalse(made.guarded)
         const change = (guarded?: boolean) => Effect.map(store.updateConnection(id, { guarded }), Option.getOrThrow)
@@ -72,7 +73,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what was never there is not found, and changes nothing", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         assert.isTrue(Option.isNone(yield* store.connection(nowhere)))
         assert.isTrue(Option.isNone(yield* store.connection(ConnectionId.make("not an id"))))
         assert.isTrue(Option.isNone(yield* store.connectionByName("nobody")))
@@ -96,7 +97,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("connections are listed in the order of their names", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         for (const name of ["zoë", "Zoe", "abe", "😀", "\uffee"]) yield* connect(name)
         const names = (yield* store.connections).map((one) => one.name)
         const sorted = names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
@@ -106,7 +107,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a change keeps what is not given, ends the lease, supersedes the run and is due", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, id } = yield* running()
         yield* store.release(fence, { pollIn: Duration.hours(1) })
         const changed = Option.getOrThrow(yield* store.updateConnection(id, { every: Duration.minutes(9) }))
@@ -122,7 +123,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a change ends the run that it supersedes, whose row says so", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { fence, id, runId } = yield* running()
         yield* store.updateConnection(id, { every: Duration.minutes(9) })
         const run = Option.getOrThrow(yield* store.run(runId))
@@ -136,7 +137,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a change of what the connection was is none where it is another by now", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { config: was, id } = yield* connect()
         const change = (query: string, given: typeof was) =>
           store.updateConnection(id, { config: { query }, was: given })
@@ -151,7 +152,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("refreshed credentials are saved under the fence only, and keep it", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { fence, id } = yield* running()
         yield* store.saveCredentials(fence, new Uint8Array([9]))
         const saved = Option.getOrThrow(yield* store.connection(id))
@@ -165,7 +166,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a paused connection is not due; resumed it is due at once, with no failures", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const fence = yield* take(id)
         yield* store.release(fence, { pollIn: Duration.hours(1), failures: 3 })
@@ -184,7 +185,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("disconnecting forgets the credentials, keeps the content, and stops the run", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id, runId } = yield* running()
         yield* commit({ items: [item("a")] })
         yield* store.disconnect(id, false)
@@ -199,7 +200,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("disconnecting with its contents leaves nothing, and a run that is late finds nothing to write to", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, id, name, runId } = yield* running()
         yield* commit({ items: [item("a")], misses: [miss("b")] })
         yield* store.disconnect(id, true)
@@ -231,7 +232,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("ids that can't be stored are not known, and no error", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         yield* commit({ items: [item("\uFFFD"), item("a")] })
         assert.deepStrictEqual(yield* store.existing(id, ["\0", "\ud800", "a"]), new Set(["a"]))
@@ -244,7 +245,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a body is given back byte for byte, large ones from the blob store", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         const every = Uint8Array.from({ length: 256 }, (_, n) => n)
         const large = new Uint8Array(5_000_000).map((_, n) => (n * 7 + (n >> 8)) & 255)
@@ -283,7 +284,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a blob whose stream fails is not there, and the failure is the stream's", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const broken = Stream.concat(Stream.make(bytesOf("half")), Stream.fail("broken" as const))
         assert.strictEqual(yield* Effect.flip(store.writeBlob(broken)), "broken")
       })

@@ -7,7 +7,8 @@ import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { Change, ChangePlace } from "../../src/engine/model/Change.ts"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
 import { deleteStaged, item, miss, page, running, settle, stored, Time, Visible } from "./scenario.ts"
 
@@ -16,7 +17,7 @@ const read = Effect.fnUntraced(function* (
   query: { readonly connectionId?: ConnectionId; readonly after?: ChangePlace | undefined },
   limit = 1000
 ) {
-  const store = yield* Store
+  const store = yield* WholeStore
   yield* Effect.flatten(Visible)
   const changes: Array<Change> = []
   let after = query.after
@@ -100,7 +101,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       "deleted content is told as deleted whatever the ledger says of it, and as a tombstone after a purge",
       () =>
         Effect.gen(function* () {
-          const store = yield* Store
+          const store = yield* WholeStore
           const { commit, fence, id } = yield* running()
           yield* commit({ items: [item("a"), item("b")] })
           yield* commit({ page: page({ deleted: ["a", "b"] }) })
@@ -152,7 +153,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a reader of another connection, or of none, is told nothing", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const one = yield* running()
         const other = yield* running()
         yield* one.commit({ items: [item("a")] })
@@ -166,7 +167,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("contents that are removed with their connection are told no more", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         yield* commit({ items: [item("a")] })
         assert.deepStrictEqual(told(yield* read({ connectionId: id })), ["a stored"])
@@ -179,7 +180,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a place that no transaction has come to yet is ahead, and tells nothing", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit } = yield* running()
         yield* commit({ items: [item("a")] })
         const { next } = yield* read({})
@@ -193,7 +194,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("it is told cheaply of which connections there are changes, and where to go on asking", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const one = yield* running()
         const other = yield* running()
         const { next } = yield* read({})
@@ -211,7 +212,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("the epoch stays as it is while nothing is restored, and pages carry it", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const epoch = yield* store.epoch
         const { commit } = yield* running()
         yield* commit({ items: [item("a")] })
@@ -233,7 +234,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       },
       ({ steps }) =>
         Effect.gen(function* () {
-          const store = yield* Store
+          const store = yield* WholeStore
           const { commit, fence, id } = yield* running()
           const mirror = new Map<string, string | null>()
           let after: ChangePlace | undefined

@@ -8,7 +8,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ContentPlace } from "../../src/engine/model/Content.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
 import {
   aMomentLater,
@@ -54,7 +55,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: outcomes`, (it) => {
     it.effect("a body that nothing names is collected once nobody has touched it for long, and no other", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         const hashOf = (externalId: string) =>
           Effect.map(store.content(id, externalId), (row) => Option.getOrThrow(row).hash ?? "")
@@ -135,7 +136,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what was deleted and comes back is stored anew", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, id, runId } = yield* running()
         yield* commit({ items: [item("a")], misses: [] })
         yield* commit({ page: page({ deleted: ["a"] }) })
@@ -185,7 +186,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("contents come in the order of their bytes, page by page, each once", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         const ids = ["b", "a", "B", "é", "😀", "\uffee", "a/b", "a b", "%", "a\nb"]
         yield* commit({ items: ids.map((one) => item(one)) })
@@ -232,7 +233,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       { one: AnyText, other: AnyText },
       ({ one, other }) =>
         Effect.gen(function* () {
-          const store = yield* Store
+          const store = yield* WholeStore
           const { commit, id } = yield* running()
           const a = `x${cleaned(one.join(""))}`
           const b = `x${cleaned(other.join(""))}`
@@ -249,7 +250,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       { steps: Model.sequence(Model.Step) },
       ({ steps }) =>
         Effect.gen(function* () {
-          const store = yield* Store
+          const store = yield* WholeStore
           const { commit, fence, id } = yield* running()
           const model = Model.empty()
           for (const step of steps) {
@@ -313,7 +314,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("a patch may move the revision, which is no change to announce", () =>
       Effect.gen(function* () {
         const { commit, id } = yield* running()
-        const store = yield* Store
+        const store = yield* WholeStore
         yield* commit({ items: [item("a", { metadata: { n: 1 }, revision: "1" }), item("b", { revision: "1" })] })
         const revisions = Effect.map(store.revisions(id, ["a", "b", "nobody"]), (found) => [...found].toSorted())
         const patches = ["a", "nobody", "no\0id"].map((externalId) => ({

@@ -10,7 +10,8 @@ import type { Coverage } from "../../src/contract/Page.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Complete } from "../../src/engine/model/Content.ts"
 import { Limits } from "../../src/engine/Limits.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import {
   allRead,
   aMomentLater,
@@ -125,7 +126,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("after a change of scope nothing that was stored before is absent until it was seen again", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["in", "out"])
         yield* run.commit({ page: page({ listing: "before", seen: ["in", "out"] }) })
         yield* store.changeScope(run.fence, "another")
@@ -148,7 +149,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a change of scope drops what was found absent under the old one, unless it is held", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a", "b", "c", "d"])
         yield* pass(run, ["b", "c", "d"])
         yield* store.holdDeletions(run.fence, allRead)
@@ -162,7 +163,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what a listing saw before a change of scope can be absent from it after the change", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a", "b"])
         yield* run.commit({ page: page({ listing: "a listing", seen: ["a", "b"] }) })
         yield* store.changeScope(run.fence, "another")
@@ -174,7 +175,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what is stored after a change of scope can be absent in the next run", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["old"])
         yield* store.changeScope(run.fence, "another")
         yield* run.commit({ items: [item("new")] })
@@ -186,7 +187,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("content that no page of the live task listed is never absent, until one lists it", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["old", "deleted"])
         yield* pass(run, ["old"])
         yield* deleteStaged(run.fence)
@@ -227,7 +228,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("an absence is complete with its pass, an event of the changes once they are read", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a/1", "b/1", "c", "d", "e"])
         const waiting = Effect.fnUntraced(function* () {
           const of = Effect.fnUntraced(function* (complete: Complete) {
@@ -258,7 +259,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what a pass found absent and the source then tells as deleted is an event", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a", "b"])
         yield* pass(run, ["b"], { complete: false })
         yield* run.commit({ page: page({ deleted: ["a"] }) })
@@ -273,7 +274,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       "deletions are measured against what was stored when the first pass or reading that found one began",
       () =>
         Effect.gen(function* () {
-          const store = yield* Store
+          const store = yield* WholeStore
           const before = Effect.fnUntraced(function* (id: ConnectionId) {
             return yield* store.storedBeforeDeletions(id, allRead)
           })
@@ -330,7 +331,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a deleted id that is only in the ledger becomes gone", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored([])
         yield* run.commit({ misses: [miss("a"), miss("b", { outcome: "deferred" })] })
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
@@ -342,7 +343,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("deletions under the threshold are applied: the content is deleted softly, and not known", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a", "b", "c"])
         yield* run.commit({ misses: [miss("b")] })
         yield* run.commit({ page: page({ deleted: ["b"] }) })
@@ -363,7 +364,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("deletions above the threshold are held until a person approves them", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a", "b", "c", "d"])
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
         assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 0)
@@ -399,7 +400,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what is held is listed with titles and dates, and approved just as it was listed", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const occurredAt = DateTime.makeUnsafe("2026-01-02T03:04:05.678Z")
         const run = yield* withStored([])
         yield* run.commit({ items: ["a", "b", "c"].map((id) => item(id, { title: `title of ${id}`, occurredAt })) })
@@ -437,7 +438,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what is staged and not held is not approved", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a", "b"])
         yield* run.commit({ page: page({ deleted: ["a"] }) })
         assert.strictEqual(yield* approve(run.id), 0)
@@ -484,7 +485,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("totals count what is stored, in the ledger and deleted, and the bytes that are stored", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* withStored(["a"])
         yield* run.commit({
           items: [item("b", { text: "12345" }), item("c", { text: "123" })],

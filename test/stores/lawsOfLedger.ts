@@ -4,14 +4,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { item, listed, miss, row, running, staged, stored, Time } from "./scenario.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: the ledger`, (it) => {
     it.effect("a failed item is known, waits for its time, and is dead after its last attempt", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         yield* commit({ misses: [miss("a", { revision: "r7", message: "bu\0sy" })] })
         assert.deepStrictEqual(yield* store.revisions(id, ["a"]), new Map([["a", Option.some("r7")]]))
@@ -48,7 +49,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a deferred item costs no attempt, is due at once, and starts afresh under another revision", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         const attempts = Effect.map(store.ledger(id, { limit: 1 }), ([first]) => first?.attempts)
         yield* commit({ misses: [miss("a", { attempts: 2 })] })
@@ -64,7 +65,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("the longest due come first, and no more than asked for", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         yield* commit({ misses: [miss("late", { retryIn: Duration.minutes(3) })] })
         yield* commit({ misses: [miss("early", { retryIn: Duration.minutes(1) })] })
@@ -80,7 +81,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("stored content whose update failed stays readable, under its old revision, and is in the ledger", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         yield* commit({ items: [item("a")] })
         const before = yield* row(id, "a")
@@ -97,7 +98,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what is gone is not known afterwards; stored content that is gone is staged", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         const gone = { outcome: "gone", reason: "Gone", attempts: 0, retryIn: undefined } as const
         yield* commit({ items: [item("stored")], misses: [miss("failed")] })
@@ -113,7 +114,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("redriven rows, all or those named, are due now with no attempts, and their connection with them", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, id } = yield* running()
         yield* commit({
           items: [item("fine"), item("stored")],
@@ -140,7 +141,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("the ledger is read whole or by id, in the order of ids", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         yield* commit({ misses: ["c", "a", "b"].map((one) => miss(one)) })
         const read = Effect.fnUntraced(function* (options: Parameters<typeof store.ledger>[1]) {

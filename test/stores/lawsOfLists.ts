@@ -6,7 +6,8 @@ import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { ContentPlace, ContentSelection } from "../../src/engine/model/Content.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { deleteStaged, item, miss, page, running, type Time } from "./scenario.ts"
 
 const times = [
@@ -28,7 +29,7 @@ const listAll = Effect.fnUntraced(function* (
   selection: ContentSelection,
   between: Effect.Effect<unknown, unknown> = Effect.void
 ) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const found: Array<string> = []
   let after: ContentPlace | undefined
   do {

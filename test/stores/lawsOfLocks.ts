@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { Time } from "./scenario.ts"
 
 const ttl = Duration.seconds(30)
@@ -15,7 +16,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: locks`, (it) => {
     it.effect("a lock is held by one, kept by it, and free again when it is given back or its time is over", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const lock = newName()
         const take = (holder: string, deadHolder?: string) =>
           Effect.map(store.takeLock(lock, { holder, ttl, deadHolder }), Option.isNone)
@@ -42,7 +43,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a holder extends its lock by taking it again, and loses it late or dead", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const lock = newName()
         const claim = (holder: string, deadHolder?: string) => store.takeLock(lock, { holder, ttl, deadHolder })
         assert.deepStrictEqual(yield* claim("one"), Option.none())

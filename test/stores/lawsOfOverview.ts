@@ -4,7 +4,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import { pausedByPerson } from "../../src/engine/model/Connection.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { connect, miss, running, Time } from "./scenario.ts"
 
 const sumOf = (counts: ReadonlyArray<{ readonly count: number }>) => counts.reduce((sum, { count }) => sum + count, 0)
@@ -13,7 +14,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: the whole at a glance`, (it) => {
     it.effect("connections are counted by their state, each once", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const countOf = Effect.map(store.overview, ({ connections }): Record<string, number> => ({
           all: sumOf(connections),
           ...Object.fromEntries(connections.map(({ count, state }) => [state, count]))
@@ -30,7 +31,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("the ledger is counted by state, and no row of what is stored or gone", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit } = yield* running()
         yield* commit({ misses: [miss("a"), miss("b"), miss("c", { retryIn: undefined })] })
         yield* commit({ misses: [miss("d", { outcome: "deferred", attempts: 0 }), miss("e", { outcome: "gone" })] })
@@ -45,7 +46,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what is due and waits is told by how long it has, and what runs or is paused is not", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         yield* Effect.forEach(yield* store.connections, ({ id }) => store.setPaused(id, pausedByPerson))
         assert.strictEqual((yield* store.overview).overdueSeconds, 0)
         const { fence } = yield* running()

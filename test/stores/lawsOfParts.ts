@@ -7,13 +7,14 @@ import type * as Schema from "effect/Schema"
 import type { PageEnd } from "../../src/engine/model/Batch.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { TaskId } from "../../src/engine/model/Task.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { connect, nextRun, page, running, take, Time } from "./scenario.ts"
 
 const keys = ["a", "b", "c", "é", "A"]
 
 const partsOf = (id: ConnectionId, taskId?: TaskId) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.parts(id, taskId, keys), (found) => Object.fromEntries(found) as Record<string, Schema.Json>)
   )
 
@@ -26,7 +27,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: parts`, (it) => {
     it.effect("are set, changed and forgotten with their page, each by its key and its connection", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const one = yield* running()
         const two = yield* running()
         assert.deepStrictEqual(yield* partsOf(one.id), {})
@@ -62,7 +63,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("of a task with a checkpoint of its own are its own, and go with it", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* running()
         const task = yield* store.openTask(run.id, forced)
         yield* run.commit({ page: moving({ a: "live" }) })
@@ -77,7 +78,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("of a requested task that failed are those of the next one with the same text", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* running()
         const ask = Effect.map(
           store.requestTask(run.id, { kind: "sync", externalIds: null, key: undefined, ...forced }),
@@ -95,7 +96,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("stay when the connection is only disconnected, and go with its contents", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* running()
         yield* run.commit({ page: moving({ a: 1 }) })
         yield* store.disconnect(run.id, false)
@@ -110,7 +111,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("are read 10,000 at once", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* running()
         const many = Array.from({ length: 10_000 }, (_, index) => `key ${index}`)
         for (let from = 0; from < many.length; from += 1000) {

@@ -8,7 +8,8 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { RunId } from "../../src/engine/model/Run.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import {
   beginRun,
   bytesOf,
@@ -30,7 +31,9 @@ import {
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
 
 const isThere = (hash: string) =>
-  Store.use((store) => Effect.map(Effect.exit(Stream.runDrain(store.body(hash))), (exit) => exit._tag === "Success"))
+  Effect.flatMap(WholeStore, (store) =>
+    Effect.map(Effect.exit(Stream.runDrain(store.body(hash))), (exit) => exit._tag === "Success")
+  )
 
 /** An instant that lies this long ago for the store. */
 const ago = (by: Duration.Input) =>
@@ -54,7 +57,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a purge takes what deleted content holds, and leaves its id, its state and its time", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const blob = yield* store.writeBlob(Stream.succeed(bytesOf("a large body of its own")))
         const large = { ...item("large"), body: { _tag: "Blob", ...blob } as const }
         const run = yield* deleted([item("a", { text: "all mine" }), large])
@@ -96,7 +99,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a body that other content names outlives a purge", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const other = yield* running()
         yield* other.commit({ items: [item("theirs", { text: "shared" })] })
         const run = yield* deleted([item("a", { text: "shared" }), item("b", { text: "twice" })])
@@ -111,7 +114,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what comes back after a purge is new; what fails to and is gone again is deleted", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* deleted([item("a"), item("b")])
         yield* pass(Duration.days(1))
         yield* store.purge(run.id, yield* ago("1 hour"))
@@ -127,7 +130,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a purge forgets ids that were gone before they were stored, and touches no ledger and no stage", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* running()
         yield* run.commit({ items: [item("a"), item("held")], misses: [miss("g", { outcome: "gone" }), miss("f")] })
         yield* run.commit({ misses: [miss("a")], page: page({ deleted: ["held"] }) })
@@ -148,7 +151,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a purge of more than fits one step does all of it", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* deleted(Array.from({ length: 1200 }, (_, n) => item(`${n}`, { text: `purged ${n}` })))
         yield* pass(Duration.days(1))
         const purged = yield* store.purge(run.id, yield* ago("1 hour"))
@@ -158,7 +161,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a disconnection with contents takes their bodies and blobs, but none that another names", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const other = yield* running()
         const run = yield* running()
         const blob = yield* store.writeBlob(Stream.succeed(bytesOf("a large body of a connection that goes")))
@@ -175,7 +178,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("each connection keeps its own last run, however old it is", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const runs = [yield* running(), yield* running(), yield* running()]
         for (const { fence, runId } of runs) {
           yield* store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null })
@@ -194,7 +197,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("old runs and tasks go, but not a connection's last run, nor one that goes on", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { fence, id, runId } = yield* running()
         const end = (runId: RunId) =>
           store.finishRun(fence, { runId, status: "succeeded", counts: {}, notes: [], error: null })
@@ -222,7 +225,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a requested task that has not ended waits, however long ago it was asked for", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const run = yield* running()
         const request = Effect.fnUntraced(function* (spec: string) {
           const key = { key: spec, digest: "00" }

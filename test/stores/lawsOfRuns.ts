@@ -8,14 +8,15 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { allRead, batch, beginRun, connect, item, miss, page, running, take, Time, ttl } from "./scenario.ts"
 
 const poll = { force: false, forceIds: [], dryRun: false }
 
 /** All that can be read of a connection. */
 const everything = Effect.fnUntraced(function* (id: ConnectionId) {
-  const store = yield* Store
+  const store = yield* WholeStore
   return {
     connection: yield* store.connection(id),
     contents: yield* store.contents(id, { state: "stored", limit: 100 }),
@@ -31,7 +32,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: leases and runs`, (it) => {
     it.effect("a lease that holds keeps others out, and one that ran out does not", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const first = yield* take(id, "first")
         assert.isTrue(Option.isNone(yield* store.acquire(id, { holder: "second", ttl })))
@@ -51,7 +52,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a lease that is given back in the middle of a run leaves the run interrupted", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { fence, id, runId } = yield* running()
         yield* store.release(fence, { interrupted: true })
         assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "interrupted")
@@ -61,7 +62,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a dead holder's lease does not hold, and its runs become interrupted", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id, runId } = yield* running()
         assert.isTrue(Option.isNone(yield* store.acquire(id, { holder: "next", ttl, deadHolder: "somebody else" })))
         const taken = yield* store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" })
@@ -74,7 +75,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("an old fence writes nothing, whatever it tries", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, id, runId } = yield* running()
         yield* commit({ items: [item("a"), item("b")], page: page({ deleted: ["b"] }) })
         const task = yield* store.openTask(id, { task: poll, spec: "a task", resumeWithin: ttl })
@@ -113,7 +114,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a release sets the next poll and the failures, or leaves them", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         yield* store.release(yield* take(id), { pollIn: Duration.minutes(10), failures: 2 })
         const released = Option.getOrThrow(yield* store.connection(id))
@@ -131,7 +132,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a release keeps until when the source asked to be left alone, or forgets it", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const releasing = Effect.fnUntraced(function* (next: Parameters<typeof store.release>[1]) {
           yield* store.release(yield* take(id), next)
@@ -147,7 +148,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a release pauses, or lifts a pause, where the pause is still the one that it replaces", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const paused = Effect.map(store.connection(id), (row) => Option.getOrThrow(row).paused)
         yield* store.release(yield* take(id), { paused: { from: null, to: "the grant is gone" } })
@@ -167,7 +168,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a release says when the source was checked, and what could not be listed, or leaves both", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const found = Effect.map(store.connection(id), Option.getOrThrow)
         assert.isNull((yield* found).lastCheckedAt)
@@ -195,7 +196,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a failed item's retry makes its connection due before its next poll, a deferred one does not", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const isDue = (id: ConnectionId) =>
           Effect.map(store.due(1000), (all) => all.some((due) => due.connectionId === id))
         const { commit, fence, id } = yield* running()
@@ -213,7 +214,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a run that is begun once more stays as it is: the first answer may have been lost", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, runId } = yield* running()
         yield* commit({ items: [item("a")], counts: { listed: 1 } })
         yield* store.beginRun(fence, { runId, taskId: undefined })
@@ -225,7 +226,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a batch of a run that has no row keeps its page, and counts nowhere", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const { patched } = yield* store.commit(yield* take(id), {
           ...batch(RunId.make("none"), { counts: { listed: 1, existing: 1 }, page: page({ checkpoint: { at: 2 } }) }),
@@ -239,7 +240,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a run that dies before it releases is due for its retries all the same", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         yield* store.release(yield* take(id), { pollIn: Duration.hours(5) })
         const fence = yield* take(id)
@@ -252,7 +253,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("those that are longest due come first", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         for (const minutes of [3, 1, 2]) {
           const { id } = yield* connect()
           yield* store.release(yield* take(id), { pollIn: Duration.minutes(minutes) })
@@ -269,7 +270,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a run's counts are what its batches and its end added", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, id, runId } = yield* running()
         const problems = [{ place: "#general", message: "not\0 ours" }]
         yield* commit({ items: [item("a"), item("b")], counts: { listed: 3, apiCalls: 2, quotaUnits: 0.5 }, problems })
@@ -307,7 +308,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a run keeps at most 100 problems", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, runId } = yield* running()
         const problems = Array.from({ length: 70 }, (_, n) => ({ place: `place ${n}`, message: "m" }))
         yield* commit({ problems })
@@ -320,13 +321,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: tasks`, (it) => {
     const forced = { force: true, forceIds: ["kept"], dryRun: false }
     const open = Effect.fnUntraced(function* (id: ConnectionId, spec = "--force") {
-      const store = yield* Store
+      const store = yield* WholeStore
       return yield* store.openTask(id, { task: forced, spec, resumeWithin: Duration.hours(1) })
     })
 
     it.effect("an open task with the same text is resumed, another text or a task that stood still is not", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { fence, id } = yield* running()
         const first = yield* open(id)
         assert.deepStrictEqual(first.task, forced)
@@ -347,7 +348,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a task has its own checkpoint and leaves the connection's alone", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         const task = yield* open(id)
         yield* commit({ page: page({ checkpoint: { live: true }, scope: "live" }) })
@@ -363,7 +364,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what a task has done is kept until a page ends, and its own ids until the task ends", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, fence, id } = yield* running()
         const task = yield* open(id)
         yield* commit({ taskId: task.id, done: ["a", "kept"] })
@@ -378,7 +379,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a checkpoint is kept as it was given, whatever JSON it is", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { commit, id } = yield* running()
         const checkpoint = { nul: "\0", lone: "\ud800", n: 1e300, deep: [[[{ a: null }]]], "": "" }
         yield* commit({ page: page({ checkpoint }) })

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomBytes } from "node:crypto"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { connect, take, Time } from "./scenario.ts"
 
 /** Bytes as a vault with this key makes them. */
@@ -21,7 +22,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     /** A connection whose credentials this key sealed. */
     const connected = Effect.fnUntraced(function* (keyId: string) {
-      const store = yield* Store
+      const store = yield* WholeStore
       const { id } = yield* connect()
       yield* store.updateConnection(id, { credentials: sealedWith(keyId) })
       return id
@@ -29,7 +30,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("an ended session is ended for the time that it had left, and no other is", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const [ended, other] = [newState(), newState()]
         assert.isFalse(yield* store.isSessionEnded(ended))
         yield* store.endSession(ended, Duration.days(7))
@@ -46,7 +47,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("what another key sealed is listed once, in pages, with what it is sealed for", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const [old, current] = [newKeyId(), newKeyId()]
         const ids = [yield* connected(old), yield* connected(old), yield* connected(old)]
         const sealedNow = yield* connected(current)
@@ -76,7 +77,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("it is replaced only where it still stands as it was read, and costs a run no fence", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const [old, current] = [newKeyId(), newKeyId()]
         const id = yield* connected(old)
         const fence = yield* take(id)
@@ -95,7 +96,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a key with which something is sealed is not retired; one that is can seal nothing more", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const [old, current] = [newKeyId(), newKeyId()]
         const id = yield* connected(old)
         assert.isFalse(yield* store.retireKey(old))
@@ -128,7 +129,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a sign-in is taken once, not after its time, and the oldest give way to many", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const put = (stateHash: string, minutes: number, atMost = 100) =>
           store.putSignIn({ stateHash, sealed: sealedWith(newKeyId()), ttl: Duration.minutes(minutes), atMost })
         const [once, late, unknown] = [newState(), newState(), newState()]

@@ -9,7 +9,9 @@ import { poll } from "../../src/contract/SyncTask.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId, type TaskRequest, type TaskRow } from "../../src/engine/model/Task.ts"
-import { type Fence, Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import type { Fence } from "../../src/engine/store/Fence.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { batch, connect, item, page, take, Time, ttl } from "./scenario.ts"
 
 const forced = { force: true, forceIds: [], dryRun: false }
@@ -29,19 +31,19 @@ const nowhere = "11111111-2222-4333-8444-555555555555"
 
 /** The task that a request stands for. */
 const request = Effect.fnUntraced(function* (id: ConnectionId, given: TaskRequest) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const asked = yield* store.requestTask(id, given)
   return asked._tag === "Requested" ? asked.task : yield* Effect.die(new Error(asked._tag))
 })
 
 /** How a request ended that is refused. */
 const refusal = (id: ConnectionId, given: TaskRequest) =>
-  Store.use((store) => Effect.map(store.requestTask(id, given), ({ _tag }) => _tag))
+  Effect.flatMap(WholeStore, (store) => Effect.map(store.requestTask(id, given), ({ _tag }) => _tag))
 
 let last = 0
 /** A run of this task has begun. */
 const begin = Effect.fnUntraced(function* (fence: Fence, task: TaskRow) {
-  const store = yield* Store
+  const store = yield* WholeStore
   last += 1
   const runId = RunId.make(`run ${last} of a task, of ${process.pid}`)
   yield* store.beginRun(fence, { runId, taskId: task.id })
@@ -50,10 +52,11 @@ const begin = Effect.fnUntraced(function* (fence: Fence, task: TaskRow) {
 
 const fenceOf = (id: ConnectionId) => take(id)
 
-const release = (fence: Fence) => Store.use((store) => store.release(fence, { pollIn: Duration.hours(1) }))
+const release = (fence: Fence) =>
+  Effect.flatMap(WholeStore, (store) => store.release(fence, { pollIn: Duration.hours(1) }))
 
 const dueFor = (id: ConnectionId) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.due(1000), (all) => all.filter((due) => due.connectionId === id).map((due) => due.requested))
   )
 
@@ -61,7 +64,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: the queue`, (it) => {
     it.effect("a requested task is read back as it was asked for, and is due at once", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const task = yield* request(id, retry(["a", "b,c", 'd"']))
         assert.deepStrictEqual(
@@ -88,7 +91,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a requested task makes its connection due, also a paused one, but not while it is run", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const fence = yield* fenceOf(id)
         yield* release(fence)
@@ -107,7 +110,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a connection that is due for both is given once, with the longer of both waits", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         assert.deepStrictEqual(yield* dueFor(id), [false])
         yield* Time.use((time) => time.pass(Duration.minutes(1)))
@@ -127,7 +130,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a task that is queued again waits, and those that wait longest are next", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const first = yield* request(id, sync())
         yield* Time.use((time) => time.pass(Duration.seconds(1)))
@@ -152,7 +155,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("only the run that holds the connection ends a task or queues it again", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const task = yield* request(id, sync())
         const late = yield* fenceOf(id)
@@ -177,7 +180,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a key is one request's, within its connection, whatever became of its task", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const key = (digest: string, key = "k") => ({ key: { key, digest } })
         const task = yield* request(id, sync(key("aa")))
@@ -221,7 +224,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a task that a command left behind is gone on with, one that stood still is not", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const open = store.openTask(id, { task: forced, spec: "--force", resumeWithin: Duration.hours(1) })
         const left = yield* open
@@ -242,7 +245,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a task that failed keeps why, and the next request for the same goes on from there", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const fence = yield* fenceOf(id)
         const task = yield* request(id, sync())
@@ -266,7 +269,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("a connection that is disconnected takes no task, and those that wait end as failed", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const task = yield* request(id, sync())
         yield* store.disconnect(id, false)
@@ -282,7 +285,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("tasks are listed with what their runs did together, newest first", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const fence = yield* fenceOf(id)
         const task = yield* request(id, sync())
@@ -323,7 +326,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
 
     it.effect("the statistics have every hour, and each run in the hour in which it began", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const { id } = yield* connect()
         const fence = yield* fenceOf(id)
         const task = yield* request(id, live)

@@ -9,7 +9,9 @@ import type { Metadata } from "../../src/contract/Content.ts"
 import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/model/Batch.ts"
 import type { Complete, ContentState } from "../../src/engine/model/Content.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
-import { type Fence, Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import type { Fence } from "../../src/engine/store/Fence.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import * as Deletions from "../../src/engine/sync/Deletions.ts"
 
@@ -32,7 +34,7 @@ const unique = (word: string): string => {
 export const ttl = Duration.seconds(30)
 
 export const connect = (name = unique("connection")) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     store.createConnection({
       name,
       domain: "gmail",
@@ -45,13 +47,13 @@ export const connect = (name = unique("connection")) =>
 
 /** The fence of a run that takes this connection now. */
 export const take = Effect.fnUntraced(function* (connectionId: Fence["connectionId"], holder = "a holder") {
-  const store = yield* Store
+  const store = yield* WholeStore
   const taken = yield* store.acquire(connectionId, { holder, ttl })
   return { connectionId, fence: Option.getOrThrow(taken).fence }
 })
 
 export const beginRun = Effect.fnUntraced(function* (fence: Fence) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const runId = RunId.make(unique("run"))
   yield* store.beginRun(fence, { runId, taskId: undefined })
   return runId
@@ -65,7 +67,7 @@ const runOf = Effect.fnUntraced(function* ({
   readonly id: Fence["connectionId"]
   readonly name: string
 }) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const fence = yield* take(id)
   const runId = yield* beginRun(fence)
   const commit = (parts: Partial<Batch>) => store.commit(fence, batch(runId, parts))
@@ -80,7 +82,7 @@ export const running = Effect.fnUntraced(function* () {
 
 /** The run ends, and the connection's next one begins. */
 export const nextRun = Effect.fnUntraced(function* (run: Running) {
-  const store = yield* Store
+  const store = yield* WholeStore
   yield* store.release(run.fence, { interrupted: true })
   return yield* runOf(run)
 })
@@ -150,14 +152,14 @@ export const miss = (externalId: string, parts: Partial<Miss> = {}): Miss => ({
 
 /** The ids of stored content, in the store's order. */
 export const stored = (id: Fence["connectionId"]) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.contents(id, { state: "stored", limit: 1000 }), ({ contents }) =>
       contents.map((row) => row.externalId)
     )
   )
 
 export const row = (id: Fence["connectionId"], externalId: string) =>
-  Store.use((store) => Effect.map(store.content(id, externalId), Option.getOrThrow))
+  Effect.flatMap(WholeStore, (store) => Effect.map(store.content(id, externalId), Option.getOrThrow))
 
 export const metadataOf = (id: Fence["connectionId"], externalId: string): Effect.Effect<Metadata, unknown, Store> =>
   Effect.map(row(id, externalId), ({ metadata }) => metadata)
@@ -166,14 +168,14 @@ export const metadataOf = (id: Fence["connectionId"], externalId: string): Effec
 export const aMomentLater = Time.use((time) => time.pass(Duration.seconds(1)))
 
 export const listed = Effect.fnUntraced(function* (id: Fence["connectionId"], state: ContentState) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const { contents } = yield* store.contents(id, { state, limit: 100 })
   return contents.map((one) => one.externalId)
 })
 
 /** All that is staged, complete or not, with its cause. */
 export const staged = (id: Fence["connectionId"]) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.deletions(id, { which: "staged", limit: 100 }), ({ deletions }) =>
       deletions.map((one) => `${one.externalId} ${one.cause}`)
     )
@@ -184,7 +186,7 @@ export const allRead: Complete = { changes: true, listing: true }
 
 /** Deletes all that is staged and complete. */
 export const deleteStaged = (fence: Fence, complete = allRead) =>
-  Store.use((store) => store.applyDeletions(fence, complete, undefined))
+  Effect.flatMap(WholeStore, (store) => store.applyDeletions(fence, complete, undefined))
 
 /** Applies or holds as the engine does at the end of a slice. */
 export const settle = Effect.fnUntraced(function* (
@@ -198,12 +200,12 @@ export const settle = Effect.fnUntraced(function* (
 ) {
   const { atMost, complete = allRead, runId, share } = options
   const limits = { ...(yield* Limits), deletions: atMost, deletionShare: share }
-  return yield* Deletions.settle({ store: yield* Store, fence, limits, complete, runId })
+  return yield* Deletions.settle({ deletions: yield* WholeStore, fence, limits, complete, runId })
 })
 
 /** Approves all that is held now. */
 export const approve = Effect.fnUntraced(function* (id: Fence["connectionId"]) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const { token } = yield* store.deletions(id, { which: "held", limit: 1 })
   return yield* store.approveDeletions(id, { token })
 })

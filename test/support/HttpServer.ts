@@ -11,7 +11,8 @@ import { Engine } from "../../src/engine/Engine.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
 import { type Connection, ConnectionId, noProblems } from "../../src/engine/model/Connection.ts"
 import type { ContentRow } from "../../src/engine/model/Content.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import { Ready } from "../../src/http/system/Readiness.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Settings } from "../../src/http/ServerSettings.ts"
@@ -133,7 +134,7 @@ export const layer = (
     readonly store?: Layer.Layer<Store>
     /** Methods of the store and the engine that handlers find replaced: faults that those have only by accident. */
     readonly faults?: {
-      readonly store?: (real: Store["Service"]) => Partial<Store["Service"]>
+      readonly store?: (real: WholeStore) => Partial<WholeStore>
       readonly engine?: Partial<Engine["Service"]>
     }
   } = {}
@@ -143,11 +144,8 @@ export const layer = (
   const engine = TestEngine.layer(source, options.store === undefined ? {} : { store: options.store })
   const ready = Layer.provide(Ready.layer, TestEngine.polling)
   const { faults } = options
-  const replaced = Layer.mergeAll(
-    Layer.effect(
-      Store,
-      Effect.map(Store, (real) => ({ ...real, ...faults?.store?.(real) }))
-    ),
+  const withFaults = Layer.mergeAll(
+    replaceMethods((real) => faults?.store?.(real) ?? {}),
     Layer.effect(
       Engine,
       Effect.map(Engine, (real) => ({ ...real, ...faults?.engine }))
@@ -168,7 +166,7 @@ export const layer = (
   return server.pipe(
     Layer.provideMerge(Server.layer),
     Layer.provide(Layer.mergeAll(ready, Gauges.layer, Settings.layer)),
-    Layer.provide(replaced),
+    Layer.provide(withFaults),
     Layer.provideMerge(engine),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")),
     Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))

@@ -1,6 +1,5 @@
 /** The real engine over a store, with a scripted source as its only integration. */
 import * as NodeDns from "@effect/platform-node/NodeDns"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -17,7 +16,8 @@ import { Quotas } from "../../src/engine/source/Quotas.ts"
 import * as Run from "../../src/engine/sync/Run.ts"
 import type { Connection } from "../../src/engine/model/Connection.ts"
 import type { ContentPlace, ContentState } from "../../src/engine/model/Content.ts"
-import { Store } from "../../src/engine/Store.ts"
+import type { Store } from "../../src/engine/Store.ts"
+import { fromContext, layer as wholeStoreLayer, WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as SourceNetwork from "../../src/engine/network/SourceNetwork.ts"
@@ -123,7 +123,7 @@ export const checked = (result: SyncResult): SyncResult => {
 
 /** Ids in this state, all pages of them. */
 export const ids = Effect.fnUntraced(function* (connection: Connection, state: ContentState = "stored") {
-  const store = yield* Store
+  const store = yield* WholeStore
   const found: Array<string> = []
   let after: ContentPlace | undefined
   do {
@@ -139,21 +139,16 @@ export const faulty = (
   store: Layer.Layer<Store>,
   before: (method: string) => Effect.Effect<void>
 ): Layer.Layer<Store> =>
-  Layer.effect(
-    Store,
-    Effect.map(Store, (real) => ({
-      ...real,
-      commit: (...args) => Effect.andThen(before("commit"), real.commit(...args)),
-      renew: (...args) => Effect.andThen(before("renew"), real.renew(...args)),
-      release: (...args) => Effect.andThen(before("release"), real.release(...args)),
-      existing: (...args) => Effect.andThen(before("existing"), real.existing(...args))
-    }))
-  ).pipe(Layer.provide(store))
+  replaceMethods((real) => ({
+    ...real,
+    commit: (...args) => Effect.andThen(before("commit"), real.commit(...args)),
+    renew: (...args) => Effect.andThen(before("renew"), real.renew(...args)),
+    release: (...args) => Effect.andThen(before("release"), real.release(...args)),
+    existing: (...args) => Effect.andThen(before("existing"), real.existing(...args))
+  })).pipe(Layer.provide(store))
 
 /** Of a process that nobody else has taken the polling from. */
 export const polling = Layer.succeed(PollerLock.Polling, { takenOver: Effect.succeed(Option.none()) })
 
 /** One store for several engines, as a database is for several processes. */
-export const shared = Effect.map(Layer.build(Memory.layer), (context) =>
-  Layer.succeed(Store, Context.get(context, Store))
-)
+export const shared = Effect.map(Layer.build(Memory.layer), (context) => wholeStoreLayer(fromContext(context)))

@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Cursor from "./Cursor.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { ContentRow, ContentSelection } from "../model/Content.ts"
-import { Store, type StoreError } from "../Store.ts"
+import { ContentStore } from "../store/ContentStore.ts"
+import { FeedStore } from "../store/FeedStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 /** A selection of contents, after a cursor. */
 export type Query = Omit<ContentSelection, "after" | "order"> & {
@@ -11,19 +13,19 @@ export type Query = Omit<ContentSelection, "after" | "order"> & {
   readonly after?: string | undefined
 }
 
-/** One page, and the cursor of the next page or null; see `Store.contents`. */
+/** One page, and the cursor of the next page or null; see `ContentStore.contents`. */
 export const list = Effect.fnUntraced(function* (
   connectionId: ConnectionId,
   query: Query
 ): Effect.fn.Return<
   { readonly contents: ReadonlyArray<ContentRow>; readonly next: string | null },
   Cursor.CursorInvalid | StoreError,
-  Store
+  ContentStore | FeedStore
 > {
-  const store = yield* Store
+  const feedStore = yield* FeedStore
   const { after: cursor, ...selection } = query
-  const list = { epoch: yield* store.epoch, connectionId, order: query.order }
+  const list = { epoch: yield* feedStore.epoch, connectionId, order: query.order }
   const after = cursor === undefined ? undefined : yield* Cursor.contentPlace(list, cursor)
-  const { contents, next } = yield* store.contents(connectionId, { ...selection, after })
+  const { contents, next } = yield* (yield* ContentStore).contents(connectionId, { ...selection, after })
   return { contents, next: next === null ? null : Cursor.ofContent(list, next) }
 })

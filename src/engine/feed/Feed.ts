@@ -16,7 +16,8 @@ import * as Cursor from "./Cursor.ts"
 import * as ChangeDocument from "./ChangeDocument.ts"
 import type { Change } from "../model/Change.ts"
 import type { ConnectionId } from "../model/Connection.ts"
-import { Store, type StoreError } from "../Store.ts"
+import { FeedStore } from "../store/FeedStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 /** The longest wait of a reader. Many proxies close requests that take longer. */
 export const longestWait = Duration.seconds(60)
@@ -59,7 +60,7 @@ interface Waiter {
 }
 
 export const make = Effect.gen(function* () {
-  const store = yield* Store
+  const feedStore = yield* FeedStore
   const scope = yield* Effect.scope
   const waiters = new Set<Waiter>()
   let isPolling = false
@@ -73,7 +74,7 @@ export const make = Effect.gen(function* () {
     const [first, ...rest] = asking.map(({ from }) => from)
     if (first === undefined) return false
     const from = rest.reduce((least, one) => (one < least ? one : least), first)
-    const { connections, next } = yield* store.changed(from)
+    const { connections, next } = yield* feedStore.changed(from)
     for (const waiter of asking) {
       waiter.from = next
       const { connectionId } = waiter
@@ -126,7 +127,7 @@ export const make = Effect.gen(function* () {
     let after = cursor?.place
     let epochId: string | undefined
     while (true) {
-      const page = yield* store.changes({ connectionId, after, limit })
+      const page = yield* feedStore.changes({ connectionId, after, limit })
       if (cursor !== undefined) yield* cursor.check(page.epoch)
       if (page.isAhead || page.epoch.id !== (epochId ?? page.epoch.id)) return yield* Cursor.gone
       epochId = page.epoch.id
@@ -145,4 +146,4 @@ export const make = Effect.gen(function* () {
   return Feed.of({ changes })
 })
 
-export const layer: Layer.Layer<Feed, never, Store> = Layer.effect(Feed, make)
+export const layer: Layer.Layer<Feed, never, FeedStore> = Layer.effect(Feed, make)

@@ -9,7 +9,10 @@ import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { Limits } from "../Limits.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
-import { Store, type StoreError, Superseded } from "../Store.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { Superseded } from "../store/Fence.ts"
+import { LeaseStore } from "../store/LeaseStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 /** The run made no progress for too long: no call, no bytes, no commit. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message: Schema.String }) {}
@@ -27,14 +30,15 @@ interface Acquired {
  * Call this and `Run.run` in one uninterruptible region: an interruption between the two would leave the lease held.
  */
 export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) {
-  const store = yield* Store
+  const leases = yield* LeaseStore
+  const connections = yield* ConnectionStore
   const limits = yield* Limits
   const holder = yield* ProcessIdentity.self
-  const take = (deadHolder?: string) => store.acquire(connectionId, { holder, ttl: limits.leaseTtl, deadHolder })
+  const take = (deadHolder?: string) => leases.acquire(connectionId, { holder, ttl: limits.leaseTtl, deadHolder })
 
   const acquired = yield* take()
   if (Option.isSome(acquired)) return { _tag: "Acquired", connection: acquired.value } as const
-  const held = yield* store.connection(connectionId)
+  const held = yield* connections.connection(connectionId)
   if (Option.isNone(held)) return yield* new Superseded({ connectionId })
   const other = held.value.lease?.holder
   if (other !== undefined && (yield* ProcessIdentity.isDead(other))) {
@@ -48,8 +52,8 @@ export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) 
 export const acquireWaiting = (
   connectionId: ConnectionId,
   onHeld: (holder: string) => Effect.Effect<void>
-): Effect.Effect<Acquired, StoreError | Superseded, Store> => {
-  const next = (told: string): Effect.Effect<Acquired, StoreError | Superseded, Store> =>
+): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> => {
+  const next = (told: string): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> =>
     Effect.flatMap(acquire(connectionId), (outcome) => {
       if (outcome._tag === "Acquired") return Effect.succeed(outcome)
       const tell = told === outcome.holder ? Effect.void : onHeld(outcome.holder)
@@ -67,16 +71,16 @@ export const acquireWaiting = (
 export const keep = (
   connection: Connection,
   meter: RunMeter.RunMeter
-): Effect.Effect<never, Superseded | Stalled, Store> =>
+): Effect.Effect<never, Superseded | Stalled, LeaseStore> =>
   Effect.gen(function* () {
-    const store = yield* Store
+    const leases = yield* LeaseStore
     const limits = yield* Limits
     const renewal = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       if (now - (yield* RunMeter.read(meter)).movedAt > Duration.toMillis(limits.stallAfter)) {
         return yield* new Stalled({ message: `nothing moved for ${Duration.format(limits.stallAfter)}` })
       }
-      yield* store
+      yield* leases
         .renew({ connectionId: connection.id, fence: connection.fence }, limits.leaseTtl)
         .pipe(Effect.catchTag("StoreError", (error: StoreError) => Effect.logWarning(error.message)))
     })

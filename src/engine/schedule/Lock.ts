@@ -9,7 +9,8 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { randomUUID } from "node:crypto"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
-import { Store, StoreError } from "../Store.ts"
+import { LockStore } from "../store/LockStore.ts"
+import { StoreError } from "../store/StoreError.ts"
 
 const ttl = Duration.seconds(30)
 const retry = Duration.millis(100)
@@ -23,19 +24,19 @@ const longestWait = Duration.minutes(3)
  */
 export const withLock =
   (name: string) =>
-  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreError, R | Store> =>
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreError, R | LockStore> =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const locks = yield* LockStore
       // Each fiber of a process is a holder of its own.
       const holder = `${randomUUID()} of ${yield* ProcessIdentity.self}`
-      const take = store.takeLock(name, { holder, ttl })
+      const take = locks.takeLock(name, { holder, ttl })
       const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(longestWait)
       const acquire = Effect.gen(function* () {
         while (true) {
           const other = Option.getOrUndefined(yield* take)
           if (other === undefined) return
           if (yield* ProcessIdentity.isDead(other.replace(/^\S+ of /, ""))) {
-            if (Option.isNone(yield* store.takeLock(name, { holder, ttl, deadHolder: other }))) return
+            if (Option.isNone(yield* locks.takeLock(name, { holder, ttl, deadHolder: other }))) return
           }
           if ((yield* Clock.currentTimeMillis) >= until) {
             const message = `the lock "${name}" has been held for ${Duration.format(longestWait)} by ${other}: try again`
@@ -52,6 +53,6 @@ export const withLock =
       return yield* Effect.acquireUseRelease(
         Effect.interruptible(acquire),
         () => Effect.scoped(Effect.andThen(Effect.forkScoped(keep), work)),
-        () => Effect.ignore(store.releaseLock(name, holder))
+        () => Effect.ignore(locks.releaseLock(name, holder))
       )
     })

@@ -5,7 +5,9 @@
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { Store, type StoreError } from "../Store.ts"
+import { BodyStore } from "../store/BodyStore.ts"
+import { RunStore } from "../store/RunStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 const every = Duration.days(1)
 
@@ -28,9 +30,10 @@ const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number
 
 /** Does all of it once. A failure is logged and does not stop the other steps. */
 const once = Effect.fn("Upkeep.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
-  const store = yield* Store
-  yield* step(store.pruneRuns(options.keepRuns), (count) => `removed ${count} old runs`)
-  yield* step(store.collectBodies(bodiesUnusedFor), (count) => `removed ${count} bodies that nothing names`)
+  const runs = yield* RunStore
+  const bodies = yield* BodyStore
+  yield* step(runs.pruneRuns(options.keepRuns), (count) => `removed ${count} old runs`)
+  yield* step(bodies.collectBodies(bodiesUnusedFor), (count) => `removed ${count} bodies that nothing names`)
 })
 
 /** Does it once a day until the scope closes. */

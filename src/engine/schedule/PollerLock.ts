@@ -8,7 +8,8 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { Limits } from "../Limits.ts"
-import { Store, type StoreError } from "../Store.ts"
+import { LockStore } from "../store/LockStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 /** The claim of this process. */
 export class Polling extends Context.Service<
@@ -58,9 +59,9 @@ const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
  * and the effect that renews the claim.
  */
 const claimAs = Effect.fnUntraced(function* (holder: string) {
-  const store = yield* Store
+  const locks = yield* LockStore
   const limits = yield* Limits
-  const claim = (deadHolder?: string) => store.takeLock(lockName, { holder, ttl: limits.leaseTtl, deadHolder })
+  const claim = (deadHolder?: string) => locks.takeLock(lockName, { holder, ttl: limits.leaseTtl, deadHolder })
   const other = yield* claim()
   const held = Option.isSome(other) && (yield* ProcessIdentity.isDead(other.value)) ? yield* claim(other.value) : other
   return { held, renew: claim() }
@@ -71,7 +72,7 @@ const claimAs = Effect.fnUntraced(function* (holder: string) {
  * the fences of its runs refuse its writes, and it logs so.
  */
 export const ofOneProcess = Effect.gen(function* () {
-  const store = yield* Store
+  const locks = yield* LockStore
   const holder = yield* ProcessIdentity.self
   const { held, renew } = yield* claimAs(holder)
   if (Option.isSome(held)) {
@@ -81,7 +82,7 @@ export const ofOneProcess = Effect.gen(function* () {
         : "stop it first, or give all of them IDEM_CLUSTER=1 to share the work"
     return yield* new PollingHeld({ holder: held.value, advice })
   }
-  yield* Effect.addFinalizer(() => Effect.ignore(store.releaseLock(lockName, holder)))
+  yield* Effect.addFinalizer(() => Effect.ignore(locks.releaseLock(lockName, holder)))
   return yield* keep(renew)
 })
 

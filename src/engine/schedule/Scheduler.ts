@@ -32,7 +32,12 @@ import * as PollerLock from "./PollerLock.ts"
 import * as Run from "../sync/Run.ts"
 import { Slots } from "./ConcurrencyLimiter.ts"
 import { type Connection, ConnectionId, type Due } from "../model/Connection.ts"
-import { Store, type StoreError } from "../Store.ts"
+import { BodyStore } from "../store/BodyStore.ts"
+import { RunStore } from "../store/RunStore.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { LeaseStore } from "../store/LeaseStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
+import { TaskStore } from "../store/TaskStore.ts"
 import * as Maintenance from "./Maintenance.ts"
 
 /** How often the scheduler looks for due connections. If few are awake, it also looks when a slice ends. */
@@ -87,9 +92,10 @@ const describe = (connection: Connection, result: Run.Outcome): Effect.Effect<vo
  * person asked, and nothing else.
  */
 const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
-  const store = yield* Store
-  const connection = Option.getOrUndefined(yield* store.connection(connectionId))
-  const task = Option.getOrUndefined(yield* store.nextTask(connectionId))
+  const connections = yield* ConnectionStore
+  const tasks = yield* TaskStore
+  const connection = Option.getOrUndefined(yield* connections.connection(connectionId))
+  const task = Option.getOrUndefined(yield* tasks.nextTask(connectionId))
   if (connection === undefined || task === undefined) return undefined
   const isTurn =
     !task.begun || connection.paused !== null || DateTime.isLessThanOrEqualTo(task.dueAt, connection.nextPollAt)
@@ -98,7 +104,7 @@ const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
 
 /** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
 export const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId, requested: boolean) {
-  const store = yield* Store
+  const leases = yield* LeaseStore
   const task = requested ? yield* taskFor(connectionId) : undefined
   const turn = Effect.gen(function* () {
     const taken = yield* Lease.acquire(connectionId)
@@ -106,7 +112,7 @@ export const poll = Effect.fn("poll", { root: true })(function* (connectionId: C
     const { connection } = taken
     // The connection may have been paused since it was found due.
     if (task === undefined && connection.paused !== null) {
-      yield* store.release({ connectionId, fence: connection.fence }, { interrupted: false })
+      yield* leases.release({ connectionId, fence: connection.fence }, { interrupted: false })
       return false
     }
     const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(task?.dueAt ?? connection.nextPollAt)
@@ -160,7 +166,7 @@ const entities = ConnectionEntity.toLayer(
 
 /** Looks for due connections and wakes them, until interrupted. */
 const schedule = Effect.gen(function* () {
-  const store = yield* Store
+  const leases = yield* LeaseStore
   const clientOf = yield* ConnectionEntity.client
   const woken = new Set<ConnectionId>()
   const ended = yield* Queue.sliding<void>(1)
@@ -182,7 +188,7 @@ const schedule = Effect.gen(function* () {
   // Connections that wait for a slot are still the longest due, so the look skips them.
   const look = Effect.gen(function* () {
     const limit = Math.min(woken.size + dueAtOnce, wokenAtMost)
-    for (const due of yield* store.due(limit)) {
+    for (const due of yield* leases.due(limit)) {
       if (woken.size >= wokenAtMost) return
       if (woken.has(due.connectionId)) continue
       woken.add(due.connectionId)
@@ -197,7 +203,7 @@ const schedule = Effect.gen(function* () {
 /** One for the whole cluster, in whichever process has its shard; it moves when that one leaves. */
 const scheduler = Layer.unwrap(
   Effect.gen(function* () {
-    const context = yield* Effect.context<Store | Sharding.Sharding>()
+    const context = yield* Effect.context<BodyStore | LeaseStore | RunStore | Sharding.Sharding>()
     const upkeep = yield* Maintenance.settings
     const work = Effect.gen(function* () {
       yield* Maintenance.daily(upkeep)

@@ -16,7 +16,10 @@ import type { TaskId, TaskRow } from "../model/Task.ts"
 import { NotOpenable } from "../sync/RunFailure.ts"
 import type { SliceResult } from "../sync/Slice.ts"
 import type { Request } from "../sync/SyncPlan.ts"
-import { type Fence, Store, type StoreError, type Superseded } from "../Store.ts"
+import type { Fence, Superseded } from "../store/Fence.ts"
+import { LedgerStore } from "../store/LedgerStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
+import { TaskStore } from "../store/TaskStore.ts"
 
 /** Slices of a task that fail in a row before it ends as failed. */
 const tries = 5
@@ -51,9 +54,10 @@ const decodeDone = Schema.decodeUnknownOption(Schema.Int)
 export const next = Effect.fnUntraced(function* (
   fence: Fence,
   taskId: TaskId
-): Effect.fn.Return<Next | undefined, NotOpenable | StoreError | Superseded, Store> {
-  const store = yield* Store
-  const row = Option.getOrUndefined(yield* store.task(taskId))
+): Effect.fn.Return<Next | undefined, NotOpenable | StoreError | Superseded, LedgerStore | TaskStore> {
+  const tasks = yield* TaskStore
+  const ledger = yield* LedgerStore
+  const row = Option.getOrUndefined(yield* tasks.task(taskId))
   // Without its row the task keeps no checkpoint, and each slice would begin it again.
   if (row === undefined) {
     return yield* new NotOpenable({
@@ -72,8 +76,8 @@ export const next = Effect.fnUntraced(function* (
   let ids = row.externalIds ?? []
   if (Option.isNone(before)) {
     // Which rows they are is decided once: what fails later is not part of this task.
-    ids = yield* store.redrive(fence.connectionId, row.externalIds ?? undefined)
-    yield* store.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint: 0, externalIds: ids })
+    ids = yield* ledger.redrive(fence.connectionId, row.externalIds ?? undefined)
+    yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint: 0, externalIds: ids })
   }
   const from = Option.getOrElse(before, () => 0)
   const done = from + rowsAtOnce
@@ -93,22 +97,22 @@ export const afterSlice = Effect.fnUntraced(function* (
   { row, rowsDone }: Next,
   { error, more, waitFor }: Pick<SliceResult, "error" | "more" | "waitFor">
 ) {
-  const store = yield* Store
+  const tasks = yield* TaskStore
   if (error?.reason === "Superseded") return
   if (!row.requested) {
-    if (error === null && !more && waitFor === undefined) yield* store.finishTask(fence, row.id)
+    if (error === null && !more && waitFor === undefined) yield* tasks.finishTask(fence, row.id)
     return
   }
   if (error !== null) {
     const failures = row.failures + 1
-    if (!passing.has(error.reason) || failures >= tries) return yield* store.finishTask(fence, row.id, error)
+    if (!passing.has(error.reason) || failures >= tries) return yield* tasks.finishTask(fence, row.id, error)
     const dueIn = Duration.times(firstWait, 2 ** row.failures)
-    return yield* store.requeueTask(fence, row.id, { dueIn, failures })
+    return yield* tasks.requeueTask(fence, row.id, { dueIn, failures })
   }
-  if (waitFor !== undefined) return yield* store.requeueTask(fence, row.id, { dueIn: waitFor, failures: 0 })
+  if (waitFor !== undefined) return yield* tasks.requeueTask(fence, row.id, { dueIn: waitFor, failures: 0 })
   if (more || rowsDone !== undefined) {
     const checkpoint = more ? undefined : rowsDone
-    return yield* store.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint })
+    return yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint })
   }
-  return yield* store.finishTask(fence, row.id)
+  return yield* tasks.finishTask(fence, row.id)
 })

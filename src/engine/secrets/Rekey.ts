@@ -14,7 +14,9 @@ import * as Lock from "../schedule/Lock.ts"
 import { credentialsContext } from "../source/OpenSource.ts"
 import { signInContext } from "../source/SignIn.ts"
 import type { Sealed } from "../model/Sealed.ts"
-import { Store, type StoreError } from "../Store.ts"
+import type { LockStore } from "../store/LockStore.ts"
+import { SecretStore } from "../store/SecretStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 import { keyIdOf, Vault } from "./Vault.ts"
 import { sealContext as webhookContext } from "../webhooks/Signature.ts"
 import { WebhookId } from "../webhooks/WebhookStore.ts"
@@ -52,14 +54,14 @@ const nameOf = (row: Sealed): string =>
 
 /** One pass over the values that are sealed with another key. */
 const pass = Effect.fnUntraced(function* (current: string) {
-  const store = yield* Store
+  const secrets = yield* SecretStore
   const vault = yield* Vault
   const locked: Array<Sealed> = []
   let resealed = 0
   let moved = 0
   let after: Sealed | undefined
   while (true) {
-    const rows = yield* store.sealedOtherwise(current, { after, limit: chunk })
+    const rows = yield* secrets.sealedOtherwise(current, { after, limit: chunk })
     for (const row of rows) {
       const opened = yield* Effect.result(vault.unseal(row.sealed, contextOf(row)))
       if (Result.isFailure(opened)) {
@@ -67,7 +69,7 @@ const pass = Effect.fnUntraced(function* (current: string) {
         continue
       }
       const next = yield* vault.seal(opened.success, contextOf(row))
-      if (yield* store.replaceSealed(row, row.sealed, next)) resealed += 1
+      if (yield* secrets.replaceSealed(row, row.sealed, next)) resealed += 1
       else moved += 1
     }
     after = rows.at(-1)
@@ -76,18 +78,18 @@ const pass = Effect.fnUntraced(function* (current: string) {
 })
 
 const reseal = Effect.gen(function* () {
-  const store = yield* Store
+  const secrets = yield* SecretStore
   const vault = yield* Vault
   const { current, former } = yield* vault.keys
   // A key that was retired once may become the current one again.
-  yield* store.admitKey(current)
+  yield* secrets.admitKey(current)
   let resealed = 0
   for (let made = 0; made < passes; made += 1) {
     const done = yield* pass(current)
     resealed += done.resealed
     const lockedBy = new Set(done.locked.map((row) => keyIdOf(row.sealed)))
     const free = former.filter((id) => !lockedBy.has(id))
-    const retired = yield* Effect.filter(free, (id) => store.retireKey(id))
+    const retired = yield* Effect.filter(free, (id) => secrets.retireKey(id))
     // Another process has stored, or may have stored, a value that a former key sealed.
     const isUnsettled = retired.length < free.length || (done.moved > 0 && free.length < former.length)
     if (!isUnsettled) return { key: current, resealed, locked: done.locked.map(nameOf), retired } satisfies Rekeyed
@@ -104,7 +106,11 @@ const reseal = Effect.gen(function* () {
  */
 export const rekey = (
   file: string | undefined
-): Effect.Effect<Rekeyed, UsageError | Keys.VaultError | StoreError, Store | Vault | FileSystem.FileSystem> =>
+): Effect.Effect<
+  Rekeyed,
+  UsageError | Keys.VaultError | StoreError,
+  LockStore | SecretStore | Vault | FileSystem.FileSystem
+> =>
   Lock.withLock("rekey")(
     Effect.gen(function* () {
       const vault = yield* Vault

@@ -14,7 +14,10 @@ import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import { budgetsOf, credentialsContext } from "./OpenSource.ts"
 import { type Connection, pausedByPerson } from "../model/Connection.ts"
-import { type NameTaken, Store, type StoreError } from "../Store.ts"
+import type { LockStore } from "../store/LockStore.ts"
+import type { SecretStore } from "../store/SecretStore.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import type { NameTaken, StoreError } from "../store/StoreError.ts"
 import { Vault } from "../secrets/Vault.ts"
 import * as MessageText from "../MessageText.ts"
 
@@ -113,15 +116,15 @@ export const connect = Effect.fn("connect")(function* (
 ): Effect.fn.Return<
   Connected,
   UsageError | SourceError | StoreError | NameTaken,
-  Store | Vault | Quotas | Integrations
+  ConnectionStore | LockStore | SecretStore | Vault | Quotas | Integrations
 > {
-  const store = yield* Store
+  const connections = yield* ConnectionStore
   const vault = yield* Vault
   const quotas = yield* Quotas
   // Fails before anything is asked of the source, if nothing could be sealed in the end.
   yield* Effect.mapError(vault.keys, ({ message }) => new UsageError({ message }))
   const integration = yield* (yield* Integrations).get(input.domain)
-  const before = Option.getOrUndefined(yield* store.connectionByName(input.name))
+  const before = Option.getOrUndefined(yield* connections.connectionByName(input.name))
   if (before !== undefined && before.domain !== input.domain) {
     return yield* new UsageError({
       message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
@@ -197,7 +200,7 @@ export const connect = Effect.fn("connect")(function* (
     .seal(credentials, credentialsContext({ domain: input.domain, account }))
     .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
   const connection = yield* before === undefined
-    ? store.createConnection({
+    ? connections.createConnection({
         name: input.name,
         domain: input.domain,
         account,
@@ -207,7 +210,7 @@ export const connect = Effect.fn("connect")(function* (
         guarded
       })
     : Effect.flatMap(
-        store.updateConnection(before.id, {
+        connections.updateConnection(before.id, {
           config: config.json,
           credentials: isNew ? sealed : undefined,
           every: input.every,
@@ -226,7 +229,7 @@ export const connect = Effect.fn("connect")(function* (
       )
   // The source has just accepted the credentials, which ends a pause for a lost grant. A person's own pause stays.
   const resumes = connection.paused !== null && connection.paused !== pausedByPerson
-  if (resumes) yield* store.setPaused(connection.id, null)
+  if (resumes) yield* connections.setPaused(connection.id, null)
   return {
     connection: resumes ? { ...connection, paused: null } : connection,
     created: before === undefined,

@@ -10,7 +10,9 @@ import { IntegrationError, Transient, Unauthorized } from "../../contract/Integr
 import type { RefreshCredentials } from "../../contract/Integration.ts"
 import * as Lock from "../schedule/Lock.ts"
 import type { Connection } from "../model/Connection.ts"
-import { Store } from "../Store.ts"
+import { LockStore } from "../store/LockStore.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { SecretStore } from "../store/SecretStore.ts"
 import { Vault } from "../secrets/Vault.ts"
 
 /** Refreshed credentials that are not stored are lost, so storing them is retried for about a minute. */
@@ -31,12 +33,14 @@ const transient = (what: string) =>
 export const make = Effect.fnUntraced(function* (
   connection: Pick<Connection, "id" | "config"> & { readonly context: string }
 ) {
-  const store = yield* Store
+  const connections = yield* ConnectionStore
+  const locks = yield* LockStore
+  const secrets = yield* SecretStore
   const vault = yield* Vault
 
   /** None if the credentials have been removed. */
   const stored = Effect.gen(function* () {
-    const row = Option.getOrUndefined(yield* store.connection(connection.id))
+    const row = Option.getOrUndefined(yield* connections.connection(connection.id))
     if (row === undefined || row.credentials === null) return undefined
     return {
       sealed: row.credentials,
@@ -54,7 +58,7 @@ export const make = Effect.fnUntraced(function* (
       const now = yield* stored
       if (now === undefined || JSON.stringify(now.json) !== JSON.stringify(before)) return
       const sealed = yield* vault.seal(next, connection.context)
-      if (yield* store.replaceSealed({ kind: "connection", id: connection.id }, now.sealed, sealed)) return
+      if (yield* secrets.replaceSealed({ kind: "connection", id: connection.id }, now.sealed, sealed)) return
     }
   })
 
@@ -80,7 +84,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.uninterruptible,
       Lock.withLock(`credentials of ${connection.id}`),
       transient("refreshed credentials could not be read or stored"),
-      Effect.provideService(Store, store)
+      Effect.provideService(LockStore, locks)
     )
   return refresh
 })

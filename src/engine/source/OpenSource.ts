@@ -11,7 +11,8 @@ import type { RunMeter } from "../sync/RunMeter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
-import { type Fence, Store } from "../Store.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import type { Fence } from "../store/Fence.ts"
 import { Vault } from "../secrets/Vault.ts"
 
 /** A connection that can be opened. */
@@ -62,7 +63,7 @@ export const session = Effect.fnUntraced(function* (
 ) {
   const { config, connection, credentials, integration } = options
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }
-  const store = yield* Store
+  const connections = yield* ConnectionStore
   const vault = yield* Vault
   const quotas = yield* Quotas
   return yield* integration.open({
@@ -83,7 +84,7 @@ export const session = Effect.fnUntraced(function* (
     network: yield* SourceNetwork.of(connection.guarded),
     saveCredentials: (next) =>
       vault.seal(next, credentialsContext(connection)).pipe(
-        Effect.flatMap((sealed) => store.saveCredentials(fence, sealed)),
+        Effect.flatMap((sealed) => connections.saveCredentials(fence, sealed)),
         Effect.mapError(
           (error) =>
             new IntegrationError({

@@ -23,7 +23,9 @@ import * as SourceNetwork from "../network/SourceNetwork.ts"
 import * as OAuth from "./OAuth.ts"
 import { credentialsContext } from "./OpenSource.ts"
 import type { Connection } from "../model/Connection.ts"
-import { type NameTaken, Store, type StoreError } from "../Store.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { SecretStore } from "../store/SecretStore.ts"
+import type { NameTaken, StoreError } from "../store/StoreError.ts"
 import { Vault } from "../secrets/Vault.ts"
 import * as MessageText from "../MessageText.ts"
 
@@ -169,94 +171,96 @@ const expired = () =>
 /** The context that a pending sign-in is sealed with. */
 export const signInContext = (stateHash: string): string => `sign-in ${stateHash}`
 
-export const layer: Layer.Layer<SignIn, never, Engine | Store | Vault | Integrations> = Layer.effect(
-  SignIn,
-  Effect.gen(function* () {
-    const engine = yield* Engine
-    const store = yield* Store
-    const vault = yield* Vault
-    const integrations = yield* Integrations
+export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | SecretStore | Vault | Integrations> =
+  Layer.effect(
+    SignIn,
+    Effect.gen(function* () {
+      const engine = yield* Engine
+      const connections = yield* ConnectionStore
+      const secrets = yield* SecretStore
+      const vault = yield* Vault
+      const integrations = yield* Integrations
 
-    return SignIn.of({
-      begin: Effect.fn("SignIn.begin")(function* (input) {
-        const integration = yield* integrations.get(input.domain)
-        const before = Option.getOrUndefined(yield* store.connectionByName(input.name))
-        if (before !== undefined && before.domain !== input.domain) {
-          return yield* new UsageError({
-            message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
-          })
-        }
-        const config = input.config ?? before?.config ?? {}
-        const { address, provider, signIn } = yield* providerOf(integration, config)
-        yield* guardedAt(integration, address, before)
-        const known =
-          input.client ??
-          (yield* clientOfSettings(integration, config)) ??
-          (before === undefined
-            ? undefined
-            : yield* Effect.provideService(clientOfConnection(integration, before, address), Vault, vault))
-        const client = yield* usableClient(integration, known, address)
-        const { pending, url } = yield* OAuth.begin({ signIn, provider, client, redirectUri: input.redirectUri })
-        const kept = yield* Effect.mapError(
-          Schema.encodeUnknownEffect(KeptJson)({
-            pending,
-            domain: input.domain,
-            name: input.name,
-            config: input.config ?? null,
-            address,
-            everyMs: input.every === undefined ? null : Duration.toMillis(input.every),
-            browser: input.browser
-          }),
-          () => new UsageError({ message: `the config of ${input.domain} is not JSON` })
-        )
-        const stateHash = sha256(pending.state).digest("hex")
-        const sealed = yield* vault
-          .seal(kept, signInContext(stateHash))
-          .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
-        yield* store.putSignIn({ stateHash, sealed, ttl: lifetime, atMost })
-        return { url }
-      }),
+      return SignIn.of({
+        begin: Effect.fn("SignIn.begin")(function* (input) {
+          const integration = yield* integrations.get(input.domain)
+          const before = Option.getOrUndefined(yield* connections.connectionByName(input.name))
+          if (before !== undefined && before.domain !== input.domain) {
+            return yield* new UsageError({
+              message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
+            })
+          }
+          const config = input.config ?? before?.config ?? {}
+          const { address, provider, signIn } = yield* providerOf(integration, config)
+          yield* guardedAt(integration, address, before)
+          const known =
+            input.client ??
+            (yield* clientOfSettings(integration, config)) ??
+            (before === undefined
+              ? undefined
+              : yield* Effect.provideService(clientOfConnection(integration, before, address), Vault, vault))
+          const client = yield* usableClient(integration, known, address)
+          const { pending, url } = yield* OAuth.begin({ signIn, provider, client, redirectUri: input.redirectUri })
+          const kept = yield* Effect.mapError(
+            Schema.encodeUnknownEffect(KeptJson)({
+              pending,
+              domain: input.domain,
+              name: input.name,
+              config: input.config ?? null,
+              address,
+              everyMs: input.every === undefined ? null : Duration.toMillis(input.every),
+              browser: input.browser
+            }),
+            () => new UsageError({ message: `the config of ${input.domain} is not JSON` })
+          )
+          const stateHash = sha256(pending.state).digest("hex")
+          const sealed = yield* vault
+            .seal(kept, signInContext(stateHash))
+            .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
+          yield* secrets.putSignIn({ stateHash, sealed, ttl: lifetime, atMost })
+          return { url }
+        }),
 
-      finish: Effect.fn("SignIn.finish")(function* ({ browser, parameters }) {
-        const stateHash = sha256(parameters.get("state") ?? "").digest("hex")
-        const sealed = yield* store.takeSignIn(stateHash)
-        if (Option.isNone(sealed)) return yield* expired()
-        const kept = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
-          Effect.flatMap(Schema.decodeUnknownEffect(KeptJson)),
-          // The state was sealed with a former key, or by another version.
-          Effect.mapError(expired)
-        )
-        // Somebody else may have begun the sign-in and sent this link, so that their account would be connected.
-        if (!timingSafeEqual(sha256(browser).digest(), sha256(kept.browser).digest())) {
-          return yield* new OAuth.SignInError({
-            reason: "Refused",
-            message: "this sign-in was begun in another browser: begin it here"
+        finish: Effect.fn("SignIn.finish")(function* ({ browser, parameters }) {
+          const stateHash = sha256(parameters.get("state") ?? "").digest("hex")
+          const sealed = yield* secrets.takeSignIn(stateHash)
+          if (Option.isNone(sealed)) return yield* expired()
+          const kept = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
+            Effect.flatMap(Schema.decodeUnknownEffect(KeptJson)),
+            // The state was sealed with a former key, or by another version.
+            Effect.mapError(expired)
+          )
+          // Somebody else may have begun the sign-in and sent this link, so that their account would be connected.
+          if (!timingSafeEqual(sha256(browser).digest(), sha256(kept.browser).digest())) {
+            return yield* new OAuth.SignInError({
+              reason: "Refused",
+              message: "this sign-in was begun in another browser: begin it here"
+            })
+          }
+          const integration = yield* integrations.get(kept.domain)
+          const before = Option.getOrUndefined(yield* connections.connectionByName(kept.name))
+          const config = kept.config ?? before?.config ?? {}
+          const { address, provider, signIn } = yield* providerOf(integration, config)
+          const moved = CredentialAddress.changed(kept.address, address)
+          if (moved.length > 0) {
+            return yield* new OAuth.SignInError({
+              reason: "Refused",
+              message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed since this sign-in was begun: begin again`
+            })
+          }
+          const network = yield* SourceNetwork.of(yield* guardedAt(integration, address, before)).pipe(
+            Effect.mapError(({ message }) => new UsageError({ message }))
+          )
+          const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters, network })
+          return yield* engine.connect({
+            domain: kept.domain,
+            name: kept.name,
+            // The grant belongs to the address at which it was made, even if the config has changed meanwhile.
+            config,
+            credentials,
+            every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)
           })
-        }
-        const integration = yield* integrations.get(kept.domain)
-        const before = Option.getOrUndefined(yield* store.connectionByName(kept.name))
-        const config = kept.config ?? before?.config ?? {}
-        const { address, provider, signIn } = yield* providerOf(integration, config)
-        const moved = CredentialAddress.changed(kept.address, address)
-        if (moved.length > 0) {
-          return yield* new OAuth.SignInError({
-            reason: "Refused",
-            message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed since this sign-in was begun: begin again`
-          })
-        }
-        const network = yield* SourceNetwork.of(yield* guardedAt(integration, address, before)).pipe(
-          Effect.mapError(({ message }) => new UsageError({ message }))
-        )
-        const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters, network })
-        return yield* engine.connect({
-          domain: kept.domain,
-          name: kept.name,
-          // The grant belongs to the address at which it was made, even if the config has changed meanwhile.
-          config,
-          credentials,
-          every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)
         })
       })
     })
-  })
-)
+  )

@@ -10,7 +10,11 @@ import type { Outcome } from "../model/Batch.ts"
 import type { RunId } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
-import type { Fence, Store, StoreError, Superseded } from "../Store.ts"
+import type { ContentStore } from "../store/ContentStore.ts"
+import type { LedgerStore } from "../store/LedgerStore.ts"
+import type { RunStore } from "../store/RunStore.ts"
+import type { Fence, Superseded } from "../store/Fence.ts"
+import type { StoreError } from "../store/StoreError.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Spanning } from "../telemetry/Spans.ts"
 import * as BodyReader from "./BodyReader.ts"
@@ -25,7 +29,9 @@ import type { ListingEnded, Missed, SliceEvent } from "./SliceEvent.ts"
 export interface Options {
   /** Ends, or fails, once nothing more comes. */
   readonly events: Queue.Dequeue<SliceEvent, RunError | Cause.Done>
-  readonly store: Store["Service"]
+  readonly contents: ContentStore["Service"]
+  readonly ledger: LedgerStore["Service"]
+  readonly runs: RunStore["Service"]
   readonly span: Spanning
   readonly domain: string
   readonly fence: Fence
@@ -84,14 +90,14 @@ export const isUnknown = (event: SliceEvent): event is Missed =>
 export const begin = (options: Options, state: State): Effect.Effect<State, WriteError> =>
   state.begun
     ? Effect.succeed(state)
-    : Effect.as(options.store.beginRun(options.fence, { runId: options.runId, taskId: options.taskId }), {
+    : Effect.as(options.runs.beginRun(options.fence, { runId: options.runId, taskId: options.taskId }), {
         ...state,
         begun: true
       })
 
 /** Writes the open batch, and leaves an empty one. A batch that changes nothing in the store is only counted. */
 export const commit = Effect.fnUntraced(function* (options: Options, before: State) {
-  const { domain, fence, inflight, meter, span, store } = options
+  const { contents, domain, fence, inflight, meter, span } = options
   const batch = (yield* options.isDown) ? OpenBatch.withoutAttempts(before.batch) : before.batch
   const spent = yield* RunMeter.spent(meter)
   const counts = RunCounts.sum(batch.counts, {
@@ -117,7 +123,7 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
   const committed = yield* span(
     "commit",
     { "idem.items": batch.items.length, "idem.misses": misses.length, "idem.page_end": batch.end !== undefined },
-    store.commit(fence, {
+    contents.commit(fence, {
       runId: begun ? options.runId : undefined,
       taskId: options.movedTask,
       items: batch.items,
@@ -154,14 +160,14 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
  * The misses of a batch as the ledger keeps them: a failed one is one more attempt. An id that a person asked for, that
  * the source does not know and of which nothing is stored, leaves no row.
  */
-const missesOf = Effect.fnUntraced(function* ({ fence, store }: Options, { misses }: OpenBatch.OpenBatch) {
+const missesOf = Effect.fnUntraced(function* ({ contents, fence, ledger }: Options, { misses }: OpenBatch.OpenBatch) {
   const { connectionId } = fence
   const externalIds = misses.filter((miss) => miss.outcome === "failed").map((miss) => miss.externalId)
   const rows =
-    externalIds.length === 0 ? [] : yield* store.ledger(connectionId, { externalIds, limit: externalIds.length })
+    externalIds.length === 0 ? [] : yield* ledger.ledger(connectionId, { externalIds, limit: externalIds.length })
   const attempts = new Map(rows.map((row) => [row.externalId, row]))
   const asked = misses.filter(isUnknown).map((miss) => miss.externalId)
-  const stored = asked.length === 0 ? new Set<string>() : yield* store.existing(connectionId, asked)
+  const stored = asked.length === 0 ? new Set<string>() : yield* contents.existing(connectionId, asked)
   const known = misses.filter((miss) => !isUnknown(miss) || stored.has(miss.externalId))
   return yield* Effect.forEach(known, (miss) => RetryPolicy.missOf(miss, attempts.get(miss.externalId)))
 })

@@ -11,7 +11,8 @@ import * as AnnouncedBody from "./AnnouncedBody.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { Item, StoredBody } from "../model/Batch.ts"
-import type { Store, StoreError } from "../Store.ts"
+import type { BodyStore } from "../store/BodyStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 const titleLength = 1000
 
@@ -69,13 +70,13 @@ const isLarge = (announced: Announced | undefined, limits: Limits): boolean =>
 const keep = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
   announced: Announced | undefined,
-  { limits, share, store }: Options
+  { bodies, limits, share }: Options
 ): Effect.Effect<StoredBody, IntegrationError | StoreError> =>
   Effect.scoped(
     Effect.gen(function* () {
       if (isLarge(announced, limits)) {
         yield* share.grow(DownloadBudget.streamBytes)
-        const { hash, size } = yield* store.writeBlob(body)
+        const { hash, size } = yield* bodies.writeBlob(body)
         return { _tag: "Blob", hash, size } as const
       }
       const pull = yield* Stream.toPull(body)
@@ -95,7 +96,7 @@ const keep = (
       // Handed over one by one, so that what was held can go as it is written.
       const held = Stream.suspend(() => Stream.fromIterable(chunks.splice(0)))
       const rest = Stream.concat(Stream.fromEffectDrain(share.stream), Stream.fromPull(Effect.succeed(pull)))
-      const blob = yield* store.writeBlob(Stream.concat(held, rest))
+      const blob = yield* bodies.writeBlob(Stream.concat(held, rest))
       return { _tag: "Blob", hash: blob.hash, size: blob.size } as const
     })
   )
@@ -104,7 +105,7 @@ const oneLine = (title: string | undefined): string | undefined =>
   title?.replaceAll(/\s+/g, " ").trim().slice(0, titleLength)
 
 interface Options {
-  readonly store: Store["Service"]
+  readonly bodies: BodyStore["Service"]
   readonly limits: Limits
   readonly meter: RunMeter.RunMeter
   /** What the download may hold in memory. */

@@ -18,7 +18,8 @@ import type { Page } from "../../contract/Page.ts"
 import type { Limits } from "../Limits.ts"
 import type { Complete } from "../model/Content.ts"
 import type { RunId } from "../model/Run.ts"
-import type { Fence, Store } from "../Store.ts"
+import type { DeletionStore } from "../store/DeletionStore.ts"
+import type { Fence } from "../store/Fence.ts"
 
 /** True if the passes over the source are complete with this page. */
 export const isComplete = ({ complete, covers = [], listing }: Page<unknown>): boolean =>
@@ -65,22 +66,22 @@ export const areTooMany = (
 
 /** Applies the complete deletions, or holds them. Says how many were deleted, and how many are held now. */
 export const settle = Effect.fnUntraced(function* (options: {
-  readonly store: Store["Service"]
+  readonly deletions: DeletionStore["Service"]
   readonly fence: Fence
   readonly limits: Limits
   readonly complete: Complete
   /** Undefined for a run that has no row. */
   readonly runId: RunId | undefined
 }) {
-  const { complete, fence, limits, runId, store } = options
-  const { held, waiting } = yield* store.completeDeletions(fence.connectionId, complete)
+  const { complete, deletions, fence, limits, runId } = options
+  const { held, waiting } = yield* deletions.completeDeletions(fence.connectionId, complete)
   if (waiting === 0) return { deleted: 0, held }
-  const deletions = waiting + held
+  const found = waiting + held
   // What was stored is counted only where the number alone does not decide: it costs a look at every row.
   const stored =
-    deletions > limits.deletions ? yield* store.storedBeforeDeletions(fence.connectionId, complete) : Infinity
-  if (areTooMany({ deletions, stored }, limits)) {
-    return { deleted: 0, held: yield* store.holdDeletions(fence, complete) }
+    found > limits.deletions ? yield* deletions.storedBeforeDeletions(fence.connectionId, complete) : Infinity
+  if (areTooMany({ deletions: found, stored }, limits)) {
+    return { deleted: 0, held: yield* deletions.holdDeletions(fence, complete) }
   }
-  return { deleted: yield* store.applyDeletions(fence, complete, runId), held }
+  return { deleted: yield* deletions.applyDeletions(fence, complete, runId), held }
 })

@@ -12,7 +12,8 @@ import type { Limits } from "../Limits.ts"
 import * as Halt from "./Halt.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { Attributes, Spanning } from "../telemetry/Spans.ts"
-import type { Store, StoreError } from "../Store.ts"
+import type { BodyStore } from "../store/BodyStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 import type { Download, Dropped, Missed, Stored } from "./SliceEvent.ts"
 
 /** What became of a download. */
@@ -36,14 +37,14 @@ interface Tally {
 /** Downloads refs for one slice; refusals and too many failures halt it. */
 export const make = Effect.fnUntraced(function* (options: {
   readonly session: AnySession
-  readonly store: Store["Service"]
+  readonly bodies: BodyStore["Service"]
   readonly limits: Limits
   readonly budget: DownloadBudget.Budget
   readonly meter: RunMeter.RunMeter
   readonly halt: Halt.Halt
   readonly span: Spanning
 }) {
-  const { budget, halt, limits, meter, session, span, store } = options
+  const { bodies, budget, halt, limits, meter, session, span } = options
   const downloads = budget.run()
   const tally = yield* Ref.make<Tally>({ done: 0, failed: 0, transientInARow: 0 })
 
@@ -88,7 +89,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const read = ({ ref }: Download, share: DownloadBudget.Share) =>
     Effect.flatMap(ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content), (content) =>
-      BodyReader.item(ref, content, { store, limits, meter, share })
+      BodyReader.item(ref, content, { bodies, limits, meter, share })
     )
 
   const work = Effect.fnUntraced(function* (

@@ -12,7 +12,10 @@ import { Limits } from "../Limits.ts"
 import type { Connection } from "../model/Connection.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as OpenSource from "../source/OpenSource.ts"
-import { Store } from "../Store.ts"
+import { ContentStore } from "../store/ContentStore.ts"
+import { DeletionStore } from "../store/DeletionStore.ts"
+import { LedgerStore } from "../store/LedgerStore.ts"
+import { OverviewStore } from "../store/OverviewStore.ts"
 import * as Deletions from "./Deletions.ts"
 import * as InFlight from "./InFlight.ts"
 import * as PartReader from "./PartReader.ts"
@@ -52,10 +55,11 @@ export const run = Effect.fn("DryRun.run")(function* (
 
 /** How many deletions a person would have to decide on, of those that were found and those that are staged already. */
 const heldOf = Effect.fnUntraced(function* (connection: Connection, found: number) {
-  const store = yield* Store
+  const staged = yield* DeletionStore
+  const overviews = yield* OverviewStore
   const limits = yield* Limits
-  const { held, waiting } = yield* store.completeDeletions(connection.id, { changes: true, listing: true })
-  const { stored } = yield* store.totals(connection.id)
+  const { held, waiting } = yield* staged.completeDeletions(connection.id, { changes: true, listing: true })
+  const { stored } = yield* overviews.totals(connection.id)
   const deletions = found + waiting + held
   return found + waiting > 0 && Deletions.areTooMany({ deletions, stored }, limits) ? deletions : held
 })
@@ -71,7 +75,9 @@ const list = Effect.fnUntraced(function* (options: {
 }) {
   const { meter, plan, session } = options
   const connectionId = options.connection.id
-  const store = yield* Store
+  const contents = yield* ContentStore
+  const ledger = yield* LedgerStore
+  const overviews = yield* OverviewStore
   const counts = RunCounts.tally()
   // What is planned stays in flight: an id that the listing repeats is planned once.
   const inflight = InFlight.make()
@@ -83,7 +89,7 @@ const list = Effect.fnUntraced(function* (options: {
 
   const count = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
     const usable = [...new Set(ids)].filter((id) => externalIdProblem(id) === undefined)
-    return usable.length === 0 ? 0 : (yield* store.existing(connectionId, usable)).size
+    return usable.length === 0 ? 0 : (yield* contents.existing(connectionId, usable)).size
   })
 
   if (plan.task.forceIds.length > 0) {
@@ -92,7 +98,7 @@ const list = Effect.fnUntraced(function* (options: {
     for (const id of plan.task.forceIds) inflight.begin(id, undefined)
   }
   if (SyncTask.isLive(plan.task)) {
-    const retries = yield* store.retriesDue(connectionId, 100_000)
+    const retries = yield* ledger.retriesDue(connectionId, 100_000)
     download += retries.length
     counts.retried += retries.length
     for (const row of retries) inflight.begin(row.externalId, row.revision)
@@ -100,7 +106,7 @@ const list = Effect.fnUntraced(function* (options: {
   if (SyncTask.idsOnly(plan.task)) return { counts, problems, planned: { download, delete: 0, patch: 0 } }
 
   // A task that keeps a checkpoint of its own begins without parts.
-  const parts = PartReader.make({ store, connectionId, taskId: undefined, fresh: Option.isNone(plan.checkpoint) })
+  const parts = PartReader.make({ contents, connectionId, taskId: undefined, fresh: Option.isNone(plan.checkpoint) })
   const listPages = (checkpoint: SyncPlan.Plan["checkpoint"]) =>
     session.list(plan.task, checkpoint, parts.parts).pipe(
       Stream.runForEach((page) =>
@@ -116,12 +122,12 @@ const list = Effect.fnUntraced(function* (options: {
           patch += yield* count((page.patches ?? []).map((one) => one.externalId))
           if (page.listing !== undefined) knownListed += page.listed.length - chosen.length
           if (!options.isAfresh && page.covers?.some((covered) => covered.prefix === "" && !covered.except?.length)) {
-            toDelete += Math.max(0, (yield* store.totals(connectionId)).stored - knownListed)
+            toDelete += Math.max(0, (yield* overviews.totals(connectionId)).stored - knownListed)
           }
           yield* options.onProgress({ counts, remaining: page.remaining })
         })
       ),
-      Effect.provideService(ContentExistenceChecker, InFlight.checker({ store, connectionId, inflight, meter }))
+      Effect.provideService(ContentExistenceChecker, InFlight.checker({ contents, connectionId, inflight, meter }))
     )
 
   yield* listPages(plan.checkpoint).pipe(

@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { ConnectionId } from "../model/Connection.ts"
-import type { Store, StoreError } from "../Store.ts"
+import type { ContentStore } from "../store/ContentStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
 import * as RunMeter from "./RunMeter.ts"
 
 /** One chosen occurrence of an id. `ended` is done once it was committed, or dropped. */
@@ -53,25 +54,25 @@ const failed = Effect.mapError(
 
 /** The connection's checker for one run: the store's answer and what is in flight, each query counted. */
 export const checker = (options: {
-  readonly store: Store["Service"]
+  readonly contents: ContentStore["Service"]
   readonly connectionId: ConnectionId
   readonly inflight: InFlight
   readonly meter: RunMeter.RunMeter
 }): ContentExistenceChecker["Service"] => {
-  const { connectionId, inflight, meter, store } = options
+  const { connectionId, contents, inflight, meter } = options
   // In flight is looked up before the store is asked: what is committed in between is then in the store's answer.
   const flying = (ids: ReadonlyArray<string>) => ids.filter((id) => inflight.find(id) !== undefined)
   return {
     existing: Effect.fnUntraced(function* (ids) {
       yield* RunMeter.queried(meter)
       const ours = flying(ids)
-      const known = yield* failed(store.existing(connectionId, ids))
+      const known = yield* failed(contents.existing(connectionId, ids))
       return ours.length === 0 ? known : new Set([...known, ...ours])
     }),
     revisions: Effect.fnUntraced(function* (ids) {
       yield* RunMeter.queried(meter)
       const ours = flying(ids).map((id) => [id, Option.fromUndefinedOr(inflight.find(id)?.revision)] as const)
-      const known = yield* failed(store.revisions(connectionId, ids))
+      const known = yield* failed(contents.revisions(connectionId, ids))
       return ours.length === 0 ? known : new Map([...known, ...ours])
     })
   }

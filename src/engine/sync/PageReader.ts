@@ -18,7 +18,9 @@ import { maxPartBytes, type PartMove } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Limits } from "../Limits.ts"
 import { type LedgerRow, refOf } from "../model/Content.ts"
-import type { Fence, Store, StoreError } from "../Store.ts"
+import type { LedgerStore } from "../store/LedgerStore.ts"
+import type { Fence } from "../store/Fence.ts"
+import type { StoreError } from "../store/StoreError.ts"
 import * as Deletions from "./Deletions.ts"
 import * as Halt from "./Halt.ts"
 import type { InFlight } from "./InFlight.ts"
@@ -32,7 +34,7 @@ export type Work = Download | PageListed
 
 interface Options {
   readonly listing: Listing
-  readonly store: Store["Service"]
+  readonly ledger: LedgerStore["Service"]
   readonly fence: Fence
   readonly plan: Plan
   readonly halt: Halt.Halt
@@ -77,13 +79,13 @@ const isLater = ({ nextAttemptAt, state }: LedgerRow, now: number): boolean =>
  * The chosen ids that the ledger holds until later: failed ones before their next attempt, and dead ones, under the
  * revision that failed. An integration that downloads what it knows already would ask for them at every poll.
  */
-const heldIds = Effect.fnUntraced(function* ({ fence, inflight, plan, store }: Options, page: Page<Schema.Json>) {
+const heldIds = Effect.fnUntraced(function* ({ fence, inflight, ledger, plan }: Options, page: Page<Schema.Json>) {
   const asked = page.download.filter((ref) => ref.content === undefined && inflight.find(ref.externalId) === undefined)
   if (plan.task.force || asked.length === 0) return new Set<string>()
   const externalIds = asked.map(({ externalId }) => externalId)
   const revisions = new Map(asked.map(({ externalId, revision }) => [externalId, revision]))
   const now = yield* Clock.currentTimeMillis
-  const rows = yield* store.ledger(fence.connectionId, { externalIds, limit: externalIds.length })
+  const rows = yield* ledger.ledger(fence.connectionId, { externalIds, limit: externalIds.length })
   const waits = (row: LedgerRow) =>
     row.revision === revisions.get(row.externalId) && (row.state === "dead" || isLater(row, now))
   return new Set(rows.filter(waits).map(({ externalId }) => externalId))
@@ -152,11 +154,11 @@ const readPage = (
 }
 
 /** The rows of the ledger that this slice retries. */
-const rowsToRetry = ({ fence, limits, plan, store }: Options): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
+const rowsToRetry = ({ fence, ledger, limits, plan }: Options): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
   if (plan.ledger === "none") return Effect.succeed([])
-  if (plan.ledger === "due") return store.retriesDue(fence.connectionId, limits.retries)
+  if (plan.ledger === "due") return ledger.retriesDue(fence.connectionId, limits.retries)
   if (plan.ledger !== "all") return Effect.succeed(plan.ledger.rows)
-  return Effect.map(store.ledger(fence.connectionId, { limit: limits.retries }), (rows) =>
+  return Effect.map(ledger.ledger(fence.connectionId, { limit: limits.retries }), (rows) =>
     rows.filter((row) => row.state !== "dead")
   )
 }

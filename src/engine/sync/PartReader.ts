@@ -5,7 +5,7 @@ import { ContentExistenceCheckerError } from "../../contract/ContentExistenceChe
 import type { PartMove, Parts } from "../../contract/Parts.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { TaskId } from "../model/Task.ts"
-import type { Store } from "../Store.ts"
+import type { ContentStore } from "../store/ContentStore.ts"
 
 export interface PartReader {
   readonly parts: Parts<Schema.Json>
@@ -18,13 +18,13 @@ export interface PartReader {
 }
 
 export const make = (options: {
-  readonly store: Store["Service"]
+  readonly contents: ContentStore["Service"]
   readonly connectionId: ConnectionId
   readonly taskId: TaskId | undefined
   /** True for a listing without a checkpoint. */
   readonly fresh: boolean
 }): PartReader => {
-  const { connectionId, store, taskId } = options
+  const { connectionId, contents, taskId } = options
   let fresh = options.fresh
   const moved = new Map<string, Schema.Json | null>()
   return {
@@ -44,7 +44,7 @@ export const make = (options: {
           fresh || unmoved.length === 0
             ? new Map<string, Schema.Json>()
             : yield* Effect.mapError(
-                store.parts(connectionId, taskId, unmoved),
+                contents.parts(connectionId, taskId, unmoved),
                 (error) => new ContentExistenceCheckerError({ message: error.message, cause: error })
               )
         return new Map(

@@ -12,7 +12,9 @@ import type { Vault } from "../secrets/Vault.ts"
 import type { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import type { Quotas } from "../source/Quotas.ts"
-import { type Fence, Store } from "../Store.ts"
+import type { Store } from "../Store.ts"
+import type { Fence } from "../store/Fence.ts"
+import { LeaseStore } from "../store/LeaseStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as ConnectionUpdate from "./ConnectionUpdate.ts"
 import * as RunFailure from "./RunFailure.ts"
@@ -54,7 +56,7 @@ export const run = Effect.fn("run")(function* (
   request: Request,
   onProgress: (progress: Progress) => Effect.Effect<void>
 ) {
-  const store = yield* Store
+  const leases = yield* LeaseStore
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }
   const runId = RunId.make(randomUUID())
   yield* Effect.annotateCurrentSpan({
@@ -112,11 +114,11 @@ export const run = Effect.fn("run")(function* (
   const { result } = yield* Effect.interruptible(work).pipe(
     Effect.annotateLogs({ connection: connection.name, domain: connection.domain, run: runId }),
     Effect.onInterrupt(() =>
-      Effect.andThen(count("interrupted", nothing), Effect.ignore(store.release(fence, { interrupted: true })))
+      Effect.andThen(count("interrupted", nothing), Effect.ignore(leases.release(fence, { interrupted: true })))
     ),
     Effect.tap(({ isLive, result: done }) =>
       ConnectionUpdate.after(connection, done, isLive).pipe(
-        Effect.flatMap((next) => store.release(fence, next)),
+        Effect.flatMap((next) => leases.release(fence, next)),
         Effect.catch((error) => Effect.logWarning(error.message)),
         Effect.uninterruptible
       )

@@ -7,7 +7,9 @@ import type { Complete } from "../model/Content.ts"
 import { type RunId, statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
-import { type Fence, Store } from "../Store.ts"
+import type { Fence } from "../store/Fence.ts"
+import { DeletionStore } from "../store/DeletionStore.ts"
+import { RunStore } from "../store/RunStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { Written } from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
@@ -31,10 +33,10 @@ type Recorded = Pick<Written, "begun" | "counts" | "unrecorded">
  */
 const settleDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
   const { complete, domain, fence, runId, taskId } = options
-  const store = yield* Store
+  const runs = yield* RunStore
   const limits = yield* Limits
   const { deleted, held } = yield* Deletions.settle({
-    store,
+    deletions: yield* DeletionStore,
     fence,
     limits,
     complete,
@@ -42,7 +44,7 @@ const settleDeletions = Effect.fnUntraced(function* (options: Options, before: R
   })
   yield* Metrics.counted(domain, { deleted })
   const needsRow = !before.begun && deleted > 0
-  if (needsRow) yield* store.beginRun(fence, { runId, taskId })
+  if (needsRow) yield* runs.beginRun(fence, { runId, taskId })
   return {
     begun: before.begun || needsRow,
     counts: { ...before.counts, deleted: before.counts.deleted + deleted, deletionsHeld: held },
@@ -74,7 +76,7 @@ export const run = Effect.fnUntraced(function* (
   failure: RunFailure.Failure | null
 ) {
   const { fence, notes, runId, task, taskId } = options
-  const store = yield* Store
+  const runs = yield* RunStore
   const isSettled = failure === null && SyncTask.isLive(task)
   const settled = isSettled
     ? yield* RunFailure.capture(
@@ -85,8 +87,8 @@ export const run = Effect.fnUntraced(function* (
   const error = failure ?? (Result.isFailure(settled) ? settled.failure : checkCounts(counts))
   if (error?.reason === "Superseded" || (error === null && !begun)) return { counts, error }
   const finish = Effect.gen(function* () {
-    if (!begun) yield* store.beginRun(fence, { runId, taskId })
-    yield* store.finishRun(fence, {
+    if (!begun) yield* runs.beginRun(fence, { runId, taskId })
+    yield* runs.finishRun(fence, {
       runId,
       status: statusOf({ counts, problems: written.problems, error }),
       counts: unrecorded,

@@ -8,7 +8,8 @@ import type { ContentExistenceCheckerError } from "../../contract/ContentExisten
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as ConfigErrors from "../source/ConfigErrors.ts"
 import type { Stalled } from "../schedule/Lease.ts"
-import type { StoreError, Superseded } from "../Store.ts"
+import type { Superseded } from "../store/Fence.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 /** `reason` is an `IntegrationError`'s, or one of the engine's own. */
 export interface Failure {

@@ -21,7 +21,11 @@ import type { TaskId, TaskRow } from "../model/Task.ts"
 import * as Lease from "../schedule/Lease.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import * as RetryAfter from "../source/RetryAfter.ts"
-import { type Fence, Store } from "../Store.ts"
+import { BodyStore } from "../store/BodyStore.ts"
+import { ContentStore } from "../store/ContentStore.ts"
+import { LedgerStore } from "../store/LedgerStore.ts"
+import { RunStore } from "../store/RunStore.ts"
+import type { Fence } from "../store/Fence.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import * as BatchWriter from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
@@ -119,20 +123,29 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   const opened = yield* open(options, shared)
   if (Option.isNone(opened)) return
   const session = opened.value
-  const store = yield* Store
+  const contents = yield* ContentStore
   const limits = yield* Limits
   const budget = yield* DownloadBudget
   const fence = { connectionId: connection.id, fence: connection.fence }
-  const checker = InFlight.checker({ store, connectionId: connection.id, inflight, meter })
+  const checker = InFlight.checker({ contents, connectionId: connection.id, inflight, meter })
   const parts = PartReader.make({
-    store,
+    contents,
     connectionId: connection.id,
     taskId: options.taskRow?.id,
     fresh: Option.isNone(plan.checkpoint)
   })
   const listing = yield* Listing.make({ session, plan, halt, checker, parts, limits, meter, span })
-  const work = yield* PageReader.make({ listing, store, fence, plan, halt, inflight, parts, limits })
-  const download = yield* Downloader.make({ session, store, limits, budget, meter, halt, span })
+  const work = yield* PageReader.make({
+    listing,
+    ledger: yield* LedgerStore,
+    fence,
+    plan,
+    halt,
+    inflight,
+    parts,
+    limits
+  })
+  const download = yield* Downloader.make({ session, bodies: yield* BodyStore, limits, budget, meter, halt, span })
   const handOver = (one: PageReader.Work) =>
     one._tag === "Download"
       ? Effect.flatMap(download(one), (event) => Queue.offer(events, event))
@@ -151,7 +164,9 @@ const write = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   yield* Effect.forkScoped(Queue.into(produce(options, shared), events))
   return yield* BatchWriter.run({
     events,
-    store: yield* Store,
+    contents: yield* ContentStore,
+    ledger: yield* LedgerStore,
+    runs: yield* RunStore,
     span,
     domain: connection.domain,
     fence: { connectionId: connection.id, fence: connection.fence },

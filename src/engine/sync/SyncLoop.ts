@@ -20,7 +20,10 @@ import * as Run from "./Run.ts"
 import type { Connection } from "../model/Connection.ts"
 import { statusOf } from "../model/Run.ts"
 import type { TaskId } from "../model/Task.ts"
-import { Store, type StoreError } from "../Store.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { LedgerStore } from "../store/LedgerStore.ts"
+import type { StoreError } from "../store/StoreError.ts"
+import { TaskStore } from "../store/TaskStore.ts"
 import { Vault } from "../secrets/Vault.ts"
 
 /** A sync that is told to wait longer than this for quota ends; the poller goes on when the time has come. */
@@ -60,7 +63,9 @@ interface Ended {
 
 export const make = Effect.gen(function* () {
   const context = yield* Effect.context<Run.Services>()
-  const store = Context.get(context, Store)
+  const connections = Context.get(context, ConnectionStore)
+  const tasks = Context.get(context, TaskStore)
+  const ledger = Context.get(context, LedgerStore)
   const vault = Context.get(context, Vault)
   const limits = yield* Limits
 
@@ -148,7 +153,7 @@ export const make = Effect.gen(function* () {
 
   const dryRun = Effect.fnUntraced(function* (given: Connection, task: SyncTask, options: SyncOptions) {
     const startedAt = yield* Clock.currentTimeMillis
-    const connection = Option.getOrElse(yield* store.connection(given.id), () => given)
+    const connection = Option.getOrElse(yield* connections.connection(given.id), () => given)
     const planned = yield* Effect.result(DryRun.run(connection, task, options.onProgress ?? (() => Effect.void)))
     if (Result.isFailure(planned)) {
       return yield* result(connection, startedAt, { total: nothing, error: RunFailure.of(planned.failure) })
@@ -168,7 +173,7 @@ export const make = Effect.gen(function* () {
       const request = { _tag: "Live", recorded: true, retryFailed: true } as const
       return yield* result(connection, startedAt, yield* untilDone(connection, nothing, request, options))
     }
-    const { id } = yield* store.openTask(connection.id, {
+    const { id } = yield* tasks.openTask(connection.id, {
       task,
       spec: options.spec,
       resumeWithin: limits.resumeWithin
@@ -179,7 +184,7 @@ export const make = Effect.gen(function* () {
 
   const retry = Effect.fn("retry")(function* (connection: Connection, externalIds: ReadonlyArray<string> | undefined) {
     if (externalIds !== undefined) {
-      const there = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
+      const there = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
       const known = new Set(there.map((row) => row.externalId))
       const missing = externalIds.filter((id) => !known.has(id))
       if (missing.length > 0) {
@@ -191,7 +196,7 @@ export const make = Effect.gen(function* () {
     const startedAt = yield* Clock.currentTimeMillis
     const keyless = yield* withoutKey
     if (keyless !== undefined) return yield* result(connection, startedAt, { total: nothing, error: keyless })
-    const rows = Arr.chunksOf(yield* store.redrive(connection.id, externalIds), TaskQueue.rowsAtOnce)
+    const rows = Arr.chunksOf(yield* ledger.redrive(connection.id, externalIds), TaskQueue.rowsAtOnce)
     const untried: Ended = { total: nothing, error: null }
     const ended = yield* Effect.reduce(
       rows,

@@ -8,7 +8,9 @@ import type { Connection } from "../model/Connection.ts"
 import type { LedgerRow } from "../model/Content.ts"
 import type { TaskRow } from "../model/Task.ts"
 import type * as OpenSource from "../source/OpenSource.ts"
-import { Store } from "../Store.ts"
+import { ContentStore } from "../store/ContentStore.ts"
+import { LedgerStore } from "../store/LedgerStore.ts"
+import { TaskStore } from "../store/TaskStore.ts"
 
 export interface Plan {
   readonly task: SyncTask.SyncTask
@@ -70,7 +72,9 @@ export const forRequest = Effect.fnUntraced(function* (
   request: Request,
   opened: OpenSource.Openable
 ) {
-  const store = yield* Store
+  const contents = yield* ContentStore
+  const tasks = yield* TaskStore
+  const ledger = yield* LedgerStore
   switch (request._tag) {
     case "Live": {
       const planned = yield* make(opened, {
@@ -82,17 +86,17 @@ export const forRequest = Effect.fnUntraced(function* (
       })
       // Stored before anything is listed: no slice, listing or crash that comes between ends it.
       if (planned.isAfresh) {
-        yield* store.changeScope({ connectionId: connection.id, fence: connection.fence }, planned.plan.scope)
+        yield* contents.changeScope({ connectionId: connection.id, fence: connection.fence }, planned.plan.scope)
       }
       return planned
     }
     case "Task": {
       const { checkpoint, id, scope, task } = request.row
-      return yield* make(opened, { task, checkpoint, scope, done: yield* store.taskDone(id), ledger: "none" })
+      return yield* make(opened, { task, checkpoint, scope, done: yield* tasks.taskDone(id), ledger: "none" })
     }
     case "Ledger": {
       const { externalIds } = request
-      const rows = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
+      const rows = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
       return yield* make(opened, {
         task: SyncTask.poll,
         checkpoint: Option.none(),

@@ -11,7 +11,7 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Overview } from "../model/Overview.ts"
-import { Store } from "../Store.ts"
+import { OverviewStore } from "../store/OverviewStore.ts"
 
 /** How old the store's answer may be, so that several scrapers cost one query. */
 const freshFor = Duration.seconds(5)
@@ -94,10 +94,10 @@ export class Gauges extends Context.Service<
     readonly refresh: Effect.Effect<void>
   }
 >()("idem/engine/telemetry/Gauges") {
-  static readonly layer: Layer.Layer<Gauges, never, Store> = Layer.effect(
+  static readonly layer: Layer.Layer<Gauges, never, OverviewStore> = Layer.effect(
     Gauges,
     Effect.gen(function* () {
-      const store = yield* Store
+      const overviews = yield* OverviewStore
       const context = yield* Effect.context<never>()
       const shown = new Map<string, Metric.Gauge<number>>()
       let askedAt = Number.NEGATIVE_INFINITY
@@ -141,7 +141,7 @@ export class Gauges extends Context.Service<
         const now = yield* Clock.currentTimeMillis
         if (now - askedAt < Duration.toMillis(freshFor)) return
         askedAt = now
-        const answer = yield* store.overview.pipe(
+        const answer = yield* overviews.overview.pipe(
           Effect.timeoutOption(timeout),
           Effect.catchTag("StoreError", () => Effect.succeedNone)
         )

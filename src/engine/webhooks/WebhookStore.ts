@@ -18,7 +18,7 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ChangeKind } from "../model/Change.ts"
 import type { ConnectionId } from "../model/Connection.ts"
-import type { StoreError } from "../Store.ts"
+import type { StoreError } from "../store/StoreError.ts"
 
 export const WebhookId = Schema.String.pipe(Schema.brand("WebhookId"))
 export type WebhookId = typeof WebhookId.Type

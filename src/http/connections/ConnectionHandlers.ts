@@ -9,7 +9,14 @@ import { Engine, type Connected as EngineConnected } from "../../engine/Engine.t
 import { Integrations } from "../../engine/source/Integrations.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import { pausedByPerson } from "../../engine/model/Connection.ts"
-import { DeletionsChanged, NameTaken, Store } from "../../engine/Store.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { ContentStore } from "../../engine/store/ContentStore.ts"
+import { DeletionStore } from "../../engine/store/DeletionStore.ts"
+import { LedgerStore } from "../../engine/store/LedgerStore.ts"
+import { OverviewStore } from "../../engine/store/OverviewStore.ts"
+import { RunStore } from "../../engine/store/RunStore.ts"
+import { DeletionsChanged, NameTaken } from "../../engine/store/StoreError.ts"
+import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as InterimAnswers from "../InterimAnswers.ts"
 import { asProblem, ConflictProblem } from "../Problems.ts"
@@ -58,11 +65,17 @@ export const layer = HttpApiBuilder.group(
   CommandApi,
   "connections",
   Effect.fn(function* (handlers) {
-    const store = yield* Store
+    const connections = yield* ConnectionStore
+    const runs = yield* RunStore
+    const overviews = yield* OverviewStore
+    const tasks = yield* TaskStore
+    const deletions = yield* DeletionStore
+    const ledger = yield* LedgerStore
+    const contents = yield* ContentStore
     const engine = yield* Engine
     const integrations = yield* Integrations
     const submission = yield* TaskSubmission.make
-    const find = (ref: string) => ConnectionLookup.find(store, ref)
+    const find = (ref: string) => ConnectionLookup.find(connections, ref)
     const shown = Effect.fnUntraced(function* (ref: string) {
       return Documents.connection(yield* find(ref), yield* DateTime.now)
     })
@@ -70,29 +83,29 @@ export const layer = HttpApiBuilder.group(
     return handlers.handleAll({
       list: Effect.fnUntraced(function* () {
         const now = yield* DateTime.now
-        return { connections: (yield* store.connections).map((each) => Documents.connection(each, now)) }
+        return { connections: (yield* connections.connections).map((each) => Documents.connection(each, now)) }
       }, asProblem),
 
       create: Effect.fnUntraced(function* ({ payload }) {
         const { config = {}, credentials, domain, every, name } = payload
-        if (Option.isSome(yield* store.connectionByName(name))) return yield* new NameTaken({ name })
+        if (Option.isSome(yield* connections.connectionByName(name))) return yield* new NameTaken({ name })
         const given = credentials === undefined ? {} : Redacted.value(credentials)
         return yield* connected(yield* engine.connect({ domain, name, config, credentials: given, every }))
       }, asProblem),
 
       get: Effect.fnUntraced(function* ({ params }) {
         const connection = yield* find(params.connection)
-        const [lastRun] = yield* store.runs(connection.id, 1)
+        const [lastRun] = yield* runs.runs(connection.id, 1)
         // A connection whose config no longer fits is shown all the same.
         const leftOut = yield* integrations.get(connection.domain).pipe(
           Effect.flatMap(({ decodeConfig }) => decodeConfig(connection.config)),
           Effect.match({ onFailure: () => [], onSuccess: (config) => config.leftOut })
         )
         return Documents.status(connection, yield* DateTime.now, {
-          totals: yield* store.totals(connection.id),
+          totals: yield* overviews.totals(connection.id),
           leftOut,
           lastRun,
-          unfinished: yield* store.openTasks(connection.id)
+          unfinished: yield* tasks.openTasks(connection.id)
         })
       }, asProblem),
 
@@ -106,8 +119,8 @@ export const layer = HttpApiBuilder.group(
       remove: Effect.fnUntraced(
         function* ({ params, query }) {
           const { id } = yield* find(params.connection)
-          const { stored } = yield* store.totals(id)
-          yield* store.disconnect(id, query.deleteContents ?? false)
+          const { stored } = yield* overviews.totals(id)
+          yield* connections.disconnect(id, query.deleteContents ?? false)
           return { contents: stored }
         },
         (work, { request }) => InterimAnswers.during(request)(work),
@@ -117,7 +130,7 @@ export const layer = HttpApiBuilder.group(
       pause: Effect.fnUntraced(function* ({ params }) {
         const { id, paused } = yield* find(params.connection)
         // A pause that is there already keeps its reason.
-        if (paused === null) yield* store.setPaused(id, pausedByPerson)
+        if (paused === null) yield* connections.setPaused(id, pausedByPerson)
         return yield* shown(id)
       }, asProblem),
 
@@ -128,19 +141,19 @@ export const layer = HttpApiBuilder.group(
             detail: `${MessageText.quoted(name)} is disconnected, and has no credentials: give it new ones`
           })
         }
-        yield* store.setPaused(id, null)
+        yield* connections.setPaused(id, null)
         return yield* shown(id)
       }, asProblem),
 
       deletions: Effect.fnUntraced(function* ({ params, query }) {
         const { id } = yield* find(params.connection)
-        return yield* store.deletions(id, { ...query, which: "held" })
+        return yield* deletions.deletions(id, { ...query, which: "held" })
       }, asProblem),
 
       approveDeletions: Effect.fnUntraced(
         function* ({ params, payload }) {
           const { id, name } = yield* find(params.connection)
-          return { deleted: yield* Effect.mapError(store.approveDeletions(id, payload), changed(name)) }
+          return { deleted: yield* Effect.mapError(deletions.approveDeletions(id, payload), changed(name)) }
         },
         (work, { request }) => InterimAnswers.during(request)(work),
         asProblem
@@ -148,7 +161,7 @@ export const layer = HttpApiBuilder.group(
 
       ledger: Effect.fnUntraced(function* ({ params, query }) {
         const { id } = yield* find(params.connection)
-        return { ledger: (yield* store.ledger(id, query)).map(Documents.ledgerRow) }
+        return { ledger: (yield* ledger.ledger(id, query)).map(Documents.ledgerRow) }
       }, asProblem),
 
       redrive: Effect.fnUntraced(function* ({ params, payload }) {
@@ -159,7 +172,7 @@ export const layer = HttpApiBuilder.group(
       purge: Effect.fnUntraced(
         function* ({ params, payload }) {
           const { id } = yield* find(params.connection)
-          return yield* store.purge(id, payload.before)
+          return yield* contents.purge(id, payload.before)
         },
         (work, { request }) => InterimAnswers.during(request)(work),
         asProblem

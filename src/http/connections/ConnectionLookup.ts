@@ -3,19 +3,20 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as MessageText from "../../engine/MessageText.ts"
 import { type Connection, ConnectionId } from "../../engine/model/Connection.ts"
-import type { Store, StoreError } from "../../engine/Store.ts"
+import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
 import { NotFoundProblem } from "../Problems.ts"
 
 /** A connection by its id or by its name: the id wins. */
 export const find = Effect.fnUntraced(function* (
-  store: Store["Service"],
+  connections: ConnectionStore["Service"],
   ref: string
 ): Effect.fn.Return<Connection, NotFoundProblem | StoreError> {
-  const found = yield* store.connection(ConnectionId.make(ref))
+  const found = yield* connections.connection(ConnectionId.make(ref))
   if (Option.isSome(found)) return found.value
-  const named = yield* store.connectionByName(ref)
+  const named = yield* connections.connectionByName(ref)
   if (Option.isSome(named)) return named.value
-  const names = (yield* store.connections).map(({ name }) => name)
+  const names = (yield* connections.connections).map(({ name }) => name)
   const meant = MessageText.nearest(ref, names)
   const next =
     meant !== undefined

@@ -8,7 +8,11 @@ import { UsageError } from "../../engine/Engine.ts"
 import { contentRow } from "../../engine/feed/ChangeDocument.ts"
 import * as ContentPages from "../../engine/feed/ContentPages.ts"
 import * as Feed from "../../engine/feed/Feed.ts"
-import { Store } from "../../engine/Store.ts"
+import { BodyStore } from "../../engine/store/BodyStore.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { ContentStore } from "../../engine/store/ContentStore.ts"
+import type { FeedStore } from "../../engine/store/FeedStore.ts"
+import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import { ledgerRow } from "../connections/ConnectionDocuments.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
@@ -22,17 +26,20 @@ export const layer = HttpApiBuilder.group(
   CommandApi,
   "contents",
   Effect.fn(function* (handlers) {
-    const store = yield* Store
+    const connections = yield* ConnectionStore
+    const ports = { bodies: yield* BodyStore, connections, contents: yield* ContentStore }
+    const context = yield* Effect.context<ContentStore | FeedStore>()
+    const ledger = yield* LedgerStore
     const feed = yield* Feed.Feed
     const stopping = yield* Stopping
 
     const page = Effect.fnUntraced(function* (ref: string, query: ContentPages.Query) {
-      const { id } = yield* ConnectionLookup.find(store, ref)
+      const { id } = yield* ConnectionLookup.find(connections, ref)
       const { since, until } = query
       if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
         return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
       }
-      return yield* Effect.provideService(ContentPages.list(id, query), Store, store)
+      return yield* Effect.provideContext(ContentPages.list(id, query), context)
     })
 
     return handlers.handleAll({
@@ -48,20 +55,21 @@ export const layer = HttpApiBuilder.group(
 
       get: Effect.fnUntraced(function* ({ params, query }) {
         const { externalId } = query
-        const { connection, content } = yield* ContentLookup.find(store, params.connection, externalId)
-        const [failure] = yield* store.ledger(connection.id, { externalIds: [externalId], limit: 1 })
+        const { connection, content } = yield* ContentLookup.find(ports, params.connection, externalId)
+        const [failure] = yield* ledger.ledger(connection.id, { externalIds: [externalId], limit: 1 })
         return { ...Documents.content(content), failure: failure === undefined ? null : ledgerRow(failure) }
       }, asProblem),
 
       body: Effect.fnUntraced(function* ({ params, query, request }) {
         const { externalId } = query
-        const body = yield* ContentLookup.body(store, params.connection, externalId)
+        const body = yield* ContentLookup.body(ports, params.connection, externalId)
         return yield* BodyResponse.answer(request, { title: body.title, externalId }, body)
       }, asProblem),
 
       changes: Effect.fnUntraced(function* ({ query }) {
         const { connection, wait, ...rest } = query
-        const connectionId = connection === undefined ? undefined : (yield* ConnectionLookup.find(store, connection)).id
+        const connectionId =
+          connection === undefined ? undefined : (yield* ConnectionLookup.find(connections, connection)).id
         const changes = (seconds: number) => feed.changes({ ...rest, connectionId, wait: Duration.seconds(seconds) })
         if (wait === 0) return yield* changes(0)
         // A process that stops answers a waiting reader with the cursor to go on from.

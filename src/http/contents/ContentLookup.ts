@@ -4,7 +4,10 @@ import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import * as MessageText from "../../engine/MessageText.ts"
 import type { ByteRange } from "../../engine/model/Content.ts"
-import type { Store, StoreError } from "../../engine/Store.ts"
+import type { BodyStore } from "../../engine/store/BodyStore.ts"
+import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import { NotFoundProblem } from "../Problems.ts"
 
@@ -18,10 +21,15 @@ export interface Body {
   readonly bytes: (range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
 }
 
+interface Ports {
+  readonly connections: ConnectionStore["Service"]
+  readonly contents: ContentStore["Service"]
+}
+
 /** A content with its connection. */
-export const find = Effect.fnUntraced(function* (store: Store["Service"], ref: string, externalId: string) {
-  const connection = yield* ConnectionLookup.find(store, ref)
-  const content = Option.getOrUndefined(yield* store.content(connection.id, externalId))
+export const find = Effect.fnUntraced(function* ({ connections, contents }: Ports, ref: string, externalId: string) {
+  const connection = yield* ConnectionLookup.find(connections, ref)
+  const content = Option.getOrUndefined(yield* contents.content(connection.id, externalId))
   if (content !== undefined) return { connection, content }
   return yield* new NotFoundProblem({
     what: "content",
@@ -31,16 +39,16 @@ export const find = Effect.fnUntraced(function* (store: Store["Service"], ref: s
 
 /** The body of a content that has one. */
 export const body = Effect.fnUntraced(function* (
-  store: Store["Service"],
+  ports: Ports & { readonly bodies: BodyStore["Service"] },
   ref: string,
   externalId: string
 ): Effect.fn.Return<Body, NotFoundProblem | StoreError> {
-  const { hash, mediaType, size, state, title } = (yield* find(store, ref, externalId)).content
+  const { hash, mediaType, size, state, title } = (yield* find(ports, ref, externalId)).content
   if (hash === null) {
     return yield* new NotFoundProblem({
       what: "body",
       detail: `${MessageText.quoted(externalId)} is ${state}, and no body of it is stored`
     })
   }
-  return { title, mediaType, hash, size, bytes: (range) => store.body(hash, range) }
+  return { title, mediaType, hash, size, bytes: (range) => ports.bodies.body(hash, range) }
 })

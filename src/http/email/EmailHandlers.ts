@@ -5,9 +5,12 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import { UsageError } from "../../engine/Engine.ts"
-import { Store } from "../../engine/Store.ts"
+
 import { Api } from "../Api.ts"
 import * as BodyResponse from "../contents/BodyResponse.ts"
+import { BodyStore } from "../../engine/store/BodyStore.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { ContentStore } from "../../engine/store/ContentStore.ts"
 import * as ContentLookup from "../contents/ContentLookup.ts"
 import * as EmailRenderer from "./EmailRenderer.ts"
 import * as EmailReader from "./EmailReader.ts"
@@ -17,7 +20,11 @@ export const layer = HttpApiBuilder.group(
   Api,
   "emails",
   Effect.fn(function* (handlers) {
-    const store = yield* Store
+    const ports = {
+      bodies: yield* BodyStore,
+      connections: yield* ConnectionStore,
+      contents: yield* ContentStore
+    }
     const reader = yield* EmailReader.make
 
     const ask = Effect.fnUntraced(function* <Q extends EmailRenderer.Question>(
@@ -25,7 +32,7 @@ export const layer = HttpApiBuilder.group(
       externalId: string,
       question: Q
     ) {
-      const body = yield* ContentLookup.body(store, connection, externalId)
+      const body = yield* ContentLookup.body(ports, connection, externalId)
       if (!/^message\/rfc822 *(?:;|$)/i.test(body.mediaType ?? "")) {
         return yield* new UsageError({ message: `${externalId} is no email: download it, or read it as it is` })
       }

@@ -15,7 +15,8 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import { TooManyRequestsProblem, UnauthorizedProblem } from "../Problems.ts"
-import { Store, type StoreError } from "../../engine/Store.ts"
+import { SessionStore } from "../../engine/store/SessionStore.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
 import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
@@ -50,7 +51,7 @@ export class Access extends Context.Service<
     readonly signOut: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, StoreError>
   }
 >()("idem/http/security/Authentication") {
-  static readonly layer: Layer.Layer<Access, never, Settings | Store> = Layer.effect(
+  static readonly layer: Layer.Layer<Access, never, Settings | SessionStore> = Layer.effect(
     Access,
     Effect.gen(function* () {
       const { token } = yield* Settings
@@ -62,7 +63,7 @@ export class Access extends Context.Service<
           signOut: () => Effect.void
         })
       }
-      const sessions = yield* Sessions.make(token, yield* Store)
+      const sessions = yield* Sessions.make(token, yield* SessionStore)
       const check = yield* checker(token)
       return Access.of({
         tokenRequired: true,

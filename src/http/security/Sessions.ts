@@ -8,7 +8,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
-import type { Store, StoreError } from "../../engine/Store.ts"
+import type { SessionStore } from "../../engine/store/SessionStore.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
 
 /** How long a session lasts. */
 export const duration = Duration.days(7)
@@ -44,7 +45,7 @@ const hashOf = (cookie: string): string => Crypto.createHash("sha256").update(co
 
 export const make = Effect.fnUntraced(function* (
   token: Redacted.Redacted<string>,
-  store: Pick<Store["Service"], "endSession" | "isSessionEnded">
+  sessions: SessionStore["Service"]
 ): Effect.fn.Return<Sessions> {
   const key = yield* keyOf(token)
   const sign = (text: string) => Crypto.createHmac("sha256", key).update(text).digest("base64url")
@@ -62,11 +63,11 @@ export const make = Effect.fnUntraced(function* (
     }),
     isValid: (cookie) =>
       Effect.flatMap(timeLeft(cookie), (left) =>
-        left === 0 ? Effect.succeed(false) : Effect.map(store.isSessionEnded(hashOf(cookie)), (ended) => !ended)
+        left === 0 ? Effect.succeed(false) : Effect.map(sessions.isSessionEnded(hashOf(cookie)), (ended) => !ended)
       ),
     end: (cookie) =>
       Effect.flatMap(timeLeft(cookie), (left) =>
-        left === 0 ? Effect.void : store.endSession(hashOf(cookie), Duration.millis(left))
+        left === 0 ? Effect.void : sessions.endSession(hashOf(cookie), Duration.millis(left))
       )
   }
 })

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Polling } from "../../engine/schedule/PollerLock.ts"
-import { Store } from "../../engine/Store.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 
 /** Why not, for a person. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { message: Schema.String }) {}
@@ -21,10 +21,10 @@ export class Ready extends Context.Service<
     readonly check: Effect.Effect<void, NotReady>
   }
 >()("idem/http/system/Readiness") {
-  static readonly layer: Layer.Layer<Ready, never, Store | Polling> = Layer.effect(
+  static readonly layer: Layer.Layer<Ready, never, ConnectionStore | Polling> = Layer.effect(
     Ready,
     Effect.gen(function* () {
-      const store = yield* Store
+      const connections = yield* ConnectionStore
       const { takenOver } = yield* Polling
       return {
         check: Effect.gen(function* () {
@@ -33,7 +33,7 @@ export class Ready extends Context.Service<
             const message = `${other.value} has taken over the polling of this database: stop one of the two`
             return yield* new NotReady({ message })
           }
-          yield* store.connectionByName("").pipe(
+          yield* connections.connectionByName("").pipe(
             Effect.timeoutOrElse({
               duration: timeout,
               orElse: () =>

@@ -6,7 +6,9 @@ import * as Option from "effect/Option"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import { Engine, UsageError } from "../../engine/Engine.ts"
 import * as MessageText from "../../engine/MessageText.ts"
-import { Store } from "../../engine/Store.ts"
+import { RunStore } from "../../engine/store/RunStore.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import * as InterimAnswers from "../InterimAnswers.ts"
@@ -42,10 +44,12 @@ export const layer = HttpApiBuilder.group(
   CommandApi,
   "tasks",
   Effect.fn(function* (handlers) {
-    const store = yield* Store
+    const connections = yield* ConnectionStore
+    const tasks = yield* TaskStore
+    const runs = yield* RunStore
     const engine = yield* Engine
     const submission = yield* TaskSubmission.make
-    const find = (ref: string) => ConnectionLookup.find(store, ref)
+    const find = (ref: string) => ConnectionLookup.find(connections, ref)
 
     return handlers.handleAll({
       submit: Effect.fnUntraced(function* ({ headers, params, payload, request: asked }) {
@@ -62,7 +66,7 @@ export const layer = HttpApiBuilder.group(
 
       list: Effect.fnUntraced(function* ({ params, query }) {
         const { id } = yield* find(params.connection)
-        return { tasks: (yield* store.taskSummaries(id, query)).map(Documents.task) }
+        return { tasks: (yield* tasks.taskSummaries(id, query)).map(Documents.task) }
       }, asProblem),
 
       get: Effect.fnUntraced(function* ({ params }) {
@@ -72,11 +76,11 @@ export const layer = HttpApiBuilder.group(
 
       runs: Effect.fnUntraced(function* ({ params, query }) {
         const { id } = yield* find(params.connection)
-        return { runs: (yield* store.runs(id, query.limit)).map(Documents.run) }
+        return { runs: (yield* runs.runs(id, query.limit)).map(Documents.run) }
       }, asProblem),
 
       run: Effect.fnUntraced(function* ({ params }) {
-        const found = Option.getOrUndefined(yield* store.run(params.run))
+        const found = Option.getOrUndefined(yield* runs.run(params.run))
         if (found !== undefined) return { ...Documents.run(found), connection: found.connectionId }
         return yield* new NotFoundProblem({
           what: "run",
@@ -86,7 +90,7 @@ export const layer = HttpApiBuilder.group(
 
       statistics: Effect.fnUntraced(function* ({ params, query }) {
         const { id } = yield* find(params.connection)
-        return { hours: yield* store.statistics(id, query.hours) }
+        return { hours: yield* runs.statistics(id, query.hours) }
       }, asProblem)
     })
   })

@@ -8,7 +8,8 @@ import { Limits } from "../../engine/Limits.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import type { Connection, ConnectionId } from "../../engine/model/Connection.ts"
 import type { TaskId } from "../../engine/model/Task.ts"
-import { Store } from "../../engine/Store.ts"
+import { LedgerStore } from "../../engine/store/LedgerStore.ts"
+import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { ConflictProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
 
@@ -43,11 +44,12 @@ const rowOf = (request: TaskRequest) => {
 }
 
 export const make = Effect.gen(function* () {
-  const store = yield* Store
+  const tasks = yield* TaskStore
+  const ledger = yield* LedgerStore
   const { resumeWithin } = yield* Limits
 
   const summary = Effect.fnUntraced(function* (connectionId: ConnectionId, taskId: TaskId) {
-    const [found] = yield* store.taskSummaries(connectionId, { taskId, limit: 1 })
+    const [found] = yield* tasks.taskSummaries(connectionId, { taskId, limit: 1 })
     if (found !== undefined) return Documents.task(found)
     return yield* new NotFoundProblem({
       what: "task",
@@ -56,7 +58,7 @@ export const make = Effect.gen(function* () {
   })
 
   const checkLedger = Effect.fnUntraced(function* (connection: Connection, externalIds: ReadonlyArray<string>) {
-    const there = yield* store.ledger(connection.id, { externalIds, limit: externalIds.length })
+    const there = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
     const known = new Set(there.map((row) => row.externalId))
     const missing = externalIds.filter((id) => !known.has(id))
     if (missing.length === 0) return
@@ -81,7 +83,7 @@ export const make = Effect.gen(function* () {
     const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digestOf(request) }
     // A repeated request returns its task, even if the rows have changed since.
     if (row.externalIds !== null && key === undefined) yield* checkLedger(connection, row.externalIds)
-    const requested = yield* store.requestTask(connection.id, { ...row, key, resumeWithin })
+    const requested = yield* tasks.requestTask(connection.id, { ...row, key, resumeWithin })
     switch (requested._tag) {
       case "Requested":
         return yield* summary(connection.id, requested.task.id)

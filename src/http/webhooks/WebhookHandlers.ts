@@ -14,7 +14,8 @@ import * as Cursor from "../../engine/feed/Cursor.ts"
 import type { ChangeKind } from "../../engine/model/Change.ts"
 import { UsageError } from "../../engine/Engine.ts"
 import { Vault, type VaultError } from "../../engine/secrets/Vault.ts"
-import { Store } from "../../engine/Store.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { FeedStore } from "../../engine/store/FeedStore.ts"
 import * as Delivery from "../../engine/webhooks/Delivery.ts"
 import { Destination } from "../../engine/webhooks/Destination.ts"
 import * as Payload from "../../engine/webhooks/Payload.ts"
@@ -50,7 +51,8 @@ export const layer = HttpApiBuilder.group(
   Api,
   "webhooks",
   Effect.fn(function* (handlers) {
-    const store = yield* Store
+    const connections = yield* ConnectionStore
+    const feedStore = yield* FeedStore
     const webhooks = yield* WebhookStore
     const destination = yield* Destination
     const sender = yield* Sender
@@ -69,7 +71,7 @@ export const layer = HttpApiBuilder.group(
     })
 
     const connectionOf = (ref: string) =>
-      ConnectionLookup.find(store, ref).pipe(
+      ConnectionLookup.find(connections, ref).pipe(
         Effect.map(({ id }) => id),
         Effect.catchTag("NotFoundProblem", ({ message, what }) =>
           Effect.fail(new NotFoundProblem({ what, detail: `connection: ${message}` }))
@@ -100,9 +102,11 @@ export const layer = HttpApiBuilder.group(
             detail: `there are ${maxWebhooks} webhooks, the most there can be: remove one first`
           })
         }
-        const place = { transaction: (yield* store.changed(end)).next, row: null }
+        const place = { transaction: (yield* feedStore.changed(end)).next, row: null }
         const cursor =
-          payload.from === "beginning" ? null : Cursor.ofChange(yield* store.epoch, connectionId ?? undefined, place)
+          payload.from === "beginning"
+            ? null
+            : Cursor.ofChange(yield* feedStore.epoch, connectionId ?? undefined, place)
         const id = WebhookId.make(yield* random.uuidV4())
         const row = yield* webhooks.create({
           id,

@@ -10,7 +10,7 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import { StoreError } from "../../engine/Store.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import { abandonedAfter, absent, BlobStore, meter } from "../Blobs.ts"
 
 const failed =

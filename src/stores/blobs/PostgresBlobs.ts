@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import { abandonedAfter, absent, BlobStore, meter, within } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
 import { transaction } from "../postgres/Transactions.ts"
-import { StoreError } from "../../engine/Store.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import { interval } from "../postgres/Parameters.ts"
 
 /** Bytes of one chunk's row. The driver can't read a value above 16 MiB. */

@@ -3,8 +3,9 @@ import * as Clock from "effect/Clock"
 import * as Stream from "effect/Stream"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { absent, type BlobStore, within } from "../Blobs.ts"
-import { type BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
+import { BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import type { State } from "./State.ts"
 
 const named = (state: State) => {
@@ -32,7 +33,7 @@ export const dropUnnamed = Effect.fnUntraced(function* (
   }
   return { bodies, bytes }
 })
-export const make = (state: State, blobs: BlobStore["Service"]): BodyStore["Service"] => ({
+const make = (state: State, blobs: BlobStore["Service"]): BodyStore["Service"] => ({
   body: (hash, range) =>
     Stream.suspend(() => {
       const body = state.bodies.get(hash.toLowerCase())
@@ -54,3 +55,6 @@ export const make = (state: State, blobs: BlobStore["Service"]): BodyStore["Serv
     return unused.length
   })
 })
+
+export const layer = (state: State, blobs: BlobStore["Service"]): Layer.Layer<BodyStore> =>
+  Layer.succeed(BodyStore, make(state, blobs))

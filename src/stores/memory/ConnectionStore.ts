@@ -1,9 +1,10 @@
 /** Connections in memory. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { type Connection, ConnectionId, disconnected, noProblems } from "../../engine/model/Connection.ts"
-import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import { NameTaken } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
@@ -45,7 +46,7 @@ const remove = (state: State, connectionId: ConnectionId): void => {
   for (const run of state.runs.values()) if (run.connectionId === connectionId) state.runs.delete(run.id)
 }
 
-export const make = (state: State, blobs: BlobStore["Service"]): Methods => {
+const make = (state: State, blobs: BlobStore["Service"]): Methods => {
   const find = (id: ConnectionId) => Option.fromUndefinedOr(state.connections.get(id))
   const byName = (name: string) => Array.from(state.connections.values()).find((entry) => entry.name === name)
 
@@ -145,3 +146,6 @@ export const make = (state: State, blobs: BlobStore["Service"]): Methods => {
     })
   }
 }
+
+export const layer = (state: State, blobs: BlobStore["Service"]): Layer.Layer<ConnectionStore> =>
+  Layer.succeed(ConnectionStore, make(state, blobs))

@@ -4,10 +4,11 @@ import * as Storable from "../Storable.ts"
 import * as Clock from "effect/Clock"
 import * as Option from "effect/Option"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { type Outcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
-import type { ContentStore } from "../../engine/store/ContentStore.ts"
+import { ContentStore } from "../../engine/store/ContentStore.ts"
 import type { BlobStore } from "../Blobs.ts"
 import { dropUnnamed } from "./BodyStore.ts"
 import * as ContentPages from "./ContentPages.ts"
@@ -21,7 +22,7 @@ import type { ContentEntry, State } from "./State.ts"
 
 const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
 
-export const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"] => {
+const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"] => {
   const known = (connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
     externalIds.flatMap((id) => {
       const entry = state.connections.get(connectionId)?.contents.get(id)
@@ -134,3 +135,6 @@ export const make = (state: State, blobs: BlobStore["Service"]): ContentStore["S
       )
   }
 }
+
+export const layer = (state: State, blobs: BlobStore["Service"]): Layer.Layer<ContentStore> =>
+  Layer.succeed(ContentStore, make(state, blobs))

@@ -1,10 +1,11 @@
 /** Staged deletions in memory. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { createHash } from "node:crypto"
 import type { Complete } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
-import type { DeletionStore } from "../../engine/store/DeletionStore.ts"
+import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
 import { fenced } from "./Fence.ts"
 import { leaveLedger } from "./ContentWriter.ts"
@@ -13,7 +14,7 @@ import { byBytes, type ConnectionEntry, type Millis, next, type StagedEntry, typ
 
 type Methods = DeletionStore["Service"]
 
-export const make = (state: State): Methods => {
+const make = (state: State): Methods => {
   const isComplete = (one: StagedEntry, { changes, listing }: Complete) =>
     one.ready || (one.cause === "event" && (listing || (changes && !one.ofPass)))
 
@@ -115,3 +116,5 @@ export const make = (state: State): Methods => {
     })
   }
 }
+
+export const layer = (state: State): Layer.Layer<DeletionStore> => Layer.succeed(DeletionStore, make(state))

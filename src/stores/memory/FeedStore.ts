@@ -1,8 +1,9 @@
 /** The feed of changes in memory. */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { ChangePage, ChangePlace } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
-import type { FeedStore } from "../../engine/store/FeedStore.ts"
+import { FeedStore } from "../../engine/store/FeedStore.ts"
 import { contentOf } from "./ContentPages.ts"
 import { byBytes, type State } from "./State.ts"
 
@@ -12,7 +13,7 @@ const byPlace = (a: ChangePlace, b: ChangePlace): number => {
   return byBytes(a.row.connectionId, b.row.connectionId) || byBytes(a.row.externalId, b.row.externalId)
 }
 
-export const make = (state: State): FeedStore["Service"] => ({
+const make = (state: State): FeedStore["Service"] => ({
   epoch: Effect.succeed(state.epoch),
 
   changes: ({ after, connectionId, limit }) =>
@@ -54,3 +55,5 @@ export const make = (state: State): FeedStore["Service"] => ({
       return { connections: new Set(connections.map(({ id }) => id)), next: BigInt(state.step + 1) }
     })
 })
+
+export const layer = (state: State): Layer.Layer<FeedStore> => Layer.succeed(FeedStore, make(state))

@@ -2,10 +2,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { Superseded } from "../../engine/store/Fence.ts"
-import type { LeaseStore } from "../../engine/store/LeaseStore.ts"
+import { LeaseStore } from "../../engine/store/LeaseStore.ts"
 import * as Storable from "../Storable.ts"
 import { connectionOf } from "./ConnectionStore.ts"
 import { fenced } from "./Fence.ts"
@@ -24,7 +25,7 @@ const nextRetry = (entry: ConnectionEntry): Millis => {
   return earliest
 }
 
-export const make = (state: State): LeaseStore["Service"] => ({
+const make = (state: State): LeaseStore["Service"] => ({
   acquire: Effect.fnUntraced(function* (connectionId, options) {
     const now = yield* Clock.currentTimeMillis
     const entry = state.connections.get(connectionId)
@@ -80,3 +81,5 @@ export const make = (state: State): LeaseStore["Service"] => ({
         .map(({ dueAt, entry, requested }) => ({ connectionId: entry.id, dueAt: utc(dueAt), requested }))
     })
 })
+
+export const layer = (state: State): Layer.Layer<LeaseStore> => Layer.succeed(LeaseStore, make(state))

@@ -1,7 +1,8 @@
 /** The ledger in memory. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { LedgerStore } from "../../engine/store/LedgerStore.ts"
+import * as Layer from "effect/Layer"
+import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { LedgerRow } from "../../engine/model/Content.ts"
 import { byBytes, type ContentEntry, type State, utc } from "./State.ts"
@@ -16,7 +17,7 @@ const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => 
   nextAttemptAt: state === "failed" && entry.nextAttemptAt !== null ? utc(entry.nextAttemptAt) : null
 })
 
-export const make = (state: State): LedgerStore["Service"] => {
+const make = (state: State): LedgerStore["Service"] => {
   const inLedger = (connectionId: ConnectionId, externalIds: ReadonlyArray<string> | undefined) => {
     const wanted = externalIds === undefined ? undefined : new Set(externalIds)
     const isWanted = (entry: ContentEntry) => wanted === undefined || wanted.has(entry.externalId)
@@ -58,3 +59,5 @@ export const make = (state: State): LedgerStore["Service"] => {
       })
   }
 }
+
+export const layer = (state: State): Layer.Layer<LedgerStore> => Layer.succeed(LedgerStore, make(state))

@@ -2,11 +2,12 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { LockStore } from "../../engine/store/LockStore.ts"
+import { LockStore } from "../../engine/store/LockStore.ts"
 import type { State } from "./State.ts"
 
-export const make = (state: State): LockStore["Service"] => ({
+const make = (state: State): LockStore["Service"] => ({
   takeLock: (name, { deadHolder, holder, ttl }) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       const held = state.locks.get(name)
@@ -22,3 +23,5 @@ export const make = (state: State): LockStore["Service"] => ({
       if (state.locks.get(name)?.holder === holder) state.locks.delete(name)
     })
 })
+
+export const layer = (state: State): Layer.Layer<LockStore> => Layer.succeed(LockStore, make(state))

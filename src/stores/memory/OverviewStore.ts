@@ -1,8 +1,9 @@
 /** Totals of one connection and of the whole store, in memory. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { Overview } from "../../engine/model/Overview.ts"
-import type { OverviewStore } from "../../engine/store/OverviewStore.ts"
+import { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import type { LedgerRow } from "../../engine/model/Content.ts"
 import type { ConnectionEntry, Millis, State } from "./State.ts"
 
@@ -26,7 +27,7 @@ const count = <State extends string>(pairs: Iterable<readonly [domain: string, s
   return [...counts.values()]
 }
 
-export const make = (state: State): Methods => ({
+const make = (state: State): Methods => ({
   totals: (connectionId) =>
     Effect.sync(() => {
       const connection = state.connections.get(connectionId)
@@ -68,3 +69,5 @@ export const make = (state: State): Methods => ({
     }
   })
 })
+
+export const layer = (state: State): Layer.Layer<OverviewStore> => Layer.succeed(OverviewStore, make(state))

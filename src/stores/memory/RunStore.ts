@@ -2,11 +2,12 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { maxKept, type Run } from "../../engine/model/Run.ts"
-import type { RunStore } from "../../engine/store/RunStore.ts"
+import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Fence.ts"
 import { isQueued, type Millis, type RunEntry, type State, utc } from "./State.ts"
@@ -43,7 +44,7 @@ export const interruptRuns = (state: State, connectionId: ConnectionId, now: Mil
   }
 }
 
-export const make = (state: State): Methods => ({
+const make = (state: State): Methods => ({
   beginRun: Effect.fnUntraced(function* (fence, run) {
     const startedAt = yield* Clock.currentTimeMillis
     yield* fenced(state, fence)
@@ -122,3 +123,5 @@ export const make = (state: State): Methods => ({
       })
     })
 })
+
+export const layer = (state: State): Layer.Layer<RunStore> => Layer.succeed(RunStore, make(state))

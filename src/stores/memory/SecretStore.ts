@@ -2,10 +2,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Sealed } from "../../engine/model/Sealed.ts"
-import type { SecretStore } from "../../engine/store/SecretStore.ts"
+import { SecretStore } from "../../engine/store/SecretStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { keyIdOf } from "../../engine/secrets/Vault.ts"
 import { byBytes, type State } from "./State.ts"
@@ -24,7 +25,7 @@ const equal = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(on
 const compare = (a: Pick<Sealed, "kind" | "id">, b: Pick<Sealed, "kind" | "id">): number =>
   byBytes(a.kind, b.kind) || byBytes(a.id, b.id)
 
-export const make = (state: State): Methods => {
+const make = (state: State): Methods => {
   const all = (now: number): ReadonlyArray<Sealed> => [
     ...Array.from(state.connections.values()).flatMap(({ account, credentials, domain, id, name }): Array<Sealed> =>
       credentials === null ? [] : [{ kind: "connection", id, subject: { name, domain, account }, sealed: credentials }]
@@ -88,3 +89,5 @@ export const make = (state: State): Methods => {
       })
   }
 }
+
+export const layer = (state: State): Layer.Layer<SecretStore> => Layer.succeed(SecretStore, make(state))

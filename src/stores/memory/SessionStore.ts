@@ -2,12 +2,13 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { SessionStore } from "../../engine/store/SessionStore.ts"
+import * as Layer from "effect/Layer"
+import { SessionStore } from "../../engine/store/SessionStore.ts"
 import type { State } from "./State.ts"
 
 type Methods = SessionStore["Service"]
 
-export const make = (state: State): Methods => ({
+const make = (state: State): Methods => ({
   endSession: (hash, ttl) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       for (const [ended, expiresAt] of state.endedSessions) if (expiresAt <= now) state.endedSessions.delete(ended)
@@ -16,3 +17,5 @@ export const make = (state: State): Methods => ({
 
   isSessionEnded: (hash) => Effect.map(Clock.currentTimeMillis, (now) => (state.endedSessions.get(hash) ?? 0) > now)
 })
+
+export const layer = (state: State): Layer.Layer<SessionStore> => Layer.succeed(SessionStore, make(state))

@@ -2,12 +2,13 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { isLive } from "../../contract/SyncTask.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
-import type { TaskStore } from "../../engine/store/TaskStore.ts"
+import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { fenced } from "./Fence.ts"
@@ -19,7 +20,7 @@ type Methods = TaskStore["Service"]
 const isSame = (a: ReadonlyArray<string> | null, b: ReadonlyArray<string> | null): boolean =>
   JSON.stringify(a) === JSON.stringify(b)
 
-export const make = (state: State): Methods => {
+const make = (state: State): Methods => {
   const runsOf = (taskId: TaskId) => Array.from(state.runs.values()).filter((run) => run.taskId === taskId)
   const tasksOf = (connectionId: ConnectionId) =>
     Array.from(state.tasks.values()).filter((task) => task.connectionId === connectionId)
@@ -203,3 +204,5 @@ export const make = (state: State): Methods => {
       )
   }
 }
+
+export const layer = (state: State): Layer.Layer<TaskStore> => Layer.succeed(TaskStore, make(state))

@@ -1,10 +1,11 @@
 /** Bodies by their hash: reading them, and collecting those that no content names any more. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { type BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
+import { BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import { BlobStore, within } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
 import { interval, texts } from "./Parameters.ts"
@@ -17,81 +18,81 @@ const atOnce = 1000
 const decodeBody = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ bytes: Schema.NullOr(Schema.Uint8Array) })))
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.String })))
 
-export const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | BlobStore> = Effect.gen(
-  function* () {
-    const sql = yield* SqlClient.SqlClient
-    const blobs = yield* BlobStore
-    const removal = yield* Purge.make
+const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const blobs = yield* BlobStore
+  const removal = yield* Purge.make
 
-    /**
-     * A run that has just found the same bytes has touched the row: this statement waits for its lock, reads the row
-     * again, and leaves it. If this statement is first, the run waits, and then writes the body anew.
-     */
-    const bodies = (untouched: Duration.Duration) =>
-      sql`DELETE FROM body WHERE hash IN (
+  /**
+   * A run that has just found the same bytes has touched the row: this statement waits for its lock, reads the row
+   * again, and leaves it. If this statement is first, the run waits, and then writes the body anew.
+   */
+  const bodies = (untouched: Duration.Duration) =>
+    sql`DELETE FROM body WHERE hash IN (
           SELECT hash FROM body WHERE touched_at < now() - ${interval(sql, untouched)}
             AND NOT EXISTS (SELECT 1 FROM content WHERE content.body_hash = body.hash) LIMIT ${atOnce})
         AND touched_at < now() - ${interval(sql, untouched)}
         RETURNING 1`
 
-    const removeBodies = Effect.fnUntraced(function* (untouched: Duration.Duration) {
-      let removed = 0
-      while (true) {
-        const rows = yield* bodies(untouched)
-        removed += rows.length
-        if (rows.length < atOnce) return removed
-      }
-    })
-
-    /** Blobs without a row that names them: their row went just now, or a crash kept it from being written. */
-    const removeBlobs = (untouched: Duration.Duration) =>
-      blobs.list.pipe(
-        Stream.grouped(atOnce),
-        Stream.mapEffect((group) =>
-          Effect.gen(function* () {
-            const hashes = group.map((blob) => blob.hash)
-            const rows = yield* sql`SELECT encode(hash, 'hex') AS hash FROM body
-              WHERE encode(hash, 'hex') = ANY(${texts(hashes)})`
-            const named = new Set((yield* Effect.orDie(decodeHashes(rows))).map((row) => row.hash))
-            const unnamed = hashes.filter((hash) => !named.has(hash))
-            return yield* Effect.forEach(unnamed, (hash) =>
-              Purge.removeBlob(sql, blobs, Buffer.from(hash, "hex"), untouched)
-            )
-          })
-        ),
-        Stream.runFold(
-          () => 0,
-          (total, removed) => total + removed.filter(Boolean).length
-        )
-      )
-
-    return {
-      body: (hash, range) =>
-        Stream.unwrap(
-          Effect.gen(function* () {
-            const rows = /^([0-9a-f]{2})*$/i.test(hash)
-              ? yield* sql`SELECT bytes FROM body WHERE hash = decode(${hash}, 'hex')`
-              : []
-            const [body] = yield* Effect.orDie(decodeBody(rows))
-            if (body === undefined) {
-              const message = `no body with the hash ${hash} is stored`
-              return yield* new StoreError({ message, cause: message })
-            }
-            return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
-          }).pipe(toStoreError("reading a body"))
-        ),
-
-      writeBlob: blobs.write,
-
-      collectBodies: (untouchedFor) =>
-        Effect.gen(function* () {
-          const untouched = Duration.max(untouchedFor, shortestUntouched)
-          yield* removal.removeStrays
-          const removed = yield* removeBodies(untouched)
-          yield* removeBlobs(untouched)
-          yield* blobs.sweep
-          return removed
-        }).pipe(toStoreError("collecting bodies that nothing names"))
+  const removeBodies = Effect.fnUntraced(function* (untouched: Duration.Duration) {
+    let removed = 0
+    while (true) {
+      const rows = yield* bodies(untouched)
+      removed += rows.length
+      if (rows.length < atOnce) return removed
     }
+  })
+
+  /** Blobs without a row that names them: their row went just now, or a crash kept it from being written. */
+  const removeBlobs = (untouched: Duration.Duration) =>
+    blobs.list.pipe(
+      Stream.grouped(atOnce),
+      Stream.mapEffect((group) =>
+        Effect.gen(function* () {
+          const hashes = group.map((blob) => blob.hash)
+          const rows = yield* sql`SELECT encode(hash, 'hex') AS hash FROM body
+              WHERE encode(hash, 'hex') = ANY(${texts(hashes)})`
+          const named = new Set((yield* Effect.orDie(decodeHashes(rows))).map((row) => row.hash))
+          const unnamed = hashes.filter((hash) => !named.has(hash))
+          return yield* Effect.forEach(unnamed, (hash) =>
+            Purge.removeBlob(sql, blobs, Buffer.from(hash, "hex"), untouched)
+          )
+        })
+      ),
+      Stream.runFold(
+        () => 0,
+        (total, removed) => total + removed.filter(Boolean).length
+      )
+    )
+
+  return {
+    body: (hash, range) =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const rows = /^([0-9a-f]{2})*$/i.test(hash)
+            ? yield* sql`SELECT bytes FROM body WHERE hash = decode(${hash}, 'hex')`
+            : []
+          const [body] = yield* Effect.orDie(decodeBody(rows))
+          if (body === undefined) {
+            const message = `no body with the hash ${hash} is stored`
+            return yield* new StoreError({ message, cause: message })
+          }
+          return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
+        }).pipe(toStoreError("reading a body"))
+      ),
+
+    writeBlob: blobs.write,
+
+    collectBodies: (untouchedFor) =>
+      Effect.gen(function* () {
+        const untouched = Duration.max(untouchedFor, shortestUntouched)
+        yield* removal.removeStrays
+        const removed = yield* removeBodies(untouched)
+        yield* removeBlobs(untouched)
+        yield* blobs.sweep
+        return removed
+      }).pipe(toStoreError("collecting bodies that nothing names"))
   }
-)
+})
+
+export const layer: Layer.Layer<BodyStore, never, SqlClient.SqlClient | BlobStore> = Layer.effect(BodyStore, make)

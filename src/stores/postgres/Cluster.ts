@@ -20,7 +20,7 @@ import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
 import type * as SocketServer from "effect/socket/SocketServer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { createServer } from "node:net"
-import { StoreError } from "../../engine/Store.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 
 const port = (name: string) => Config.option(Config.Port(name))
 const host = (name: string) => Config.option(Config.NonEmptyString(name))

@@ -1,11 +1,12 @@
 /** Connections: their configuration, credentials and state. */
-import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionId, disconnected } from "../../engine/model/Connection.ts"
-import { NameTaken } from "../../engine/Store.ts"
+import { NameTaken } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Purge from "./Purge.ts"
@@ -23,7 +24,7 @@ type Methods = ConnectionStore["Service"]
  */
 const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { removeContents } = yield* Purge.make
   const columns = sql.literal(connectionColumns)
@@ -138,3 +139,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       )
   } satisfies Methods
 })
+
+export const layer: Layer.Layer<ConnectionStore, never, SqlClient.SqlClient | BlobStore> = Layer.effect(
+  ConnectionStore,
+  make
+)

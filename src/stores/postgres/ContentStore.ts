@@ -3,11 +3,12 @@ import * as Option from "effect/Option"
 import * as Storable from "../Storable.ts"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type Batch, type Outcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Fence } from "../../engine/store/Fence.ts"
-import type { ContentStore } from "../../engine/store/ContentStore.ts"
+import { ContentStore } from "../../engine/store/ContentStore.ts"
 import { BlobStore } from "../Blobs.ts"
 import { applyPatches, storeItems, storeMisses } from "./ContentWriter.ts"
 import { contentColumns, contents as decodeContents } from "./RowDecoders.ts"
@@ -33,7 +34,7 @@ const revisionsQuery = `SELECT external_id, CASE WHEN pending IS NULL THEN revis
 const count = (outcomes: ReadonlyMap<string, Outcome>, outcome: Outcome): number =>
   [...outcomes.values()].filter((one) => one === outcome).length
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const blobs = yield* BlobStore
   const inTransaction = transaction(sql)
@@ -122,3 +123,5 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       }).pipe(inTransaction, toStoreError("changing a connection's scope"))
   } satisfies Methods
 })
+
+export const layer: Layer.Layer<ContentStore, never, SqlClient.SqlClient | BlobStore> = Layer.effect(ContentStore, make)

@@ -1,12 +1,13 @@
 /** Staged deletions: counting, applying, holding and approving them. The engine decides which (`sync/Deletions`). */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Complete } from "../../engine/model/Content.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
-import type { DeletionStore } from "../../engine/store/DeletionStore.ts"
+import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import * as Storable from "../Storable.ts"
 import { addToRun } from "./RunStore.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
@@ -36,7 +37,7 @@ const decodeDeletions = Schema.decodeUnknownEffect(
 )
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
 
@@ -141,3 +142,5 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       }).pipe(inTransaction, toStoreError("applying deletions"))
   } satisfies Methods
 })
+
+export const layer: Layer.Layer<DeletionStore, never, SqlClient.SqlClient> = Layer.effect(DeletionStore, make)

@@ -19,7 +19,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import { isSqlError } from "effect/sql/SqlError"
 import type { Epoch } from "../../engine/model/Change.ts"
-import type { StoreError } from "../../engine/Store.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
 import { toStoreError, lostConnection } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 

@@ -8,11 +8,12 @@
  * reads has no id and holds nothing back.
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ChangeKind, type ChangePage } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
-import type { FeedStore } from "../../engine/store/FeedStore.ts"
+import { FeedStore } from "../../engine/store/FeedStore.ts"
 import { type StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { epochColumns, epochFields, here, isHome, beginIfMoved, logNewEpoch } from "./EpochDetection.ts"
@@ -45,7 +46,7 @@ const toldColumns = [...Object.keys(contentFields), "connectionId", "change"].ma
 /** Before every row: no connection has this id. */
 const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId: "" }
 
-export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const place = yield* here(sql).pipe(toStoreError("looking where the database is"))
   const head = sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
@@ -119,3 +120,5 @@ export const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Eff
       )
   }
 })
+
+export const layer: Layer.Layer<FeedStore, StoreError, SqlClient.SqlClient> = Layer.effect(FeedStore, make)

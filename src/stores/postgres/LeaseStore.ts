@@ -2,11 +2,12 @@
 import * as Arr from "effect/Array"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionId } from "../../engine/model/Connection.ts"
-import type { LeaseStore } from "../../engine/store/LeaseStore.ts"
+import { LeaseStore } from "../../engine/store/LeaseStore.ts"
 import * as Storable from "../Storable.ts"
 import { failIfSuperseded, lockConnection } from "./Fence.ts"
 import { interval } from "./Parameters.ts"
@@ -28,7 +29,7 @@ const decodeWasHeld = Schema.decodeUnknownEffect(
 
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
-export const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const columns = sql.literal(connectionColumns)
   const onSession = onOwnSession(sql)
@@ -103,3 +104,5 @@ export const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClie
       )
   }
 })
+
+export const layer: Layer.Layer<LeaseStore, never, SqlClient.SqlClient> = Layer.effect(LeaseStore, make)

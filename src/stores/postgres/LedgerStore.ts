@@ -1,8 +1,9 @@
 /** The ledger: items that failed, are dead or were deferred, and their retries. */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { LedgerStore } from "../../engine/store/LedgerStore.ts"
+import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import * as Storable from "../Storable.ts"
 import { ledger as decodeLedger, ledgerColumns } from "./RowDecoders.ts"
 import { lockConnection } from "./Fence.ts"
@@ -14,7 +15,7 @@ type Methods = LedgerStore["Service"]
 
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const ofLedger = sql.literal(ledgerColumns)
 
@@ -54,3 +55,5 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
     }
   } satisfies Methods
 })
+
+export const layer: Layer.Layer<LedgerStore, never, SqlClient.SqlClient> = Layer.effect(LedgerStore, make)

@@ -1,15 +1,16 @@
 /** Named locks: exclusive claims of one holder, with an expiry. */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { LockStore } from "../../engine/store/LockStore.ts"
+import { LockStore } from "../../engine/store/LockStore.ts"
 import { interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
-export const make: Effect.Effect<LockStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<LockStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
   const takeLock: LockStore["Service"]["takeLock"] = Effect.fnUntraced(function* (name, options) {
@@ -38,3 +39,5 @@ export const make: Effect.Effect<LockStore["Service"], never, SqlClient.SqlClien
       )
   }
 })
+
+export const layer: Layer.Layer<LockStore, never, SqlClient.SqlClient> = Layer.effect(LockStore, make)

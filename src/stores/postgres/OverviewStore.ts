@@ -1,8 +1,9 @@
 /** Totals of one connection, and of the whole database with the sessions of Idem in it. */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { OverviewStore } from "../../engine/store/OverviewStore.ts"
+import { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
 type Methods = OverviewStore["Service"]
@@ -71,7 +72,7 @@ const query = `WITH ledger AS (
     (SELECT greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0))::float8 FROM connection
       WHERE paused IS NULL AND (lease_until IS NULL OR lease_until <= clock_timestamp())) AS "overdueSeconds"`
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.map(SqlClient.SqlClient, (sql) => ({
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.map(SqlClient.SqlClient, (sql) => ({
   totals: (connectionId) =>
     sql`SELECT count(*) FILTER (WHERE state = 'stored')::float8 AS stored,
         count(*) FILTER (WHERE pending = 'failed')::float8 AS failed,
@@ -93,3 +94,5 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.m
     toStoreError("looking at the whole")
   )
 }))
+
+export const layer: Layer.Layer<OverviewStore, never, SqlClient.SqlClient> = Layer.effect(OverviewStore, make)

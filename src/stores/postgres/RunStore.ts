@@ -1,6 +1,7 @@
 /** Runs: their status, counts, problems and notes. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -10,7 +11,7 @@ import type { Problem } from "../../contract/Page.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { maxKept, type RunId } from "../../engine/model/Run.ts"
 import { Counts } from "../../engine/model/RunCounts.ts"
-import type { RunStore } from "../../engine/store/RunStore.ts"
+import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, countNames, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
 import { checkFence } from "./Fence.ts"
@@ -61,7 +62,7 @@ const decodeHours = Schema.decodeUnknownEffect(
   )
 )
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
   const ofRun = sql.literal(runColumns)
@@ -136,3 +137,5 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       )
   } satisfies Methods
 })
+
+export const layer: Layer.Layer<RunStore, never, SqlClient.SqlClient> = Layer.effect(RunStore, make)

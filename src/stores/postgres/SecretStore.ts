@@ -1,10 +1,11 @@
 /** What is sealed, wherever it stands; the keys that nothing may be sealed with any more; sign-ins and locks. */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Sealed } from "../../engine/model/Sealed.ts"
-import type { SecretStore } from "../../engine/store/SecretStore.ts"
+import { SecretStore } from "../../engine/store/SecretStore.ts"
 import { fromHex, interval, isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
@@ -22,7 +23,7 @@ const Row = Schema.Struct({
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 const decodeSealed = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ sealed: Schema.Uint8Array })))
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
 
@@ -105,3 +106,5 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       )
   } satisfies Methods
 })
+
+export const layer: Layer.Layer<SecretStore, never, SqlClient.SqlClient> = Layer.effect(SecretStore, make)

@@ -1,14 +1,15 @@
 /** Sessions of browsers that were signed out before their end. */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { SessionStore } from "../../engine/store/SessionStore.ts"
+import { SessionStore } from "../../engine/store/SessionStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 import { fromHex, interval } from "./Parameters.ts"
 
 type Methods = SessionStore["Service"]
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
 
@@ -28,3 +29,5 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
       )
   }
 })
+
+export const layer: Layer.Layer<SessionStore, never, SqlClient.SqlClient> = Layer.effect(SessionStore, make)

@@ -1,6 +1,7 @@
 /** Tasks: those that commands open, and the queue of those that are requested. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -8,7 +9,7 @@ import { isLive } from "../../contract/SyncTask.ts"
 import { maxKept } from "../../engine/model/Run.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { TaskId, type TaskRequest } from "../../engine/model/Task.ts"
-import type { TaskStore } from "../../engine/store/TaskStore.ts"
+import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, countNames, encodeTask, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
@@ -38,7 +39,7 @@ const kept = (column: "notes" | "problems") => `(SELECT coalesce(jsonb_agg(item)
   SELECT item FROM run, jsonb_array_elements(run.${column}) AS item WHERE run.task_id = task.id
   ORDER BY run.started_at LIMIT ${maxKept}) AS kept) AS ${column}`
 
-export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
   const ofTask = sql.literal(taskColumns)
@@ -217,3 +218,5 @@ export const moveTask = Effect.fnUntraced(function* (
   yield* sql`DELETE FROM task_done WHERE task_id = ${taskId} AND external_id NOT IN (
     SELECT json_array_elements_text(task -> 'forceIds') FROM task WHERE id = ${taskId})`
 })
+
+export const layer: Layer.Layer<TaskStore, never, SqlClient.SqlClient> = Layer.effect(TaskStore, make)

@@ -8,7 +8,8 @@ import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import { Feed, layer as feedLayer } from "../../../src/engine/feed/Feed.ts"
 import type { Epoch } from "../../../src/engine/model/Change.ts"
-import { Store, StoreError } from "../../../src/engine/Store.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { item, page, running } from "../../stores/scenario.ts"
 
@@ -20,12 +21,12 @@ interface Asked {
 
 /** The memory store, that counts, and whose epoch and health are the test's. */
 const scene = Effect.gen(function* () {
-  const store = yield* Store
+  const store = yield* WholeStore
   const asked: Asked = { changes: 0, changed: 0 }
   const fault: { epoch: Epoch | undefined; error: StoreError | undefined } = { epoch: undefined, error: undefined }
   const feed = yield* feedLayer.pipe(
     Layer.provide(
-      Layer.succeed(Store, {
+      wholeStoreLayer({
         ...store,
         changes: (query) =>
           Effect.map(store.changes(query), (found) => {
@@ -180,7 +181,7 @@ it.layer(Memory.layer)("the feed", (it) => {
         Effect.flip(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(30) }))
       )
       yield* TestClock.adjust("1 second")
-      fault.epoch = { ...(yield* Store.use((store) => store.epoch)), number: 2, id: "another" }
+      fault.epoch = { ...(yield* Effect.flatMap(WholeStore, (store) => store.epoch)), number: 2, id: "another" }
       yield* commit({ items: [item("a")], page: page({}) })
       yield* TestClock.adjust("1 second")
       for (const each of [reader, fresh]) {

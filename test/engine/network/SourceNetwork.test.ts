@@ -12,7 +12,7 @@ import type { AddressInfo } from "node:net"
 import type { Integration } from "../../../src/contract/Integration.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
 import * as SourceNetwork from "../../../src/engine/network/SourceNetwork.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { integration as ftp } from "../../../src/integrations/Ftp.ts"
 import { integration as gmail } from "../../../src/integrations/Gmail.ts"
 import { integration as slack } from "../../../src/integrations/Slack.ts"
@@ -34,7 +34,7 @@ const connect = (domain: string, config: unknown, credentials?: unknown) =>
 /** As a request over HTTP does it. */
 const overHttp = Effect.provideService(SourceNetwork.IsRemote, true)
 
-const stored = Store.use((store) => Effect.map(store.connectionByName("me"), Option.getOrThrow))
+const stored = Effect.flatMap(WholeStore, (store) => Effect.map(store.connectionByName("me"), Option.getOrThrow))
 
 const sources = {
   gmail: {
@@ -80,7 +80,7 @@ describe("a connection over HTTP", () => {
         assert.include(error.message, `${field}: `)
         assert.include(error.message, "set IDEM_SOURCE_ALLOW where that is right")
         assert.strictEqual(asked(), 0)
-        assert.isTrue(Option.isNone(yield* Store.use((store) => store.connectionByName("me"))))
+        assert.isTrue(Option.isNone(yield* Effect.flatMap(WholeStore, (store) => store.connectionByName("me"))))
       }).pipe(Effect.scoped, Effect.provide(engineOf(integration)))
     )
 

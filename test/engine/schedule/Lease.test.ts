@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import * as Lease from "../../../src/engine/schedule/Lease.ts"
 import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { connect, ttl } from "../../stores/scenario.ts"
 
@@ -16,7 +16,7 @@ const begin = Effect.gen(function* () {
   if (taken._tag === "Held") return yield* Effect.die(new Error("it is held"))
   const meter = yield* RunMeter.make()
   const keeping = yield* Effect.forkChild(Lease.keep(taken.connection, meter))
-  const another = Store.use((store) => store.acquire(id, { holder: "another process", ttl }))
+  const another = Effect.flatMap(WholeStore, (store) => store.acquire(id, { holder: "another process", ttl }))
   return { another, connection: taken.connection, keeping, meter }
 })
 
@@ -48,7 +48,7 @@ it.layer(Memory.layer)("a lease", (it) => {
   it.effect("ends the run once another process has acquired it", () =>
     Effect.gen(function* () {
       const { connection, keeping } = yield* begin
-      const store = yield* Store
+      const store = yield* WholeStore
       yield* store.release({ connectionId: connection.id, fence: connection.fence }, {})
       assert.isTrue(Option.isSome(yield* store.acquire(connection.id, { holder: "another process", ttl })))
       yield* TestClock.adjust("30 seconds")

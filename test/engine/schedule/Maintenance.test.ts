@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Maintenance from "../../../src/engine/schedule/Maintenance.ts"
 import { bytes, MemorySource } from "../../support/MemorySource.ts"
 import { connect, layer, sync } from "../../support/TestEngine.ts"
@@ -21,7 +21,7 @@ describe("upkeep", () => {
     source.add("a", { revision: "1" })
     source.by = "revision"
     return Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const connection = yield* connect()
       yield* sync(connection)
       const before = Option.getOrThrow(yield* store.content(connection.id, "a")).hash ?? ""

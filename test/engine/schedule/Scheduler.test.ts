@@ -10,7 +10,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { until } from "../../support/Moving.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
@@ -47,7 +47,7 @@ describe("the poller", () => {
     source.addMany(5)
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       yield* polling
       yield* until(Effect.sync(() => source.calls.filter((call) => call === "changes").length >= 3))
       assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)
@@ -101,19 +101,16 @@ describe("the poller", () => {
     source.addMany(3)
     let pausing = true
     /** A person pauses each connection just after it was found due. */
-    const store = Layer.effect(
-      Store,
-      Effect.map(Store, (real) => ({
-        ...real,
-        due: (limit) =>
-          Effect.tap(real.due(limit), (found) =>
-            pausing ? Effect.forEach(found, (due) => real.setPaused(due.connectionId, "by a person")) : Effect.void
-          )
-      }))
-    ).pipe(Layer.provide(Memory.layer))
+    const store = replaceMethods((real) => ({
+      ...real,
+      due: (limit) =>
+        Effect.tap(real.due(limit), (found) =>
+          pausing ? Effect.forEach(found, (due) => real.setPaused(due.connectionId, "by a person")) : Effect.void
+        )
+    })).pipe(Layer.provide(Memory.layer))
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const { setPaused } = yield* Store
+      const { setPaused } = yield* WholeStore
       yield* polling
       yield* TestClock.adjust("1 hour")
       assert.notInclude(source.calls, "list")
@@ -128,7 +125,7 @@ describe("the poller", () => {
     source.answer = (method) => (method === "list" ? fault(new Unauthorized({ message: "revoked" })) : Effect.void)
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
       yield* polling
       yield* until(Effect.map(row, ({ paused }) => paused !== null))

@@ -18,7 +18,7 @@ import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
 import { RunId } from "../../../src/engine/model/Run.ts"
 import { TaskId } from "../../../src/engine/model/Task.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import { ApiClient } from "../../../src/http/client/ApiClient.ts"
 import * as InProcess from "../../../src/http/client/InProcess.ts"
 import type { Task } from "../../../src/http/tasks/TaskDocuments.ts"
@@ -142,7 +142,7 @@ describe("a requested task", () => {
     source.addMany(60)
     return Effect.gen(function* () {
       yield* stored(true)
-      const store = yield* Store
+      const store = yield* WholeStore
       const task = yield* submit(forced)
       const row = Effect.map(store.task(TaskId.make(task.task)), Option.getOrThrow)
       /** How many pages the source lists before it is down again. */
@@ -286,7 +286,7 @@ describe("a requested task", () => {
     source.addMany(1201, "x")
     return Effect.gen(function* () {
       const connection = yield* TestEngine.connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       yield* pause("test")
       const fence = yield* take(connection.id)
       const misses = [...source.items.keys()].map((id) => miss(id, { attempts: 5 }))
@@ -307,16 +307,13 @@ describe("a requested task", () => {
     return Effect.gen(function* () {
       const shared = yield* TestEngine.shared
       let questions = 0
-      const counting = Layer.effect(
-        Store,
-        Effect.map(Store, (store) => ({
-          ...store,
-          nextTask: (id: Parameters<typeof store.nextTask>[0]) => {
-            questions += 1
-            return store.nextTask(id)
-          }
-        }))
-      ).pipe(Layer.provide(shared))
+      const counting = replaceMethods((store) => ({
+        ...store,
+        nextTask: (id: Parameters<typeof store.nextTask>[0]) => {
+          questions += 1
+          return store.nextTask(id)
+        }
+      })).pipe(Layer.provide(shared))
       yield* Effect.gen(function* () {
         yield* TestEngine.connect()
         yield* polling

@@ -13,7 +13,9 @@ import { credentialsContext } from "../../../src/engine/source/OpenSource.ts"
 import * as Rekey from "../../../src/engine/secrets/Rekey.ts"
 import { signInContext } from "../../../src/engine/source/SignIn.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
-import { Store, StoreError } from "../../../src/engine/Store.ts"
+import type { Store } from "../../../src/engine/Store.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
+import { WholeStore, layer as wholeStoreLayer } from "../../../src/testing/WholeStore.ts"
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
 import * as Signature from "../../../src/engine/webhooks/Signature.ts"
 import { WebhookId } from "../../../src/engine/webhooks/WebhookStore.ts"
@@ -26,7 +28,7 @@ const newKey = () => Redacted.make<Uint8Array>(randomBytes(32))
 const noEnvironment = ConfigProvider.layer(ConfigProvider.fromEnv({ env: {} }))
 
 const connect = Effect.fnUntraced(function* (name: string, vault: Vault.Vault["Service"]) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const of = { domain: "gmail", account: `${name}@example.com` }
   return yield* store.createConnection({
     ...of,
@@ -45,7 +47,7 @@ const connectMany = (count: number, vault: Vault.Vault["Service"]) =>
 
 /** Each connection's secret, as this vault opens it. */
 const open = (vault: Vault.Vault["Service"]) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.flatMap(
       store.connections,
       Effect.forEach((connection) =>
@@ -64,7 +66,7 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
   describe(`rekeying, over ${name}`, () => {
     it.live("seals everything afresh, and then nothing can be sealed with the former key", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const [old, next] = [newKey(), newKey()]
         const [before, after] = [yield* Vault.make(old), yield* Vault.make(next)]
         const connections = yield* connectMany(130, before)
@@ -90,7 +92,7 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
 
     it.live("beside processes that store secrets with either key all the time", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const [old, next] = [newKey(), newKey()]
         const [before, both] = [yield* Vault.make(old, [next]), yield* Vault.make(next, [old])]
         const connections = yield* connectMany(20, before)
@@ -117,7 +119,7 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
 
     it.live("leaves what no key here opens, names it, and goes on with the rest", () =>
       Effect.gen(function* () {
-        const store = yield* Store
+        const store = yield* WholeStore
         const [old, next, lost] = [newKey(), newKey(), newKey()]
         yield* connect("fine", yield* Vault.make(old))
         const locked = yield* connect("locked", yield* Vault.make(lost))
@@ -195,7 +197,7 @@ describe("rekeying with the key in a file", () => {
 
   it.live("keeps the old key's file as long as anything is left that could not be opened", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const path = yield* keyFile
       const running = yield* vaultAt(path)
       yield* connect("fine", running)
@@ -218,12 +220,12 @@ describe("rekeying with the key in a file", () => {
   it.live("cut short anywhere, it loses nothing, and is finished when it is begun again", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
-      const store = yield* Store
+      const store = yield* WholeStore
       const path = yield* keyFile
       const connections = yield* connectMany(5, yield* vaultAt(path))
       const stop = new StoreError({ message: "killed", cause: "killed" })
       /** A process that is gone before its call number `calls` of the store's methods for rekeying. */
-      const killedAfter = (calls: number): Store["Service"] => {
+      const killedAfter = (calls: number): WholeStore => {
         let left = calls
         const or = <A>(work: Effect.Effect<A, StoreError>) =>
           Effect.suspend(() => ((left -= 1) < 0 ? Effect.fail(stop) : work))
@@ -239,7 +241,7 @@ describe("rekeying with the key in a file", () => {
       for (let calls = 0; !finished; calls += 1) {
         const keys = new Set([(yield* (yield* vaultAt(path)).keys).current])
         const exit = yield* Effect.exit(
-          Effect.provideService(rekey(yield* vaultAt(path), path), Store, killedAfter(calls))
+          Effect.provide(rekey(yield* vaultAt(path), path), wholeStoreLayer(killedAfter(calls)))
         )
         finished = exit._tag === "Success"
         assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))

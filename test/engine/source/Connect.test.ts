@@ -4,7 +4,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { Engine } from "../../../src/engine/Engine.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 
@@ -24,6 +24,6 @@ it.effect("a source that takes a connection and says nothing is given up before 
     assert.strictEqual(error._tag, "SourceError")
     assert.deepInclude(error, { reason: "Timeout" })
     assert.include(error.message, '"slow" did not answer within 50 seconds')
-    assert.isTrue(Option.isNone(yield* Store.use((store) => store.connectionByName("slow"))))
+    assert.isTrue(Option.isNone(yield* Effect.flatMap(WholeStore, (store) => store.connectionByName("slow"))))
   }).pipe(Effect.provide(TestEngine.layer(source)))
 )

@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Integration } from "../../../src/contract/Integration.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { integration as ftp } from "../../../src/integrations/Ftp.ts"
 import { integration as gmail } from "../../../src/integrations/Gmail.ts"
 import { integration as slack } from "../../../src/integrations/Slack.ts"
@@ -21,7 +21,7 @@ const engineOf = (integration: Integration) => TestEngine.engineOver(Memory.laye
 const change = (domain: string, config: unknown, credentials?: unknown) =>
   Engine.use((engine) => engine.connect({ domain, name: "me", config, credentials, every: undefined }))
 
-const stored = Store.use((store) => Effect.map(store.connectionByName("me"), Option.getOrThrow))
+const stored = Effect.flatMap(WholeStore, (store) => Effect.map(store.connectionByName("me"), Option.getOrThrow))
 
 /** Asserts that this is refused, naming each of these fields, and that nothing is changed. */
 const refused = Effect.fnUntraced(function* (domain: string, config: unknown, fields: string) {

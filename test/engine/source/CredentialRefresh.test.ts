@@ -1,5 +1,4 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -12,7 +11,8 @@ import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
 import * as OpenSource from "../../../src/engine/source/OpenSource.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import type { Store } from "../../../src/engine/Store.ts"
+import { fromContext, layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
@@ -26,7 +26,7 @@ const key = Redacted.make<Uint8Array>(randomBytes(32))
 
 /** Processes: engines of their own over one store. */
 const processes = Effect.fnUntraced(function* (layer: Layer.Layer<Store, unknown>) {
-  const store = Layer.succeed(Store, Context.get(yield* Layer.build(Layer.orDie(layer)), Store))
+  const store = wholeStoreLayer(fromContext(yield* Layer.build(Layer.orDie(layer))))
   const process = Layer.provideMerge(
     SyncLoop.layer,
     Layer.mergeAll(
@@ -67,7 +67,7 @@ const ask = (connection: Connection) =>
   }).pipe(Effect.scoped)
 
 const stored = Effect.fnUntraced(function* (connection: Connection) {
-  const store = yield* Store
+  const store = yield* WholeStore
   const vault = yield* Vault.Vault
   const { credentials } = Option.getOrThrow(yield* store.connection(connection.id))
   const json = yield* vault.unseal(credentials ?? new Uint8Array(), OpenSource.credentialsContext(connection))

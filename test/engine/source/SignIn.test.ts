@@ -12,7 +12,8 @@ import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import { credentialsContext } from "../../../src/engine/source/OpenSource.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import * as SignIn from "../../../src/engine/source/SignIn.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import type { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
 import { integration as gmail } from "../../../src/integrations/Gmail.ts"
@@ -64,7 +65,7 @@ const finish = (parameters: URLSearchParams, browser = "a browser") =>
   SignIn.SignIn.use((signIn) => signIn.finish({ parameters, browser }))
 
 const stored = Effect.gen(function* () {
-  const store = yield* Store
+  const store = yield* WholeStore
   const vault = yield* Vault.Vault
   const [connection] = yield* store.connections
   assert.isDefined(connection)

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Limits } from "../../../src/engine/Limits.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as BodyReader from "../../../src/engine/sync/BodyReader.ts"
 import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
@@ -12,7 +12,7 @@ describe("a body that was read", () => {
     Effect.gen(function* () {
       const meter = yield* RunMeter.make()
       const options = {
-        store: yield* Store,
+        bodies: yield* WholeStore,
         limits: { ...(yield* Limits), inlineBytes: 100 },
         meter,
         share: { size: () => 0, grow: () => Effect.void, stream: Effect.void }

@@ -10,13 +10,13 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { RateLimited, Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving, turn } from "../../support/Moving.ts"
 import { connect, layer, poll, sync } from "../../support/TestEngine.ts"
 
 const now = (connection: Connection) =>
-  Store.use((store) => Effect.map(store.connection(connection.id), Option.getOrThrow))
+  Effect.flatMap(WholeStore, (store) => Effect.map(store.connection(connection.id), Option.getOrThrow))
 
 describe("a run that ends late", () => {
   it.effect("with refused credentials does not pause the connection, which has new ones since", () => {
@@ -50,7 +50,7 @@ describe("a run that ends late", () => {
     const source = new MemorySource()
     source.addMany(3)
     return Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const connection = yield* connect()
       yield* store.setPaused(connection.id, "the grant was revoked")
       const asked = yield* Deferred.make<void>()
@@ -72,7 +72,7 @@ describe("the last check", () => {
     const source = new MemorySource()
     source.addMany(3)
     return Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const connection = yield* connect()
       assert.isNull((yield* now(connection)).lastCheckedAt)
       yield* sync(connection)
@@ -85,15 +85,17 @@ describe("the last check", () => {
         }
       }
       const result = yield* poll(connection).pipe(
-        Effect.provideService(Store, {
-          ...store,
-          acquire: told("acquire", store.acquire),
-          beginRun: told("beginRun", store.beginRun),
-          commit: told("commit", store.commit),
-          finishRun: told("finishRun", store.finishRun),
-          release: told("release", store.release),
-          setPaused: told("setPaused", store.setPaused)
-        })
+        Effect.provide(
+          wholeStoreLayer({
+            ...store,
+            acquire: told("acquire", store.acquire),
+            beginRun: told("beginRun", store.beginRun),
+            commit: told("commit", store.commit),
+            finishRun: told("finishRun", store.finishRun),
+            release: told("release", store.release),
+            setPaused: told("setPaused", store.setPaused)
+          })
+        )
       )
       assert.isNull(result.error)
       assert.deepStrictEqual(writes, ["acquire", "release"])
@@ -127,7 +129,7 @@ describe("places that could not be listed", () => {
     source.addMany(3)
     source.problems = [inbox]
     return Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const connection = yield* connect()
       const result = yield* sync(connection)
       assert.strictEqual(result.status, "partial")

@@ -13,7 +13,8 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Integration from "../../../src/contract/Integration.ts"
 import { Forbidden, Malformed, RateLimited } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
-import { Store, StoreError } from "../../../src/engine/Store.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
@@ -34,7 +35,9 @@ const mirrored = (count = 600) => {
 const limits = { slicePages: 3, retries: 500 }
 
 const held = (connection: Connection) =>
-  Store.use((store) => Effect.map(store.deletions(connection.id, { which: "held", limit: 1 }), ({ total }) => total))
+  Effect.flatMap(WholeStore, (store) =>
+    Effect.map(store.deletions(connection.id, { which: "held", limit: 1 }), ({ total }) => total)
+  )
 
 /** Polls of one slice each, until one says that there is no more to do; gives what each deleted. */
 const polls = Effect.fnUntraced(function* (connection: Connection) {
@@ -250,14 +253,14 @@ for (const [name, store] of [
       source.addMany(10, "a/")
       source.addMany(10, "b/")
       return Effect.gen(function* () {
-        const port = yield* Store
+        const port = yield* WholeStore
         const connection = yield* connect()
         yield* sync(connection)
         yield* connect({ config: { folder: "a/" } })
         // The process dies once the change is stored, before anything is listed.
         const away = new StoreError({ message: "the database is away", cause: "gone" })
         const died = yield* poll(connection).pipe(
-          Effect.provideService(Store, { ...port, commit: () => Effect.fail(away) })
+          Effect.provide(wholeStoreLayer({ ...port, commit: () => Effect.fail(away) }))
         )
         assert.strictEqual(died.error?.reason, "StoreError")
         // The listing gets on, its checkpoint expires, and it begins again under another name.
@@ -324,14 +327,16 @@ for (const [name, store] of [
       source.addMany(10, "a/")
       source.addMany(10, "b/")
       return Effect.gen(function* () {
-        const port = yield* Store
+        const port = yield* WholeStore
         const connection = yield* connect()
         // What was downloaded is stored, and the page's checkpoint is not.
         const cut = yield* poll(connection).pipe(
-          Effect.provideService(Store, {
-            ...port,
-            commit: (fence, batch) => port.commit(fence, { ...batch, page: undefined })
-          })
+          Effect.provide(
+            wholeStoreLayer({
+              ...port,
+              commit: (fence, batch) => port.commit(fence, { ...batch, page: undefined })
+            })
+          )
         )
         assert.isNull(cut.error)
         assert.strictEqual((yield* ids(connection)).length, 20)

@@ -7,7 +7,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { MemorySource } from "../../support/MemorySource.ts"
 import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
 import * as Run from "../../../src/engine/sync/Run.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 
 describe("a checkpoint that expires in the middle of the changes", () => {
   it.effect("loses no deletion of what the changes before it told", () => {
@@ -56,7 +56,7 @@ describe("a listing that ends with the last page of a slice", () => {
     source.add("b")
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       const taken = yield* store.acquire(connection.id, { holder: "a test", ttl: Duration.minutes(1) })
       const result = yield* Run.run(
         Option.getOrThrow(taken),
@@ -76,7 +76,7 @@ describe("a task whose row was removed while it ran", () => {
     source.addMany(5)
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       const prune = Effect.andThen(TestClock.adjust("1 second"), Effect.orDie(store.pruneRuns(Duration.zero)))
       source.answer = (method) => (method === "list" ? Effect.asVoid(prune) : Effect.void)
       const result = yield* sync(connection, { force: true })

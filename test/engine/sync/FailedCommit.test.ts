@@ -12,7 +12,9 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Forbidden } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
-import { Store, StoreError } from "../../../src/engine/Store.ts"
+import type { Store } from "../../../src/engine/Store.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
+import { layer as wholeStoreLayer, WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
@@ -29,23 +31,20 @@ const held = (
   end: "before" | "after"
 ) => {
   const commits: Array<"failed" | "committed"> = []
-  const heldStore = Layer.effect(
-    Store,
-    Effect.map(Store, (real) => ({
-      ...real,
-      commit: Effect.fnUntraced(function* (...args: Parameters<typeof real.commit>) {
-        if (commits.length > 0) {
-          commits.push("committed")
-          return yield* real.commit(...args)
-        }
-        commits.push("failed")
-        yield* Deferred.succeed(gate.reached, undefined)
-        yield* Deferred.await(gate.open)
-        if (end === "after") yield* real.commit(...args)
-        return yield* lost
-      }, Effect.uninterruptible)
-    }))
-  ).pipe(Layer.provide(store))
+  const heldStore = replaceMethods((real) => ({
+    ...real,
+    commit: Effect.fnUntraced(function* (...args: Parameters<typeof real.commit>) {
+      if (commits.length > 0) {
+        commits.push("committed")
+        return yield* real.commit(...args)
+      }
+      commits.push("failed")
+      yield* Deferred.succeed(gate.reached, undefined)
+      yield* Deferred.await(gate.open)
+      if (end === "after") yield* real.commit(...args)
+      return yield* lost
+    }, Effect.uninterruptible)
+  })).pipe(Layer.provide(store))
   return { commits, store: heldStore }
 }
 
@@ -60,7 +59,9 @@ const slowPage = (source: MemorySource, reached: Deferred.Deferred<void>) => {
 const limits = { concurrency: 16 }
 
 const checkpointOf = (connection: Connection) =>
-  Store.use((store) => Effect.map(store.connection(connection.id), (row) => Option.getOrThrow(row).checkpoint))
+  Effect.flatMap(WholeStore, (store) =>
+    Effect.map(store.connection(connection.id), (row) => Option.getOrThrow(row).checkpoint)
+  )
 
 const failing = (end: "before" | "after", interrupted: boolean) => {
   const source = new MemorySource()
@@ -90,7 +91,7 @@ const failing = (end: "before" | "after", interrupted: boolean) => {
     yield* Effect.gen(function* () {
       assert.isTrue(Option.isNone(yield* checkpointOf(connection)))
       assert.strictEqual((yield* ids(connection)).length, end === "after" ? 1 : 0)
-      const there = yield* Store
+      const there = yield* WholeStore
       const [run] = yield* there.runs(connection.id, 1)
       assert.strictEqual(run?.status, interrupted ? "interrupted" : "failed")
       if (!interrupted) assert.strictEqual(run?.error?.reason, "StoreError")
@@ -153,7 +154,7 @@ describe("a commit that fails while later items come in", () => {
       yield* Fiber.interrupt(running)
       assert.strictEqual((yield* ids(connection)).length, 9)
       assert.isTrue(Option.isNone(yield* checkpointOf(connection)))
-      const [run] = yield* Store.use((store) => store.runs(connection.id, 1))
+      const [run] = yield* Effect.flatMap(WholeStore, (store) => store.runs(connection.id, 1))
       assert.deepInclude(run, { status: "interrupted" })
       assert.deepInclude(run?.counts, { stored: 9, downloads: 10 })
     }).pipe(Effect.provide(layer(source, { limits })))
@@ -171,21 +172,20 @@ describe("a commit that fails while later items come in", () => {
       source.expiredBefore = source.log.length
       source.answer = (method) => (method === "download new" ? Effect.sleep("20 seconds") : Effect.void)
       const commits: Array<string> = []
-      const lossy = Layer.effect(
-        Store,
-        Effect.map(Store, (real) => ({
-          ...real,
-          commit: (...args: Parameters<typeof real.commit>) =>
-            Effect.tap(real.commit(...args), () => {
-              commits.push("committed")
-              return args[1].items.length > 0 ? Effect.fail(lost) : Effect.void
-            })
-        }))
-      ).pipe(Layer.provide(store))
+      const lossy = replaceMethods((real) => ({
+        ...real,
+        commit: (...args: Parameters<typeof real.commit>) =>
+          Effect.tap(real.commit(...args), () => {
+            commits.push("committed")
+            return args[1].items.length > 0 ? Effect.fail(lost) : Effect.void
+          })
+      })).pipe(Layer.provide(store))
       const result = yield* moving(poll(connection)).pipe(Effect.provide(layer(source, { store: lossy })))
       assert.strictEqual(result.error?.reason, "StoreError")
       assert.strictEqual(commits.length, 2)
-      const [run] = yield* Store.use((there) => there.runs(connection.id, 1)).pipe(Effect.provide(store))
+      const [run] = yield* Effect.flatMap(WholeStore, (there) => there.runs(connection.id, 1)).pipe(
+        Effect.provide(store)
+      )
       assert.deepInclude(run?.counts, { listed: 11, existing: 10, stored: 1, downloads: 1, checkerQueries: 2 })
     }).pipe(Effect.scoped)
   })
@@ -202,7 +202,7 @@ it.live("a session that is terminated while its commit waits fails the run, and 
   const source = new MemorySource()
   return Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const store = Layer.succeed(Store, yield* Store)
+    const store = wholeStoreLayer(yield* WholeStore)
     const run = layer(source, { store, limits: { ...limits, batchAge: Duration.millis(1) } })
     const reached = yield* Deferred.make<void>()
     const unlock = yield* Deferred.make<void>()

@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import type { Integration } from "../../../src/contract/Integration.ts"
 import { CheckpointExpired } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { fault } from "../../support/MemorySource.ts"
 import { integration, PartsSource } from "../../support/PartsSource.ts"
@@ -24,7 +24,7 @@ const connect = Engine.use((engine) =>
 )
 
 const partsOf = (connection: Effect.Success<typeof connect>, source: PartsSource) =>
-  Store.use((store) =>
+  Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.parts(connection.id, undefined, [...source.folders.keys(), "left over"]), (found) =>
       Object.fromEntries(found)
     )

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import { Store, StoreError } from "../../../src/engine/Store.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
 import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
 
@@ -14,7 +15,7 @@ it.effect("a poll that lists everything again and finds it all there keeps its c
   source.addMany(25)
   return Effect.gen(function* () {
     const connection = yield* connect()
-    const store = yield* Store
+    const store = yield* WholeStore
     yield* sync(connection)
     source.patch("m000000", {})
     source.expiredBefore = source.log.length
@@ -32,7 +33,7 @@ it.effect("a poll that finds by absence alone that something is gone leaves a ro
   source.addMany(25)
   return Effect.gen(function* () {
     const connection = yield* connect()
-    const store = yield* Store
+    const store = yield* WholeStore
     yield* sync(connection)
     source.items.delete("m000003")
     source.patch("m000000", {})
@@ -51,18 +52,20 @@ it.effect("deletions that a crash left staged are applied by the next poll, thou
   const source = new MemorySource()
   source.addMany(25)
   return Effect.gen(function* () {
-    const store = yield* Store
+    const store = yield* WholeStore
     const connection = yield* connect()
     yield* sync(connection)
     source.remove("m000003")
     const died = yield* Deferred.make<void>()
     const dying = yield* poll(connection).pipe(
-      Effect.provideService(Store, {
-        ...store,
-        applyDeletions: () => Effect.andThen(Deferred.succeed(died, undefined), Effect.never),
-        // Not even its end reaches the store.
-        release: () => Effect.void
-      }),
+      Effect.provide(
+        wholeStoreLayer({
+          ...store,
+          applyDeletions: () => Effect.andThen(Deferred.succeed(died, undefined), Effect.never),
+          // Not even its end reaches the store.
+          release: () => Effect.void
+        })
+      ),
       Effect.forkChild
     )
     yield* Deferred.await(died)
@@ -80,18 +83,20 @@ it.effect("a run whose row could not be written fails for that, and for nothing 
   source.addMany(5)
   let away = 1
   return Effect.gen(function* () {
-    const store = yield* Store
+    const store = yield* WholeStore
     const connection = yield* connect()
     const result = yield* poll(connection).pipe(
-      Effect.provideService(Store, {
-        ...store,
-        beginRun: (fence, run) =>
-          Effect.suspend(() =>
-            away-- > 0
-              ? Effect.fail(new StoreError({ message: "the database is away", cause: "gone" }))
-              : store.beginRun(fence, run)
-          )
-      })
+      Effect.provide(
+        wholeStoreLayer({
+          ...store,
+          beginRun: (fence, run) =>
+            Effect.suspend(() =>
+              away-- > 0
+                ? Effect.fail(new StoreError({ message: "the database is away", cause: "gone" }))
+                : store.beginRun(fence, run)
+            )
+        })
+      )
     )
     assert.strictEqual(result.error?.reason, "StoreError")
     const [run] = yield* store.runs(connection.id, 10)

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { Forbidden, Malformed, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving } from "../../support/Moving.ts"
 import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
@@ -28,7 +28,7 @@ describe("a wait", () => {
     source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       const row = Effect.map(store.ledger(connection.id, { limit: 1 }), ([only]) => only)
       for (const minutes of [1, 5, 30, 120, 360, 1440, 2880]) {
         yield* sync(connection)
@@ -52,7 +52,7 @@ describe("a wait", () => {
         failing && method !== "account" ? fault(new Forbidden({ message: "no access" })) : Effect.void
       return Effect.gen(function* () {
         const connection = yield* connect()
-        const store = yield* Store
+        const store = yield* WholeStore
         const wait = Effect.flatMap(Effect.map(store.connection(connection.id), Option.getOrThrow), (row) =>
           until(row.nextPollAt)
         )
@@ -77,7 +77,7 @@ describe("a wait", () => {
     source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       const attempts = Effect.map(store.ledger(connection.id, { limit: 1 }), ([row]) => row?.attempts)
       yield* sync(connection)
       yield* sync(connection)
@@ -104,7 +104,7 @@ describe("a sync", () => {
       const connection = yield* connect()
       const result = yield* moving(sync(connection))
       assert.strictEqual(result.error?.reason, "RateLimited")
-      const store = yield* Store
+      const store = yield* WholeStore
       assert.strictEqual((yield* store.runs(connection.id, 100)).length, 10)
     }).pipe(Effect.provide(layer(source)))
   })

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { Malformed } from "../../../src/contract/IntegrationError.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving, turn, until } from "../../support/Moving.ts"
 import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
@@ -39,7 +39,7 @@ describe("a retry in flight", () => {
       assert.deepInclude(yield* Fiber.join(running), { status: "succeeded" })
       assert.deepStrictEqual(source.downloaded, ["c"])
       assert.deepStrictEqual(yield* ids(connection), ["b", "c"])
-      assert.deepStrictEqual(yield* (yield* Store).ledger(connection.id, { limit: 10 }), [])
+      assert.deepStrictEqual(yield* (yield* WholeStore).ledger(connection.id, { limit: 10 }), [])
     }).pipe(Effect.provide(layer(source)))
   })
 
@@ -100,7 +100,7 @@ describe("a retry in flight", () => {
     return Effect.gen(function* () {
       const patch = { externalId: "a", metadata: { label: "new" } }
       const connection = yield* duringListing({ patches: [patch] }, source)
-      const row = yield* (yield* Store).content(connection.id, "a")
+      const row = yield* (yield* WholeStore).content(connection.id, "a")
       assert.deepStrictEqual(Option.getOrThrow(row).metadata, { label: "new" })
     }).pipe(Effect.provide(layer(source)))
   })

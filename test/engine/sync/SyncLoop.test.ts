@@ -21,7 +21,7 @@ import {
 } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
 import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { moving, until } from "../../support/Moving.ts"
 import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
@@ -72,7 +72,7 @@ describe("a sync", () => {
       source.patch("m000005", { label: "seen" })
       const { counts } = yield* sync(connection)
       assert.deepInclude(counts, { listed: 3, stored: 3, deleted: 1, patched: 1, deletionsHeld: 0, downloads: 3 })
-      const store = yield* Store
+      const store = yield* WholeStore
       const patched = yield* store.content(connection.id, "m000005")
       assert.deepStrictEqual(Option.getOrThrow(patched).metadata, { label: "seen" })
       assert.deepStrictEqual(yield* ids(connection, "deleted"), ["m000004"])
@@ -103,7 +103,7 @@ describe("a sync", () => {
     return Effect.gen(function* () {
       const connection = yield* connect()
       yield* sync(connection)
-      const store = yield* Store
+      const store = yield* WholeStore
       assert.deepStrictEqual(yield* store.revisions(connection.id, ["a"]), new Map([["a", Option.some("r2")]]))
       source.add("a", { revision: "r2" })
       assert.deepInclude((yield* sync(connection)).counts, { listed: 1, existing: 1, downloads: 0 })
@@ -129,7 +129,7 @@ describe("a sync", () => {
         })
       const { counts } = yield* moving(sync(connection))
       assert.deepInclude(counts, { listed: 3, downloads: 2, existing: 1 })
-      const store = yield* Store
+      const store = yield* WholeStore
       const row = Option.getOrThrow(yield* store.content(connection.id, "a"))
       assert.strictEqual(row.revision, "4")
       assert.strictEqual(Buffer.concat(yield* Stream.runCollect(store.body(row.hash ?? ""))).toString(), "edit 4")
@@ -199,7 +199,7 @@ describe("force", () => {
         ["nowhere", "not found at the source"]
       ])
       // What was never stored leaves no row.
-      const there = yield* Store
+      const there = yield* WholeStore
       assert.isTrue(Option.isNone(yield* there.content(connection.id, "nowhere")))
       assert.deepInclude(counts, { forced: 4, updated: 1, unchanged: 1, gone: 2, listed: 0, checkerQueries: 0 })
       assert.deepStrictEqual(source.calls.slice(calls).toSorted(), [
@@ -220,7 +220,7 @@ describe("force", () => {
       const connection = yield* connect()
       const windowed = yield* sync(connection, { window: { since: day("2026-03-01") } })
       assert.deepInclude(windowed.counts, { listed: 1, stored: 1 })
-      const store = yield* Store
+      const store = yield* WholeStore
       const after = Option.getOrThrow(yield* store.connection(connection.id))
       assert.isTrue(Option.isNone(after.checkpoint))
       const live = yield* sync(connection)
@@ -239,7 +239,7 @@ describe("an item that fails", () => {
       const first = yield* sync(connection)
       assert.strictEqual(first.status, "partial")
       assert.deepInclude(first.counts, { stored: 14, failed: 1 })
-      const store = yield* Store
+      const store = yield* WholeStore
       const [row] = yield* store.ledger(connection.id, { limit: 10 })
       assert.deepInclude(row, { externalId: "m000007", state: "failed", reason: "Malformed", attempts: 1 })
 
@@ -311,7 +311,7 @@ describe("an item that fails", () => {
           return Effect.gen(function* () {
             const connection = yield* connect()
             const { counts } = yield* sync(connection)
-            const store = yield* Store
+            const store = yield* WholeStore
             const rows = yield* store.ledger(connection.id, { limit: 10 })
             assert.deepInclude(counts, problem === undefined ? { stored: 1, failed: 0 } : { stored: 0, failed: 1 })
             if (problem !== undefined) assert.include(rows[0]?.message ?? "", problem)
@@ -334,17 +334,14 @@ describe("an item that fails", () => {
     source.add("estimated", { body, announced: { estimate: 350 } })
     source.add("unknown", { body })
     const begunAt: Array<number> = []
-    const store = Layer.effect(
-      Store,
-      Effect.map(Store, (real) => ({
-        ...real,
-        writeBlob: (given) =>
-          Effect.suspend(() => {
-            begunAt.push(asked)
-            return real.writeBlob(given)
-          })
-      }))
-    ).pipe(Layer.provide(Memory.layer))
+    const store = replaceMethods((real) => ({
+      ...real,
+      writeBlob: (given) =>
+        Effect.suspend(() => {
+          begunAt.push(asked)
+          return real.writeBlob(given)
+        })
+    })).pipe(Layer.provide(Memory.layer))
     return Effect.gen(function* () {
       assert.strictEqual((yield* sync(yield* connect())).counts.stored, 3)
       const held = begunAt.map((at) => at % 30)
@@ -395,7 +392,7 @@ describe("an item that fails", () => {
       const connection = yield* connect()
       const running = yield* Effect.forkChild(sync(connection))
       yield* until(Effect.map(ids(connection), (there) => there.length === 59))
-      const store = yield* Store
+      const store = yield* WholeStore
       const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
       assert.isTrue(Option.isNone((yield* row).checkpoint))
       // In the end it is given up, as the deadline of its call says.
@@ -446,7 +443,7 @@ describe("a source that refuses", () => {
       const result = yield* sync(connection)
       assert.strictEqual(result.status, "failed")
       assert.deepStrictEqual(result.error, { reason: "Unauthorized", message: "the grant was revoked" })
-      const store = yield* Store
+      const store = yield* WholeStore
       const paused = Option.getOrThrow(yield* store.connection(connection.id))
       assert.include(paused.paused ?? "", "the grant was revoked")
       source.answer = () => Effect.void
@@ -460,7 +457,7 @@ describe("a source that refuses", () => {
     source.addMany(3)
     return Effect.gen(function* () {
       const connection = yield* connect()
-      const store = yield* Store
+      const store = yield* WholeStore
       const paused = Effect.map(store.connection(connection.id), (row) => Option.getOrThrow(row).paused)
       yield* store.setPaused(connection.id, pausedByPerson)
       assert.strictEqual((yield* sync(connection)).counts.stored, 3)
@@ -499,7 +496,7 @@ describe("a source that refuses", () => {
       const result = yield* moving(sync(connection))
       assert.strictEqual(result.status, "succeeded")
       assert.deepInclude(result.counts, { stored: 400, deferred: 0, retried: 0, downloads: 400 })
-      const store = yield* Store
+      const store = yield* WholeStore
       assert.isAbove((yield* store.runs(connection.id, 100)).length, 2)
     }).pipe(Effect.provide(layer(source)))
   })
@@ -517,7 +514,7 @@ describe("a source that refuses", () => {
       assert.strictEqual(result.error?.reason, "RateLimited")
       assert.isAbove(result.counts.deferred, 0)
       assert.strictEqual(result.counts.failed, 0)
-      const store = yield* Store
+      const store = yield* WholeStore
       const after = Option.getOrThrow(yield* store.connection(connection.id))
       assert.isNull(after.paused)
       const wait = DateTime.distance(yield* DateTime.now, after.nextPollAt)
@@ -534,7 +531,7 @@ describe("a source that refuses", () => {
       const connection = yield* connect()
       const result = yield* moving(sync(connection))
       assert.include(result.error?.message ?? "", "asks to wait 1d")
-      const store = yield* Store
+      const store = yield* WholeStore
       const after = Option.getOrThrow(yield* store.connection(connection.id))
       const wait = DateTime.distance(yield* DateTime.now, after.nextPollAt)
       assert.isAtMost(Duration.toHours(wait), 24)
@@ -555,7 +552,7 @@ describe("a source that refuses", () => {
     return Effect.gen(function* () {
       const connection = yield* connect()
       yield* moving(sync(connection))
-      const after = Option.getOrThrow(yield* (yield* Store).connection(connection.id))
+      const after = Option.getOrThrow(yield* (yield* WholeStore).connection(connection.id))
       assert.isAtMost(Duration.toHours(DateTime.distance(yield* DateTime.now, after.nextPollAt)), 24)
     }).pipe(Effect.provide(layer(source)))
   })
@@ -573,7 +570,7 @@ describe("a source that refuses", () => {
       assert.strictEqual(result.status, "failed")
       assert.strictEqual(result.error?.reason, "Transient")
       assert.deepInclude(result.counts, { failed: 0 })
-      const store = yield* Store
+      const store = yield* WholeStore
       const ledger = yield* store.ledger(connection.id, { limit: 100 })
       assert.isTrue(ledger.every((row) => row.state === "deferred" && row.attempts === 0))
 
@@ -671,7 +668,7 @@ describe("deletions", () => {
       for (const id of [...source.items.keys()].slice(0, 150)) source.remove(id)
       const held = yield* sync(connection)
       assert.deepInclude(held.counts, { deleted: 0, deletionsHeld: 150 })
-      const store = yield* Store
+      const store = yield* WholeStore
       assert.strictEqual((yield* ids(connection)).length, 300)
       const { token } = yield* store.deletions(connection.id, { which: "held", limit: 1 })
       assert.strictEqual(yield* store.approveDeletions(connection.id, { token }), 150)
@@ -723,7 +720,7 @@ describe("a run that ends in the middle", () => {
       // The process is gone: nothing of it runs on, and its lease is still there. It is not waited for, since it is
       // dead.
       const held = Option.getOrThrow(
-        yield* Store.use((one) => one.connection(connection.id)).pipe(Effect.provide(store))
+        yield* Effect.flatMap(WholeStore, (one) => one.connection(connection.id)).pipe(Effect.provide(store))
       )
       assert.isNotNull(held.lease)
       yield* TestClock.adjust("1 minute")
@@ -770,7 +767,7 @@ describe("a dry run", () => {
       source.addMany(2)
       source.remove("m000001")
       source.patch("m000002", { label: "x" })
-      const store = yield* Store
+      const store = yield* WholeStore
       const before = yield* store.connection(connection.id)
       const result = yield* sync(connection, { dryRun: true })
       assert.strictEqual(result.status, "planned")

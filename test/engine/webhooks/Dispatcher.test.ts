@@ -20,7 +20,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { createHmac, randomUUID } from "node:crypto"
 import * as Cursor from "../../../src/engine/feed/Cursor.ts"
 import * as Feed from "../../../src/engine/feed/Feed.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import { Vault } from "../../../src/engine/secrets/Vault.ts"
 import { WebhookId, type WebhookState, WebhookStore } from "../../../src/engine/webhooks/WebhookStore.ts"
 import * as Destination from "../../../src/engine/webhooks/Destination.ts"
@@ -498,7 +498,7 @@ describe("delivering to webhooks", () => {
 
   test("begins again with all that is stored where its cursor is of an epoch that is over", (endpoints) =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const webhookStore = yield* WebhookStore
       const { commit } = yield* connected()
       yield* commit({ items: [item("a"), item("b")] })
@@ -523,7 +523,7 @@ describe("delivering to webhooks", () => {
 
   test("asks the database little while nothing changes, whatever the number of webhooks", () =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const webhookStore = yield* WebhookStore
       for (let n = 0; n < 20; n += 1) yield* create({ from: "now" })
       let asked = 0
@@ -532,18 +532,18 @@ describe("delivering to webhooks", () => {
           Effect.sync(() => (asked += 1)),
           effect
         )
-      const countedStore = Store.of({
+      const countedStore: WholeStore = {
         ...store,
         changes: (query) => count(store.changes(query)),
         changed: (from) => count(store.changed(from))
-      })
+      }
       const countedWebhooks = WebhookStore.of({
         ...webhookStore,
         work: count(webhookStore.work),
         workOf: (id) => count(webhookStore.workOf(id)),
         enqueue: (...args) => count(webhookStore.enqueue(...args))
       })
-      const feed = yield* Feed.make.pipe(Effect.provideService(Store, countedStore))
+      const feed = yield* Feed.make.pipe(Effect.provide(wholeStoreLayer(countedStore)))
       yield* Effect.forkChild(
         Dispatcher.run.pipe(
           Effect.provideService(Feed.Feed, feed),
@@ -617,7 +617,7 @@ describe("what a person asks of webhooks", () => {
 
   test("a connection that is removed leaves its webhook, which tells nothing more", (endpoints) =>
     Effect.gen(function* () {
-      const store = yield* Store
+      const store = yield* WholeStore
       const webhooks = yield* Webhooks
       const { commit, id } = yield* connected()
       yield* commit({ items: [item("a")] })

@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Store } from "../../../src/engine/Store.ts"
+import type { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Hostile from "../../dashboard/Hostile.ts"
 import { connection, contentRow, layer, TestServer } from "../../support/HttpServer.ts"
 
@@ -39,7 +39,7 @@ const stored: Readonly<Record<string, { readonly mediaType: string; readonly tex
 
 /** A body has the id of its content for a hash. */
 const faults = {
-  store: (): Partial<Store["Service"]> => ({
+  store: (): Partial<WholeStore> => ({
     connectionByName: () => Effect.succeedSome(connection),
     content: (_, externalId) => {
       const found = stored[externalId]

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Sessions from "../../../src/http/security/Sessions.ts"
 import { Settings } from "../../../src/http/ServerSettings.ts"
@@ -338,7 +338,7 @@ it.layer(layer(), live)("without a token, on this machine", (it) => {
 
 it.effect("a session lasts seven days, through restarts and in every process of its token, and no other", () =>
   Effect.gen(function* () {
-    const store = yield* Store
+    const store = yield* WholeStore
     const made = yield* Sessions.make(Redacted.make(token), store)
     const other = yield* Sessions.make(Redacted.make(token), store)
     const another = yield* Sessions.make(Redacted.make(`${token}x`), store)

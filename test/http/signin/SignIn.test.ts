@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Http from "node:http"
 import { Gauges } from "../../../src/engine/telemetry/Gauges.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { Ready } from "../../../src/http/system/Readiness.ts"
 import * as Server from "../../../src/http/Server.ts"
 import { Settings } from "../../../src/http/ServerSettings.ts"
@@ -82,7 +82,7 @@ describe("signing in over HTTP", () => {
       assert.strictEqual(stolen.status, 302)
       assert.match(stolen.location, /^\/#\/sign-in-failed\?message=.*another\+browser/)
       assert.match((yield* back(agreed, began.cookie)).location, /sign-in-failed.*twice/)
-      const store = yield* Store
+      const store = yield* WholeStore
       assert.deepStrictEqual(yield* store.connections, [])
 
       const again = yield* begin(server, { config }, { authorization: `Bearer ${token}`, cookie: began.cookie })

@@ -4,7 +4,8 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import { spawnSync } from "node:child_process"
 import { Malformed } from "../../../src/contract/IntegrationError.ts"
-import { Store, StoreError } from "../../../src/engine/Store.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
+import { replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as HttpServer from "../../support/HttpServer.ts"
 import { fault } from "../../support/MemorySource.ts"
@@ -120,13 +121,10 @@ describe("GET /metrics", () => {
   it.live("without the database it still answers, says so, and shows no number that is old", () => {
     let away = false
     const broken = new StoreError({ message: "away", cause: "away" })
-    const store = Layer.effect(
-      Store,
-      Effect.map(Store, (real) => ({
-        ...real,
-        overview: Effect.suspend(() => (away ? Effect.fail(broken) : real.overview))
-      }))
-    ).pipe(Layer.provide(Memory.layer))
+    const store = replaceMethods((real) => ({
+      ...real,
+      overview: Effect.suspend(() => (away ? Effect.fail(broken) : real.overview))
+    })).pipe(Layer.provide(Memory.layer))
     return serving(
       { store },
       Effect.gen(function* () {

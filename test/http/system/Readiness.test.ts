@@ -8,7 +8,7 @@ import * as References from "effect/References"
 import * as PollerLock from "../../../src/engine/schedule/PollerLock.ts"
 import * as ProcessIdentity from "../../../src/engine/schedule/ProcessIdentity.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Server from "../../../src/http/Server.ts"
 import { ask } from "../../support/HttpServer.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
@@ -26,7 +26,7 @@ const serving = Server.layerConfig.pipe(
 
 it.effect("a process that lost the polling to another is not ready, until it has it back", () =>
   Effect.gen(function* () {
-    const store = yield* Store
+    const store = yield* WholeStore
     const ready = Effect.flatMap(Server.url, (url) => ask(`${url}/ready`))
     assert.strictEqual((yield* ready).status, 200)
 

@@ -7,7 +7,8 @@ import * as Stream from "effect/Stream"
 import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
 import { Engine, type SyncResult } from "../../../src/engine/Engine.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import type { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
@@ -32,7 +33,7 @@ const sync = (connection: Connection, task: Partial<SyncTask> = {}): Effect.Effe
 /** What is stored has the ids and the bytes of the mailbox. */
 const mirrors = Effect.fnUntraced(function* (server: GmailServer.Server, connection: Connection) {
   assert.deepStrictEqual(yield* ids(connection), server.mailbox.ids.toSorted())
-  const store = yield* Store
+  const store = yield* WholeStore
   for (const message of server.mailbox.all) {
     const row = Option.getOrThrow(yield* store.content(connection.id, message.id))
     const bytes = Buffer.concat(yield* Stream.runCollect(store.body(row.hash ?? "")))
@@ -113,7 +114,7 @@ describe("Gmail that misbehaves", () => {
       const result = yield* sync(connection)
       assert.strictEqual(result.status, "partial")
       assert.deepInclude(result.counts, { stored: 9, failed: 1 })
-      const store = yield* Store
+      const store = yield* WholeStore
       const [row] = yield* store.ledger(connection.id, { limit: 5 })
       assert.deepInclude(row, { externalId: closed, reason: "Forbidden" })
       server.heal()
@@ -193,7 +194,7 @@ describe("Gmail that misbehaves", () => {
       assert.deepInclude(result.counts, { stored: 3, downloads: 3, deleted: 1 })
       assert.strictEqual(server.count("messages.get"), 3)
       yield* mirrors(server, connection)
-      const store = yield* Store
+      const store = yield* WholeStore
       const row = Option.getOrThrow(yield* store.content(connection.id, relabelled))
       assert.deepStrictEqual(row.metadata["labels"], { UNREAD: true, STARRED: true })
     }))
@@ -206,7 +207,7 @@ describe("Gmail that misbehaves", () => {
       server.revoke()
       const result = yield* sync(connection)
       assert.strictEqual(result.error?.reason, "Unauthorized")
-      const store = yield* Store
+      const store = yield* WholeStore
       assert.isNotNull(Option.getOrThrow(yield* store.connection(connection.id)).paused)
 
       server.allow("stranger", "someone@example.com")

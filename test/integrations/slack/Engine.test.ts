@@ -9,7 +9,7 @@ import { Engine } from "../../../src/engine/Engine.ts"
 import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
-import { Store } from "../../../src/engine/Store.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../../src/engine/secrets/Vault.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
@@ -129,7 +129,7 @@ it.live("a file that comes with other bytes than announced is a failure, and is 
       files.map((id) => stored.includes(`files/${id}`)),
       [true, false, false]
     )
-    const rows = yield* (yield* Store).ledger(connection.id, { limit: 10 })
+    const rows = yield* (yield* WholeStore).ledger(connection.id, { limit: 10 })
     assert.sameMembers(
       rows.map(({ message }) => message.replace(/^files\/\w+ was not stored: /, "")),
       ["more bytes came than the announced 9", "4 bytes came instead of the announced 9"]
