@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import * as Path from "node:path"
 import type { TestProject } from "vitest/node"
 import { buildIfStale } from "./DashboardBuild.ts"
 
@@ -26,6 +27,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw new Error(`the tests need Node 24, and this is ${process.version}: run them by npm (npm test -- FILE)`)
   }
   buildIfStale()
+  // Workers, and the many processes that they start, keep what Node compiled: a third less CPU a start.
+  process.env["NODE_COMPILE_CACHE"] ??= Path.resolve(import.meta.dirname, "../../node_modules/.cache/idem")
   const { start } = await import("./PostgresServer.ts")
   const scope = Scope.makeUnsafe()
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
