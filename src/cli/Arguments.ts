@@ -97,12 +97,16 @@ export const every = Flag.String("every").pipe(
 
 /** `--limit K`, between 1 and `max`. */
 export const limit = (max: number, standard: number): Flag.Flag<number> =>
-  Flag.Int("limit").pipe(
+  Flag.String("limit").pipe(
     Flag.withDescription(`at most this many, 1 to ${max} (default ${standard})`),
     Flag.withMetavar("K"),
-    Flag.filter(
-      (value) => value >= 1 && value <= max,
-      (value) => `Expected a whole number from 1 to ${max}, got ${value}`
+    Flag.mapEffect(
+      checked((given) => {
+        const value = /^\d{1,9}$/.test(given.trim()) ? Number(given) : 0
+        return value >= 1 && value <= max
+          ? Result.succeed(value)
+          : Result.fail(`--limit ${Text.quoted(given)}: a whole number from 1 to ${max} is needed`)
+      })
     ),
     Flag.withDefault(standard)
   )

@@ -70,6 +70,15 @@ const bare = new Set([
   "--sign-in"
 ])
 
+/** Commands whose operands are external ids. An id may begin with `-`. */
+const takesIds = new Set(["show", "retry"])
+
+/** A word of one dash that is no short flag of ours: the parser would read it as several flags, `-h` among them. */
+const isDashed = (arg: string): boolean => /^-[^-]/.test(arg) && arg !== "-h" && arg !== "-v"
+
+const takesValue = (arg: string | undefined): boolean =>
+  arg !== undefined && arg.startsWith("--") && !arg.includes("=") && !bare.has(arg) && arg !== "--help"
+
 const commandOf = (args: ReadonlyArray<string>): string => args.find((arg) => !arg.startsWith("-")) ?? ""
 
 const beforeOperands = (args: ReadonlyArray<string>): number => {
@@ -77,10 +86,29 @@ const beforeOperands = (args: ReadonlyArray<string>): number => {
   return end === -1 ? args.length : end
 }
 
-const normalize = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+/**
+ * The words as the parser expects them: flags without a value say `=true`, `help sync` is `sync --help`, a value that
+ * begins with `-` is joined to its flag, and an id that begins with `-` follows `--`.
+ */
+const normalize = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const args = given[0] === "help" ? [...given.slice(1), "--help"] : given
   const end = beforeOperands(args)
-  return args.map((arg, index) => (index < end && bare.has(arg) ? `${arg}=true` : arg))
+  const flags: Array<string> = []
+  const dashed: Array<string> = []
+  for (const [index, arg] of args.slice(0, end).entries()) {
+    const before = args[index - 1]
+    if (bare.has(arg)) flags.push(`${arg}=true`)
+    else if (isDashed(arg) && takesValue(before)) flags.push(`${flags.pop()}=${arg}`)
+    else if (isDashed(arg) && takesIds.has(commandOf(args))) dashed.push(arg)
+    else flags.push(arg)
+  }
+  const operands = [...dashed, ...args.slice(end + 1)]
+  return end === args.length && operands.length === 0 ? flags : [...flags, "--", ...operands]
 }
+
+/** A short flag that no command has. */
+const unknownShortFlag = (args: ReadonlyArray<string>): string | undefined =>
+  args.slice(0, beforeOperands(args)).find(isDashed)
 
 const wantsJson = (normalized: ReadonlyArray<string>): boolean =>
   normalized.slice(0, beforeOperands(normalized)).includes("--json=true")
@@ -127,6 +155,8 @@ const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): Failure.
 
 const defect = (cause: Cause.Cause<unknown>): Failure.Failure => {
   const squashed = Cause.squash(cause)
+  // Some settings are read where nothing can fail.
+  if (squashed instanceof Config.ConfigError) return Failure.fromError(squashed)
   const said = squashed instanceof Error ? squashed.message : String(squashed)
   return Failure.failed(
     "Defect",
@@ -185,6 +215,14 @@ const run = Effect.fnUntraced(
       return yield* new Failure.Ended({ code: failure.code })
     })
 
+    const stray = unknownShortFlag(args)
+    if (stray !== undefined) {
+      const named = mayHoldSecrets(args) ? " of that name" : ` ${Text.short(stray)}`
+      return yield* Effect.provide(
+        end(Failure.usage(`there is no flag${named} (idem ${commandOf(args)} --help)`.replace("idem  ", "idem "))),
+        Output.layer({ json: isJson })
+      )
+    }
     yield* Command.runWith(command, { version: packageJson.version })(args).pipe(
       Effect.provide(telemetry(args)),
       Effect.catchCauseIf(

@@ -2,9 +2,11 @@
  * The failure of a command: one line for people, `{"error": {reason, message}}` with `--json`, and the exit code (1
  * failed, 2 wrong usage, 3 partial, 4 skipped).
  */
+import * as Config from "effect/Config"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
+import * as SettingErrors from "./SettingErrors.ts"
 
 export const exitCode = { failed: 1, usage: 2, partial: 3, skipped: 4 } as const
 
@@ -47,9 +49,17 @@ const reasons: Readonly<Record<string, string>> = {
   UsageProblem: "UsageError"
 }
 
+/** True for an error that the person mends in the command line or in a setting, so that the exit code is 2. */
+const isUsage = (error: unknown, tag: string): boolean =>
+  tag === "UsageProblem" ||
+  tag === "UsageError" ||
+  (Predicate.hasProperty(error, "what") && error.what === "connection") ||
+  (Predicate.hasProperty(error, "setting") && typeof error.setting === "string")
+
 /** Any error as a failure: by its own `reason` (a text) or its tag, and its message. */
 export const fromError = (error: unknown): Failure => {
   if (error instanceof Failure) return error
+  if (error instanceof Config.ConfigError) return usage(SettingErrors.explain(error))
   const tag = Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Error"
   const own = Predicate.hasProperty(error, "reason") && typeof error.reason === "string" ? error.reason : tag
   const isConnection = Predicate.hasProperty(error, "what") && error.what === "connection"
@@ -57,5 +67,5 @@ export const fromError = (error: unknown): Failure => {
   const hasMessage =
     Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
   const message = hasMessage ? String(error.message) : reason
-  return failed(reason, message)
+  return new Failure({ reason, message, code: isUsage(error, tag) ? exitCode.usage : exitCode.failed })
 }

@@ -137,8 +137,7 @@ export const connect = Command.make(
           Effect.catchTag("NotFoundProblem", () => Effect.undefined)
         )
         if (before !== undefined && before.domain !== input.domain) {
-          return yield* Failure.failed(
-            "UsageError",
+          return yield* Failure.usage(
             `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
           )
         }
@@ -165,13 +164,9 @@ export const connect = Command.make(
           ...(Option.isNone(input.every) ? {} : { every: input.every.value })
         }
         const secret = granted === undefined ? {} : { credentials: Redacted.make(granted) }
-        const connecting =
-          before === undefined
-            ? connections.create({ payload: { ...payload, ...secret, domain: input.domain, name: input.name } })
-            : connections.change({ params: { connection: before.id }, payload: { ...payload, ...secret } })
-        const connected = yield* integration === undefined
-          ? Effect.catchTag(connecting, "UsageProblem", ({ message }) => Effect.fail(Failure.usage(message)))
-          : connecting
+        const connected = yield* before === undefined
+          ? connections.create({ payload: { ...payload, ...secret, domain: input.domain, name: input.name } })
+          : connections.change({ params: { connection: before.id }, payload: { ...payload, ...secret } })
         yield* output.answer(
           {
             connection: connected.connection.name,

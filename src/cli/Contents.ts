@@ -30,6 +30,15 @@ export const contents = Command.make(
       Flag.withMetavar("S"),
       Flag.withDefault("stored" as const)
     ),
+    text: Flag.String("text").pipe(
+      Flag.withDescription("list those whose title contains this text"),
+      Flag.withMetavar("TEXT"),
+      Flag.filter(
+        (text) => text.length >= 1 && text.length <= 1000,
+        () => "Expected 1 to 1000 characters"
+      ),
+      Flag.optional
+    ),
     limit: Input.limit(1000, 100),
     after: Flag.String("after").pipe(
       Flag.withDescription("go on after the `next` of the page before"),
@@ -47,6 +56,7 @@ export const contents = Command.make(
           state: input.state,
           order: "id",
           limit: input.limit,
+          ...Option.match(input.text, { onNone: () => ({}), onSome: (text) => ({ text }) }),
           ...Option.match(input.after, { onNone: () => ({}), onSome: (after) => ({ after }) })
         }
       })
@@ -58,7 +68,13 @@ export const contents = Command.make(
     )
     const table = yield* Text.table
     const text = () => {
-      if (rows.length === 0) return `nothing ${input.state}`
+      if (rows.length === 0) {
+        const about = Option.match(input.text, {
+          onNone: () => "",
+          onSome: (text) => ` with ${Text.quoted(text)} in its title`
+        })
+        return `nothing ${input.state}${about}`
+      }
       const lines = table(
         ["ID", "KIND", "SIZE", "WHEN", "TITLE"],
         rows.map((row) => [

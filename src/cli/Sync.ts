@@ -133,7 +133,8 @@ const asSync =
     Effect.mapError(work, (error) => {
       if (error instanceof Failure.Ended || error instanceof Failure.OutputClosed) return error
       const failure = Failure.fromError(error)
-      return failure.document !== undefined || failure.code === Failure.exitCode.usage
+      const isUsage = failure.code === Failure.exitCode.usage && failure.reason !== "UnknownConnection"
+      return failure.document !== undefined || isUsage
         ? failure
         : new Failure.Failure({
             reason: failure.reason,

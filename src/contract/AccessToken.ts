@@ -70,7 +70,7 @@ export const make = <Credentials>(options: {
       )
       const next = options.held(current).token
       if (next !== undefined) return next
-      const message = "the credentials hold no access token: connect again"
+      const message = "the credentials hold no access token: give new ones, or sign in"
       return yield* new IntegrationError({ reason: new Unauthorized({ message }) })
     }).pipe(lock.withPermit)
 

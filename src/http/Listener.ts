@@ -123,7 +123,7 @@ const listenError =
         return new ListenError({ message: `${at} may not be listened on by this user: set PORT to one above 1023` })
       case "EADDRNOTAVAIL":
       case "ENOTFOUND":
-        return new ListenError({ message: `HOST ${host} is no address of this machine` })
+        return new ListenError({ setting: "HOST", message: `HOST ${host} is no address of this machine` })
       default:
         return new ListenError({ message: `${at} can't be listened on (${code})` })
     }

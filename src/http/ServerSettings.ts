@@ -12,7 +12,11 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 /** The settings do not allow the server to start. The message says what to do. */
-export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", { message: Schema.String }) {}
+export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
+  message: Schema.String,
+  /** The name of the setting that is wrong, if one is. */
+  setting: Schema.optionalKey(Schema.String)
+}) {}
 
 /** Ten guesses a minute do not find a token of this length. */
 const shortestToken = 16
@@ -51,17 +55,22 @@ export class Settings extends Context.Service<
       const port = yield* Config.schema(Schema.Port, "PORT").pipe(Config.withDefault(3000))
       const given = yield* Config.option(Config.Redacted("IDEM_API_TOKEN"))
       const token = Option.getOrUndefined(Option.filter(given, (value) => Redacted.value(value) !== ""))
-      const refuse = (message: string) => new ListenError({ message })
+      const refuse = (setting: string, message: string) => new ListenError({ setting, message })
       if (token === undefined && !isLoopback(host)) {
         return yield* refuse(
+          "HOST",
           `HOST ${host} can be reached from other machines, and there is no IDEM_API_TOKEN that they must know: ${howToMake}`
         )
       }
       if (token !== undefined && Redacted.value(token).length < shortestToken) {
-        return yield* refuse(`IDEM_API_TOKEN must have at least ${shortestToken} characters: ${howToMake}`)
+        return yield* refuse(
+          "IDEM_API_TOKEN",
+          `IDEM_API_TOKEN must have at least ${shortestToken} characters: ${howToMake}`
+        )
       }
       if (token !== undefined && !/^[\x21-\x7e]+$/.test(Redacted.value(token))) {
         return yield* refuse(
+          "IDEM_API_TOKEN",
           `IDEM_API_TOKEN must be of letters, digits and signs without spaces, since it travels in a header: ${howToMake}`
         )
       }
@@ -78,6 +87,7 @@ export class Settings extends Context.Service<
           return Result.isSuccess(network)
             ? Effect.succeed(network.success)
             : refuse(
+                "IDEM_TRUSTED_PROXIES",
                 `IDEM_TRUSTED_PROXIES: ${JSON.stringify(word)} is neither an address nor a network (like 10.0.0.0/8)`
               )
         }

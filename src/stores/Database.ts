@@ -16,7 +16,11 @@ import { Embedded, layer as embeddedLayer } from "./Embedded.ts"
 import type { EmbeddedError } from "./embedded/EmbeddedError.ts"
 
 /** The database can't be used. The message is one line that names host and database, and holds no password. */
-export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", { message: Schema.String }) {}
+export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
+  message: Schema.String,
+  /** The name of the setting that is wrong, if one is. */
+  setting: Schema.optionalKey(Schema.String)
+}) {}
 
 /** `embedded` is the server that Idem starts; its `folder` is where the data is. `external` is `DATABASE_URL`'s. */
 export type Origin =
@@ -77,7 +81,10 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
     },
     // The URL holds a password: nothing of it is in the message.
     catch: () =>
-      new DatabaseError({ message: `${setting} is not of the form postgresql://user:password@host:port/database` })
+      new DatabaseError({
+        setting,
+        message: `${setting} is not of the form postgresql://user:password@host:port/database`
+      })
   })
 
 const unreachable: Readonly<Record<string, string>> = {
@@ -206,6 +213,7 @@ export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.
     }
     if (!(yield* behindPgBouncer)) return layer
     return yield* new DatabaseError({
+      setting: "DATABASE_DIRECT_URL",
       message:
         "IDEM_CLUSTER needs sessions, which PgBouncer does not keep: set DATABASE_DIRECT_URL to the database itself"
     })

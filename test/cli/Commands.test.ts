@@ -383,7 +383,7 @@ describe("the other commands", () => {
         "retry"
       ]) {
         const ended = yield* run([command, "wrok"])
-        assert.strictEqual(ended.code, 1, command)
+        assert.strictEqual(ended.code, 2, command)
         assert.strictEqual(ended.stderr, `idem: there is no connection "wrok"; did you mean "work"?\n`)
       }
       assert.include((yield* run(["sync", "quite another"])).stderr, "see: idem connections")
@@ -506,7 +506,7 @@ describe("the other commands", () => {
       const [connection] = yield* store.connections
       assert.isNull(connection?.lease ?? null)
       const wrong = yield* run(["serve"], { env: { PORT: "http" } })
-      assert.strictEqual(wrong.code, 1)
+      assert.strictEqual(wrong.code, 2)
       assert.include(wrong.stderr, "PORT")
     })
   )

@@ -101,7 +101,7 @@ describe("the process, on a database of its own", () => {
     const migrated = JSON.parse((await idem(["migrate", "--json"], env)).stdout)
     assert.strictEqual(migrated.before, migrated.after)
     const unknown = await idem(["sync", "work", "--json"], env)
-    assert.strictEqual(unknown.code, 1)
+    assert.strictEqual(unknown.code, 2)
     assert.include(JSON.parse(unknown.stdout).error, { reason: "UnknownConnection" })
     serving.kill("SIGTERM")
     const { code, stderr } = await stopped

@@ -71,7 +71,7 @@ describe("idem purge", () => {
       }
       assert.strictEqual(started.count, 0)
       const unknown = yield* run(["purge", "nobody", "--older-than", "1 day", "--json"])
-      assert.strictEqual(unknown.code, 1)
+      assert.strictEqual(unknown.code, 2)
       assert.strictEqual(CommandLine.json(unknown)["error"].reason, "UnknownConnection")
     })
   )

@@ -69,7 +69,7 @@ describe("idem connect, by signing in", () => {
         const renew = ["connect", "gmail", "--name", "me", "--sign-in", "--json"]
         // The connection's own config says where, and there the client of the settings does not go.
         const refused = await run(renew, { env: settings })
-        assert.strictEqual(refused.code, 1, refused.stderr)
+        assert.strictEqual(refused.code, 2, refused.stderr)
         assert.match(refused.stderr, /give clientId and clientSecret.*rootUrl names another/)
         const again = await begin([...renew, "--credentials", credentials], env)
         await fetch(await Provider.agree(again.url, "me@example.com"))

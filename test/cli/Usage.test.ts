@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { spawnSync } from "node:child_process"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
@@ -17,7 +18,8 @@ describe("wrong usage", () => {
         [["sync", "work", "--force-id", "x".repeat(10_000)], "an external id may have at most 1024 bytes"],
         [["sync", "work", "--force-id", "a\0b"], `the id "a\\u{0}b" can't be one: an external id may not hold a NUL`],
         [["sync", "work", "--force-id", ""], "an external id may not be empty"],
-        [["sync", "work", "--force-id", "-x"], "--force-id=-"],
+        [["sync", "work", "-fh"], "there is no flag -fh"],
+        [["show", "--text", "-dash.txt"], "there is no flag --text"],
         [["sync", "work", "--since", "2026-01-01T10:00"], `--since "2026-01-01T10:00": it has no offset`],
         [["sync", "work", "--since", "2026-01-02", "--until", "2026-01-01"], "must lie before --until"],
         [["sync", "a\u0007b"], "may not hold control characters"],
@@ -26,7 +28,9 @@ describe("wrong usage", () => {
         [["sync", ".."], "may not be . or .."],
         [["contents", "work", "--limit", "0"], "--limit"],
         [["contents", "work", "--limit", "1001"], "--limit"],
-        [["contents", "work", "--limit", "many"], "--limit"],
+        [["contents", "work", "--limit", "many"], `--limit "many": a whole number from 1 to 1000 is needed`],
+        [["contents", "work", "--limit", "-5"], `--limit "-5": a whole number from 1 to 1000 is needed`],
+        [["contents", "work", "--text", ""], "--text"],
         [["contents", "work", "--state", "lost"], "--state"],
         [["show", "work", "a\0b"], "an external id may not hold a NUL"],
         [["export", "work"], "--to is missing"],
@@ -45,6 +49,7 @@ describe("wrong usage", () => {
         assert.strictEqual(ended.code, 2, `${args.join(" ").slice(0, 100)}: ${ended.stderr}`)
         assert.include(ended.stderr, expected)
         assert.strictEqual(ended.stderr.trimEnd().split("\n").length, 1, ended.stderr)
+        assert.notMatch(ended.stderr, /SchemaError|representing/)
         assert.strictEqual(ended.stdout.length, 0, ended.stdout.toString())
         const asJson = yield* run([...args.slice(0, 1), "--json", ...args.slice(1)])
         assert.strictEqual(asJson.code, 2)
@@ -53,6 +58,45 @@ describe("wrong usage", () => {
         assert.deepStrictEqual(Object.keys(document["error"] ?? {}), ["reason", "message"])
       }
       assert.strictEqual(started.count, 0)
+    })
+  )
+
+  it.effect("is also a connection that there is not, and a setting that is not right", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const unknown = yield* run(["status", "nowhere", "--json"])
+      assert.strictEqual(unknown.code, 2)
+      assert.strictEqual(CommandLine.json(unknown)["error"].reason, "UnknownConnection")
+      const settings = [
+        ["PORT", "abc", "PORT is not right: it must be a port, from 0 to 65535"],
+        ["IDEM_SHUTDOWN_TIMEOUT", "soon", `IDEM_SHUTDOWN_TIMEOUT is not right: it must be a duration like "5 minutes"`],
+        ["IDEM_CLUSTER", "perhaps", "IDEM_CLUSTER is not right: it must be true or false"],
+        ["IDEM_PUBLIC_URL", "idem", "IDEM_PUBLIC_URL is not right: it must be an address like"],
+        ["HOST", "0.0.0.0", "HOST 0.0.0.0 can be reached from other machines"],
+        ["IDEM_TRUSTED_PROXIES", "x", "IDEM_TRUSTED_PROXIES"]
+      ] as const
+      for (const [name, value, expected] of settings) {
+        const ended = yield* run(["serve"], { env: { PORT: "0", [name]: value } })
+        assert.strictEqual(ended.code, 2, ended.stderr)
+        assert.include(ended.stderr, expected)
+        assert.strictEqual(ended.stderr.trimEnd().split("\n").length, 1, ended.stderr)
+      }
+    })
+  )
+
+  it.effect("is not an id that begins with a dash", () =>
+    Effect.gen(function* () {
+      const source = new MemorySource()
+      source.add("-dash.txt")
+      const { connect, run } = yield* CommandLine.make(source)
+      yield* connect("work")
+      yield* run(["sync", "work"])
+      const raw = yield* run(["show", "work", "-dash.txt", "--raw"])
+      assert.deepStrictEqual([raw.code, raw.stdout.length > 0], [0, true], raw.stderr)
+      const forced = yield* run(["sync", "work", "--force-id", "-dash.txt", "--json"])
+      assert.include(CommandLine.json(forced), { forced: 1, unchanged: 1 })
+      const retried = yield* run(["retry", "work", "-dash.txt", "--json"])
+      assert.deepStrictEqual([retried.code, CommandLine.json(retried)["error"].reason], [1, "UnknownId"])
     })
   )
 
@@ -90,6 +134,28 @@ describe("wrong usage", () => {
   )
 })
 
+describe("shell completion", () => {
+  it.effect("completes commands and values in bash", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const script = CommandLine.text(yield* run(["--completions", "bash"]))
+      const completed = (line: string) => {
+        const words = line.split(" ")
+        const call = `COMP_LINE="${line}" COMP_POINT=${line.length} COMP_WORDS=(${words.slice(0, -1).join(" ")} "${words.at(-1)}") COMP_CWORD=${words.length - 1}`
+        const program = `${script}\n${call}; _idem; printf '%s\\n' "\${COMPREPLY[@]}"`
+        const { stderr, stdout } = spawnSync("bash", ["--norc", "-c", program], { encoding: "utf8" })
+        assert.strictEqual(stderr, "")
+        return stdout
+          .trim()
+          .split("\n")
+          .map((word) => word.trim())
+      }
+      assert.include(completed("idem conn"), "connections")
+      assert.include(completed("idem contents w --state "), "deferred")
+    })
+  )
+})
+
 describe("help", () => {
   it.effect("is the answer to --help, and to idem alone", () =>
     Effect.gen(function* () {
@@ -103,6 +169,8 @@ describe("help", () => {
       }
       const sync = yield* run(["sync", "--help"])
       assert.include(CommandLine.text(sync), "--force-id")
+      assert.strictEqual(CommandLine.text(yield* run(["help", "sync"])), CommandLine.text(sync))
+      assert.strictEqual(CommandLine.text(yield* run(["help"])), CommandLine.text(yield* run(["--help"])))
       assert.include(CommandLine.text(yield* run(["--version"])), "idem")
       assert.strictEqual(started.count, 0)
     })

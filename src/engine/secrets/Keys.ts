@@ -21,7 +21,11 @@ import * as Schema from "effect/Schema"
  * No key of this process opens the sealed bytes (another key sealed them, or they were changed), or there is no usable
  * key.
  */
-export class VaultError extends Schema.TaggedError<VaultError>()("VaultError", { message: Schema.String }) {}
+export class VaultError extends Schema.TaggedError<VaultError>()("VaultError", {
+  message: Schema.String,
+  /** The name of the setting that is wrong, if one is. */
+  setting: Schema.optionalKey(Schema.String)
+}) {}
 
 /** 32 bytes, redacted so that nothing prints them. */
 export type VaultKey = Redacted.Redacted<Uint8Array>
@@ -45,7 +49,7 @@ const parse = (text: string, name: string): Effect.Effect<VaultKey, VaultError> 
   const bytes = decoders.flatMap((decode) => Result.getOrElse(Result.map(decode(trimmed), Array.of), () => []))
   const key = bytes.find((bytes) => bytes.length === keyLength)
   return key === undefined
-    ? Effect.fail(new VaultError({ message: `${name} is not 32 bytes as base64 or hex: ${howToMake}` }))
+    ? Effect.fail(new VaultError({ setting: name, message: `${name} is not 32 bytes as base64 or hex: ${howToMake}` }))
     : Effect.succeed(Redacted.make(key, { label: "VaultKey" }))
 }
 

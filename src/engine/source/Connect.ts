@@ -176,7 +176,15 @@ export const connect = Effect.fn("connect")(function* (
     // Both have been decoded above; where an integration decodes otherwise, it may be a credential.
     Effect.catchTag("SchemaError", (error) => wrong("credentials", input.domain)(Effect.fail(error))),
     Effect.catchTag("IntegrationError", (error) =>
-      Effect.fail(new SourceError({ reason: error.reason._tag, message: error.message }))
+      Effect.fail(
+        new SourceError({
+          reason: error.reason._tag,
+          message:
+            error.reason._tag === "Transient"
+              ? `${input.domain} ${MessageText.quoted(input.name)} did not answer: ${error.message}`
+              : error.message
+        })
+      )
     ),
     Effect.timeoutOrElse({
       duration: reachTimeout,

@@ -20,14 +20,13 @@ const isBinding = (text: string | undefined): text is string => text !== undefin
 /** `IDEM_PUBLIC_URL`, for a server that is not reached by the host name of its requests. */
 const publicUrl = Config.option(Config.URL("IDEM_PUBLIC_URL"))
 
-const redirectUri = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-  const configured = yield* Effect.orDie(publicUrl)
+const redirectUriOf = (request: HttpServerRequest.HttpServerRequest, configured: Option.Option<URL>): string => {
   const origin = Option.match(configured, {
     onNone: () => `${isSecure(request) ? "https" : "http"}://${request.headers["host"] ?? "localhost"}`,
     onSome: (url) => url.href.replace(/\/+$/, "")
   })
   return `${origin}/sign-in/callback`
-})
+}
 
 /** Redirects to a page of the dashboard, without the query, which holds the code. */
 const leadTo = (hash: string) =>
@@ -41,6 +40,8 @@ export const layer = HttpApiBuilder.group(
   "signIn",
   Effect.fn(function* (handlers) {
     const signIn = yield* EngineSignIn.SignIn
+    // Read once, so that a wrong address keeps the server from starting.
+    const configured = yield* Effect.orDie(publicUrl)
     return handlers.handleAll({
       begin: Effect.fnUntraced(function* ({ payload, request }) {
         const given = request.cookies[cookieName]
@@ -55,7 +56,7 @@ export const layer = HttpApiBuilder.group(
             payload.clientId === undefined
               ? undefined
               : { clientId: payload.clientId, clientSecret: payload.clientSecret },
-          redirectUri: yield* redirectUri(request),
+          redirectUri: redirectUriOf(request, configured),
           browser
         })
         return HttpServerResponse.setCookieUnsafe(HttpServerResponse.jsonUnsafe({ url }), cookieName, browser, {

@@ -132,6 +132,7 @@ export const make = (options: {
   readonly call: Call
   readonly network: Network
 }) => {
+  const { host } = new URL(options.rootUrl ?? "https://gmail.googleapis.com")
   const client = gmail({
     version: "v1",
     // The client has a fetch of its own, which knows no networks.
@@ -155,7 +156,7 @@ export const make = (options: {
           retry: false,
           headers: { Authorization: `Bearer ${Redacted.value(token)}` }
         }),
-      catch: failureOf
+      catch: (error) => failureOf(error, host)
     }).pipe(
       Effect.catch((failure) =>
         Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
@@ -215,7 +216,7 @@ export const make = (options: {
           )
           return RawAnswer.begin(response)
         },
-        catch: failureOf
+        catch: (error) => failureOf(error, host)
       }).pipe(
         Effect.flatMap((begun) => (begun._tag === "Refused" ? Effect.fail(begun.failure) : Effect.succeed(begun))),
         Effect.catch((failure) =>

@@ -73,8 +73,8 @@ export const retryAfterOf = (response: unknown): string | undefined => {
   return typeof value === "string" ? value : undefined
 }
 
-/** What a rejected client call tells, without anything of the request. */
-export const failureOf = (error: unknown): Failure => {
+/** What a rejected client call tells: nothing of the request but its host. */
+export const failureOf = (error: unknown, host: string): Failure => {
   const response = Predicate.hasProperty(error, "response") ? error.response : undefined
   if (Predicate.hasProperty(response, "status") && typeof response.status === "number") {
     return {
@@ -83,7 +83,7 @@ export const failureOf = (error: unknown): Failure => {
       retryAfter: retryAfterOf(response)
     }
   }
-  return { network: networkProblem(error) }
+  return { network: `${networkProblem(error)} at ${host}` }
 }
 
 /** A word for what went wrong below HTTP: a code, for messages of the client may quote the URL or more. */
@@ -166,7 +166,9 @@ export const classify = (
   }
   if (status === 401 || reasons.some((reason) => grantReasons.has(reason))) {
     return fail(
-      new Unauthorized({ message: `Gmail no longer accepts the credentials (${status})${quoted}. Connect again` })
+      new Unauthorized({
+        message: `Gmail does not accept the credentials (${status})${quoted}: give new ones, or sign in`
+      })
     )
   }
   if (status === 408 || status >= 500 || reasons.some((reason) => transientReasons.has(reason))) {

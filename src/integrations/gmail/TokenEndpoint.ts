@@ -73,7 +73,7 @@ const failed = (error: unknown): { readonly failure: Failure } | IntegrationErro
     : unreachable(what, networkProblem(error))
 }
 
-/** One request. `refused` says what a refusal that no retry mends means; default: connect again. */
+/** One request. `refused` says what a refusal that no retry mends means; default: to give new credentials. */
 const ask = (
   endpoint: Endpoint,
   request: (
@@ -172,7 +172,7 @@ const explainFor =
   ({ serviceAccount, subject }: ServiceAccount, scope: string) =>
   ({ code, message }: { readonly code: string; readonly message: string }): IntegrationError => {
     const { client_email: account, client_id: id } = serviceAccount
-    const said = message.replace(/\. Connect again$/, "")
+    const said = message.replace(/: give new ones, or sign in$/, "")
     if (code === "unauthorized_client" || code === "access_denied") {
       return unauthorized(
         `${account} may not act for ${subject} (${code}): in Google's Admin console, under Security > Access and data control > API controls > Domain-wide delegation, add the client ID ${id ?? "of the service account"} with the scope ${scope}, and wait: it may take up to 24 hours`

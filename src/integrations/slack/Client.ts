@@ -117,11 +117,14 @@ const httpStatus = (what: string, status: number): IntegrationError => {
   return status >= 500 || status === 408 ? fail(new Transient({ message })) : fail(new Malformed({ message }))
 }
 
-const fromThrown = (method: string, error: unknown): IntegrationError => {
+const fromThrown = (method: string, host: string, error: unknown): IntegrationError => {
   if (isPlatformError(error)) return classify(method, error.data.error, error.data.response_metadata?.retryAfter)
   if (isRateLimitedError(error)) return fail(limited(`${method}: ratelimited`, error.retryAfter))
   if (isHttpError(error)) return httpStatus(method, error.statusCode)
-  if (isRequestError(error)) return fail(new Transient({ message: `${method}: ${detail(error.original)}` }))
+  if (isRequestError(error))
+    return fail(
+      new Transient({ message: `Slack could not be reached at ${host} for ${method}: ${detail(error.original)}` })
+    )
   // The one plain Error of the library: a 429 whose Retry-After is missing or not a number.
   if (error instanceof Error && error.message.startsWith("Retry header")) {
     return fail(limited(`${method}: ratelimited`, undefined))
@@ -200,7 +203,7 @@ const sender =
           allowAbsoluteUrls: false,
           fetch: (url, init) => options.fetch(url, { ...init, signal })
         }).apiCall(method, { ...args }),
-      catch: (error) => fromThrown(method, error)
+      catch: (error) => fromThrown(method, apiUrlOf(options.slackApiUrl).host, error)
     })
 
 const Tokens = Schema.Struct({
