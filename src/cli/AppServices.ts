@@ -13,7 +13,7 @@ import type { Polling } from "../engine/schedule/PollerLock.ts"
 import type * as Run from "../engine/sync/Run.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken } from "../engine/store/StoreError.ts"
-import type { WebhookStore } from "../engine/webhooks/WebhookStore.ts"
+import type { WebhookStore } from "../engine/store/WebhookStore.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
 

@@ -25,7 +25,7 @@ import type { SecretStore } from "./store/SecretStore.ts"
 import type { SessionStore } from "./store/SessionStore.ts"
 import type { TaskStore } from "./store/TaskStore.ts"
 
-/** All ports: what a store's layer provides. */
+/** All ports: what a store's layer provides. `WebhookStore` has layers of its own: a command that syncs needs none. */
 export type Store =
   | BodyStore
   | ConnectionStore

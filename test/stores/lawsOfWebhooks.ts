@@ -6,13 +6,8 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import {
-  type Claimed,
-  MessageId,
-  type Webhook,
-  WebhookId,
-  WebhookStore
-} from "../../src/engine/webhooks/WebhookStore.ts"
+import { type Claimed, MessageId, type Webhook, WebhookId } from "../../src/engine/model/Webhook.ts"
+import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { Time } from "./scenario.ts"
 
 const create = (parts: Partial<Webhook> = {}) =>
@@ -56,13 +51,14 @@ const failed = (parts: { readonly retryIn?: Duration.Duration | undefined; reado
     ...parts
   }) as const
 
-const settle = (claimed: Claimed, result: Parameters<WebhookStore["Service"]["settle"]>[1]) =>
-  WebhookStore.use((store) => store.settle(claimed, result))
+const settle = (claimed: Claimed, result: Parameters<WebhookStore["Service"]["recordAttempt"]>[1]) =>
+  WebhookStore.use((store) => store.recordAttempt(claimed, result))
 
 const message = (messageId: MessageId) =>
   WebhookStore.use((store) => Effect.map(store.message(messageId), Option.getOrThrow))
 
-const work = (webhook: Webhook) => WebhookStore.use((store) => Effect.map(store.workOf(webhook.id), Option.getOrThrow))
+const work = (webhook: Webhook) =>
+  WebhookStore.use((store) => Effect.map(store.deliveryState(webhook.id), Option.getOrThrow))
 
 const passes = (by: Duration.Input) => Time.use((time) => time.pass(Duration.fromInputUnsafe(by)))
 
@@ -89,7 +85,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         const store = yield* WebhookStore
         for (const id of ["", "no", "\0", "' OR 1=1 --"]) {
           assert.isTrue(Option.isNone(yield* store.webhook(WebhookId.make(id))))
-          assert.isTrue(Option.isNone(yield* store.change(WebhookId.make(id), { name: "x" })))
+          assert.isTrue(Option.isNone(yield* store.update(WebhookId.make(id), { name: "x" })))
           assert.isTrue(Option.isNone(yield* store.message(MessageId.make(id))))
           assert.isFalse(yield* store.remove(WebhookId.make(id)))
           assert.strictEqual(yield* store.redeliver(WebhookId.make(id), undefined), 0)
@@ -103,8 +99,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       Effect.gen(function* () {
         const store = yield* WebhookStore
         const made = yield* create({ changes: ["stored"] })
-        const change = (given: Parameters<typeof store.change>[1]) =>
-          Effect.map(store.change(made.id, given), Option.getOrThrow)
+        const change = (given: Parameters<typeof store.update>[1]) =>
+          Effect.map(store.update(made.id, given), Option.getOrThrow)
         assert.deepStrictEqual(yield* change({ name: "other" }), { ...made, name: "other" })
         assert.deepStrictEqual(yield* change({ changes: null }), { ...made, name: "other", changes: null })
         const paused = yield* change({ state: "paused", url: "https://example.org/" })
@@ -115,9 +111,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
           url: "https://example.org/",
           state: "paused"
         })
-        assert.isTrue(Option.isNone(yield* store.workOf(made.id)))
+        assert.isTrue(Option.isNone(yield* store.deliveryState(made.id)))
         yield* change({ state: "active" })
-        assert.isTrue(Option.isSome(yield* store.workOf(made.id)))
+        assert.isTrue(Option.isSome(yield* store.deliveryState(made.id)))
       })
     )
 
@@ -138,7 +134,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.strictEqual(Option.getOrThrow(yield* store.webhook(made.id)).cursor, "further")
         assert.isTrue(yield* store.enqueue(made.id, { from: "further", to: null, message: null }))
         assert.strictEqual(Option.getOrThrow(yield* store.webhook(made.id)).cursor, null)
-        yield* store.change(made.id, { state: "paused" })
+        yield* store.update(made.id, { state: "paused" })
         assert.isFalse(yield* store.enqueue(made.id, { from: null, to: "x", message: null }))
       })
     )
@@ -191,7 +187,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         const store = yield* WebhookStore
         const made = yield* create()
         const { id } = yield* enqueue(made)
-        yield* store.unclaim(yield* claim(id))
+        yield* store.releaseClaim(yield* claim(id))
         assert.strictEqual((yield* claim(id)).message.attempts, 0)
       })
     )
@@ -250,7 +246,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.deepStrictEqual([disabled.state, disabled.reason], ["disabled", "it is gone"])
         yield* passes("1 hour")
         assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
-        const resumed = Option.getOrThrow(yield* store.change(made.id, { state: "active" }))
+        const resumed = Option.getOrThrow(yield* store.update(made.id, { state: "active" }))
         assert.deepStrictEqual([resumed.reason, resumed.failingSince], [null, null])
         const claimed = yield* claim(id)
         assert.strictEqual(claimed.message.attempts, 0)
@@ -266,9 +262,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         const made = yield* create()
         const { id } = yield* enqueue(made)
         yield* settle(yield* claim(id), failed({ retryIn: Duration.hours(10) }))
-        yield* store.change(made.id, { name: "the same" })
+        yield* store.update(made.id, { name: "the same" })
         assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
-        yield* store.change(made.id, { url: "https://example.org/other" })
+        yield* store.update(made.id, { url: "https://example.org/other" })
         const claimed = yield* claim(id)
         assert.strictEqual(claimed.message.attempts, 0)
         assert.strictEqual(claimed.webhook.url, "https://example.org/other")
@@ -346,7 +342,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.isFalse(yield* store.remove(made.id))
         assert.isTrue(Option.isNone(yield* store.message(id)))
         yield* settle(claimed, { _tag: "Delivered", status: 200 })
-        assert.isTrue(Option.isNone(yield* store.workOf(made.id)))
+        assert.isTrue(Option.isNone(yield* store.deliveryState(made.id)))
       })
     )
   })

@@ -21,7 +21,7 @@ import { fromContext, layer as wholeStoreLayer, WholeStore, replaceMethods } fro
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as SourceNetwork from "../../src/engine/network/SourceNetwork.ts"
-import type { WebhookStore } from "../../src/engine/webhooks/WebhookStore.ts"
+import type { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import type { Sender } from "../../src/engine/webhooks/Sender.ts"
 import * as Destination from "../../src/engine/webhooks/Destination.ts"
 import * as WebhookSender from "../../src/http/webhooks/WebhookSender.ts"

@@ -19,7 +19,7 @@ import { SecretStore } from "../store/SecretStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import { keyIdOf, Vault } from "./Vault.ts"
 import { sealContext as webhookContext } from "../webhooks/Signature.ts"
-import { WebhookId } from "../webhooks/WebhookStore.ts"
+import { WebhookId } from "../model/Webhook.ts"
 
 export interface Rekeyed {
   /** The id of the current key. */

@@ -6,7 +6,8 @@ import * as Option from "effect/Option"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import { Vault } from "../secrets/Vault.ts"
-import { type Attempted, type Claimed, type MessageId, WebhookStore } from "./WebhookStore.ts"
+import type { AttemptResult, Claimed, MessageId } from "../model/Webhook.ts"
+import { WebhookStore } from "../store/WebhookStore.ts"
 import * as DeliveryRetryPolicy from "./DeliveryRetryPolicy.ts"
 import * as Signature from "./Signature.ts"
 import { type Answer, bodyTimeout, Sender, timeout } from "./Sender.ts"
@@ -36,10 +37,10 @@ const failed = Effect.fnUntraced(function* (
     retryIn: yield* DeliveryRetryPolicy.after(message.attempts + 1, answer?.retryAfter),
     disable: answer?.status === gone ? "the endpoint answered 410: it is gone" : undefined,
     disableAfter: DeliveryRetryPolicy.disableAfter
-  } satisfies Attempted
+  } satisfies AttemptResult
 })
 
-const attempt = Effect.fnUntraced(function* (claimed: Claimed): Effect.fn.Return<Attempted, never, Sender | Vault> {
+const attempt = Effect.fnUntraced(function* (claimed: Claimed): Effect.fn.Return<AttemptResult, never, Sender | Vault> {
   const { body, message, webhook } = claimed
   const sender = yield* Sender
   return yield* Effect.gen(function* () {
@@ -55,7 +56,7 @@ const attempt = Effect.fnUntraced(function* (claimed: Claimed): Effect.fn.Return
   )
 })
 
-const say = (claimed: Claimed, result: Attempted, isDisabled: boolean): Effect.Effect<void> => {
+const say = (claimed: Claimed, result: AttemptResult, isDisabled: boolean): Effect.Effect<void> => {
   if (result._tag === "Delivered") return Effect.logDebug(`delivered ${claimed.message.changes} changes`)
   const next = isDisabled
     ? "the webhook is disabled until a person activates it"
@@ -80,9 +81,9 @@ export const deliver = Effect.fn("Webhooks.deliver")(function* (
       if (Option.isNone(claimed)) return false
       const { message, webhook } = claimed.value
       const result = yield* restore(attempt(claimed.value)).pipe(
-        Effect.onInterrupt(() => Effect.ignore(store.unclaim(claimed.value)))
+        Effect.onInterrupt(() => Effect.ignore(store.releaseClaim(claimed.value)))
       )
-      const state = yield* store.settle(claimed.value, result)
+      const state = yield* store.recordAttempt(claimed.value, result)
       const outcome =
         result._tag === "Delivered" ? "delivered" : result.retryIn === undefined ? "dead" : ("failed" as const)
       yield* Metric.update(attempts(outcome), 1)

@@ -20,7 +20,8 @@ import type * as Sharding from "effect/cluster/Sharding"
 import * as Singleton from "effect/cluster/Singleton"
 import * as Feed from "../feed/Feed.ts"
 import type { Vault } from "../secrets/Vault.ts"
-import { MessageId, type Webhook, type WebhookId, WebhookStore } from "./WebhookStore.ts"
+import { MessageId, type Webhook, type WebhookId } from "../model/Webhook.ts"
+import { WebhookStore } from "../store/WebhookStore.ts"
 import * as Delivery from "./Delivery.ts"
 import * as Payload from "./Payload.ts"
 import type { Sender } from "./Sender.ts"
@@ -79,7 +80,7 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
  */
 const step = Effect.fnUntraced(function* (webhookId: WebhookId, nudges: Queue.Dequeue<void>) {
   const store = yield* WebhookStore
-  const work = yield* store.workOf(webhookId)
+  const work = yield* store.deliveryState(webhookId)
   if (Option.isNone(work)) return false
   const { isWaiting, next, webhook } = work.value
   if (next !== null && Duration.isZero(next.in)) {
@@ -112,7 +113,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
   let pruneAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(pruneEvery)
 
   const look = Effect.gen(function* () {
-    const work = yield* store.work
+    const work = yield* store.deliveryStates
     const isDue = new Map(work.map(({ next, webhook }) => [webhook.id, next !== null && Duration.isZero(next.in)]))
     for (const [webhookId, queue] of nudges) {
       if (!(yield* FiberMap.has(fibers, webhookId))) nudges.delete(webhookId)

@@ -1,7 +1,7 @@
 /** The bodies that webhooks are sent, as JSON. */
 import * as Schema from "effect/Schema"
 import { Change } from "../feed/ChangeDocument.ts"
-import { WebhookId } from "./WebhookStore.ts"
+import { WebhookId } from "../model/Webhook.ts"
 
 const Time = Schema.DateTimeUtcFromString
 

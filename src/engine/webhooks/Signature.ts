@@ -14,7 +14,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { UsageError } from "../Engine.ts"
 import { Vault, type VaultError } from "../secrets/Vault.ts"
-import type { WebhookId } from "./WebhookStore.ts"
+import type { WebhookId } from "../model/Webhook.ts"
 
 const prefix = "whsec_"
 const shortest = 24

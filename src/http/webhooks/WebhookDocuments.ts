@@ -2,14 +2,8 @@
 import * as Schema from "effect/Schema"
 import { ChangeKind } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
-import {
-  MessageId,
-  MessageState,
-  type Message as MessageRow,
-  type Webhook as WebhookRow,
-  WebhookId,
-  WebhookState
-} from "../../engine/webhooks/WebhookStore.ts"
+import { MessageId, MessageState, WebhookId, WebhookState } from "../../engine/model/Webhook.ts"
+import type { Message as MessageRow, Webhook as WebhookRow } from "../../engine/model/Webhook.ts"
 
 const Time = Schema.DateTimeUtcFromString
 

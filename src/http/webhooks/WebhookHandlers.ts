@@ -21,7 +21,8 @@ import { Destination } from "../../engine/webhooks/Destination.ts"
 import * as Payload from "../../engine/webhooks/Payload.ts"
 import { Sender } from "../../engine/webhooks/Sender.ts"
 import * as Signature from "../../engine/webhooks/Signature.ts"
-import { MessageId, type Webhook, WebhookId, WebhookStore } from "../../engine/webhooks/WebhookStore.ts"
+import { MessageId, type Webhook, WebhookId } from "../../engine/model/Webhook.ts"
+import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import { Api } from "../Api.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import { asProblem, ConflictProblem, NotFoundProblem } from "../Problems.ts"
@@ -126,7 +127,7 @@ export const layer = HttpApiBuilder.group(
         const { changes, name, state, url } = payload
         const { id } = yield* find(params.webhook)
         const checked = url === undefined ? undefined : yield* checkUrl(url)
-        const row = yield* webhooks.change(id, {
+        const row = yield* webhooks.update(id, {
           name,
           url: checked?.url.href,
           changes: changes === undefined ? undefined : kindsOf(changes),

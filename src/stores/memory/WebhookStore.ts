@@ -6,13 +6,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import {
   failedTooLong,
+  resetsFailures,
   type Message,
   type MessageId,
   type Webhook,
   type WebhookId,
-  WebhookStore,
-  type Work
-} from "../../engine/webhooks/WebhookStore.ts"
+  type DeliveryState
+} from "../../engine/model/Webhook.ts"
+import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { type Millis, utc } from "./State.ts"
 
@@ -26,12 +27,12 @@ interface MessageEntry {
   message: Message
   body: string
   claim: number
-  again: boolean
+  redelivered: boolean
   /** Null unless it is pending. */
   dueAt: Millis | null
 }
 
-const isLive = ({ again, message }: MessageEntry) => message.state === "pending" && !again
+const isLive = ({ message, redelivered }: MessageEntry) => message.state === "pending" && !redelivered
 const isSame = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, index) => byte === b[index])
 const isOlder = (message: Message, now: Millis, than: Duration.Duration) =>
   message.attemptedAt !== null && message.attemptedAt.epochMilliseconds < now - Duration.toMillis(than)
@@ -52,11 +53,11 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
     entry.message = { ...entry.message, ...change, nextAttemptAt: dueAt === null ? null : utc(dueAt) }
   }
 
-  const workOf = ({ messages, webhook }: Entry, now: Millis): Work => {
+  const deliveryState = ({ messages, webhook }: Entry, now: Millis): DeliveryState => {
     const due = (entry: MessageEntry) => Math.max(0, (entry.dueAt ?? now) - now)
     const [next] = messages
       .filter(({ message }) => message.state === "pending")
-      .toSorted((a, b) => due(a) - due(b) || Number(a.again) - Number(b.again))
+      .toSorted((a, b) => due(a) - due(b) || Number(a.redelivered) - Number(b.redelivered))
     return {
       webhook,
       next: next === undefined ? null : { messageId: next.message.id, in: Duration.millis(due(next)) },
@@ -90,12 +91,12 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
       })
     ),
 
-    change: (webhookId, change) =>
+    update: (webhookId, change) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = entries.get(webhookId)
         if (entry === undefined) return Option.none()
         const { webhook } = entry
-        const isAnew = change.state === "active" || (change.url !== undefined && change.url !== webhook.url)
+        const isReset = resetsFailures(webhook, change)
         entry.webhook = {
           ...webhook,
           name: change.name === undefined ? webhook.name : Storable.text(change.name),
@@ -103,9 +104,9 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
           changes: change.changes === undefined ? webhook.changes : change.changes,
           state: change.state ?? webhook.state,
           reason: change.state === undefined ? webhook.reason : null,
-          failingSince: isAnew ? null : webhook.failingSince
+          failingSince: isReset ? null : webhook.failingSince
         }
-        for (const one of isAnew ? entry.messages : []) {
+        for (const one of isReset ? entry.messages : []) {
           if (one.dueAt !== null) set(one, Math.min(one.dueAt, now), { attempts: 0 })
         }
         return Option.some(entry.webhook)
@@ -121,13 +122,13 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
         return true
       }),
 
-    work: Effect.map(Clock.currentTimeMillis, (now) => active().map((entry) => workOf(entry, now))),
-    workOf: (webhookId) =>
+    deliveryStates: Effect.map(Clock.currentTimeMillis, (now) => active().map((entry) => deliveryState(entry, now))),
+    deliveryState: (webhookId) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
         Option.fromUndefinedOr(
           active()
             .filter(({ webhook }) => webhook.id === webhookId)
-            .map((entry) => workOf(entry, now))[0]
+            .map((entry) => deliveryState(entry, now))[0]
         )
       ),
 
@@ -154,7 +155,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
           },
           body: message.body,
           claim: 0,
-          again: false,
+          redelivered: false,
           dueAt: now
         })
         return true
@@ -170,7 +171,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
         return Option.some({ webhook: entry.webhook, message: one.message, claim: one.claim, body: one.body })
       }),
 
-    settle: (claimed, result) =>
+    recordAttempt: (claimed, result) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const [entry, one] = find(claimed.message.id) ?? []
         if (entry === undefined || one === undefined) return claimed.webhook.state
@@ -199,7 +200,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
         return entry.webhook.state
       }),
 
-    unclaim: ({ claim, message }) =>
+    releaseClaim: ({ claim, message }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const [, one] = find(message.id) ?? []
         if (one?.claim === claim && one.message.state === "pending") set(one, now, {})
@@ -232,7 +233,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
           ({ message }) => message.state === "dead" && (messageId === undefined || message.id === messageId)
         )
         for (const one of dead) {
-          one.again = true
+          one.redelivered = true
           set(one, now, { state: "pending", attempts: 0 })
         }
         return dead.length

@@ -19,6 +19,7 @@ import { listings } from "./migrations/Listings.ts"
 import { checks } from "./migrations/Checks.ts"
 import { locks } from "./migrations/Locks.ts"
 import { parts } from "./migrations/Parts.ts"
+import { redelivery } from "./migrations/Redelivery.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/Waits.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
@@ -50,7 +51,8 @@ export const migrations = {
   "0009_waits": waits,
   "0010_deletions": deletions,
   "0011_checks": checks,
-  "0012_locks": locks
+  "0012_locks": locks,
+  "0013_redelivery": redelivery
 }
 
 /** The schema that this version works with. */

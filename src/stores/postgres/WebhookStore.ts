@@ -12,10 +12,11 @@ import {
   failedTooLong,
   MessageId,
   MessageState,
+  resetsFailures,
   WebhookId,
-  WebhookState,
-  WebhookStore
-} from "../../engine/webhooks/WebhookStore.ts"
+  WebhookState
+} from "../../engine/model/Webhook.ts"
+import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -64,7 +65,7 @@ const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
 }
 const decodeWebhooks = decoder(Schema.Struct(webhookFields))
 const decodeCounted = decoder(Schema.Struct({ ...webhookFields, pending: Schema.Int, dead: Schema.Int }))
-const decodeWork = decoder(
+const decodeDeliveryStates = decoder(
   Schema.Struct({
     ...webhookFields,
     messageId: Schema.NullOr(MessageId),
@@ -92,19 +93,19 @@ const make = Effect.gen(function* () {
   const webhook = (webhookId: WebhookId) =>
     Effect.flatMap(sql`SELECT ${columns} FROM webhook w WHERE w.id = ${webhookId}`, firstWebhook)
 
-  /** Of the active webhooks, or of one of them. */
-  const work = (webhookId: WebhookId | undefined) =>
+  /** What the active webhooks, or one of them, have to deliver. */
+  const deliveryStates = (webhookId: WebhookId | undefined) =>
     sql`SELECT ${columns}, next.id AS "messageId", next.due_in AS "dueIn",
-        EXISTS (SELECT 1 FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'pending' AND NOT m.again)
+        EXISTS (SELECT 1 FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'pending' AND NOT m.redelivered)
           AS "isWaiting"
       FROM webhook w LEFT JOIN LATERAL (
         SELECT m.id, greatest(0, extract(epoch FROM m.next_attempt_at - clock_timestamp()) * 1000)::float8 AS due_in
         FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'pending'
-        ORDER BY greatest(m.next_attempt_at, clock_timestamp()), m.again, m.sequence LIMIT 1
+        ORDER BY greatest(m.next_attempt_at, clock_timestamp()), m.redelivered, m.sequence LIMIT 1
       ) AS next ON true
       WHERE w.state = 'active' AND ${webhookId === undefined ? sql`true` : sql`w.id = ${webhookId}`}
       ORDER BY w.created_at, w.id`.pipe(
-      Effect.flatMap(decodeWork),
+      Effect.flatMap(decodeDeliveryStates),
       Effect.map((rows) =>
         rows.map(({ dueIn, isWaiting, messageId, ...row }) => ({
           webhook: row,
@@ -137,7 +138,7 @@ const make = Effect.gen(function* () {
       toStoreError("reading the webhooks")
     ),
 
-    change: Effect.fnUntraced(function* (webhookId, change) {
+    update: Effect.fnUntraced(function* (webhookId, change) {
       if (!isUuid(webhookId)) return Option.none()
       return yield* Effect.gen(function* () {
         const before = yield* Effect.flatMap(
@@ -145,16 +146,16 @@ const make = Effect.gen(function* () {
           firstWebhook
         )
         if (Option.isNone(before)) return before
-        const isAnew = change.state === "active" || (change.url !== undefined && change.url !== before.value.url)
+        const isReset = resetsFailures(before.value, change)
         const rows = yield* sql`UPDATE webhook AS w SET
             name = coalesce(${change.name === undefined ? null : Storable.text(change.name)}, name),
             url = coalesce(${change.url === undefined ? null : Storable.text(change.url)}, url),
             changes = ${change.changes === undefined ? sql`changes` : sql`${kinds(change.changes)}::text[]`},
             state = coalesce(${change.state ?? null}, state),
             reason = ${change.state === undefined ? sql`reason` : sql`NULL`},
-            failing_since = ${isAnew ? sql`NULL` : sql`failing_since`}
+            failing_since = ${isReset ? sql`NULL` : sql`failing_since`}
           WHERE id = ${webhookId} RETURNING ${columns}`
-        if (isAnew) {
+        if (isReset) {
           yield* sql`UPDATE webhook_message SET attempts = 0, next_attempt_at = least(next_attempt_at, clock_timestamp())
             WHERE webhook_id = ${webhookId} AND state = 'pending'`
         }
@@ -177,14 +178,14 @@ const make = Effect.gen(function* () {
         toStoreError("replacing a webhook's secret")
       ),
 
-    work: work(undefined),
-    workOf: (webhookId) => Effect.map(work(webhookId), (rows) => Option.fromUndefinedOr(rows[0])),
+    deliveryStates: deliveryStates(undefined),
+    deliveryState: (webhookId) => Effect.map(deliveryStates(webhookId), (rows) => Option.fromUndefinedOr(rows[0])),
 
     enqueue: (webhookId, { from, message, to }) =>
       sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
           WHERE id = ${webhookId} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${from} AND NOT EXISTS (
-            SELECT 1 FROM webhook_message m WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.again)
+            SELECT 1 FROM webhook_message m WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.redelivered)
           RETURNING id
         ), written AS (
           INSERT INTO webhook_message (id, webhook_id, body, changes)
@@ -210,9 +211,9 @@ const make = Effect.gen(function* () {
       return Option.map(of, (webhook) => ({ webhook, message, claim: Number(claim), body }))
     }),
 
-    settle: Effect.fnUntraced(function* ({ claim, message, webhook: of }, result) {
+    recordAttempt: Effect.fnUntraced(function* ({ claim, message, webhook: of }, result) {
       const ours = sql`id = ${message.id} AND claim = ${PgTypes.int8(BigInt(claim))} AND state = 'pending'`
-      const settled =
+      const recorded =
         result._tag === "Delivered"
           ? sql`UPDATE webhook_message SET state = 'delivered', body = NULL, attempts = attempts + 1, next_attempt_at = NULL,
               attempted_at = clock_timestamp(), status = ${int4(result.status)}, error = NULL, answer = NULL
@@ -230,12 +231,12 @@ const make = Effect.gen(function* () {
           ? sql`false`
           : sql`w.state = 'active' AND (${failed.disable !== undefined}
               OR w.failing_since < clock_timestamp() - ${disableAfter})`
-      const rows = yield* sql`WITH settled AS (${settled})
+      const rows = yield* sql`WITH recorded AS (${recorded})
         UPDATE webhook AS w SET
           failing_since = ${failed === undefined ? sql`NULL` : sql`coalesce(w.failing_since, clock_timestamp())`},
           state = CASE WHEN ${isOver} THEN 'disabled' ELSE w.state END,
           reason = CASE WHEN ${isOver} THEN ${Storable.text(reason)} ELSE w.reason END
-        FROM settled WHERE w.id = settled.webhook_id RETURNING w.state`.pipe(
+        FROM recorded WHERE w.id = recorded.webhook_id RETURNING w.state`.pipe(
         inTransaction,
         toStoreError("writing how a delivery went")
       )
@@ -243,7 +244,7 @@ const make = Effect.gen(function* () {
       return row?.state ?? of.state
     }),
 
-    unclaim: ({ claim, message }) =>
+    releaseClaim: ({ claim, message }) =>
       sql`UPDATE webhook_message SET next_attempt_at = clock_timestamp()
         WHERE id = ${message.id} AND claim = ${PgTypes.int8(BigInt(claim))} AND state = 'pending'`.pipe(
         Effect.asVoid,
@@ -272,7 +273,7 @@ const make = Effect.gen(function* () {
 
     redeliver: (webhookId, messageId) =>
       isUuid(webhookId) && (messageId === undefined || isUuid(messageId))
-        ? sql`UPDATE webhook_message SET state = 'pending', again = true, attempts = 0, next_attempt_at = clock_timestamp()
+        ? sql`UPDATE webhook_message SET state = 'pending', redelivered = true, attempts = 0, next_attempt_at = clock_timestamp()
             WHERE webhook_id = ${webhookId} AND state = 'dead'
               AND ${messageId === undefined ? sql`true` : sql`id = ${messageId}`} RETURNING 1`.pipe(
             Effect.map((rows) => rows.length),

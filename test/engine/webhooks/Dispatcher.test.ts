@@ -22,7 +22,8 @@ import * as Cursor from "../../../src/engine/feed/Cursor.ts"
 import * as Feed from "../../../src/engine/feed/Feed.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import { Vault } from "../../../src/engine/secrets/Vault.ts"
-import { WebhookId, type WebhookState, WebhookStore } from "../../../src/engine/webhooks/WebhookStore.ts"
+import { WebhookId, type WebhookState } from "../../../src/engine/model/Webhook.ts"
+import { WebhookStore } from "../../../src/engine/store/WebhookStore.ts"
 import * as Destination from "../../../src/engine/webhooks/Destination.ts"
 import * as Dispatcher from "../../../src/engine/webhooks/Dispatcher.ts"
 import { type Answer, SendError, Sender } from "../../../src/engine/webhooks/Sender.ts"
@@ -376,7 +377,11 @@ describe("delivering to webhooks", () => {
       yield* create()
       // One that dies between sending and marking writes nothing more.
       const dead = yield* Deferred.make<WebhookState>()
-      const dying = WebhookStore.of({ ...store, settle: () => Deferred.await(dead), unclaim: () => Effect.void })
+      const dying = WebhookStore.of({
+        ...store,
+        recordAttempt: () => Deferred.await(dead),
+        releaseClaim: () => Effect.void
+      })
       const first = yield* Effect.forkChild(Effect.provideService(Dispatcher.run, WebhookStore, dying))
       yield* until(() => endpoints.sent.length === 1)
       yield* dispatcher
@@ -539,8 +544,8 @@ describe("delivering to webhooks", () => {
       }
       const countedWebhooks = WebhookStore.of({
         ...webhookStore,
-        work: count(webhookStore.work),
-        workOf: (id) => count(webhookStore.workOf(id)),
+        deliveryStates: count(webhookStore.deliveryStates),
+        deliveryState: (id) => count(webhookStore.deliveryState(id)),
         enqueue: (...args) => count(webhookStore.enqueue(...args))
       })
       const feed = yield* Feed.make.pipe(Effect.provide(wholeStoreLayer(countedStore)))
