@@ -13,7 +13,7 @@ import * as Layer from "effect/Layer"
 
 export type Kind = "poll" | "backfill"
 
-export interface Bounds {
+interface Bounds {
   /** Slices that work. Multiplied by `Limits.concurrency`, this bounds the downloads in flight. */
   readonly working: number
   /** Slices that have begun, including those that wait for quota. Each may hold an open batch. */
@@ -23,7 +23,9 @@ export interface Bounds {
   readonly begunBackfills: number
 }
 
-const defaults: Bounds = { working: 32, begun: 128, workingBackfills: 24, begunBackfills: 96 }
+export const Bounds = Context.Reference<Bounds>("idem/engine/schedule/ConcurrencyLimiter/Bounds", {
+  defaultValue: () => ({ working: 32, begun: 128, workingBackfills: 24, begunBackfills: 96 })
+})
 
 /** A slice reports its calls here, so that its slot can be lent while the slice only waits. */
 export interface Turn {
@@ -53,9 +55,10 @@ export class Slots extends Context.Service<
     readonly take: <A, E, R>(kind: Kind, slice: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   }
 >()("idem/engine/schedule/ConcurrencyLimiter") {
-  static readonly layerOf = (bounds: Bounds): Layer.Layer<Slots> => Layer.sync(Slots, () => make(bounds))
-
-  static readonly layer: Layer.Layer<Slots> = this.layerOf(defaults)
+  static readonly layer: Layer.Layer<Slots> = Layer.effect(
+    Slots,
+    Effect.map(Bounds, (bounds) => make(bounds))
+  )
 }
 
 const make = (bounds: Bounds): Slots["Service"] => {

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { type Kind, Slots, Turn } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
+import { Bounds, type Kind, Slots, Turn } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
 
 const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
 
@@ -28,7 +29,7 @@ const many = (count: number, kind: Kind, slice?: Effect.Effect<unknown>) =>
 /** A slice that has one call, which waits for quota for ever. */
 const waiting = Effect.flatMap(Turn, (turn) => turn.calling(turn.admitting(turn.sleeping(Effect.never))))
 
-const provided = Effect.provide(Slots.layerOf(bounds))
+const provided = Effect.provide(Layer.provide(Slots.layer, Layer.succeed(Bounds, bounds)))
 
 describe("slots", () => {
   it.effect("are for so many slices at a time; as one ends the next begins", () =>

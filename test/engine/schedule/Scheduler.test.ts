@@ -9,6 +9,7 @@ import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
 import { Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
+import { Bounds } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
@@ -154,8 +155,8 @@ describe("the poller", () => {
           every: Duration.minutes(1)
         })
       }
-      // More than the backfills that may be begun at the same time.
-      for (let index = 0; index < 140; index += 1) yield* of(`slow ${index}`, slow)
+      // More than the backfills that may have begun at the same time.
+      for (let index = 0; index < 20; index += 1) yield* of(`slow ${index}`, slow)
       yield* polling
       // Once round, so that all of them are known to be backfills.
       yield* TestClock.adjust("10 minutes")
@@ -171,6 +172,10 @@ describe("the poller", () => {
         assert.isAtMost((yield* Clock.currentTimeMillis) - before, 70_000)
       }
       assert.isAtMost((yield* Clock.currentTimeMillis) - from, 7 * 70_000)
-    }).pipe(Effect.scoped, Effect.provide(layer(source)))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(layer(source)),
+      Effect.provideService(Bounds, { working: 4, begun: 16, workingBackfills: 3, begunBackfills: 12 })
+    )
   })
 })
