@@ -45,7 +45,7 @@ export const layer = HttpApiBuilder.group(
       return yield* reader
         .ask(bytes, question)
         .pipe(
-          Effect.catchTag("Unreadable", ({ message }) =>
+          Effect.catchTag("WorkerFailed", ({ message }) =>
             Effect.fail(new UsageError({ message: `${externalId} can't be shown (${message}): download it instead` }))
           )
         )

@@ -1,0 +1,169 @@
+/** From bytes to text, in the thread that reads them. Each format's reader is loaded when a file needs it. */
+import { Unreadable } from "./Archive.ts"
+import * as Charset from "./Charset.ts"
+import * as Format from "./Format.ts"
+import { cut, tidy } from "./TextBuilder.ts"
+
+/** Characters of text of one file or attachment. */
+export const mostText = 500_000
+
+/** Emails in emails in emails are read; deeper ones are listed. */
+const deepest = 3
+
+/** Why there is no text. */
+export type Reason =
+  /** There is no reader for this format, or it holds no text (pictures, sound). */
+  | "unsupported"
+  /** It is protected by a password. */
+  | "encrypted"
+  /** It is not what it claims to be, or was cut short. */
+  | "damaged"
+  /** It is larger than what is read, or inflates to more. */
+  | "too-large"
+  /** Reading it took too long, or too much memory. */
+  | "time"
+  | "memory"
+
+export interface Text {
+  /** `mail`, `pdf`, `docx`, …: what the bytes were read as. */
+  readonly format: string
+  readonly text: string | null
+  readonly truncated: boolean
+  readonly reason: Reason | null
+  /** The reason in words. */
+  readonly message: string | null
+}
+
+/** An attachment of an email, and its text. */
+export interface Part extends Text {
+  /** Its number, by which the API gives its bytes. */
+  readonly part: number
+  readonly fileName: string | null
+  readonly mediaType: string
+  readonly size: number
+  /** In hex. */
+  readonly sha256: string
+  /** The email shows it in its text, as a picture. */
+  readonly inline: boolean
+}
+
+export interface Question extends Format.Hints {
+  readonly bytes: Uint8Array
+  /** These are only the first bytes: enough for text, and for nothing else. */
+  readonly cut: boolean
+  /** The first attachment that is read: those before it were tried. */
+  readonly fromPart: number
+}
+
+/** What is known so far: the text with the list of attachments, and then the text of one attachment after the other. */
+export type Partial =
+  | { readonly _tag: "text"; readonly text: Text; readonly parts: ReadonlyArray<Part> }
+  | { readonly _tag: "part"; readonly part: Part }
+
+export const none = (format: string, reason: Reason, message: string): Text => ({
+  format,
+  text: null,
+  truncated: false,
+  reason,
+  message
+})
+
+const found = (format: string, { text, truncated }: { readonly text: string; readonly truncated: boolean }): Text => ({
+  format,
+  text,
+  truncated,
+  reason: null,
+  message: null
+})
+
+/** Tells what an email consists of as soon as it is known. */
+export interface Mail {
+  readonly text: Text
+  readonly parts: ReadonlyArray<Part>
+  /** Reads an attachment by its place in `parts`. */
+  readonly read: (index: number) => Promise<Part>
+}
+
+/** An email with its attachments unread. */
+export const mail = async (bytes: Uint8Array, most: number, depth: number): Promise<Mail> => {
+  const Mail = await import("./Mail.ts")
+  const email = await Mail.read(bytes, most)
+  return {
+    text: found("mail", email),
+    parts: email.attachments.map(({ bytes: _bytes, ...rest }) => ({ ...rest, ...unread })),
+    read: async (index) => {
+      const attachment = email.attachments[index]
+      if (attachment === undefined) throw new RangeError(`there is no attachment ${index}`)
+      const { bytes: content, ...rest } = attachment
+      const hints = { mediaType: rest.mediaType, fileName: rest.fileName ?? undefined }
+      return { ...rest, ...(await text(content, hints, false, depth + 1)) }
+    }
+  }
+}
+
+const unread: Text = { format: "", text: null, truncated: false, reason: null, message: null }
+
+/** The text of one file. Of an email, its attachments are part of the text. */
+export const text = async (bytes: Uint8Array, hints: Format.Hints, isCut: boolean, depth = 0): Promise<Text> => {
+  const format = Format.of(bytes, hints)
+  try {
+    return await byFormat[format](bytes, hints, isCut, depth)
+  } catch (error) {
+    return error instanceof Unreadable
+      ? none(format, error.reason, error.message)
+      : none(format, "damaged", "it cannot be read as what it claims to be")
+  }
+}
+
+type Reader = (bytes: Uint8Array, hints: Format.Hints, isCut: boolean, depth: number) => Promise<Text>
+
+const decoded = (bytes: Uint8Array, { mediaType }: Format.Hints, isCut: boolean): string =>
+  Charset.decode(bytes, Charset.ofMediaType(mediaType) ?? Charset.declared(bytes), isCut)
+
+/** Reads a format in which every beginning of a text is a text. */
+const textual =
+  (format: string, read: (source: string) => Promise<{ readonly text: string; readonly truncated: boolean }>): Reader =>
+  async (bytes, hints, isCut) => {
+    const result = await read(decoded(bytes, hints, isCut))
+    return found(format, { ...result, truncated: result.truncated || isCut })
+  }
+
+/** Reads a format that needs all bytes. */
+const whole =
+  (format: string, read: Reader): Reader =>
+  async (bytes, hints, isCut, depth) =>
+    isCut ? none(format, "too-large", "it is too large to be read") : await read(bytes, hints, isCut, depth)
+
+const byFormat: Readonly<Record<Format.Format, Reader>> = {
+  text: textual("text", async (source) => ({ text: tidy(cut(source, mostText)), truncated: source.length > mostText })),
+  html: textual("html", async (source) => (await import("./Markup.ts")).html(source, mostText)),
+  xml: textual("xml", async (source) => (await import("./Markup.ts")).xml(source, mostText)),
+  calendar: textual("calendar", async (source) => (await import("./ContentLines.ts")).contentLines(source, mostText)),
+  vcard: textual("vcard", async (source) => (await import("./ContentLines.ts")).contentLines(source, mostText)),
+  pdf: whole("pdf", async (bytes) => found("pdf", await (await import("./Pdf.ts")).read(bytes, mostText))),
+  zip: whole("zip", async (bytes) => {
+    const { kind, ...result } = (await import("./Office.ts")).read(bytes, mostText)
+    return found(kind, result)
+  }),
+  mail: whole("mail", async (bytes, _hints, _isCut, depth) => {
+    if (depth > deepest) return none("mail", "unsupported", `it is nested deeper than ${deepest} emails`)
+    const email = await mail(bytes, mostText, depth)
+    const pieces = [await (await import("./Mail.ts")).head(bytes), email.text.text ?? ""]
+    let length = pieces.join("").length
+    let isWhole = !email.text.truncated
+    for (const [index, { fileName }] of email.parts.entries()) {
+      if (length >= mostText) break
+      const part = await email.read(index)
+      const piece = [fileName ?? "", part.text ?? ""].filter((each) => each !== "").join("\n")
+      isWhole &&= !part.truncated
+      length += piece.length
+      pieces.push(piece)
+    }
+    const all = pieces.filter((piece) => piece !== "").join("\n\n")
+    return found("mail", { text: cut(all, mostText), truncated: !isWhole || all.length > mostText })
+  }),
+  ole: async () => none("ole", "unsupported", "it is a binary Office file from before 2007, or an encrypted one"),
+  rtf: async () => none("rtf", "unsupported", "rich text (RTF) is not read"),
+  binary: async (_bytes, { mediaType }) =>
+    none("binary", "unsupported", `it holds no text${mediaType === undefined ? "" : ` (${tidy(cut(mediaType, 100))})`}`)
+}

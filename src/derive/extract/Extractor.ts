@@ -1,0 +1,109 @@
+/**
+ * The text of stored bodies. Files come from outside, so they are read in worker threads with bounds of time, memory and
+ * output (`WorkerPool.ts`). A file that cannot be read gives a reason instead of a text.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Path from "node:path"
+import * as Extraction from "./Extraction.ts"
+import * as WorkerPool from "./WorkerPool.ts"
+
+/** Bytes of a body that are read. Of a longer one the beginning is read, which is enough for text. */
+export const mostBytes = 32_000_000
+const mostBytesOfLonger = 2_000_000
+
+export interface Source<E> {
+  readonly size: number
+  readonly mediaType: string | undefined
+  readonly fileName: string | undefined
+  /** The body, or its first bytes. */
+  readonly bytes: (range: { readonly start: 0; readonly end: number }) => Stream.Stream<Uint8Array, E>
+}
+
+/** A text with the attachments of an email; other files have none. */
+export interface Extracted {
+  readonly text: Extraction.Text
+  readonly parts: ReadonlyArray<Extraction.Part>
+}
+
+export class Extractor extends Context.Service<
+  Extractor,
+  {
+    /** Fails only if the body cannot be fetched. */
+    readonly extract: <E>(source: Source<E>) => Effect.Effect<Extracted, E>
+  }
+>()("idem/derive/extract/Extractor") {}
+
+export interface Limits {
+  readonly longest: Duration.Duration
+  readonly megabytes: number
+  readonly atOnce: number
+}
+
+const defaults: Limits = { longest: Duration.seconds(20), megabytes: 256, atOnce: 1 }
+
+/** Attachments of one email whose thread was ended. The rest of the attachments is left unread. */
+const mostFailures = 3
+
+// As this file is: TypeScript here, and JavaScript in a package.
+const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
+
+const isFailure = Schema.is(WorkerPool.WorkerFailed)
+
+const explain = ({ message, reason }: WorkerPool.WorkerFailed): Extraction.Text =>
+  Extraction.none("", reason === "unreadable" ? "damaged" : reason, message)
+
+export const make = Effect.fnUntraced(function* (limits: Limits) {
+  const pool = yield* WorkerPool.make<Extraction.Question, null, Extraction.Partial>({ program, ...limits })
+
+  const extract = Effect.fn("Extractor.extract")(function* <E>({ bytes, fileName, mediaType, size }: Source<E>) {
+    const cut = size > mostBytes
+    const content = bytes({ start: 0, end: cut ? mostBytesOfLonger : size }).pipe(
+      Stream.runCollect,
+      Effect.map((chunks) => new Uint8Array(Buffer.concat(chunks)))
+    )
+    let text: Extraction.Text | undefined
+    let parts: ReadonlyArray<Extraction.Part> = []
+    // How many of the parts have been tried.
+    let tried = 0
+    const onPartial = (partial: Extraction.Partial): void => {
+      if (partial._tag === "text") {
+        text = partial.text
+        parts = partial.parts
+      } else {
+        parts = parts.with(tried, partial.part)
+        tried += 1
+      }
+    }
+    for (let failures = 0; failures < mostFailures; failures += 1) {
+      const fromPart = tried
+      const question = Effect.map(content, (all) => ({ bytes: all, cut, fileName, mediaType, fromPart }))
+      const failure = yield* pool
+        .ask(question, (asked) => asked.bytes.length, onPartial)
+        .pipe(
+          Effect.as(undefined),
+          Effect.catchIf(isFailure, (error) => Effect.succeed(explain(error)))
+        )
+      if (failure === undefined) break
+      if (text === undefined) return { text: failure, parts } satisfies Extracted
+      const culprit = parts[tried]
+      if (culprit === undefined) break
+      parts = parts.with(tried, { ...culprit, ...failure })
+      tried += 1
+    }
+    const rest = Extraction.none("", "time", "the attachments before it took too long to read")
+    return {
+      text: text ?? Extraction.none("", "damaged", "it cannot be read"),
+      parts: parts.map((part, index) => (index < tried ? part : { ...part, ...rest }))
+    } satisfies Extracted
+  })
+
+  return Extractor.of({ extract })
+})
+
+/** Threads are started when a file is to be read. */
+export const layer: Layer.Layer<Extractor> = Layer.effect(Extractor, make(defaults))

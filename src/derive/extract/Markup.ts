@@ -1,0 +1,144 @@
+/** The text of HTML and XML, read in one pass: no tree is built, so that deep nesting costs nothing. */
+import { Parser } from "htmlparser2"
+import { TextBuilder } from "./TextBuilder.ts"
+
+/** Elements whose content nobody reads. */
+const silent: ReadonlySet<string> = new Set([
+  "head",
+  "iframe",
+  "math",
+  "noframes",
+  "object",
+  "script",
+  "select",
+  "style",
+  "svg",
+  "template"
+])
+
+/** Elements that begin a line of their own. */
+const blocks: ReadonlySet<string> = new Set([
+  "address",
+  "article",
+  "aside",
+  "blockquote",
+  "body",
+  "br",
+  "center",
+  "dd",
+  "details",
+  "div",
+  "dl",
+  "dt",
+  "fieldset",
+  "figcaption",
+  "figure",
+  "footer",
+  "form",
+  "h1",
+  "h2",
+  "h3",
+  "h4",
+  "h5",
+  "h6",
+  "header",
+  "hr",
+  "li",
+  "main",
+  "nav",
+  "ol",
+  "p",
+  "pre",
+  "section",
+  "summary",
+  "table",
+  "tr",
+  "ul"
+])
+
+const voids: ReadonlySet<string> = new Set(["br", "hr", "img", "input", "link", "meta", "wbr"])
+
+/** Senders hide text for the preview of mail programs, and for spam filters, by these styles. */
+const hidden = /display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all/i
+
+/** The text that a reader of the HTML sees, with the alternatives of pictures. */
+export const html = (source: string, most: number): { readonly text: string; readonly truncated: boolean } => {
+  const out = new TextBuilder(most)
+  let depth = 0
+  let title = ""
+  let isTitle = false
+  // The depth at which silence began; 0 where the text is heard.
+  let silentSince = 0
+  const parser = new Parser(
+    {
+      onopentag: (name, attributes) => {
+        if (!voids.has(name)) depth += 1
+        if (name === "title") isTitle = true
+        if (silentSince === 0 && !voids.has(name)) {
+          if (silent.has(name) || "hidden" in attributes || hidden.test(attributes["style"] ?? "")) silentSince = depth
+        }
+        if (silentSince > 0) return
+        if (blocks.has(name)) out.line()
+        else if (name === "td" || name === "th") out.tab()
+        else if (name === "img" && attributes["alt"] !== undefined) out.flow(` ${attributes["alt"]} `)
+      },
+      onclosetag: (name) => {
+        if (voids.has(name)) return
+        if (name === "title") isTitle = false
+        if (silentSince === 0 && blocks.has(name)) out.line()
+        if (silentSince === depth) silentSince = 0
+        depth -= 1
+      },
+      ontext: (text) => {
+        if (isTitle && title.length < 1000) title += text
+        if (silentSince === 0) out.flow(text)
+        if (out.isFull) parser.pause()
+      }
+    },
+    { decodeEntities: true, lowerCaseTags: true, lowerCaseAttributeNames: true }
+  )
+  parser.write(source)
+  if (!out.isFull) parser.end()
+  return out.result(title)
+}
+
+/** The text between the elements of XML. Entities that a document defines itself are never expanded. */
+export const xml = (source: string, most: number): { readonly text: string; readonly truncated: boolean } => {
+  const out = new TextBuilder(most)
+  const parser = new Parser(
+    {
+      onopentagname: () => out.line(),
+      ontext: (text) => {
+        out.flow(text)
+        if (out.isFull) parser.pause()
+      }
+    },
+    { xmlMode: true, decodeEntities: true }
+  )
+  parser.write(source.replace(internalSubset, ""))
+  if (!out.isFull) parser.end()
+  return out.result()
+}
+
+/** Where a document defines entities of its own (XML 1.0, 2.8). */
+const internalSubset = /<!DOCTYPE[^[>]*\[[\s\S]*?\]\s*>/i
+
+/** An element of XML as `elements` gives it: its name with its prefix, and its attributes. */
+export interface Visitor {
+  readonly open?: (name: string, attributes: Readonly<Record<string, string>>) => void
+  readonly close?: (name: string) => void
+  readonly text?: (text: string) => void
+}
+
+/** Visits the elements of XML in their order. */
+export const elements = (source: string, { close, open, text }: Visitor): void => {
+  const parser = new Parser(
+    {
+      ...(open === undefined ? {} : { onopentag: open }),
+      ...(close === undefined ? {} : { onclosetag: close }),
+      ...(text === undefined ? {} : { ontext: text })
+    },
+    { xmlMode: true, decodeEntities: true }
+  )
+  parser.end(source)
+}

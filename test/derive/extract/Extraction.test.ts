@@ -1,0 +1,168 @@
+/** What text each format gives. */
+import { assert, describe, it } from "@effect/vitest"
+import iconv from "iconv-lite"
+import * as Extraction from "../../../src/derive/extract/Extraction.ts"
+import * as Files from "./Files.ts"
+
+const bytes = (text: string): Uint8Array => Buffer.from(text)
+
+const read = (content: Uint8Array | string, mediaType?: string, fileName?: string) =>
+  Extraction.text(typeof content === "string" ? bytes(content) : content, { mediaType, fileName }, false)
+
+const textOf = async (...args: Parameters<typeof read>): Promise<string> => {
+  const found = await read(...args)
+  assert.isNull(found.message)
+  return found.text ?? ""
+}
+
+describe("the text of a file", () => {
+  it("is that of a PDF, whatever its name and media type claim", async () => {
+    const found = await read(Files.pdf("Invoice 4711", "Total 12 EUR"), "text/plain", "invoice.txt")
+    assert.deepStrictEqual([found.format, found.text], ["pdf", "Invoice 4711\nTotal 12 EUR"])
+  })
+
+  it("is that of a Word document, with tables, notes and escaped characters", async () => {
+    assert.strictEqual(await textOf(Files.docx("Dear Ann &amp; Bob", "second")), "Dear Ann & Bob\nsecond")
+  })
+
+  it("is that of a spreadsheet, by sheet and row, with shared and inline texts and numbers", async () => {
+    const file = Files.zip({
+      "[Content_Types].xml": "<Types/>",
+      "xl/workbook.xml": `<workbook><sheets><sheet name="Budget" sheetId="1"/></sheets></workbook>`,
+      "xl/sharedStrings.xml": "<sst><si><t>Rent</t></si><si><r><t>Foo</t></r><r><t>bar</t></r></si></sst>",
+      "xl/worksheets/sheet1.xml": `<worksheet><sheetData><row><c t="s"><v>0</v></c><c><v>950.5</v></c></row>
+        <row><c t="s"><v>1</v></c><c t="inlineStr"><is><t>inline</t></is></c></row></sheetData></worksheet>`
+    })
+    assert.strictEqual(await textOf(file), "Budget\nRent\t950.5\nFoobar\tinline")
+  })
+
+  it("is that of slides in their order", async () => {
+    const slide = (text: string) => `<p:sld><a:p><a:r><a:t>${text}</a:t></a:r></a:p></p:sld>`
+    const file = Files.zip({
+      "ppt/presentation.xml": "<p/>",
+      "ppt/slides/slide10.xml": slide("ten"),
+      "ppt/slides/slide2.xml": slide("two")
+    })
+    assert.strictEqual(await textOf(file), "two\nten")
+  })
+
+  it("is that of an OpenDocument text", async () => {
+    const file = Files.zip({
+      mimetype: "application/vnd.oasis.opendocument.text",
+      "content.xml": `<office:body><text:h>Head</text:h><text:p>one<text:s/>two<text:tab/>three</text:p></office:body>`
+    })
+    assert.strictEqual(await textOf(file), "Head\none two\tthree")
+  })
+
+  it("is that of a book's chapters in the order of its spine", async () => {
+    const file = Files.zip({
+      mimetype: "application/epub+zip",
+      "META-INF/container.xml": "<container/>",
+      "OPS/book.opf": `<package><manifest><item id="a" href="z%20first.xhtml"/><item id="b" href="a-second.xhtml"/></manifest>
+        <spine><itemref idref="a"/><itemref idref="b"/></spine></package>`,
+      "OPS/a-second.xhtml": "<html><body><p>second</p></body></html>",
+      "OPS/z first.xhtml": "<html><body><p>first</p></body></html>"
+    })
+    assert.strictEqual(await textOf(file), "first\nsecond")
+  })
+
+  it("is the list of names of another archive", async () => {
+    assert.strictEqual(
+      await textOf(Files.zip({ "plans/roof.dwg": "x", "readme.txt": "y" })),
+      "plans/roof.dwg\nreadme.txt"
+    )
+  })
+
+  it("is what a reader of HTML sees, without scripts, styles and hidden previews", async () => {
+    const page = `<!doctype html><html><head><title>Offer</title><style>p{}</style></head><body>
+      <div style="display:none">preheader</div><p>One &amp; two</p><table><tr><td>a</td><td>b</td></tr></table>
+      <script>alert(1)</script><img alt="a roof" src=x><ul><li>first<li>second</ul></body></html>`
+    assert.strictEqual(await textOf(page), "Offer\nOne & two\na\tb\na roof\nfirst\nsecond")
+  })
+
+  it("is the text of XML, of which no entity is expanded", async () => {
+    const bomb = `<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><r><x>one</x><x>&b;</x></r>`
+    assert.strictEqual(await textOf(bomb), "one\n&b;")
+  })
+
+  it("is what people write into a calendar and an address card", async () => {
+    const calendar = [
+      "BEGIN:VCALENDAR",
+      "BEGIN:VEVENT",
+      "UID:1",
+      "SUMMARY:Roof\\, second",
+      " visit",
+      'ORGANIZER;CN="Ann: Smith":mailto:ann@example.com',
+      "DESCRIPTION:Bring\\nladders",
+      "END:VEVENT"
+    ].join("\r\n")
+    assert.strictEqual(await textOf(calendar), "Roof, secondvisit\nAnn: Smith ann@example.com\nBring\nladders")
+    const card = "BEGIN:VCARD\r\nVERSION:3.0\r\nitem1.FN:Bob Miller\r\nORG:Acme;Sales\r\nPHOTO:AAAA\r\nEND:VCARD"
+    assert.strictEqual(await textOf(card), "Bob Miller\nAcme Sales")
+  })
+
+  it("is decoded by its mark, as UTF-8, by its declaration, or as windows-1252", async () => {
+    assert.strictEqual(await textOf(iconv.encode("\ufeffgrüße", "utf-16le"), "text/plain"), "grüße")
+    assert.strictEqual(await textOf("grüße", "text/plain; charset=iso-8859-1"), "grüße")
+    assert.strictEqual(await textOf(iconv.encode("привет", "koi8-r"), "text/plain; charset=KOI8-R"), "привет")
+    assert.strictEqual(await textOf(iconv.encode("grüße", "latin1"), "text/csv"), "grüße")
+    const declared = iconv.encode(`<html><meta charset="shift_jis"><p>日本語</p></html>`, "shift_jis")
+    assert.strictEqual(await textOf(declared), "日本語")
+  })
+
+  it("has no NUL, no other controls and no half characters", async () => {
+    assert.strictEqual(await textOf("a\u0001b\r\nc\ud83d"), "ab\nc\ufffd")
+  })
+
+  it("is cut at its bound, and says so", async () => {
+    const found = await read("x".repeat(Extraction.mostText + 1))
+    assert.deepStrictEqual([found.text?.length, found.truncated], [Extraction.mostText, true])
+    const html = await read(`<html><body>${"<p>word word".repeat(100_000)}`)
+    assert.deepStrictEqual([(html.text?.length ?? 0) <= Extraction.mostText, html.truncated], [true, true])
+  })
+
+  it("is cut where an archive lies about a size, and is refused where it claims too much", async () => {
+    const archive = Files.zip({ "word/document.xml": `<w:p><w:t>${"x".repeat(1000)}</w:t></w:p>` })
+    assert.strictEqual((await textOf(Files.claiming(archive, 110))).length, 100)
+    assert.strictEqual((await read(Files.claiming(archive, 65_000_000))).reason, "too-large")
+  })
+
+  it("is a reason where there is none", async () => {
+    const reason = async (...args: Parameters<typeof read>) => (await read(...args)).reason
+    assert.strictEqual(await reason(Buffer.from([0x89, 0x50, 0, 0]), "image/png"), "unsupported")
+    assert.strictEqual(await reason(Buffer.from("d0cf11e0a1b11ae1", "hex")), "unsupported")
+    assert.strictEqual(await reason(Files.pdf("x").subarray(0, 40)), "damaged")
+    assert.strictEqual(await reason(Files.docx("x").subarray(0, 100)), "damaged")
+    const beginning = await Extraction.text(Files.pdf("x"), { mediaType: undefined, fileName: undefined }, true)
+    assert.strictEqual(beginning.reason, "too-large")
+  })
+})
+
+describe("the text of an email", () => {
+  it("is its plain text, or the text of its HTML, and each attachment has its own", async () => {
+    const inner = Files.mail("Inner", "Content-Type: text/plain\r\n\r\ndeep")
+    const bytes = Files.mail(
+      "Outer",
+      "Content-Type: text/html\r\n\r\n<p>Hello <b>Bob</b></p>",
+      Files.attachment("offer.pdf", "application/octet-stream", Files.pdf("Offer 9")),
+      Files.attachment("photo.jpg", "image/jpeg", Buffer.from([0xff, 0xd8, 0, 0])),
+      `Content-Type: message/rfc822\r\n\r\n${Buffer.from(inner).toString()}`
+    )
+    const email = await Extraction.mail(bytes, Extraction.mostText, 0)
+    assert.strictEqual(email.text.text, "Hello Bob")
+    const parts = await Promise.all(email.parts.map((_, index) => email.read(index)))
+    assert.deepStrictEqual(
+      parts.map(({ fileName, format, reason, text }) => [fileName, format, text, reason]),
+      [
+        ["offer.pdf", "pdf", "Offer 9", null],
+        ["photo.jpg", "binary", null, "unsupported"],
+        [null, "mail", "Inner\nCarl carl@example.com\n\ndeep", null]
+      ]
+    )
+  })
+
+  it("is found without a media type, by the fields that it begins with", async () => {
+    const email = "Received: from x\r\nSubject: Hi\r\n\r\nthe body"
+    assert.deepStrictEqual([(await read(email)).format, await textOf(email)], ["mail", "Hi\n\nthe body"])
+  })
+})

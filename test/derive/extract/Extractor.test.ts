@@ -1,0 +1,84 @@
+/** Hostile files cost the bound of their thread, and the next file is read. */
+import { assert, describe, it, layer } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as Extractor from "../../../src/derive/extract/Extractor.ts"
+import * as Files from "./Files.ts"
+
+const source = (bytes: Uint8Array, mediaType?: string): Extractor.Source<never> => ({
+  size: bytes.length,
+  mediaType,
+  fileName: undefined,
+  bytes: ({ end }) => Stream.make(bytes.subarray(0, end))
+})
+
+const small = Layer.effect(
+  Extractor.Extractor,
+  Extractor.make({ longest: Duration.minutes(1), megabytes: 32, atOnce: 1 })
+)
+
+const extract = (bytes: Uint8Array, mediaType?: string) =>
+  Extractor.Extractor.use((extractor) => extractor.extract(source(bytes, mediaType)))
+
+const plain = "Content-Type: text/plain\r\n\r\nthe text"
+
+describe("the extractor", () => {
+  layer(small, { excludeTestServices: true })((it) => {
+    it.effect("reads the attachments around one that takes too much memory", () =>
+      Effect.gen(function* () {
+        const email = Files.mail(
+          "Bomb",
+          plain,
+          Files.attachment("a.pdf", "application/pdf", Files.pdf("first")),
+          Files.attachment("bomb.pdf", "application/pdf", Files.pdfBomb(120)),
+          Files.attachment("c.txt", "text/plain", Buffer.from("last"))
+        )
+        const { parts, text } = yield* extract(email, "message/rfc822")
+        assert.strictEqual(text.text, "the text")
+        assert.deepStrictEqual(
+          parts.map((part) => [part.fileName, part.text, part.reason]),
+          [
+            ["a.pdf", "first", null],
+            ["bomb.pdf", null, "memory"],
+            ["c.txt", "last", null]
+          ]
+        )
+      })
+    )
+
+    it.effect("reads an email of 10,000 parts, and refuses one whose parts nest 10,000 deep", () =>
+      Effect.gen(function* () {
+        const parts = Array.from({ length: 10_000 }, () => "Content-Disposition: attachment\r\n\r\nx")
+        const wide = yield* extract(Files.mail("Wide", plain, ...parts))
+        assert.strictEqual(wide.text.text, "the text")
+        assert.isBelow(wide.parts.length, 10_000)
+        const nested = Array.from(
+          { length: 10_000 },
+          (_, index) => `Content-Type: multipart/mixed; boundary="b${index}"\r\n\r\n--b${index}\r\n`
+        ).join("")
+        const deep = yield* extract(Buffer.from(`From: a@example.com\r\nSubject: Deep\r\n${nested}`))
+        assert.strictEqual(deep.text.reason, "damaged")
+      })
+    )
+  })
+
+  it.live("reads only the beginning of a long text", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const extractor = yield* Extractor.Extractor
+      const { text } = yield* extractor.extract({
+        size: Extractor.mostBytes + 1,
+        mediaType: "text/plain",
+        fileName: "long.log",
+        bytes: ({ end }) => {
+          asked = end
+          return Stream.make(new TextEncoder().encode("the beginning"))
+        }
+      })
+      assert.deepStrictEqual([text.text, text.truncated], ["the beginning", true])
+      assert.isBelow(asked, Extractor.mostBytes)
+    }).pipe(Effect.provide(Extractor.layer))
+  )
+})

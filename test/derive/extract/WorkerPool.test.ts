@@ -1,0 +1,45 @@
+/** Threads that read hostile files cost their bound, and the next question is answered. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Path from "node:path"
+import * as WorkerPool from "../../../src/derive/extract/WorkerPool.ts"
+
+const program = Path.join(import.meta.dirname, "hostileThread.ts")
+
+const pool = (longest: Duration.Duration) =>
+  WorkerPool.make<string, string>({ program, atOnce: 1, megabytes: 32, longest })
+
+const within = Effect.map(
+  pool(Duration.minutes(1)),
+  ({ ask }) =>
+    (question: string) =>
+      ask(Effect.succeed(question), ({ length }) => length)
+)
+
+describe("a pool of threads", () => {
+  for (const [question, reason] of [
+    ["heap", "memory"],
+    ["buffers", "memory"],
+    ["exit", "unreadable"],
+    ["fail", "unreadable"]
+  ] as const) {
+    it.live(`gives the reason "${reason}" for a question that makes it ${question}, and answers the next one`, () =>
+      Effect.gen(function* () {
+        const ask = yield* within
+        const failure = yield* Effect.flip(ask(question))
+        assert.strictEqual(failure.reason, reason)
+        assert.strictEqual(yield* ask("next"), "NEXT")
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("ends a thread that takes too long", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* pool(Duration.millis(500))
+      const failure = yield* Effect.flip(ask(Effect.succeed("spin"), ({ length }) => length))
+      assert.strictEqual(failure.reason, "time")
+      assert.include(failure.message, "500ms")
+    }).pipe(Effect.scoped)
+  )
+})
