@@ -175,7 +175,7 @@ describe("the poller", () => {
     }).pipe(
       Effect.scoped,
       Effect.provide(layer(source)),
-      Effect.provideService(Bounds, { working: 4, begun: 16, workingBackfills: 3, begunBackfills: 12 })
+      Effect.provideService(Bounds, { working: 4, begun: 6, workingBackfills: 3, begunBackfills: 4 })
     )
   })
 })
