@@ -38,6 +38,7 @@ const batchOf = (page: number): Batch => ({
   taskId: undefined,
   items: Array.from({ length: batchSize }, (_, index) => itemOf(index)),
   listed: [],
+  inScope: true,
   misses: [],
   done: [],
   page: {

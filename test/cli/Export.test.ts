@@ -219,6 +219,7 @@ describe("idem export --format eml and mbox", () => {
           body: { _tag: "Inline", hash: createHash("sha256").update(body).digest(), bytes: body } as const
         })),
         listed: [],
+        inScope: true,
         misses: [],
         done: [],
         page: undefined,

@@ -135,7 +135,7 @@ export class Oracle {
       return
     }
     const { vanished } = account
-    if (vanished?.has(id) !== true) return
+    if (vanished?.has(id) !== true || source.toldGone.has(id)) return
     const left = [...vanished].filter((each) => source.items.get(each)?.current === undefined)
     // What was stored when the reading began is at most all that the source ever had.
     const { deletions, deletionShare } = this.#limits
@@ -161,6 +161,7 @@ export class Oracle {
     if (account === undefined) return
     const checkpoint = decodeCheckpoint(batch.page.checkpoint)
     const { source } = account
+    for (const id of batch.page.seen) source.byId.delete(id)
     const due = source.present().filter((id) => this.#isPassed(source, checkpoint, id))
     const known = yield* Effect.orDie(this.#store.revisions(fence.connectionId, due))
     for (const id of due) {
@@ -210,7 +211,7 @@ export class Oracle {
       for (const id of due) if (!known.has(id)) this.problem(`${account.name}: a sync ended well without ${id}`)
       if (!succeeded || account.relistedAt > 0 || source.wasClosed.size > 0) return
       const gone = [...source.items.keys()].filter((id) => source.absentThroughout(id, since, source.ticks.now))
-      const left = gone.filter((id) => !source.cached.has(id))
+      const left = gone.filter((id) => !source.cached.has(id) && !source.byId.has(id))
       const kept = yield* Effect.orDie(this.#store.contents(account.id, { state: "stored", limit: 10_000 }))
       const staged = yield* Effect.orDie(this.#store.deletions(account.id, { which: "staged", limit: 1000 }))
       for (const { externalId } of kept.contents) {
@@ -243,7 +244,7 @@ export class Oracle {
       const row = rows.get(externalId)
       if (item.current === undefined) {
         const isCovered = account.folders.includes(externalId.slice(0, 1))
-        const isExcused = account.excused.has(externalId) || source.cached.has(externalId)
+        const isExcused = [account.excused, source.cached, source.byId].some((ids) => ids.has(externalId))
         if (row !== undefined && !staged.has(externalId) && isStrict && isCovered && !isExcused) {
           wrong.push(`${externalId} is gone, and stored`)
         }

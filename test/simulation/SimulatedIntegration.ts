@@ -241,9 +241,12 @@ const session = (
     }
   }
 
+  // A session that lists nothing reads ids that a person chose.
+  let isListing = false
   const inScope = (id: string): boolean => scope.some((folder) => id.startsWith(folder))
 
   const list = (task: SyncTask, given: Option.Option<Checkpoint>) => {
+    isListing = true
     const isWindowed = task.window !== undefined
     const inTask = (id: string) => inScope(id) && inWindow(task, occurredAt(source.items.get(id)?.at ?? 0))
     const select = (refs: ReadonlyArray<Ref>) => ContentExistenceChecker.selectNew(task, refs, { by: profile.by })
@@ -404,8 +407,10 @@ const session = (
     download: ({ externalId }) =>
       ask("download", externalId, () => {
         source.downloads += 1
+        if (!isListing) source.byId.add(externalId)
         const content = contentOf(externalId)
         edge.say(() => `  ${externalId} is ${content?.title ?? "gone"}`)
+        if (content === undefined) source.toldGone.add(externalId)
         if (content === undefined) return Effect.fail(errorOf("Gone", `${externalId} is gone`))
         return Effect.as(latency(), content)
       })

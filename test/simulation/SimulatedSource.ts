@@ -137,6 +137,10 @@ export class SimulatedSource {
   readonly wasClosed = new Set<string>()
   /** Until when nothing answers, in milliseconds. */
   outageUntil = 0
+  /** Ids of which a download was told that they are gone: their deletion counts by itself. */
+  readonly toldGone = new Set<string>()
+  /** Ids that a person chose, and that no poll has listed since: absence does not concern them. */
+  readonly byId = new Set<string>()
   /** Ids that a person was given from the cache. */
   readonly cached = new Set<string>()
   readonly #now: () => number

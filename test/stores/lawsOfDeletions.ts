@@ -1,11 +1,9 @@
 /** The laws of deletions: what absence proves, and when it is acted upon. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { poll } from "../../src/contract/SyncTask.ts"
 import type { Coverage } from "../../src/contract/Page.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Complete } from "../../src/engine/model/Content.ts"
@@ -185,27 +183,27 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("content that no page of the live task listed is never absent, until one lists it", () =>
+    it.effect("content that no page in scope listed is never absent, until one lists it", () =>
       Effect.gen(function* () {
-        const store = yield* WholeStore
         const run = yield* withStored(["old", "deleted"])
         yield* pass(run, ["old"])
         yield* deleteStaged(run.fence)
-        yield* run.commit({ misses: [miss("retried"), miss("listed")], page: page({ seen: ["listed"] }) })
+        const misses = ["retried", "listed", "seen"].map((id) => miss(id))
+        yield* run.commit({ misses, listed: ["listed"], page: page({ seen: ["seen"] }) })
         // Downloaded by id: a row that is new, was deleted, or is from the ledger.
-        yield* run.commit({ items: ["forced", "deleted", "retried", "listed"].map((id) => item(id)), listed: [] })
-        // A task with its own checkpoint lists under a scope of its own.
-        const task = { spec: "forced", task: { ...poll, force: true }, resumeWithin: Duration.days(1) }
-        const { id: taskId } = yield* store.openTask(run.id, task)
-        yield* run.commit({ taskId, items: [item("of a task")], listed: [], page: page({ seen: ["of a task"] }) })
+        const items = ["forced", "deleted", "retried", "listed", "seen"].map((id) => item(id))
+        yield* run.commit({ items, listed: [] })
+        // A task with its own checkpoint lists another scope.
+        const seen = ["of a task"]
+        yield* run.commit({ items: seen.map((id) => item(id)), inScope: false, page: page({ seen }) })
         yield* aMomentLater
         const next = yield* nextRun(run)
         yield* pass(next, ["old"], { listing: "next" })
-        assert.deepStrictEqual(yield* staged(run.id), ["listed absence"])
+        assert.deepStrictEqual(yield* staged(run.id), ["listed absence", "seen absence"])
         const all = ["deleted", "forced", "of a task", "old", "retried"]
         yield* pass(next, all, { listing: "third" })
         yield* pass(next, ["old"], { listing: "fourth" })
-        const absent = ["deleted", "forced", "listed", "of a task", "retried"]
+        const absent = ["deleted", "forced", "listed", "of a task", "retried", "seen"]
         assert.deepStrictEqual(
           yield* staged(run.id),
           absent.map((id) => `${id} absence`)
@@ -218,7 +216,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const run = yield* withStored(["a", "b"])
         yield* pass(run, ["a"])
         yield* deleteStaged(run.fence)
-        yield* run.commit({ misses: [miss("b")] })
+        yield* run.commit({ misses: [miss("b")], listed: [] })
         yield* run.commit({ items: [item("b")], listed: [] })
         yield* aMomentLater
         yield* pass(yield* nextRun(run), ["a"], { listing: "next" })

@@ -91,8 +91,9 @@ export const batch = (runId: RunId, parts: Partial<Batch>): Batch => ({
   runId,
   taskId: undefined,
   items: [],
-  // As if the live task had listed them.
-  listed: (parts.items ?? []).map(({ externalId }) => externalId),
+  // As if a page had listed them.
+  inScope: true,
+  listed: [...(parts.items ?? []), ...(parts.misses ?? [])].map(({ externalId }) => externalId),
   misses: [],
   done: [],
   page: undefined,

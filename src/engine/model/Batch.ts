@@ -78,11 +78,15 @@ export interface Batch {
   /** Each external id at most once in items and misses together. */
   readonly items: ReadonlyArray<Item>
   /**
-   * Ids of items that a page of the live task listed: their new rows begin in the connection's scope. Other new rows
-   * (retried, forced, listed by a task with its own checkpoint) begin outside it, since no listing of the present scope
-   * has shown them.
+   * Ids of items and misses that a page listed. The other ones are retried or forced by id, and no listing of the present
+   * scope need have shown them.
    */
   readonly listed: ReadonlyArray<string>
+  /**
+   * True if the pages list the connection's present scope: that of its live task, not one that a task with its own
+   * checkpoint lists under a changed config before any poll has. What they list comes into the scope.
+   */
+  readonly inScope: boolean
   readonly misses: ReadonlyArray<Miss>
   /** Ids of a forced task that are done: it skips them when it resumes. */
   readonly done: ReadonlyArray<string>

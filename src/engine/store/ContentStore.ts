@@ -42,9 +42,9 @@ export class ContentStore extends Context.Service<
      * Writes a batch in one transaction: the items, the ledger, the checkpoint of the page, patches, marks and staged
      * deletions, and the counts of the run. Returns the outcome of each item.
      *
-     * - A new row begins in the scope if it is one of `listed`, else outside it. A ledger row that becomes stored keeps
-     *   its place.
-     * - An id that was seen again is unstaged. If the live task saw it, it comes into the scope.
+     * - With `inScope`, the ids that are `listed` or seen come into the scope. Other rows that are new, or were deleted,
+     *   begin outside it.
+     * - An id that was seen again is unstaged.
      * - A page end clears the task's `done` ids that are not its `forceIds`.
      * - Parts move with the checkpoint and belong to the same task or connection.
      * - A deleted id that is stored is staged; one that is only in the ledger becomes `gone`.

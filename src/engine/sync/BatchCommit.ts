@@ -39,6 +39,8 @@ export interface Options {
   readonly taskId: TaskId | undefined
   /** The task whose own checkpoint moves, if it has one. */
   readonly movedTask: TaskId | undefined
+  /** True if the pages list the connection's present scope (see `Batch.inScope`). */
+  readonly inScope: boolean
   /** True for a task that must remember its done ids, since the checker does not. */
   readonly remember: boolean
   /** True if the run has a row even when nothing happens in it. */
@@ -127,7 +129,8 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
       runId: begun ? options.runId : undefined,
       taskId: options.movedTask,
       items: batch.items,
-      listed: options.movedTask === undefined ? batch.listed : [],
+      listed: batch.listed,
+      inScope: options.inScope,
       misses,
       done: options.remember ? done : [],
       page: batch.end,

@@ -10,7 +10,7 @@ import type { Missed, PageListed, Stored } from "./SliceEvent.ts"
 
 export interface OpenBatch {
   readonly items: ReadonlyArray<Item>
-  /** The ids of the items that a page listed. */
+  /** The ids of the items and misses that a page listed. */
   readonly listed: ReadonlyArray<string>
   readonly misses: ReadonlyArray<Missed>
   /** The occurrences in it, by id. */
@@ -44,11 +44,12 @@ export const withOccurrence = (
   now: number
 ): OpenBatch => {
   const isStored = event._tag === "Stored"
+  const externalId = isStored ? event.item.externalId : event.externalId
   return {
     items: isStored ? [...batch.items, event.item] : batch.items,
-    listed: isStored && event.origin === "listed" ? [...batch.listed, event.item.externalId] : batch.listed,
+    listed: event.origin === "listed" ? [...batch.listed, externalId] : batch.listed,
     misses: isStored ? batch.misses : [...batch.misses, event],
-    flights: [...batch.flights, [isStored ? event.item.externalId : event.externalId, event.flight]],
+    flights: [...batch.flights, [externalId, event.flight]],
     counts: { ...batch.counts, [event.origin]: batch.counts[event.origin] + 1 },
     problems: found.length === 0 ? batch.problems : [...batch.problems, ...found],
     end: batch.end,

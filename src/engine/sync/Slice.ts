@@ -173,6 +173,8 @@ const write = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     runId: options.runId,
     taskId: options.taskId,
     movedTask: options.taskRow?.id,
+    // The live task has stored its scope before it lists; nothing else changes it under this lease.
+    inScope: options.taskRow === undefined || connection.scope === plan.scope,
     remember: plan.task.force || plan.task.forceIds.length > 0,
     recorded: options.recorded,
     inflight,

@@ -62,15 +62,15 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
       const connection = yield* fenced(state, fence)
       const run = batch.runId === undefined ? undefined : yield* RunStore.runIn(state, batch.runId)
       state.step += 1
-      const listed = new Set(batch.listed)
+      const listed = new Set(batch.inScope ? batch.listed : [])
       const outcomes = new Map<string, Outcome>(
         batch.items.map((item) => [
           item.externalId,
           storeItem(state, connection, item, listed.has(item.externalId), now)
         ])
       )
-      for (const one of batch.misses) storeMiss(state, connection, one, now)
-      if (batch.page !== undefined) endPage(connection, batch.page, batch.taskId === undefined, now)
+      for (const one of batch.misses) storeMiss(state, connection, one, listed.has(one.externalId), now)
+      if (batch.page !== undefined) endPage(connection, batch.page, batch.inScope, now)
       const patched = batch.page === undefined ? 0 : applyPatches(state, connection, batch.page.patches, now)
       const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
       if (task !== undefined) {

@@ -9,7 +9,7 @@ import { type ConnectionEntry, type ContentEntry, type Millis, next, type State 
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
-/** The scope epoch of a row that no page of the live task has listed. */
+/** The scope epoch of a row that no page in scope has listed. */
 const outsideScope = -1
 
 const fresh = (state: State, externalId: string, now: Millis): ContentEntry => ({
@@ -50,10 +50,12 @@ export const leaveLedger = (entry: ContentEntry): void => {
 
 const millisOf = (at: DateTime.Utc | undefined) => (at === undefined ? undefined : DateTime.toEpochMillis(at))
 
-/** True for a row that was never stored, or was deleted: it leaves the scope until it is listed again. */
-const isAway = ({ state }: ContentEntry): boolean => state === "gone" || state === "deleted"
+/** `isListed`: a page in scope listed it. Until then, a row that is new or was deleted is outside the scope. */
+const place = (connection: ConnectionEntry, entry: ContentEntry, isListed: boolean): void => {
+  if (isListed) entry.scopeEpoch = connection.scopeEpoch
+  else if (entry.state === "gone" || entry.state === "deleted") entry.scopeEpoch = outsideScope
+}
 
-/** `isListed`: a page of the live task listed it. */
 export const storeItem = (
   state: State,
   connection: ConnectionEntry,
@@ -77,6 +79,7 @@ export const storeItem = (
         : "updated"
   const entry = before ?? fresh(state, item.externalId, now)
   leaveLedger(entry)
+  place(connection, entry, isListed)
   connection.contents.set(item.externalId, entry)
   connection.staged.delete(item.externalId)
   entry.revision = item.revision
@@ -86,8 +89,6 @@ export const storeItem = (
     // Absence in a listing concerns only what was there before it began.
     entry.createdAt = now
     entry.born = next(state)
-    if (isListed) entry.scopeEpoch = connection.scopeEpoch
-    else if (isAway(entry)) entry.scopeEpoch = outsideScope
   }
   entry.state = "stored"
   const kind = outcome === "updated" ? outcome : entry.changed?.kind === "deleted" ? "undeleted" : "stored"
@@ -138,7 +139,13 @@ export const miss = (
   if (entry.pending !== null) leaveLedger(entry)
 }
 
-export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss, now: Millis): void => {
+export const storeMiss = (
+  state: State,
+  connection: ConnectionEntry,
+  given: Miss,
+  isListed: boolean,
+  now: Millis
+): void => {
   const entry = connection.contents.get(given.externalId) ?? fresh(state, given.externalId, now)
   connection.contents.set(given.externalId, entry)
   if (given.outcome === "gone") {
@@ -153,7 +160,7 @@ export const storeMiss = (state: State, connection: ConnectionEntry, given: Miss
   const dead = given.outcome === "failed" && given.retryIn === undefined
   if (given.outcome === "failed") entry.attempts = given.attempts
   else if (entry.pending === null || entry.triedRevision !== revision) entry.attempts = 0
-  if (isAway(entry)) entry.scopeEpoch = outsideScope
+  place(connection, entry, isListed)
   entry.pending = dead ? "dead" : given.outcome
   if (entry.state !== "stored") entry.state = entry.pending
   entry.reason = Storable.text(given.reason)

@@ -29,11 +29,11 @@ const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): vo
 }
 
 /** Ends whole pages, but for their patches and checkpoint: what they saw, covered and told as deleted. */
-export const endPage = (connection: ConnectionEntry, page: PageEnd, isLive: boolean, now: Millis): void => {
+export const endPage = (connection: ConnectionEntry, page: PageEnd, inScope: boolean, now: Millis): void => {
   for (const id of page.seen) {
     connection.staged.delete(id)
     const entry = connection.contents.get(id)
-    if (entry !== undefined && isLive) entry.scopeEpoch = connection.scopeEpoch
+    if (entry !== undefined && inScope) entry.scopeEpoch = connection.scopeEpoch
   }
   if (page.listing !== undefined) {
     const listing = Storable.text(page.listing)

@@ -51,11 +51,12 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
 
   const write = Effect.fnUntraced(function* (fence: Fence, batch: Batch) {
     yield* checkFence(sql, fence)
-    const outcomes = yield* storeItems(sql, fence.connectionId, batch.items, batch.listed)
+    const listed = batch.inScope ? batch.listed : []
+    const outcomes = yield* storeItems(sql, fence.connectionId, batch.items, listed)
     yield* Purge.checkBlobs(blobs, batch.items)
-    yield* storeMisses(sql, fence.connectionId, batch.misses)
+    yield* storeMisses(sql, fence.connectionId, batch.misses, listed)
     yield* bringForward(fence.connectionId, batch)
-    if (batch.page !== undefined) yield* endPage(sql, fence.connectionId, batch.page, batch.taskId === undefined)
+    if (batch.page !== undefined) yield* endPage(sql, fence.connectionId, batch.page, batch.inScope)
     const patched = batch.page === undefined ? 0 : yield* applyPatches(sql, fence.connectionId, batch.page.patches)
     if (batch.page !== undefined) yield* PartCheckpoints.move(sql, fence.connectionId, batch.taskId, batch.page)
     if (batch.taskId !== undefined) {

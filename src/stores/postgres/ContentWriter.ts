@@ -20,8 +20,7 @@ import { byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.
  * locked in one order, so that two connections that store the same ones can't deadlock.
  *
  * Content that (again) becomes stored is created anew: absence in a listing concerns only what was there before it. Its
- * row begins in the scope if the live task listed it; else one from the ledger keeps its place, and any other begins
- * outside (-1).
+ * row comes into the scope if a page in scope listed it; else a row that is new, or was deleted, begins outside (-1).
  */
 const writeItems = `
 WITH input AS (
@@ -31,9 +30,8 @@ WITH input AS (
     AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size)
 ), plan AS (
   SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.change,
-    CASE WHEN before.state = 'stored' THEN before.scope_epoch
-      WHEN input.external_id = ANY($15::text[]) THEN (SELECT scope_epoch FROM connection WHERE id = $1)
-      WHEN before.state IN ('failed', 'dead', 'deferred') THEN before.scope_epoch
+    CASE WHEN input.external_id = ANY($15::text[]) THEN (SELECT scope_epoch FROM connection WHERE id = $1)
+      WHEN before.state IN ('stored', 'failed', 'dead', 'deferred') THEN before.scope_epoch
       ELSE -1 END AS scope_epoch,
     CASE WHEN before.state IS DISTINCT FROM 'stored' THEN 'stored'
       WHEN before.body_hash IS DISTINCT FROM input.body_hash OR before.metadata <> input.metadata
@@ -82,7 +80,7 @@ const decodeOutcomes = Schema.decodeUnknownEffect(
 
 const dateOf = (at: DateTime.Utc | undefined) => (at === undefined ? null : DateTime.toDateUtc(at))
 
-/** Writes the items and says what that did, by external id. `listed`: the ids that the live task listed. */
+/** Writes the items and says what that did, by external id. `listed`: the ids that pages in scope listed. */
 export const storeItems = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
@@ -151,11 +149,12 @@ export const miss = Effect.fnUntraced(function* (
     WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND pending IS NOT NULL`
 })
 
-/** Writes the misses: the ledger, and what is gone. */
+/** Writes the misses: the ledger, and what is gone. `listed`: the ids that pages in scope listed. */
 export const storeMisses = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
-  misses: ReadonlyArray<Miss>
+  misses: ReadonlyArray<Miss>,
+  listed: ReadonlyArray<string>
 ) {
   const gone = misses.filter((one) => one.outcome === "gone")
   if (gone.length > 0) {
@@ -182,15 +181,18 @@ export const storeMisses = Effect.fnUntraced(function* (
   yield* sql`INSERT INTO content AS c (connection_id, external_id, state, pending, reason, message, attempts,
       next_attempt_at, tried_revision, scope_epoch, created_at, updated_at)
     SELECT ${connectionId}::uuid, id, pending, pending, reason, message, attempts,
-      statement_timestamp() + due * interval '1 millisecond', revision, -1, statement_timestamp(), statement_timestamp()
+      statement_timestamp() + due * interval '1 millisecond', revision,
+      CASE WHEN id = ANY(${texts(listed)}) THEN scope.epoch ELSE -1 END, statement_timestamp(), statement_timestamp()
     FROM unnest(${texts(kept.map((one) => one.externalId))}, ${texts(pending)},
       ${texts(kept.map((one) => Storable.text(one.reason)))}, ${texts(kept.map((one) => Storable.text(one.message)))},
       ${int8s(kept.map((one) => BigInt(one.outcome === "deferred" ? 0 : one.attempts)))}, ${float8s(due)},
       ${texts(kept.map((one) => (one.revision === undefined ? null : Storable.text(one.revision))))})
-      AS given(id, pending, reason, message, attempts, due, revision)
+      AS given(id, pending, reason, message, attempts, due, revision),
+      (SELECT scope_epoch AS epoch FROM connection WHERE id = ${connectionId}) AS scope
     ON CONFLICT (connection_id, external_id) DO UPDATE SET
       state = CASE WHEN c.state = 'stored' THEN 'stored' ELSE excluded.state END,
-      scope_epoch = CASE WHEN c.state IN ('gone', 'deleted') THEN -1 ELSE c.scope_epoch END,
+      scope_epoch = CASE WHEN excluded.scope_epoch <> -1 OR c.state IN ('gone', 'deleted') THEN excluded.scope_epoch
+        ELSE c.scope_epoch END,
       pending = excluded.pending, reason = excluded.reason, message = excluded.message,
       attempts = CASE WHEN excluded.pending <> 'deferred' THEN excluded.attempts
         WHEN c.pending IS NOT NULL AND c.tried_revision IS NOT DISTINCT FROM excluded.tried_revision THEN c.attempts

@@ -70,12 +70,12 @@ export const endPage = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
   page: PageEnd,
-  isLive: boolean
+  inScope: boolean
 ) {
   const seen = page.seen.filter(Storable.isId)
   if (seen.length > 0) {
     yield* unstage(sql, connectionId, seen)
-    if (isLive) yield* bringIntoScope(sql, connectionId, seen)
+    if (inScope) yield* bringIntoScope(sql, connectionId, seen)
   }
   if (page.listing !== undefined) {
     const isMarking = yield* openListing(sql, connectionId, Storable.text(page.listing))

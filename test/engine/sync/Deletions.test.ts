@@ -312,13 +312,15 @@ for (const [name, store] of [
         const outside = ["b/forced", "b/listed", "b/retried"]
         assert.deepStrictEqual((yield* ids(connection)).slice(3), outside)
 
-        source.items.delete("a/000001")
-        source.expiredBefore = source.log.length
+        // A task of the present scope shows what is in it.
+        source.add("a/listed")
+        yield* sync(narrow, { force: true })
+        for (const id of ["a/000001", "a/listed"]) source.items.delete(id)
         source.patch("a/000000", {})
         source.expiredBefore = source.log.length
         yield* polls(connection)
         assert.deepStrictEqual(yield* ids(connection), ["a/000000", "a/000002", ...outside])
-        assert.deepStrictEqual(yield* ids(connection, "deleted"), ["a/000001"])
+        assert.deepStrictEqual(yield* ids(connection, "deleted"), ["a/000001", "a/listed"])
       }).pipe(Effect.provide(layer(source, { store })))
     })
 
