@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
+import type { Hint } from "./Hints.ts"
 import { CheckpointExpired, IntegrationError, Unauthorized } from "./IntegrationError.ts"
 import { direct, type Network } from "./Network.ts"
 import type { Page } from "./Page.ts"
@@ -166,6 +167,13 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   readonly callTimeout?: Duration.Input | undefined
   /** How an account is signed in at the provider, where that is possible. */
   readonly signIn?: SignIn<Config, Credentials> | undefined
+  /**
+   * A stream of hints (see Hints.ts); undefined where these credentials do not allow one. It ends or fails when it no
+   * longer listens, and does not reconnect by itself. It has a connection of its own, beside the sessions of `open`.
+   */
+  readonly hints?:
+    | ((options: OpenOptions<Config, Credentials>) => Stream.Stream<Hint, IntegrationError> | undefined)
+    | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>
   ) => Effect.Effect<Session<Checkpoint, Part>, IntegrationError, Scope.Scope>
@@ -209,16 +217,27 @@ export interface Integration {
   /** True if a stored checkpoint can still be read. */
   readonly readsCheckpoint: (checkpoint: Schema.Json) => Effect.Effect<boolean>
   /** Opens with a config and credentials that were decoded before. */
-  readonly open: (options: {
-    readonly config: unknown
-    readonly credentials: unknown
-    readonly call: Call
-    /** Default: one that restricts nothing. */
-    readonly network?: Network | undefined
-    readonly saveCredentials: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
-    /** Where it is not given, nobody else refreshes these credentials: `saveCredentials` is all that it takes. */
-    readonly refreshCredentials?: RefreshCredentials<Schema.Json> | undefined
-  }) => Effect.Effect<AnySession, IntegrationError | Schema.SchemaError, Scope.Scope>
+  readonly open: (
+    options: AnyOpenOptions
+  ) => Effect.Effect<AnySession, IntegrationError | Schema.SchemaError, Scope.Scope>
+  /** The stream of hints, none where these credentials do not allow one; absent if no credentials do. */
+  readonly hints:
+    | ((
+        options: AnyOpenOptions
+      ) => Effect.Effect<Option.Option<Stream.Stream<Hint, IntegrationError>>, IntegrationError | Schema.SchemaError>)
+    | undefined
+}
+
+/** What the engine opens a source with: config and credentials are JSON that was decoded before. */
+export interface AnyOpenOptions {
+  readonly config: unknown
+  readonly credentials: unknown
+  readonly call: Call
+  /** Default: one that restricts nothing. */
+  readonly network?: Network | undefined
+  readonly saveCredentials: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
+  /** Where it is not given, nobody else refreshes these credentials: `saveCredentials` is all that it takes. */
+  readonly refreshCredentials?: RefreshCredentials<Schema.Json> | undefined
 }
 
 /** A config that fits its schema. */
@@ -277,6 +296,7 @@ export const make: {
 
   /** The parts as the integration reads them. */
   const partsOf = (json: Parts<Schema.Json>): Parts<Part> => ({
+    hinted: json.hinted,
     get: (keys) =>
       Effect.flatMap(json.get(keys), (found) =>
         Effect.map(
@@ -314,6 +334,38 @@ export const make: {
           )
         )
       )
+  })
+
+  /** The options with config and credentials decoded. */
+  const openOptions = Effect.fnUntraced(function* (
+    options: AnyOpenOptions
+  ): Effect.fn.Return<OpenOptions<Config, Credentials>, Schema.SchemaError> {
+    const decodedConfig = yield* decodeConfig(options.config)
+    const decodedCredentials = yield* decodeCredentials(options.credentials)
+    let alone = yield* encodeCredentials(decodedCredentials)
+    const refreshAlone: RefreshCredentials<Schema.Json> = Effect.fnUntraced(function* (refresh) {
+      const next = yield* refresh(alone)
+      if (next !== alone) yield* options.saveCredentials(next)
+      alone = next
+      return next
+    }, Effect.uninterruptible)
+    const refreshAs = options.refreshCredentials ?? refreshAlone
+    return {
+      config: decodedConfig,
+      credentials: decodedCredentials,
+      call: options.call,
+      network: options.network ?? direct,
+      saveCredentials: (next) => Effect.flatMap(Effect.orDie(encodeCredentials(next)), options.saveCredentials),
+      refreshCredentials: (refresh) =>
+        refreshAs(
+          Effect.fnUntraced(function* (json) {
+            const current = yield* readCredentials(json)
+            const next = yield* refresh(current)
+            // The same value is no change, whatever its encoding would be.
+            return next === current ? json : yield* Effect.orDie(encodeCredentials(next))
+          })
+        ).pipe(Effect.flatMap(readCredentials))
+    }
   })
 
   const signIn = (given: SignIn<Config, Credentials>): AnySignIn => ({
@@ -370,34 +422,10 @@ export const make: {
       }
       return definition.budgets({ account, config: decoded, credentials: yield* readCredentials(options.credentials) })
     }),
-    open: Effect.fnUntraced(function* (options) {
-      const decodedConfig = yield* decodeConfig(options.config)
-      const decodedCredentials = yield* decodeCredentials(options.credentials)
-      let alone = yield* encodeCredentials(decodedCredentials)
-      const refreshAlone: RefreshCredentials<Schema.Json> = Effect.fnUntraced(function* (refresh) {
-        const next = yield* refresh(alone)
-        if (next !== alone) yield* options.saveCredentials(next)
-        alone = next
-        return next
-      }, Effect.uninterruptible)
-      const refreshAs = options.refreshCredentials ?? refreshAlone
-      const opened = yield* definition.open({
-        config: decodedConfig,
-        credentials: decodedCredentials,
-        call: options.call,
-        network: options.network ?? direct,
-        saveCredentials: (next) => Effect.flatMap(Effect.orDie(encodeCredentials(next)), options.saveCredentials),
-        refreshCredentials: (refresh) =>
-          refreshAs(
-            Effect.fnUntraced(function* (json) {
-              const current = yield* readCredentials(json)
-              const next = yield* refresh(current)
-              // The same value is no change, whatever its encoding would be.
-              return next === current ? json : yield* Effect.orDie(encodeCredentials(next))
-            })
-          ).pipe(Effect.flatMap(readCredentials))
-      })
-      return session(opened)
-    })
+    open: (options) => Effect.map(Effect.flatMap(openOptions(options), definition.open), session),
+    hints:
+      definition.hints === undefined
+        ? undefined
+        : (options) => Effect.map(openOptions(options), (given) => Option.fromUndefinedOr(definition.hints?.(given)))
   }
 }

@@ -12,6 +12,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
+import { type Hinted, noHints } from "./Hints.ts"
 import type { IntegrationError } from "./IntegrationError.ts"
 
 /** The largest checkpoint of a part, in bytes of JSON. */
@@ -35,7 +36,9 @@ export interface Parts<out Part> {
   readonly get: (
     keys: ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyMap<string, Part>, ContentExistenceCheckerError | IntegrationError>
+  /** What hints said since the last poll (see Hints.ts). */
+  readonly hinted: Hinted
 }
 
 /** No part is stored, as at the beginning of a listing without a checkpoint. */
-export const noParts: Parts<never> = { get: () => Effect.succeed(new Map<string, never>()) }
+export const noParts: Parts<never> = { get: () => Effect.succeed(new Map<string, never>()), hinted: noHints }

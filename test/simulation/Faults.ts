@@ -25,6 +25,7 @@ export const reads: ReadonlySet<string> = new Set([
   "revisions",
   "connection",
   "connectionByName",
+  "connectionIdsOf",
   "connections",
   "retriesDue",
   "ledger",

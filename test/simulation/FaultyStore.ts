@@ -96,6 +96,7 @@ export const make = (options: {
     revisions: edge("revisions", store.revisions),
     connection: edge("connection", store.connection),
     connectionByName: edge("connectionByName", store.connectionByName),
+    connectionIdsOf: edge("connectionIdsOf", store.connectionIdsOf),
     createConnection: edge("createConnection", store.createConnection),
     updateConnection: edge("updateConnection", store.updateConnection),
     saveCredentials: edge("saveCredentials", store.saveCredentials),

@@ -7,6 +7,8 @@ import type * as Schema from "effect/Schema"
 import type { Integration } from "../../src/contract/Integration.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
+import { HintListener } from "../../src/engine/schedule/HintListener.ts"
+import { PendingHints } from "../../src/engine/schedule/PendingHints.ts"
 import * as ProcessIdentity from "../../src/engine/schedule/ProcessIdentity.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
@@ -48,7 +50,7 @@ export interface Process {
   readonly name: string
   dead: boolean
   frozenUntil: number
-  readonly context: Context.Context<Services | Engine>
+  readonly context: Context.Context<Services | Engine | PendingHints | HintListener>
   readonly engine: Engine["Service"]
   readonly person: ReturnType<typeof personOver>
 }
@@ -68,6 +70,8 @@ export const start = Effect.fnUntraced(function* (options: {
       Layer.mergeAll(
         wholeStoreLayer(store),
         Quotas.layerMemory,
+        PendingHints.layer,
+        HintListener.layerNone,
         Layer.succeed(Vault, vault),
         Integrations.layer({ [integration.domain]: Effect.succeed(integration) })
       )

@@ -254,7 +254,7 @@ export class Simulation {
     polling.push(process)
     this.#polls.set(connectionId, polling)
     this.say(() => `${process.name}: poll of ${connectionId.slice(-4)}${requested ? ", requested" : ""}`)
-    this.fork(process, "poll", Effect.provide(Scheduler.poll(connectionId, requested), process.context), () => {
+    this.fork(process, "poll", Effect.provide(Scheduler.poll(connectionId, { requested }), process.context), () => {
       polling.splice(polling.indexOf(process), 1)
     })
   }

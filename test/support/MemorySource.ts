@@ -2,10 +2,12 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Announced, Content, Ref } from "../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
+import type { Hint, Hinted } from "../../src/contract/Hints.ts"
 import * as Integration from "../../src/contract/Integration.ts"
 import { CheckpointExpired, Gone, IntegrationError, type Reason } from "../../src/contract/IntegrationError.ts"
 import type { Page, Problem } from "../../src/contract/Page.ts"
@@ -49,6 +51,10 @@ export class MemorySource {
   open = 0
   passes = 0
   calls: Array<string> = []
+  /** The stream of hints, for credentials with a token that begins with `hints`. */
+  hints: Stream.Stream<Hint, IntegrationError> = Stream.never
+  /** What each listing was told of hints. */
+  readonly hinted: Array<Hinted> = []
   /** Asked before each call of a method (`list`, `changes`, `download ID`): a failure is the answer. */
   answer: (method: string) => Effect.Effect<void, IntegrationError> = () => Effect.void
 
@@ -106,6 +112,8 @@ export const integration = (source: MemorySource): Integration.Integration =>
     scope: ["folder"],
     address: ["server"],
     quota: (config) => ({ unitsPerMinute: 1_000_000_000, ...config.quota }),
+    hints: ({ credentials }) =>
+      Redacted.value(credentials.token).startsWith("hints") ? Stream.suspend(() => source.hints) : undefined,
     open: ({ call, config }) =>
       Effect.acquireRelease(
         Effect.sync(() => {
@@ -157,7 +165,8 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
         source.downloaded.push(ref.externalId)
         return content(ref.externalId)
       }),
-    list: (task, checkpoint) => {
+    list: (task, checkpoint, { hinted }) => {
+      source.hinted.push(hinted)
       const select = (refs: ReadonlyArray<Ref>) => ContentExistenceChecker.selectNew(task, refs, { by: source.by })
       const inWindow = (id: string) => {
         const at = source.items.get(id)?.at
@@ -245,7 +254,14 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
             page.checkpoint.listing === undefined ? Option.none() : Option.some({ ...page.checkpoint, caughtUp: true })
           return [[page], next] as const
         })
-      return Stream.paginate(from as Checkpoint & { readonly caughtUp?: boolean }, step)
+      if (!hinted.only) return Stream.paginate(from as Checkpoint & { readonly caughtUp?: boolean }, step)
+      const look = Effect.gen(function* () {
+        const ids = yield* ask("look", 1, () => Effect.succeed(hinted.parts.filter((id) => source.items.has(id))))
+        const listed = ids.map(refOf)
+        const page: Page<Checkpoint> = { listed, download: yield* select(listed), checkpoint: from }
+        return page
+      })
+      return Stream.fromEffect(look)
     }
   }
 }

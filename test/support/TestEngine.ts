@@ -82,14 +82,14 @@ export const layer = (
   )
 
 export const connect = Effect.fnUntraced(function* (
-  options: { readonly config?: unknown; readonly name?: string } = {}
+  options: { readonly config?: unknown; readonly name?: string; readonly token?: string } = {}
 ) {
   const engine = yield* Engine
   const connected = yield* engine.connect({
     domain: "memory",
     name: options.name ?? "test",
     config: options.config,
-    credentials: { token: "s3cret" },
+    credentials: { token: options.token ?? "s3cret" },
     every: undefined
   })
   return connected.connection

@@ -15,8 +15,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Schema from "effect/Schema"
-import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Entity from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as RunnerHealth from "effect/cluster/RunnerHealth"
@@ -25,7 +23,10 @@ import * as Runners from "effect/cluster/Runners"
 import * as Sharding from "effect/cluster/Sharding"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Singleton from "effect/cluster/Singleton"
-import * as Rpc from "effect/rpc/Rpc"
+import { ConnectionEntity } from "./ConnectionEntity.ts"
+import { HintListener } from "./HintListener.ts"
+import { HintRouter } from "./HintRouter.ts"
+import { PendingHints } from "./PendingHints.ts"
 import * as Lease from "./Lease.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as PollerLock from "./PollerLock.ts"
@@ -53,16 +54,6 @@ export const maxResidentEntities = 20_000
 
 /** A wake-up that is not answered by then is given up. If the connection is still due, it is woken again. */
 const wakeTimeout = Duration.minutes(15)
-
-// `requested`: a task of the connection is due; without it no wake-up asks for one. A slice commits what is whole and
-// can go on anywhere: nobody need wait for its end when its process leaves.
-const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annotate(
-  ClusterSchema.InterruptOnTermination,
-  true
-)
-
-/** One connection, addressed by its id. */
-const ConnectionEntity = Entity.make("idem/Connection", [Wake])
 
 const describe = (connection: Connection, result: Run.Outcome): Effect.Effect<void> => {
   const { deferred, deleted, failed, patched, stored, unchanged, updated } = result.counts
@@ -102,31 +93,59 @@ const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   return isTurn ? task : undefined
 })
 
-/** One slice of this connection, if nobody else runs it. True if there is more to do than it did. */
-export const poll = Effect.fn("poll", { root: true })(function* (connectionId: ConnectionId, requested: boolean) {
+/**
+ * One slice of this connection, if nobody else runs it. True if there is more to do than it did. `requested`: for a
+ * task too; `early`: for hinted parts only.
+ */
+export const poll = Effect.fn("poll", { root: true })(function* (
+  connectionId: ConnectionId,
+  { early = false, requested = false }: { readonly requested?: boolean; readonly early?: boolean }
+) {
   const leases = yield* LeaseStore
+  const pending = yield* PendingHints
   const task = requested ? yield* taskFor(connectionId) : undefined
   const turn = Effect.gen(function* () {
-    const taken = yield* Lease.acquire(connectionId)
-    if (taken._tag === "Held") return false
-    const { connection } = taken
+    const lease = yield* Lease.acquire(connectionId)
+    if (lease._tag === "Held") return false
+    const { connection } = lease
     // The connection may have been paused since it was found due.
     if (task === undefined && connection.paused !== null) {
       yield* leases.release({ connectionId, fence: connection.fence }, { interrupted: false })
       return false
     }
-    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(task?.dueAt ?? connection.nextPollAt)
+    yield* (yield* HintListener).listen(connection)
+    const dueAt = task?.dueAt ?? connection.nextPollAt
+    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(dueAt)
     // A retry may be due before the next poll is.
     if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
+    const hints = task === undefined ? pending.take(connectionId, early) : undefined
     const request: Run.Request =
       task === undefined
-        ? { _tag: "Live", recorded: false, retryFailed: false }
+        ? { _tag: "Live", recorded: false, retryFailed: false, hinted: hints?.hinted }
         : { _tag: "TaskSlice", taskId: task.id }
     const result = yield* Run.run(connection, request, () => Effect.void)
+    if (hints !== undefined) yield* pending.done(connectionId, hints, result)
     yield* describe(connection, result)
     return result.more && result.error === null
   })
   return yield* Effect.uninterruptible(turn)
+})
+
+/**
+ * The poll that hints bring forward, if one may be made now; undefined if none was made. A connection that is due, has failed, or was asked to wait
+ * takes its hints with its scheduled poll.
+ */
+const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+  const connections = yield* ConnectionStore
+  const looks = yield* (yield* PendingHints).due(connectionId)
+  if (looks === undefined) return undefined
+  const connection = Option.getOrUndefined(yield* connections.connection(connectionId))
+  if (connection === undefined || connection.paused !== null || connection.failures > 0) return undefined
+  const { askedWaitUntil, nextPollAt } = connection
+  const now = yield* DateTime.now
+  const isDue = DateTime.isLessThanOrEqualTo(nextPollAt, now)
+  const isAskedToWait = askedWaitUntil !== null && DateTime.isGreaterThan(askedWaitUntil, now)
+  return isDue || isAskedToWait ? undefined : yield* poll(connectionId, { early: looks === "parts" })
 })
 
 /** Connections whose last slice in this process left something to do. */
@@ -137,26 +156,31 @@ class Backfills extends Context.Service<Backfills, Set<ConnectionId>>()("idem/en
 /** Runs connections when they are woken. */
 const entities = ConnectionEntity.toLayer(
   Effect.gen(function* () {
-    const context = yield* Effect.context<Run.Services>()
+    const context = yield* Effect.context<Run.Services | PendingHints | HintListener>()
     const slots = yield* Slots
     const backfills = yield* Backfills
+    const pending = yield* PendingHints
     const address = yield* Entity.CurrentAddress
     const connectionId = ConnectionId.make(address.entityId)
+    const run = (slice: ReturnType<typeof poll | typeof pollHinted>) =>
+      Effect.suspend(() => slots.take(backfills.has(connectionId) ? "backfill" : "poll", slice)).pipe(
+        Effect.provide(context),
+        Effect.map((more) => {
+          if (more === true) backfills.add(connectionId)
+          else if (more === false) backfills.delete(connectionId)
+        }),
+        // The connection was removed since it was found due.
+        Effect.catchTag("Superseded", () => Effect.void),
+        Effect.catchTag("StoreError", (error) =>
+          Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
+        )
+      )
     return ConnectionEntity.of({
-      Wake: ({ payload: { requested } }) =>
-        Effect.suspend(() =>
-          slots.take(backfills.has(connectionId) ? "backfill" : "poll", poll(connectionId, requested))
-        ).pipe(
-          Effect.provide(context),
-          Effect.map((more) => {
-            if (more) backfills.add(connectionId)
-            else backfills.delete(connectionId)
-          }),
-          // The connection was removed since it was found due.
-          Effect.catchTag("Superseded", () => Effect.void),
-          Effect.catchTag("StoreError", (error) =>
-            Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
-          )
+      Wake: ({ payload: { requested } }) => run(poll(connectionId, { requested })),
+      Hint: ({ payload: { parts } }) =>
+        Effect.andThen(
+          Effect.sync(() => pending.add(connectionId, parts)),
+          run(pollHinted(connectionId))
         )
     })
   }),
@@ -233,6 +257,9 @@ const layerOneProcess = Sharding.layer.pipe(
 
 type PollerError = PollerLock.PollingHeld | StoreError | Config.ConfigError
 
+/** What the entities know of hints. */
+const hints = Layer.provideMerge(HintListener.layer, PendingHints.layer)
+
 /** Claims the polling before it joins a cluster, and releases the claim last: until then this process may write. */
 const polling = <E, E2, R, R2>(
   claim: Effect.Effect<PollerLock.Polling["Service"], E, R>,
@@ -240,7 +267,8 @@ const polling = <E, E2, R, R2>(
 ) =>
   Layer.unwrap(
     Effect.map(claim, (claimed) =>
-      Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer])), scheduler).pipe(
+      Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer, hints])), scheduler).pipe(
+        Layer.provideMerge(HintRouter.layer),
         Layer.provideMerge(sharding),
         Layer.merge(Layer.succeed(PollerLock.Polling, claimed))
       )
@@ -251,13 +279,11 @@ const polling = <E, E2, R, R2>(
  * Polls every connection of the store in this process, and in no other. What else only one process does joins its
  * cluster.
  */
-export const layer: Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError, Run.Services> = polling(
-  PollerLock.ofOneProcess,
-  layerOneProcess
-)
+export const layer: Layer.Layer<Sharding.Sharding | PollerLock.Polling | HintRouter, PollerError, Run.Services> =
+  polling(PollerLock.ofOneProcess, layerOneProcess)
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError | E, Run.Services | R> =>
+): Layer.Layer<Sharding.Sharding | PollerLock.Polling | HintRouter, PollerError | E, Run.Services | R> =>
   polling(PollerLock.ofCluster, cluster)

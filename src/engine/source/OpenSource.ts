@@ -1,13 +1,14 @@
 /** Opens a connection's source with its stored config and credentials. */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
-import type { DecodedConfig, Integration } from "../../contract/Integration.ts"
+import type { AnyOpenOptions, DecodedConfig, Integration } from "../../contract/Integration.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { NotOpenable } from "../sync/RunFailure.ts"
 import { Integrations } from "./Integrations.ts"
-import type { RunMeter } from "../sync/RunMeter.ts"
+import * as RunMeter from "../sync/RunMeter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
@@ -56,17 +57,17 @@ export const budgetsOf = Effect.fnUntraced(function* (
   return [first ?? { key: account }, ...others] as const
 })
 
-/** Opens the source for this connection; refreshed credentials are sealed and saved under its fence. */
-export const session = Effect.fnUntraced(function* (
+/** What a source is opened with; refreshed credentials are sealed and saved under the connection's fence. */
+const openOptions = Effect.fnUntraced(function* (
   options: Openable & { readonly connection: Connection },
-  meter: RunMeter
+  meter: RunMeter.RunMeter
 ) {
   const { config, connection, credentials, integration } = options
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }
   const connections = yield* ConnectionStore
   const vault = yield* Vault
   const quotas = yield* Quotas
-  return yield* integration.open({
+  return {
     config: config.json,
     credentials,
     refreshCredentials: yield* CredentialRefresh.make({
@@ -92,7 +93,19 @@ export const session = Effect.fnUntraced(function* (
             })
         )
       )
-  })
+  } satisfies AnyOpenOptions
+})
+
+/** Opens the source for this connection. */
+export const session = (options: Openable & { readonly connection: Connection }, meter: RunMeter.RunMeter) =>
+  Effect.flatMap(openOptions(options, meter), options.integration.open)
+
+/** The connection's stream of hints; none where its integration has none, or its credentials do not allow one. */
+export const hints = Effect.fnUntraced(function* (connection: Connection) {
+  const opened = yield* openable(connection)
+  if (opened.integration.hints === undefined) return Option.none()
+  const options = yield* openOptions({ connection, ...opened }, yield* RunMeter.make())
+  return yield* opened.integration.hints(options)
 })
 
 /** The context of sealed credentials. It binds them to the account, so that they cannot be moved to another row. */

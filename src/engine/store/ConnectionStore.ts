@@ -40,6 +40,11 @@ export class ConnectionStore extends Context.Service<
     readonly saveCredentials: (fence: Fence, credentials: Uint8Array) => Effect.Effect<void, StoreError | Superseded>
     readonly connection: (connectionId: ConnectionId) => Effect.Effect<Option.Option<Connection>, StoreError>
     readonly connectionByName: (name: string) => Effect.Effect<Option.Option<Connection>, StoreError>
+    /** Connections that are not paused, whose account is this text or begins with it and a `/`. */
+    readonly connectionIdsOf: (
+      domain: string,
+      account: string
+    ) => Effect.Effect<ReadonlyArray<ConnectionId>, StoreError>
     /** Ordered by name. */
     readonly connections: Effect.Effect<ReadonlyArray<Connection>, StoreError>
     /**

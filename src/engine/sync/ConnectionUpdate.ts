@@ -54,13 +54,17 @@ const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>)
  */
 const problemsAfter = (
   { problems: { current, found } }: Connection,
-  { error, more, problems, waitFor }: SliceResult
+  { error, isEarly, more, problems, waitFor }: SliceResult
 ): Problems => {
   const all = together(found, problems)
-  return error === null && !more && waitFor === undefined
+  return error === null && !more && waitFor === undefined && !isEarly
     ? { current: all, found: [] }
     : { current: together(current, problems), found: all }
 }
+
+/** True for an early poll that listed its parts, or that waits for our own quota only. */
+const isUneventful = ({ error, isEarly, more, refused }: SliceResult): boolean =>
+  isEarly && error === null && !more && !refused
 
 /**
  * What is written with the end of the lease. `isLive`: the run was the connection's own sync, so its schedule moves.
@@ -77,13 +81,15 @@ export const after = Effect.fnUntraced(function* (connection: Connection, result
     interrupted: result.error !== null,
     ...(isLive
       ? {
-          pollIn: yield* pollIn(connection, result, failures),
+          // An early poll leaves the schedule as it is: hints without end would otherwise put off the next poll for
+          // ever.
+          pollIn: isUneventful(result) ? undefined : yield* pollIn(connection, result, failures),
           failures,
           // Our own budget may still wait for what the source asked of an earlier poll.
           askedWait: result.refused ? true : result.waitFor === undefined ? false : undefined,
           changesRead: result.changesRead,
           problems: problemsAfter(connection, result),
-          checked: result.error === null && !result.refused
+          checked: result.error === null && !result.refused && !result.isEarly
         }
       : {}),
     // A connection that works again is due at once, whatever the run was for.

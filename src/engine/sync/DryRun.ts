@@ -106,7 +106,13 @@ const list = Effect.fnUntraced(function* (options: {
   if (SyncTask.idsOnly(plan.task)) return { counts, problems, planned: { download, delete: 0, patch: 0 } }
 
   // A task that keeps a checkpoint of its own begins without parts.
-  const parts = PartReader.make({ contents, connectionId, taskId: undefined, fresh: Option.isNone(plan.checkpoint) })
+  const parts = PartReader.make({
+    contents,
+    connectionId,
+    taskId: undefined,
+    fresh: Option.isNone(plan.checkpoint),
+    hinted: plan.hinted
+  })
   const listPages = (checkpoint: SyncPlan.Plan["checkpoint"]) =>
     session.list(plan.task, checkpoint, parts.parts).pipe(
       Stream.runForEach((page) =>

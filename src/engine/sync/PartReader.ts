@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import { type Hinted, noHints } from "../../contract/Hints.ts"
 import type { PartMove, Parts } from "../../contract/Parts.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { TaskId } from "../model/Task.ts"
@@ -23,6 +24,7 @@ export const make = (options: {
   readonly taskId: TaskId | undefined
   /** True for a listing without a checkpoint. */
   readonly fresh: boolean
+  readonly hinted: Hinted
 }): PartReader => {
   const { connectionId, contents, taskId } = options
   let fresh = options.fresh
@@ -37,6 +39,10 @@ export const make = (options: {
       moved.clear()
     },
     parts: {
+      // A listing without a checkpoint lists everything.
+      get hinted() {
+        return fresh ? noHints : options.hinted
+      },
       get: Effect.fnUntraced(function* (keys) {
         const asked = [...new Set(keys)]
         const unmoved = asked.filter((key) => !moved.has(key))

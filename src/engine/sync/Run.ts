@@ -38,7 +38,8 @@ const nothing: Slice.SliceResult = {
   more: false,
   changesRead: false,
   waitFor: undefined,
-  refused: false
+  refused: false,
+  isEarly: false
 }
 
 const failed = (error: RunFailure.RunError): Slice.SliceResult => ({

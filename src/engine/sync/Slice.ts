@@ -75,6 +75,8 @@ export interface SliceResult {
   readonly waitFor: Duration.Duration | undefined
   /** True if it was the source that asked. */
   readonly refused: boolean
+  /** True if it listed hinted parts only, before the connection's poll was due. */
+  readonly isEarly: boolean
 }
 
 /** How often the age of the open batch is looked at, and whoever watches is told how far the run is. */
@@ -132,7 +134,8 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     contents,
     connectionId: connection.id,
     taskId: options.taskRow?.id,
-    fresh: Option.isNone(plan.checkpoint)
+    fresh: Option.isNone(plan.checkpoint),
+    hinted: plan.hinted
   })
   const listing = yield* Listing.make({ session, plan, halt, checker, parts, limits, meter, span })
   const work = yield* PageReader.make({
@@ -245,6 +248,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     error,
     more: more || halted?._tag === "Over",
     changesRead: error === null && complete.changes,
+    isEarly: plan.hinted.only,
     ...waitOf(halted, exhausted, limits)
   } satisfies SliceResult
 })

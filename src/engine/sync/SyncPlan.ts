@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
+import { type Hinted, noHints } from "../../contract/Hints.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Connection } from "../model/Connection.ts"
 import type { LedgerRow } from "../model/Content.ts"
@@ -25,12 +26,19 @@ export interface Plan {
    * asked). `none`: a task of its own leaves them to the live one. Or just these rows, and no listing.
    */
   readonly ledger: "due" | "all" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
+  readonly hinted: Hinted
 }
 
 /** What a slice is for. */
 export type Request =
   /** The connection's own sync. `recorded`: a person asked, so it has a run row. */
-  | { readonly _tag: "Live"; readonly recorded: boolean; readonly retryFailed: boolean }
+  | {
+      readonly _tag: "Live"
+      readonly recorded: boolean
+      readonly retryFailed: boolean
+      /** What hints said since the last poll. */
+      readonly hinted?: Hinted | undefined
+    }
   /** A task that keeps a checkpoint of its own. */
   | { readonly _tag: "Task"; readonly row: TaskRow }
   /** These rows of the ledger, which were reset and not yet tried, and no listing. */
@@ -50,12 +58,14 @@ export const make = Effect.fnUntraced(function* (
     readonly scope: string | null
     readonly done: ReadonlySet<string>
     readonly ledger: Plan["ledger"]
+    readonly hinted?: Hinted | undefined
   }
 ) {
   const scope = digest(config.scope)
   const { checkpoint, done, ledger, task } = options
-  const plan: Plan = { task, scope, done, ledger, checkpoint }
-  const afresh = { isAfresh: true, plan: { ...plan, checkpoint: Option.none() } }
+  const hinted = Option.isSome(checkpoint) && options.hinted !== undefined ? options.hinted : noHints
+  const plan: Plan = { task, scope, done, ledger: hinted.only ? "none" : ledger, checkpoint, hinted }
+  const afresh = { isAfresh: true, plan: { ...plan, checkpoint: Option.none(), ledger, hinted: noHints } }
   if (options.scope === null) return { ...afresh, notes: [] }
   if (options.scope !== scope) {
     return { ...afresh, notes: ["what the connection covers was changed: listing in full, deleting nothing"] }
@@ -82,7 +92,8 @@ export const forRequest = Effect.fnUntraced(function* (
         checkpoint: connection.checkpoint,
         scope: connection.scope,
         done: new Set(),
-        ledger: request.retryFailed ? "all" : "due"
+        ledger: request.retryFailed ? "all" : "due",
+        hinted: request.hinted
       })
       // Stored before anything is listed: no slice, listing or crash that comes between ends it.
       if (planned.isAfresh) {

@@ -108,6 +108,13 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
 
     connection: (connectionId) => Effect.sync(() => Option.map(find(connectionId), connectionOf)),
     connectionByName: (name) => Effect.sync(() => Option.map(Option.fromUndefinedOr(byName(name)), connectionOf)),
+    connectionIdsOf: (domain, account) =>
+      Effect.sync(() =>
+        Array.from(state.connections.values())
+          .filter((entry) => entry.domain === domain && entry.paused === null)
+          .filter((entry) => entry.account === account || entry.account.startsWith(`${account}/`))
+          .map(({ id }) => id)
+      ),
     connections: Effect.sync(() =>
       Array.from(state.connections.values(), connectionOf).toSorted((a, b) => byBytes(a.name, b.name))
     ),

@@ -4,6 +4,7 @@ import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionId, disconnected } from "../../engine/model/Connection.ts"
 import { NameTaken } from "../../engine/store/StoreError.ts"
@@ -23,6 +24,8 @@ type Methods = ConnectionStore["Service"]
  * Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Purge.ts).
  */
 const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
+
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -109,6 +112,14 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
             toStoreError(`reading the connection ${name}`)
           )
         : Effect.succeedNone,
+
+    connectionIdsOf: (domain, account) =>
+      sql`SELECT id FROM connection WHERE domain = ${Storable.text(domain)} AND paused IS NULL
+        AND (account = ${Storable.text(account)} OR starts_with(account, ${`${Storable.text(account)}/`}))`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.map((rows) => rows.map(({ id }) => id)),
+        toStoreError("reading the connections of an account")
+      ),
 
     connections: sql`SELECT ${columns} FROM connection ORDER BY name`.pipe(
       Effect.flatMap(decodeConnections),

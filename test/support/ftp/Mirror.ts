@@ -78,6 +78,7 @@ const partsOf = (stored: ReadonlyMap<string, Schema.Json> | undefined): Parts<Sc
   stored === undefined
     ? noParts
     : {
+        ...noParts,
         get: (keys) =>
           Effect.sync(
             () =>

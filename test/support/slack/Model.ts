@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type { Content, Ref } from "../../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
 import type { AnySession, Call } from "../../../src/contract/Integration.ts"
+import { type Hinted, noHints } from "../../../src/contract/Hints.ts"
 import { type IntegrationError } from "../../../src/contract/IntegrationError.ts"
 import { direct } from "../../../src/contract/Network.ts"
 import type { Page, Problem } from "../../../src/contract/Page.ts"
@@ -95,7 +96,7 @@ export class Model {
    */
   run(
     session: AnySession,
-    options: { task?: SyncTask.SyncTask; pages?: number; crash?: number; checkpoint?: "own" } = {}
+    options: { task?: SyncTask.SyncTask; pages?: number; crash?: number; checkpoint?: "own"; hinted?: Hinted } = {}
   ): Effect.Effect<Result, unknown> {
     const task = options.task ?? SyncTask.poll
     const live = SyncTask.isLive(task)
@@ -193,6 +194,7 @@ export class Model {
     // What the pages of this listing have moved is read back at once, and stored with the page that moved it.
     const moved = new Map(stored)
     const parts: Parts<Schema.Json> = {
+      hinted: options.hinted ?? noHints,
       get: (keys) =>
         Effect.sync(
           () => new Map(keys.flatMap((key) => (moved.has(key) ? [[key, moved.get(key) ?? null] as const] : [])))

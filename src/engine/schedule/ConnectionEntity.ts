@@ -1,0 +1,20 @@
+/** One connection as an entity of the cluster, addressed by its id: it runs in the process that owns its shard. */
+import * as Schema from "effect/Schema"
+import * as ClusterSchema from "effect/cluster/ClusterSchema"
+import * as Entity from "effect/cluster/Entity"
+import * as Rpc from "effect/rpc/Rpc"
+
+// `requested`: a task of the connection is due; without it no wake-up asks for one. A slice commits what is whole and
+// can go on anywhere: nobody need wait for its end when its process leaves.
+const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annotate(
+  ClusterSchema.InterruptOnTermination,
+  true
+)
+
+/** Hinted parts; null: anything may have changed. Answered once the poll that they caused, if any, has ended. */
+const Hint = Rpc.make("Hint", { payload: { parts: Schema.NullOr(Schema.Array(Schema.String)) } }).annotate(
+  ClusterSchema.InterruptOnTermination,
+  true
+)
+
+export const ConnectionEntity = Entity.make("idem/Connection", [Wake, Hint])

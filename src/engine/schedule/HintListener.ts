@@ -1,0 +1,161 @@
+/**
+ * Holds the streams of hints of the connections that this process runs. A stream is opened when its connection is
+ * polled here, and closed when the connection is paused, changed, removed, or run by another process.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as EntityId from "effect/cluster/EntityId"
+import * as Sharding from "effect/cluster/Sharding"
+import type { Hint } from "../../contract/Hints.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Connection, ConnectionId } from "../model/Connection.ts"
+import { Integrations } from "../source/Integrations.ts"
+import * as OpenSource from "../source/OpenSource.ts"
+import type * as Run from "../sync/Run.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { ConnectionEntity } from "./ConnectionEntity.ts"
+import { HintRouter } from "./HintRouter.ts"
+import { PendingHints } from "./PendingHints.ts"
+
+/** How often a held stream's connection is looked at: whether it is still ours and the same. */
+const watchEvery = Duration.seconds(30)
+
+/** A stream that was open for so long is reopened without the back-off of earlier failures. */
+const steadyAfter = Duration.toMillis("1 minute")
+
+const backoff = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("5 minutes")]).pipe(Schedule.jittered)
+
+/** The stream ended or failed: it is opened again. */
+class Interrupted extends Schema.TaggedError<Interrupted>()("Interrupted", { message: Schema.String }) {}
+
+export class HintListener extends Context.Service<
+  HintListener,
+  {
+    /** Opens the connection's stream of hints, unless it is open or there is none. Returns at once. */
+    readonly listen: (connection: Connection) => Effect.Effect<void>
+  }
+>()("idem/engine/schedule/HintListener") {
+  /** Listens to nothing. */
+  static readonly layerNone: Layer.Layer<HintListener> = Layer.succeed(HintListener, { listen: () => Effect.void })
+
+  static readonly layer: Layer.Layer<
+    HintListener,
+    never,
+    Run.Services | Sharding.Sharding | HintRouter | PendingHints
+  > = Layer.effect(
+    HintListener,
+    Effect.suspend(() => make)
+  )
+}
+
+/** True while the connection may listen, with the credentials and the config that it began with. */
+const isSame = (before: Connection, now: Option.Option<Connection>): boolean =>
+  Option.exists(
+    now,
+    ({ config, credentials, guarded, paused }) =>
+      paused === null &&
+      guarded === before.guarded &&
+      credentials !== null &&
+      Buffer.from(credentials).equals(before.credentials ?? new Uint8Array()) &&
+      JSON.stringify(config) === JSON.stringify(before.config)
+  )
+
+const make = Effect.gen(function* () {
+  const connections = yield* ConnectionStore
+  const integrations = yield* Integrations
+  const router = yield* HintRouter
+  const pending = yield* PendingHints
+  const sharding = yield* Sharding.Sharding
+  const context = yield* Effect.context<Run.Services>()
+  const listeners = yield* FiberMap.make<ConnectionId>()
+  /** Credentials that allow no stream. */
+  const silent = new Map<ConnectionId, Uint8Array>()
+
+  const isOurs = (connectionId: ConnectionId) =>
+    Effect.map(ConnectionEntity.getShardId(EntityId.make(connectionId)), (shard) => sharding.hasShardId(shard)).pipe(
+      Effect.provideService(Sharding.Sharding, sharding)
+    )
+
+  /** Returns once the connection is not ours any more, or not the same. */
+  const changed = (connection: Connection) => {
+    const look = Effect.gen(function* () {
+      if (!(yield* isOurs(connection.id))) return true
+      return yield* Effect.match(connections.connection(connection.id), {
+        onFailure: () => false,
+        onSuccess: (now) => !isSame(connection, now)
+      })
+    })
+    return Effect.asVoid(Effect.repeat(Effect.delay(look, watchEvery), { until: (isChanged) => isChanged }))
+  }
+
+  const pass = (connection: Connection, { account, part }: Hint) =>
+    Effect.suspend(() => {
+      pending.setListening(connection.id, true)
+      const target = account === undefined ? { connectionId: connection.id } : { domain: connection.domain, account }
+      return router.offer(target, part)
+    })
+
+  /** Holds the stream. Succeeds if it is to be opened afresh, or (`true`) no more; fails to be opened after a delay. */
+  const hold = (connection: Connection, hints: Stream.Stream<Hint, IntegrationError>) =>
+    Effect.gen(function* () {
+      const openedAt = yield* Clock.currentTimeMillis
+      const end = yield* Stream.runForEach(hints, (hint) => pass(connection, hint)).pipe(
+        Effect.match({ onFailure: ({ message }) => message, onSuccess: () => "the source ended the stream" }),
+        Effect.raceFirst(Effect.as(changed(connection), undefined)),
+        Effect.ensuring(Effect.sync(() => pending.setListening(connection.id, false)))
+      )
+      if (end === undefined) return
+      const heldFor = (yield* Clock.currentTimeMillis) - openedAt
+      if (heldFor < steadyAfter) return yield* new Interrupted({ message: end })
+      yield* Effect.logDebug(`hints were interrupted: ${end}`)
+    })
+
+  /** One attempt. True if there is nothing to listen to. */
+  const attempt = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+    const connection = Option.getOrUndefined(yield* connections.connection(connectionId))
+    if (connection === undefined || connection.paused !== null || connection.credentials === null) return true
+    if (!(yield* isOurs(connectionId))) return true
+    const hints = yield* OpenSource.hints(connection)
+    if (Option.isNone(hints)) {
+      silent.set(connectionId, connection.credentials)
+      return true
+    }
+    silent.delete(connectionId)
+    yield* hold(connection, hints.value)
+    return false
+  })
+
+  const listening = (connectionId: ConnectionId) =>
+    attempt(connectionId).pipe(
+      Effect.tapError((error) =>
+        Effect.logWarning(`no hints for now (${error.message}): changes are found by the scheduled polls`)
+      ),
+      Effect.retry(backoff),
+      Effect.repeat({ until: (isOver) => isOver }),
+      Effect.asVoid,
+      Effect.annotateLogs({ connection: connectionId }),
+      Effect.provide(context)
+    )
+
+  return HintListener.of({
+    listen: Effect.fnUntraced(
+      function* ({ credentials, domain, id, paused }) {
+        const known = silent.get(id)
+        const isSilent = known !== undefined && credentials !== null && Buffer.from(credentials).equals(known)
+        if (paused !== null || isSilent || FiberMap.hasUnsafe(listeners, id)) return
+        const integration = yield* integrations.get(domain)
+        if (integration.hints === undefined) return
+        yield* FiberMap.run(listeners, id, listening(id), { onlyIfMissing: true })
+      },
+      (effect) => Effect.ignore(effect)
+    )
+  })
+})

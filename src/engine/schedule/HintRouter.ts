@@ -1,0 +1,110 @@
+/**
+ * Brings hints to the process that owns their connection: gathered, and at a bounded pace. The polls that hints cause
+ * take at most half of the time, so that a storm of hints costs no more than that.
+ */
+import * as Cache from "effect/Cache"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import type * as Sharding from "effect/cluster/Sharding"
+import { externalIdProblem } from "../../contract/Content.ts"
+import { maxHinted } from "../../contract/Hints.ts"
+import type { ConnectionId } from "../model/Connection.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { ConnectionEntity } from "./ConnectionEntity.ts"
+
+/** How long hints are gathered before they are sent, and how far apart a connection's are sent at least. */
+const gatherFor = Duration.millis(250)
+const spacing = Duration.toMillis("2 seconds")
+
+/** Connections with hints on their way. Beyond it, hints are dropped: the scheduled polls find the changes. */
+const maxConnections = 1_000
+
+/** A poll that takes longer than this is waited for no longer. */
+const timeout = Duration.minutes(2)
+
+/** How long the connections of an account are remembered, so that a storm of hints does not reach the database. */
+const remembered = Duration.seconds(10)
+
+/** The connections that a hint is for. */
+export type Target =
+  | { readonly connectionId: ConnectionId }
+  /** Those whose account is this one, or begins with it and a `/`. */
+  | { readonly domain: string; readonly account: string }
+
+export class HintRouter extends Context.Service<
+  HintRouter,
+  {
+    /** Passes a hint on, and returns at once. Without a part, anything may have changed. */
+    readonly offer: (target: Target, part: string | undefined) => Effect.Effect<void>
+  }
+>()("idem/engine/schedule/HintRouter") {
+  /** Drops every hint: for a process that does not poll. */
+  static readonly layerNone: Layer.Layer<HintRouter> = Layer.succeed(HintRouter, { offer: () => Effect.void })
+
+  static readonly layer: Layer.Layer<HintRouter, never, ConnectionStore | Sharding.Sharding> = Layer.effect(
+    HintRouter,
+    Effect.suspend(() => make)
+  )
+}
+
+/** Parts that wait to be sent; null: anything may have changed. */
+type Waiting = Set<string> | null
+
+const make = Effect.gen(function* () {
+  const connections = yield* ConnectionStore
+  const clientOf = yield* ConnectionEntity.client
+  const waiting = new Map<ConnectionId, Waiting>()
+  const senders = yield* FiberMap.make<ConnectionId>()
+
+  const accounts = yield* Cache.make({
+    capacity: 1_000,
+    timeToLive: remembered,
+    lookup: (key: string) => {
+      const [domain = "", ...account] = key.split(" ")
+      return Effect.orElseSucceed(connections.connectionIdsOf(domain, account.join(" ")), () => [])
+    }
+  })
+
+  /** Sends what waits for this connection, until nothing is left. */
+  const send = (connectionId: ConnectionId): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      yield* Effect.sleep(gatherFor)
+      const parts = waiting.get(connectionId)
+      waiting.delete(connectionId)
+      if (parts === undefined) return
+      const startedAt = yield* Clock.currentTimeMillis
+      yield* clientOf(connectionId)
+        .Hint({ parts: parts === null ? null : [...parts] })
+        .pipe(
+          Effect.timeoutOption(timeout),
+          Effect.catch((error) => Effect.logWarning(`a hint could not be delivered: ${error._tag}`))
+        )
+      const took = (yield* Clock.currentTimeMillis) - startedAt
+      yield* Effect.sleep(Math.max(took, spacing - took))
+      if (waiting.has(connectionId)) yield* send(connectionId)
+    })
+
+  const add = (connectionId: ConnectionId, part: string | undefined) =>
+    Effect.suspend(() => {
+      const before = waiting.get(connectionId)
+      if (before === undefined && waiting.size >= maxConnections) return Effect.void
+      const isNamed = part !== undefined && externalIdProblem(part) === undefined
+      const isFull = before !== undefined && before !== null && before.size >= maxHinted
+      if (!isNamed || before === null || isFull) waiting.set(connectionId, null)
+      else waiting.set(connectionId, (before ?? new Set()).add(part))
+      return Effect.asVoid(FiberMap.run(senders, connectionId, send(connectionId), { onlyIfMissing: true }))
+    })
+
+  return HintRouter.of({
+    offer: (target, part) =>
+      "connectionId" in target
+        ? add(target.connectionId, part)
+        : Effect.flatMap(Cache.get(accounts, `${target.domain} ${target.account}`), (ids) =>
+            Effect.forEach(ids, (id) => add(id, part), { discard: true })
+          )
+  })
+})

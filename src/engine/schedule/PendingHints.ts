@@ -1,0 +1,126 @@
+/**
+ * What hints said of the connections that this process runs, until a poll has taken it. It is kept in memory: a process
+ * that takes a connection over knows nothing of its hints, and begins with a poll that looks everywhere.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type Hinted, maxHinted } from "../../contract/Hints.ts"
+import type { ConnectionId } from "../model/Connection.ts"
+import type { SliceResult } from "../sync/Slice.ts"
+
+/** Polls that look everywhere because of a hint are at least so far apart. */
+const everywhereEvery = Duration.toMillis("1 minute")
+
+/** Connections with something pending. Beyond it, hints wait for the scheduled poll. */
+const maxConnections = 10_000
+
+/** What a poll was given. */
+export interface Taken {
+  readonly hinted: Hinted
+  /** How many hints and interruptions there had been. */
+  readonly at: number
+}
+
+interface Entry {
+  /** With the count when each was hinted last. */
+  readonly parts: Map<string, number>
+  /** The hint or interruption after which a poll has to look everywhere; undefined if one has. */
+  everywhere: number | undefined
+  isListening: boolean
+  /** The count when the poll that is under way began to look everywhere; undefined between two polls. */
+  began: number | undefined
+  /** When a poll last looked everywhere. */
+  lookedAt: number
+}
+
+export class PendingHints extends Context.Service<
+  PendingHints,
+  {
+    /** Adds hinted parts; null: anything may have changed. */
+    readonly add: (connectionId: ConnectionId, parts: ReadonlyArray<string> | null) => void
+    /** Records that the connection's own stream listens, or does so no longer. */
+    readonly setListening: (connectionId: ConnectionId, isListening: boolean) => void
+    /**
+     * The poll to run now because of hints: of the hinted parts only, or everywhere; none if the hints wait for the
+     * scheduled poll.
+     */
+    readonly due: (connectionId: ConnectionId) => Effect.Effect<"parts" | "everywhere" | undefined>
+    /** What a poll is given. */
+    readonly take: (connectionId: ConnectionId, only: boolean) => Taken
+    /** Forgets what a poll was given, if it did its work. */
+    readonly done: (connectionId: ConnectionId, taken: Taken, result: SliceResult) => Effect.Effect<void>
+  }
+>()("idem/engine/schedule/PendingHints") {
+  static readonly layer: Layer.Layer<PendingHints> = Layer.sync(PendingHints, () => make())
+}
+
+const make = (): PendingHints["Service"] => {
+  const entries = new Map<ConnectionId, Entry>()
+  let count = 0
+
+  const entryOf = (connectionId: ConnectionId): Entry => {
+    const known = entries.get(connectionId)
+    if (known !== undefined) return known
+    const entry: Entry = {
+      parts: new Map(),
+      everywhere: 0,
+      isListening: false,
+      began: undefined,
+      lookedAt: Number.NEGATIVE_INFINITY
+    }
+    // An entry that is forgotten begins again as one of a process that has just started.
+    const oldest = entries.size >= maxConnections ? entries.keys().next().value : undefined
+    if (oldest !== undefined) entries.delete(oldest)
+    entries.set(connectionId, entry)
+    return entry
+  }
+
+  /** True between two polls, once one has looked everywhere in this process. */
+  const isSettled = ({ began, lookedAt }: Entry) => began === undefined && lookedAt !== Number.NEGATIVE_INFINITY
+
+  return {
+    add: (connectionId, parts) => {
+      count += 1
+      const entry = entryOf(connectionId)
+      for (const part of parts ?? []) entry.parts.set(part, count)
+      if (parts !== null && entry.parts.size <= maxHinted) return
+      entry.everywhere = count
+      if (entry.parts.size > maxHinted) entry.parts.clear()
+    },
+    setListening: (connectionId, isListening) => {
+      const entry = entryOf(connectionId)
+      if (entry.isListening === isListening) return
+      count += 1
+      entry.isListening = isListening
+      entry.everywhere = count
+    },
+    due: (connectionId) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const entry = entries.get(connectionId)
+        if (entry === undefined || !isSettled(entry)) return undefined
+        if (entry.everywhere !== undefined && now - entry.lookedAt >= everywhereEvery) return "everywhere"
+        return entry.parts.size > 0 ? "parts" : undefined
+      }),
+    take: (connectionId, only) => {
+      const entry = entryOf(connectionId)
+      if (!only) entry.began ??= count
+      const isListening = entry.isListening && entry.everywhere === undefined
+      return { at: count, hinted: { parts: [...entry.parts.keys()], only, isListening } }
+    },
+    done: (connectionId, { at, hinted }, { error, isEarly, more, waitFor }) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const entry = entries.get(connectionId)
+        if (entry === undefined || error !== null || waitFor !== undefined) return
+        // What was hinted again meanwhile is looked at again.
+        for (const part of hinted.parts) if ((entry.parts.get(part) ?? 0) <= at) entry.parts.delete(part)
+        if (isEarly || more) return
+        const began = entry.began ?? at
+        if (entry.everywhere !== undefined && entry.everywhere <= began) entry.everywhere = undefined
+        entry.began = undefined
+        entry.lookedAt = now
+      })
+  }
+}
