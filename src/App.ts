@@ -8,9 +8,13 @@ import * as ConfigFile from "./cli/ConfigFile.ts"
 import * as Server from "./cli/RemoteServer.ts"
 import { many, Services } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
+import { none as noProjection, type Projection } from "./contract/Projection.ts"
+import { Deriver, ProjectionRegistry } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
 import type * as Run from "./engine/sync/Run.ts"
+import type { Store } from "./engine/Store.ts"
+import type { SqlClient } from "effect/sql/SqlClient"
 import * as EngineLimits from "./engine/Limits.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext } from "./engine/source/OpenSource.ts"
@@ -32,6 +36,37 @@ const builtIn = {
   gmail: load(() => import("./integrations/Gmail.ts")),
   slack: load(() => import("./integrations/Slack.ts"))
 }
+
+// A projection is a small module of its own: to derive loads no provider's client.
+const projectionOf = (module: () => Promise<{ readonly projection: Projection }>): Effect.Effect<Projection> =>
+  Effect.map(Effect.promise(module), ({ projection }) => projection)
+
+const builtInProjections = {
+  ftp: projectionOf(() => import("./integrations/ftp/Projection.ts")),
+  gmail: projectionOf(() => import("./integrations/gmail/Projection.ts")),
+  slack: projectionOf(() => import("./integrations/slack/Projection.ts"))
+}
+
+/** The projections of the built-in integrations, and of those in `idem.config.ts`, which replace them by domain. */
+const projections = Layer.effect(
+  ProjectionRegistry,
+  Effect.gen(function* () {
+    const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+    const load = Effect.all({
+      own: Effect.provideContext(ConfigFile.load, context),
+      builtIn: Effect.all(builtInProjections)
+    })
+    const all = Effect.map(
+      load,
+      ({ builtIn, own }) =>
+        new Map([
+          ...Object.entries(builtIn),
+          ...own.map(({ domain, projection }) => [domain, projection ?? noProjection] as const)
+        ])
+    )
+    return { all: yield* Effect.cached(all) }
+  })
+)
 
 const integrations = Layer.unwrap(
   Effect.map(Effect.context<FileSystem.FileSystem | Path.Path>(), (context) =>
@@ -64,9 +99,36 @@ const syncLoop = Layer.effect(
   })
 )
 
+/** Loaded when something is derived, as the engine is. */
+const deriver = Layer.effect(
+  Deriver,
+  Effect.gen(function* () {
+    const context = yield* Effect.context<Store | SqlClient | ProjectionRegistry>()
+    const load = Effect.flatMap(
+      Effect.promise(() => import("./derive/Derivation.ts")),
+      ({ make }) => Effect.provideContext(make, context)
+    )
+    const loaded = yield* Effect.cached(Effect.uninterruptible(load))
+    return {
+      catchUp: Effect.flatMap(loaded, ({ catchUp }) => catchUp),
+      follow: Effect.flatMap(loaded, ({ follow }) => follow),
+      rebuild: Effect.flatMap(loaded, ({ rebuild }) => rebuild),
+      lag: Effect.flatMap(loaded, ({ lag }) => lag)
+    }
+  })
+)
+
 const engine = syncLoop.pipe(
   Layer.provideMerge(
-    Layer.mergeAll(store, PostgresWebhooks.layer, Database.layerVault, quotas, DownloadBudget.layer, EngineLimits.layer)
+    Layer.mergeAll(
+      store,
+      Layer.provide(deriver, [store, projections]),
+      PostgresWebhooks.layer,
+      Database.layerVault,
+      quotas,
+      DownloadBudget.layer,
+      EngineLimits.layer
+    )
   ),
   Layer.provide(Database.layer),
   // Beside the engine, so that everything that stands on the engine checks the same addresses.
@@ -101,7 +163,8 @@ const poller = Layer.unwrap(
         import("./engine/feed/Feed.ts")
       ])
     )
-    const delivering = Layer.provide(Dispatcher.layer, [Feed.layer, sender])
+    const following = Layer.effectDiscard(Effect.flatMap(Deriver, ({ follow }) => Effect.forkScoped(follow)))
+    const delivering = Layer.merge(Layer.provide(Dispatcher.layer, [Feed.layer, sender]), following)
     if (!(yield* many)) return Layer.provideMerge(delivering, Scheduler.layer)
     const Cluster = yield* Effect.promise(() => import("./stores/postgres/Cluster.ts"))
     // The lease of a process that is gone lasts no longer than its place in the cluster.

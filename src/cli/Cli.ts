@@ -23,6 +23,7 @@ import { connections, disconnect, pause, resume } from "./Connections.ts"
 import { contents, show } from "./Contents.ts"
 import { exportContents } from "./Export.ts"
 import { copy } from "./Copy.ts"
+import { derive } from "./Derive.ts"
 import * as Failure from "./CommandFailure.ts"
 import { deletions, failures } from "./Failures.ts"
 import * as Logging from "./Logging.ts"
@@ -53,7 +54,7 @@ const idem = Command.make("idem").pipe(
     { group: "Syncing", commands: [serve, sync, status, runs] },
     { group: "What is stored", commands: [contents, show, exportContents] },
     { group: "What needs you", commands: [failures, retry, deletions, purge] },
-    { group: "The database", commands: [migrate, copy, rekey] }
+    { group: "The database", commands: [derive, migrate, copy, rekey] }
   ])
 )
 
@@ -62,6 +63,7 @@ const bare = new Set([
   "--json",
   "--force",
   "--dry-run",
+  "--rebuild",
   "--no-wait",
   "--delete-contents",
   "--approve",

@@ -16,6 +16,7 @@ import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
+import * as Derive from "./Derive.ts"
 import * as Input from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Progress from "./Progress.ts"
@@ -170,12 +171,14 @@ const opensHere = Effect.gen(function* () {
   return isRemote
 })
 
-/** Runs the task in this process, and shows its progress and who holds the lease. */
+/** Runs the task in this process, and shows its progress and who holds the lease. Then derives what it stored. */
 const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Service"]["sync"]>[2]) =>
   Services.provide(
     Effect.gen(function* () {
       const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
-      return Documents.synced(yield* (yield* Engine).sync(connection, task, options))
+      const result = Documents.synced(yield* (yield* Engine).sync(connection, task, options))
+      if (task.dryRun !== true) yield* Derive.afterSync
+      return result
     })
   )
 
@@ -183,7 +186,9 @@ const retryHere = (name: string, ids: ReadonlyArray<string>) =>
   Services.provide(
     Effect.gen(function* () {
       const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
-      return Documents.synced(yield* (yield* Engine).retry(connection, ids.length === 0 ? undefined : ids))
+      const result = Documents.synced(yield* (yield* Engine).retry(connection, ids.length === 0 ? undefined : ids))
+      yield* Derive.afterSync
+      return result
     })
   )
 

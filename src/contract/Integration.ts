@@ -16,6 +16,7 @@ import { CheckpointExpired, IntegrationError, Unauthorized } from "./Integration
 import { direct, type Network } from "./Network.ts"
 import type { Page } from "./Page.ts"
 import type { PartMove, Parts } from "./Parts.ts"
+import type { Projection } from "./Projection.ts"
 import type { Client, Grant, Provider, SignIn } from "./SignIn.ts"
 import type { SyncTask } from "./SyncTask.ts"
 
@@ -174,6 +175,8 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   readonly hints?:
     | ((options: OpenOptions<Config, Credentials>) => Stream.Stream<Hint, IntegrationError> | undefined)
     | undefined
+  /** How content becomes rows of the schema `mirror`. Without one, `mirror.content` has a row for it, and its text. */
+  readonly projection?: Projection | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>
   ) => Effect.Effect<Session<Checkpoint, Part>, IntegrationError, Scope.Scope>
@@ -204,6 +207,7 @@ export interface Integration {
   /** What credentials look like, as JSON Schema. */
   readonly credentialsSchema: Schema.JsonObject
   readonly signIn: AnySignIn | undefined
+  readonly projection: Projection | undefined
   /** Checks a config and gives it back as JSON, with the fields of its scope and its address, and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
   /** Checks credentials and gives them back as JSON, with secrets in clear: only for sealing. */
@@ -394,6 +398,7 @@ export const make: {
       return jsonSchema(definition.credentials)
     },
     signIn: definition.signIn === undefined ? undefined : signIn(definition.signIn),
+    projection: definition.projection,
     decodeConfig: Effect.fnUntraced(function* (input) {
       const decoded = yield* decodeConfig(input)
       const json = yield* encodeConfig(decoded)

@@ -37,6 +37,7 @@ import * as Names from "./ftp/Names.ts"
 import * as Remote from "./ftp/Remote.ts"
 import * as Sftp from "./ftp/Sftp.ts"
 import * as Walk from "./ftp/Walk.ts"
+import { projection } from "./ftp/Projection.ts"
 
 const Text = Schema.String.pipe(
   Schema.check(Schema.makeFilter<string>((text) => (/[\r\n\0]/.test(text) ? "must be one line" : undefined)))
@@ -480,6 +481,7 @@ const unlimited = 1_000_000_000
 
 export const integration = make<Config, Credentials, Checkpoint, EmptyFolders.Part>({
   domain: "ftp",
+  projection,
   config: Config,
   credentials: Credentials,
   checkpoint: Checkpoint,

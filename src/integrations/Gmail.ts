@@ -18,6 +18,7 @@ import * as Listing from "./gmail/Listing.ts"
 import * as Mail from "./gmail/Mail.ts"
 import * as SignIn from "./gmail/SignIn.ts"
 import type { Source } from "./gmail/Turn.ts"
+import { projection } from "./gmail/Projection.ts"
 
 const Config = Schema.Struct({
   /** The origin of another server that speaks the API, instead of Google's. */
@@ -110,6 +111,7 @@ const scopeOf = (filter: Api.Filter) => {
 
 export const integration = make({
   domain: "gmail",
+  projection,
   config: Config,
   credentials: Auth.Credentials,
   checkpoint: Checkpoint,

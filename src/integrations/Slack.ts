@@ -15,6 +15,7 @@ import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
 import { signIn } from "./slack/SignIn.ts"
+import { projection } from "./slack/Projection.ts"
 
 const Kind = Schema.Literals(["public_channel", "private_channel", "im", "mpim"])
 
@@ -75,6 +76,7 @@ const quota = (config: Config): Integration.Quota => {
 
 export const integration: Integration.Integration = Integration.make<Config, Auth.Credentials, Checkpoint, Part>({
   domain: "slack",
+  projection,
   config: Config,
   credentials: Auth.Credentials,
   checkpoint: Checkpoint,

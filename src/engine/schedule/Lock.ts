@@ -18,6 +18,28 @@ const retry = Duration.millis(100)
 /** How long to wait for a held lock. */
 const longestWait = Duration.minutes(3)
 
+/** The claim of one fiber: each fiber of a process is a holder of its own. */
+const claim = Effect.fnUntraced(function* (name: string) {
+  const locks = yield* LockStore
+  const holder = `${randomUUID()} of ${yield* ProcessIdentity.self}`
+  const take = locks.takeLock(name, { holder, ttl })
+  /** Acquires the lock, also from a dead process. Returns the holder if another one has it. */
+  const acquire = Effect.gen(function* () {
+    const other = Option.getOrUndefined(yield* take)
+    if (other === undefined || !(yield* ProcessIdentity.isDead(other.replace(/^\S+ of /, "")))) return other
+    return Option.getOrUndefined(yield* locks.takeLock(name, { holder, ttl, deadHolder: other }))
+  })
+  const keep = Effect.ignore(take).pipe(
+    Effect.delay(Duration.divideUnsafe(ttl, 3)),
+    Effect.repeat(Schedule.forever),
+    Effect.interruptible
+  )
+  /** Renews the lock while the work runs. */
+  const renewed = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.scoped(Effect.andThen(Effect.forkScoped(keep), work))
+  return { acquire, renewed, release: Effect.ignore(locks.releaseLock(name, holder)) }
+})
+
 /**
  * Runs the work while it holds the lock. Fails with `StoreError` if the lock does not become free. The wait can be
  * interrupted; the caller decides whether the work can.
@@ -26,18 +48,12 @@ export const withLock =
   (name: string) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreError, R | LockStore> =>
     Effect.gen(function* () {
-      const locks = yield* LockStore
-      // Each fiber of a process is a holder of its own.
-      const holder = `${randomUUID()} of ${yield* ProcessIdentity.self}`
-      const take = locks.takeLock(name, { holder, ttl })
+      const lock = yield* claim(name)
       const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(longestWait)
       const acquire = Effect.gen(function* () {
         while (true) {
-          const other = Option.getOrUndefined(yield* take)
+          const other = yield* lock.acquire
           if (other === undefined) return
-          if (yield* ProcessIdentity.isDead(other.replace(/^\S+ of /, ""))) {
-            if (Option.isNone(yield* locks.takeLock(name, { holder, ttl, deadHolder: other }))) return
-          }
           if ((yield* Clock.currentTimeMillis) >= until) {
             const message = `the lock "${name}" has been held for ${Duration.format(longestWait)} by ${other}: try again`
             return yield* new StoreError({ message, cause: message })
@@ -45,14 +61,21 @@ export const withLock =
           yield* Effect.sleep(retry)
         }
       })
-      const keep = Effect.ignore(take).pipe(
-        Effect.delay(Duration.divideUnsafe(ttl, 3)),
-        Effect.repeat(Schedule.forever),
-        Effect.interruptible
-      )
       return yield* Effect.acquireUseRelease(
         Effect.interruptible(acquire),
-        () => Effect.scoped(Effect.andThen(Effect.forkScoped(keep), work)),
-        () => Effect.ignore(locks.releaseLock(name, holder))
+        () => lock.renewed(work),
+        () => lock.release
       )
     })
+
+/** Runs the work if the lock is free, and returns none if another holder has it. */
+export const withFreeLock =
+  (name: string) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<Option.Option<A>, E | StoreError, R | LockStore> =>
+    Effect.flatMap(claim(name), (lock) =>
+      Effect.acquireUseRelease(
+        lock.acquire,
+        (other) => (other === undefined ? Effect.asSome(lock.renewed(work)) : Effect.succeedNone),
+        (other) => (other === undefined ? lock.release : Effect.void)
+      )
+    )

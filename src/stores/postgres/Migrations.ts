@@ -18,6 +18,7 @@ import { keys } from "./migrations/Keys.ts"
 import { listings } from "./migrations/Listings.ts"
 import { checks } from "./migrations/Checks.ts"
 import { locks } from "./migrations/Locks.ts"
+import { mirror } from "./migrations/Mirror.ts"
 import { parts } from "./migrations/Parts.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
 import { tasks } from "./migrations/Tasks.ts"
@@ -52,7 +53,8 @@ export const migrations = {
   "0010_deletions": deletions,
   "0011_checks": checks,
   "0012_locks": locks,
-  "0013_redelivery": redelivery
+  "0013_redelivery": redelivery,
+  "0014_mirror": mirror
 }
 
 /** The schema that this version works with. */

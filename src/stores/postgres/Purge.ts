@@ -21,7 +21,7 @@ import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { BlobStore } from "../Blobs.ts"
 import { lockConnection } from "./Fence.ts"
-import { byteas } from "./Parameters.ts"
+import { byteas, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
@@ -29,6 +29,7 @@ import { transaction } from "./Transactions.ts"
 const atOnce = 500
 
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) })))
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeBodies = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
 )
@@ -74,6 +75,16 @@ const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows:
   return yield* Effect.orDie(decodeBodies(removed))
 })
 
+/** Removes what was derived from these contents, in the transaction that removes them. */
+const forgetDerived = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  rows: ReadonlyArray<unknown>
+) {
+  const ids = yield* Effect.orDie(decodeIds(rows))
+  if (ids.length > 0) yield* sql`SELECT derived.forget(${connectionId}, ${texts(ids.map(({ id }) => id))})`
+})
+
 type Methods = Pick<ContentStore["Service"], "purge"> & {
   /** Removes all contents that are under this id, which no connection has any more. */
   readonly removeContents: (connectionId: ConnectionId) => Effect.Effect<void, StoreError>
@@ -100,7 +111,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         const rows = yield* sql`DELETE FROM content WHERE connection_id = ${connectionId} AND external_id IN (
             SELECT external_id FROM content WHERE connection_id = ${connectionId}
             ORDER BY external_id LIMIT ${atOnce} FOR UPDATE)
-          RETURNING body_hash AS hash`
+          RETURNING body_hash AS hash, external_id AS id`
+        yield* forgetDerived(sql, connectionId, rows)
         return { rows: rows.length, bodies: yield* dropUnnamed(sql, rows) }
       }).pipe(inTransaction)
       yield* dropBlobs(step.bodies)
@@ -124,7 +136,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
           AND (state IN ('gone', 'deleted') OR pending IS NOT NULL AND state <> 'stored')
         ORDER BY external_id LIMIT ${atOnce}) AS old
       WHERE content.connection_id = ${connectionId} AND content.external_id = old.external_id
-      RETURNING old.hash`
+      RETURNING old.hash, content.external_id AS id`
 
   const purge = Effect.fnUntraced(function* (connectionId: ConnectionId, before: DateTime.Utc) {
     const purged = { deleted: 0, gone: 0, bodies: 0, bytes: 0 }
@@ -133,6 +145,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         if (!(yield* lockConnection(sql, connectionId))) return { gone: 0, rows: 0, bodies: [] }
         const gone = yield* forgetGone(connectionId, before)
         const rows = yield* emptyDeleted(connectionId, before)
+        yield* forgetDerived(sql, connectionId, rows)
         return { gone, rows: rows.length, bodies: yield* dropUnnamed(sql, rows) }
       }).pipe(inTransaction)
       yield* dropBlobs(step.bodies)

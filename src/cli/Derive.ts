@@ -1,0 +1,65 @@
+/** `idem derive`: brings the schema `mirror` up to date, or makes it again. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { Deriver } from "../derive/Deriver.ts"
+import * as Services from "./AppServices.ts"
+import { Output } from "./Output.ts"
+import * as Server from "./RemoteServer.ts"
+import * as Text from "./TextFormat.ts"
+
+/** How often a running follower is asked how far it is. */
+const look = Duration.millis(200)
+
+/** Derives here, or waits for the process that follows the feed. Returns the number of changes derived here. */
+const catchUp = Effect.gen(function* () {
+  const deriver = yield* Deriver
+  let changes = 0
+  while (true) {
+    const done = yield* deriver.catchUp
+    changes += done.changes
+    if (!done.followed) return changes
+    const { behind, rebuilding } = yield* deriver.lag
+    if (behind === 0 && !rebuilding) return changes
+    yield* Effect.sleep(look)
+  }
+})
+
+/** Derives what a sync has stored, unless a server does. A failure is only logged: the sync itself is done. */
+export const afterSync: Effect.Effect<void> = Effect.flatMap(Deriver, ({ catchUp }) => catchUp).pipe(
+  Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}; later: idem derive`)),
+  Effect.asVoid
+)
+
+export const derive = Command.make(
+  "derive",
+  {
+    rebuild: Flag.Boolean("rebuild").pipe(
+      Flag.withDescription("make all derived rows again; those of now stay readable meanwhile"),
+      Flag.withoutNegation,
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fn("derive")(function* ({ rebuild }) {
+    yield* Server.refuse("derive")
+    yield* Services.domains
+    const output = yield* Output
+    const begun = yield* Clock.currentTimeMillis
+    const { changes, lag } = yield* Services.provide(
+      Effect.gen(function* () {
+        const deriver = yield* Deriver
+        if (rebuild) yield* deriver.rebuild
+        const changes = yield* catchUp
+        return { changes, lag: yield* deriver.lag }
+      })
+    )
+    const durationMs = (yield* Clock.currentTimeMillis) - begun
+    yield* output.answer({ derived: changes, rebuilt: rebuild, behind: lag.behind, durationMs }, () =>
+      changes === 0
+        ? "the schema mirror is up to date"
+        : `${Text.many(changes, "change")} derived in ${Text.about(Duration.millis(durationMs))}`
+    )
+  })
+).pipe(Command.withDescription("Bring the schema mirror up to date, or make it again"))

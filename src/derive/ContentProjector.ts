@@ -1,0 +1,185 @@
+/** Applies the projection of its integration to a content, and makes the rows storable. */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { isSqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import {
+  none,
+  type ProjectedContent,
+  type Projection,
+  type Row,
+  rowCheck,
+  type Table,
+  type Text,
+  type Value
+} from "../contract/Projection.ts"
+import type { Change } from "../engine/model/Change.ts"
+import type { ContentRow } from "../engine/model/Content.ts"
+import { BodyStore } from "../engine/store/BodyStore.ts"
+import type { StoreError } from "../engine/store/StoreError.ts"
+import * as Storable from "../stores/Storable.ts"
+import { content as contentTable } from "./MirrorTables.ts"
+
+/** Bytes of a body that is read for a projection. A larger one is projected as if it could not be read. */
+const longestBody = 25_000_000
+
+/** Characters of a text that a projection gives. */
+const longestText = 1_000_000
+
+/** Rows of one content, for each table at most. */
+const mostRows = 5000
+
+/** What is derived from one change. */
+export interface Derived {
+  readonly change: Change
+  readonly rows: ReadonlyArray<{ readonly table: string; readonly row: Row }>
+  readonly text: Text | undefined
+}
+
+const storable = (value: Value): Value =>
+  typeof value === "string"
+    ? Storable.text(value)
+    : typeof value === "object" && value !== null
+      ? value.map(Storable.text)
+      : value
+
+/** Bytes of a text in an index: PostgreSQL refuses a row that is longer than 2,704 with its other columns. */
+const longestIndexed = 2000
+
+const indexable = (value: Value): Value =>
+  typeof value === "string" && value.length * 3 > longestIndexed && Buffer.byteLength(value) > longestIndexed
+    ? Buffer.from(value)
+        .subarray(0, longestIndexed)
+        .toString()
+        .replace(/\uFFFD+$/, "")
+    : value
+
+/** Makes the values of rows storable, by the tables. */
+const rowsOf = (tables: ReadonlyArray<Table>) => {
+  const indexed = new Map(tables.map(({ indexes = [], key = [], name }) => [name, new Set([...indexes, ...key])]))
+  return (table: string, row: Row): Row =>
+    Object.fromEntries(
+      Object.entries(row).map(([name, value]) => {
+        const kept = storable(value)
+        return [name, indexed.get(table)?.has(name) === true ? indexable(kept) : kept]
+      })
+    )
+}
+
+const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
+
+/** A time whose year has four digits, as the columns hold it. */
+const year = (at: DateTime.Utc | null): DateTime.Utc | null =>
+  at !== null && /^\d{4}-/.test(DateTime.formatIso(at)) ? at : null
+
+const contentRow = (domain: string, { content }: Change): { readonly table: string; readonly row: Row } => ({
+  table: contentTable.name,
+  row: {
+    source: domain,
+    kind: content.kind,
+    state: content.state,
+    title: content.title,
+    occurred_at: iso(year(content.occurredAt)),
+    media_type: content.mediaType,
+    size: content.size,
+    sha256: content.hash,
+    stored_at: iso(content.createdAt),
+    updated_at: iso(content.updatedAt),
+    deleted_at: content.state === "deleted" ? iso(content.updatedAt) : null
+  }
+})
+
+const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
+
+/** The whole body; undefined for one that was purged meanwhile, or whose file is gone. */
+const bytesOf = (hash: string) =>
+  BodyStore.use((bodies) => Stream.runCollect(bodies.body(hash))).pipe(
+    Effect.map((chunks) => Buffer.concat(chunks)),
+    Effect.catchTag("StoreError", (error) =>
+      isSqlError(error.cause) ? Effect.fail(error) : Effect.as(Effect.logWarning(error.message), undefined)
+    )
+  )
+
+/** The body as JSON, if the projection reads it. */
+const readJson = Effect.fnUntraced(function* ({ readsJson }: Projection, content: ContentRow) {
+  const isRead = readsJson?.({ kind: content.kind ?? "", mediaType: content.mediaType }) ?? false
+  if (!isRead || content.hash === null || content.size > longestBody) return undefined
+  const body = yield* bytesOf(content.hash)
+  return body === undefined ? undefined : Option.getOrUndefined(decodeJson(body.toString()))
+})
+
+/** A projector of the integrations' projections. A projection that fails is logged, and its content has no rows of it. */
+export const make = (projections: ReadonlyMap<string, Projection>) => {
+  const projectors = new Map(
+    Array.from(projections, ([domain, projection]) => [
+      domain,
+      {
+        projection,
+        check: rowCheck(projection.tables),
+        storableRow: rowsOf(projection.tables),
+        kept: new Set(projection.tables.flatMap(({ keepsDeleted, name }) => (keepsDeleted === true ? [name] : [])))
+      }
+    ])
+  )
+  const byDefault = { projection: none, check: rowCheck([]), storableRow: rowsOf([]), kept: new Set<string>() }
+
+  return Effect.fnUntraced(function* (
+    domain: string,
+    change: Change
+  ): Effect.fn.Return<Derived, StoreError, BodyStore> {
+    const { content } = change
+    const own = contentRow(domain, change)
+    const isDeleted = content.state === "deleted"
+    const { check, kept, projection, storableRow } = projectors.get(domain) ?? byDefault
+    // A purged content has no rows: the purge has removed them, and a rebuild makes none.
+    if (content.hash === null) return { change, rows: [], text: undefined }
+    if (isDeleted && kept.size === 0) return { change, rows: [own], text: undefined }
+    const input: ProjectedContent = {
+      externalId: content.externalId,
+      kind: content.kind ?? "",
+      title: content.title,
+      occurredAt: year(content.occurredAt),
+      mediaType: content.mediaType,
+      metadata: content.metadata,
+      size: content.size,
+      sha256: content.hash,
+      json: yield* readJson(projection, content)
+    }
+    const projected = yield* Effect.try({
+      try: () => projection.project(input),
+      catch: (cause) => `it fails with ${String(cause)}`
+    }).pipe(
+      Effect.flatMap((found) => {
+        const problem = check(found) ?? (found.rows.length > mostRows ? "too many rows" : undefined)
+        return problem === undefined ? Effect.succeed(found) : Effect.fail(problem)
+      }),
+      Effect.catch((problem) =>
+        Effect.as(
+          Effect.logWarning(`the projection of ${domain} is wrong for ${content.externalId}: ${problem}`),
+          none.project(input)
+        )
+      )
+    )
+    const rows = projected.rows.filter(({ table }) => !isDeleted || kept.has(table))
+    const deletedAt = isDeleted ? iso(content.updatedAt) : null
+    return {
+      change,
+      rows: [
+        own,
+        ...rows.map(({ row, table }) => ({
+          table,
+          row: { ...storableRow(table, row), ...(kept.has(table) ? { deleted_at: deletedAt } : {}) }
+        }))
+      ],
+      text: isDeleted && rows.length === 0 ? undefined : storableText(projected.text)
+    }
+  })
+}
+
+const storableText = (text: Text | undefined): Text | undefined => {
+  if (text === undefined) return undefined
+  if (text._tag === "given") return { ...text, text: Storable.text(text.text.slice(0, longestText)) }
+  return { ...text, fileName: text.fileName === null ? null : Storable.text(text.fileName) }
+}

@@ -1,0 +1,102 @@
+/** What `Deriver` does, over PostgreSQL: loaded when something is derived. */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Feed from "../engine/feed/Feed.ts"
+import * as Lock from "../engine/schedule/Lock.ts"
+import type { BodyStore } from "../engine/store/BodyStore.ts"
+import type { FeedStore } from "../engine/store/FeedStore.ts"
+import type { LockStore } from "../engine/store/LockStore.ts"
+import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+import { type Deriver, ProjectionRegistry } from "./Deriver.ts"
+import * as Follower from "./Follower.ts"
+import * as Lag from "./Lag.ts"
+
+/** The delay before a failed step is repeated, and before a held lock is looked at again. */
+const pause = Duration.seconds(5)
+
+const lagSeconds = Metric.gauge("idem_derive_lag_seconds", {
+  description: "How long the oldest change has waited that the schema mirror does not have yet."
+})
+const derived = Metric.counter("idem_derived_changes_total", {
+  description: "Changes that were derived into the schema mirror.",
+  incremental: true
+})
+
+/** The longest wait between two pages while the process is busy, and how busy that is. */
+const longestPace = Duration.seconds(1)
+const busy = 0.5
+
+/**
+ * Waits between two pages while other work keeps this process busy, so that a sync is not slowed down. The share of
+ * time in which the process was busy is measured while it waits.
+ */
+const pace = Effect.gen(function* () {
+  const step = Duration.millis(20)
+  for (let waited = Duration.zero; Duration.isLessThan(waited, longestPace); waited = Duration.sum(waited, step)) {
+    const before = performance.eventLoopUtilization()
+    yield* Effect.sleep(step)
+    if (performance.eventLoopUtilization(before).utilization < busy) return
+  }
+})
+
+/** The deriver of this database. */
+export const make = Effect.gen(function* () {
+  const registry = yield* ProjectionRegistry
+  const context = yield* Effect.context<BodyStore | FeedStore | LockStore | SqlClient.SqlClient>()
+  const sql = yield* SqlClient.SqlClient
+
+  const follower = Effect.flatMap(registry.all, Follower.make)
+
+  const catchUp = Effect.gen(function* () {
+    const done = yield* Effect.flatMap(follower, ({ catchUp }) => catchUp()).pipe(
+      Effect.scoped,
+      Lock.withFreeLock(Follower.lockName)
+    )
+    return Option.match(done, {
+      onNone: () => ({ changes: 0, followed: true }),
+      onSome: (changes) => ({ changes, followed: false })
+    })
+  }).pipe(Effect.provideContext(context))
+
+  const lag = Lag.read.pipe(Effect.provideContext(context))
+
+  const followAlone = Effect.gen(function* () {
+    const { catchUp, waitForChanges } = yield* follower
+    const between = (changes: number) =>
+      Effect.gen(function* () {
+        yield* Metric.update(derived, changes)
+        yield* Effect.flatMap(lag, ({ seconds }) => Metric.update(lagSeconds, seconds))
+        yield* pace
+      })
+    while (true) {
+      yield* catchUp(between)
+      yield* Metric.update(lagSeconds, 0)
+      yield* waitForChanges
+    }
+  }).pipe(Effect.scoped)
+
+  const follow = Lock.withFreeLock(Follower.lockName)(followAlone).pipe(
+    Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}`)),
+    Effect.catchCauseIf(
+      (cause) => !Cause.hasInterruptsOnly(cause),
+      (cause) => Effect.logError("deriving the schema mirror failed with a defect, and goes on", cause)
+    ),
+    Effect.andThen(Effect.sleep(pause)),
+    Effect.forever,
+    Effect.provide(Layer.provide(Feed.layer, Layer.succeedContext(context))),
+    Effect.provideContext(context)
+  )
+
+  const rebuild = Effect.andThen(
+    // The tables must be there, in this version.
+    Effect.scoped(follower),
+    sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
+  ).pipe(Effect.asVoid, toStoreError("rebuilding the schema mirror"), Effect.provideContext(context))
+
+  return { catchUp, follow, rebuild, lag } satisfies Deriver
+})

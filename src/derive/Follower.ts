@@ -1,0 +1,227 @@
+/**
+ * Follows the change feed and fills the tables behind the schema `mirror`. The rows of a page of changes and the cursor
+ * are written in one transaction, so that a process that is killed loses nothing and repeats at most one page.
+ *
+ * Bodies are read and parsed before that transaction begins, which is therefore short and takes no lock that a sync
+ * waits for. It checks that each content is still what was read: a content that has changed meanwhile comes again in the
+ * feed, and one that was purged leaves no row.
+ *
+ * One follower works at a time (`lockName`). A second one could do no harm: only the one whose cursor is still stored
+ * commits.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Table } from "../contract/Projection.ts"
+import * as Cursor from "../engine/feed/Cursor.ts"
+import * as Feed from "../engine/feed/Feed.ts"
+import type { ChangePage } from "../engine/model/Change.ts"
+import type { BodyStore } from "../engine/store/BodyStore.ts"
+import { FeedStore } from "../engine/store/FeedStore.ts"
+import type { StoreError } from "../engine/store/StoreError.ts"
+import { byteas, fromHex, int8s, texts } from "../stores/postgres/Parameters.ts"
+import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+import { transaction } from "../stores/postgres/Transactions.ts"
+import * as ContentProjector from "./ContentProjector.ts"
+import * as MirrorTables from "./MirrorTables.ts"
+
+/** The lock of the process that derives. */
+export const lockName = "derive"
+
+/** Changes in one transaction. */
+const pageSize = 100
+
+/** Bodies that are read at the same time. */
+const readsAtOnce = 4
+
+const State = Schema.Struct({
+  cursor: Schema.NullOr(Schema.String),
+  generation: Schema.BigInt,
+  rebuilding: Schema.Boolean
+})
+const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
+const decodeDomains = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ id: Schema.String, domain: Schema.String }))
+)
+const decodeKeys = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ key: Schema.String })))
+
+const keyOf = (connectionId: string, externalId: string) => `${connectionId}/${externalId}`
+
+/** Those of the contents that are still as they were read, under the lock that purges wait for. */
+const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: ChangePage["changes"]) {
+  yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
+  const rows = yield* sql`SELECT given.connection_id || '/' || given.external_id AS key
+    FROM unnest(${texts(changes.map(({ connectionId }) => connectionId))}::uuid[],
+      ${texts(changes.map(({ content }) => content.externalId))},
+      ${texts(changes.map(({ place }) => String(place.transaction)))},
+      ${byteas(changes.map(({ content }) => (content.hash === null ? null : fromHex(content.hash))))})
+      AS given(connection_id, external_id, transaction, hash)
+    JOIN content ON content.connection_id = given.connection_id AND content.external_id = given.external_id
+      AND content.changed_xid = given.transaction::xid8 AND content.body_hash IS NOT DISTINCT FROM given.hash`
+  return new Set((yield* Effect.orDie(decodeKeys(rows))).map(({ key }) => key))
+})
+
+/** Replaces the rows and texts of these contents. A text whose bytes are the same is kept as it was extracted. */
+const write = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  tables: ReadonlyArray<Table>,
+  all: ReadonlyArray<ContentProjector.Derived>
+) {
+  const keys = {
+    connections: texts(all.map(({ change }) => change.connectionId)),
+    ids: texts(all.map(({ change }) => change.content.externalId))
+  }
+  const given = sql`unnest(${keys.connections}::uuid[], ${keys.ids}) AS given(connection_id, external_id)`
+  const isGiven = (name: string) => {
+    const table = sql(`derived.${name}`)
+    return sql`${table}.connection_id = given.connection_id AND ${table}.external_id = given.external_id`
+  }
+  for (const { name } of tables) {
+    yield* sql`DELETE FROM ${sql(`derived.${name}`)} USING ${given} WHERE ${isGiven(name)}`
+    const rows = all.flatMap(({ change, rows }) =>
+      rows.flatMap(({ row, table }) =>
+        table === name ? [{ connection_id: change.connectionId, external_id: change.content.externalId, ...row }] : []
+      )
+    )
+    if (rows.length === 0) continue
+    yield* sql`INSERT INTO ${sql(`derived.${name}`)}
+      SELECT * FROM json_populate_recordset(NULL::${sql(`derived.${name}`)}, ${JSON.stringify(rows)}::json)`
+  }
+  const parts = all.flatMap(({ change: { connectionId, content }, text }) =>
+    text === undefined ? [] : [{ connectionId, content, text }]
+  )
+  const kept = {
+    connections: texts(parts.map(({ connectionId }) => connectionId)),
+    ids: texts(parts.map(({ content }) => content.externalId))
+  }
+  yield* sql`DELETE FROM derived.text USING ${given} WHERE ${isGiven("text")} AND NOT EXISTS (
+      SELECT 1 FROM unnest(${kept.connections}::uuid[], ${kept.ids}) AS kept(connection_id, external_id)
+      WHERE kept.connection_id = given.connection_id AND kept.external_id = given.external_id)`
+  if (parts.length > 0) {
+    const extracted = parts.map(({ content, text }) =>
+      text._tag === "given" || content.hash === null
+        ? { hash: null, size: null, mediaType: null, fileName: null }
+        : {
+            hash: fromHex(content.hash),
+            size: BigInt(content.size),
+            mediaType: content.mediaType,
+            fileName: text.fileName
+          }
+    )
+    yield* sql`INSERT INTO derived.text AS old (connection_id, external_id, part, sha256, size, media_type, file_name, text,
+        version)
+      SELECT connection_id, external_id, -1, sha256, size, media_type, file_name, text,
+        CASE WHEN sha256 IS NULL THEN 0 END
+      FROM unnest(${kept.connections}::uuid[], ${kept.ids}, ${byteas(extracted.map(({ hash }) => hash))},
+        ${int8s(extracted.map(({ size }) => size))}, ${texts(extracted.map(({ mediaType }) => mediaType))},
+        ${texts(extracted.map(({ fileName }) => fileName))},
+        ${texts(parts.map(({ text }) => (text._tag === "given" ? text.text : null)))})
+        AS given(connection_id, external_id, sha256, size, media_type, file_name, text)
+      ON CONFLICT (connection_id, external_id, part) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,
+        media_type = excluded.media_type, file_name = excluded.file_name, text = excluded.text,
+        version = excluded.version, reason = NULL
+      WHERE (old.sha256, old.media_type, old.file_name) IS DISTINCT FROM
+          (excluded.sha256, excluded.media_type, excluded.file_name)
+        OR excluded.sha256 IS NULL AND old.text IS DISTINCT FROM excluded.text`
+  }
+  yield* sql`INSERT INTO derived.pending (connection_id, external_id)
+    SELECT connection_id, external_id FROM ${given}
+    ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT`
+})
+
+/** Makes a follower of these projections. */
+export const make = Effect.fnUntraced(function* (projections: MirrorTables.Projections) {
+  const sql = yield* SqlClient.SqlClient
+  const feedStore = yield* FeedStore
+  const bodies = yield* Effect.context<BodyStore>()
+  const tables = yield* MirrorTables.ensure(projections)
+  const project = ContentProjector.make(projections)
+
+  const state = sql`SELECT cursor, generation, rebuilding FROM derived.follower`.pipe(
+    Effect.flatMap((rows) => Effect.orDie(decodeState(rows))),
+    Effect.map(([row]) => row)
+  )
+
+  /** The cursor's place; undefined to begin again, because the database was restored or moved. */
+  const pageAfter = Effect.fnUntraced(
+    function* (cursor: string | null) {
+      const found = cursor === null ? undefined : yield* Cursor.changePlace(undefined, cursor)
+      const page = yield* feedStore.changes({ after: found?.place, limit: pageSize })
+      if (found !== undefined) yield* found.check(page.epoch)
+      return page.isAhead ? yield* Cursor.gone : page
+    },
+    (effect) =>
+      Effect.catchTag(effect, "CursorInvalid", ({ message }) =>
+        Effect.as(Effect.logWarning(`the derived tables are made again: ${message}`), undefined)
+      )
+  )
+
+  const restart = sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
+
+  /** Removes what was derived from contents that the feed does not tell any more. */
+  const sweep = Effect.forEach(
+    [...tables.map(({ name }) => name), "text", "pending"],
+    (name) =>
+      sql`DELETE FROM ${sql(`derived.${name}`)} AS t WHERE NOT EXISTS (SELECT 1 FROM content
+        WHERE content.connection_id = t.connection_id AND content.external_id = t.external_id
+          AND content.changed_xid IS NOT NULL)`,
+    { discard: true }
+  )
+
+  /** Derives one page. Returns how many changes it had, and whether more are visible. */
+  const step = Effect.gen(function* () {
+    const { cursor, generation, rebuilding } = yield* state
+    const page = yield* pageAfter(cursor)
+    if (page === undefined) {
+      yield* restart
+      return { changes: 0, more: true }
+    }
+    const next = Cursor.ofChange(page.epoch, undefined, page.next)
+    const isEnd = !page.more
+    if (page.changes.length === 0 && !rebuilding) return { changes: 0, more: false }
+    const connections = yield* sql`SELECT id, domain FROM connection`
+    const domains = new Map((yield* Effect.orDie(decodeDomains(connections))).map(({ domain, id }) => [id, domain]))
+    const derived = yield* Effect.forEach(
+      page.changes,
+      (change) => project(domains.get(change.connectionId) ?? "", change),
+      { concurrency: readsAtOnce }
+    )
+    yield* Effect.gen(function* () {
+      const mine = yield* sql`UPDATE derived.follower SET cursor = ${next}, rebuilding = rebuilding AND NOT ${isEnd}
+        WHERE generation = ${String(generation)}::bigint AND cursor IS NOT DISTINCT FROM ${cursor} RETURNING 1`
+      // Another follower was here, or a rebuild was asked for.
+      if (mine.length === 0) return
+      const kept = yield* present(sql, page.changes)
+      const current = derived.filter(({ change }) => kept.has(keyOf(change.connectionId, change.content.externalId)))
+      if (current.length > 0) yield* write(sql, tables, current)
+      if (rebuilding && isEnd) yield* sweep
+    }).pipe(transaction(sql))
+    return { changes: page.changes.length, more: page.more }
+  }).pipe(toStoreError("deriving the schema mirror"))
+
+  /** Derives all that is visible now. `between` runs after each page but the last, with its number of changes. */
+  const catchUp = (between: (changes: number) => Effect.Effect<void, StoreError> = () => Effect.void) =>
+    Effect.gen(function* () {
+      let changes = 0
+      while (true) {
+        const done = yield* step
+        changes += done.changes
+        if (!done.more) return changes
+        yield* between(done.changes)
+      }
+    }).pipe(Effect.provideContext(bodies))
+
+  /** Waits until there are changes to derive, or for a minute. */
+  const waitForChanges = Effect.gen(function* () {
+    const feed = yield* Feed.Feed
+    const { cursor } = yield* state
+    if (cursor === null) return
+    yield* Effect.catchTag(
+      feed.changes({ after: cursor, limit: 1, wait: Feed.longestWait }),
+      "CursorInvalid",
+      () => Effect.void
+    )
+  }).pipe(toStoreError("waiting for changes"))
+
+  return { catchUp, waitForChanges, tables }
+})

@@ -1,0 +1,55 @@
+/** How far the schema `mirror` is behind the change feed. */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Cursor from "../engine/feed/Cursor.ts"
+import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+
+/** Changes that are counted. */
+const most = 10_000
+
+export interface Lag {
+  /** Changes that are not derived yet; at most 10,000 are counted. */
+  readonly behind: number
+  /** Seconds since the oldest of them was made; 0 where there is none. */
+  readonly seconds: number
+  /** When that was: the mirror has everything that was stored before. Null where nothing is missing. */
+  readonly since: DateTime.Utc | null
+  /** True while everything is derived again. */
+  readonly rebuilding: boolean
+}
+
+const decodeState = Schema.decodeUnknownEffect(
+  Schema.Tuple([Schema.Struct({ cursor: Schema.NullOr(Schema.String), rebuilding: Schema.Boolean })])
+)
+const decodeLag = Schema.decodeUnknownEffect(
+  Schema.Tuple([
+    Schema.Struct({
+      behind: Schema.Int,
+      seconds: Schema.Finite,
+      since: Schema.NullOr(Schema.DateTimeUtcFromDate)
+    })
+  ])
+)
+
+/** The lag now: one range of the feed's index, of bounded length. */
+export const read = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [{ cursor, rebuilding }] = yield* Effect.flatMap(sql`SELECT cursor, rebuilding FROM derived.follower`, (rows) =>
+    Effect.orDie(decodeState(rows))
+  )
+  // A cursor of another epoch begins again, like none.
+  const found =
+    cursor === null ? undefined : Result.getOrUndefined(yield* Effect.result(Cursor.changePlace(undefined, cursor)))
+  const { row, transaction } = found?.place ?? { row: null, transaction: 0n }
+  const rows = yield* sql`SELECT count(*)::float8 AS behind, min(updated_at) AS since,
+      greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0))::float8 AS seconds
+    FROM (SELECT updated_at FROM content
+      WHERE changed_xid IS NOT NULL AND (changed_xid, connection_id, external_id) > (${String(transaction)}::text::xid8,
+        ${row?.connectionId ?? "00000000-0000-0000-0000-000000000000"}::uuid, ${row?.externalId ?? ""})
+      ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting`
+  const [lag] = yield* Effect.orDie(decodeLag(rows))
+  return { ...lag, rebuilding } satisfies Lag
+}).pipe(toStoreError("reading how far the schema mirror is"))

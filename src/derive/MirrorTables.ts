@@ -1,0 +1,313 @@
+/**
+ * The tables behind the views of the schema `mirror`, and the views. They are made from the projections: a new table or
+ * column is added, and nothing is ever removed or changed, because people's queries depend on it.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { integer, type Projection, type Table, text, timestamp } from "../contract/Projection.ts"
+import type { StoreError } from "../engine/store/StoreError.ts"
+import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+import { transaction } from "../stores/postgres/Transactions.ts"
+
+/** Grows when rows of `mirror.content`, or how rows are written, change. */
+const ownVersion = 1
+
+/** Every content: the one table that every integration fills. */
+export const content: Table = {
+  name: "content",
+  description:
+    "All content: emails, messages, files, and what else a source has. Deleted contents stay until they are purged.",
+  id: { name: "id", description: "The source's own id, unique within the connection." },
+  columns: {
+    source: text("The kind of source: gmail, slack, ftp, …"),
+    kind: text("What it is: message, file, channel, …"),
+    state: text("stored or deleted."),
+    title: text("One line for people: a subject, a file's name."),
+    occurred_at: timestamp("When it happened by the source's account; null where the source does not say."),
+    media_type: text("The media type of the body; null where it is not known."),
+    size: integer("Bytes of the body."),
+    sha256: text("SHA-256 of the body, in hex."),
+    stored_at: timestamp("When it was first stored; after a deletion, when it was stored again."),
+    updated_at: timestamp("When it last changed here."),
+    deleted_at: timestamp("When it was found deleted; null where it is stored.")
+  },
+  indexes: ["occurred_at", "sha256", "deleted_at"],
+  text: true
+}
+
+/** Names of tables and views that no projection may declare. */
+const reserved = new Set(["follower", "projection", "relation", "text", "pending", "connection", "attachment"])
+
+/** Columns that views have besides those of their table. */
+const added = ["connection", "text", "snippet", "has_attachments", "deleted_at"]
+
+/** The integrations' projections by domain. */
+export type Projections = ReadonlyMap<string, Projection>
+
+/** Two projections disagree, or a name cannot be used: a mistake in `idem.config.ts`. */
+export class ProjectionInvalid extends Schema.TaggedError<ProjectionInvalid>()("ProjectionInvalid", {
+  message: Schema.String
+}) {}
+
+const isName = (name: string): boolean => /^[a-z][a-z0-9_]{0,40}$/.test(name)
+
+const shape = (table: Table) =>
+  JSON.stringify(table, (_, value: unknown) =>
+    typeof value === "object" && value !== null && "schema" in value ? { ...value, schema: null } : value
+  )
+
+const tableProblem = (table: Table): string | undefined => {
+  const columns = Object.keys(table.columns)
+  const lookups = Object.entries(table.lookups ?? {})
+  const names = [table.name, table.id?.name ?? "id", ...columns, ...lookups.map(([name]) => name)]
+  const bad = names.find((name) => !isName(name))
+  if (bad !== undefined) return `"${bad}" is not lower case letters, digits and underscores`
+  if (reserved.has(table.name)) return "the name is reserved"
+  if (new Set([...added, ...names]).size < names.length + added.length && table !== content) {
+    return "a column has the name of another, or a reserved one"
+  }
+  const used = [...(table.key ?? []), ...(table.indexes ?? []), ...lookups.map(([, { on }]) => on)]
+  const absent = used.find((name) => !columns.includes(name))
+  return absent === undefined ? undefined : `there is no column "${absent}"`
+}
+
+/** All tables, each once, `content` first. */
+const tablesOf = (projections: Projections): Effect.Effect<ReadonlyArray<Table>, ProjectionInvalid> =>
+  Effect.gen(function* () {
+    const tables = new Map([[content.name, content]])
+    for (const [domain, { tables: declared }] of projections) {
+      for (const table of declared) {
+        const fail = (problem: string) =>
+          new ProjectionInvalid({ message: `the projection of ${domain}: the table "${table.name}": ${problem}` })
+        const problem = tableProblem(table)
+        if (problem !== undefined) return yield* fail(problem)
+        const other = tables.get(table.name)
+        if (other !== undefined && shape(other) !== shape(table)) {
+          return yield* fail("another integration declares it differently")
+        }
+        tables.set(table.name, table)
+      }
+    }
+    for (const { lookups = {}, name } of tables.values()) {
+      for (const { table, value } of Object.values(lookups)) {
+        const other = tables.get(table)
+        if (other === undefined || !(value in other.columns) || (other.key ?? []).length > 0) {
+          const message = `the table "${name}" looks up "${value}" of "${table}", which has no such column, or several rows for a content`
+          return yield* new ProjectionInvalid({ message })
+        }
+      }
+    }
+    return [...tables.values()]
+  })
+
+const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`
+
+const createTable = (table: Table): ReadonlyArray<string> => {
+  const at = `derived."${table.name}"`
+  const key = table.key ?? []
+  const columns = Object.entries(table.columns)
+  return [
+    `CREATE TABLE IF NOT EXISTS ${at} (connection_id uuid NOT NULL, external_id text COLLATE "C" NOT NULL,
+      ${columns.map(([name, { type }]) => `"${name}" ${type}, `).join("")}
+      PRIMARY KEY (connection_id, external_id${key.map((name) => `, "${name}"`).join("")}))`,
+    ...columns.map(([name, { type }]) => `ALTER TABLE ${at} ADD COLUMN IF NOT EXISTS "${name}" ${type}`),
+    ...(table.keepsDeleted === true ? [`ALTER TABLE ${at} ADD COLUMN IF NOT EXISTS deleted_at timestamptz`] : []),
+    ...(table.indexes ?? []).map(
+      (name) => `CREATE INDEX IF NOT EXISTS "${table.name}_${name}" ON ${at} ("${name}", connection_id)`
+    ),
+    `INSERT INTO derived.relation (name) VALUES ('${table.name}') ON CONFLICT DO NOTHING`
+  ]
+}
+
+interface ViewColumn {
+  readonly name: string
+  readonly sql: string
+  readonly description: string
+}
+
+/** The columns of a view, in the order in which a new view has them. */
+const viewColumns = (table: Table): ReadonlyArray<ViewColumn> => {
+  const isContent = table.name === content.name
+  const id = table.id ?? { name: "id", description: "The content: `id` of `mirror.content`, within the connection." }
+  return [
+    { name: "connection", sql: "connection.name", description: "The name of the connection." },
+    { name: id.name, sql: "t.external_id", description: id.description },
+    ...Object.entries(table.columns).map(([name, { description }]) => ({ name, sql: `t."${name}"`, description })),
+    ...Object.entries(table.lookups ?? {}).map(([name, { description, value }]) => ({
+      name,
+      sql: `"${name}_of"."${value}"`,
+      description
+    })),
+    ...(table.hasAttachments === true
+      ? [
+          {
+            name: "has_attachments",
+            sql: `EXISTS (SELECT 1 FROM derived.text AS part WHERE part.connection_id = t.connection_id
+              AND part.external_id = t.external_id AND part.part >= 0 AND NOT part.inline)`,
+            description: "True if it has an attachment that is not part of its text."
+          }
+        ]
+      : []),
+    ...(table.snippet === true
+      ? [
+          {
+            name: "snippet",
+            sql: `btrim(left(regexp_replace(left(text.text, 1000), '\\s+', ' ', 'g'), 200))`,
+            description: "The beginning of the text, on one line."
+          }
+        ]
+      : []),
+    ...(table.text === true
+      ? [{ name: "text", sql: "text.text", description: "The text; null where there is none, or it is not read yet." }]
+      : []),
+    ...(table.keepsDeleted === true && !isContent
+      ? [
+          {
+            name: "deleted_at",
+            sql: "t.deleted_at",
+            description: "When it was found deleted; null where it is stored."
+          }
+        ]
+      : [])
+  ]
+}
+
+/** A view keeps the order of the columns that it has: new ones come last. */
+const createView = (
+  { columns, description, from, name }: View,
+  present: ReadonlyArray<string>
+): ReadonlyArray<string> => {
+  const place = (name: string) => (present.includes(name) ? present.indexOf(name) : present.length)
+  const ordered = columns.toSorted((a, b) => place(a.name) - place(b.name))
+  const view = `mirror."${name}"`
+  return [
+    `CREATE OR REPLACE VIEW ${view} AS SELECT ${ordered.map(({ name, sql }) => `${sql} AS "${name}"`).join(", ")} ${from}`,
+    `COMMENT ON VIEW ${view} IS ${quoted(description)}`,
+    ...ordered.map(({ description, name }) => `COMMENT ON COLUMN ${view}."${name}" IS ${quoted(description)}`)
+  ]
+}
+
+/** What the view of a table reads. */
+const sourceOf = (table: Table): string =>
+  [
+    `FROM derived."${table.name}" AS t JOIN connection ON connection.id = t.connection_id`,
+    ...(table.text === true
+      ? [
+          `LEFT JOIN derived.text ON text.connection_id = t.connection_id AND text.external_id = t.external_id
+            AND text.part = -1`
+        ]
+      : []),
+    ...Object.entries(table.lookups ?? {}).map(
+      ([name, { on, prefix, table: other }]) =>
+        `LEFT JOIN derived."${other}" AS "${name}_of" ON "${name}_of".connection_id = t.connection_id
+          AND "${name}_of".external_id = ${quoted(prefix)} || t."${on}"`
+    )
+  ].join(" ")
+
+interface View {
+  readonly name: string
+  readonly description: string
+  readonly columns: ReadonlyArray<ViewColumn>
+  readonly from: string
+}
+
+/** Attachments are made with the text of their email. */
+const attachment: View = {
+  name: "attachment",
+  description: "Attachments of emails: one row for each.",
+  columns: [
+    { name: "connection", sql: "connection.name", description: "The name of the connection." },
+    {
+      name: "content",
+      sql: "t.external_id",
+      description: "The email: `id` of `mirror.mail` and `mirror.content`, within the connection."
+    },
+    { name: "part", sql: "t.part", description: "The number of the attachment in its email, from 0." },
+    { name: "file_name", sql: "t.file_name", description: "The file name; null where there is none." },
+    { name: "media_type", sql: "t.media_type", description: "The media type in lower case, as the email declares it." },
+    { name: "size", sql: "t.size", description: "Bytes of the attachment, decoded." },
+    { name: "sha256", sql: "encode(t.sha256, 'hex')", description: "SHA-256 of its bytes, in hex." },
+    {
+      name: "inline",
+      sql: "t.inline",
+      description: "True if it belongs to the email's text, like an image of its HTML."
+    },
+    { name: "text", sql: "t.text", description: "The text of the attachment; null where there is none." }
+  ],
+  from: "FROM derived.text AS t JOIN connection ON connection.id = t.connection_id WHERE t.part >= 0"
+}
+
+/** All views of the schema. */
+const viewsOf = (tables: ReadonlyArray<Table>): ReadonlyArray<View> => [
+  ...tables.map((table) => ({
+    name: table.name,
+    description: table.description,
+    columns: viewColumns(table),
+    from: sourceOf(table)
+  })),
+  attachment
+]
+
+const decodePresent = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ view: Schema.String, column: Schema.String }))
+)
+const Versions = Schema.Array(Schema.Struct({ domain: Schema.String, version: Schema.Int, used: Schema.Boolean }))
+const decodeVersions = Schema.decodeUnknownEffect(Versions)
+
+/** The projections' versions. The own one has no domain. */
+const versionsOf = (projections: Projections): ReadonlyMap<string, number> =>
+  new Map([["", ownVersion], ...Array.from(projections, ([domain, { version }]) => [domain, version] as const)])
+
+/** This process must not derive: another version of Idem, or another `idem.config.ts`, made the tables. */
+export class MirrorNewer extends Schema.TaggedError<MirrorNewer>()("MirrorNewer", { domain: Schema.String }) {
+  override get message(): string {
+    return this.domain === ""
+      ? "a newer idem fills the schema mirror: update this one"
+      : `the schema mirror has rows of "${this.domain}" by a projection that this process does not have, or has in an older version: run it where its idem.config.ts is, or update it`
+  }
+}
+
+/**
+ * Brings the tables and views up to date. Where a projection has a new version, all content is derived again. Returns
+ * the tables.
+ */
+export const ensure = (
+  projections: Projections
+): Effect.Effect<ReadonlyArray<Table>, StoreError | ProjectionInvalid | MirrorNewer, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const tables = yield* tablesOf(projections)
+    const wanted = versionsOf(projections)
+    const isCurrent = Effect.gen(function* () {
+      const rows = yield* sql`SELECT domain, version, domain = '' OR EXISTS (SELECT 1 FROM connection
+          WHERE connection.domain = projection.domain) AS used FROM derived.projection`
+      const found = yield* Effect.orDie(decodeVersions(rows))
+      const newer = found.find(({ domain, used, version }) => used && (wanted.get(domain) ?? -1) < version)
+      if (newer !== undefined) return yield* new MirrorNewer({ domain: newer.domain })
+      const versions = new Map(found.map(({ domain, version }) => [domain, version]))
+      return Array.from(wanted).every(([domain, version]) => versions.get(domain) === version)
+    })
+    if (yield* isCurrent) return tables
+    yield* Effect.gen(function* () {
+      yield* sql`SELECT pg_advisory_xact_lock(1768187245, 3)`
+      if (yield* isCurrent) return
+      const present = yield* Effect.flatMap(
+        sql`SELECT table_name AS view, column_name AS "column" FROM information_schema.columns
+          WHERE table_schema = 'mirror' ORDER BY table_name, ordinal_position`,
+        (rows) => Effect.orDie(decodePresent(rows))
+      )
+      const run = (statement: string) => sql.unsafe(statement).unprepared
+      yield* Effect.forEach(tables.flatMap(createTable), run, { discard: true })
+      for (const view of viewsOf(tables)) {
+        const columns = present.filter((found) => found.view === view.name).map(({ column }) => column)
+        yield* Effect.forEach(createView(view, columns), run, { discard: true })
+      }
+      for (const [domain, version] of wanted) {
+        yield* sql`INSERT INTO derived.projection (domain, version) VALUES (${domain}, ${version})
+          ON CONFLICT (domain) DO UPDATE SET version = excluded.version`
+      }
+      yield* sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
+    }).pipe(transaction(sql))
+    return tables
+  }).pipe(toStoreError("preparing the schema mirror"))

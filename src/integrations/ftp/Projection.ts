@@ -1,0 +1,44 @@
+/** Files as rows of `mirror.file`. */
+import * as DateTime from "effect/DateTime"
+import * as Projection from "../../contract/Projection.ts"
+
+const file: Projection.Table = {
+  name: "file",
+  description: "Files of file servers that are stored now: one row for each.",
+  columns: {
+    path: Projection.text("The path below the connection's root, without a slash before it."),
+    folder: Projection.text("The path of the folder; empty for the root."),
+    name: Projection.text("The file's name."),
+    size: Projection.integer("Bytes."),
+    modified_at: Projection.timestamp("When it was last changed, by the server's account; null where it does not say."),
+    media_type: Projection.text("The media type, where the source gives one.")
+  },
+  indexes: ["path", "folder", "modified_at", "size"],
+  text: true
+}
+
+export const projection: Projection.Projection = {
+  version: 1,
+  tables: [file],
+  project: (content) => {
+    const path = content.externalId
+    const slash = path.lastIndexOf("/")
+    const name = path.slice(slash + 1)
+    return {
+      rows: [
+        {
+          table: "file",
+          row: {
+            path,
+            folder: path.slice(0, Math.max(slash, 0)),
+            name,
+            size: content.size,
+            modified_at: content.occurredAt === null ? null : DateTime.formatIso(content.occurredAt),
+            media_type: content.mediaType
+          }
+        }
+      ],
+      text: { _tag: "extracted", fileName: name }
+    }
+  }
+}

@@ -1,0 +1,9 @@
+/** Messages of Gmail as emails. Chats have no rows of their own: they are text of `mirror.content`. */
+import { none, type Projection } from "../../contract/Projection.ts"
+import * as MailProjection from "../../mail/MailProjection.ts"
+
+export const projection: Projection = {
+  version: 1,
+  tables: MailProjection.tables,
+  project: (content) => (content.kind === "message" ? MailProjection.project(content) : none.project(content))
+}

@@ -1,0 +1,54 @@
+/**
+ * The text of a message as people read it. Slack's `text` is mrkdwn: `<…>` holds a link, a user, a channel or a command,
+ * with a label after `|`, and `&`, `<` and `>` are escaped (docs.slack.dev, "Formatting message text").
+ */
+import * as Schema from "effect/Schema"
+
+const Text = Schema.optionalKey(Schema.NullOr(Schema.String))
+const Attachment = Schema.Struct({ pretext: Text, title: Text, text: Text, fallback: Text })
+const Body = Schema.Struct({
+  text: Text,
+  attachments: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.Unknown)))
+})
+const isBody = Schema.is(Body)
+const isAttachment = Schema.is(Attachment)
+
+const unescaped = (text: string): string =>
+  text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&")
+
+/** What stands for `<inside>`: a label where there is one, with the address of a link after it. */
+const reference = (inside: string): string => {
+  const bar = inside.indexOf("|")
+  const target = bar === -1 ? inside : inside.slice(0, bar)
+  const label = bar === -1 ? "" : inside.slice(bar + 1)
+  switch (target[0]) {
+    case "@":
+      return `@${label === "" ? target.slice(1) : label}`
+    case "#":
+      return `#${label === "" ? target.slice(1) : label}`
+    case "!":
+      return label === "" ? `@${target.slice(1)}` : label
+    default: {
+      const address = target.replace(/^mailto:/, "")
+      return label === "" || label === address ? address : `${label} (${address})`
+    }
+  }
+}
+
+const plain = (text: string): string =>
+  unescaped(text.replaceAll(/<([^<>\n]+)>/g, (_, inside: string) => reference(inside)))
+
+/** The text of a message's body; where it has none, that of its attachments, as bots write them. */
+export const plainText = (body: unknown): string => {
+  if (!isBody(body)) return ""
+  const own = body.text ?? ""
+  if (own !== "") return plain(own)
+  return (body.attachments ?? [])
+    .filter((each) => isAttachment(each))
+    .map((each) => {
+      const lines = [each.pretext, each.title, each.text].filter((line) => line !== undefined && line !== null)
+      return plain((lines.length === 0 ? [each.fallback ?? ""] : lines).join("\n"))
+    })
+    .join("\n")
+    .trim()
+}

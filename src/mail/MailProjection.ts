@@ -1,0 +1,117 @@
+/** Emails as rows of `mirror.mail` and `mirror.mail_address`, for every integration that has emails. */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Projection from "../contract/Projection.ts"
+
+const mail: Projection.Table = {
+  name: "mail",
+  description: "Emails that are stored now: one row for each.",
+  columns: {
+    thread: Projection.text(
+      "The conversation: the source's own thread, else the first email that this one refers to. Never null."
+    ),
+    subject: Projection.text("The subject, decoded."),
+    sent_at: Projection.timestamp(
+      "When it was sent by its own Date field; where that cannot be read, as `received_at`."
+    ),
+    received_at: Projection.timestamp("When it arrived, by the source's account."),
+    from_name: Projection.text("The sender's name; null where there is none."),
+    from_address: Projection.text("The sender's address in lower case."),
+    labels: Projection.texts("The source's labels, in order: for Gmail label ids such as INBOX, SENT and UNREAD."),
+    size: Projection.integer("Bytes of the whole email."),
+    message_id: Projection.text("The Message-ID field, with its angle brackets."),
+    in_reply_to: Projection.text("The Message-ID of the email that this one answers.")
+  },
+  indexes: ["thread", "sent_at", "received_at", "from_address", "message_id"],
+  text: true,
+  snippet: true,
+  hasAttachments: true
+}
+
+const mailAddress: Projection.Table = {
+  name: "mail_address",
+  description: "The people in the header fields of emails: one row for each name in a field.",
+  id: { name: "mail", description: "The email: `id` of `mirror.mail`, within the connection." },
+  columns: {
+    role: Projection.text("The field: from, to, cc, bcc or reply_to."),
+    position: Projection.integer("The place in the field, from 1."),
+    name: Projection.text("The name; null where there is none."),
+    address: Projection.text("The address in lower case; null where there is none.")
+  },
+  key: ["role", "position"],
+  indexes: ["address"]
+}
+
+export const tables: ReadonlyArray<Projection.Table> = [mail, mailAddress]
+
+const Mailbox = Schema.Struct({ name: Schema.String, address: Schema.String })
+const Mailboxes = Schema.Array(Mailbox)
+const asMailbox = Schema.decodeUnknownOption(Mailbox)
+const asMailboxes = Schema.decodeUnknownOption(Mailboxes)
+const isTexts = Schema.is(Schema.Array(Schema.String))
+const isLabels = Schema.is(Schema.JsonObject)
+
+const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
+const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
+const lower = (address: string): string | null => (address === "" ? null : address.toLowerCase())
+
+/** A date that the mirror can hold: ISO 8601 in UTC with a year of four digits. */
+const dateOf = (value: unknown): string | null =>
+  typeof value === "string" && /^\d{4}-/.test(value)
+    ? Option.match(DateTime.make(value), { onNone: () => null, onSome: (at) => DateTime.formatIso(DateTime.toUtc(at)) })
+    : null
+
+/** Labels as an object of names (Gmail's, which patches merge into) or as a list. */
+const labelsOf = (value: unknown): ReadonlyArray<string> =>
+  isTexts(value) ? value : isLabels(value) ? Object.keys(value).filter((name) => value[name] !== null) : []
+
+const roles = { from: "from", to: "to", cc: "cc", bcc: "bcc", replyTo: "reply_to" } as const
+
+const mailboxesOf = (value: unknown) =>
+  Option.getOrElse(asMailboxes(value), () =>
+    Option.match(asMailbox(value), { onNone: () => [], onSome: (one) => [one] })
+  )
+
+/**
+ * The rows of an email whose metadata holds the fields that `Headers.read` gives, with `threadId` and `labels` where
+ * the source has them.
+ */
+export const project = (content: Projection.ProjectedContent): Projection.Projected => {
+  const { externalId, metadata } = content
+  const [from] = mailboxesOf(metadata.from)
+  const received = iso(content.occurredAt)
+  const references = isTexts(metadata.references) ? metadata.references : []
+  const thread =
+    textOf(metadata.threadId) ??
+    textOf(references[0]) ??
+    textOf(metadata.inReplyTo) ??
+    textOf(metadata.messageId) ??
+    externalId
+  return {
+    rows: [
+      {
+        table: "mail",
+        row: {
+          thread,
+          subject: content.title,
+          sent_at: dateOf(metadata.date) ?? received,
+          received_at: received,
+          from_name: from === undefined ? null : textOf(from.name),
+          from_address: from === undefined ? null : lower(from.address),
+          labels: labelsOf(metadata.labels).toSorted(),
+          size: content.size,
+          message_id: textOf(metadata.messageId),
+          in_reply_to: textOf(metadata.inReplyTo)
+        }
+      },
+      ...Object.entries(roles).flatMap(([field, role]) =>
+        mailboxesOf(metadata[field]).map(({ address, name }, index) => ({
+          table: "mail_address",
+          row: { role, position: index + 1, name: textOf(name), address: lower(address) }
+        }))
+      )
+    ],
+    text: { _tag: "extracted", fileName: null }
+  }
+}
