@@ -49,6 +49,13 @@ export interface Miss {
   readonly retryIn: Duration.Duration | undefined
 }
 
+/** The state in the ledger of an item that was not stored. */
+export const ledgerState = ({
+  outcome,
+  retryIn
+}: Pick<Miss, "retryIn"> & { readonly outcome: "failed" | "deferred" }) =>
+  outcome === "deferred" ? "deferred" : retryIn === undefined ? "dead" : "failed"
+
 /** The end of one or more whole pages: what is committed with the last of their items. */
 export interface PageEnd {
   readonly checkpoint: Schema.Json

@@ -4,7 +4,7 @@ import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Problem } from "../../contract/Page.ts"
-import type { SyncTask } from "../../contract/SyncTask.ts"
+import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import type { ConnectionId } from "./Connection.ts"
 import type { RunId, Run } from "./Run.ts"
 import type { Counts } from "./RunCounts.ts"
@@ -48,6 +48,12 @@ export interface TaskRequest extends Pick<TaskRow, "kind" | "task" | "spec" | "e
   /** An unfinished or failed task with the same text is continued if it moved within this time. */
   readonly resumeWithin: Duration.Duration
 }
+
+/**
+ * True if a request resumes an earlier task with the same text: an open one that has begun, or the last one if it
+ * failed. A live sync or a retry does not: one that has begun may miss what came after its beginning.
+ */
+export const resumes = ({ kind, task }: Pick<TaskRequest, "kind" | "task">): boolean => kind === "sync" && !isLive(task)
 
 /** A task with what its runs did together; at most 100 notes and 100 problems. */
 export interface TaskSummary {

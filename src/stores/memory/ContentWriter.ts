@@ -2,7 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { Patch } from "../../contract/Page.ts"
-import type { Item, Miss, Outcome } from "../../engine/model/Batch.ts"
+import { type Item, ledgerState, type Miss, type Outcome } from "../../engine/model/Batch.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"
@@ -157,18 +157,18 @@ export const storeMiss = (
     return
   }
   const revision = given.revision === undefined ? undefined : Storable.text(given.revision)
-  const dead = given.outcome === "failed" && given.retryIn === undefined
+  const pending = ledgerState({ outcome: given.outcome, retryIn: given.retryIn })
   if (given.outcome === "failed") entry.attempts = given.attempts
   else if (entry.pending === null || entry.triedRevision !== revision) entry.attempts = 0
   place(connection, entry, isListed)
-  entry.pending = dead ? "dead" : given.outcome
+  entry.pending = pending
   if (entry.state !== "stored") entry.state = entry.pending
   entry.reason = Storable.text(given.reason)
   entry.message = Storable.text(given.message)
   entry.triedRevision = revision
   const wait = given.outcome === "deferred" || given.retryIn === undefined ? 0 : Duration.toMillis(given.retryIn)
-  entry.nextAttemptAt = dead ? null : now + wait
-  if (given.outcome === "failed" && !dead) connection.dueAt = Math.min(connection.dueAt, entry.nextAttemptAt ?? now)
+  entry.nextAttemptAt = pending === "dead" ? null : now + wait
+  if (pending === "failed") connection.dueAt = Math.min(connection.dueAt, entry.nextAttemptAt ?? now)
 }
 
 /** Merges patches into stored rows, in their order; returns how many rows that changes. */

@@ -4,10 +4,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { isLive } from "../../contract/SyncTask.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
+import { resumes, TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
@@ -72,7 +71,6 @@ const make = (state: State): Methods => {
   /** The open task that a request asks for too, which is due now unless it waits for a quota. */
   const askedAlready = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry | undefined => {
     const spec = Storable.text(request.spec)
-    const mayHaveBegun = request.kind === "sync" && !isLive(request.task)
     const found = tasksOf(connectionId)
       .filter(
         (task) =>
@@ -81,7 +79,7 @@ const make = (state: State): Methods => {
           task.spec === spec &&
           isSame(task.externalIds, request.externalIds) &&
           (task.requested || task.movedAt > now - Duration.toMillis(request.resumeWithin)) &&
-          (mayHaveBegun || runsOf(task.id).length === 0)
+          (resumes(request) || runsOf(task.id).length === 0)
       )
       .toSorted((a, b) => Number(a.requested) - Number(b.requested))
       .at(-1)
@@ -104,7 +102,7 @@ const make = (state: State): Methods => {
         entry.finishedAt !== null &&
         entry.finishedAt > now - Duration.toMillis(request.resumeWithin)
     )
-    const failed = kind === "retry" || isLive(task) || last?.error == null ? undefined : last
+    const failed = !resumes(request) || last?.error == null ? undefined : last
     return insert({ connectionId, kind, task, spec, externalIds, requested: true }, now, failed)
   }
 

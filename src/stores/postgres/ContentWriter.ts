@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { Metadata } from "../../contract/Content.ts"
 import type { Patch } from "../../contract/Page.ts"
-import type { Item, Miss, Outcome } from "../../engine/model/Batch.ts"
+import { type Item, ledgerState, type Miss, type Outcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
@@ -169,11 +169,9 @@ export const storeMisses = Effect.fnUntraced(function* (
       ON CONFLICT (connection_id, external_id) DO UPDATE SET reason = excluded.reason, message = excluded.message
         WHERE content.state = 'gone'`
   }
-  const kept = misses.filter((one) => one.outcome !== "gone")
+  const kept = misses.flatMap((one) => (one.outcome === "gone" ? [] : [{ ...one, outcome: one.outcome }]))
   if (kept.length === 0) return
-  const pending = kept.map((one) =>
-    one.outcome === "deferred" ? "deferred" : one.retryIn === undefined ? "dead" : "failed"
-  )
+  const pending = kept.map(ledgerState)
   // Deferred rows are always due; their time only puts those that waited longest first.
   const due = kept.map((one) =>
     one.outcome === "deferred" ? 0 : one.retryIn === undefined ? null : millis(one.retryIn)

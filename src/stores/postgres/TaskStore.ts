@@ -5,10 +5,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { isLive } from "../../contract/SyncTask.ts"
 import { maxKept } from "../../engine/model/Run.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { TaskId, type TaskRequest } from "../../engine/model/Task.ts"
+import { resumes, TaskId, type TaskRequest } from "../../engine/model/Task.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
@@ -50,10 +49,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   /** The open task that a request asks for too, which is due now unless it waits for a quota. */
   const askedAlready = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
     const sameIds = request.externalIds === null ? sql`IS NULL` : sql`= ${texts(request.externalIds)}`
-    const unbegun =
-      request.kind === "retry" || isLive(request.task)
-        ? sql`AND NOT EXISTS (SELECT FROM run WHERE run.task_id = task.id)`
-        : sql``
+    const unbegun = resumes(request) ? sql`` : sql`AND NOT EXISTS (SELECT FROM run WHERE run.task_id = task.id)`
     const rows = yield* sql`UPDATE task SET requested = true, moved_at = clock_timestamp(), failures = 0,
         due_at = CASE WHEN requested AND failures = 0 THEN due_at ELSE clock_timestamp() END
       WHERE id = (
@@ -74,7 +70,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
           AND finished_at > clock_timestamp() - ${interval(sql, request.resumeWithin)}
         ORDER BY created_at DESC LIMIT 1) AS last
       WHERE error_reason IS NOT NULL`
-    const [failed] = kind === "retry" || isLive(task) ? [] : yield* Effect.orDie(decodeIds(last))
+    const [failed] = resumes(request) ? yield* Effect.orDie(decodeIds(last)) : []
     const before = failed?.id ?? null
     const rows =
       yield* sql`INSERT INTO task (connection_id, kind, task, spec, external_ids, requested, checkpoint, scope)
