@@ -45,10 +45,9 @@ const measure = Effect.fnUntraced(function* (count: () => number) {
   /** As the poller does it: take the lease, run a slice, give it back. */
   const one = Effect.gen(function* () {
     const before = { statements: count(), cpu: cpu() }
-    const taken = yield* Lease.acquire(connection.id)
-    if (taken._tag === "Held") return yield* Effect.die(new Error(`held by ${taken.holder}`))
-    const request = { _tag: "Live", recorded: false, retryFailed: false } as const
-    const { counts } = yield* Run.run(taken.connection, request, () => Effect.void)
+    const turn = yield* Run.turn(Lease.acquire(connection.id), () => Effect.succeed(Run.poll))
+    if (turn._tag !== "Ran") return yield* Effect.die(new Error("somebody else runs"))
+    const { counts } = turn.outcome
     return {
       calls: counts.apiCalls,
       units: counts.quotaUnits,

@@ -162,20 +162,14 @@ const limits = (start: Start) =>
 /** Runs one slice of each connection that is due, again and again: of its oldest task, or a poll. */
 const polling = Effect.gen(function* () {
   const store = yield* WholeStore
-  const live = { _tag: "Live", recorded: false, retryFailed: false } as const
   const look = Effect.gen(function* () {
     for (const { connectionId, requested } of yield* store.due(10)) {
       const task = requested ? yield* store.nextTask(connectionId) : Option.none()
-      const request: Run.Request = Option.isSome(task) ? { _tag: "TaskSlice", taskId: task.value.id } : live
-      const turn = Effect.flatMap(Lease.acquire(connectionId), (taken) => {
-        if (taken._tag === "Held") return Effect.void
-        const { connection } = taken
+      yield* Run.turn(Lease.acquire(connectionId), ({ paused }) => {
+        if (Option.isSome(task)) return Effect.succeed<Run.Request>({ _tag: "TaskSlice", taskId: task.value.id })
         // The connection may have been paused since it was found due.
-        return connection.paused !== null && request._tag === "Live"
-          ? store.release({ connectionId, fence: connection.fence }, { interrupted: false })
-          : Effect.asVoid(Run.run(connection, request, () => Effect.void))
+        return Effect.succeed(paused === null ? Run.poll : undefined)
       })
-      yield* Effect.uninterruptible(turn)
     }
   }).pipe(Effect.catchTag(["StoreError", "Superseded"], (error) => Effect.logDebug(error.message)))
   return yield* Effect.forever(Effect.andThen(look, Effect.sleep("100 millis")))

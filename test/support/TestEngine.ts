@@ -108,9 +108,9 @@ export const sync = Effect.fnUntraced(function* (connection: Connection, task: P
 
 /** One slice as the poller runs it. */
 export const poll = Effect.fnUntraced(function* (connection: Connection) {
-  const taken = yield* Lease.acquire(connection.id)
-  if (taken._tag === "Held") return yield* Effect.die(new Error("somebody else runs"))
-  return yield* Run.run(taken.connection, { _tag: "Live", recorded: false, retryFailed: false }, () => Effect.void)
+  const turn = yield* Run.turn(Lease.acquire(connection.id), () => Effect.succeed(Run.poll))
+  if (turn._tag !== "Ran") return yield* Effect.die(new Error("somebody else runs"))
+  return turn.outcome
 })
 
 /** The same result, if its counts add up. */

@@ -18,18 +18,24 @@ import type { StoreError } from "../store/StoreError.ts"
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message: Schema.String }) {}
 
 /** The lease is ours: the connection has its new fence. */
-interface Acquired {
+export interface Acquired {
   readonly _tag: "Acquired"
   readonly connection: Connection
 }
 
+/** The lease is held by somebody else. */
+export interface Held {
+  readonly _tag: "Held"
+  readonly holder: string
+}
+
 /**
- * The connection with its new fence, or the holder of the lease. A lease whose process is known to be dead is taken
- * over.
- *
- * Call this and `Run.run` in one uninterruptible region: an interruption between the two would leave the lease held.
+ * Acquires the lease of a connection, or returns its holder. Takes over the lease of a process that is known to be
+ * dead. `Run.turn` releases the lease.
  */
-export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+export const acquire = Effect.fnUntraced(function* (
+  connectionId: ConnectionId
+): Effect.fn.Return<Acquired | Held, StoreError | Superseded, ConnectionStore | LeaseStore> {
   const leases = yield* LeaseStore
   const connections = yield* ConnectionStore
   const limits = yield* Limits
@@ -37,15 +43,15 @@ export const acquire = Effect.fnUntraced(function* (connectionId: ConnectionId) 
   const take = (deadHolder?: string) => leases.acquire(connectionId, { holder, ttl: limits.leaseTtl, deadHolder })
 
   const acquired = yield* take()
-  if (Option.isSome(acquired)) return { _tag: "Acquired", connection: acquired.value } as const
+  if (Option.isSome(acquired)) return { _tag: "Acquired", connection: acquired.value }
   const held = yield* connections.connection(connectionId)
   if (Option.isNone(held)) return yield* new Superseded({ connectionId })
   const other = held.value.lease?.holder
   if (other !== undefined && (yield* ProcessIdentity.isDead(other))) {
     const taken = yield* take(other)
-    if (Option.isSome(taken)) return { _tag: "Acquired", connection: taken.value } as const
+    if (Option.isSome(taken)) return { _tag: "Acquired", connection: taken.value }
   }
-  return { _tag: "Held", holder: other ?? "another process" } as const
+  return { _tag: "Held", holder: other ?? "another process" }
 })
 
 /** Like `acquire`, but waits for a held lease. `onHeld` is called once, with the holder. */

@@ -55,26 +55,28 @@ export const maxResidentEntities = 20_000
 /** A wake-up that is not answered by then is given up. If the connection is still due, it is woken again. */
 const wakeTimeout = Duration.minutes(15)
 
-const describe = (connection: Connection, result: Run.Outcome): Effect.Effect<void> => {
-  const { deferred, deleted, failed, patched, stored, unchanged, updated } = result.counts
-  const annotate = Effect.annotateLogs({
-    connection: connection.name,
-    domain: connection.domain,
-    run: result.runId
-  })
-  if (result.error !== null) {
-    return Effect.logWarning(`${result.error.reason}: ${result.error.message}`).pipe(annotate)
-  }
-  const [problem, ...others] = result.problems
-  if (problem !== undefined) {
-    const more = others.length === 0 ? "" : `, and ${others.length} more`
-    return Effect.logWarning(`could not list ${problem.place}: ${problem.message}${more}`).pipe(annotate)
-  }
-  const numbers = { stored, updated, unchanged, patched, deleted, failed, deferred }
-  const said = Object.entries(numbers).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []))
-  return said.length === 0
-    ? Effect.logDebug("nothing new").pipe(annotate)
-    : Effect.logInfo(said.join(", ")).pipe(annotate)
+/** Why the outcome needs attention: its error, or the first place that could not be listed. */
+const warningOf = ({ error, problems: [problem, ...others] }: Run.Outcome): string | undefined => {
+  if (error !== null) return `${error.reason}: ${error.message}`
+  if (problem === undefined) return undefined
+  const more = others.length === 0 ? "" : `, and ${others.length} more`
+  return `could not list ${problem.place}: ${problem.message}${more}`
+}
+
+/** Logs what a run did: its warning, if there is one, and its counts. */
+const logOutcome = (connection: Connection, outcome: Run.Outcome): Effect.Effect<void> => {
+  const { deferred, deleted, failed, patched, stored, unchanged, updated } = outcome.counts
+  const counts = Object.entries({ stored, updated, unchanged, patched, deleted, failed, deferred })
+    .flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []))
+    .join(", ")
+  const warning = warningOf(outcome)
+  const line =
+    warning !== undefined
+      ? Effect.logWarning(counts === "" ? warning : `${warning}; ${counts}`)
+      : counts === ""
+        ? Effect.logDebug("nothing new")
+        : Effect.logInfo(counts)
+  return Effect.annotateLogs(line, { connection: connection.name, domain: connection.domain, run: outcome.runId })
 }
 
 /**
@@ -94,41 +96,37 @@ const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
 })
 
 /**
- * One slice of this connection, if nobody else runs it. True if there is more to do than it did. `requested`: for a
- * task too; `early`: for hinted parts only.
+ * Runs one slice of this connection, if nobody else runs it. Returns true if there is more to do. `requested`: for a task
+ * too; `early`: for hinted parts only.
  */
 export const poll = Effect.fn("poll", { root: true })(function* (
   connectionId: ConnectionId,
   { early = false, requested = false }: { readonly requested?: boolean; readonly early?: boolean }
 ) {
-  const leases = yield* LeaseStore
   const pending = yield* PendingHints
   const task = requested ? yield* taskFor(connectionId) : undefined
-  const turn = Effect.gen(function* () {
-    const lease = yield* Lease.acquire(connectionId)
-    if (lease._tag === "Held") return false
-    const { connection } = lease
+  let hints: ReturnType<typeof pending.take> | undefined
+  const choose = Effect.fnUntraced(function* (connection: Connection) {
     // The connection may have been paused since it was found due.
-    if (task === undefined && connection.paused !== null) {
-      yield* leases.release({ connectionId, fence: connection.fence }, { interrupted: false })
-      return false
-    }
+    if (task === undefined && connection.paused !== null) return undefined
     yield* (yield* HintListener).listen(connection)
     const dueAt = task?.dueAt ?? connection.nextPollAt
     const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(dueAt)
     // A retry may be due before the next poll is.
     if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
-    const hints = task === undefined ? pending.take(connectionId, early) : undefined
-    const request: Run.Request =
-      task === undefined
-        ? { _tag: "Live", recorded: false, retryFailed: false, hinted: hints?.hinted }
-        : { _tag: "TaskSlice", taskId: task.id }
-    const result = yield* Run.run(connection, request, () => Effect.void)
-    if (hints !== undefined) yield* pending.done(connectionId, hints, result)
-    yield* describe(connection, result)
-    return result.more && result.error === null
+    if (task !== undefined) return { _tag: "TaskSlice", taskId: task.id } as const
+    hints = pending.take(connectionId, early)
+    return { ...Run.poll, hinted: hints?.hinted }
   })
-  return yield* Effect.uninterruptible(turn)
+  const slice = Effect.gen(function* () {
+    const turn = yield* Run.turn(Lease.acquire(connectionId), choose)
+    if (turn._tag !== "Ran") return false
+    const { connection, outcome } = turn
+    if (hints !== undefined) yield* pending.done(connectionId, hints, outcome)
+    yield* logOutcome(connection, outcome)
+    return outcome.more && outcome.error === null
+  })
+  return yield* Effect.uninterruptible(slice)
 })
 
 /**

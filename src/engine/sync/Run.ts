@@ -7,6 +7,7 @@ import type { Connection } from "../model/Connection.ts"
 import { RunId, type RunStatus, statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
+import * as Lease from "../schedule/Lease.ts"
 import * as TaskQueue from "../schedule/TaskQueue.ts"
 import type { Vault } from "../secrets/Vault.ts"
 import type { Integrations } from "../source/Integrations.ts"
@@ -26,6 +27,9 @@ export type Request =
   | Exclude<SyncPlan.Request, { readonly _tag: "Task" }>
   /** The next slice of this task, whatever it is for. */
   | { readonly _tag: "TaskSlice"; readonly taskId: TaskId }
+
+/** A slice of the connection's own sync, as the scheduler polls it. A quiet one leaves no row. */
+export const poll = { _tag: "Live", recorded: false, retryFailed: false } as const satisfies Request
 
 /** What a run did. */
 export type Outcome = Slice.SliceResult & { readonly runId: RunId }
@@ -128,6 +132,28 @@ export const run = Effect.fn("run")(function* (
   yield* count(statusOf(result), result)
   return { ...result, runId } satisfies Outcome
 })
+
+/**
+ * Acquires the lease of a connection, runs the slice that `choose` asks for, and releases the lease: one uninterruptible
+ * region, because an interruption in between would leave the lease held. Each slice, of a command and of the scheduler,
+ * runs through this function. Returns `Held` if the lease is held, and `Skipped` if `choose` returned nothing.
+ */
+export const turn = Effect.fnUntraced(function* <E, R, R2>(
+  acquire: Effect.Effect<Lease.Acquired | Lease.Held, E, R>,
+  choose: (connection: Connection) => Effect.Effect<Request | undefined, never, R2>,
+  onProgress: (progress: Progress) => Effect.Effect<void> = () => Effect.void
+) {
+  const taken = yield* acquire
+  if (taken._tag === "Held") return taken
+  const { connection } = taken
+  const request = yield* choose(connection)
+  if (request === undefined) {
+    const leases = yield* LeaseStore
+    yield* leases.release({ connectionId: connection.id, fence: connection.fence }, { interrupted: false })
+    return { _tag: "Skipped" } as const
+  }
+  return { _tag: "Ran", connection, outcome: yield* run(connection, request, onProgress) } as const
+}, Effect.uninterruptible)
 
 /** Services that running a connection needs. */
 export type Services = Store | Integrations | Vault | Quotas

@@ -96,25 +96,7 @@ export const make = Effect.gen(function* () {
     onSuccess: () => undefined
   })
 
-  /** One slice, once the lease is ours; `Held` and `Removed` say why there is none. */
-  const slice = (
-    connection: Connection,
-    request: Run.Request,
-    { onProgress, onWait, wait }: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
-  ) =>
-    Effect.gen(function* () {
-      const taken = yield* wait
-        ? Lease.acquireWaiting(connection.id, onWait ?? (() => Effect.void))
-        : Lease.acquire(connection.id)
-      if (taken._tag === "Held") return taken
-      const outcome = yield* Run.run(taken.connection, request, onProgress ?? (() => Effect.void))
-      return { _tag: "Done", outcome } as const
-    }).pipe(
-      Effect.uninterruptible,
-      Effect.catchTag("Superseded", () => Effect.succeed({ _tag: "Removed" } as const))
-    )
-
-  /** Slice after slice until there is nothing more to do, or it can't go on. */
+  /** Runs slices until nothing is left to do, or the sync has to end. */
   const untilDone = (
     connection: Connection,
     before: Total,
@@ -122,23 +104,22 @@ export const make = Effect.gen(function* () {
     options: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
   ): Effect.Effect<Ended, StoreError, Run.Services> =>
     Effect.gen(function* () {
-      const { onProgress } = options
-      const done = yield* slice(connection, request, {
-        ...options,
-        onProgress: (progress) =>
+      const { onProgress, onWait, wait } = options
+      const turn = yield* Run.turn(
+        wait ? Lease.acquireWaiting(connection.id, onWait ?? (() => Effect.void)) : Lease.acquire(connection.id),
+        () => Effect.succeed(request),
+        (progress) =>
           onProgress?.({ ...progress, counts: RunCounts.sum(before.counts, progress.counts) }) ?? Effect.void
-      })
+      )
       const end = (ended: Ended) => Effect.succeed(ended)
-      if (done._tag === "Removed") {
-        return end({ total: before, error: { reason: "UnknownConnection", message: "the connection was removed" } })
+      if (turn._tag === "Skipped") return end({ total: before, error: null })
+      if (turn._tag === "Held") {
+        return end({ total: before, status: "skipped", error: { reason: "Held", message: `held by ${turn.holder}` } })
       }
-      if (done._tag === "Held") {
-        return end({ total: before, status: "skipped", error: { reason: "Held", message: `held by ${done.holder}` } })
-      }
-      const { error, more, refused, waitFor } = done.outcome
-      const total = withSlice(before, done.outcome)
+      const { error, more, refused, waitFor } = turn.outcome
+      const total = withSlice(before, turn.outcome)
       if (error !== null) return end({ total, error })
-      // What failed is tried once by a sync that a person asked for.
+      // Failed items are tried once by a sync that a person asked for.
       const rest = request._tag === "Live" ? { ...request, retryFailed: false } : request
       const goOn = untilDone(connection, total, rest, options)
       if (waitFor === undefined) return more ? goOn : end({ total, error: null })
@@ -149,7 +130,17 @@ export const make = Effect.gen(function* () {
       }
       if (refused) yield* Effect.logWarning(`${connection.name}: ${asks}`)
       return Effect.delay(goOn, waitFor)
-    }).pipe(Effect.flatten)
+    }).pipe(
+      Effect.catchTag("Superseded", () =>
+        Effect.succeed(
+          Effect.succeed<Ended>({
+            total: before,
+            error: { reason: "UnknownConnection", message: "the connection was removed" }
+          })
+        )
+      ),
+      Effect.flatten
+    )
 
   const dryRun = Effect.fnUntraced(function* (given: Connection, task: SyncTask, options: SyncOptions) {
     const startedAt = yield* Clock.currentTimeMillis

@@ -4,6 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
@@ -53,6 +54,23 @@ describe("the poller", () => {
       yield* until(Effect.sync(() => source.calls.filter((call) => call === "changes").length >= 3))
       assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("logs the counts of a run beside a place that could not be listed", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    source.problems = [{ place: "inbox", message: "no access" }]
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      yield* connect()
+      yield* polling
+      yield* until(Effect.sync(() => lines.some((line) => line.includes("inbox"))))
+      assert.include(lines, "could not list inbox: no access; 3 stored")
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(layer(source)),
+      Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))]))
+    )
   })
 
   it.effect("stores what arrives during a backfill at the next slice, not after the backfill", () => {

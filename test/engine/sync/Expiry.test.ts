@@ -58,11 +58,7 @@ describe("a listing that ends with the last page of a slice", () => {
       const connection = yield* connect()
       const store = yield* WholeStore
       const taken = yield* store.acquire(connection.id, { holder: "a test", ttl: Duration.minutes(1) })
-      const result = yield* Run.run(
-        Option.getOrThrow(taken),
-        { _tag: "Live", recorded: false, retryFailed: false },
-        () => Effect.void
-      )
+      const result = yield* Run.run(Option.getOrThrow(taken), Run.poll, () => Effect.void)
       assert.isFalse(result.more)
       assert.deepStrictEqual(yield* ids(connection), ["a", "b"])
     }).pipe(Effect.provide(layer(source, { limits: { slicePages: 2 } })))
