@@ -34,6 +34,7 @@ const load = (module: () => Promise<{ readonly integration: Integration }>): Eff
 const builtIn = {
   ftp: load(() => import("./integrations/Ftp.ts")),
   gmail: load(() => import("./integrations/Gmail.ts")),
+  "gmail-domain": load(() => import("./integrations/GmailDomain.ts")),
   slack: load(() => import("./integrations/Slack.ts"))
 }
 

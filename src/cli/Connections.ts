@@ -23,18 +23,20 @@ export const connections = Command.make(
     const { connections: list } = yield* Services.ask(ApiClient.use((api) => api.connections.list({})))
     const now = yield* DateTime.now
     const table = yield* Text.table
+    const hasMembers = list.some(({ memberOf }) => memberOf !== null)
     yield* output.answer({ connections: list.map((each) => encode(each)) }, () =>
       list.length === 0
         ? "there are no connections yet: idem connect --help"
         : table(
-            ["NAME", "SOURCE", "ACCOUNT", "STATE", "EVERY", "NEXT POLL"],
+            ["NAME", "SOURCE", "ACCOUNT", "STATE", "EVERY", "NEXT POLL", ...(hasMembers ? ["MEMBER OF"] : [])],
             list.map((each) => [
               Text.short(each.name, 40),
               each.domain,
               Text.short(each.account, 40),
               each.state,
               each.every,
-              each.nextPollAt === null ? Text.short(each.paused ?? "") : Text.upcoming(each.nextPollAt, now)
+              each.nextPollAt === null ? Text.short(each.paused ?? "") : Text.upcoming(each.nextPollAt, now),
+              ...(hasMembers ? [Text.short(each.memberOf ?? "", 40)] : [])
             ]),
             { style: output.style.bold }
           )
@@ -91,10 +93,13 @@ export const disconnect = Command.make(
   },
   Effect.fn("disconnect")(function* ({ connection: name, deleteContents, yes }) {
     const output = yield* Output
-    const what = `this deletes ${Text.quoted(name)} and all that is stored of it`
+    const what = `this deletes ${Text.quoted(name)}, the connections that it made, and all that is stored of them`
     if (deleteContents) yield* Confirmation.ask({ connection: name, what, yes })
-    const { contents } = yield* Services.ask(
-      ApiClient.use((api) => api.connections.remove({ params: { connection: name }, query: { deleteContents } }))
+    const { contents } = yield* ApiClient.use((api) =>
+      api.connections.remove({ params: { connection: name }, query: { deleteContents } })
+    ).pipe(
+      Effect.catchTag("ConflictProblem", ({ message }) => Effect.fail(Failure.usage(message))),
+      Services.ask
     )
     yield* output.answer({ connection: name, disconnected: true, contentsDeleted: deleteContents, contents }, () =>
       deleteContents

@@ -43,6 +43,15 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
     `${style.bold(Text.oneLine(status.name))} ${colour(state)}`,
     Text.fields([
       ["  source", `${status.domain}, ${Text.oneLine(status.account)}`],
+      ...(status.memberOf === null ? [] : [["  member of", Text.oneLine(status.memberOf)] as const]),
+      ...(status.members === null
+        ? []
+        : [
+            [
+              "  members",
+              `${Text.many(status.members.total, "connection")}, ${Text.count(status.members.retired)} retired`
+            ] as const
+          ]),
       ...(status.nextPollAt === null
         ? [["  paused", Text.oneLine(status.paused ?? "")] as const]
         : [["  next poll", Text.upcoming(status.nextPollAt, now)] as const]),

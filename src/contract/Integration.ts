@@ -13,6 +13,7 @@ import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
 import type { Hint } from "./Hints.ts"
 import { CheckpointExpired, IntegrationError, Unauthorized } from "./IntegrationError.ts"
+import type { AnyMembers, Members } from "./Members.ts"
 import { direct, type Network } from "./Network.ts"
 import type { Page } from "./Page.ts"
 import type { PartMove, Parts } from "./Parts.ts"
@@ -130,6 +131,12 @@ export interface OpenOptions<Config, Credentials> {
   readonly refreshCredentials: RefreshCredentials<Credentials>
 }
 
+/** The largest number, or share of what is stored, that may be deleted at once without a person. */
+export interface DeletionLimits {
+  readonly deletions: number
+  readonly deletionShare: number
+}
+
 /** What an author writes; `make` turns it into an `Integration`. */
 export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json> {
   /** The name of this kind of source, as in `idem connect DOMAIN`. */
@@ -177,6 +184,13 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
     | undefined
   /** How content becomes rows of the schema `mirror`. Without one, `mirror.content` has a row for it, and its text. */
   readonly projection?: Projection | undefined
+  /** For a source whose contents are accounts that have connections of their own (see Members.ts). */
+  readonly members?: Members<Config, Credentials> | undefined
+  /**
+   * Deletions that exceed this number and this share of what is stored are held until a person approves them. Default:
+   * the engine's limits, 100 and 20 %.
+   */
+  readonly deletionLimits?: DeletionLimits | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>
   ) => Effect.Effect<Session<Checkpoint, Part>, IntegrationError, Scope.Scope>
@@ -208,6 +222,8 @@ export interface Integration {
   readonly credentialsSchema: Schema.JsonObject
   readonly signIn: AnySignIn | undefined
   readonly projection: Projection | undefined
+  readonly members: AnyMembers | undefined
+  readonly deletionLimits: DeletionLimits | undefined
   /** Checks a config and gives it back as JSON, with the fields of its scope and its address, and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
   /** Checks credentials and gives them back as JSON, with secrets in clear: only for sealing. */
@@ -387,6 +403,17 @@ export const make: {
       )
   })
 
+  const members = (given: Members<Config, Credentials>): AnyMembers => ({
+    domain: given.domain,
+    of: Effect.fnUntraced(function* (from) {
+      const decoded = {
+        config: yield* decodeConfig(from.config),
+        credentials: yield* decodeCredentials(from.credentials)
+      }
+      return (account) => given.of(decoded, account)
+    })
+  })
+
   return {
     domain: definition.domain,
     callTimeout: definition.callTimeout ?? "1 minute",
@@ -399,6 +426,8 @@ export const make: {
     },
     signIn: definition.signIn === undefined ? undefined : signIn(definition.signIn),
     projection: definition.projection,
+    members: definition.members === undefined ? undefined : members(definition.members),
+    deletionLimits: definition.deletionLimits,
     decodeConfig: Effect.fnUntraced(function* (input) {
       const decoded = yield* decodeConfig(input)
       const json = yield* encodeConfig(decoded)

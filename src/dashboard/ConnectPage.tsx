@@ -9,6 +9,7 @@ import * as SchemaForm from "./SchemaForm.tsx"
 
 const names: Readonly<Record<string, { readonly name: string; readonly what: string }>> = {
   gmail: { name: "Gmail", what: "a mailbox" },
+  "gmail-domain": { name: "Google Workspace", what: "all mailboxes of a company" },
   slack: { name: "Slack", what: "a workspace" },
   ftp: { name: "FTP, FTPS, SFTP", what: "the files of a server" }
 }

@@ -175,6 +175,7 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
           <Title name={status.name} />
           <p class="sub">
             {status.domain} · {status.account}
+            {status.memberOf === null ? "" : ` · member of ${status.memberOf}`}
           </p>
         </div>
         <div class="buttons">

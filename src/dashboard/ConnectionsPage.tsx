@@ -40,6 +40,7 @@ const Row = ({ connection, status }: RowProps) => {
         <a href={`#${connectionPath(connection.id)}`}>{connection.name}</a>
         <span class="sub">
           {connection.domain} · {connection.account}
+          {connection.memberOf === null ? "" : ` · member of ${connection.memberOf}`}
         </span>
       </th>
       <td role="cell" data-label="State">

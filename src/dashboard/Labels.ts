@@ -1,5 +1,5 @@
 /** Labels of states and reasons, and advice on what to do next. */
-import type { pausedByPerson } from "../engine/model/Connection.ts"
+import type { pausedByPerson, retiredPrefix } from "../engine/model/Connection.ts"
 import type { Connection, LedgerRow, Run, Status } from "./Api.ts"
 import * as Format from "./Format.ts"
 
@@ -42,7 +42,10 @@ const states: Readonly<Record<Connection["state"], { readonly text: string; read
 const byPerson: typeof pausedByPerson = "by a person"
 
 /** True if the connection waits for a person, except after a person's own pause. */
-const isStuck = (connection: Connection): boolean => connection.paused !== null && connection.paused !== byPerson
+const retired: typeof retiredPrefix = "retired: "
+
+const isStuck = ({ paused }: Connection): boolean =>
+  paused !== null && paused !== byPerson && !paused.startsWith(retired)
 
 export const stateOf = (connection: Connection): { readonly text: string; readonly tone: Tone } =>
   connection.state === "idle" && connection.failures > 0

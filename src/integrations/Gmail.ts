@@ -20,7 +20,7 @@ import * as SignIn from "./gmail/SignIn.ts"
 import type { Source } from "./gmail/Turn.ts"
 import { projection } from "./gmail/Projection.ts"
 
-const Config = Schema.Struct({
+export const Config = Schema.Struct({
   /** The origin of another server that speaks the API, instead of Google's. */
   rootUrl: Schema.optionalKey(
     Schema.String.pipe(

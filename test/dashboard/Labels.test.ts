@@ -19,6 +19,8 @@ const healthy: Status = {
   failures: 0,
   holder: null,
   config: {},
+  memberOf: null,
+  members: null,
   createdAt: "2026-01-01T00:00:00Z",
   totals: { stored: 1, failed: 0, dead: 0, deferred: 0, deleted: 0, bytes: 1, deletionsHeld: 0 },
   ledger: 0,

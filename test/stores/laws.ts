@@ -48,6 +48,28 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect(
+      "a connection that another one made says so, is the only one of its account, and outlives the other",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const { account, config, domain, every, id: owner, name } = yield* connect()
+          const member = { of: owner, externalId: "user 1" }
+          const given = { account, config, domain, every, credentials: new Uint8Array([1]), member }
+          const made = yield* store.createConnection({ ...given, name: `${name} 1` })
+          assert.deepStrictEqual(made.member, member)
+          assert.deepStrictEqual(yield* store.connection(made.id), Option.some(made))
+          const again = yield* Effect.flip(store.createConnection({ ...given, name: `${name} 2` }))
+          assert.strictEqual(again._tag, "StoreError")
+          yield* store.createConnection({ ...given, name: `${name} 2`, member: { of: owner, externalId: "user 2" } })
+          yield* store.disconnect(owner, true)
+          const left = Option.getOrThrow(yield* store.connection(made.id))
+          assert.isNull(left.member)
+          yield* store.disconnect(made.id, true)
+          assert.deepStrictEqual(yield* store.connection(made.id), Option.none())
+        })
+    )
+
     it.effect("whether a connection is guarded is kept, and changed only where that is said", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

@@ -106,6 +106,7 @@ export const connection: Connection = {
   failures: 0,
   guarded: false,
   askedWaitUntil: null,
+  member: null,
   createdAt: time
 }
 

@@ -1,6 +1,6 @@
 /** Connections as a store keeps them. */
 import type * as DateTime from "effect/DateTime"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Problem } from "../../contract/Page.ts"
@@ -8,8 +8,14 @@ import type { Problem } from "../../contract/Page.ts"
 export const ConnectionId = Schema.String.pipe(Schema.brand("ConnectionId"))
 export type ConnectionId = typeof ConnectionId.Type
 
+/** The default polling interval. */
+export const defaultEvery = Duration.minutes(5)
+
 /** The reason of a pause that a person set. A successful sync ends pauses with other reasons. */
 export const pausedByPerson = "by a person"
+
+/** The pause of a member begins with this once its account is gone or is not mirrored. */
+export const retiredPrefix = "retired: "
 
 /** The error of requested tasks whose connection was disconnected. */
 export const disconnected = { reason: "Disconnected", message: "the connection was disconnected" } as const
@@ -51,7 +57,16 @@ export interface Connection {
    * one.
    */
   readonly askedWaitUntil: DateTime.Utc | null
+  /** The connection that made this one, and for which account; null if a person made it. */
+  readonly member: Member | null
   readonly createdAt: DateTime.Utc
+}
+
+/** An account of another connection, which has that account's users as its contents. */
+export interface Member {
+  readonly of: ConnectionId
+  /** The external id of the account's content there. */
+  readonly externalId: string
 }
 
 /** Places that could not be listed, each once; at most 100 in each list. */

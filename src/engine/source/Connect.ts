@@ -13,7 +13,7 @@ import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import { budgetsOf, credentialsContext } from "./OpenSource.ts"
-import { type Connection, pausedByPerson } from "../model/Connection.ts"
+import { type Connection, defaultEvery, pausedByPerson } from "../model/Connection.ts"
 import type { LockStore } from "../store/LockStore.ts"
 import type { SecretStore } from "../store/SecretStore.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
@@ -25,9 +25,6 @@ import * as MessageText from "../MessageText.ts"
  * How long a source may take to say who we are and what there is: less than any proxy or browser waits for a response.
  */
 const reachTimeout = Duration.seconds(50)
-
-/** The default polling interval. */
-const defaultEvery = Duration.minutes(5)
 
 export interface ConnectInput {
   readonly domain: string
@@ -129,6 +126,15 @@ export const connect = Effect.fn("connect")(function* (
     return yield* new UsageError({
       message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
     })
+  }
+
+  if (before !== undefined && before.member !== null) {
+    const owner = Option.getOrUndefined(yield* connections.connection(before.member.of))
+    if (owner !== undefined) {
+      return yield* new UsageError({
+        message: `${MessageText.quoted(input.name)} belongs to ${MessageText.quoted(owner.name)}, which sets its config and credentials: change ${MessageText.quoted(owner.name)} instead`
+      })
+    }
   }
 
   const config = yield* integration

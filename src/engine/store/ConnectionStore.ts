@@ -4,7 +4,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import type { Connection, ConnectionId } from "../model/Connection.ts"
+import type { Connection, ConnectionId, Member } from "../model/Connection.ts"
 import type { Fence, Superseded } from "./Fence.ts"
 import type { NameTaken, StoreError } from "./StoreError.ts"
 
@@ -21,6 +21,8 @@ export class ConnectionStore extends Context.Service<
       readonly every: Duration.Duration
       /** Default false. */
       readonly guarded?: boolean | undefined
+      /** The account that another connection makes this one for. An account has one connection. */
+      readonly member?: Member | undefined
     }) => Effect.Effect<Connection, StoreError | NameTaken>
     /**
      * Changes the given fields, takes a new fence, ends the lease and its run (`interrupted`), and makes the connection
@@ -56,7 +58,8 @@ export class ConnectionStore extends Context.Service<
      * Deletes the credentials, takes a new fence and stops the connection. Requested tasks end as failed. With
      * `deleteContents`, removes everything that belongs to the connection: its row first, then its contents, and the
      * bodies and blobs that nothing else names. After a crash the next `collectBodies` removes the rest. Without
-     * `deleteContents` the connection stays, paused and without credentials, so that its contents can be read.
+     * `deleteContents` the connection stays, paused and without credentials, so that its contents can be read. Members
+     * of a removed connection stay, and belong to none.
      */
     readonly disconnect: (connectionId: ConnectionId, deleteContents: boolean) => Effect.Effect<void, StoreError>
   }

@@ -24,11 +24,14 @@ const pollIn = (connection: Connection, result: SliceResult, failures: number) =
  * only where the pause is still what it was when the run began: new credentials take a new fence, and are not paused.
  */
 const pauseAfter = (
-  { domain, name, paused }: Connection,
+  { domain, member, name, paused }: Connection,
   { error }: SliceResult
 ): { readonly from: string | null; readonly to: string | null } | undefined => {
   if (paused === pausedByPerson) return undefined
-  const command = `idem connect ${domain} --name '${name}' --credentials @FILE`
+  const command =
+    member === null
+      ? `idem connect ${domain} --name '${name}' --credentials @FILE`
+      : "idem connect, or idem resume, of the connection that it is a member of"
   switch (error?.reason) {
     case undefined:
       return paused === null ? undefined : { from: paused, to: null }

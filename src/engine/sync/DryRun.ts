@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../../contract/Content.ts"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
-import type { AnySession } from "../../contract/Integration.ts"
+import type { AnySession, Integration } from "../../contract/Integration.ts"
 import type { Problem } from "../../contract/Page.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Planned, Progress, SyncResult } from "../Engine.ts"
@@ -49,19 +49,19 @@ export const run = Effect.fn("DryRun.run")(function* (
     counts: { ...counts, apiCalls, checkerQueries, quotaUnits },
     notes,
     problems,
-    planned: { ...planned, held: yield* heldOf(connection, planned.delete) }
+    planned: { ...planned, held: yield* heldOf(connection, planned.delete, opened.integration) }
   } satisfies DryRun
 }, Effect.scoped)
 
 /** How many deletions a person would have to decide on, of those that were found and those that are staged already. */
-const heldOf = Effect.fnUntraced(function* (connection: Connection, found: number) {
+const heldOf = Effect.fnUntraced(function* (connection: Connection, found: number, { deletionLimits }: Integration) {
   const staged = yield* DeletionStore
   const overviews = yield* OverviewStore
-  const limits = yield* Limits
+  const bounds = { ...(yield* Limits), ...deletionLimits }
   const { held, waiting } = yield* staged.completeDeletions(connection.id, { changes: true, listing: true })
   const { stored } = yield* overviews.totals(connection.id)
   const deletions = found + waiting + held
-  return found + waiting > 0 && Deletions.areTooMany({ deletions, stored }, limits) ? deletions : held
+  return found + waiting > 0 && Deletions.areTooMany({ deletions, stored }, bounds) ? deletions : held
 })
 
 const list = Effect.fnUntraced(function* (options: {

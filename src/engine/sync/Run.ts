@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
 import type { Progress } from "../Engine.ts"
+import { Limits } from "../Limits.ts"
 import type { Connection } from "../model/Connection.ts"
 import { RunId, type RunStatus, statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
@@ -11,6 +12,7 @@ import * as Lease from "../schedule/Lease.ts"
 import * as TaskQueue from "../schedule/TaskQueue.ts"
 import type { Vault } from "../secrets/Vault.ts"
 import type { Integrations } from "../source/Integrations.ts"
+import * as Members from "../source/Members.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import type { Quotas } from "../source/Quotas.ts"
 import type { Store } from "../Store.ts"
@@ -86,7 +88,8 @@ export const run = Effect.fn("run")(function* (
       const opened = yield* OpenSource.openable(connection)
       const { notes, plan } = yield* SyncPlan.forRequest(connection, asked, opened)
       yield* Effect.forEach(notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
-      return yield* Slice.run({
+      const limits = yield* Limits
+      const result = yield* Slice.run({
         ...opened,
         connection,
         runId,
@@ -96,7 +99,9 @@ export const run = Effect.fn("run")(function* (
         notes,
         recorded: asked._tag !== "Live" || asked.recorded,
         onProgress
-      })
+      }).pipe(Effect.provideService(Limits, { ...limits, ...opened.integration.deletionLimits }))
+      if (asked._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
+      return result
     },
     Effect.catch((error: RunFailure.RunError) => Effect.succeed(failed(error)))
   )

@@ -45,6 +45,8 @@ export const Connection = Schema.Struct({
   /** The process that runs the connection now. */
   holder: Schema.NullOr(Schema.String),
   config: Schema.Json,
+  /** The name of the connection that made this one for one of its accounts; null if a person made it. */
+  memberOf: Schema.NullOr(Schema.String),
   createdAt: Time
 }).annotate({ identifier: "Connection" })
 export type Connection = typeof Connection.Type
@@ -59,6 +61,8 @@ export const Status = Schema.Struct({
   ledger: Schema.Int,
   /** What the config leaves out that a person may miss, and how to have it. */
   leftOut: Schema.Array(Schema.String),
+  /** How many connections this one has made, and how many of them are retired; null if it makes none. */
+  members: Schema.NullOr(Schema.Struct({ total: Schema.Int, retired: Schema.Int })),
   lastRun: Schema.NullOr(Run),
   unfinished: Schema.Array(Unfinished)
 }).annotate({ identifier: "Status" })
@@ -107,7 +111,12 @@ const stateOf = (connection: Model.Connection, now: DateTime.Utc): Connection["s
   return connection.paused === null ? "idle" : "paused"
 }
 
-export const connection = (of: Model.Connection, now: DateTime.Utc): Connection => {
+/** `owner`: the connection that made this one. */
+export const connection = (
+  of: Model.Connection,
+  now: DateTime.Utc,
+  owner: Pick<Model.Connection, "name"> | undefined
+): Connection => {
   const state = stateOf(of, now)
   return {
     name: of.name,
@@ -125,6 +134,7 @@ export const connection = (of: Model.Connection, now: DateTime.Utc): Connection 
     failures: of.failures,
     holder: state === "running" ? (of.lease?.holder ?? null) : null,
     config: of.config,
+    memberOf: owner?.name ?? null,
     createdAt: of.createdAt
   }
 }
@@ -133,15 +143,18 @@ export const status = (
   of: Model.Connection,
   now: DateTime.Utc,
   known: {
+    readonly owner: Model.Connection | undefined
+    readonly members: Status["members"]
     readonly totals: Overview.Totals
     readonly leftOut: ReadonlyArray<string>
     readonly lastRun: RunModel.Run | undefined
     readonly unfinished: ReadonlyArray<TaskRow>
   }
 ): Status => {
-  const { lastRun, leftOut, totals, unfinished } = known
+  const { lastRun, leftOut, members, totals, unfinished } = known
   return {
-    ...connection(of, now),
+    ...connection(of, now, known.owner),
+    members,
     totals,
     ledger: totals.failed + totals.dead + totals.deferred,
     leftOut,

@@ -91,12 +91,12 @@ export const connections = HttpApiGroup.make("connections")
       params: connectionRef,
       query: { deleteContents: Schema.optionalKey(Schema.Boolean) },
       success: Schema.Struct({ contents: Schema.Int }),
-      error: NotFoundProblem
+      error: [NotFoundProblem, ConflictProblem]
     })
       .annotate(NoSecrets, true)
       .annotate(
         OpenApi.Summary,
-        "Forget the credentials and stop; what is stored stays, unless deleteContents is true. Says how many contents there were"
+        "Forget the credentials and stop, with all connections that this one made; what is stored stays, unless deleteContents is true. Says how many contents there were"
       ),
     HttpApiEndpoint.post("pause", "/connections/:connection/pause", {
       params: connectionRef,

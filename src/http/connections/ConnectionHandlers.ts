@@ -7,12 +7,14 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Engine, type Connected as EngineConnected } from "../../engine/Engine.ts"
 import { Integrations } from "../../engine/source/Integrations.ts"
+import * as Members from "../../engine/source/Members.ts"
 import * as MessageText from "../../engine/MessageText.ts"
-import { pausedByPerson } from "../../engine/model/Connection.ts"
+import { type Connection, pausedByPerson } from "../../engine/model/Connection.ts"
 import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { LedgerStore } from "../../engine/store/LedgerStore.ts"
+import { LockStore } from "../../engine/store/LockStore.ts"
 import { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import { RunStore } from "../../engine/store/RunStore.ts"
 import { DeletionsChanged, NameTaken } from "../../engine/store/StoreError.ts"
@@ -37,7 +39,8 @@ const connected = Effect.fnUntraced(function* ({
   leftOut
 }: EngineConnected) {
   return {
-    connection: Documents.connection(connection, yield* DateTime.now),
+    // A member is changed through the connection that made it, so this one is none.
+    connection: Documents.connection(connection, yield* DateTime.now, undefined),
     created,
     items: estimate.items ?? null,
     unitsPerItem: estimate.unitsPerItem,
@@ -68,6 +71,7 @@ export const layer = HttpApiBuilder.group(
     const connections = yield* ConnectionStore
     const runs = yield* RunStore
     const overviews = yield* OverviewStore
+    const locks = yield* LockStore
     const tasks = yield* TaskStore
     const deletions = yield* DeletionStore
     const ledger = yield* LedgerStore
@@ -76,14 +80,20 @@ export const layer = HttpApiBuilder.group(
     const integrations = yield* Integrations
     const submission = yield* TaskSubmission.make
     const find = (ref: string) => ConnectionLookup.find(connections, ref)
+    const ownerOf = ({ member }: Connection) =>
+      member === null ? Effect.undefined : Effect.map(connections.connection(member.of), Option.getOrUndefined)
     const shown = Effect.fnUntraced(function* (ref: string) {
-      return Documents.connection(yield* find(ref), yield* DateTime.now)
+      const connection = yield* find(ref)
+      return Documents.connection(connection, yield* DateTime.now, yield* ownerOf(connection))
     })
 
     return handlers.handleAll({
       list: Effect.fnUntraced(function* () {
         const now = yield* DateTime.now
-        return { connections: (yield* connections.connections).map((each) => Documents.connection(each, now)) }
+        const all = yield* connections.connections
+        const byId = new Map(all.map((each) => [each.id, each]))
+        const ownerOf = ({ member }: Connection) => (member === null ? undefined : byId.get(member.of))
+        return { connections: all.map((each) => Documents.connection(each, now, ownerOf(each))) }
       }, asProblem),
 
       create: Effect.fnUntraced(function* ({ payload }) {
@@ -96,12 +106,16 @@ export const layer = HttpApiBuilder.group(
       get: Effect.fnUntraced(function* ({ params }) {
         const connection = yield* find(params.connection)
         const [lastRun] = yield* runs.runs(connection.id, 1)
+        const integration = yield* Effect.option(integrations.get(connection.domain))
         // A connection whose config no longer fits is shown all the same.
-        const leftOut = yield* integrations.get(connection.domain).pipe(
+        const leftOut = yield* Effect.fromOption(integration).pipe(
           Effect.flatMap(({ decodeConfig }) => decodeConfig(connection.config)),
           Effect.match({ onFailure: () => [], onSuccess: (config) => config.leftOut })
         )
+        const hasMembers = Option.exists(integration, ({ members }) => members !== undefined)
         return Documents.status(connection, yield* DateTime.now, {
+          owner: yield* ownerOf(connection),
+          members: hasMembers ? yield* Members.count(connections, connection.id) : null,
           totals: yield* overviews.totals(connection.id),
           leftOut,
           lastRun,
@@ -118,10 +132,22 @@ export const layer = HttpApiBuilder.group(
 
       remove: Effect.fnUntraced(
         function* ({ params, query }) {
-          const { id } = yield* find(params.connection)
-          const { stored } = yield* overviews.totals(id)
-          yield* connections.disconnect(id, query.deleteContents ?? false)
-          return { contents: stored }
+          const connection = yield* find(params.connection)
+          const owner = yield* ownerOf(connection)
+          // The owner's next poll would make it again.
+          if (owner !== undefined && owner.credentials !== null && !Members.isRetired(connection)) {
+            const [name, by] = [connection.name, owner.name].map(MessageText.quoted)
+            return yield* new ConflictProblem({
+              detail: `${name} belongs to ${by}: leave its account out in the config of ${by}, and disconnect it once it is retired`
+            })
+          }
+          return {
+            contents: yield* Members.disconnect(
+              { connections, overviews, locks },
+              connection,
+              query.deleteContents ?? false
+            )
+          }
         },
         (work, { request }) => InterimAnswers.during(request)(work),
         asProblem
@@ -142,6 +168,7 @@ export const layer = HttpApiBuilder.group(
           })
         }
         yield* connections.setPaused(id, null)
+        yield* Members.resume(connections, id)
         return yield* shown(id)
       }, asProblem),
 

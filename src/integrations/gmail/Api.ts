@@ -1,7 +1,6 @@
 /** The few methods of the Gmail API that are used, each one request through `call`, each answer decoded. */
 import { gmail, type gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -16,6 +15,7 @@ import { direct, type Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
+import * as Requests from "./Requests.ts"
 
 /**
  * Units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects that
@@ -38,9 +38,6 @@ export const pageSize = 500
  * (GAM-team/got-your-back#84).
  */
 export const chatLabel = "CHAT"
-
-/** Past this a request is given up; the engine's own deadline for a call stands above it. */
-const requestTimeout = Duration.seconds(50)
 
 /** Decimal digits, kept as text: a uint64 is beyond what a number holds, and emulators write longer ones. */
 const HistoryId = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,30}$/)))
@@ -141,51 +138,13 @@ export const make = (options: {
   })
   const { auth, call } = options
 
-  /** One request with this token. `retry: false`: the engine owns retries. */
-  const once = <A, I>(
-    what: string,
-    schema: Schema.Codec<A, I>,
-    send: (client: gmail_v1.Gmail, how: RequestOptions) => Promise<{ readonly data: unknown }>,
-    token: Redacted.Redacted
-  ): Effect.Effect<A, IntegrationError> =>
-    Effect.tryPromise({
-      try: (signal) =>
-        send(client, {
-          signal,
-          timeout: Duration.toMillis(requestTimeout),
-          retry: false,
-          headers: { Authorization: `Bearer ${Redacted.value(token)}` }
-        }),
-      catch: (error) => failureOf(error, host)
-    }).pipe(
-      Effect.catch((failure) =>
-        Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
-      ),
-      // A broken or truncated JSON text is no error to the client: `data` is a string then, and does not decode.
-      Effect.flatMap((response) =>
-        Effect.mapError(Schema.decodeUnknownEffect(schema)(response.data), () => unreadable(what))
-      )
-    )
-
-  /** A request through `call`. After a 401 it is made once more, with another token. */
-  const authorized = <A>(
-    method: keyof typeof units,
-    send: (token: Redacted.Redacted) => Effect.Effect<A, IntegrationError>
-  ): Effect.Effect<A, IntegrationError> =>
-    Effect.flatMap(auth.token, (token) =>
-      Effect.catch(call(method, units[method], send(token)), (error) =>
-        error.reason._tag === "Unauthorized"
-          ? Effect.flatMap(auth.replace(token, error), (next) => call(method, units[method], send(next)))
-          : Effect.fail(error)
-      )
-    )
-
+  const requests = Requests.make({ auth, call, client, host })
   const request = <A, I>(
     method: keyof typeof units,
     what: string,
     schema: Schema.Codec<A, I>,
-    send: (client: gmail_v1.Gmail, how: RequestOptions) => Promise<{ readonly data: unknown }>
-  ): Effect.Effect<A, IntegrationError> => authorized(method, (token) => once(what, schema, send, token))
+    send: Requests.Send<gmail_v1.Gmail>
+  ) => requests.request(method, units[method], what, schema, send)
 
   const decodeMessage = Schema.decodeUnknownEffect(Message)
   const asMessage = (what: string) => (answer: unknown) =>
@@ -289,7 +248,9 @@ export const make = (options: {
 
     /** A message with its bytes. */
     rawMessage: (id: string): Effect.Effect<RawMessage, IntegrationError, Scope.Scope> =>
-      Effect.flatMap(Effect.scope, (scope) => authorized("messages.get", (token) => openMessage(id, token, scope))),
+      Effect.flatMap(Effect.scope, (scope) =>
+        requests.authorized("messages.get", units["messages.get"], (token) => openMessage(id, token, scope))
+      ),
 
     /** What happened after `startHistoryId`, oldest first. 404 (`Gone`) means that this is no longer known. */
     history: (
@@ -325,7 +286,7 @@ export const make = (options: {
           HttpClientRequest.bearerToken(token),
           HttpClient.execute,
           Effect.flatMap((response) => Effect.map(response.json, (json) => ({ status: response.status, json }))),
-          Effect.timeout(requestTimeout),
+          Effect.timeout(Requests.timeout),
           Effect.provide(FetchHttpClient.layer),
           Effect.provideService(FetchHttpClient.Fetch, options.network.fetch),
           Effect.mapError(() => unreadable("address of the account")),
@@ -353,11 +314,3 @@ export type RawMessage =
       /** The other fields, once the body was read to its end. */
       readonly rest: Effect.Effect<Message, IntegrationError>
     }
-
-/** What each request is sent with. */
-interface RequestOptions {
-  readonly signal: AbortSignal
-  readonly timeout: number
-  readonly retry: false
-  readonly headers: { readonly Authorization: string }
-}

@@ -77,40 +77,57 @@ const checkTokenUri = ({ serviceAccount }: ServiceAccount, tokenUrl: string) => 
 const isTokenHost = (url: URL, tokenUrl: string) =>
   (url.protocol === "https:" && googleHosts.has(url.host)) || url.origin === new URL(tokenUrl).origin
 
-export const make = Effect.fnUntraced(function* (options: {
-  readonly credentials: Credentials
+interface Options<C> {
+  readonly credentials: C
   readonly endpoint: TokenEndpoint.Endpoint
   /** The scope that a service account asks for. */
   readonly scope: string
   readonly call: Call
-  readonly refreshCredentials: RefreshCredentials<Credentials>
-}) {
-  const { call, credentials, endpoint, scope } = options
+  readonly refreshCredentials: RefreshCredentials<C>
+}
+
+const held = (credentials: Credentials): AccessToken.Held => ({
+  token: credentials.accessToken,
+  expiresAt: "expiresAt" in credentials ? credentials.expiresAt : undefined
+})
+
+const ask = ({ call }: Pick<Options<never>, "call">, request: Effect.Effect<TokenEndpoint.Tokens, IntegrationError>) =>
+  Effect.map(Effect.interruptible(call("oauth2.token", 0, request)), ({ accessToken, expiresAt, refreshToken }) => ({
+    last: { accessToken, ...(expiresAt === undefined ? {} : { expiresAt }) },
+    refreshToken
+  }))
+
+/** The account with another token for its subject. */
+const renewAccount = (
+  options: Pick<Options<never>, "call" | "endpoint" | "scope">,
+  account: ServiceAccount
+): Effect.Effect<ServiceAccount, IntegrationError> =>
+  Effect.map(ask(options, TokenEndpoint.assertion(options.endpoint, account, options.scope)), ({ last }) => ({
+    serviceAccount: account.serviceAccount,
+    subject: account.subject,
+    ...last
+  }))
+
+/** The access token of a service account. */
+export const ofServiceAccount = (options: Options<ServiceAccount>) =>
+  Effect.as(
+    checkTokenUri(options.credentials, options.endpoint.tokenUrl),
+    AccessToken.make({ ...options, margin, held, refresh: (account) => renewAccount(options, account) })
+  )
+
+/** The access token of any credentials. */
+export const make = Effect.fnUntraced(function* (options: Options<Credentials>) {
+  const { credentials, endpoint } = options
   if ("serviceAccount" in credentials) yield* checkTokenUri(credentials, endpoint.tokenUrl)
-
-  const ask = (request: Effect.Effect<TokenEndpoint.Tokens, IntegrationError>) =>
-    Effect.map(Effect.interruptible(call("oauth2.token", 0, request)), ({ accessToken, expiresAt, refreshToken }) => ({
-      last: { accessToken, ...(expiresAt === undefined ? {} : { expiresAt }) },
-      refreshToken
-    }))
-
   return AccessToken.make<Credentials>({
-    credentials,
-    refreshCredentials: options.refreshCredentials,
+    ...options,
     margin,
-    held: (held) => ({ token: held.accessToken, expiresAt: "expiresAt" in held ? held.expiresAt : undefined }),
+    held,
     refresh: (current) => {
-      if ("serviceAccount" in current) {
-        const { serviceAccount, subject } = current
-        return Effect.map(ask(TokenEndpoint.assertion(endpoint, current, scope)), ({ last }) => ({
-          serviceAccount,
-          subject,
-          ...last
-        }))
-      }
+      if ("serviceAccount" in current) return renewAccount(options, current)
       if (!("refreshToken" in current)) return undefined
       const { clientId, clientSecret } = current
-      return Effect.map(ask(TokenEndpoint.refresh(endpoint, current)), ({ last, refreshToken }) => ({
+      return Effect.map(ask(options, TokenEndpoint.refresh(endpoint, current)), ({ last, refreshToken }) => ({
         clientId,
         clientSecret,
         refreshToken: refreshToken ?? current.refreshToken,

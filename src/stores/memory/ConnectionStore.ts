@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { type Connection, ConnectionId, disconnected, noProblems } from "../../engine/model/Connection.ts"
 import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
-import { NameTaken } from "../../engine/store/StoreError.ts"
+import { NameTaken, StoreError } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { dropUnnamed } from "./BodyStore.ts"
@@ -35,6 +35,7 @@ export const connectionOf = (entry: ConnectionEntry): Connection => ({
   failures: entry.failures,
   guarded: entry.guarded,
   askedWaitUntil: entry.askedWaitUntil === null ? null : utc(entry.askedWaitUntil),
+  member: entry.member,
   createdAt: utc(entry.createdAt)
 })
 
@@ -42,6 +43,7 @@ const storedText = (text: string | null): string | null => (text === null ? null
 
 const remove = (state: State, connectionId: ConnectionId): void => {
   state.connections.delete(connectionId)
+  for (const each of state.connections.values()) if (each.member?.of === connectionId) each.member = null
   for (const task of state.tasks.values()) if (task.connectionId === connectionId) state.tasks.delete(task.id)
   for (const run of state.runs.values()) if (run.connectionId === connectionId) state.runs.delete(run.id)
 }
@@ -54,6 +56,14 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
     createConnection: Effect.fnUntraced(function* (given) {
       const now = yield* Clock.currentTimeMillis
       if (byName(given.name) !== undefined) return yield* new NameTaken({ name: given.name })
+      const { member } = given
+      const isTaken = Array.from(state.connections.values()).some(
+        (each) => member !== undefined && each.member?.of === member.of && each.member.externalId === member.externalId
+      )
+      if (isTaken) {
+        const message = `creating the connection ${given.name}: its account has a connection already`
+        return yield* new StoreError({ message, cause: message })
+      }
       yield* admitted(state, given.credentials)
       const entry: ConnectionEntry = {
         ...given,
@@ -74,6 +84,7 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
         failures: 0,
         guarded: given.guarded ?? false,
         askedWaitUntil: null,
+        member: given.member ?? null,
         createdAt: now,
         contents: new Map(),
         staged: new Map(),

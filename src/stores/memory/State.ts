@@ -8,7 +8,7 @@ import type { Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Tally } from "../../engine/model/RunCounts.ts"
 import type { ChangeKind, Epoch } from "../../engine/model/Change.ts"
-import type { ConnectionId, Problems } from "../../engine/model/Connection.ts"
+import type { ConnectionId, Member, Problems } from "../../engine/model/Connection.ts"
 import type { ContentState, LedgerRow } from "../../engine/model/Content.ts"
 import type { Run, RunId } from "../../engine/model/Run.ts"
 import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
@@ -93,6 +93,7 @@ export interface ConnectionEntry {
   failures: number
   guarded: boolean
   askedWaitUntil: Millis | null
+  member: Member | null
   readonly createdAt: Millis
   readonly contents: Map<string, ContentEntry>
   readonly staged: Map<string, StagedEntry>

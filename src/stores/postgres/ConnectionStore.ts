@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionId, disconnected } from "../../engine/model/Connection.ts"
-import { NameTaken } from "../../engine/store/StoreError.ts"
+import { NameTaken, StoreError } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Purge from "./Purge.ts"
@@ -26,6 +26,8 @@ type Methods = ConnectionStore["Service"]
 const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
+
+const accountTaken = (name: string) => `creating the connection ${name}: its account has a connection already`
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -47,18 +49,27 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     yield* Effect.forEach(belongings, (table) => sql`DELETE FROM ${sql(table)} WHERE connection_id = ${connectionId}`, {
       discard: true
     })
+    yield* sql`UPDATE connection SET member_of = NULL, member_id = NULL WHERE member_of = ${connectionId}`
     yield* sql`DELETE FROM connection WHERE id = ${connectionId}`
   })
 
   return {
     createConnection: (given) =>
-      sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms, guarded)
+      sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms, guarded, member_of, member_id)
         VALUES (${given.name}, ${given.domain}, ${given.account}, ${JSON.stringify(given.config)}::json,
-          ${given.credentials}, ${PgTypes.float8(millis(given.every))}, ${given.guarded ?? false})
+          ${given.credentials}, ${PgTypes.float8(millis(given.every))}, ${given.guarded ?? false},
+          ${given.member?.of ?? null}::uuid, ${given.member?.externalId ?? null})
         RETURNING ${columns}`.pipe(
         Effect.catchIf(
           (error) => error.reason._tag === "UniqueViolation" && error.reason.constraint === "connection_name",
           () => Effect.fail(new NameTaken({ name: given.name }))
+        ),
+        Effect.catchIf(
+          (error) =>
+            error._tag === "SqlError" &&
+            error.reason._tag === "UniqueViolation" &&
+            error.reason.constraint === "connection_member",
+          (cause) => Effect.fail(new StoreError({ message: accountTaken(given.name), cause }))
         ),
         Effect.flatMap(first),
         Effect.flatMap((created) => Effect.orDie(Effect.fromOption(created))),

@@ -19,6 +19,7 @@ import { listings } from "./migrations/Listings.ts"
 import { checks } from "./migrations/Checks.ts"
 import { locks } from "./migrations/Locks.ts"
 import { mirror } from "./migrations/Mirror.ts"
+import { members } from "./migrations/Members.ts"
 import { parts } from "./migrations/Parts.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
 import { tasks } from "./migrations/Tasks.ts"
@@ -54,7 +55,8 @@ export const migrations = {
   "0011_checks": checks,
   "0012_locks": locks,
   "0013_redelivery": redelivery,
-  "0014_mirror": mirror
+  "0014_mirror": mirror,
+  "0015_members": members
 }
 
 /** The schema that this version works with. */

@@ -27,7 +27,8 @@ const Problems = Schema.Array(Schema.Struct({ place: Schema.String, message: Sch
 
 export const connectionColumns = `id, name, domain, account, config::text AS config, credentials, every_ms AS every, fence,
   paused, ${checkpointColumn}, scope, last_checked_at AS "lastCheckedAt", problems, next_poll_at AS "nextPollAt", lease_holder AS holder,
-  lease_until AS until, failures, guarded, asked_wait_until AS "askedWaitUntil", created_at AS "createdAt"`
+  lease_until AS until, failures, guarded, asked_wait_until AS "askedWaitUntil", member_of AS "memberOf",
+  member_id AS "memberId", created_at AS "createdAt"`
 
 const decodeConnectionRows = decoder(
   Schema.Struct({
@@ -50,16 +51,19 @@ const decodeConnectionRows = decoder(
     failures: Schema.Int,
     guarded: Schema.Boolean,
     askedWaitUntil: Schema.NullOr(Time),
+    memberOf: Schema.NullOr(ConnectionId),
+    memberId: Schema.NullOr(Schema.String),
     createdAt: Time
   })
 )
 
 export const connections = (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<Connection>> =>
   Effect.map(decodeConnectionRows(rows), (decoded) =>
-    decoded.map(({ holder, until, ...row }) => ({
+    decoded.map(({ holder, memberId, memberOf, until, ...row }) => ({
       ...row,
       checkpoint: Arr.head(row.checkpoint),
-      lease: holder === null || until === null ? null : { holder, until }
+      lease: holder === null || until === null ? null : { holder, until },
+      member: memberOf === null || memberId === null ? null : { of: memberOf, externalId: memberId }
     }))
   )
 

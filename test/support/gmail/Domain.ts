@@ -88,6 +88,11 @@ export class Domain {
     return this.users.find((each) => each.email === email)
   }
 
+  /** Grants the delegation anew. */
+  delegate(): void {
+    this.delegated.add(gmail).add(directory)
+  }
+
   /** Whom an access token of the service account stands for. */
   holderOf(token: string): string | undefined {
     return this.tokens.get(token)?.email

@@ -1,0 +1,48 @@
+/**
+ * Members: connections that another connection makes, one for each account that it lists (the users of a company, the
+ * sites of a customer). The accounts are that connection's contents, so that listing them, noticing that one is gone, and
+ * holding back too many deletions are the engine's usual work. After each poll the engine makes the connections of new
+ * accounts, and retires those of accounts that are gone: it stops them and keeps what they have stored.
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type { Metadata } from "./Content.ts"
+
+/** One stored account. */
+export interface Account {
+  readonly externalId: string
+  readonly metadata: Metadata
+}
+
+/** The connection of an account. */
+export interface Member<out Config, out Credentials> {
+  /** For people; the engine appends to a name that is taken. */
+  readonly name: string
+  /** Who the source will say we are. */
+  readonly account: string
+  readonly config: Config
+  readonly credentials: Credentials
+  readonly every: Duration.Duration | undefined
+  /** Why this account is not to be mirrored now (`it is suspended`); absent for one that is. */
+  readonly inactive?: string | undefined
+}
+
+/** What an author writes: the members' integration by its domain, and the connection of each account. */
+export interface Members<in Config, in Credentials> {
+  readonly domain: string
+  /** Undefined for content that is no account. Config and credentials are decoded by the members' integration. */
+  readonly of: (
+    from: { readonly config: Config; readonly credentials: Credentials },
+    account: Account
+  ) => Member<unknown, unknown> | undefined
+}
+
+/** The same with the schemas closed over: config and credentials are JSON, with secrets in clear. */
+export interface AnyMembers {
+  readonly domain: string
+  readonly of: (from: {
+    readonly config: unknown
+    readonly credentials: unknown
+  }) => Effect.Effect<(account: Account) => Member<unknown, unknown> | undefined, Schema.SchemaError>
+}

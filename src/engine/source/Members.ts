@@ -1,0 +1,238 @@
+/**
+ * Keeps the connections that a connection makes (see src/contract/Members.ts) as its stored accounts say. Nothing else
+ * decides: an account is gone once its content is deleted, which the engine does only after a complete listing, and not
+ * while a person has to approve it. So a listing that fails or is cut short retires nobody.
+ *
+ * Reconciling compares what is stored with what there is, so it may end anywhere and be repeated.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type { Account, AnyMembers, Member } from "../../contract/Members.ts"
+import type { Integration } from "../../contract/Integration.ts"
+import { type Connection, type ConnectionId, defaultEvery, pausedByPerson, retiredPrefix } from "../model/Connection.ts"
+import type { ContentPlace } from "../model/Content.ts"
+import * as Lock from "../schedule/Lock.ts"
+import { Vault } from "../secrets/Vault.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+import { ContentStore } from "../store/ContentStore.ts"
+import { LockStore } from "../store/LockStore.ts"
+import type { OverviewStore } from "../store/OverviewStore.ts"
+import type { NameTaken, StoreError } from "../store/StoreError.ts"
+import * as ConfigErrors from "./ConfigErrors.ts"
+import { Integrations } from "./Integrations.ts"
+import { credentialsContext } from "./OpenSource.ts"
+
+const pageSize = 500
+
+/** True if the connection stands still because its account is gone or inactive. */
+export const isRetired = ({ paused }: Pick<Connection, "paused">): boolean => paused?.startsWith(retiredPrefix) === true
+
+/** Names to try for a member: its own, then with the name of the connection that made it, then numbered. */
+const namesFor = (name: string, owner: string) =>
+  ["", ` (${owner})`, ...Array.from({ length: 98 }, (_, index) => ` (${owner} ${index + 2})`)].map((suffix) =>
+    `${name.slice(0, 100 - suffix.length)}${suffix}`.slice(-100)
+  )
+
+/** True if the stored credentials say what `wanted` says; they may hold more, like a token that was refreshed. */
+const holds = (stored: Schema.Json, wanted: Schema.Json): boolean =>
+  Object.entries(wanted as Schema.JsonObject).every(
+    ([name, value]) => JSON.stringify((stored as Schema.JsonObject)[name]) === JSON.stringify(value)
+  )
+
+const locked = (owner: ConnectionId) => Lock.withLock(`members of ${owner}`)
+
+const membersOf = (connections: ConnectionStore["Service"], owner: ConnectionId) =>
+  Effect.map(connections.connections, (all) => all.filter(({ member }) => member?.of === owner))
+
+/** All stored accounts. */
+const accountsOf = Effect.fnUntraced(function* (owner: ConnectionId) {
+  const store = yield* ContentStore
+  const accounts: Array<Account> = []
+  let after: ContentPlace | undefined
+  do {
+    const page = yield* store.contents(owner, { state: "stored", limit: pageSize, after })
+    accounts.push(...page.contents)
+    after = page.next ?? undefined
+  } while (after !== undefined)
+  return accounts
+})
+
+/** Makes, changes, retires and resumes the members of this connection. Says in the log what it did. */
+const reconcile = Effect.fnUntraced(function* (
+  connection: Connection,
+  members: AnyMembers,
+  opened: { readonly config: unknown; readonly credentials: Schema.Json }
+) {
+  const connections = yield* ConnectionStore
+  const vault = yield* Vault
+  const integration = yield* (yield* Integrations).get(members.domain)
+
+  const work = Effect.gen(function* () {
+    // It may have been disconnected or changed since this run began: the next poll has the last word.
+    const owner = Option.getOrUndefined(yield* connections.connection(connection.id))
+    if (owner?.fence !== connection.fence || owner.credentials === null) return
+    const memberOf = yield* members.of(opened)
+    const existing = new Map((yield* membersOf(connections, owner.id)).map((each) => [each.member?.externalId, each]))
+    const done = { connected: 0, changed: 0, retired: 0, resumed: 0 }
+
+    for (const account of yield* accountsOf(owner.id)) {
+      const wanted = memberOf(account)
+      if (wanted === undefined) continue
+      const there = existing.get(account.externalId)
+      existing.delete(account.externalId)
+      if (wanted.inactive !== undefined) {
+        if (there !== undefined && (yield* retire(there, wanted.inactive))) done.retired += 1
+      } else if (there === undefined) {
+        yield* make(owner, account.externalId, wanted)
+        done.connected += 1
+      } else {
+        const kept = yield* keep(there, owner, wanted)
+        if (kept !== undefined) done[kept] += 1
+      }
+    }
+    for (const left of existing.values()) {
+      if (yield* retire(left, `its account is no longer in ${owner.name}`)) done.retired += 1
+    }
+    const said = Object.entries(done).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []))
+    if (said.length > 0) yield* Effect.logInfo(`connections of ${owner.name}: ${said.join(", ")}`)
+  })
+
+  const decoded = Effect.fnUntraced(function* (wanted: Member<unknown, unknown>) {
+    const { json } = yield* integration.decodeConfig(wanted.config)
+    return { config: json, credentials: yield* integration.decodeCredentials(wanted.credentials) }
+  })
+
+  const sealFor = (account: string, credentials: Schema.Json) =>
+    vault.seal(credentials, credentialsContext({ domain: members.domain, account }))
+
+  const make = Effect.fnUntraced(function* (owner: Connection, externalId: string, wanted: Member<unknown, unknown>) {
+    const { config, credentials } = yield* decoded(wanted)
+    const { account, every = defaultEvery } = wanted
+    const given = {
+      domain: members.domain,
+      account,
+      config,
+      credentials: yield* sealFor(account, credentials),
+      every,
+      guarded: owner.guarded,
+      member: { of: owner.id, externalId }
+    }
+    const [first = wanted.name, ...others] = namesFor(wanted.name, owner.name)
+    yield* others.reduce(
+      (made: Effect.Effect<Connection, NameTaken | StoreError>, name) =>
+        Effect.catchTag(made, "NameTaken", () => connections.createConnection({ ...given, name })),
+      connections.createConnection({ ...given, name: first })
+    )
+  })
+
+  /** Changes a member that differs from what is wanted, and ends a retirement. */
+  const keep = Effect.fnUntraced(function* (there: Connection, owner: Connection, wanted: Member<unknown, unknown>) {
+    const { config, credentials } = yield* decoded(wanted)
+    const { every = defaultEvery } = wanted
+    // Credentials that can't be unsealed any more are replaced.
+    const stored =
+      there.credentials === null
+        ? Option.none()
+        : yield* Effect.option(vault.unseal(there.credentials, credentialsContext(there)))
+    const isNewKey = !Option.exists(stored, (json) => holds(json, credentials))
+    const isChanged =
+      isNewKey ||
+      JSON.stringify(there.config) !== JSON.stringify(config) ||
+      String(there.every) !== String(every) ||
+      there.guarded !== owner.guarded
+    if (isChanged) {
+      yield* connections.updateConnection(there.id, {
+        config,
+        // The account keeps the name under which its credentials were sealed first.
+        ...(isNewKey ? { credentials: yield* sealFor(there.account, credentials) } : {}),
+        every,
+        guarded: owner.guarded
+      })
+    }
+    // New credentials end a pause for lost ones; a person's own pause stays.
+    const isResumed = isRetired(there) || (isNewKey && there.paused !== null && there.paused !== pausedByPerson)
+    if (isResumed) yield* connections.setPaused(there.id, null)
+    return isResumed ? "resumed" : isChanged ? "changed" : undefined
+  })
+
+  /** Stops a member and keeps what it has stored. Returns false if it stood still already. */
+  const retire = Effect.fnUntraced(function* (there: Connection, why: string) {
+    const reason = `${retiredPrefix}${why}; what is stored stays`
+    if (there.paused === pausedByPerson || there.credentials === null || there.paused === reason) return false
+    yield* connections.setPaused(there.id, reason)
+    return !isRetired(there)
+  })
+
+  yield* work.pipe(
+    locked(connection.id),
+    Effect.catchTags({
+      StoreError: ({ message }) => Effect.logWarning(`the connections of ${connection.name} wait: ${message}`),
+      NameTaken: ({ name }) => Effect.logWarning(`no name is free for a connection of ${connection.name} like ${name}`),
+      VaultError: ({ message }) => Effect.logWarning(`the connections of ${connection.name} wait: ${message}`),
+      SchemaError: ({ issue }) =>
+        Effect.logWarning(
+          `the connections of ${connection.name} can't be made: ${ConfigErrors.explain(issue, { secret: true })}`
+        )
+    })
+  )
+})
+
+/** The members' integration, for one that has members. */
+export const after = Effect.fnUntraced(function* (
+  connection: Connection,
+  opened: {
+    readonly integration: Integration
+    readonly config: { readonly json: Schema.Json }
+    readonly credentials: Schema.Json
+  }
+) {
+  const { members } = opened.integration
+  if (members === undefined) return
+  yield* Effect.catchTag(
+    reconcile(connection, members, { config: opened.config.json, credentials: opened.credentials }),
+    "UsageError",
+    ({ message }) => Effect.logWarning(message)
+  )
+})
+
+/** How many members a connection has, and how many of them are retired. */
+export const count = (connections: ConnectionStore["Service"], owner: ConnectionId) =>
+  Effect.map(membersOf(connections, owner), (members) => ({
+    total: members.length,
+    retired: members.filter(isRetired).length
+  }))
+
+/** Polls members again that stand still because their credentials were refused: a person has mended that. */
+export const resume = Effect.fnUntraced(function* (connections: ConnectionStore["Service"], owner: ConnectionId) {
+  const isStuck = (each: Connection) =>
+    each.paused !== null && each.paused !== pausedByPerson && each.credentials !== null && !isRetired(each)
+  const stuck = (yield* membersOf(connections, owner)).filter(isStuck)
+  yield* Effect.forEach(stuck, ({ id }) => connections.setPaused(id, null), { discard: true })
+})
+
+/**
+ * Disconnects a connection, and the members that it made, which have its credentials. Returns how many contents there
+ * were.
+ */
+export const disconnect = (
+  stores: {
+    readonly connections: ConnectionStore["Service"]
+    readonly overviews: OverviewStore["Service"]
+    readonly locks: LockStore["Service"]
+  },
+  { id }: Connection,
+  deleteContents: boolean
+) =>
+  Effect.gen(function* () {
+    const { connections, overviews } = stores
+    const members = yield* membersOf(connections, id)
+    const all = [id, ...members.map((each) => each.id)]
+    const stored = yield* Effect.forEach(all, (each) => Effect.map(overviews.totals(each), (totals) => totals.stored))
+    // Its credentials go first, so that no poll makes the members again; its row goes last, so that all of this can be
+    // repeated after an interruption.
+    yield* connections.disconnect(id, false)
+    yield* Effect.forEach(members, (each) => connections.disconnect(each.id, deleteContents), { discard: true })
+    if (deleteContents) yield* connections.disconnect(id, true)
+    return stored.reduce((sum, one) => sum + one, 0)
+  }).pipe(locked(id), Effect.provideService(LockStore, stores.locks))

@@ -1,0 +1,211 @@
+/**
+ * All mailboxes of a Google Workspace, by one key of a service account. The contents of such a connection are the
+ * domain's users, and each user's mailbox is a Gmail connection that the engine makes (see src/contract/Members.ts).
+ *
+ * External ids are the users' ids, which stay when an address changes. The list of users is read in full at each poll: 1
+ * call for 500 users.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Content, Ref } from "../contract/Content.ts"
+import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
+import { make, QuotaConfig } from "../contract/Integration.ts"
+import { IntegrationError, Malformed, Transient } from "../contract/IntegrationError.ts"
+import type { Page } from "../contract/Page.ts"
+import { Config as MailboxConfig } from "./Gmail.ts"
+import * as Auth from "./gmail/Auth.ts"
+import * as Directory from "./gmail/Directory.ts"
+import { signIn } from "./gmail/SignIn.ts"
+
+const { rootUrl, ...mailboxFields } = MailboxConfig.fields
+
+const Config = Schema.Struct({
+  rootUrl,
+  /** Only users whose address is in one of these domains; default all of the customer. */
+  domains: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
+  /** Only users in these organizational units (`/Sales`) and those below them. */
+  orgUnits: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
+  /** Addresses that are left out. */
+  exclude: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
+  /** The config of each mailbox, as of a gmail connection. */
+  mailboxes: Schema.optionalKey(Schema.Struct(mailboxFields)),
+  /** How often each mailbox is polled; default 5 minutes. */
+  mailboxEvery: Schema.optionalKey(Schema.DurationFromString),
+  quota: Schema.optionalKey(QuotaConfig)
+})
+type Config = typeof Config.Type
+
+/** Where a listing of the users goes on; nothing between two listings. */
+const Checkpoint = Schema.Struct({
+  listing: Schema.optionalKey(Schema.Struct({ name: Schema.String, pageToken: Schema.String }))
+})
+type Checkpoint = typeof Checkpoint.Type
+
+/** The next page of a listing, and whether the listing is made once more. */
+interface Step {
+  readonly at: Checkpoint["listing"]
+  readonly isAgain: boolean
+}
+
+/** Queries a minute and user that Google grants (https://developers.google.com/workspace/admin/directory/v1/limits). */
+const queriesPerMinute = 2_400
+
+/** What is kept of a user. Other fields (the last sign-in) change without saying anything of the mailbox. */
+const Kept = Schema.Struct({
+  email: Schema.String,
+  name: Schema.NullOr(Schema.String),
+  suspended: Schema.Boolean,
+  archived: Schema.Boolean,
+  mailbox: Schema.Boolean,
+  orgUnit: Schema.NullOr(Schema.String)
+})
+const decodeKept = Schema.decodeUnknownOption(Kept)
+
+const content = (user: Directory.User): Content => {
+  const kept: typeof Kept.Type = {
+    email: user.primaryEmail.toLowerCase(),
+    name: user.name?.fullName ?? null,
+    suspended: user.suspended === true,
+    archived: user.archived === true,
+    // Absent where the directory does not say.
+    mailbox: user.isMailboxSetup !== false,
+    orgUnit: user.orgUnitPath ?? null
+  }
+  return {
+    kind: "user",
+    title: kept.name === null ? kept.email : `${kept.name} <${kept.email}>`,
+    mediaType: "application/json",
+    metadata: kept,
+    body: new TextEncoder().encode(JSON.stringify(kept))
+  }
+}
+
+const refOf = (user: Directory.User): Ref => {
+  const found = content(user)
+  return { externalId: user.id, revision: JSON.stringify(found.metadata), content: found }
+}
+
+const isBelow = (unit: string | null, parents: ReadonlyArray<string>): boolean =>
+  parents.some((parent) => unit === parent || unit?.startsWith(parent.endsWith("/") ? parent : `${parent}/`) === true)
+
+/** Why the user's mailbox is not mirrored, or undefined where it is. */
+const inactive = (user: typeof Kept.Type, { domains, exclude, orgUnits }: Config): string | undefined => {
+  const [, domain = ""] = user.email.split("@")
+  const isNamed = (names: ReadonlyArray<string>, name: string) => names.some((each) => each.toLowerCase() === name)
+  if (user.archived) return "its user is archived"
+  if (user.suspended) return "its user is suspended"
+  if (!user.mailbox) return "its user has no Gmail mailbox"
+  if (exclude !== undefined && isNamed(exclude, user.email)) return "its user is excluded by the config"
+  if (domains !== undefined && !isNamed(domains, domain)) return "its user is outside the domains of the config"
+  if (orgUnits !== undefined && !isBelow(user.orgUnit, orgUnits)) return "its user is outside the units of the config"
+  return undefined
+}
+
+const fail = (reason: IntegrationError["reason"]) => Effect.fail(new IntegrationError({ reason }))
+
+export const integration = make({
+  domain: "gmail-domain",
+  config: Config,
+  credentials: Auth.ServiceAccount,
+  checkpoint: Checkpoint,
+  scope: [],
+  address: ["rootUrl"],
+  quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? queriesPerMinute }),
+  // A company does not lose more users between two polls without a reason that a person knows.
+  deletionLimits: { deletions: 5, deletionShare: 0.02 },
+  members: {
+    domain: "gmail",
+    of: ({ config, credentials }, account) => {
+      const user = Option.getOrUndefined(decodeKept(account.metadata))
+      if (user === undefined) return undefined
+      const { serviceAccount } = credentials
+      return {
+        name: user.email,
+        account: user.email,
+        config: Schema.encodeSync(MailboxConfig)({
+          ...config.mailboxes,
+          ...(config.rootUrl === undefined ? {} : { rootUrl: config.rootUrl })
+        }),
+        credentials: Schema.encodeSync(Schema.toCodecJson(Auth.ServiceAccount))({
+          serviceAccount,
+          subject: user.email
+        }),
+        every: config.mailboxEvery,
+        inactive: inactive(user, config)
+      }
+    }
+  },
+  open: Effect.fnUntraced(function* ({ config, credentials, call, network, refreshCredentials }) {
+    const { issuer, tokenUrl } = signIn.provider(config)
+    const auth = yield* Auth.ofServiceAccount({
+      credentials,
+      endpoint: { issuer, tokenUrl, network },
+      scope: Directory.scope,
+      call,
+      refreshCredentials
+    })
+    const directory = Directory.make({
+      rootUrl: config.rootUrl,
+      auth,
+      call,
+      network,
+      subject: credentials.subject
+    })
+
+    return {
+      // The customer's id: the administrator that is acted for may change.
+      account: Effect.flatMap(directory.user(credentials.subject), ({ customerId }) =>
+        customerId === undefined
+          ? fail(new Malformed({ message: `Google does not say to which customer ${credentials.subject} belongs` }))
+          : Effect.succeed(customerId)
+      ),
+
+      estimate: Effect.map(directory.users(undefined), ({ nextPageToken, users = [] }) => ({
+        ...(nextPageToken === undefined ? { items: users.length } : {}),
+        unitsPerItem: 0
+      })),
+
+      list: (task, checkpoint) => {
+        const step = Effect.fnUntraced(function* ({ at, isAgain }: Step) {
+          const { nextPageToken, users = [] } = yield* Effect.catch(
+            directory.users(at?.pageToken),
+            // A page token lasts 3 days. Without a page there are no users on it.
+            (error) =>
+              at !== undefined && error.reason._tag === "Malformed"
+                ? Effect.succeed<Directory.UserList>({})
+                : Effect.fail(error)
+          )
+          // A customer has at least the administrator that is acted for, and a page that was announced has users: the
+          // listing proves nothing, and is made once more.
+          if (users.length === 0) {
+            if (at !== undefined && !isAgain) return [[], Option.some<Step>({ at: undefined, isAgain: true })] as const
+            const message = "Google's list of users breaks off: nobody is taken for gone"
+            return yield* fail(new Transient({ message }))
+          }
+          const name = at?.name ?? `users ${Math.abs(yield* Random.nextInt).toString(36)}`
+          const listed = users.map(refOf)
+          const next = nextPageToken === undefined ? undefined : { name, pageToken: nextPageToken }
+          const page: Page<Checkpoint> = {
+            listed,
+            download: yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" }),
+            listing: name,
+            ...(next === undefined ? { covers: [{ prefix: "" }], checkpoint: {} } : { checkpoint: { listing: next } })
+          }
+          return [[page], next === undefined ? Option.none<Step>() : Option.some<Step>({ at: next, isAgain })] as const
+        })
+        return Stream.paginate<
+          Step,
+          Page<Checkpoint>,
+          IntegrationError | ContentExistenceCheckerError,
+          ContentExistenceChecker
+        >({ at: Option.getOrUndefined(checkpoint)?.listing, isAgain: false }, step)
+      },
+
+      download: ({ externalId }) =>
+        Effect.map(directory.user(externalId), (user) => ({ ...content(user), revision: refOf(user).revision }))
+    }
+  })
+})

@@ -1,0 +1,91 @@
+/**
+ * The users of a Google Workspace, by the Admin SDK
+ * (https://developers.google.com/workspace/admin/directory/reference/rest/v1/users). Suspended and archived users are
+ * listed among the others; deleted ones are not.
+ */
+import { admin } from "googleapis/build/src/apis/admin/index.js"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { AccessToken } from "../../contract/AccessToken.ts"
+import type { Call } from "../../contract/Integration.ts"
+import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
+import { direct, type Network } from "../../contract/Network.ts"
+import * as Requests from "./Requests.ts"
+
+/** Reads users, and nothing else of the directory. */
+export const scope = "https://www.googleapis.com/auth/admin.directory.user.readonly"
+
+/** The most users that one page may hold, by the documentation of `users.list`. */
+const pageSize = 500
+
+const User = Schema.Struct({
+  id: Schema.NonEmptyString,
+  primaryEmail: Schema.NonEmptyString,
+  customerId: Schema.optionalKey(Schema.String),
+  name: Schema.optionalKey(Schema.Struct({ fullName: Schema.optionalKey(Schema.String) })),
+  suspended: Schema.optionalKey(Schema.Boolean),
+  archived: Schema.optionalKey(Schema.Boolean),
+  isMailboxSetup: Schema.optionalKey(Schema.Boolean),
+  orgUnitPath: Schema.optionalKey(Schema.String)
+})
+export type User = typeof User.Type
+
+const UserList = Schema.Struct({
+  users: Schema.optionalKey(Schema.Array(User)),
+  nextPageToken: Schema.optionalKey(Schema.String)
+})
+
+export type UserList = typeof UserList.Type
+
+export const make = (options: {
+  readonly rootUrl: string | undefined
+  readonly auth: AccessToken
+  readonly call: Call
+  readonly network: Network
+  /** The administrator whom the service account acts for. */
+  readonly subject: string
+}) => {
+  const { auth, call, subject } = options
+  const client = admin({
+    version: "directory_v1",
+    ...(options.network === direct ? {} : { fetchImplementation: options.network.fetch }),
+    ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
+  })
+  const { host } = new URL(options.rootUrl ?? "https://admin.googleapis.com")
+  const requests = Requests.make({ auth, call, client, host })
+
+  /** 403 for a subject that may not read users ("Not Authorized to access this resource/api"). */
+  const explained = Effect.mapError((error: IntegrationError) =>
+    error.reason._tag === "Forbidden"
+      ? new IntegrationError({
+          reason: new Forbidden({
+            message: `${error.reason.message}: ${subject} must be an administrator who may read users, and the Admin SDK API must be enabled in the project of the service account`
+          })
+        })
+      : error
+  )
+
+  return {
+    /** By primary address. */
+    users: (pageToken: string | undefined) =>
+      requests
+        .request("users.list", 1, "list of users", UserList, (directory, how) =>
+          directory.users.list(
+            {
+              customer: "my_customer",
+              orderBy: "email",
+              maxResults: pageSize,
+              ...(pageToken === undefined ? {} : { pageToken })
+            },
+            how
+          )
+        )
+        .pipe(explained),
+
+    /** One user, by id or by address. */
+    user: (userKey: string) =>
+      requests
+        .request("users.get", 1, `user ${userKey}`, User, (directory, how) => directory.users.get({ userKey }, how))
+        .pipe(explained)
+  }
+}
