@@ -14,6 +14,7 @@ import * as Auth from "./slack/Auth.ts"
 import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
+import * as SocketMode from "./slack/SocketMode.ts"
 import { signIn } from "./slack/SignIn.ts"
 import { projection } from "./slack/Projection.ts"
 
@@ -31,7 +32,7 @@ export const Config = Schema.Struct({
   types: Schema.optionalKey(Schema.Array(Kind).pipe(Schema.check(Schema.isMinLength(1)))),
   /** How far back late replies and edits are looked for at each poll; default 30 days. */
   lookback: Schema.optionalKey(Schema.DurationFromString),
-  /** How often the history of each conversation is listed from end to end; default 1 day. */
+  /** How often the history of each conversation is listed from end to end; default 1 day, 7 days while events come. */
   sweepEvery: Schema.optionalKey(Schema.DurationFromString),
   /** Files that messages carry, each as content of its own; default true. */
   files: Schema.optionalKey(Schema.Boolean),
@@ -92,6 +93,10 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
     return [{ key: `${workspace}${app}`, unitsPerMinute, methods }]
   },
   signIn,
+  hints: ({ call, config, credentials, network }) =>
+    credentials.appToken === undefined
+      ? undefined
+      : SocketMode.hints({ appToken: credentials.appToken, slackApiUrl: config.slackApiUrl, call, network }),
   open: ({ call, config, credentials, network: { fetch }, refreshCredentials }) =>
     Effect.gen(function* () {
       const small = config.preset === "non-marketplace"
@@ -110,7 +115,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
         // member.
         bot: Effect.map(auth.token, (token) => /^(xoxe\.)?xoxb-/.test(Redacted.value(token))),
         lookback: config.lookback ?? Duration.days(30),
-        sweepEvery: config.sweepEvery ?? Duration.days(1),
+        sweepEvery: config.sweepEvery,
         files: config.files ?? true,
         lookbackCalls: (conversations) => (small ? 2 : conversations + 10),
         limit: small ? 15 : 999,

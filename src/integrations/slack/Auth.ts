@@ -13,8 +13,10 @@ import type { IntegrationError } from "../../contract/IntegrationError.ts"
 
 const Secret = Schema.Redacted(Schema.NonEmptyString)
 
+// `appToken` is the app-level token (`xapp-…`) for Socket Mode: see SocketMode.ts.
+
 /** A token of an app without token rotation: it does not expire. */
-const Lasting = Schema.Struct({ token: Secret })
+const Lasting = Schema.Struct({ token: Secret, appToken: Schema.optionalKey(Secret) })
 
 /** A token of an app with token rotation. An app with PKCE has no secret. */
 const Rotating = Schema.Struct({
@@ -23,7 +25,8 @@ const Rotating = Schema.Struct({
   expiresAt: Schema.optionalKey(Schema.DateTimeUtcFromString),
   refreshToken: Secret,
   clientId: Schema.NonEmptyString,
-  clientSecret: Schema.optionalKey(Secret)
+  clientSecret: Schema.optionalKey(Secret),
+  appToken: Schema.optionalKey(Secret)
 })
 export type Rotating = typeof Rotating.Type
 

@@ -109,6 +109,10 @@ export const Checkpoint = Schema.Struct({
   tour: Schema.Struct({ at: Schema.Finite, next: Schema.optionalKey(Schema.String) }),
   /** True if the last complete pass was over a suspect: the next one is the tour's. */
   suspectLast: Schema.Boolean,
+  /** Parts that hints named and that are still to be looked at (see Looks.ts). */
+  hinted: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** When the conversations were last listed. */
+  listedAt: Schema.optionalKey(Schema.Finite),
   /** Whether a bot may read channels that it did not join, and when that was tried. */
   outside: Schema.optionalKey(Schema.Struct({ at: Schema.Finite, readable: Schema.Boolean })),
   /** When the users were last listed, and Slack's cursor while that goes on. */
@@ -251,6 +255,13 @@ export const tallied = (tally: Tally, ts: string): Tally =>
   compareTs(ts, tally.upTo) > 0
     ? tally
     : { ...tally, count: tally.count + 1, sum: (tally.sum + Number.parseInt(digestHex(ts), 16)) % 0x1_0000_0000 }
+
+/** The tally without a message that it counted and that is gone. */
+export const untallied = (tally: Tally, ts: string): Tally => {
+  if (compareTs(ts, tally.upTo) > 0) return tally
+  const sum = (tally.sum - Number.parseInt(digestHex(ts), 16) + 0x1_0000_0000) % 0x1_0000_0000
+  return { ...tally, count: tally.count - 1, sum }
+}
 
 const digestHex = (ts: string) => Buffer.from(digest(ts), "base64url").subarray(0, 4).toString("hex")
 

@@ -117,7 +117,7 @@ const httpStatus = (what: string, status: number): IntegrationError => {
   return status >= 500 || status === 408 ? fail(new Transient({ message })) : fail(new Malformed({ message }))
 }
 
-const fromThrown = (method: string, host: string, error: unknown): IntegrationError => {
+export const fromThrown = (method: string, host: string, error: unknown): IntegrationError => {
   if (isPlatformError(error)) return classify(method, error.data.error, error.data.response_metadata?.retryAfter)
   if (isRateLimitedError(error)) return fail(limited(`${method}: ratelimited`, error.retryAfter))
   if (isHttpError(error)) return httpStatus(method, error.statusCode)
@@ -140,7 +140,7 @@ const detail = (error: { readonly message: string; readonly cause?: unknown }) =
 }
 
 /** The library would write to the console; what matters is in the errors. */
-const silent: Logger = {
+export const silent: Logger = {
   debug: () => {},
   info: () => {},
   warn: () => {},
@@ -187,7 +187,7 @@ export interface Client {
 /** Enterprise Grid answers with one redirect, to `files-origin.slack.com` (hermes-agent#114483, goclaw#233). */
 const maxRedirects = 3
 
-const apiUrlOf = (configured: string | undefined) => new URL(configured ?? "https://slack.com/api/")
+export const apiUrlOf = (configured: string | undefined) => new URL(configured ?? "https://slack.com/api/")
 
 /** Sends one request with the library. */
 const sender =

@@ -100,6 +100,7 @@ export const channels = (options: Options, state: State): Pages => {
         problems.push({ place: name, message: "no such conversation among those that the token may list" })
       }
     }
+    state.listedAt = options.now
     yield* setConversations(
       state,
       readable.map(({ id, is_archived }) => ({ id, archived: is_archived === true })),

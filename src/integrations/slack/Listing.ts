@@ -22,6 +22,11 @@
  *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll; a tour through all of
  *    them begins once every `sweepEvery`, at most 20 calls a poll.
  *
+ * Hinted parts come before all of these (see Events.ts, Looks.ts): a conversation is visited, a message or a thread is
+ * looked at. A poll that hints alone brought forward does only that. While hints are heard, conversations are listed
+ * once an hour, visits are left to hints (but for conversations that were active within the last 12 days: an hour to a
+ * day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
+ *
  * A thread that was active in the last 10 minutes is listed again though its revision is the same, up to 5 of them a
  * poll: an edited reply shows nowhere else.
  *
@@ -62,6 +67,7 @@ import {
   type Pages
 } from "./Passes.ts"
 import type { Env } from "./Refs.ts"
+import * as Looks from "./Looks.ts"
 import * as Walk from "./Walk.ts"
 
 /** Objects of the first answer of a visit, and calls for threads in the first visit of a conversation. */
@@ -79,7 +85,16 @@ const visitsPerRound = 100
 const activeFor = Duration.toMillis("1 hour")
 const silenceShare = 1 / 12
 
-export interface Settings extends CompleteSettings {
+/** How often all histories are passed over by default, and while hints are heard. */
+const sweepEvery = Duration.days(1)
+const sweepWhileListening = Duration.days(7)
+/** While hints are heard, conversations are listed so often; for a conversation that nobody knows, sooner. */
+const directoryEvery = Duration.toMillis("1 hour")
+const directoryForUnknown = Duration.toMillis("5 minutes")
+
+export interface Settings extends Omit<CompleteSettings, "sweepEvery"> {
+  /** How often the history of each conversation is passed over, where the config says so. */
+  readonly sweepEvery: Duration.Duration | undefined
   readonly client: Client
   readonly types: ReadonlyArray<Directory.Kind>
   readonly channels: ReadonlyArray<string> | undefined
@@ -176,11 +191,22 @@ const isOverdue = (part: Conversation, now: number, longest: number): boolean =>
   return silence <= activeFor || now - part.visitedAt >= Math.min(silence * silenceShare, longest)
 }
 
+/** The same while hints are heard: dormant conversations are left to the passes over all histories. */
+const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
+  if (part.visit !== undefined || part.visitedAt === undefined) return true
+  const wait = part.newest === undefined ? Number.POSITIVE_INFINITY : (now - millisOf(part.newest)) * silenceShare
+  return wait < Duration.toMillis(sweepEvery) && now - part.visitedAt >= Math.max(activeFor, wait)
+}
+
 const live = (scene: Scene): Pages => {
-  const { now, settings, state, task, time } = scene
+  const { now, parts, settings, state, task, time } = scene
+  const { isListening, only } = parts.hinted
   const env = envOf(scene)
+  const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
   const skip = new Set<string>()
   let relisted = 0
+
+  const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
 
   const seen = (channel: string) => (ts: string) => {
     const ofAll = newest(state.seen, ts)
@@ -267,7 +293,6 @@ const live = (scene: Scene): Pages => {
   const due = (): ReadonlyArray<string> => {
     const { round } = state
     if (round === undefined) return []
-    const longest = Duration.toMillis(settings.sweepEvery)
     const active = Array.from(state.conversations).filter(([, { archived }]) => !archived)
     const isVisited = ({ visitedAt }: Conversation) => visitedAt !== undefined && visitedAt >= round.startedAt
     const waiting = active
@@ -275,7 +300,11 @@ const live = (scene: Scene): Pages => {
       .sort(([, a], [, b]) => (a.part.visitedAt ?? 0) - (b.part.visitedAt ?? 0))
     const room = visitsPerRound - (active.length - waiting.length)
     return waiting
-      .filter(([, { part }], index) => index < room || isOverdue(part, round.startedAt, longest))
+      .filter(([, { part }], index) =>
+        isListening
+          ? isOverdueAmidHints(part, round.startedAt)
+          : index < room || isOverdue(part, round.startedAt, Duration.toMillis(longest))
+      )
       .map(([id]) => id)
   }
 
@@ -303,8 +332,42 @@ const live = (scene: Scene): Pages => {
   const begin = (again: boolean): Pages =>
     Stream.suspend(() => {
       state.round = { startedAt: time(), again, calls: 0, extra: 0 }
-      return Stream.concat(Directory.channels(directoryOptions(scene), state), round)
+      const isListed = isListening && now - (state.listedAt ?? 0) < directoryEvery
+      return isListed ? round : Stream.concat(Directory.channels(directoryOptions(scene), state), round)
     })
+
+  /** Lists the conversations, and visits those that are new among them. */
+  const directory: Pages = Stream.concat(
+    Directory.channels(directoryOptions(scene), state),
+    Stream.suspend(() => {
+      const fresh = Array.from(state.conversations).filter(
+        ([, { archived, part }]) => !archived && part.visitedAt === undefined
+      )
+      Looks.wait(
+        state,
+        fresh.slice(0, visitsPerRound).map(([id]) => id)
+      )
+      return Stream.empty
+    })
+  )
+
+  const looks = Looks.make(env, state)
+  const hinted: Pages = Stream.suspend(() => {
+    Looks.wait(state, parts.hinted.parts)
+    return chain(() => {
+      const [part] = state.hinted ?? []
+      if (part === undefined) return undefined
+      if (/^(users|files)\//.test(part) || (part.includes("/") && isKnown(part))) return looks.at(part)
+      state.hinted = (state.hinted ?? []).filter((one) => one !== part)
+      const isStale = now - (state.listedAt ?? 0) >= directoryForUnknown
+      if (part === "channels" || (!isKnown(part) && isStale)) {
+        // The part is looked at once its conversation is known; it is stale no more by then.
+        if (part !== "channels") Looks.wait(state, [part])
+        return directory
+      }
+      return isKnown(part) ? visitOne(part) : Stream.empty
+    })
+  })
 
   const users: Pages = Stream.suspend(() =>
     state.users.cursor !== undefined || state.users.at === undefined || now - state.users.at >= usersEvery
@@ -334,14 +397,13 @@ const live = (scene: Scene): Pages => {
   )
 
   const again: Pages = Stream.suspend(() => {
-    const longest = Duration.toMillis(settings.sweepEvery)
     return histories(env, state, skip, {
       now,
       isDue: (id) => {
         const part = state.conversations.get(id)?.part
         return (
           part?.historyAt !== undefined &&
-          (part.history !== undefined || now - part.historyAt >= longest) &&
+          (part.history !== undefined || now - part.historyAt >= Duration.toMillis(longest)) &&
           state.conversations.get(id)?.archived === false
         )
       },
@@ -355,7 +417,7 @@ const live = (scene: Scene): Pages => {
 
   const rest = users.pipe(
     Stream.concat(backfill),
-    Stream.concat(completePasses(settings, env, state, now, skip)),
+    Stream.concat(completePasses({ ...settings, sweepEvery: longest }, env, state, now, skip)),
     Stream.concat(again)
   )
 
@@ -365,8 +427,7 @@ const live = (scene: Scene): Pages => {
     return Stream.make(empty(state))
   })
 
-  return Stream.suspend(() => {
-    const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
+  const regular = (isSamePoll: boolean): Pages => {
     state.ended = false
     if (!isSamePoll) state.spent = { history: 0, complete: 0 }
     const backfillIsNext = state.allowance > 0 || !Array.from(state.conversations.keys()).some(isNew)
@@ -381,5 +442,16 @@ const live = (scene: Scene): Pages => {
     return isSamePoll && backfillIsNext
       ? rest.pipe(Stream.concat(begin(false)), Stream.concat(end))
       : begin(false).pipe(Stream.concat(rest), Stream.concat(end))
+  }
+
+  return Stream.suspend(() => {
+    // Asked before visits move the time.
+    const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
+    return only
+      ? hinted
+      : Stream.concat(
+          hinted,
+          Stream.suspend(() => regular(isSamePoll))
+        )
   })
 }

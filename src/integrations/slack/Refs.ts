@@ -49,8 +49,8 @@ export const make = (
   walk: {
     readonly channel: string
     readonly listing?: string | undefined
-    /** A thread has become shorter. */
-    readonly onShorter: () => void
+    /** A thread has become shorter, by so many replies. */
+    readonly onShorter: (parent: string, by: number) => void
   }
 ) => {
   const { channel } = walk
@@ -128,7 +128,7 @@ export const make = (
       const revision = known.get(idOf(parent.ts))
       const before = revision === undefined ? undefined : Message.repliesOf(revision)
       const count = parent.reply_count ?? 0
-      if (before !== undefined && count < before.count) walk.onShorter()
+      if (before !== undefined && count < before.count) walk.onShorter(parent.ts, before.count - count)
       if (before === undefined || before.count !== count || before.latest !== (parent.latest_reply ?? "")) {
         changed.add(parent.ts)
       }

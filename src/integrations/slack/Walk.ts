@@ -63,7 +63,7 @@ export interface Walk {
   readonly onCall: () => void
   readonly onSeen: (ts: string) => void
   /** A thread has become shorter. */
-  readonly onShorter: () => void
+  readonly onShorter: (parent: string, by: number) => void
   /** Asked before each step: a budget that is spent ends the walk early. */
   readonly mayGoOn: () => boolean
   /** The conversation can't be read: the walk ends, whatever was done is kept. */

@@ -77,6 +77,8 @@ export class Workspace {
   now: number
   #number = 0
   #reads = 0
+  /** Told of each event, as the Events API tells it (https://docs.slack.dev/reference/events). */
+  onEvent: ((event: JsonObject) => void) | undefined
   /** Shows the fields that move while nothing has changed (how far we have read, member counts). */
   restless = false
 
@@ -99,7 +101,9 @@ export class Workspace {
 
   renameUser(id: string, name: string): void {
     const user = this.users.get(id)
-    if (user !== undefined) Object.assign(user, { name, updated: user.updated + 1 })
+    if (user === undefined) return
+    Object.assign(user, { name, updated: user.updated + 1 })
+    this.onEvent?.({ type: "user_change", user: this.userJson(user) })
   }
 
   addChannel(name: string, kind: Kind = "public_channel"): string {
@@ -115,7 +119,26 @@ export class Workspace {
       parents: [],
       threads: new Map()
     })
+    this.onEvent?.({ type: "channel_created", channel: { id, name, created: this.now, creator: "U00000001" } })
     return id
+  }
+
+  /** A message as events show it. */
+  #eventOf(channelId: string, message: Message): JsonObject {
+    return this.messageJson(this.channel(channelId), message, () => "https://files.slack.com/", false)
+  }
+
+  #changed(channelId: string, message: Message): void {
+    const ts = this.tick()
+    this.onEvent?.({
+      type: "message",
+      subtype: "message_changed",
+      hidden: true,
+      channel: channelId,
+      ts,
+      event_ts: ts,
+      message: this.#eventOf(channelId, message)
+    })
   }
 
   channel(id: string): Channel {
@@ -158,24 +181,33 @@ export class Workspace {
       attachments: [],
       reactions: new Map()
     })
+    const posted = list[position(list, ts)]
+    if (posted !== undefined && this.onEvent !== undefined) {
+      this.onEvent?.({ ...this.#eventOf(channelId, posted), channel: channelId, event_ts: ts, channel_type: "channel" })
+    }
     return ts
   }
 
   /** As Slack adds a preview of a link, or an app updates its `attachments`: `edited` stays as it was. */
   unfurl(channelId: string, ts: string, title: string): void {
     const found = this.find(channelId, ts)
-    if (found !== undefined) found.message.attachments = [{ id: 1, title, fallback: title }]
+    if (found === undefined) return
+    found.message.attachments = [{ id: 1, title, fallback: title }]
+    this.#changed(channelId, found.message)
   }
 
   edit(channelId: string, ts: string, text: string): void {
     const found = this.find(channelId, ts)
     if (found !== undefined) {
       Object.assign(found.message, { text, edited: { user: found.message.user, ts: this.tick() } })
+      this.#changed(channelId, found.message)
     }
   }
 
   react(channelId: string, ts: string, name: string): void {
     this.find(channelId, ts)?.message.reactions.set(name, ["U00000002"])
+    const item = { type: "message", channel: channelId, ts }
+    this.onEvent?.({ type: "reaction_added", user: "U00000002", reaction: name, item_user: "U00000001", item })
   }
 
   /** A message that has replies leaves a tombstone; any other one vanishes. */
@@ -183,8 +215,10 @@ export class Workspace {
     const channel = this.channel(channelId)
     const found = this.find(channelId, ts)
     if (found === undefined) return
+    const previous = this.onEvent === undefined ? {} : this.#eventOf(channelId, found.message)
     if ((channel.threads.get(ts)?.length ?? 0) > 0) {
       Object.assign(found.message, { tombstone: true, text: "This message was deleted.", files: [], edited: undefined })
+      this.#changed(channelId, found.message)
       return
     }
     found.list.splice(position(found.list, ts), 1)
@@ -195,6 +229,15 @@ export class Workspace {
       // With its last reply gone, nothing holds the tombstone any more.
       if (parent?.message.tombstone === true) parent.list.splice(position(parent.list, thread), 1)
     }
+    this.onEvent?.({
+      type: "message",
+      subtype: "message_deleted",
+      hidden: true,
+      channel: channelId,
+      ts: this.tick(),
+      deleted_ts: ts,
+      previous_message: previous
+    })
   }
 
   addFile(

@@ -1,0 +1,168 @@
+/**
+ * Looks at what hints named: single messages, threads, users and files. Each look is a call or two, and what Slack
+ * answers is what counts, whatever the hint was.
+ *
+ * `conversations.replies` finds a message by its `ts` alone: a parent with its thread, or one reply (bolt-python#783). A
+ * message that it does not find (`thread_not_found`: bolt-js#2307) is deleted only if history does not show it either.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import type { Page } from "../../contract/Page.ts"
+import { type Checkpoint, type Part, save, type State, untallied, update } from "./Checkpoint.ts"
+import { isRefusal } from "./Client.ts"
+import * as Message from "./Message.ts"
+import type { Pages } from "./Passes.ts"
+import * as Refs from "./Refs.ts"
+
+const Messages = Schema.Struct({
+  messages: Schema.Array(Schema.Unknown),
+  has_more: Schema.optionalKey(Schema.Boolean),
+  is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean))
+})
+const FileAnswer = Schema.Struct({ file: Schema.Unknown })
+const UserAnswer = Schema.Struct({ user: Schema.Unknown })
+
+const isFile = Schema.is(Message.File)
+
+/** Slack's words for a message that is not there. */
+const absent: ReadonlySet<string> = new Set(["thread_not_found", "message_not_found"])
+const absentFile: ReadonlySet<string> = new Set(["file_not_found", "file_deleted"])
+
+/** The parts that wait to be looked at, at most so many: each is about 40 bytes of the checkpoint. */
+const maxWaiting = 500
+
+/** Takes hinted parts into the state. Beyond the bound a message's conversation stands for it. */
+export const wait = (state: State, parts: ReadonlyArray<string>): void => {
+  if (parts.length === 0) return
+  const all = [...new Set([...(state.hinted ?? []), ...parts])]
+  const kept = all.slice(0, maxWaiting)
+  const channels = all.slice(maxWaiting).map((part) => part.split("/")[0] ?? "")
+  state.hinted = [...new Set([...kept, ...channels.slice(0, maxWaiting)])]
+}
+
+export interface Looks {
+  /** Pages of the part, or none. The part leaves the state with the last of them. */
+  readonly at: (part: string) => Pages
+}
+
+export const make = (env: Refs.Env, state: State): Looks => {
+  const { client, task } = env
+  /** Replies found deleted in this listing, by their thread: a thread that is shorter by these hides nothing else. */
+  const deletedReplies = new Map<string, number>()
+
+  const end = (part: string, page: Omit<Page<Checkpoint, Part>, "checkpoint" | "parts">): Page<Checkpoint, Part> => {
+    state.hinted = (state.hinted ?? []).filter((one) => one !== part)
+    return { ...page, ...save(state) }
+  }
+  const nothing = (part: string) => [end(part, { listed: [], download: [] })]
+
+  /** The conversation's history is one message shorter, and known to be. */
+  const forget = (channel: string, ts: string) => {
+    const { tally } = state.conversations.get(channel)?.part ?? {}
+    update(state, channel, { digest: undefined, ...(tally === undefined ? {} : { tally: untallied(tally, ts) }) })
+  }
+
+  const deleted = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
+    const span = { channel, latest: ts, oldest: ts, inclusive: true, limit: 1 }
+    const answer = yield* client.ask("conversations.history", span, Messages)
+    const isThere =
+      isRefusal(answer) ||
+      answer.is_limited === true ||
+      answer.messages.some((one) => Message.isMessage(one) && one.ts === ts)
+    if (isThere) return nothing(part)
+    if (thread === undefined) forget(channel, ts)
+    else {
+      const key = `${channel}/${thread}`
+      deletedReplies.set(key, (deletedReplies.get(key) ?? 0) + 1)
+      wait(state, [key])
+    }
+    return [end(part, { listed: [], download: [], deleted: [Message.messageId(channel, ts)] })]
+  })
+
+  const message = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
+    if (!state.conversations.has(channel) || !/^\d{1,12}\.\d{1,9}$/.test(ts)) return nothing(part)
+    const { idOf, page, select } = Refs.make(env, {
+      channel,
+      onShorter: (parent, by) => {
+        if (by > (deletedReplies.get(idOf(parent)) ?? 0)) update(state, channel, { suspect: true })
+      }
+    })
+    const checker = yield* ContentExistenceChecker
+    const known = (yield* checker.revisions([idOf(ts)])).get(idOf(ts))
+    const stored = known === undefined ? undefined : Option.getOrUndefined(known)
+    let after = (stored === undefined ? undefined : Message.repliesOf(stored)?.latest) || undefined
+    const ask = () => client.ask("conversations.replies", { channel, ts, oldest: after, limit: env.limit }, Messages)
+    const read = (answer: typeof Messages.Type) => answer.messages.filter((one) => Message.isMessage(one))
+
+    let answer = yield* ask()
+    const target = isRefusal(answer) ? undefined : read(answer).find((one) => one.ts === ts)
+    if (isRefusal(answer) || target === undefined) {
+      const isAbsent = isRefusal(answer) ? absent.has(answer.refused) : answer.messages.length === 0
+      return isAbsent && known !== undefined ? yield* deleted(part, channel, ts, thread) : nothing(part)
+    }
+    const replies: Array<Message.Message> = []
+    let isCut = false
+    for (let calls = 1; ; calls += 1) {
+      const fresh = read(answer).filter(
+        (one) => one.ts !== ts && one.thread_ts === ts && (after === undefined || Message.compareTs(one.ts, after) > 0)
+      )
+      replies.push(...fresh)
+      for (const one of fresh) after = Message.newest(after, one.ts)
+      if (fresh.length === 0 || answer.has_more !== true) break
+      isCut = calls >= env.callsPerStep
+      if (isCut) break
+      const next = yield* ask()
+      isCut = isRefusal(next)
+      if (isRefusal(next)) break
+      answer = next
+    }
+    const pages: Array<Page<Checkpoint, Part>> = []
+    for (const group of Refs.grouped(replies)) {
+      pages.push(page(group, yield* select(group, []), save(state), {}))
+    }
+    const selected = yield* select([target], [target])
+    state.hinted = (state.hinted ?? []).filter((one) => one !== part)
+    pages.push(page([target], selected, save(state), { cut: new Set(isCut ? [ts] : []) }))
+    return pages
+  })
+
+  const user = Effect.fnUntraced(function* (part: string, id: string) {
+    const answer = yield* client.ask("users.info", { user: id }, UserAnswer)
+    if (isRefusal(answer) || !Message.isUser(answer.user)) return nothing(part)
+    const listed = [Message.userRef(answer.user)]
+    return [end(part, { listed, download: yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" }) })]
+  })
+
+  const file = Effect.fnUntraced(function* (part: string, id: string) {
+    if (!env.files) return nothing(part)
+    const checker = yield* ContentExistenceChecker
+    // A file that no message of ours carries is not ours to keep.
+    if (!(yield* checker.existing([part])).has(part)) return nothing(part)
+    const answer = yield* client.ask("files.info", { file: id }, FileAnswer)
+    const isGone = isRefusal(answer)
+      ? absentFile.has(answer.refused)
+      : isFile(answer.file) && Message.isDeletedFile(answer.file)
+    if (isGone) return [end(part, { listed: [], download: [], deleted: [part] })]
+    if (isRefusal(answer) || !isFile(answer.file)) return nothing(part)
+    const listed = [Message.fileRef(answer.file)]
+    return [end(part, { listed, download: yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" }) })]
+  })
+
+  return {
+    at: (part) => {
+      const [head = "", name = "", thread, ...rest] = part.split("/")
+      const pages =
+        name === "" || rest.length > 0
+          ? Effect.sync(() => nothing(part))
+          : head === "users"
+            ? user(part, name)
+            : head === "files"
+              ? file(part, name)
+              : message(part, head, name, thread)
+      return Stream.fromIterableEffect(pages)
+    }
+  }
+}

@@ -1,0 +1,255 @@
+/** What hints make a poll look at, and that nothing but Slack's answers counts. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import { maxHinted } from "../../../src/contract/Hints.ts"
+import { hintsOf } from "../../../src/integrations/slack/Events.ts"
+import * as SlackServer from "../../support/SlackServer.ts"
+import { callbackOf as callback } from "../../support/slack/SocketMode.ts"
+import { expected, mirrored, Model, open } from "../../support/slack/Model.ts"
+import type { JsonObject } from "../../support/slack/Workspace.ts"
+
+const now = 1_700_000_000
+
+const hinted = (parts: ReadonlyArray<string>, options: { only?: boolean; isListening?: boolean } = {}) => ({
+  hinted: { parts, only: true, isListening: true, ...options }
+})
+
+/** A workspace that was synced, with what its events hint at since. `old` is older than what a visit reads. */
+const synced = Effect.gen(function* () {
+  yield* TestClock.setTime(now * 1000)
+  const server = yield* SlackServer.make({ now: now - 10_000 })
+  const { workspace } = server
+  const [busy, quiet] = [workspace.addChannel("busy"), workspace.addChannel("quiet", "private_channel")]
+  const old = workspace.post(busy, "old", { ts: `${now - 90 * 86_400}.000100` })
+  const reply = workspace.post(busy, "old reply", { ts: `${now - 89 * 86_400}.000100`, thread: old })
+  workspace.post(busy, "old reply, too", { ts: `${now - 88 * 86_400}.000100`, thread: old })
+  for (let index = 0; index < 300; index++) workspace.post(busy, `message ${index}`)
+  const plain = workspace.post(quiet, "plain")
+  const model = new Model()
+  const session = yield* open(server)
+  yield* model.run(session)
+  yield* model.run(session)
+  const parts = new Set<string>()
+  workspace.onEvent = (event) => {
+    for (const { part } of hintsOf(callback(event))) if (part !== undefined) parts.add(part)
+  }
+  server.forget()
+  const poll = (options: { only?: boolean; isListening?: boolean } = {}) =>
+    Effect.suspend(() => {
+      const given = [...parts]
+      parts.clear()
+      return model.run(session, hinted(given, options))
+    })
+  const isMirrored = () => assert.deepStrictEqual([...mirrored(model)].sort(), [...expected(server)].sort())
+  return { busy, quiet, old, reply, plain, model, session, server, workspace, parts, poll, isMirrored }
+})
+
+describe("hints", () => {
+  it.effect("bring what they name for a call or two each, and nothing else", () =>
+    Effect.gen(function* () {
+      const { busy, isMirrored, old, plain, poll, quiet, reply, server, workspace } = yield* synced
+      const cases: ReadonlyArray<readonly [string, () => void, ReadonlyArray<string>]> = [
+        ["a message", () => workspace.post(quiet, "new"), ["conversations.history"]],
+        ["a late reply", () => workspace.post(busy, "late", { thread: old }), ["conversations.replies"]],
+        ["an edit of an old message", () => workspace.edit(busy, old, "old, edited"), ["conversations.replies"]],
+        ["an edited old reply", () => workspace.edit(busy, reply, "reply, edited"), ["conversations.replies"]],
+        ["an unfurl", () => workspace.unfurl(busy, old, "a page"), ["conversations.replies"]],
+        ["a reaction", () => workspace.react(busy, old, "wave"), ["conversations.replies"]],
+        ["a deletion", () => workspace.delete(quiet, plain), ["conversations.replies", "conversations.history"]],
+        [
+          "a deleted reply",
+          () => workspace.delete(busy, reply),
+          ["conversations.replies", "conversations.history", "conversations.replies"]
+        ],
+        ["a renamed user", () => workspace.renameUser("U00000002", "robert"), ["users.info"]]
+      ]
+      for (const [what, happens, calls] of cases) {
+        happens()
+        yield* poll()
+        assert.deepStrictEqual(
+          server.requests.map(({ method }) => method),
+          calls,
+          what
+        )
+        isMirrored()
+        server.forget()
+      }
+      // What hints said of deletions is no news to a visit: nothing calls for a complete pass.
+      yield* poll({ only: false })
+      assert.isAtMost(server.count(), 5)
+    })
+  )
+
+  it.effect("bring a new conversation with its messages", () =>
+    Effect.gen(function* () {
+      const { isMirrored, poll, workspace } = yield* synced
+      const fresh = workspace.addChannel("fresh")
+      workspace.post(fresh, "hello")
+      yield* poll()
+      isMirrored()
+    })
+  )
+
+  it.effect("that are forged or doubled change nothing", () =>
+    Effect.gen(function* () {
+      const { busy, isMirrored, model, old, quiet, reply, server, session } = yield* synced
+      const forged = [
+        busy,
+        `${busy}/${old}`,
+        `${busy}/${reply}`,
+        `${busy}/${reply}/${old}`,
+        `${busy}/1600000000.000100`,
+        `${busy}/1600000000.000100/${old}`,
+        `${quiet}/${old}`,
+        `${quiet}/not a ts`,
+        "C99999999",
+        "C99999999/1600000000.000100",
+        "users/U99999999",
+        "files/F99999999",
+        "channels",
+        "users/",
+        "a/b/c/d",
+        "/"
+      ]
+      const before = new Map(model.rows)
+      const result = yield* model.run(session, hinted([...forged, ...forged]))
+      assert.deepStrictEqual([...result.stored, ...result.updated, ...result.deleted, ...result.problems], [])
+      assert.deepStrictEqual(model.rows, before)
+      isMirrored()
+      assert.isAtMost(server.count(), 2 * forged.length)
+      server.forget()
+      yield* model.run(session, hinted([], { only: false, isListening: true }))
+      assert.isAtMost(server.count(), 1)
+    })
+  )
+
+  it.effect("do not delete what a free plan hides, or Slack refuses to show", () =>
+    Effect.gen(function* () {
+      const { busy, model, old, server, session } = yield* synced
+      server.hiddenBefore = String(now - 86_400)
+      server.fail("conversations.replies", { error: "thread_not_found" })
+      yield* model.run(session, hinted([`${busy}/${old}`]))
+      server.hiddenBefore = undefined
+      server.fail("conversations.replies", { error: "thread_not_found" })
+      server.fail("conversations.history", { error: "not_in_channel" })
+      yield* model.run(session, hinted([`${busy}/${old}`]))
+      assert.isTrue(model.rows.has(`${busy}/${old}`))
+    })
+  )
+
+  it.effect("are kept in the checkpoint until each was looked at, whatever the slices", () =>
+    Effect.gen(function* () {
+      const { busy, isMirrored, model, old, poll, server, session, workspace } = yield* synced
+      const edited = workspace
+        .channel(busy)
+        .parents.slice(0, 40)
+        .map(({ ts }) => ts)
+      for (const ts of edited) workspace.edit(busy, ts, `edited ${ts}`)
+      workspace.post(busy, "late", { thread: old })
+      yield* poll()
+      isMirrored()
+      for (const ts of edited) workspace.edit(busy, ts, `edited again ${ts}`)
+      const slices = []
+      for (let slice = 0; slice < 60; slice++) {
+        const given = slice === 0 ? edited.map((ts) => `${busy}/${ts}`) : []
+        const { pages } = yield* model.run(session, {
+          ...hinted(given, { only: slice === 0 }),
+          ...(slice % 3 === 1 ? { crash: 1 } : { pages: 3 })
+        })
+        slices.push(pages.length)
+        if (slice > 0 && pages.length < (slice % 3 === 1 ? 1 : 3)) break
+      }
+      isMirrored()
+      assert.isAbove(slices.length, 10)
+      assert.isAbove(server.count(), 40)
+    })
+  )
+
+  it.effect("fit into the checkpoint, however many there are", () =>
+    Effect.gen(function* () {
+      const { busy, model, session } = yield* synced
+      const parts = Array.from(
+        { length: maxHinted },
+        (_, index) => `${busy}/1600000000.${String(index).padStart(6, "0")}`
+      )
+      yield* model.run(session, { ...hinted(parts), pages: 2 })
+      assert.isBelow(model.largest, 32_000)
+    })
+  )
+
+  it.effect("while they are heard, leave an idle workspace of 1,000 conversations at 3 calls a round", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(now * 1000)
+      const server = yield* SlackServer.make({ now })
+      server.withoutSockets = true
+      const { workspace } = server
+      for (let index = 0; index < 1000; index++) {
+        workspace.post(workspace.addChannel(`channel ${index}`), "old", { ts: `${now - 20 * 86_400 - index}.000100` })
+      }
+      const model = new Model()
+      const session = yield* open(server)
+      yield* model.run(session)
+      server.forget()
+      const most: Array<number> = []
+      for (let round = 0; round < 26; round++) {
+        yield* TestClock.adjust("5 minutes")
+        const before = server.count()
+        yield* model.run(session, hinted([], { only: false }))
+        most.push(server.count() - before)
+      }
+      assert.isAtMost(Math.max(...most), 3)
+      assert.isAtMost(server.count(), 26)
+    })
+  )
+})
+
+describe("events", () => {
+  const of = (event: JsonObject) => hintsOf(callback(event)).map(({ part }) => part)
+
+  it("hint at what they name, for each workspace that they are for", () => {
+    const channel = "C1"
+    assert.deepStrictEqual(of({ type: "message", channel, ts: "2.1" }), ["C1"])
+    assert.deepStrictEqual(of({ type: "message", channel, ts: "2.1", thread_ts: "1.1" }), ["C1/1.1"])
+    assert.deepStrictEqual(of({ type: "message", subtype: "thread_broadcast", channel, ts: "2.1", thread_ts: "1.1" }), [
+      "C1",
+      "C1/1.1"
+    ])
+    assert.deepStrictEqual(of({ type: "message", subtype: "message_replied", channel, message: { ts: "1.1" } }), [
+      "C1/1.1"
+    ])
+    assert.deepStrictEqual(of({ type: "reaction_removed", item: { type: "file", file: "F1" } }), [])
+    assert.deepStrictEqual(of({ type: "member_joined_channel", channel, user: "U1" }), ["channels"])
+    assert.deepStrictEqual(of({ type: "channel_rename", channel: { id: channel, name: "new" } }), ["channels"])
+    assert.deepStrictEqual(of({ type: "file_deleted", file_id: "F1" }), ["files/F1"])
+    assert.deepStrictEqual(of({ type: "team_join", user: { id: "U1" } }), ["users/U1"])
+    assert.deepStrictEqual(of({ type: "app_home_opened", user: "U1", channel }), [])
+    const shared = {
+      ...callback({ type: "message", channel, ts: "1.1" }),
+      enterprise_id: "E1",
+      authorizations: [{ team_id: "T2" }]
+    }
+    assert.deepStrictEqual(
+      hintsOf(shared).map(({ account }) => account),
+      ["T00000001", "E1", "T2"]
+    )
+    assert.deepStrictEqual(hintsOf({ type: "app_rate_limited", team_id: "T1", minute_rate_limited: 1 }), [
+      { account: "T1" }
+    ])
+  })
+
+  it("that can't be read hint at nothing", () => {
+    for (const payload of [
+      null,
+      1,
+      "x",
+      {},
+      [],
+      { type: "event_callback" },
+      callback({ type: "message" }),
+      callback({})
+    ]) {
+      assert.deepStrictEqual(hintsOf(payload), [])
+    }
+  })
+})
