@@ -113,7 +113,8 @@ export const limit = (max: number, standard: number): Flag.Flag<number> =>
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
-const readText = Effect.fnUntraced(function* (flag: string, given: string) {
+/** The text of a flag: as it stands, in a file (`@FILE`), or on standard input (`@-`). */
+export const readText = Effect.fnUntraced(function* (flag: string, given: string) {
   if (!given.startsWith("@")) return given
   const stdio = yield* Stdio.Stdio
   const fs = yield* FileSystem.FileSystem

@@ -17,7 +17,7 @@ import type * as Path from "effect/Path"
 import type * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import packageJson from "../../package.json" with { type: "json" }
-import type { Integrations } from "../engine/source/Integrations.ts"
+import { Integrations } from "../engine/source/Integrations.ts"
 import { connect } from "./Connect.ts"
 import { connections, disconnect, pause, resume } from "./Connections.ts"
 import { contents, show } from "./Contents.ts"
@@ -196,6 +196,19 @@ const telemetry = (args: ReadonlyArray<string>) =>
     })
   )
 
+/** Prints what `idem connect DOMAIN --help` says of the source, after the help of the command. */
+const sourceHelp = Effect.fnUntraced(function* (given: ReadonlyArray<string>) {
+  const args = normalize(given)
+  const isHelp = args.some((arg) => arg === "--help" || arg === "-h")
+  const [command, domain] = args.filter((arg, index) => !arg.startsWith("-") && !takesValue(args[index - 1]))
+  if (!isHelp || command !== "connect" || domain === undefined) return
+  const integrations = yield* Integrations
+  const output = yield* Output
+  const integration = yield* Effect.mapError(integrations.get(domain), ({ message }) => Failure.usage(message))
+  const { text } = yield* Effect.promise(() => import("./ConnectHelp.ts"))
+  yield* output.print(text(integration, output.style))
+})
+
 /** The services of commands. They are not built for help, the version and wrong usage. */
 type App = Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path>
 
@@ -205,7 +218,11 @@ const withApp = (app: App) => Command.provide(idem, app)
  * Runs one command line. It reports a failure itself, and then fails with `Ended`, which holds the exit code.
  */
 const run = Effect.fnUntraced(
-  function* (given: ReadonlyArray<string>, command: ReturnType<typeof withApp>) {
+  function* <R>(
+    given: ReadonlyArray<string>,
+    command: ReturnType<typeof withApp>,
+    moreHelp: Effect.Effect<void, Failure.Failure | Failure.OutputClosed, R | Output>
+  ) {
     const args = normalize(given)
     const isJson = wantsJson(args)
     const debug = yield* Effect.orElseSucceed(Config.String("IDEM_DEBUG"), () => "")
@@ -226,6 +243,7 @@ const run = Effect.fnUntraced(
       )
     }
     yield* Command.runWith(command, { version: packageJson.version })(args).pipe(
+      Effect.andThen(moreHelp),
       Effect.provide(telemetry(args)),
       Effect.catchCauseIf(
         (cause) => !Cause.hasInterruptsOnly(cause),
@@ -255,7 +273,9 @@ const run = Effect.fnUntraced(
 
 /** The command line of this process. */
 export const main = (app: App) =>
-  Stdio.Stdio.use((stdio) => Effect.flatMap(stdio.args, (args) => run(args, withApp(app))))
+  Stdio.Stdio.use((stdio) =>
+    Effect.flatMap(stdio.args, (args) => run(args, withApp(app), Effect.provide(sourceHelp(args), app)))
+  )
 
 /** The exit code. A `serve` that was told to stop, and did, has not failed. */
 export const teardown =

@@ -7,6 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
+import * as Stdio from "effect/Stdio"
+import * as Form from "../contract/Form.ts"
+import type { Integration } from "../contract/Integration.ts"
 import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
 import { Integrations, unknown } from "../engine/source/Integrations.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
@@ -71,11 +74,51 @@ const text = (
   ].join("\n")
 }
 
+/** The credentials that the source takes: `an access token, or …`. */
+const waysIn = ({ credentialsSchema }: Integration): string =>
+  Form.shapesOf(credentialsSchema)
+    .map(({ title }) => `${title.charAt(0).toLowerCase()}${title.slice(1)}`)
+    .join(", or ")
+
+interface Flags {
+  readonly domain: Option.Option<string>
+  readonly name: Option.Option<string>
+  readonly config: Option.Option<Redacted.Redacted<string>>
+  readonly credentials: Option.Option<Redacted.Redacted<string>>
+  readonly signIn: boolean
+}
+
+/** What the flags say. What is missing of it is asked for on a terminal, unless config or credentials were given. */
+const asked = Effect.fnUntraced(function* (flags: Flags) {
+  const { domain, name } = flags
+  const { animate } = yield* Output
+  const canAsk = animate && (yield* (yield* Stdio.Stdio).stdinIsTerminal)
+  const isPartial = Option.isNone(domain) || Option.isNone(name)
+  if (isPartial && canAsk && Option.isNone(flags.config) && Option.isNone(flags.credentials)) {
+    const Questions = yield* Effect.promise(() => import("./ConnectQuestions.ts"))
+    return yield* Effect.catchTag(Questions.ask({ domain, name }), "QuitError", () => Effect.interrupt)
+  }
+  if (Option.isNone(domain)) return yield* Failure.usage("the domain is missing (idem connect --help)")
+  if (Option.isNone(name)) return yield* Failure.usage(`--name is missing (idem connect ${domain.value} --help)`)
+  const json = (flag: string, given: Option.Option<Redacted.Redacted<string>>) =>
+    Option.isSome(given) ? Input.json(flag, given.value) : Effect.undefined
+  return {
+    domain: domain.value,
+    name: name.value,
+    credentials: yield* json("credentials", flags.credentials),
+    config: yield* json("config", flags.config),
+    signIn: flags.signIn
+  }
+})
+
 export const connect = Command.make(
   "connect",
   {
-    domain: Argument.String("domain").pipe(Argument.withDescription("the kind of source, like gmail")),
-    name: Input.name,
+    domain: Argument.String("domain").pipe(
+      Argument.withDescription("the kind of source, like gmail; asked for on a terminal"),
+      Argument.optional
+    ),
+    name: Input.name.pipe(Flag.optional),
     config: jsonFlag("config", "what to mirror and how, as one JSON object"),
     credentials: jsonFlag("credentials", "how to log in, as one JSON object; better from a file: @FILE or @-"),
     every: Input.every,
@@ -84,32 +127,39 @@ export const connect = Command.make(
       Flag.withDefault(false)
     )
   },
-  Effect.fn("connect")(function* (input) {
+  Effect.fn("connect")(function* (flags) {
     const output = yield* Output
     const integrations = yield* Integrations
     const isRemote = yield* Server.isNamed
     const domains = yield* Services.domains
+    if (Option.isSome(flags.domain) && !domains.includes(flags.domain.value) && !isRemote) {
+      return yield* Failure.usage(unknown(flags.domain.value, domains))
+    }
+    const input = yield* asked(flags)
     const isKnown = domains.includes(input.domain)
     // A remote server may have other integrations, and reports unknown domains itself.
-    if (!isKnown && !isRemote) return yield* Failure.usage(unknown(input.domain, domains))
     const integration = isKnown ? yield* integrations.get(input.domain) : undefined
+    const help = `idem connect ${input.domain} --help`
 
     const checkConfig = Effect.fnUntraced(function* (json: Schema.Json) {
       if (integration === undefined) return
       yield* Effect.mapError(integration.decodeConfig(json), (error) =>
-        Failure.usage(`--config: ${ConfigErrors.explain(error.issue, { secret: false })}`)
+        Failure.usage(`--config: ${ConfigErrors.explain(error.issue, { secret: false })} (${help})`)
       )
     })
     const checkCredentials = Effect.fnUntraced(function* (json: Schema.Json) {
       if (integration === undefined) return
-      yield* Effect.mapError(integration.decodeCredentials(json), (error) =>
-        Failure.usage(`--credentials: ${ConfigErrors.explain(error.issue, { secret: true })}`)
-      )
+      yield* Effect.mapError(integration.decodeCredentials(json), (error) => {
+        const isMissing = JSON.stringify(json) === "{}" && integration.signIn !== undefined
+        return Failure.usage(
+          isMissing
+            ? `--credentials are missing: to sign in with the browser, give only {"clientId": …, "clientSecret": …}; or give ${waysIn(integration)} (${help})`
+            : `--credentials: ${ConfigErrors.explain(error.issue, { secret: true })} (${help})`
+        )
+      })
     })
 
-    const given = Option.isSome(input.credentials)
-      ? yield* Effect.flatMap(Input.json("credentials", input.credentials.value), Input.withKeyFile)
-      : undefined
+    const given = input.credentials === undefined ? undefined : yield* Input.withKeyFile(input.credentials)
     for (const secret of secrets(given ?? null)) yield* output.hide(secret)
     // Loaded only for a sign-in, because every command would pay for it at its start.
     const SignIn = integration?.signIn === undefined ? undefined : yield* Effect.promise(() => import("./SignIn.ts"))
@@ -122,7 +172,7 @@ export const connect = Command.make(
     if (input.signIn && credentials !== undefined) {
       return yield* Failure.usage("--sign-in gives credentials: leave out --credentials, or give only the client in it")
     }
-    const config = Option.isSome(input.config) ? yield* Input.json("config", input.config.value) : undefined
+    const { config } = input
     if (config !== undefined) yield* checkConfig(config)
     if (credentials !== undefined) {
       yield* checkCredentials(credentials)
@@ -161,7 +211,7 @@ export const connect = Command.make(
         const configured = config ?? (isNew || signsIn ? at : undefined)
         const payload = {
           ...(configured === undefined ? {} : { config: configured }),
-          ...(Option.isNone(input.every) ? {} : { every: input.every.value })
+          ...(Option.isNone(flags.every) ? {} : { every: flags.every.value })
         }
         const secret = granted === undefined ? {} : { credentials: Redacted.make(granted) }
         const connected = yield* before === undefined
@@ -188,13 +238,14 @@ export const connect = Command.make(
 ).pipe(
   Command.withDescription("Connect an account, or change a connection"),
   Command.withExamples([
+    { command: "idem connect", description: "Asks for everything, on a terminal" },
     {
-      command: `idem connect gmail --name work --credentials @token.json`,
-      description: "A Gmail account, its token in a file"
+      command: "idem connect gmail --help",
+      description: "The fields of a source, and where its credentials come from"
     },
     {
-      command: `idem connect gmail --name work --credentials '{"clientId": "…", "clientSecret": "…"}'`,
-      description: "The same, by signing in with the browser"
+      command: `idem connect gmail --name work --credentials @client.json`,
+      description: "A Gmail account, by signing in with the browser; the OAuth client is in the file"
     },
     {
       command: `idem connect ftp --name docs --config '{"protocol": "sftp", "host": "files.example.com"}' --credentials @-`,

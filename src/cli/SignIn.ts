@@ -32,11 +32,27 @@ const GivenClient = Schema.toCodecJson(
   })
 )
 
+/** The file of a client as Google's console gives it. */
+const DownloadedClient = Schema.toCodecJson(
+  Schema.Struct({ client_id: Schema.NonEmptyString, client_secret: Schema.Redacted(Schema.NonEmptyString) })
+)
+const Downloaded = Schema.Union([
+  Schema.Struct({ installed: DownloadedClient }),
+  Schema.Struct({ web: DownloadedClient })
+])
+
 /** The OAuth client in these credentials, if they are nothing else. Such credentials ask for a sign-in. */
 export const clientIn = (credentials: unknown): Option.Option<Client> =>
-  Option.map(
-    Schema.decodeUnknownOption(GivenClient)(credentials, { onExcessProperty: "error" }),
-    ({ clientId, clientSecret }) => ({ clientId, clientSecret })
+  Option.orElse(
+    Option.map(
+      Schema.decodeUnknownOption(GivenClient)(credentials, { onExcessProperty: "error" }),
+      ({ clientId, clientSecret }): Client => ({ clientId, clientSecret })
+    ),
+    () =>
+      Option.map(Schema.decodeUnknownOption(Downloaded)(credentials), (file): Client => {
+        const client = "installed" in file ? file.installed : file.web
+        return { clientId: client.client_id, clientSecret: client.client_secret }
+      })
   )
 
 export const clientOfSettings = EngineSignIn.clientOfSettings

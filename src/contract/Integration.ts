@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
 import type { Hint } from "./Hints.ts"
+import { type About, describe } from "./Field.ts"
 import { CheckpointExpired, IntegrationError, Unauthorized } from "./IntegrationError.ts"
 import type { AnyMembers, Members } from "./Members.ts"
 import { direct, type Network } from "./Network.ts"
@@ -57,6 +58,18 @@ export interface Budget {
   readonly methods?: Readonly<Record<string, number>> | undefined
 }
 
+/** Where the credentials of a source are made, for the person who connects. */
+export interface Guide {
+  /** The address of the provider's page at which the steps begin. */
+  readonly url: string
+  readonly steps: ReadonlyArray<{
+    /** `{redirectUri}` stands for the address to which the provider sends people back. */
+    readonly text: string
+    /** Who takes the step: people who sign in on the dashboard, or on the command line. Default: all. */
+    readonly on?: "dashboard" | "command line" | undefined
+  }>
+}
+
 /** The `quota` field of a config: what differs from the provider's default grant. */
 export const QuotaConfig = Schema.Struct({
   unitsPerMinute: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
@@ -65,6 +78,14 @@ export const QuotaConfig = Schema.Struct({
   ),
   methods: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))))
 })
+
+/** What people are told of a `quota` field. */
+export const aboutQuota: About = {
+  title: "Limits of the source",
+  description: "What differs from the limits that the provider grants by default. A stand-in has none.",
+  example: { unitsPerMinute: 1_000_000_000 },
+  isAdvanced: true
+}
 
 /** How much a first sync would fetch, for the person who connects. */
 export interface Estimate {
@@ -141,6 +162,11 @@ export interface DeletionLimits {
 export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json> {
   /** The name of this kind of source, as in `idem connect DOMAIN`. */
   readonly domain: string
+  /** The name that people know the source by: `Gmail`. Default: the domain. */
+  readonly title?: string | undefined
+  /** What a connection mirrors, in a few words: `a mailbox`. */
+  readonly summary?: string | undefined
+  readonly guide?: Guide | undefined
   readonly config: Schema.Codec<Config, unknown>
   /** Secrets are `Schema.Redacted(Schema.String)`. */
   readonly credentials: Schema.Codec<Credentials, unknown>
@@ -215,6 +241,9 @@ export interface AnySignIn {
 /** An integration whose schemas are closed over: the same type for every source, so that a registry needs no casts. */
 export interface Integration {
   readonly domain: string
+  readonly title: string
+  readonly summary: string | undefined
+  readonly guide: Guide | undefined
   readonly callTimeout: Duration.Input
   /** What a config looks like, as JSON Schema (draft 2020-12). */
   readonly configSchema: Schema.JsonObject
@@ -277,7 +306,7 @@ const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject =
   try {
     const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
     const named = Object.keys(definitions).length === 0 ? {} : { $defs: definitions as Schema.JsonObject }
-    return { ...draft, ...(root as Schema.JsonObject), ...named }
+    return { ...draft, ...describe(root as Schema.JsonObject, schema.ast), ...named }
   } catch {
     return draft
   }
@@ -416,6 +445,9 @@ export const make: {
 
   return {
     domain: definition.domain,
+    title: definition.title ?? definition.domain,
+    summary: definition.summary,
+    guide: definition.guide,
     callTimeout: definition.callTimeout ?? "1 minute",
     // Only who shows a form asks for them.
     get configSchema() {

@@ -5,25 +5,17 @@ import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, navigate, useParameters } from "./Location.ts"
 import { Empty, ErrorNotice, Field, Loading, Notice, Title } from "./Components.tsx"
-import * as SchemaForm from "./SchemaForm.tsx"
-
-const names: Readonly<Record<string, { readonly name: string; readonly what: string }>> = {
-  gmail: { name: "Gmail", what: "a mailbox" },
-  "gmail-domain": { name: "Google Workspace", what: "all mailboxes of a company" },
-  slack: { name: "Slack", what: "a workspace" },
-  ftp: { name: "FTP, FTPS, SFTP", what: "the files of a server" }
-}
-
-const nameOf = (domain: string): string => names[domain]?.name ?? domain
+import * as Form from "../contract/Form.ts"
+import { SchemaFields, ShapeChooser } from "./SchemaForm.tsx"
 
 const Chooser = ({ integrations }: { readonly integrations: ReadonlyArray<Api.Integration> }) => (
   <ul class="choices plain">
-    {integrations.map(({ domain, signIn }) => (
+    {integrations.map(({ domain, signIn, summary, title }) => (
       <li key={domain}>
         <a href={`#/connect?domain=${encodeURIComponent(domain)}`}>
-          <strong>{nameOf(domain)}</strong>
+          <strong>{title}</strong>
           <span class="sub">
-            {names[domain]?.what ?? "your own integration"}
+            {summary ?? "your own integration"}
             {signIn ? " · by signing in" : ""}
           </span>
         </a>
@@ -49,6 +41,58 @@ const Connected = ({ result }: { readonly result: Api.Connected }) => (
   </Notice>
 )
 
+/** The redirect URI, to copy into the provider's console. */
+const RedirectUri = ({ uri }: { readonly uri: string }) => {
+  const [isCopied, setCopied] = useState(false)
+  const copy = async () => {
+    await navigator.clipboard.writeText(uri)
+    setCopied(true)
+  }
+  return (
+    <span class="copy">
+      <code>{uri}</code>
+      {/* Browsers give the clipboard to secure origins only. */}
+      {isSecureContext ? (
+        <button type="button" onClick={() => void copy()}>
+          {isCopied ? "Copied" : "Copy"}
+        </button>
+      ) : null}
+    </span>
+  )
+}
+
+/** How the credentials are made in the provider's console. */
+const Guide = ({ integration }: { readonly integration: Api.Integration }) => {
+  const { guide, redirectUri, title } = integration
+  if (guide === null) return null
+  const steps = guide.steps.filter(({ on }) => on !== "command line")
+  return (
+    <details class="guide">
+      <summary>Where the credentials of {title} come from</summary>
+      <ol>
+        {steps.map(({ text }, index) => {
+          const [before = "", after] = text.split("{redirectUri}")
+          return (
+            <li key={text}>
+              {before}
+              {after === undefined || redirectUri === null ? null : <RedirectUri uri={redirectUri} />}
+              {after}
+              {index > 0 ? null : (
+                <>
+                  {" "}
+                  <a href={guide.url} target="_blank" rel="noopener noreferrer">
+                    Open {new URL(guide.url).host}
+                  </a>
+                </>
+              )}
+            </li>
+          )
+        })}
+      </ol>
+    </details>
+  )
+}
+
 /** The error of a field outside of config and credentials. */
 const ownError = (error: Error | null, name: string): string | undefined => {
   if (error === null) return undefined
@@ -58,19 +102,19 @@ const ownError = (error: Error | null, name: string): string | undefined => {
   return name === "name" && error instanceof Api.Problem && error.status === 409 ? error.message : undefined
 }
 
-const Form = ({ integration }: { readonly integration: Api.Integration }) => {
+const ConnectForm = ({ integration }: { readonly integration: Api.Integration }) => {
   const client = useQueryClient()
-  const configShape = SchemaForm.shapesOf(integration.config)[0] ?? { name: "", properties: [] }
-  const credentialShapes = SchemaForm.shapesOf(integration.credentials)
+  const configShape = Form.shapesOf(integration.config)[0] ?? { title: "", fields: [] }
+  const credentialShapes = Form.shapesOf(integration.credentials)
   const [bySignIn, setBySignIn] = useState(integration.signIn)
   const [name, setName] = useState("")
   const [every, setEvery] = useState("")
-  const [config, setConfig] = useState<SchemaForm.Values>({})
+  const [config, setConfig] = useState<Form.Values>({})
   const [chosen, choose] = useState(0)
-  const [credentials, setCredentials] = useState<SchemaForm.Values>({})
+  const [credentials, setCredentials] = useState<Form.Values>({})
   const [clientId, setClientId] = useState("")
   const [clientSecret, setClientSecret] = useState("")
-  const [checked, setChecked] = useState<{ config: SchemaForm.Values; credentials: SchemaForm.Values }>({
+  const [checked, setChecked] = useState<{ config: Form.Values; credentials: Form.Values }>({
     config: {},
     credentials: {}
   })
@@ -90,20 +134,19 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
   const about = (what: "config" | "credentials") =>
     error !== null && error.message.startsWith(`the ${what} of`) ? error.message : undefined
   const configErrors = {
-    ...(about("config") === undefined ? {} : SchemaForm.errorsIn(about("config") ?? "", configShape)),
+    ...(about("config") === undefined ? {} : Form.errorsIn(about("config") ?? "", configShape)),
     ...checked.config
   }
   const credentialErrors = {
     ...(shape === undefined || about("credentials") === undefined
       ? {}
-      : SchemaForm.errorsIn(about("credentials") ?? "", shape)),
+      : Form.errorsIn(about("credentials") ?? "", shape)),
     ...checked.credentials
   }
 
   const submit = () => {
-    const readConfig = SchemaForm.read(configShape, config)
-    const readCredentials =
-      bySignIn || shape === undefined ? { json: {}, errors: {} } : SchemaForm.read(shape, credentials)
+    const readConfig = Form.read(configShape, config)
+    const readCredentials = bySignIn || shape === undefined ? { json: {}, errors: {} } : Form.read(shape, credentials)
     setChecked({ config: readConfig.errors, credentials: readCredentials.errors })
     if (Object.keys(readConfig.errors).length > 0 || Object.keys(readCredentials.errors).length > 0) return
     const common = { domain: integration.domain, name, config: readConfig.json }
@@ -129,7 +172,13 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
         submit()
       }}
     >
-      <ErrorNotice error={error} />
+      {error !== null && Object.keys({ ...configErrors, ...credentialErrors }).length > 0 ? (
+        <Notice tone="bad" announced>
+          <p>Nothing was connected: some fields below are not right yet.</p>
+        </Notice>
+      ) : (
+        <ErrorNotice error={error} />
+      )}
       <Field
         label="Name"
         error={name.trim() === "" && error !== null ? "a name is needed" : ownError(error, "name")}
@@ -146,20 +195,15 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
           />
         )}
       </Field>
-      <SchemaForm.SchemaFields
-        shape={configShape}
-        values={config}
-        errors={configErrors}
-        secret={false}
-        onChange={setConfig}
-      />
+      <SchemaFields shape={configShape} values={config} errors={configErrors} onChange={setConfig} />
+      <Guide integration={integration} />
       {integration.signIn ? (
         <fieldset>
           <legend>How</legend>
           <label class="choice">
             <input type="radio" name="how" checked={bySignIn} onChange={() => setBySignIn(true)} />
             <span>
-              Sign in at {nameOf(integration.domain)}
+              Sign in at {integration.title}
               <span class="sub">You are sent there, and come back here. Idem asks for reading only.</span>
             </span>
           </label>
@@ -203,7 +247,7 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
         </div>
       ) : (
         <>
-          <SchemaForm.ShapeChooser
+          <ShapeChooser
             legend="With"
             shapes={credentialShapes}
             chosen={chosen}
@@ -213,13 +257,7 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
             }}
           />
           {shape === undefined ? null : (
-            <SchemaForm.SchemaFields
-              shape={shape}
-              values={credentials}
-              errors={credentialErrors}
-              secret
-              onChange={setCredentials}
-            />
+            <SchemaFields shape={shape} values={credentials} errors={credentialErrors} onChange={setCredentials} />
           )}
         </>
       )}
@@ -234,7 +272,7 @@ const Form = ({ integration }: { readonly integration: Api.Integration }) => {
       </Field>
       <div class="buttons">
         <button type="submit" class="primary" disabled={busy}>
-          {busy ? "Reaching the source…" : bySignIn ? `Connect at ${nameOf(integration.domain)}` : "Connect"}
+          {busy ? "Reaching the source…" : bySignIn ? `Connect at ${integration.title}` : "Connect"}
         </button>
         <button type="button" onClick={() => navigate("/connect")}>
           Another kind
@@ -250,7 +288,7 @@ export const ConnectPage = () => {
   const integration = data?.find((each) => each.domain === domain)
   return (
     <div class="narrow">
-      <Title name={integration === undefined ? "Connect an account" : `Connect ${nameOf(integration.domain)}`} />
+      <Title name={integration === undefined ? "Connect an account" : `Connect ${integration.title}`} />
       {data === undefined ? (
         error instanceof Api.Problem ? (
           <ErrorNotice error={error} />
@@ -265,7 +303,7 @@ export const ConnectPage = () => {
           <Chooser integrations={data} />
         </>
       ) : (
-        <Form key={integration.domain} integration={integration} />
+        <ConnectForm key={integration.domain} integration={integration} />
       )}
     </div>
   )

@@ -1,176 +1,46 @@
-/**
- * A form for a JSON Schema of a config or of credentials: texts, numbers, switches, choices, lists of texts. Other
- * fields are edited as JSON. Empty fields are left out.
- */
+/** The fields of a form for a JSON Schema (see contract/Form.ts), and the choice between its variants. */
 import { useId } from "preact/hooks"
+import type { FormField, Shape, Values } from "../contract/Form.ts"
 import { Field } from "./Components.tsx"
-
-type Json = Readonly<Record<string, unknown>>
-
-interface Property {
-  readonly name: string
-  readonly required: boolean
-  readonly kind: "text" | "number" | "switch" | "choice" | "list" | "json"
-  readonly options: ReadonlyArray<string>
-  readonly description: string | undefined
-}
-
-/** One variant of the form: a schema of an object. */
-export interface Shape {
-  readonly name: string
-  readonly properties: ReadonlyArray<Property>
-}
-
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
-
-const textsOf = (value: unknown): ReadonlyArray<string> =>
-  Array.isArray(value) ? value.filter((each): each is string => typeof each === "string") : []
-
-const kindOf = (schema: Json): Property["kind"] => {
-  const { anyOf, enum: choices, items, type } = schema
-  if (textsOf(choices).length > 0) return "choice"
-  if (Array.isArray(anyOf) && anyOf.some((each) => isObject(each) && each["type"] === "string")) return "text"
-  if (type === "string") return "text"
-  if (type === "number" || type === "integer") return "number"
-  if (type === "boolean") return "switch"
-  if (type === "array" && isObject(items) && items["type"] === "string") return "list"
-  return "json"
-}
-
-const propertiesOf = (schema: Json): ReadonlyArray<Property> => {
-  const required = new Set(textsOf(schema["required"]))
-  const properties = isObject(schema["properties"]) ? schema["properties"] : {}
-  return Object.entries(properties).flatMap(([name, each]) =>
-    isObject(each)
-      ? [
-          {
-            name,
-            required: required.has(name),
-            kind: kindOf(each),
-            options: textsOf(each["enum"]),
-            description: typeof each["description"] === "string" ? each["description"] : undefined
-          }
-        ]
-      : []
-  )
-}
-
-/** The variants of the form for this schema, the shortest first. Empty if a form cannot represent the schema. */
-export const shapesOf = (schema: unknown): ReadonlyArray<Shape> => {
-  if (!isObject(schema)) return []
-  const members = Array.isArray(schema["anyOf"]) ? schema["anyOf"].filter((each) => isObject(each)) : [schema]
-  const shapes = members.flatMap((member) => {
-    const properties = propertiesOf(member)
-    if (properties.length === 0) return []
-    const required = properties.filter((each) => each.required)
-    return [
-      { name: (required.length === 0 ? properties : required).map(({ name }) => words(name)).join(", "), properties }
-    ]
-  })
-  const needed = ({ properties }: Shape) => properties.filter((each) => each.required).length
-  return shapes.toSorted((one, other) => needed(one) - needed(other))
-}
-
-/** `includeSpamTrash` as `Include spam trash`. */
-const words = (name: string): string => {
-  const spaced = name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase()
-  return `${spaced.charAt(0).toUpperCase()}${spaced.slice(1)}`.replace(/\b(url|id|api)\b/gi, (word) =>
-    word.toUpperCase()
-  )
-}
-
-/** The text of each field. */
-export type Values = Readonly<Record<string, string>>
-
-/** The texts of the fields for stored JSON. */
-export const valuesOf = (shape: Shape, stored: unknown): Values =>
-  Object.fromEntries(
-    shape.properties.flatMap(({ kind, name }) => {
-      const value = isObject(stored) ? stored[name] : undefined
-      if (value === undefined || value === null) return []
-      if (kind === "list" && Array.isArray(value)) return [[name, value.join("\n")]]
-      return [[name, typeof value === "string" ? value : JSON.stringify(value)]]
-    })
-  )
-
-/** The JSON of the fields, or the errors by field. */
-export const read = (shape: Shape, values: Values): { readonly json: Json; readonly errors: Values } => {
-  const json: Record<string, unknown> = {}
-  const errors: Record<string, string> = {}
-  for (const { kind, name, required } of shape.properties) {
-    const text = values[name] ?? ""
-    if (text.trim() === "") {
-      if (required) errors[name] = "is needed"
-      continue
-    }
-    switch (kind) {
-      case "number":
-        if (Number.isFinite(Number(text))) json[name] = Number(text)
-        else errors[name] = "must be a number"
-        break
-      case "switch":
-        json[name] = text === "true"
-        break
-      case "list":
-        json[name] = text
-          .split("\n")
-          .map((line) => line.trim())
-          .filter((line) => line !== "")
-        break
-      case "json":
-        try {
-          json[name] = JSON.parse(text)
-        } catch {
-          errors[name] = 'must be JSON, like {"unitsPerMinute": 6000}'
-        }
-        break
-      default:
-        json[name] = text
-    }
-  }
-  return { json, errors }
-}
-
-/** The parts of a server's message by the field that they name. */
-export const errorsIn = (message: string, shape: Shape): Values => {
-  const parts = message.replace(/^.*? (?:is|are) not right: /s, "").split(/; |, or /)
-  return Object.fromEntries(
-    shape.properties.flatMap(({ name }) => {
-      const part = parts.find((each) => new RegExp(`^${name}(?=[\\s.:[]|$)`).test(each))
-      return part === undefined ? [] : [[name, part.slice(name.length).replace(/^: /, "").trim()]]
-    })
-  )
-}
-
-const open = /^(username|clientId|knownHost|expiresAt)$/
 
 interface FieldsProps {
   readonly shape: Shape
   readonly values: Values
   readonly errors: Values
-  /** True for credentials: the fields hide their text. */
-  readonly secret: boolean
   readonly onChange: (values: Values) => void
 }
 
-const Input = ({ errors, onChange, property, secret, values }: FieldsProps & { readonly property: Property }) => {
-  const { kind, name, options, required } = property
+const hintOf = ({ description, example, kind }: FormField) => (
+  <>
+    {description}
+    {kind === "list" ? " One a line." : null}
+    {example === undefined || kind === "switch" || kind === "choice" ? null : (
+      <>
+        {" "}
+        Like <code>{example.replaceAll("\n", ", ")}</code>
+      </>
+    )}
+  </>
+)
+
+const Input = ({ errors, field, onChange, values }: FieldsProps & { readonly field: FormField }) => {
+  const { isRequired, isSecret, kind, name, options, title } = field
   const value = values[name] ?? ""
   const change = (next: string) => onChange({ ...values, [name]: next })
   return (
     <Field
-      label={`${words(name)}${required ? "" : " (optional)"}`}
-      error={errors[name]}
-      hint={property.description ?? (kind === "list" ? "One a line" : kind === "json" ? "As JSON" : undefined)}
+      label={`${title}${isRequired ? "" : " (optional)"}`}
+      error={errors[name] === undefined ? undefined : `${title} ${errors[name]}`}
+      hint={hintOf(field)}
     >
       {(attributes) => {
-        const common = { ...attributes, required }
+        const common = { ...attributes, required: isRequired }
         switch (kind) {
           case "switch":
           case "choice":
             return (
               <select {...common} value={value} onChange={(event) => change(event.currentTarget.value)}>
-                <option value="">{required ? "Choose…" : "As usual"}</option>
+                <option value="">{isRequired ? "Choose…" : "Default"}</option>
                 {(kind === "switch" ? ["true", "false"] : options).map((option) => (
                   <option key={option} value={option}>
                     {kind === "switch" ? (option === "true" ? "Yes" : "No") : option}
@@ -191,7 +61,7 @@ const Input = ({ errors, onChange, property, secret, values }: FieldsProps & { r
             )
           default:
             // A key of several lines would lose its line ends in a one-line field.
-            return secret && /key$/i.test(name) ? (
+            return isSecret && /key$/i.test(name) ? (
               <textarea
                 {...common}
                 class="masked"
@@ -204,9 +74,9 @@ const Input = ({ errors, onChange, property, secret, values }: FieldsProps & { r
             ) : (
               <input
                 {...common}
-                type={secret && !open.test(name) ? "password" : "text"}
+                type={isSecret ? "password" : "text"}
                 inputMode={kind === "number" ? "decimal" : undefined}
-                autocomplete={secret ? "new-password" : "off"}
+                autocomplete={isSecret ? "new-password" : "off"}
                 spellcheck={false}
                 value={value}
                 onInput={(event) => change(event.currentTarget.value)}
@@ -218,25 +88,22 @@ const Input = ({ errors, onChange, property, secret, values }: FieldsProps & { r
   )
 }
 
-/** The fields. If there are many, optional fields are folded away. */
+/** The fields. Advanced ones are folded away, unless one of them has a value or an error. */
 export const SchemaFields = (props: FieldsProps) => {
   const { errors, shape, values } = props
-  const first = shape.properties.filter(({ name, required }) => required || errors[name] !== undefined)
-  const rest = shape.properties.filter((property) => !first.includes(property))
-  const folded = rest.length > 3
-  const more = rest.map((property) => <Input key={property.name} {...props} property={property} />)
+  const asked = shape.fields.filter(({ constant, isRequired }) => constant === undefined || !isRequired)
+  const advanced = asked.filter(({ isAdvanced }) => isAdvanced)
+  const isOpen = advanced.some(({ name }) => (values[name] ?? "") !== "" || errors[name] !== undefined)
   return (
     <>
-      {first.map((property) => (
-        <Input key={property.name} {...props} property={property} />
-      ))}
-      {folded ? (
-        <details open={rest.some(({ name }) => (values[name] ?? "") !== "")}>
-          <summary>More settings ({rest.length})</summary>
-          {more}
+      {asked.map((field) => (field.isAdvanced ? null : <Input key={field.name} {...props} field={field} />))}
+      {advanced.length === 0 ? null : (
+        <details open={isOpen}>
+          <summary>Advanced settings ({advanced.length})</summary>
+          {advanced.map((field) => (
+            <Input key={field.name} {...props} field={field} />
+          ))}
         </details>
-      ) : (
-        more
       )}
     </>
   )
@@ -257,9 +124,9 @@ export const ShapeChooser = ({ chosen, legend, onChoose, shapes }: ChooserProps)
     <fieldset>
       <legend>{legend}</legend>
       {shapes.map((shape, index) => (
-        <label class="choice" key={shape.name}>
+        <label class="choice" key={shape.title}>
           <input type="radio" name={name} checked={index === chosen} onChange={() => onChoose(index)} />
-          <span>{shape.name}</span>
+          <span>{shape.title}</span>
         </label>
       ))}
     </fieldset>

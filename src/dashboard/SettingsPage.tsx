@@ -6,7 +6,8 @@ import { Confirm } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { navigate } from "./Location.ts"
 import { ErrorNotice, Field, Loading, Notice, Time } from "./Components.tsx"
-import * as SchemaForm from "./SchemaForm.tsx"
+import * as Form from "../contract/Form.ts"
+import { SchemaFields, ShapeChooser } from "./SchemaForm.tsx"
 
 interface Props {
   readonly integration: Api.Integration
@@ -38,10 +39,10 @@ const Config = ({
   onUnsaved,
   status
 }: Props & { readonly onUnsaved: (unsaved: Unsaved | undefined) => void }) => {
-  const shape = SchemaForm.shapesOf(integration.config)[0] ?? { name: "", properties: [] }
+  const shape = Form.shapesOf(integration.config)[0] ?? { title: "", fields: [] }
   const [every, setEvery] = useState(status.every)
-  const [values, setValues] = useState<SchemaForm.Values>(SchemaForm.valuesOf(shape, status.config))
-  const [wrong, setWrong] = useState<SchemaForm.Values>({})
+  const [values, setValues] = useState<Form.Values>(Form.valuesOf(shape, status.config))
+  const [wrong, setWrong] = useState<Form.Values>({})
   const change = useChange(status)
   const said = change.error?.message ?? ""
   return (
@@ -50,7 +51,7 @@ const Config = ({
       class="panel"
       onSubmit={(event) => {
         event.preventDefault()
-        const { errors, json } = SchemaForm.read(shape, values)
+        const { errors, json } = Form.read(shape, values)
         setWrong(errors)
         if (Object.keys(errors).length > 0) return
         const settings = { config: json, every: every.trim() }
@@ -69,11 +70,10 @@ const Config = ({
           <input {...attributes} required value={every} onInput={(event) => setEvery(event.currentTarget.value)} />
         )}
       </Field>
-      <SchemaForm.SchemaFields
+      <SchemaFields
         shape={shape}
         values={values}
-        errors={{ ...SchemaForm.errorsIn(said, shape), ...wrong }}
-        secret={false}
+        errors={{ ...Form.errorsIn(said, shape), ...wrong }}
         onChange={setValues}
       />
       <button type="submit" class="primary" disabled={change.isPending}>
@@ -89,10 +89,10 @@ const Credentials = ({
   status,
   unsaved
 }: Props & { readonly unsaved: Unsaved | undefined; readonly onSaved: () => void }) => {
-  const shapes = SchemaForm.shapesOf(integration.credentials)
+  const shapes = Form.shapesOf(integration.credentials)
   const [chosen, choose] = useState(0)
-  const [values, setValues] = useState<SchemaForm.Values>({})
-  const [wrong, setWrong] = useState<SchemaForm.Values>({})
+  const [values, setValues] = useState<Form.Values>({})
+  const [wrong, setWrong] = useState<Form.Values>({})
   const [isWhole, setWhole] = useState(true)
   const settings = isWhole ? unsaved : undefined
   const change = useChange(status)
@@ -114,7 +114,7 @@ const Credentials = ({
       onSubmit={(event) => {
         event.preventDefault()
         if (shape === undefined) return
-        const { errors, json } = SchemaForm.read(shape, values)
+        const { errors, json } = Form.read(shape, values)
         setWrong(errors)
         if (Object.keys(errors).length > 0) return
         const done = () => {
@@ -146,7 +146,7 @@ const Credentials = ({
           </button>
         </p>
       ) : null}
-      <SchemaForm.ShapeChooser
+      <ShapeChooser
         legend="With"
         shapes={shapes}
         chosen={chosen}
@@ -157,11 +157,10 @@ const Credentials = ({
       />
       {shape === undefined ? null : (
         <>
-          <SchemaForm.SchemaFields
+          <SchemaFields
             shape={shape}
             values={values}
-            errors={{ ...SchemaForm.errorsIn(said, shape), ...wrong }}
-            secret
+            errors={{ ...Form.errorsIn(said, shape), ...wrong }}
             onChange={setValues}
           />
           <button type="submit" disabled={change.isPending}>

@@ -9,7 +9,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type Budget, type Estimate, make, type Quota, QuotaConfig } from "../contract/Integration.ts"
+import { aboutQuota, type Budget, type Estimate, make, type Quota, QuotaConfig } from "../contract/Integration.ts"
+import { field } from "../contract/Field.ts"
 import type { IntegrationError } from "../contract/IntegrationError.ts"
 import * as Api from "./gmail/Api.ts"
 import * as Auth from "./gmail/Auth.ts"
@@ -21,37 +22,60 @@ import type { Source } from "./gmail/Turn.ts"
 import { projection } from "./gmail/Projection.ts"
 
 export const Config = Schema.Struct({
-  /** The origin of another server that speaks the API, instead of Google's. */
-  rootUrl: Schema.optionalKey(
-    Schema.String.pipe(
-      Schema.check(
-        Schema.makeFilter((text) =>
-          /^https?:$/.test(URL.parse(text)?.protocol ?? "") ? undefined : "must be an http or https URL"
+  query: field(Schema.optionalKey(Schema.String), {
+    title: "Only messages that match",
+    description:
+      "As typed into Gmail's search box; empty mirrors all. Such a connection lists its matches at each poll: 5 units for 500 ids.",
+    example: "from:billing@example.com newer_than:1y"
+  }),
+  labelIds: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
+    title: "Only messages with all of these labels",
+    description: "The ids of the labels. Those of Gmail's own labels are their names in capitals.",
+    example: ["INBOX"],
+    isAdvanced: true
+  }),
+  includeSpamTrash: field(Schema.optionalKey(Schema.Boolean), {
+    title: "Spam and Trash too",
+    description: "Default no: a message that goes to Spam or Trash counts as deleted."
+  }),
+  includeChats: field(Schema.optionalKey(Schema.Boolean), {
+    title: "Chats too",
+    description: "Default no: chats of Hangouts and Google Talk (label CHAT) are left out.",
+    isAdvanced: true
+  }),
+  rootUrl: field(
+    Schema.optionalKey(
+      Schema.String.pipe(
+        Schema.check(
+          Schema.makeFilter((text) =>
+            /^https?:$/.test(URL.parse(text)?.protocol ?? "") ? undefined : "must be an http or https URL"
+          )
         )
       )
-    )
+    ),
+    {
+      title: "Another server",
+      description: "The origin of another server that speaks Gmail's API, instead of Google's.",
+      example: "http://127.0.0.1:4567",
+      isAdvanced: true
+    }
   ),
-  /** As typed into Gmail's search box. Such a connection lists its matches at each poll: 5 units a 500 ids. */
-  query: Schema.optionalKey(Schema.String),
-  /** Only messages that have all of these labels, by id. */
-  labelIds: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
-  /** Default false: a message that goes to Spam or Trash counts as deleted. */
-  includeSpamTrash: Schema.optionalKey(Schema.Boolean),
-  /** Default false: chats of Hangouts and Google Talk (label CHAT) are left out. */
-  includeChats: Schema.optionalKey(Schema.Boolean),
-  quota: Schema.optionalKey(
-    Schema.Struct({
-      ...QuotaConfig.fields,
-      /** Bytes of messages a day and account. */
-      bytesPerDay: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
-      /** Units of the OAuth client's project, which all accounts that were signed in with it share. */
-      project: Schema.optionalKey(
-        Schema.Struct({
-          unitsPerMinute: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
-          unitsPerDay: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0))))
-        })
-      )
-    })
+  quota: field(
+    Schema.optionalKey(
+      Schema.Struct({
+        ...QuotaConfig.fields,
+        /** Bytes of messages a day and account. */
+        bytesPerDay: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
+        /** Units of the OAuth client's project, which all accounts that were signed in with it share. */
+        project: Schema.optionalKey(
+          Schema.Struct({
+            unitsPerMinute: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
+            unitsPerDay: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0))))
+          })
+        )
+      })
+    ),
+    aboutQuota
   )
 })
 type Config = typeof Config.Type
@@ -112,6 +136,9 @@ const scopeOf = (filter: Api.Filter) => {
 export const integration = make({
   domain: "gmail",
   projection,
+  title: "Gmail",
+  summary: "a mailbox",
+  guide: SignIn.guide,
   config: Config,
   credentials: Auth.Credentials,
   checkpoint: Checkpoint,

@@ -12,7 +12,8 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../contract/Content.ts"
 import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../contract/ContentExistenceChecker.ts"
-import { make, QuotaConfig } from "../contract/Integration.ts"
+import { field } from "../contract/Field.ts"
+import { aboutQuota, make, QuotaConfig } from "../contract/Integration.ts"
 import { IntegrationError, Malformed, Transient } from "../contract/IntegrationError.ts"
 import type { Page } from "../contract/Page.ts"
 import { Config as MailboxConfig } from "./Gmail.ts"
@@ -24,17 +25,34 @@ const { rootUrl, ...mailboxFields } = MailboxConfig.fields
 
 const Config = Schema.Struct({
   rootUrl,
-  /** Only users whose address is in one of these domains; default all of the customer. */
-  domains: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
-  /** Only users in these organizational units (`/Sales`) and those below them. */
-  orgUnits: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
-  /** Addresses that are left out. */
-  exclude: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
-  /** The config of each mailbox, as of a gmail connection. */
-  mailboxes: Schema.optionalKey(Schema.Struct(mailboxFields)),
-  /** How often each mailbox is polled; default 5 minutes. */
-  mailboxEvery: Schema.optionalKey(Schema.DurationFromString),
-  quota: Schema.optionalKey(QuotaConfig)
+  domains: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
+    title: "Only these domains",
+    description: "Only users whose address is in one of them. Default: all of the customer.",
+    example: ["example.com"]
+  }),
+  orgUnits: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
+    title: "Only these organizational units",
+    description: "Only users in them and in those below them.",
+    example: ["/Sales"]
+  }),
+  exclude: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
+    title: "Without these users",
+    description: "Their addresses.",
+    example: ["archive@example.com"]
+  }),
+  mailboxes: field(Schema.optionalKey(Schema.Struct(mailboxFields)), {
+    title: "Settings of each mailbox",
+    description: "The config of a gmail connection.",
+    example: { query: "newer_than:1y" },
+    isAdvanced: true
+  }),
+  mailboxEvery: field(Schema.optionalKey(Schema.DurationFromString), {
+    title: "Each mailbox polled every",
+    description: "Default 5 minutes.",
+    example: "10 minutes",
+    isAdvanced: true
+  }),
+  quota: field(Schema.optionalKey(QuotaConfig), aboutQuota)
 })
 type Config = typeof Config.Type
 
@@ -108,6 +126,8 @@ const fail = (reason: IntegrationError["reason"]) => Effect.fail(new Integration
 
 export const integration = make({
   domain: "gmail-domain",
+  title: "Google Workspace",
+  summary: "all mailboxes of a company",
   config: Config,
   credentials: Auth.ServiceAccount,
   checkpoint: Checkpoint,

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { field } from "../contract/Field.ts"
 import * as Integration from "../contract/Integration.ts"
 import { Checkpoint, Part } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
@@ -15,32 +16,66 @@ import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
 import * as SocketMode from "./slack/SocketMode.ts"
-import { signIn } from "./slack/SignIn.ts"
 import { projection } from "./slack/Projection.ts"
+import { guide, signIn } from "./slack/SignIn.ts"
 
 const Kind = Schema.Literals(["public_channel", "private_channel", "im", "mpim"])
 
 export const Config = Schema.Struct({
-  /** Where the API is; a stand-in's address. Files are then fetched from its host too, with the token. */
-  slackApiUrl: Schema.optionalKey(
-    Schema.String.pipe(
-      Schema.check(Schema.makeFilter<string>((url) => (URL.canParse(url) ? undefined : "must be a URL")))
-    )
+  channels: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString).pipe(Schema.check(Schema.isMinLength(1)))), {
+    title: "Only these conversations",
+    description: "Ids or names; empty mirrors all that the token may read.",
+    example: ["general", "C024BE91L"]
+  }),
+  types: field(Schema.optionalKey(Schema.Array(Kind).pipe(Schema.check(Schema.isMinLength(1)))), {
+    title: "Only these kinds of conversation",
+    description: "Any of public_channel, private_channel, im (direct messages) and mpim (group messages). Default all.",
+    example: ["public_channel"],
+    isAdvanced: true
+  }),
+  files: field(Schema.optionalKey(Schema.Boolean), {
+    title: "Files too",
+    description: "Files that messages carry, each as content of its own. Default yes."
+  }),
+  maxFileSize: field(Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)))), {
+    title: "Largest file",
+    description: "In bytes. A larger file goes to the ledger as TooLarge. Default 1 GiB.",
+    example: 104857600,
+    isAdvanced: true
+  }),
+  lookback: field(Schema.optionalKey(Schema.DurationFromString), {
+    title: "Late replies",
+    description: "How far back each poll looks for late replies and edits. Default 30 days.",
+    example: "30 days",
+    isAdvanced: true
+  }),
+  sweepEvery: field(Schema.optionalKey(Schema.DurationFromString), {
+    title: "Full reading",
+    description:
+      "How often the history of each conversation is read from end to end. Default 1 day; 7 days while events come.",
+    example: "1 day",
+    isAdvanced: true
+  }),
+  preset: field(Schema.optionalKey(Schema.Literals(["standard", "non-marketplace"])), {
+    title: "Limits of the app",
+    description:
+      "non-marketplace: the limits of an app that is distributed outside Slack's Marketplace, 1 request a minute for history and replies.",
+    isAdvanced: true
+  }),
+  slackApiUrl: field(
+    Schema.optionalKey(
+      Schema.String.pipe(
+        Schema.check(Schema.makeFilter<string>((url) => (URL.canParse(url) ? undefined : "must be a URL")))
+      )
+    ),
+    {
+      title: "Another server",
+      description: "Where the API is. Files are then fetched from its host too, with the token.",
+      example: "http://127.0.0.1:4567/api/",
+      isAdvanced: true
+    }
   ),
-  /** Ids or names of conversations; all that the token may read if absent. */
-  channels: Schema.optionalKey(Schema.Array(Schema.NonEmptyString).pipe(Schema.check(Schema.isMinLength(1)))),
-  types: Schema.optionalKey(Schema.Array(Kind).pipe(Schema.check(Schema.isMinLength(1)))),
-  /** How far back late replies and edits are looked for at each poll; default 30 days. */
-  lookback: Schema.optionalKey(Schema.DurationFromString),
-  /** How often the history of each conversation is listed from end to end; default 1 day, 7 days while events come. */
-  sweepEvery: Schema.optionalKey(Schema.DurationFromString),
-  /** Files that messages carry, each as content of its own; default true. */
-  files: Schema.optionalKey(Schema.Boolean),
-  /** Bytes; a larger file is kept in the ledger as `TooLarge`. Default 1 GiB. */
-  maxFileSize: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isGreaterThanOrEqualTo(0)))),
-  /** `non-marketplace`: 1 request a minute and 15 objects an answer for history and replies. */
-  preset: Schema.optionalKey(Schema.Literals(["standard", "non-marketplace"])),
-  quota: Schema.optionalKey(Integration.QuotaConfig)
+  quota: field(Schema.optionalKey(Integration.QuotaConfig), Integration.aboutQuota)
 })
 export type Config = typeof Config.Type
 
@@ -78,6 +113,9 @@ const quota = (config: Config): Integration.Quota => {
 export const integration: Integration.Integration = Integration.make<Config, Auth.Credentials, Checkpoint, Part>({
   domain: "slack",
   projection,
+  title: "Slack",
+  summary: "a workspace",
+  guide,
   config: Config,
   credentials: Auth.Credentials,
   checkpoint: Checkpoint,

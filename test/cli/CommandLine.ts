@@ -2,15 +2,19 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Console from "effect/Console"
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
+import * as Queue from "effect/Queue"
 import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as Terminal from "effect/Terminal"
 import * as Cli from "../../src/cli/Cli.ts"
 import * as Server from "../../src/cli/RemoteServer.ts"
 import { Services } from "../../src/cli/AppServices.ts"
@@ -31,6 +35,8 @@ export interface Options {
   readonly stdin?: string
   /** Whether its streams are a terminal's; default false. */
   readonly terminal?: boolean
+  /** What is typed on the terminal: texts, and the names of keys (`<return>`, `<down>`). */
+  readonly keys?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
   /** What stdout does with what is written to it. */
   readonly stdout?: Stdio.Stdio["stdout"]
@@ -42,6 +48,35 @@ export const text = (ended: Ended): string => ended.stdout.toString().replace(/\
 /** The one JSON document on its standard output. */
 // oxlint-disable-next-line typescript/no-explicit-any
 export const json = (ended: Ended): Record<string, any> => JSON.parse(ended.stdout.toString())
+
+const keyed = (key: string): ReadonlyArray<Terminal.UserInput> => {
+  const named = /^<(\w+)>$/.exec(key)?.[1]
+  const press = (name: string, input: Option.Option<string>) => ({
+    input,
+    key: { name, ctrl: false, meta: false, shift: false }
+  })
+  return named === undefined
+    ? Array.from(key, (letter) => press(letter, Option.some(letter)))
+    : [press(named, Option.none())]
+}
+
+/** A terminal on which these keys are pressed, one prompt after another, and its whole output. */
+const typedTerminal = (keys: ReadonlyArray<string>, output: Array<Buffer>) =>
+  Layer.effect(
+    Terminal.Terminal,
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<Terminal.UserInput, Cause.Done>()
+      yield* Queue.offerAll(queue, keys.flatMap(keyed))
+      return Terminal.make({
+        columns: Effect.succeed(200),
+        rows: Effect.succeed(50),
+        size: Effect.die("the size is not asked for"),
+        readInput: Effect.succeed(queue),
+        readLine: Effect.die("lines are not asked for"),
+        display: (text) => Effect.sync(() => void output.push(Buffer.from(text)))
+      })
+    })
+  )
 
 /** Runs command lines in this process, with these services, their output captured. */
 const runner =
@@ -68,7 +103,10 @@ const runner =
       const exit = yield* Effect.exit(
         Cli.main(services).pipe(
           Effect.provide([
-            Layer.provideMerge(stdio, NodeServices.layer),
+            Layer.provideMerge(
+              options.keys === undefined ? stdio : Layer.merge(stdio, typedTerminal(options.keys, stdout)),
+              NodeServices.layer
+            ),
             ConfigProvider.layer(ConfigProvider.fromEnv({ env: options.env ?? {} })),
             Layer.succeed(Console.Console, { ...globalThis.console, log: said(stdout), error: said(stderr) })
           ])

@@ -97,6 +97,50 @@ describe("idem connect", () => {
     })
   )
 
+  it.effect("asks for what is missing on a terminal, and connects with the answers", () =>
+    Effect.gen(function* () {
+      const source = new MemorySource()
+      source.addMany(3)
+      const { connect, run } = yield* CommandLine.make(source)
+      yield* connect("memory")
+      const answers = ["<return>", "memory", "<return>", "two", "<return>", "<return>", "t0ps3cret", "<return>"]
+      const ended = yield* run(["connect"], { terminal: true, keys: answers })
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      const said = CommandLine.text(ended)
+      for (const text of [
+        "Which source",
+        "there is a connection of this name already",
+        "Token",
+        "connected memorytwo"
+      ]) {
+        assert.include(said, text)
+      }
+      assert.notInclude(said + ended.stderr, "t0ps3cret")
+      // Without a terminal nobody can answer.
+      assert.strictEqual((yield* run(["connect"])).code, 2)
+    })
+  )
+
+  it.effect("says in its help which fields the source takes", () =>
+    Effect.gen(function* () {
+      const { run, started } = yield* CommandLine.make(new MemorySource())
+      const help = CommandLine.text(yield* run(["connect", "memory", "--help"]))
+      for (const text of [
+        "MEMORY",
+        "token (required)",
+        "FIELDS OF --config",
+        "folder  Folder",
+        "Only what is in this folder.",
+        'Example: "inbox"',
+        "idem connect memory --name me --credentials @credentials.json"
+      ]) {
+        assert.include(help, text)
+      }
+      assert.strictEqual((yield* run(["connect", "memroy", "--help"])).stderr.split("\n").length, 2)
+      assert.strictEqual(started.count, 0)
+    })
+  )
+
   it.effect("ends with 2 where a new connection lacks credentials", () =>
     Effect.gen(function* () {
       const { run } = yield* CommandLine.make(new MemorySource())

@@ -35,11 +35,19 @@ describe("wrong usage", () => {
         [["show", "work", "a\0b"], "an external id may not hold a NUL"],
         [["export", "work"], "--to is missing"],
         [["connect", "imap", "--name", "w"], `there is no integration "imap"; there are: memory`],
+        [["connect", "memmory", "--name", "w"], `there is no integration "memmory"; did you mean memory?`],
         [["connect", "memory"], "--name is missing"],
         [["connect", "memory", "--name", "w", "--every", "0 minutes"], "more than zero"],
         [["connect", "memory", "--name", "w", "--every", "9999 weeks"], "--every"],
         [["connect", "memory", "--name", "w", "--config", "{"], "--config is not JSON"],
-        [["connect", "memory", "--name", "w", "--config", `{"foldr": "a"}`], "foldr is not a field of it"],
+        [
+          ["connect", "memory", "--name", "w", "--config", `{"foldr": "a"}`],
+          "foldr is not a field of it (did you mean folder?)"
+        ],
+        [
+          ["connect", "memory", "--name", "w", "--credentials", `{"tokn": "a"}`],
+          "tokn is not a field of it (did you mean token?)"
+        ],
         [["connect", "memory", "--name", "w", "--config", `{"folder": 1}`], "--config: folder: expected string"],
         [["connect", "memory", "--name", "w", "--config", "@/nowhere/x.json"], "--config: the file given after @"],
         [["connect", "memory", "--name", "w", "--credentials", "{}"], "--credentials: token is missing"]

@@ -5,6 +5,7 @@ import { make } from "../../src/contract/Integration.ts"
 import { IntegrationError, Unauthorized } from "../../src/contract/IntegrationError.ts"
 import { integration as ftp } from "../../src/integrations/Ftp.ts"
 import { integration as gmail } from "../../src/integrations/Gmail.ts"
+import { integration as gmailDomain } from "../../src/integrations/GmailDomain.ts"
 import { integration as slack } from "../../src/integrations/Slack.ts"
 
 const Required = Schema.Struct({ required: Schema.Array(Schema.String), additionalProperties: Schema.Literal(false) })
@@ -23,9 +24,30 @@ describe("what config and credentials look like, as JSON Schema", () => {
     }
     assert.strictEqual(slack.configSchema["additionalProperties"], false)
     const [rotating, lasting] = Schema.decodeUnknownSync(Schema.Array(Required))(slack.credentialsSchema["anyOf"])
-    assert.deepStrictEqual(rotating?.required, ["refreshToken", "clientId"])
+    assert.deepStrictEqual(rotating?.required, ["clientId", "refreshToken"])
     assert.deepStrictEqual(lasting, { required: ["token"], additionalProperties: false })
     assert.include(JSON.stringify(gmail.configSchema), '"rootUrl":{"type":"string"')
+  })
+
+  it("says of each field what it is, and of secrets that they are", () => {
+    const Property = Schema.Struct({
+      title: Schema.NonEmptyString,
+      description: Schema.NonEmptyString,
+      writeOnly: Schema.optionalKey(Schema.Boolean)
+    })
+    const Fields = Schema.Struct({ properties: Schema.Record(Schema.String, Property) })
+    const decode = Schema.decodeUnknownSync(Schema.Union([Schema.Struct({ anyOf: Schema.Array(Fields) }), Fields]))
+    for (const { configSchema, credentialsSchema, domain } of [ftp, gmail, gmailDomain, slack]) {
+      for (const schema of [configSchema, credentialsSchema]) {
+        const found = decode(schema)
+        for (const { properties } of "anyOf" in found ? found.anyOf : [found]) {
+          for (const [name, { writeOnly }] of Object.entries(properties)) {
+            const isSecret = /secret|token|password|passphrase|privateKey/i.test(name)
+            assert.strictEqual(writeOnly ?? false, isSecret, `${domain}: ${name}`)
+          }
+        }
+      }
+    }
   })
 
   it("is left open where JSON Schema can't say it, and the integration works all the same", () => {

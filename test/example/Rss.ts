@@ -93,7 +93,16 @@ const read = (network: Idem.Network, url: URL, seen: Checkpoint) =>
 
 export const rss = Idem.Integration.make({
   domain: "rss",
-  config: Schema.Struct({ url: Schema.URLFromString, quota: Schema.optionalKey(Idem.Integration.QuotaConfig) }),
+  title: "RSS and Atom",
+  summary: "a feed",
+  config: Schema.Struct({
+    url: Idem.field(Schema.URLFromString, {
+      title: "Address of the feed",
+      description: "RSS 2.0 or Atom.",
+      example: "https://hnrss.org/frontpage"
+    }),
+    quota: Idem.field(Schema.optionalKey(Idem.Integration.QuotaConfig), Idem.Integration.aboutQuota)
+  }),
   credentials: Schema.Struct({}),
   checkpoint: Checkpoint,
   scope: ["url"],

@@ -17,7 +17,12 @@ const changedAt = (path: string): number => {
 }
 
 export const buildIfStale = (): void => {
-  const sources = [Path.join(root, "src/dashboard"), builder, Path.join(root, "package-lock.json")]
+  const sources = [
+    Path.join(root, "src/dashboard"),
+    Path.join(root, "src/contract/Form.ts"),
+    builder,
+    Path.join(root, "package-lock.json")
+  ]
   const builtAt = Fs.existsSync(built) ? Fs.statSync(built).mtimeMs : 0
   if (sources.every((path) => changedAt(path) <= builtAt)) return
   const { error, status, stderr } = spawnSync(process.execPath, [builder], { encoding: "utf8" })

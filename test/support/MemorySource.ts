@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import type { Announced, Content, Ref } from "../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
 import type { Hint, Hinted } from "../../src/contract/Hints.ts"
+import { field } from "../../src/contract/Field.ts"
 import * as Integration from "../../src/contract/Integration.ts"
 import { CheckpointExpired, Gone, IntegrationError, type Reason } from "../../src/contract/IntegrationError.ts"
 import type { Page, Problem } from "../../src/contract/Page.ts"
@@ -93,7 +94,11 @@ const Checkpoint = Schema.Struct({
 type Checkpoint = typeof Checkpoint.Type
 
 const Config = Schema.Struct({
-  folder: Schema.optionalKey(Schema.String),
+  folder: field(Schema.optionalKey(Schema.String), {
+    title: "Folder",
+    description: "Only what is in this folder.",
+    example: "inbox"
+  }),
   note: Schema.optionalKey(Schema.String),
   /** Where credentials go. */
   server: Schema.optionalKey(Schema.String),

@@ -1,26 +1,72 @@
 /**
  * Explains the errors of a config or of credentials in one line that names the fields.
  *
- * The line repeats no values. It names all fields of a config, but of credentials only fields that the schema expects:
- * if somebody swapped key and value, the key is the secret.
+ * The line repeats no values. It names all fields of a config. Of credentials it names the fields that the schema
+ * expects, and unknown ones whose name resembles one of those or is in common use: if somebody swapped key and value,
+ * the key is the secret.
  */
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as SchemaAST from "effect/SchemaAST"
+import { aboutFields } from "../../contract/Field.ts"
+import * as MessageText from "../MessageText.ts"
 import { oneLine } from "../SafeText.ts"
 
 interface Problem {
   readonly kind: "missing" | "unexpected" | "wrong"
   readonly text: string
+  /** The field that is missing, or that an unexpected one resembles. */
+  readonly field?: string | undefined
+}
+
+/** Names of fields in other tools' credentials. They are no secrets. */
+const inCommonUse = new Set([
+  "apikey",
+  "auth",
+  "bearer",
+  "bottoken",
+  "client",
+  "email",
+  "host",
+  "id",
+  "installed",
+  "key",
+  "login",
+  "name",
+  "pass",
+  "passwd",
+  "port",
+  "pwd",
+  "secret",
+  "tokens",
+  "type",
+  "url",
+  "user",
+  "usertoken",
+  "web"
+])
+
+/** The expected field that this name resembles: `client_id`, `cliendId` and `client` resemble `clientId`. */
+const resembled = (given: string, names: ReadonlyArray<string>): string | undefined => {
+  const name = given.toLowerCase().replaceAll(/[_-]/g, "")
+  const holds = (one: string, other: string) => other.length >= 4 && one.includes(other)
+  return (
+    MessageText.nearest(name, names) ??
+    names.find((each) => holds(each.toLowerCase(), name) || holds(name, each.toLowerCase()))
+  )
 }
 
 interface Place {
   readonly path: string
   /** Field names that may be shown; undefined if all may. */
-  readonly known: ReadonlySet<PropertyKey> | undefined
+  readonly known: ReadonlyArray<string> | undefined
 }
 
-const namesOf = (ast: SchemaAST.AST): ReadonlyArray<string> =>
-  ast._tag === "Objects" ? ast.propertySignatures.map((property) => String(property.name)) : []
+/** The names of the fields that a person gives. */
+const namesOf = (ast: SchemaAST.AST): ReadonlyArray<string> => {
+  const about = aboutFields(ast)
+  const names = ast._tag === "Objects" ? ast.propertySignatures.map((property) => String(property.name)) : []
+  return names.filter((name) => about.get(name)?.isInternal !== true)
+}
 
 const format = SchemaIssue.makeFormatterDefault()
 
@@ -34,19 +80,21 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
     case "Pointer": {
       const path = issue.path.reduce<string>((parent, key) => {
         if (typeof key === "number") return `${parent}[${key}]`
-        const shown = (place.known?.has(key) ?? true) && plain.test(String(key)) ? String(key) : "…"
+        const shown =
+          (place.known === undefined || isNameable(String(key), place.known)) && plain.test(String(key))
+            ? String(key)
+            : "…"
         return parent === "" ? shown : `${parent}.${shown}`
       }, place.path)
       return problems(issue.issue, { path, known: undefined }, secret)
     }
     case "Composite": {
-      const known = secret ? new Set(namesOf(issue.ast)) : undefined
+      const known = secret ? namesOf(issue.ast) : undefined
       return issue.issues.flatMap((each) => problems(each, { path: place.path, known }, secret))
     }
     case "AnyOf": {
       if (issue.issues.length === 0) return [wrong(place, undefined, issue)]
       const members = issue.issues.map((each) => problems(each, place, secret))
-      const cost = (member: ReadonlyArray<Problem>) => member.filter(({ kind }) => kind === "unexpected").length
       const least = Math.min(...members.map(cost))
       const nearest = members.filter((member) => cost(member) === least)
       const text = nearest.map(sentence).join(", or ")
@@ -61,28 +109,63 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
     case "Encoding":
       return problems(issue.issue, place, secret)
     case "MissingKey":
-      return [{ kind: "missing", text: `${place.path} is missing` }]
-    case "UnexpectedKey":
+      return [{ kind: "missing", text: `${place.path} is missing`, field: place.path }]
+    case "UnexpectedKey": {
+      const names = namesOf(issue.ast)
+      const isHidden = place.path.endsWith("…")
+      const meant = isHidden ? undefined : resembled(place.path.slice(place.path.lastIndexOf(".") + 1), names)
+      const hint = meant === undefined ? names.join(", ") : `did you mean ${meant}?`
       return [
         {
           kind: "unexpected",
-          text:
-            secret || place.path.endsWith("…")
-              ? `it has a field that is not one of ${namesOf(issue.ast).join(", ")}`
-              : `${place.path} is not a field of it (${namesOf(issue.ast).join(", ")})`
+          field: meant,
+          text: isHidden
+            ? `it has a field that is not one of ${names.join(", ")}`
+            : `${place.path} is not a field of it (${hint})`
         }
       ]
+    }
     default:
       return [wrong(place, secret && issue._tag !== "InvalidType" ? "is not valid" : undefined, issue)]
   }
 }
+
+/**
+ * How far what was given is from this variant: a field that the variant does not have weighs most. Where nothing was
+ * given, all variants are as near.
+ */
+const cost = (member: ReadonlyArray<Problem>): number => {
+  if (member.every(({ kind }) => kind === "missing")) return 0.5
+  const misspelt = new Set(
+    member.flatMap(({ field, kind }) => (kind === "unexpected" && field !== undefined ? [field] : []))
+  )
+  const costs = member.map(({ field, kind }) => {
+    if (kind === "unexpected") return field === undefined ? 10 : 1
+    if (kind === "missing") return field !== undefined && misspelt.has(field) ? 0 : 1
+    return 1
+  })
+  return costs.reduce<number>((sum, each) => sum + each, 0)
+}
+
+/** True if an error about credentials may name this field. */
+const isNameable = (name: string, known: ReadonlyArray<string>): boolean =>
+  known.includes(name) ||
+  (/^[A-Za-z_-]+$/.test(name) && resembled(name, known) !== undefined) ||
+  inCommonUse.has(name.toLowerCase().replaceAll(/[_-]/g, ""))
 
 const wrong = (place: Place, text: string | undefined, issue: SchemaIssue.Issue): Problem => {
   const said = text ?? lowerFirst(oneLine(format(issue)))
   return { kind: "wrong", text: place.path === "" ? said : `${place.path}${text === undefined ? ":" : ""} ${said}` }
 }
 
-const sentence = (found: ReadonlyArray<Problem>): string => [...new Set(found.map(({ text }) => text))].join("; ")
+/** A field that is missing because its name is misspelt is told once. */
+const sentence = (found: ReadonlyArray<Problem>): string => {
+  const misspelt = new Set(
+    found.flatMap(({ field, kind }) => (kind === "unexpected" && field !== undefined ? [field] : []))
+  )
+  const told = found.filter(({ field, kind }) => kind !== "missing" || field === undefined || !misspelt.has(field))
+  return [...new Set(told.map(({ text }) => text))].join("; ")
+}
 
 /** The problems in one line. `secret` for credentials. */
 export const explain = (issue: SchemaIssue.Issue, options: { readonly secret: boolean }): string =>

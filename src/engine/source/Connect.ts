@@ -143,7 +143,14 @@ export const connect = Effect.fn("connect")(function* (
   const given = input.credentials ?? undefined
   const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
   if (before !== undefined && kept !== undefined) yield* staysAt(integration, before, config, kept)
-  let credentials = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(wrong("credentials", input.domain))
+  let credentials = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(
+    wrong("credentials", input.domain),
+    Effect.mapError((error) =>
+      kept === undefined && JSON.stringify(given ?? {}) === "{}" && integration.signIn !== undefined
+        ? new UsageError({ message: `${error.message}; or sign in` })
+        : error
+    )
+  )
   const guarded = yield* guardedAt(integration, config.address, before)
   /** Whether there is something to store: what was stored already stays as it is, also where others refresh it. */
   let isNew = kept === undefined

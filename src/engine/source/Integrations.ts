@@ -6,13 +6,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Integration } from "../../contract/Integration.ts"
 import { UsageError } from "../Engine.ts"
+import * as MessageText from "../MessageText.ts"
 
 /**
  * The error for an unknown domain. It does not repeat text that is not a name, because it may be a misplaced secret.
  */
 export const unknown = (domain: string, domains: ReadonlyArray<string>): string => {
-  const named = /^[a-z][a-z0-9-]{0,40}$/.test(domain) ? ` "${domain}"` : " of this name"
-  return `there is no integration${named}; there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
+  const isName = /^[a-z][a-z0-9-]{0,40}$/.test(domain)
+  const meant = isName ? MessageText.nearest(domain, domains) : undefined
+  const named = isName ? ` "${domain}"` : " of this name"
+  const hint = meant === undefined ? "" : `did you mean ${meant}? `
+  return `there is no integration${named}; ${hint}there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
 }
 
 export class Integrations extends Context.Service<

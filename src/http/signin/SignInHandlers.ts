@@ -1,32 +1,19 @@
 /** A sign-in over HTTP: a page begins it, and the provider redirects the browser back to end it. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { randomBytes } from "node:crypto"
 import * as EngineSignIn from "../../engine/source/SignIn.ts"
 import { isSecure } from "../security/Authentication.ts"
 import { Api } from "../Api.ts"
 import { asProblem } from "../Problems.ts"
+import * as RedirectUri from "./RedirectUri.ts"
 
 /** `SameSite=Lax`, because the browser must send the cookie when the provider redirects it here. */
 const cookieName = "idem-sign-in"
 
 const isBinding = (text: string | undefined): text is string => text !== undefined && /^[\w-]{43}$/.test(text)
-
-/** `IDEM_PUBLIC_URL`, for a server that is not reached by the host name of its requests. */
-const publicUrl = Config.option(Config.URL("IDEM_PUBLIC_URL"))
-
-const redirectUriOf = (request: HttpServerRequest.HttpServerRequest, configured: Option.Option<URL>): string => {
-  const origin = Option.match(configured, {
-    onNone: () => `${isSecure(request) ? "https" : "http"}://${request.headers["host"] ?? "localhost"}`,
-    onSome: (url) => url.href.replace(/\/+$/, "")
-  })
-  return `${origin}/sign-in/callback`
-}
 
 /** Redirects to a page of the dashboard, without the query, which holds the code. */
 const leadTo = (hash: string) =>
@@ -40,8 +27,7 @@ export const layer = HttpApiBuilder.group(
   "signIn",
   Effect.fn(function* (handlers) {
     const signIn = yield* EngineSignIn.SignIn
-    // Read once, so that a wrong address keeps the server from starting.
-    const configured = yield* Effect.orDie(publicUrl)
+    const publicUrl = yield* RedirectUri.publicUrl
     return handlers.handleAll({
       begin: Effect.fnUntraced(function* ({ payload, request }) {
         const given = request.cookies[cookieName]
@@ -56,7 +42,7 @@ export const layer = HttpApiBuilder.group(
             payload.clientId === undefined
               ? undefined
               : { clientId: payload.clientId, clientSecret: payload.clientSecret },
-          redirectUri: redirectUriOf(request, configured),
+          redirectUri: RedirectUri.of(request, publicUrl),
           browser
         })
         return HttpServerResponse.setCookieUnsafe(HttpServerResponse.jsonUnsafe({ url }), cookieName, browser, {

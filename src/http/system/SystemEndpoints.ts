@@ -21,8 +21,23 @@ export type Session = typeof Session.Type
 /** A kind of source: how it is connected. The schemas are JSON Schema (2020-12). */
 export const Integration = Schema.Struct({
   domain: Schema.String,
+  /** The name that people know the source by. */
+  title: Schema.String,
+  /** What a connection mirrors, in a few words. */
+  summary: Schema.NullOr(Schema.String),
+  /** Where its credentials are made. `{redirectUri}` in a step stands for this server's redirect URI. */
+  guide: Schema.NullOr(
+    Schema.Struct({
+      url: Schema.String,
+      steps: Schema.Array(
+        Schema.Struct({ text: Schema.String, on: Schema.NullOr(Schema.Literals(["dashboard", "command line"])) })
+      )
+    })
+  ),
   /** True where a person can sign in at the provider instead of giving credentials. */
   signIn: Schema.Boolean,
+  /** Where the provider sends people back to after they have signed in here. */
+  redirectUri: Schema.NullOr(Schema.String),
   config: Schema.JsonObject,
   credentials: Schema.JsonObject
 }).annotate({ identifier: "Integration" })

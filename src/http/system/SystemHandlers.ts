@@ -7,6 +7,7 @@ import packageJson from "../../../package.json" with { type: "json" }
 import * as ProcessIdentity from "../../engine/schedule/ProcessIdentity.ts"
 import { Integrations } from "../../engine/source/Integrations.ts"
 import { Access, Caller, isSecure } from "../security/Authentication.ts"
+import * as RedirectUri from "../signin/RedirectUri.ts"
 import { Api } from "../Api.ts"
 import type { Session } from "./SystemEndpoints.ts"
 import * as Problems from "../Problems.ts"
@@ -28,6 +29,7 @@ export const layer = HttpApiBuilder.group(
     const ready = yield* Ready
     const holder = yield* ProcessIdentity.self
     const stopping = yield* Stopping
+    const publicUrl = yield* RedirectUri.publicUrl
     const check = Effect.suspend(() =>
       stopping.isOpen() ? Effect.fail(new NotReady({ message: "the process is stopping" })) : ready.check
     )
@@ -73,13 +75,23 @@ export const layer = HttpApiBuilder.group(
         return HttpServerResponse.expireCookieUnsafe(HttpServerResponse.empty({ status: 204 }), name, options)
       }, Problems.asProblem),
 
-      integrations: Effect.fnUntraced(function* () {
+      integrations: Effect.fnUntraced(function* ({ request }) {
         const domains = yield* Problems.asProblem(integrations.domains)
         return {
           integrations: yield* Effect.forEach(domains, (domain) =>
             Effect.map(Problems.asProblem(integrations.get(domain)), (integration) => ({
               domain,
+              title: integration.title,
+              summary: integration.summary ?? null,
+              guide:
+                integration.guide === undefined
+                  ? null
+                  : {
+                      url: integration.guide.url,
+                      steps: integration.guide.steps.map(({ on, text }) => ({ text, on: on ?? null }))
+                    },
               signIn: integration.signIn !== undefined,
+              redirectUri: integration.signIn === undefined ? null : RedirectUri.of(request, publicUrl),
               config: integration.configSchema,
               credentials: integration.credentialsSchema
             }))

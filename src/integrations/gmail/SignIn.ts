@@ -1,10 +1,28 @@
 /** Signing in at Google (https://developers.google.com/identity/protocols/oauth2/web-server). */
 import * as Result from "effect/Result"
+import type { Guide } from "../../contract/Integration.ts"
 import type { SignIn } from "../../contract/SignIn.ts"
 import type { Credentials } from "./Auth.ts"
 
 /** Reads mail, its labels and its history, and changes nothing. */
 export const scope = "https://www.googleapis.com/auth/gmail.readonly"
+
+/** How the OAuth client is made (https://support.google.com/cloud/answer/15549257). */
+export const guide: Guide = {
+  url: "https://console.cloud.google.com/apis/library/gmail.googleapis.com",
+  steps: [
+    { text: "In the Google Cloud console, choose or create a project, and enable the Gmail API." },
+    {
+      text: "Under Google Auth Platform > Audience, choose Internal for accounts of your own Workspace. With External in Testing, add yourself as a test user; such a grant lasts 7 days."
+    },
+    { on: "command line", text: "Under Clients, create a client of the type Desktop app." },
+    {
+      on: "dashboard",
+      text: "Under Clients, create a client of the type Web application, with the authorized redirect URI {redirectUri}"
+    },
+    { text: "Copy its client ID and its client secret." }
+  ]
+}
 
 /** With a `rootUrl` Google's part is played by that server too. */
 const addresses = (rootUrl: string | undefined) =>

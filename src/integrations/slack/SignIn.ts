@@ -5,6 +5,7 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type { Guide } from "../../contract/Integration.ts"
 import type { SignIn } from "../../contract/SignIn.ts"
 import type { Credentials } from "./Auth.ts"
 
@@ -21,6 +22,26 @@ const scopes = [
   "mpim:read",
   "users:read"
 ]
+
+/** How the app is made (https://docs.slack.dev/authentication/installing-with-oauth). */
+export const guide: Guide = {
+  url: "https://api.slack.com/apps",
+  steps: [
+    { text: "Create an app from scratch, in your workspace." },
+    {
+      on: "dashboard",
+      text: "Under OAuth & Permissions, add the redirect URL {redirectUri} Slack takes https addresses only."
+    },
+    {
+      on: "command line",
+      text: "To sign in with the browser, add the redirect URL http://localhost:3118/callback under OAuth & Permissions, switch on PKCE, and set IDEM_SIGN_IN_PORT=3118. Giving a token needs none of that."
+    },
+    { text: `Under OAuth & Permissions, add these user token scopes: ${scopes.join(", ")}.` },
+    {
+      text: "To sign in, copy the client ID and the client secret under Basic Information. For a token, install the app in the workspace, and copy the user token (xoxp-…)."
+    }
+  ]
+}
 
 const Token = Schema.Struct({
   access_token: Schema.String,

@@ -36,7 +36,7 @@ describe("what is wrong with a config", () => {
       )
       assert.strictEqual(
         yield* explain(config, { protocol: "http", host: "h", hots: "h" }, false),
-        'hots is not a field of it (protocol, host, port, labels, quota); protocol: expected "ftp" | "sftp"'
+        'hots is not a field of it (did you mean host?); protocol: expected "ftp" | "sftp"'
       )
       assert.strictEqual(yield* explain(config, [], false), "expected object")
     })
@@ -55,6 +55,20 @@ describe("what is wrong with credentials", () => {
         "clientSecret is missing; refreshToken is missing"
       )
       assert.strictEqual(yield* explain(credentials, { accessToken: 5 }, true), "accessToken: expected string")
+      for (const [name, meant] of [
+        ["acessToken", "accessToken"],
+        ["access_token", "accessToken"],
+        ["token", "accessToken"]
+      ]) {
+        assert.strictEqual(
+          yield* explain(credentials, { [name!]: "a" }, true),
+          `${name} is not a field of it (did you mean ${meant}?)`
+        )
+      }
+      assert.strictEqual(
+        yield* explain(credentials, { client_id: "a", clientSecret: "b" }, true),
+        "client_id is not a field of it (did you mean clientId?); refreshToken is missing"
+      )
     })
   )
 
@@ -63,6 +77,7 @@ describe("what is wrong with credentials", () => {
       for (const given of [
         { "xoxb-hunter2": "accessToken" },
         { hunter2: 1, accessToken: "hunter2" },
+        { clienthunter2: "clientId", "hunter2-Token": 1 },
         { accessToken: { hunter2: "hunter2" } },
         ["hunter2"],
         "hunter2"

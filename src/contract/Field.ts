@@ -1,0 +1,98 @@
+/**
+ * What people are told of a field of a config or of credentials. The command line shows it in `idem connect DOMAIN
+ * --help` and asks for it, the dashboard builds its form from it, and the JSON Schema carries it.
+ */
+import type * as Schema from "effect/Schema"
+import type * as SchemaAST from "effect/SchemaAST"
+
+export interface About {
+  readonly title: string
+  /** One or two sentences: what the field does, its unit, its default. */
+  readonly description: string
+  /** A value as it stands in the JSON. */
+  readonly example?: Schema.Json | undefined
+  /** True for what few people set: forms fold it away. */
+  readonly isAdvanced?: boolean | undefined
+  /** True for what the integration itself stores: nobody is asked for it. */
+  readonly isInternal?: boolean | undefined
+}
+
+const key = "idem/contract/Field"
+
+/** Describes a field: `query: field(Schema.optionalKey(Schema.String), { title: "…", description: "…" })`. */
+export const field = <S extends Schema.Top>(schema: S, about: About): S["Rebuild"] =>
+  schema.annotateKey({ [key]: about })
+
+const isAbout = (value: unknown): value is About => typeof value === "object" && value !== null && "title" in value
+
+/** What the schema of an object says of its fields, by name. */
+export const aboutFields = (ast: SchemaAST.AST): ReadonlyMap<string, About> =>
+  new Map(
+    ast._tag === "Objects"
+      ? ast.propertySignatures.flatMap(({ name, type }) => {
+          const about = type.context?.annotations?.[key]
+          return isAbout(about) ? [[String(name), about] as const] : []
+        })
+      : []
+  )
+
+const isRedacted = (ast: SchemaAST.AST): boolean => {
+  const representation = ast.annotations?.["representation"]
+  return (
+    typeof representation === "object" &&
+    representation !== null &&
+    "id" in representation &&
+    representation.id === "effect/schema/Redacted"
+  )
+}
+
+/** The names of the fields that hold secrets. */
+const secretFields = (ast: SchemaAST.AST): ReadonlySet<string> =>
+  new Set(
+    ast._tag === "Objects"
+      ? ast.propertySignatures.flatMap(({ name, type }) => (isRedacted(type) ? [String(name)] : []))
+      : []
+  )
+
+const described = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonObject => {
+  const about = aboutFields(ast)
+  const secrets = secretFields(ast)
+  const properties = schema["properties"]
+  if (typeof properties !== "object" || properties === null) return schema
+  return {
+    ...schema,
+    properties: Object.fromEntries(
+      Object.entries(properties).map(([name, property]) => {
+        if (typeof property !== "object" || property === null) return [name, property]
+        const { description, example, isAdvanced, isInternal, title } = about.get(name) ?? {}
+        return [
+          name,
+          {
+            ...property,
+            ...(title === undefined ? {} : { title }),
+            ...(description === undefined ? {} : { description }),
+            ...(example === undefined ? {} : { examples: [example] }),
+            ...(secrets.has(name) ? { writeOnly: true } : {}),
+            ...(isAdvanced === true ? { advanced: true } : {}),
+            ...(isInternal === true ? { internal: true } : {})
+          }
+        ]
+      })
+    )
+  }
+}
+
+/** The JSON Schema of an object, or of several variants of one, with what is told of the fields. */
+export const describe = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonObject => {
+  const { anyOf } = schema
+  if (ast._tag !== "Union" || !Array.isArray(anyOf)) return described(schema, ast)
+  return {
+    ...schema,
+    anyOf: anyOf.map((member: Schema.Json, index) => {
+      const type = ast.types[index]
+      return type === undefined || typeof member !== "object" || member === null || Array.isArray(member)
+        ? member
+        : described(member as Schema.JsonObject, type)
+    })
+  }
+}

@@ -1,0 +1,20 @@
+/** The address to which a provider sends people back after they have signed in. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Option from "effect/Option"
+import { isSecure } from "../security/Authentication.ts"
+
+/**
+ * `IDEM_PUBLIC_URL`, for a server that is not reached by the host name of its requests. It is read when the server is
+ * built, so that a wrong address keeps the server from starting.
+ */
+export const publicUrl: Effect.Effect<Option.Option<URL>> = Effect.orDie(Config.option(Config.URL("IDEM_PUBLIC_URL")))
+
+export const of = (request: HttpServerRequest.HttpServerRequest, configured: Option.Option<URL>): string => {
+  const origin = Option.match(configured, {
+    onNone: () => `${isSecure(request) ? "https" : "http"}://${request.headers["host"] ?? "localhost"}`,
+    onSome: (url) => url.href.replace(/\/+$/, "")
+  })
+  return `${origin}/sign-in/callback`
+}
