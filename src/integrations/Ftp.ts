@@ -39,6 +39,7 @@ import * as Remote from "./ftp/Remote.ts"
 import * as Sftp from "./ftp/Sftp.ts"
 import * as Walk from "./ftp/Walk.ts"
 import { projection } from "./ftp/Projection.ts"
+import * as Errors from "./server/Errors.ts"
 
 const Text = Schema.String.pipe(
   Schema.check(Schema.makeFilter<string>((text) => (/[\r\n\0]/.test(text) ? "must be one line" : undefined)))
@@ -236,7 +237,7 @@ const reveal = (secret: Redacted.Redacted<string> | undefined) =>
 /** Where the ssh-agent listens. */
 const agentSocket = Environment.String("SSH_AUTH_SOCK").pipe(
   Effect.mapError(() =>
-    Remote.unauthorized(
+    Errors.unauthorized(
       `"agent" in the credentials needs a running ssh-agent: start Idem with SSH_AUTH_SOCK set, or give a "privateKey"`
     )
   )
@@ -284,7 +285,7 @@ const connectTo = ({
     // A connection that was made over HTTP must not log in with the keys of the person who runs Idem.
     if (usesAgent && network !== direct) {
       return Effect.fail(
-        Remote.unauthorized(
+        Errors.unauthorized(
           `"agent" in the credentials needs a connection that is made by idem connect on the machine itself, not over HTTP`
         )
       )
@@ -295,7 +296,7 @@ const connectTo = ({
     })
   }
   if (key !== undefined || usesAgent) {
-    return Effect.fail(Remote.unauthorized(`${config.protocol} logs in with a password, a private key is for sftp`))
+    return Effect.fail(Errors.unauthorized(`${config.protocol} logs in with a password, a private key is for sftp`))
   }
   const implicit = config.implicit ?? common.port === 990
   return BasicFtp.make({
@@ -484,7 +485,7 @@ const session = (
   const download = Effect.fnUntraced(function* (ref: Ref): Effect.fn.Return<Content, IntegrationError> {
     const path = ref.externalId
     const problem = Names.pathProblem(path)
-    if (problem !== undefined) return yield* Effect.fail(Remote.malformed(`${Remote.quote(path)}: ${problem}`))
+    if (problem !== undefined) return yield* Effect.fail(Errors.malformed(`${Remote.quote(path)}: ${problem}`))
     const listed = remembered.get(path)
     remembered.delete(path)
     const listedAt = listed?.listedAt ?? (yield* Clock.currentTimeMillis)
@@ -494,7 +495,7 @@ const session = (
     const { size } = before
     if (size !== undefined && config.maxFileSize !== undefined && size > config.maxFileSize) {
       const message = `${Remote.quote(path)} has ${size} bytes, more than "maxFileSize"`
-      return yield* Effect.fail(Remote.tooLarge(message))
+      return yield* Effect.fail(Errors.tooLarge(message))
     }
     const body = checked(path, before)
     const { name } = Names.split(path)
@@ -516,13 +517,13 @@ const session = (
     before: Remote.Stat
   ) {
     if (differ(listed?.size, before.size)) {
-      return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} changed after it was listed`))
+      return yield* Effect.fail(Errors.unsettled(`${Remote.quote(path)} changed after it was listed`))
     }
     const time = Option.getOrUndefined(instant(before.modified))
     if (settle === 0 || time === undefined) return
     const age = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(time)
     if (age < settle) {
-      return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} was written less than "settle" ago`))
+      return yield* Effect.fail(Errors.unsettled(`${Remote.quote(path)} was written less than "settle" ago`))
     }
   })
 
@@ -539,11 +540,11 @@ const session = (
       const verified = Effect.gen(function* () {
         const after = yield* remote.stat(path)
         if (isChanged(before, after)) {
-          return yield* Effect.fail(Remote.unsettled(`${Remote.quote(path)} changed while it was read`))
+          return yield* Effect.fail(Errors.unsettled(`${Remote.quote(path)} changed while it was read`))
         }
         if (after.size !== undefined && after.size !== bytes) {
           return yield* Effect.fail(
-            Remote.transient(`${Remote.quote(path)}: ${bytes} of its ${after.size} bytes were received`)
+            Errors.transient(`${Remote.quote(path)}: ${bytes} of its ${after.size} bytes were received`)
           )
         }
       })

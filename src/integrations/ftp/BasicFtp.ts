@@ -20,10 +20,11 @@ import * as Stream from "effect/Stream"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
-import * as Connections from "./Connections.ts"
+import * as Connections from "../server/Connections.ts"
 import { kindOf, parseFacts, parseLs, parseMlsd, parseSize, parseTime, statOf } from "./FtpListing.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
+import * as Errors from "../server/Errors.ts"
 
 export interface Options {
   readonly call: Call
@@ -50,7 +51,7 @@ interface Session {
 }
 
 /** The server reset a transfer before its first byte. */
-class Reset extends Remote.Unrepeated {}
+class Reset extends Errors.Unrepeated {}
 
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1")
 
@@ -60,7 +61,7 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Remote.Remote, never, Scope.Scope> {
   const server = `${options.host}:${options.port}`
-  const say = (cause: unknown) => Remote.describe(cause, [options.password, latin1(options.password)])
+  const say = (cause: unknown) => Errors.describe(cause, [options.password, latin1(options.password)])
 
   /** Why the server, or the way to it, refused; `what` was asked. 550 is Forbidden here: see `refusal`. */
   const classify = (what: string, cause: unknown): IntegrationError => {
@@ -68,26 +69,26 @@ export const make = Effect.fnUntraced(function* (
     if (cause instanceof FTPError) {
       // Servers give 530 or 421 for too many logins at once, which no other password would change.
       if (/too many|maximum number|max.*(clients|connections|logins)|already connected/i.test(cause.message)) {
-        return Remote.rateLimited(text)
+        return Errors.rateLimited(text)
       }
       if (/cleartext|must use encryption|requires? (TLS|SSL)|(TLS|SSL) (is )?required/i.test(cause.message)) {
-        return Remote.unauthorized(`${text} (set "protocol": "ftps")`)
+        return Errors.unauthorized(`${text} (set "protocol": "ftps")`)
       }
-      if ([430, 530, 532, 332].includes(cause.code)) return Remote.unauthorized(text)
-      if (cause.code < 500) return Remote.transient(text)
-      return [550, 551, 553].includes(cause.code) ? Remote.forbidden(text) : Remote.malformed(text)
+      if ([430, 530, 532, 332].includes(cause.code)) return Errors.unauthorized(text)
+      if (cause.code < 500) return Errors.transient(text)
+      return [550, 551, 553].includes(cause.code) ? Errors.forbidden(text) : Errors.malformed(text)
     }
-    if (cause instanceof Error && cause.message.startsWith("Timeout (")) return Remote.noAnswer(text)
-    const code = Remote.codeOf(cause)
+    if (cause instanceof Error && cause.message.startsWith("Timeout (")) return Errors.noAnswer(text)
+    const code = Errors.codeOf(cause)
     if (code === "ERR_SSL_WRONG_VERSION_NUMBER") {
-      return Remote.unauthorized(`${text}: the server does not begin with TLS ("implicit" in the config)`)
+      return Errors.unauthorized(`${text}: the server does not begin with TLS ("implicit" in the config)`)
     }
     if (typeof code === "string" && certificateCodes.test(code)) {
-      return Remote.unauthorized(
+      return Errors.unauthorized(
         `${text}: the server's certificate is not trusted, nothing was sent to it ("ca" in the config names another authority)`
       )
     }
-    return Remote.transient(text)
+    return Errors.transient(text)
   }
 
   const attempt = <A>(what: string, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
@@ -99,7 +100,7 @@ export const make = Effect.fnUntraced(function* (
    */
   const unlisted = (folder: string, what: string, cause: unknown): IntegrationError =>
     cause instanceof FTPError && [450, 451].includes(cause.code) && folder !== ""
-      ? Remote.forbidden(`${server}: ${what}: ${say(cause)}`)
+      ? Errors.forbidden(`${server}: ${what}: ${say(cause)}`)
       : classify(what, cause)
 
   let exactTimes = false
@@ -180,7 +181,7 @@ export const make = Effect.fnUntraced(function* (
         folder === "" &&
         error.reason._tag === "Forbidden" &&
         /no such|not found|n't exist|not exist/i.test(error.message)
-          ? Remote.gone(error.message)
+          ? Errors.gone(error.message)
           : error
     )
 
@@ -194,8 +195,8 @@ export const make = Effect.fnUntraced(function* (
     return listBy(request, folder).pipe(
       Effect.map(({ entries }) => {
         const entry = entries.find((entry) => entry.name === name)
-        if (entry === undefined) return Remote.gone(`${server}: ${Remote.quote(path)} is not there any more`)
-        return entry.kind === "folder" ? Remote.malformed(`${server}: ${Remote.quote(path)} is a folder`) : error
+        if (entry === undefined) return Errors.gone(`${server}: ${Remote.quote(path)} is not there any more`)
+        return entry.kind === "folder" ? Errors.malformed(`${server}: ${Remote.quote(path)} is a folder`) : error
       }),
       Effect.catchReason("IntegrationError", "Forbidden", () =>
         folder === ""
@@ -248,7 +249,7 @@ export const make = Effect.fnUntraced(function* (
       },
       catch: (cause) => {
         const error = classify(`reading ${Remote.quote(path)}`, cause)
-        return Remote.codeOf(cause) === "ECONNRESET" ? new Reset(error) : error
+        return Errors.codeOf(cause) === "ECONNRESET" ? new Reset(error) : error
       }
     })
 
@@ -266,7 +267,7 @@ export const make = Effect.fnUntraced(function* (
         () =>
           Effect.andThen(
             look,
-            Effect.mapError(opened, (error) => (error instanceof Reset ? Remote.forbidden(error.message) : error))
+            Effect.mapError(opened, (error) => (error instanceof Reset ? Errors.forbidden(error.message) : error))
           )
       ),
       Effect.catchIf(

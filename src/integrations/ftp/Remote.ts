@@ -3,10 +3,9 @@
  * the root itself is the empty text. Every method makes its requests through `call`.
  */
 import type * as Effect from "effect/Effect"
-import * as IntegrationError from "../../contract/IntegrationError.ts"
-import { redact } from "../../contract/Redaction.ts"
+import type * as IntegrationError from "../../contract/IntegrationError.ts"
 import type * as Stream from "effect/Stream"
-import type { Size } from "./Connections.ts"
+import type { Size } from "../server/Connections.ts"
 
 /** What the server says of a file. What it does not say, or can't say without a zone or a year, is absent. */
 export interface Stat {
@@ -56,42 +55,9 @@ export interface Remote {
   readonly size: Size
 }
 
-const error = (reason: IntegrationError.Reason) => new IntegrationError.IntegrationError({ reason })
-
-/** An error of a request that is not repeated within its call: a second attempt would cost as much as the first. */
-export class Unrepeated extends IntegrationError.IntegrationError {}
-
-/** The server was silent for the configured time. */
-export const noAnswer = (message: string) => new Unrepeated({ reason: new IntegrationError.Transient({ message }) })
-
-export const unauthorized = (message: string) => error(new IntegrationError.Unauthorized({ message }))
-export const rateLimited = (message: string) => error(new IntegrationError.RateLimited({ message }))
-export const transient = (message: string) => error(new IntegrationError.Transient({ message }))
-export const gone = (message: string) => error(new IntegrationError.Gone({ message }))
-export const forbidden = (message: string) => error(new IntegrationError.Forbidden({ message }))
-export const tooLarge = (message: string) => error(new IntegrationError.TooLarge({ message }))
-export const malformed = (message: string) => error(new IntegrationError.Malformed({ message }))
-export const unsettled = (message: string) => error(new IntegrationError.Unsettled({ message }))
-
 /** A path for people: quoted, control characters escaped. */
 export const quote = (path: string): string => (path === "" ? "the root folder" : JSON.stringify(path))
 
 /** Size and time as one token; absent unless both are known: half of it would call a changed file unchanged. */
 export const revisionOf = (stat: Stat): string | undefined =>
   stat.size === undefined || stat.modified === undefined ? undefined : `${stat.size} ${stat.modified}`
-
-const sockets = ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EPIPE", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"]
-
-/** The code of a system error or of a library's, where it has one. */
-export const codeOf = (cause: unknown): string | number | undefined => {
-  if (typeof cause !== "object" || cause === null || !("code" in cause)) return undefined
-  return typeof cause.code === "string" || typeof cause.code === "number" ? cause.code : undefined
-}
-
-/** What a library says went wrong, on one line of at most 300 characters, without the secrets. */
-export const describe = (cause: unknown, secrets: ReadonlyArray<string>): string => {
-  const code = codeOf(cause)
-  const text = cause instanceof Error ? cause.message : String(cause)
-  const named = typeof code === "string" && sockets.includes(code) && !text.includes(code) ? `${code}: ${text}` : text
-  return redact(named, secrets).replace(/\s+/g, " ").trim().slice(0, 300)
-}

@@ -17,10 +17,11 @@ import SftpClient from "ssh2-sftp-client"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
-import * as Connections from "./Connections.ts"
+import * as Connections from "../server/Connections.ts"
 import * as HostKey from "./HostKey.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
+import * as Errors from "../server/Errors.ts"
 
 export interface Options {
   readonly call: Call
@@ -106,32 +107,32 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Remote.Remote, IntegrationError, Scope.Scope> {
   const keyProblem = privateKeyProblem(options)
-  if (keyProblem !== undefined) return yield* Effect.fail(Remote.unauthorized(keyProblem))
+  if (keyProblem !== undefined) return yield* Effect.fail(Errors.unauthorized(keyProblem))
   const server = `${options.host}:${options.port}`
   const secrets = [options.password ?? "", options.privateKey ?? "", options.passphrase ?? ""]
 
   const classify = (what: string, cause: unknown): IntegrationError => {
-    const text = `${server}: ${what}: ${Remote.describe(cause, secrets)}`
-    switch (Remote.codeOf(cause)) {
+    const text = `${server}: ${what}: ${Errors.describe(cause, secrets)}`
+    switch (Errors.codeOf(cause)) {
       case status.missing:
-        return Remote.gone(text)
+        return Errors.gone(text)
       case status.forbidden:
-        return Remote.forbidden(text)
+        return Errors.forbidden(text)
       case 5:
       case 8:
-        return Remote.malformed(text)
+        return Errors.malformed(text)
     }
-    if (/timed out while waiting for handshake/i.test(text)) return Remote.noAnswer(text)
+    if (/timed out while waiting for handshake/i.test(text)) return Errors.noAnswer(text)
     return /authentication methods failed|privateKey|private key|passphrase/i.test(text)
-      ? Remote.unauthorized(text)
-      : Remote.transient(text)
+      ? Errors.unauthorized(text)
+      : Errors.transient(text)
   }
 
   const attempt = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
     Effect.tryPromise({ try: run, catch: (cause) => classify(what, cause) }).pipe(
       Effect.timeoutOrElse({
         duration: options.timeout,
-        orElse: () => Effect.fail(Remote.noAnswer(`${server}: ${what}: no answer in ${options.timeout} ms`))
+        orElse: () => Effect.fail(Errors.noAnswer(`${server}: ${what}: no answer in ${options.timeout} ms`))
       })
     )
 
@@ -181,7 +182,7 @@ export const make = Effect.fnUntraced(function* (
     return Effect.tryPromise({
       try: login,
       catch: (cause) =>
-        refusal === undefined ? classify("login", cause) : Remote.unauthorized(`${server}: ${refusal}`)
+        refusal === undefined ? classify("login", cause) : Errors.unauthorized(`${server}: ${refusal}`)
     }).pipe(
       Effect.tap(() => {
         if (learned === undefined) return Effect.void
@@ -207,7 +208,7 @@ export const make = Effect.fnUntraced(function* (
   const pathOf = (session: Session, path: string): Effect.Effect<string, IntegrationError> => {
     const below = Names.decodeText(path)
     if (below === undefined) {
-      return Effect.fail(Remote.malformed(`${Remote.quote(path)} is not UTF-8: SFTP can't ask for it`))
+      return Effect.fail(Errors.malformed(`${Remote.quote(path)} is not UTF-8: SFTP can't ask for it`))
     }
     return Effect.succeed(below === "" ? session.base || "/" : `${session.base}/${below}`)
   }
@@ -221,7 +222,7 @@ export const make = Effect.fnUntraced(function* (
       ask<string>((done) => session.sftp.realpath(asked, done))
     )
     if (isInside(session, real)) return real
-    return yield* Effect.fail(Remote.forbidden(`${server}: ${Remote.quote(path)} is a link that leads out of the root`))
+    return yield* Effect.fail(Errors.forbidden(`${server}: ${Remote.quote(path)} is a link that leads out of the root`))
   })
 
   /** A listed link as what it leads to, or why it was left out. */
@@ -253,13 +254,13 @@ export const make = Effect.fnUntraced(function* (
           const some = yield* attempt(what, () =>
             ask<ReadonlyArray<ListedName> | undefined>((done) =>
               session.sftp.readdir(handle, (error, found) =>
-                Remote.codeOf(error) === status.end ? done(undefined, undefined) : done(error, found)
+                Errors.codeOf(error) === status.end ? done(undefined, undefined) : done(error, found)
               )
             )
           )
           if (some === undefined) return names
           if (some.length === 0 && ++empty > maxEmptyAnswers) {
-            return yield* Effect.fail(Remote.malformed(`${server}: ${what}: the server names nothing, and no end`))
+            return yield* Effect.fail(Errors.malformed(`${server}: ${what}: the server names nothing, and no end`))
           }
           for (const name of some) {
             bytes += Buffer.byteLength(name.filename) + Buffer.byteLength(name.longname) + nameOverhead
@@ -267,7 +268,7 @@ export const make = Effect.fnUntraced(function* (
           }
           if (bytes > Remote.maxListingBytes) {
             const message = `its listing is longer than ${Remote.maxListingBytes} bytes`
-            return yield* Effect.fail(Remote.malformed(`${server}: ${what}: ${message}`))
+            return yield* Effect.fail(Errors.malformed(`${server}: ${what}: ${message}`))
           }
         }
       }),
@@ -286,7 +287,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.flatMap(
           attempt(what, () => ask<Attributes>((done) => session.sftp.lstat(real || "/", done))),
           (attributes) =>
-            Effect.fail(kindOf(attributes) === "folder" ? error : Remote.gone(`${server}: ${what}: it is no folder`))
+            Effect.fail(kindOf(attributes) === "folder" ? error : Errors.gone(`${server}: ${what}: it is no folder`))
         )
     )
     const entries = new Map<string, Remote.Entry>()
@@ -319,7 +320,7 @@ export const make = Effect.fnUntraced(function* (
       ask<Attributes>((done) => session.sftp.lstat(real, done))
     )
     if (kindOf(attributes) === "file") return statOf(attributes)
-    return yield* Effect.fail(Remote.malformed(`${server}: ${Remote.quote(path)} is no file`))
+    return yield* Effect.fail(Errors.malformed(`${server}: ${Remote.quote(path)} is no file`))
   })
 
   const read = (path: string, stat: Remote.Stat): Stream.Stream<Uint8Array, IntegrationError> =>
@@ -338,7 +339,7 @@ export const make = Effect.fnUntraced(function* (
         Exit.isSuccess(exit) ? Effect.sync(() => session.sftp.close(handle, () => undefined)) : connection.drop
       )
       const size = stat.size
-      if (size === undefined) return yield* Effect.fail(Remote.malformed(`${server}: ${what}: its size is not known`))
+      if (size === undefined) return yield* Effect.fail(Errors.malformed(`${server}: ${what}: its size is not known`))
       const chunks = Math.ceil(size / readBytes)
       /** Why there are fewer bytes than the server had announced: the file has changed, or it lies. */
       const short = (position: number) =>
@@ -347,10 +348,10 @@ export const make = Effect.fnUntraced(function* (
           (now) =>
             Effect.fail(
               now.size === size
-                ? Remote.transient(
+                ? Errors.transient(
                     `${server}: ${what}: it ended at or before byte ${position} of the ${size} that the server announced`
                   )
-                : Remote.unsettled(`${Remote.quote(path)} changed while it was read`)
+                : Errors.unsettled(`${Remote.quote(path)} changed while it was read`)
             )
         )
       const chunk = Effect.fnUntraced(function* (index: number) {
@@ -362,7 +363,7 @@ export const make = Effect.fnUntraced(function* (
           while (got < wanted) {
             const count = await ask<number>((done) =>
               session.sftp.read(handle, bytes, got, wanted - got, position + got, (error, count) =>
-                Remote.codeOf(error) === status.end ? done(undefined, 0) : done(error, count)
+                Errors.codeOf(error) === status.end ? done(undefined, 0) : done(error, count)
               )
             )
             if (count === 0) break

@@ -16,7 +16,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
-import * as Remote from "./Remote.ts"
+import * as Errors from "./Errors.ts"
 
 export interface Options<Client> {
   readonly call: Call
@@ -148,7 +148,7 @@ export const make = Effect.fnUntraced(function* <Client>(
           // Connections that were just closed may count for a while: only what names the password is about the
           // password.
           return allowed !== undefined && error.reason._tag === "Unauthorized" && !aboutPassword.test(error.message)
-            ? Effect.fail(Remote.transient(error.message))
+            ? Effect.fail(Errors.transient(error.message))
             : Effect.fail(error)
         })
       ),
@@ -163,7 +163,7 @@ export const make = Effect.fnUntraced(function* <Client>(
         1,
         Effect.map(effect, Result.succeed).pipe(
           Effect.catchIf(
-            (error) => error instanceof Remote.Unrepeated,
+            (error) => error instanceof Errors.Unrepeated,
             (error) => Effect.succeed(Result.fail(error))
           )
         )
