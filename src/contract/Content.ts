@@ -36,6 +36,18 @@ export const ExternalId = Schema.String.pipe(Schema.check(Schema.makeFilter<stri
 /** JSON metadata by name. NUL and lone surrogates are replaced by U+FFFD when it is stored. */
 export type Metadata = Schema.JsonObject
 
+/**
+ * How to know another content of the same connection that has the same body: the engine takes the body from there, with
+ * kind, title and metadata, and does not call `download`. Where it finds none, it downloads.
+ */
+export interface Copy {
+  /** The `bodyKey` of the other content. */
+  readonly bodyKey: string
+  /** What this content has of its own: it replaces the other's metadata, name by name. */
+  readonly metadata: Metadata
+  readonly occurredAt?: DateTime.Utc | undefined
+}
+
 /** One id as a listing gives it. */
 export interface Ref {
   readonly externalId: string
@@ -43,6 +55,8 @@ export interface Ref {
   readonly revision?: string | undefined
   /** The content itself, where the listing already gave it: then `download` is not called for this ref. */
   readonly content?: Content | undefined
+  /** Set where the source tells that this may be a copy of content that is known, moved or under another id. */
+  readonly copy?: Copy | undefined
 }
 
 /** What a source said of a body before it gave it. */
@@ -55,7 +69,7 @@ export interface Announced {
 }
 
 /** Fields that an integration may know only after the body. */
-export type AfterBody = Pick<Content, "title" | "occurredAt" | "metadata" | "volatile" | "revision">
+export type AfterBody = Pick<Content, "title" | "occurredAt" | "metadata" | "volatile" | "revision" | "bodyKey">
 
 /** One stored email, message or file. */
 export interface Content {
@@ -82,6 +96,11 @@ export interface Content {
   readonly afterBody?: Effect.Effect<AfterBody, IntegrationError> | undefined
   /** The revision that came with the bytes; it is stored instead of the one in the ref. */
   readonly revision?: string | undefined
+  /**
+   * A key that contents of the connection share only if they have the same body, by the source's own account. It must
+   * not be chosen by who sent the content. See `Copy`.
+   */
+  readonly bodyKey?: string | undefined
 }
 
 /** The content with the fields that were known only after its body. */

@@ -70,7 +70,8 @@ export const item = (given: Item): Item => ({
   occurredAt: date(given.occurredAt),
   mediaType: given.mediaType === undefined ? undefined : text(given.mediaType),
   metadata: metadata(given.metadata),
-  volatile: metadata(given.volatile)
+  volatile: metadata(given.volatile),
+  bodyKey: given.bodyKey === undefined ? undefined : text(given.bodyKey)
 })
 
 /** The number of bytes of an item's body. */

@@ -14,6 +14,7 @@ import * as Model from "./model.ts"
 import {
   aMomentLater,
   bytesOf,
+  deleteStaged,
   item,
   listed,
   metadataOf,
@@ -53,6 +54,28 @@ const cleaned = (text: string): string => text.toWellFormed().replaceAll("\0", "
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: outcomes`, (it) => {
+    it.effect("a copy has the body of the stored or deleted content with its key, in its connection", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const run = yield* running()
+        yield* run.commit({ items: [item("a", { bodyKey: "key" }), item("b")] })
+        yield* run.commit({ page: page({ deleted: ["a"] }) })
+        yield* deleteStaged(run.fence)
+        const found = (yield* store.copySources(run.id, ["key", "other"])).get("key")
+        assert.strictEqual(found?.title, "a title")
+        if (found === undefined) return
+        const copy = { ...found, externalId: "copy", revision: undefined, metadata: { from: "me" } }
+        yield* run.commit({ items: [copy] })
+        const row = Option.getOrThrow(yield* store.content(run.id, "copy"))
+        assert.deepStrictEqual([row.size, row.metadata], [bytesOf("body of a").length, { from: "me" }])
+        const other = yield* running()
+        assert.strictEqual((yield* store.copySources(other.id, ["key"])).size, 0)
+        const absent = { ...copy, externalId: "none", body: { ...copy.body, hash: new Uint8Array(32) } }
+        const failure = yield* Effect.flip(run.commit({ items: [absent] }))
+        assert.strictEqual(failure._tag, "StoreError")
+      })
+    )
+
     it.effect("a body that nothing names is collected once nobody has touched it for long, and no other", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

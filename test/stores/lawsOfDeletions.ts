@@ -255,6 +255,22 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect(
+      "a deleted content whose body key another stored one has moved, unless that one is to be deleted too",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const run = yield* running()
+          const keyed = (id: string, bodyKey: string) => item(id, { bodyKey })
+          yield* run.commit({
+            items: [keyed("a", "1"), keyed("b", "2"), keyed("new b", "2"), keyed("c", "3"), item("d")]
+          })
+          yield* run.commit({ items: [keyed("other c", "3")] })
+          yield* run.commit({ page: page({ deleted: ["a", "b", "c", "other c", "d"] }) })
+          assert.deepStrictEqual(yield* store.completeDeletions(run.id, allRead), { waiting: 5, moved: 1, held: 0 })
+        })
+    )
+
     it.effect("what a pass found absent and the source then tells as deleted is an event", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

@@ -9,10 +9,14 @@ import { RunId } from "./Run.ts"
 import { Counts } from "./RunCounts.ts"
 import { TaskId } from "./Task.ts"
 
-/** The bytes of a body: inline in the database, or in the blob store under their hash. */
+/**
+ * The bytes of a body: inline in the database, or in the blob store under their hash. `Kept` is the body of another
+ * content, which the store has already, in either place.
+ */
 export type StoredBody =
   | { readonly _tag: "Inline"; readonly hash: Uint8Array; readonly bytes: Uint8Array }
   | { readonly _tag: "Blob"; readonly hash: Uint8Array; readonly size: number }
+  | { readonly _tag: "Kept"; readonly hash: Uint8Array; readonly size: number }
 
 /** A content to write, downloaded and hashed. */
 export interface Item {
@@ -25,6 +29,13 @@ export interface Item {
   readonly metadata: Metadata
   readonly volatile: Metadata
   readonly body: StoredBody
+  /** The key by which copies of this content are found (`Content.bodyKey`). */
+  readonly bodyKey?: string | undefined
+}
+
+/** A stored content that another one may be a copy of: all but its id and its revision. */
+export interface CopySource extends Omit<Item, "externalId" | "revision" | "body"> {
+  readonly body: Extract<StoredBody, { readonly _tag: "Kept" }>
 }
 
 /** The outcome of writing an item. `unchanged`: body and stable metadata equal what is stored. */

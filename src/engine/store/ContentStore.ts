@@ -4,7 +4,7 @@ import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import type { Batch, Committed } from "../model/Batch.ts"
+import type { Batch, Committed, CopySource } from "../model/Batch.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { ContentPage, ContentRow, ContentSelection, Purged } from "../model/Content.ts"
 import type { TaskId } from "../model/Task.ts"
@@ -24,6 +24,14 @@ export class ContentStore extends Context.Service<
       connectionId: ConnectionId,
       externalIds: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlyMap<string, Option.Option<string>>, StoreError>
+    /**
+     * Returns a content for each of these body keys that one is stored under, or was until it was deleted: its body is
+     * still there. One query.
+     */
+    readonly copySources: (
+      connectionId: ConnectionId,
+      bodyKeys: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyMap<string, CopySource>, StoreError>
     /**
      * Returns the checkpoints of these parts, of the connection or of a task that has its own checkpoint. One query.
      */

@@ -10,11 +10,14 @@ import type { DeletionsChanged, StoreError } from "./StoreError.ts"
 export class DeletionStore extends Context.Service<
   DeletionStore,
   {
-    /** Returns how many staged deletions are complete and not held, and how many are held. */
+    /**
+     * Returns how many staged deletions are complete and not held, and how many are held. Of the complete ones, `moved`
+     * are those whose body key another stored content has that is not staged: nothing is lost with them.
+     */
     readonly completeDeletions: (
       connectionId: ConnectionId,
       complete: Complete
-    ) => Effect.Effect<{ readonly waiting: number; readonly held: number }, StoreError>
+    ) => Effect.Effect<{ readonly waiting: number; readonly moved: number; readonly held: number }, StoreError>
     /**
      * Returns how many contents were stored when the first pass (or reading of the changes) that found one of the
      * complete or held deletions began. Contents deleted since then count.

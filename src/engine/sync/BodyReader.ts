@@ -10,7 +10,7 @@ import type { Limits } from "../Limits.ts"
 import * as AnnouncedBody from "./AnnouncedBody.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
 import * as RunMeter from "./RunMeter.ts"
-import type { Item, StoredBody } from "../model/Batch.ts"
+import type { CopySource, Item, StoredBody } from "../model/Batch.ts"
 import type { BodyStore } from "../store/BodyStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 
@@ -137,7 +137,7 @@ export const item = Effect.fnUntraced(function* (
     )
   }
   yield* RunMeter.bodyRead(meter, body._tag === "Inline" ? body.bytes.length : body.size)
-  const { kind, mediaType, metadata, occurredAt, revision, title, volatile } = yield* complete(content)
+  const { bodyKey, kind, mediaType, metadata, occurredAt, revision, title, volatile } = yield* complete(content)
   return {
     externalId: ref.externalId,
     revision: revision ?? ref.revision,
@@ -147,8 +147,18 @@ export const item = Effect.fnUntraced(function* (
     mediaType,
     metadata,
     volatile: volatile ?? {},
-    body
+    body,
+    bodyKey
   }
+})
+
+/** What is written for a ref that is a copy of another content. */
+export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): Item => ({
+  ...source,
+  externalId,
+  revision,
+  occurredAt: copy?.occurredAt ?? source.occurredAt,
+  metadata: { ...source.metadata, ...copy?.metadata }
 })
 
 /** Bytes of the body that an item holds in memory. */

@@ -10,6 +10,8 @@
  * - Complete deletions are applied together if they are few, or a small share of what was stored when the first reading
  *   or pass that found one of them began; else all of them are held. What is held counts with what comes later, and
  *   only a person or the id itself, seen again, ends that.
+ * - What moved does not count: a content whose body key (`Content.bodyKey`) another stored content has. A mailbox that
+ *   was renamed is no loss of its messages.
  * - After a change of scope nothing that was stored before is absent until a listing has shown it under the new scope
  *   (`Store.changeScope`).
  */
@@ -74,9 +76,9 @@ export const settle = Effect.fnUntraced(function* (options: {
   readonly runId: RunId | undefined
 }) {
   const { complete, deletions, fence, limits, runId } = options
-  const { held, waiting } = yield* deletions.completeDeletions(fence.connectionId, complete)
+  const { held, moved, waiting } = yield* deletions.completeDeletions(fence.connectionId, complete)
   if (waiting === 0) return { deleted: 0, held }
-  const found = waiting + held
+  const found = waiting - moved + held
   // What was stored is counted only where the number alone does not decide: it costs a look at every row.
   const stored =
     found > limits.deletions ? yield* deletions.storedBeforeDeletions(fence.connectionId, complete) : Infinity

@@ -19,6 +19,9 @@ import type { Download, Dropped, Missed, Stored } from "./SliceEvent.ts"
 /** What became of a download. */
 export type Result = Stored | Missed | Dropped
 
+/** True where the source is asked for the content: neither the listing nor another content gives it. */
+const isDownloaded = ({ copyOf, ref }: Download): boolean => ref.content === undefined && copyOf === undefined
+
 /** Content that the listing gave is in memory with its page already: it takes nothing of the budget. */
 const listedShare: DownloadBudget.Share = {
   size: () => Number.POSITIVE_INFINITY,
@@ -87,22 +90,25 @@ export const make = Effect.fnUntraced(function* (options: {
     }
   })
 
-  const read = ({ ref }: Download, share: DownloadBudget.Share) =>
-    Effect.flatMap(ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content), (content) =>
+  const read = ({ copyOf, ref }: Download, share: DownloadBudget.Share) => {
+    if (copyOf !== undefined) return Effect.succeed(BodyReader.copy(ref, copyOf))
+    return Effect.flatMap(ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content), (content) =>
       BodyReader.item(ref, content, { bodies, limits, meter, share })
     )
+  }
 
   const work = Effect.fnUntraced(function* (
     download: Download,
     share: DownloadBudget.Share
   ): Effect.fn.Return<Result, StoreError, Scope.Scope> {
-    const { flight, origin, page, ref } = download
+    const { flight, origin, page } = download
     const halted = yield* Halt.read(halt)
     if (halted?._tag === "Over") return dropped(download)
     if (halted !== undefined) {
       return missed(download, "deferred", halted._tag === "Refused" ? halted.error : givenUp(halted))
     }
-    if (ref.content === undefined) yield* RunMeter.downloading(meter, 1)
+    const downloads = isDownloaded(download)
+    if (downloads) yield* RunMeter.downloading(meter, 1)
     const item = yield* Effect.result(read(download, share))
     if (EffectResult.isSuccess(item)) {
       yield* Ref.update(tally, (before) => ({ ...before, done: before.done + 1, transientInARow: 0 }))
@@ -113,20 +119,20 @@ export const make = Effect.fnUntraced(function* (options: {
     const outcome = yield* outcomeOf(error)
     if (outcome !== "dropped") return missed(download, outcome, error)
     // It waited for quota and never began.
-    if (ref.content === undefined) yield* RunMeter.downloading(meter, -1)
+    if (downloads) yield* RunMeter.downloading(meter, -1)
     return dropped(download)
   })
 
   return (download: Download): Effect.Effect<Result, StoreError> => {
     const { flight, origin, ref } = download
-    const isDownloaded = ref.content === undefined
+    const isFetched = isDownloaded(download)
     // What the download opens is closed, and what it holds given back, once its item is whole.
     const scoped = Effect.scoped(
-      isDownloaded
+      isFetched
         ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(RunMeter.touch(meter), work(download, share)))
         : work(download, listedShare)
     )
-    const traced = isDownloaded
+    const traced = isFetched
       ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, scoped, attributesOf)
       : scoped
     return flight.after === undefined ? traced : Effect.andThen(Deferred.await(flight.after.ended), traced)

@@ -17,7 +17,9 @@ import type { Page, Problem } from "../../contract/Page.ts"
 import { maxPartBytes, type PartMove } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Limits } from "../Limits.ts"
+import type { CopySource } from "../model/Batch.ts"
 import { type LedgerRow, refOf } from "../model/Content.ts"
+import type { ContentStore } from "../store/ContentStore.ts"
 import type { LedgerStore } from "../store/LedgerStore.ts"
 import type { Fence } from "../store/Fence.ts"
 import type { StoreError } from "../store/StoreError.ts"
@@ -34,6 +36,7 @@ export type Work = Download | PageListed
 
 interface Options {
   readonly listing: Listing
+  readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
   readonly fence: Fence
   readonly plan: Plan
@@ -91,6 +94,14 @@ const heldIds = Effect.fnUntraced(function* ({ fence, inflight, ledger, plan }: 
   return new Set(rows.filter(waits).map(({ externalId }) => externalId))
 })
 
+/** The contents that chosen refs of a page say they are copies of, by body key. */
+const copySources = ({ contents, fence }: Options, { download }: Page<Schema.Json>) => {
+  const keys = new Set(download.flatMap(({ copy }) => (copy === undefined ? [] : [copy.bodyKey])))
+  return keys.size === 0
+    ? Effect.succeed<ReadonlyMap<string, CopySource>>(new Map())
+    : contents.copySources(fence.connectionId, [...keys])
+}
+
 /**
  * What a page says, and its downloads. `held` are the chosen ids that the ledger holds until later. Every occurrence of
  * an id ends somewhere.
@@ -98,7 +109,8 @@ const heldIds = Effect.fnUntraced(function* ({ fence, inflight, ledger, plan }: 
 const readPage = (
   { inflight, parts, plan }: Options,
   { forgetsParts, number, page }: Listed,
-  held: ReadonlySet<string>
+  held: ReadonlySet<string>,
+  copies: ReadonlyMap<string, CopySource>
 ) => {
   // A connection has one open listing, the live one: another task's would take its marks away.
   const isLive = SyncTask.isLive(plan.task)
@@ -124,7 +136,8 @@ const readPage = (
       continue
     }
     chosen.delete(externalId)
-    downloads.push({ ...downloadOf(inflight, "listed", ref), page: number })
+    const copyOf = ref.copy === undefined ? undefined : copies.get(ref.copy.bodyKey)
+    downloads.push({ ...downloadOf(inflight, "listed", ref), page: number, copyOf })
   }
   const { deleted = [], parts: moves = [], patches = [], problems = [] } = page
   parts.move(moves)
@@ -189,7 +202,8 @@ export const make = Effect.fnUntraced(function* (
       for (const id of deleted) ids.add(id)
       return ids
     })
-    return Stream.fromIterable<Work>(readPage(options, listed, held))
+    const copies = yield* copySources(options, listed.page)
+    return Stream.fromIterable<Work>(readPage(options, listed, held, copies))
   })
   const read = (pages: Listing["changes"]) => Stream.flatMap(pages, (listed) => Stream.unwrap(readListed(listed)))
 

@@ -140,6 +140,7 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   const listing = yield* Listing.make({ session, plan, halt, checker, parts, limits, meter, span })
   const work = yield* PageReader.make({
     listing,
+    contents: yield* ContentStore,
     ledger: yield* LedgerStore,
     fence,
     plan,

@@ -2,7 +2,7 @@
 import type { Ref } from "../../contract/Content.ts"
 import type { IntegrationError, Reason } from "../../contract/IntegrationError.ts"
 import type { Problem } from "../../contract/Page.ts"
-import type { Item, PageEnd } from "../model/Batch.ts"
+import type { CopySource, Item, PageEnd } from "../model/Batch.ts"
 import type { Reading } from "./Deletions.ts"
 import type { Flight } from "./InFlight.ts"
 
@@ -21,6 +21,8 @@ interface Occurrence {
 export interface Download extends Occurrence {
   readonly _tag: "Download"
   readonly ref: Ref
+  /** The content that this one is a copy of: then nothing is downloaded. */
+  readonly copyOf?: CopySource | undefined
 }
 
 export type SliceEvent = Stored | Missed | Dropped | PageListed | ListingEnded | Tick

@@ -10,6 +10,7 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
 import type { BlobStore } from "../Blobs.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import { dropUnnamed } from "./BodyStore.ts"
 import * as ContentPages from "./ContentPages.ts"
 import { contentOf } from "./ContentPages.ts"
@@ -57,8 +58,32 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
           )
       ),
 
+    copySources: (connectionId, bodyKeys) =>
+      Effect.sync(() => {
+        const wanted = new Set(bodyKeys)
+        const entries = [...(state.connections.get(connectionId)?.contents.values() ?? [])]
+        return new Map(
+          entries.flatMap((entry) => {
+            const { bodyKey, hash, kind, size, title, mediaType, metadata, occurredAt, volatile } = entry
+            const isThere = entry.state === "stored" || entry.state === "deleted"
+            if (bodyKey === undefined || !wanted.has(bodyKey) || !isThere || hash === null || kind === null) return []
+            const body = { _tag: "Kept", hash: new Uint8Array(Buffer.from(hash, "hex")), size } as const
+            const source = { bodyKey, kind, occurredAt, metadata, volatile, body }
+            return [[bodyKey, { ...source, title: title ?? undefined, mediaType: mediaType ?? undefined }] as const]
+          })
+        )
+      }),
+
     commit: Effect.fnUntraced(function* (fence, batch) {
       const now = yield* Clock.currentTimeMillis
+      if (
+        batch.items.some(
+          ({ body }) => body._tag === "Kept" && !state.bodies.has(Buffer.from(body.hash).toString("hex"))
+        )
+      ) {
+        const message = "a body was removed while a copy of it was being stored: the next run downloads it"
+        return yield* new StoreError({ message, cause: message })
+      }
       const connection = yield* fenced(state, fence)
       const run = batch.runId === undefined ? undefined : yield* RunStore.runIn(state, batch.runId)
       state.step += 1

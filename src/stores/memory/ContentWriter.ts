@@ -30,6 +30,7 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
   volatile: {},
   hash: null,
   size: 0,
+  bodyKey: undefined,
   changed: null,
   scopeEpoch: outsideScope,
   createdAt: now,
@@ -84,6 +85,7 @@ export const storeItem = (
   connection.staged.delete(item.externalId)
   entry.revision = item.revision
   entry.volatile = item.volatile
+  entry.bodyKey = item.bodyKey
   if (outcome === "unchanged") return outcome
   if (outcome === "stored") {
     // Absence in a listing concerns only what was there before it began.

@@ -46,8 +46,15 @@ const make = (state: State): Methods => {
     completeDeletions: (connectionId, complete) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)
+        const waiting = choose(connection, (one) => !one.held && isComplete(one, complete))
+        const elsewhere = new Set<string>()
+        for (const [id, { bodyKey, state }] of waiting.length === 0 ? [] : (connection?.contents ?? [])) {
+          if (bodyKey !== undefined && state === "stored" && connection?.staged.has(id) === false)
+            elsewhere.add(bodyKey)
+        }
         return {
-          waiting: choose(connection, (one) => !one.held && isComplete(one, complete)).length,
+          waiting: waiting.length,
+          moved: waiting.filter(([id]) => elsewhere.has(connection?.contents.get(id)?.bodyKey ?? "")).length,
           held: choose(connection, ({ held }) => held).length
         }
       }),

@@ -35,6 +35,7 @@ export interface ContentEntry {
   volatile: Metadata
   hash: string | null
   size: number
+  bodyKey: string | undefined
   /**
    * Its latest change, and in which step that was; null until it is stored. Its end is a deletion then, also after a
    * purge.

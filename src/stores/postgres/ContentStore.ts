@@ -4,8 +4,9 @@ import * as Storable from "../Storable.ts"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { type Batch, type Outcome } from "../../engine/model/Batch.ts"
+import { type Batch, type CopySource, type Outcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Fence } from "../../engine/store/Fence.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
@@ -31,6 +32,27 @@ const existingQuery = `SELECT external_id FROM content
 const revisionsQuery = `SELECT external_id, CASE WHEN pending IS NULL THEN revision ELSE tried_revision END FROM content
   WHERE connection_id = $1 AND external_id = ANY($2::text[]) AND ${known}`
 
+const CopyRow = Schema.Struct({
+  bodyKey: Schema.String,
+  kind: Schema.String,
+  title: Schema.NullOr(Schema.String),
+  occurredAt: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  mediaType: Schema.NullOr(Schema.String),
+  metadata: Schema.JsonObject,
+  volatile: Schema.JsonObject,
+  hash: Schema.Uint8Array,
+  size: Schema.Int
+})
+const decodeCopySources = Schema.decodeUnknownEffect(Schema.Array(CopyRow))
+
+const copySourceOf = ({ hash, mediaType, occurredAt, size, title, ...row }: typeof CopyRow.Type): CopySource => ({
+  ...row,
+  title: title ?? undefined,
+  occurredAt: occurredAt ?? undefined,
+  mediaType: mediaType ?? undefined,
+  body: { _tag: "Kept", hash, size }
+})
+
 const count = (outcomes: ReadonlyMap<string, Outcome>, outcome: Outcome): number =>
   [...outcomes.values()].filter((one) => one === outcome).length
 
@@ -51,6 +73,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
 
   const write = Effect.fnUntraced(function* (fence: Fence, batch: Batch) {
     yield* checkFence(sql, fence)
+    yield* Purge.lockKept(sql, batch.items)
     const listed = batch.inScope ? batch.listed : []
     const outcomes = yield* storeItems(sql, fence.connectionId, batch.items, listed)
     yield* Purge.checkBlobs(blobs, batch.items)
@@ -102,6 +125,16 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
       Effect.map(
         check(revisionsQuery, connectionId, externalIds),
         (rows) => new Map(rows.map(([id, revision]) => [id as string, Option.fromNullOr(revision as string | null)]))
+      ),
+
+    copySources: (connectionId, bodyKeys) =>
+      sql`SELECT DISTINCT ON (body_key) body_key AS "bodyKey", kind, title, occurred_at AS "occurredAt",
+          media_type AS "mediaType", metadata, volatile, body_hash AS hash, size::float8 AS size
+        FROM content WHERE connection_id = ${connectionId} AND body_key = ANY(${texts(bodyKeys.map(Storable.text))})
+          AND state IN ('stored', 'deleted') AND body_hash IS NOT NULL`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeCopySources(rows))),
+        Effect.map((rows) => new Map(rows.map((row) => [row.bodyKey, copySourceOf(row)]))),
+        toStoreError("looking for copies")
       ),
 
     content: (connectionId, externalId) =>

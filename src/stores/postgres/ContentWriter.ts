@@ -24,10 +24,11 @@ import { byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.
  */
 const writeItems = `
 WITH input AS (
-  SELECT external_id, revision, kind, title, occurred_at, media_type, metadata::jsonb, volatile::jsonb, body_hash, size
+  SELECT external_id, revision, kind, title, occurred_at, media_type, metadata::jsonb, volatile::jsonb, body_hash, size,
+    body_key
   FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[],
-    $10::bytea[], $11::int8[])
-    AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size)
+    $10::bytea[], $11::int8[], $16::text[])
+    AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size, body_key)
 ), plan AS (
   SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.change,
     CASE WHEN input.external_id = ANY($15::text[]) THEN (SELECT scope_epoch FROM connection WHERE id = $1)
@@ -40,7 +41,7 @@ WITH input AS (
         OR before.media_type IS DISTINCT FROM input.media_type THEN 'updated'
       ELSE 'unchanged' END AS outcome,
     before.revision IS DISTINCT FROM input.revision OR before.volatile IS DISTINCT FROM input.volatile
-      OR before.pending IS NOT NULL AS touched,
+      OR before.body_key IS DISTINCT FROM input.body_key OR before.pending IS NOT NULL AS touched,
     before.body_hash IS DISTINCT FROM input.body_hash OR before.state <> 'stored' AS new_body
   FROM input LEFT JOIN LATERAL (
     SELECT * FROM content WHERE connection_id = $1 AND external_id = input.external_id OFFSET 0
@@ -55,9 +56,9 @@ WITH input AS (
     WHERE body.touched_at < now() - interval '1 hour'
 ), written AS (
   INSERT INTO content (connection_id, external_id, state, revision, kind, title, occurred_at, media_type, metadata,
-    volatile, body_hash, size, scope_epoch, created_at, updated_at, changed_xid, change)
+    volatile, body_hash, size, body_key, scope_epoch, created_at, updated_at, changed_xid, change)
   SELECT $1, external_id, 'stored', revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size,
-    scope_epoch,
+    body_key, scope_epoch,
     CASE outcome WHEN 'stored' THEN statement_timestamp() ELSE created_at END,
     CASE outcome WHEN 'unchanged' THEN updated_at ELSE statement_timestamp() END,
     CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END,
@@ -68,9 +69,9 @@ WITH input AS (
     state = excluded.state, pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL,
     tried_revision = NULL, revision = excluded.revision, kind = excluded.kind, title = excluded.title,
     occurred_at = excluded.occurred_at, media_type = excluded.media_type, metadata = excluded.metadata,
-    volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, scope_epoch = excluded.scope_epoch,
-    created_at = excluded.created_at, updated_at = excluded.updated_at, changed_xid = excluded.changed_xid,
-    change = excluded.change
+    volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, body_key = excluded.body_key,
+    scope_epoch = excluded.scope_epoch, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    changed_xid = excluded.changed_xid, change = excluded.change
 )
 SELECT external_id, outcome FROM plan`
 
@@ -112,7 +113,8 @@ export const storeItems = Effect.fnUntraced(function* (
     byteas(distinct.map((body) => body.hash)),
     int8s(distinct.map((body) => body.size)),
     byteas(distinct.map((body) => body.bytes)),
-    texts(listed)
+    texts(listed),
+    texts(items.map((item) => item.bodyKey ?? null))
   ]).values
   return new Map<string, Outcome>(yield* Effect.orDie(decodeOutcomes(rows)))
 })

@@ -19,7 +19,7 @@ type Methods = DeletionStore["Service"]
 
 const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
 const decodeComplete = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ waiting: Schema.Int, held: Schema.Int })])
+  Schema.Tuple([Schema.Struct({ waiting: Schema.Int, moved: Schema.Int, held: Schema.Int })])
 )
 const Head = Schema.Struct({ total: Schema.Int, token: Schema.String })
 const decodeHead = Schema.decodeUnknownEffect(Schema.Tuple([Head]))
@@ -75,6 +75,11 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   return {
     completeDeletions: (connectionId, complete) =>
       sql`SELECT count(*) FILTER (WHERE NOT held AND ${isComplete(complete)})::float8 AS waiting,
+          count(*) FILTER (WHERE NOT held AND ${isComplete(complete)} AND EXISTS (
+            SELECT 1 FROM content AS gone JOIN content AS other USING (connection_id, body_key)
+            WHERE gone.connection_id = ${connectionId} AND gone.external_id = staged_deletion.external_id
+              AND other.state = 'stored' AND NOT EXISTS (SELECT 1 FROM staged_deletion AS staged
+                WHERE staged.connection_id = ${connectionId} AND staged.external_id = other.external_id)))::float8 AS moved,
           count(*) FILTER (WHERE held)::float8 AS held
         FROM staged_deletion WHERE connection_id = ${connectionId}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeComplete(rows))),

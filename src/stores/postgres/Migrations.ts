@@ -16,6 +16,7 @@ import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/First.ts"
 import { keys } from "./migrations/Keys.ts"
 import { listings } from "./migrations/Listings.ts"
+import { bodyKeys } from "./migrations/BodyKeys.ts"
 import { checks } from "./migrations/Checks.ts"
 import { locks } from "./migrations/Locks.ts"
 import { mirror } from "./migrations/Mirror.ts"
@@ -56,7 +57,8 @@ export const migrations = {
   "0012_locks": locks,
   "0013_redelivery": redelivery,
   "0014_mirror": mirror,
-  "0015_members": members
+  "0015_members": members,
+  "0016_body_keys": bodyKeys
 }
 
 /** The schema that this version works with. */

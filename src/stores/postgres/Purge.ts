@@ -62,6 +62,18 @@ export const checkBlobs = (blobs: BlobStore["Service"], items: ReadonlyArray<Ite
     { discard: true }
   )
 
+/** For the commit of a batch, before it: locks the bodies of other contents that it names, so that none is removed. */
+export const lockKept = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, items: ReadonlyArray<Item>) {
+  const kept = items.filter((item) => item.body._tag === "Kept")
+  const hashes = new Map(kept.map(({ body }) => [Buffer.from(body.hash).toString("hex"), body.hash]))
+  if (hashes.size === 0) return
+  const found =
+    yield* sql`SELECT 1 FROM body WHERE hash = ANY(${byteas([...hashes.values()])}) ORDER BY hash FOR KEY SHARE`
+  if (found.length === hashes.size) return
+  const message = "a body was removed while a copy of it was being stored: the next run downloads it"
+  return yield* new StoreError({ message, cause: message })
+})
+
 /** Removes those of the bodies that nothing names, in the transaction that stopped naming them. */
 const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows: ReadonlyArray<unknown>) {
   const named = (yield* Effect.orDie(decodeHashes(rows))).flatMap(({ hash }) => (hash === null ? [] : [hash]))
