@@ -35,6 +35,7 @@ const builtIn = {
   ftp: load(() => import("./integrations/Ftp.ts")),
   gmail: load(() => import("./integrations/Gmail.ts")),
   "gmail-domain": load(() => import("./integrations/GmailDomain.ts")),
+  imap: load(() => import("./integrations/Imap.ts")),
   slack: load(() => import("./integrations/Slack.ts"))
 }
 

@@ -18,7 +18,9 @@ const mail: Projection.Table = {
     received_at: Projection.timestamp("When it arrived, by the source's account."),
     from_name: Projection.text("The sender's name; null where there is none."),
     from_address: Projection.text("The sender's address in lower case."),
-    labels: Projection.texts("The source's labels, in order: for Gmail label ids such as INBOX, SENT and UNREAD."),
+    labels: Projection.texts(
+      "The source's labels, in order: for Gmail label ids such as INBOX, SENT and UNREAD; for IMAP the mailbox and the flags."
+    ),
     size: Projection.integer("Bytes of the whole email."),
     message_id: Projection.text("The Message-ID field, with its angle brackets."),
     in_reply_to: Projection.text("The Message-ID of the email that this one answers.")

@@ -17,7 +17,7 @@ export type Format = (typeof formats)[number]
 
 /** What suits the source: mail as mail, files as files. */
 export const standardFormat = (domain: string): Format =>
-  domain === "gmail" ? "eml" : domain === "ftp" ? "files" : "ndjson"
+  domain === "gmail" || domain === "imap" ? "eml" : domain === "ftp" ? "files" : "ndjson"
 
 /** `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. */
 interface Exported {

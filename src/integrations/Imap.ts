@@ -1,0 +1,174 @@
+/**
+ * IMAP: each message as the server has it (RFC 822 bytes), its mailbox and flags as metadata. External ids are
+ * `mailbox/UIDVALIDITY/UID`.
+ *
+ * - imap/Presets.ts: providers · Client.ts: connections and errors · Names.ts: mailbox names and external ids
+ * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
+ *   Blocks.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
+ * - imap/Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a message as content
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { type Estimate, make, type OpenOptions, QuotaConfig, type Session } from "../contract/Integration.ts"
+
+import { Checkpoint, Part } from "./imap/Checkpoint.ts"
+import * as Client from "./imap/Client.ts"
+import * as Downloads from "./imap/Downloads.ts"
+import * as Listing from "./imap/Listing.ts"
+import * as Mailboxes from "./imap/Mailboxes.ts"
+import * as Names from "./imap/Names.ts"
+import { presets, providers } from "./imap/Presets.ts"
+import { projection } from "./imap/Projection.ts"
+import type { Source } from "./imap/Source.ts"
+import * as Errors from "./server/Errors.ts"
+
+const Text = Schema.String.pipe(
+  Schema.check(Schema.makeFilter<string>((text) => (/[\r\n\0]/.test(text) ? "must be one line" : undefined)))
+)
+const Filled = Text.pipe(Schema.check(Schema.isNonEmpty()))
+const Positive = Schema.Int.pipe(Schema.check(Schema.isGreaterThan(0)))
+
+export const Config = Schema.Struct({
+  /** Fills in host and port. */
+  provider: Schema.optionalKey(Schema.Literals(providers)),
+  /** Needed without a provider. */
+  host: Schema.optionalKey(Filled),
+  /** Default 993; 143 without TLS from the first byte. */
+  port: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })))),
+  /** Default true: TLS from the first byte. `starttls` begins without, and never goes on without. False sends passwords in clear. */
+  tls: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Literal("starttls")])),
+  /** Certificates (PEM) to trust instead of the system's authorities. */
+  ca: Schema.optionalKey(Schema.String),
+  /** False accepts any certificate. */
+  verifyCertificate: Schema.optionalKey(Schema.Boolean),
+  /** Names or patterns of mailboxes, with `/` between levels. Default: see imap/Mailboxes.ts. */
+  mailboxes: Schema.optionalKey(Schema.Array(Filled)),
+  /** Names or patterns of mailboxes to leave out. */
+  exclude: Schema.optionalKey(Schema.Array(Filled)),
+  /** Default false: messages in Junk and Trash are left out. */
+  includeSpamTrash: Schema.optionalKey(Schema.Boolean),
+  /** Bytes; a larger message becomes `TooLarge`. No limit by default. */
+  maxMessageSize: Schema.optionalKey(Positive),
+  /** Connections to the server at a time, 1 to 16, default 3. */
+  connections: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 16 })))),
+  /** How long the server may be silent; default 30 seconds. */
+  timeout: Schema.optionalKey(Schema.DurationFromString),
+  /** Default true: COMPRESS=DEFLATE (RFC 4978) where the server has it. */
+  compress: Schema.optionalKey(Schema.Boolean),
+  quota: Schema.optionalKey(QuotaConfig)
+}).pipe(
+  Schema.check(
+    Schema.makeFilter(({ host, provider }) =>
+      host === undefined && provider === undefined ? `needs a "host" or a "provider"` : undefined
+    )
+  )
+)
+export type Config = typeof Config.Type
+
+const Secret = Schema.Redacted(Schema.String)
+
+/** A password (of many providers one for this app alone), or an access token for XOAUTH2. */
+export const Credentials = Schema.Union([
+  Schema.Struct({ username: Filled, password: Secret }),
+  Schema.Struct({ username: Filled, accessToken: Secret })
+])
+export type Credentials = typeof Credentials.Type
+
+const serverOf = (config: Config) => {
+  const preset = config.provider === undefined ? undefined : presets[config.provider]
+  const { port, tls = true } = config
+  const security = tls === true && port !== 143 ? "tls" : tls === false ? "none" : "starttls"
+  return {
+    host: config.host ?? preset?.host ?? "",
+    port: port ?? (security === "tls" ? (preset?.port ?? 993) : 143),
+    security
+  } as const
+}
+
+const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Config): Mailboxes.Choice => ({
+  mailboxes,
+  exclude,
+  includeSpamTrash
+})
+
+const leftOut = (mailbox: string): string => `messages in ${mailbox}: includeSpamTrash: true takes them`
+
+const open = Effect.fnUntraced(function* ({ call, config, credentials, network }: OpenOptions<Config, Credentials>) {
+  const server = serverOf(config)
+  const client = yield* Client.make({
+    call,
+    network,
+    ...server,
+    ca: config.ca,
+    verifyCertificate: config.verifyCertificate ?? true,
+    compress: config.compress ?? true,
+    username: credentials.username,
+    secret:
+      "password" in credentials
+        ? { password: Redacted.value(credentials.password) }
+        : { accessToken: Redacted.value(credentials.accessToken) },
+    connections: config.connections ?? 3,
+    timeout: Duration.toMillis(config.timeout ?? "30 seconds")
+  })
+  const choice = choiceOf(config)
+  const source: Source = { client, choice, downloads: yield* Downloads.make(client, config.maxMessageSize) }
+
+  /** The server's names of mailboxes, by the names in external ids. */
+  const paths = yield* Effect.cachedWithTTL(
+    Effect.map(
+      client.request("LIST", "listing the mailboxes", ({ imap }) => imap.list({ listOnly: true })),
+      (entries) => new Map(entries.map(({ delimiter, path }) => [Names.encode(path, delimiter), path]))
+    ),
+    "1 minute"
+  )
+
+  const session: Session<Checkpoint, Part> = {
+    account: Effect.as(client.features, `imap://${credentials.username}@${server.host}:${server.port}`),
+    estimate: Effect.map(Mailboxes.list(client, choice), ({ leftOut: names, mailboxes }) => {
+      const counts = mailboxes.map(({ status }) => status.messages)
+      const estimate: Estimate = {
+        items: counts.every((count) => count !== undefined)
+          ? counts.reduce<number>((sum, count) => sum + (count ?? 0), 0)
+          : undefined,
+        unitsPerItem: 0.1,
+        leftOut: names.map(leftOut)
+      }
+      return estimate
+    }),
+    list: (task, checkpoint, parts) => Listing.list(source, task, checkpoint, parts),
+    download: Effect.fnUntraced(function* ({ externalId }) {
+      const id = Names.parse(externalId)
+      if (id === undefined) {
+        return yield* Effect.fail(Errors.malformed(`${Names.quote(externalId)} is not mailbox/UIDVALIDITY/UID`))
+      }
+      const path = (yield* paths).get(id.mailbox)
+      if (path === undefined) {
+        return yield* Effect.fail(Errors.gone(`the server has no mailbox ${Names.quote(id.mailbox)} any more`))
+      }
+      return yield* source.downloads.download({ name: id.mailbox, path, validity: id.validity }, id.uid)
+    })
+  }
+  return session
+})
+
+/** A server grants no quota of its own: `connections` bounds what it is asked at a time. */
+const unlimited = 1_000_000_000
+
+export const integration = make<Config, Credentials, Checkpoint, Part>({
+  domain: "imap",
+  config: Config,
+  credentials: Credentials,
+  checkpoint: Checkpoint,
+  part: Part,
+  scope: ["mailboxes", "exclude", "includeSpamTrash"],
+  // `tls` decides whether the password is sent in clear. `ca` and `verifyCertificate` decide which server is believed to
+  // be the host.
+  address: ["provider", "host", "port", "tls", "ca", "verifyCertificate"],
+  quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
+  projection,
+  // A mailbox of a hundred thousand messages takes its time to be searched.
+  callTimeout: "5 minutes",
+  open
+})

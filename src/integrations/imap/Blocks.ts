@@ -1,0 +1,101 @@
+/**
+ * Digests of what a mailbox holds, for servers that do not tell what was deleted or flagged. UIDs are divided into at
+ * most 128 blocks of one size. Comparing a block's digest with the one of the last poll tells whether a message in it
+ * was deleted, or has other flags: only the messages of such blocks are looked at.
+ */
+import { createHash } from "node:crypto"
+
+const maxBlocks = 128
+const minSize = 512
+/** Characters of base64url: 48 bits. */
+const digestLength = 8
+
+/** A message as a walk through the mailbox sees it. Flags are undefined where they are not asked for. */
+export interface Seen {
+  readonly uid: number
+  readonly flags?: ReadonlyArray<string> | undefined
+}
+
+export interface Digests {
+  readonly size: number
+  readonly uids: string
+  readonly flags?: string
+}
+
+/** UIDs a block, so that the UIDs below `next` fill at most 128 blocks. A power of two, so that it rarely changes. */
+const sizeFor = (next: number): number => {
+  let size = minSize
+  while (size * maxBlocks < next) size *= 2
+  return size
+}
+
+export interface Block<out A extends Seen> {
+  readonly index: number
+  /** The first UID of the block, and the first one after it. */
+  readonly from: number
+  readonly to: number
+  /** Ascending. */
+  readonly messages: ReadonlyArray<A>
+}
+
+/** All blocks up to `next`. `messages` ascend by UID. */
+export const blocksOf = <A extends Seen>(messages: ReadonlyArray<A>, next: number): ReadonlyArray<Block<A>> => {
+  const size = sizeFor(next)
+  const blocks: Array<Block<A>> = []
+  let at = 0
+  for (let index = 0; index * size < next; index++) {
+    const to = (index + 1) * size
+    const start = at
+    while (at < messages.length && (messages[at]?.uid ?? to) < to) at++
+    blocks.push({ index, from: Math.max(1, index * size), to: Math.min(to, next), messages: messages.slice(start, at) })
+  }
+  return blocks
+}
+
+const digest = (lines: Iterable<string>): string => {
+  const hash = createHash("sha256")
+  for (const line of lines) hash.update(line)
+  return hash.digest("base64url").slice(0, digestLength)
+}
+
+const uidsOf = ({ messages }: Block<Seen>): string => digest(messages.map(({ uid }) => `${uid},`))
+
+const flagsOf = ({ messages }: Block<Seen>): string =>
+  digest(messages.map(({ flags = [], uid }) => `${uid} ${flags.join(" ")}\n`))
+
+const digestAt = (text: string, index: number): string => text.slice(index * digestLength, (index + 1) * digestLength)
+
+/** The digests of all blocks. */
+export const digestsOf = (blocks: ReadonlyArray<Block<Seen>>, next: number, withFlags: boolean): Digests => ({
+  size: sizeFor(next),
+  uids: blocks.map(uidsOf).join(""),
+  ...(withFlags ? { flags: blocks.map(flagsOf).join("") } : {})
+})
+
+/** Which of the two a block differs in. Without digests of the same size each block may differ in both. */
+export const differences = (
+  block: Block<Seen>,
+  before: Digests | undefined,
+  now: Digests
+): { readonly uids: boolean; readonly flags: boolean } => {
+  const isComparable = before?.size === now.size
+  const differs = (old: string | undefined, current: string | undefined) =>
+    current !== undefined &&
+    (!isComparable || old === undefined || digestAt(old, block.index) !== digestAt(current, block.index))
+  return { uids: differs(before?.uids, now.uids), flags: differs(before?.flags, now.flags) }
+}
+
+/** The digests of `now` for the blocks up to `index`, and those of `before` for the others. */
+export const upTo = (index: number, before: Digests | undefined, now: Digests): Digests => {
+  const mix = (old: string | undefined, current: string): string => {
+    const done = current.slice(0, (index + 1) * digestLength)
+    // A block that was never compared has a digest that nothing equals.
+    const rest = before?.size === now.size && old !== undefined ? old.slice(done.length) : ""
+    return done + rest.padEnd(current.length - done.length, "-")
+  }
+  return {
+    size: now.size,
+    uids: mix(before?.uids, now.uids),
+    ...(now.flags === undefined ? {} : { flags: mix(before?.flags, now.flags) })
+  }
+}

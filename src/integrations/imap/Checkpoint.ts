@@ -1,0 +1,117 @@
+/**
+ * What is kept between polls.
+ *
+ * - The checkpoint: the pass that is open or was the last one.
+ * - A part for each mailbox: what of it is known.
+ * - Parts with the directory: under which prefixes of external ids there may be stored messages. A prefix that no
+ *   mailbox has any more (the mailbox was removed or renamed, or its UIDVALIDITY changed) is covered by a pass.
+ */
+import * as Schema from "effect/Schema"
+import type { PartMove } from "../../contract/Parts.ts"
+
+/**
+ * A pass lists the mailboxes that were not listed completely yet. The first one lists all, and covers everything; each
+ * later one covers the prefixes that no mailbox has any more.
+ */
+export const Checkpoint = Schema.Struct({
+  pass: Schema.Int,
+  /** True until the pass is complete. */
+  open: Schema.Boolean,
+  /** True for the pass that lists everything. */
+  whole: Schema.Boolean,
+  /** Parts of the directory. */
+  directory: Schema.Int
+})
+export type Checkpoint = typeof Checkpoint.Type
+
+export const MailboxPart = Schema.Struct({
+  validity: Schema.String,
+  /** Messages with this UID and higher ones were not seen yet. */
+  next: Schema.Int,
+  /** How many messages there were. With those that came since it tells how many were deleted. */
+  messages: Schema.Int,
+  /** Flags are known up to this mod-sequence. */
+  modseq: Schema.optionalKey(Schema.String),
+  unseen: Schema.optionalKey(Schema.Int),
+  /** Messages below this UID are still to be listed; absent once all are. */
+  below: Schema.optionalKey(Schema.Int),
+  /** The pass that listed it last. */
+  pass: Schema.Int,
+  /** Changes up to this UID have been read, those up to mod-sequence `until`; the rest of them follow. */
+  read: Schema.optionalKey(Schema.Struct({ uid: Schema.Int, until: Schema.String })),
+  /** When all UIDs and flags were read last, in milliseconds since 1970. */
+  walked: Schema.optionalKey(Schema.Int),
+  /** UIDs a block, and a digest of each block: of the UIDs in it, and of their flags. See Blocks.ts. */
+  blocks: Schema.optionalKey(
+    Schema.Struct({ size: Schema.Int, uids: Schema.String, flags: Schema.optionalKey(Schema.String) })
+  ),
+  /** True while the mailbox is listed as empty and nothing else says that it is. */
+  doubted: Schema.optionalKey(Schema.Boolean)
+})
+export type MailboxPart = typeof MailboxPart.Type
+
+/** A prefix and the pass that listed it. */
+const Prefix = Schema.Struct({ prefix: Schema.String, pass: Schema.Int })
+
+const DirectoryPart = Schema.Struct({ prefixes: Schema.Array(Prefix) })
+
+export const Part = Schema.Union([MailboxPart, DirectoryPart])
+export type Part = typeof Part.Type
+
+export type Move = PartMove<Part>
+
+export const isMailbox = (part: Part | undefined): part is MailboxPart => part !== undefined && "validity" in part
+
+/** The key of a part of the directory. No mailbox has a name that begins with a slash. */
+export const directoryKey = (index: number): string => `/${index}`
+
+/** JSON bytes of a part of the directory: a part has at most 4,096. */
+const maxDirectoryBytes = 3_500
+
+/** The prefixes under which something may be stored, with the parts that hold them. */
+export class Directory {
+  private readonly chunks: Array<Map<string, number>>
+
+  constructor(parts: ReadonlyArray<Part | undefined>) {
+    this.chunks = parts.map(
+      (part) =>
+        new Map(part === undefined || isMailbox(part) ? [] : part.prefixes.map(({ pass, prefix }) => [prefix, pass]))
+    )
+  }
+
+  get size(): number {
+    return this.chunks.length
+  }
+
+  get prefixes(): ReadonlyArray<readonly [string, number]> {
+    return this.chunks.flatMap((chunk) => [...chunk])
+  }
+
+  /** The moves that note this prefix as listed by this pass. */
+  add(prefix: string, pass: number): ReadonlyArray<Move> {
+    const known = this.chunks.findIndex((chunk) => chunk.has(prefix))
+    const bytes = Buffer.byteLength(JSON.stringify(prefix)) + 40
+    const free = known >= 0 ? known : this.chunks.findIndex((chunk) => bytesOf(chunk) + bytes <= maxDirectoryBytes)
+    const index = free >= 0 ? free : this.chunks.push(new Map()) - 1
+    if (this.chunks[index]?.get(prefix) === pass) return []
+    this.chunks[index]?.set(prefix, pass)
+    return [this.move(index)]
+  }
+
+  remove(prefixes: Iterable<string>): ReadonlyArray<Move> {
+    const changed = new Set<number>()
+    for (const prefix of prefixes) {
+      const index = this.chunks.findIndex((chunk) => chunk.delete(prefix))
+      if (index >= 0) changed.add(index)
+    }
+    return [...changed].map((index) => this.move(index))
+  }
+
+  private move(index: number): Move {
+    const prefixes = Array.from(this.chunks[index] ?? [], ([prefix, pass]) => ({ prefix, pass }))
+    return { key: directoryKey(index), checkpoint: { prefixes } }
+  }
+}
+
+const bytesOf = (chunk: ReadonlyMap<string, number>): number =>
+  [...chunk.keys()].reduce((sum, prefix) => sum + Buffer.byteLength(JSON.stringify(prefix)) + 40, 20)

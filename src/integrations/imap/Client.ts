@@ -1,0 +1,300 @@
+/**
+ * Connections to an IMAP server by `imapflow`, in a pool, and what the server's and the library's errors mean.
+ *
+ * Everything is read with EXAMINE and BODY.PEEK: nothing that Idem does marks a message as read.
+ */
+import * as Net from "node:net"
+import { ImapFlow, type ImapFlowOptions } from "imapflow"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Call } from "../../contract/Integration.ts"
+import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
+import type { Network } from "../../contract/Network.ts"
+import * as Connections from "../server/Connections.ts"
+import * as Errors from "../server/Errors.ts"
+import * as Names from "./Names.ts"
+
+export interface Options {
+  readonly call: Call
+  readonly network: Network
+  readonly host: string
+  readonly port: number
+  readonly security: "tls" | "starttls" | "none"
+  readonly ca: string | undefined
+  readonly verifyCertificate: boolean
+  readonly compress: boolean
+  readonly username: string
+  readonly secret: { readonly password: string } | { readonly accessToken: string }
+  readonly connections: number
+  /** Milliseconds without a byte after which a connection is given up. */
+  readonly timeout: number
+}
+
+/** A mailbox as EXAMINE opened it. */
+export interface Opened {
+  readonly validity: string
+  /** Every later message has this UID or a higher one. */
+  readonly next: number
+  readonly messages: number
+  /** HIGHESTMODSEQ; undefined where the mailbox has no mod-sequences (RFC 7162). */
+  readonly modseq: bigint | undefined
+}
+
+/** One connection that is logged in. */
+export interface Session {
+  readonly imap: ImapFlow
+  readonly features: Features
+  /** Collects the UIDs of VANISHED (EARLIER) while a request asks for them. */
+  vanished: Set<number> | undefined
+  /** Requests under way. */
+  running: number
+}
+
+/** What a server can do. */
+export interface Features {
+  readonly gmail: boolean
+  readonly qresync: boolean
+  readonly condstore: boolean
+  readonly objectId: boolean
+  readonly listStatus: boolean
+  /** The most messages that one command concerns (RFC 9738). */
+  readonly messageLimit: number | undefined
+}
+
+export interface Client {
+  /** One request through `call`. */
+  readonly request: <A>(
+    method: string,
+    what: string,
+    ask: (session: Session) => Promise<A>
+  ) => Effect.Effect<A, IntegrationError>
+  /** The same in a mailbox, which is opened first where it is not. Fails where its UIDVALIDITY is another one. */
+  readonly inMailbox: <A>(
+    path: string,
+    validity: string,
+    method: string,
+    what: string,
+    ask: (session: Session) => Promise<A>
+  ) => Effect.Effect<A, IntegrationError>
+  /** Opens a mailbox anew and says what it holds now. */
+  readonly examine: (path: string) => Effect.Effect<Opened, IntegrationError>
+  /** Logs in, if no connection is open. */
+  readonly features: Effect.Effect<Features, IntegrationError>
+  readonly size: Connections.Size
+}
+
+/** The largest literal that is read: bodies that are announced to be larger are asked for in pieces. */
+const maxLiteral = 16 * 1024 * 1024
+
+/** UIDs of one VANISHED that are remembered: a server that sends more has forgotten what was deleted. */
+export const maxVanished = 100_000
+
+const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
+
+/** What IMAP libraries tell of an error. */
+interface Failure {
+  readonly code?: unknown
+  readonly responseStatus?: unknown
+  readonly responseText?: unknown
+  readonly serverResponseCode?: unknown
+  readonly authenticationFailed?: unknown
+  readonly mailboxMissing?: unknown
+  readonly throttleReset?: unknown
+}
+
+const textOf = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
+
+/** How servers word that there are too many connections or logins: no other password would change that. */
+const tooMany =
+  /too many|simultaneous|maximum number|max.{0,20}connection|connection limit|rate limit|throttl|try again later|temporar/i
+
+/**
+ * The answer's meaning, by its response code (RFC 5530) where it has one. `what` was asked, `of` what the refusal is
+ * about: the login, one mailbox or message, or the whole account.
+ */
+const reasonOf = (failure: Failure, text: string): IntegrationError => {
+  const code = (textOf(failure.serverResponseCode) ?? "").toUpperCase()
+  const isLogin = failure.authenticationFailed === true
+  if (failure.code === "ETHROTTLE" || (isLogin && (code === "LIMIT" || tooMany.test(text)))) {
+    const wait = typeof failure.throttleReset === "number" ? { retryAfter: Duration.millis(failure.throttleReset) } : {}
+    return new IntegrationError({ reason: new RateLimited({ message: text, ...wait }) })
+  }
+  if (["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT"].includes(code)) return Errors.transient(text)
+  if (code === "PRIVACYREQUIRED") return Errors.unauthorized(`${text} (set "tls" in the config)`)
+  if (isLogin) return Errors.unauthorized(text)
+  if (failure.mailboxMissing === true || code === "NONEXISTENT" || failure.code === "NotFound") return Errors.gone(text)
+  if (failure.responseStatus === "BAD") return Errors.malformed(text)
+  return failure.responseStatus === "NO" ? Errors.forbidden(text) : Errors.transient(text)
+}
+
+export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Client, never, Scope.Scope> {
+  const server = `${options.host}:${options.port}`
+  const secret = "password" in options.secret ? options.secret.password : options.secret.accessToken
+  const say = (cause: unknown) => Errors.describe(cause, [secret])
+
+  /** Why a request failed; `what` was asked. */
+  const classify = (what: string, cause: unknown): IntegrationError => {
+    const failure: Failure = typeof cause === "object" && cause !== null ? cause : {}
+    const answer = textOf(failure.responseText)
+    const detail = answer === undefined ? say(cause) : say(new Error(answer))
+    const text = `${server}: ${what}: ${detail}`
+    const code = Errors.codeOf(cause)
+    if (typeof code === "string" && certificateCodes.test(code)) {
+      return Errors.unauthorized(
+        `${text}: the server's certificate is not trusted, nothing was sent to it ("ca" in the config names another authority)`
+      )
+    }
+    if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG") {
+      return Errors.unauthorized(`${text}: the server does not begin with TLS (set "tls": "starttls" in the config)`)
+    }
+    if (code === "LiteralTooLarge" || code === "ResponseTooLarge") return Errors.tooLarge(text)
+    if (code === "ETIMEOUT" || code === "CONNECT_TIMEOUT" || code === "GREETING_TIMEOUT") return Errors.noAnswer(text)
+    if (cause instanceof Error && /unsupported authentication mechanism/i.test(cause.message)) {
+      return Errors.unauthorized(`${text}: the server takes no such credentials over this connection`)
+    }
+    if (cause instanceof Error && /starttls/i.test(cause.message) && failure.responseStatus === undefined) {
+      return Errors.unauthorized(`${text} ("tls": false in the config sends the password in clear)`)
+    }
+    return reasonOf(failure, text)
+  }
+
+  const attempt = <A>(what: string, session: Session, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
+    Effect.suspend(() => {
+      session.running += 1
+      return Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
+    }).pipe(Effect.ensuring(Effect.sync(() => (session.running -= 1))))
+
+  const optionsOf = (address: string): ImapFlowOptions => ({
+    host: address,
+    port: options.port,
+    secure: options.security === "tls",
+    doSTARTTLS: options.security === "starttls",
+    // The certificate is the host's, whatever address of it is connected to.
+    ...(Net.isIP(options.host) === 0 ? { servername: options.host } : {}),
+    tls: {
+      rejectUnauthorized: options.verifyCertificate,
+      ...(options.ca === undefined ? {} : { ca: options.ca })
+    },
+    auth:
+      "password" in options.secret
+        ? { user: options.username, pass: options.secret.password }
+        : { user: options.username, accessToken: options.secret.accessToken },
+    clientInfo: { name: "Idem" },
+    logger: false,
+    disableAutoIdle: true,
+    disableIMAP4rev2: true,
+    disableCompression: !options.compress,
+    qresync: true,
+    connectionTimeout: options.timeout,
+    greetingTimeout: options.timeout,
+    socketTimeout: options.timeout,
+    maxLiteralSize: maxLiteral,
+    maxLineLength: maxLiteral,
+    maxResponseSize: 2 * maxLiteral
+  })
+
+  /** What the last login showed. */
+  let features: Features = noFeatures
+  const open = Effect.flatMap(options.network.addressOf(options.host), (address) =>
+    Effect.suspend(() => {
+      const imap: ImapFlow = new ImapFlow({
+        ...optionsOf(address),
+        expungeHandler: ({ earlier, uid }) => {
+          const { vanished } = session
+          if (earlier === true && uid !== undefined && vanished !== undefined && vanished.size <= maxVanished) {
+            vanished.add(uid)
+          }
+        }
+      })
+      // Its errors reach the request that they concern; without a listener they would end the process.
+      imap.on("error", () => {})
+      const session: { -readonly [K in keyof Session]: Session[K] } = {
+        imap,
+        features: noFeatures,
+        vanished: undefined,
+        running: 0
+      }
+      return attempt("login", session, () => imap.connect()).pipe(
+        Effect.map((): Session => {
+          session.features = features = featuresOf(imap)
+          // The library puts the personal namespace's prefix before every name, those of shared mailboxes included.
+          if (imap.namespace !== undefined) imap.namespace = { ...imap.namespace, prefix: "" }
+          return session
+        }),
+        Effect.onError(() => Effect.sync(() => imap.close()))
+      )
+    })
+  )
+
+  const pool = yield* Connections.make<Session>({
+    call: options.call,
+    max: options.connections,
+    open,
+    isOpen: ({ imap }) => imap.usable && !imap.isClosed,
+    // LOGOUT lets the server forget the connection at once: many count one for minutes that only broke off.
+    close: ({ imap, running }) => {
+      if (running === 0 && imap.usable) imap.logout().catch(() => imap.close())
+      else imap.close()
+    }
+  })
+
+  const request: Client["request"] = (method, what, ask) =>
+    pool.request(method, (session) => attempt(what, session, () => ask(session)))
+
+  const selected = async ({ imap }: Session, path: string): Promise<Opened> => {
+    const { exists, highestModseq, noModseq, uidNext, uidValidity } = await imap.mailboxOpen(path, { readOnly: true })
+    return {
+      validity: String(uidValidity ?? 0),
+      next: uidNext ?? 0,
+      messages: exists ?? 0,
+      modseq: noModseq === true || !imap.enabled.has("CONDSTORE") ? undefined : highestModseq
+    }
+  }
+
+  return {
+    request,
+    inMailbox: (path, validity, method, what, ask) =>
+      pool.request(method, (session) =>
+        Effect.gen(function* () {
+          const { imap } = session
+          const isOpen = imap.mailbox !== false && imap.mailbox.path === path
+          const now = isOpen
+            ? String(imap.mailbox === false ? "" : imap.mailbox.uidValidity)
+            : (yield* attempt(`opening ${Names.quote(path)}`, session, () => selected(session, path))).validity
+          if (now !== validity) {
+            return yield* Effect.fail(
+              Errors.gone(`${server}: ${Names.quote(path)} has new UIDs: its UIDVALIDITY is ${now}, not ${validity}`)
+            )
+          }
+          return yield* attempt(what, session, () => ask(session))
+        })
+      ),
+    examine: (path) => request("EXAMINE", `opening ${Names.quote(path)}`, (session) => selected(session, path)),
+    features: Effect.suspend(() =>
+      features === noFeatures ? Effect.map(pool.connect, () => features) : Effect.succeed(features)
+    ),
+    size: pool.size
+  }
+})
+
+const noFeatures: Features = {
+  gmail: false,
+  qresync: false,
+  condstore: false,
+  objectId: false,
+  listStatus: false,
+  messageLimit: undefined
+}
+
+const featuresOf = ({ capabilities, enabled }: ImapFlow): Features => {
+  const limit = [...capabilities.keys()].map((name) => /^MESSAGELIMIT=(\d+)$/i.exec(name)?.[1]).find(Boolean)
+  return {
+    gmail: capabilities.has("X-GM-EXT-1"),
+    qresync: enabled.has("QRESYNC"),
+    condstore: enabled.has("CONDSTORE"),
+    objectId: capabilities.has("OBJECTID"),
+    listStatus: capabilities.has("LIST-STATUS"),
+    messageLimit: limit === undefined ? undefined : Number(limit)
+  }
+}

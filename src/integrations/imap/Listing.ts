@@ -1,0 +1,308 @@
+/**
+ * The listing of an account.
+ *
+ * 1. LIST and STATUS tell which mailboxes there are, and which of them changed: one request where the server has
+ *    LIST-STATUS. A poll that finds nothing ends here.
+ * 2. Mailboxes that were listed before give their changes (Changes.ts).
+ * 3. A pass lists the mailboxes that were not listed completely yet, INBOX first, newest messages first. The first pass
+ *    covers everything. Later ones cover the prefixes that no mailbox has any more: of a mailbox that was removed or
+ *    renamed, and of an old UIDVALIDITY. They come after all messages were listed under their new ids, so that the
+ *    engine knows a message that moved from one that was deleted.
+ *
+ * Forced and windowed tasks make a pass of their own, which covers nothing.
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import type { Problem } from "../../contract/Page.ts"
+import { maxParts, type Parts } from "../../contract/Parts.ts"
+import { idsOnly, isLive, type SyncTask } from "../../contract/SyncTask.ts"
+import * as Blocks from "./Blocks.ts"
+import * as Changes from "./Changes.ts"
+import {
+  type Checkpoint,
+  Directory,
+  directoryKey,
+  isMailbox,
+  type MailboxPart,
+  type Move,
+  type Part
+} from "./Checkpoint.ts"
+import * as Mailboxes from "./Mailboxes.ts"
+import { details, type Place, uids, unreadable } from "./Messages.ts"
+import * as Names from "./Names.ts"
+import {
+  chunksOf,
+  endOf,
+  type ImapPage,
+  isOfMailbox,
+  type ListingError,
+  listed,
+  pageSize,
+  type Source
+} from "./Source.ts"
+
+type Pages = Stream.Stream<ImapPage, ListingError, ContentExistenceChecker>
+
+const partsOf = Effect.fnUntraced(function* (parts: Parts<Part>, keys: ReadonlyArray<string>) {
+  const found = new Map<string, Part>()
+  for (const some of chunksOf(keys, maxParts)) for (const [key, part] of yield* parts.get(some)) found.set(key, part)
+  return found
+})
+
+/** The days that SEARCH is asked for: a day more on both sides, since it knows no time and no zone. */
+const dayMillis = 86_400_000
+const daysOf = ({ window }: SyncTask) => ({
+  since: window?.since === undefined ? undefined : new Date(DateTime.toEpochMillis(window.since) - dayMillis),
+  before: window?.until === undefined ? undefined : new Date(DateTime.toEpochMillis(window.until) + 2 * dayMillis)
+})
+
+export const list = (
+  source: Source,
+  task: SyncTask,
+  checkpoint: Option.Option<Checkpoint>,
+  parts: Parts<Part>
+): Pages => (idsOnly(task) ? Stream.empty : Stream.unwrap(open(source, task, Option.getOrUndefined(checkpoint), parts)))
+
+const open = Effect.fnUntraced(function* (
+  source: Source,
+  task: SyncTask,
+  from: Checkpoint | undefined,
+  parts: Parts<Part>
+): Effect.fn.Return<Pages, ListingError> {
+  const { client } = source
+  const live = isLive(task)
+  const now = yield* Clock.currentTimeMillis
+  let checkpoint: Checkpoint = from ?? { pass: now, open: true, whole: true, directory: 0 }
+  if (!live && !checkpoint.open) return Stream.empty
+  const selection = yield* Mailboxes.list(client, source.choice)
+  const features = yield* client.features
+  const directoryKeys = Array.from({ length: checkpoint.directory }, (_, index) => directoryKey(index))
+  const known = yield* partsOf(parts, [...selection.mailboxes.map(({ name }) => name), ...directoryKeys])
+  const directory = new Directory(directoryKeys.map((key) => known.get(key)))
+  const partOf = (name: string): MailboxPart | undefined => {
+    const part = known.get(name)
+    return isMailbox(part) ? part : undefined
+  }
+
+  /** Mailboxes that have new UIDs, as opening them showed. */
+  const renumbered = new Set<string>()
+  /** Prefixes of mailboxes that were found empty twice, by mailbox. */
+  const emptied = new Map<string, string>()
+  /** Mailboxes whose messages are not all known. */
+  const unread = new Set<string>()
+
+  const isListed = ({ name, status }: Mailboxes.Mailbox): boolean => {
+    const part = partOf(name)
+    return (
+      part !== undefined &&
+      !renumbered.has(name) &&
+      (status.validity === undefined || status.validity === part.validity)
+    )
+  }
+
+  const changes = (mailbox: Mailboxes.Mailbox): Pages => {
+    const part = partOf(mailbox.name)
+    if (part === undefined || !isListed(mailbox) || Changes.isIdle(mailbox, part, now)) return Stream.empty
+    return Changes.read({
+      source,
+      task,
+      mailbox,
+      part,
+      checkpoint: () => checkpoint,
+      renumbered: () => renumbered.add(mailbox.name),
+      emptied: () => emptied.set(mailbox.name, Names.prefix(mailbox.name, part.validity))
+    }).pipe(
+      Stream.tap((page) =>
+        Effect.sync(() => {
+          for (const { checkpoint, key } of page.parts ?? []) if (checkpoint !== null) known.set(key, checkpoint)
+        })
+      )
+    )
+  }
+
+  const passName = () => (live ? { listing: `pass ${checkpoint.pass}` } : {})
+
+  /** Lists a mailbox, or goes on with it. `later` is how many messages the mailboxes after it have. */
+  const listMailbox = (mailbox: Mailboxes.Mailbox, later: number): Pages => {
+    const { name, path } = mailbox
+    const page = (part: MailboxPart, rest: Partial<ImapPage>): ImapPage => {
+      const moves: ReadonlyArray<Move> = directory.add(Names.prefix(name, part.validity), checkpoint.pass)
+      checkpoint = { ...checkpoint, directory: directory.size }
+      return {
+        listed: [],
+        download: [],
+        ...rest,
+        ...passName(),
+        checkpoint,
+        parts: [{ key: name, checkpoint: part }, ...moves]
+      }
+    }
+    const begin = Effect.gen(function* () {
+      const opened = yield* client.examine(path)
+      const place: Place = { name, path, validity: opened.validity }
+      const before = partOf(name)
+      const isResumed = before?.below !== undefined && before.validity === opened.validity
+      const to = isResumed ? (before.below ?? 0) : endOf(opened)
+      const found = yield* uids(client, place, 1, to, daysOf(task))
+      const problems: Array<Problem> = []
+      let isIncomplete = false
+      if (!isResumed && task.window === undefined && found.length < opened.messages) {
+        const again = yield* client.examine(path)
+        if (found.length < again.messages) {
+          isIncomplete = true
+          problems.push({ place: name, message: `the server listed ${found.length} of its ${again.messages} messages` })
+        }
+      }
+      // A mailbox that is listed as empty may be one that could not be read.
+      const isDoubted = live && (isIncomplete || (checkpoint.whole && found.length === 0))
+      const messages = found.map((uid) => ({ uid }))
+      const digests =
+        features.condstore && !features.qresync
+          ? { blocks: Blocks.digestsOf(Blocks.blocksOf(messages, to), to, false) }
+          : {}
+      const part: MailboxPart = isResumed
+        ? before
+        : {
+            validity: opened.validity,
+            next: opened.next > 0 ? opened.next : (found.at(-1) ?? 0) + 1,
+            messages: found.length,
+            pass: checkpoint.pass,
+            ...(opened.modseq === undefined ? {} : { modseq: String(opened.modseq) }),
+            ...(mailbox.status.unseen === undefined ? {} : { unseen: mailbox.status.unseen }),
+            ...(isDoubted ? { doubted: true } : {}),
+            ...(live && found.length > 0 ? digests : {})
+          }
+      // Without ids of messages their keys cost a request, which nothing but a first listing can do without.
+      const copies = live && (!checkpoint.whole || features.gmail || features.objectId)
+      known.set(name, part)
+      if (found.length === 0) {
+        const { below: _, ...done } = part
+        known.set(name, done)
+        return Stream.succeed(page(done, { problems }))
+      }
+      const chunks = chunksOf(found.toReversed(), pageSize)
+      return Stream.fromIterable(chunks.map((chunk, index) => ({ chunk, index }))).pipe(
+        Stream.mapEffect(
+          Effect.fnUntraced(function* ({ chunk, index }) {
+            const answer = yield* details(client, place, chunk)
+            const messages = chunk.map((uid) => answer.get(uid) ?? unreadable(uid))
+            const given = yield* listed(source, task, place, messages, copies)
+            const { below: _, ...rest } = partOf(name) ?? part
+            const isLast = index === chunks.length - 1
+            const moved: MailboxPart = isLast ? rest : { ...rest, below: chunk.at(-1) ?? 1 }
+            known.set(name, moved)
+            const left = later + found.length - Math.min(found.length, (index + 1) * pageSize)
+            return page(moved, { ...given, remaining: left, ...(index === 0 ? { problems } : {}) })
+          })
+        )
+      )
+    })
+    return Stream.unwrap(begin).pipe(
+      Stream.catchIf(
+        (error) => error._tag === "IntegrationError" && isOfMailbox(error),
+        (error) => {
+          unread.add(name)
+          const isGone = error._tag === "IntegrationError" && error.reason._tag === "Gone"
+          const problems = isGone ? [] : [{ place: name, message: error.message }]
+          return Stream.succeed<ImapPage>({ listed: [], download: [], problems, ...passName(), checkpoint })
+        }
+      )
+    )
+  }
+
+  /** What ids begin with of which the server has no message any more. */
+  const vanished = Effect.fnUntraced(function* () {
+    const current = new Map(selection.mailboxes.map((mailbox) => [mailbox.name, mailbox]))
+    const gone: Array<string> = []
+    const problems: Array<Problem> = []
+    for (const [prefix, pass] of directory.prefixes) {
+      const place = Names.parsePrefix(prefix)
+      if (place === undefined || (checkpoint.open && pass === checkpoint.pass)) continue
+      const mailbox = current.get(place.mailbox)
+      if (mailbox !== undefined) {
+        const validity = isListed(mailbox) ? partOf(place.mailbox)?.validity : mailbox.status.validity
+        if (renumbered.has(place.mailbox) || (validity !== undefined && validity !== place.validity)) gone.push(prefix)
+        continue
+      }
+      if (selection.others.has(place.mailbox)) {
+        gone.push(prefix)
+        continue
+      }
+      // It is not in the list of mailboxes: only if it can't be opened either it is not there.
+      const path = Names.decode(place.mailbox, selection.separator)
+      const isThere = yield* client.examine(path).pipe(
+        Effect.map(() => "the server does not list it any more, and opens it"),
+        Effect.catchReason("IntegrationError", "Gone", () => Effect.undefined),
+        Effect.catchIf(isOfMailbox, (error) => Effect.succeed(error.message))
+      )
+      if (isThere === undefined) gone.push(prefix)
+      else problems.push({ place: place.mailbox, message: isThere })
+    }
+    return { gone, problems }
+  })
+
+  const pass = Stream.unwrap(
+    Effect.gen(function* () {
+      const todo = selection.mailboxes.filter(
+        (mailbox) => !isListed(mailbox) || partOf(mailbox.name)?.below !== undefined
+      )
+      const { gone, problems } = live ? yield* vanished() : { gone: [], problems: [] }
+      const covered = [...gone, ...emptied.values()]
+      const isNeeded = checkpoint.open || todo.length > 0 || covered.length > 0
+      if (!isNeeded && problems.length === 0) return Stream.empty
+      if (!isNeeded) return Stream.succeed<ImapPage>({ listed: [], download: [], problems, checkpoint })
+      if (!checkpoint.open) {
+        checkpoint = { ...checkpoint, pass: Math.max(now, checkpoint.pass + 1), open: true, whole: false }
+      }
+      const mailboxes = Stream.fromIterable(todo.keys()).pipe(
+        Stream.flatMap((index): Pages => {
+          const later = todo.slice(index + 1).reduce((sum, { status }) => sum + (status.messages ?? 0), 0)
+          const mailbox = todo[index]
+          return mailbox === undefined ? Stream.empty : listMailbox(mailbox, later)
+        })
+      )
+      const end = Stream.suspend((): Pages => {
+        const { whole } = checkpoint
+        const doubted = selection.mailboxes.filter(({ name }) => unread.has(name) || partOf(name)?.doubted === true)
+        const except = doubted.map(({ name }) => `${name}/`)
+        const current = directory.prefixes.map(([prefix]) => prefix).filter((prefix) => !covered.includes(prefix))
+        const covers = whole
+          ? [{ prefix: "", except }]
+          : covered.map((prefix) => ({ prefix, except: current.filter((other) => other.startsWith(prefix)) }))
+        const moves: ReadonlyArray<Move> = [
+          ...directory.remove(gone),
+          ...[...emptied.keys()].flatMap((name): ReadonlyArray<Move> => {
+            const part = partOf(name)
+            if (part === undefined) return []
+            const { doubted: _, ...certain } = part
+            return [{ key: name, checkpoint: certain }]
+          })
+        ]
+        checkpoint = { ...checkpoint, open: false, whole: false, directory: directory.size }
+        return Stream.succeed<ImapPage>({
+          listed: [],
+          download: [],
+          problems,
+          remaining: 0,
+          ...(live ? { listing: `pass ${checkpoint.pass}`, covers, complete: true } : {}),
+          checkpoint,
+          parts: moves
+        })
+      })
+      return Stream.concat(mailboxes, end)
+    })
+  )
+
+  const notes: Pages =
+    selection.problems.length === 0
+      ? Stream.empty
+      : Stream.suspend(() =>
+          Stream.succeed<ImapPage>({ listed: [], download: [], problems: selection.problems, checkpoint })
+        )
+  const changed = live ? Stream.flatMap(Stream.fromIterable(selection.mailboxes), changes) : Stream.empty
+  return Stream.concat(notes, Stream.concat(changed, pass))
+})

@@ -1,0 +1,169 @@
+/**
+ * The mailboxes of an account, and which of them a connection mirrors.
+ *
+ * By default all but those that repeat messages of others, or hold what a person has thrown away:
+ *
+ * - On Gmail only the mailbox of all mail (`\All`): it holds each message once, and labels say the rest. The other
+ *   mailboxes are its labels. If it is hidden from IMAP, all mailboxes are mirrored.
+ * - On other servers not the virtual mailboxes `\All` and `\Flagged` (RFC 6154).
+ * - Not `\Junk` and `\Trash`, by the server's own attribute or, on servers without attributes, by their usual names:
+ *   `includeSpamTrash` takes them.
+ *
+ * What `mailboxes` of the config matches is taken, whatever it is. `exclude` is stronger.
+ */
+import type { ListResponse } from "imapflow"
+import picomatch from "picomatch"
+import * as Effect from "effect/Effect"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Problem } from "../../contract/Page.ts"
+import * as Errors from "../server/Errors.ts"
+import type { Client, Features } from "./Client.ts"
+import * as Names from "./Names.ts"
+
+/** What STATUS says of a mailbox; fields that the server did not give are absent. */
+export interface Status {
+  readonly validity?: string | undefined
+  readonly next?: number | undefined
+  readonly messages?: number | undefined
+  readonly modseq?: string | undefined
+  readonly unseen?: number | undefined
+}
+
+export interface Mailbox {
+  /** As in external ids. */
+  readonly name: string
+  /** As the server is asked for it. */
+  readonly path: string
+  readonly status: Status
+}
+
+/** Patterns of names: picomatch's, or the name itself, or of a mailbox above it. */
+export interface Choice {
+  readonly mailboxes: ReadonlyArray<string>
+  readonly exclude: ReadonlyArray<string>
+  readonly includeSpamTrash: boolean
+}
+
+export interface Selection {
+  /** INBOX first, then by name. */
+  readonly mailboxes: ReadonlyArray<Mailbox>
+  /** The separator of the personal mailboxes. */
+  readonly separator: string | null
+  readonly problems: ReadonlyArray<Problem>
+  /** Names of mailboxes that the server lists and the connection leaves out. */
+  readonly others: ReadonlySet<string>
+  /** Mailboxes that were left out although they hold messages of their own. */
+  readonly leftOut: ReadonlyArray<string>
+}
+
+/** The order in which mailboxes are listed. */
+const compare = (a: string, b: string): number =>
+  a === b ? 0 : a === "INBOX" ? -1 : b === "INBOX" ? 1 : a < b ? -1 : 1
+
+const matcher = (patterns: ReadonlyArray<string>): ((name: string) => boolean) => {
+  if (patterns.length === 0) return () => false
+  const isGlob = picomatch([...patterns], { dot: true })
+  // `[Gmail]` is a class of characters to a pattern, and a name to people.
+  return (name) => patterns.some((one) => name === one || name.startsWith(`${one}/`)) || isGlob(name)
+}
+
+const isFlagged = (entry: ListResponse, ...flags: ReadonlyArray<string>): boolean =>
+  [...entry.flags].some((flag) => flags.some((one) => one.toLowerCase() === flag.toLowerCase()))
+
+const isUse = (entry: ListResponse, ...uses: ReadonlyArray<string>): boolean =>
+  entry.specialUse !== undefined && uses.includes(entry.specialUse)
+
+/** Chooses from a complete answer to LIST. */
+const select = (entries: ReadonlyArray<ListResponse>, choice: Choice, features: Features): Selection => {
+  const problems: Array<Problem> = []
+  const leftOut: Array<string> = []
+  const wanted = matcher(choice.mailboxes)
+  const excluded = matcher(choice.exclude)
+  const isVirtual = (entry: ListResponse) =>
+    entry.specialUseSource === "extension" && isUse(entry, "\\All", "\\Flagged")
+  const allMail = features.gmail
+    ? entries.find((entry) => entry.specialUseSource === "extension" && isUse(entry, "\\All"))
+    : undefined
+  const isDefault = (entry: ListResponse, name: string): boolean => {
+    if (isUse(entry, "\\Junk", "\\Trash")) {
+      if (!choice.includeSpamTrash) leftOut.push(name)
+      return choice.includeSpamTrash
+    }
+    return allMail === undefined ? !isVirtual(entry) : entry === allMail
+  }
+  const found = new Map<string, Mailbox>()
+  const others = new Set<string>()
+  const isWanted = (entry: ListResponse, name: string) =>
+    !excluded(name) && (choice.mailboxes.length > 0 ? wanted(name) : isDefault(entry, name))
+  for (const entry of entries) {
+    if (isFlagged(entry, "\\Noselect", "\\NonExistent")) continue
+    const name = Names.encode(entry.path, entry.delimiter)
+    const problem = Names.problem(name)
+    if (!isWanted(entry, name)) others.add(name)
+    else if (problem !== undefined) problems.push({ place: name.slice(0, 200), message: problem })
+    else if (found.has(name)) {
+      problems.push({ place: name, message: "another mailbox has the same name, with another separator" })
+    } else found.set(name, { name, path: entry.path, status: statusOf(entry.status) })
+  }
+  for (const pattern of choice.mailboxes) {
+    const matches = matcher([pattern])
+    if (![...found.keys()].some(matches)) {
+      problems.push({ place: pattern, message: '"mailboxes" of the config names it, and the server does not list it' })
+    }
+  }
+  return {
+    mailboxes: [...found.values()].toSorted((a, b) => compare(a.name, b.name)),
+    separator: entries.find(({ path }) => path === "INBOX")?.delimiter ?? entries[0]?.delimiter ?? null,
+    problems,
+    others,
+    leftOut
+  }
+}
+
+const statusOf = (status: ListResponse["status"] | false): Status =>
+  status === undefined || status === false
+    ? {}
+    : {
+        validity: status.uidValidity === undefined ? undefined : String(status.uidValidity),
+        next: status.uidNext,
+        messages: status.messages,
+        modseq: status.highestModseq === undefined ? undefined : String(status.highestModseq),
+        unseen: status.unseen
+      }
+
+/** Lists the mailboxes with their status: one request where the server has LIST-STATUS (RFC 5819), else one each. */
+export const list = Effect.fnUntraced(function* (
+  client: Client,
+  choice: Choice
+): Effect.fn.Return<Selection, IntegrationError> {
+  const features = yield* client.features
+  // Without mod-sequences the number of unread messages tells of many changes of flags.
+  const query = {
+    messages: true,
+    uidNext: true,
+    uidValidity: true,
+    ...(features.condstore ? { highestModseq: true } : { unseen: true })
+  }
+  const entries = yield* client.request("LIST", "listing the mailboxes", ({ imap }) =>
+    imap.list(features.listStatus ? { statusQuery: query } : {})
+  )
+  // Every account has an INBOX (RFC 3501, 5.1): a listing without one was not answered as it should have been.
+  if (!entries.some(({ path }) => path.toUpperCase() === "INBOX")) {
+    return yield* Effect.fail(Errors.transient(`the server listed ${entries.length} mailboxes and no INBOX`))
+  }
+  const selection = select(entries, choice, features)
+  if (features.listStatus) return selection
+  const mailboxes = yield* Effect.forEach(selection.mailboxes, (mailbox) =>
+    client
+      .request("STATUS", `the status of ${Names.quote(mailbox.path)}`, ({ imap }) => imap.status(mailbox.path, query))
+      .pipe(
+        Effect.map((status) => ({ ...mailbox, status: statusOf(status) })),
+        // What it can't say, opening the mailbox does.
+        Effect.catchIf(
+          ({ reason }) => ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
+          () => Effect.succeed(mailbox)
+        )
+      )
+  )
+  return { ...selection, mailboxes }
+})

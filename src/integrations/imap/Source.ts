@@ -1,0 +1,84 @@
+/** What listing and downloading share, and the pages that both kinds of listing give. */
+import * as Effect from "effect/Effect"
+import type { Ref } from "../../contract/Content.ts"
+import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Page } from "../../contract/Page.ts"
+import { inWindow, isLive, type SyncTask } from "../../contract/SyncTask.ts"
+import type { Checkpoint, Part } from "./Checkpoint.ts"
+import type { Client, Opened } from "./Client.ts"
+import type { Downloads } from "./Downloads.ts"
+import * as Mail from "./Mail.ts"
+import type { Choice } from "./Mailboxes.ts"
+import { type Details, keys, type Place } from "./Messages.ts"
+import * as Names from "./Names.ts"
+
+export interface Source {
+  readonly client: Client
+  readonly downloads: Downloads
+  readonly choice: Choice
+}
+
+export type ListingError = IntegrationError | ContentExistenceCheckerError
+
+export type ImapPage = Page<Checkpoint, Part>
+
+/** Messages that one page lists, and UIDs that one page asks the checker for. */
+export const pageSize = 500
+export const maxAsked = 1_000
+
+export const chunksOf = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
+  Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
+
+export const idOf = ({ name, validity }: Place, uid: number): string => Names.format({ mailbox: name, validity, uid })
+
+/** A failure that concerns one mailbox, and not the account or the way to the server. */
+export const isOfMailbox = ({ reason }: IntegrationError): boolean =>
+  ["Gone", "Forbidden", "Malformed", "TooLarge"].includes(reason._tag)
+
+/** UIDs that the mailbox had when it was opened lie below this one. Old servers do not say UIDNEXT. */
+export const endOf = ({ next }: Opened): number => (next > 0 ? next : 4_294_967_296)
+
+/**
+ * The listed messages of one page, and which of them are downloaded. Those that are known get their flags by a patch.
+ * With `copies`, the new ones get the key by which the engine finds a message that was moved or copied.
+ */
+export const listed = Effect.fnUntraced(function* (
+  { client, downloads }: Source,
+  task: SyncTask,
+  place: Place,
+  messages: ReadonlyArray<Details>,
+  copies: boolean
+): Effect.fn.Return<
+  Required<Pick<ImapPage, "listed" | "download" | "patches">>,
+  ListingError,
+  ContentExistenceChecker
+> {
+  const chosen = messages.filter((message) => inWindow(task, Mail.receivedAt(message)))
+  const refs = chosen.map((message): Ref => ({ externalId: idOf(place, message.uid) }))
+  const download = new Set((yield* ContentExistenceChecker.selectNew(task, refs)).map(({ externalId }) => externalId))
+  const isNew = ({ uid }: Details) => download.has(idOf(place, uid))
+  const fresh = chosen.filter(isNew)
+  downloads.expect(place, fresh)
+  const found = copies && fresh.length > 0 ? yield* keys(client, place, fresh) : new Map<number, string>()
+  const refOf = (message: Details): Ref => {
+    const bodyKey = found.get(message.uid)
+    return {
+      externalId: idOf(place, message.uid),
+      ...(bodyKey === undefined
+        ? {}
+        : {
+            copy: { bodyKey, metadata: Mail.placed(place.name, message), occurredAt: Mail.receivedAt(message) }
+          })
+    }
+  }
+  return {
+    listed: refs,
+    download: fresh.map(refOf),
+    patches: isLive(task)
+      ? chosen
+          .filter((message) => !isNew(message) && message.size !== undefined)
+          .map((message) => ({ externalId: idOf(place, message.uid), metadata: Mail.marks(message) }))
+      : []
+  }
+})

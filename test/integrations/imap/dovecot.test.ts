@@ -1,0 +1,206 @@
+/**
+ * IMAP against Dovecot: with QRESYNC, TLS and COMPRESS on Maildir, without QRESYNC, without mod-sequences and
+ * LIST-STATUS, and on mdbox with another separator. One server for all, a user a test.
+ */
+import { createHash } from "node:crypto"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { ImapFlow } from "imapflow"
+import { integration } from "../../../src/integrations/Imap.ts"
+import * as Harness from "../../../src/testing/Harness.ts"
+import * as Servers from "../../support/ImapServers.ts"
+
+class Server extends Context.Service<Server, Servers.Running>()("test/Dovecot") {
+  static readonly layer = Layer.effect(Server, Servers.run())
+}
+
+const mail = (name: string | number): Buffer =>
+  Buffer.from(
+    [
+      `Received: from a.example by b.example id ${name}; Mon, 1 Jan 2024 00:00:00 +0000`,
+      `Message-ID: <${name}@example.org>`,
+      `Subject: mail ${name}`,
+      "From: Ann <ann@example.org>",
+      "",
+      `body ${name}`,
+      ""
+    ].join("\r\n")
+  )
+
+const dateOf = (index: number) => new Date(1_700_000_000_000 + index * 60_000)
+const windowAt = (index: number) => DateTime.makeUnsafe(dateOf(index))
+
+interface Account {
+  readonly hands: ImapFlow
+  readonly process: Harness.Process
+  readonly watch: Harness.Watcher
+  readonly append: (mailbox: string, ...names: ReadonlyArray<string | number>) => Effect.Effect<void>
+  readonly by: (act: (hands: ImapFlow) => Promise<unknown>) => Effect.Effect<void>
+  /** Mailbox and subject of what is stored. */
+  readonly stored: Effect.Effect<ReadonlyArray<string>>
+  /** Flags by subject. */
+  readonly flags: Effect.Effect<Readonly<Record<string, unknown>>>
+  readonly poll: Effect.Effect<Effect.Success<ReturnType<Harness.Process["sync"]>>["counts"]>
+}
+
+const account = Effect.fnUntraced(function* (
+  user: string,
+  variant: Servers.Variant = "qresync",
+  config: Record<string, unknown> = {}
+): Effect.fn.Return<Account, never, Server | Scope.Scope> {
+  const server = yield* Server
+  const hands = yield* server.client(user, variant)
+  const watch = Harness.watcher()
+  const store = yield* Harness.makeStore
+  const process = yield* Harness.start({ integration, credentials: server.credentials(user), store, watch })
+  const { id } = yield* process.connect({ ...server.config(variant), ...config })
+  const rows = Effect.map(Effect.orDie(store.contents(id, { state: "stored", limit: 1000 })), (page) => page.contents)
+  let index = 0
+  return {
+    hands,
+    process,
+    watch,
+    append: (mailbox, ...names) =>
+      Effect.promise(async () => {
+        for (const name of names) await hands.append(mailbox, mail(name), [], dateOf(index++))
+      }),
+    by: (act) => Effect.promise(() => act(hands)),
+    stored: Effect.map(rows, (found) => found.map((row) => `${String(row.metadata.mailbox)}: ${row.title}`).toSorted()),
+    flags: Effect.map(rows, (found) => Object.fromEntries(found.map((row) => [row.title ?? "", row.metadata.flags]))),
+    poll: Effect.flatMap(process.sync(), ({ counts, problems, status }) => {
+      assert.deepStrictEqual([status, problems], ["succeeded", []])
+      return Effect.succeed(counts)
+    })
+  }
+})
+
+const missing = Servers.missing()
+
+describe.skipIf(missing !== undefined && process.env.CI !== "true")("IMAP against Dovecot", () => {
+  it.layer(Server.layer, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
+    for (const variant of ["qresync", "condstore", "plain", "mdbox"] as const) {
+      it.effect(`follows new mail, flags, moves and deletions with ${variant}, and an idle poll costs little`, () =>
+        Effect.gen(function* () {
+          const folder = variant === "mdbox" ? "Old.a" : "Old/a"
+          const { append, by, flags, poll, process, stored } = yield* account(`changes-${variant}`, variant)
+          yield* by((hands) => hands.mailboxCreate(folder))
+          yield* append("INBOX", 1, 2, 3, 4)
+          yield* append(folder, 5)
+          assert.strictEqual((yield* poll).stored, 5)
+          // The poll after a first listing settles what has no mod-sequences.
+          yield* poll
+          const { apiCalls } = yield* poll
+          // A login and LIST; without LIST-STATUS a STATUS for each mailbox.
+          assert.strictEqual(apiCalls, variant === "plain" ? 4 : 2)
+
+          yield* by(async (hands) => {
+            await hands.mailboxOpen("INBOX")
+            await hands.messageFlagsAdd("1", ["\\Seen", "\\Flagged"])
+            await hands.messageDelete("2")
+            // What was the third message is the second now.
+            await hands.messageMove("2", folder)
+          })
+          yield* append("INBOX", 6)
+          const counts = yield* poll
+          assert.deepStrictEqual(
+            [counts.stored, counts.deleted, counts.downloads, counts.patched],
+            // The moved message is copied from the one that is deleted.
+            [2, 2, 1, 1]
+          )
+          assert.deepStrictEqual(yield* stored, [
+            "INBOX: mail 1",
+            "INBOX: mail 4",
+            "INBOX: mail 6",
+            "Old/a: mail 3",
+            "Old/a: mail 5"
+          ])
+          assert.deepStrictEqual((yield* flags)["mail 1"], ["\\Flagged", "\\Seen"])
+          yield* by((hands) => hands.messageFlagsRemove("1", ["\\Seen"]))
+          assert.strictEqual((yield* poll).patched, 1)
+          assert.deepStrictEqual((yield* flags)["mail 1"], ["\\Flagged"])
+          assert.strictEqual((yield* process.sync({ force: true })).counts.unchanged, 5)
+        })
+      )
+    }
+
+    it.effect("a renamed mailbox and a new UIDVALIDITY move the messages: nothing is downloaded, lost or held", () =>
+      Effect.gen(function* () {
+        const { append, by, poll, process, stored, watch } = yield* account("moves")
+        const many = Array.from({ length: 130 }, (_, index) => index)
+        yield* by((hands) => hands.mailboxCreate("List"))
+        yield* append("List", ...many)
+        assert.strictEqual((yield* poll).stored, 130)
+        const before = watch.downloads.length
+        yield* by((hands) => hands.mailboxRename("List", "Archive/List"))
+        const renamed = yield* poll
+        assert.deepStrictEqual([renamed.stored, renamed.deleted, renamed.deletionsHeld], [130, 130, 0])
+
+        // The mailbox is made again with the same messages, as a restored backup does.
+        yield* by(async (hands) => {
+          await hands.mailboxCreate("Copy")
+          await hands.mailboxOpen("Archive/List")
+          await hands.messageCopy("1:*", "Copy")
+          await hands.mailboxOpen("Copy")
+          await hands.mailboxDelete("Archive/List")
+          await hands.mailboxClose()
+          await hands.mailboxRename("Copy", "Archive/List")
+        })
+        const renumbered = yield* poll
+        assert.deepStrictEqual([renumbered.stored, renumbered.deletionsHeld], [130, 0])
+        assert.strictEqual(watch.downloads.length, before)
+        assert.strictEqual((yield* stored).length, 130)
+        assert.strictEqual(
+          new Set((yield* process.ids("stored")).map((id) => id.split("/").slice(0, -1).join())).size,
+          1
+        )
+        assert.strictEqual((yield* poll).deleted, 0)
+      })
+    )
+
+    it.effect("mailboxes with odd names are listed under names that a download finds again", () =>
+      Effect.gen(function* () {
+        const { append, by, poll, process, stored } = yield* account("names", "mdbox", { exclude: ["Left out"] })
+        const names = ["Entwürfe", "a%2Fb", "100%", "日本語.2024", "Tom & Jerry", "Left out"]
+        for (const name of names) {
+          yield* by((hands) => hands.mailboxCreate(name))
+          yield* append(name, name)
+        }
+        yield* by((hands) => hands.mailboxCreate("Junk"))
+        yield* append("Junk", "spam")
+        assert.strictEqual((yield* poll).stored, 5)
+        const ids = yield* process.ids("stored")
+        assert.deepStrictEqual(ids.map((id) => id.split("/").slice(0, -2).join("/")).toSorted(), [
+          "100%",
+          "Entwürfe",
+          "Tom & Jerry",
+          "a%252Fb",
+          "日本語/2024"
+        ])
+        assert.strictEqual((yield* process.sync({ forceIds: ids })).counts.unchanged, 5)
+        assert.include(yield* stored, "日本語/2024: mail 日本語.2024")
+      })
+    )
+
+    it.effect("a window is exact to the millisecond, and a large message is read in pieces", () =>
+      Effect.gen(function* () {
+        const { append, hands, poll, process } = yield* account("window")
+        yield* append("INBOX", 0, 1, 2, 3)
+        const large = Buffer.concat([mail("large"), Buffer.alloc(3_000_000, "0123456789\r\n")])
+        yield* Effect.promise(() => hands.append("INBOX", large, [], dateOf(9)))
+        const { counts } = yield* process.sync({
+          window: { since: windowAt(1), until: windowAt(3) },
+          force: true
+        })
+        assert.strictEqual(counts.listed, 2)
+        yield* poll
+
+        const hashes = [...(yield* process.hashes).values()]
+        assert.include(hashes, createHash("sha256").update(large).digest("hex"))
+      })
+    )
+  })
+})
