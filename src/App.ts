@@ -3,6 +3,7 @@ import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import type * as Path from "effect/Path"
 import * as ConfigFile from "./cli/ConfigFile.ts"
 import * as Server from "./cli/RemoteServer.ts"
@@ -115,7 +116,10 @@ const deriver = Layer.effect(
       catchUp: Effect.flatMap(loaded, ({ catchUp }) => catchUp),
       follow: Effect.flatMap(loaded, ({ follow }) => follow),
       rebuild: Effect.flatMap(loaded, ({ rebuild }) => rebuild),
-      lag: Effect.flatMap(loaded, ({ lag }) => lag)
+      lag: Effect.flatMap(loaded, ({ lag }) => lag),
+      isolated: Effect.flatMap(loaded, ({ isolated }) => isolated),
+      query: (query) => Effect.flatMap(loaded, (deriver) => deriver.query(query)),
+      grant: (...role) => Effect.flatMap(loaded, (deriver) => deriver.grant(...role))
     }
   })
 )
@@ -219,6 +223,16 @@ const services = Layer.effect(
             run({ ...options, context: credentialsContext, webhookContext })
           ),
           Effect.provide(copyTarget),
+          Effect.provideContext(context)
+        ),
+      grant: (role, options) =>
+        Effect.gen(function* () {
+          const deriver = yield* Deriver
+          const { created, password } = yield* deriver.grant(role, options)
+          const url = password === undefined ? undefined : yield* Database.urlOf(role, Redacted.make(password))
+          return { created, url: url === undefined ? undefined : Redacted.value(url) }
+        }).pipe(
+          Effect.provide(Layer.provideMerge(Layer.provide(deriver, [store, projections]), Database.layer)),
           Effect.provideContext(context)
         ),
       rekey: Effect.promise(() => import("./engine/secrets/Rekey.ts")).pipe(

@@ -62,6 +62,11 @@ export class Services extends Context.Service<
       },
       StartError | NameTaken
     >
+    /** Lets a role read the schema `mirror`; see `Reader.grant`. Returns the URL to connect with, for a new password. */
+    readonly grant: (
+      role: string,
+      options: { readonly login: boolean }
+    ) => Effect.Effect<{ readonly created: boolean; readonly url: string | undefined }, StartError>
     /** Seals everything again with the current key; see `Rekey.rekey`. */
     readonly rekey: Effect.Effect<Rekeyed, StartError>
     /** Brings the database up to date: the version of its schema before and after, and its epoch. */

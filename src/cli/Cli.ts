@@ -27,11 +27,13 @@ import { derive } from "./Derive.ts"
 import * as Failure from "./CommandFailure.ts"
 import { deletions, failures } from "./Failures.ts"
 import * as Logging from "./Logging.ts"
+import { grant } from "./Grant.ts"
 import { migrate } from "./Migrate.ts"
 import { Output } from "./Output.ts"
 import { purge } from "./Purge.ts"
 import { rekey } from "./Rekey.ts"
 import { serve } from "./Serve.ts"
+import { sql } from "./Sql.ts"
 import { runs, status } from "./Status.ts"
 import { retry, sync } from "./Sync.ts"
 import type { Services } from "./AppServices.ts"
@@ -52,9 +54,9 @@ const idem = Command.make("idem").pipe(
   Command.withSubcommands([
     { group: "Connections", commands: [connect, connections, pause, resume, disconnect] },
     { group: "Syncing", commands: [serve, sync, status, runs] },
-    { group: "What is stored", commands: [contents, show, exportContents] },
+    { group: "What is stored", commands: [contents, show, exportContents, sql] },
     { group: "What needs you", commands: [failures, retry, deletions, purge] },
-    { group: "The database", commands: [derive, migrate, copy, rekey] }
+    { group: "The database", commands: [derive, grant, migrate, copy, rekey] }
   ])
 )
 
@@ -64,6 +66,8 @@ const bare = new Set([
   "--force",
   "--dry-run",
   "--rebuild",
+  "--csv",
+  "--login",
   "--no-wait",
   "--delete-contents",
   "--approve",

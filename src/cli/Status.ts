@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { Run } from "../http/tasks/TaskDocuments.ts"
+import type { Lag } from "../http/mirror/MirrorEndpoints.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Input from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
@@ -103,16 +104,29 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
   ].join("\n")
 }
 
+/** A line on the schema mirror, if it is behind. */
+const mirrorText = (mirror: Lag | null): ReadonlyArray<string> =>
+  mirror === null || mirror.behind === 0
+    ? []
+    : [
+        `the schema mirror is ${mirror.behind >= 10_000 ? "10,000 changes or more" : Text.many(mirror.behind, "change")} behind: ` +
+          (mirror.rebuilding ? "it is made again" : "idem serve follows, or idem derive")
+      ]
+
 export const status = Command.make(
   "status",
   { connection: Input.connection.pipe(Argument.optional) },
   Effect.fn("status")(function* (input) {
     const output = yield* Output
     const asked = Option.getOrUndefined(input.connection)
-    const states = yield* Services.ask(
+    const { mirror, states } = yield* Services.ask(
       Effect.gen(function* () {
-        const { connections } = yield* ApiClient
-        if (asked !== undefined) return [yield* connections.get({ params: { connection: asked } })]
+        const { connections, mirror } = yield* ApiClient
+        // An older server has no such operation.
+        const lag = yield* Effect.orElseSucceed(mirror.lag({}), () => null)
+        if (asked !== undefined) {
+          return { states: [yield* connections.get({ params: { connection: asked } })], mirror: lag }
+        }
         const all = yield* connections.list({})
         const found = yield* Effect.forEach(all.connections, ({ id }) =>
           connections.get({ params: { connection: id } }).pipe(
@@ -121,14 +135,14 @@ export const status = Command.make(
             Effect.catchTag("NotFoundProblem", () => Effect.succeed([]))
           )
         )
-        return found.flat()
+        return { states: found.flat(), mirror: lag }
       })
     )
     const now = yield* DateTime.now
-    yield* output.answer({ connections: states.map(document) }, () =>
+    yield* output.answer({ connections: states.map(document), mirror }, () =>
       states.length === 0
         ? "there are no connections yet: idem connect --help"
-        : states.map((state) => text(state, now, output.style)).join("\n\n")
+        : [...states.map((state) => text(state, now, output.style)), ...mirrorText(mirror)].join("\n\n")
     )
   })
 ).pipe(Command.withDescription("Show how connections are: state, last run, next poll, ledger"))

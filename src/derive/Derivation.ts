@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
+import { UsageError } from "../engine/Engine.ts"
 import * as Feed from "../engine/feed/Feed.ts"
 import * as Lock from "../engine/schedule/Lock.ts"
 import type { BodyStore } from "../engine/store/BodyStore.ts"
@@ -15,6 +16,9 @@ import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { type Deriver, ProjectionRegistry } from "./Deriver.ts"
 import * as Follower from "./Follower.ts"
 import * as Lag from "./Lag.ts"
+import * as MirrorQuery from "./MirrorQuery.ts"
+import * as MirrorTables from "./MirrorTables.ts"
+import * as Reader from "./Reader.ts"
 
 /** The delay before a failed step is repeated, and before a held lock is looked at again. */
 const pause = Duration.seconds(5)
@@ -50,13 +54,12 @@ export const make = Effect.gen(function* () {
   const context = yield* Effect.context<BodyStore | FeedStore | LockStore | SqlClient.SqlClient>()
   const sql = yield* SqlClient.SqlClient
 
-  const follower = Effect.flatMap(registry.all, Follower.make)
+  const follower = Effect.flatMap(registry.all, (projections) => Follower.make(projections)).pipe(
+    Effect.catchTag("MirrorNewer", ({ message }) => new UsageError({ message }))
+  )
 
   const catchUp = Effect.gen(function* () {
-    const done = yield* Effect.flatMap(follower, ({ catchUp }) => catchUp()).pipe(
-      Effect.scoped,
-      Lock.withFreeLock(Follower.lockName)
-    )
+    const done = yield* Effect.flatMap(follower, ({ catchUp }) => catchUp()).pipe(Lock.withFreeLock(Follower.lockName))
     return Option.match(done, {
       onNone: () => ({ changes: 0, followed: true }),
       onSome: (changes) => ({ changes, followed: false })
@@ -78,7 +81,7 @@ export const make = Effect.gen(function* () {
       yield* Metric.update(lagSeconds, 0)
       yield* waitForChanges
     }
-  }).pipe(Effect.scoped)
+  })
 
   const follow = Lock.withFreeLock(Follower.lockName)(followAlone).pipe(
     Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}`)),
@@ -94,9 +97,24 @@ export const make = Effect.gen(function* () {
 
   const rebuild = Effect.andThen(
     // The tables must be there, in this version.
-    Effect.scoped(follower),
+    follower,
     sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
   ).pipe(Effect.asVoid, toStoreError("rebuilding the schema mirror"), Effect.provideContext(context))
 
-  return { catchUp, follow, rebuild, lag } satisfies Deriver
+  /** Makes the views, unless a newer process has, and the role that reads them. */
+  const isolated = Effect.flatMap(registry.all, MirrorTables.ensure).pipe(
+    Effect.catchTag("MirrorNewer", () => Effect.void),
+    Effect.andThen(Reader.ensure),
+    Effect.provideContext(context)
+  )
+
+  return {
+    catchUp,
+    follow,
+    rebuild,
+    lag,
+    isolated,
+    query: (query) => Effect.andThen(isolated, Effect.provideContext(MirrorQuery.run(query), context)),
+    grant: (role, options) => Effect.andThen(isolated, Effect.provideContext(Reader.grant(role, options), context))
+  } satisfies Deriver
 })

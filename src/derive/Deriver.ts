@@ -4,7 +4,8 @@ import * as Effect from "effect/Effect"
 import { UsageError } from "../engine/Engine.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import type { Lag } from "./Lag.ts"
-import type { MirrorNewer, ProjectionInvalid, Projections } from "./MirrorTables.ts"
+import type { Query, Result } from "./MirrorQuery.ts"
+import type { Projections } from "./MirrorTables.ts"
 
 /** The integrations' projections, of `idem.config.ts` too. Loaded when something is derived. */
 export class ProjectionRegistry extends Context.Service<
@@ -12,7 +13,7 @@ export class ProjectionRegistry extends Context.Service<
   { readonly all: Effect.Effect<Projections, UsageError> }
 >()("idem/derive/ProjectionRegistry") {}
 
-type DeriveError = StoreError | MirrorNewer | ProjectionInvalid | UsageError
+type DeriveError = StoreError | UsageError
 
 /** What a catch-up did. `followed`: another process follows the feed, and this one left the work to it. */
 interface CaughtUp {
@@ -28,11 +29,28 @@ export interface Deriver {
   /** Makes all derived rows again, from the next step on. Rows stay readable meanwhile. */
   readonly rebuild: Effect.Effect<void, DeriveError>
   readonly lag: Effect.Effect<Lag, DeriveError>
+  /** Runs a query that only reads the schema `mirror`. Fails with `UsageError` where the database refuses it. */
+  readonly query: (query: Query) => Effect.Effect<Result, DeriveError>
+  /** True if queries run with the rights of a role that may read nothing but `mirror`. */
+  readonly isolated: Effect.Effect<boolean, DeriveError>
+  /** Lets a role read `mirror`; see `Reader.grant`. */
+  readonly grant: (
+    role: string,
+    options: { readonly login: boolean }
+  ) => Effect.Effect<{ readonly created: boolean; readonly password: string | undefined }, DeriveError>
 }
 
 const unavailable = new UsageError({ message: "the schema mirror needs PostgreSQL: this store is in memory" })
 
-/** The deriver of this database. The default is that of a store without SQL. */
+/** The deriver of this database. The default is that of a store in memory, which has no schema and nothing to catch up. */
 export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
-  defaultValue: () => ({ catchUp: unavailable, follow: Effect.never, rebuild: unavailable, lag: unavailable })
+  defaultValue: () => ({
+    catchUp: Effect.succeed({ changes: 0, followed: false }),
+    follow: Effect.never,
+    rebuild: unavailable,
+    lag: unavailable,
+    query: () => unavailable,
+    isolated: unavailable,
+    grant: () => unavailable
+  })
 })

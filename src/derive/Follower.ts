@@ -29,7 +29,7 @@ import * as MirrorTables from "./MirrorTables.ts"
 export const lockName = "derive"
 
 /** Changes in one transaction. */
-const pageSize = 100
+const defaultPageSize = 100
 
 /** Bodies that are read at the same time. */
 const readsAtOnce = 4
@@ -130,7 +130,11 @@ const write = Effect.fnUntraced(function* (
 })
 
 /** Makes a follower of these projections. */
-export const make = Effect.fnUntraced(function* (projections: MirrorTables.Projections) {
+export const make = Effect.fnUntraced(function* (
+  projections: MirrorTables.Projections,
+  options: { readonly pageSize?: number | undefined } = {}
+) {
+  const { pageSize = defaultPageSize } = options
   const sql = yield* SqlClient.SqlClient
   const feedStore = yield* FeedStore
   const bodies = yield* Effect.context<BodyStore>()
@@ -223,5 +227,5 @@ export const make = Effect.fnUntraced(function* (projections: MirrorTables.Proje
     )
   }).pipe(toStoreError("waiting for changes"))
 
-  return { catchUp, waitForChanges, tables }
+  return { catchUp, step: Effect.provideContext(step, bodies), waitForChanges, tables }
 })

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { integer, type Projection, type Table, text, timestamp } from "../contract/Projection.ts"
+import { UsageError } from "../engine/Engine.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
@@ -45,11 +46,6 @@ const added = ["connection", "text", "snippet", "has_attachments", "deleted_at"]
 /** The integrations' projections by domain. */
 export type Projections = ReadonlyMap<string, Projection>
 
-/** Two projections disagree, or a name cannot be used: a mistake in `idem.config.ts`. */
-export class ProjectionInvalid extends Schema.TaggedError<ProjectionInvalid>()("ProjectionInvalid", {
-  message: Schema.String
-}) {}
-
 const isName = (name: string): boolean => /^[a-z][a-z0-9_]{0,40}$/.test(name)
 
 const shape = (table: Table) =>
@@ -73,13 +69,13 @@ const tableProblem = (table: Table): string | undefined => {
 }
 
 /** All tables, each once, `content` first. */
-const tablesOf = (projections: Projections): Effect.Effect<ReadonlyArray<Table>, ProjectionInvalid> =>
+const tablesOf = (projections: Projections): Effect.Effect<ReadonlyArray<Table>, UsageError> =>
   Effect.gen(function* () {
     const tables = new Map([[content.name, content]])
     for (const [domain, { tables: declared }] of projections) {
       for (const table of declared) {
         const fail = (problem: string) =>
-          new ProjectionInvalid({ message: `the projection of ${domain}: the table "${table.name}": ${problem}` })
+          new UsageError({ message: `the projection of ${domain}: the table "${table.name}": ${problem}` })
         const problem = tableProblem(table)
         if (problem !== undefined) return yield* fail(problem)
         const other = tables.get(table.name)
@@ -94,7 +90,7 @@ const tablesOf = (projections: Projections): Effect.Effect<ReadonlyArray<Table>,
         const other = tables.get(table)
         if (other === undefined || !(value in other.columns) || (other.key ?? []).length > 0) {
           const message = `the table "${name}" looks up "${value}" of "${table}", which has no such column, or several rows for a content`
-          return yield* new ProjectionInvalid({ message })
+          return yield* new UsageError({ message })
         }
       }
     }
@@ -274,7 +270,7 @@ export class MirrorNewer extends Schema.TaggedError<MirrorNewer>()("MirrorNewer"
  */
 export const ensure = (
   projections: Projections
-): Effect.Effect<ReadonlyArray<Table>, StoreError | ProjectionInvalid | MirrorNewer, SqlClient.SqlClient> =>
+): Effect.Effect<ReadonlyArray<Table>, StoreError | UsageError | MirrorNewer, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const tables = yield* tablesOf(projections)

@@ -5,11 +5,12 @@
 import * as HttpApi from "effect/http-api/HttpApi"
 import { connections } from "./connections/ConnectionEndpoints.ts"
 import { contents } from "./contents/ContentEndpoints.ts"
+import { mirror } from "./mirror/MirrorEndpoints.ts"
 import { RequestErrors } from "./RequestErrors.ts"
 import { tasks } from "./tasks/TaskEndpoints.ts"
 
 export class CommandApi extends HttpApi.make("idem")
-  .add(connections, tasks, contents)
+  .add(connections, tasks, contents, mirror)
   .middleware(RequestErrors)
   // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

@@ -26,6 +26,7 @@ import * as Guard from "./security/Guard.ts"
 import * as ConnectionHandlers from "./connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "./contents/ContentHandlers.ts"
 import * as EmailHandlers from "./email/EmailHandlers.ts"
+import * as MirrorHandlers from "./mirror/MirrorHandlers.ts"
 import * as SignInHandlers from "./signin/SignInHandlers.ts"
 import * as SystemHandlers from "./system/SystemHandlers.ts"
 import * as TaskHandlers from "./tasks/TaskHandlers.ts"
@@ -47,6 +48,7 @@ const groups = Layer.mergeAll(
   ConnectionHandlers.layer,
   TaskHandlers.layer,
   ContentHandlers.layer,
+  MirrorHandlers.layer,
   EmailHandlers.layer,
   SignInHandlers.layer,
   WebhookHandlers.layer

@@ -24,7 +24,7 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>()("Database
 
 /** `embedded` is the server that Idem starts; its `folder` is where the data is. `external` is `DATABASE_URL`'s. */
 export type Origin =
-  | { readonly _tag: "embedded"; readonly folder: string }
+  | { readonly _tag: "embedded"; readonly folder: string; readonly socket: string; readonly database: string }
   | { readonly _tag: "external"; readonly host: string; readonly database: string }
 
 export class Database extends Context.Service<
@@ -174,7 +174,7 @@ const layerUrl = (
 export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embedded> = Layer.unwrap(
   Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
     connect(
-      { origin: { _tag: "embedded", folder }, name: `Idem's own database in ${folder}` },
+      { origin: { _tag: "embedded", folder, socket, database }, name: `Idem's own database in ${folder}` },
       { path: socket, database, username, password }
     )
   )
@@ -219,6 +219,18 @@ export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.
     })
   })
 )
+
+/** A URL by which this role reaches the database: of Idem's own, by its socket. */
+export const urlOf = (role: string, password: Redacted.Redacted): Effect.Effect<Redacted.Redacted, never, Database> =>
+  Effect.map(Database, ({ origin }) => {
+    const login = `${encodeURIComponent(role)}:${encodeURIComponent(Redacted.value(password))}`
+    if (origin._tag === "external") {
+      return Redacted.make(`postgresql://${login}@${origin.host}/${encodeURIComponent(origin.database)}`)
+    }
+    const host = encodeURIComponent(Path.dirname(origin.socket))
+    const port = Path.extname(origin.socket).slice(1)
+    return Redacted.make(`postgresql://${login}@/${origin.database}?host=${host}&port=${port}`)
+  })
 
 /** Where the key of Idem's own database is, unless `IDEM_SECRET_KEY` is set; another database has none. */
 export const keyFile: Effect.Effect<string | undefined, never, Database> = Effect.map(Database, ({ origin }) =>

@@ -139,6 +139,7 @@ export const make = Effect.fnUntraced(function* (
     poller: Scheduler.layer,
     server: HttpServer.layerConfig.pipe(Layer.provide(Layer.succeedContext(context))),
     copy: () => Effect.die("only a real database is copied into"),
+    grant: () => Effect.die("only a real database has roles"),
     rekey: Effect.die("only a real database is rekeyed"),
     migrate: ({ newEpoch }) => Effect.succeed({ before: 1, after: 2, epoch: newEpoch ? 2 : 1, begun: newEpoch })
   })

@@ -32,7 +32,9 @@ describe("Database", () => {
   it.live("is Idem's own where DATABASE_URL is not set, or empty", () =>
     Effect.gen(function* () {
       const folder = yield* EmbeddedUser.folder
-      const origin = Effect.map(Database.Database, ({ origin }) => origin)
+      const origin = Effect.map(Database.Database, ({ origin }) =>
+        origin._tag === "embedded" ? { _tag: origin._tag, folder: origin.folder } : origin
+      )
       for (const env of [{}, { DATABASE_URL: "" }]) {
         const found = yield* Effect.provide(origin, withEnv({ ...env, IDEM_DATA_DIR: folder }), { local: true })
         assert.deepStrictEqual(found, { _tag: "embedded", folder })

@@ -12,17 +12,23 @@ import type { Store } from "../../engine/Store.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionHandlers from "../connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "../contents/ContentHandlers.ts"
+import * as MirrorHandlers from "../mirror/MirrorHandlers.ts"
 import * as RequestErrors from "../RequestErrors.ts"
 import { routerConfig } from "../Parameters.ts"
 import * as Authenticated from "../security/Authenticated.ts"
 import * as TaskHandlers from "../tasks/TaskHandlers.ts"
 import { ApiClient } from "./ApiClient.ts"
 
-const handlers = Layer.mergeAll(ConnectionHandlers.layer, TaskHandlers.layer, ContentHandlers.layer)
+const handlers = Layer.mergeAll(
+  ConnectionHandlers.layer,
+  TaskHandlers.layer,
+  ContentHandlers.layer,
+  MirrorHandlers.layer
+)
 
 /** The module's name says test; it is the library's client over handlers in the same process. */
 export const layer: Layer.Layer<ApiClient, never, Store | Engine | Integrations | FileSystem.FileSystem | Path.Path> =
-  Layer.effect(ApiClient, HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents"])).pipe(
+  Layer.effect(ApiClient, HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror"])).pipe(
     Layer.provide(handlers),
     Layer.provide([RequestErrors.layer, Authenticated.layer]),
     Layer.provide(HttpPlatform.layer),

@@ -22,6 +22,7 @@ import { locks } from "./migrations/Locks.ts"
 import { mirror } from "./migrations/Mirror.ts"
 import { members } from "./migrations/Members.ts"
 import { parts } from "./migrations/Parts.ts"
+import { reader } from "./migrations/Reader.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/Waits.ts"
@@ -58,7 +59,8 @@ export const migrations = {
   "0013_redelivery": redelivery,
   "0014_mirror": mirror,
   "0015_members": members,
-  "0016_body_keys": bodyKeys
+  "0016_body_keys": bodyKeys,
+  "0017_reader": reader
 }
 
 /** The schema that this version works with. */

@@ -1,0 +1,41 @@
+/** `idem grant`: lets a role of the database read the schema `mirror`, and nothing else. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Failure from "./CommandFailure.ts"
+import { Output } from "./Output.ts"
+import * as Server from "./RemoteServer.ts"
+import { Services } from "./AppServices.ts"
+
+const isRole = (name: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/.test(name) && !/^pg_/i.test(name)
+
+export const grant = Command.make(
+  "grant",
+  {
+    role: Argument.String("role").pipe(Argument.withDescription("a role of the database")),
+    login: Flag.Boolean("login").pipe(
+      Flag.withDescription("make the role if there is none, give it a new password, and print its URL"),
+      Flag.withoutNegation,
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fn("grant")(function* ({ login, role }) {
+    yield* Server.refuse("grant")
+    if (!isRole(role)) return yield* Failure.usage("a role is letters, digits, _ and -, and begins with no digit")
+    const output = yield* Output
+    const services = yield* Services
+    const { created, url } = yield* services.grant(role, { login })
+    yield* output.answer({ granted: role, created, url: url ?? null }, () =>
+      [
+        `${output.style.good(created ? "made" : "granted")}: ${role} may read the schema mirror`,
+        ...(url === undefined ? [] : [url, "The password is shown only now; the same command gives a new one."])
+      ].join("\n")
+    )
+  })
+).pipe(
+  Command.withDescription("Let a role of the database read the schema mirror, and nothing else"),
+  Command.withExamples([
+    { command: "idem grant metabase --login", description: "A role with a password, and the URL to connect with" }
+  ])
+)

@@ -1,0 +1,79 @@
+/**
+ * One query of a person on the schema `mirror`: read only, bounded in time and size, and with the rights of a role that
+ * may read nothing else (`Reader.ts`).
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { UsageError } from "../engine/Engine.ts"
+import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+import { onOwnSession } from "../stores/postgres/Transactions.ts"
+
+export interface Query {
+  readonly query: string
+  /** Rows that are returned at most. */
+  readonly most: number
+  readonly timeout: Duration.Duration
+}
+
+export interface Result {
+  readonly columns: ReadonlyArray<string>
+  readonly rows: ReadonlyArray<ReadonlyArray<Schema.Json>>
+  /** True if there may be more rows than were returned. */
+  readonly truncated: boolean
+}
+
+/** Characters of all rows together. */
+const mostBytes = 50_000_000
+
+const decodeLines = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ line: Schema.String })))
+const decodeColumns = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Schema.String)))
+const decodeRow = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Schema.Json)))
+
+const ServerError = Schema.Struct({ code: Schema.String, message: Schema.String })
+const isServerError = Schema.is(ServerError)
+
+/** The server's own words for a query that it refuses; undefined where the server itself failed. */
+const refusal = (error: SqlError, timeout: Duration.Duration): string | undefined => {
+  const { cause } = error.reason
+  if (!isServerError(cause)) return undefined
+  if (cause.code === "42P11") return "only one query that reads is run: SELECT, WITH, VALUES or TABLE"
+  if (cause.code === "57014") return `the query took longer than ${Duration.format(timeout)}`
+  return /^(08|57|58|XX|53)/.test(cause.code) ? undefined : cause.message
+}
+
+/** Runs the query. Fails with `UsageError` where the server refuses it. */
+export const run = ({ most, query, timeout }: Query) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const statement = query.trim().replace(/;\s*$/, "")
+    if (statement === "") return yield* new UsageError({ message: "there is no query" })
+    if (statement.includes("\0")) return yield* new UsageError({ message: "the query holds a NUL character" })
+    // A query can take locks of its session, which outlive its transaction: the session gives them back.
+    const lines = yield* Effect.gen(function* () {
+      yield* sql`BEGIN READ ONLY`.unprepared
+      yield* sql`SELECT set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true),
+        set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)`
+      const rows = yield* sql`SELECT line::text AS line FROM derived.query(${statement}, ${most + 1},
+        ${mostBytes}::bigint) AS line`.unprepared
+      return yield* Effect.orDie(decodeLines(rows))
+    }).pipe(
+      Effect.ensuring(
+        Effect.ignore(Effect.andThen(sql`ROLLBACK`.unprepared, sql`SELECT pg_advisory_unlock_all()`.unprepared))
+      ),
+      onOwnSession(sql)
+    )
+    const [head = "[]", ...body] = lines.map(({ line }) => line)
+    const columns = yield* Effect.orDie(decodeColumns(head))
+    const rows = yield* Effect.orDie(Effect.forEach(body.slice(0, most), (line) => decodeRow(line)))
+    const size = body.reduce((sum, line) => sum + line.length, 0)
+    return { columns, rows, truncated: body.length > most || size > mostBytes } satisfies Result
+  }).pipe(
+    Effect.mapError((error) => {
+      const message = isSqlError(error) ? refusal(error, timeout) : undefined
+      return message === undefined ? error : new UsageError({ message })
+    }),
+    toStoreError("querying the schema mirror")
+  )

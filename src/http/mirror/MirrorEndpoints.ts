@@ -1,0 +1,52 @@
+/** Endpoints on the schema `mirror`. */
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { NoSecrets } from "../Parameters.ts"
+import { UsageProblem } from "../Problems.ts"
+import { Authenticated } from "../security/Authenticated.ts"
+
+/** A query that reads, in PostgreSQL's SQL. */
+const QueryRequest = Schema.Struct({
+  query: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100_000))),
+  /** Rows at most; default 1,000. */
+  limit: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))))
+})
+
+export const QueryResult = Schema.Struct({
+  columns: Schema.Array(Schema.String),
+  /** A row is the values of the columns, in their order. */
+  rows: Schema.Array(Schema.Array(Schema.Json)),
+  /** True if there may be more rows than were returned. */
+  truncated: Schema.Boolean
+}).annotate({ identifier: "QueryResult" })
+export type QueryResult = typeof QueryResult.Type
+
+/** How far the schema is behind what is stored. */
+export const Lag = Schema.Struct({
+  /** Changes that are not derived yet; at most 10,000 are counted. */
+  behind: Schema.Int,
+  /** Seconds since the oldest of them was made; 0 where there is none. */
+  lagSeconds: Schema.Finite,
+  /** True while all rows are made again. */
+  rebuilding: Schema.Boolean
+}).annotate({ identifier: "MirrorLag" })
+export type Lag = typeof Lag.Type
+
+export const mirror = HttpApiGroup.make("mirror")
+  .add(
+    HttpApiEndpoint.post("query", "/sql", {
+      payload: QueryRequest,
+      success: QueryResult,
+      error: UsageProblem
+    }).annotate(OpenApi.Summary, "Run a query that only reads the schema mirror"),
+    HttpApiEndpoint.get("lag", "/mirror", { success: Lag, error: UsageProblem }).annotate(
+      OpenApi.Summary,
+      "How far the schema mirror is behind what is stored"
+    )
+  )
+  .annotate(NoSecrets, true)
+  .middleware(Authenticated)
+  .annotate(OpenApi.Title, "Mirror")
+  .annotate(OpenApi.Description, "What is stored, as tables")

@@ -1,0 +1,27 @@
+/** The operations on the schema `mirror`. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { Deriver } from "../../derive/Deriver.ts"
+import { CommandApi } from "../CommandApi.ts"
+import { asProblem } from "../Problems.ts"
+
+/** How long a query may run. */
+const timeout = Duration.seconds(30)
+
+export const layer = HttpApiBuilder.group(
+  CommandApi,
+  "mirror",
+  Effect.fn(function* (handlers) {
+    const deriver = yield* Deriver
+    return handlers.handleAll({
+      query: ({ payload: { limit = 1000, query } }) => asProblem(deriver.query({ query, most: limit, timeout })),
+      lag: () =>
+        Effect.map(deriver.lag, ({ behind, rebuilding, seconds }) => ({
+          behind,
+          lagSeconds: seconds,
+          rebuilding
+        })).pipe(asProblem)
+    })
+  })
+)

@@ -1,0 +1,108 @@
+/** Queries of people on the schema `mirror`: what they give, and what they cannot reach. */
+import { assert, it } from "@effect/vitest"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Derivation from "../../src/derive/Derivation.ts"
+import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
+import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import { item, running } from "../stores/scenario.ts"
+import { visible } from "../stores/visible.ts"
+import * as Database from "../support/Postgres.ts"
+
+const store = Postgres.layer.pipe(Layer.provide(Blobs.layer))
+const layer = Layer.mergeAll(
+  store,
+  Layer.succeed(ProjectionRegistry, { all: Effect.succeed(new Map([["gmail", gmail]])) })
+).pipe(Layer.provideMerge(Database.layer))
+
+const query = (text: string, most = 100) =>
+  Effect.flatMap(Derivation.make, (deriver) => deriver.query({ query: text, most, timeout: Duration.seconds(30) }))
+
+const refused = (text: string) => Effect.map(Effect.flip(query(text)), ({ message }) => message)
+
+it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (it) => {
+  it.effect("gives columns and rows, also of equal names, of large numbers, and where there is no row", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      yield* run.commit({ items: [item("m1", { title: "hello" })] })
+      yield* visible
+      yield* (yield* Derivation.make).catchUp
+      assert.deepStrictEqual(yield* query("SELECT id, title, size FROM content; -- all"), {
+        columns: ["id", "title", "size"],
+        rows: [["m1", "hello", "body of m1".length]],
+        truncated: false
+      })
+      assert.deepStrictEqual(yield* query("SELECT 1 AS a, 2 AS a, 9007199254740993 AS big, NULL AS none"), {
+        columns: ["a", "a", "big", "none"],
+        rows: [[1, 2, "9007199254740993", null]],
+        truncated: false
+      })
+      assert.deepStrictEqual(yield* query("SELECT id, subject FROM mail WHERE false -- none"), {
+        columns: ["id", "subject"],
+        rows: [],
+        truncated: false
+      })
+      const many = yield* query("SELECT * FROM generate_series(1, 10) AS n", 3)
+      assert.deepStrictEqual(many, { columns: ["n"], rows: [[1], [2], [3]], truncated: true })
+    })
+  )
+
+  it.effect("reads nothing but the schema, whatever functions it calls, and writes nothing", () =>
+    Effect.gen(function* () {
+      assert.isTrue(yield* Effect.flatMap(Derivation.make, ({ isolated }) => isolated))
+      assert.match(yield* refused("SELECT credentials FROM public.connection"), /permission denied/)
+      assert.match(yield* refused("SELECT * FROM derived.text"), /permission denied/)
+      const escape = "SELECT set_config('role', 'none', true), query_to_xml('TABLE public.body', true, false, '')"
+      assert.match(yield* refused(escape), /cannot set parameter "role"/)
+      assert.match(yield* refused("SELECT set_config('session_authorization', 'default', true)"), /cannot set/)
+      assert.match(yield* refused("WITH x AS (DELETE FROM content RETURNING 1) SELECT * FROM x"), /cannot|denied/)
+      assert.match(yield* refused("SELECT 1; SELECT 2"), /one query/)
+      assert.match(yield* refused("SELECT lo_create(1)"), /read-only/)
+      assert.match(yield* refused("SELECT pg_read_file('PG_VERSION')"), /permission denied/)
+      assert.match(yield* refused(" ; "), /no query/)
+    })
+  )
+
+  it.effect("ends at its time, and gives back the locks that it took", () =>
+    Effect.gen(function* () {
+      const deriver = yield* Derivation.make
+      const sql = yield* SqlClient.SqlClient
+      const slow = deriver.query({ query: "SELECT pg_sleep(60)", most: 1, timeout: Duration.millis(50) })
+      assert.match((yield* Effect.flip(slow)).message, /longer than 50ms/)
+      yield* query("SELECT pg_advisory_lock(4711), set_config('statement_timeout', '0', false)")
+      assert.deepStrictEqual(
+        yield* sql`SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+          WHERE locktype = 'advisory' AND datname = current_database()`,
+        []
+      )
+    })
+  )
+
+  it.effect("a role that was granted reads the schema and nothing else", () =>
+    Effect.gen(function* () {
+      const { grant } = yield* Derivation.make
+      const role = `reports_${process.pid}`
+      const missing = yield* Effect.flip(grant(role, { login: false }))
+      assert.match(missing.message, /idem grant .* --login/)
+      const { created, password = "" } = yield* grant(role, { login: true })
+      assert.isTrue(created)
+      const { config } = yield* PgClient.PgClient
+      const asRole = PgClient.layer({ ...config, username: role, password: Redacted.make(password), maxConnections: 1 })
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        assert.deepStrictEqual(yield* sql`SELECT id FROM mirror.content`, [{ id: "m1" }])
+        const denied = yield* Effect.flip(sql`SELECT 1 FROM content`)
+        assert.strictEqual(denied._tag, "SqlError")
+      }).pipe(Effect.provide(asRole))
+      const sql = yield* SqlClient.SqlClient
+      yield* sql.unsafe(`DROP OWNED BY ${role}`).unprepared
+      yield* sql.unsafe(`DROP ROLE ${role}`).unprepared
+    })
+  )
+})
