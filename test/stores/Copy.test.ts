@@ -30,7 +30,7 @@ const side = Effect.gen(function* () {
 })
 type Side = Effect.Success<typeof side>
 
-const copy = (source: Side, target: Side, change: Partial<Copy.Side["blobs"]> = {}) =>
+const copy = (source: Side, target: Side, change: Partial<BlobStore["Service"]> = {}) =>
   Copy.run({
     source,
     target: { sql: target.sql, blobs: { ...target.blobs, ...change } },

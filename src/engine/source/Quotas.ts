@@ -22,7 +22,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -32,6 +31,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
+import { adaptiveOf, type Bucket, bucketsOf, bytesOf, unlimited, usedUp } from "./Buckets.ts"
 import { IntegrationError, RateLimited, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
@@ -46,18 +46,8 @@ const rateLimitedRetries = 5
 
 const minute = Duration.minutes(1)
 
-/** Units a minute that mean no limit: a stand-in's, or a server's of one's own. Nothing is asked for them. */
-const unlimited = 1_000_000_000
-
 /** A wait for one's own budget that is longer is written to the log. */
 const saidFrom = Duration.minutes(10)
-
-/** A line that says which limit of a day is used up, and until when. */
-const usedUp = ({ key, limit, name }: Bucket, delay: Duration.Duration) =>
-  Effect.map(DateTime.now, (now) => {
-    const until = DateTime.formatIso(DateTime.addDuration(now, delay))
-    return `the ${limit} ${key.endsWith(" bytes a day") ? "bytes" : "units"} a day of ${name} are used up until ${until}`
-  })
 
 /** How long it is believed that a source has asked nobody for patience. */
 const calmFor = Duration.seconds(1)
@@ -88,56 +78,6 @@ export class Quotas extends Context.Service<
 
   /** Budgets of this process alone. */
   static readonly layerMemory: Layer.Layer<Quotas> = Layer.provide(this.layer, RateLimiter.layerStoreMemory)
-}
-
-/** A day's bytes of a budget. */
-const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>
-  budgets.flatMap(({ bytesPerDay, key }) =>
-    bytesPerDay === undefined
-      ? []
-      : [{ key: `${domain}/${key} bytes a day`, name: key, per: "day" as const, limit: bytesPerDay }]
-  )
-
-/** A limit that a call spends `tokens` of. */
-interface Bucket {
-  readonly key: string
-  /** The budget's name, for people. */
-  readonly name: string
-  readonly per: "minute" | "day"
-  readonly limit: number
-  readonly tokens: number
-}
-
-/** What a call of this method spends of the budgets, those of a day first. */
-const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: string, units: number) => {
-  const buckets = budgets.flatMap(({ key: name, methods, unitsPerDay, unitsPerMinute }): ReadonlyArray<Bucket> => {
-    const key = `${domain}/${name}`
-    const calls = methods?.[method]
-    return [
-      ...(unitsPerDay === undefined
-        ? []
-        : [{ key: `${key} a day`, name, per: "day" as const, limit: unitsPerDay, tokens: units }]),
-      ...(calls === undefined
-        ? []
-        : [{ key: `${key}/${method}`, name, per: "minute" as const, limit: calls, tokens: 1 }]),
-      ...(unitsPerMinute === undefined
-        ? []
-        : [{ key, name, per: "minute" as const, limit: unitsPerMinute, tokens: units }])
-    ]
-  })
-  return buckets.toSorted((a, b) => Number(b.per === "day") - Number(a.per === "day"))
-}
-
-/**
- * What adapts to the provider's refusals: the method where it has a limit of its own, else all calls of the first
- * budget.
- */
-const adaptiveOf = (domain: string, first: Budget, method: string) => {
-  const calls = first.methods?.[method]
-  const key = `${domain}/${first.key}`
-  return calls === undefined
-    ? { key, perMinute: first.unitsPerMinute ?? unlimited }
-    : { key: `${key}/${method}`, perMinute: calls }
 }
 
 const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): Quotas["Service"] => {

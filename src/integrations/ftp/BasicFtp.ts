@@ -10,10 +10,9 @@
  * Links are not followed: a listing shows them, but no command of FTP tells where one leads.
  */
 import * as Net from "node:net"
-import { PassThrough, Writable } from "node:stream"
-import { pipeline } from "node:stream/promises"
+import { PassThrough } from "node:stream"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Client, FTPError, type FTPResponse } from "basic-ftp"
+import { Client, FTPError } from "basic-ftp"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -21,7 +20,9 @@ import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
-import { kindOf, parseFacts, parseLs, parseMlsd, parseSize, parseTime, statOf } from "./FtpListing.ts"
+import * as FtpCommands from "./FtpCommands.ts"
+import * as FtpErrors from "./FtpErrors.ts"
+import { kindOf, parseLs, parseMlsd, parseSize, parseTime, statOf } from "./ListingParser.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
@@ -55,53 +56,14 @@ class Reset extends Errors.Unrepeated {}
 
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1")
 
-const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
-
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Remote.Remote, never, Scope.Scope> {
   const server = `${options.host}:${options.port}`
-  const say = (cause: unknown) => Errors.describe(cause, [options.password, latin1(options.password)])
-
-  /** Why the server, or the way to it, refused; `what` was asked. 550 is Forbidden here: see `refusal`. */
-  const classify = (what: string, cause: unknown): IntegrationError => {
-    const text = `${server}: ${what}: ${say(cause)}`
-    if (cause instanceof FTPError) {
-      // Servers give 530 or 421 for too many logins at once, which no other password would change.
-      if (/too many|maximum number|max.*(clients|connections|logins)|already connected/i.test(cause.message)) {
-        return Errors.rateLimited(text)
-      }
-      if (/cleartext|must use encryption|requires? (TLS|SSL)|(TLS|SSL) (is )?required/i.test(cause.message)) {
-        return Errors.unauthorized(`${text} (set "protocol": "ftps")`)
-      }
-      if ([430, 530, 532, 332].includes(cause.code)) return Errors.unauthorized(text)
-      if (cause.code < 500) return Errors.transient(text)
-      return [550, 551, 553].includes(cause.code) ? Errors.forbidden(text) : Errors.malformed(text)
-    }
-    if (cause instanceof Error && cause.message.startsWith("Timeout (")) return Errors.noAnswer(text)
-    const code = Errors.codeOf(cause)
-    if (code === "ERR_SSL_WRONG_VERSION_NUMBER") {
-      return Errors.unauthorized(`${text}: the server does not begin with TLS ("implicit" in the config)`)
-    }
-    if (typeof code === "string" && certificateCodes.test(code)) {
-      return Errors.unauthorized(
-        `${text}: the server's certificate is not trusted, nothing was sent to it ("ca" in the config names another authority)`
-      )
-    }
-    return Errors.transient(text)
-  }
+  const { classify, unlisted } = FtpErrors.make(server, [options.password, latin1(options.password)])
 
   const attempt = <A>(what: string, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
     Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
-
-  /**
-   * Why a folder was not listed. RFC 959 allows LIST to be refused by 450 and 451, and not by 550: servers use all of
-   * them for a folder that they may not read. Of the root, 450 and 451 may pass: the whole listing is tried again.
-   */
-  const unlisted = (folder: string, what: string, cause: unknown): IntegrationError =>
-    cause instanceof FTPError && [450, 451].includes(cause.code) && folder !== ""
-      ? Errors.forbidden(`${server}: ${what}: ${say(cause)}`)
-      : classify(what, cause)
 
   let exactTimes = false
 
@@ -129,7 +91,7 @@ export const make = Effect.fnUntraced(function* (
       exactTimes = features.has("MLST") || features.has("MDTM")
       const root = latin1(options.root).replace(/\/+$/, "")
       const absolute = options.root.startsWith("/")
-      const home = absolute ? "" : await workingFolder(client)
+      const home = absolute ? "" : await FtpCommands.workingFolder(client)
       const base = root === "" || absolute ? `${home}${root}` : `${home}/${root}`
       return { client, base, machineListings: features.has("MLST") }
     }
@@ -157,17 +119,17 @@ export const make = Effect.fnUntraced(function* (
       try: async () => {
         const path = pathOf(session, folder)
         if (session.machineListings) {
-          const { response, text } = await listing(session.client, `MLSD ${path}`, options.timeout)
-          const listed = { ...parseMlsd(text), incomplete: incompleteness(response) }
+          const { response, text } = await FtpCommands.listing(session.client, `MLSD ${path}`, options.timeout)
+          const listed = { ...parseMlsd(text), incomplete: FtpCommands.incompleteness(response) }
           const isRootUnknown = folder === "" && listed.identity === undefined
           return isRootUnknown && listed.entries.some(({ identity }) => identity !== undefined)
-            ? { ...listed, identity: await identityOf(session.client, path) }
+            ? { ...listed, identity: await FtpCommands.identityOf(session.client, path) }
             : listed
         }
         // LIST takes options and patterns where a path could stand: names are given to CWD, which takes neither.
         await session.client.send(`CWD ${path}`)
-        const { response, text } = await listNames(session.client, options.timeout)
-        return { ...parseLs(text), incomplete: incompleteness(response) }
+        const { response, text } = await FtpCommands.listNames(session.client, options.timeout)
+        return { ...parseLs(text), incomplete: FtpCommands.incompleteness(response) }
       },
       catch: (cause) => unlisted(folder, `listing ${Remote.quote(folder)}`, cause)
     })
@@ -211,7 +173,7 @@ export const make = Effect.fnUntraced(function* (
       const asked = pathOf(session, path)
       if (session.machineListings) {
         const { message } = await session.client.send(`MLST ${asked}`)
-        const facts = mlstFacts(message)
+        const facts = FtpCommands.mlstFacts(message)
         const kind = kindOf(facts)
         if (kind === "link") throw new FTPError({ code: 550, message: "it is a link, and links are not followed" })
         if (kind !== "file") throw new FTPError({ code: 501, message: "it is no file" })
@@ -303,95 +265,3 @@ export const make = Effect.fnUntraced(function* (
     size: connections.size
   }
 })
-
-/**
- * vsftpd and pure-ftpd answer 226, success, to a folder that they could not open, and pure-ftpd to one of which it
- * listed the first 10,000 names only: an empty or short listing by which files would be deleted.
- */
-const incompleteness = (response: FTPResponse): string | undefined => {
-  if (/failed to open|unable to (read|open)|permission denied/i.test(response.message)) {
-    throw new FTPError({ code: 550, message: response.message })
-  }
-  return /truncated/i.test(response.message) ? response.message.split("\n")[0] : undefined
-}
-
-/**
- * The working folder with its hidden names. Some servers refuse `-a`, and some answer it with success and not one name
- * (basic-ftp#273): both are asked again without it.
- */
-const listNames = async (client: Client, timeout: number) => {
-  const refused = (cause: unknown) => (cause instanceof FTPError ? undefined : Promise.reject(cause))
-  const hidden = await listing(client, "LIST -a", timeout).catch(refused)
-  if (hidden !== undefined && hidden.text.trim() !== "") return hidden
-  const plain = listing(client, "LIST", timeout)
-  // A server may refuse to list an empty folder: then the first answer stands.
-  return hidden === undefined ? plain : ((await plain.catch(refused)) ?? hidden)
-}
-
-/** The identity of a folder whose listing does not tell it. */
-const identityOf = async (client: Client, path: string): Promise<string | undefined> =>
-  client.send(`MLST ${path}`).then(
-    ({ message }) => mlstFacts(message).get("unique"),
-    (cause: unknown) => (cause instanceof FTPError ? undefined : Promise.reject(cause))
-  )
-
-/** RFC 3659 7.2: the line with the facts begins with a space. */
-const mlstFacts = (message: string) => {
-  const line = message.split("\n").find((line) => line.startsWith(" ")) ?? ""
-  return parseFacts(line.slice(1).split(" ")[0] ?? "")
-}
-
-/** RFC 959: the folder stands in quotes, in which a quote is doubled. */
-const workingFolder = async (client: Client): Promise<string> => {
-  const { message } = await client.send("PWD")
-  const folder = /"((?:[^"]|"")*)"/.exec(message)?.[1]?.replaceAll('""', '"') ?? ""
-  return folder.replace(/\/+$/, "")
-}
-
-/**
- * A listing with the server's last word on it, which `Client.list` drops: two servers tell there, and only there, that
- * they could not read the folder.
- */
-const listing = async (
-  client: Client,
-  command: string,
-  timeout: number
-): Promise<{ readonly response: FTPResponse; readonly text: string }> => {
-  await client.prepareTransfer(client.ftp)
-  const chunks: Array<Buffer> = []
-  let bytes = 0
-  const sink = new Writable({
-    write: (chunk: Buffer, _encoding, next) => {
-      bytes += chunk.length
-      if (bytes > Remote.maxListingBytes) {
-        return next(new Error(`its listing is longer than ${Remote.maxListingBytes} bytes`))
-      }
-      chunks.push(chunk)
-      next()
-    }
-  })
-  let received: Promise<void> | undefined
-  const response: FTPResponse = await client.ftp.handle(command, (answer, task) => {
-    if (answer instanceof Error) {
-      client.ftp.dataSocket = undefined
-      return task.reject(answer)
-    }
-    if ((answer.code === 125 || answer.code === 150) && received === undefined) {
-      const data = client.ftp.dataSocket
-      if (data === undefined) return task.reject(new Error("the data connection is closed"))
-      // While data flows the control connection is silent.
-      client.ftp.socket.setTimeout(0)
-      data.setTimeout(timeout)
-      received = pipeline(data, sink)
-      received.then(
-        () => client.ftp.socket.setTimeout(timeout),
-        (cause: Error) => task.reject(cause)
-      )
-      return
-    }
-    if (answer.code >= 200 && answer.code < 300) task.resolve(answer)
-  })
-  await received
-  client.ftp.dataSocket = undefined
-  return { response, text: Buffer.concat(chunks).toString("latin1") }
-}

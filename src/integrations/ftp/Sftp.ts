@@ -12,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import ssh2 from "ssh2"
 import SftpClient from "ssh2-sftp-client"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -20,8 +19,20 @@ import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
 import * as HostKey from "./HostKey.ts"
 import * as Names from "./Names.ts"
+import * as PrivateKey from "./PrivateKey.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
+import {
+  ask,
+  type Attempt,
+  type Attributes,
+  kindOf,
+  type Protocol,
+  readBytes,
+  readNames,
+  statOf,
+  status
+} from "./SftpProtocol.ts"
 
 export interface Options {
   readonly call: Call
@@ -47,23 +58,8 @@ export interface Options {
  * One read, and how many are under way: 512 kB at a time keep a connection of 50 ms busy to 10 MB a second. A
  * server that gives less at once is asked for the rest.
  */
-const readBytes = 131_072
+const chunkBytes = 131_072
 const readsInFlight = 4
-
-/** What one name of a listing takes besides its text: its attributes and lengths (draft-ietf-secsh-filexfer-02). */
-const nameOverhead = 40
-
-/** Answers to READDIR without a name. A server says by EOF that a folder ends, so that few or none are empty. */
-const maxEmptyAnswers = 10
-
-/** The type bits of a file's mode (POSIX). */
-const kinds: ReadonlyMap<number, Remote.Entry["kind"]> = new Map([
-  [0o100000, "file"],
-  [0o040000, "folder"],
-  [0o120000, "link"]
-])
-
-type Protocol = Awaited<ReturnType<SftpClient["connect"]>>
 
 interface Session {
   readonly client: SftpClient
@@ -73,40 +69,10 @@ interface Session {
   readonly state: { open: boolean }
 }
 
-interface Attributes {
-  readonly mode: number
-  readonly size: number
-  readonly mtime: number
-}
-
-interface ListedName {
-  readonly filename: string
-  readonly longname: string
-  readonly attrs: Attributes
-}
-
-const ask = <A>(request: (done: (error: Error | null | undefined, answer: A) => void) => unknown): Promise<A> =>
-  new Promise((resolve, reject) => {
-    request((error, answer) => (error ? reject(error) : resolve(answer)))
-  })
-
-const kindOf = (attributes: Attributes): Remote.Entry["kind"] => kinds.get(attributes.mode & 0o170000) ?? "other"
-
-const statOf = (attributes: Attributes): Remote.Stat => ({
-  size: Number.isSafeInteger(attributes.size) ? attributes.size : undefined,
-  // Version 3 of the protocol counts seconds since 1970 in 32 bits. A server may leave them out.
-  modified: Number.isSafeInteger(attributes.mtime)
-    ? `${new Date(attributes.mtime * 1000).toISOString().slice(0, 19)}Z`
-    : undefined
-})
-
-/** Codes of SSH_FXP_STATUS, of which `ssh2` makes errors. */
-const status = { end: 1, missing: 2, forbidden: 3, failure: 4 }
-
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Remote.Remote, IntegrationError, Scope.Scope> {
-  const keyProblem = privateKeyProblem(options)
+  const keyProblem = PrivateKey.problem(options.privateKey, options.passphrase)
   if (keyProblem !== undefined) return yield* Effect.fail(Errors.unauthorized(keyProblem))
   const server = `${options.host}:${options.port}`
   const secrets = [options.password ?? "", options.privateKey ?? "", options.passphrase ?? ""]
@@ -128,7 +94,7 @@ export const make = Effect.fnUntraced(function* (
       : Errors.transient(text)
   }
 
-  const attempt = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
+  const attempt: Attempt = (what, run) =>
     Effect.tryPromise({ try: run, catch: (cause) => classify(what, cause) }).pipe(
       Effect.timeoutOrElse({
         duration: options.timeout,
@@ -242,44 +208,11 @@ export const make = Effect.fnUntraced(function* (
       { onFailure: () => false, onSuccess: () => true }
     )
 
-  /** The names in a folder, in answers until the server says that it ends, or the bound is reached. */
-  const readNames = (session: Session, what: string, real: string) =>
-    Effect.acquireUseRelease(
-      attempt(what, () => ask<Buffer>((done) => session.sftp.opendir(real, done))),
-      Effect.fnUntraced(function* (handle) {
-        const names: Array<ListedName> = []
-        let bytes = 0
-        let empty = 0
-        while (true) {
-          const some = yield* attempt(what, () =>
-            ask<ReadonlyArray<ListedName> | undefined>((done) =>
-              session.sftp.readdir(handle, (error, found) =>
-                Errors.codeOf(error) === status.end ? done(undefined, undefined) : done(error, found)
-              )
-            )
-          )
-          if (some === undefined) return names
-          if (some.length === 0 && ++empty > maxEmptyAnswers) {
-            return yield* Effect.fail(Errors.malformed(`${server}: ${what}: the server names nothing, and no end`))
-          }
-          for (const name of some) {
-            bytes += Buffer.byteLength(name.filename) + Buffer.byteLength(name.longname) + nameOverhead
-            names.push(name)
-          }
-          if (bytes > Remote.maxListingBytes) {
-            const message = `its listing is longer than ${Remote.maxListingBytes} bytes`
-            return yield* Effect.fail(Errors.malformed(`${server}: ${what}: ${message}`))
-          }
-        }
-      }),
-      (handle) => Effect.sync(() => session.sftp.close(handle, () => undefined))
-    )
-
   const listOnce = Effect.fnUntraced(function* (session: Session, folder: string) {
     const real = yield* resolve(session, folder)
     const what = `listing ${Remote.quote(folder)}`
     const names = yield* Effect.catchReason(
-      readNames(session, what, real || "/"),
+      readNames(session.sftp, real || "/", { attempt, server, what }),
       "IntegrationError",
       "Transient",
       (_reason, error) =>
@@ -340,7 +273,7 @@ export const make = Effect.fnUntraced(function* (
       )
       const size = stat.size
       if (size === undefined) return yield* Effect.fail(Errors.malformed(`${server}: ${what}: its size is not known`))
-      const chunks = Math.ceil(size / readBytes)
+      const chunks = Math.ceil(size / chunkBytes)
       /** Why there are fewer bytes than the server had announced: the file has changed, or it lies. */
       const short = (position: number) =>
         Effect.flatMap(
@@ -355,23 +288,10 @@ export const make = Effect.fnUntraced(function* (
             )
         )
       const chunk = Effect.fnUntraced(function* (index: number) {
-        const position = index * readBytes
-        const wanted = Math.min(readBytes, size - position)
-        const bytes = Buffer.allocUnsafeSlow(wanted)
-        const got = yield* attempt(what, async () => {
-          let got = 0
-          while (got < wanted) {
-            const count = await ask<number>((done) =>
-              session.sftp.read(handle, bytes, got, wanted - got, position + got, (error, count) =>
-                Errors.codeOf(error) === status.end ? done(undefined, 0) : done(error, count)
-              )
-            )
-            if (count === 0) break
-            got += count
-          }
-          return got
-        })
-        return got < wanted ? yield* short(position + got) : bytes
+        const position = index * chunkBytes
+        const length = Math.min(chunkBytes, size - position)
+        const bytes = yield* attempt(what, () => readBytes(session.sftp, handle, position, length))
+        return bytes.length < length ? yield* short(position + bytes.length) : bytes
       })
       return Stream.range(0, chunks - 1).pipe(Stream.mapEffect(chunk, { concurrency: readsInFlight }))
     }).pipe(Stream.unwrap, Stream.scoped)
@@ -385,23 +305,6 @@ export const make = Effect.fnUntraced(function* (
     size: connections.size
   }
 })
-
-/** Why the private key can't be used, or undefined: said before the server is asked, without a word of the key. */
-const privateKeyProblem = ({ passphrase, privateKey }: Options): string | undefined => {
-  if (privateKey === undefined) return undefined
-  const parsed = ssh2.utils.parseKey(privateKey, passphrase)
-  if (!(parsed instanceof Error)) {
-    return parsed.isPrivateKey() ? undefined : `"privateKey" in the credentials is a public key: give the private one`
-  }
-  if (!/^\s*(-----BEGIN |PuTTY-User-Key-File)/.test(privateKey)) {
-    return `"privateKey" in the credentials is no private key: give the text of its file, or "@FILE" on the command line`
-  }
-  const isEncrypted = /no passphrase given/i.test(parsed.message)
-  if (isEncrypted) return `the private key is encrypted: give its "passphrase" in the credentials`
-  return passphrase === undefined
-    ? `"privateKey" in the credentials can't be read: it is cut short, or of a kind that is not supported`
-    : `the "passphrase" in the credentials does not open the private key`
-}
 
 /** Ends a connection without waiting for the server's goodbye. */
 const shut = (client: SftpClient): void => {

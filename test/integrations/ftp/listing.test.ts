@@ -1,6 +1,6 @@
 /** What listings say, and what they don't. */
 import { assert, describe, it } from "@effect/vitest"
-import { parseLs, parseMlsd, parseTime } from "../../../src/integrations/ftp/FtpListing.ts"
+import { parseLs, parseMlsd, parseTime } from "../../../src/integrations/ftp/ListingParser.ts"
 
 describe("times (RFC 3659)", () => {
   it("keep every digit that the server gives, in UTC", () => {

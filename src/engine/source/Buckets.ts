@@ -1,0 +1,65 @@
+/** The limits that a call spends from, as token buckets and windows: those of its budgets and of its method. */
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Budget } from "../../contract/Integration.ts"
+
+/** Units a minute that mean no limit, for stand-ins and own servers. No bucket is asked for them. */
+export const unlimited = 1_000_000_000
+
+/** The limits of bytes a day. */
+export const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>
+  budgets.flatMap(({ bytesPerDay, key }) =>
+    bytesPerDay === undefined
+      ? []
+      : [{ key: `${domain}/${key} bytes a day`, name: key, per: "day" as const, limit: bytesPerDay }]
+  )
+
+/** A limit that a call spends `tokens` of. */
+export interface Bucket {
+  readonly key: string
+  /** The budget's name, for people. */
+  readonly name: string
+  readonly per: "minute" | "day"
+  readonly limit: number
+  readonly tokens: number
+}
+
+/** The limits that a call of this method spends from, those of a day first. */
+export const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: string, units: number) => {
+  const buckets = budgets.flatMap(({ key: name, methods, unitsPerDay, unitsPerMinute }): ReadonlyArray<Bucket> => {
+    const key = `${domain}/${name}`
+    const calls = methods?.[method]
+    return [
+      ...(unitsPerDay === undefined
+        ? []
+        : [{ key: `${key} a day`, name, per: "day" as const, limit: unitsPerDay, tokens: units }]),
+      ...(calls === undefined
+        ? []
+        : [{ key: `${key}/${method}`, name, per: "minute" as const, limit: calls, tokens: 1 }]),
+      ...(unitsPerMinute === undefined
+        ? []
+        : [{ key, name, per: "minute" as const, limit: unitsPerMinute, tokens: units }])
+    ]
+  })
+  return buckets.toSorted((a, b) => Number(b.per === "day") - Number(a.per === "day"))
+}
+
+/**
+ * The limit that adapts to the provider's refusals: the method's own, if it has one, or else that of all calls of the
+ * first budget.
+ */
+export const adaptiveOf = (domain: string, first: Budget, method: string) => {
+  const calls = first.methods?.[method]
+  const key = `${domain}/${first.key}`
+  return calls === undefined
+    ? { key, perMinute: first.unitsPerMinute ?? unlimited }
+    : { key: `${key}/${method}`, perMinute: calls }
+}
+
+/** A line that says which limit of a day is used up, and until when. */
+export const usedUp = ({ key, limit, name }: Bucket, delay: Duration.Duration) =>
+  Effect.map(DateTime.now, (now) => {
+    const until = DateTime.formatIso(DateTime.addDuration(now, delay))
+    return `the ${limit} ${key.endsWith(" bytes a day") ? "bytes" : "units"} a day of ${name} are used up until ${until}`
+  })

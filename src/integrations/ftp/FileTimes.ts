@@ -1,0 +1,45 @@
+/** What the size and the modification time of a file say: its revision, its window, and whether it has changed. */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import type * as SyncTask from "../../contract/SyncTask.ts"
+import * as Remote from "./Remote.ts"
+
+/**
+ * How long before its listing a file must have been changed to be sure that the same second saw no later change, and
+ * how far ahead a server's clock is believed to be.
+ */
+const recentMillis = 2_000
+const clockAheadMillis = 3_600_000
+
+/**
+ * The revision to store. One of a file that was changed right before it was listed equals no later one, so that the
+ * next poll looks at the file again.
+ */
+export const storedRevision = (stat: Remote.Stat, listedAt: number): string | undefined => {
+  const revision = Remote.revisionOf(stat)
+  const time = Option.getOrUndefined(Option.map(instant(stat.modified), DateTime.toEpochMillis))
+  if (revision === undefined || time === undefined) return revision
+  const isRecent = time >= listedAt - recentMillis && time <= listedAt + clockAheadMillis
+  return isRecent ? `${revision} recent` : revision
+}
+
+export const instant = (modified: string | undefined): Option.Option<DateTime.Utc> =>
+  modified === undefined ? Option.none() : Option.map(DateTime.make(modified), DateTime.toUtc)
+
+/** A file whose time is not known is in every window: to leave it out would be to guess. */
+export const isInWindow = (window: SyncTask.Window | undefined, modified: string | undefined): boolean => {
+  if (window === undefined) return true
+  const time = Option.getOrUndefined(instant(modified))
+  if (time === undefined) return true
+  return (
+    (window.since === undefined || DateTime.isGreaterThanOrEqualTo(time, window.since)) &&
+    (window.until === undefined || DateTime.isLessThan(time, window.until))
+  )
+}
+
+/** Whether two known values differ. What a server does not tell is no change. */
+export const differ = (a: string | number | undefined, b: string | number | undefined): boolean =>
+  a !== undefined && b !== undefined && a !== b
+
+export const isChanged = (a: Remote.Stat, b: Remote.Stat): boolean =>
+  differ(a.size, b.size) || differ(a.modified, b.modified)

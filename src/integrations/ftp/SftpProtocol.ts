@@ -1,0 +1,107 @@
+/** Requests of SFTP version 3 as promises (draft-ietf-secsh-filexfer-02), and the meaning of their answers. */
+import * as Effect from "effect/Effect"
+import type SftpClient from "ssh2-sftp-client"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as Remote from "./Remote.ts"
+import * as Errors from "../server/Errors.ts"
+
+/** The bytes that one name of a listing takes besides its text: its attributes and lengths. */
+const nameOverhead = 40
+
+/** The most answers to READDIR without a name. A server ends a folder with EOF, so that few or none are empty. */
+const maxEmptyAnswers = 10
+
+/** The type bits of a file's mode (POSIX). */
+const kinds: ReadonlyMap<number, Remote.Entry["kind"]> = new Map([
+  [0o100000, "file"],
+  [0o040000, "folder"],
+  [0o120000, "link"]
+])
+
+export type Protocol = Awaited<ReturnType<SftpClient["connect"]>>
+
+export interface Attributes {
+  readonly mode: number
+  readonly size: number
+  readonly mtime: number
+}
+
+export interface ListedName {
+  readonly filename: string
+  readonly longname: string
+  readonly attrs: Attributes
+}
+
+export const ask = <A>(request: (done: (error: Error | null | undefined, answer: A) => void) => unknown): Promise<A> =>
+  new Promise((resolve, reject) => {
+    request((error, answer) => (error ? reject(error) : resolve(answer)))
+  })
+
+export const kindOf = (attributes: Attributes): Remote.Entry["kind"] => kinds.get(attributes.mode & 0o170000) ?? "other"
+
+export const statOf = (attributes: Attributes): Remote.Stat => ({
+  size: Number.isSafeInteger(attributes.size) ? attributes.size : undefined,
+  // Version 3 of the protocol counts seconds since 1970 in 32 bits. A server may leave them out.
+  modified: Number.isSafeInteger(attributes.mtime)
+    ? `${new Date(attributes.mtime * 1000).toISOString().slice(0, 19)}Z`
+    : undefined
+})
+
+/** Codes of SSH_FXP_STATUS, of which `ssh2` makes errors. */
+export const status = { end: 1, missing: 2, forbidden: 3, failure: 4 }
+
+/** Runs a request within its time limit, with its failure classified. `what` is the request, for messages. */
+export type Attempt = <A>(what: string, run: () => Promise<A>) => Effect.Effect<A, IntegrationError>
+
+/** Reads all names of a folder, at most `Remote.maxListingBytes` of them. */
+export const readNames = (
+  sftp: Protocol,
+  folder: string,
+  { attempt, server, what }: { readonly attempt: Attempt; readonly server: string; readonly what: string }
+) =>
+  Effect.acquireUseRelease(
+    attempt(what, () => ask<Buffer>((done) => sftp.opendir(folder, done))),
+    Effect.fnUntraced(function* (handle) {
+      const names: Array<ListedName> = []
+      let bytes = 0
+      let empty = 0
+      while (true) {
+        const some = yield* attempt(what, () =>
+          ask<ReadonlyArray<ListedName> | undefined>((done) =>
+            sftp.readdir(handle, (error, found) =>
+              Errors.codeOf(error) === status.end ? done(undefined, undefined) : done(error, found)
+            )
+          )
+        )
+        if (some === undefined) return names
+        if (some.length === 0 && ++empty > maxEmptyAnswers) {
+          return yield* Effect.fail(Errors.malformed(`${server}: ${what}: the server names nothing, and no end`))
+        }
+        for (const name of some) {
+          bytes += Buffer.byteLength(name.filename) + Buffer.byteLength(name.longname) + nameOverhead
+          names.push(name)
+        }
+        if (bytes > Remote.maxListingBytes) {
+          const message = `its listing is longer than ${Remote.maxListingBytes} bytes`
+          return yield* Effect.fail(Errors.malformed(`${server}: ${what}: ${message}`))
+        }
+      }
+    }),
+    (handle) => Effect.sync(() => sftp.close(handle, () => undefined))
+  )
+
+/** Reads `length` bytes from this position, or fewer if the file ends before. */
+export const readBytes = async (sftp: Protocol, handle: Buffer, position: number, length: number): Promise<Buffer> => {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  let got = 0
+  while (got < length) {
+    const count = await ask<number>((done) =>
+      sftp.read(handle, bytes, got, length - got, position + got, (error, count) =>
+        Errors.codeOf(error) === status.end ? done(undefined, 0) : done(error, count)
+      )
+    )
+    if (count === 0) break
+    got += count
+  }
+  return bytes.subarray(0, got)
+}

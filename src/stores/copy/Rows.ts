@@ -1,0 +1,96 @@
+/** Copies rows between two databases, some at a time. Rows travel as the JSON that PostgreSQL makes of them. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
+import type { BlobStore } from "../Blobs.ts"
+
+/** A database, and the store of its large bodies. */
+interface Side {
+  readonly sql: SqlClient.SqlClient
+  readonly blobs: BlobStore["Service"]
+}
+
+/** The two sides of a copy. */
+export interface Sides {
+  readonly source: Side
+  readonly target: Side
+}
+
+/** Rows read at once, to bound the memory. */
+const rowsAtOnce = 200
+
+/** The tables with rows of a connection, besides its own. */
+export const belongings = [
+  "content",
+  "staged_deletion",
+  "listing",
+  "seen",
+  "part",
+  "task",
+  "task_key",
+  "task_done",
+  "run"
+]
+
+/** The condition for the rows of a connection. */
+export const ofConnection = (table: string, id: ConnectionId): string =>
+  table === "task_done"
+    ? `task_id IN (SELECT id FROM task WHERE connection_id = '${id}')`
+    : `${table === "connection" ? "id" : "connection_id"} = '${id}'`
+
+const decodeJson = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ json: Schema.String })))
+const decodeColumns = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
+
+/** A hash as text. */
+export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+
+/** The copy found something that it cannot copy. */
+export const wrong = (what: string) => new StoreError({ message: `copying: ${what}`, cause: what })
+
+/** Reads a query's rows through a cursor, some at a time. Needs a transaction. */
+export const through = <A, E, R>(
+  sql: SqlClient.SqlClient,
+  cursor: string,
+  query: string,
+  use: (rows: ReadonlyArray<unknown>) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function* () {
+    yield* sql.unsafe(`DECLARE ${cursor} NO SCROLL CURSOR FOR ${query}`).unprepared
+    for (;;) {
+      const rows = yield* sql.unsafe(`FETCH ${rowsAtOnce} FROM ${cursor}`).unprepared
+      if (rows.length > 0) yield* use(rows)
+      if (rows.length < rowsAtOnce) break
+    }
+    yield* sql.unsafe(`CLOSE ${cursor}`).unprepared
+  })
+
+/** Copies these rows of a table. Changes are announced anew, since transaction ids belong to one database. */
+export const copyRows = Effect.fnUntraced(function* ({ source, target }: Sides, table: string, where: string) {
+  const columns = yield* Effect.orDie(
+    decodeColumns(
+      yield* target.sql`SELECT column_name AS name FROM information_schema.columns
+      WHERE table_schema = current_schema() AND table_name = ${table} ORDER BY ordinal_position`
+    )
+  )
+  const names = columns.map(({ name }) => name)
+  const values = names.map((name) =>
+    name === "changed_xid" ? "CASE WHEN changed_xid IS NOT NULL THEN pg_current_xact_id() END" : name
+  )
+  const insert = `INSERT INTO ${table} (${names.join(", ")})
+    SELECT ${values.join(", ")} FROM json_populate_recordset(NULL::${table}, $1::json)`
+  yield* through(
+    source.sql,
+    `rows_of_${table}`,
+    `SELECT row_to_json(whole)::text AS json FROM ${table} AS whole WHERE ${where}`,
+    Effect.fnUntraced(function* (rows) {
+      const json = (yield* Effect.orDie(decodeJson(rows))).map((row) => row.json)
+      yield* target.sql.unsafe(insert, [`[${json.join(",")}]`])
+    })
+  )
+})
+
+/** Copies the rows of a connection in one table. */
+export const copyTable = (sides: Sides, id: ConnectionId, table: string) =>
+  copyRows(sides, table, ofConnection(table, id))

@@ -1,0 +1,67 @@
+/** Compares a connection that was copied with its source. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import { belongings, hex, ofConnection, type Sides, through, wrong } from "./Rows.ts"
+
+const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
+const decodeTally = Schema.decodeUnknownEffect(
+  Schema.Tuple([
+    Schema.Struct({ contents: Schema.Int, bodies: Schema.Int, bytes: Schema.Int, digest: Schema.NullOr(Schema.String) })
+  ])
+)
+const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.Uint8Array })))
+
+const countOf = (sql: SqlClient.SqlClient, table: string, id: ConnectionId) =>
+  sql
+    .unsafe(`SELECT count(*)::float8 AS count FROM ${table} WHERE ${ofConnection(table, id)}`)
+    .pipe(Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeCount(rows)), ([row]) => row.count)))
+
+/** What a connection's contents come to: equal for equal contents, in whatever order they are. */
+const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
+  sql`SELECT count(*)::float8 AS contents, count(DISTINCT body_hash)::float8 AS bodies,
+      (SELECT coalesce(sum(size), 0)::float8 FROM (
+        SELECT DISTINCT body_hash, size FROM content WHERE connection_id = ${id} AND body_hash IS NOT NULL) AS each) AS bytes,
+      sum(('x' || left(md5(concat_ws('|', external_id, state, pending, revision, encode(body_hash, 'hex'), metadata,
+        volatile)), 15))::bit(60)::bigint)::text AS digest
+    FROM content WHERE connection_id = ${id}`.pipe(
+    Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeTally(rows)), ([row]) => row))
+  )
+
+/** Fails unless the target holds just what the source does. Nobody can remove a body from here to the end. */
+export const verify = Effect.fnUntraced(function* (
+  { source, target }: Sides,
+  { id, name }: { readonly id: ConnectionId; readonly name: string }
+) {
+  yield* target.sql`SELECT count(*) FROM (SELECT 1 FROM body
+    WHERE hash IN (SELECT body_hash FROM content WHERE connection_id = ${id}) ORDER BY hash FOR KEY SHARE) AS locked`
+  const there = yield* tally(source.sql, id)
+  const here = yield* tally(target.sql, id)
+  if (JSON.stringify(there) !== JSON.stringify(here)) {
+    return yield* wrong(`the contents of ${name} did not arrive as they are in the source`)
+  }
+  for (const table of belongings) {
+    const expected = yield* countOf(source.sql, table, id)
+    const found = yield* countOf(target.sql, table, id)
+    if (expected !== found) return yield* wrong(`of ${expected} rows in ${table}, ${found} arrived`)
+  }
+  const damaged = yield* target.sql`SELECT count(*)::float8 AS count
+    FROM (SELECT DISTINCT body_hash AS hash FROM content WHERE connection_id = ${id} AND body_hash IS NOT NULL) AS named
+    LEFT JOIN body USING (hash)
+    WHERE body.hash IS NULL OR body.bytes IS NOT NULL AND sha256(body.bytes) <> named.hash`
+  const [{ count }] = yield* Effect.orDie(decodeCount(damaged))
+  if (count > 0) return yield* wrong(`${count} bodies of ${name} did not arrive; begin again`)
+  yield* through(
+    target.sql,
+    "large_bodies",
+    `SELECT hash FROM body WHERE bytes IS NULL AND hash IN (SELECT body_hash FROM content WHERE connection_id = '${id}')`,
+    Effect.fnUntraced(function* (rows) {
+      for (const { hash } of yield* Effect.orDie(decodeHashes(rows))) {
+        if (!(yield* target.blobs.has(hex(hash)))) return yield* wrong(`a large body of ${name} is gone; begin again`)
+      }
+    })
+  )
+  const { bodies, bytes, contents } = here
+  return { name, contents, bodies, bytes }
+})
