@@ -16,7 +16,7 @@ const headBytes = 512
 const binary =
   /^(image\/(?!svg)|audio\/|video\/|font\/|application\/(pdf|zip|gzip|x-(7z|rar|tar|gzip)[a-z-]*|vnd\.openxmlformats-|vnd\.oasis\.opendocument\.)|application\/vnd\.rar)/i
 
-/** What the WHATWG's MIME Sniffing Standard (7.1) takes for HTML, of the tags that begin a page. */
+/** Matches the tags by which the MIME Sniffing Standard of the WHATWG (7.1) recognizes an HTML page. */
 const html = /^\s*<(!doctype html|html|head|body|script|title|meta)[\s>]/i
 const json = /^\s*(\{\s*("|\})|\[\s*["{[\]])/
 

@@ -1,4 +1,4 @@
-/** The commit of one batch of a run: what its transaction writes, and what the run has written then. */
+/** Commits one batch of a run: the contents of its transaction, and the state of the run after it. */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -55,7 +55,7 @@ export interface Options {
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
-/** What the fiber that commits knows: a value, which no other fiber holds. */
+/** The state of the fiber that commits. It is a value that no other fiber holds. */
 export interface State {
   readonly batch: OpenBatch.OpenBatch
   readonly pages: PageOrder.PageOrder

@@ -24,11 +24,11 @@ import type { RunError } from "./RunFailure.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { ListingEnded, Missed, SliceEvent, Stored } from "./SliceEvent.ts"
 
-/** What was written, and how it ended. */
+/** The result of writing: its counts, its problems, and how it ended. */
 export interface Written {
-  /** What has been committed for certain. */
+  /** The counts of all that is known to be committed. */
   readonly counts: RunCounts.Counts
-  /** What of that is not in the run's row yet. */
+  /** The part of `counts` that the run's row does not have yet. */
   readonly unrecorded: RunCounts.Counts
   /** True if the run has a row. */
   readonly begun: boolean
@@ -141,7 +141,7 @@ const receive = (options: Options, state: State, event: SliceEvent): Effect.Effe
     }
   })
 
-/** Those of these problems that the run keeps. */
+/** Returns the problems that the run still keeps, of those that were found. */
 const kept = ({ problems }: State, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
   found.slice(0, problemsKept - problems.length)
 
@@ -180,7 +180,7 @@ const received = (pages: PageOrder.PageOrder, event: Stored | Missed, page: numb
 const waits = (event: Stored | Missed): boolean =>
   event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
 
-/** What has been committed, with what the open batch holds and the run has spent so far. */
+/** The counts so far: committed, in the open batch, and spent. */
 const progressOf = ({ batch, counts, remaining }: State, spent: RunMeter.Spent): Progress => {
   const { existing, forced, listed, retried } = RunCounts.sum(counts, batch.counts)
   return { counts: { ...counts, existing, forced, listed, retried, ...spent }, remaining }

@@ -108,11 +108,14 @@ interface Options {
   readonly bodies: BodyStore["Service"]
   readonly limits: Limits
   readonly meter: RunMeter.RunMeter
-  /** What the download may hold in memory. */
+  /** The download's share of the memory budget. */
   readonly share: DownloadBudget.Share
 }
 
-/** What is written for this ref. The revision is the one seen before the download, unless one came with the bytes. */
+/**
+ * Reads the content of a ref as an item to write. Its revision is the one seen before the download, unless the source
+ * gave one with the bytes.
+ */
 export const item = Effect.fnUntraced(function* (
   ref: Ref,
   content: Content,

@@ -1,4 +1,4 @@
-/** What a run changes of its connection when it ends: the next poll, the pause, and what could not be listed. */
+/** Decides how a run changes its connection when it ends: the next poll, the pause, and the problems. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -70,9 +70,10 @@ const isUneventful = ({ error, isEarly, more, refused }: SliceResult): boolean =
   isEarly && error === null && !more && !refused
 
 /**
- * What is written with the end of the lease. `isLive`: the run was the connection's own sync, so its schedule moves.
+ * Returns the fields that are written with the end of the lease. `isLive`: the run was the connection's own sync, so
+ * the schedule moves.
  *
- * All of it is one fenced write: a run that was superseded changes nothing.
+ * The write is one fenced statement: a superseded run changes nothing.
  */
 export const after = Effect.fnUntraced(function* (connection: Connection, result: SliceResult, isLive: boolean) {
   const failures = result.error === null ? 0 : connection.failures + 1

@@ -54,7 +54,10 @@ export const ended = (reading: Reading): Reading => ({
   listing: reading.pages
 })
 
-/** What is complete once the first `committed` pages are committed. A page that lost an item is never committed. */
+/**
+ * Returns which staged deletions are complete once the first `committed` pages are committed. A page that lost an item
+ * is never committed.
+ */
 export const complete = ({ changes, isAbandoned, listing }: Reading, committed: number): Complete => ({
   changes: !isAbandoned && changes !== undefined && changes <= committed,
   listing: listing !== undefined && listing <= committed
@@ -79,7 +82,7 @@ export const settle = Effect.fnUntraced(function* (options: {
   const { held, moved, waiting } = yield* deletions.completeDeletions(fence.connectionId, complete)
   if (waiting === 0) return { deleted: 0, held }
   const found = waiting - moved + held
-  // What was stored is counted only where the number alone does not decide: it costs a look at every row.
+  // The stored contents are counted only if the number of deletions does not decide alone: the count reads every row.
   const stored =
     found > limits.deletions ? yield* deletions.storedBeforeDeletions(fence.connectionId, complete) : Infinity
   if (areTooMany({ deletions: found, stored }, limits)) {

@@ -1,13 +1,12 @@
 /**
- * The memory that all downloads of a process share, in bytes. Half of the budget is for downloads that begin: each
- * takes `beginBytes`, which is enough for a small body, so that small bodies never wait for large ones. A body that
- * turns out larger asks once for all that it may hold (its announced size, or the most that is held in memory) from the
- * other half, and gives most of that back when it goes on as a stream into the blob store.
+ * The memory budget of all downloads of a process, in bytes. One half is for downloads that begin: each takes
+ * `beginBytes`, enough for a small body, so that small bodies never wait for large ones. A larger body asks once, of
+ * the other half, for all that it may hold (its announced size, or the most that is held in memory). It gives most of
+ * that back when it continues as a stream into the blob store.
  *
- * There is no deadlock: a download asks for its larger share once, waits with nothing of that half in its hands, and
- * asks for no more. Those that wait are served in order. A run that holds nothing of that half may use it to the last
- * byte; one that does must leave a quarter of it to the others, so that a few slow sources can't stop the large bodies
- * of all.
+ * No deadlock is possible: a download asks for its larger share once, holds nothing of that half while it waits, and
+ * never asks for more. Waiting downloads are served in order. A run that holds nothing of that half may use all of it.
+ * A run that holds some must leave a quarter to the others, so that a few slow sources do not stop all large bodies.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -20,10 +19,10 @@ import * as Semaphore from "effect/Semaphore"
 const kibibyte = 1024
 const mebibyte = 1024 * kibibyte
 
-/** What each download holds from its beginning. */
+/** The bytes that each download holds from its beginning. */
 export const beginBytes = 256 * kibibyte
 
-/** What a body holds while it is streamed: chunks on their way, and the part of it that the blob store gathers. */
+/** The bytes that a streamed body holds: chunks in transit, and the part that the blob store gathers. */
 export const streamBytes = mebibyte
 
 const defaultBytes = 64 * mebibyte
@@ -31,7 +30,7 @@ const defaultBytes = 64 * mebibyte
 /** Below this the larger half holds not one body of the size that is kept in memory. */
 const leastMebibytes = 16
 
-/** What one download holds. */
+/** The share of one download. */
 export interface Share {
   /** Bytes that it may hold now. */
   readonly size: () => number
@@ -75,7 +74,7 @@ export const make = (total: number): Budget => {
   const serve = () => {
     for (const waiter of waiting) {
       if (!fits(waiter)) {
-        // Those behind may take what this run must leave, but not what the first in line waits for.
+        // Later waiters may take the quarter that this run must leave, but not the bytes that the first waiter needs.
         if (waiter.run.held === 0) return
         continue
       }
@@ -135,7 +134,7 @@ export const make = (total: number): Budget => {
   }
 }
 
-/** One for the whole process, unless a layer gives another. */
+/** The budget of the whole process. A layer can replace it. */
 export const DownloadBudget = Context.Reference<Budget>("idem/engine/sync/DownloadBudget", {
   defaultValue: () => make(defaultBytes)
 })

@@ -16,7 +16,7 @@ import type { BodyStore } from "../store/BodyStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import type { Download, Dropped, Missed, Stored } from "./SliceEvent.ts"
 
-/** What became of a download. */
+/** The outcome of a download. */
 export type Result = Stored | Missed | Dropped
 
 /** True where the source is asked for the content: neither the listing nor another content gives it. */
@@ -65,7 +65,7 @@ export const make = Effect.fnUntraced(function* (options: {
     return "failed" as const
   })
 
-  /** What the failure of an item makes of it, and of the slice. */
+  /** Decides the outcome of a failed item, and whether the slice halts. */
   const outcomeOf = Effect.fnUntraced(function* (error: IntegrationError) {
     switch (error.reason._tag) {
       case "Gone":
@@ -118,7 +118,7 @@ export const make = Effect.fnUntraced(function* (options: {
     if (error._tag !== "IntegrationError") return yield* error
     const outcome = yield* outcomeOf(error)
     if (outcome !== "dropped") return missed(download, outcome, error)
-    // It waited for quota and never began.
+    // The download was waiting for quota and had not begun.
     if (downloads) yield* RunMeter.downloading(meter, -1)
     return dropped(download)
   })
@@ -126,7 +126,7 @@ export const make = Effect.fnUntraced(function* (options: {
   return (download: Download): Effect.Effect<Result, StoreError> => {
     const { flight, origin, ref } = download
     const isFetched = isDownloaded(download)
-    // What the download opens is closed, and what it holds given back, once its item is whole.
+    // Once its item is complete, the download's scope closes and its share of the memory is released.
     const scoped = Effect.scoped(
       isFetched
         ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(RunMeter.touch(meter), work(download, share)))
@@ -163,7 +163,9 @@ const missed = (
   message: error.message
 })
 
-/** What became of a download. That it failed is the item's outcome, and no failure of the span. */
+/**
+ * The outcome of a download as attributes of its span. A failure is the outcome of the item: the span itself succeeds.
+ */
 const attributesOf = (done: Result): Attributes =>
   done._tag === "Stored"
     ? { "idem.outcome": "fetched", "idem.bytes": BodyReader.size(done.item) }

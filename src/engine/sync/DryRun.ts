@@ -1,4 +1,4 @@
-/** What a sync would do, found out by reading only: nothing is written, no lease is taken. */
+/** Plans a sync by reading only: it takes no lease and writes nothing. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -79,7 +79,7 @@ const list = Effect.fnUntraced(function* (options: {
   const ledger = yield* LedgerStore
   const overviews = yield* OverviewStore
   const counts = RunCounts.tally()
-  // What is planned stays in flight: an id that the listing repeats is planned once.
+  // Planned ids stay in flight, so that an id that the listing repeats is planned once.
   const inflight = InFlight.make()
   let download = 0
   let toDelete = 0

@@ -12,7 +12,7 @@ export type Reason =
   /** Too many items failed: it is not the items. */
   | { readonly _tag: "GivenUp"; readonly message: string }
 
-/** One a slice, shared by the fiber that lists and those that download. */
+/** The reason why a slice halts, if it does. The listing fiber and the download fibers of the slice share it. */
 export type Halt = Ref.Ref<Reason | undefined>
 
 export const make: Effect.Effect<Halt> = Ref.make<Reason | undefined>(undefined)

@@ -11,7 +11,7 @@ import type { ContentStore } from "../store/ContentStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import * as RunMeter from "./RunMeter.ts"
 
-/** One chosen occurrence of an id. `ended` is done once it was committed, or dropped. */
+/** A chosen occurrence of an id. `ended` completes when the occurrence was committed or dropped. */
 export interface Flight {
   readonly revision: string | undefined
   readonly ended: Deferred.Deferred<void>

@@ -1,6 +1,6 @@
 /**
- * The pages that a slice lists: first those of the changes, then those of a listing, which the backfill goes on with.
- * They are pulled, and end with the slice. A source that has forgotten the checkpoint is listed in full.
+ * The pages of a slice: first those with the changes, then those of a listing, which the backfill continues. Pages are
+ * pulled, and end with the slice. If the source has forgotten the checkpoint, it is listed in full.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"

@@ -103,8 +103,8 @@ const copySources = ({ contents, fence }: Options, { download }: Page<Schema.Jso
 }
 
 /**
- * What a page says, and its downloads. `held` are the chosen ids that the ledger holds until later. Every occurrence of
- * an id ends somewhere.
+ * Turns a page into its event and its downloads. `held` are chosen ids whose ledger row is due later. Each occurrence
+ * of an id is counted.
  */
 const readPage = (
   { inflight, parts, plan }: Options,

@@ -24,7 +24,7 @@ const retryIn = (reason: Reason["_tag"], attempts: number): Effect.Effect<Durati
   return Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => Duration.times(Duration.fromInputUnsafe(delay), jitter))
 }
 
-/** What the ledger keeps of a miss: the attempt that it was, and when the next one is. `row` is what the ledger has. */
+/** Returns the miss with its attempts counted, and the time of the next attempt. `row` is the ledger's present row. */
 export const missOf = (missed: Missed, row: LedgerRow | undefined): Effect.Effect<Miss> => {
   const { externalId, message, outcome, reason, revision } = missed
   const attempts = made(row, revision) + 1

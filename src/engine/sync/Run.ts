@@ -1,4 +1,4 @@
-/** One run: a slice of a connection under its lease, and what becomes of its task and its connection after it. */
+/** Runs one slice of a connection under its lease, then updates its task and the connection. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
@@ -24,7 +24,7 @@ import * as RunFailure from "./RunFailure.ts"
 import * as Slice from "./Slice.ts"
 import * as SyncPlan from "./SyncPlan.ts"
 
-/** What a run is for. */
+/** The purpose of a run. */
 export type Request =
   | Exclude<SyncPlan.Request, { readonly _tag: "Task" }>
   /** The next slice of this task, whatever it is for. */
@@ -33,7 +33,7 @@ export type Request =
 /** A slice of the connection's own sync, as the scheduler polls it. A quiet one leaves no row. */
 export const poll = { _tag: "Live", recorded: false, retryFailed: false } as const satisfies Request
 
-/** What a run did. */
+/** The result of a run. */
 export type Outcome = Slice.SliceResult & { readonly runId: RunId }
 
 const nothing: Slice.SliceResult = {

@@ -25,7 +25,7 @@ interface Options {
   readonly notes: ReadonlyArray<string>
 }
 
-/** What of a run goes into its row, and what is there already. */
+/** The counts of a run: all of them, and those that its row does not have yet. */
 type Recorded = Pick<Written, "begun" | "counts" | "unrecorded">
 
 /**

@@ -1,4 +1,4 @@
-/** What ends a run before its time, as people and scripts see it. */
+/** The failures of a run, named for people and scripts. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -23,10 +23,7 @@ export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable"
   message: Schema.String
 }) {}
 
-/**
- * What a failure is called, and what it says. A defect is our own fault: its text may hold anything, so it is not
- * shown.
- */
+/** Returns the name and the message of a failure. The text of a defect may hold anything, so it is not shown. */
 const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   const found = Cause.findErrorOption(cause)
   if (Option.isNone(found))
@@ -52,7 +49,7 @@ export const of = (error: RunError): Failure => {
     case "NotOpenable":
       return { reason: error.reason, message: error.message }
     case "SchemaError":
-      // It may be of the credentials: nothing of what they hold is repeated.
+      // The error may come from decoding credentials, so its text is not repeated.
       return {
         reason: "Config",
         message: `what is stored for the connection no longer fits: ${ConfigErrors.explain(error.issue, { secret: true })}`

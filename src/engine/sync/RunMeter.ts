@@ -1,10 +1,13 @@
-/** What one run has spent, when it last moved, and how long it may wait for quota. */
+/**
+ * The meter of one run: its calls, units and queries, the time of its last progress, and how long it may wait for
+ * quota.
+ */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 
-/** What a run has spent on its source and on the checker. */
+/** The calls, units and queries of a run. */
 export interface Spent {
   readonly apiCalls: number
   readonly quotaUnits: number
@@ -49,7 +52,7 @@ export const spent = (meter: RunMeter): Effect.Effect<Spent> =>
     quotaUnits
   }))
 
-/** What was spent between two readings. */
+/** Returns the difference of two readings. */
 export const since = (now: Spent, before: Spent): Spent => ({
   apiCalls: now.apiCalls - before.apiCalls,
   checkerQueries: now.checkerQueries - before.checkerQueries,

@@ -1,6 +1,6 @@
 /**
- * One slice of a run: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence
- * of its lease. Whatever ends it, what was committed stands, and what was not is found again.
+ * Runs one slice: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence of
+ * its lease. If a slice is cut off, its commits stand, and the next slice finds the rest.
  */
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -55,7 +55,7 @@ export interface Options {
   /** The task that the run is of, if it is of one. */
   readonly taskId: TaskId | undefined
   readonly plan: Plan
-  /** What a person should know of how the run begins. */
+  /** Notes for a person on how the run begins. */
   readonly notes: ReadonlyArray<string>
   /** True if the run is recorded even when it turns out quiet: a person asked for it. */
   readonly recorded: boolean
@@ -85,7 +85,7 @@ const tickEvery = Duration.millis(250)
 /** How long to leave a source alone that refused without saying for how long. */
 const defaultRetryAfter = Duration.minutes(1)
 
-/** What the fibers of a slice share. */
+/** The state that the fibers of a slice share. */
 interface Shared {
   readonly halt: Halt.Halt
   readonly inflight: InFlight.InFlight
@@ -94,7 +94,7 @@ interface Shared {
   readonly events: Queue.Queue<SliceEvent, RunFailure.RunError | Cause.Done>
 }
 
-/** What is said of a listing that did not come to its end, or never began. */
+/** The end of a listing that was cut off or never began. */
 const unread: ListingEnded = {
   _tag: "ListingEnded",
   more: true,

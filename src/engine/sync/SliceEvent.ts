@@ -9,7 +9,7 @@ import type { Flight } from "./InFlight.ts"
 /** Where an occurrence of an id came from, and so which count it adds to. */
 export type Origin = "listed" | "forced" | "retried"
 
-/** One occurrence of an external id that was chosen for download. */
+/** An occurrence of an external id that was chosen for download. */
 interface Occurrence {
   readonly origin: Origin
   readonly flight: Flight
@@ -79,7 +79,7 @@ export interface ListingEnded {
   /** Why the listing ended early, where the source can still be asked for single items. */
   readonly failure: IntegrationError | undefined
   readonly reading: Reading
-  /** What a person should know of the listing. */
+  /** Notes for a person on the listing. */
   readonly notes: ReadonlyArray<string>
 }
 

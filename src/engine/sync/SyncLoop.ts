@@ -34,7 +34,7 @@ const refusalsInARow = 10
 
 type SyncOptions = Parameters<Engine["Service"]["sync"]>[2]
 
-/** What has been done so far, over the slices of one sync. */
+/** The sums over the slices of one sync so far. */
 interface Total extends Pick<SyncResult, "counts" | "run" | "notes" | "problems"> {
   /** Refusals for quota in a row, with nothing done in between. */
   readonly refusals: number

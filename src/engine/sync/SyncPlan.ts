@@ -1,4 +1,4 @@
-/** What a slice looks for, and where it goes on from. */
+/** Plans a slice: its task, its checkpoint and its ledger rows. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
@@ -29,14 +29,14 @@ export interface Plan {
   readonly hinted: Hinted
 }
 
-/** What a slice is for. */
+/** The purpose of a slice. */
 export type Request =
   /** The connection's own sync. `recorded`: a person asked, so it has a run row. */
   | {
       readonly _tag: "Live"
       readonly recorded: boolean
       readonly retryFailed: boolean
-      /** What hints said since the last poll. */
+      /** The hints since the last poll. */
       readonly hinted?: Hinted | undefined
     }
   /** A task that keeps a checkpoint of its own. */
