@@ -9,6 +9,7 @@ import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Callback, Received } from "./Callbacks.ts"
 import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
 import type { Hint } from "./Hints.ts"
@@ -164,6 +165,8 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
    * the engine's limits, 100 and 20 %.
    */
   readonly deletionLimits?: DeletionLimits | undefined
+  /** What a callback of the provider says (see Callbacks.ts); none if the provider has not signed it just now. */
+  readonly callbacks?: ((callback: Callback) => Option.Option<Received>) | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>
   ) => Effect.Effect<Session<Checkpoint, Part>, IntegrationError, Scope.Scope>

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Callback, Received } from "./Callbacks.ts"
 import type { Definition, DeletionLimits, Guide, OpenOptions, RefreshCredentials, Session } from "./Definition.ts"
 import { describe } from "./Field.ts"
 import type { Hint } from "./Hints.ts"
@@ -74,6 +75,7 @@ export interface Integration {
   readonly open: (
     options: AnyOpenOptions
   ) => Effect.Effect<AnySession, IntegrationError | Schema.SchemaError, Scope.Scope>
+  readonly callbacks: ((callback: Callback) => Option.Option<Received>) | undefined
   /** The stream of hints, none where these credentials do not allow one; absent if no credentials do. */
   readonly hints:
     | ((
@@ -294,6 +296,7 @@ export const make: {
       return definition.budgets({ account, config: decoded, credentials: yield* readCredentials(options.credentials) })
     }),
     open: (options) => Effect.map(Effect.flatMap(openOptions(options), definition.open), session),
+    callbacks: definition.callbacks,
     hints:
       definition.hints === undefined
         ? undefined

@@ -22,6 +22,7 @@ import { Access } from "./security/Authentication.ts"
 import { Api } from "./Api.ts"
 import * as Authenticated from "./security/Authenticated.ts"
 import * as Dashboard from "./Dashboard.ts"
+import * as EventRoute from "./events/EventRoute.ts"
 import * as Guard from "./security/Guard.ts"
 import * as ConnectionHandlers from "./connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "./contents/ContentHandlers.ts"
@@ -55,7 +56,7 @@ const groups = Layer.mergeAll(
 )
 
 /** Routes beside the API's. */
-const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoint.layer)
+const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoint.layer, EventRoute.layer)
 
 /** HTTP/1.1 only: HTTP/2 is not served. */
 const interim = Layer.succeed(InterimAnswers.SendInterim, (request) =>

@@ -12,6 +12,7 @@ import { field } from "../contract/Field.ts"
 import * as Integration from "../contract/Integration.ts"
 import { Checkpoint, Part } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
+import * as Callbacks from "./slack/Callbacks.ts"
 import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
@@ -131,6 +132,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
     return [{ key: `${workspace}${app}`, unitsPerMinute, methods }]
   },
   signIn,
+  callbacks: Callbacks.receive,
   hints: ({ call, config, credentials, network }) =>
     credentials.appToken === undefined
       ? undefined

@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import { Engine } from "../../src/engine/Engine.ts"
+import type { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
 import { type Connection, ConnectionId, noProblems } from "../../src/engine/model/Connection.ts"
 import type { ContentRow } from "../../src/engine/model/Content.ts"
@@ -133,6 +134,8 @@ export const layer = (
   options: {
     readonly env?: Readonly<Record<string, string>>
     readonly store?: Layer.Layer<Store>
+    /** Services that handlers find instead of the engine's. */
+    readonly beside?: Layer.Layer<Integrations>
     /** Methods of the store and the engine that handlers find replaced: faults that those have only by accident. */
     readonly faults?: {
       readonly store?: (real: WholeStore) => Partial<WholeStore>
@@ -167,6 +170,7 @@ export const layer = (
   return server.pipe(
     Layer.provideMerge(Server.layer),
     Layer.provide(Layer.mergeAll(ready, Gauges.layer, Settings.layer)),
+    Layer.provide(options.beside ?? Layer.empty),
     Layer.provide(withFaults),
     Layer.provideMerge(engine),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")),

@@ -46,14 +46,11 @@ export class HintListener extends Context.Service<
   /** Listens to nothing. */
   static readonly layerNone: Layer.Layer<HintListener> = Layer.succeed(HintListener, { listen: () => Effect.void })
 
-  static readonly layer: Layer.Layer<
-    HintListener,
-    never,
-    Run.Services | Sharding.Sharding | HintRouter | PendingHints
-  > = Layer.effect(
-    HintListener,
-    Effect.suspend(() => make)
-  )
+  static readonly layer: Layer.Layer<HintListener, never, Run.Services | Sharding.Sharding | PendingHints> =
+    Layer.effect(
+      HintListener,
+      Effect.suspend(() => make)
+    )
 }
 
 /** True while the connection may listen, with the credentials and the config that it began with. */

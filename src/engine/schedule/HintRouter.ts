@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import type * as Sharding from "effect/cluster/Sharding"
 import { externalIdProblem } from "../../contract/Content.ts"
 import { maxHinted } from "../../contract/Hints.ts"
@@ -35,76 +36,74 @@ export type Target =
   /** Those whose account is this one, or begins with it and a `/`. */
   | { readonly domain: string; readonly account: string }
 
-export class HintRouter extends Context.Service<
-  HintRouter,
-  {
-    /** Passes a hint on, and returns at once. Without a part, anything may have changed. */
-    readonly offer: (target: Target, part: string | undefined) => Effect.Effect<void>
-  }
->()("idem/engine/schedule/HintRouter") {
-  /** Drops every hint: for a process that does not poll. */
-  static readonly layerNone: Layer.Layer<HintRouter> = Layer.succeed(HintRouter, { offer: () => Effect.void })
-
-  static readonly layer: Layer.Layer<HintRouter, never, ConnectionStore | Sharding.Sharding> = Layer.effect(
-    HintRouter,
-    Effect.suspend(() => make)
-  )
+interface HintRouter {
+  /** Passes a hint on, and returns at once. Without a part, anything may have changed. */
+  readonly offer: (target: Target, part: string | undefined) => Effect.Effect<void>
 }
+
+/** Without its layer, in a process that does not poll, hints are dropped. */
+export const HintRouter = Context.Reference<HintRouter>("idem/engine/schedule/HintRouter", {
+  defaultValue: () => ({ offer: () => Effect.void })
+})
 
 /** Parts that wait to be sent; null: anything may have changed. */
 type Waiting = Set<string> | null
 
-const make = Effect.gen(function* () {
-  const connections = yield* ConnectionStore
-  const clientOf = yield* ConnectionEntity.client
-  const waiting = new Map<ConnectionId, Waiting>()
-  const senders = yield* FiberMap.make<ConnectionId>()
+const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding | Scope.Scope> = Effect.gen(
+  function* () {
+    const connections = yield* ConnectionStore
+    const clientOf = yield* ConnectionEntity.client
+    const waiting = new Map<ConnectionId, Waiting>()
+    const senders = yield* FiberMap.make<ConnectionId>()
 
-  const accounts = yield* Cache.make({
-    capacity: 1_000,
-    timeToLive: remembered,
-    lookup: (key: string) => {
-      const [domain = "", ...account] = key.split(" ")
-      return Effect.orElseSucceed(connections.connectionIdsOf(domain, account.join(" ")), () => [])
-    }
-  })
-
-  /** Sends what waits for this connection, until nothing is left. */
-  const send = (connectionId: ConnectionId): Effect.Effect<void> =>
-    Effect.gen(function* () {
-      yield* Effect.sleep(gatherFor)
-      const parts = waiting.get(connectionId)
-      waiting.delete(connectionId)
-      if (parts === undefined) return
-      const startedAt = yield* Clock.currentTimeMillis
-      yield* clientOf(connectionId)
-        .Hint({ parts: parts === null ? null : [...parts] })
-        .pipe(
-          Effect.timeoutOption(timeout),
-          Effect.catch((error) => Effect.logWarning(`a hint could not be delivered: ${error._tag}`))
-        )
-      const took = (yield* Clock.currentTimeMillis) - startedAt
-      yield* Effect.sleep(Math.max(took, spacing - took))
-      if (waiting.has(connectionId)) yield* send(connectionId)
+    const accounts = yield* Cache.make({
+      capacity: 1_000,
+      timeToLive: remembered,
+      lookup: (key: string) => {
+        const [domain = "", ...account] = key.split(" ")
+        return Effect.orElseSucceed(connections.connectionIdsOf(domain, account.join(" ")), () => [])
+      }
     })
 
-  const add = (connectionId: ConnectionId, part: string | undefined) =>
-    Effect.suspend(() => {
-      const before = waiting.get(connectionId)
-      if (before === undefined && waiting.size >= maxConnections) return Effect.void
-      const isNamed = part !== undefined && externalIdProblem(part) === undefined
-      const isFull = before !== undefined && before !== null && before.size >= maxHinted
-      if (!isNamed || before === null || isFull) waiting.set(connectionId, null)
-      else waiting.set(connectionId, (before ?? new Set()).add(part))
-      return Effect.asVoid(FiberMap.run(senders, connectionId, send(connectionId), { onlyIfMissing: true }))
-    })
-
-  return HintRouter.of({
-    offer: (target, part) =>
-      "connectionId" in target
-        ? add(target.connectionId, part)
-        : Effect.flatMap(Cache.get(accounts, `${target.domain} ${target.account}`), (ids) =>
-            Effect.forEach(ids, (id) => add(id, part), { discard: true })
+    /** Sends what waits for this connection, until nothing is left. */
+    const send = (connectionId: ConnectionId): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        yield* Effect.sleep(gatherFor)
+        const parts = waiting.get(connectionId)
+        waiting.delete(connectionId)
+        if (parts === undefined) return
+        const startedAt = yield* Clock.currentTimeMillis
+        yield* clientOf(connectionId)
+          .Hint({ parts: parts === null ? null : [...parts] })
+          .pipe(
+            Effect.timeoutOption(timeout),
+            Effect.catch((error) => Effect.logWarning(`a hint could not be delivered: ${error._tag}`))
           )
-  })
-})
+        const took = (yield* Clock.currentTimeMillis) - startedAt
+        yield* Effect.sleep(Math.max(took, spacing - took))
+        if (waiting.has(connectionId)) yield* send(connectionId)
+      })
+
+    const add = (connectionId: ConnectionId, part: string | undefined) =>
+      Effect.suspend(() => {
+        const before = waiting.get(connectionId)
+        if (before === undefined && waiting.size >= maxConnections) return Effect.void
+        const isNamed = part !== undefined && externalIdProblem(part) === undefined
+        const isFull = before !== undefined && before !== null && before.size >= maxHinted
+        if (!isNamed || before === null || isFull) waiting.set(connectionId, null)
+        else waiting.set(connectionId, (before ?? new Set()).add(part))
+        return Effect.asVoid(FiberMap.run(senders, connectionId, send(connectionId), { onlyIfMissing: true }))
+      })
+
+    return {
+      offer: (target, part) =>
+        "connectionId" in target
+          ? add(target.connectionId, part)
+          : Effect.flatMap(Cache.get(accounts, `${target.domain} ${target.account}`), (ids) =>
+              Effect.forEach(ids, (id) => add(id, part), { discard: true })
+            )
+    }
+  }
+)
+
+export const layer: Layer.Layer<never, never, ConnectionStore | Sharding.Sharding> = Layer.effect(HintRouter, make)

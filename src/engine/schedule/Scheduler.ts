@@ -25,7 +25,7 @@ import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Singleton from "effect/cluster/Singleton"
 import { ConnectionEntity } from "./ConnectionEntity.ts"
 import { HintListener } from "./HintListener.ts"
-import { HintRouter } from "./HintRouter.ts"
+import * as HintRouter from "./HintRouter.ts"
 import { PendingHints } from "./PendingHints.ts"
 import * as Lease from "./Lease.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
@@ -277,11 +277,13 @@ const polling = <E, E2, R, R2>(
  * Polls every connection of the store in this process, and in no other. What else only one process does joins its
  * cluster.
  */
-export const layer: Layer.Layer<Sharding.Sharding | PollerLock.Polling | HintRouter, PollerError, Run.Services> =
-  polling(PollerLock.ofOneProcess, layerOneProcess)
+export const layer: Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError, Run.Services> = polling(
+  PollerLock.ofOneProcess,
+  layerOneProcess
+)
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<Sharding.Sharding | PollerLock.Polling | HintRouter, PollerError | E, Run.Services | R> =>
+): Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError | E, Run.Services | R> =>
   polling(PollerLock.ofCluster, cluster)

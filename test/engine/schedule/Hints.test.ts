@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -197,8 +198,7 @@ describe("hints", () => {
         yield* connect({ name: "anna" })
         const context = yield* polling
         yield* until(Effect.sync(() => source.hinted.length === 1))
-        const offer = (account: string) =>
-          HintRouter.use((router) => router.offer({ domain: "memory", account }, "part")).pipe(Effect.provide(context))
+        const offer = (account: string) => Context.get(context, HintRouter).offer({ domain: "memory", account }, "part")
         yield* offer("tea")
         yield* offer("team/ann")
         yield* TestClock.adjust("3 seconds")
