@@ -90,6 +90,9 @@ export class Actions {
         if (found !== undefined) source.poisoned.set(found, pick(poisons, two) ?? "Forbidden")
         return
       }
+      case "hang":
+        source.hangs = true
+        return faults.orderElsewhere("a listing hangs")
       case "outage":
         source.outageUntil = clock.currentTimeMillisUnsafe() + 1000 * (5 + one * 600)
         return
@@ -177,6 +180,7 @@ export class Actions {
         const row = simulation.row(account)
         if (row?.lease == null) return
         faults.happened("a lease is taken")
+        simulation.oracle.released(row.id)
         const options = { holder: "a thief", ttl: Duration.seconds(30), deadHolder: row.lease.holder }
         const taken = Option.getOrUndefined(simulation.now(simulation.store.acquire(row.id, options)))
         if (taken !== undefined && two < 0.8) {
@@ -241,6 +245,15 @@ export class Actions {
         const from = occurredAt(Math.floor(one * known.length))
         const window = two < 0.5 ? { since: from } : { since: from, until: DateTime.add(from, { hours: 5 }) }
         return this.#sync(account, { window, force: two < 0.3 }, `window ${one} ${two}`, since, one)
+      }
+      case "retryRemoved": {
+        // A failed item is tried again while its deletion is told.
+        const failed = pick([...source.poisoned.keys()], one)
+        const row = simulation.row(account)
+        if (failed === undefined || row === undefined) return
+        source.poisoned.delete(failed)
+        source.remove([failed])
+        return simulation.fork(process, "person", process.engine.retry(row, undefined))
       }
       case "dryRun":
         return this.#sync(account, { dryRun: true }, "dry run", since, one)

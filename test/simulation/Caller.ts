@@ -14,6 +14,8 @@ export interface Caller {
   readonly isDry: boolean
   /** When it began, in ticks. */
   readonly since: number
+  /** True once a fault, or a freeze, met one of its calls of the store. */
+  isStruck: boolean
   /** Of the slice that it runs now. */
   told: Told
 }
@@ -23,6 +25,7 @@ const nobody: Caller = {
   kind: "person",
   isDry: false,
   since: 0,
+  isStruck: false,
   told: { problems: 0, failedItems: 0 }
 }
 

@@ -4,9 +4,11 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Fence } from "../../src/engine/store/Fence.ts"
 import { StoreError } from "../../src/engine/store/StoreError.ts"
 import type { WholeStore } from "../../src/testing/WholeStore.ts"
+import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Batch } from "../../src/engine/model/Batch.ts"
 import type { Random } from "../chaos/Random.ts"
 import { Caller } from "./Caller.ts"
@@ -20,7 +22,11 @@ export interface Watch {
   readonly written: (method: string, caller: Caller) => Effect.Effect<void>
   readonly committed: (fence: Fence, batch: Batch) => Effect.Effect<void>
   readonly finished: (status: string, caller: Caller) => void
+  readonly acquired: (connectionId: ConnectionId, caller: Caller) => void
+  readonly released: (connectionId: ConnectionId, caller: Caller) => void
 }
+
+const failureOf = (method: string) => new StoreError({ message: `${method} failed`, cause: method })
 
 export const make = (options: {
   readonly store: Service
@@ -41,6 +47,7 @@ export const make = (options: {
       const { process } = caller
       if (process.dead) return Effect.never
       const wait = process.frozenUntil - options.now()
+      if (wait > 0) caller.isStruck = true
       return wait > 0 ? Effect.andThen(Effect.sleep(Duration.millis(wait)), gate(caller)) : Effect.void
     })
 
@@ -60,7 +67,7 @@ export const make = (options: {
     <Args extends ReadonlyArray<unknown>, A, E>(
       method: string,
       call: (...args: Args) => Effect.Effect<A, E>,
-      done: (caller: Caller, args: Args) => Effect.Effect<void> = (caller) =>
+      done: (caller: Caller, args: Args, result: A) => Effect.Effect<void> = (caller) =>
         reads.has(method) ? Effect.void : watch.written(method, caller)
     ) =>
     (...args: Args): Effect.Effect<A, E | StoreError> =>
@@ -68,10 +75,12 @@ export const make = (options: {
         const caller = yield* Caller
         yield* gate(caller)
         const fault = faults.takeStore(method)
-        if (fault !== undefined) say(() => `${caller.process.name}: ${method} ${fault._tag}`)
-        const failure = new StoreError({ message: `${method} failed`, cause: method })
+        if (fault !== undefined) {
+          caller.isStruck = true
+          say(() => `${caller.process.name}: ${method} ${fault._tag}`)
+        }
         if (fault?._tag === "SlowThenFails") yield* Effect.sleep(Duration.millis(fault.millis))
-        if (fault?._tag === "FailsBefore" || fault?._tag === "SlowThenFails") return yield* failure
+        if (fault?._tag === "FailsBefore" || fault?._tag === "SlowThenFails") return yield* failureOf(method)
         if (fault?._tag === "ProcessDies" && !fault.after) caller.process.dead = true
         if (fault?._tag === "Slow" && !fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
         else if (random.chance(options.slow())) yield* Effect.sleep(Duration.millis(random.between(1, 400)))
@@ -79,13 +88,13 @@ export const make = (options: {
         const result = yield* atomically(
           Effect.tap(
             Effect.suspend(() => call(...args)),
-            () => done(caller, args)
+            (answer) => done(caller, args, answer)
           )
         )
         if (fault?._tag === "ProcessDies") caller.process.dead = true
         if (fault?._tag === "Slow" && fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
         yield* gate(caller)
-        if (fault?._tag === "FailsAfter") return yield* failure
+        if (fault?._tag === "FailsAfter") return yield* failureOf(method)
         return result
       })
 
@@ -102,9 +111,16 @@ export const make = (options: {
     saveCredentials: edge("saveCredentials", store.saveCredentials),
     setPaused: edge("setPaused", store.setPaused),
     disconnect: edge("disconnect", store.disconnect),
-    acquire: edge("acquire", store.acquire),
+    acquire: edge("acquire", store.acquire, (caller, [connectionId], taken) =>
+      Effect.sync(() => Option.isSome(taken) && watch.acquired(connectionId, caller))
+    ),
     renew: edge("renew", store.renew),
-    release: edge("release", store.release),
+    release: edge("release", store.release, (caller, [{ connectionId }]) =>
+      Effect.andThen(
+        Effect.sync(() => watch.released(connectionId, caller)),
+        watch.written("release", caller)
+      )
+    ),
     beginRun: edge("beginRun", store.beginRun),
     finishRun: edge("finishRun", store.finishRun, (caller, [, run]) =>
       Effect.andThen(

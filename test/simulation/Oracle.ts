@@ -56,6 +56,8 @@ export class Oracle {
   readonly #limits: Pick<Limits, "deletions" | "deletionShare">
   readonly #say: (text: () => string) => void
   #place: ChangePlace | undefined
+  /** Who holds each lease, as far as nobody may take it over. */
+  readonly #holders = new Map<ConnectionId, Caller>()
   /** Contents that became stored, by connection, and those that were deleted without approval. */
   readonly #born = new Map<ConnectionId, number>()
 
@@ -80,6 +82,8 @@ export class Oracle {
 
   readonly written = Effect.fnUntraced({ self: this }, function* (this: Oracle, method: string, caller: Caller) {
     if (caller.isDry) this.problem(`a dry run called ${method}`)
+    // Each takes the lease away from the run that goes on.
+    if (["updateConnection", "saveCredentials", "disconnect"].includes(method)) this.#holders.clear()
     if (["commit", "applyDeletions", "approveDeletions", "purge", "disconnect"].includes(method)) {
       const page = yield* Effect.orDie(this.#store.changes({ after: this.#place, limit: 10_000 }))
       this.#place = page.next
@@ -104,6 +108,20 @@ export class Oracle {
       this.problem(`${account.name} is paused with ${token}, which the source never refused`)
     }
   })
+
+  /** A lease is renewed while its run goes on: nobody else gets it, but where a fault met its holder. */
+  acquired(id: ConnectionId, caller: Caller, now: number): void {
+    const holder = this.#holders.get(id)
+    this.#holders.set(id, caller)
+    if (holder === undefined || holder === caller || holder.isStruck || holder.process.dead) return
+    if (holder.process.frozenUntil > now) return
+    this.problem(`${caller.process.name} took the lease of a run that goes on in ${holder.process.name}`)
+  }
+
+  /** The holder gave the lease back, or a fault took it away. */
+  released(id: ConnectionId, caller?: Caller): void {
+    if (caller === undefined || this.#holders.get(id) === caller) this.#holders.delete(id)
+  }
 
   #changed({ change, connectionId, content }: Change, method: string): void {
     const account = this.accounts.find(({ id }) => id === connectionId)

@@ -16,6 +16,7 @@ const kinds = {
   forgetPass: 4,
   poison: 3,
   outage: 1,
+  hang: 1,
   close: 2,
   refuseList: 3,
   refuseDownload: 3,
@@ -34,6 +35,7 @@ const kinds = {
   windowed: 2,
   request: 3,
   retry: 2,
+  retryRemoved: 3,
   dryRun: 2,
   pause: 3,
   resume: 3,
@@ -64,8 +66,13 @@ export const kindNames = Object.keys(kinds) as ReadonlyArray<Kind>
 
 const always: ReadonlySet<Kind> = new Set(["add", "remove", "wait"])
 
+/** What takes long to play. */
+const seldom: ReadonlySet<Kind> = new Set(["hang"])
+
 export interface Plan {
   readonly seed: number
+  /** True if the source changes once more after all has come to rest, and a second sync is asked to change nothing. */
+  readonly isThorough: boolean
   readonly steps: ReadonlyArray<Step>
 }
 
@@ -73,12 +80,15 @@ export interface Plan {
 export const make = (seed: number, without: ReadonlySet<Kind> = new Set()): Plan => {
   const random = new Random(seed * 2 + 1)
   // Each seed leaves some kinds out, so that the others come together more often.
-  const chosen = kindNames.filter((kind) => always.has(kind) || (random.chance(0.55) && !without.has(kind)))
+  const chosen = kindNames.filter(
+    (kind) => always.has(kind) || (random.chance(seldom.has(kind) ? 0.1 : 0.55) && !without.has(kind))
+  )
   const weighted = chosen.map((kind) => [kinds[kind], kind] as const)
-  const steps = Array.from({ length: random.between(15, 50) }, (): Step => ({
+  const isThorough = random.chance(0.35)
+  const steps = Array.from({ length: random.between(6, 32) }, (): Step => ({
     kind: random.weighted(weighted),
     which: [random.next(), random.next(), random.next()],
     tasks: random.chance(0.4) ? Number.POSITIVE_INFINITY : random.between(0, 120)
   }))
-  return { seed, steps }
+  return { seed, isThorough, steps }
 }

@@ -63,7 +63,24 @@ const playOut = (plan: Plan, { decorate, isTraced = false }: Options): Played =>
     }
     simulation.advance(120_000)
   }
-  // By now each connection has listed its scope once in full: from here on nothing that goes may stay.
+  if (plan.isThorough) {
+    changeOnce(simulation)
+    if (oracle.problems.length > 0) return played()
+  }
+  for (const account of accounts) if (!actions.isPruned) simulation.now(oracle.runs(account))
+  for (const [id, account] of actions.accepted) {
+    const task = simulation.now(simulation.store.task(id))
+    if (task._tag === "None" && !actions.isPruned) oracle.problem(`${account.name}: an accepted task is gone`)
+    if (task._tag === "Some" && task.value.finishedAt === null) {
+      oracle.problem(`${account.name}: an accepted task has not ended (${task.value.spec})`)
+    }
+  }
+  return played()
+}
+
+/** Each connection has listed its scope once in full: from here on nothing that goes may stay. */
+const changeOnce = (simulation: Simulation): void => {
+  const { accounts, oracle } = simulation
   for (const account of accounts) {
     const { source } = account
     if (account.relistedAt > 0) {
@@ -77,17 +94,8 @@ const playOut = (plan: Plan, { decorate, isTraced = false }: Options): Played =>
   for (const account of accounts) {
     converge(simulation, account, true)
     if (oracle.problems.length === 0) repeat(simulation, account)
-    if (oracle.problems.length > 0) return played()
+    if (oracle.problems.length > 0) return
   }
-  for (const account of accounts) if (!actions.isPruned) simulation.now(oracle.runs(account))
-  for (const [id, account] of actions.accepted) {
-    const task = simulation.now(simulation.store.task(id))
-    if (task._tag === "None" && !actions.isPruned) oracle.problem(`${account.name}: an accepted task is gone`)
-    if (task._tag === "Some" && task.value.finishedAt === null) {
-      oracle.problem(`${account.name}: an accepted task has not ended (${task.value.spec})`)
-    }
-  }
-  return played()
 }
 
 /** Two processes, and the connections with something in them. */
@@ -127,6 +135,7 @@ const quieten = (simulation: Simulation): void => {
     process.frozenUntil = Math.min(process.frozenUntil, clock.currentTimeMillisUnsafe())
   for (const { source } of accounts) {
     source.outageUntil = 0
+    source.hangs = false
     source.poisoned.clear()
     source.closed.clear()
     source.revoked.clear()

@@ -170,10 +170,10 @@ const session = (
       const millis =
         kind < 0.3
           ? 0
-          : kind < 0.9
+          : kind < 0.95
             ? random.between(1, profile.latency)
-            : kind < 0.995
-              ? random.between(1000, 15_000)
+            : kind < 0.999
+              ? random.between(1000, 9000)
               : 70_000
       return millis === 0 ? Effect.void : Effect.sleep(Duration.millis(millis))
     })
@@ -215,7 +215,7 @@ const session = (
     if (item === undefined || found === undefined) return undefined
     if (item.current === undefined) {
       edge.faults.happened("what was deleted is served")
-      if (caller.kind === "person") source.cached.add(id)
+      if (!isListing) source.cached.add(id)
     }
     const { body, version } = found
     source.readAt.set(id, source.ticks.now)
@@ -272,6 +272,13 @@ const session = (
         at.pass !== null || profile.mode === "feed" ? at : { ...at, pass: firstPass(), done: [], underWay: true }
     })
 
+    /** The labels that listed items have now: a patch tells them of content that is stored already. */
+    const labelsOf = (refs: ReadonlyArray<Ref>) =>
+      refs.flatMap(({ externalId }) => {
+        const labels = source.items.get(externalId)?.labels
+        return !profile.labels || labels === undefined ? [] : [{ externalId, metadata: { labels } }]
+      })
+
     const changes = (at: Checkpoint) =>
       Effect.gen(function* () {
         const found = yield* ask("changes", "", () => {
@@ -288,9 +295,12 @@ const session = (
         const put = found.filter((change) => change.kind === "put" && last.get(change.id) === "put")
         const ids = put.map((change) => change.id).filter((id) => there(id) && inTask(id))
         const listed = (profile.repeats ? ids : [...new Set(ids)]).map(refOf)
-        const patches = found.flatMap((change) =>
-          change.kind === "patch" ? [{ externalId: change.id, metadata: { labels: change.labels } }] : []
-        )
+        const patches = [
+          ...found.flatMap((change) =>
+            change.kind === "patch" ? [{ externalId: change.id, metadata: { labels: change.labels } }] : []
+          ),
+          ...labelsOf(listed)
+        ]
         const page: Page<Checkpoint> = {
           listed,
           download: yield* select(listed),
@@ -355,12 +365,7 @@ const session = (
           covers,
           complete: isLast && next === null && unlisted.length === 0 && !isWindowed,
           problems,
-          patches: profile.labels
-            ? refs.flatMap(({ externalId }) => {
-                const labels = source.items.get(externalId)?.labels
-                return labels === undefined ? [] : [{ externalId, metadata: { labels } }]
-              })
-            : [],
+          patches: labelsOf(refs),
           checkpoint: {
             ...at,
             format: source.format,
@@ -383,6 +388,11 @@ const session = (
     const step = (at: Checkpoint & { readonly caughtUp?: boolean }) =>
       Effect.gen(function* () {
         yield* pageTaken
+        if (source.hangs) {
+          source.hangs = false
+          edge.faults.wasMet("a listing hangs")
+          return yield* Effect.never
+        }
         if (profile.mode === "feed" && at.caughtUp !== true && Option.isSome(given)) {
           const page = yield* changes(at)
           const { checkpoint } = page

@@ -120,6 +120,8 @@ export class SimulatedSource {
   /** A checkpoint of another format can't be read. */
   format = 1
   passes = 0
+  /** The next page of a listing never comes: a fault in the integration, outside of any call. */
+  hangs = false
   /** The folders that could not be listed at some page of a pass, by its name. */
   readonly hidden = new Map<string, Set<string>>()
   /** The pages of each pass by its name, in the order in which they were served. */

@@ -84,6 +84,7 @@ export class Simulation {
       slicePages: random.between(1, 5),
       batchItems: random.between(1, 6),
       concurrency: random.between(1, 4),
+      stallAfter: Duration.minutes(3),
       inlineBytes: 64,
       downAfter: random.between(2, 5),
       abortAfter: random.between(3, 10),
@@ -157,7 +158,14 @@ export class Simulation {
     done: (exit: Exit.Exit<A, E>) => void = () => {},
     isDry = false
   ): void {
-    const caller: Caller = { process, kind, isDry, since: this.ticks.next(), told: { problems: 0, failedItems: 0 } }
+    const caller: Caller = {
+      process,
+      kind,
+      isDry,
+      since: this.ticks.next(),
+      isStruck: false,
+      told: { problems: 0, failedItems: 0 }
+    }
     const context = Context.add(process.context, Caller, caller)
     Effect.runForkWith(context)(effect).addObserver((exit) => {
       if (!process.dead) done(exit)
@@ -177,7 +185,9 @@ export class Simulation {
       watch: {
         written: this.oracle.written,
         committed: this.oracle.committed,
-        finished: (status, caller) => this.oracle.finished(status, caller)
+        finished: (status, caller) => this.oracle.finished(status, caller),
+        acquired: (id, caller) => this.oracle.acquired(id, caller, this.clock.currentTimeMillisUnsafe()),
+        released: (id, caller) => this.oracle.released(id, caller)
       }
     })
     const isDead = (holder: string) => this.processes.find((each) => each.name === holder)?.dead ?? false
