@@ -141,12 +141,12 @@ const engine = syncLoop.pipe(
   Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer))
 )
 
-/** What data is copied into. */
+/** The database that data is copied into. */
 const copyTarget = Layer.unwrap(Effect.as(Postgres.migrate, Layer.mergeAll(Blobs.layer, Database.layerVault))).pipe(
   Layer.provideMerge(Database.layer)
 )
 
-/** What sends to webhooks, to where `IDEM_WEBHOOK_ALLOW` lets them be aimed at. Only a server needs its client. */
+/** Sends to webhooks, at the addresses that `IDEM_WEBHOOK_ALLOW` allows. Only a server needs its client. */
 const sender = Layer.unwrap(
   Effect.map(
     Effect.promise(() =>
@@ -249,7 +249,7 @@ const services = Layer.effect(
   })
 )
 
-/** What the command line needs. Nothing is started before a command asks for it. */
+/** The services of the command line. Each starts when a command first uses it. */
 export const layer: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path> = Layer.provideMerge(
   services,
   integrations

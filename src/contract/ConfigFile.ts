@@ -10,7 +10,7 @@
 import type { Integration } from "./Integration.ts"
 
 export interface ConfigFile {
-  /** One of a domain. One whose domain is also built in takes its place. */
+  /** One integration a domain. An integration replaces the built-in one of the same domain. */
   readonly integrations: ReadonlyArray<Integration>
 }
 

@@ -1,11 +1,11 @@
 /**
- * What a source holds, in the words used everywhere:
+ * The content of a source, in the words used everywhere:
  *
- * - external id: the source's own id of one piece of content, unique within its connection.
- * - revision: the source's cheap change token for an id (etag, `edited.ts`, size+mtime); absent where it has none.
- * - ref: an external id with its revision, as listed; it may carry its content inline where the listing already gave
- *   it.
- * - content: one email, message or file: metadata, and a body that is kept byte for byte.
+ * - external id: the source's own id of a piece of content, unique within its connection.
+ * - revision: the source's cheap change token for an id (etag, `edited.ts`, size+mtime); absent where the source has
+ *   none.
+ * - ref: an external id with its revision, as listed. It may carry its content inline if the listing already gave it.
+ * - content: an email, message or file: metadata, and a body that is kept byte for byte.
  */
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -48,7 +48,7 @@ export interface Copy {
   readonly occurredAt?: DateTime.Utc | undefined
 }
 
-/** One id as a listing gives it. */
+/** An id as a listing gives it. */
 export interface Ref {
   readonly externalId: string
   /** The revision seen in the listing. An absent one equals only an absent one. */
@@ -59,7 +59,7 @@ export interface Ref {
   readonly copy?: Copy | undefined
 }
 
-/** What a source said of a body before it gave it. */
+/** The properties of a body that the source announced before it sent the body. */
 export interface Announced {
   /** Bytes, where the source knows them exactly. */
   readonly size?: number | undefined
@@ -71,11 +71,11 @@ export interface Announced {
 /** Fields that an integration may know only after the body. */
 export type AfterBody = Pick<Content, "title" | "occurredAt" | "metadata" | "volatile" | "revision" | "bodyKey">
 
-/** One stored email, message or file. */
+/** A stored email, message or file. */
 export interface Content {
-  /** What it is, in the singular and lower case: `message`, `file`, `channel`. */
+  /** The kind of content, in the singular and lower case: `message`, `file`, `channel`. */
   readonly kind: string
-  /** One line for people: a subject, a file's name. At most 1,000 characters are kept. */
+  /** A line for people: a subject, a file's name. At most 1,000 characters are kept. */
   readonly title?: string | undefined
   /** When it happened by the source's account; absent where the source doesn't say (never 1970). */
   readonly occurredAt?: DateTime.Utc | undefined

@@ -1,6 +1,6 @@
 /**
- * What the author of an integration writes. An integration is a kind of source, as a program. It never imports the
- * database or the app: it is given its config and credentials, `call` and `network` for every request,
+ * The definition of an integration, as its author writes it. An integration is a kind of source, as a program. It never
+ * imports the database or the app: it is given its config and credentials, `call` and `network` for every request,
  * `saveCredentials`, and (as a service) the `ContentExistenceChecker`.
  */
 import type * as Duration from "effect/Duration"
@@ -43,23 +43,23 @@ export interface Estimate {
   readonly unitsPerItem: number
   /** About how many bytes the body of one item has, where the provider limits bytes. */
   readonly bytesPerItem?: number | undefined
-  /** What is there and not among the items, and how to have it: instead of `leftOut` of the config. */
+  /** Content that the items leave out, and how to include it. Replaces the definition's `leftOut`. */
   readonly leftOut?: ReadonlyArray<string> | undefined
 }
 
 /** A source that has been opened: its account, and the two programs that the engine runs. */
 export interface Session<in out Checkpoint, in out Part = Schema.Json> {
   /**
-   * Who the source says we are: a Gmail address, a Slack team and user, an FTP user and host. Asked at connect and when
-   * the credentials were changed, never at a poll: it may cost a call.
+   * The account, by the source's word: a Gmail address, a Slack team and user, an FTP user and host. Asked at connect
+   * and after a change of credentials, never at a poll: it may cost a call.
    */
   readonly account: Effect.Effect<string, IntegrationError>
   /** How much there is. */
   readonly estimate: Effect.Effect<Estimate, IntegrationError>
   /**
-   * What is new since the checkpoint, then the backfill from where the checkpoint left it. Ends when there is nothing
-   * more to list now. It honours `task.window`. A forced or windowed task starts with no checkpoint, and gets its own.
-   * `parts` are the checkpoints of the connection's parts (see Parts.ts).
+   * Lists what is new since the checkpoint, then continues the backfill from the checkpoint. Ends when nothing is left
+   * to list now. Honours `task.window`. A forced or windowed task starts with no checkpoint, and gets its own. `parts`
+   * are the checkpoints of the connection's parts (see Parts.ts).
    */
   readonly list: (
     task: SyncTask,
@@ -67,25 +67,26 @@ export interface Session<in out Checkpoint, in out Part = Schema.Json> {
     parts: Parts<Part>
   ) => Stream.Stream<Page<Checkpoint, Part>, IntegrationError | ContentExistenceCheckerError, ContentExistenceChecker>
   /**
-   * One item, possible from the external id alone: it also serves `forceIds` and the ledger. Its scope ends once the
-   * body has been read, or is not wanted any more: a response that the body goes on reading from is closed there.
+   * Downloads one item, by its external id alone: `forceIds` and the ledger use it without a listing. The scope ends
+   * once the body has been read or is no longer needed: close the response that the body reads from in it.
    */
   readonly download: (ref: Ref) => Effect.Effect<Content, IntegrationError, Scope.Scope>
 }
 
 /**
- * One refresh at a time, over all processes: a provider that replaces refresh tokens takes the grant away from whoever
- * comes second with the old one. `refresh` is given the credentials as they are stored now, and gives what they are
- * replaced by; that is stored before this returns. Where someone else has just refreshed them, `refresh` gives them
- * back as they are (the same value), and nothing is stored. `refresh` is not interrupted, nor what stores its
- * credentials: what an answer replaced and nobody stored is lost. (The request itself may be made
- * `Effect.interruptible`.)
+ * Refreshes credentials, one refresh at a time over all processes: a provider that rotates refresh tokens revokes the
+ * grant if an old token is used again. `refresh` is given the credentials as they are stored now, and returns their
+ * replacement, which is stored before this returns. If another process has just refreshed them, `refresh` returns the
+ * same value, and nothing is stored.
+ *
+ * `refresh` and the storing are uninterruptible: a rotated token that is not stored is lost. (`refresh` may make its
+ * request `Effect.interruptible`.)
  */
 export type RefreshCredentials<Credentials> = (
   refresh: (current: Credentials) => Effect.Effect<Credentials, IntegrationError>
 ) => Effect.Effect<Credentials, IntegrationError>
 
-/** What `open` is given. */
+/** The arguments of `open`. */
 export interface OpenOptions<Config, Credentials> {
   readonly config: Config
   readonly credentials: Credentials
@@ -106,7 +107,7 @@ export interface DeletionLimits {
   readonly deletionShare: number
 }
 
-/** What an author writes; `make` turns it into an `Integration`. */
+/** The definition of an integration; `Integration.make` turns it into an `Integration`. */
 export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json> {
   /** The name of this kind of source, as in `idem connect DOMAIN`. */
   readonly domain: string
@@ -132,7 +133,7 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
    */
   readonly address?: ReadonlyArray<keyof Config & string> | undefined
   readonly quota: (config: Config) => Quota
-  /** What this config leaves out that a person may miss, and how to have it, in one line each. */
+  /** Content that this config leaves out and a person may miss, and how to include it, in one line each. */
   readonly leftOut?: ((config: Config) => ReadonlyArray<string>) | undefined
   /**
    * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. Default:

@@ -1,13 +1,13 @@
 /**
- * What people are told of a field of a config or of credentials. The command line shows it in `idem connect DOMAIN
- * --help` and asks for it, the dashboard builds its form from it, and the JSON Schema carries it.
+ * The description of a field of a config or of credentials. The command line shows it in `idem connect DOMAIN --help`
+ * and asks for it, the dashboard builds its form from it, and the JSON Schema carries it.
  */
 import type * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 
 export interface About {
   readonly title: string
-  /** One or two sentences: what the field does, its unit, its default. */
+  /** Says in one or two sentences what the field does, its unit and its default. */
   readonly description: string
   /** A value as it stands in the JSON. */
   readonly example?: Schema.Json | undefined
@@ -25,7 +25,7 @@ export const field = <S extends Schema.Top>(schema: S, about: About): S["Rebuild
 
 const isAbout = (value: unknown): value is About => typeof value === "object" && value !== null && "title" in value
 
-/** What the schema of an object says of its fields, by name. */
+/** The descriptions of an object's fields, by name. */
 export const aboutFields = (ast: SchemaAST.AST): ReadonlyMap<string, About> =>
   new Map(
     ast._tag === "Objects"

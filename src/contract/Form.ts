@@ -19,7 +19,7 @@ export interface FormField {
   readonly constant: unknown
 }
 
-/** One variant of the form: a schema of an object. */
+/** A variant of the form: a schema of an object. */
 export interface Shape {
   readonly title: string
   readonly fields: ReadonlyArray<FormField>

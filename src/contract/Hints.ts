@@ -27,7 +27,7 @@ export interface Hint {
   readonly account?: string | undefined
 }
 
-/** What hints said since the last poll. */
+/** The hints since the last poll. */
 export interface Hinted {
   /**
    * The parts that were hinted, each once. They are given to one slice, and again if that slice commits nothing: a

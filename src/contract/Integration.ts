@@ -51,9 +51,9 @@ export interface Integration {
   readonly summary: string | undefined
   readonly guide: Guide | undefined
   readonly callTimeout: Duration.Input
-  /** What a config looks like, as JSON Schema (draft 2020-12). */
+  /** The JSON Schema (draft 2020-12) of a config. */
   readonly configSchema: Schema.JsonObject
-  /** What credentials look like, as JSON Schema. */
+  /** The JSON Schema of credentials. */
   readonly credentialsSchema: Schema.JsonObject
   readonly signIn: AnySignIn | undefined
   readonly projection: Projection | undefined
@@ -84,7 +84,7 @@ export interface Integration {
     | undefined
 }
 
-/** What the engine opens a source with: config and credentials are JSON that was decoded before. */
+/** The options with which the engine opens a source: config and credentials are JSON that was decoded before. */
 export interface AnyOpenOptions {
   readonly config: unknown
   readonly credentials: unknown
@@ -92,7 +92,7 @@ export interface AnyOpenOptions {
   /** Default: one that restricts nothing. */
   readonly network?: Network | undefined
   readonly saveCredentials: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
-  /** Where it is not given, nobody else refreshes these credentials: `saveCredentials` is all that it takes. */
+  /** Default: `saveCredentials`, since nobody else refreshes these credentials. */
   readonly refreshCredentials?: RefreshCredentials<Schema.Json> | undefined
 }
 
@@ -108,7 +108,7 @@ export interface DecodedConfig {
 
 const draft = { $schema: "https://json-schema.org/draft/2020-12/schema" }
 
-/** What JSON Schema can't say is any value there: decoding has the last word. */
+/** Constraints that JSON Schema cannot express allow any value: decoding decides. */
 const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject => {
   try {
     const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })

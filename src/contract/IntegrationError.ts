@@ -1,6 +1,6 @@
 /**
- * What can go wrong between an integration and its source, as the reasons that the engine acts on.
- * An integration classifies by the provider's own error reason, never from the HTTP status alone.
+ * The failures between an integration and its source, as reasons that the engine acts on. An integration classifies by
+ * the provider's own error reason, never by the HTTP status alone.
  */
 import * as Schema from "effect/Schema"
 
@@ -13,7 +13,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {}
 
-/** It may work next time: a 5xx, a reset, a timeout, a truncated answer. */
+/** A failure that may pass: a 5xx, a reset, a timeout, a truncated answer. */
 export class Transient extends Schema.TaggedError<Transient>()("Transient", { message: Schema.String }) {}
 
 /** The checkpoint is too old for the source: the engine lists in full, and loses nothing. Only from `list`. */

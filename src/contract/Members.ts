@@ -9,7 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { Metadata } from "./Content.ts"
 
-/** One stored account. */
+/** A stored account. */
 export interface Account {
   readonly externalId: string
   readonly metadata: Metadata
@@ -19,7 +19,7 @@ export interface Account {
 export interface Member<out Config, out Credentials> {
   /** For people; the engine appends to a name that is taken. */
   readonly name: string
-  /** Who the source will say we are. */
+  /** The account, as the source will name it. */
   readonly account: string
   readonly config: Config
   readonly credentials: Credentials
@@ -28,7 +28,7 @@ export interface Member<out Config, out Credentials> {
   readonly inactive?: string | undefined
 }
 
-/** What an author writes: the members' integration by its domain, and the connection of each account. */
+/** The members of a definition: their integration by its domain, and the connection of each account. */
 export interface Members<in Config, in Credentials> {
   readonly domain: string
   /** Undefined for content that is no account. Config and credentials are decoded by the members' integration. */

@@ -11,8 +11,8 @@ export interface Network {
   /** As the global `fetch`. */
   readonly fetch: typeof globalThis.fetch
   /**
-   * What a socket connects to for this host. It is the host itself, or an address that was checked: give the host's
-   * name to TLS as `servername` beside it. Fails with `Forbidden` where the host may not be connected to.
+   * The address that a socket connects to for this host: the host itself, or an address that was checked. Give the
+   * host's name to TLS as `servername` beside it. Fails with `Forbidden` if connections to the host are not allowed.
    */
   readonly addressOf: (host: string) => Effect.Effect<string, IntegrationError>
 }

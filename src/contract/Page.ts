@@ -1,4 +1,4 @@
-/** What one step of a listing says. The engine commits a page's work, then keeps its checkpoint. */
+/** A page: the result of one step of a listing. The engine commits a page's work, then keeps its checkpoint. */
 import type * as Schema from "effect/Schema"
 import type { Metadata, Ref } from "./Content.ts"
 import type { PartMove } from "./Parts.ts"
@@ -26,11 +26,11 @@ export interface Coverage {
   readonly except?: ReadonlyArray<string> | undefined
 }
 
-/** One page. Bounded: at most 1,000 refs, so that memory does not grow with the source. */
+/** A page of at most 1,000 refs, so that memory does not grow with the source. */
 export interface Page<out Checkpoint, out Part = Schema.Json> {
   /** Every ref of this page, known or not. */
   readonly listed: ReadonlyArray<Ref>
-  /** Those of `listed` to download, chosen by `ContentExistenceChecker.selectNew`. */
+  /** The refs of `listed` to download, chosen by `ContentExistenceChecker.selectNew`. */
   readonly download: ReadonlyArray<Ref>
   /** Ids that the source itself says are gone. */
   readonly deleted?: ReadonlyArray<string> | undefined
@@ -41,7 +41,10 @@ export interface Page<out Checkpoint, out Part = Schema.Json> {
    * for the next pass. Absent on pages of changes. The engine keeps which ids the pass has seen.
    */
   readonly listing?: string | undefined
-  /** What the pass named by `listing` has now listed completely. What is stored there and was not seen is absent. */
+  /**
+   * The coverage that the pass named by `listing` has now listed completely. Stored content in it that was not seen is
+   * absent.
+   */
   readonly covers?: ReadonlyArray<Coverage> | undefined
   /**
    * True on the page with which the passes are complete: nothing of what they set out to list is left. What they found

@@ -38,7 +38,7 @@ export interface Table {
   /** Lower case, digits and underscores. */
   readonly name: string
   readonly description: string
-  /** What the view calls the external id of the row's content, and its description. Default `id`. */
+  /** The view's name for the external id of the row's content, and its description. Default `id`. */
   readonly id?: { readonly name: string; readonly description: string } | undefined
   readonly columns: Readonly<Record<string, Column>>
   /** The columns that tell rows of one content apart; none where a content has one row. */

@@ -16,7 +16,7 @@ export type Call = <A>(
   effect: Effect.Effect<A, IntegrationError>
 ) => Effect.Effect<A, IntegrationError>
 
-/** What the provider grants: units a minute for the account, other weights by method, and limits by method. */
+/** The provider's grant: units a minute for the account, weights by method, and limits by method. */
 export interface Quota {
   readonly unitsPerMinute: number
   /** Units of a method instead of those that the integration passes to `call`. */
@@ -30,7 +30,10 @@ export interface Quota {
  * connections with the same key spend from it.
  */
 export interface Budget {
-  /** What the provider counts by. Unique within the integration: prefix it with its kind where there are several. */
+  /**
+   * The key that the provider counts by. It is unique within the integration: prefix it with its kind if there are
+   * several kinds.
+   */
   readonly key: string
   readonly unitsPerMinute?: number | undefined
   readonly unitsPerDay?: number | undefined

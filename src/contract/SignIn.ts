@@ -19,7 +19,7 @@ export interface Provider {
   readonly tokenUrl: string
   /** How the provider names itself: checked where its answer says a name (RFC 9207). */
   readonly issuer: string
-  /** What the request asks for, beside what the protocol says: the scopes (just those for reading), and the rest. */
+  /** Parameters of the request besides those of the protocol: the scopes (for reading only), and others. */
   readonly parameters: Readonly<Record<string, string>>
 }
 

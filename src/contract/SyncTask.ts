@@ -1,4 +1,4 @@
-/** One request to sync a connection. A scheduled poll is a task with nothing set. */
+/** A request to sync a connection. A scheduled poll is a task with no field set. */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "./Content.ts"

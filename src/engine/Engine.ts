@@ -29,17 +29,17 @@ export interface Progress {
 export const SyncStatus = Schema.Literals(["succeeded", "partial", "failed", "skipped", "planned"])
 export type SyncStatus = typeof SyncStatus.Type
 
-/** What a dry run found that a sync would do. */
+/** The work that a sync would do, found by a dry run. */
 export interface Planned {
   readonly download: number
-  /** What the source says is gone, and what a complete listing did not show. */
+  /** Ids that the source reports as gone, and ids that a complete listing did not show. */
   readonly delete: number
   readonly patch: number
   /** Deletions that would be held for a person, with those that wait already; 0 where none would be. */
   readonly held: number
 }
 
-/** One `sync`, summed over its slices. A dry run has `run` null and `planned`. */
+/** The result of a `sync`, summed over its slices. A dry run has `run` null and `planned`. */
 export interface SyncResult {
   readonly connection: string
   readonly run: RunId | null
@@ -57,7 +57,7 @@ export interface Connected {
   readonly connection: Connection
   readonly created: boolean
   readonly estimate: Estimate
-  /** What the connection leaves out that a person may miss. */
+  /** Content that the connection leaves out and a person may miss. */
   readonly leftOut: ReadonlyArray<string>
   /** How long a first sync takes at the quota; undefined if the number of items is not known. */
   readonly firstSync: Duration.Duration | undefined

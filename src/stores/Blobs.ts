@@ -57,7 +57,7 @@ export const absent = (hash: string): StoreError => {
   return new StoreError({ message, cause: message })
 }
 
-/** What lies in the range of bytes that begin at `at` within a body. */
+/** Returns the part of these bytes that lies in the range. The bytes begin at `at` within the body. */
 export const within = (bytes: Uint8Array, range: ByteRange | undefined, at = 0): Uint8Array =>
   range === undefined ? bytes : bytes.subarray(Math.max(0, range.start - at), Math.max(0, range.end - at))
 

@@ -19,9 +19,7 @@ import { verify } from "./copy/Verification.ts"
 import { texts } from "./postgres/Parameters.ts"
 import { toStoreError, lostConnection } from "./postgres/SqlErrors.ts"
 
-/**
- * One connection as it was copied. `bytes` is the size of its bodies, of which there are `bodies`, each counted once.
- */
+/** A copied connection. `bytes` is the size of its `bodies`, each counted once. */
 export interface Copied {
   readonly name: string
   readonly contents: number

@@ -28,10 +28,10 @@ export interface Options {
   readonly folder: string
   /** The `IDEM_BLOB_DIR` that it was used with. */
   readonly blobFolder: string | undefined
-  /** What the credentials of a connection are bound to by their seal. */
+  /** The context that the seal binds credentials of a connection to. */
   readonly context: (connection: { readonly domain: string; readonly account: string }) => string
   readonly onConnection: (name: string) => Effect.Effect<void>
-  /** What the secret of a webhook is bound to by its seal. */
+  /** The context that the seal binds the secret of a webhook to. */
   readonly webhookContext: (webhookId: WebhookId) => string
   /** Told of each connection whose credentials no key here opens: they are copied as they are. */
   readonly onLocked: (name: string) => Effect.Effect<void>

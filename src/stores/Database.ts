@@ -63,7 +63,7 @@ const session = Effect.map(behindPgBouncer, (behind) =>
   behind ? { prepare: false } : { startupOptions: "-c idle_in_transaction_session_timeout=10s" }
 )
 
-/** What to call a database by, from its URL. */
+/** Returns host and database of a URL, for messages. */
 const parseUrl = (url: Redacted.Redacted, setting: string) =>
   Effect.try({
     try: () => {

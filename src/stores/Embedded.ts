@@ -1,14 +1,15 @@
 /**
- * The PostgreSQL that Idem starts itself, in `IDEM_DATA_DIR`. Any number of Idem's commands share one server: the first
- * starts it, the others attach, the last to leave stops it.
+ * The PostgreSQL that Idem starts itself, in `IDEM_DATA_DIR`. All Idem commands of a folder share one server: the first
+ * starts it, the others attach, and the last one to leave stops it.
  *
- * Who uses it is told by two locks that die with their holder, so that `kill -9` leaves nothing to clear away:
+ * Two file locks count the users. The operating system releases them when their holder dies, so `kill -9` leaves
+ * nothing to clean up:
  *
- * - `postgres.lock` is held alone while the server is made, started or stopped;
- * - `postgres.users` is held shared by every user for as long as it uses the server. Who leaves gives its share back
- *   and then tries to hold it alone, under the first lock: if that succeeds, nobody is left, and the server is stopped.
+ * - `postgres.lock` is held exclusively while the server is created, started or stopped;
+ * - `postgres.users` is held shared by each user. A user that leaves releases its share and then tries, under the first
+ *   lock, to take it exclusively. If that succeeds, no user is left, and the server is stopped.
  *
- * A server whose users were all killed runs on; the next command finds it by its `postmaster.pid`.
+ * A server whose users were all killed runs on. The next command finds it by its `postmaster.pid`.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { begin, mirrors, some, succeed } from "./Changes.ts"
 import { type Draft, expect } from "./Law.ts"
 
-// What a scripted source adds happens in between.
+// Content that a scripted source adds happens between these times.
 const early = DateTime.makeUnsafe("2002-01-01T00:00:00Z")
 const late = DateTime.makeUnsafe("2100-01-01T00:00:00Z")
 

@@ -24,7 +24,7 @@ export const some = (ids: ReadonlyArray<string>): string =>
     .map((id) => JSON.stringify(id))
     .join(", ")}${ids.length > 3 ? ` and ${ids.length - 3} more` : ""}`
 
-/** What is stored is what the source has. */
+/** Checks that the stored content equals the source's. */
 export const mirrors = Effect.fnUntraced(function* (source: ScriptedSource, process: Process) {
   const there = yield* source.ids
   const stored = yield* process.ids("stored")
@@ -198,7 +198,7 @@ export const drafts: ReadonlyArray<Draft> = [
       yield* succeed(process)
       const lost = missing(inside, yield* process.ids("stored"))
       yield* expect(lost.length === 0, `in the new scope, but not stored: ${some(lost)}`)
-      // What was added outside the narrow scope has gone by: only a listing in full finds it.
+      // Content outside the narrow scope is older than the checkpoint: only a full listing finds it.
       yield* process.connect(source.config)
       yield* succeed(process)
       yield* mirrors(source, process)

@@ -51,7 +51,7 @@ const watched = (session: AnySession, watch: Watcher): AnySession => ({
 const batchItems = 7
 const concurrency = 4
 
-/** What a crash may cost in downloads: the open batch and what was in flight (with the buffer between them). */
+/** The downloads that a crash may cost: the open batch, and those in flight (with the buffer between them). */
 export const crashCost = batchItems + concurrency + 16
 
 /** Secrets stay in this process: they need no key. */
@@ -65,7 +65,7 @@ const vault = Layer.succeed(
   })
 )
 
-/** One engine, as one process has it. Give several the same store to play a restart. */
+/** An engine, as a process has it. Several engines over one store play a restart. */
 export interface Process {
   readonly sync: (task?: Partial<SyncTask>) => Effect.Effect<SyncResult>
   readonly connect: (config: unknown) => Effect.Effect<Connection>

@@ -1,4 +1,4 @@
-/** What a law of integrations is, and the scripted source that it is checked on. */
+/** The laws of integrations, and the scripted source that they are checked on. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -49,11 +49,11 @@ export interface ScriptedSource {
    * How many requests the source has had, where one of them is one `call`. Without it only their being made is checked.
    */
   readonly requests?: Effect.Effect<number>
-  /** What is open at the source: connections, handles. */
+  /** The number of open connections and handles at the source. */
   readonly open?: Effect.Effect<number>
 }
 
-/** One law: its name is a sentence; its check fails with `LawBroken`. */
+/** A law. Its name is a sentence; its check fails with `LawBroken`. */
 export interface Law {
   readonly name: string
   readonly check: Effect.Effect<void, LawBroken>

@@ -65,7 +65,7 @@ export const drafts: ReadonlyArray<Draft> = [
       const { process, watch } = yield* begin(source)
       const { counts } = yield* succeed(process)
       const pages = watch.pages.filter(({ page }) => page.listed.length > 0).length
-      // One answer of the source may become several pages that were asked for at once.
+      // One answer of the source may become several pages, which were asked for at once.
       const asked = counts.checkerQueries
       yield* expect(
         source.usesChecker ? asked > 0 && asked <= pages : asked === 0,
@@ -80,7 +80,7 @@ export const drafts: ReadonlyArray<Draft> = [
     needs: [],
     check: Effect.fnUntraced(function* (source) {
       yield* source.add(60)
-      // What is added after this may come too late for the first pass.
+      // Content that is added later may be too late for the first pass.
       const early = yield* source.ids
       const { process, watch } = yield* begin(source)
       yield* succeed(process)

@@ -19,7 +19,7 @@ export const ContentRow = Schema.Struct({
 }).annotate({ identifier: "ContentRow" })
 export type ContentRow = typeof ContentRow.Type
 
-/** One change of content, as the feed tells it. An id that changed again since is told once, with its latest change. */
+/** A change of content. An id that has changed again is reported once, with its latest change. */
 export const Change = Schema.Struct({
   connection: ConnectionId,
   change: Schema.Literals(["stored", "updated", "deleted", "undeleted"]),

@@ -13,7 +13,7 @@ export type Query = Omit<ContentSelection, "after" | "order"> & {
   readonly after?: string | undefined
 }
 
-/** One page, and the cursor of the next page or null; see `ContentStore.contents`. */
+/** Returns a page, and the cursor of the next page or null; see `ContentStore.contents`. */
 export const list = Effect.fnUntraced(function* (
   connectionId: ConnectionId,
   query: Query

@@ -87,7 +87,7 @@ export interface PageEnd {
   readonly complete: boolean
 }
 
-/** What is committed in one transaction. */
+/** The contents of one transaction. */
 export interface Batch {
   /** Undefined for a quiet run, which has no row. */
   readonly runId: RunId | undefined
@@ -109,7 +109,7 @@ export interface Batch {
   /** Ids of a forced task that are done: it skips them when it resumes. */
   readonly done: ReadonlyArray<string>
   readonly page: PageEnd | undefined
-  /** What this batch adds to the run's counts. The outcomes of `items` and `patched` are added by the store. */
+  /** The counts that this batch adds to the run. The store adds the outcomes of `items`, and `patched`. */
   readonly counts: Partial<Counts>
   readonly problems: ReadonlyArray<Problem>
 }

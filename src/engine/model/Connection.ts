@@ -20,13 +20,13 @@ export const retiredPrefix = "retired: "
 /** The error of requested tasks whose connection was disconnected. */
 export const disconnected = { reason: "Disconnected", message: "the connection was disconnected" } as const
 
-/** One account of an integration. `credentials` is sealed, or null once forgotten. */
+/** A connection: an account of an integration. `credentials` is sealed, or null once forgotten. */
 export interface Connection {
   readonly id: ConnectionId
   /** Unique among connections; 1 to 100 characters. */
   readonly name: string
   readonly domain: string
-  /** Who the source says we are; it never changes. */
+  /** The account, by the source's word. It never changes. */
   readonly account: string
   readonly config: Schema.Json
   readonly credentials: Uint8Array | null
@@ -73,7 +73,7 @@ export interface Member {
 export interface Problems {
   /** Of the last poll that came to its end, with those that the present one has found so far. */
   readonly current: ReadonlyArray<Problem>
-  /** What the present poll has found in its slices so far. */
+  /** The problems that the present poll has found in its slices so far. */
   readonly found: ReadonlyArray<Problem>
 }
 

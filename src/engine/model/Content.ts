@@ -3,7 +3,7 @@ import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import type { Metadata, Ref } from "../../contract/Content.ts"
 
-/** One row of the ledger. */
+/** A row of the ledger. */
 export interface LedgerRow {
   readonly externalId: string
   readonly state: "failed" | "dead" | "deferred"
@@ -17,7 +17,7 @@ export interface LedgerRow {
 export const ContentState = Schema.Literals(["stored", "failed", "dead", "gone", "deferred", "deleted"])
 export type ContentState = typeof ContentState.Type
 
-/** One content as it is listed. `hash` is SHA-256 in hex; null and 0 where nothing was ever stored. */
+/** A content in a list. `hash` is SHA-256 in hex; null, and `size` 0, if nothing was ever stored. */
 export interface ContentRow {
   readonly externalId: string
   readonly kind: string | null
@@ -105,7 +105,7 @@ export interface Complete {
   readonly listing: boolean
 }
 
-/** What a purge took away: what deleted contents held, ids that were gone, and bodies that nothing else names. */
+/** The result of a purge: deleted contents, gone ids, and bodies that nothing else names. */
 export interface Purged {
   readonly deleted: number
   readonly gone: number

@@ -32,7 +32,7 @@ export const statusOf = (ended: {
 /** The largest number of problems, and of notes, that a run keeps. */
 export const maxKept = 100
 
-/** One execution of a task, or of a slice of it. */
+/** An execution of a task, or of a slice of it. */
 export interface Run {
   readonly id: RunId
   readonly connectionId: ConnectionId

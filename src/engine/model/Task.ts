@@ -41,7 +41,7 @@ export interface TaskRow {
   readonly error: Run["error"]
 }
 
-/** What is asked for in `requestTask`. */
+/** The request of `requestTask`. */
 export interface TaskRequest extends Pick<TaskRow, "kind" | "task" | "spec" | "externalIds"> {
   /** The same key with the same digest (hex) is the same request. */
   readonly key: { readonly key: string; readonly digest: string } | undefined

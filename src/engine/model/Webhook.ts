@@ -40,7 +40,7 @@ export interface Webhook {
   readonly createdAt: DateTime.Utc
 }
 
-/** One message: pending, delivered or dead. */
+/** A message: pending, delivered or dead. */
 export interface Message {
   readonly id: MessageId
   readonly webhookId: WebhookId
@@ -70,7 +70,7 @@ export interface Claimed {
   readonly body: string
 }
 
-/** What an active webhook has to deliver. */
+/** The next message of an active webhook. */
 export interface DeliveryState {
   readonly webhook: Webhook
   /** The pending message that is due first, and in how long. Messages from the feed precede redelivered ones. */

@@ -29,7 +29,7 @@ export const Bounds = Context.Reference<Bounds>("idem/engine/schedule/Concurrenc
 
 /** A slice reports its calls here, so that its slot can be lent while the slice only waits. */
 export interface Turn {
-  /** One call to the source, from its admission to its answer. */
+  /** Wraps a call to the source, from its admission to its answer. */
   readonly calling: <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** The part of a call before it is admitted. */
   readonly admitting: <A, E, R>(admission: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

@@ -1,4 +1,4 @@
-/** One connection as an entity of the cluster, addressed by its id: it runs in the process that owns its shard. */
+/** A connection as an entity of the cluster, addressed by its id: it runs in the process that owns its shard. */
 import * as Schema from "effect/Schema"
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Entity from "effect/cluster/Entity"

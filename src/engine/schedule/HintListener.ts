@@ -115,7 +115,7 @@ const make = Effect.gen(function* () {
       yield* Effect.logDebug(`hints were interrupted: ${end}`)
     })
 
-  /** One attempt. True if there is nothing to listen to. */
+  /** Makes one attempt. Returns true if there is nothing to listen to. */
   const attempt = Effect.fnUntraced(function* (connectionId: ConnectionId) {
     const connection = Option.getOrUndefined(yield* connections.connection(connectionId))
     if (connection === undefined || connection.paused !== null || connection.credentials === null) return true

@@ -33,7 +33,7 @@ const remembered = Duration.seconds(10)
 /** The connections that a hint is for. */
 export type Target =
   | { readonly connectionId: ConnectionId }
-  /** Those whose account is this one, or begins with it and a `/`. */
+  /** The connections whose account is this one, or begins with it and a `/`. */
   | { readonly domain: string; readonly account: string }
 
 interface HintRouter {

@@ -1,6 +1,6 @@
 /**
- * What hints said of the connections that this process runs, until a poll has taken it. It is kept in memory: a process
- * that takes a connection over knows nothing of its hints, and begins with a poll that looks everywhere.
+ * The hints for the connections that this process runs, until a poll has taken them. They are kept in memory: a process
+ * that takes over a connection has none of its hints, and begins with a poll of everything.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -17,7 +17,7 @@ const everywhereEvery = Duration.toMillis("1 minute")
 /** Connections with something pending. Beyond it, hints wait for the scheduled poll. */
 const maxConnections = 10_000
 
-/** What a poll was given. */
+/** The hints that a poll was given. */
 export interface Taken {
   readonly hinted: Hinted
   /** How many hints and interruptions there had been. */
@@ -48,7 +48,7 @@ export class PendingHints extends Context.Service<
      * scheduled poll.
      */
     readonly due: (connectionId: ConnectionId) => Effect.Effect<"parts" | "everywhere" | undefined>
-    /** What a poll is given. */
+    /** Returns the hints for a poll. */
     readonly take: (connectionId: ConnectionId, only: boolean) => Taken
     /** Forgets what a poll was given, if it did its work. */
     readonly done: (connectionId: ConnectionId, taken: Taken, result: SliceResult) => Effect.Effect<void>
@@ -114,7 +114,7 @@ const make = (): PendingHints["Service"] => {
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = entries.get(connectionId)
         if (entry === undefined || error !== null || waitFor !== undefined) return
-        // What was hinted again meanwhile is looked at again.
+        // Parts that were hinted again meanwhile are polled again.
         for (const part of hinted.parts) if ((entry.parts.get(part) ?? 0) <= at) entry.parts.delete(part)
         if (isEarly || more) return
         const began = entry.began ?? at

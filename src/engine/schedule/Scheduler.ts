@@ -222,7 +222,7 @@ const schedule = Effect.gen(function* () {
   return yield* Effect.forever(Effect.andThen(look, Effect.timeoutOption(Queue.take(ended), tick)))
 })
 
-/** One for the whole cluster, in whichever process has its shard; it moves when that one leaves. */
+/** The scheduler: one for the whole cluster, in the process that has its shard. It moves when that process leaves. */
 const scheduler = Layer.unwrap(
   Effect.gen(function* () {
     const context = yield* Effect.context<BodyStore | LeaseStore | RunStore | Sharding.Sharding>()
@@ -255,7 +255,7 @@ const layerOneProcess = Sharding.layer.pipe(
 
 type PollerError = PollerLock.PollingHeld | StoreError | Config.ConfigError
 
-/** What the entities know of hints. */
+/** The services of hints, for the entities. */
 const hints = Layer.provideMerge(HintListener.layer, PendingHints.layer)
 
 /** Claims the polling before it joins a cluster, and releases the claim last: until then this process may write. */

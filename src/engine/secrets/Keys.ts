@@ -1,8 +1,8 @@
 /**
- * The keys that secrets are sealed with: the current one seals and opens, former ones only open.
+ * The keys that secrets are sealed with: the current key seals and opens, former keys only open.
  *
- * They come from `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD` (former ones, with commas between), or from files beside
- * the data: `secret.key`, and `secret.key.old` while `idem rekey` replaces it.
+ * The keys come from `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD` (former keys, separated by commas), or from files
+ * beside the data: `secret.key`, and `secret.key.old` while `idem rekey` replaces it.
  */
 import * as Config from "effect/Config"
 import * as SecureRandom from "effect/crypto/SecureRandom"

@@ -52,7 +52,7 @@ const contextOf = (row: Sealed): string => {
 const nameOf = (row: Sealed): string =>
   row.subject === null ? `${row.kind} ${row.id.slice(0, 8)}` : `the connection ${row.subject.name}`
 
-/** One pass over the values that are sealed with another key. */
+/** Makes one pass over the values that are sealed with another key. */
 const pass = Effect.fnUntraced(function* (current: string) {
   const secrets = yield* SecretStore
   const vault = yield* Vault

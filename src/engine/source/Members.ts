@@ -69,7 +69,7 @@ const reconcile = Effect.fnUntraced(function* (
   const integration = yield* (yield* Integrations).get(members.domain)
 
   const work = Effect.gen(function* () {
-    // It may have been disconnected or changed since this run began: the next poll has the last word.
+    // The connection may have been disconnected or changed since this run began. The next poll decides.
     const owner = Option.getOrUndefined(yield* connections.connection(connection.id))
     if (owner?.fence !== connection.fence || owner.credentials === null) return
     const memberOf = yield* members.of(opened)

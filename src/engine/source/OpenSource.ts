@@ -57,7 +57,9 @@ export const budgetsOf = Effect.fnUntraced(function* (
   return [first ?? { key: account }, ...others] as const
 })
 
-/** What a source is opened with; refreshed credentials are sealed and saved under the connection's fence. */
+/**
+ * The options with which a source is opened. Refreshed credentials are sealed and saved under the connection's fence.
+ */
 const openOptions = Effect.fnUntraced(function* (
   options: Openable & { readonly connection: Connection },
   meter: RunMeter.RunMeter

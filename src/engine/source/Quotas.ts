@@ -1,23 +1,23 @@
 /**
- * The quota of each source, and `call`, through which every request to it goes. Budgets are shared by all processes of
- * a database through `src/stores/postgres/SharedQuotas.ts`.
+ * The quotas of sources, and `call`, through which every request to a source goes. All processes of a database share
+ * the budgets through `src/stores/postgres/SharedQuotas.ts`.
  *
  * A call spends from one or more budgets: the account's, and those that the provider counts under other keys (a
- * workspace, an OAuth client), which connections share. It is admitted once each of them has room.
+ * workspace, an OAuth client), which connections share. A call is admitted once each budget has room.
  *
- * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about a second's
- * worth: a bucket that held a minute's worth would let two minutes' units through in the first. A call that would have
- * to wait longer than its run may is not admitted and the run yields with `RateLimited`. Budgets of a day are asked
- * first, so that a call which they refuse reserves nothing of the others. They are spent as fast as the others allow,
- * until the day's units are gone.
+ * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about one second's
+ * worth: a bucket of one minute's worth would let two minutes' units through in the first minute. If a call would wait
+ * longer than its run may, it is not admitted, and the run yields with `RateLimited`. Budgets of a day are asked first,
+ * so that a call that they refuse reserves nothing of the others. They are spent as fast as the others allow, until the
+ * day's units are used up.
  *
- * What the source answers adapts the first budget: `RateLimited` cools the account down for as long as the source asks.
- * What it lets through afterwards is counted in calls, since a pace that was learned in units from one light call would
- * hold the next heavy one up for minutes.
+ * The source's answers adapt the first budget: after `RateLimited` the account cools down for the requested time. The
+ * calls that pass afterwards are counted as calls, not units: a rate in units that was learned from one light call
+ * would delay the next heavy call for minutes.
  *
- * The budgets may be shared by all processes of a database (`layer`). A call then costs one round trip to it, since
- * that nobody was asked for patience is believed for a second. While the database is away calls wait for it: they cost
- * no item an attempt, and spend nothing.
+ * With `layer` all processes of a database share the budgets, at one round trip a call. That no source has asked for a
+ * cool-down is cached for a second. While the database is away, calls wait: they cost no item an attempt and spend
+ * nothing.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -81,7 +81,7 @@ export class Quotas extends Context.Service<
 }
 
 const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): Quotas["Service"] => {
-  // One waiter a bucket: the others queue behind it in order, so that a heavy call isn't starved by light ones.
+  // One waiter a bucket. The others queue behind it in order, so that light calls do not starve a heavy one.
   const queues = new Map<string, Semaphore.Semaphore>()
   const queue = (key: string): Semaphore.Semaphore => {
     const found = queues.get(key) ?? Semaphore.makeUnsafe(1)
@@ -104,7 +104,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     }
     const turn = yield* Turn
     yield* RunMeter.touch(meter)
-    // What a division left of a refill may be less than a clock can tell: slept in whole milliseconds, it does end.
+    // The rest of a refill may be shorter than a tick of the clock. Rounded up to whole milliseconds, the wait ends.
     yield* turn.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay)))))
     yield* RunMeter.touch(meter)
   })

@@ -55,9 +55,9 @@ export class WebhookStore extends Context.Service<
     ) => Effect.Effect<boolean, StoreError>
 
     // ---- delivering --------------------------------------------------------------------------------------------
-    /** What all active webhooks have to deliver, in one query. */
+    /** Returns the next messages of all active webhooks, in one query. */
     readonly deliveryStates: Effect.Effect<ReadonlyArray<DeliveryState>, StoreError>
-    /** What this webhook has to deliver. Returns none if it is not active. */
+    /** Returns the next message of this webhook. None if the webhook is not active. */
     readonly deliveryState: (webhookId: WebhookId) => Effect.Effect<Option.Option<DeliveryState>, StoreError>
     /**
      * Moves the cursor of an active webhook that has no pending message from the feed, and writes the message of the

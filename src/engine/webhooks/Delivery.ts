@@ -1,4 +1,4 @@
-/** One attempt to deliver a message, and the record of its result. */
+/** Attempts to deliver a message, and records the result. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"

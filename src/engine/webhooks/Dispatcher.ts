@@ -75,8 +75,8 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
 })
 
 /**
- * One step of a webhook: sends a due message, or waits until one is due, for changes, or for a nudge. False if the
- * webhook is not active.
+ * Makes one step of a webhook: sends a due message, or waits until one is due, for changes, or for a nudge. Returns
+ * false if the webhook is not active.
  */
 const step = Effect.fnUntraced(function* (webhookId: WebhookId, nudges: Queue.Dequeue<void>) {
   const store = yield* WebhookStore

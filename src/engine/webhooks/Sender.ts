@@ -16,7 +16,7 @@ export interface Answer {
   readonly text: string | null
 }
 
-/** There was no answer. The message says why. */
+/** The endpoint did not answer. The message says why. */
 export class SendError extends Schema.TaggedError<SendError>()("SendError", { message: Schema.String }) {}
 
 export class Sender extends Context.Service<

@@ -166,7 +166,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-/** What is not a hash in hex names nothing. */
+/** Returns the hash, or an empty text that matches no row if it is not hexadecimal. */
 const hex = (hash: string): string => (/^([0-9a-f]{2})*$/i.test(hash) ? hash : "")
 
 export const layer: Layer.Layer<BlobStore, never, SqlClient.SqlClient> = Layer.effect(BlobStore, make)

@@ -18,7 +18,7 @@ const countOf = (sql: SqlClient.SqlClient, table: string, id: ConnectionId) =>
     .unsafe(`SELECT count(*)::float8 AS count FROM ${table} WHERE ${ofConnection(table, id)}`)
     .pipe(Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeCount(rows)), ([row]) => row.count)))
 
-/** What a connection's contents come to: equal for equal contents, in whatever order they are. */
+/** Returns counts and a digest of a connection's contents. Equal contents have equal digests, in any order. */
 const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
   sql`SELECT count(*)::float8 AS contents, count(DISTINCT body_hash)::float8 AS bodies,
       (SELECT coalesce(sum(size), 0)::float8 FROM (
