@@ -65,13 +65,16 @@ const explain = (error: unknown): string => {
 }
 
 /**
- * Resolves `effect` and `idem/…` to this process's own copies for every importer, because two copies cannot read each
- * other's schemas. The config file therefore works in any folder, even where neither is installed.
+ * Resolves `effect` and `@idem-sync/idem/…` to this process's own copies for every importer, because two copies cannot
+ * read each other's schemas. The config file therefore works in any folder, even where neither is installed. Files from
+ * before the package had a scope import `idem/…`.
  */
 const shareOurs = Effect.sync(() =>
   Module.registerHooks({
     resolve: (specifier, context, next) =>
-      next(specifier, /^(effect|idem)(\/|$)/.test(specifier) ? { ...context, parentURL: import.meta.url } : context)
+      /^(effect|idem|@idem-sync\/idem)(\/|$)/.test(specifier)
+        ? next(specifier.replace(/^idem(?=\/|$)/, "@idem-sync/idem"), { ...context, parentURL: import.meta.url })
+        : next(specifier, context)
   })
 )
 

@@ -1,6 +1,6 @@
 /**
- * The package's entry `idem/contract`: all that whoever writes an integration imports. Files of this repository import
- * the modules themselves.
+ * The package's entry `@idem-sync/idem/contract`: everything that an author of integrations imports. Files of this
+ * repository import the modules themselves.
  *
  * `AccessToken`, `Integration` and `SignIn` are modules (`Integration.make`, `Integration.Session`, …); the rest go by
  * their own names.

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Idem from "idem/contract"
+import * as Idem from "@idem-sync/idem/contract"
 
 const Listing = Schema.Struct({ ids: Schema.Array(Schema.String), next: Schema.Int, more: Schema.Boolean })
 const decodeListing = Schema.decodeUnknownPromise(Listing)

@@ -1,4 +1,4 @@
-import { defineConfig } from "idem/contract"
+import { defineConfig } from "@idem-sync/idem/contract"
 import { counter } from "./Counter.ts"
 
 export default defineConfig({ integrations: [counter] })

@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { parseFeed } from "feedsmith"
-import * as Idem from "idem/contract"
+import * as Idem from "@idem-sync/idem/contract"
 import { createHash } from "node:crypto"
 
 /** The headers that make the next GET conditional. */

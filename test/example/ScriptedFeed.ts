@@ -1,6 +1,6 @@
 /** The source that the laws of integrations script: a feed on loopback. */
 import * as Effect from "effect/Effect"
-import type * as Conformance from "idem/testing"
+import type * as Conformance from "@idem-sync/idem/testing"
 import * as FeedServer from "../support/FeedServer.ts"
 import { rss } from "./Rss.ts"
 

@@ -1,4 +1,4 @@
-import { defineConfig } from "idem/contract"
+import { defineConfig } from "@idem-sync/idem/contract"
 import { rss } from "./Rss.ts"
 
 export default defineConfig({ integrations: [rss] })
