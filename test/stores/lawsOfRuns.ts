@@ -138,11 +138,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           yield* store.release(yield* take(id), next)
           return Option.getOrThrow(yield* store.connection(id))
         })
-        const asked = yield* releasing({ pollIn: Duration.hours(5), askedWait: true })
-        assert.deepStrictEqual(asked.askedWaitUntil, asked.nextPollAt)
+        const asked = yield* releasing({ pollIn: Duration.hours(5), askedWait: Duration.hours(3) })
+        const until = asked.askedWaitUntil ?? asked.createdAt
+        const hours = Duration.toHours(DateTime.distance(until, asked.nextPollAt))
+        assert.closeTo(hours, 2, 0.1)
         const left = yield* releasing({ pollIn: Duration.hours(6) })
         assert.deepStrictEqual(left.askedWaitUntil, asked.askedWaitUntil)
-        assert.isNull((yield* releasing({ pollIn: Duration.hours(5), askedWait: false })).askedWaitUntil)
+        assert.isNull((yield* releasing({ pollIn: Duration.hours(5), askedWait: null })).askedWaitUntil)
       })
     )
 

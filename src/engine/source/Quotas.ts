@@ -92,14 +92,14 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   const wait = Effect.fnUntraced(function* (
     meter: RunMeter.RunMeter,
     delay: Duration.Duration,
-    message = "the account's quota is used up for now"
+    { isAsked = false, message = "the account's quota is used up for now" } = {}
   ) {
     const now = yield* Clock.currentTimeMillis
     const { exhausted, waitUntil } = yield* RunMeter.read(meter)
     if (now + Duration.toMillis(delay) > waitUntil) {
       // Said once a run, and only of long waits: the others end with the next slice.
       if (exhausted === undefined && Duration.isGreaterThan(delay, saidFrom)) yield* Effect.logInfo(message)
-      yield* RunMeter.exhausted(meter, delay)
+      yield* RunMeter.exhausted(meter, delay, isAsked)
       return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
     }
     const turn = yield* Turn
@@ -123,7 +123,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
         if (waited >= Duration.toMillis(awayAtMost)) {
           return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: awayAtMost }) })
         }
-        yield* wait(meter, awayRetry, message)
+        yield* wait(meter, awayRetry, { message })
       }
     })
 
@@ -148,8 +148,9 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
         calm.set(key, now + Duration.toMillis(calmFor))
         return ahead.epoch
       }
-      if (!Duration.isZero(ahead.delay)) yield* wait(meter, ahead.delay)
-      if (ahead.phase === "cooldown") continue
+      const isAsked = ahead.phase === "cooldown"
+      if (!Duration.isZero(ahead.delay)) yield* wait(meter, ahead.delay, { isAsked })
+      if (isAsked) continue
       const taken = yield* consume(1)
       if (!Duration.isZero(taken.delay)) yield* wait(meter, taken.delay)
       if (taken.phase !== "cooldown") return taken.epoch
@@ -189,7 +190,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     while (true) {
       const delay = yield* asked(consume, meter)
       if (Duration.isZero(delay)) return
-      yield* per === "day" ? wait(meter, delay, yield* usedUp(bucket, delay)) : wait(meter, delay)
+      yield* per === "day" ? wait(meter, delay, { message: yield* usedUp(bucket, delay) }) : wait(meter, delay)
     }
   })
 

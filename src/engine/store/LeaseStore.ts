@@ -29,7 +29,7 @@ export class LeaseStore extends Context.Service<
      * - `paused` replaces the pause `from` by `to` (null is none), and keeps any other pause.
      * - `problems` replaces the connection's problems.
      * - `checked`: the source was asked for news and answered; sets `lastCheckedAt` to now.
-     * - `askedWait`: true if the source asked for the wait until the next poll.
+     * - `askedWait`: how long from now the source asked to be left alone; null if it no longer asks.
      * - `changesRead`: the reading of the changes is complete, so its start is forgotten.
      * - `interrupted`: the run was cut off, and its row records so.
      */
@@ -38,7 +38,7 @@ export class LeaseStore extends Context.Service<
       next: {
         readonly pollIn?: Duration.Duration | undefined
         readonly failures?: number | undefined
-        readonly askedWait?: boolean | undefined
+        readonly askedWait?: Duration.Duration | null | undefined
         readonly paused?: { readonly from: string | null; readonly to: string | null } | undefined
         readonly problems?: Problems | undefined
         readonly checked?: boolean | undefined

@@ -83,17 +83,17 @@ export const after = Effect.fnUntraced(function* (connection: Connection, result
     paused,
     // A run that failed may have left its row open, where the store failed too.
     interrupted: result.error !== null,
+    // Whatever the run was for: the wait holds for each run of the account.
+    askedWait: result.askedFor ?? (isLive && result.waitFor === undefined ? null : undefined),
     ...(isLive
       ? {
           // An early poll leaves the schedule as it is: hints without end would otherwise put off the next poll for
           // ever.
           pollIn: isUneventful(result) ? undefined : yield* pollIn(connection, result, failures),
           failures,
-          // Our own budget may still wait for what the source asked of an earlier poll.
-          askedWait: result.refused ? true : result.waitFor === undefined ? false : undefined,
           changesRead: result.changesRead,
           problems: problemsAfter(connection, result),
-          checked: result.error === null && !result.refused && !result.isEarly
+          checked: result.error === null && result.askedFor === undefined && !result.isEarly
         }
       : {}),
     // A connection that works again is due at once, whatever the run was for.

@@ -34,7 +34,11 @@ export type Request =
 export const poll = { _tag: "Live", recorded: false, retryFailed: false } as const satisfies Request
 
 /** The result of a run. */
-export type Outcome = Slice.SliceResult & { readonly runId: RunId }
+export type Outcome = Slice.SliceResult & {
+  readonly runId: RunId
+  /** True if the task had ended already, so that nothing was run. */
+  readonly isTaskOver: boolean
+}
 
 const nothing: Slice.SliceResult = {
   counts: RunCounts.zero,
@@ -45,6 +49,7 @@ const nothing: Slice.SliceResult = {
   changesRead: false,
   waitFor: undefined,
   refused: false,
+  askedFor: undefined,
   isEarly: false
 }
 
@@ -108,20 +113,20 @@ export const run = Effect.fn("run")(function* (
 
   const work = Effect.gen(function* () {
     if (request._tag !== "TaskSlice") {
-      return { result: yield* sliceOf(request, undefined), isLive: request._tag === "Live" }
+      return { result: yield* sliceOf(request, undefined), isLive: request._tag === "Live", isTaskOver: false }
     }
     const next = yield* TaskQueue.next(fence, request.taskId)
     // The task has ended meanwhile.
-    if (next === undefined) return { result: nothing, isLive: false }
+    if (next === undefined) return { result: nothing, isLive: false, isTaskOver: true }
     const result = yield* sliceOf(next.request, next.row.id)
     // A task whose row can't be written is due as it was, and goes on.
     yield* Effect.catch(TaskQueue.afterSlice(fence, next, result), (error) => Effect.logWarning(error.message))
-    return { result, isLive: next.request._tag === "Live" }
-  }).pipe(Effect.catch((error) => Effect.succeed({ result: failed(error), isLive: false })))
+    return { result, isLive: next.request._tag === "Live", isTaskOver: false }
+  }).pipe(Effect.catch((error) => Effect.succeed({ result: failed(error), isLive: false, isTaskOver: false })))
 
   // A database that is away can't take the lease back: it expires by itself. Whoever took the lease uninterruptibly can
   // hand it over to this so: nothing comes between the two.
-  const { result } = yield* Effect.interruptible(work).pipe(
+  const { isTaskOver, result } = yield* Effect.interruptible(work).pipe(
     Effect.annotateLogs({ connection: connection.name, domain: connection.domain, run: runId }),
     Effect.onInterrupt(() =>
       Effect.andThen(count("interrupted", nothing), Effect.ignore(leases.release(fence, { interrupted: true })))
@@ -135,7 +140,7 @@ export const run = Effect.fn("run")(function* (
     )
   )
   yield* count(statusOf(result), result)
-  return { ...result, runId } satisfies Outcome
+  return { ...result, runId, isTaskOver } satisfies Outcome
 })
 
 /**

@@ -22,8 +22,10 @@ interface State extends Spent {
   readonly movedAt: number
   /** Milliseconds since the epoch until which the run may wait for quota; later it yields instead. */
   readonly waitUntil: number
-  /** How long our own budget would have had the run wait beyond that: the slice is over. */
+  /** How long the run would have had to wait beyond that: the slice is over. */
   readonly exhausted: Duration.Duration | undefined
+  /** How long of that is a wait that the source asked for, of this run or of an earlier one. */
+  readonly askedFor: Duration.Duration | undefined
 }
 
 export type RunMeter = Ref.Ref<State>
@@ -38,7 +40,8 @@ export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.
       unchargedBytes: 0,
       movedAt: now,
       waitUntil: now + Duration.toMillis(waitAtMost),
-      exhausted: undefined
+      exhausted: undefined,
+      askedFor: undefined
     })
   )
 
@@ -92,9 +95,13 @@ export const touch = (meter: RunMeter): Effect.Effect<void> =>
 export const waitUntil = (meter: RunMeter, millis: number): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, waitUntil: millis }))
 
-/** Our own budget would have the run wait for this long, which is longer than it may. */
-export const exhausted = (meter: RunMeter, delay: Duration.Duration): Effect.Effect<void> =>
+/** The run would have to wait for this long, which is longer than it may. `isAsked`: since the source asked for it. */
+export const exhausted = (meter: RunMeter, delay: Duration.Duration, isAsked: boolean): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({
     ...state,
-    exhausted: state.exhausted === undefined ? delay : Duration.max(state.exhausted, delay)
+    exhausted: longest(state.exhausted, delay),
+    askedFor: isAsked ? longest(state.askedFor, delay) : state.askedFor
   }))
+
+const longest = (before: Duration.Duration | undefined, delay: Duration.Duration): Duration.Duration =>
+  before === undefined ? delay : Duration.max(before, delay)

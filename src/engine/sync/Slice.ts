@@ -75,6 +75,8 @@ export interface SliceResult {
   readonly waitFor: Duration.Duration | undefined
   /** True if it was the source that asked. */
   readonly refused: boolean
+  /** How long the source asked to be left alone: in this run, or in an earlier one of the account. */
+  readonly askedFor: Duration.Duration | undefined
   /** True if it listed hinted parts only, before the connection's poll was due. */
   readonly isEarly: boolean
 }
@@ -205,15 +207,18 @@ const failureOf = (
 /** How long to wait before the next slice, and whether the source asked for it. */
 const waitOf = (
   halted: Halt.Reason | undefined,
-  exhausted: Duration.Duration | undefined,
+  { askedFor, exhausted }: Pick<SliceResult, "askedFor"> & { readonly exhausted: Duration.Duration | undefined },
   limits: Limits
-): Pick<SliceResult, "waitFor" | "refused"> => {
+): Pick<SliceResult, "waitFor" | "refused" | "askedFor"> => {
   if (halted?._tag === "Refused") {
     // A body's stream fails outside of any call, which would have bounded the wait.
     const { reason } = RetryAfter.bound(halted.error, limits.longestRetryAfter)
-    if (reason._tag === "RateLimited") return { waitFor: reason.retryAfter ?? defaultRetryAfter, refused: true }
+    if (reason._tag === "RateLimited") {
+      const waitFor = reason.retryAfter ?? defaultRetryAfter
+      return { waitFor, refused: true, askedFor: waitFor }
+    }
   }
-  return { waitFor: exhausted, refused: false }
+  return { waitFor: exhausted, refused: false, askedFor }
 }
 
 /** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
@@ -233,7 +238,6 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const written = yield* write(options, shared)
   const { failure, more, notes: listingNotes, reading } = written.listing ?? unread
   const halted = yield* Halt.read(shared.halt)
-  const { exhausted } = yield* RunMeter.read(shared.meter)
   const worked = yield* RunFailure.capture(written.exit)
   const notes = [...options.notes, ...listingNotes]
   const complete = Deletions.complete(reading, written.pages)
@@ -250,6 +254,6 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     more: more || halted?._tag === "Over",
     changesRead: error === null && complete.changes,
     isEarly: plan.hinted.only,
-    ...waitOf(halted, exhausted, limits)
+    ...waitOf(halted, yield* RunMeter.read(shared.meter), limits)
   } satisfies SliceResult
 })

@@ -96,6 +96,18 @@ export const make = Effect.gen(function* () {
     onSuccess: () => undefined
   })
 
+  /** How a task ended that another command, or the scheduler, brought to its end: with all that its runs did. */
+  const endedTask = Effect.fnUntraced(function* (
+    { id }: Connection,
+    taskId: TaskId,
+    before: Total
+  ): Effect.fn.Return<Ended, StoreError> {
+    const [summary] = yield* tasks.taskSummaries(id, { taskId, limit: 1 })
+    if (summary === undefined) return { total: before, error: null }
+    const { counts, lastRun, notes, problems, task } = summary
+    return { total: { ...before, counts, run: lastRun, notes, problems }, error: task.error }
+  })
+
   /** Runs slices until nothing is left to do, or the sync has to end. */
   const untilDone = (
     connection: Connection,
@@ -116,7 +128,10 @@ export const make = Effect.gen(function* () {
       if (turn._tag === "Held") {
         return end({ total: before, status: "skipped", error: { reason: "Held", message: `held by ${turn.holder}` } })
       }
-      const { error, more, refused, waitFor } = turn.outcome
+      const { error, isTaskOver, more, refused, waitFor } = turn.outcome
+      if (isTaskOver && request._tag === "TaskSlice") {
+        return end(yield* endedTask(connection, request.taskId, before))
+      }
       const total = withSlice(before, turn.outcome)
       if (error !== null) return end({ total, error })
       // Failed items are tried once by a sync that a person asked for.

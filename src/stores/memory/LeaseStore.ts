@@ -59,7 +59,9 @@ const make = (state: State): LeaseStore["Service"] => ({
         entry.paused = storedText(next.paused.to)
       }
       if (next.pollIn !== undefined) entry.nextPollAt = now + Duration.toMillis(next.pollIn)
-      if (next.askedWait !== undefined) entry.askedWaitUntil = next.askedWait ? entry.nextPollAt : null
+      if (next.askedWait !== undefined) {
+        entry.askedWaitUntil = next.askedWait === null ? null : now + Duration.toMillis(next.askedWait)
+      }
       entry.dueAt = Math.min(entry.nextPollAt, nextRetry(entry))
     }),
 

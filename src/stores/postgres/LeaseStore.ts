@@ -65,6 +65,12 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       Effect.gen(function* () {
         const pollAt =
           next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${interval(sql, next.pollIn)}`
+        const askedUntil =
+          next.askedWait === undefined
+            ? sql`asked_wait_until`
+            : next.askedWait === null
+              ? sql`NULL`
+              : sql`clock_timestamp() + ${interval(sql, next.askedWait)}`
         const problems = next.problems === undefined ? null : JSON.stringify(Storable.problems(next.problems))
         const paused =
           next.paused === undefined
@@ -78,7 +84,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
             last_checked_at = ${next.checked === true ? sql`clock_timestamp()` : sql`last_checked_at`},
             problems = coalesce(${problems}::jsonb, problems),
             next_poll_at = ${pollAt},
-            asked_wait_until = ${next.askedWait === undefined ? sql`asked_wait_until` : next.askedWait ? pollAt : sql`NULL`},
+            asked_wait_until = ${askedUntil},
             due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content
               WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`

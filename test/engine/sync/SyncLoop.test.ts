@@ -25,7 +25,7 @@ import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { moving, until } from "../../support/Moving.ts"
 import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
-import { connect, faulty, ids, layer, shared, sync } from "../../support/TestEngine.ts"
+import { connect, faulty, ids, layer, poll, shared, sync } from "../../support/TestEngine.ts"
 
 const only =
   (method: string, answer: ReturnType<MemorySource["answer"]>): MemorySource["answer"] =>
@@ -545,6 +545,34 @@ describe("a source that refuses", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
+  it.effect("is said of the connection, also where a task of its own or an earlier run was asked", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    const asked = new RateLimited({ message: "slow down", retryAfter: Duration.hours(2) })
+    return Effect.gen(function* () {
+      const store = yield* WholeStore
+      const connection = yield* connect()
+      const other = yield* connect({ name: "other" })
+      const hoursAsked = Effect.gen(function* () {
+        const { askedWaitUntil } = Option.getOrThrow(yield* store.connection(connection.id))
+        return askedWaitUntil === null ? null : Duration.toHours(DateTime.distance(yield* DateTime.now, askedWaitUntil))
+      })
+      source.answer = only("list", fault(asked))
+      const { status } = yield* moving(sync(connection, { force: true }))
+      assert.strictEqual(status, "failed")
+      assert.closeTo((yield* hoursAsked) ?? 0, 2, 0.1)
+      // A connection that nobody told, of the same account: the wait comes from the shared budget.
+      assert.isTrue((yield* poll(other)).more)
+      const { askedWaitUntil, lastCheckedAt } = Option.getOrThrow(yield* store.connection(other.id))
+      assert.isNotNull(askedWaitUntil)
+      assert.isNull(lastCheckedAt)
+      source.answer = () => Effect.void
+      yield* TestClock.adjust("2 hours")
+      yield* poll(connection)
+      assert.isNull(yield* hoursAsked)
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("by the stream of a body is bounded too", () => {
     const source = new MemorySource()
     const asked = new RateLimited({ message: "slow down", retryAfter: Duration.infinity })
@@ -736,6 +764,33 @@ describe("a run that ends in the middle", () => {
 
   it.effect("is taken up by the next, which loses and repeats no more than a batch", () => killed({ force: false }))
   it.effect("is taken up where it was when it was forced, too", () => killed({ force: true }))
+
+  it.effect("ended by one of two commands that asked for it says the same to both", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const asked = yield* Deferred.make<void>()
+      const answered = yield* Deferred.make<void>()
+      source.answer = (method) =>
+        method === "download m000001"
+          ? fault(new Malformed({ message: "no" }))
+          : method === "download m000002"
+            ? Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answered))
+            : Effect.void
+      const first = yield* Effect.forkChild(sync(connection, { force: true }))
+      yield* Deferred.await(asked)
+      const second = yield* Effect.forkChild(sync(connection, { force: true }))
+      yield* TestClock.adjust("1 second")
+      yield* Deferred.succeed(answered, undefined)
+      const one = yield* moving(Fiber.join(first))
+      const other = yield* moving(Fiber.join(second))
+      assert.deepInclude(one, { status: "partial" })
+      assert.strictEqual(one.counts.failed, 1)
+      const said = ({ counts, run, status, task }: typeof one) => ({ counts, run, status, task })
+      assert.deepStrictEqual(said(other), said(one))
+    }).pipe(Effect.provide(layer(source)))
+  })
 })
 
 describe("a dry run", () => {
