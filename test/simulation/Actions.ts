@@ -382,9 +382,10 @@ export class Actions {
     const isForced = task.force === true && task.window === undefined
     const text = `${account.name} ${spec}`
     if (isForced && !this.#forcedSince.has(text)) this.#forcedSince.set(text, since)
-    // A pass that is under way goes on, and what came meanwhile is found by the next.
+    // A pass that is under way, or in a run of another, goes on: what came meanwhile is found by the next.
     const isWhole =
-      source.profile.mode === "feed" || Option.isNone(row.checkpoint) || !simulation.hasPass(row.checkpoint.value)
+      source.profile.mode === "feed" ||
+      (row.lease === null && (Option.isNone(row.checkpoint) || !simulation.hasPass(row.checkpoint.value)))
     const asked = process.engine.sync(row, { ...poll, ...task }, { spec, wait: which < 0.7 })
     simulation.fork(
       process,
