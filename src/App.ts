@@ -47,6 +47,7 @@ const projectionOf = (module: () => Promise<{ readonly projection: Projection }>
 const builtInProjections = {
   ftp: projectionOf(() => import("./integrations/ftp/Projection.ts")),
   gmail: projectionOf(() => import("./integrations/gmail/Projection.ts")),
+  imap: projectionOf(() => import("./integrations/imap/Projection.ts")),
   slack: projectionOf(() => import("./integrations/slack/Projection.ts"))
 }
 

@@ -17,6 +17,7 @@ import * as Crashes from "./Crashes.ts"
 import * as Forcing from "./Forcing.ts"
 import { type Draft, type Law, LawBroken, type ScriptedSource } from "./Law.ts"
 import * as Pages from "./Pages.ts"
+import * as Projections from "./Projections.ts"
 
 export type { Law, LawBroken, ScriptedSource } from "./Law.ts"
 
@@ -48,5 +49,6 @@ const drafts: ReadonlyArray<Draft> = [
   ...Forcing.drafts,
   ...Crashes.drafts,
   ...Pages.drafts,
+  ...Projections.drafts,
   ...Asking.drafts
 ]
