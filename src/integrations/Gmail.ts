@@ -156,7 +156,7 @@ export const integration = make({
     const filter = filterOf(config)
     const source: Source = { api, filter, scope: scopeOf(filter) }
 
-    /** What to do on a server that has no `getProfile`: emulators. */
+    /** The fallback for servers without `getProfile`: emulators. */
     const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>
       Effect.catch(api.profile, (error): Effect.Effect<A, IntegrationError> =>
         error.reason._tag === "Gone" ? other : Effect.fail(error)

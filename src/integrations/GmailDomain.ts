@@ -71,7 +71,9 @@ interface Step {
 /** Queries a minute and user that Google grants (https://developers.google.com/workspace/admin/directory/v1/limits). */
 const queriesPerMinute = 2_400
 
-/** What is kept of a user. Other fields (the last sign-in) change without saying anything of the mailbox. */
+/**
+ * The fields of a user that are stored. Other fields, like the last sign-in, change without a change of the mailbox.
+ */
 const Kept = Schema.Struct({
   email: Schema.String,
   name: Schema.NullOr(Schema.String),

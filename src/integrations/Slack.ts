@@ -100,7 +100,10 @@ const methods = {
 /** Slack has no limit for an account: this is above what the methods grant together. */
 const unitsPerMinute = 600
 
-/** Whoever names units a minute has another grant than Slack's: then only the methods that they name are limited. */
+/**
+ * If the config names units a minute, the grant differs from Slack's default: only the methods that the config names
+ * are limited.
+ */
 const quota = (config: Config): Integration.Quota => {
   const slow = config.preset === "non-marketplace" ? { "conversations.history": 1, "conversations.replies": 1 } : {}
   const granted = config.quota?.unitsPerMinute === undefined ? { ...methods, ...slow } : {}

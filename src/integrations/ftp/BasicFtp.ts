@@ -147,7 +147,10 @@ export const make = Effect.fnUntraced(function* (
           : error
     )
 
-  /** What a refusal means, by what is listed above the path. A folder that can't be listed itself proves nothing. */
+  /**
+   * Decides what a refusal means, by the listings of the folders above the path. If a folder cannot be listed either,
+   * nothing is proven.
+   */
   const refusal = (
     request: Request,
     path: string,

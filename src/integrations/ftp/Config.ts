@@ -55,7 +55,7 @@ export const Config = Schema.Struct({
     example: "30 days",
     isAdvanced: true
   }),
-  // It also ends loops of links that a server hides.
+  // The bound also ends loops of links that a server hides.
   maxDepth: field(Schema.optionalKey(Positive), {
     title: "Depth",
     description: "How many folders deep below the folder. Default 32.",

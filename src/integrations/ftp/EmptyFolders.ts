@@ -18,7 +18,7 @@ export interface Look {
   readonly isEmpty: boolean
 }
 
-/** What the parts say of some folders. */
+/** The result of a check: empty folders that are not confirmed, and the parts to move. */
 export interface Verdict {
   /** The empty folders that no earlier pass found empty. */
   readonly unconfirmed: ReadonlyArray<string>

@@ -1,4 +1,7 @@
-/** What the size and the modification time of a file say: its revision, its window, and whether it has changed. */
+/**
+ * Reads the size and the modification time of a file: its revision, whether it is in a window, and whether it has
+ * changed.
+ */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import type * as SyncTask from "../../contract/SyncTask.ts"
@@ -12,8 +15,8 @@ const recentMillis = 2_000
 const clockAheadMillis = 3_600_000
 
 /**
- * The revision to store. One of a file that was changed right before it was listed equals no later one, so that the
- * next poll looks at the file again.
+ * The revision to store. The revision of a file that was changed right before it was listed gets a mark that equals no
+ * later revision, so that the next poll looks at the file again.
  */
 export const storedRevision = (stat: Remote.Stat, listedAt: number): string | undefined => {
   const revision = Remote.revisionOf(stat)
@@ -26,7 +29,10 @@ export const storedRevision = (stat: Remote.Stat, listedAt: number): string | un
 export const instant = (modified: string | undefined): Option.Option<DateTime.Utc> =>
   modified === undefined ? Option.none() : Option.map(DateTime.make(modified), DateTime.toUtc)
 
-/** A file whose time is not known is in every window: to leave it out would be to guess. */
+/**
+ * True if the time is in the window. A file without a known time is in every window, so that none is left out by a
+ * guess.
+ */
 export const isInWindow = (window: SyncTask.Window | undefined, modified: string | undefined): boolean => {
   if (window === undefined) return true
   const time = Option.getOrUndefined(instant(modified))
@@ -37,7 +43,7 @@ export const isInWindow = (window: SyncTask.Window | undefined, modified: string
   )
 }
 
-/** Whether two known values differ. What a server does not tell is no change. */
+/** True if both values are known and differ. An unknown value is no change. */
 export const differ = (a: string | number | undefined, b: string | number | undefined): boolean =>
   a !== undefined && b !== undefined && a !== b
 

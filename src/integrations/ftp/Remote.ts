@@ -1,5 +1,5 @@
 /**
- * What a file server is asked for, whatever its protocol. Paths are external ids: below the root, encoded (Names.ts);
+ * The requests to a file server, in any of the protocols. Paths are external ids: below the root, encoded (Names.ts);
  * the root itself is the empty text. Every method makes its requests through `call`.
  */
 import type * as Effect from "effect/Effect"
@@ -7,7 +7,10 @@ import type * as IntegrationError from "../../contract/IntegrationError.ts"
 import type * as Stream from "effect/Stream"
 import type { Size } from "../server/Connections.ts"
 
-/** What the server says of a file. What it does not say, or can't say without a zone or a year, is absent. */
+/**
+ * The size and the time of a file. A value is absent if the server does not tell it, or tells a time without a zone or
+ * a year.
+ */
 export interface Stat {
   readonly size?: number | undefined
   /** ISO 8601 in UTC, with as many digits of a second as the server gave. */

@@ -55,8 +55,8 @@ export interface Options {
 }
 
 /**
- * One read, and how many are under way: 512 kB at a time keep a connection of 50 ms busy to 10 MB a second. A
- * server that gives less at once is asked for the rest.
+ * The bytes of one read, and the reads in flight: 512 kB in flight keep a connection with 50 ms of latency at 10 MB a
+ * second. If a server returns fewer bytes, the rest is requested.
  */
 const chunkBytes = 131_072
 const readsInFlight = 4
@@ -240,7 +240,7 @@ export const make = Effect.fnUntraced(function* (
       if (kind !== "link") continue
       yield* Effect.match(follow(session, folder, name), {
         onSuccess: (entry) => entries.set(name, entry),
-        // It stays a link, which nobody follows.
+        // The entry stays a link, which is not followed.
         onFailure: (error) => problems.push(`the link ${JSON.stringify(name)} was not followed: ${error.message}`)
       })
     }
@@ -267,7 +267,7 @@ export const make = Effect.fnUntraced(function* (
           return { session, handle }
         })
       )
-      // Whoever gives up a body midway leaves requests under way: then the connection ends with it.
+      // A body that is abandoned leaves requests in flight, so the connection ends with it.
       yield* Effect.addFinalizer((exit) =>
         Exit.isSuccess(exit) ? Effect.sync(() => session.sftp.close(handle, () => undefined)) : connection.drop
       )

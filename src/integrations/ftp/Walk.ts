@@ -79,7 +79,7 @@ interface Frame {
   foldersDone: number
 }
 
-/** What of a folder is still to be done; `again` where an earlier page told its problems. */
+/** The part of a folder that is still to be walked. `again`: an earlier page has reported its problems. */
 interface Left {
   readonly again: boolean
   readonly files: (name: string) => boolean

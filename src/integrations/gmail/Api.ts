@@ -67,7 +67,7 @@ const Changed = Schema.Struct({
 const WithMessage = Schema.Struct({ message: Changed })
 const WithLabels = Schema.Struct({ message: Changed, labelIds: Schema.optionalKey(Schema.Array(Schema.String)) })
 
-/** One step of a mailbox's history; several messages may have changed in it. */
+/** A record of a mailbox's history. Several messages may have changed in it. */
 export const HistoryRecord = Schema.Struct({
   id: HistoryId,
   messagesAdded: Schema.optionalKey(Schema.Array(WithMessage)),
@@ -105,7 +105,7 @@ const LabelList = Schema.Struct({ labels: Schema.optionalKey(Schema.Array(Schema
 
 const UserInfo = Schema.Struct({ email: Schema.NonEmptyString })
 
-/** What a listing asks for. */
+/** The filter of a listing. */
 export interface Filter {
   readonly query?: string | undefined
   readonly labelIds?: ReadonlyArray<string> | undefined
@@ -151,9 +151,9 @@ export const make = (options: {
     Effect.mapError(decodeMessage(answer), () => unreadable(what))
 
   /**
-   * One request for a message's bytes. A small answer is read to its end here; of a larger one only the first part, and
-   * its response stays open until the scope ends. The deadline is that of `call`: the client's own would also end the
-   * response.
+   * Requests a message's bytes. A small answer is read completely here. Of a larger one only the first part is read,
+   * and the response stays open until the scope ends. The deadline is that of `call`: the client's own would also end
+   * the response.
    */
   const openMessage = (id: string, token: Redacted.Redacted, scope: Scope.Scope) =>
     Effect.suspend(() => {
@@ -252,7 +252,7 @@ export const make = (options: {
         requests.authorized("messages.get", units["messages.get"], (token) => openMessage(id, token, scope))
       ),
 
-    /** What happened after `startHistoryId`, oldest first. 404 (`Gone`) means that this is no longer known. */
+    /** Lists the changes after `startHistoryId`, oldest first. 404 (`Gone`) means that the id has expired. */
     history: (
       startHistoryId: string,
       page: { readonly pageToken?: string | undefined; readonly maxResults?: number }

@@ -18,7 +18,7 @@ export const Pass = Schema.Struct({
   shifted: Schema.Boolean,
   /** The pass began with no checkpoint: what is known already may have stale labels. */
   initial: Schema.Boolean,
-  /** It met messages that were known before: a label walk follows. */
+  /** True if the backfill met messages that were known before: a label walk follows. */
   metKnown: Schema.Boolean,
   /** How many it has listed, and how many there are about: for progress only. */
   listed: Schema.Int,

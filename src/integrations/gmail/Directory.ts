@@ -82,7 +82,7 @@ export const make = (options: {
         )
         .pipe(explained),
 
-    /** One user, by id or by address. */
+    /** Reads a user by id or address. */
     user: (userKey: string) =>
       requests
         .request("users.get", 1, `user ${userKey}`, User, (directory, how) => directory.users.get({ userKey }, how))

@@ -57,7 +57,7 @@ const ErrorBody = Schema.Struct({
 })
 const decodeBody = Schema.decodeUnknownOption(ErrorBody)
 
-/** What came back instead of a success. No `status`: nothing came back, and `network` says why. */
+/** A response that is no success. Without `status` there was no response, and `network` says why. */
 export interface Failure {
   readonly status?: number | undefined
   readonly body?: unknown
@@ -73,7 +73,7 @@ export const retryAfterOf = (response: unknown): string | undefined => {
   return typeof value === "string" ? value : undefined
 }
 
-/** What a rejected client call tells: nothing of the request but its host. */
+/** Reads a failed request: nothing of the request is kept but its host. */
 export const failureOf = (error: unknown, host: string): Failure => {
   const response = Predicate.hasProperty(error, "response") ? error.response : undefined
   if (Predicate.hasProperty(response, "status") && typeof response.status === "number") {

@@ -1,8 +1,8 @@
-/** What records of a mailbox's history come to, for each message once. */
+/** Sums up the records of a mailbox's history: one change for each message. */
 import type { Patch } from "../../contract/Page.ts"
 import type { HistoryRecord } from "./Api.ts"
 
-/** What the connection keeps, as far as labels tell. */
+/** The scope of the connection, as far as labels decide it. */
 export interface Scope {
   /** Labels whose messages are left out: Trash and Spam, unless they are asked for. */
   readonly excluded: ReadonlySet<string>
@@ -23,7 +23,7 @@ export interface Changes {
   readonly shifted: boolean
 }
 
-/** One page's worth of records: the messages in them are bounded, and it ends at a whole record. */
+/** Cuts records into pages: each has a bounded number of messages and ends at a whole record. */
 export const chunks = (
   records: ReadonlyArray<HistoryRecord>,
   most: number

@@ -1,16 +1,16 @@
 /**
- * The label walk: rebuilds the labels of messages that are stored already, from lists of ids alone (5 units a 500 ids),
- * fetching no message.
+ * The label walk: rebuilds the labels of stored messages from lists of ids (5 units for 500 ids), and fetches no
+ * message.
  *
  * All messages are listed, and each label's messages beside them. Both come newest first, so that for one page of all
- * messages only a few pages of each label must be held: those that its ids were last found on, and one more to look
- * ahead. A label's page is moved past once an id of it was found, so an id that is in a label's list but not among all
- * messages (it arrived or left meanwhile) holds nothing up. Each message gets one patch, which sets each label that it
- * has and nulls each that it hasn't.
+ * messages only a few pages of each label must be held: those on which its ids were last found, and one more to look
+ * ahead. A label's page is passed once an id of it was found, so an id that is in a label's list but not among all
+ * messages (it arrived or left meanwhile) holds nothing up. Each message gets one patch, which sets the labels that it
+ * has and nulls the others.
  *
- * What changes while the walk goes on is patched once it has ended: the history is read again from where it was when
- * the walk began (`LabelWalk.since`). A slice reads the history before it takes the walk up, and the walk may then
- * overwrite a label with what it had listed before.
+ * Changes during the walk are patched after it: the history is read again from its position when the walk began
+ * (`LabelWalk.since`). A slice reads the history before it continues the walk, and the walk may then overwrite a label
+ * with an older listing.
  */
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -120,8 +120,8 @@ const take = Effect.fnUntraced(function* (api: Api, filter: Filter, cursor: Curs
     const loaded = yield* load(api, filter, cursor)
     find(loaded)
   }
-  // What stays is without a gap, so that a checkpoint can say it as a token and a number of pages. The page before the
-  // oldest that is in use stays too: should a walk be taken up under tokens that shift, what moved up is still found.
+  // The held pages have no gap, so that a checkpoint can store them as a token and a number of pages. The page before
+  // the oldest page in use stays too: if the walk continues under tokens that shift, ids that moved up are still found.
   const end = cursor.held.at(-1)?.at ?? 0
   const oldest = cursor.held.findIndex(({ at, ids }) => at > end - maxHeld && (ids.size > 0 || at === end))
   cursor.held.splice(0, Math.max(0, oldest - 1))

@@ -171,7 +171,7 @@ const changes = Effect.fnUntraced(function* (
   const page = { listed, download, deleted: found.deleted, patches: found.patches, checkpoint }
   const pages = records !== undefined || checkpoint !== state.checkpoint ? [page] : []
 
-  // What was deleted since is not to be listed again: that would take its deletion back.
+  // Messages that were deleted since are not listed again: that would undo their deletion.
   const gone = new Set(found.deleted)
   const held = reading.held?.filter((id) => !gone.has(id))
   const after = { ...state, checkpoint }
@@ -228,7 +228,7 @@ const pass = Effect.fnUntraced(function* (source: Source, task: SyncTask, state:
   }
   if (nextPageToken === undefined) {
     const held: Live = { ...checkpoint, pass: counted }
-    // What the history shows is given before this page.
+    // The changes of the history come before this page.
     return next([], { ...state, checkpoint: held, stage: reading(held, ids) })
   }
 

@@ -79,7 +79,7 @@ export const streamed = Effect.fnUntraced(function* (id: string, { chunks, more 
       catch: (error) =>
         error instanceof RawReader.Unreadable && error.what === "body" ? unreadableBody(id) : unreadable(what)
     })
-  // What can't be read is a failure of the body, not of the request.
+  // An unreadable answer is a failure of the body, not of the request.
   const first = yield* Effect.exit(attempt(() => chunks.flatMap((chunk) => reader.take(chunk))))
   const estimate = estimateOf(reader.before())
   const next = Effect.tryPromise({

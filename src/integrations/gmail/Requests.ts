@@ -12,7 +12,7 @@ import { classify, failureOf, unreadable } from "./Errors.ts"
 /** The time limit of a request; the engine's own deadline for a call is longer. */
 export const timeout = Duration.seconds(50)
 
-/** What each request is sent with. */
+/** The options of each request. */
 interface RequestOptions {
   readonly signal: AbortSignal
   readonly timeout: number
@@ -31,7 +31,7 @@ export const make = <Client>(options: {
 }) => {
   const { auth, call, client, host } = options
 
-  /** One request with this token. `retry: false`: the engine owns retries. */
+  /** Makes one request with this token. `retry: false`: the engine retries. */
   const once = <A, I>(
     what: string,
     schema: Schema.Codec<A, I>,

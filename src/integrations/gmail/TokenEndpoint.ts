@@ -73,7 +73,7 @@ const failed = (error: unknown): { readonly failure: Failure } | IntegrationErro
     : unreachable(what, networkProblem(error))
 }
 
-/** One request. `refused` says what a refusal that no retry mends means; default: to give new credentials. */
+/** Makes one request. `refused` says what to do about a refusal that no retry mends; default: give new credentials. */
 const ask = (
   endpoint: Endpoint,
   request: (

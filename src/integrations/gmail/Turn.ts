@@ -11,7 +11,7 @@ import type { Checkpoint } from "./Checkpoint.ts"
 /** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
 const maxRefused = 3
 
-/** What to list, and how the scope's labels are read in the history. */
+/** The source to list, and how the history shows the scope's labels. */
 export interface Source {
   readonly api: Api
   readonly filter: Filter

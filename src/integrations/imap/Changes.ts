@@ -1,14 +1,13 @@
 /**
- * What is new in a mailbox that was listed before: new messages first, then changed flags and deleted messages.
+ * Lists the changes in a mailbox that was listed before: new messages first, then changed flags and deleted messages.
  *
- * - With QRESYNC (RFC 7162) the server tells changed flags and deleted UIDs since the mod-sequence of the last poll.
- * - With CONDSTORE alone it tells changed flags. Messages were deleted where there are fewer than those that were known
- *   and those that came; then all UIDs are read and compared (Blocks.ts).
- * - Without either, flags and UIDs of all messages are read where STATUS shows a change, and once an hour.
+ * - With QRESYNC (RFC 7162) the server reports changed flags and deleted UIDs since the mod-sequence of the last poll.
+ * - With CONDSTORE alone the server reports changed flags. If there are fewer messages than the known and the new ones,
+ *   some were deleted: then all UIDs are read and compared (Blocks.ts).
+ * - Without either, the flags and UIDs of all messages are read if STATUS shows a change, and once an hour.
  *
- * The mod-sequence that is kept is the one that the mailbox had when it was opened, before anything was read: what
- * changes meanwhile is read by the next poll. A part moves with each page, so that a slice that ends on the way is
- * gone on with.
+ * The stored mod-sequence is that of the opened mailbox, before anything was read: changes during the poll are read by
+ * the next one. A part moves with each page, so that the next slice continues a slice that was cut off.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

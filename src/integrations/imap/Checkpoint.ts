@@ -1,10 +1,10 @@
 /**
- * What is kept between polls.
+ * The state between polls:
  *
- * - The checkpoint: the pass that is open or was the last one.
- * - A part for each mailbox: what of it is known.
- * - Parts with the directory: under which prefixes of external ids there may be stored messages. A prefix that no
- *   mailbox has any more (the mailbox was removed or renamed, or its UIDVALIDITY changed) is covered by a pass.
+ * - the checkpoint: the pass that is open, or was the last one;
+ * - a part for each mailbox: what is known of it;
+ * - parts with the directory: the prefixes of external ids that may have stored messages. A prefix without a mailbox
+ *   (the mailbox was removed or renamed, or its UIDVALIDITY changed) is covered by a pass.
  */
 import * as Schema from "effect/Schema"
 import type { PartMove } from "../../contract/Parts.ts"

@@ -41,7 +41,7 @@ export interface Opened {
   readonly modseq: bigint | undefined
 }
 
-/** One connection that is logged in. */
+/** A connection that is logged in. */
 export interface Session {
   readonly imap: ImapFlow
   readonly features: Features
@@ -51,7 +51,7 @@ export interface Session {
   running: number
 }
 
-/** What a server can do. */
+/** The capabilities of a server. */
 export interface Features {
   readonly gmail: boolean
   readonly qresync: boolean
@@ -63,7 +63,7 @@ export interface Features {
 }
 
 export interface Client {
-  /** One request through `call`. */
+  /** Makes one request through `call`. */
   readonly request: <A>(
     method: string,
     what: string,
@@ -92,7 +92,7 @@ export const maxVanished = 100_000
 
 const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
 
-/** What IMAP libraries tell of an error. */
+/** The fields of an IMAP library's error. */
 interface Failure {
   readonly code?: unknown
   readonly responseStatus?: unknown
@@ -194,7 +194,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     maxResponseSize: 2 * maxLiteral
   })
 
-  /** What the last login showed. */
+  /** The capabilities that the last login showed. */
   let features: Features = noFeatures
   const open = Effect.flatMap(options.network.addressOf(options.host), (address) =>
     Effect.suspend(() => {

@@ -121,7 +121,7 @@ export const make = Effect.fnUntraced(function* (
       })
     )
 
-  /** What the server says of this message now. */
+  /** Reads the server's present metadata of a message. */
   const describe = Effect.fnUntraced(function* (place: Place, uid: number) {
     const found = (yield* details(client, place, [uid])).get(uid)
     if (found !== undefined) return found

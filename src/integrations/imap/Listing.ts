@@ -214,7 +214,7 @@ const open = Effect.fnUntraced(function* (
     )
   }
 
-  /** What ids begin with of which the server has no message any more. */
+  /** The prefixes of ids whose messages the server no longer has. */
   const vanished = Effect.fnUntraced(function* () {
     const current = new Map(selection.mailboxes.map((mailbox) => [mailbox.name, mailbox]))
     const gone: Array<string> = []
@@ -232,7 +232,7 @@ const open = Effect.fnUntraced(function* (
         gone.push(prefix)
         continue
       }
-      // It is not in the list of mailboxes: only if it can't be opened either it is not there.
+      // The mailbox is not in the list. It is gone only if it cannot be opened either.
       const path = Names.decode(place.mailbox, selection.separator)
       const isThere = yield* client.examine(path).pipe(
         Effect.map(() => "the server does not list it any more, and opens it"),

@@ -20,7 +20,7 @@ import * as Errors from "../server/Errors.ts"
 import type { Client, Features } from "./Client.ts"
 import * as Names from "./Names.ts"
 
-/** What STATUS says of a mailbox; fields that the server did not give are absent. */
+/** The answer of STATUS for a mailbox; fields that the server did not give are absent. */
 export interface Status {
   readonly validity?: string | undefined
   readonly next?: number | undefined
@@ -158,7 +158,7 @@ export const list = Effect.fnUntraced(function* (
       .request("STATUS", `the status of ${Names.quote(mailbox.path)}`, ({ imap }) => imap.status(mailbox.path, query))
       .pipe(
         Effect.map((status) => ({ ...mailbox, status: statusOf(status) })),
-        // What it can't say, opening the mailbox does.
+        // If STATUS fails, opening the mailbox reports why.
         Effect.catchIf(
           ({ reason }) => ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
           () => Effect.succeed(mailbox)

@@ -14,7 +14,7 @@ export interface Place {
   readonly validity: string
 }
 
-/** What metadata says of a message apart from its body. */
+/** The metadata of a message apart from its body. */
 export interface Marks {
   readonly uid: number
   /** Sorted; without `\Recent`, which says something of the session and nothing of the message. */
@@ -69,7 +69,7 @@ export const unreadable = (uid: number): Details => ({
   threadId: undefined
 })
 
-/** What is asked of each message that is listed. The library adds EMAILID or X-GM-MSGID, and MODSEQ. */
+/** The fields to fetch of each listed message. The library adds EMAILID or X-GM-MSGID, and MODSEQ. */
 export const detailsQuery: FetchQueryObject = {
   uid: true,
   flags: true,
@@ -153,7 +153,7 @@ export const uids = Effect.fnUntraced(function* (
     .toSorted((a, b) => a - b)
 })
 
-/** What changed in UIDs from `from` to before `to` after this mod-sequence. */
+/** Lists the changes in UIDs from `from` to before `to` after this mod-sequence. */
 export const changes = (
   client: Client,
   { name, path, validity }: Place,

@@ -21,7 +21,7 @@ export const decode = (name: string, separator: string | null): string =>
     .map((level) => level.replaceAll(/%(2F|25)/g, (_, code) => (code === "2F" ? "/" : "%")))
     .join(separator ?? "/")
 
-/** One message of the server. `validity` is the mailbox's UIDVALIDITY. */
+/** A message of the server. `validity` is the mailbox's UIDVALIDITY. */
 export interface MessageId {
   readonly mailbox: string
   readonly validity: string

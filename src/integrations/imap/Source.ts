@@ -1,4 +1,4 @@
-/** What listing and downloading share, and the pages that both kinds of listing give. */
+/** The state that listing and downloading share, and the pages of both kinds of listing. */
 import * as Effect from "effect/Effect"
 import type { Ref } from "../../contract/Content.ts"
 import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"

@@ -28,7 +28,7 @@ export interface Options<Client> {
 }
 
 export interface Connection<out Client> {
-  /** One request through `call`. It is repeated on a new connection if the old one broke. */
+  /** Makes one request through `call`, and repeats it on a new connection if the old one broke. */
   readonly request: <A>(
     method: string,
     request: (client: Client) => Effect.Effect<A, IntegrationError>
@@ -37,7 +37,7 @@ export interface Connection<out Client> {
   readonly drop: Effect.Effect<void>
 }
 
-/** What is known of how many connections a server allows. */
+/** The number of connections that a server allows, as far as it is known. */
 export interface Size {
   /** The most connections that were open before the server refused another; undefined while it refused none. */
   readonly allowed: () => number | undefined

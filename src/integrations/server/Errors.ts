@@ -27,7 +27,7 @@ export const codeOf = (cause: unknown): string | number | undefined => {
   return typeof cause.code === "string" || typeof cause.code === "number" ? cause.code : undefined
 }
 
-/** What a library says went wrong, on one line of at most 300 characters, without the secrets. */
+/** The message of a library's error, on one line of at most 300 characters, without the secrets. */
 export const describe = (cause: unknown, secrets: ReadonlyArray<string>): string => {
   const code = codeOf(cause)
   const text = cause instanceof Error ? cause.message : String(cause)

@@ -38,7 +38,7 @@ export const place = (fields: { readonly [K in keyof Place]?: Place[K] | undefin
 const Tally = Schema.Struct({ upTo: Schema.String, count: Schema.Int, sum: Schema.Int })
 export type Tally = typeof Tally.Type
 
-/** What is kept of one conversation. All times are ms since 1970, all `ts` are Slack's. */
+/** The state of a conversation. All times are ms since 1970, all `ts` are Slack's. */
 export const Conversation = Schema.Struct({
   /** Messages of its history up to here are listed, or left to the backfill. Absent before its first visit. */
   watermark: Schema.optionalKey(Schema.String),

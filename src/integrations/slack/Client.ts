@@ -159,7 +159,7 @@ export interface Refusal {
 
 export const isRefusal = <A extends object>(answer: A | Refusal): answer is Refusal => "refused" in answer
 
-/** What `files.info` announced of a file. */
+/** The properties of a file that `files.info` announced. */
 interface Announced {
   readonly id: string
   readonly url: string
@@ -167,7 +167,7 @@ interface Announced {
 }
 
 export interface Client {
-  /** One request, decoded. */
+  /** Makes one request, and decodes its answer. */
   readonly request: <A>(method: string, args: Args, schema: Schema.Decoder<A>) => Effect.Effect<A, IntegrationError>
   /**
    * The same for a request about one conversation or one list. Fails for `Unauthorized`, `RateLimited` and `Transient`,
@@ -279,7 +279,7 @@ export const make = (options: {
         1,
         Effect.flatMap(send(method, args, token), (answer) =>
           Effect.mapError(decode(answer), () =>
-            // What it says instead is not Slack's, and may be a stranger's: it is not quoted.
+            // The answer is not Slack's and may be a stranger's, so it is not quoted.
             fail(new Malformed({ message: `${method}: the answer is not what Slack's API documents` }))
           )
         )

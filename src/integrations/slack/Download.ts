@@ -1,4 +1,4 @@
-/** One item by its external id alone: for files, forced ids and the ledger. */
+/** Downloads an item by its external id alone: for files, forced ids and the ledger. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Announced, Content } from "../../contract/Content.ts"
@@ -17,8 +17,9 @@ const gone = (id: string) => new IntegrationError({ reason: new Gone({ message: 
 const unreadable = (id: string) => new IntegrationError({ reason: new Malformed({ message: `${id} can't be read` }) })
 
 /**
- * What is certain of a file's bytes. Slack's size is the number of bytes that were uploaded (42wim/matterbridge#656); a
- * post, a canvas or an email is kept in another form than it is given in, so that nothing is certain of those.
+ * The properties of a file's bytes that are certain. Slack's size is the number of uploaded bytes
+ * (42wim/matterbridge#656). Posts, canvases and emails are served in another form than they are stored in, so nothing
+ * is certain of those.
  */
 const announced = ({ mimetype, mode, size }: Message.File): Announced => {
   const isUpload = mode === undefined || mode === null || mode === "hosted" || mode === "snippet"

@@ -130,7 +130,7 @@ export const messageId = (channel: string, ts: string): string => `${channel}/${
 /** A reply belongs to another message's thread; the parent of a thread carries its own `ts` there. */
 const isReply = (message: Message): boolean => typeof message.thread_ts === "string" && message.thread_ts !== message.ts
 
-/** What stands for a deleted message whose thread lives on. */
+/** True for the placeholder of a deleted message whose thread lives on. */
 export const isTombstone = (message: Message): boolean => message.subtype === "tombstone"
 
 export const hasThread = (message: Message): boolean => !isReply(message) && (message.reply_count ?? 0) > 0
@@ -142,7 +142,7 @@ export const digest = (data: string | Uint8Array): string =>
 const threadOf = (message: Message) =>
   hasThread(message) ? `|${message.latest_reply ?? ""}|${message.reply_count ?? 0}` : ""
 
-/** What follows the revision of a parent whose thread was not listed to its end: it never equals a whole one. */
+/** The suffix of a parent's revision whose thread was not listed completely: it never equals a complete one. */
 export const partial = "|partial"
 
 const revisions = new WeakMap<Message, string>()

@@ -20,7 +20,7 @@ export type Pages = Stream.Stream<
 const never = () => false
 export const always = () => true
 
-/** One conversation after the other, until none is due: the streams are made as they are pulled. */
+/** Lists one conversation after the other until none is due. The streams are made as they are pulled. */
 export const chain = (next: () => Pages | undefined): Pages =>
   Stream.suspend(() => {
     const pages = next()
@@ -194,7 +194,7 @@ export const completePasses = (
       onShorter: () => {},
       mayGoOn: () => state.spent.complete < budget,
       onClosed: () => skipped.add(channel),
-      // What was found absent waits for all conversations in which a deletion was noticed, or for the tour's end.
+      // Absent messages wait for all conversations in which a deletion was noticed, or for the end of the tour.
       completes: () => (begun.suspect ? nextSuspect() === undefined : state.tour.next === undefined),
       save: (place) => {
         state.movedAt = env.now()

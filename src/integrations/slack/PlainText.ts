@@ -16,7 +16,7 @@ const isAttachment = Schema.is(Attachment)
 const unescaped = (text: string): string =>
   text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&")
 
-/** What stands for `<inside>`: a label where there is one, with the address of a link after it. */
+/** The text for `<inside>`: its label if it has one, followed by the address of a link. */
 const reference = (inside: string): string => {
   const bar = inside.indexOf("|")
   const target = bar === -1 ? inside : inside.slice(0, bar)

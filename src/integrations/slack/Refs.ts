@@ -29,7 +29,7 @@ export const grouped = (messages: ReadonlyArray<Message.Message>): ReadonlyArray
   return groups
 }
 
-/** What a walk has in common with every other walk of its listing. */
+/** The context that all walks of a listing share. */
 export interface Env {
   readonly client: Client
   readonly task: SyncTask

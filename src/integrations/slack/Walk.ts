@@ -80,7 +80,7 @@ export interface Walk {
 
 interface Step {
   readonly place: Place
-  /** What is left of the last answer, newest first; undefined before the first. */
+  /** The rest of the last answer, newest first; undefined before the first answer. */
   readonly rest: ReadonlyArray<Message.Message> | undefined
   readonly chosen: ReadonlySet<string>
   readonly patched: ReadonlySet<string>
@@ -162,7 +162,7 @@ export const make = (
     }
   })
 
-  /** What is to be listed of a thread, and since when. */
+  /** Decides whether a thread is to be listed, and from when. */
   const threadDue = (step: Step, parent: Message.Message): boolean => {
     if (!Message.hasThread(parent)) return false
     const latest = parent.latest_reply ?? undefined

@@ -80,7 +80,7 @@ const serverUser = Effect.fnUntraced(function* (folder: string) {
 const hasCluster = (folder: string) =>
   io(folder, async () => (await statOrNone(Path.join(folder, "postgres", "PG_VERSION"))) !== undefined)
 
-/** What takes the place of this folder where the server's user can't reach it. */
+/** The folder that replaces this one if the server's user cannot reach it. */
 const substituteFor = (folder: string) => {
   const digest = Crypto.createHash("sha256").update(folder).digest("hex").slice(0, 12)
   return Path.join(rootFolder, `${Path.basename(folder)}-${digest}`)

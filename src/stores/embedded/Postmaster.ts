@@ -58,7 +58,7 @@ const serves = async (pid: number, cluster: string): Promise<boolean> => {
   )
 }
 
-/** What stands in the file. None where there is no file, or one that its server has only begun to write. */
+/** Reads the file. None if there is no file, or if its server has only begun to write it. */
 const read = async (cluster: string) => {
   try {
     const lines = (await Fs.readFile(pidFile(cluster), "utf8")).split("\n")
@@ -104,9 +104,9 @@ export const isElsewhere = (cluster: string): Effect.Effect<boolean, EmbeddedErr
   })
 
 /**
- * Where another process has the number that a dead server left in `postmaster.pid`, PostgreSQL would refuse to start.
- * It takes its parent's number for stale and still looks whether a part of the dead server is alive. So our number goes
- * there, and we start it. To be called only where `find` found no server.
+ * Writes our own process id into `postmaster.pid`, so that PostgreSQL starts although another process has the id that a
+ * dead server left there. PostgreSQL treats its parent's id as stale, and still checks whether a part of the dead
+ * server is alive. Call it only if `find` found no server.
  */
 export const disown = (cluster: string) =>
   io(pidFile(cluster), async () => {

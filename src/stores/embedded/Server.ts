@@ -97,7 +97,7 @@ const openLog = (place: Place) =>
     return { handle, from: (await handle.stat()).size }
   })
 
-/** What the server wrote to its log since `from`. */
+/** Reads the lines that the server wrote to its log since `from`. */
 const readLog = (handle: Fs.FileHandle, from: number) =>
   Effect.promise(async () => {
     const { bytesRead, buffer } = await handle.read(Buffer.alloc(16_384), 0, 16_384, from)
@@ -186,8 +186,8 @@ export const stop = Effect.fn("Server.stop")(function* (place: Place) {
   yield* gone.pipe(
     Effect.timeoutOrElse({
       duration: stopWithin,
-      // It recovers at the next start. If it is no longer the server that has this number, there is nothing to wait
-      // for.
+      // The server recovers at the next start. If the process id no longer belongs to the server, nothing is left to
+      // wait for.
       orElse: () =>
         Effect.flatMap(Postmaster.find(place.cluster), (found) =>
           found?.pid === pid ? Effect.andThen(signal("SIGQUIT"), gone) : Effect.void
@@ -204,7 +204,7 @@ const attachOrSpawn = Effect.fnUntraced(function* (
   binaries: Binaries,
   overrides: Readonly<Record<string, string>>
 ) {
-  // One that was left while it started or stopped is waited for.
+  // Waits for a server that was left while it started or stopped.
   const found = yield* Postmaster.find(place.cluster).pipe(
     Effect.repeat({ until: (found) => found === undefined || found.status === "ready", schedule: poll }),
     Effect.timeoutOrElse({

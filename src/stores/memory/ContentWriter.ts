@@ -112,7 +112,10 @@ export const storeItem = (
   return outcome
 }
 
-/** What the source says is gone: stored content is staged, and what is only in the ledger leaves it. */
+/**
+ * Records that the source reports an id as gone: stored content is staged for deletion, and a row that is only in the
+ * ledger leaves it.
+ */
 export const miss = (
   connection: ConnectionEntry,
   externalId: string,
@@ -123,7 +126,7 @@ export const miss = (
   if (entry === undefined) return
   if (entry.state === "stored") {
     const staged = connection.staged.get(externalId)
-    // What a pass that is not complete found absent is certain now.
+    // An event replaces an absence that an incomplete pass has found.
     if (staged === undefined || (staged.cause === "absence" && !staged.ready)) {
       const since = (options.ofPass ? connection.listing?.born : connection.readingSince) ?? connection.acquired
       connection.staged.set(externalId, {

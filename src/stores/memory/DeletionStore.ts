@@ -18,7 +18,7 @@ const make = (state: State): Methods => {
   const isComplete = (one: StagedEntry, { changes, listing }: Complete) =>
     one.ready || (one.cause === "event" && (listing || (changes && !one.ofPass)))
 
-  /** Those of a connection that are chosen, by external id. */
+  /** The chosen staged deletions of a connection, by external id. */
   const choose = (connection: ConnectionEntry | undefined, isChosen: (one: StagedEntry) => boolean) =>
     [...(connection?.staged ?? [])].filter(([, one]) => isChosen(one)).toSorted(([a], [b]) => byBytes(a, b))
 

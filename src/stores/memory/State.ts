@@ -1,4 +1,4 @@
-/** What the memory store holds. All of it changes within single synchronous steps, which are its transactions. */
+/** The state of the memory store. It changes only within single synchronous steps, which are its transactions. */
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
@@ -16,7 +16,7 @@ import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
 /** Times are milliseconds of Effect's clock. */
 export type Millis = number
 
-/** One content, or one id in the ledger: `pending` is the ledger's word, `state` is what readers see. */
+/** A content, or an id in the ledger. `pending` is its state in the ledger; `state` is the state that readers see. */
 export interface ContentEntry {
   readonly externalId: string
   state: ContentState
@@ -80,7 +80,7 @@ export interface ConnectionEntry {
   paused: string | null
   checkpoint: Option.Option<Schema.Json>
   scope: string | null
-  /** One more with each change of the scope: contents that were seen since have it too. */
+  /** Grows by one with each change of the scope. Contents that were seen since have the same number. */
   scopeEpoch: number
   /** When the reading of the changes began that goes on, in the order of `born`. */
   readingSince: number | null

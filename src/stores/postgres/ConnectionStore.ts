@@ -38,7 +38,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
   const first = (rows: ReadonlyArray<unknown>) =>
     Effect.map(decodeConnections(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
 
-  /** What waits for a run can have none without credentials. */
+  /** Ends requested tasks: no run can serve them without credentials. */
   const endTasks = (connectionId: ConnectionId) => sql`
     UPDATE task SET finished_at = clock_timestamp(), error_reason = ${disconnected.reason},
       error_message = ${disconnected.message}

@@ -12,15 +12,17 @@ import * as Storable from "../Storable.ts"
 import { byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
 
 /**
- * One statement for a whole batch. `before` is what is stored now: the connection's lock keeps it so. `plan` compares
- * by value; what differs in nothing is not written at all, so that a forced run over unchanged content costs no row
- * version. It is looked up row by row (`OFFSET 0` keeps it so): a plan that was made while the table was small would
- * read all of it ever after. A body is written where the hash is new to the row; one that is there already is touched,
- * so that the collector of unused bodies, which waits for the row's lock and then looks again, leaves it. Bodies are
- * locked in one order, so that two connections that store the same ones can't deadlock.
+ * Writes a whole batch in one statement. `before` is the stored row, which the connection's lock keeps unchanged.
+ * `plan` compares by value: a row without a difference is not written, so that a forced run over unchanged content
+ * makes no row versions. `OFFSET 0` keeps the look-up row by row: a plan that was made while the table was small would
+ * scan all of it later.
  *
- * Content that (again) becomes stored is created anew: absence in a listing concerns only what was there before it. Its
- * row comes into the scope if a page in scope listed it; else a row that is new, or was deleted, begins outside (-1).
+ * A body is inserted if its hash is new to the row. A body that exists is touched, so that the collector of unused
+ * bodies, which waits for the row's lock and then checks again, keeps it. Bodies are locked in one order, so that two
+ * connections that store the same bodies cannot deadlock.
+ *
+ * Content that becomes stored (again) is created anew: absence in a listing concerns only older content. Its row comes
+ * into the scope if a page in scope listed it. Else a row that is new, or was deleted, begins outside (-1).
  */
 const writeItems = `
 WITH input AS (
@@ -124,8 +126,8 @@ export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, ex
   sql`DELETE FROM staged_deletion WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)})`
 
 /**
- * What the source says is gone: stored content is staged, and a row that is only in the ledger leaves it. One that was
- * stored before it was deleted is `deleted` again.
+ * Records that the source reports ids as gone: stored content is staged for deletion, and a row that is only in the
+ * ledger leaves it. A row that was stored before its deletion is `deleted` again.
  */
 export const miss = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
@@ -137,7 +139,7 @@ export const miss = Effect.fnUntraced(function* (
   const since = options.ofPass
     ? sql`(SELECT started_at FROM listing WHERE listing.connection_id = connection.id)`
     : sql`coalesce(reading_since, acquired_at)`
-  // What a pass that is not complete found absent is certain now.
+  // An event replaces an absence that an incomplete pass has found.
   yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
     SELECT connection_id, external_id, 'event', ${options.ofPass}, false, ${since}
     FROM content JOIN connection ON connection.id = connection_id

@@ -105,7 +105,7 @@ export const beginIfMoved = Effect.fn("EpochDetection.beginIfMoved")(function* (
   }).pipe(Effect.catchDefect(lostConnection), toStoreError("looking where the database is"))
 })
 
-/** Who reads the log learns why all readers begin again. */
+/** Logs why all readers of the feed begin again. */
 export const logNewEpoch = ({ begun, epoch }: { readonly begun: boolean; readonly epoch: Epoch }) =>
   begun
     ? Effect.logWarning(

@@ -46,8 +46,8 @@ const decodeTotals = Schema.decodeUnknownEffect(
   ])
 )
 /**
- * One statement. The ledger is counted from its index alone. The sessions are those of any process that calls itself
- * `idem` in this database.
+ * The overview in one statement. The ledger is counted from its index alone. The sessions are those of all processes
+ * that call themselves `idem` in this database.
  */
 const query = `WITH ledger AS (
     SELECT domain, pending AS state, sum(count)::float8 AS count

@@ -139,7 +139,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       (rows) => rows.length
     )
 
-  /** What a deletion left, also where the id has come back since and could not be stored yet. */
+  /** Empties the rows of deleted contents, also those whose id has come back and could not be stored yet. */
   const emptyDeleted = (connectionId: ConnectionId, before: DateTime.Utc) =>
     sql`UPDATE content SET body_hash = NULL, size = 0, revision = NULL, title = NULL, occurred_at = NULL,
         media_type = NULL, metadata = '{}', volatile = '{}'
@@ -170,7 +170,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     return purged
   })
 
-  // One probe of the key for each connection, whatever they hold.
+  // One index probe for each connection, however many rows it has.
   const strays = sql`WITH RECURSIVE held(id) AS (
       (SELECT connection_id FROM content ORDER BY connection_id LIMIT 1)
       UNION ALL

@@ -1,4 +1,4 @@
-/** What is sealed, wherever it stands; the keys that nothing may be sealed with any more; sign-ins and locks. */
+/** Sealed secrets in all tables, retired keys, and pending sign-ins. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"

@@ -1,10 +1,10 @@
 /**
- * What all processes of one database share of their quotas: `effect/persistence`'s RateLimiterStore over PostgreSQL.
- * One statement a call, so one round trip, and only the database's clock, so that no process's own clock can spend
- * twice.
+ * The quotas that all processes of a database share: `effect/persistence`'s RateLimiterStore over PostgreSQL. Each call
+ * is one statement, so one round trip, and uses only the database's clock, so that no process spends twice by its own
+ * clock.
  *
- * The tables are not logged: after a crash of the server the buckets are full again and hold a second's worth, and what
- * a source had asked for is asked for again.
+ * The tables are unlogged: after a crash of the server the buckets are full again, with one second's worth, and
+ * cool-downs are forgotten until the source asks for them again.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"

@@ -23,7 +23,7 @@ const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Sc
 const decodeConnected = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ connected: Schema.Boolean })))
 const decodeKnown = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ same: Schema.Boolean, id: TaskId })))
 
-// What is held is a state, not a sum: the last that a run said stands.
+// Held deletions are a state, not a sum: the number of the last run counts.
 const sums = countNames
   .map((name) =>
     name === "deletionsHeld"

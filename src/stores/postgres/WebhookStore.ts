@@ -93,7 +93,7 @@ const make = Effect.gen(function* () {
   const webhook = (webhookId: WebhookId) =>
     Effect.flatMap(sql`SELECT ${columns} FROM webhook w WHERE w.id = ${webhookId}`, firstWebhook)
 
-  /** What the active webhooks, or one of them, have to deliver. */
+  /** The next messages of the active webhooks, or of one of them. */
   const deliveryStates = (webhookId: WebhookId | undefined) =>
     sql`SELECT ${columns}, next.id AS "messageId", next.due_in AS "dueIn",
         EXISTS (SELECT 1 FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'pending' AND NOT m.redelivered)

@@ -1,4 +1,4 @@
-/** What a reader of the changes needs, and lists of content by time. */
+/** Adds the columns and indexes of the feed and of lists of content by time. */
 import { statements } from "./Statements.ts"
 
 // Content that was there before has lost how it came to be as it is: a reader is told that it was stored, or deleted.

@@ -2,8 +2,8 @@
 import { statements } from "./Statements.ts"
 
 /**
- * Whoever stores what a retired key sealed is refused, whatever it knows: a process that read its key before it was
- * replaced may store late. The lock makes `retireKey`, which takes it alone, see what is being stored.
+ * Refuses secrets that a retired key sealed, also from a process that read its key before the key was replaced. The
+ * lock, which `retireKey` takes exclusively, makes `retireKey` see secrets that are being stored.
  */
 const refuse = `CREATE FUNCTION idem_refuse_retired_key() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
