@@ -3,7 +3,7 @@
  *
  * - gmail/Api.ts: the API's methods · Auth.ts: tokens · SignIn.ts: how an account is signed in · Errors.ts: Google's
  *   errors as reasons
- * - gmail/Listing.ts: passes and polls · HistoryChanges.ts: the history · OwnTask.ts: forced and windowed tasks ·
+ * - gmail/Listing.ts: passes and polls · HistoryChanges.ts: the history · TaskListing.ts: forced and windowed tasks ·
  *   Labels.ts: labels rebuilt · Window.ts: dates
  * - gmail/Mail.ts: a message as content · RawAnswer.ts, RawReader.ts: large messages as they arrive
  */
@@ -18,7 +18,7 @@ import { Checkpoint } from "./gmail/Checkpoint.ts"
 import * as Listing from "./gmail/Listing.ts"
 import * as Mail from "./gmail/Mail.ts"
 import * as SignIn from "./gmail/SignIn.ts"
-import type { Source } from "./gmail/Turn.ts"
+import type { Source } from "./gmail/ListingStep.ts"
 import { projection } from "./gmail/Projection.ts"
 
 export const Config = Schema.Struct({

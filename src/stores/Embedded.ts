@@ -56,11 +56,11 @@ const withMutex = (place: DataFolder.Place) =>
     message: `another Idem command has been starting or stopping the database in ${place.folder} for 5 minutes`
   })
 
-/** Under the mutex: stops the server if nobody uses it. Tells whether nobody does. */
+/** Stops the server if nobody uses it. Call it under the mutex. */
 const stopIfUnused = (place: DataFolder.Place) =>
   Effect.acquireUseRelease(
     FileLock.take(place.users, "exclusive"),
-    (exclusive) => (Option.isSome(exclusive) ? Effect.as(Server.stop(place), true) : Effect.succeed(false)),
+    (exclusive) => (Option.isSome(exclusive) ? Server.stop(place) : Effect.void),
     (exclusive) => (Option.isSome(exclusive) ? exclusive.value.release : Effect.void)
   )
 
@@ -103,12 +103,6 @@ export const make = Effect.fn("Embedded.make")(function* (options: Options) {
     username: Cluster.username,
     password: Redacted.make(password)
   })
-})
-
-/** Stops a server that was left behind in this folder. False where somebody uses it: then nothing is done. */
-export const stopUnused = Effect.fn("Embedded.stopUnused")(function* (folder: string) {
-  const place = yield* DataFolder.prepare(folder)
-  return yield* withMutex(place)(stopIfUnused(place))
 })
 
 /** In the folder that `IDEM_DATA_DIR` names, `./data` where it is not set. */

@@ -12,6 +12,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Embedded from "../../src/stores/Embedded.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
+import { stopUnused } from "../support/PostgresServer.ts"
 
 const isRoot = process.getuid?.() === 0
 
@@ -120,12 +121,12 @@ describe("Embedded", () => {
           const inner = yield* Effect.scoped(Embedded.make({ folder }))
           assert.deepStrictEqual([inner.pid, inner.started], [outer.pid, false])
           assert.isTrue(yield* EmbeddedUser.runs(outer.pid))
-          assert.isFalse(yield* Embedded.stopUnused(folder))
+          assert.isFalse(yield* stopUnused(folder))
           return outer
         })
       )
       assert.isFalse(yield* EmbeddedUser.runs(pid))
-      assert.isTrue(yield* Embedded.stopUnused(folder))
+      assert.isTrue(yield* stopUnused(folder))
     })
   )
 

@@ -1,12 +1,17 @@
 /** The one PostgreSQL of a run of tests, with a migrated database that each test file copies. */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Migrations from "../../src/stores/postgres/Migrations.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
+import * as DataFolder from "../../src/stores/embedded/DataFolder.ts"
+import * as FileLock from "../../src/stores/embedded/FileLock.ts"
+import * as Server from "../../src/stores/embedded/Server.ts"
 
 /** Folders of test runs: the process that runs the tests is in the name. */
 const folderName = /^idem-test-(\d+)-/
@@ -19,6 +24,21 @@ const isAlive = (pid: number): boolean => {
     return false
   }
 }
+
+/** Stops a server that was left behind in this folder. Returns false, and does nothing, if somebody uses it. */
+export const stopUnused = Effect.fnUntraced(function* (folder: string) {
+  const place = yield* DataFolder.prepare(folder)
+  return yield* Effect.acquireUseRelease(
+    FileLock.take(place.users, "exclusive"),
+    (exclusive) => (Option.isSome(exclusive) ? Effect.as(Server.stop(place), true) : Effect.succeed(false)),
+    (exclusive) => (Option.isSome(exclusive) ? exclusive.value.release : Effect.void)
+  ).pipe(
+    FileLock.withExclusive(place.mutex, {
+      wait: Duration.minutes(1),
+      message: `${place.mutex} is held by somebody else`
+    })
+  )
+})
 
 /** Stops and removes what test runs that were killed have left. What is another user's is left to that user. */
 const sweep = Effect.gen(function* () {
@@ -35,7 +55,7 @@ const sweep = Effect.gen(function* () {
       )
       if (owner !== process.getuid?.()) continue
       yield* Effect.ignore(
-        Effect.flatMap(Embedded.stopUnused(folder), (unused) =>
+        Effect.flatMap(stopUnused(folder), (unused) =>
           unused ? Effect.tryPromise(() => Fs.rm(folder, { recursive: true, force: true })) : Effect.void
         )
       )

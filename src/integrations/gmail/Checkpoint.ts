@@ -52,14 +52,14 @@ export const Live = Schema.Struct({
 export type Live = typeof Live.Type
 
 /** The checkpoint of a forced or windowed task: only how far its one listing is. */
-export const Own = Schema.Struct({
+export const TaskProgress = Schema.Struct({
   done: Schema.Boolean,
   pageToken: Schema.optionalKey(Schema.String),
   listed: Schema.Int
 })
-export type Own = typeof Own.Type
+export type TaskProgress = typeof TaskProgress.Type
 
-export const Checkpoint = Schema.Union([Live, Own])
+export const Checkpoint = Schema.Union([Live, TaskProgress])
 export type Checkpoint = typeof Checkpoint.Type
 
 /** The greater of two history ids. */

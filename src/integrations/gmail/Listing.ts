@@ -24,7 +24,7 @@ import type { HistoryRecord } from "./Api.ts"
 import * as HistoryChanges from "./HistoryChanges.ts"
 import { later, type Checkpoint, type LabelWalk, type Live, type Pass } from "./Checkpoint.ts"
 import * as Labels from "./Labels.ts"
-import * as OwnTask from "./OwnTask.ts"
+import * as TaskListing from "./TaskListing.ts"
 import {
   done,
   listingError,
@@ -34,8 +34,8 @@ import {
   type Failure,
   type Source,
   type Step,
-  type Turn
-} from "./Turn.ts"
+  type StepResult
+} from "./ListingStep.ts"
 import { begin, newPass } from "./Watermark.ts"
 
 /** Passes made again in one call of `list` because messages left meanwhile. After so many the next poll goes on. */
@@ -50,7 +50,7 @@ export const list = (
 ): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
   const from = Option.getOrUndefined(checkpoint)
   if (!isLive(task)) {
-    return OwnTask.list(source, task, from !== undefined && "done" in from ? from : { done: false, listed: 0 })
+    return TaskListing.list(source, task, from !== undefined && "done" in from ? from : { done: false, listed: 0 })
   }
   const fresh = { before: new Set<string>(), refused: 0, repeated: 0 }
   const live: Effect.Effect<State, IntegrationError> =
@@ -111,7 +111,7 @@ const step = (
   source: Source,
   task: SyncTask,
   state: State
-): Effect.Effect<Turn<State>, Failure, ContentExistenceChecker> => {
+): Effect.Effect<StepResult<State>, Failure, ContentExistenceChecker> => {
   const { stage } = state
   switch (stage._tag) {
     case "Reading":

@@ -3,32 +3,32 @@ import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { Page } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import type { Checkpoint, Own } from "./Checkpoint.ts"
-import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./Turn.ts"
+import type { Checkpoint, TaskProgress } from "./Checkpoint.ts"
+import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./ListingStep.ts"
 import * as Window from "./Window.ts"
 
-type OwnState = Own & { readonly refused: number }
+type State = TaskProgress & { readonly refused: number }
 
 /** A forced or windowed task: one listing, and no history. It says nothing of what is absent. */
 export const list = (
   { api, filter }: Source,
   task: SyncTask,
-  from: Own
+  from: TaskProgress
 ): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
   if (from.done) return Stream.empty
   const narrowed = Window.narrow(filter, task.window)
   const pages = (outside: ReadonlySet<string>) =>
-    Stream.paginate<OwnState, Page<Checkpoint>, Failure, ContentExistenceChecker>(
+    Stream.paginate<State, Page<Checkpoint>, Failure, ContentExistenceChecker>(
       { ...from, refused: 0 },
-      Effect.fnUntraced(function* (state): Step<OwnState> {
+      Effect.fnUntraced(function* (state): Step<State> {
         const answer = yield* Effect.result(api.messages(narrowed, { pageToken: state.pageToken }))
         if (answer._tag === "Failure") {
           if (state.pageToken === undefined || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
-          return yield* refused<OwnState>({ done: false, listed: 0, refused: state.refused })
+          return yield* refused<State>({ done: false, listed: 0, refused: state.refused })
         }
         const { messages = [], nextPageToken, resultSizeEstimate } = answer.success
         const listed = messages.flatMap(({ id }) => (outside.has(id) ? [] : [{ externalId: id }]))
-        const after: Own = {
+        const after: TaskProgress = {
           done: nextPageToken === undefined,
           listed: state.listed + messages.length,
           ...(nextPageToken === undefined ? {} : { pageToken: nextPageToken })

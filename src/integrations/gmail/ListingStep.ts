@@ -21,19 +21,21 @@ export interface Source {
 export type Failure = IntegrationError | ContentExistenceCheckerError
 
 /** Pages to give, and the state to go on from. The checker must see a page's downloads before it is asked again. */
-export type Turn<S> = readonly [ReadonlyArray<Page<Checkpoint>>, Option.Option<S>]
-export type Step<S> = Effect.fn.Return<Turn<S>, Failure, ContentExistenceChecker>
+export type StepResult<S> = readonly [ReadonlyArray<Page<Checkpoint>>, Option.Option<S>]
+export type Step<S> = Effect.fn.Return<StepResult<S>, Failure, ContentExistenceChecker>
 
-export const next = <S>(pages: ReadonlyArray<Page<Checkpoint>>, state: S): Turn<S> => [pages, Option.some(state)]
+export const next = <S>(pages: ReadonlyArray<Page<Checkpoint>>, state: S): StepResult<S> => [pages, Option.some(state)]
 
-export const done = (pages: ReadonlyArray<Page<Checkpoint>>): Turn<never> => [pages, Option.none()]
+export const done = (pages: ReadonlyArray<Page<Checkpoint>>): StepResult<never> => [pages, Option.none()]
 
 /** Google answers 400 to a page token that it no longer takes; 404 is taken for the same. */
 export const tokenRefused = (error: IntegrationError): boolean =>
   error.reason._tag === "Malformed" || error.reason._tag === "Gone"
 
 /** Goes on from a state without the refused token, a bounded number of times. */
-export const refused = <S extends { readonly refused: number }>(state: S): Effect.Effect<Turn<S>, IntegrationError> =>
+export const refused = <S extends { readonly refused: number }>(
+  state: S
+): Effect.Effect<StepResult<S>, IntegrationError> =>
   state.refused < maxRefused
     ? Effect.succeed(next([], { ...state, refused: state.refused + 1 }))
     : Effect.fail(
