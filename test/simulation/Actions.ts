@@ -1,4 +1,4 @@
-/** What each kind of step does: to the source, to a process, or in a person's name. */
+/** The actions of the steps: on the source, on a process, or in a person's name. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -56,7 +56,7 @@ export class Actions {
         for (const id of [pick(there, one), pick(there, two)]) if (id !== undefined) source.edit(id)
         return
       case "remove": {
-        // What failed before, and is tried again while its deletion is told.
+        // Failed items that are retried while their deletion is reported.
         const failed = pick([...source.poisoned.keys()], one)
         if (failed !== undefined && two < 0.5) {
           source.poisoned.delete(failed)
@@ -366,7 +366,7 @@ export class Actions {
     })
   }
 
-  /** What the connection covers now, whatever its person was told. */
+  /** Reads the present scope of the connection from the store. */
   lookAt(account: Account): void {
     const config = this.#simulation.row(account)?.config
     const given = typeof config === "object" && config !== null && "folders" in config ? config.folders : undefined
@@ -399,7 +399,7 @@ export class Actions {
         if (isLive && isWhole && task.dryRun !== true && status !== "skipped") {
           simulation.now(simulation.oracle.synced(account, since, status === "succeeded"))
         }
-        // One that came to a task which another command had just ended did nothing itself.
+        // A command that joined a task that another command had just ended did nothing itself.
         if (status !== "succeeded" || counts.deferred > 0 || counts.listed + counts.forced === 0) return
         if (isForced) {
           const from = this.#forcedSince.get(text)
@@ -419,7 +419,7 @@ export class Actions {
 
 const since = ({ ticks }: Simulation): number => ticks.next()
 
-/** What a person sees of held deletions. */
+/** The held deletions as a person sees them. */
 export const shownOf = ({ deletions, token }: StagedDeletions): Account["shown"] => ({
   ids: new Set(deletions.map(({ externalId }) => externalId)),
   token

@@ -1,7 +1,7 @@
 /** On whose behalf a fiber works: the edges (store and source) see it, and the engine does not. */
 import * as Context from "effect/Context"
 
-/** What the source told a slice, as far as the status of its run must reflect it. */
+/** The answers of the source to a slice that the status of its run must reflect. */
 interface Told {
   problems: number
   failedItems: number

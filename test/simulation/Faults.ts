@@ -6,7 +6,7 @@ import type { Reason } from "../../src/contract/IntegrationError.ts"
 
 export type StoreFault =
   | { readonly _tag: "FailsBefore" }
-  /** It took effect, and its caller hears that it failed. */
+  /** The call takes effect, and its caller gets a failure. */
   | { readonly _tag: "FailsAfter" }
   /** Nothing takes effect, which is known after a while: a connection that was lost while a commit waited. */
   | { readonly _tag: "SlowThenFails"; readonly millis: number }

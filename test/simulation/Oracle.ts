@@ -1,6 +1,6 @@
 /**
- * What must hold, by DESIGN.md and by what the source had. Nothing here asks the engine what it believes: rows of the
- * store are compared with the history of the source.
+ * The invariants, checked against the history of the source: rows of the store are compared with it, and the engine's
+ * own state is never asked.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -31,11 +31,11 @@ export interface Account {
   disconnectedAt: number | undefined
   /** Ticks of the last change of its scope or format. */
   relistedAt: number
-  /** What was gone already when a listing deleted nothing: it may stay. */
+  /** Ids that were gone when a listing that deletes nothing ran: they may stay. */
   excused: ReadonlySet<string>
   /** Items that vanished at once. */
   vanished: ReadonlySet<string> | undefined
-  /** What a person saw before approving. */
+  /** The held deletions that a person saw before approving. */
   shown: { readonly ids: ReadonlySet<string>; readonly token: string } | undefined
   /** The accounts of a token that was set last. */
   token: string
@@ -56,7 +56,7 @@ export class Oracle {
   readonly #limits: Pick<Limits, "deletions" | "deletionShare">
   readonly #say: (text: () => string) => void
   #place: ChangePlace | undefined
-  /** Who holds each lease, as far as nobody may take it over. */
+  /** The holder of each lease that nobody may take over. */
   readonly #holders = new Map<ConnectionId, Caller>()
   /** Contents that became stored, by connection, and those that were deleted without approval. */
   readonly #born = new Map<ConnectionId, number>()
@@ -155,7 +155,7 @@ export class Oracle {
     const { vanished } = account
     if (vanished?.has(id) !== true || source.toldGone.has(id)) return
     const left = [...vanished].filter((each) => source.items.get(each)?.current === undefined)
-    // What was stored when the reading began is at most all that the source ever had.
+    // The number of stored contents when the reading began is at most all that the source ever had.
     const { deletions, deletionShare } = this.#limits
     if (left.length > Math.max(deletions, source.items.size * deletionShare)) {
       this.problem(`${account.name}: ${id}, one of ${left.length} that vanished at once, was deleted without approval`)
@@ -249,7 +249,10 @@ export class Oracle {
     }
   }
 
-  /** What is not yet as it should be; `isStrict` wants what is gone to be deleted or held. */
+  /**
+   * Returns the contents that differ from the source; with `isStrict`, also gone contents that are neither deleted nor
+   * held.
+   */
   readonly unsettled = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account, isStrict: boolean) {
     const { id, source } = account
     if (id === undefined) return []

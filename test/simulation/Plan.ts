@@ -1,6 +1,6 @@
 /**
- * What happens in a simulation, drawn from its seed before it begins: so that a step may be left out and the rest
- * stays.
+ * The steps of a simulation, drawn from its seed before it begins, so that a step can be left out without changing the
+ * others.
  */
 import { Random } from "../chaos/Random.ts"
 
@@ -66,7 +66,7 @@ export const kindNames = Object.keys(kinds) as ReadonlyArray<Kind>
 
 const always: ReadonlySet<Kind> = new Set(["add", "remove", "wait"])
 
-/** What takes long to play. */
+/** The steps that take long to play. */
 const seldom: ReadonlySet<Kind> = new Set(["hang"])
 
 export interface Plan {

@@ -1,4 +1,4 @@
-/** One process of the simulation: the engine over its own edge of the shared store. */
+/** A process of the simulation: the engine over its own edge of the shared store. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,7 +25,7 @@ const vault = Vault.of({
   keys: Effect.succeed({ current: "0011223344556677", former: [] })
 })
 
-/** What a person asks besides a sync, as the HTTP handlers do it. */
+/** The requests of a person besides a sync, as the HTTP handlers serve them. */
 const personOver = (store: WholeStore, submission: Effect.Success<typeof TaskSubmission.make>) => {
   const find = (id: ConnectionId) => Effect.flatMap(store.connection(id), Effect.fromOption)
   return {
@@ -82,7 +82,7 @@ export const start = Effect.fnUntraced(function* (options: {
     self: Effect.succeed(name),
     isDead: (holder: string) => Effect.sync(() => isDead(holder))
   })
-  // What a dead process holds of its budget is lost with it, and with nothing else.
+  // A process has a memory budget of its own, which is lost with it.
   const own = Context.add(identity, DownloadBudget.DownloadBudget, DownloadBudget.make(64 * 1024 * 1024))
   const context = Context.merge(yield* Effect.context(), Context.merge(built, own))
   const engine = Context.get(context, Engine)

@@ -2,7 +2,7 @@
 import type { Plan } from "./Plan.ts"
 import { type Options, play } from "./Play.ts"
 
-/** What was wrong, without the names and numbers of one seed. */
+/** The problem without the names and numbers of one seed. */
 export const kindOf = (problem: string): string =>
   problem
     .replaceAll(/[abc]\d-\d+/g, "ID")

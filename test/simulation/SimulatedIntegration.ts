@@ -322,7 +322,8 @@ const session = (
             if (profile.forgottenPass === "expires") {
               return Effect.fail(errorOf("CheckpointExpired", `${pass.name} is forgotten`))
             }
-            // What changed since it began is still told by the log: from there, as the first pass does.
+            // The log still reports the changes since the pass began: the next pass starts from there, as the first one
+            // does.
             pass = { ...beginPass(pass.folder), from: pass.from }
           }
           const isClosed = pass.folder !== null && source.closed.has(pass.folder)

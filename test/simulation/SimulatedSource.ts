@@ -38,10 +38,11 @@ export interface Profile {
   /** Whether a download says the revision that it read. */
   readonly revisionWithBytes: boolean
   /**
-   * What a pass that the source forgot does: the whole checkpoint expires, or the pass begins again under another name.
+   * The end of a pass that the source forgot: the whole checkpoint expires, or the pass begins again under another
+   * name.
    */
   readonly forgottenPass: "expires" | "renames"
-  /** What the end of a pass covers: everything, or each folder of the scope. */
+  /** The coverage at the end of a pass: everything, or each folder of the scope. */
   readonly coverage: "all" | "folders"
   /** For how long what was deleted can still be downloaded, in milliseconds: as from a cache. */
   readonly staleFor: number
@@ -74,7 +75,7 @@ export interface Version {
   readonly hash: string
 }
 
-/** What an id was from this tick on; no version where it was not there. */
+/** The version of an id from this tick on; none if the id did not exist. */
 interface Fact {
   readonly tick: number
   readonly version: Version | undefined
@@ -86,7 +87,7 @@ interface Item {
   /** Hours since the beginning. */
   readonly at: number
   current: Version | undefined
-  /** What it was before it was deleted, and when that was, in milliseconds. */
+  /** The version before the deletion, and the time of the deletion in milliseconds. */
   last: { readonly version: Version; readonly until: number } | undefined
   labels: number
   /** The place in the log, and the tick, of what last put it there. */
@@ -227,7 +228,7 @@ export class SimulatedSource {
     return { version, body, hash: createHash("sha256").update(body).digest("hex") }
   }
 
-  /** What a download gives: also what was deleted a moment ago, where a cache still has it. */
+  /** The version that a download returns: also one that was deleted a moment ago, if a cache still has it. */
   downloadable(id: string): Version | undefined {
     const item = this.items.get(id)
     const last = item?.last

@@ -1,6 +1,6 @@
 /**
- * One seed, played: processes over one store in memory, sources, people, faults, and the time between them. The whole
- * of it is one synchronous computation, and the same plan gives the same trace.
+ * Plays one seed: processes over one store in memory, sources, people, faults, and the time between them. All of it is
+ * one synchronous computation, so the same plan gives the same trace.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"

@@ -1,7 +1,4 @@
-/**
- * What only a real database can show of the changes: transactions that end late, and a database that is not where it
- * was.
- */
+/** The feed on a real database: transactions that end late, and a database that was moved. */
 import { assert, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Deferred from "effect/Deferred"

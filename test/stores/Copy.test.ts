@@ -150,7 +150,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
         webhooks: []
       })
       assertSame(yield* everything(target.sql), before)
-      // It lives on where it is: a run takes it, and finds all of it known.
+      // The connection lives on in the target: a run acquires it and finds all of its content known.
       const fence = yield* Effect.provideContext(take(one.id), target.context)
       assert.isTrue(fence.fence > one.fence.fence)
       assert.strictEqual((yield* target.store.existing(one.id, ["a", "large", "many 1", "many 4"])).size, 3)
@@ -182,7 +182,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       )
       assert.deepStrictEqual(yield* webhooks(source.sql), before)
       assert.deepStrictEqual(yield* target.sql`SELECT 1 FROM webhook_message`, [])
-      // One that was copied before is left as it is.
+      // A webhook that was copied before stays as it is.
       yield* target.sql`UPDATE webhook SET state = 'paused', cursor = 'of the target'`
       const there = yield* webhooks(target.sql)
       assert.deepStrictEqual((yield* copy(source, target)).webhooks, [])

@@ -1,4 +1,4 @@
-/** What only many rows can show: a page that looks for what is rare stops, and the next goes on. */
+/** Lists over many rows: a page that looks for rare content stops, and the next page continues. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

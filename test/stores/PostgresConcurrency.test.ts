@@ -1,4 +1,4 @@
-/** What only a real database can show: two at once, and what a broken connection leaves. */
+/** Concurrency and broken connections on a real database. */
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"

@@ -235,7 +235,7 @@ describe("PostgreSQL's store", () => {
             const [count, millis, ...rest] = yield* ask(real, step)
             const [expected, about, ...phase] = yield* ask(model, step)
             assert.closeTo(count, expected, 1e-6)
-            // What is left of a refill may be a moment before a whole unit in one and after it in the other.
+            // The rest of a refill may be a moment before a whole unit in one store, and after it in the other.
             assert.closeTo(millis, about, tolerance)
             assert.deepStrictEqual(rest, phase)
           }

@@ -45,7 +45,7 @@ const migrateTo = (schema: number) =>
     table: "idem_migration"
   })
 
-/** What versions of that schema had written: rows of each kind that it knew. */
+/** Rows of each kind, as versions with that schema wrote them. */
 const fill = (schema: number) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.gen(function* () {
@@ -322,7 +322,7 @@ const assertWorks = Effect.gen(function* () {
   assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["stored"]))
 
   const runId = yield* beginRun(fence)
-  // What was out of scope is not absent.
+  // Content out of scope is not absent.
   const pass = page({ checkpoint: {}, scope: "scope one", listing: "next", covers: [{ prefix: "" }], complete: true })
   yield* store.commit(fence, batch(runId, { page: pass }))
   assert.deepStrictEqual(yield* staged(id), ["large event", "stored absence"])

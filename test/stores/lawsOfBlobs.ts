@@ -1,4 +1,4 @@
-/** What every blob store, and the choice between them, does alike. */
+/** The laws of blob stores, which the choice between stores keeps too. */
 import { assert, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import { BlobStore } from "../../src/stores/Blobs.ts"
 import { bytesOf, sha256 } from "./scenario.ts"
 
-/** What a store keeps that is not under a hash: unfinished writes. */
+/** The unfinished writes of a store. */
 export class Unfinished extends Context.Service<
   Unfinished,
   { readonly count: Effect.Effect<number>; readonly age: Effect.Effect<void> }

@@ -302,7 +302,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
             page: page({ deleted: ["old 0", "old 1"] })
           })
           assert.strictEqual(yield* before(first.id), 10)
-          // What was deleted since counts as stored; what is deleted after a reading that came to its end does not.
+          // Contents that were deleted since then count as stored, but not those that were deleted after a complete
+          // reading.
           yield* deleteStaged(second.fence)
           yield* aMomentLater
           const third = yield* nextRun(second)

@@ -84,7 +84,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(yield* store.nextTask(id), Option.some(task))
         assert.isTrue(Option.isNone(yield* store.task(TaskId.make(nowhere))))
         assert.isTrue(Option.isNone(yield* store.task(TaskId.make("no id"))))
-        // It is nothing that a command has to go on with.
+        // The task is not open for commands.
         assert.deepStrictEqual(yield* store.openTasks(id), [])
       })
     )
@@ -232,7 +232,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.isTrue(Option.isNone(yield* store.nextTask(id)))
         const task = yield* request(id, sync())
         assert.deepStrictEqual([task.id, task.requested], [left.id, true])
-        // It is the queue's now: the command begins another.
+        // The task is in the queue now, so the command begins another.
         const second = yield* open
         assert.notStrictEqual(second.id, task.id)
         yield* Time.use((time) => time.pass(Duration.days(2)))

@@ -1,4 +1,4 @@
-/** What every store of webhooks must do. */
+/** The laws of webhook stores. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -169,7 +169,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         yield* passes("31 seconds")
         const again = yield* claim(id)
         assert.strictEqual(again.message.attempts, 0)
-        // Who was frozen comes back late: the claim is no longer theirs.
+        // A sender that was frozen returns late: its claim no longer holds.
         if (claimed !== undefined) yield* settle(claimed, failed({ retryIn: undefined }))
         assert.strictEqual((yield* message(id)).state, "pending")
         yield* settle(again, { _tag: "Delivered", status: 200 })

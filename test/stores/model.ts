@@ -1,4 +1,4 @@
-/** What a sequence of commits comes to, told without a database: the store's laws compare with it. */
+/** A model of a sequence of commits, without a database: the store's laws compare with it. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -11,7 +11,7 @@ export const ids = ["a", "b", "c"] as const
 const Id = Schema.Literals(ids)
 const Revision = Schema.Literals(["r1", "r2"])
 
-/** One commit with one thing in it, or the settling of deletions. */
+/** A commit with one thing in it, or the settling of deletions. */
 export const Step = Schema.Union([
   Schema.TaggedStruct("store", {
     id: Id,

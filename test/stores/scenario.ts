@@ -1,4 +1,4 @@
-/** What the laws of the store are told with: a connection that is being run, and the parts of a batch. */
+/** Building blocks of the store's laws: a connection that is being run, and the parts of a batch. */
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"

@@ -44,7 +44,7 @@ export class Collector {
     readonly body: string
   }> = []
   readonly url: string
-  /** What it answers. */
+  /** The status that the collector answers. */
   status = 200
 
   constructor(url: string) {

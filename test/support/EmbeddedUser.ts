@@ -17,7 +17,7 @@ const Line = Schema.fromJsonString(
 
 export interface User {
   readonly process: ChildProcess.ChildProcess
-  /** What it got. Fails with what it printed on stderr where it got nothing. */
+  /** The server that the user got. Fails with its stderr if it got none. */
   readonly server: Effect.Effect<typeof Line.Type>
   /** Lets it leave, and waits until it has ended. */
   readonly leave: Effect.Effect<void>

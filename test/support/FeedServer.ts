@@ -36,7 +36,7 @@ const atomOf = (entries: ReadonlyArray<Entry>): string => {
 
 export class FeedServer {
   readonly entries = new Map<string, Entry>()
-  /** What was asked, as `GET /rss 304`. */
+  /** The requests, as `GET /rss 304`. */
   readonly log: Array<string> = []
   /** Each entry is shown twice. */
   repeats = false

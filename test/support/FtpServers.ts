@@ -115,7 +115,7 @@ const start = Effect.fnUntraced(function* (
     Effect.mapError(() => new Error(`${command} did not start: ${output.join("")}`)),
     Effect.orDie
   )
-  // Whoever answers on the port is another, if ours has ended.
+  // If our server has ended, another program answers on the port.
   if (child.exitCode !== null) yield* Effect.die(new Error(`${command} ended: ${output.join("")}`))
 })
 

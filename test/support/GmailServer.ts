@@ -24,7 +24,7 @@ export type Method =
   | "users.list"
   | "users.get"
 
-/** What happens instead of an answer, or to it. */
+/** A fault that replaces or changes an answer. */
 export type Fault =
   | {
       readonly _tag: "Status"
@@ -67,7 +67,7 @@ export const userRateLimit = (until: number): Fault =>
     message: `User-rate limit exceeded.  Retry after ${new Date(until).toISOString()}`
   })
 
-/** One request, as the server saw it. */
+/** A request, as the server saw it. */
 export interface Seen {
   readonly method: Method
   readonly id: string | undefined

@@ -46,7 +46,8 @@ const parsed = (text: string): unknown => {
 }
 
 /**
- * One request on a connection of its own, with exactly these headers (and `Content-Type: application/json` for JSON).
+ * Makes one request on a connection of its own, with exactly these headers (and `Content-Type: application/json` for
+ * JSON).
  */
 export const ask = (url: string, { body, headers, method = "GET" }: Asked = {}): Effect.Effect<Answer> =>
   Effect.callback<Answer>((resume) => {

@@ -28,7 +28,7 @@ type Change =
   | { readonly _tag: "Deleted"; readonly id: string }
   | { readonly _tag: "Patched"; readonly id: string; readonly metadata: Schema.JsonObject }
 
-/** What a test scripts, and what it can see of what was asked. */
+/** A source that a test scripts, with a record of the requests that it got. */
 export class MemorySource {
   account = "me@example.com"
   pageSize = 10
@@ -37,9 +37,9 @@ export class MemorySource {
   repeats = false
   /** Deletions are told even of what is there again. */
   tellsAll = false
-  /** What each page of a full listing says besides, of ids that it does not list. */
+  /** Deletions and patches of ids that a page of a full listing does not list. */
   aside: Pick<Page<Schema.Json>, "deleted" | "patches"> = {}
-  /** What each page says could not be listed. */
+  /** The problems of each page. */
   problems: ReadonlyArray<Problem> = []
   /** Ids that are not in the full listing, though they can be downloaded. */
   readonly unlisted = new Set<string>()
@@ -48,13 +48,13 @@ export class MemorySource {
   readonly items = new Map<string, SourceItem>()
   readonly log: Array<Change> = []
   readonly downloaded: Array<string> = []
-  /** What each open session releases. */
+  /** The number of open sessions. */
   open = 0
   passes = 0
   calls: Array<string> = []
   /** The stream of hints, for credentials with a token that begins with `hints`. */
   hints: Stream.Stream<Hint, IntegrationError> = Stream.never
-  /** What each listing was told of hints. */
+  /** The hints that each listing got. */
   readonly hinted: Array<Hinted> = []
   /** Asked before each call of a method (`list`, `changes`, `download ID`): a failure is the answer. */
   answer: (method: string) => Effect.Effect<void, IntegrationError> = () => Effect.void

@@ -4,7 +4,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Duration from "effect/Duration"
 import * as TestClock from "effect/testing/TestClock"
 
-/** What is not a timer (a file, a cluster's own fibers) needs a turn of the event loop between two steps. */
+/** Gives the event loop a turn: files and a cluster's own fibers need one between two steps. */
 export const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Runs an effect while the clock moves in steps. */

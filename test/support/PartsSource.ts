@@ -73,7 +73,7 @@ export const integration = (
             }
             return [page]
           })
-          // One page of each folder, again and again: a crash finds several parts on their way.
+          // Pages of the folders take turns, so that a crash finds several parts half listed.
           return Stream.paginate(0, (round: number) =>
             Effect.map(Effect.forEach(source.folders.keys(), pageOf), (found) => {
               const some = found.flat()

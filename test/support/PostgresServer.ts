@@ -74,7 +74,7 @@ export const start = Effect.gen(function* () {
   yield* Effect.addFinalizer(() => Effect.promise(() => Fs.rm(folder.current, { recursive: true, force: true })))
   const server = yield* Embedded.make({
     folder: requested,
-    // What the tests write need not outlive a power cut, and many files hold their pools open at once.
+    // The tests' data need not outlive a power cut, and many files hold their pools open at once.
     settings: { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" }
   })
   folder.current = server.folder

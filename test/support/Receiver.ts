@@ -15,7 +15,7 @@ export class Receiver {
   /** Connections that were ever made to it. */
   connections = 0
   port = 0
-  /** What it answers to the nth request, from 0 on. */
+  /** Answers the nth request, from 0 on. */
   answer: (response: Http.ServerResponse, nth: number) => void = (response) => response.writeHead(204).end()
 
   get url(): string {

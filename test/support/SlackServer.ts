@@ -26,7 +26,7 @@ import {
   Workspace
 } from "./slack/Workspace.ts"
 
-/** What the next request meets instead of an answer. */
+/** A fault that the next request meets instead of an answer. */
 export type Fault =
   | { readonly status: number; readonly retryAfter?: string }
   | { readonly error: string }

@@ -95,7 +95,7 @@ export const connect = Effect.fnUntraced(function* (
   return connected.connection
 })
 
-/** One sync; asserts the law of the counts. */
+/** Runs a sync, and asserts the law of the counts. */
 export const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<SyncTask.SyncTask> = {}) {
   const engine = yield* Engine
   const result = yield* engine.sync(
@@ -106,7 +106,7 @@ export const sync = Effect.fnUntraced(function* (connection: Connection, task: P
   return checked(result)
 })
 
-/** One slice as the poller runs it. */
+/** Runs one slice, as the scheduler does. */
 export const poll = Effect.fnUntraced(function* (connection: Connection) {
   const turn = yield* Run.turn(Lease.acquire(connection.id), () => Effect.succeed(Run.poll))
   if (turn._tag !== "Ran") return yield* Effect.die(new Error("somebody else runs"))
@@ -150,5 +150,5 @@ export const faulty = (
 /** Of a process that nobody else has taken the polling from. */
 export const polling = Layer.succeed(PollerLock.Polling, { takenOver: Effect.succeed(Option.none()) })
 
-/** One store for several engines, as a database is for several processes. */
+/** A store that several engines share, as processes share a database. */
 export const shared = Effect.map(Layer.build(Memory.layer), (context) => wholeStoreLayer(fromContext(context)))

@@ -82,7 +82,7 @@ it.layer(Memory.layer)("the feed", (it) => {
       yield* other.commit({ items: [item("b")] })
       yield* TestClock.adjust("5 seconds")
       assert.isUndefined(reader.pollUnsafe())
-      // It was not asked for the changes again: nothing of its own had come.
+      // The store was not asked for the changes again, since the reader's connection had none.
       assert.strictEqual(asked.changes, 2)
       yield* mine.commit({ items: [item("a")] })
       yield* TestClock.adjust("1 second")

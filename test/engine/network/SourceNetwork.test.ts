@@ -1,4 +1,4 @@
-/** What a connection that was made over HTTP may reach, by the integrations that are built in. */
+/** The addresses that a connection made over HTTP may reach, by each built-in integration. */
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as ConfigProvider from "effect/ConfigProvider"

@@ -39,7 +39,7 @@ describe("slots", () => {
       yield* all[1]!.end
       yield* Effect.yieldNow
       assert.deepStrictEqual(yield* Effect.forEach(all, (one) => one.begun), [true, true, true, true, true, false])
-      // One that is interrupted while it waits takes no slot later.
+      // A waiter that is interrupted takes no slot later.
       yield* all[5]!.end
       yield* all[0]!.end
       const next = yield* holding("poll")
@@ -81,7 +81,7 @@ describe("slots", () => {
 
   it.effect("are taken back at once when the time has come, and not lent while a call is out", () =>
     Effect.gen(function* () {
-      // One call sleeps, the other is at the source: the slice works.
+      // One call sleeps, the other is at the source, so the slice works.
       const half = Effect.flatMap(Turn, (turn) =>
         Effect.all([turn.calling(turn.admitting(turn.sleeping(Effect.never))), turn.calling(Effect.never)], {
           concurrency: 2
@@ -105,7 +105,7 @@ describe("slots", () => {
       assert.strictEqual(yield* begunOf([kept, sleeper, ...rest]), 5)
       yield* TestClock.adjust("1 second")
       assert.isTrue(yield* Deferred.isDone(resumed))
-      // It is over the bound by one: two must end before another begins.
+      // The bound is exceeded by one: two must end before another begins.
       const last = yield* holding("poll")
       yield* kept.end
       yield* Effect.yieldNow

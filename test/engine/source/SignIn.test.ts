@@ -214,7 +214,7 @@ describe("signing in", () => {
       const first = yield* start()
       const elsewhere = yield* Effect.flip(finish(first, "another browser"))
       assert.match(elsewhere.message, /begun in another browser/)
-      // Whoever came with it used it up.
+      // The first caller has used the state up.
       assert.match((yield* Effect.flip(finish(first))).message, /came back twice/)
       const second = yield* start()
       yield* finish(second)

@@ -1,6 +1,4 @@
-/**
- * What a run writes about its connection when it ends: its pause, when it was checked, and what could not be listed.
- */
+/** The fields of its connection that a run writes at its end: the pause, the time of the check, and the problems. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"

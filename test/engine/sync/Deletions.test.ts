@@ -277,7 +277,7 @@ for (const [name, store] of [
         assert.isTrue((yield* polls(connection)).every((count) => count === 0))
         assert.strictEqual((yield* ids(connection)).length, 20)
         assert.strictEqual((yield* port.deletions(connection.id, { which: "staged", limit: 1 })).total, 0)
-        // What is in the present scope is followed as ever.
+        // Content in the present scope is followed as before.
         source.items.delete("a/000003")
         source.patch("a/000000", {})
         source.expiredBefore = source.log.length
@@ -331,7 +331,7 @@ for (const [name, store] of [
       return Effect.gen(function* () {
         const port = yield* WholeStore
         const connection = yield* connect()
-        // What was downloaded is stored, and the page's checkpoint is not.
+        // The downloaded items are stored; the page's checkpoint is not.
         const cut = yield* poll(connection).pipe(
           Effect.provide(
             wholeStoreLayer({

@@ -81,7 +81,7 @@ describe("the budget of all downloads", () => {
       assert.isTrue(more.waits())
       yield* other.end
       assert.isTrue(more.waits())
-      // What streams give back, the next may have.
+      // The next download may have what a stream gives back.
       yield* held[0]?.share.stream ?? Effect.void
       yield* held[1]?.share.stream ?? Effect.void
       yield* Fiber.join(more.growing)
@@ -96,7 +96,7 @@ describe("the budget of all downloads", () => {
       const first = yield* download(budget.run(), 6 * megabyte)
       yield* Fiber.join(first.growing)
       const second = yield* download(budget.run(), 6 * megabyte)
-      // It would fit, and waits all the same: else a large body could wait for ever.
+      // The third would fit, and still waits: otherwise a large body could wait for ever.
       const third = yield* download(budget.run(), 2 * megabyte)
       assert.deepStrictEqual([second.waits(), third.waits()], [true, true])
       yield* first.end

@@ -8,7 +8,7 @@ import * as Database from "../../support/Postgres.ts"
 
 const Measured = Schema.fromJsonString(Schema.Struct({ listed: Schema.Int, growth: Schema.Int }))
 
-/** What one sync, in a process of its own, adds to that process's resident memory at its peak: bytes. */
+/** The bytes that one sync, in a process of its own, adds to the peak of that process's resident memory. */
 const growthOf = (what: "ids" | "body", size: number) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

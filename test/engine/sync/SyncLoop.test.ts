@@ -198,7 +198,7 @@ describe("force", () => {
         ["m000005", "not found at the source"],
         ["nowhere", "not found at the source"]
       ])
-      // What was never stored leaves no row.
+      // An id that was never stored leaves no row.
       const there = yield* WholeStore
       assert.isTrue(Option.isNone(yield* there.content(connection.id, "nowhere")))
       assert.deepInclude(counts, { forced: 4, updated: 1, unchanged: 1, gone: 2, listed: 0, checkerQueries: 0 })
@@ -345,7 +345,7 @@ describe("an item that fails", () => {
     return Effect.gen(function* () {
       assert.strictEqual((yield* sync(yield* connect())).counts.stored, 3)
       const held = begunAt.map((at) => at % 30)
-      // One at a time: the first two before anything was read, the third after what may be held.
+      // Bodies are read one at a time: the first two before anything was held, the third after the share was used up.
       assert.deepStrictEqual(held, [0, 0, 11])
     }).pipe(Effect.provide(layer(source, { store, limits: { inlineBytes: 100, concurrency: 1 } })))
   })

@@ -23,7 +23,7 @@ const names = {
   localhost: ["127.0.0.1", "::1"]
 }
 
-/** What the system knows, and what the DNS does: `hosts.example` stands in the file of hosts only. */
+/** Names of the system and of the DNS: `hosts.example` is only in the hosts file. */
 const zone = Dns.layerStatic({
   hosts: { "hosts.example": ["10.9.9.9"] },
   records: Object.fromEntries(Object.entries(names).map(([name, addresses]) => [name, addresses.map(recordOf)]))
@@ -49,7 +49,7 @@ const refused = (url: string, allow?: string) =>
 
 const Octet = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 255 })))
 
-/** One address in each range that is not public, by its last free octets. */
+/** An address in each range that is not public, by its last free octets. */
 const ranges: ReadonlyArray<(b: number, c: number, d: number) => readonly [number, number, number, number]> = [
   (b, c, d) => [0, b, c, d],
   (b, c, d) => [10, b, c, d],
@@ -150,7 +150,7 @@ describe("where a webhook may be aimed at", () => {
         assert.include(yield* refused(`https://${host}/`), "IDEM_WEBHOOK_ALLOW")
       }
       assert.strictEqual((yield* Effect.flip(check("https://unknown.example/")))._tag, "UnknownHost")
-      // What only this machine knows has to be listed by its name.
+      // A name that only this machine knows has to be allowed by its name.
       assert.strictEqual((yield* Effect.flip(check("https://hosts.example/", "10.0.0.0/8")))._tag, "UnknownHost")
       assert.deepStrictEqual(yield* addresses("http://hosts.example/", "hosts.example"), ["10.9.9.9"])
     })

@@ -141,7 +141,7 @@ const test = <A, E>(
 /** A process that delivers, until it is interrupted. */
 const dispatcher = Effect.forkChild(Dispatcher.run)
 
-/** One that can be started again. */
+/** A dispatcher that can be started again. */
 const process = Effect.map(dispatcher, (fiber) => ({ fiber }))
 type Process = Effect.Success<typeof process>
 
@@ -375,7 +375,7 @@ describe("delivering to webhooks", () => {
       const { commit } = yield* connected()
       yield* commit({ items: [item("a")] })
       yield* create()
-      // One that dies between sending and marking writes nothing more.
+      // A dispatcher that dies between sending and recording writes nothing more.
       const dead = yield* Deferred.make<WebhookState>()
       const dying = WebhookStore.of({
         ...store,

@@ -14,7 +14,7 @@ export interface File {
   readonly modified?: string
 }
 
-/** What the server does instead of what it would do. */
+/** An action that replaces the server's usual one. */
 export type Action =
   /** Sends this line. */
   | string
@@ -26,14 +26,14 @@ export type Action =
   | { readonly data: Uint8Array | "reset" | "silent"; readonly last: string }
 
 /**
- * What some servers do otherwise than the RFCs say:
+ * Behaviour of servers that differs from the RFCs:
  *
  * - `empty LIST -a`: answers `LIST -a` with 226 and no name, and lists a plain LIST (Windows CE; basic-ftp#273).
  * - `SIZE without a number`: answers SIZE of an empty file with 213 and no number (npm's ftp-srv writes `size ? size :
  *   ""`).
  *
- * Servers without SIZE and MDTM leave them out of `features`. Refusals of LIST by 450 and 451 (RFC 959 section 5.4) are
- * written by a test's `script`.
+ * Servers without SIZE and MDTM leave them out of `features`. A test's `script` writes refusals of LIST by 450 and 451
+ * (RFC 959 section 5.4).
  */
 type Quirk = "empty LIST -a" | "SIZE without a number"
 

@@ -106,7 +106,7 @@ const bytesOf = (content: Content): Effect.Effect<Buffer, IntegrationError> =>
     ? Effect.succeed(Buffer.from(content.body))
     : Effect.map(Stream.runCollect(content.body), (chunks) => Buffer.concat(chunks))
 
-/** What became of one ref: its bytes, or the reason why not. */
+/** The result of one download: its bytes, or the reason of its failure. */
 export interface Downloaded {
   readonly content: Content | undefined
   readonly bytes: Buffer | undefined

@@ -16,7 +16,7 @@ export interface Options {
   readonly password: string
   /** `password` takes the password at once, `keyboard-interactive` asks for it. */
   readonly method: "password" | "keyboard-interactive"
-  /** What is in the root folder. */
+  /** The entries of the root folder. */
   readonly entries: ReadonlyArray<Entry>
   /** Real paths by the paths asked for; default the path itself. */
   readonly real?: (path: string) => string

@@ -93,7 +93,7 @@ export class Domain {
     this.delegated.add(gmail).add(directory)
   }
 
-  /** Whom an access token of the service account stands for. */
+  /** The user that an access token of the service account stands for. */
   holderOf(token: string): string | undefined {
     return this.tokens.get(token)?.email
   }

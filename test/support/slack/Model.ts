@@ -191,7 +191,7 @@ export class Model {
     const from = live ? this.checkpoint : options.checkpoint === "own" ? this.own : Option.none()
     const stored = live ? this.parts : this.#ownParts
     if (Option.isNone(from)) stored.clear()
-    // What the pages of this listing have moved is read back at once, and stored with the page that moved it.
+    // Parts that pages of this listing have moved are read back at once, and stored with the page that moved them.
     const moved = new Map(stored)
     const parts: Parts<Schema.Json> = {
       hinted: options.hinted ?? noHints,
@@ -219,7 +219,7 @@ export class Model {
   own: Option.Option<Schema.Json> = Option.none()
 }
 
-/** What the server has, as the ids that a mirror of it holds, with their bodies. */
+/** The content of the server: the ids that a mirror holds, with their bodies. */
 export const expected = (server: SlackServer): ReadonlyMap<string, string> => {
   const { workspace } = server
   const all = new Map<string, string>()

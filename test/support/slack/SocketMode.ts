@@ -37,7 +37,7 @@ export interface SocketMode {
 
 const Acknowledgement = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ envelope_id: Schema.String })))
 
-/** What the Events API sends for an event of the workspace. */
+/** The payload that the Events API sends for an event of the workspace. */
 export const callbackOf = (event: JsonObject): JsonObject => ({
   token: "deprecated",
   team_id: "T00000001",
