@@ -1,7 +1,7 @@
 import { assert, describe, it } from "vitest"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { inFolder, repository, run } from "../support/IdemProcess.ts"
+import { inFolder, repository, run, runProgram } from "../support/IdemProcess.ts"
 
 const example = JSON.stringify(Path.join(repository, "test/example/Rss.ts"))
 const contract = JSON.stringify(Path.join(repository, "src/contract/Contract.ts"))
@@ -48,22 +48,34 @@ const broken: ReadonlyArray<readonly [why: string, text: string, said: string | 
 ]
 
 describe("an idem.config.ts that is broken", () => {
-  for (const [why, text, said] of broken) {
-    it.concurrent(`is named, with what is wrong with it: ${why}`, () =>
-      inFolder(async (folder) => {
-        const file = Path.join(folder, "idem.config.ts")
+  it("is named, with what is wrong with it", () =>
+    inFolder(async (folder) => {
+      const files = broken.map(([, text], index) => {
+        const file = Path.join(folder, String(index), "idem.config.ts")
+        Fs.mkdirSync(Path.dirname(file))
         Fs.writeFileSync(file, text)
-        const { code, stderr, stdout } = await run(["sync", "news", "--json"], { cwd: folder })
-        assert.strictEqual(code, 2, stderr)
-        assert.strictEqual(stderr.split("\n").length, 2, stderr)
-        assert.include(stderr, `idem: ${file}: `)
-        if (typeof said === "string") assert.include(stderr, said)
-        else assert.match(stderr, said)
-        assert.deepStrictEqual(JSON.parse(stdout), { error: { reason: "Usage", message: stderr.slice(6, -1) } })
-        // Nothing was started.
-        assert.deepStrictEqual(Fs.readdirSync(folder), ["idem.config.ts"])
-      }))
-  }
+        return file
+      })
+      const { stderr, stdout } = await runProgram("test/cli/loadConfigs.ts", files)
+      const messages = stdout.split("\n").slice(0, -1)
+      assert.strictEqual(messages.length, broken.length, stderr)
+      for (const [index, [why, , said]] of broken.entries()) {
+        const message = JSON.parse(messages[index] ?? "")
+        assert.isTrue(message.startsWith(`${files[index]}: `), why)
+        if (typeof said === "string") assert.include(message, said, why)
+        else assert.match(message, said, why)
+      }
+    }))
+
+  it("is a wrong use, said in one line, and starts nothing", () =>
+    inFolder(async (folder) => {
+      const file = Path.join(folder, "idem.config.ts")
+      Fs.writeFileSync(file, `throw new Error("no key\\nis set")`)
+      const { code, stderr, stdout } = await run(["sync", "news", "--json"], { cwd: folder })
+      assert.deepStrictEqual([code, stderr], [2, `idem: ${file}: it can't be loaded: Error: no key is set\n`])
+      assert.deepStrictEqual(JSON.parse(stdout), { error: { reason: "Usage", message: stderr.slice(6, -1) } })
+      assert.deepStrictEqual(Fs.readdirSync(folder), ["idem.config.ts"])
+    }))
 
   it("stops each command that opens sources, and no other", () =>
     inFolder(async (folder) => {
@@ -83,7 +95,7 @@ describe("idem.config.ts", () => {
     inFolder(async (folder) => {
       const { code, stderr } = await run(["connect", "rss", "--name", "a"], { cwd: folder })
       assert.strictEqual(code, 2)
-      assert.include(stderr, 'there is no integration "rss"; there are: ftp, gmail, slack (your own are listed in')
+      assert.include(stderr, 'there is no integration "rss"; there are: ftp, gmail, gmail-domain, imap, slack (your own are listed in')
     }))
 
   it("is named by IDEM_CONFIG, and then must be there", () =>

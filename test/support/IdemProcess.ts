@@ -12,12 +12,15 @@ export interface Ended {
   readonly stderr: string
 }
 
-export const run = (
-  args: ReadonlyArray<string>,
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {}
-): Promise<Ended> =>
+interface Options {
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Runs a program of the repository to its end. */
+export const runProgram = (program: string, args: ReadonlyArray<string>, options: Options = {}): Promise<Ended> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [Path.join(repository, "src/main.ts"), ...args], {
+    const child = spawn(process.execPath, [Path.join(repository, program), ...args], {
       cwd: options.cwd,
       env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.env },
       stdio: ["ignore", "pipe", "pipe"]
@@ -29,6 +32,9 @@ export const run = (
     child.on("error", reject)
     child.on("close", (code) => resolve({ code, stdout, stderr }))
   })
+
+export const run = (args: ReadonlyArray<string>, options?: Options): Promise<Ended> =>
+  runProgram("src/main.ts", args, options)
 
 /** A temporary folder that is gone after `use`. */
 export const inFolder = async (use: (folder: string) => Promise<void>): Promise<void> => {
