@@ -95,7 +95,10 @@ describe("idem.config.ts", () => {
     inFolder(async (folder) => {
       const { code, stderr } = await run(["connect", "rss", "--name", "a"], { cwd: folder })
       assert.strictEqual(code, 2)
-      assert.include(stderr, 'there is no integration "rss"; there are: ftp, gmail, gmail-domain, imap, slack (your own are listed in')
+      assert.include(
+        stderr,
+        'there is no integration "rss"; there are: ftp, gmail, gmail-domain, imap, slack (your own are listed in'
+      )
     }))
 
   it("is named by IDEM_CONFIG, and then must be there", () =>
