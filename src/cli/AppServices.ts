@@ -23,7 +23,7 @@ export interface StartError {
   readonly message: string
 }
 
-/** What to copy, and callbacks for its progress. */
+/** The data to copy, and callbacks for the progress. */
 export interface CopyOptions {
   readonly folder: string
   /** The folder of large bodies, if they are not in the database. */

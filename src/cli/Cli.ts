@@ -151,7 +151,7 @@ const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => 
 
 const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): Failure.Failure => {
   const secret = mayHoldSecrets(args)
-  // One wrong word causes further errors, so only the first error is shown.
+  // A wrong word causes further errors, so only the first error is shown.
   const [first] = help.errors
   const path = help.commandPath.join(" ")
   return Failure.usage(

@@ -88,7 +88,7 @@ interface Flags {
   readonly signIn: boolean
 }
 
-/** What the flags say. What is missing of it is asked for on a terminal, unless config or credentials were given. */
+/** Reads the flags. Missing values are asked for on a terminal, unless config or credentials were given. */
 const asked = Effect.fnUntraced(function* (flags: Flags) {
   const { domain, name } = flags
   const { animate } = yield* Output

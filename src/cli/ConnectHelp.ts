@@ -1,4 +1,4 @@
-/** What `idem connect DOMAIN --help` says of a source: where credentials come from, and the fields of config and credentials. */
+/** The text of `idem connect DOMAIN --help`: where credentials come from, and the fields of config and credentials. */
 import type { Integration } from "../contract/Integration.ts"
 import * as Form from "../contract/Form.ts"
 import type { Style } from "./Output.ts"

@@ -86,7 +86,7 @@ export const deletions = Command.make(
           const contents = Text.many(first === undefined ? held.total : ids.length, "content")
           const what = `this marks as deleted ${contents} of ${Text.quoted(name)}`
           yield* Confirmation.ask({ connection: name, what, yes })
-          // What comes to be held while the question stands is not approved by its answer.
+          // The answer does not approve deletions that became held while the question was open.
           return yield* approval(first === undefined ? { token: held.token } : { externalIds: [first, ...others] })
         }
         const now = yield* DateTime.now

@@ -1,7 +1,7 @@
 /**
- * What happens on SIGTERM and SIGINT. The first signal interrupts the command: it starts no new work, commits complete
- * items, releases leases and locks, and the last process stops the embedded database. The limit is
- * `IDEM_SHUTDOWN_TIMEOUT`; leases that were not released by then expire. A second signal ends the process at once.
+ * Handles SIGTERM and SIGINT. The first signal interrupts the command: it starts no new work, commits complete items,
+ * releases leases and locks, and the last process stops the embedded database. The limit is `IDEM_SHUTDOWN_TIMEOUT`;
+ * leases that were not released by then expire. A second signal ends the process at once.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"

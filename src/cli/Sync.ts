@@ -103,7 +103,7 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
   const output = yield* Output
   const document = encode(result)
   if (result.status === "failed") {
-    // What was done before it failed stays done.
+    // The work before the failure stays done.
     if (!output.json && result.listed + result.downloads > 0) {
       yield* output.answer(document, () => summary(result, output.style))
     }

@@ -10,7 +10,7 @@
 import type { Integration } from "./Integration.ts"
 
 export interface ConfigFile {
-  /** One integration a domain. An integration replaces the built-in one of the same domain. */
+  /** At most one integration for each domain. It replaces the built-in one of its domain. */
   readonly integrations: ReadonlyArray<Integration>
 }
 

@@ -43,7 +43,7 @@ export type Metadata = Schema.JsonObject
 export interface Copy {
   /** The `bodyKey` of the other content. */
   readonly bodyKey: string
-  /** What this content has of its own: it replaces the other's metadata, name by name. */
+  /** The metadata of this content that replaces the copied metadata, name by name. */
   readonly metadata: Metadata
   readonly occurredAt?: DateTime.Utc | undefined
 }

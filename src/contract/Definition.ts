@@ -30,7 +30,7 @@ export interface Guide {
   readonly steps: ReadonlyArray<{
     /** `{redirectUri}` stands for the address to which the provider sends people back. */
     readonly text: string
-    /** Who takes the step: people who sign in on the dashboard, or on the command line. Default: all. */
+    /** The people who take the step: those who sign in on the dashboard, or on the command line. Default: all. */
     readonly on?: "dashboard" | "command line" | undefined
   }>
 }
@@ -113,7 +113,7 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   readonly domain: string
   /** The name that people know the source by: `Gmail`. Default: the domain. */
   readonly title?: string | undefined
-  /** What a connection mirrors, in a few words: `a mailbox`. */
+  /** Describes in a few words what a connection mirrors: `a mailbox`. */
   readonly summary?: string | undefined
   readonly guide?: Guide | undefined
   readonly config: Schema.Codec<Config, unknown>
@@ -166,7 +166,7 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
    * the engine's limits, 100 and 20 %.
    */
   readonly deletionLimits?: DeletionLimits | undefined
-  /** What a callback of the provider says (see Callbacks.ts); none if the provider has not signed it just now. */
+  /** Reads a callback of the provider (see Callbacks.ts). None if the provider has not signed it just now. */
   readonly callbacks?: ((callback: Callback) => Option.Option<Received>) | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>

@@ -52,7 +52,7 @@ export const QuotaConfig = Schema.Struct({
   methods: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))))
 })
 
-/** What people are told of a `quota` field. */
+/** The description of a `quota` field. */
 export const aboutQuota: About = {
   title: "Limits of the source",
   description: "What differs from the limits that the provider grants by default. A stand-in has none.",

@@ -1,4 +1,4 @@
-/** One connection: its state, advice for a person, and its pages. */
+/** The page of a connection: its state, advice for a person, and its pages. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useEffect, useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"

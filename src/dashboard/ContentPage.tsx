@@ -1,4 +1,4 @@
-/** One content: its fields, and its body as far as it can be shown safely. */
+/** The page of a content: its fields, and its body as far as it can be shown safely. */
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
 import { useAsked } from "./RecentRequests.ts"

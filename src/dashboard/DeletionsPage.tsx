@@ -12,7 +12,7 @@ const longest = 10_000
 
 const causes = { event: "the source said so", absence: "not in a full listing any more" }
 
-/** What the person was shown. The list may change while the question is open. */
+/** The deletions that the person was shown. The list may change while the question is open. */
 interface Asked {
   readonly count: number
   readonly approval: Api.Approval

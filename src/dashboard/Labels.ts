@@ -98,7 +98,7 @@ export const progress = (run: Run): { readonly done: number; readonly known: num
   known: run.listed + run.forced + run.retried
 })
 
-/** What a person should look at, and on which page of the connection. */
+/** A matter that needs a person, and the page of the connection that shows it. */
 export interface Need {
   readonly to: string
   readonly text: string
@@ -114,7 +114,7 @@ const isNeverChecked = (status: Status, now: Date): boolean =>
   status.lastRun?.status !== "running" &&
   now.getTime() - Date.parse(status.createdAt) > firstCheck
 
-/** What needs a person. What is tried again by itself (failed items and runs) is not among it. */
+/** Returns the matters that need a person. Failed items and runs that are retried automatically are left out. */
 export const needs = (status: Status, now: Date): ReadonlyArray<Need> => {
   const { dead, deletionsHeld } = status.totals
   const problems = status.problems.length

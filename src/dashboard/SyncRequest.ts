@@ -1,7 +1,7 @@
 /** The request of the sync dialog. */
 import type * as Api from "./Api.ts"
 
-/** What is new, everything again, or these ids. */
+/** The scope of a requested sync: new content, everything again, or these ids. */
 export type What = "new" | "all" | "ids"
 
 /** The fields of the dialog: one id a line, times of `datetime-local` in the browser's time zone. */

@@ -31,7 +31,7 @@ const longestText = 1_000_000
 /** Rows of one content, for each table at most. */
 const mostRows = 5000
 
-/** What is derived from one change. */
+/** The rows and texts that are derived from one change. */
 export interface Derived {
   readonly change: Change
   readonly rows: ReadonlyArray<{ readonly table: string; readonly row: Row }>

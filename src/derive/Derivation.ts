@@ -1,4 +1,4 @@
-/** What `Deriver` does, over PostgreSQL: loaded when something is derived. */
+/** The implementation of `Deriver` over PostgreSQL, loaded when something is derived. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -15,7 +15,7 @@ export class ProjectionRegistry extends Context.Service<
 
 type DeriveError = StoreError | UsageError
 
-/** What a catch-up did. `followed`: another process follows the feed, and this one left the work to it. */
+/** The result of a catch-up. `followed`: another process follows the feed, and this process left the work to it. */
 interface CaughtUp {
   readonly changes: number
   readonly followed: boolean

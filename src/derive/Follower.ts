@@ -47,7 +47,7 @@ const decodeKeys = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ key: 
 
 const keyOf = (connectionId: string, externalId: string) => `${connectionId}/${externalId}`
 
-/** Those of the contents that are still as they were read, under the lock that purges wait for. */
+/** The contents that are unchanged since they were read, under the lock that purges wait for. */
 const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: ChangePage["changes"]) {
   yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
   const rows = yield* sql`SELECT given.connection_id || '/' || given.external_id AS key

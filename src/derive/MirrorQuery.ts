@@ -1,5 +1,5 @@
 /**
- * One query of a person on the schema `mirror`: read only, bounded in time and size, and with the rights of a role that
+ * Runs a person's query on the schema `mirror`: read only, bounded in time and size, and with the rights of a role that
  * may read nothing else (`Reader.ts`).
  */
 import * as Duration from "effect/Duration"

@@ -184,7 +184,7 @@ const createView = (
   ]
 }
 
-/** What the view of a table reads. */
+/** The source of a table's view. */
 const sourceOf = (table: Table): string =>
   [
     `FROM derived."${table.name}" AS t JOIN connection ON connection.id = t.connection_id`,

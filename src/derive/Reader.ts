@@ -12,7 +12,7 @@ const reader = "idem_reader"
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-/** What a role is given: reading all views of `mirror`, also those that come later. */
+/** The grants of a role: it may read all views of `mirror`, also later ones. */
 const grants = (role: string): ReadonlyArray<string> => [
   `GRANT USAGE ON SCHEMA mirror TO ${quoted(role)}`,
   `GRANT SELECT ON ALL TABLES IN SCHEMA mirror TO ${quoted(role)}`,

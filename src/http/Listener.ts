@@ -80,7 +80,7 @@ const track = (server: Http.Server, most: number): Exchanges => {
     exchanges.set(socket, response)
     response.once("close", () => {
       if (exchanges.get(socket) !== response) return
-      // It is idle from now on: the connections that have been idle for longer come first.
+      // The connection is idle from now on: connections that have been idle for longer are closed first.
       exchanges.delete(socket)
       exchanges.set(socket, undefined)
     })

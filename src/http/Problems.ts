@@ -41,7 +41,7 @@ export class ForbiddenProblem extends HttpApiError.Problem<ForbiddenProblem>()("
   title: "Not from there"
 }) {}
 
-/** There is no such resource; `what` names its kind. */
+/** The resource does not exist; `what` names its kind. */
 export class NotFoundProblem extends HttpApiError.Problem<NotFoundProblem>()(
   "NotFoundProblem",
   { type: urn("not-found"), status: 404, title: "There is no such thing" },

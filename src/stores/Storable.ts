@@ -1,6 +1,6 @@
 /**
- * What a source may send and a database can't keep, made keepable: PostgreSQL's text has no NUL and no lone surrogates.
- * Both stores use this, so that both keep the same. Bodies are bytes and never pass through here.
+ * Makes values of a source storable: PostgreSQL's text has no NUL and no lone surrogates. Both stores use this, so that
+ * both keep the same. Bodies are bytes and never pass through here.
  */
 import * as DateTime from "effect/DateTime"
 import type * as Schema from "effect/Schema"

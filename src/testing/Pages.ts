@@ -65,7 +65,7 @@ export const drafts: ReadonlyArray<Draft> = [
       const { process, watch } = yield* begin(source)
       const { counts } = yield* succeed(process)
       const pages = watch.pages.filter(({ page }) => page.listed.length > 0).length
-      // One answer of the source may become several pages, which were asked for at once.
+      // An answer of the source may become several pages, which were asked for at once.
       const asked = counts.checkerQueries
       yield* expect(
         source.usesChecker ? asked > 0 && asked <= pages : asked === 0,

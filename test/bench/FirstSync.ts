@@ -24,7 +24,7 @@ const floor = 20 + 5 / 500
 
 type Sink = (id: string, raw: Buffer) => Promise<unknown>
 
-/** What one writes in an afternoon: list a page, get each of its messages, go on. */
+/** The loop that a person writes in an afternoon: list a page, get each of its messages, go on. */
 const bareLoop = async (url: string, token: string, concurrency: number, sink: Sink): Promise<number> => {
   const client = gmail({ version: "v1", rootUrl: url, headers: { authorization: `Bearer ${token}` } })
   let count = 0

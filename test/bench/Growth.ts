@@ -1,4 +1,4 @@
-/** What one page's check and one page's commit take as the table grows: beside themselves when it was small. */
+/** The time of one page's check and one page's commit as the table grows, beside the times with a small table. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
-/** What a benchmark found, as rows of one table. */
+/** The results of a benchmark, as rows of one table. */
 import { execFileSync } from "node:child_process"
 import * as Os from "node:os"
 
-/** What a figure should be. */
+/** The goal of a figure. */
 export type Goal = { readonly atLeast: number } | { readonly atMost: number }
 
 export interface Row {

@@ -24,7 +24,7 @@ const store = Postgres.layer.pipe(
 )
 
 const large = Stream.range(1, Number(size) / megabyte).pipe(
-  // One at a time, as they come off a socket: a range is one array.
+  // Chunks come one at a time, as from a socket: a range is one array.
   Stream.rechunk(1),
   Stream.map((value) => new Uint8Array(megabyte).fill(value))
 )

@@ -35,14 +35,14 @@ const withoutTransaction = (store: Service): Service => ({
       : Effect.gen(function* () {
           const nothing = { ...batch, items: [], misses: [], done: [], counts: {}, problems: [] }
           const { patched } = yield* store.commit(fence, nothing)
-          // Whoever is struck between the two would be rarely otherwise.
+          // Without the pause, a process is rarely struck between the two.
           yield* Effect.sleep("2 seconds")
           const committed = yield* store.commit(fence, { ...batch, page: undefined })
           return { ...committed, patched: patched + committed.patched }
         })
 })
 
-/** What is there already is not found by its key: it is written beside it. */
+/** Existing content is not found by its key: new content is written beside it. */
 const withoutKey = (store: Service): Service => ({
   ...store,
   commit: (fence, batch) =>

@@ -13,7 +13,7 @@ export interface Options {
   readonly lanes: number
   readonly broken?: Broken | undefined
   readonly patience?: Duration.Duration | undefined
-  /** What happens in a seed, where it is not what `Schedule.generate` says. */
+  /** The events of a seed, in place of those of `Schedule.generate`. */
   readonly schedule?: ((seed: number) => Schedule.Schedule) | undefined
   readonly say?: ((seed: number, line: string) => void) | undefined
   /** Told of each seed as it ends. */

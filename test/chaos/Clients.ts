@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
   let keys = 0
   let path = ""
 
-  /** One attempt; undefined if no process answers. */
+  /** Makes one attempt. Returns undefined if no process answers. */
   const attempt = (url: string, init: () => RequestInit): Effect.Effect<Answer | undefined> =>
     Effect.promise(async () => {
       const at = port()

@@ -45,11 +45,11 @@ const decodeSync = Schema.decodeUnknownEffect(Schema.fromJsonString(Counts))
 export interface Running {
   readonly child: ChildProcess.ChildProcess
   readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>
-  /** What it printed so far. */
+  /** The output so far. */
   readonly said: () => string
 }
 
-/** It got as far as serving: what could not start says so on stdout too. */
+/** True if the process has begun to serve: a process that could not start reports that on stdout too. */
 const serves = (running: Running): boolean => running.said().includes('"serving"')
 
 export const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Running => {
@@ -142,7 +142,7 @@ export const play = Effect.fnUntraced(function* (
     processes[index] = running
     void running.ended.then(({ code, stderr }) => {
       if (over) return
-      // What could not even start since the database was away is started again, as by a supervisor.
+      // A process that could not start because the database was away is started again, as by a supervisor.
       if (index === 0 && !told.has(running) && serves(running)) {
         problems.push(`idem serve ended by itself with ${code}: ${stderr.slice(-500)}`)
       }
@@ -160,7 +160,7 @@ export const play = Effect.fnUntraced(function* (
   const stop = Effect.fnUntraced(function* (index: number) {
     const running = processes[index]
     if (running === undefined || running.child.exitCode !== null) return
-    // One that has not begun to serve has nothing to end in order.
+    // A process that has not begun to serve has nothing to end in order.
     const inOrder = index === 0 && serves(running)
     told.add(running)
     running.child.kill("SIGTERM")

@@ -1,8 +1,8 @@
 /**
- * What a seed ends with, once all faults are healed and the mirror is right: most of a source disappears, or a scope is
+ * The ending of a seed, after all faults are healed and the mirror is right: most of a source disappears, or a scope is
  * narrowed. Processes are killed meanwhile. The oracle is the contract (DESIGN, "Deletions" and "Scope"): more
- * deletions than the threshold are held until a person approves what was listed, and what a scope leaves out is not
- * deleted.
+ * deletions than the threshold are held until a person approves what was listed, and content that a scope leaves out is
+ * not deleted.
  */
 import * as Effect from "effect/Effect"
 import * as Duration from "effect/Duration"
@@ -102,7 +102,7 @@ const vanish = Effect.fnUntraced(function* (options: Options) {
   if (source.vanish === undefined || source.reconsider === undefined) return
   if (!(yield* betweenPasses(options))) return
   const before = (yield* options.deleted).length
-  /** What was deleted since then. */
+  /** The deletions since then. */
   const since = Effect.map(options.deleted, (all) => all.slice(before))
   let missing = source.vanish(random.chance(0.5))
   note(`${missing.length} items of ${options.name} vanish`)

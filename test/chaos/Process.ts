@@ -28,7 +28,7 @@ export interface Lean {
   readonly later: (hours: number) => Effect.Effect<void>
   readonly signal: (name: "SIGKILL" | "SIGSTOP" | "SIGCONT") => void
   readonly isAlive: () => boolean
-  /** Where it answers HTTP; undefined until it does. */
+  /** The port at which it answers HTTP; undefined until it does. */
   readonly port: () => number | undefined
   /** Defects told since this was last asked, and what was printed on stderr. */
   readonly complaints: () => ReadonlyArray<string>
@@ -49,7 +49,7 @@ const spawn = Effect.sync((): Lean => {
   const answer = (reply: Reply | undefined) => {
     if (waiting === undefined || (reply !== undefined && reply._tag !== waiting.tag)) return
     const answered = waiting.reply
-    // Whoever waits for it may ask again before this returns.
+    // The waiting caller may ask again before this returns.
     waiting = undefined
     Deferred.doneUnsafe(answered, Exit.succeed(reply))
   }
@@ -118,13 +118,16 @@ const spawn = Effect.sync((): Lean => {
 })
 
 export interface Pool {
-  /** One that waits for a seed. */
+  /** Takes a process that waits for a seed. */
   readonly take: Effect.Effect<Lean>
   /** Gives back one that has stopped its seed. */
   readonly give: (lean: Lean) => void
 }
 
-/** They die with the scope. One is always being started ahead: a seed that kills need not wait. */
+/**
+ * A pool of processes, which die with the scope. One process is always being started ahead, so that a seed that kills
+ * need not wait.
+ */
 export const pool: Effect.Effect<Pool, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => ({ all: new Set<Lean>(), free: new Array<Lean>() })),
   ({ all }) => Effect.sync(() => all.forEach((lean) => lean.signal("SIGKILL")))

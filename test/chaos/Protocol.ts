@@ -1,9 +1,10 @@
 /**
- * What the harness and its lean processes say to each other: a line of JSON each, by the process's stdin and stdout.
+ * The protocol between the harness and its lean processes: a line of JSON for each message, by the process's stdin and
+ * stdout.
  */
 import * as Schema from "effect/Schema"
 
-/** What is broken on purpose, to see the harness find it. */
+/** Faults that are built in on purpose, so that the harness is seen to find them. */
 export const Broken = Schema.Literals(["fence", "transaction", "key"])
 export type Broken = typeof Broken.Type
 
@@ -24,7 +25,7 @@ const Start = Schema.TaggedStruct("Start", {
 })
 export type Start = typeof Start.Type
 
-/** One task, until it is done: of the connection of this name. */
+/** Runs a task of the connection of this name until it is done. */
 const Sync = Schema.TaggedStruct("Sync", {
   name: Schema.String,
   force: Schema.Boolean,
@@ -53,7 +54,7 @@ export type Synced = typeof Synced.Type
 export const Reply = Schema.Union([
   Schema.TaggedStruct("Ready", {}),
   Schema.TaggedStruct("Started", {}),
-  /** It answers HTTP at this port, and delivers webhooks. */
+  /** The process answers HTTP at this port, and delivers webhooks. */
   Schema.TaggedStruct("Serving", { port: Schema.Finite }),
   Schema.TaggedStruct("Stopped", {}),
   Synced,

@@ -30,7 +30,7 @@ export class Random {
     return from[this.between(0, from.length - 1)] ?? from[0]
   }
 
-  /** One of these by weight. */
+  /** Returns one of these values, chosen by weight. */
   weighted<A>(from: ReadonlyArray<readonly [weight: number, value: A]>): A {
     let at = this.next() * from.reduce((sum, [weight]) => sum + weight, 0)
     for (const [weight, value] of from) {

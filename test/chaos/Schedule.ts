@@ -15,7 +15,7 @@ export type Ending = "vanish" | "narrow"
 export interface SourcePlan {
   readonly domain: Domain
   readonly ending: Ending | undefined
-  /** What it holds when it is connected. */
+  /** The number of items when the source is connected. */
   readonly items: number
   /** Seeds what the source itself chooses: sizes, names, which of its settings. */
   readonly seed: number
@@ -59,7 +59,7 @@ export type Event =
   | { readonly _tag: "Force"; readonly source: number; readonly ids: number }
 
 interface Step {
-  /** It comes after so many requests to the sources, or so many milliseconds, whichever is first. */
+  /** The fault comes after so many requests to the sources, or so many milliseconds, whichever is first. */
   readonly requests: number
   readonly milliseconds: number
   readonly event: Event

@@ -1,4 +1,4 @@
-/** One seed from its schedule to its verdict. */
+/** Plays one seed, from its schedule to its verdict. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -36,7 +36,7 @@ import { Random } from "./Random.ts"
 import { Tally } from "./Tally.ts"
 import * as Verify from "./Verify.ts"
 
-/** What a crash may cost in downloads: the open batch, what was in flight, and what waited between the two. */
+/** The downloads that a crash may cost: the open batch, those in flight, and those between the two. */
 const crashCost = 5 + 4 + 16
 
 /** How long a healed seed may take until its mirror is right, unless it is said. */
@@ -57,7 +57,7 @@ export interface Verdict {
   readonly seed: number
   /** Empty where the seed passed. */
   readonly problems: ReadonlyArray<string>
-  /** What happened, line by line. */
+  /** The events, line by line. */
   readonly log: ReadonlyArray<string>
   readonly milliseconds: number
   readonly tally: Tally

@@ -3,7 +3,7 @@ import type * as Schema from "effect/Schema"
 import type { Deed, Domain } from "./Schedule.ts"
 import type { Tally } from "./Tally.ts"
 
-/** One content as the database has it, with the bytes of its body. */
+/** A content as the database has it, with the bytes of its body. */
 export interface StoredRow {
   readonly externalId: string
   readonly kind: string
@@ -56,7 +56,7 @@ export interface ChaosSource {
   readonly downloads: () => { readonly made: number; readonly due: number } | undefined
 }
 
-/** What is wrong with the ids alone. */
+/** Returns the differences of the ids alone. */
 export const compareIds = (
   stored: ReadonlyMap<string, StoredRow>,
   expected: ReadonlySet<string>

@@ -12,7 +12,7 @@ export class Tally {
     return known
   }
 
-  /** One order, of a fault that strikes up to `times` requests. */
+  /** Orders a fault that strikes up to `times` requests. */
   order(fault: string, times = 1): void {
     const count = this.#of(fault)
     count.orders += 1
@@ -39,7 +39,7 @@ export class Tally {
     )
   }
 
-  /** One line a fault, by name. */
+  /** Returns a line for each fault, by name. */
   lines(): ReadonlyArray<string> {
     return [...this.#counts]
       .toSorted(([one], [other]) => (one < other ? -1 : 1))

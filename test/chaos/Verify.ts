@@ -71,7 +71,7 @@ export const ledger = said(
     FROM content WHERE pending IS NOT NULL LIMIT 10`
 )
 
-/** What may never be, at whatever moment it is looked at. */
+/** Violations that no moment may show. */
 export const violations = Effect.map(
   Effect.all([
     said(`SELECT said FROM chaos_violation ORDER BY at LIMIT 10`),
@@ -90,7 +90,7 @@ export const violations = Effect.map(
   (all) => all.flat()
 )
 
-/** What may not be left once every process has stopped. */
+/** Rows that may not remain once every process has stopped. */
 export const leftovers = Effect.map(
   Effect.all([
     said(`SELECT 'run ' || id || ' is still running' AS said FROM run WHERE status = 'running'`),
@@ -119,7 +119,7 @@ export const failures = said(
     WHERE error_reason IS NOT NULL GROUP BY error_reason, error_message ORDER BY count(*) DESC LIMIT 8`
 )
 
-/** Who holds what and waits for what, for whoever reads of a seed that never came right. */
+/** The locks that are held and waited for, for a person who reads of a seed that never came right. */
 export const standing = Effect.map(
   Effect.all([
     said(
@@ -160,7 +160,7 @@ export const timePasses = SqlClient.SqlClient.use((sql) =>
   ])
 )
 
-/** What was deleted since the seed began, with the session that did it: `chaos` is the harness, which approves. */
+/** The deletions since the seed began, with the session that made each: `chaos` is the harness, which approves. */
 export const deleted = (connectionId: string) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.flatMap(

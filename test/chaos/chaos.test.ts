@@ -72,7 +72,7 @@ describe("the harness notices within 12 seeds", () => {
           seeds: Array.from({ length: 12 }, (_, index) => index + 1),
           lanes: 1,
           broken,
-          // What is lost stays lost: there is no use in waiting for it.
+          // Lost content stays lost, so waiting for it is useless.
           patience: Duration.seconds(4),
           schedule,
           enough: () => noticed,

@@ -190,7 +190,7 @@ const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Syn
 })
 
 interface Session {
-  /** What the engine holds open: closed once nothing uses it any more. */
+  /** The scope of the engine: closed once nothing uses the engine. */
   readonly scope: Scope.Closeable
   readonly polling: Fiber.Fiber<unknown, unknown>
   /** The engine, once the database could be reached. */
@@ -211,7 +211,7 @@ const begin = Effect.fnUntraced(function* (start: Start) {
     yield* Deferred.succeed(engine, context)
     say({ _tag: "Started" })
     if (start.serves) {
-      // It polls while the server's modules are loaded.
+      // The process polls while the server's modules are loaded.
       yield* serving.pipe(
         Effect.map((port) => say({ _tag: "Serving", port })),
         Effect.provideContext(context),

@@ -35,10 +35,10 @@ export interface Options {
   readonly stdin?: string
   /** Whether its streams are a terminal's; default false. */
   readonly terminal?: boolean
-  /** What is typed on the terminal: texts, and the names of keys (`<return>`, `<down>`). */
+  /** The keys that are typed on the terminal: texts, and the names of keys (`<return>`, `<down>`). */
   readonly keys?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
-  /** What stdout does with what is written to it. */
+  /** Replaces stdout. */
   readonly stdout?: Stdio.Stdio["stdout"]
 }
 

@@ -6,7 +6,7 @@ import { inFolder, repository, run, runProgram } from "../support/IdemProcess.ts
 const example = JSON.stringify(Path.join(repository, "test/example/Rss.ts"))
 const contract = JSON.stringify(Path.join(repository, "src/contract/Contract.ts"))
 
-/** What a config file says, and what is said of it. */
+/** Broken config files, and the messages about them. */
 const broken: ReadonlyArray<readonly [why: string, text: string, said: string | RegExp]> = [
   ["nothing in it", "", "its default export has no list of `integrations`"],
   ["no default export", "export const integrations = []", "it has no default export"],

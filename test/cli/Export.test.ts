@@ -20,7 +20,7 @@ const temporary = Effect.provide(
   NodeServices.layer
 )
 
-/** What is below a folder: its paths, with what is in them. */
+/** The paths below a folder, with their contents. */
 const tree = (folder: string): Record<string, string> =>
   Object.fromEntries(
     Fs.readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -173,7 +173,7 @@ describe("idem export --format files", () => {
       const broken = Stream.concat(Stream.succeed(bytes("half")), Stream.fail("broken off"))
       assert.strictEqual(yield* Effect.flip(folder.write(["deep", "file"], broken)), "broken off")
       assert.deepStrictEqual(tree(to), {})
-      // What a killed export left is cleared away by the next one.
+      // The next export removes the rest of a killed one.
       const left = `%tmp-${createHash("sha256").update("file").digest("hex").slice(0, 16)}`
       Fs.writeFileSync(Path.join(to, "deep", left), "left behind")
       assert.strictEqual(yield* folder.write(["deep", "file"], Stream.succeed(bytes("whole"))), 5)

@@ -1,4 +1,4 @@
-/** What a source may do to a terminal: nothing. */
+/** A source can do nothing to a terminal. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ const hostile = "a\u001b[2J\u001b]52;c;cm0=\u0007\u009b2J\u009d52;c;cm0=\u009c\u
 // oxlint-disable-next-line no-control-regex
 const colour = /\u001b\[[0-9;]*m/g
 
-/** What of a text a terminal would obey; colours move and hide nothing. */
+/** The control sequences of a text that a terminal would obey. Colours move and hide nothing. */
 const obeyed = (text: string): string =>
   (
     text.replaceAll(colour, "").match(/[^\P{Cc}\n\t]|[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu) ??
@@ -24,7 +24,7 @@ const obeyed = (text: string): string =>
     .map((character) => character.charCodeAt(0).toString(16))
     .join(" ")
 
-/** What is written to stdout and to stderr, where both are terminals or none is. */
+/** The output on stdout and stderr, if both are terminals or neither is. */
 const written = Effect.fnUntraced(function* (
   isTerminal: boolean,
   work: Effect.Effect<unknown, unknown, Output>,

@@ -1,4 +1,4 @@
-/** What runs leave behind: nothing that was secret in them stands anywhere in clear. */
+/** After runs, no secret stands anywhere in clear. */
 import { spawn } from "node:child_process"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -95,7 +95,7 @@ describe("secrets", () => {
           idem(connect("slack", "team", { slackApiUrl: slack.url }, { token: slack.token })),
           idem(connect("ftp", "files", ftp.source.config, ftp.source.credentials)),
           idem(connect("ftp", "safe", sftp.source.config, sftp.source.credentials)),
-          // What is refused, by us or by the source.
+          // Connections that are refused, by Idem or by the source.
           idem(connect("ftp", "no", sftp.source.config, { username: "mirror", password: wrongPassword })),
           idem(connect("ftp", "no", sftp.source.config, { username: "mirror", privateKey })),
           idem(connect("gmail", "no", { rootUrl: gmail.url }, { ...grant, refreshToken: wrongToken })),

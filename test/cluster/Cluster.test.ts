@@ -107,7 +107,8 @@ describe.concurrent("a cluster", () => {
       const stored = [...runs.values()].reduce((sum, run) => sum + run.stored, 0)
       assert.strictEqual(stored, 4800)
       assert.isFalse(runs.has("failed"), a.stderr() + b.stderr())
-      // What was in flight, and one open batch of each connection that it had: no more is downloaded again.
+      // The downloads in flight, and one open batch of each connection of the dead process: no more is downloaded
+      // again.
       const again = scene.counter.downloads().length - 4800
       assert.isAtMost(again, its.length * (100 + 8))
     }).pipe(Effect.scoped, Effect.provide(Scene.layer))
@@ -133,8 +134,8 @@ describe.concurrent("a cluster", () => {
       yield* Scene.until(Effect.sync(() => total().length >= 160))
       const first = Math.min(...total().map(({ at }) => at))
       const span = (performance.now() - first) / 1000
-      // One budget takes 15 seconds for these requests, two take 7. The difference is room for a slow machine, where
-      // the first request arrives late; nothing is asked of how fast it is.
+      // With one budget these requests take 15 seconds, with two 7. The difference is room for a slow machine, on which
+      // the first request arrives late; the test asserts no speed.
       assert.isAtLeast(span, 11)
     }).pipe(Effect.scoped, Effect.provide(Scene.layer))
   )

@@ -1,4 +1,4 @@
-/** What the integration `counter` mirrors, and what is seen of who asks. */
+/** The source of the integration `counter`, with a record of its requests. */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"

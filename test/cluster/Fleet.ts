@@ -52,7 +52,7 @@ const spawnMember = (settings: Settings): Member => {
   return { process: child, pid: child.pid ?? 0, serving, ended, stderr: () => stderr }
 }
 
-/** One more process. */
+/** Starts a process. */
 export const start = (settings: Settings) =>
   Effect.acquireRelease(
     Effect.sync(() => spawnMember(settings)),
@@ -63,9 +63,9 @@ export const start = (settings: Settings) =>
       })
   )
 
-/** One that polls. */
+/** Starts a process that polls. */
 export const serving = (settings: Settings) =>
   Effect.tap(start(settings), (member) => Effect.promise(() => member.serving))
 
-/** One more of a cluster. */
+/** Starts a member of the cluster. */
 export const member = (settings: Settings) => serving({ ...settings, env: { IDEM_CLUSTER: "1", ...settings.env } })

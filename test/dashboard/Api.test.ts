@@ -1,4 +1,4 @@
-/** What the page asks the server for, as `fetch` is given it. */
+/** The page's requests to the server, as `fetch` gets them. */
 import { afterEach, assert, beforeEach, it, vi } from "@effect/vitest"
 import * as Api from "../../src/dashboard/Api.ts"
 import * as SyncRequest from "../../src/dashboard/SyncRequest.ts"

@@ -75,7 +75,7 @@ export const open = async (browser: Browser, look: Look = {}): Promise<Watched> 
   return { page, context, errors, asked }
 }
 
-/** What axe-core finds that is serious or critical on the page as it stands, one line each. */
+/** The serious and critical findings of axe-core on the present page, one line each. */
 export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
   await page.evaluate(Axe.source)
   const found = await page.evaluate(

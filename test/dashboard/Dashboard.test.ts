@@ -11,12 +11,12 @@ import { quota, Scene, token } from "./Scene.ts"
 
 type In = Scene["Service"]
 
-/** One test, with the scene. */
+/** Runs one test with the scene. */
 
 const scenario = (run: (scene: In) => Promise<void>) =>
   Effect.flatMap(Scene, (scene) => Effect.promise(() => run(scene)))
 
-/** What the page of this connection says is stored. */
+/** Waits until the page of this connection shows this number of stored contents. */
 const stored = (page: Page, count: number) =>
   page.getByRole("link", { name: `Stored: ${count}`, exact: true }).waitFor()
 
@@ -71,7 +71,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         await page.getByText("Advanced settings").click()
         await page.getByLabel("Another server").fill("nonsense")
         await page.getByRole("button", { name: "Connect at Gmail" }).click()
-        // What the server says of a field stands at the field.
+        // The server's message about a field stands at the field.
         await page.locator(".field-error").getByText("must be an http or https URL").waitFor()
         assert.strictEqual(await page.getByLabel("Another server").getAttribute("aria-invalid"), "true")
         await page.getByLabel("Another server").fill(google)
@@ -343,7 +343,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         await page.goto(`${scene.idem.url}/#/`)
         await row.getByText("by a person").waitFor()
         await row.getByText("nothing", { exact: true }).waitFor()
-        // Who paused it knows what to do.
+        // The person who paused it knows what to do.
         assert.strictEqual(await nextStep.count(), 0)
         await open(scene, page, "mail")
         await page.getByRole("button", { name: "Resume" }).first().click()
@@ -402,7 +402,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         await page.getByText(/^\d connections, 1 needs you$/).waitFor()
         const { lastCheckedAt } = await api("GET", "/connections/mail")
         await row.locator(`[data-label="Last check"] time[datetime="${String(lastCheckedAt)}"]`).waitFor()
-        // What is tried again by itself needs nobody.
+        // Items that are retried automatically need nobody.
         assert.strictEqual(await row.locator('[data-label="Needs you"] li').count(), 1)
         await context.close()
       })

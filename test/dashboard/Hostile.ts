@@ -1,6 +1,6 @@
 /**
- * What somebody may send who wants to run script, load from elsewhere, or break out; `trap` is a server that must never
- * be asked.
+ * Content of an attacker who wants to run script, load from elsewhere, or break out. `trap` is a server that must never
+ * get a request.
  */
 
 /** Every text that a page could take for HTML. */

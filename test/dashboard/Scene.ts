@@ -1,6 +1,6 @@
 /**
- * What the dashboard's tests look at: a real `idem serve` behind a token, sources that are stand-ins, a trap that must
- * never be asked, and a Chromium.
+ * The scene of the dashboard's tests: a real `idem serve` behind a token, stand-ins as sources, a trap that must never
+ * get a request, and a Chromium.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"

@@ -1,9 +1,9 @@
-/** What a consumer was told, in the order of telling, compared with what the writers committed. */
+/** The changes that a consumer got, in order, compared with those that the writers committed. */
 import * as Schema from "effect/Schema"
 import { ChangeKind } from "../../src/engine/model/Change.ts"
 import type { Ledger } from "./Writers.ts"
 
-/** One line of a consumer's log. */
+/** A line of a consumer's log. */
 export const Line = Schema.Struct({
   connection: Schema.String,
   externalId: Schema.String,

@@ -13,7 +13,7 @@ import { RunId } from "../../src/engine/model/Run.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { batch, item, page } from "../stores/scenario.ts"
 
-/** What was committed of one content: its version, which its title tells, and whether it was deleted then. */
+/** The last commit of a content: its version, which its title tells, and whether it was deleted. */
 interface Committed {
   readonly version: number
   readonly isDeleted: boolean

@@ -20,7 +20,7 @@ const layer = FeedModule.layer.pipe(
   Layer.provideMerge(Database.layer)
 )
 
-/** What a consumer keeps: what it was told, and its cursor, which it keeps after that, and not always. */
+/** A consumer that stores the changes that it gets, and then, not always, its cursor. */
 const consumer = Effect.fnUntraced(function* (isOver: () => boolean) {
   const feed = yield* FeedModule.Feed
   const lines: Array<Told.Line> = []
@@ -55,7 +55,7 @@ const consumer = Effect.fnUntraced(function* (isOver: () => boolean) {
   }
 })
 
-/** What is wrong: it reads what is there, in the right order, and takes no care of transactions that are still open. */
+/** A wrong reader: it reads in the right order and ignores open transactions. */
 const careless = Effect.fnUntraced(function* (isOver: () => boolean) {
   const sql = yield* SqlClient.SqlClient
   const lines: Array<Told.Line> = []

@@ -15,7 +15,7 @@ import * as Names from "./Names.ts"
 export const formats = ["eml", "mbox", "ndjson", "files"] as const
 export type Format = (typeof formats)[number]
 
-/** What suits the source: mail as mail, files as files. */
+/** The default format of a source: mail for mail, files for files. */
 export const standardFormat = (domain: string): Format =>
   domain === "gmail" || domain === "imap" ? "eml" : domain === "ftp" ? "files" : "ndjson"
 
@@ -64,10 +64,10 @@ const bodyOf = (connection: Connection, row: Documents.Content): Stream.Stream<U
     ? Stream.empty
     : Stream.unwrap(Effect.map(body(connection.id, row.externalId), ({ bytes }) => bytes))
 
-/** What says that it is something else than an email is not one; what says nothing may be. */
+/** True unless the media type says that the content is no email. */
 const isMail = (row: Documents.Content): boolean => row.mediaType === null || row.mediaType.startsWith("message/rfc822")
 
-/** One file a content. */
+/** Writes one file for each content. */
 const writeEach = Effect.fnUntraced(function* (
   connection: Connection,
   folder: Folder,
@@ -98,7 +98,7 @@ const writeEach = Effect.fnUntraced(function* (
   return { written, skipped, bytes }
 })
 
-/** One file with all contents in it. */
+/** Writes one file with all contents. */
 const writeAll = Effect.fnUntraced(function* (
   folder: Folder,
   name: string,
@@ -129,7 +129,7 @@ const writeAll = Effect.fnUntraced(function* (
 })
 
 const encoder = new TextEncoder()
-// It keeps a byte order mark, so that the text is the body.
+// The decoder keeps a byte order mark, so that the text equals the body.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 const textOf = (bytes: Uint8Array): string | undefined => {
@@ -157,7 +157,8 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
 const encode = Schema.encodeSync(Documents.Content)
 
 /**
- * What a line says of its body is true of the body in it, also where a run has stored another since the row was read.
+ * The line's hash and size belong to the body in the line, also if a run has stored another body since the row was
+ * read.
  */
 const ndjsonLine = (connection: Connection, row: Documents.Content): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
   row.hash === null
@@ -168,7 +169,7 @@ const ndjsonLine = (connection: Connection, row: Documents.Content): Stream.Stre
         )
       )
 
-/** One line: all that is known, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
+/** The line of a content: its fields, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
 const ndjsonOf = (
   row: Documents.Content,
   body: Stream.Stream<Uint8Array, ReadError>

@@ -96,7 +96,7 @@ const fromLine = (address: string, at: DateTime.Utc): string => `From ${address}
 
 const encoder = new TextEncoder()
 
-/** One message as it stands in a mailbox. Its sender is looked for in the first 64 KiB of the first chunk. */
+/** A message as mbox stores it. Its sender is read from the first 64 KiB of the first chunk. */
 export const message = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   at: DateTime.Utc

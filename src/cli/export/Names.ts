@@ -33,7 +33,7 @@ const digest = (text: string): string => createHash("sha256").update(text).diges
 
 const bytes = (text: string): number => encoder.encode(text).length
 
-/** One segment of a path, or a whole id that is to be one file's name. */
+/** Encodes a segment of a path, or a whole id that becomes the name of one file. */
 export const encodeSegment = (segment: string): string => {
   if (segment === "") return "%_"
   const encoded = (/^\.+$/.test(segment) ? percent(segment) : segment.replace(unsafe, percent))

@@ -36,7 +36,7 @@ const unescaped = (value: string): string =>
 /** The values of a card's fields stand between semicolons: name, address, organisation. */
 const structured: ReadonlySet<string> = new Set(["ADR", "N", "ORG"])
 
-/** One property a line: its value, and the name of the person where a parameter gives it. */
+/** Reads one property from each line: its value, and the person's name if a parameter has it. */
 export const contentLines = (source: string, most: number): { readonly text: string; readonly truncated: boolean } => {
   const out = new TextBuilder(most)
   const unfolded = source.replaceAll(/\r?\n[ \t]/g, "")

@@ -12,13 +12,13 @@ const deepest = 3
 
 /** Why there is no text. */
 export type Reason =
-  /** There is no reader for this format, or it holds no text (pictures, sound). */
+  /** No reader supports this format, or it has no text (pictures, sound). */
   | "unsupported"
-  /** It is protected by a password. */
+  /** The file is protected by a password. */
   | "encrypted"
-  /** It is not what it claims to be, or was cut short. */
+  /** The file is not what it claims to be, or was cut short. */
   | "damaged"
-  /** It is larger than what is read, or inflates to more. */
+  /** The file is larger than the limit, or inflates beyond it. */
   | "too-large"
   /** Reading it took too long, or too much memory. */
   | "time"
@@ -55,7 +55,7 @@ export interface Question extends Format.Hints {
   readonly fromPart: number
 }
 
-/** What is known so far: the text with the list of attachments, and then the text of one attachment after the other. */
+/** A partial result: the text with the list of attachments, and then the text of one attachment after the other. */
 export type Partial =
   | { readonly _tag: "text"; readonly text: Text; readonly parts: ReadonlyArray<Part> }
   | { readonly _tag: "part"; readonly part: Part }

@@ -26,7 +26,7 @@ export class TextBuilder {
   readonly #pieces: Array<string> = []
   #length = 0
   #truncated = false
-  /** What is due before the next piece: nothing, a space, a tab, or a new line. */
+  /** The separator before the next piece: none, a space, a tab, or a new line. */
   #due: "" | " " | "\t" | "\n" = ""
 
   constructor(most: number) {

@@ -50,7 +50,7 @@ const isPublic = (address: Address): boolean =>
   address.range() === "unicast" &&
   (address instanceof Ip.IPv4 ? address.toString() !== azurePlatform : ((address.parts[0] ?? 0) & 0xe000) === 0x2000)
 
-/** One entry of the setting: a host's name as URLs have it, or a network. */
+/** An entry of the setting: a host's name as URLs have it, or a network. */
 const entry = (text: string): string | readonly [Address, number] | undefined => {
   // In the short forms of IPv4, 192.168/16 would be 192.0.0.168/16.
   if (Ip.IPv6.isValidCIDR(text) || Ip.IPv4.isValidCIDRFourPartDecimal(text)) return Ip.parseCIDR(text)

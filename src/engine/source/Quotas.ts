@@ -81,7 +81,7 @@ export class Quotas extends Context.Service<
 }
 
 const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): Quotas["Service"] => {
-  // One waiter a bucket. The others queue behind it in order, so that light calls do not starve a heavy one.
+  // Each bucket has one waiter. The others queue behind it in order, so that light calls do not starve a heavy one.
   const queues = new Map<string, Semaphore.Semaphore>()
   const queue = (key: string): Semaphore.Semaphore => {
     const found = queues.get(key) ?? Semaphore.makeUnsafe(1)

@@ -155,7 +155,7 @@ export const item = Effect.fnUntraced(function* (
   }
 })
 
-/** What is written for a ref that is a copy of another content. */
+/** The item for a ref that is a copy of another content. */
 export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): Item => ({
   ...source,
   externalId,

@@ -59,7 +59,7 @@ export const Status = Schema.Struct({
   ...Connection.fields,
   totals: Totals,
   ledger: Schema.Int,
-  /** What the config leaves out that a person may miss, and how to have it. */
+  /** Content that the config leaves out and a person may miss, and how to include it. */
   leftOut: Schema.Array(Schema.String),
   /** How many connections this one has made, and how many of them are retired; null if it makes none. */
   members: Schema.NullOr(Schema.Struct({ total: Schema.Int, retired: Schema.Int })),

@@ -26,7 +26,7 @@ export const Connected = Schema.Struct({
   items: Schema.NullOr(Schema.Finite),
   /** Quota units that one item costs, its share of the listing included. */
   unitsPerItem: Schema.Finite,
-  /** What the config leaves out that a person may miss, and how to have it. */
+  /** Content that the config leaves out and a person may miss, and how to include it. */
   leftOut: Schema.Array(Schema.String),
   /** How long a first sync takes at the quota; null where the number of items is not known. */
   firstSyncMs: Schema.NullOr(Schema.Finite),
@@ -35,7 +35,7 @@ export const Connected = Schema.Struct({
 })
 export type Connected = typeof Connected.Type
 
-/** What a purge removed. `bodies` and `bytes` count bodies that no other content has. */
+/** The result of a purge. `bodies` and `bytes` count bodies that no other content has. */
 const Purged = Schema.Struct({
   deleted: Schema.Int,
   gone: Schema.Int,

@@ -1,4 +1,4 @@
-/** What is stored, and its changes. */
+/** The endpoints of stored contents and their changes. */
 import * as Effect from "effect/Effect"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"

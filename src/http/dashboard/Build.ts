@@ -27,7 +27,7 @@ const built = await esbuild.build({
   target: ["es2022", "chrome111", "firefox114", "safari16.4"],
   jsx: "automatic",
   jsxImportSource: "preact",
-  // What is imported as React is Preact.
+  // Imports of React resolve to Preact.
   alias: { react: "preact/compat", "react-dom": "preact/compat" },
   loader: { ".svg": "copy" },
   define: { "process.env.NODE_ENV": '"production"' },

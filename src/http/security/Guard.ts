@@ -127,7 +127,7 @@ export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRoute
             Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(longestBody))
           )
         )
-        // What the guard fails with is answered by `Respond`, as what handlers fail with.
+        // `Respond` answers the guard's failures as it answers those of handlers.
         return { ...route, handler: handler as Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> }
       }
 

@@ -23,7 +23,7 @@ export const Integration = Schema.Struct({
   domain: Schema.String,
   /** The name that people know the source by. */
   title: Schema.String,
-  /** What a connection mirrors, in a few words. */
+  /** Describes in a few words what a connection mirrors. */
   summary: Schema.NullOr(Schema.String),
   /** Where its credentials are made. `{redirectUri}` in a step stands for this server's redirect URI. */
   guide: Schema.NullOr(

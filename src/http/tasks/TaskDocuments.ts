@@ -50,7 +50,7 @@ export const Task = Schema.Struct({
 }).annotate({ identifier: "Task" })
 export type Task = typeof Task.Type
 
-/** What a dry run found. */
+/** The result of a dry run. */
 const Planned = Schema.Struct({
   download: Schema.Int,
   delete: Schema.Int,
@@ -67,7 +67,7 @@ export const Synced = Schema.Struct({
   status: SyncStatus,
   ...Counts.fields,
   durationMs: Schema.Finite,
-  /** Where it failed. */
+  /** The error of a failed task. */
   error: Schema.optionalKey(Failed),
   /** Of a dry run. */
   planned: Schema.optionalKey(Planned),
@@ -91,7 +91,7 @@ export const synced = (of: SyncResult): Synced => ({
   ...(of.problems.length === 0 ? {} : { problems: of.problems })
 })
 
-/** What the runs that began within one hour did. `hour` is when it began. */
+/** The sums of the runs that began within one hour. `hour` is its beginning. */
 export const Hour = Schema.Struct({
   hour: Time,
   runs: Schema.Int,

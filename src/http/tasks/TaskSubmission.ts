@@ -14,8 +14,8 @@ import { ConflictProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
 
 /**
- * What a task is asked to do: a sync (with nothing set, what a poll does, now), or `retry`: these rows of the ledger,
- * or all of them where it is empty.
+ * The request of a task: a sync (with no field set, a poll now), or `retry`: these rows of the ledger, or all of them
+ * if the list is empty.
  */
 const TaskRequest = Schema.Union([
   Schema.TaggedStruct("sync", { task: SyncTask, spec: Schema.String }),
@@ -25,7 +25,7 @@ type TaskRequest = typeof TaskRequest.Type
 
 const encodeRequest = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(TaskRequest)))
 
-/** One digest for one request: the order of ids does not matter. */
+/** The digest of a request. The order of ids does not matter. */
 const digestOf = (request: TaskRequest): string => {
   const same =
     request._tag === "retry"

@@ -1,15 +1,15 @@
 /**
- * The mailboxes of an account, and which of them a connection mirrors.
+ * The mailboxes of an account, and the choice of those that a connection mirrors.
  *
- * By default all but those that repeat messages of others, or hold what a person has thrown away:
+ * By default, mailboxes that repeat messages of others, or hold what a person has thrown away, are left out:
  *
- * - On Gmail only the mailbox of all mail (`\All`): it holds each message once, and labels say the rest. The other
- *   mailboxes are its labels. If it is hidden from IMAP, all mailboxes are mirrored.
- * - On other servers not the virtual mailboxes `\All` and `\Flagged` (RFC 6154).
- * - Not `\Junk` and `\Trash`, by the server's own attribute or, on servers without attributes, by their usual names:
- *   `includeSpamTrash` takes them.
+ * - On Gmail only the mailbox of all mail (`\All`) is mirrored: it holds each message once, and labels say the rest.
+ *   The other mailboxes are its labels. If it is hidden from IMAP, all mailboxes are mirrored.
+ * - On other servers the virtual mailboxes `\All` and `\Flagged` (RFC 6154) are left out.
+ * - `\Junk` and `\Trash` are left out, by the server's own attribute or, on servers without attributes, by their usual
+ *   names. `includeSpamTrash` includes them.
  *
- * What `mailboxes` of the config matches is taken, whatever it is. `exclude` is stronger.
+ * Mailboxes that `mailboxes` of the config matches are always included. `exclude` is stronger.
  */
 import type { ListResponse } from "imapflow"
 import picomatch from "picomatch"

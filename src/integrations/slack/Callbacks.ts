@@ -29,7 +29,7 @@ const isSigned = ({ body, headers, now, secrets }: Callback): boolean => {
   return signatures.filter((one) => one.length === given.length && timingSafeEqual(one, given)).length > 0
 }
 
-/** What a callback says; none if Slack has not signed it just now. */
+/** Reads a callback. None if Slack has not signed it just now. */
 export const receive = (callback: Callback): Option.Option<Received> => {
   if (!isSigned(callback)) return Option.none()
   const payload = Option.getOrUndefined(decode(callback.body))

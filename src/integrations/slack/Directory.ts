@@ -123,7 +123,7 @@ export const channels = (options: Options, state: State): Pages => {
         const message = `conversations.list: ${answer.refused}`
         return yield* new IntegrationError({ reason: new Forbidden({ message }) })
       }
-      // One call for all kinds is refused if one scope is missing. Then each kind is requested by itself.
+      // A call for all kinds is refused if one scope is missing. Then each kind is requested by itself.
       next =
         group.length > 1
           ? { ...listing, groups: [...group.map((kind) => [kind]), ...others], cursor: undefined }

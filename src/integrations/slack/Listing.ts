@@ -1,36 +1,33 @@
 /**
- * What a task lists, and in which order.
+ * The listing of a task, in this order:
  *
  * 1. A round of visits: `conversations.list`, then one `conversations.history` for each conversation that is due: its
- *    newest 200 parents. That finds new messages, edits, and late replies to any of these threads; in a conversation of
- *    up to 200 parents, whatever their age. Further answers (999 parents each) are asked for until the last visit's
- *    watermark is reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one
- *    such answer, and leaves the rest to the backfill.
+ * newest 200 parents. A visit finds new messages, edits, and late replies to any of these threads; in a conversation of
+ * up to 200 parents, replies of any age. Further answers (999 parents each) are requested until the last visit's
+ * watermark is reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one such
+ * request, and leaves the rest to the backfill.
  *
- *    Due are conversations that were active within the last hour, and those that were not visited for a twelfth of the
- *    time since their last activity (at most `sweepEvery`); and up to 100 in all, those that were visited longest ago
- *    first. So all are visited in each round where there are no more than 100, and dormant ones seldom where there are
- *    thousands.
- * 2. `users.list`, once an hour.
- * 3. The backfill: passes over the history of conversations that are new to us. A slice begins with another round once
- *    the backfill has had as many calls as the last round, and each poll begins with one: so new messages are asked for
- *    before and between the slices of a backfill, and neither starves the other.
- * 4. Once every `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. At one call for
- *    each 999 parents, and one for each thread that changed, it finds late replies and edits of any age, and by its
- *    count (see `moveHistory`) that a message vanished.
- * 5. Complete passes: each thread is listed, changed or not. They find edited replies, and prove what was deleted. A
- *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll; a tour through all of
- *    them begins once every `sweepEvery`, at most 20 calls a poll.
+ * Conversations are due if they were active within the last hour, or were not visited for a twelfth of the time since
+ * their last activity (at most `sweepEvery`). Up to 100 others are visited, those that were visited longest ago first.
+ * So with up to 100 conversations each round visits all, and with thousands, dormant ones are visited seldom. 2.
+ * `users.list`, once an hour. 3. The backfill: passes over the history of new conversations. A slice begins with
+ * another round once the backfill has had as many calls as the last round, and each poll begins with one. So new
+ * messages are requested before and between the slices of a backfill, and neither starves the other. 4. Once every
+ * `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. It costs one call for each 999
+ * parents, and one for each thread that changed. It finds late replies and edits of any age, and by its count (see
+ * `moveHistory`) that a message vanished. 5. Complete passes: each thread is listed, changed or not. They find edited
+ * replies, and prove deletions. A conversation in which a deletion was noticed has its pass at once, at most 100 calls
+ * a poll. A tour through all conversations begins once every `sweepEvery`, at most 20 calls a poll.
  *
- * Hinted parts come before all of these (see Events.ts, Looks.ts): a conversation is visited, a message or a thread is
- * looked at. A poll that hints alone brought forward does only that. While hints are heard, conversations are listed
- * once an hour, visits are left to hints (but for conversations that were active within the last 12 days: an hour to a
- * day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
+ * Hinted parts come before all of these (see Events.ts, Looks.ts): a conversation is visited; a message or a thread is
+ * looked up. A poll that hints alone brought forward does only that. While hints are received, conversations are listed
+ * once an hour, visits are left to hints (except for conversations that were active within the last 12 days: an hour to
+ * a day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
  *
- * A thread that was active in the last 10 minutes is listed again though its revision is the same, up to 5 of them a
+ * A thread that was active in the last 10 minutes is listed again although its revision is the same, up to 5 threads a
  * poll: an edited reply shows nowhere else.
  *
- * A forced or windowed task is a pass over the history of all conversations, between its bounds, and nothing else.
+ * A forced or windowed task is only a pass over the history of all conversations, between its bounds.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

@@ -1,22 +1,22 @@
 /**
- * What Slack sends, as content.
+ * Slack's objects as content.
  *
  * A body is the JSON that Slack sent, with the names of each object in order: two answers with the same JSON give the
- * same bytes. Fields that differ between two fetches of an unchanged message are left out of the body and kept, never
- * compared, in `volatile`. These are:
+ * same bytes. Fields that differ between two fetches of an unchanged message are kept in `volatile`, which is never
+ * compared, and not in the body:
  *
  * - `last_read`, `unread_count`, `subscribed`, `is_starred`: they tell how far the token's owner has read the thread;
- * - `root` and `parent_user_id`: the thread's parent in a reply. Of the methods that list replies only one has them,
+ * - `root` and `parent_user_id`: the thread's parent in a reply. Only one of the methods that list replies has them,
  *   and `root` changes with each later reply;
  * - `reply_users`, `is_locked` and a parent's own `thread_ts`: they follow the thread.
  *
  * Reactions and reply counts are metadata: a change of them alone patches the row, and the body stays. The revision is
  * a digest of the body, since unfurls and updates of `blocks` or attachments need not set `edited`; reactions and the
- * thread follow it. Of a conversation: `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open`
- * and `is_member` move without anybody having changed the conversation. A file's URLs carry no expiring signature.
+ * thread follow it. Of a conversation, `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open`
+ * and `is_member` change without a change of the conversation. A file's URLs carry no expiring signature.
  *
- * A `ts` is text, unique in its conversation: seconds, a point, six digits. It is compared by its parts and never made
- * a number, save for the date that people read.
+ * A `ts` is text, unique in its conversation: seconds, a point, six digits. It is compared by its parts and never
+ * converted to a number, except for the date that people read.
  */
 import { createHash } from "node:crypto"
 import * as DateTime from "effect/DateTime"

@@ -1,20 +1,19 @@
 /**
- * One conversation's history, from the newest message to the oldest, with the threads that belong to it.
+ * Walks the history of one conversation, from the newest message to the oldest, with the threads that belong to it.
  *
- * The protocol. A parent's revision says which reply was its last, so a stored revision is the proof that the thread is
- * stored up to there, and no state per thread is needed. Hence the order of the pages, which are committed in order:
+ * The protocol: a parent's revision names its last reply, so a stored revision proves that the thread is stored up to
+ * that reply, and no state for each thread is needed. Pages are committed in this order:
  *
- * 1. one answer of `conversations.history` (or what is left of it) is asked of the checker, once;
- * 2. the threads of the parents that it chose are listed to their end; their replies make a page (or some), whose
- *    checkpoint still stands before these parents;
- * 3. then the parents make a page, whose checkpoint stands behind them.
+ * 1. an answer of `conversations.history` (or the rest of one) is passed to the checker, once; 2. the threads of the
+ * chosen parents are listed completely; their replies make pages whose checkpoint still stands before these parents; 3.
+ * then the parents make a page, whose checkpoint stands behind them.
  *
- * A crash between 2 and 3 finds the parents still changed, lists their threads again and finds the replies known. A
- * step makes a bounded number of calls before its pages, so that a slice of any length gets on; a thread longer than
- * that leaves the place reached in it in the checkpoint.
+ * After a crash between 2 and 3, the parents are still changed: their threads are listed again, and the replies are
+ * known. A step makes a bounded number of calls before its pages, so that a slice of any length makes progress; a
+ * longer thread leaves its position in the checkpoint.
  *
- * Beside revisions, two signs of a deletion are looked for, for a complete pass to find out what was deleted: a thread
- * that has become shorter, and (see `parentsDigest`) a parent that has vanished.
+ * Besides revisions, a walk looks for two signs of a deletion, so that a complete pass finds what was deleted: a thread
+ * that has become shorter, and a parent that has vanished (see `parentsDigest`).
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

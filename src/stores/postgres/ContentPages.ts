@@ -66,7 +66,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         ...(text === undefined ? [] : [sql`title ILIKE ${pattern(text)}`]),
         sql`true`
       ])
-      // One statement, so one snapshot. The end of the examined rows is computed only if they did not fill the page.
+      // A single statement is a single snapshot. The end of the examined rows is computed only if they did not fill the
+      // page.
       const looking = sql`WITH found AS MATERIALIZED (
           SELECT * FROM (SELECT *, ${time} AS at FROM content WHERE ${wanted} ORDER BY ${inOrder} LIMIT ${lookAtMost}) AS looked
           WHERE ${matches} ORDER BY ${newest ? sql`at DESC, external_id DESC` : sql`external_id`} LIMIT ${limit + 1}

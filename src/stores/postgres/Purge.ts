@@ -170,7 +170,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     return purged
   })
 
-  // One index probe for each connection, however many rows it has.
+  // The query makes one index probe for each connection, however many rows it has.
   const strays = sql`WITH RECURSIVE held(id) AS (
       (SELECT connection_id FROM content ORDER BY connection_id LIMIT 1)
       UNION ALL

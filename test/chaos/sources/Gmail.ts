@@ -25,7 +25,8 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
   const tally = new Tally()
   const proxy = yield* Proxy.run(Number(new URL(server.url).port), { tally })
   const { mailbox } = server
-  // What vanishes is more than the share that needs a person; what one slice finds of it (4 pages) is less.
+  // The vanished share is larger than the limit that needs a person; the part of it that one slice finds (4 pages) is
+  // smaller.
   mailbox.pageLimit = plan.ending === "vanish" ? 2 : random.between(2, plan.ending === undefined ? 7 : 3)
   let everything = random.chance(0.3) || plan.ending === "narrow"
   let outside: ReadonlySet<string> = new Set()
