@@ -109,6 +109,13 @@ export const Checkpoint = Schema.Struct({
   tour: Schema.Struct({ at: Schema.Finite, next: Schema.optionalKey(Schema.String) }),
   /** True if the last complete pass was over a suspect: the next one is the tour's. */
   suspectLast: Schema.Boolean,
+  /** When the last round of visits began. */
+  roundAt: Schema.optionalKey(Schema.Finite),
+  /**
+   * A deletion was noticed: what is absent counts once every conversation was visited since this time, and each in which
+   * a deletion was noticed has had its complete pass.
+   */
+  absentSince: Schema.optionalKey(Schema.Finite),
   /** Parts that hints named and that are still to be looked at (see Looks.ts). */
   hinted: Schema.optionalKey(Schema.Array(Schema.String)),
   /** When the conversations were last listed. */

@@ -171,7 +171,8 @@ export interface Client {
   readonly request: <A>(method: string, args: Args, schema: Schema.Decoder<A>) => Effect.Effect<A, IntegrationError>
   /**
    * The same for a request about one conversation or one list. Fails for `Unauthorized`, `RateLimited` and `Transient`,
-   * which concern the whole source; any other failure is returned as a `Refusal`.
+   * which concern the whole source, but for an `internal_error` of one conversation. Any other failure is returned as a
+   * `Refusal`.
    */
   readonly ask: <A extends object>(
     method: string,
@@ -293,11 +294,19 @@ export const make = (options: {
     )
   }
 
+  /** Requests about a conversation in a row that Slack failed to answer. */
+  let failures = 0
+
   const ask: Client["ask"] = (method, args, schema) =>
-    Effect.catch(request(method, args, schema), ({ reason }) =>
-      ofSource.has(reason._tag)
-        ? Effect.fail(fail(reason))
-        : Effect.succeed({ refused: reason.message.replace(`${method}: `, "") })
+    request(method, args, schema).pipe(
+      Effect.tap(() => Effect.sync(() => void (failures = 0))),
+      Effect.catch(({ reason }) => {
+        const word = reason.message.replace(`${method}: `, "")
+        // Slack's trouble with one conversation, after the retries of the call. With that many in a row it is Slack's
+        // trouble with all of them.
+        const isOfOne = args.channel !== undefined && ofConversation.has(word) && ++failures < mostFailures
+        return ofSource.has(reason._tag) && !isOfOne ? Effect.fail(fail(reason)) : Effect.succeed({ refused: word })
+      })
     )
 
   /** The response of a file's URL. The token goes only where it may, also after a redirect. */
@@ -374,6 +383,10 @@ export const make = (options: {
 
   return { request, ask, bytes, takesToken }
 }
+
+/** Slack's words for a failure of its own that may concern one conversation only, for as long as it lasts. */
+const ofConversation: ReadonlySet<string> = new Set(["internal_error", "fatal_error"])
+const mostFailures = 20
 
 /** Failures that concern the whole source. */
 const ofSource: ReadonlySet<Reason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])

@@ -298,7 +298,7 @@ const live = (scene: Scene): Pages => {
     const room = visitsPerRound - (active.length - waiting.length)
     return waiting
       .filter(([, { part }], index) =>
-        isListening
+        isListening && state.absentSince === undefined
           ? isOverdueAmidHints(part, round.startedAt)
           : index < room || isOverdue(part, round.startedAt, Duration.toMillis(longest))
       )
@@ -329,6 +329,7 @@ const live = (scene: Scene): Pages => {
   const begin = (again: boolean): Pages =>
     Stream.suspend(() => {
       state.round = { startedAt: time(), again, calls: 0, extra: 0 }
+      state.roundAt = state.round.startedAt
       const isListed = isListening && now - (state.listedAt ?? 0) < directoryEvery
       return isListed ? round : Stream.concat(Directory.channels(directoryOptions(scene), state), round)
     })

@@ -121,6 +121,10 @@ export interface CompleteSettings {
   readonly suspectCalls: number
 }
 
+/** True if every conversation that can be visited was visited since a deletion was noticed. */
+const isVisitedAll = ({ absentSince = 0, conversations }: State): boolean =>
+  Array.from(conversations.values()).every(({ archived, part }) => archived || (part.visitedAt ?? -1) >= absentSince)
+
 /** Complete passes within the budget of calls: see this file's head. */
 export const completePasses = (
   settings: CompleteSettings,
@@ -172,9 +176,25 @@ export const completePasses = (
     state.tour = next === undefined ? { at: state.tour.at } : { at: state.tour.at, next }
   }
 
+  /**
+   * Absent messages are deleted once the whole workspace has been looked at, in as many rounds as that takes. A source
+   * that loses everything is then noticed as a whole.
+   */
+  const isSettled = () => nextSuspect() === undefined && isVisitedAll(state)
+
+  /** The page that says so, where the last pass came before the last visit. */
+  const settle = (): Pages | undefined => {
+    if (state.absentSince === undefined || state.pass !== undefined || !isSettled()) return undefined
+    delete state.absentSince
+    state.passes += 1
+    const listing = `all visited, pass ${state.passes} since ${now}`
+    return Stream.make({ listed: [], download: [], listing, complete: true, ...save(state) })
+  }
+
   return chain(() => {
     const begun = state.pass !== undefined && state.conversations.has(state.pass.channel) ? state.pass : choose()
-    if (begun === undefined) return undefined
+    if (begun === undefined) return settle()
+    if (begun.suspect) state.absentSince ??= state.roundAt ?? now
     const budget = begun.suspect ? settings.suspectCalls : settings.tourCalls
     if (state.spent.complete >= budget) return undefined
     const { channel } = begun
@@ -194,8 +214,12 @@ export const completePasses = (
       onShorter: () => {},
       mayGoOn: () => state.spent.complete < budget,
       onClosed: () => skipped.add(channel),
-      // Absent messages wait for all conversations in which a deletion was noticed, or for the end of the tour.
-      completes: () => (begun.suspect ? nextSuspect() === undefined : state.tour.next === undefined),
+      // Absent messages wait until the whole workspace was looked at, or for the end of the tour.
+      completes: () => {
+        const isComplete = begun.suspect ? isSettled() : state.tour.next === undefined
+        if (isComplete) delete state.absentSince
+        return isComplete
+      },
       save: (place) => {
         state.movedAt = env.now()
         if (place === undefined) {

@@ -180,3 +180,52 @@ it.live("90 conversations that each lose two messages are too many, however many
     assert.deepStrictEqual(yield* messages(connection), before)
   }).pipe(Effect.provide(engine))
 )
+
+it.live("250 conversations that each lose a message are too many, though a poll visits only 100 of them", () =>
+  Effect.gen(function* () {
+    const server = yield* SlackServer.make()
+    const { workspace } = server
+    const old = (index: number) => `${1_690_000_000 + index}.000100`
+    const channels = Array.from({ length: 250 }, (_, index) => workspace.addChannel(`channel-${index}`))
+    const sent = channels.map((channel, index) => {
+      workspace.post(channel, "stays", { ts: old(index) })
+      return [channel, workspace.post(channel, "goes", { ts: old(1000 + index) })] as const
+    })
+    const connection = yield* connect(server)
+    yield* sync(connection)
+    const before = yield* messages(connection)
+    assert.strictEqual(before.length, 500)
+    for (const [channel, ts] of sent) workspace.delete(channel, ts)
+    const held: Array<number> = []
+    for (let polls = 0; polls < 12 && held.at(-1) !== 250; polls += 1) {
+      const { counts } = yield* sync(connection)
+      assert.strictEqual(counts.deleted, 0)
+      held.push(counts.deletionsHeld)
+    }
+    assert.isAtLeast(held.length, 3)
+    assert.strictEqual(held.at(-1), 250)
+    assert.deepStrictEqual(yield* messages(connection), before)
+  }).pipe(Effect.provide(engine))
+)
+
+it.live("a deletion in one of 120 conversations is found, and applied once all of them were visited", () =>
+  Effect.gen(function* () {
+    const server = yield* SlackServer.make()
+    const { workspace } = server
+    const channels = Array.from({ length: 120 }, (_, index) => workspace.addChannel(`channel-${index}`))
+    for (const [index, channel] of channels.entries()) {
+      workspace.post(channel, "stays", { ts: `${1_690_000_000 + index}.000100` })
+    }
+    const [first = ""] = channels
+    const goes = workspace.post(first, "goes", { ts: "1690001000.000100" })
+    const connection = yield* connect(server)
+    yield* sync(connection)
+    workspace.delete(first, goes)
+    const deleted: Array<number> = []
+    for (let polls = 0; polls < 8 && deleted.at(-1) !== 1; polls += 1) {
+      deleted.push((yield* sync(connection)).counts.deleted)
+    }
+    assert.strictEqual(deleted.at(-1), 1)
+    assert.isAtMost(deleted.length, 6)
+  }).pipe(Effect.provide(engine))
+)

@@ -515,9 +515,23 @@ describe("complete passes", () => {
 })
 
 describe("what may not be read", () => {
+  it.live("of any conversation, by an error of Slack's own, ends the walk: it is Slack that is down", () =>
+    Effect.gen(function* () {
+      const server = yield* SlackServer.make({ now })
+      for (let index = 0; index < 60; index++) server.workspace.addChannel(`c${index}`)
+      server.onRequest = ({ method }) => {
+        if (method === "conversations.history") server.fail(method, { error: "internal_error" })
+      }
+      const model = new Model()
+      yield* Effect.flip(model.run(yield* open(server)))
+      assert.isAtMost(server.count("conversations.history"), 25)
+    })
+  )
+
   for (const [name, fault] of [
     ["a word that is known", { error: "ekm_access_denied" }],
     ["a word that nobody knows", { error: "something_new" }],
+    ["an error of Slack's own", { error: "internal_error" }],
     ["an HTTP status", { status: 403 }]
   ] as const) {
     it.live(`of one conversation, refused with ${name}, holds up no other`, () =>
