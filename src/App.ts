@@ -1,5 +1,6 @@
 /** The composition root: which integrations there are, which store, which cluster. The only file that chooses. */
 import * as NodeDns from "@effect/platform-node/NodeDns"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -22,6 +23,8 @@ import { credentialsContext } from "./engine/source/OpenSource.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import { Vault } from "./engine/secrets/Vault.ts"
 import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
+import { Destination } from "./engine/webhooks/Destination.ts"
+import { Sender } from "./engine/webhooks/Sender.ts"
 import * as Blobs from "./stores/blobs/BlobLocation.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
@@ -198,6 +201,21 @@ const server = Layer.unwrap(
   )
 )
 
+/** The same for a command. It is loaded when something is sent, because every command would pay for it. */
+const lazySender = Layer.effectContext(
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const loaded = yield* Effect.cached(Effect.orDie(Layer.buildWithScope(sender, scope)))
+    const destination = Destination.of({
+      check: (url) => Effect.flatMap(loaded, (context) => Context.get(context, Destination).check(url))
+    })
+    const lazy = Sender.of({
+      post: (request) => Effect.flatMap(loaded, (context) => Context.get(context, Sender).post(request))
+    })
+    return Context.make(Destination, destination).pipe(Context.add(Sender, lazy))
+  })
+)
+
 /** The API over what is here. Only a command that calls it needs it. */
 const inProcess = Layer.unwrap(
   Effect.map(
@@ -212,7 +230,7 @@ const services = Layer.effect(
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | Integrations>()
     const all = Layer.provideMerge(engine, Layer.succeedContext(context))
     return Services.of({
-      api: Server.api(Layer.provide(inProcess, all)),
+      api: Server.api(inProcess.pipe(Layer.provide(lazySender), Layer.provide(all))),
       layer: all,
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),

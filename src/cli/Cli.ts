@@ -36,6 +36,7 @@ import { serve } from "./Serve.ts"
 import { sql } from "./Sql.ts"
 import { runs, status } from "./Status.ts"
 import { retry, sync } from "./Sync.ts"
+import { webhooks } from "./Webhooks.ts"
 import type { Services } from "./AppServices.ts"
 import * as Text from "./TextFormat.ts"
 
@@ -56,6 +57,7 @@ const idem = Command.make("idem").pipe(
     { group: "Syncing", commands: [serve, sync, status, runs] },
     { group: "What is stored", commands: [contents, show, exportContents, sql] },
     { group: "What needs you", commands: [failures, retry, deletions, purge] },
+    { group: "Changes", commands: [webhooks] },
     { group: "The database", commands: [derive, grant, migrate, copy, rekey] }
   ])
 )
@@ -200,12 +202,16 @@ const telemetry = (args: ReadonlyArray<string>) =>
     })
   )
 
-/** Prints what `idem connect DOMAIN --help` says of the source, after the help of the command. */
-const sourceHelp = Effect.fnUntraced(function* (given: ReadonlyArray<string>) {
+/** The source that `idem connect DOMAIN --help` asks about. */
+const helpDomain = (given: ReadonlyArray<string>): string | undefined => {
   const args = normalize(given)
   const isHelp = args.some((arg) => arg === "--help" || arg === "-h")
   const [command, domain] = args.filter((arg, index) => !arg.startsWith("-") && !takesValue(args[index - 1]))
-  if (!isHelp || command !== "connect" || domain === undefined) return
+  return isHelp && command === "connect" ? domain : undefined
+}
+
+/** Prints what is known of the source, after the help of the command. */
+const sourceHelp = Effect.fnUntraced(function* (domain: string) {
   const integrations = yield* Integrations
   const output = yield* Output
   const integration = yield* Effect.mapError(integrations.get(domain), ({ message }) => Failure.usage(message))
@@ -278,7 +284,11 @@ const run = Effect.fnUntraced(
 /** The command line of this process. */
 export const main = (app: App) =>
   Stdio.Stdio.use((stdio) =>
-    Effect.flatMap(stdio.args, (args) => run(args, withApp(app), Effect.provide(sourceHelp(args), app)))
+    Effect.flatMap(stdio.args, (args) => {
+      const domain = helpDomain(args)
+      // The services are built only where a source is asked about.
+      return run(args, withApp(app), domain === undefined ? Effect.void : Effect.provide(sourceHelp(domain), app))
+    })
   )
 
 /** The exit code. A `serve` that was told to stop, and did, has not failed. */

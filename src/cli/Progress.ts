@@ -4,42 +4,61 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Progress } from "../engine/Engine.ts"
-import type { Counts } from "../engine/model/RunCounts.ts"
+import * as ProgressEstimate from "../engine/model/ProgressEstimate.ts"
+import * as RunCounts from "../engine/model/RunCounts.ts"
 import * as Text from "./TextFormat.ts"
 
-/** The number of ids with an outcome. */
-const ended = (counts: Counts): number =>
-  counts.existing + counts.stored + counts.updated + counts.unchanged + counts.failed + counts.gone + counts.deferred
+/** Waits that are shorter than this are part of the rate. */
+const shownWait = 3_000
 
-/** The progress of a sync in one line. `elapsed` is in milliseconds. */
-export const line = (progress: Progress, elapsed: number): string => {
-  const { counts, remaining } = progress
-  const seconds = Math.max(elapsed, 1) / 1000
-  const done = ended(counts)
-  const left = Math.max(0, counts.listed + counts.forced + counts.retried - done) + (remaining ?? 0)
-  const parts = [`${Text.count(counts.listed)} listed`, `${Text.count(counts.downloads)} downloaded`]
+const clock = (millis: number): string => {
+  const at = new Date(millis)
+  const two = (value: number) => String(value).padStart(2, "0")
+  return `${two(at.getHours())}:${two(at.getMinutes())}`
+}
+
+/** The progress of a sync in one line. `elapsed` and `now` are in milliseconds; the time of a wait is local. */
+export const line = (
+  progress: Progress,
+  estimate: ProgressEstimate.Estimate,
+  { elapsed, now }: { readonly elapsed: number; readonly now: number }
+): string => {
+  const { counts, waitingUntil } = progress
+  const [known] = RunCounts.sides(counts)
+  const { expected, remainingMs } = estimate
+  // Downloads of a page begin before the page is counted as listed.
+  const listed = Math.max(known, counts.downloads)
+  const parts = [
+    `${Text.count(listed)}${expected === undefined || expected <= listed ? "" : ` of about ${Text.count(expected)}`} listed`,
+    `${Text.count(counts.downloads)} downloaded`
+  ]
   if (counts.failed > 0) parts.push(`${Text.count(counts.failed)} failed`)
-  parts.push(`${(counts.downloads / seconds).toFixed(1)}/s`)
-  if (remaining !== undefined && done > 0 && left > 0) {
-    parts.push(`${Text.about(Duration.millis((left * elapsed) / done))} left`)
+  if (waitingUntil !== undefined && waitingUntil - now > shownWait) {
+    parts.push(`paused for quota until ${clock(waitingUntil)}`)
+    return parts.join(" · ")
   }
+  parts.push(`${(counts.downloads / (Math.max(elapsed, 1) / 1000)).toFixed(1)}/s`)
+  if (remainingMs !== undefined) parts.push(`${Text.about(Duration.millis(remainingMs))} left`)
   return parts.join(" · ")
 }
 
-/** Draws on stderr until its scope closes. Only for a terminal. */
+/** Draws on stderr until its scope closes. Only for a terminal. `limits` is asked for once, when something is drawn. */
 export const make = Effect.fnUntraced(function* (
-  name: string
+  name: string,
+  limits: Effect.Effect<ProgressEstimate.Limits>
 ): Effect.fn.Return<(progress: Progress) => Effect.Effect<void>, never, Scope.Scope> {
   // Loaded only for a terminal, because every command would pay for it at its start.
   const { default: cliProgress } = yield* Effect.promise(() => import("cli-progress"))
   const started = yield* Clock.currentTimeMillis
+  const known = yield* Effect.cached(limits)
+  let estimate: ProgressEstimate.Estimate | undefined
   const bar = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const made = new cliProgress.SingleBar({
         stream: process.stderr,
-        format: (_options, { progress, value, total }, payload: { readonly said: string }) => {
+        format: (_options, { progress, total }, payload: { readonly said: string }) => {
           const filled = Math.round(progress * 20)
-          const gauge = total > value || total > 0 ? `${"█".repeat(filled)}${"░".repeat(20 - filled)} ` : ""
+          const gauge = total > 0 ? `${"█".repeat(filled)}${"░".repeat(20 - filled)} ` : ""
           return `${Text.short(name, 30)} ${gauge}${payload.said}`
         },
         hideCursor: true,
@@ -53,11 +72,18 @@ export const make = Effect.fnUntraced(function* (
     }),
     (made) => Effect.sync(() => made.stop())
   )
-  return (progress) =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
-      const { counts, remaining } = progress
-      const done = ended(counts)
-      bar.setTotal(Math.max(done, counts.listed + counts.forced + counts.retried) + (remaining ?? 0))
-      bar.update(done, { said: line(progress, now - started) })
-    })
+  return Effect.fnUntraced(function* (progress) {
+    const now = yield* Clock.currentTimeMillis
+    const elapsed = now - started
+    const [occurrences, ended] = RunCounts.sides(progress.counts)
+    const next = ProgressEstimate.next(
+      estimate,
+      { known: occurrences, ended, remaining: progress.remaining },
+      { ...(yield* known), elapsedMs: elapsed }
+    )
+    estimate = next
+    // In thousandths, so that the bar never moves backwards.
+    bar.setTotal(next.fraction === undefined ? 0 : 1000)
+    bar.update(Math.round((next.fraction ?? 0) * 1000), { said: line(progress, next, { elapsed, now }) })
+  })
 })

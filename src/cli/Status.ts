@@ -161,10 +161,11 @@ export const runs = Command.make(
       list.length === 0
         ? `${Text.oneLine(name)} has not run yet: idem sync ${Text.shellWord(name)}`
         : table(
-            ["STARTED", "TOOK", "STATUS", "LISTED", "STORED", "UPDATED", "FAILED", "CALLS", "ERROR"],
+            ["STARTED", "TOOK", "FOR", "STATUS", "LISTED", "STORED", "UPDATED", "FAILED", "CALLS", "ERROR"],
             list.map((run) => [
               Text.moment(run.startedAt, now),
               run.finishedAt === null ? "" : Text.about(DateTime.distance(run.startedAt, run.finishedAt)),
+              run.kind ?? "",
               run.status,
               Text.count(run.listed),
               Text.count(run.stored),

@@ -192,6 +192,16 @@ const retryHere = (name: string, ids: ReadonlyArray<string>) =>
     })
   )
 
+/** What the source said at connect, as long as less than that is stored: the estimate of a first sync. */
+const limitsOf = Effect.fnUntraced(
+  function* (name: string) {
+    const { estimate, totals } = yield* (yield* ApiClient).connections.get({ params: { connection: name } })
+    const left = estimate === null ? 0 : estimate.items - totals.stored
+    return { items: left > 0 ? left : undefined, millisPerItem: estimate?.millisPerItem ?? 0 }
+  },
+  Effect.orElseSucceed(() => ({ items: undefined, millisPerItem: 0 }))
+)
+
 export const sync = Command.make(
   "sync",
   {
@@ -231,7 +241,7 @@ export const sync = Command.make(
       )
     const run = Effect.gen(function* () {
       const onProgress: (progress: EngineProgress) => Effect.Effect<void> = output.animate
-        ? yield* Progress.make(name)
+        ? yield* Progress.make(name, Effect.provideContext(limitsOf(name), yield* Effect.context<ApiClient>()))
         : () => Effect.void
       const options = { spec, wait: !input.noWait, onWait, onTrouble, onProgress }
       return yield* isRemote ? TaskWatcher.sync(name, task, options) : syncHere(name, task, options)

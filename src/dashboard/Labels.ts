@@ -92,11 +92,17 @@ export const outcome = (run: Run): string => {
   return parts.length === 0 ? "nothing new" : parts.join(", ")
 }
 
-/** How many of a run's known items have an outcome. */
-export const progress = (run: Run): { readonly done: number; readonly known: number } => ({
-  done: run.existing + run.stored + run.updated + run.unchanged + run.failed + run.gone + run.deferred,
-  known: run.listed + run.forced + run.retried
-})
+const kinds: Readonly<Record<NonNullable<Run["kind"]>, string>> = {
+  poll: "Poll",
+  sync: "Sync by hand",
+  force: "Everything again",
+  ids: "Chosen ids",
+  window: "A window of time",
+  retry: "Retry of what failed"
+}
+
+/** What a run was for; undefined where that was not stored. */
+export const runKind = ({ kind }: Run): string | undefined => (kind === null ? undefined : kinds[kind])
 
 /** A matter that needs a person, and the page of the connection that shows it. */
 export interface Need {

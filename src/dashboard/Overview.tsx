@@ -8,23 +8,35 @@ import { Ago, Badge, Empty, Loading, Notice } from "./Components.tsx"
 import { HourPlot } from "./Plot.tsx"
 import * as Words from "./Labels.ts"
 
-/** The progress of a run. */
-const Progress = ({ run }: { readonly run: Api.Run }) => {
-  const { done, known } = Words.progress(run)
-  // Without an estimate of the rest, the bar is indeterminate.
-  const isOpen = known <= done
+/** The progress of a run: the numbers that `idem sync` shows. */
+const Progress = ({
+  progress,
+  run
+}: {
+  readonly progress: NonNullable<Api.Status["progress"]>
+  readonly run: Api.Run
+}) => {
+  const { ended, expected, perMinute, remainingMs } = progress
+  // Without an estimate of the whole, the bar is indeterminate.
+  const isOpen = expected === null || expected === 0
   const text = isOpen
-    ? `${Format.many(done, "item")} so far`
-    : `${Format.count(done)} of ${Format.many(known, "item")} listed so far`
+    ? `${Format.many(ended, "item")} so far`
+    : `${Format.count(ended)} of about ${Format.many(expected, "item")}`
   return (
     <section class="panel" aria-labelledby="now">
       <h2 id="now">Running now</h2>
       <progress
-        aria-label="Items settled of those listed so far"
-        {...(isOpen ? {} : { max: Math.max(known, 1), value: done })}
+        aria-label="Items with an outcome, of those that are expected"
+        {...(isOpen ? {} : { max: expected, value: Math.min(ended, expected) })}
       />
       <p class="progress-line">
         <span role="status">{text}</span>
+        {perMinute === null ? null : (
+          <span>
+            {Format.count(Math.round(perMinute))} a minute
+            {remainingMs === null ? "" : `, about ${Format.duration(remainingMs)} left`}
+          </span>
+        )}
         <span class="quiet-text">
           {Words.outcome(run)} · {Format.many(run.apiCalls, "call")} · {Format.count(run.quotaUnits)} units of quota
         </span>
@@ -234,7 +246,11 @@ export const Overview = ({ status }: { readonly status: Api.Status }) => {
   const run = status.lastRun
   return (
     <>
-      {run?.status === "running" ? <Progress run={run} /> : <LastRun run={run} status={status} />}
+      {run?.status === "running" && status.progress !== null ? (
+        <Progress run={run} progress={status.progress} />
+      ) : (
+        <LastRun run={run} status={status} />
+      )}
       {status.askedToWaitUntil === null ? null : (
         <Notice tone="busy" title="The source asked Idem to wait">
           <p>

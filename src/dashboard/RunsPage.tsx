@@ -34,6 +34,7 @@ const RunItem = ({ run }: { readonly run: Api.Run }) => {
         <Badge tone={tone}>{text}</Badge>
         <span class="run-outcome">{Words.outcome(run)}</span>
         <span class="quiet-text">
+          {Words.runKind(run) === undefined ? "" : `${Words.runKind(run)} · `}
           <Ago time={run.startedAt} />
           {run.durationMs === null ? "" : ` · ${Format.duration(run.durationMs)}`} · {Format.many(run.apiCalls, "call")}{" "}
           · {Format.many(run.quotaUnits, "unit")}

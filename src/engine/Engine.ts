@@ -24,6 +24,8 @@ export class SourceError extends Schema.TaggedError<SourceError>()("SourceError"
 export interface Progress {
   readonly counts: Counts
   readonly remaining: number | undefined
+  /** Until when the sync waits for quota, in milliseconds since the epoch; undefined while it works. */
+  readonly waitingUntil?: number | undefined
 }
 
 export const SyncStatus = Schema.Literals(["succeeded", "partial", "failed", "skipped", "planned"])

@@ -8,9 +8,10 @@ import { contents } from "./contents/ContentEndpoints.ts"
 import { mirror } from "./mirror/MirrorEndpoints.ts"
 import { RequestErrors } from "./RequestErrors.ts"
 import { tasks } from "./tasks/TaskEndpoints.ts"
+import { webhooks } from "./webhooks/WebhookEndpoints.ts"
 
 export class CommandApi extends HttpApi.make("idem")
-  .add(connections, tasks, contents, mirror)
+  .add(connections, tasks, contents, mirror, webhooks)
   .middleware(RequestErrors)
   // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -8,6 +9,8 @@ import * as PlatformError from "effect/PlatformError"
 import * as Sink from "effect/Sink"
 import * as IntegrationError from "../../src/contract/IntegrationError.ts"
 import { fromContext } from "../../src/testing/WholeStore.ts"
+import { Webhook } from "standardwebhooks"
+import * as Receiver from "../support/Receiver.ts"
 import { bytes, fault, MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
@@ -147,6 +150,73 @@ describe("idem connect", () => {
       const ended = yield* run(["connect", "memory", "--name", "work"])
       assert.strictEqual(ended.code, 2)
       assert.include(ended.stderr, "--credentials: token is missing")
+    })
+  )
+})
+
+describe("idem webhooks", () => {
+  it.live("creates, lists, pings, rotates, pauses and removes, by id or name", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const receiver = yield* Receiver.make
+      assert.include(CommandLine.text(yield* run(["webhooks"])), "there are no webhooks yet")
+      const created = yield* run([
+        "webhooks",
+        "create",
+        receiver.url,
+        "--name",
+        "mine",
+        "--change",
+        "deleted",
+        "--json"
+      ])
+      assert.strictEqual(created.code, 0, created.stderr)
+      const { id, secret, changes } = CommandLine.json(created)["webhook"]
+      assert.deepStrictEqual(changes, ["deleted"])
+      const listed = CommandLine.text(yield* run(["webhooks"]))
+      assert.include(listed, "mine")
+      assert.notInclude(listed, secret)
+      assert.include(CommandLine.text(yield* run(["webhooks", "ping", "mine"])), "answered 204")
+      const { headers, body } = receiver.received[0] ?? { headers: {}, body: "" }
+      new Webhook(secret).verify(body, headers as Record<string, string>)
+      receiver.answer = (response) => response.writeHead(500).end()
+      const refused = yield* run(["webhooks", "ping", id, "--json"])
+      assert.strictEqual(refused.code, 1)
+      assert.include(CommandLine.json(refused)["ping"], { delivered: false, status: 500 })
+      assert.notStrictEqual(
+        CommandLine.json(yield* run(["webhooks", "rotate", id, "--json"]))["webhook"].secret,
+        secret
+      )
+      assert.include(CommandLine.text(yield* run(["webhooks", "pause", id])), "mine is paused")
+      assert.deepStrictEqual(CommandLine.json(yield* run(["webhooks", "messages", id, "--json"])), {
+        messages: [],
+        next: null
+      })
+      assert.deepStrictEqual(CommandLine.json(yield* run(["webhooks", "redeliver", id, "--json"])), { redelivered: 0 })
+      assert.deepStrictEqual(CommandLine.json(yield* run(["webhooks", "remove", id, "--json"])), { removed: id })
+      const unknown = yield* run(["webhooks", "ping", "mine"])
+      assert.deepStrictEqual([unknown.code, unknown.stderr.includes('there is no webhook "mine"')], [2, true])
+      assert.strictEqual((yield* run(["webhooks", "create", "nonsense"])).code, 2)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { IDEM_WEBHOOK_ALLOW: "127.0.0.1" } })))
+    )
+  )
+})
+
+describe("idem runs", () => {
+  it.effect("say what each run was for", () =>
+    Effect.gen(function* () {
+      const { run } = yield* connected(3)
+      yield* run(["sync", "work"])
+      yield* run(["sync", "work", "--force"])
+      yield* run(["sync", "work", "--force-id", "m000001"])
+      const { runs } = CommandLine.json(yield* run(["runs", "work", "--json"]))
+      assert.deepStrictEqual(
+        runs.map(({ kind }: { readonly kind: string }) => kind),
+        ["ids", "force", "sync"]
+      )
+      assert.match(CommandLine.text(yield* run(["runs", "work"])), /FOR .*\n.* ids /)
     })
   )
 })

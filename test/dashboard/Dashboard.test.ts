@@ -128,7 +128,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         await page.getByRole("heading", { name: "Running now" }).waitFor()
         await page
           .getByRole("status")
-          .getByText(/^[12]\d\d items? so far$/)
+          .getByText(/^[12]\d\d of about 40\d items$/)
           .waitFor()
         gmail.slow(0)
         await stored(page, 401)

@@ -26,6 +26,8 @@ const healthy: Status = {
   ledger: 0,
   leftOut: [],
   lastRun: null,
+  progress: null,
+  estimate: null,
   unfinished: []
 }
 

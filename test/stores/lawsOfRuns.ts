@@ -219,10 +219,27 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* WholeStore
         const { commit, fence, runId } = yield* running()
         yield* commit({ items: [item("a")], counts: { listed: 1 } })
-        yield* store.beginRun(fence, { runId, taskId: undefined })
+        yield* store.beginRun(fence, { runId, taskId: undefined, kind: "force" })
         const { counts, status } = Option.getOrThrow(yield* store.run(runId))
         assert.strictEqual(status, "running")
         assert.deepInclude(counts, { listed: 1, stored: 1 })
+      })
+    )
+
+    it.effect("a run keeps what it was for, and a connection how much its source said there is", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { account, config, domain, every, id, name } = yield* connect()
+        const runId = RunId.make(`kind-${id}`)
+        yield* store.beginRun(yield* take(id), { runId, taskId: undefined, kind: "window" })
+        assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).kind, "window")
+        const estimate = { items: 150, unitsPerItem: 5.01 }
+        const given = { account, config, domain, every, credentials: new Uint8Array([1]), name: `${name} counted` }
+        const made = yield* store.createConnection({ ...given, estimate })
+        assert.deepStrictEqual(made.estimate, estimate)
+        const changed = yield* store.updateConnection(made.id, { estimate: { ...estimate, items: 151 } })
+        assert.strictEqual(Option.getOrThrow(changed).estimate?.items, 151)
+        assert.strictEqual(Option.getOrThrow(yield* store.updateConnection(made.id, {})).estimate?.items, 151)
       })
     )
 

@@ -109,6 +109,7 @@ export const connection: Connection = {
   guarded: false,
   askedWaitUntil: null,
   member: null,
+  estimate: null,
   createdAt: time
 }
 

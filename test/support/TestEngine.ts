@@ -39,7 +39,7 @@ const vault = Layer.succeed(
 )
 
 /** Webhooks can be made and asked about; nobody delivers. */
-const webhooks = Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer).pipe(
+export const webhooks = Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer).pipe(
   Layer.provideMerge(Destination.layer),
   Layer.provide(NodeDns.layer),
   Layer.orDie

@@ -20,6 +20,14 @@ export const retiredPrefix = "retired: "
 /** The error of requested tasks whose connection was disconnected. */
 export const disconnected = { reason: "Disconnected", message: "the connection was disconnected" } as const
 
+/** How much a source said that there is, when the connection was made or changed. */
+export const ItemEstimate = Schema.Struct({
+  items: Schema.Finite,
+  /** Units of quota for one item. */
+  unitsPerItem: Schema.Finite
+})
+export type ItemEstimate = typeof ItemEstimate.Type
+
 /** A connection: an account of an integration. `credentials` is sealed, or null once forgotten. */
 export interface Connection {
   readonly id: ConnectionId
@@ -59,6 +67,8 @@ export interface Connection {
   readonly askedWaitUntil: DateTime.Utc | null
   /** The connection that made this one, and for which account; null if a person made it. */
   readonly member: Member | null
+  /** Null where the source can't say. */
+  readonly estimate: ItemEstimate | null
   readonly createdAt: DateTime.Utc
 }
 

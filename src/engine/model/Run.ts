@@ -32,11 +32,20 @@ export const statusOf = (ended: {
 /** The largest number of problems, and of notes, that a run keeps. */
 export const maxKept = 100
 
+/**
+ * What a run was for: the schedule (`poll`), a person who asked for what is new (`sync`), for everything again (`force`),
+ * for these ids (`ids`), for a window of time (`window`), or for what failed (`retry`).
+ */
+export const RunKind = Schema.Literals(["poll", "sync", "force", "ids", "window", "retry"])
+export type RunKind = typeof RunKind.Type
+
 /** An execution of a task, or of a slice of it. */
 export interface Run {
   readonly id: RunId
   readonly connectionId: ConnectionId
   readonly taskId: TaskId | null
+  /** Null for runs of versions that did not store it. */
+  readonly kind: RunKind | null
   readonly status: RunStatus
   readonly counts: Counts
   /** Problems of the run (channels or folders that could not be listed), at most `maxKept`. */

@@ -220,6 +220,8 @@ export const connect = Effect.fn("connect")(function* (
   const sealed = yield* vault
     .seal(credentials, credentialsContext({ domain: input.domain, account }))
     .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
+  const { items, unitsPerItem } = estimate
+  const itemEstimate = items === undefined ? undefined : { items, unitsPerItem }
   const connection = yield* before === undefined
     ? connections.createConnection({
         name: input.name,
@@ -228,7 +230,8 @@ export const connect = Effect.fn("connect")(function* (
         config: config.json,
         credentials: sealed,
         every: input.every ?? defaultEvery,
-        guarded
+        guarded,
+        estimate: itemEstimate
       })
     : Effect.flatMap(
         connections.updateConnection(before.id, {
@@ -236,6 +239,7 @@ export const connect = Effect.fn("connect")(function* (
           credentials: isNew ? sealed : undefined,
           every: input.every,
           guarded,
+          estimate: itemEstimate,
           // The connection may have been moved meanwhile, with other credentials, which must not be used at this
           // address.
           was: kept === undefined ? undefined : before.config

@@ -104,8 +104,12 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     }
     const turn = yield* Turn
     yield* RunMeter.touch(meter)
+    yield* RunMeter.waiting(meter, now + Duration.toMillis(delay))
     // The rest of a refill may be shorter than a tick of the clock. Rounded up to whole milliseconds, the wait ends.
-    yield* turn.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay)))))
+    yield* Effect.ensuring(
+      turn.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay))))),
+      RunMeter.waiting(meter, undefined)
+    )
     yield* RunMeter.touch(meter)
   })
 

@@ -4,7 +4,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import type { Connection, ConnectionId, Member } from "../model/Connection.ts"
+import type { Connection, ConnectionId, ItemEstimate, Member } from "../model/Connection.ts"
 import type { Fence, Superseded } from "./Fence.ts"
 import type { NameTaken, StoreError } from "./StoreError.ts"
 
@@ -23,6 +23,7 @@ export class ConnectionStore extends Context.Service<
       readonly guarded?: boolean | undefined
       /** The account that another connection makes this one for. An account has one connection. */
       readonly member?: Member | undefined
+      readonly estimate?: ItemEstimate | undefined
     }) => Effect.Effect<Connection, StoreError | NameTaken>
     /**
      * Changes the given fields, takes a new fence, ends the lease and its run (`interrupted`), and makes the connection
@@ -35,6 +36,7 @@ export class ConnectionStore extends Context.Service<
         readonly credentials?: Uint8Array | undefined
         readonly every?: Duration.Duration | undefined
         readonly guarded?: boolean | undefined
+        readonly estimate?: ItemEstimate | undefined
         readonly was?: Schema.Json | undefined
       }
     ) => Effect.Effect<Option.Option<Connection>, StoreError>

@@ -4,7 +4,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { ConnectionId } from "../model/Connection.ts"
-import type { Hour, Run, RunId, RunStatus } from "../model/Run.ts"
+import type { Hour, Run, RunId, RunKind, RunStatus } from "../model/Run.ts"
 import type { Counts } from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
 import type { Fence, Superseded } from "./Fence.ts"
@@ -19,7 +19,7 @@ export class RunStore extends Context.Service<
      */
     readonly beginRun: (
       fence: Fence,
-      run: { readonly runId: RunId; readonly taskId: TaskId | undefined }
+      run: { readonly runId: RunId; readonly taskId: TaskId | undefined; readonly kind?: RunKind | undefined }
     ) => Effect.Effect<void, StoreError | Superseded>
     readonly finishRun: (
       fence: Fence,

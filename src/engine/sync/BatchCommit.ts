@@ -7,7 +7,7 @@ import type { Problem } from "../../contract/Page.ts"
 import type { Progress } from "../Engine.ts"
 import type { Limits } from "../Limits.ts"
 import type { Outcome } from "../model/Batch.ts"
-import type { RunId } from "../model/Run.ts"
+import type { RunId, RunKind } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
 import type { ContentStore } from "../store/ContentStore.ts"
@@ -37,6 +37,7 @@ export interface Options {
   readonly fence: Fence
   readonly runId: RunId
   readonly taskId: TaskId | undefined
+  readonly kind: RunKind
   /** The task whose own checkpoint moves, if it has one. */
   readonly movedTask: TaskId | undefined
   /** True if the pages list the connection's present scope (see `Batch.inScope`). */
@@ -92,7 +93,7 @@ export const isUnknown = (event: SliceEvent): event is Missed =>
 export const begin = (options: Options, state: State): Effect.Effect<State, WriteError> =>
   state.begun
     ? Effect.succeed(state)
-    : Effect.as(options.runs.beginRun(options.fence, { runId: options.runId, taskId: options.taskId }), {
+    : Effect.as(options.runs.beginRun(options.fence, options), {
         ...state,
         begun: true
       })

@@ -63,9 +63,11 @@ export const run = (options: Options): Effect.Effect<Written> =>
             })
           )
         )
-      const report = Effect.flatMap(RunMeter.spent(options.meter), (spent) =>
-        Effect.exit(restore(options.onProgress(progressOf(state, spent))))
-      )
+      const report = Effect.gen(function* () {
+        const spent = yield* RunMeter.spent(options.meter)
+        const { waitingUntil } = yield* RunMeter.read(options.meter)
+        yield* Effect.exit(restore(options.onProgress({ ...progressOf(state, spent), waitingUntil })))
+      })
       const receiveOne = (event: SliceEvent) =>
         Effect.andThen(
           advance((before) => receive(options, before, event)),

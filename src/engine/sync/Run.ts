@@ -100,6 +100,7 @@ export const run = Effect.fn("run")(function* (
         runId,
         taskRow: asked._tag === "Task" ? asked.row : undefined,
         taskId,
+        kind: SyncPlan.kindOf(asked),
         plan,
         notes,
         recorded: asked._tag !== "Live" || asked.recorded,

@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import { Limits } from "../Limits.ts"
 import type { Complete } from "../model/Content.ts"
-import { type RunId, statusOf } from "../model/Run.ts"
+import { type RunId, type RunKind, statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
 import type { Fence } from "../store/Fence.ts"
@@ -20,6 +20,7 @@ interface Options {
   readonly fence: Fence
   readonly runId: RunId
   readonly taskId: TaskId | undefined
+  readonly kind: RunKind
   readonly task: SyncTask.SyncTask
   readonly complete: Complete
   readonly notes: ReadonlyArray<string>
@@ -32,7 +33,7 @@ type Recorded = Pick<Written, "begun" | "counts" | "unrecorded">
  * Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too.
  */
 const settleDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
-  const { complete, domain, fence, runId, taskId } = options
+  const { complete, domain, fence, runId } = options
   const runs = yield* RunStore
   const limits = yield* Limits
   const { deleted, held } = yield* Deletions.settle({
@@ -44,7 +45,7 @@ const settleDeletions = Effect.fnUntraced(function* (options: Options, before: R
   })
   yield* Metrics.counted(domain, { deleted })
   const needsRow = !before.begun && deleted > 0
-  if (needsRow) yield* runs.beginRun(fence, { runId, taskId })
+  if (needsRow) yield* runs.beginRun(fence, options)
   return {
     begun: before.begun || needsRow,
     counts: { ...before.counts, deleted: before.counts.deleted + deleted, deletionsHeld: held },
@@ -75,7 +76,7 @@ export const run = Effect.fnUntraced(function* (
   written: Written,
   failure: RunFailure.Failure | null
 ) {
-  const { fence, notes, runId, task, taskId } = options
+  const { fence, notes, runId, task } = options
   const runs = yield* RunStore
   const isSettled = failure === null && SyncTask.isLive(task)
   const settled = isSettled
@@ -87,7 +88,7 @@ export const run = Effect.fnUntraced(function* (
   const error = failure ?? (Result.isFailure(settled) ? settled.failure : checkCounts(counts))
   if (error?.reason === "Superseded" || (error === null && !begun)) return { counts, error }
   const finish = Effect.gen(function* () {
-    if (!begun) yield* runs.beginRun(fence, { runId, taskId })
+    if (!begun) yield* runs.beginRun(fence, options)
     yield* runs.finishRun(fence, {
       runId,
       status: statusOf({ counts, problems: written.problems, error }),

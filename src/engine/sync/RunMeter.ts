@@ -26,6 +26,8 @@ interface State extends Spent {
   readonly exhausted: Duration.Duration | undefined
   /** How long of that is a wait that the source asked for, of this run or of an earlier one. */
   readonly askedFor: Duration.Duration | undefined
+  /** Milliseconds since the epoch until which a call waits for quota now. */
+  readonly waitingUntil: number | undefined
 }
 
 export type RunMeter = Ref.Ref<State>
@@ -41,7 +43,8 @@ export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.
       movedAt: now,
       waitUntil: now + Duration.toMillis(waitAtMost),
       exhausted: undefined,
-      askedFor: undefined
+      askedFor: undefined,
+      waitingUntil: undefined
     })
   )
 
@@ -94,6 +97,10 @@ export const touch = (meter: RunMeter): Effect.Effect<void> =>
 /** From now on the run may wait for quota until this time, in milliseconds since the epoch. */
 export const waitUntil = (meter: RunMeter, millis: number): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, waitUntil: millis }))
+
+/** A call waits for quota until this time, in milliseconds since the epoch; undefined when it goes on. */
+export const waiting = (meter: RunMeter, until: number | undefined): Effect.Effect<void> =>
+  Ref.update(meter, (state) => ({ ...state, waitingUntil: until }))
 
 /** The run would have to wait for this long, which is longer than it may. `isAsked`: since the source asked for it. */
 export const exhausted = (meter: RunMeter, delay: Duration.Duration, isAsked: boolean): Effect.Effect<void> =>

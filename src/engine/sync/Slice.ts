@@ -15,7 +15,7 @@ import type { Problem } from "../../contract/Page.ts"
 import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
 import type { Connection } from "../model/Connection.ts"
-import type { RunId } from "../model/Run.ts"
+import type { RunId, RunKind } from "../model/Run.ts"
 import type { Counts } from "../model/RunCounts.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
 import * as Lease from "../schedule/Lease.ts"
@@ -54,6 +54,7 @@ export interface Options {
   readonly taskRow: TaskRow | undefined
   /** The task that the run is of, if it is of one. */
   readonly taskId: TaskId | undefined
+  readonly kind: RunKind
   readonly plan: Plan
   /** Notes for a person on how the run begins. */
   readonly notes: ReadonlyArray<string>
@@ -178,6 +179,7 @@ const write = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     fence: { connectionId: connection.id, fence: connection.fence },
     runId: options.runId,
     taskId: options.taskId,
+    kind: options.kind,
     movedTask: options.taskRow?.id,
     // The live task has stored its scope before it lists; nothing else changes it under this lease.
     inScope: options.taskRow === undefined || connection.scope === plan.scope,
@@ -223,7 +225,7 @@ const waitOf = (
 
 /** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
 export const run = Effect.fnUntraced(function* (options: Options) {
-  const { connection, plan, runId, taskId } = options
+  const { connection, kind, plan, runId, taskId } = options
   const limits = yield* Limits
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }
   // Events are handed over: while a batch is committed, what was downloaded waits, and nothing more is begun.
@@ -242,7 +244,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const notes = [...options.notes, ...listingNotes]
   const complete = Deletions.complete(reading, written.pages)
   const { counts, error } = yield* RunEnd.run(
-    { domain: connection.domain, fence, runId, taskId, task: plan.task, complete, notes },
+    { domain: connection.domain, fence, runId, taskId, kind, task: plan.task, complete, notes },
     written,
     Result.isFailure(worked) ? worked.failure : failureOf(halted, failure)
   )

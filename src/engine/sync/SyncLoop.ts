@@ -144,6 +144,8 @@ export const make = Effect.gen(function* () {
         return end({ total, error: { reason: "RateLimited", message } })
       }
       if (refused) yield* Effect.logWarning(`${connection.name}: ${asks}`)
+      const waitingUntil = (yield* Clock.currentTimeMillis) + Duration.toMillis(waitFor)
+      yield* onProgress?.({ counts: total.counts, remaining: undefined, waitingUntil }) ?? Effect.void
       return Effect.delay(goOn, waitFor)
     }).pipe(
       Effect.catchTag("Superseded", () =>

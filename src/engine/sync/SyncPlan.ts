@@ -7,6 +7,7 @@ import { type Hinted, noHints } from "../../contract/Hints.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Connection } from "../model/Connection.ts"
 import type { LedgerRow } from "../model/Content.ts"
+import type { RunKind } from "../model/Run.ts"
 import type { TaskRow } from "../model/Task.ts"
 import type * as OpenSource from "../source/OpenSource.ts"
 import { ContentStore } from "../store/ContentStore.ts"
@@ -43,6 +44,20 @@ export type Request =
   | { readonly _tag: "Task"; readonly row: TaskRow }
   /** These rows of the ledger, which were reset and not yet tried, and no listing. */
   | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
+
+/** What a run of this request is for. */
+export const kindOf = (request: Request): RunKind => {
+  switch (request._tag) {
+    case "Live":
+      return request.recorded ? "sync" : "poll"
+    case "Ledger":
+      return "retry"
+    case "Task": {
+      const { force, forceIds, window } = request.row.task
+      return forceIds.length > 0 ? "ids" : force ? "force" : window === undefined ? "sync" : "window"
+    }
+  }
+}
 
 const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
 

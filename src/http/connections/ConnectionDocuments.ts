@@ -4,6 +4,8 @@ import * as Schema from "effect/Schema"
 import * as MessageText from "../../engine/MessageText.ts"
 import * as Model from "../../engine/model/Connection.ts"
 import type * as ContentModel from "../../engine/model/Content.ts"
+import * as ProgressEstimate from "../../engine/model/ProgressEstimate.ts"
+import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type * as Overview from "../../engine/model/Overview.ts"
 import type * as RunModel from "../../engine/model/Run.ts"
 import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
@@ -54,6 +56,19 @@ export type Connection = typeof Connection.Type
 /** A task that has not ended, as `idem status` shows it. */
 const Unfinished = Schema.Struct({ task: TaskId, spec: Schema.String, createdAt: Time })
 
+/** How far the run of a connection is. */
+const Progress = Schema.Struct({
+  /** Items with an outcome. */
+  ended: Schema.Int,
+  /** About how many items there will be; null if nobody says. */
+  expected: Schema.NullOr(Schema.Int),
+  /** Items a minute; null before the first one. */
+  perMinute: Schema.NullOr(Schema.Finite),
+  /** How long the rest takes, by the slower of the measured rate and the quota. */
+  remainingMs: Schema.NullOr(Schema.Finite)
+}).annotate({ identifier: "Progress" })
+type Progress = typeof Progress.Type
+
 /** A connection with what is stored of it and its last run. `ledger` is failed, dead and deferred together. */
 export const Status = Schema.Struct({
   ...Connection.fields,
@@ -64,6 +79,10 @@ export const Status = Schema.Struct({
   /** How many connections this one has made, and how many of them are retired; null if it makes none. */
   members: Schema.NullOr(Schema.Struct({ total: Schema.Int, retired: Schema.Int })),
   lastRun: Schema.NullOr(Run),
+  /** Of the run that is under way; null where none runs. */
+  progress: Schema.NullOr(Progress),
+  /** How much there is, as the source said at connect, and how long one item takes at the quota. */
+  estimate: Schema.NullOr(Schema.Struct({ items: Schema.Finite, millisPerItem: Schema.Finite })),
   unfinished: Schema.Array(Unfinished)
 }).annotate({ identifier: "Status" })
 export type Status = typeof Status.Type
@@ -139,6 +158,35 @@ export const connection = (
   }
 }
 
+/**
+ * A first sync takes several runs. Until as much is stored as was estimated, what is stored counts too, so that the
+ * numbers go on from run to run. Later runs count for themselves.
+ */
+const progressOf = (
+  of: RunModel.Run,
+  totals: Overview.Totals,
+  limits: ProgressEstimate.Limits,
+  now: DateTime.Utc
+): Progress => {
+  const [known, ended] = RunCounts.sides(of.counts)
+  const stored = totals.stored + totals.failed + totals.dead + totals.deferred
+  const isOfAll = of.kind === "poll" || of.kind === "sync"
+  const isFirst = isOfAll && limits.items !== undefined && stored < limits.items
+  const before = isFirst ? Math.max(0, stored - ended) : 0
+  const elapsedMs = Math.max(1, DateTime.toEpochMillis(now) - DateTime.toEpochMillis(of.startedAt))
+  const { expected, remainingMs } = ProgressEstimate.next(
+    undefined,
+    { known: before + known, ended: before + ended, remaining: isFirst ? undefined : 0 },
+    { ...limits, elapsedMs, startedAt: before }
+  )
+  return {
+    ended: before + ended,
+    expected: expected === undefined ? null : Math.round(expected),
+    perMinute: ended === 0 ? null : (ended / elapsedMs) * 60_000,
+    remainingMs: isFirst && remainingMs !== undefined ? Math.round(remainingMs) : null
+  }
+}
+
 export const status = (
   of: Model.Connection,
   now: DateTime.Utc,
@@ -148,10 +196,13 @@ export const status = (
     readonly totals: Overview.Totals
     readonly leftOut: ReadonlyArray<string>
     readonly lastRun: RunModel.Run | undefined
+    /** Milliseconds that one item takes at the quota. */
+    readonly millisPerItem: number
     readonly unfinished: ReadonlyArray<TaskRow>
   }
 ): Status => {
   const { lastRun, leftOut, members, totals, unfinished } = known
+  const limits = { items: of.estimate?.items, millisPerItem: known.millisPerItem }
   return {
     ...connection(of, now, known.owner),
     members,
@@ -159,6 +210,8 @@ export const status = (
     ledger: totals.failed + totals.dead + totals.deferred,
     leftOut,
     lastRun: lastRun === undefined ? null : run(lastRun),
+    progress: lastRun?.status === "running" ? progressOf(lastRun, totals, limits, now) : null,
+    estimate: of.estimate === null ? null : { items: of.estimate.items, millisPerItem: known.millisPerItem },
     unfinished: unfinished.map(({ createdAt, id, spec }) => ({ task: id, spec, createdAt }))
   }
 }

@@ -108,16 +108,18 @@ export const layer = HttpApiBuilder.group(
         const [lastRun] = yield* runs.runs(connection.id, 1)
         const integration = yield* Effect.option(integrations.get(connection.domain))
         // A connection whose config no longer fits is shown all the same.
-        const leftOut = yield* Effect.fromOption(integration).pipe(
+        const config = yield* Effect.fromOption(integration).pipe(
           Effect.flatMap(({ decodeConfig }) => decodeConfig(connection.config)),
-          Effect.match({ onFailure: () => [], onSuccess: (config) => config.leftOut })
+          Effect.orElseSucceed(() => undefined)
         )
+        const unitsPerItem = connection.estimate?.unitsPerItem ?? 0
         const hasMembers = Option.exists(integration, ({ members }) => members !== undefined)
         return Documents.status(connection, yield* DateTime.now, {
           owner: yield* ownerOf(connection),
           members: hasMembers ? yield* Members.count(connections, connection.id) : null,
           totals: yield* overviews.totals(connection.id),
-          leftOut,
+          leftOut: config?.leftOut ?? [],
+          millisPerItem: config === undefined ? 0 : (unitsPerItem / config.quota.unitsPerMinute) * 60_000,
           lastRun,
           unfinished: yield* tasks.openTasks(connection.id)
         })

@@ -19,6 +19,8 @@ const Problem = Schema.Struct({ place: Schema.String, message: Schema.String })
 export const Run = Schema.Struct({
   run: Model.RunId,
   task: Schema.NullOr(TaskId),
+  /** What the run was for; null for runs of versions that did not store it. */
+  kind: Schema.NullOr(Model.RunKind),
   status: Model.RunStatus,
   ...Counts.fields,
   startedAt: Time,
@@ -108,6 +110,7 @@ export type Hour = typeof Hour.Type
 export const run = (of: Model.Run): Run => ({
   run: of.id,
   task: of.taskId,
+  kind: of.kind,
   status: of.status,
   ...of.counts,
   startedAt: of.startedAt,

@@ -23,7 +23,7 @@ import { Sender } from "../../engine/webhooks/Sender.ts"
 import * as Signature from "../../engine/webhooks/Signature.ts"
 import { MessageId, type Webhook, WebhookId } from "../../engine/model/Webhook.ts"
 import { WebhookStore } from "../../engine/store/WebhookStore.ts"
-import { Api } from "../Api.ts"
+import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import { asProblem, ConflictProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./WebhookDocuments.ts"
@@ -49,7 +49,7 @@ const absent = (id: string) =>
   new NotFoundProblem({ what: "webhook", detail: `there is no webhook ${JSON.stringify(id)}; see: GET /webhooks` })
 
 export const layer = HttpApiBuilder.group(
-  Api,
+  CommandApi,
   "webhooks",
   Effect.fn(function* (handlers) {
     const connections = yield* ConnectionStore

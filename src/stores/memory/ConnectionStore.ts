@@ -36,6 +36,7 @@ export const connectionOf = (entry: ConnectionEntry): Connection => ({
   guarded: entry.guarded,
   askedWaitUntil: entry.askedWaitUntil === null ? null : utc(entry.askedWaitUntil),
   member: entry.member,
+  estimate: entry.estimate,
   createdAt: utc(entry.createdAt)
 })
 
@@ -85,6 +86,7 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
         guarded: given.guarded ?? false,
         askedWaitUntil: null,
         member: given.member ?? null,
+        estimate: given.estimate ?? null,
         createdAt: now,
         contents: new Map(),
         staged: new Map(),
@@ -104,6 +106,7 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
       entry.credentials = change.credentials ?? entry.credentials
       entry.every = change.every ?? entry.every
       entry.guarded = change.guarded ?? entry.guarded
+      entry.estimate = change.estimate ?? entry.estimate
       entry.fence += 1n
       entry.lease = null
       interruptRuns(state, connectionId, now)

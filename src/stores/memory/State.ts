@@ -8,9 +8,9 @@ import type { Problem } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Tally } from "../../engine/model/RunCounts.ts"
 import type { ChangeKind, Epoch } from "../../engine/model/Change.ts"
-import type { ConnectionId, Member, Problems } from "../../engine/model/Connection.ts"
+import type { ConnectionId, ItemEstimate, Member, Problems } from "../../engine/model/Connection.ts"
 import type { ContentState, LedgerRow } from "../../engine/model/Content.ts"
-import type { Run, RunId } from "../../engine/model/Run.ts"
+import type { Run, RunId, RunKind } from "../../engine/model/Run.ts"
 import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
 
 /** Times are milliseconds of Effect's clock. */
@@ -95,6 +95,7 @@ export interface ConnectionEntry {
   guarded: boolean
   askedWaitUntil: Millis | null
   member: Member | null
+  estimate: ItemEstimate | null
   readonly createdAt: Millis
   readonly contents: Map<string, ContentEntry>
   readonly staged: Map<string, StagedEntry>
@@ -128,6 +129,7 @@ export interface RunEntry {
   readonly id: RunId
   readonly connectionId: ConnectionId
   readonly taskId: TaskId | null
+  readonly kind: RunKind | null
   status: Run["status"]
   readonly counts: Tally
   problems: ReadonlyArray<Problem>

@@ -55,10 +55,12 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
 
   return {
     createConnection: (given) =>
-      sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms, guarded, member_of, member_id)
+      sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms, guarded, member_of, member_id,
+          estimate)
         VALUES (${given.name}, ${given.domain}, ${given.account}, ${JSON.stringify(given.config)}::json,
           ${given.credentials}, ${PgTypes.float8(millis(given.every))}, ${given.guarded ?? false},
-          ${given.member?.of ?? null}::uuid, ${given.member?.externalId ?? null})
+          ${given.member?.of ?? null}::uuid, ${given.member?.externalId ?? null},
+          ${given.estimate === undefined ? null : JSON.stringify(given.estimate)}::jsonb)
         RETURNING ${columns}`.pipe(
         Effect.catchIf(
           (error) => error.reason._tag === "UniqueViolation" && error.reason.constraint === "connection_name",
@@ -91,6 +93,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
               credentials = coalesce(${PgTypes.bytea(change.credentials ?? null)}, credentials),
               every_ms = coalesce(${PgTypes.float8(change.every === undefined ? null : millis(change.every))}, every_ms),
               guarded = coalesce(${change.guarded ?? null}::boolean, guarded),
+              estimate = coalesce(${change.estimate === undefined ? null : JSON.stringify(change.estimate)}::jsonb, estimate),
               fence = fence + 1, lease_holder = NULL, lease_until = NULL,
               next_poll_at = clock_timestamp(), due_at = clock_timestamp()
             WHERE id = ${connectionId} RETURNING ${columns}`

@@ -21,6 +21,7 @@ import { checks } from "./migrations/Checks.ts"
 import { locks } from "./migrations/Locks.ts"
 import { mirror } from "./migrations/Mirror.ts"
 import { members } from "./migrations/Members.ts"
+import { progress } from "./migrations/Progress.ts"
 import { parts } from "./migrations/Parts.ts"
 import { reader } from "./migrations/Reader.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
@@ -60,7 +61,8 @@ export const migrations = {
   "0014_mirror": mirror,
   "0015_members": members,
   "0016_body_keys": bodyKeys,
-  "0017_reader": reader
+  "0017_reader": reader,
+  "0018_progress": progress
 }
 
 /** The schema that this version works with. */

@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { SyncTask } from "../../contract/SyncTask.ts"
-import { type Connection, ConnectionId } from "../../engine/model/Connection.ts"
+import { type Connection, ConnectionId, ItemEstimate } from "../../engine/model/Connection.ts"
 import { type ContentRow, ContentState, type LedgerRow } from "../../engine/model/Content.ts"
-import { type Run, RunId, RunStatus } from "../../engine/model/Run.ts"
+import { type Run, RunId, RunKind, RunStatus } from "../../engine/model/Run.ts"
 import { Counts } from "../../engine/model/RunCounts.ts"
 import { TaskId, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
 
@@ -28,7 +28,7 @@ const Problems = Schema.Array(Schema.Struct({ place: Schema.String, message: Sch
 export const connectionColumns = `id, name, domain, account, config::text AS config, credentials, every_ms AS every, fence,
   paused, ${checkpointColumn}, scope, last_checked_at AS "lastCheckedAt", problems, next_poll_at AS "nextPollAt", lease_holder AS holder,
   lease_until AS until, failures, guarded, asked_wait_until AS "askedWaitUntil", member_of AS "memberOf",
-  member_id AS "memberId", created_at AS "createdAt"`
+  member_id AS "memberId", estimate, created_at AS "createdAt"`
 
 const decodeConnectionRows = decoder(
   Schema.Struct({
@@ -53,6 +53,7 @@ const decodeConnectionRows = decoder(
     askedWaitUntil: Schema.NullOr(Time),
     memberOf: Schema.NullOr(ConnectionId),
     memberId: Schema.NullOr(Schema.String),
+    estimate: Schema.NullOr(ItemEstimate),
     createdAt: Time
   })
 )
@@ -130,7 +131,7 @@ export const taskSummaries = (rows: unknown): Effect.Effect<ReadonlyArray<TaskSu
 export const countNames = Object.keys(Counts.fields) as ReadonlyArray<keyof Counts>
 export const countColumn = (name: keyof Counts): string => name.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
 
-export const runColumns = `id, connection_id AS "connectionId", task_id AS "taskId", status,
+export const runColumns = `id, connection_id AS "connectionId", task_id AS "taskId", kind, status,
   ${countNames.map((name) => `${countColumn(name)}::float8 AS "${name}"`).join(", ")}, problems, notes,
   error_reason AS "reason", error_message AS "message", started_at AS "startedAt", finished_at AS "finishedAt"`
 
@@ -139,6 +140,7 @@ const decodeRunRows = decoder(
     id: RunId,
     connectionId: ConnectionId,
     taskId: Schema.NullOr(TaskId),
+    kind: Schema.NullOr(RunKind),
     status: RunStatus,
     ...Counts.fields,
     problems: Problems,
@@ -153,10 +155,24 @@ const decodeRunRows = decoder(
 export const runs = (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<Run>> =>
   Effect.map(decodeRunRows(rows), (decoded) =>
     decoded.map(
-      ({ id, connectionId, taskId, status, problems, notes, reason, message, startedAt, finishedAt, ...counts }) => ({
+      ({
         id,
         connectionId,
         taskId,
+        kind,
+        status,
+        problems,
+        notes,
+        reason,
+        message,
+        startedAt,
+        finishedAt,
+        ...counts
+      }) => ({
+        id,
+        connectionId,
+        taskId,
+        kind,
         status,
         counts,
         problems,

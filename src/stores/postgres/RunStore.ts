@@ -73,8 +73,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     beginRun: (fence, run) =>
       Effect.gen(function* () {
         yield* checkFence(sql, fence)
-        yield* sql`INSERT INTO run (id, connection_id, task_id, status)
-          VALUES (${run.runId}, ${fence.connectionId}, ${run.taskId ?? null}, 'running') ON CONFLICT (id) DO NOTHING`
+        yield* sql`INSERT INTO run (id, connection_id, task_id, kind, status)
+          VALUES (${run.runId}, ${fence.connectionId}, ${run.taskId ?? null}, ${run.kind ?? null}, 'running') ON CONFLICT (id) DO NOTHING`
       }).pipe(inTransaction, toStoreError("beginning a run")),
 
     finishRun: (fence, run) =>

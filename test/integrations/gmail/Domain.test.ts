@@ -27,6 +27,7 @@ import * as Conformance from "../../../src/testing/Conformance.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Domain from "../../support/gmail/Domain.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
+import * as TestEngine from "../../support/TestEngine.ts"
 
 const engine = Layer.suspend(() =>
   Layer.provideMerge(
@@ -370,7 +371,7 @@ describe("a Google Workspace domain", () => {
       yield* connections.remove({ params: { connection: "company" }, query: {} })
       assert.strictEqual((yield* status(admin)).state, "disconnected")
       assert.strictEqual((yield* status(connection.id)).state, "disconnected")
-    }).pipe(Effect.provide(Layer.provide(InProcess.layer, NodeServices.layer)))
+    }).pipe(Effect.provide(Layer.provide(InProcess.layer, [NodeServices.layer, TestEngine.webhooks])))
   )
 
   test(

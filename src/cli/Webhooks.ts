@@ -1,0 +1,302 @@
+/** `idem webhooks`: where changes are sent to, and how that goes. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { ChangeKind } from "../engine/model/Change.ts"
+import { MessageState, type WebhookId } from "../engine/model/Webhook.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
+import * as Documents from "../http/webhooks/WebhookDocuments.ts"
+import * as Input from "./Arguments.ts"
+import * as Failure from "./CommandFailure.ts"
+import { Output, type Style } from "./Output.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
+
+const encode = Schema.encodeSync(Documents.Webhook)
+const encodeMessage = Schema.encodeSync(Documents.Message)
+const encodePing = Schema.encodeSync(Documents.Pinged)
+
+const webhook = Argument.String("webhook").pipe(Argument.withDescription("the webhook's id or name"))
+
+/** The webhook with this id or name. */
+const find = Effect.fnUntraced(function* (ref: string) {
+  const api = yield* ApiClient
+  const { webhooks } = yield* api.webhooks.list({})
+  const byId = webhooks.find(({ id }) => id === ref)
+  const byName = webhooks.filter(({ name }) => name === ref)
+  const [only] = byId === undefined ? byName : [byId]
+  if (only === undefined) {
+    return yield* Failure.usage(`there is no webhook ${Text.quoted(ref)}; see: idem webhooks`)
+  }
+  if (byId === undefined && byName.length > 1) {
+    return yield* Failure.usage(
+      `${byName.length} webhooks have the name ${Text.quoted(ref)}: give an id; see: idem webhooks`
+    )
+  }
+  return only
+})
+
+const stateOf = ({ dead, failingSince, pending, reason, state }: Documents.Webhook, now: DateTime.Utc): string =>
+  [
+    state,
+    ...(reason === null ? [] : [Text.short(reason, 60)]),
+    ...(failingSince === null ? [] : [`failing since ${Text.moment(failingSince, now)}`]),
+    ...(pending === 0 ? [] : [`${Text.count(pending)} pending`]),
+    ...(dead === 0 ? [] : [`${Text.count(dead)} dead`])
+  ].join(", ")
+
+const list = Effect.fn("webhooks")(function* () {
+  const output = yield* Output
+  const { webhooks } = yield* Services.ask(ApiClient.use((api) => api.webhooks.list({})))
+  const now = yield* DateTime.now
+  const table = yield* Text.table
+  yield* output.answer({ webhooks: webhooks.map((each) => encode(each)) }, () =>
+    webhooks.length === 0
+      ? "there are no webhooks yet: idem webhooks create https://example.com/hook"
+      : table(
+          ["ID", "NAME", "URL", "STATE"],
+          webhooks.map((each) => [each.id, Text.short(each.name, 30), Text.short(each.url, 60), stateOf(each, now)]),
+          { style: output.style.bold }
+        )
+  )
+})
+
+/** A webhook with its new secret, which is shown this once. */
+const withSecret = (
+  { secret, ...given }: Documents.Webhook & { readonly secret: string },
+  said: string,
+  style: Style
+): string =>
+  [
+    `${style.good(said)} ${style.bold(Text.oneLine(given.name))}`,
+    Text.fields([
+      ["  id", given.id],
+      ["  url", Text.oneLine(given.url)],
+      ["  secret", `${secret}  (shown this once)`],
+      ["  next", `idem webhooks ping ${given.id}`]
+    ])
+  ].join("\n")
+
+const create = Command.make(
+  "create",
+  {
+    url: Argument.String("url").pipe(
+      Argument.withDescription("https, at a public address; IDEM_WEBHOOK_ALLOW allows others")
+    ),
+    name: Input.name.pipe(Flag.withDescription("a name for it (default: the URL's host)"), Flag.optional),
+    connection: Flag.String("connection").pipe(
+      Flag.withDescription("send only this connection's changes"),
+      Flag.withMetavar("N"),
+      Flag.optional
+    ),
+    changes: Flag.Literals("change", ChangeKind.literals).pipe(
+      Flag.withDescription("send only this kind of change; may be repeated"),
+      Flag.atLeast(0)
+    ),
+    from: Flag.Literals("from", ["now", "beginning"]).pipe(
+      Flag.withDescription("send what changes from now on (the default), or everything from the beginning"),
+      Flag.withDefault("now" as const)
+    )
+  },
+  Effect.fn("webhooks create")(function* (input) {
+    const output = yield* Output
+    const given = <A>(name: string, value: Option.Option<A>) => (Option.isNone(value) ? {} : { [name]: value.value })
+    const created = yield* Services.ask(
+      ApiClient.use((api) =>
+        api.webhooks.create({
+          payload: {
+            url: input.url,
+            from: input.from,
+            ...given("name", input.name),
+            ...given("connection", input.connection),
+            ...(input.changes.length === 0 ? {} : { changes: input.changes })
+          }
+        })
+      )
+    )
+    const { secret, ...document } = created
+    yield* output.answer({ webhook: { ...encode(document), secret } }, () =>
+      withSecret(created, "created", output.style)
+    )
+  })
+).pipe(Command.withDescription("Send changes to a URL, signed; the secret is shown this once"))
+
+const ping = Command.make(
+  "ping",
+  { webhook },
+  Effect.fn("webhooks ping")(function* (input) {
+    const output = yield* Output
+    const { found, pinged } = yield* Services.ask(
+      Effect.gen(function* () {
+        const found = yield* find(input.webhook)
+        const pinged = yield* (yield* ApiClient).webhooks.ping({ params: { webhook: found.id } })
+        return { found, pinged }
+      })
+    )
+    const document = { webhook: found.id, ping: encodePing(pinged) }
+    const took = `${Text.count(Math.round(pinged.durationMs))} ms`
+    if (!pinged.delivered) {
+      return yield* new Failure.Failure({
+        reason: "NotDelivered",
+        message: `${found.url} did not take the message: ${pinged.error ?? "it gave no answer"} (after ${took})`,
+        code: Failure.exitCode.failed,
+        document
+      })
+    }
+    yield* output.answer(
+      document,
+      () => `${output.style.good("delivered")} in ${took}: ${Text.oneLine(found.url)} answered ${pinged.status}`
+    )
+  })
+).pipe(Command.withDescription("Send a signed test message now, and say what was answered"))
+
+const messages = Command.make(
+  "messages",
+  {
+    webhook,
+    state: Flag.Literals("state", MessageState.literals).pipe(
+      Flag.withDescription("list those in this state"),
+      Flag.withMetavar("S"),
+      Flag.optional
+    ),
+    limit: Input.limit(1000, 20),
+    after: Flag.String("after").pipe(
+      Flag.withDescription("go on after the `next` of the page before"),
+      Flag.withMetavar("ID"),
+      Flag.optional
+    )
+  },
+  Effect.fn("webhooks messages")(function* (input) {
+    const output = yield* Output
+    const { messages: rows, next } = yield* Services.ask(
+      Effect.gen(function* () {
+        const { id } = yield* find(input.webhook)
+        return yield* (yield* ApiClient).webhooks.messages({
+          params: { webhook: id },
+          query: {
+            limit: input.limit,
+            ...(Option.isNone(input.state) ? {} : { state: input.state.value }),
+            ...(Option.isNone(input.after) ? {} : { after: input.after.value })
+          }
+        })
+      })
+    )
+    const now = yield* DateTime.now
+    const table = yield* Text.table
+    yield* output.answer({ messages: rows.map((row) => encodeMessage(row)), next }, () => {
+      if (rows.length === 0) return "no messages"
+      const lines = table(
+        ["ID", "MADE", "STATE", "CHANGES", "ATTEMPTS", "ANSWER"],
+        rows.map((row) => [
+          row.id,
+          Text.moment(row.createdAt, now),
+          row.state,
+          Text.count(row.changes),
+          Text.count(row.attempts),
+          row.error === null ? (row.status === null ? "" : String(row.status)) : Text.short(row.error, 80)
+        ]),
+        { right: ["CHANGES", "ATTEMPTS"], style: output.style.bold }
+      )
+      return next === null ? lines : `${lines}\n${output.style.dim(`more: --after ${next}`)}`
+    })
+  })
+).pipe(Command.withDescription("List its messages, the last made first"))
+
+const redeliver = Command.make(
+  "redeliver",
+  {
+    webhook,
+    message: Argument.String("message").pipe(
+      Argument.withDescription("a dead message's id (default: all dead messages)"),
+      Argument.optional
+    )
+  },
+  Effect.fn("webhooks redeliver")(function* (input) {
+    const output = yield* Output
+    const redelivered = yield* Services.ask(
+      Effect.gen(function* () {
+        const { id } = yield* find(input.webhook)
+        const { webhooks } = yield* ApiClient
+        if (Option.isNone(input.message)) {
+          return (yield* webhooks.redeliverAll({ params: { webhook: id } })).redelivered
+        }
+        yield* webhooks.redeliver({ params: { webhook: id, message: input.message.value } })
+        return 1
+      })
+    )
+    yield* output.answer({ redelivered }, () =>
+      redelivered === 0
+        ? "there are no dead messages"
+        : `${Text.many(redelivered, "message")} due again, while \`idem serve\` runs`
+    )
+  })
+).pipe(Command.withDescription("Deliver dead messages again"))
+
+const rotate = Command.make(
+  "rotate",
+  { webhook },
+  Effect.fn("webhooks rotate")(function* (input) {
+    const output = yield* Output
+    const rotated = yield* Services.ask(
+      Effect.gen(function* () {
+        const { id } = yield* find(input.webhook)
+        return yield* (yield* ApiClient).webhooks.rotate({ params: { webhook: id }, payload: null })
+      })
+    )
+    const { secret, ...document } = rotated
+    yield* output.answer({ webhook: { ...encode(document), secret } }, () =>
+      withSecret(rotated, "rotated, and the former secret signs too for 24 hours:", output.style)
+    )
+  })
+).pipe(Command.withDescription("Make a new secret; the one before it signs too for 24 hours"))
+
+const setState = (name: "pause" | "resume", description: string) =>
+  Command.make(
+    name,
+    { webhook },
+    Effect.fnUntraced(function* (input) {
+      const output = yield* Output
+      const changed = yield* Services.ask(
+        Effect.gen(function* () {
+          const { id } = yield* find(input.webhook)
+          const state = name === "pause" ? ("paused" as const) : ("active" as const)
+          return yield* (yield* ApiClient).webhooks.change({ params: { webhook: id }, payload: { state } })
+        })
+      )
+      yield* output.answer({ webhook: encode(changed) }, () => `${Text.oneLine(changed.name)} is ${changed.state}`)
+    })
+  ).pipe(Command.withDescription(description))
+
+const remove = Command.make(
+  "remove",
+  { webhook },
+  Effect.fn("webhooks remove")(function* (input) {
+    const output = yield* Output
+    const removed: { readonly id: WebhookId; readonly name: string } = yield* Services.ask(
+      Effect.gen(function* () {
+        const found = yield* find(input.webhook)
+        yield* (yield* ApiClient).webhooks.remove({ params: { webhook: found.id } })
+        return found
+      })
+    )
+    yield* output.answer({ removed: removed.id }, () => `${Text.oneLine(removed.name)} and its messages are removed`)
+  })
+).pipe(Command.withDescription("Remove a webhook and its messages"))
+
+export const webhooks = Command.make("webhooks", {}, list).pipe(
+  Command.withDescription("List webhooks, and create, test, rotate and remove them"),
+  Command.withSubcommands([
+    create,
+    ping,
+    messages,
+    redeliver,
+    rotate,
+    setState("pause", "Send nothing for now"),
+    setState("resume", "Send again, from where it was"),
+    remove
+  ])
+)
