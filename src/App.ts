@@ -12,6 +12,7 @@ import { many, Services } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { none as noProjection, type Projection } from "./contract/Projection.ts"
 import { Deriver, ProjectionRegistry } from "./derive/Deriver.ts"
+import { Search } from "./derive/search/Search.ts"
 import { Engine } from "./engine/Engine.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
 import type * as Run from "./engine/sync/Run.ts"
@@ -128,11 +129,26 @@ const deriver = Layer.effect(
   })
 )
 
+/** Loaded when something is searched. */
+const searching = Layer.effect(
+  Search,
+  Effect.gen(function* () {
+    const context = yield* Effect.context<SqlClient>()
+    const load = Effect.flatMap(
+      Effect.promise(() => import("./derive/search/SearchQueries.ts")),
+      ({ make }) => Effect.provideContext(make, context)
+    )
+    const loaded = yield* Effect.cached(Effect.uninterruptible(load))
+    return { search: (query) => Effect.flatMap(loaded, ({ search }) => search(query)) }
+  })
+)
+
 const engine = syncLoop.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       store,
       Layer.provide(deriver, [store, projections]),
+      searching,
       PostgresWebhooks.layer,
       Database.layerVault,
       quotas,

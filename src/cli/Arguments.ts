@@ -42,12 +42,12 @@ export const connection = Argument.String("connection").pipe(
   Argument.mapEffect(checked(parseName))
 )
 
+/** A flag that takes a connection's name. */
+export const connectionName = (flag: string, description: string): Flag.Flag<string> =>
+  Flag.String(flag).pipe(Flag.withDescription(description), Flag.withMetavar("N"), Flag.mapEffect(checked(parseName)))
+
 /** `--name N`. */
-export const name = Flag.String("name").pipe(
-  Flag.withDescription("the connection's name, 1 to 100 characters"),
-  Flag.withMetavar("N"),
-  Flag.mapEffect(checked(parseName))
-)
+export const name = connectionName("name", "the connection's name, 1 to 100 characters")
 
 /** An external id. */
 export const externalId = Argument.String("id").pipe(

@@ -35,6 +35,7 @@ import { rekey } from "./Rekey.ts"
 import { serve } from "./Serve.ts"
 import { sql } from "./Sql.ts"
 import { runs, status } from "./Status.ts"
+import { search } from "./Search.ts"
 import { retry, sync } from "./Sync.ts"
 import { webhooks } from "./Webhooks.ts"
 import type { Services } from "./AppServices.ts"
@@ -55,7 +56,7 @@ const idem = Command.make("idem").pipe(
   Command.withSubcommands([
     { group: "Connections", commands: [connect, connections, pause, resume, disconnect] },
     { group: "Syncing", commands: [serve, sync, status, runs] },
-    { group: "What is stored", commands: [contents, show, exportContents, sql] },
+    { group: "What is stored", commands: [search, contents, show, exportContents, sql] },
     { group: "What needs you", commands: [failures, retry, deletions, purge] },
     { group: "Changes", commands: [webhooks] },
     { group: "The database", commands: [derive, grant, migrate, copy, rekey] }

@@ -53,9 +53,19 @@ export interface Table {
   readonly snippet?: boolean | undefined
   /** Adds a column `has_attachments`: true if the content has attachments that are not part of its text. */
   readonly hasAttachments?: boolean | undefined
+  /**
+   * What a search finds the content by, besides its title, its text and its file names: columns or lookups, and the
+   * field that each of them is (`from:ann`).
+   */
+  readonly search?: Readonly<Record<string, SearchField>> | undefined
   /** Columns that the view reads from a table of other contents, so that a change there shows everywhere at once. */
   readonly lookups?: Readonly<Record<string, Lookup>> | undefined
 }
+
+type SearchName = "from" | "to" | "in" | "label"
+
+/** The field of a column: always the same one, or by the value of another column. */
+export type SearchField = SearchName | { readonly by: string; readonly fields: Readonly<Record<string, SearchName>> }
 
 /** The column `value` of the row of `table` whose external id is `prefix` and the value of `on`, within the connection. */
 export interface Lookup {

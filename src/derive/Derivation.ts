@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
@@ -14,11 +15,14 @@ import type { FeedStore } from "../engine/store/FeedStore.ts"
 import type { LockStore } from "../engine/store/LockStore.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { type Deriver, ProjectionRegistry } from "./Deriver.ts"
+import * as Extractor from "./extract/Extractor.ts"
+import * as TextExtraction from "./extract/TextExtraction.ts"
 import * as Follower from "./Follower.ts"
 import * as Lag from "./Lag.ts"
 import * as MirrorQuery from "./MirrorQuery.ts"
 import * as MirrorTables from "./MirrorTables.ts"
 import * as Reader from "./Reader.ts"
+import * as SearchIndexer from "./search/SearchIndexer.ts"
 
 /** The delay before a failed step is repeated, and before a held lock is looked at again. */
 const pause = Duration.seconds(5)
@@ -58,8 +62,23 @@ export const make = Effect.gen(function* () {
     Effect.catchTag("MirrorNewer", ({ message }) => new UsageError({ message }))
   )
 
+  /** Extracts the texts of what the follower has derived, and indexes it. Threads of the extractor end with the scope. */
+  const makeFinish = Effect.fnUntraced(function* ({ tables }: Effect.Success<typeof follower>) {
+    const texts = yield* Effect.provide(TextExtraction.make, yield* Layer.build(Extractor.layer))
+    const indexer = yield* SearchIndexer.make(tables)
+    return Effect.fnUntraced(function* (between: Effect.Effect<void> = Effect.void) {
+      while ((yield* texts.step) + (yield* indexer.step) > 0) yield* between
+    })
+  })
+
   const catchUp = Effect.gen(function* () {
-    const done = yield* Effect.flatMap(follower, ({ catchUp }) => catchUp()).pipe(Lock.withFreeLock(Follower.lockName))
+    const done = yield* Effect.gen(function* () {
+      const following = yield* follower
+      const changes = yield* following.catchUp()
+      const finish = yield* makeFinish(following)
+      yield* finish()
+      return changes
+    }).pipe(Effect.scoped, Lock.withFreeLock(Follower.lockName))
     return Option.match(done, {
       onNone: () => ({ changes: 0, followed: true }),
       onSome: (changes) => ({ changes, followed: false })
@@ -69,19 +88,27 @@ export const make = Effect.gen(function* () {
   const lag = Lag.read.pipe(Effect.provideContext(context))
 
   const followAlone = Effect.gen(function* () {
-    const { catchUp, waitForChanges } = yield* follower
+    const following = yield* follower
+    const { catchUp, waitForChanges } = following
+    const finish = yield* makeFinish(following)
+    // Texts may be slow to extract, and rows do not wait for them.
+    const hasMore = yield* Latch.make(true)
+    const finishing = hasMore.await.pipe(Effect.andThen(hasMore.close), Effect.andThen(finish(pace)), Effect.forever)
     const between = (changes: number) =>
       Effect.gen(function* () {
+        yield* hasMore.open
         yield* Metric.update(derived, changes)
         yield* Effect.flatMap(lag, ({ seconds }) => Metric.update(lagSeconds, seconds))
         yield* pace
       })
-    while (true) {
+    const rows = Effect.gen(function* () {
       yield* catchUp(between)
+      yield* hasMore.open
       yield* Metric.update(lagSeconds, 0)
       yield* waitForChanges
-    }
-  })
+    }).pipe(Effect.forever)
+    return yield* Effect.raceFirst(rows, finishing)
+  }).pipe(Effect.scoped)
 
   const follow = Lock.withFreeLock(Follower.lockName)(followAlone).pipe(
     Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}`)),

@@ -7,11 +7,16 @@ import { connections } from "./connections/ConnectionEndpoints.ts"
 import { contents } from "./contents/ContentEndpoints.ts"
 import { mirror } from "./mirror/MirrorEndpoints.ts"
 import { RequestErrors } from "./RequestErrors.ts"
+import { searches } from "./search/SearchEndpoints.ts"
 import { tasks } from "./tasks/TaskEndpoints.ts"
 import { webhooks } from "./webhooks/WebhookEndpoints.ts"
 
 export class CommandApi extends HttpApi.make("idem")
+<<<<<<< HEAD
   .add(connections, tasks, contents, mirror, webhooks)
+=======
+  .add(connections, tasks, contents, mirror, searches)
+>>>>>>> ab99eb5 (derive: index what is mirrored, and search it in PostgreSQL)
   .middleware(RequestErrors)
   // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

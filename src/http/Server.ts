@@ -28,6 +28,7 @@ import * as ConnectionHandlers from "./connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "./contents/ContentHandlers.ts"
 import * as EmailHandlers from "./email/EmailHandlers.ts"
 import * as MirrorHandlers from "./mirror/MirrorHandlers.ts"
+import * as SearchHandlers from "./search/SearchHandlers.ts"
 import * as SignInHandlers from "./signin/SignInHandlers.ts"
 import * as SystemHandlers from "./system/SystemHandlers.ts"
 import * as TaskHandlers from "./tasks/TaskHandlers.ts"
@@ -50,6 +51,7 @@ const groups = Layer.mergeAll(
   TaskHandlers.layer,
   ContentHandlers.layer,
   MirrorHandlers.layer,
+  SearchHandlers.layer,
   EmailHandlers.layer,
   SignInHandlers.layer,
   WebhookHandlers.layer

@@ -28,8 +28,11 @@ const mail: Projection.Table = {
   indexes: ["thread", "sent_at", "received_at", "from_address", "message_id"],
   text: true,
   snippet: true,
-  hasAttachments: true
+  hasAttachments: true,
+  search: { labels: "label" }
 }
+
+const byRole = { by: "role", fields: { from: "from", to: "to", cc: "to", bcc: "to" } } as const
 
 const mailAddress: Projection.Table = {
   name: "mail_address",
@@ -42,7 +45,8 @@ const mailAddress: Projection.Table = {
     address: Projection.text("The address in lower case; null where there is none.")
   },
   key: ["role", "position"],
-  indexes: ["address"]
+  indexes: ["address"],
+  search: { name: byRole, address: byRole }
 }
 
 export const tables: ReadonlyArray<Projection.Table> = [mail, mailAddress]

@@ -33,11 +33,11 @@ const unique = (word: string): string => {
 
 export const ttl = Duration.seconds(30)
 
-export const connect = (name = unique("connection")) =>
+export const connect = (name = unique("connection"), domain = "gmail") =>
   Effect.flatMap(WholeStore, (store) =>
     store.createConnection({
       name,
-      domain: "gmail",
+      domain,
       account: "me@example.com",
       config: { query: "in:inbox" },
       credentials: new Uint8Array([1, 2, 3]),
@@ -76,8 +76,8 @@ const runOf = Effect.fnUntraced(function* ({
 export type Running = Effect.Success<ReturnType<typeof runOf>>
 
 /** A connection with a run that has begun. */
-export const running = Effect.fnUntraced(function* () {
-  return yield* runOf(yield* connect())
+export const running = Effect.fnUntraced(function* (domain?: string) {
+  return yield* runOf(yield* connect(undefined, domain))
 })
 
 /** The run ends, and the connection's next one begins. */

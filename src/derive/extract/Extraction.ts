@@ -4,6 +4,12 @@ import * as Charset from "./Charset.ts"
 import * as Format from "./Format.ts"
 import { cut, tidy } from "./TextBuilder.ts"
 
+/**
+ * The version of the extractor. It grows when an extractor reads more or reads differently: what an earlier version has
+ * read is extracted again.
+ */
+export const version = 1
+
 /** Characters of text of one file or attachment. */
 export const mostText = 500_000
 

@@ -20,6 +20,7 @@ import * as MirrorHandlers from "../mirror/MirrorHandlers.ts"
 import * as RequestErrors from "../RequestErrors.ts"
 import { routerConfig } from "../Parameters.ts"
 import * as Authenticated from "../security/Authenticated.ts"
+import * as SearchHandlers from "../search/SearchHandlers.ts"
 import * as TaskHandlers from "../tasks/TaskHandlers.ts"
 import * as WebhookHandlers from "../webhooks/WebhookHandlers.ts"
 import { ApiClient } from "./ApiClient.ts"
@@ -29,6 +30,7 @@ const handlers = Layer.mergeAll(
   TaskHandlers.layer,
   ContentHandlers.layer,
   MirrorHandlers.layer,
+<<<<<<< HEAD
   WebhookHandlers.layer
 )
 
@@ -47,3 +49,20 @@ export const layer: Layer.Layer<
   Layer.provide(Etag.layerWeak),
   Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
 )
+=======
+  SearchHandlers.layer
+)
+
+/** The module's name says test; it is the library's client over handlers in the same process. */
+export const layer: Layer.Layer<ApiClient, never, Store | Engine | Integrations | FileSystem.FileSystem | Path.Path> =
+  Layer.effect(
+    ApiClient,
+    HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror", "searches"])
+  ).pipe(
+    Layer.provide(handlers),
+    Layer.provide([RequestErrors.layer, Authenticated.layer]),
+    Layer.provide(HttpPlatform.layer),
+    Layer.provide(Etag.layerWeak),
+    Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
+  )
+>>>>>>> ab99eb5 (derive: index what is mirrored, and search it in PostgreSQL)

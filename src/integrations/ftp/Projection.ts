@@ -14,7 +14,8 @@ const file: Projection.Table = {
     media_type: Projection.text("The media type, where the source gives one.")
   },
   indexes: ["path", "folder", "modified_at", "size"],
-  text: true
+  text: true,
+  search: { folder: "in" }
 }
 
 export const projection: Projection.Projection = {

@@ -70,7 +70,8 @@ const message: Projection.Table = {
   indexes: ["sent_at", "channel_id", "user_id", "thread_ts"],
   text: true,
   keepsDeleted: true,
-  lookups: { channel_name: channelName, user_name: userName }
+  lookups: { channel_name: channelName, user_name: userName },
+  search: { channel_name: "in", user_name: "from" }
 }
 
 const file: Projection.Table = {
@@ -87,7 +88,8 @@ const file: Projection.Table = {
   },
   indexes: ["file_id", "created_at"],
   text: true,
-  lookups: { user_name: userName }
+  lookups: { user_name: userName },
+  search: { user_name: "from" }
 }
 
 const Note = Schema.Struct({ value: Schema.optionalKey(Schema.NullOr(Schema.String)) })

@@ -25,6 +25,7 @@ import { progress } from "./migrations/Progress.ts"
 import { parts } from "./migrations/Parts.ts"
 import { reader } from "./migrations/Reader.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
+import { search } from "./migrations/Search.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/Waits.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
@@ -62,7 +63,8 @@ export const migrations = {
   "0015_members": members,
   "0016_body_keys": bodyKeys,
   "0017_reader": reader,
-  "0018_progress": progress
+  "0018_progress": progress,
+  "0019_search": search
 }
 
 /** The schema that this version works with. */

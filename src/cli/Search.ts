@@ -1,0 +1,87 @@
+/** `idem search`: full-text search over what is mirrored. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { ApiClient } from "../http/client/ApiClient.ts"
+import { SearchResult } from "../http/search/SearchEndpoints.ts"
+import * as Services from "./AppServices.ts"
+import * as Input from "./Arguments.ts"
+import * as Failure from "./CommandFailure.ts"
+import { Output } from "./Output.ts"
+import * as Text from "./TextFormat.ts"
+import * as Time from "./Time.ts"
+
+const encodeResult = Schema.encodeSync(SearchResult)
+
+const optional = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withDescription(description), Flag.withMetavar(metavar), Flag.optional)
+
+/** The snippet on one line, with its words in bold. */
+const marked = ({ highlights, snippet }: typeof SearchResult.Type, bold: (text: string) => string): string => {
+  const text = snippet ?? ""
+  let at = 0
+  let line = ""
+  for (const [start, end] of highlights) {
+    line += Text.oneLine(text.slice(at, start)) + bold(Text.oneLine(text.slice(start, end)))
+    at = end
+  }
+  return line + Text.oneLine(text.slice(at))
+}
+
+export const search = Command.make(
+  "search",
+  {
+    query: Argument.String("query").pipe(
+      Argument.withDescription(
+        'words, "phrases", -excluded, OR, and fields like from:ann has:attachment after:2026-01-31'
+      )
+    ),
+    connection: Input.connectionName("connection", "only this connection").pipe(Flag.optional),
+    from: optional("from", "A", "only from this sender: a name or an address, or its beginning"),
+    kind: optional("kind", "K", "only this kind: message, file, …"),
+    since: Input.time("since", "only content of this time or later"),
+    until: Input.time("until", "only content before this time"),
+    limit: Input.limit(100, 20),
+    after: optional("after", "CURSOR", "go on after the `next` of the page before")
+  },
+  Effect.fn("search")(function* ({ after, connection, from, kind, limit, query, since, until }) {
+    const output = yield* Output
+    const window = yield* Time.window(Option.getOrUndefined(since)?.time, Option.getOrUndefined(until)?.time)
+    const given = { connection, from, kind, after }
+    const { next, results } = yield* ApiClient.use((api) =>
+      api.searches.search({
+        query: {
+          q: query,
+          limit,
+          ...window,
+          ...Object.fromEntries(
+            Object.entries(given).flatMap(([name, value]) => (Option.isSome(value) ? [[name, value.value]] : []))
+          )
+        }
+      })
+    ).pipe(
+      Effect.catchTag(["CursorProblem", "CursorGoneProblem"], ({ message }) =>
+        Effect.fail(Failure.usage(`--after can't be used: ${message}`))
+      ),
+      Services.ask
+    )
+    const { bold, dim } = output.style
+    yield* output.answer({ results: results.map((result) => encodeResult(result)), next }, () => {
+      if (results.length === 0) return "nothing found"
+      const blocks = results.map((result) => {
+        const when = result.occurredAt === null ? [] : [DateTime.formatIso(result.occurredAt).slice(0, 10)]
+        const who = result.from === null ? [] : [Text.short(result.from, 60)]
+        const head = [
+          bold(Text.short(result.title ?? result.externalId, 100)),
+          dim([...when, ...who, Text.oneLine(result.connection), Text.oneLine(result.externalId)].join(" · "))
+        ].join("  ")
+        return result.snippet === null ? head : `${head}\n  ${marked(result, bold)}`
+      })
+      return [...blocks, ...(next === null ? [] : [dim(`more: --after ${next}`)])].join("\n")
+    })
+  })
+).pipe(Command.withDescription("Search what is stored"))

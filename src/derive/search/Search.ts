@@ -1,0 +1,54 @@
+/** Full-text search over what is mirrored. PostgreSQL only. */
+import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import { UsageError } from "../../engine/Engine.ts"
+import type { CursorInvalid } from "../../engine/feed/Cursor.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
+
+export interface Query {
+  /** Words, "phrases", -excluded, OR, and fields such as `from:ann`; empty for everything. */
+  readonly text: string
+  readonly connectionId?: ConnectionId | undefined
+  readonly kind?: string | undefined
+  readonly from?: string | undefined
+  /** By the time of the content: since inclusive, until exclusive. */
+  readonly since?: DateTime.Utc | undefined
+  readonly until?: DateTime.Utc | undefined
+  readonly limit: number
+  /** The `next` of the page before, of the same query. */
+  readonly after?: string | undefined
+}
+
+interface Result {
+  readonly connectionId: ConnectionId
+  /** The connection's name. */
+  readonly connection: string
+  readonly externalId: string
+  readonly kind: string | null
+  readonly title: string | null
+  readonly from: string | null
+  readonly occurredAt: DateTime.Utc | null
+  /** A piece of the text around the words that were looked for. */
+  readonly snippet: string | null
+  /** Where these words stand in the snippet: start and end, in UTF-16 units. */
+  readonly highlights: ReadonlyArray<readonly [number, number]>
+  readonly score: number
+}
+
+export interface Results {
+  readonly results: ReadonlyArray<Result>
+  readonly next: string | null
+}
+
+export interface Search {
+  readonly search: (query: Query) => Effect.Effect<Results, StoreError | UsageError | CursorInvalid>
+}
+
+const unavailable = new UsageError({ message: "search needs PostgreSQL: this store is in memory" })
+
+/** The search of this database. The default is that of a store without SQL. */
+export const Search = Context.Reference<Search>("idem/derive/search/Search", {
+  defaultValue: () => ({ search: () => unavailable })
+})

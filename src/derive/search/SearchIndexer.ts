@@ -1,0 +1,150 @@
+/**
+ * Keeps the vectors of search up to date with derived rows and texts. `derived.pending` names the contents whose rows or
+ * texts changed; a batch of them is indexed in one transaction, which also deletes what it has read from there. A content
+ * whose texts are still to be extracted waits for them, so that it is indexed once.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SearchField, Table } from "../../contract/Projection.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
+import { int8s, texts } from "../../stores/postgres/Parameters.ts"
+import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
+import { transaction } from "../../stores/postgres/Transactions.ts"
+import * as SearchSchema from "./SearchSchema.ts"
+
+/** Contents in one transaction. */
+const batchSize = 200
+
+/** Characters of text that are indexed: of one part, and of one content. */
+const longestPart = 150_000
+const longestBody = 300_000
+
+const Key = Schema.Struct({ connectionId: Schema.String, externalId: Schema.String })
+const Pending = Schema.Struct({ ...Key.fields, position: Schema.BigIntFromString })
+const decodePending = Schema.decodeUnknownEffect(Schema.Array(Pending))
+const decodeKeys = Schema.decodeUnknownEffect(Schema.Array(Key))
+
+const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`
+
+/** The field that a column is searched by: always the same one, or by the value of another column. */
+const fieldOf = (field: SearchField): string =>
+  typeof field === "string"
+    ? literal(field)
+    : `CASE t."${field.by}" ${Object.entries(field.fields)
+        .map(([value, name]) => `WHEN ${literal(value)} THEN ${literal(name)}`)
+        .join(" ")} END`
+
+/** The values that a table adds to the documents of the contents in `given`: rows of field, value and order. */
+const valuesOf = (table: Table): ReadonlyArray<string> =>
+  Object.entries(table.search ?? {}).map(([column, field], index) => {
+    const lookup = table.lookups?.[column]
+    const value =
+      lookup === undefined
+        ? table.columns[column]?.type === "text[]"
+          ? `unnest(t."${column}")`
+          : `t."${column}"::text`
+        : `looked."${lookup.value}"::text`
+    const join =
+      lookup === undefined
+        ? ""
+        : `JOIN derived."${lookup.table}" AS looked ON looked.connection_id = t.connection_id
+            AND looked.external_id = ${literal(lookup.prefix)} || t."${lookup.on}"`
+    return `SELECT t.connection_id, t.external_id, ${fieldOf(field)} AS field, ${value} AS value, ${index} AS position
+      FROM given JOIN derived."${table.name}" AS t USING (connection_id, external_id) ${join}`
+  })
+
+/** An address after a name stands in angle brackets. */
+const sender = `left(string_agg(CASE WHEN position > 0 AND value LIKE '%@%' THEN '<' || value || '>' ELSE value END, ' '
+  ORDER BY position) FILTER (WHERE field = 'from'), 300)`
+
+const joined = (field: string): string => `string_agg(value, ' ' ORDER BY position) FILTER (WHERE field = '${field}')`
+
+/** Writes the rows of the contents in `$1` (connections) and `$2` (ids); returns those that changed. */
+const upsert = (tables: ReadonlyArray<Table>): string => {
+  const values = tables.flatMap(valuesOf)
+  return `WITH given AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)),
+    value AS (${
+      values.length === 0
+        ? "SELECT connection_id, external_id, '' AS field, '' AS value, 0 AS position FROM given WHERE false"
+        : values.join(" UNION ALL ")
+    }),
+    document AS (SELECT connection_id, external_id, ${sender} AS sender, ${joined("from")} AS senders,
+        ${joined("to")} AS recipients, ${joined("in")} AS place,
+        array_agg(value) FILTER (WHERE field = 'label') AS labels
+      FROM value WHERE value <> '' GROUP BY connection_id, external_id),
+    body AS (SELECT connection_id, external_id,
+        left(string_agg(left(text, ${longestPart}), E'\\n' ORDER BY part), ${longestBody}) AS text,
+        left(string_agg(file_name, ' ' ORDER BY part), 10000) AS files,
+        bool_or(part >= 0 AND inline IS NOT TRUE) AS has_attachment
+      FROM given JOIN derived.text USING (connection_id, external_id) GROUP BY connection_id, external_id)
+    INSERT INTO derived.search AS old (connection_id, external_id, occurred_at, deleted, sender, vector)
+    SELECT content.connection_id, content.external_id, coalesce(content.occurred_at, '-infinity'),
+      content.state = 'deleted', document.sender,
+      derived.search_vector(coalesce('derived.' || quote_ident('idem_' || language), 'derived.idem_simple')::regconfig,
+        content.title, document.senders, document.recipients, document.place, body.files, document.labels,
+        array_remove(ARRAY['kind:' || lower(content.kind), CASE WHEN body.has_attachment THEN 'has:attachment' END], NULL),
+        body.text)
+    FROM given JOIN derived.content AS content USING (connection_id, external_id)
+      LEFT JOIN document USING (connection_id, external_id) LEFT JOIN body USING (connection_id, external_id)
+      LEFT JOIN derived.search_language USING (connection_id)
+    ON CONFLICT (connection_id, external_id) DO UPDATE SET occurred_at = excluded.occurred_at,
+      deleted = excluded.deleted, sender = excluded.sender, vector = excluded.vector
+    WHERE (old.occurred_at, old.deleted, old.sender, old.vector)
+      IS DISTINCT FROM (excluded.occurred_at, excluded.deleted, excluded.sender, excluded.vector)
+    RETURNING connection_id AS "connectionId", external_id AS "externalId"`
+}
+
+/** Contents whose documents name one of those in `$1` and `$2`: a message has the name of its user. */
+const dependents = (table: Table): ReadonlyArray<string> =>
+  Object.entries(table.lookups ?? {})
+    .filter(([column]) => table.search?.[column] !== undefined)
+    .map(
+      ([, { on, prefix, table: other }]) => `INSERT INTO derived.pending (connection_id, external_id)
+        SELECT DISTINCT t.connection_id, t.external_id
+        FROM unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)
+          JOIN derived."${other}" AS looked USING (connection_id, external_id)
+          JOIN derived."${table.name}" AS t ON t.connection_id = looked.connection_id
+            AND t."${on}" = substr(looked.external_id, ${prefix.length + 1})
+        WHERE starts_with(looked.external_id, ${literal(prefix)})
+        ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT`
+    )
+
+export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
+  const sql = yield* SqlClient.SqlClient
+  yield* SearchSchema.ensure
+  const upsertAll = upsert(tables)
+  const dependentsOf = tables.flatMap(dependents)
+
+  const pending = sql`SELECT connection_id AS "connectionId", external_id AS "externalId", position::text AS position
+    FROM derived.pending WHERE NOT EXISTS (SELECT 1 FROM derived.text
+      WHERE text.connection_id = pending.connection_id AND text.external_id = pending.external_id AND text.version IS NULL)
+    ORDER BY position LIMIT ${batchSize}`.pipe(Effect.flatMap((rows) => Effect.orDie(decodePending(rows))))
+
+  /** Indexes one batch. Returns the number of its contents. */
+  const step: Effect.Effect<number, StoreError> = Effect.gen(function* () {
+    const batch = yield* pending
+    if (batch.length === 0) return 0
+    const keys = [texts(batch.map((one) => one.connectionId)), texts(batch.map((one) => one.externalId))]
+    yield* Effect.gen(function* () {
+      const changed = yield* Effect.orDie(decodeKeys(yield* sql.unsafe(upsertAll, keys)))
+      yield* sql.unsafe(
+        `DELETE FROM derived.search AS old USING unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)
+          WHERE old.connection_id = given.connection_id AND old.external_id = given.external_id AND NOT EXISTS (
+            SELECT 1 FROM derived.content WHERE content.connection_id = given.connection_id
+              AND content.external_id = given.external_id)`,
+        keys
+      )
+      if (changed.length > 0) {
+        const of = [texts(changed.map((one) => one.connectionId)), texts(changed.map((one) => one.externalId))]
+        yield* sql.unsafe("SELECT derived.search_learn($1::uuid[], $2::text[])", of)
+        yield* Effect.forEach(dependentsOf, (statement) => sql.unsafe(statement, of), { discard: true })
+      }
+      yield* sql`DELETE FROM derived.pending USING unnest(${int8s(batch.map(({ position }) => position))}) AS read
+        WHERE pending.position = read`
+    }).pipe(transaction(sql))
+    return batch.length
+  }).pipe(toStoreError("indexing for search"))
+
+  return { step }
+})

@@ -1,0 +1,113 @@
+/**
+ * The functions and text search configurations in the database. They are made again where this version of Idem has
+ * others, or where the database has other extensions than before.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import { isSqlError } from "effect/sql/SqlError"
+import type { StoreError } from "../../engine/store/StoreError.ts"
+import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
+import { transaction } from "../../stores/postgres/Transactions.ts"
+import * as Results from "./ResultFunctions.ts"
+import * as Queries from "./SearchFunctions.ts"
+
+/** Grows when the functions change. */
+const functionsVersion = 1
+
+/** Grows when vectors are made differently: all contents are indexed again. */
+const vectorsVersion = 1
+
+const Profile = Schema.Struct({
+  functions: Schema.Int,
+  vectors: Schema.Int,
+  unaccent: Schema.NullOr(Schema.String),
+  pgTrgm: Schema.NullOr(Schema.String)
+})
+const ProfileText = Schema.fromJsonString(Profile)
+const decodeProfile = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ profile: ProfileText })))
+const encodeProfile = Schema.encodeEffect(ProfileText)
+const decodeExtensions = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ extension: Schema.String, schema: Schema.String }))
+)
+const decodeSchema = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ schema: Schema.String })]))
+const decodeLanguages = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ language: Schema.String })))
+
+/** The schemas of the extensions that search uses, where the database has them. */
+const extensions = SqlClient.SqlClient.use((sql) =>
+  Effect.gen(function* () {
+    const rows = yield* sql`SELECT extname AS extension, nspname AS schema FROM pg_extension
+      JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname IN ('unaccent', 'pg_trgm')`
+    const found = new Map(
+      (yield* Effect.orDie(decodeExtensions(rows))).map(({ extension, schema }) => [extension, schema])
+    )
+    return { unaccent: found.get("unaccent"), pgTrgm: found.get("pg_trgm") } satisfies Queries.Extensions
+  })
+)
+
+/** Creates the extensions that are missing, where the server has them and this user may. */
+const createExtensions = SqlClient.SqlClient.use((sql) =>
+  Effect.forEach(
+    ["unaccent", "pg_trgm"],
+    (name) =>
+      sql
+        .unsafe(`CREATE EXTENSION IF NOT EXISTS ${name} SCHEMA derived`)
+        .unprepared.pipe(
+          Effect.catchIf(isSqlError, ({ message, reason: { cause } }) =>
+            Effect.logInfo(
+              `search does without the extension ${name}, because it can't be created: ${cause instanceof Error ? cause.message : message}`
+            )
+          )
+        ),
+    { discard: true }
+  )
+)
+
+/**
+ * Brings the functions up to date. Without `unaccent` an accent matters in a query; without `pg_trgm` a misspelt name is
+ * not found.
+ */
+export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const before = yield* extensions
+  if (before.unaccent === undefined || before.pgTrgm === undefined) yield* createExtensions
+  const has = yield* extensions
+  const wanted = {
+    functions: functionsVersion,
+    vectors: vectorsVersion,
+    unaccent: has.unaccent ?? null,
+    pgTrgm: has.pgTrgm ?? null
+  }
+  const present = Effect.gen(function* () {
+    const rows = yield* sql`SELECT profile FROM derived.search_profile`
+    return (yield* Effect.orDie(decodeProfile(rows)))[0]?.profile
+  })
+  const isCurrent = Effect.map(present, (found) => JSON.stringify(found) === JSON.stringify(wanted))
+  if (yield* isCurrent) return
+  yield* Effect.gen(function* () {
+    yield* sql`SELECT pg_advisory_xact_lock(1768187245, 4)`
+    const found = yield* present
+    if (JSON.stringify(found) === JSON.stringify(wanted)) return
+    const [{ schema }] = yield* Effect.orDie(decodeSchema(yield* sql`SELECT quote_ident(current_schema()) AS schema`))
+    const used = yield* Effect.orDie(decodeLanguages(yield* sql`SELECT DISTINCT language FROM derived.search_language`))
+    const run = (statement: string) => sql.unsafe(statement).unprepared
+    const languages = new Set(["simple", ...used.map(({ language }) => language)])
+    for (const language of languages) {
+      yield* Effect.forEach(Queries.configuration(language, has), run, { discard: true })
+    }
+    yield* Effect.forEach([...Queries.functions(has), ...Results.functions(schema)], run, { discard: true })
+    yield* run("DROP INDEX IF EXISTS derived.search_name_similar")
+    if (has.pgTrgm !== undefined) {
+      yield* run(
+        `CREATE INDEX search_name_similar ON derived.search_name USING gin (name ${Queries.identifier(has.pgTrgm)}.gin_trgm_ops)`
+      )
+    }
+    if (found?.vectors !== wanted.vectors || found.unaccent !== wanted.unaccent) {
+      yield* sql`INSERT INTO derived.pending (connection_id, external_id)
+        SELECT connection_id, external_id FROM derived.content ORDER BY occurred_at DESC NULLS LAST
+        ON CONFLICT (connection_id, external_id) DO NOTHING`
+    }
+    yield* sql`INSERT INTO derived.search_profile (profile) VALUES (${yield* Effect.orDie(encodeProfile(wanted))})
+      ON CONFLICT (singleton) DO UPDATE SET profile = excluded.profile`
+  }).pipe(transaction(sql))
+}).pipe(toStoreError("preparing search"))

@@ -1,0 +1,56 @@
+/** Full-text search over derived data: its vectors, the words of names, and the parsing of queries. */
+import { statements } from "./Statements.ts"
+
+// A vector holds the words of title (weight A), names (B) and text (D), and beside them lexemes of fields: `from:ann`,
+// `subject:roof`, `label:inbox`, `has:attachment`. So every filter is answered by one GIN index, which knows no weights.
+//
+// The vectors stand in a table of their own: in a wide row they would bloat what other queries read.
+export const search = statements([
+  "CREATE INDEX text_due ON derived.text (connection_id, external_id) WHERE version IS NULL",
+  `CREATE TABLE derived.search (
+    connection_id uuid NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    deleted boolean NOT NULL,
+    sender text,
+    vector tsvector NOT NULL,
+    PRIMARY KEY (connection_id, external_id)
+  ) WITH (toast_tuple_target = 2048)`,
+  "ALTER TABLE derived.search ALTER COLUMN vector SET STATISTICS 1000",
+  // The names that no other content has are forgotten with the last one: also where a purge deletes rows.
+  String.raw`CREATE FUNCTION derived.search_unlearn() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  names text[];
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM gone) THEN RETURN NULL; END IF;
+  IF TG_OP = 'UPDATE' THEN
+    names := ARRAY(SELECT derived.search_names(vector) FROM gone EXCEPT SELECT derived.search_names(vector) FROM kept);
+  ELSE
+    names := ARRAY(SELECT DISTINCT derived.search_names(vector) FROM gone);
+  END IF;
+  DELETE FROM derived.search_name WHERE name = ANY(names) AND NOT EXISTS (
+    SELECT 1 FROM derived.search WHERE vector @@ (derived.search_term('from:' || name, false)
+      || derived.search_term('to:' || name, false) || derived.search_term('in:' || name, false)
+      || derived.search_term('filename:' || name, false)));
+  RETURN NULL;
+END $$`,
+  `CREATE TRIGGER search_updated AFTER UPDATE ON derived.search REFERENCING OLD TABLE AS gone NEW TABLE AS kept
+    FOR EACH STATEMENT EXECUTE FUNCTION derived.search_unlearn()`,
+  `CREATE TRIGGER search_deleted AFTER DELETE ON derived.search REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION derived.search_unlearn()`,
+  "CREATE INDEX search_vector ON derived.search USING gin (vector) WITH (gin_pending_list_limit = 1024)",
+  "CREATE INDEX search_time ON derived.search (occurred_at, connection_id, external_id)",
+  "CREATE INDEX search_connection_time ON derived.search (connection_id, occurred_at, external_id)",
+  "INSERT INTO derived.relation (name) VALUES ('search')",
+  // A place among contents, newest first.
+  `CREATE TYPE derived.search_key AS (occurred_at timestamptz, connection_id uuid, external_id text)`,
+  // The words of senders, recipients, channels and files, which a misspelt word is compared with.
+  `CREATE TABLE derived.search_name (name text COLLATE "C" PRIMARY KEY)`,
+  // The text search configuration of a connection; those without a row have the base one.
+  `CREATE TABLE derived.search_language (connection_id uuid PRIMARY KEY, language text NOT NULL)`,
+  // What the functions were made for: which extensions the database has, and the version of the vectors.
+  `CREATE TABLE derived.search_profile (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    profile text NOT NULL
+  )`
+])

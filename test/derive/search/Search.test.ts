@@ -1,0 +1,326 @@
+/** What a search finds, in which order, and how derived rows become searchable. */
+import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Extractor from "../../../src/derive/extract/Extractor.ts"
+import * as TextExtraction from "../../../src/derive/extract/TextExtraction.ts"
+import * as Follower from "../../../src/derive/Follower.ts"
+import type { Query } from "../../../src/derive/search/Search.ts"
+import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
+import * as SearchQueries from "../../../src/derive/search/SearchQueries.ts"
+import { projection as gmail } from "../../../src/integrations/gmail/Projection.ts"
+import { projection as slack } from "../../../src/integrations/slack/Projection.ts"
+import { ContentStore } from "../../../src/engine/store/ContentStore.ts"
+import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
+import * as Postgres from "../../../src/stores/Postgres.ts"
+import { bytesOf, item, page, type Running, running, settle } from "../../stores/scenario.ts"
+import { visible } from "../../stores/visible.ts"
+import * as Database from "../../support/Postgres.ts"
+import * as Files from "../extract/Files.ts"
+
+const layer = Layer.mergeAll(
+  Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer)),
+  Extractor.layer
+)
+
+const projections = new Map([
+  ["gmail", gmail],
+  ["slack", slack]
+])
+
+/** Follows the feed to its end, extracts, and indexes. */
+const derive = Effect.gen(function* () {
+  yield* visible
+  const follower = yield* Follower.make(projections)
+  yield* follower.catchUp()
+  const texts = yield* TextExtraction.make
+  const indexer = yield* SearchIndexer.make(follower.tables)
+  while ((yield* texts.step) + (yield* indexer.step) > 0);
+})
+
+const search = Effect.fnUntraced(function* (text: string, query: Partial<Query> = {}) {
+  const { search } = yield* SearchQueries.make
+  return yield* search({ text, limit: 20, ...query })
+})
+
+const idsOf = (text: string, query: Partial<Query> = {}) =>
+  Effect.map(search(text, query), ({ results }) => results.map(({ externalId }) => externalId))
+
+const found = (text: string, query: Partial<Query> = {}) => Effect.map(idsOf(text, query), (ids) => ids.toSorted())
+
+const rows = (query: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(query))
+
+interface Mail {
+  readonly subject: string
+  readonly text: string
+  readonly from?: readonly [name: string, address: string]
+  readonly to?: string
+  readonly labels?: ReadonlyArray<string>
+  readonly at?: string
+  readonly files?: Readonly<Record<string, string>>
+}
+
+const mail = (
+  id: string,
+  {
+    at = "2026-01-02",
+    files = {},
+    from = ["Ann Smith", "ann@example.com"],
+    labels = [],
+    subject,
+    text,
+    to = "bob@example.org"
+  }: Mail
+) =>
+  item(id, {
+    title: subject,
+    occurredAt: DateTime.makeUnsafe(`${at}T00:00:00Z`),
+    metadata: {
+      from: { name: from[0], address: from[1] },
+      to: [{ name: "", address: to }],
+      labels: Object.fromEntries(labels.map((label) => [label, true]))
+    },
+    bytes: Files.mail(
+      id,
+      `Content-Type: text/plain; charset=utf-8\r\n\r\n${text}`,
+      ...Object.entries(files).map(([name, content]) => Files.attachment(name, "text/plain", bytesOf(content)))
+    )
+  })
+
+const store = Effect.fnUntraced(function* (run: Running, mails: Readonly<Record<string, Mail>>) {
+  yield* run.commit({ items: Object.entries(mails).map(([id, one]) => mail(id, one)) })
+  yield* derive
+})
+
+it.layer(layer, { excludeTestServices: true })("a search", (it) => {
+  it.effect("understands words, phrases, OR, exclusion, fields and times", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const of = { connectionId: run.id }
+      yield* store(run, {
+        roof: {
+          subject: "Roof repair",
+          text: "The chimney and/or the roof: 4,500 EUR. Café in Zürich.",
+          labels: ["INBOX", "UNREAD"],
+          at: "2026-02-01",
+          files: { "Q3_offer-final.txt": "slates and gutters" }
+        },
+        lunch: { subject: "Lunch", text: "On the roof terrace, on Friday.", from: ["Johnathan Öz", "jo@corp.test"] },
+        garden: {
+          subject: "Garden",
+          text: "Hedges. The terrace roof is later.",
+          to: "carl@example.org",
+          at: "2025-05-05"
+        }
+      })
+      const cases: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
+        ["roof", ["garden", "lunch", "roof"]],
+        ["ROOF chimney", ["roof"]],
+        ['"roof terrace"', ["lunch"]],
+        ['"terrace roof', ["garden"]],
+        ["roof -terrace", ["roof"]],
+        ['roof -"roof terrace"', ["garden", "roof"]],
+        ["chimney OR hedges", ["garden", "roof"]],
+        ["roof chimney OR hedges", ["garden", "roof"]],
+        ["or", ["roof"]],
+        ["zurich cafe", ["roof"]],
+        ["gutters", ["roof"]],
+        ["from:ann", ["garden", "roof"]],
+        ["from:ann@example.com roof subject:repair", ["roof"]],
+        ["from:corp.test", ["lunch"]],
+        ['from:"johnathan oz"', ["lunch"]],
+        ["john", ["lunch"]],
+        ["jonathan", ["lunch"]],
+        ["to:carl", ["garden"]],
+        ["to:@example.org -to:carl", ["lunch", "roof"]],
+        ["subject:roof", ["roof"]],
+        ["has:attachment", ["roof"]],
+        ["filename:offer", ["roof"]],
+        ["filename:offer-final", ["roof"]],
+        ["label:inbox is:unread", ["roof"]],
+        ["after:2026-01-02", ["lunch", "roof"]],
+        ["before:2026/01/02", ["garden"]],
+        ["kind:message", ["garden", "lunch", "roof"]],
+        ["-from:ann", ["lunch"]],
+        ["", ["garden", "lunch", "roof"]],
+        ["nowhere", []],
+        [`'' " \\ (a|b) :* <-> & ! %`, []]
+      ]
+      for (const [text, ids] of cases) assert.deepStrictEqual(yield* found(text, of), ids, text)
+      assert.deepStrictEqual(yield* found("", { ...of, from: "ann", kind: "Message" }), ["garden", "roof"])
+      const since = DateTime.makeUnsafe("2026-01-02T00:00:00Z")
+      assert.deepStrictEqual(yield* found("roof", { ...of, since }), ["lunch", "roof"])
+      assert.deepStrictEqual(yield* found("roof", { ...of, until: since }), ["garden"])
+      const wrong = yield* Effect.flip(search("before:yesterday", of))
+      assert.strictEqual(wrong.message, "before: is followed by a date like 2026-01-31")
+      const damaged = yield* Effect.flip(search("roof", { ...of, after: "%%" }))
+      assert.strictEqual(damaged._tag, "CursorInvalid")
+    })
+  )
+
+  it.effect("gives title, sender, time and a snippet with the places of the words", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const text = `${"filler ".repeat(300)} before the <b>needle</b> after ${"filler ".repeat(300)}`
+      yield* store(run, {
+        long: { subject: "Long", text, at: "2026-03-04" },
+        japanese: { subject: "日本", text: "これは日本語の文章です。検索できますか" }
+      })
+      const { next, results } = yield* search("needle", { connectionId: run.id })
+      const [first] = results
+      assert.strictEqual(next, null)
+      assert.deepStrictEqual(
+        { ...first, snippet: undefined, highlights: undefined, score: undefined },
+        {
+          connectionId: run.id,
+          connection: run.name,
+          externalId: "long",
+          kind: "message",
+          title: "Long",
+          from: "Ann Smith <ann@example.com>",
+          occurredAt: DateTime.makeUnsafe("2026-03-04T00:00:00Z"),
+          snippet: undefined,
+          highlights: undefined,
+          score: undefined
+        }
+      )
+      const snippet = first?.snippet ?? ""
+      assert.include(snippet, "before the <b>needle</b> after")
+      assert.isBelow(snippet.length, 420)
+      assert.deepStrictEqual(
+        first?.highlights.map(([start, end]) => snippet.slice(start, end)),
+        ["needle"]
+      )
+      const [japanese] = (yield* search("日本語", { connectionId: run.id })).results
+      assert.deepStrictEqual(
+        japanese?.highlights.map(([start, end]) => japanese.snippet?.slice(start, end)),
+        ["日本語"]
+      )
+      const [row] = yield* rows(
+        `SELECT connection, id, title, "from", snippet FROM mirror.search('needle', '${run.name}')`
+      )
+      assert.deepInclude(row, { connection: run.name, id: "long", title: "Long", from: "Ann Smith <ann@example.com>" })
+      assert.include(JSON.stringify(row), "<b>**needle**</b>")
+    })
+  )
+
+  it.effect("ranks the title above the text, and newer above older", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      yield* store(run, {
+        text: { subject: "Other", text: "walrus", at: "2026-06-02" },
+        title: { subject: "Walrus", text: "other", at: "2026-06-01" },
+        old: { subject: "Walrus", text: "other", at: "2019-06-01" }
+      })
+      assert.deepStrictEqual(yield* idsOf("walrus", { connectionId: run.id }), ["title", "old", "text"])
+    })
+  )
+
+  it.effect("gives each result once over all pages, also beyond those that are ranked together", () =>
+    Effect.gen(function* () {
+      const run = yield* running("slack")
+      const all = Array.from({ length: 450 }, (_, index) => `C1/${index}`)
+      const body = {
+        bytes: bytesOf(JSON.stringify({ type: "message", text: "a pelican" })),
+        mediaType: "application/json"
+      }
+      yield* run.commit({
+        items: all.map((id, index) =>
+          item(id, {
+            title: index % 50 === 0 ? "pelican" : "Bird",
+            occurredAt: DateTime.makeUnsafe(Date.UTC(2024, index % 12, 1 + (index % 28))),
+            metadata: { channel: "C1" },
+            ...body
+          })
+        )
+      })
+      yield* derive
+      const seen: Array<string> = []
+      let after: string | undefined
+      do {
+        const { next, results } = yield* search("pelican", { connectionId: run.id, limit: 70, after })
+        seen.push(...results.map(({ externalId }) => externalId))
+        after = next ?? undefined
+      } while (after !== undefined)
+      assert.deepStrictEqual(seen.toSorted(), all.toSorted())
+      // The titles of all windows come with the first.
+      assert.strictEqual(
+        seen.slice(0, 9).every((id) => Number(id.slice(3)) % 50 === 0),
+        true
+      )
+    })
+  )
+
+  it.effect("finds no deleted content unless it is asked for, and no purged content at all", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const of = { connectionId: run.id }
+      yield* store(run, {
+        gone: { subject: "Zebra", text: "x", from: ["Quentin", "q@example.com"] },
+        stays: { subject: "Zebra", text: "y" }
+      })
+      yield* run.commit({ page: page({ deleted: ["gone"] }) })
+      yield* settle(run.fence, { atMost: 2000, share: 1 })
+      yield* derive
+      assert.deepStrictEqual(yield* found("zebra", of), ["stays"])
+      assert.deepStrictEqual(yield* found("zebra is:deleted", of), ["gone"])
+      const contents = yield* ContentStore
+      yield* contents.purge(run.id, DateTime.makeUnsafe("2099-01-01T00:00:00Z"))
+      assert.deepStrictEqual(yield* found("zebra is:deleted", of), [])
+      assert.deepStrictEqual(yield* rows("SELECT name FROM derived.search_name WHERE name = 'quentin'"), [])
+    })
+  )
+
+  it.effect("finds Slack's messages by the names of channel and user, also after a new name", () =>
+    Effect.gen(function* () {
+      const run = yield* running("slack")
+      const json = (value: unknown) => ({ bytes: bytesOf(JSON.stringify(value)), mediaType: "application/json" })
+      const user = (name: string) =>
+        item("users/U1", {
+          kind: "user",
+          title: name,
+          metadata: { name },
+          ...json({ profile: { display_name: name } })
+        })
+      yield* run.commit({
+        items: [
+          user("Wilhelmina"),
+          item("channels/C1", { kind: "channel", title: "standup", metadata: { name: "standup" }, ...json({}) }),
+          item("C1/1.0", {
+            kind: "message",
+            title: "shipped",
+            metadata: { channel: "C1", user: "U1", ts: "1700000000.000100" },
+            ...json({ type: "message", text: "we *shipped* it", user: "U1" })
+          })
+        ]
+      })
+      yield* derive
+      const of = { connectionId: run.id }
+      assert.deepStrictEqual(yield* found("shipped in:standup from:wilhelmina", of), ["C1/1.0"])
+      yield* run.commit({ items: [user("Henrietta")] })
+      yield* derive
+      assert.deepStrictEqual(yield* found("from:henrietta", of), ["C1/1.0"])
+      assert.deepStrictEqual(yield* found("from:wilhelmina", of), [])
+    })
+  )
+
+  it.effect("has the same rows after a rebuild", () =>
+    Effect.gen(function* () {
+      const all = Effect.all([
+        rows(
+          "SELECT connection_id, external_id, occurred_at, deleted, sender, vector::text FROM derived.search ORDER BY 1, 2"
+        ),
+        rows("SELECT name FROM derived.search_name ORDER BY 1")
+      ])
+      const before = yield* all
+      assert.isAbove(before[1].length, 5)
+      yield* rows("UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true")
+      yield* rows("DELETE FROM derived.search")
+      assert.deepStrictEqual(yield* rows("SELECT 1 FROM derived.search_name"), [])
+      yield* derive
+      assert.deepStrictEqual(yield* all, before)
+    })
+  )
+})
