@@ -4,6 +4,7 @@ import type * as Connections from "../http/connections/ConnectionDocuments.ts"
 import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
 import type { ContentWithFailure } from "../http/contents/ContentEndpoints.ts"
 import type { EmailParts } from "../http/email/EmailEndpoints.ts"
+import type { SearchResult as SearchResultSchema } from "../http/search/SearchEndpoints.ts"
 import type * as System from "../http/system/SystemEndpoints.ts"
 import type * as Tasks from "../http/tasks/TaskDocuments.ts"
 
@@ -16,6 +17,7 @@ export type Hour = (typeof Tasks.Hour)["Encoded"]
 export type Integration = (typeof System.Integration)["Encoded"]
 export type LedgerRow = (typeof Connections.LedgerRow)["Encoded"]
 export type Run = (typeof Tasks.Run)["Encoded"]
+export type SearchResult = (typeof SearchResultSchema)["Encoded"]
 export type Session = (typeof System.Session)["Encoded"]
 export type HeldDeletions = (typeof Connections.HeldDeletions)["Encoded"]
 export type Approval = Connections.Approval
@@ -157,6 +159,12 @@ export interface ContentPage {
 
 export const contents = (ref: string, filter: ContentFilter, after: string | undefined, { signal }: Signal) =>
   ask<ContentPage>(at(ref, `/contents${query({ ...filter, order: "newest", limit: 50, after })}`), { signal })
+
+export const search = (parameters: Readonly<Record<string, string>>, after: string | undefined, { signal }: Signal) =>
+  ask<{ readonly results: ReadonlyArray<SearchResult>; readonly next: string | null }>(
+    `/search?${new URLSearchParams({ ...parameters, ...(after === undefined ? {} : { after }) }).toString()}`,
+    { signal }
+  )
 
 export const content = (ref: string, externalId: string, { signal }: Signal) =>
   ask<Content>(at(ref, `/content${query({ externalId })}`), { signal })

@@ -49,18 +49,22 @@ export const decoded = (part: string): string | undefined => {
   }
 }
 
-/** The address of a connection's page. Empty parameters are left out. */
-export const connectionPath = (
-  ref: string,
-  page = "",
-  parameters: Readonly<Record<string, string | undefined>> = {}
-): string => {
+type Query = Readonly<Record<string, string | undefined>>
+
+/** A query of an address. Empty parameters are left out. */
+const queryOf = (parameters: Query): string => {
   const said = Object.entries(parameters).filter(
     (pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== ""
   )
-  const query = said.length === 0 ? "" : `?${new URLSearchParams(said).toString()}`
-  return `/connections/${encodeURIComponent(ref)}${page === "" ? "" : `/${page}`}${query}`
+  return said.length === 0 ? "" : `?${new URLSearchParams(said).toString()}`
 }
+
+/** The address of a connection's page. */
+export const connectionPath = (ref: string, page = "", parameters: Query = {}): string =>
+  `/connections/${encodeURIComponent(ref)}${page === "" ? "" : `/${page}`}${queryOf(parameters)}`
+
+/** The address of a search: `q` and its filters. */
+export const searchPath = (parameters: Query): string => `/search${queryOf(parameters)}`
 
 export const contentPath = (ref: string, externalId: string): string =>
   connectionPath(ref, "content", { id: externalId })

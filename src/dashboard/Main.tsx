@@ -8,6 +8,7 @@ import { ConnectionsPage } from "./ConnectionsPage.tsx"
 import { ConnectPage } from "./ConnectPage.tsx"
 import { decoded, usePath } from "./Location.ts"
 import { NotFoundPage, Shell } from "./Shell.tsx"
+import { SearchPage } from "./SearchPage.tsx"
 import { SignInFailedPage } from "./SignInPage.tsx"
 
 const client: QueryClient = new QueryClient({
@@ -38,6 +39,7 @@ const App = () => (
         <Switch>
           <Route path="/" component={ConnectionsPage} />
           <Route path="/connect" component={ConnectPage} />
+          <Route path="/search" component={SearchPage} />
           <Route path="/sign-in-failed" component={SignInFailedPage} />
           <Route path="/connections/:ref/:page?">
             {({ page, ref }) => <ConnectionPage key={ref} connection={decoded(ref) ?? ref} page={page ?? ""} />}

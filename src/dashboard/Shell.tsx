@@ -6,6 +6,7 @@ import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { usePath } from "./Location.ts"
 import { focusTitle, Loading, Notice, Title } from "./Components.tsx"
+import { SearchBox } from "./SearchBox.tsx"
 import { SignInPage } from "./SignInPage.tsx"
 
 /** Since when the server has not answered; undefined if it answered the last request. */
@@ -108,6 +109,7 @@ export const Shell = ({ children }: { readonly children: ComponentChildren }) =>
           <span class="mark" aria-hidden="true" />
           Idem
         </a>
+        {known?.authenticated === true ? <SearchBox /> : null}
         {known?.authenticated === true ? (
           <nav aria-label="Main">
             <a href="#/" aria-current={here("/")}>
