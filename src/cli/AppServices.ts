@@ -62,7 +62,9 @@ export class Services extends Context.Service<
       },
       StartError | NameTaken
     >
-    /** Lets a role read the schema `mirror`; see `Reader.grant`. Returns the URL to connect with, for a new password. */
+    /**
+     * Lets a role read the schema `mirror`; see `Reader.grant`. Returns the URL to connect with, for a new password.
+     */
     readonly grant: (
       role: string,
       options: { readonly login: boolean }

@@ -1,8 +1,8 @@
 /**
  * Members: connections that another connection makes, one for each account that it lists (the users of a company, the
- * sites of a customer). The accounts are that connection's contents, so that listing them, noticing that one is gone, and
- * holding back too many deletions are the engine's usual work. After each poll the engine makes the connections of new
- * accounts, and retires those of accounts that are gone: it stops them and keeps what they have stored.
+ * sites of a customer). The accounts are that connection's contents, so that listing them, noticing that one is gone,
+ * and holding back too many deletions are the engine's usual work. After each poll the engine makes the connections of
+ * new accounts, and retires those of accounts that are gone: it stops them and keeps what they have stored.
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"

@@ -110,7 +110,9 @@ const readJson = Effect.fnUntraced(function* ({ readsJson }: Projection, content
   return body === undefined ? undefined : Option.getOrUndefined(decodeJson(body.toString()))
 })
 
-/** A projector of the integrations' projections. A projection that fails is logged, and its content has no rows of it. */
+/**
+ * A projector of the integrations' projections. A projection that fails is logged, and its content has no rows of it.
+ */
 export const make = (projections: ReadonlyMap<string, Projection>) => {
   const projectors = new Map(
     Array.from(projections, ([domain, projection]) => [

@@ -42,7 +42,9 @@ export interface Deriver {
 
 const unavailable = new UsageError({ message: "the schema mirror needs PostgreSQL: this store is in memory" })
 
-/** The deriver of this database. The default is that of a store in memory, which has no schema and nothing to catch up. */
+/**
+ * The deriver of this database. The default is that of a store in memory, which has no schema and nothing to catch up.
+ */
 export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
   defaultValue: () => ({
     catchUp: Effect.succeed({ changes: 0, followed: false }),

@@ -76,8 +76,8 @@ const decodeRoles = Schema.decodeUnknownEffect(
 )
 
 /**
- * Lets a role read `mirror`, and nothing else of Idem. With `login` the role is made if there is none, and it gets a new
- * password, which is returned.
+ * Lets a role read `mirror`, and nothing else of Idem. With `login` the role is made if there is none, and it gets a
+ * new password, which is returned.
  */
 export const grant = Effect.fnUntraced(
   function* (role: string, options: { readonly login: boolean }) {

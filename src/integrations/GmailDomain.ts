@@ -2,8 +2,8 @@
  * All mailboxes of a Google Workspace, by one key of a service account. The contents of such a connection are the
  * domain's users, and each user's mailbox is a Gmail connection that the engine makes (see src/contract/Members.ts).
  *
- * External ids are the users' ids, which stay when an address changes. The list of users is read in full at each poll: 1
- * call for 500 users.
+ * External ids are the users' ids, which stay when an address changes. The list of users is read in full at each poll:
+ * 1 call for 500 users.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -37,7 +37,10 @@ export const Config = Schema.Struct({
   host: Schema.optionalKey(Filled),
   /** Default 993; 143 without TLS from the first byte. */
   port: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })))),
-  /** Default true: TLS from the first byte. `starttls` begins without, and never goes on without. False sends passwords in clear. */
+  /**
+   * Default true: TLS from the first byte. `starttls` begins without, and never goes on without. False sends passwords
+   * in clear.
+   */
   tls: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Literal("starttls")])),
   /** Certificates (PEM) to trust instead of the system's authorities. */
   ca: Schema.optionalKey(Schema.String),
@@ -163,8 +166,8 @@ export const integration = make<Config, Credentials, Checkpoint, Part>({
   checkpoint: Checkpoint,
   part: Part,
   scope: ["mailboxes", "exclude", "includeSpamTrash"],
-  // `tls` decides whether the password is sent in clear. `ca` and `verifyCertificate` decide which server is believed to
-  // be the host.
+  // `tls` decides whether the password is sent in clear. `ca` and `verifyCertificate` decide which server is believed
+  // to be the host.
   address: ["provider", "host", "port", "tls", "ca", "verifyCertificate"],
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   projection,

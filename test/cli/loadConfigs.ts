@@ -1,4 +1,6 @@
-/** Loads each config file that its arguments name, in one process, and prints what is said of each as a line of JSON. */
+/**
+ * Loads each config file that its arguments name, in one process, and prints what is said of each as a line of JSON.
+ */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"

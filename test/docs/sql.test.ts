@@ -1,6 +1,6 @@
 /**
- * docs/sql.md: its tables are those of the database, in the words of their comments, and its queries run. After a change
- * `npm run docs:sql` writes the page.
+ * docs/sql.md: its tables are those of the database, in the words of their comments, and its queries run. After a
+ * change `npm run docs:sql` writes the page.
  */
 import { assert, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"

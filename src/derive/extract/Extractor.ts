@@ -1,6 +1,6 @@
 /**
- * The text of stored bodies. Files come from outside, so they are read in worker threads with bounds of time, memory and
- * output (`WorkerPool.ts`). A file that cannot be read gives a reason instead of a text.
+ * The text of stored bodies. Files come from outside, so they are read in worker threads with bounds of time, memory
+ * and output (`WorkerPool.ts`). A file that cannot be read gives a reason instead of a text.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

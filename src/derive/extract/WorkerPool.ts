@@ -47,7 +47,9 @@ const measuredEvery = Duration.millis(100)
 const isOutOfMemory = (error: unknown): boolean =>
   error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY"
 
-/** A pool whose threads end with the scope. `ask` sends a question to a thread that is free, and waits for its answer. */
+/**
+ * A pool whose threads end with the scope. `ask` sends a question to a thread that is free, and waits for its answer.
+ */
 export const make = Effect.fnUntraced(function* <Question, Answer, Partial = never>(options: Options) {
   const { atOnce, longest, megabytes, program } = options
   const tooMuch = new WorkerFailed({ reason: "memory", message: `reading it took more than ${megabytes} MB` })

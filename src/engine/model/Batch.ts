@@ -96,8 +96,8 @@ export interface Batch {
   /** Each external id at most once in items and misses together. */
   readonly items: ReadonlyArray<Item>
   /**
-   * Ids of items and misses that a page listed. The other ones are retried or forced by id, and no listing of the present
-   * scope need have shown them.
+   * Ids of items and misses that a page listed. The other ones are retried or forced by id, and no listing of the
+   * present scope need have shown them.
    */
   readonly listed: ReadonlyArray<string>
   /**

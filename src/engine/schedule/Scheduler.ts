@@ -96,8 +96,8 @@ const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
 })
 
 /**
- * Runs one slice of this connection, if nobody else runs it. Returns true if there is more to do. `requested`: for a task
- * too; `early`: for hinted parts only.
+ * Runs one slice of this connection, if nobody else runs it. Returns true if there is more to do. `requested`: for a
+ * task too; `early`: for hinted parts only.
  */
 export const poll = Effect.fn("poll", { root: true })(function* (
   connectionId: ConnectionId,
@@ -130,8 +130,8 @@ export const poll = Effect.fn("poll", { root: true })(function* (
 })
 
 /**
- * The poll that hints bring forward, if one may be made now; undefined if none was made. A connection that is due, has failed, or was asked to wait
- * takes its hints with its scheduled poll.
+ * The poll that hints bring forward, if one may be made now; undefined if none was made. A connection that is due, has
+ * failed, or was asked to wait takes its hints with its scheduled poll.
  */
 const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const connections = yield* ConnectionStore

@@ -145,9 +145,10 @@ export const run = Effect.fn("run")(function* (
 })
 
 /**
- * Acquires the lease of a connection, runs the slice that `choose` asks for, and releases the lease: one uninterruptible
- * region, because an interruption in between would leave the lease held. Each slice, of a command and of the scheduler,
- * runs through this function. Returns `Held` if the lease is held, and `Skipped` if `choose` returned nothing.
+ * Acquires the lease of a connection, runs the slice that `choose` asks for, and releases the lease: one
+ * uninterruptible region, because an interruption in between would leave the lease held. Each slice, of a command and
+ * of the scheduler, runs through this function. Returns `Held` if the lease is held, and `Skipped` if `choose` returned
+ * nothing.
  */
 export const turn = Effect.fnUntraced(function* <E, R, R2>(
   acquire: Effect.Effect<Lease.Acquired | Lease.Held, E, R>,

@@ -1,7 +1,8 @@
 /**
  * Google's token endpoint: access tokens for a refresh token (RFC 6749, section 6), and for a service account that acts
- * for a user of its domain (RFC 7523, section 2.1; https://developers.google.com/identity/protocols/oauth2/service-account).
- * `oauth4webapi` writes and reads the protocol.
+ * for a user of its domain (RFC 7523, section 2.1;
+ * https://developers.google.com/identity/protocols/oauth2/service-account). `oauth4webapi` writes and reads the
+ * protocol.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -165,8 +166,9 @@ const signingKey = ({ serviceAccount }: ServiceAccount): Effect.Effect<oauth.Pri
 
 /**
  * Google's error codes for service accounts, with the next step
- * (https://developers.google.com/identity/protocols/oauth2/service-account#error-codes). An account that was disabled or
- * deleted is an `invalid_grant` too: "Robot is disabled.", "account not found" (googleapis/google-api-ruby-client#720).
+ * (https://developers.google.com/identity/protocols/oauth2/service-account#error-codes). An account that was disabled
+ * or deleted is an `invalid_grant` too: "Robot is disabled.", "account not found"
+ * (googleapis/google-api-ruby-client#720).
  */
 const explainFor =
   ({ serviceAccount, subject }: ServiceAccount, scope: string) =>

@@ -2,22 +2,23 @@
  * The listing of a task, in this order:
  *
  * 1. A round of visits: `conversations.list`, then one `conversations.history` for each conversation that is due: its
- * newest 200 parents. A visit finds new messages, edits, and late replies to any of these threads; in a conversation of
- * up to 200 parents, replies of any age. Further answers (999 parents each) are requested until the last visit's
- * watermark is reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one such
- * request, and leaves the rest to the backfill.
- *
- * Conversations are due if they were active within the last hour, or were not visited for a twelfth of the time since
- * their last activity (at most `sweepEvery`). Up to 100 others are visited, those that were visited longest ago first.
- * So with up to 100 conversations each round visits all, and with thousands, dormant ones are visited seldom. 2.
- * `users.list`, once an hour. 3. The backfill: passes over the history of new conversations. A slice begins with
- * another round once the backfill has had as many calls as the last round, and each poll begins with one. So new
- * messages are requested before and between the slices of a backfill, and neither starves the other. 4. Once every
- * `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. It costs one call for each 999
- * parents, and one for each thread that changed. It finds late replies and edits of any age, and by its count (see
- * `moveHistory`) that a message vanished. 5. Complete passes: each thread is listed, changed or not. They find edited
- * replies, and prove deletions. A conversation in which a deletion was noticed has its pass at once, at most 100 calls
- * a poll. A tour through all conversations begins once every `sweepEvery`, at most 20 calls a poll.
+ *    newest 200 parents. A visit finds new messages, edits, and late replies to any of these threads; in a conversation
+ *    of up to 200 parents, replies of any age. Further answers (999 parents each) are requested until the last visit's
+ *    watermark is reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one
+ *    such request, and leaves the rest to the backfill. Conversations are due if they were active within the last hour,
+ *    or were not visited for a twelfth of the time since their last activity (at most `sweepEvery`). Others fill the
+ *    round up to 100, those that were visited longest ago first. So with up to 100 conversations each round visits all,
+ *    and with thousands, dormant ones are visited seldom.
+ * 2. `users.list`, once an hour.
+ * 3. The backfill: passes over the history of new conversations. A slice begins with another round once the backfill
+ *    has had as many calls as the last round, and each poll begins with one. So new messages are requested before and
+ *    between the slices of a backfill, and neither starves the other.
+ * 4. Once every `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. It costs one call
+ *    for each 999 parents, and one for each thread that changed. It finds late replies and edits of any age, and by its
+ *    count (see `moveHistory`) that a message vanished.
+ * 5. Complete passes: each thread is listed, changed or not. They find edited replies, and prove deletions. A
+ *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll. A tour through all
+ *    conversations begins once every `sweepEvery`, at most 20 calls a poll.
  *
  * Hinted parts come before all of these (see Events.ts, Looks.ts): a conversation is visited; a message or a thread is
  * looked up. A poll that hints alone brought forward does only that. While hints are received, conversations are listed

@@ -2,8 +2,9 @@
  * Looks at what hints named: single messages, threads, users and files. Each look is a call or two, and what Slack
  * answers is what counts, whatever the hint was.
  *
- * `conversations.replies` finds a message by its `ts` alone: a parent with its thread, or one reply (bolt-python#783). A
- * message that it does not find (`thread_not_found`: bolt-js#2307) is deleted only if history does not show it either.
+ * `conversations.replies` finds a message by its `ts` alone: a parent with its thread, or one reply (bolt-python#783).
+ * A message that it does not find (`thread_not_found`: bolt-js#2307) is deleted only if history does not show it
+ * either.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

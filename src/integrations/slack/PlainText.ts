@@ -1,6 +1,6 @@
 /**
- * The text of a message as people read it. Slack's `text` is mrkdwn: `<…>` holds a link, a user, a channel or a command,
- * with a label after `|`, and `&`, `<` and `>` are escaped (docs.slack.dev, "Formatting message text").
+ * The text of a message as people read it. Slack's `text` is mrkdwn: `<…>` holds a link, a user, a channel or a
+ * command, with a label after `|`, and `&`, `<` and `>` are escaped (docs.slack.dev, "Formatting message text").
  */
 import * as Schema from "effect/Schema"
 

@@ -1,7 +1,7 @@
 /**
  * Hints by Socket Mode (https://docs.slack.dev/apis/events-api/using-socket-mode): events over a WebSocket, for an app
- * with an app-level token. Slack's library keeps the protocol: pings, acknowledgements, the greeting. Its reconnects are
- * off: the engine opens the stream again, with back-off.
+ * with an app-level token. Slack's library keeps the protocol: pings, acknowledgements, the greeting. Its reconnects
+ * are off: the engine opens the stream again, with back-off.
  *
  * Slack gives each event to one of the sockets of an app (at most 10), so an event is routed by its workspace, not by
  * the socket that it came over. An event that is not acknowledged comes again.

@@ -4,9 +4,10 @@
  * The protocol: a parent's revision names its last reply, so a stored revision proves that the thread is stored up to
  * that reply, and no state for each thread is needed. Pages are committed in this order:
  *
- * 1. an answer of `conversations.history` (or the rest of one) is passed to the checker, once; 2. the threads of the
- * chosen parents are listed completely; their replies make pages whose checkpoint still stands before these parents; 3.
- * then the parents make a page, whose checkpoint stands behind them.
+ * 1. an answer of `conversations.history` (or the rest of one) is passed to the checker, once;
+ * 2. the threads of the chosen parents are listed completely; their replies make pages whose checkpoint still stands
+ *    before these parents;
+ * 3. then the parents make a page, whose checkpoint stands behind them.
  *
  * After a crash between 2 and 3, the parents are still changed: their threads are listed again, and the replies are
  * known. A step makes a bounded number of calls before its pages, so that a slice of any length makes progress; a

@@ -3,8 +3,8 @@ import { statements } from "./Statements.ts"
 
 // The views of `mirror` and the tables behind them come from the projections of integrations (src/derive).
 //
-// `cursor` null: everything is derived anew. `generation` grows with each rebuild, so that a follower that read an older
-// cursor does not store its own.
+// `cursor` null: everything is derived anew. `generation` grows with each rebuild, so that a follower that read an
+// older cursor does not store its own.
 //
 // Of a text, `part` -1 is the content's own; from 0 on they are attachments, which are made with the content's own. A
 // text is extracted where `version` is null or older than the extractor; 0 stands for a text that a projection gave.
