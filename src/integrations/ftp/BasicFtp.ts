@@ -106,7 +106,7 @@ export const make = Effect.fnUntraced(function* (
     max: options.connections,
     open,
     isOpen: (session) => !session.client.closed,
-    close: (session) => session.client.close()
+    close: (session) => Effect.sync(() => session.client.close())
   })
 
   const pathOf = (session: Session, path: string): string => {

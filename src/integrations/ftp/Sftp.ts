@@ -165,10 +165,11 @@ export const make = Effect.fnUntraced(function* (
     max: options.connections,
     open,
     isOpen: (session) => session.state.open,
-    close: (session) => {
-      session.state.open = false
-      shut(session.client)
-    }
+    close: (session) =>
+      Effect.sync(() => {
+        session.state.open = false
+        shut(session.client)
+      })
   })
 
   const pathOf = (session: Session, path: string): Effect.Effect<string, IntegrationError> => {

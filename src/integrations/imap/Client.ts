@@ -163,7 +163,11 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     Effect.suspend(() => {
       session.running += 1
       return Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
-    }).pipe(Effect.ensuring(Effect.sync(() => (session.running -= 1))))
+    }).pipe(
+      // The library goes on with a request that was given up: nothing else can be asked meanwhile.
+      Effect.onInterrupt(() => Effect.sync(() => session.imap.close())),
+      Effect.ensuring(Effect.sync(() => (session.running -= 1)))
+    )
 
   const optionsOf = (address: string): ImapFlowOptions => ({
     host: address,
@@ -233,10 +237,13 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     open,
     isOpen: ({ imap }) => imap.usable && !imap.isClosed,
     // LOGOUT lets the server forget the connection at once: many count one for minutes that only broke off.
-    close: ({ imap, running }) => {
-      if (running === 0 && imap.usable) imap.logout().catch(() => imap.close())
-      else imap.close()
-    }
+    close: ({ imap, running }) =>
+      running === 0 && imap.usable
+        ? Effect.promise(() => imap.logout().catch(() => {})).pipe(
+            Effect.timeoutOption("1 second"),
+            Effect.andThen(Effect.sync(() => imap.close()))
+          )
+        : Effect.sync(() => imap.close())
   })
 
   const request: Client["request"] = (method, what, ask) =>

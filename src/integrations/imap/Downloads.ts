@@ -26,6 +26,9 @@ const pieceBytes = 1024 * 1024
 /** Messages that are remembered until they are downloaded: some pages' worth. */
 const maxRemembered = 5_000
 
+/** The library gives false for the NIL of a server that has no bytes yet. */
+const bytesOf = (source: unknown): Uint8Array => (source instanceof Uint8Array ? source : new Uint8Array())
+
 export interface Downloads {
   /** Notes messages that are about to be downloaded, in that order. */
   readonly expect: (place: Place, messages: ReadonlyArray<Details>) => void
@@ -99,7 +102,7 @@ export const make = Effect.fnUntraced(function* (
       `UID ${uid} of ${Names.quote(place.name)}`,
       async ({ imap }) => {
         const row = await imap.fetchOne(String(uid), { uid: true, source: { start, maxLength } }, { uid: true })
-        return row === false ? undefined : (row.source ?? new Uint8Array())
+        return row === false ? undefined : bytesOf(row.source)
       }
     )
 

@@ -23,8 +23,8 @@ export interface Options<Client> {
   readonly max: number
   readonly open: Effect.Effect<Client, IntegrationError>
   readonly isOpen: (client: Client) => boolean
-  /** Drops the connection at once, whatever it is doing. */
-  readonly close: (client: Client) => void
+  /** Ends the connection, whatever it is doing, and does not wait for long. */
+  readonly close: (client: Client) => Effect.Effect<void>
 }
 
 export interface Connection<out Client> {
@@ -88,9 +88,10 @@ export const make = Effect.fnUntraced(function* <Client>(
     [...slots].filter((other) => other !== slot && (other.isOpening || isReady(other))).length
 
   const drop = (slot: Slot<Client>) =>
-    Effect.sync(() => {
-      if (slot.client !== undefined) options.close(slot.client)
+    Effect.suspend(() => {
+      const { client } = slot
       slot.client = undefined
+      return client === undefined ? Effect.void : options.close(client)
     })
 
   const resize = (to: number) =>
@@ -226,7 +227,7 @@ export const make = Effect.fnUntraced(function* <Client>(
     })
   )
 
-  yield* Effect.addFinalizer(() => Effect.forEach(slots, drop, { discard: true }))
+  yield* Effect.addFinalizer(() => Effect.forEach(slots, drop, { concurrency: "unbounded", discard: true }))
   yield* Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     for (const slot of idle.filter(({ usedAt }) => now - usedAt >= idleMillis)) {
