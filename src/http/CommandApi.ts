@@ -12,11 +12,7 @@ import { tasks } from "./tasks/TaskEndpoints.ts"
 import { webhooks } from "./webhooks/WebhookEndpoints.ts"
 
 export class CommandApi extends HttpApi.make("idem")
-<<<<<<< HEAD
-  .add(connections, tasks, contents, mirror, webhooks)
-=======
-  .add(connections, tasks, contents, mirror, searches)
->>>>>>> ab99eb5 (derive: index what is mirrored, and search it in PostgreSQL)
+  .add(connections, tasks, contents, mirror, searches, webhooks)
   .middleware(RequestErrors)
   // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

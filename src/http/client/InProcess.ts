@@ -30,7 +30,7 @@ const handlers = Layer.mergeAll(
   TaskHandlers.layer,
   ContentHandlers.layer,
   MirrorHandlers.layer,
-<<<<<<< HEAD
+  SearchHandlers.layer,
   WebhookHandlers.layer
 )
 
@@ -41,7 +41,7 @@ export const layer: Layer.Layer<
   Store | Engine | Integrations | Vault | WebhookStore | Destination | Sender | FileSystem.FileSystem | Path.Path
 > = Layer.effect(
   ApiClient,
-  HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror", "webhooks"])
+  HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror", "searches", "webhooks"])
 ).pipe(
   Layer.provide(handlers),
   Layer.provide([RequestErrors.layer, Authenticated.layer]),
@@ -49,20 +49,3 @@ export const layer: Layer.Layer<
   Layer.provide(Etag.layerWeak),
   Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
 )
-=======
-  SearchHandlers.layer
-)
-
-/** The module's name says test; it is the library's client over handlers in the same process. */
-export const layer: Layer.Layer<ApiClient, never, Store | Engine | Integrations | FileSystem.FileSystem | Path.Path> =
-  Layer.effect(
-    ApiClient,
-    HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror", "searches"])
-  ).pipe(
-    Layer.provide(handlers),
-    Layer.provide([RequestErrors.layer, Authenticated.layer]),
-    Layer.provide(HttpPlatform.layer),
-    Layer.provide(Etag.layerWeak),
-    Layer.provide(Layer.succeed(HttpRouter.RouterConfig, routerConfig))
-  )
->>>>>>> ab99eb5 (derive: index what is mirrored, and search it in PostgreSQL)
