@@ -198,14 +198,14 @@ export const make: {
   ): Effect.fn.Return<OpenOptions<Config, Credentials>, Schema.SchemaError> {
     const decodedConfig = yield* decodeConfig(options.config)
     const decodedCredentials = yield* decodeCredentials(options.credentials)
-    let alone = yield* encodeCredentials(decodedCredentials)
-    const refreshAlone: RefreshCredentials<Schema.Json> = Effect.fnUntraced(function* (refresh) {
-      const next = yield* refresh(alone)
-      if (next !== alone) yield* options.saveCredentials(next)
-      alone = next
+    let latest = yield* encodeCredentials(decodedCredentials)
+    const refreshAndSave: RefreshCredentials<Schema.Json> = Effect.fnUntraced(function* (refresh) {
+      const next = yield* refresh(latest)
+      if (next !== latest) yield* options.saveCredentials(next)
+      latest = next
       return next
     }, Effect.uninterruptible)
-    const refreshAs = options.refreshCredentials ?? refreshAlone
+    const refreshAs = options.refreshCredentials ?? refreshAndSave
     return {
       config: decodedConfig,
       credentials: decodedCredentials,

@@ -1,5 +1,4 @@
 /** The implementation of `Deriver` over PostgreSQL, loaded when something is derived. */
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -10,6 +9,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { UsageError } from "../engine/Engine.ts"
 import * as Feed from "../engine/feed/Feed.ts"
 import * as Lock from "../engine/schedule/Lock.ts"
+import * as Restart from "../engine/schedule/Restart.ts"
 import type { BodyStore } from "../engine/store/BodyStore.ts"
 import type { FeedStore } from "../engine/store/FeedStore.ts"
 import type { LockStore } from "../engine/store/LockStore.ts"
@@ -112,12 +112,7 @@ export const make = Effect.gen(function* () {
 
   const follow = Lock.withFreeLock(Follower.lockName)(followAlone).pipe(
     Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}`)),
-    Effect.catchCauseIf(
-      (cause) => !Cause.hasInterruptsOnly(cause),
-      (cause) => Effect.logError("deriving the schema mirror failed with a defect, and goes on", cause)
-    ),
-    Effect.andThen(Effect.sleep(pause)),
-    Effect.forever,
+    (work) => Restart.forever(work, { what: "deriving the schema mirror", pause }),
     Effect.provide(Layer.provide(Feed.layer, Layer.succeedContext(context))),
     Effect.provideContext(context)
   )

@@ -201,7 +201,7 @@ export const settle = Effect.fnUntraced(function* (
 ) {
   const { atMost, complete = allRead, runId, share } = options
   const limits = { ...(yield* Limits), deletions: atMost, deletionShare: share }
-  return yield* Deletions.settle({ deletions: yield* WholeStore, fence, limits, complete, runId })
+  return yield* Deletions.applyOrHold({ deletions: yield* WholeStore, fence, limits, complete, runId })
 })
 
 /** Approves all that is held now. */

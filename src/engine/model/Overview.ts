@@ -1,14 +1,16 @@
 /** Totals of one connection, and of the whole database. */
+import * as Schema from "effect/Schema"
 
-export interface Totals {
-  readonly stored: number
-  readonly failed: number
-  readonly dead: number
-  readonly deferred: number
-  readonly deleted: number
-  readonly bytes: number
-  readonly deletionsHeld: number
-}
+export const Totals = Schema.Struct({
+  stored: Schema.Int,
+  failed: Schema.Int,
+  dead: Schema.Int,
+  deferred: Schema.Int,
+  deleted: Schema.Int,
+  bytes: Schema.Int,
+  deletionsHeld: Schema.Int
+}).annotate({ identifier: "Totals" })
+export type Totals = typeof Totals.Type
 
 /** Figures of the whole database, for metrics. No connection is named. */
 export interface Overview {

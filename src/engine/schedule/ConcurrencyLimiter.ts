@@ -94,7 +94,7 @@ const make = (bounds: Bounds): Slots["Service"] => {
   /** Lends the slot while every call of the slice waits to be admitted, and one of them for time to pass. */
   const turnOf = (entry: Entry): Turn => {
     const open = { calling: 0, admitting: 0, sleeping: 0 }
-    const settle = (): void => {
+    const update = (): void => {
       const idle = open.sleeping > 0 && open.admitting === open.calling
       if (idle && entry.state === "working") {
         entry.state = "idle"
@@ -112,13 +112,13 @@ const make = (bounds: Bounds): Slots["Service"] => {
         Effect.acquireUseRelease(
           Effect.sync(() => {
             open[what] += 1
-            settle()
+            update()
           }),
           () => effect,
           () =>
             Effect.sync(() => {
               open[what] -= 1
-              settle()
+              update()
             })
         )
     return { calling: counted("calling"), admitting: counted("admitting"), sleeping: counted("sleeping") }

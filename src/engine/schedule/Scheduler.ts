@@ -5,7 +5,6 @@
  * The store decides what is due, the longest due first (`LeaseStore.due`). A wake-up is volatile: it may be lost or
  * delivered twice. The connection's row is the durable state, and the lease and the fence are the guard.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -21,8 +20,8 @@ import * as RunnerHealth from "effect/cluster/RunnerHealth"
 import * as RunnerStorage from "effect/cluster/RunnerStorage"
 import * as Runners from "effect/cluster/Runners"
 import * as Sharding from "effect/cluster/Sharding"
-import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Singleton from "effect/cluster/Singleton"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import { ConnectionEntity } from "./ConnectionEntity.ts"
 import { HintListener } from "./HintListener.ts"
 import * as HintRouter from "./HintRouter.ts"
@@ -40,6 +39,7 @@ import { LeaseStore } from "../store/LeaseStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import { TaskStore } from "../store/TaskStore.ts"
 import * as Maintenance from "./Maintenance.ts"
+import * as Restart from "./Restart.ts"
 
 /** How often the scheduler looks for due connections. If few are awake, it also looks when a slice ends. */
 const tick = Duration.seconds(1)
@@ -230,18 +230,8 @@ const scheduler = Layer.unwrap(
     const work = Effect.gen(function* () {
       yield* Maintenance.daily(upkeep)
       return yield* schedule
-    }).pipe(
-      Effect.scoped,
-      // The cluster does not restart a singleton that has died.
-      Effect.catchCauseIf(
-        (cause) => !Cause.hasInterruptsOnly(cause),
-        (cause) => Effect.logError("the scheduler failed with a defect, and goes on", cause)
-      ),
-      Effect.andThen(Effect.sleep(tick)),
-      Effect.forever,
-      Effect.provide(context)
-    )
-    return Singleton.make("idem/Scheduler", work)
+    }).pipe(Effect.scoped, Effect.provide(context))
+    return Singleton.make("idem/Scheduler", Restart.forever(work, { what: "the scheduler", pause: tick }))
   })
 )
 

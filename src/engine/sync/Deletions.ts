@@ -70,7 +70,7 @@ export const areTooMany = (
 ): boolean => deletions > limits.deletions && deletions > stored * limits.deletionShare
 
 /** Applies the complete deletions, or holds them. Says how many were deleted, and how many are held now. */
-export const settle = Effect.fnUntraced(function* (options: {
+export const applyOrHold = Effect.fnUntraced(function* (options: {
   readonly deletions: DeletionStore["Service"]
   readonly fence: Fence
   readonly limits: Limits

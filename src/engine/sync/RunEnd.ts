@@ -32,11 +32,11 @@ type Recorded = Pick<Written, "begun" | "counts" | "unrecorded">
 /**
  * Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too.
  */
-const settleDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
+const endDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
   const { complete, domain, fence, runId } = options
   const runs = yield* RunStore
   const limits = yield* Limits
-  const { deleted, held } = yield* Deletions.settle({
+  const { deleted, held } = yield* Deletions.applyOrHold({
     deletions: yield* DeletionStore,
     fence,
     limits,
@@ -80,9 +80,7 @@ export const run = Effect.fnUntraced(function* (
   const runs = yield* RunStore
   const isSettled = failure === null && SyncTask.isLive(task)
   const settled = isSettled
-    ? yield* RunFailure.capture(
-        Effect.withSpan(settleDeletions(options, written), "settle", { captureStackTrace: false })
-      )
+    ? yield* RunFailure.capture(Effect.withSpan(endDeletions(options, written), "settle", { captureStackTrace: false }))
     : Result.succeed<Recorded>(written)
   const { begun, counts, unrecorded } = Result.getOrElse(settled, (): Recorded => written)
   const error = failure ?? (Result.isFailure(settled) ? settled.failure : checkCounts(counts))

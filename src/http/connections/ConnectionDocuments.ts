@@ -6,7 +6,7 @@ import * as Model from "../../engine/model/Connection.ts"
 import type * as ContentModel from "../../engine/model/Content.ts"
 import * as ProgressEstimate from "../../engine/model/ProgressEstimate.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
-import type * as Overview from "../../engine/model/Overview.ts"
+import * as Overview from "../../engine/model/Overview.ts"
 import type * as RunModel from "../../engine/model/Run.ts"
 import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
 import { Run, run } from "../tasks/TaskDocuments.ts"
@@ -14,16 +14,6 @@ import { Run, run } from "../tasks/TaskDocuments.ts"
 const Time = Schema.DateTimeUtcFromString
 
 const ConnectionState = Schema.Literals(["running", "disconnected", "paused", "idle"])
-
-const Totals = Schema.Struct({
-  stored: Schema.Int,
-  failed: Schema.Int,
-  dead: Schema.Int,
-  deferred: Schema.Int,
-  deleted: Schema.Int,
-  bytes: Schema.Int,
-  deletionsHeld: Schema.Int
-}).annotate({ identifier: "Totals" })
 
 export const Connection = Schema.Struct({
   name: Schema.String,
@@ -72,7 +62,7 @@ type Progress = typeof Progress.Type
 /** A connection with what is stored of it and its last run. `ledger` is failed, dead and deferred together. */
 export const Status = Schema.Struct({
   ...Connection.fields,
-  totals: Totals,
+  totals: Overview.Totals,
   ledger: Schema.Int,
   /** Content that the config leaves out and a person may miss, and how to include it. */
   leftOut: Schema.Array(Schema.String),

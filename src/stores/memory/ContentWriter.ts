@@ -116,7 +116,7 @@ export const storeItem = (
  * Records that the source reports an id as gone: stored content is staged for deletion, and a row that is only in the
  * ledger leaves it.
  */
-export const miss = (
+export const markGone = (
   connection: ConnectionEntry,
   externalId: string,
   now: Millis,
@@ -154,7 +154,7 @@ export const storeMiss = (
   const entry = connection.contents.get(given.externalId) ?? fresh(state, given.externalId, now)
   connection.contents.set(given.externalId, entry)
   if (given.outcome === "gone") {
-    miss(connection, given.externalId, now, { ofPass: false })
+    markGone(connection, given.externalId, now, { ofPass: false })
     if (entry.state === "gone") {
       entry.reason = Storable.text(given.reason)
       entry.message = Storable.text(given.message)

@@ -2,7 +2,7 @@
 import type { Coverage } from "../../contract/Page.ts"
 import type { PageEnd } from "../../engine/model/Batch.ts"
 import * as Storable from "../Storable.ts"
-import { miss } from "./ContentWriter.ts"
+import { markGone } from "./ContentWriter.ts"
 import type { ConnectionEntry, Millis } from "./State.ts"
 
 const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): void => {
@@ -43,7 +43,7 @@ export const endPage = (connection: ConnectionEntry, page: PageEnd, inScope: boo
     for (const id of page.seen) connection.listing.seen.add(id)
     for (const coverage of page.covers) cover(connection, coverage, now)
   }
-  for (const id of page.deleted) miss(connection, id, now, { ofPass: page.listing !== undefined })
+  for (const id of page.deleted) markGone(connection, id, now, { ofPass: page.listing !== undefined })
   if (!page.complete) return
   connection.listing = null
   for (const one of connection.staged.values()) if (one.ofPass) one.ready = true

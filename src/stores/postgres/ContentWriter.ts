@@ -129,7 +129,7 @@ export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, ex
  * Records that the source reports ids as gone: stored content is staged for deletion, and a row that is only in the
  * ledger leaves it. A row that was stored before its deletion is `deleted` again.
  */
-export const miss = Effect.fnUntraced(function* (
+export const markGone = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
   externalIds: ReadonlyArray<string>,
@@ -163,7 +163,7 @@ export const storeMisses = Effect.fnUntraced(function* (
   const gone = misses.filter((one) => one.outcome === "gone")
   if (gone.length > 0) {
     const ids = gone.map((one) => one.externalId)
-    yield* miss(sql, connectionId, ids, { ofPass: false })
+    yield* markGone(sql, connectionId, ids, { ofPass: false })
     // An id that was never stored is kept as gone, for whoever looks for it.
     yield* sql`INSERT INTO content
         (connection_id, external_id, state, reason, message, scope_epoch, created_at, updated_at)

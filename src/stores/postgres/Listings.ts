@@ -6,7 +6,7 @@ import type { Coverage } from "../../contract/Page.ts"
 import type { PageEnd } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import * as Storable from "../Storable.ts"
-import { miss, unstage } from "./ContentWriter.ts"
+import { markGone, unstage } from "./ContentWriter.ts"
 import { texts } from "./Parameters.ts"
 
 const decodeOpen = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ marking: Schema.Boolean })))
@@ -84,7 +84,7 @@ export const endPage = Effect.fnUntraced(function* (
       yield* cover(sql, connectionId, coverage)
     }
   }
-  yield* miss(sql, connectionId, page.deleted.filter(Storable.isId), { ofPass: page.listing !== undefined })
+  yield* markGone(sql, connectionId, page.deleted.filter(Storable.isId), { ofPass: page.listing !== undefined })
   if (!page.complete) return
   yield* closeListing(sql, connectionId)
   yield* sql`UPDATE staged_deletion SET ready = true WHERE connection_id = ${connectionId} AND of_pass AND NOT ready`

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
+import { Totals } from "../../engine/model/Overview.ts"
 import { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
@@ -32,19 +33,8 @@ const decode = Schema.decodeUnknownEffect(
   ])
 )
 
-const decodeTotals = Schema.decodeUnknownEffect(
-  Schema.Tuple([
-    Schema.Struct({
-      stored: Schema.Int,
-      failed: Schema.Int,
-      dead: Schema.Int,
-      deferred: Schema.Int,
-      deleted: Schema.Int,
-      bytes: Schema.Int,
-      deletionsHeld: Schema.Int
-    })
-  ])
-)
+const decodeTotals = Schema.decodeUnknownEffect(Schema.Tuple([Totals]))
+
 /**
  * The overview in one statement. The ledger is counted from its index alone. The sessions are those of all processes
  * that call themselves `idem` in this database.
