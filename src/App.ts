@@ -275,6 +275,11 @@ const services = Layer.effect(
         Effect.provide(Layer.provideMerge(Layer.mergeAll(store, Database.layerVault), Database.layer)),
         Effect.provideContext(context)
       ),
+      inspect: Effect.promise(() => import("./stores/postgres/Inspection.ts")).pipe(
+        Effect.flatMap(({ inspect }) => inspect),
+        Effect.provide(Database.layer),
+        Effect.provideContext(context)
+      ),
       migrate: (options) =>
         Postgres.migrateWith(options).pipe(
           Effect.map((done) => ({ ...done, epoch: done.epoch.number })),

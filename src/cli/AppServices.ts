@@ -14,6 +14,7 @@ import type * as Run from "../engine/sync/Run.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken } from "../engine/store/StoreError.ts"
 import type { WebhookStore } from "../engine/store/WebhookStore.ts"
+import type { Inspection } from "../stores/postgres/Inspection.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
 
@@ -69,6 +70,8 @@ export class Services extends Context.Service<
       role: string,
       options: { readonly login: boolean }
     ) => Effect.Effect<{ readonly created: boolean; readonly url: string | undefined }, StartError>
+    /** Looks at the database, and changes nothing. */
+    readonly inspect: Effect.Effect<Inspection, StartError>
     /** Seals everything again with the current key; see `Rekey.rekey`. */
     readonly rekey: Effect.Effect<Rekeyed, StartError>
     /** Brings the database up to date: the version of its schema before and after, and its epoch. */

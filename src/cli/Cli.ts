@@ -21,6 +21,7 @@ import { Integrations } from "../engine/source/Integrations.ts"
 import { connect } from "./Connect.ts"
 import { connections, disconnect, pause, resume } from "./Connections.ts"
 import { contents, show } from "./Contents.ts"
+import { doctor } from "./Doctor.ts"
 import { exportContents } from "./Export.ts"
 import { copy } from "./Copy.ts"
 import { derive } from "./Derive.ts"
@@ -57,7 +58,7 @@ const idem = Command.make("idem").pipe(
     { group: "Connections", commands: [connect, connections, pause, resume, disconnect] },
     { group: "Syncing", commands: [serve, sync, status, runs] },
     { group: "What is stored", commands: [search, contents, show, exportContents, sql] },
-    { group: "What needs you", commands: [failures, retry, deletions, purge] },
+    { group: "What needs you", commands: [doctor, failures, retry, deletions, purge] },
     { group: "Changes", commands: [webhooks] },
     { group: "The database", commands: [derive, grant, migrate, copy, rekey] }
   ])

@@ -18,6 +18,7 @@ import * as Terminal from "effect/Terminal"
 import * as Cli from "../../src/cli/Cli.ts"
 import * as Server from "../../src/cli/RemoteServer.ts"
 import { Services } from "../../src/cli/AppServices.ts"
+import type { Inspection } from "../../src/stores/postgres/Inspection.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as InProcess from "../../src/http/client/InProcess.ts"
 import * as HttpServer from "../../src/http/Server.ts"
@@ -123,7 +124,8 @@ const runner =
 /** A database that lasts as long as the scope, and a function that runs command lines on it. */
 export const make = Effect.fnUntraced(function* (
   source: MemorySource,
-  engine: Parameters<typeof TestEngine.layer>[1] = {}
+  engine: Parameters<typeof TestEngine.layer>[1] = {},
+  options: { readonly inspection?: Partial<Inspection> } = {}
 ) {
   const context = yield* Layer.build(TestEngine.layer(source, engine))
   const started = { count: 0 }
@@ -141,6 +143,14 @@ export const make = Effect.fnUntraced(function* (
     copy: () => Effect.die("only a real database is copied into"),
     grant: () => Effect.die("only a real database has roles"),
     rekey: Effect.die("only a real database is rekeyed"),
+    inspect: Effect.succeed({
+      database: "a database in memory",
+      schema: { found: 1, supported: 1 },
+      clockSkewMs: 0,
+      oldestTransactionMs: 0,
+      freeBytes: 10 * 1024 ** 3,
+      ...options.inspection
+    }),
     migrate: ({ newEpoch }) => Effect.succeed({ before: 1, after: 2, epoch: newEpoch ? 2 : 1, begun: newEpoch })
   })
 

@@ -77,7 +77,7 @@ const decodeVersion = Schema.decodeUnknownEffect(Version)
 const decodeExists = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ found: Schema.Boolean })]))
 
 /** The schema's number in this database: 0 where Idem was never here. */
-const version: Effect.Effect<number, StoreError, SqlClient.SqlClient> = SqlClient.SqlClient.use((sql) =>
+export const version: Effect.Effect<number, StoreError, SqlClient.SqlClient> = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
     const [{ found }] = yield* Effect.flatMap(sql`SELECT to_regclass(${table}) IS NOT NULL AS found`, (rows) =>
       Effect.orDie(decodeExists(rows))

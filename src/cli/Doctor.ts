@@ -1,0 +1,211 @@
+/** `idem doctor`: checks what Idem needs, and says what a person has to do. */
+import * as Command from "effect/cli/Command"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { pausedByPerson } from "../engine/model/Connection.ts"
+import { Vault } from "../engine/secrets/Vault.ts"
+import { credentialsContext } from "../engine/source/OpenSource.ts"
+import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
+import type { Status } from "../http/connections/ConnectionDocuments.ts"
+import * as Failure from "./CommandFailure.ts"
+import { Output, type Style } from "./Output.ts"
+import * as Server from "./RemoteServer.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
+
+/** `problem`: a person is needed, and `next` says what to do. `note`: worth knowing, and it goes on by itself. */
+interface Check {
+  readonly check: string
+  readonly connection: string | null
+  readonly status: "ok" | "note" | "problem"
+  readonly message: string
+  readonly next: string | null
+}
+
+const check = (name: string, connection: string | null = null) => ({
+  ok: (message: string): Check => ({ check: name, connection, status: "ok", message, next: null }),
+  note: (message: string): Check => ({ check: name, connection, status: "note", message, next: null }),
+  problem: (message: string, next: string): Check => ({ check: name, connection, status: "problem", message, next })
+})
+
+/** The engine and OAuth compare times of this machine with those of the database and of providers. */
+const skewAllowed = Duration.seconds(5)
+
+/** Less free space than this may end with the next large sync. */
+const leastFree = 1024 ** 3
+
+/** The feed of changes waits for transactions; one this old was forgotten. */
+const longestTransaction = Duration.minutes(10)
+
+const databaseChecks = Effect.gen(function* () {
+  const services = yield* Services.Services
+  const found = yield* Effect.result(services.inspect)
+  if (Result.isFailure(found)) {
+    return [check("database").problem(found.failure.message, "start the database, or correct DATABASE_URL")]
+  }
+  const { clockSkewMs, database, freeBytes, oldestTransactionMs, schema } = found.success
+  const skew = Duration.millis(Math.abs(clockSkewMs))
+  const old = Duration.millis(oldestTransactionMs)
+  const versions = `version ${schema.found}`
+  return [
+    check("database").ok(`${database} answers`),
+    schema.found === schema.supported || schema.found === 0
+      ? check("schema").ok(schema.found === 0 ? "empty: the first command sets it up" : versions)
+      : schema.found < schema.supported
+        ? check("schema").problem(`${versions}; this Idem needs ${schema.supported}`, "idem migrate")
+        : check("schema").problem(`${versions} was made by a newer Idem than this one`, "update this Idem"),
+    Duration.isGreaterThan(skew, skewAllowed)
+      ? check("clock").problem(
+          `this machine's clock is ${Text.about(skew)} ${clockSkewMs > 0 ? "behind" : "ahead of"} the database's`,
+          "set both clocks by NTP"
+        )
+      : check("clock").ok("agrees with the database's"),
+    freeBytes === null
+      ? check("disk").ok("the database keeps its data elsewhere: look there")
+      : freeBytes < leastFree
+        ? check("disk").problem(`${Text.bytes(freeBytes)} free`, "free some space, or move IDEM_DATA_DIR")
+        : check("disk").ok(`${Text.bytes(freeBytes)} free`),
+    Duration.isGreaterThan(old, longestTransaction)
+      ? check("feed").problem(
+          `a transaction has been open for ${Text.about(old)}: changes after it are not reported`,
+          "end its session: SELECT pid, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+        )
+      : check("feed").ok("reports changes up to now")
+  ]
+})
+
+const keyChecks = Effect.gen(function* () {
+  const vault = yield* Vault
+  const keys = yield* Effect.result(vault.keys)
+  if (Result.isFailure(keys)) return [check("key").problem(keys.failure.message, "set IDEM_SECRET_KEY")]
+  const connections = yield* (yield* ConnectionStore).connections
+  const sealed = connections.filter(({ credentials }) => credentials !== null)
+  const locked = yield* Effect.filter(sealed, (connection) =>
+    Effect.isFailure(vault.unseal(connection.credentials ?? new Uint8Array(), credentialsContext(connection)))
+  )
+  return locked.length === 0
+    ? [
+        check("key").ok(
+          sealed.length === 0 ? "there is one" : `opens the credentials of ${Text.many(sealed.length, "connection")}`
+        )
+      ]
+    : locked.map(({ domain, name }) =>
+        check("key", name).problem(
+          "the credentials are sealed with another key",
+          `set IDEM_SECRET_KEY_OLD to that key, or: idem connect ${domain} --name ${Text.shellWord(name)} --credentials @FILE`
+        )
+      )
+})
+
+/** A source that is not asked for this long, in intervals, is not polled by anybody. */
+const missedPolls = 5
+
+const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Check> => {
+  const { lastRun, name, totals } = status
+  const of = (what: string) => check(what, name)
+  const word = Text.shellWord(name)
+  const error = lastRun?.error ?? null
+  const every = Duration.max(Duration.fromInputUnsafe(status.every as Duration.Input), Duration.minutes(2))
+  const since = DateTime.distance(status.lastCheckedAt ?? status.createdAt, now)
+  const isLate = Duration.isGreaterThan(since, Duration.times(every, missedPolls))
+  const connect = `idem connect ${status.domain} --name ${word} --credentials @FILE`
+  if (status.state === "disconnected") return [of("credentials").note("disconnected; what was stored can be read")]
+  return [
+    status.paused === null || status.paused === pausedByPerson
+      ? of("credentials").ok(status.paused === null ? "accepted" : "paused by a person")
+      : of("credentials").problem(
+          `paused: ${Text.short(status.paused, 300)}`,
+          error?.reason === "Unauthorized" ? connect : `idem resume ${word}`
+        ),
+    status.failures > 0
+      ? of("success").note(
+          `the last ${Text.many(status.failures, "run")} failed (${Text.short(error?.message ?? "unknown", 200)}); it is tried again by itself`
+        )
+      : status.paused === null && isLate
+        ? of("success").problem(
+            status.lastCheckedAt === null
+              ? "never checked"
+              : `last checked ${Text.moment(status.lastCheckedAt, now)}, though due every ${status.every}`,
+            `keep \`idem serve\` running, or: idem sync ${word}`
+          )
+        : of("success").ok(
+            status.lastCheckedAt === null ? "not checked yet" : `last checked ${Text.moment(status.lastCheckedAt, now)}`
+          ),
+    status.askedToWaitUntil === null
+      ? of("quota").ok("not waiting")
+      : of("quota").note(`the source asked to wait until ${Text.upcoming(status.askedToWaitUntil, now)}`),
+    ...(status.problems.length === 0
+      ? []
+      : [
+          of("places").problem(
+            `${Text.many(status.problems.length, "place")} could not be listed, ${Text.quoted(status.problems[0]?.place ?? "")} among them`,
+            `idem status ${word}`
+          )
+        ]),
+    ...(totals.dead === 0
+      ? []
+      : [of("ledger").problem(`${Text.many(totals.dead, "item")} given up`, `idem failures ${word}`)]),
+    ...(totals.deletionsHeld === 0
+      ? []
+      : [
+          of("deletions").problem(
+            `${Text.many(totals.deletionsHeld, "deletion")} held back for a person`,
+            `idem deletions ${word}`
+          )
+        ])
+  ]
+}
+
+/** The status of each connection. One that is removed meanwhile is left out. */
+const statuses = Effect.gen(function* () {
+  const { connections } = yield* ApiClient
+  const all = yield* connections.list({})
+  const found = yield* Effect.forEach(all.connections, ({ id }) =>
+    connections.get({ params: { connection: id } }).pipe(
+      Effect.map((status) => [status]),
+      Effect.catchTag("NotFoundProblem", () => Effect.succeed([]))
+    )
+  )
+  return found.flat()
+})
+
+const text = (checks: ReadonlyArray<Check>, style: Style): string => {
+  const marks = { ok: style.good("ok     "), note: style.warn("note   "), problem: style.bad("problem") }
+  return checks
+    .flatMap(({ check: name, connection, message, next, status }) => [
+      `${marks[status]}  ${connection === null ? name : `${Text.oneLine(connection)}: ${name}`}: ${Text.oneLine(message)}`,
+      ...(next === null ? [] : [`         → ${Text.oneLine(next)}`])
+    ])
+    .join("\n")
+}
+
+const encode = Schema.encodeSync(Schema.Array(Schema.Record(Schema.String, Schema.NullOr(Schema.String))))
+
+export const doctor = Command.make(
+  "doctor",
+  {},
+  Effect.fn("doctor")(function* () {
+    const output = yield* Output
+    const isRemote = yield* Server.isNamed
+    yield* Services.domains
+    const here = isRemote ? [check("database").ok("is the server's: run idem doctor there too")] : yield* databaseChecks
+    const isUsable = here.every((each) => !["database", "schema"].includes(each.check) || each.status !== "problem")
+    const key = isRemote || !isUsable ? [] : yield* Services.provide(keyChecks)
+    const now = yield* DateTime.now
+    const connections = isUsable
+      ? (yield* Services.ask(statuses)).flatMap((status) => connectionChecks(status, now))
+      : []
+    const checks = [...here, ...key, ...connections]
+    const problems = checks.filter(({ status }) => status === "problem").length
+    yield* output.answer(
+      { healthy: problems === 0, checks: encode(checks.map((each) => ({ ...each }))) },
+      () =>
+        `${text(checks, output.style)}\n${problems === 0 ? "nothing needs you" : `${Text.many(problems, "problem")} need${problems === 1 ? "s" : ""} you`}`
+    )
+    if (problems > 0) return yield* new Failure.Ended({ code: Failure.exitCode.failed })
+  })
+).pipe(Command.withDescription("Check the database, the key and each connection, and say what to do"))
