@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import SftpClient from "ssh2-sftp-client"
 import type { Call } from "../../contract/Integration.ts"
-import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
 import * as HostKey from "./HostKey.ts"
@@ -69,6 +69,12 @@ interface Session {
   readonly state: { open: boolean }
 }
 
+/**
+ * The server answered FAILURE. It may pass when the request is repeated, and the connection is in order: of a folder it
+ * is a problem of that folder. OpenSSH answers so where a disk fails or a mount is stale.
+ */
+class ServerFailure extends IntegrationError {}
+
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Remote.Remote, IntegrationError, Scope.Scope> {
@@ -84,6 +90,8 @@ export const make = Effect.fnUntraced(function* (
         return Errors.gone(text)
       case status.forbidden:
         return Errors.forbidden(text)
+      case status.failure:
+        return new ServerFailure({ reason: new Transient({ message: text }) })
       case 5:
       case 8:
         return Errors.malformed(text)
@@ -298,7 +306,15 @@ export const make = Effect.fnUntraced(function* (
     }).pipe(Stream.unwrap, Stream.scoped)
 
   return {
-    list: (folder) => connections.request("list", (session) => listOnce(session, folder)),
+    list: (folder) =>
+      connections.request("list", (session) =>
+        Effect.catchIf(
+          listOnce(session, folder),
+          // Every other folder can be listed. A root that fails is tried again as a whole.
+          (error) => error instanceof ServerFailure && folder !== "",
+          ({ message }) => Effect.fail(Errors.forbidden(message))
+        )
+      ),
     stat: (path) => connections.request("stat", (session) => statOnce(session, path)),
     read,
     connect: connections.connect,

@@ -125,6 +125,37 @@ describe("sftp", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live(
+    "a folder that the server fails to list is a problem of that folder, and is tried again at the next poll",
+    () =>
+      Effect.gen(function* () {
+        let failing = true
+        const folder: StandIn.Entry = { name: "bad", kind: "folder", modified: 1_700_000_000 }
+        const standIn = yield* StandIn.run({
+          ...base,
+          entries: [file("a"), folder, file("z")],
+          failing: (path) => failing && path.startsWith("/root/bad")
+        })
+        const opened = yield* Mirror.open({ ...standIn.source, config: { ...standIn.source.config, maxDepth: 1 } })
+        const pages = yield* Mirror.list(opened)
+        assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a", "z"])
+        assert.strictEqual(Mirror.problems(pages).length, 1)
+        assert.match(Mirror.problems(pages)[0] ?? "", /^bad: .*Failure/)
+        // Nothing is said of what is in it.
+        assert.isTrue(pages.every(({ covers = [] }) => covers.every(({ except }) => except?.includes("bad/") === true)))
+        failing = false
+        assert.include(ids(Mirror.listed(yield* Mirror.list(opened))), "bad/a")
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("a root that the server fails to list fails the listing", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({ ...base, entries: [file("a")], failing: () => true })
+      const opened = yield* Mirror.open(standIn.source)
+      assert.strictEqual((yield* Effect.flip(opened.session.estimate)).reason._tag, "Transient")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a server that answers without a name and without an end is given up", () =>
     Effect.gen(function* () {
       let answers = 0

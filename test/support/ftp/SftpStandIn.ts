@@ -26,6 +26,11 @@ export interface Options {
   readonly onRead?: (offset: number) => void
   /** The size that the attributes of a file claim; default its own. `opened`: by its handle. */
   readonly size?: (entry: Entry, opened: boolean) => number
+  /**
+   * Folders whose listing the server answers with FAILURE: what OpenSSH's `errno_to_portable` makes of every error but a
+   * missing file, a missing permission and a wrong argument (a disk that fails, a mount that is stale).
+   */
+  readonly failing?: (path: string) => boolean
   /** Names of one answer to READDIR instead of `entries`, again and again: a listing that never ends. */
   readonly endless?: () => ReadonlyArray<Entry>
 }
@@ -51,7 +56,9 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper) =
     const filename = path === "." ? "/root" : (options.real?.(path) ?? path)
     sftp.name(id, [{ filename, longname: "", attrs: attributes({ name: "", kind: "folder", modified: 0 }) }])
   })
-  sftp.on("OPENDIR", (id) => hold(id, undefined))
+  sftp.on("OPENDIR", (id, path) =>
+    options.failing?.(path) === true ? sftp.status(id, STATUS.FAILURE) : hold(id, undefined)
+  )
   sftp.on("READDIR", (id, handle) => {
     const state = handles[handle[0] ?? 0]
     const named = (entries: ReadonlyArray<Entry>) =>
@@ -69,7 +76,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper) =
     named(options.entries)
   })
   sftp.on("LSTAT", (id, path) => {
-    const entry = of(path)
+    const entry = path === "/root" ? ({ name: "", kind: "folder", modified: 0 } as const) : of(path)
     if (entry === undefined) sftp.status(id, STATUS.NO_SUCH_FILE)
     else sftp.attrs(id, attributes(entry, options.size?.(entry, false)))
   })
