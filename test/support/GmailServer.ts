@@ -82,7 +82,7 @@ interface Order {
   left: number
 }
 
-const units: Record<Method, number> = {
+export const units: Record<Method, number> = {
   getProfile: 1,
   "messages.list": 5,
   "messages.get": 20,
@@ -222,6 +222,31 @@ export class Server {
     })
     request.on("end", () => this.answer(request, response, body))
   }
+
+  /**
+   * A request without a socket, for simulations of many. `seen` keeps nothing of it: `refuse` is given each request, and
+   * refuses it by the fault that it returns.
+   */
+  fetchWith =
+    (refuse: (seen: Seen, answer: string) => Extract<Fault, { _tag: "Status" }> | undefined): typeof globalThis.fetch =>
+    async (input, init) => {
+      const request = new Request(input, init)
+      const url = new URL(request.url)
+      const route = routeOf(request.method, url.pathname)
+      const json = { "content-type": "application/json; charset=UTF-8" }
+      if (route === undefined)
+        return new Response(errorBody(404, "notFound", "Not Found"), { status: 404, headers: json })
+      const token = /^Bearer (.+)$/.exec(request.headers.get("authorization") ?? "")?.[1]
+      const seen: Seen = { ...route, params: url.searchParams, token }
+      const [status, text] = this.resultOf(seen, request.method === "POST" ? await request.text() : "")
+      const fault = refuse(seen, text)
+      return fault === undefined
+        ? new Response(text, { status, headers: json })
+        : new Response(errorBody(fault.status, fault.reason ?? "backendError", fault.message ?? "Failed"), {
+            status: fault.status,
+            headers: json
+          })
+    }
 
   private answer(request: http.IncomingMessage, response: http.ServerResponse, body: string): void {
     const url = new URL(request.url ?? "/", "http://localhost")

@@ -117,6 +117,14 @@ export class Mailbox {
     return this.ordered.toReversed()
   }
 
+  /** Ids of the newest messages, newest first. */
+  newest(count: number): ReadonlyArray<string> {
+    return this.ordered
+      .slice(-count)
+      .toReversed()
+      .map(({ id }) => id)
+  }
+
   /** Puts a message in; by default the newest, in the inbox and unread. Returns its id. */
   add(message: NewMessage = {}): string {
     this.serial += 1

@@ -1,0 +1,329 @@
+/**
+ * A large Slack workspace on virtual time: its first sync, and a day of polling. Calls wait for the quota of Idem, and
+ * Slack's stand-in counts by itself which of them exceed the limits of a minute. The integration runs over a mirror that
+ * keeps ids and revisions only, so that millions of messages fit.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as References from "effect/References"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
+import { noHints } from "../../../src/contract/Hints.ts"
+import type { AnySession } from "../../../src/contract/Integration.ts"
+import type { Page } from "../../../src/contract/Page.ts"
+import { poll } from "../../../src/contract/SyncTask.ts"
+import { Quotas } from "../../../src/engine/source/Quotas.ts"
+import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
+import { integration } from "../../../src/integrations/Slack.ts"
+import * as SlackServer from "../../support/SlackServer.ts"
+import { VirtualClock } from "../../support/VirtualClock.ts"
+import type { Row } from "../Table.ts"
+
+const seconds = { minute: 60, hour: 3_600, day: 86_400 }
+/** Slack's limits a minute (https://docs.slack.dev/apis/web-api/rate-limits, and each method's page). */
+const limits: Readonly<Record<string, number>> = {
+  "conversations.history": 50,
+  "conversations.replies": 50,
+  "conversations.list": 20,
+  "users.list": 20
+}
+
+/** Ids and revisions, by conversation: what is stored, and what the pass over the source has seen so far. */
+class Mirror {
+  readonly rows = new Map<string, Map<string, string | undefined>>()
+  /** Ids that were stored, changed or deleted since they were last taken. */
+  touched = new Set<string>()
+  checkpoint: Option.Option<Schema.Json> = Option.none()
+  readonly parts = new Map<string, Schema.Json>()
+  #listing: string | undefined
+  #seen = new Map<string, Set<string>>()
+
+  static placeOf = (id: string) => id.slice(0, id.indexOf("/") + 1)
+
+  revision(id: string): Option.Option<string | undefined> {
+    const place = this.rows.get(Mirror.placeOf(id))
+    return place?.has(id) === true ? Option.some(place.get(id)) : Option.none()
+  }
+
+  get size(): number {
+    return [...this.rows.values()].reduce((sum, { size }) => sum + size, 0)
+  }
+
+  apply(page: Page<Schema.Json>): void {
+    if (page.listing !== undefined && page.listing !== this.#listing) {
+      this.#listing = page.listing
+      this.#seen = new Map()
+    }
+    for (const { externalId, revision } of page.download) this.#write(externalId, revision)
+    for (const { externalId, revision } of page.patches ?? []) {
+      const known = this.revision(externalId)
+      if (Option.isSome(known)) this.#write(externalId, revision ?? known.value)
+    }
+    for (const id of page.deleted ?? []) this.#remove(id)
+    if (page.listing !== undefined) for (const { externalId } of page.listed) at(this.#seen, externalId).add(externalId)
+    for (const { except = [], prefix } of page.covers ?? []) {
+      for (const [place, rows] of this.rows) {
+        if (!place.startsWith(prefix) && !prefix.startsWith(place)) continue
+        const seen = this.#seen.get(place)
+        for (const id of rows.keys()) {
+          const isCovered = id.startsWith(prefix) && !except.some((one) => id.startsWith(one))
+          if (isCovered && seen?.has(id) !== true) this.#remove(id)
+        }
+      }
+    }
+    this.checkpoint = Option.some(page.checkpoint)
+    for (const { checkpoint, key } of page.parts ?? []) {
+      if (checkpoint === null) this.parts.delete(key)
+      else this.parts.set(key, checkpoint)
+    }
+  }
+
+  #write(id: string, revision: string | undefined): void {
+    const place = Mirror.placeOf(id)
+    const rows = this.rows.get(place) ?? new Map<string, string | undefined>()
+    rows.set(id, revision)
+    this.rows.set(place, rows)
+    this.touched.add(id)
+  }
+
+  #remove(id: string): void {
+    if (this.rows.get(Mirror.placeOf(id))?.delete(id) === true) this.touched.add(id)
+  }
+
+  /** Lists to the end. */
+  sync(session: AnySession) {
+    const checker = Layer.succeed(ContentExistenceChecker, {
+      existing: (ids) => Effect.sync(() => new Set(ids.filter((id) => Option.isSome(this.revision(id))))),
+      revisions: (ids) =>
+        Effect.sync(
+          () =>
+            new Map(
+              ids.flatMap((id) => {
+                const known = this.revision(id)
+                return Option.isSome(known) ? [[id, Option.fromUndefinedOr(known.value)] as const] : []
+              })
+            )
+        )
+    })
+    const moved = new Map(this.parts)
+    const parts = {
+      hinted: noHints,
+      get: (keys: ReadonlyArray<string>) =>
+        Effect.sync(
+          () => new Map(keys.flatMap((key) => (moved.has(key) ? [[key, moved.get(key) ?? null] as const] : [])))
+        )
+    }
+    return session.list(poll, this.checkpoint, parts).pipe(
+      Stream.rechunk(1),
+      Stream.runForEach((page) =>
+        Effect.sync(() => {
+          for (const { checkpoint, key } of page.parts ?? []) moved.set(key, checkpoint)
+          this.apply(page)
+        })
+      ),
+      Effect.provide(checker)
+    )
+  }
+}
+
+const at = (sets: Map<string, Set<string>>, id: string): Set<string> => {
+  const place = Mirror.placeOf(id)
+  const found = sets.get(place) ?? new Set()
+  sets.set(place, found)
+  return found
+}
+
+/** Counts calls by method, and those beyond the method's limit of a minute. */
+const counter = (now: () => number) => {
+  const calls: Record<string, number> = {}
+  const windows = new Map<string, { minute: number; calls: number }>()
+  let beyond = 0
+  return {
+    take: () => {
+      const taken = { calls: { ...calls }, beyond }
+      for (const method of Object.keys(calls)) delete calls[method]
+      beyond = 0
+      return taken
+    },
+    count: (method: string) => {
+      calls[method] = (calls[method] ?? 0) + 1
+      const minute = Math.floor(now() / 60_000)
+      const window = windows.get(method)
+      if (window?.minute === minute) window.calls += 1
+      else windows.set(method, { minute, calls: 1 })
+      if ((windows.get(method)?.calls ?? 0) > (limits[method] ?? Infinity)) beyond += 1
+    }
+  }
+}
+
+interface Size {
+  readonly channels: number
+  readonly messages: number
+  readonly threads: number
+  /** Polls of the day that are simulated. */
+  readonly polls: number
+}
+
+/** Polls of a day, one each 5 minutes. */
+export const pollsADay = 288
+
+/** A tenth of the channels was active within the last day, the others between a day and two years ago. */
+const fill = (server: SlackServer.SlackServer, { channels, messages, threads }: Size, now: number) => {
+  const { workspace } = server
+  const ids = Array.from({ length: channels }, (_, index) => workspace.addChannel(`channel-${index}`))
+  const parents = messages - threads
+  for (let index = 0; index < parents; index++) {
+    const place = index % channels
+    const newest = place % 10 === 0 ? (place % seconds.day) + 60 : seconds.day * (1 + (place % 700))
+    const time = now - newest - Math.floor(index / channels) * seconds.hour
+    const ts = workspace.post(ids[place] ?? "", `message ${index}`, {
+      ts: `${time}.${String(index % 1_000_000).padStart(6, "0")}`
+    })
+    if (index < threads) workspace.post(ids[place] ?? "", "reply", { ts: `${time + 30}.000001`, thread: ts })
+  }
+  return ids
+}
+
+const simulate = (size: Size) => {
+  const startAt = 1_700_000_000
+  const clock = new VirtualClock(startAt * 1000)
+  const counted = counter(clock.currentTimeMillisUnsafe)
+
+  const program = Effect.gen(function* () {
+    const server = yield* SlackServer.make({ now: startAt })
+    const { workspace } = server
+    const ids = fill(server, size, startAt)
+    const quotas = yield* Quotas
+    const config = yield* integration.decodeConfig({ slackApiUrl: server.url })
+    const credentials = { token: server.token }
+    const [first, ...others] = yield* integration.budgets({ config: config.json, credentials, account: "T1/U1" })
+    if (first === undefined) return yield* Effect.die(new Error("no budget"))
+    const session = yield* integration.open({
+      config: config.json,
+      credentials,
+      network: {
+        addressOf: Effect.succeed,
+        fetch: (input, init) => {
+          counted.count(new URL(input instanceof Request ? input.url : input).pathname.replace(/^.*\//, ""))
+          server.requests.length = 0
+          return server.fetch(input, init)
+        }
+      },
+      call: quotas.call({
+        domain: "slack",
+        budgets: [first, ...others],
+        weights: config.quota.weights,
+        timeout: integration.callTimeout,
+        meter: yield* RunMeter.make()
+      }),
+      saveCredentials: () => Effect.void
+    })
+    const now = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
+    const mirror = new Mirror()
+    workspace.now = startAt
+    yield* mirror.sync(session)
+    const synced = { ...counted.take(), seconds: (yield* now) - startAt, rows: mirror.size }
+
+    // A day of polling: each change is looked for after each poll until the mirror has it.
+    const begun = yield* now
+    const pending = new Map<string, { readonly kind: string; readonly at: number }>()
+    const seen = new Map<string, Array<number>>()
+    let longest = 0
+    for (let round = 0; round < size.polls; round++) {
+      const due = begun + round * (seconds.day / pollsADay)
+      const wait = due - (yield* now)
+      if (wait > 0) yield* Effect.sleep(Duration.seconds(wait))
+      const time = yield* now
+      workspace.now = Math.floor(time)
+      mirror.touched = new Set()
+      const change = (kind: string, id: string) => pending.set(id, { kind, at: time })
+      const active = ids[((round * 7) % Math.ceil(size.channels / 10)) * 10] ?? ""
+      change("new message, active channel", `${active}/${workspace.post(active, "new")}`)
+      const any = ids[(round * 53 + 1) % size.channels] ?? ""
+      change("new message, any channel", `${any}/${workspace.post(any, "new")}`)
+      const other = ids[(round * 37) % size.channels] ?? ""
+      const [parent, edited, deleted] = workspace.channel(other).parents
+      if (parent !== undefined) change("late reply", `${other}/${workspace.post(other, "late", { thread: parent.ts })}`)
+      if (edited !== undefined && round % 4 === 0) {
+        workspace.edit(other, edited.ts, `edited in poll ${round}`)
+        change("edit", `${other}/${edited.ts}`)
+      }
+      if (deleted !== undefined && round % 24 === 0) {
+        workspace.delete(other, deleted.ts)
+        change("deletion", `${other}/${deleted.ts}`)
+      }
+      yield* mirror.sync(session)
+      const after = yield* now
+      longest = Math.max(longest, after - time)
+      for (const [id, { at: changedAt, kind }] of pending) {
+        if (!mirror.touched.has(id)) continue
+        pending.delete(id)
+        seen.set(kind, [...(seen.get(kind) ?? []), after - changedAt])
+      }
+    }
+    const unseen = Map.groupBy(pending.values(), ({ kind }) => kind)
+    return { synced, polled: counted.take(), seen, unseen, longest }
+  })
+
+  return clock.run(
+    program.pipe(
+      Effect.scoped,
+      Effect.provide(Quotas.layerMemory),
+      Effect.provideService(Clock.Clock, clock),
+      Effect.provideService(References.MinimumLogLevel, "Error")
+    )
+  )
+}
+
+const total = (calls: Readonly<Record<string, number>>) => Object.values(calls).reduce((sum, count) => sum + count, 0)
+
+const percentile = (values: ReadonlyArray<number>, share: number): number => {
+  const sorted = values.toSorted((one, other) => one - other)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+}
+
+/** Rows for a workspace of this size. */
+export const run = (size: Size) =>
+  Effect.gen(function* () {
+    const { longest, polled, seen, synced, unseen } = yield* Effect.promise(() => simulate(size))
+    const calls = total(synced.calls)
+    const count = (value: number) => value.toLocaleString("en")
+    // The two methods have a limit each, so that one does not wait for the other.
+    const floorHours = size.threads / (limits["conversations.replies"] ?? 1) / 60
+    const kinds = [...new Set([...seen.keys(), ...unseen.keys()])]
+    return [
+      {
+        what: `Slack, ${count(size.channels)} channels, ${count(size.messages)} messages, ${count(size.threads)} threads: first sync`,
+        value: calls,
+        unit: "calls",
+        ratio: calls / size.threads,
+        goal: { atMost: 1.1 }
+      },
+      ...Object.entries(synced.calls).map(([method, value]) => ({ what: `  ${method}`, value, unit: "calls" })),
+      { what: "  stored", value: synced.rows, unit: "items" },
+      { what: "  the floor: one call a thread at 50 a minute", value: floorHours, unit: "hours" },
+      {
+        what: "  on the clock",
+        value: synced.seconds / seconds.hour,
+        unit: "hours",
+        ratio: synced.seconds / seconds.hour / floorHours
+      },
+      { what: "  beyond Slack's own limits", value: synced.beyond, unit: "calls" },
+      { what: `a day of polling, ${size.polls} polls`, value: total(polled.calls), unit: "calls" },
+      ...Object.entries(polled.calls).map(([method, value]) => ({ what: `  ${method}`, value, unit: "calls" })),
+      { what: "  beyond Slack's own limits", value: polled.beyond, unit: "calls" },
+      { what: "  the longest poll", value: longest / seconds.minute, unit: "minutes" },
+      ...kinds.flatMap((kind) => [
+        {
+          what: `  ${kind}: ${seen.get(kind)?.length ?? 0} seen, ${unseen.get(kind)?.length ?? 0} not yet; half of them within`,
+          value: percentile(seen.get(kind) ?? [], 0.5) / seconds.minute,
+          unit: "minutes"
+        },
+        { what: "    and nine in ten", value: percentile(seen.get(kind) ?? [], 0.9) / seconds.minute, unit: "minutes" }
+      ])
+    ] satisfies ReadonlyArray<Row>
+  })
