@@ -23,6 +23,23 @@ export const problems = ({ current, found }: Problems): Problems => ({
 /** True for an id that can be in a store at all: others match nothing, and are left out of queries. */
 export const isId = (id: string): boolean => !id.includes("\0") && id.isWellFormed()
 
+const lastCodePoint = 0x10ffff
+
+/**
+ * The first text, in the order of code points, after all that begin with the prefix: with it, an index is read from the
+ * prefix to the end of its range. Undefined if no text comes after them.
+ */
+export const afterPrefix = (prefix: string): string | undefined => {
+  const points = [...prefix]
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    const point = last.codePointAt(0) ?? 0
+    if (point === lastCodePoint) continue
+    // Surrogates are no code points of their own.
+    return points.join("") + String.fromCodePoint(point === 0xd7ff ? 0xe000 : point + 1)
+  }
+  return undefined
+}
+
 /** Deeper values are kept as their JSON text: PostgreSQL refuses what its stack can't parse, and a batch with it. */
 const maxDepth = 200
 

@@ -21,8 +21,9 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
   return {
     retriesDue: (connectionId, limit) => {
+      // An index can look for the statement's time, and not for the clock's, which moves on while the statement runs.
       const due = (state: "failed" | "deferred") => sql`(SELECT * FROM content
-        WHERE connection_id = ${connectionId} AND pending = ${state} AND next_attempt_at <= clock_timestamp()
+        WHERE connection_id = ${connectionId} AND pending = ${state} AND next_attempt_at <= statement_timestamp()
         ORDER BY next_attempt_at LIMIT ${limit})`
       return sql`SELECT ${ofLedger} FROM (${due("failed")} UNION ALL ${due("deferred")}) AS due
         ORDER BY next_attempt_at, external_id LIMIT ${limit}`.pipe(

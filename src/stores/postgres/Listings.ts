@@ -53,12 +53,13 @@ const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: Readon
 /** Stages what was there before the listing began, is in scope and in the part that it now covers, and was not seen. */
 const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => {
   const except = texts((coverage.except ?? []).filter(Storable.isId))
+  const end = Storable.afterPrefix(coverage.prefix)
   return sql`INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
     SELECT content.connection_id, external_id, 'absence', true, false, started_at
     FROM content JOIN listing USING (connection_id) JOIN connection ON connection.id = content.connection_id
     WHERE content.connection_id = ${connectionId} AND state = 'stored'
       AND content.scope_epoch = connection.scope_epoch AND content.created_at < started_at
-      AND starts_with(external_id, ${coverage.prefix}) AND external_id >= ${coverage.prefix}
+      AND external_id >= ${coverage.prefix} AND ${end === undefined ? sql`true` : sql`external_id < ${end}`}
       AND NOT EXISTS (SELECT 1 FROM unnest(${except}) AS excepted(prefix) WHERE starts_with(external_id, prefix))
       AND NOT EXISTS (SELECT 1 FROM seen
         WHERE seen.connection_id = content.connection_id AND seen.external_id = content.external_id)
