@@ -14,8 +14,10 @@ import { Checkpoint, Part } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
 import * as Callbacks from "./slack/Callbacks.ts"
 import * as Client from "./slack/Client.ts"
+import * as TokenRefresh from "./slack/TokenRefresh.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
+import type * as Visits from "./slack/Visits.ts"
 import * as SocketMode from "./slack/SocketMode.ts"
 import { projection } from "./slack/Projection.ts"
 import { guide, signIn } from "./slack/SignIn.ts"
@@ -147,10 +149,10 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
       const auth = Auth.make({
         credentials,
         refreshCredentials,
-        refresh: (grant) => Client.refresh({ grant, slackApiUrl, call, fetch })
+        refresh: (grant) => TokenRefresh.refresh({ grant, slackApiUrl, call, fetch })
       })
       const client = Client.make({ auth, slackApiUrl, call, fetch })
-      const settings: Listing.Settings = {
+      const settings: Visits.Settings = {
         client,
         types: config.types ?? ["public_channel", "private_channel", "im", "mpim"],
         channels: config.channels,

@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Announced, Content } from "../../contract/Content.ts"
 import { Gone, IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
-import { type Client, tooLarge } from "./Client.ts"
+import type { Client } from "./Client.ts"
+import { tooLarge } from "./Errors.ts"
 import * as Message from "./Message.ts"
 
 const Messages = Schema.Struct({ messages: Schema.Array(Schema.Unknown) })

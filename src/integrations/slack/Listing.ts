@@ -35,79 +35,26 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
-import {
-  type Checkpoint,
-  type Conversation,
-  hasVanished,
-  load,
-  parentsDigest,
-  type Part,
-  save,
-  type State,
-  update
-} from "./Checkpoint.ts"
-import type { Client } from "./Client.ts"
+import { type Checkpoint, load, type Part, save, type State } from "./Checkpoint.ts"
 import * as Directory from "./Directory.ts"
-import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
-import {
-  always,
-  beginHistory,
-  chain,
-  completePasses,
-  type CompleteSettings,
-  countHistory,
-  histories,
-  moveHistory,
-  type Pages
-} from "./Passes.ts"
+import { newest, tsOf } from "./Message.ts"
+import { always, chain, completePasses, histories, type Pages } from "./Passes.ts"
 import type { Env } from "./Refs.ts"
 import * as Looks from "./Looks.ts"
-import * as Walk from "./Walk.ts"
+import { type Scene, type Settings, sweepEvery, visitsPerRound } from "./Visits.ts"
+import * as Visits from "./Visits.ts"
 
-/** Objects of the first answer of a visit, and calls for threads in the first visit of a conversation. */
-const visitLimit = 200
-const firstVisitThreads = 2
-/** How long after its last activity a thread is listed again, and how many of them a poll. */
-const overlap = Duration.toMillis("10 minutes")
-const overlapThreads = 5
 /** Between two slices of one poll there is less than this. */
 const sliceGap = Duration.toMillis("15 seconds")
 const usersEvery = Duration.toMillis("1 hour")
-/** Conversations that a round visits at least, if there are so many. */
-const visitsPerRound = 100
-/** A conversation that was active this lately is visited in each round; another one at this share of its silence. */
-const activeFor = Duration.toMillis("1 hour")
-const silenceShare = 1 / 12
-
-/** How often all histories are passed over by default, and while hints are heard. */
-const sweepEvery = Duration.days(1)
+/** How often all histories are passed over while hints are heard. */
 const sweepWhileListening = Duration.days(7)
 /** While hints are heard, conversations are listed so often; for a conversation that nobody knows, sooner. */
 const directoryEvery = Duration.toMillis("1 hour")
 const directoryForUnknown = Duration.toMillis("5 minutes")
-
-export interface Settings extends Omit<CompleteSettings, "sweepEvery"> {
-  /** How often the history of each conversation is passed over, where the config says so. */
-  readonly sweepEvery: Duration.Duration | undefined
-  readonly client: Client
-  readonly types: ReadonlyArray<Directory.Kind>
-  readonly channels: ReadonlyArray<string> | undefined
-  /** True where the token is a bot's, which can read a channel only as its member. */
-  readonly bot: Effect.Effect<boolean, IntegrationError>
-  readonly lookback: Duration.Duration
-  readonly files: boolean
-  /** Calls that one poll may make for the look-back, beyond one a conversation. */
-  readonly lookbackCalls: (conversations: number) => number
-  /** Calls that one poll may make to pass over histories that were passed over before. */
-  readonly historyCalls: number
-  /** Objects of one answer; calls for threads in one step. */
-  readonly limit: number
-  readonly callsPerStep: number
-}
 
 export const make = (
   settings: Settings,
@@ -124,16 +71,6 @@ export const make = (
       return SyncTask.isLive(task) ? live(scene) : bounded(scene)
     })
   )
-
-interface Scene {
-  readonly settings: Settings
-  readonly task: SyncTask.SyncTask
-  readonly state: State
-  readonly parts: Parts<Part>
-  readonly time: () => number
-  /** When the listing began. */
-  readonly now: number
-}
 
 const directoryOptions = ({ now, parts, settings, task }: Scene): Directory.Options => ({
   now,
@@ -182,139 +119,26 @@ const bounded = (scene: Scene): Pages => {
   )
 }
 
-/** True if the conversation's turn has come by its silence. */
-const isOverdue = (part: Conversation, now: number, longest: number): boolean => {
-  if (part.visit !== undefined || part.visitedAt === undefined) return true
-  const silence = part.newest === undefined ? Number.POSITIVE_INFINITY : now - millisOf(part.newest)
-  return silence <= activeFor || now - part.visitedAt >= Math.min(silence * silenceShare, longest)
-}
-
-/** The same while hints are heard: dormant conversations are left to the passes over all histories. */
-const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
-  if (part.visit !== undefined || part.visitedAt === undefined) return true
-  const wait = part.newest === undefined ? Number.POSITIVE_INFINITY : (now - millisOf(part.newest)) * silenceShare
-  return wait < Duration.toMillis(sweepEvery) && now - part.visitedAt >= Math.max(activeFor, wait)
-}
-
 const live = (scene: Scene): Pages => {
   const { now, parts, settings, state, task, time } = scene
   const { isListening, only } = parts.hinted
   const env = envOf(scene)
   const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
   const skip = new Set<string>()
-  let relisted = 0
+
+  const visits = Visits.make(scene, { env, skip, longest: Duration.toMillis(longest) })
 
   const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
-
-  const seen = (channel: string) => (ts: string) => {
-    const ofAll = newest(state.seen, ts)
-    if (ofAll !== undefined) state.seen = ofAll
-    const part = state.conversations.get(channel)?.part
-    if (part !== undefined) update(state, channel, { newest: newest(part.newest, ts) })
-  }
-
-  const visitOne = (channel: string): Pages => {
-    const partOf = (): Conversation => state.conversations.get(channel)?.part ?? {}
-    const { digest, watermark } = partOf()
-    const begun = partOf().visit ?? { place: {}, top: watermark ?? "0.0", startedAt: time() }
-    let { top } = begun
-    const isFirst = watermark === undefined
-    // The look-back begins at Slack's time, not at ours.
-    const deadline = tsOf(millisOf(state.seen ?? tsOf(now)) - Duration.toMillis(settings.lookback))
-    let answers = 0
-    return Walk.make(env, {
-      channel,
-      place: begun.place,
-      firstLimit: visitLimit,
-      callsPerStep: isFirst ? Math.min(firstVisitThreads, settings.callsPerStep) : undefined,
-      goOn: (ts) => {
-        if (isFirst || compareTs(ts, watermark) > 0) return true
-        const { round } = state
-        const isBackfilled = partOf().historyAt !== undefined
-        return (
-          isBackfilled &&
-          round !== undefined &&
-          compareTs(ts, deadline) > 0 &&
-          round.extra < settings.lookbackCalls(state.conversations.size)
-        )
-      },
-      active: (latest) => {
-        if (now - millisOf(latest) > overlap || relisted >= overlapThreads) return false
-        relisted += 1
-        return true
-      },
-      fresh: (latest) => isFirst || partOf().historyAt === undefined || compareTs(latest, watermark) > 0,
-      onTop: (messages, complete) => {
-        top = newest(top, messages[0]?.ts) ?? top
-        if (isFirst) beginHistory(state, channel, begun.startedAt, top)
-        const fresh = messages.filter(({ ts }) => isFirst || compareTs(ts, watermark) > 0).length
-        const isSuspect = digest !== undefined && hasVanished(messages, { before: digest, fresh, complete })
-        update(state, channel, {
-          digest: parentsDigest(messages, complete),
-          ...(isSuspect ? { suspect: true } : {})
-        })
-      },
-      onCall: () => {
-        const { round } = state
-        if (round === undefined) return
-        answers += 1
-        state.round = { ...round, calls: round.calls + 1, extra: round.extra + (answers > 1 ? 1 : 0) }
-      },
-      onSeen: seen(channel),
-      onShorter: () => {
-        update(state, channel, { suspect: true })
-      },
-      onHistory: (ts) => {
-        if (isFirst) countHistory(state, channel, ts)
-      },
-      // The first visit ends after one step, and the backfill goes on where it stopped.
-      mayGoOn: () => !isFirst,
-      onClosed: () => skip.add(channel),
-      save: (place) => {
-        state.movedAt = time()
-        const visitedAt = begun.startedAt
-        if (skip.has(channel)) update(state, channel, { visitedAt })
-        else if (isFirst) {
-          moveHistory(state, channel, place)
-          update(state, channel, { watermark: top, visitedAt })
-        } else if (place === undefined) {
-          update(state, channel, { watermark: top, visitedAt, visit: undefined })
-        } else {
-          update(state, channel, { visit: { place, top, startedAt: begun.startedAt } })
-        }
-        return save(state)
-      }
-    })
-  }
-
-  /** The conversations that the round has still to visit, those that were visited longest ago first. */
-  const due = (): ReadonlyArray<string> => {
-    const { round } = state
-    if (round === undefined) return []
-    const active = Array.from(state.conversations).filter(([, { archived }]) => !archived)
-    const isVisited = ({ visitedAt }: Conversation) => visitedAt !== undefined && visitedAt >= round.startedAt
-    const waiting = active
-      .filter(([, { part }]) => !isVisited(part))
-      .sort(([, a], [, b]) => (a.part.visitedAt ?? 0) - (b.part.visitedAt ?? 0))
-    const room = visitsPerRound - (active.length - waiting.length)
-    return waiting
-      .filter(([, { part }], index) =>
-        isListening && state.absentSince === undefined
-          ? isOverdueAmidHints(part, round.startedAt)
-          : index < room || isOverdue(part, round.startedAt, Duration.toMillis(longest))
-      )
-      .map(([id]) => id)
-  }
 
   /**
    * The rest of the round. A slice that is cut after the very last page is followed by another one, which makes a round
    * of its own: every other round has one page more, so that this comes to an end whatever a slice's length is.
    */
   const round: Pages = Stream.suspend(() => {
-    const channels = [...due()]
+    const channels = [...visits.due()]
     const all = chain(() => {
       const channel = channels.shift()
-      return channel === undefined ? undefined : visitOne(channel)
+      return channel === undefined ? undefined : visits.visit(channel)
     })
     const padding = Stream.suspend(() => (state.padded ? Stream.make(empty(state)) : Stream.empty))
     const end = Stream.suspend(() => {
@@ -364,7 +188,7 @@ const live = (scene: Scene): Pages => {
         if (part !== "channels") Looks.wait(state, [part])
         return directory
       }
-      return isKnown(part) ? visitOne(part) : Stream.empty
+      return isKnown(part) ? visits.visit(part) : Stream.empty
     })
   })
 

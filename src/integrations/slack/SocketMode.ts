@@ -16,7 +16,8 @@ import type { Hint } from "../../contract/Hints.ts"
 import type { Call } from "../../contract/Integration.ts"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
-import { apiUrlOf, fromThrown, silent } from "./Client.ts"
+import { apiUrlOf, silent } from "./Client.ts"
+import { fromThrown } from "./Errors.ts"
 import { hintsOf } from "./Events.ts"
 
 interface Options {
