@@ -124,7 +124,18 @@ const deriver = Layer.effect(
       lag: Effect.flatMap(loaded, ({ lag }) => lag),
       isolated: Effect.flatMap(loaded, ({ isolated }) => isolated),
       query: (query) => Effect.flatMap(loaded, (deriver) => deriver.query(query)),
-      grant: (...role) => Effect.flatMap(loaded, (deriver) => deriver.grant(...role))
+      grant: (...role) => Effect.flatMap(loaded, (deriver) => deriver.grant(...role)),
+      reads: {
+        list: (...args) => Effect.flatMap(loaded, ({ reads }) => reads.list(...args)),
+        get: (...args) => Effect.flatMap(loaded, ({ reads }) => reads.get(...args)),
+        thread: (...args) => Effect.flatMap(loaded, ({ reads }) => reads.thread(...args))
+      },
+      tokens: {
+        create: (...args) => Effect.flatMap(loaded, ({ tokens }) => tokens.create(...args)),
+        list: Effect.flatMap(loaded, ({ tokens }) => tokens.list),
+        revoke: (name) => Effect.flatMap(loaded, ({ tokens }) => tokens.revoke(name)),
+        scopeOf: (token) => Effect.flatMap(loaded, ({ tokens }) => tokens.scopeOf(token))
+      }
     }
   })
 )

@@ -29,6 +29,7 @@ import * as Failure from "./CommandFailure.ts"
 import { deletions, failures } from "./Failures.ts"
 import * as Logging from "./Logging.ts"
 import { grant } from "./Grant.ts"
+import { mcp } from "./Mcp.ts"
 import { migrate } from "./Migrate.ts"
 import { Output } from "./Output.ts"
 import { purge } from "./Purge.ts"
@@ -38,6 +39,7 @@ import { sql } from "./Sql.ts"
 import { runs, status } from "./Status.ts"
 import { search } from "./Search.ts"
 import { retry, sync } from "./Sync.ts"
+import { tokens } from "./Tokens.ts"
 import { webhooks } from "./Webhooks.ts"
 import type { Services } from "./AppServices.ts"
 import * as Text from "./TextFormat.ts"
@@ -57,10 +59,10 @@ const idem = Command.make("idem").pipe(
   Command.withSubcommands([
     { group: "Connections", commands: [connect, connections, pause, resume, disconnect] },
     { group: "Syncing", commands: [serve, sync, status, runs] },
-    { group: "What is stored", commands: [search, contents, show, exportContents, sql] },
+    { group: "What is stored", commands: [search, contents, show, exportContents, sql, mcp] },
     { group: "What needs you", commands: [doctor, failures, retry, deletions, purge] },
     { group: "Changes", commands: [webhooks] },
-    { group: "The database", commands: [derive, grant, migrate, copy, rekey] }
+    { group: "The database", commands: [derive, grant, tokens, migrate, copy, rekey] }
   ])
 )
 
@@ -71,6 +73,7 @@ const bare = new Set([
   "--dry-run",
   "--rebuild",
   "--csv",
+  "--sql",
   "--login",
   "--no-wait",
   "--delete-contents",

@@ -20,7 +20,9 @@ import * as TextExtraction from "./extract/TextExtraction.ts"
 import * as Follower from "./Follower.ts"
 import * as Lag from "./Lag.ts"
 import * as MirrorQuery from "./MirrorQuery.ts"
+import * as MirrorReads from "./MirrorReads.ts"
 import * as MirrorTables from "./MirrorTables.ts"
+import * as ReadTokens from "./ReadTokens.ts"
 import * as Reader from "./Reader.ts"
 import * as SearchIndexer from "./search/SearchIndexer.ts"
 
@@ -130,7 +132,21 @@ export const make = Effect.gen(function* () {
     Effect.provideContext(context)
   )
 
+  const read = <A, E>(use: (reads: ReturnType<typeof MirrorReads.make>) => Effect.Effect<A, E, SqlClient.SqlClient>) =>
+    Effect.flatMap(isolated, (alone) => Effect.provideContext(use(MirrorReads.make(alone)), context))
+
   return {
+    reads: {
+      list: (...args) => read(({ list }) => list(...args)),
+      get: (...args) => read(({ get }) => get(...args)),
+      thread: (...args) => read(({ thread }) => thread(...args))
+    },
+    tokens: {
+      create: (...args) => Effect.provideContext(ReadTokens.create(...args), context),
+      list: Effect.provideContext(ReadTokens.list, context),
+      revoke: (name) => Effect.provideContext(ReadTokens.revoke(name), context),
+      scopeOf: (token) => Effect.provideContext(ReadTokens.scopeOf(token), context)
+    },
     catchUp,
     follow,
     rebuild,

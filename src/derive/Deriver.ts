@@ -1,10 +1,14 @@
 /** Derives the schema `mirror` from the change feed: all at once, or as changes come. PostgreSQL only. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import { UsageError } from "../engine/Engine.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import type { Lag } from "./Lag.ts"
 import type { Query, Result } from "./MirrorQuery.ts"
+import type { Content, Filter, Item, Message, Ref } from "./MirrorReads.ts"
+import type { ReadToken, Scope } from "./ReadTokens.ts"
 import type { Projections } from "./MirrorTables.ts"
 
 /** The integrations' projections, of `idem.config.ts` too. Loaded when something is derived. */
@@ -31,6 +35,27 @@ export interface Deriver {
   readonly lag: Effect.Effect<Lag, DeriveError>
   /** Runs a query that only reads the schema `mirror`. Fails with `UsageError` where the database refuses it. */
   readonly query: (query: Query) => Effect.Effect<Result, DeriveError>
+  /** Bounded reads for agents, of connections by their names. */
+  readonly reads: {
+    readonly list: (names: ReadonlyArray<string>, filter: Filter) => Effect.Effect<ReadonlyArray<Item>, DeriveError>
+    readonly get: (
+      names: ReadonlyArray<string>,
+      ref: Ref,
+      page: { readonly offset: number; readonly length: number }
+    ) => Effect.Effect<Option.Option<Content>, DeriveError>
+    readonly thread: (
+      names: ReadonlyArray<string>,
+      ref: Ref,
+      limit: number
+    ) => Effect.Effect<ReadonlyArray<Message>, DeriveError>
+  }
+  /** Tokens that may only read; see `ReadTokens.ts`. */
+  readonly tokens: {
+    readonly create: (name: string, connections: Scope) => Effect.Effect<Redacted.Redacted, DeriveError>
+    readonly list: Effect.Effect<ReadonlyArray<ReadToken>, DeriveError>
+    readonly revoke: (name: string) => Effect.Effect<boolean, DeriveError>
+    readonly scopeOf: (token: Redacted.Redacted) => Effect.Effect<Option.Option<Scope>, StoreError>
+  }
   /** True if queries run with the rights of a role that may read nothing but `mirror`. */
   readonly isolated: Effect.Effect<boolean, DeriveError>
   /** Lets a role read `mirror`; see `Reader.grant`. */
@@ -52,6 +77,13 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
     rebuild: unavailable,
     lag: unavailable,
     query: () => unavailable,
+    reads: { list: () => unavailable, get: () => unavailable, thread: () => unavailable },
+    tokens: {
+      create: () => unavailable,
+      list: unavailable,
+      revoke: () => unavailable,
+      scopeOf: () => Effect.succeedNone
+    },
     isolated: unavailable,
     grant: () => unavailable
   })

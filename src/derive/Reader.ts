@@ -8,7 +8,7 @@ import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 
 /** Owns `derived.query`. It cannot log in. */
-const reader = "idem_reader"
+export const readerRole = "idem_reader"
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
@@ -39,23 +39,23 @@ const ownerOf = (sql: SqlClient.SqlClient) =>
  */
 export const ensure = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  if ((yield* ownerOf(sql)) === reader) return true
+  if ((yield* ownerOf(sql)) === readerRole) return true
   const run = (statement: string) => sql.unsafe(statement).unprepared
   return yield* Effect.gen(function* () {
     // Roles belong to the whole server: another database's Idem may be making it now.
     yield* run(`DO $$ BEGIN
-      CREATE ROLE ${reader} NOLOGIN;
+      CREATE ROLE ${readerRole} NOLOGIN;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
     END $$`)
     yield* Effect.forEach(
       [
-        ...grants(reader),
+        ...grants(readerRole),
         `DO $$ BEGIN
-          IF NOT pg_has_role('${reader}', 'MEMBER') THEN GRANT ${reader} TO CURRENT_USER; END IF;
+          IF NOT pg_has_role('${readerRole}', 'MEMBER') THEN GRANT ${readerRole} TO CURRENT_USER; END IF;
         END $$`,
-        `GRANT CREATE ON SCHEMA derived TO ${reader}`,
-        `ALTER FUNCTION derived.query OWNER TO ${reader}`,
-        `REVOKE CREATE ON SCHEMA derived FROM ${reader}`,
+        `GRANT CREATE ON SCHEMA derived TO ${readerRole}`,
+        `ALTER FUNCTION derived.query OWNER TO ${readerRole}`,
+        `REVOKE CREATE ON SCHEMA derived FROM ${readerRole}`,
         `GRANT EXECUTE ON FUNCTION derived.query TO CURRENT_USER`
       ],
       run,

@@ -9,6 +9,7 @@ import { connections } from "./connections/ConnectionEndpoints.ts"
 import { contents } from "./contents/ContentEndpoints.ts"
 import { emails } from "./email/EmailEndpoints.ts"
 import { mirror } from "./mirror/MirrorEndpoints.ts"
+import { tokens } from "./mirror/TokenEndpoints.ts"
 import { searches } from "./search/SearchEndpoints.ts"
 import { signIn } from "./signin/SignInEndpoints.ts"
 import { system } from "./system/SystemEndpoints.ts"
@@ -17,7 +18,7 @@ import { webhooks } from "./webhooks/WebhookEndpoints.ts"
 import { RequestErrors } from "./RequestErrors.ts"
 
 export class Api extends HttpApi.make("idem")
-  .add(system, connections, tasks, contents, mirror, searches, emails, signIn, webhooks)
+  .add(system, connections, tasks, contents, mirror, tokens, searches, emails, signIn, webhooks)
   .middleware(RequestErrors)
   // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

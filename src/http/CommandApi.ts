@@ -7,12 +7,13 @@ import { connections } from "./connections/ConnectionEndpoints.ts"
 import { contents } from "./contents/ContentEndpoints.ts"
 import { mirror } from "./mirror/MirrorEndpoints.ts"
 import { RequestErrors } from "./RequestErrors.ts"
+import { tokens } from "./mirror/TokenEndpoints.ts"
 import { searches } from "./search/SearchEndpoints.ts"
 import { tasks } from "./tasks/TaskEndpoints.ts"
 import { webhooks } from "./webhooks/WebhookEndpoints.ts"
 
 export class CommandApi extends HttpApi.make("idem")
-  .add(connections, tasks, contents, mirror, searches, webhooks)
+  .add(connections, tasks, contents, mirror, tokens, searches, webhooks)
   .middleware(RequestErrors)
   // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

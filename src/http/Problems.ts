@@ -46,7 +46,7 @@ export class NotFoundProblem extends HttpApiError.Problem<NotFoundProblem>()(
   "NotFoundProblem",
   { type: urn("not-found"), status: 404, title: "There is no such thing" },
   {
-    what: Schema.Literals(["connection", "content", "body", "run", "task", "webhook", "message", "path"])
+    what: Schema.Literals(["connection", "content", "body", "run", "task", "webhook", "message", "token", "path"])
   }
 ) {}
 

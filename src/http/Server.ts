@@ -27,8 +27,10 @@ import * as Guard from "./security/Guard.ts"
 import * as ConnectionHandlers from "./connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "./contents/ContentHandlers.ts"
 import * as EmailHandlers from "./email/EmailHandlers.ts"
+import * as McpRoutes from "./mcp/McpRoutes.ts"
 import * as MirrorHandlers from "./mirror/MirrorHandlers.ts"
 import * as SearchHandlers from "./search/SearchHandlers.ts"
+import * as TokenHandlers from "./mirror/TokenHandlers.ts"
 import * as SignInHandlers from "./signin/SignInHandlers.ts"
 import * as SystemHandlers from "./system/SystemHandlers.ts"
 import * as TaskHandlers from "./tasks/TaskHandlers.ts"
@@ -52,13 +54,20 @@ const groups = Layer.mergeAll(
   ContentHandlers.layer,
   MirrorHandlers.layer,
   SearchHandlers.layer,
+  TokenHandlers.layer,
   EmailHandlers.layer,
   SignInHandlers.layer,
   WebhookHandlers.layer
 )
 
 /** Routes beside the API's. */
-const pages = Layer.mergeAll(Dashboard.layer, ApiReference.layer, MetricsEndpoint.layer, EventRoute.layer)
+const pages = Layer.mergeAll(
+  Dashboard.layer,
+  ApiReference.layer,
+  MetricsEndpoint.layer,
+  McpRoutes.layer,
+  EventRoute.layer
+)
 
 /** HTTP/1.1 only: HTTP/2 is not served. */
 const interim = Layer.succeed(InterimAnswers.SendInterim, (request) =>

@@ -17,6 +17,7 @@ import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionHandlers from "../connections/ConnectionHandlers.ts"
 import * as ContentHandlers from "../contents/ContentHandlers.ts"
 import * as MirrorHandlers from "../mirror/MirrorHandlers.ts"
+import * as TokenHandlers from "../mirror/TokenHandlers.ts"
 import * as RequestErrors from "../RequestErrors.ts"
 import { routerConfig } from "../Parameters.ts"
 import * as Authenticated from "../security/Authenticated.ts"
@@ -31,6 +32,7 @@ const handlers = Layer.mergeAll(
   ContentHandlers.layer,
   MirrorHandlers.layer,
   SearchHandlers.layer,
+  TokenHandlers.layer,
   WebhookHandlers.layer
 )
 
@@ -41,7 +43,7 @@ export const layer: Layer.Layer<
   Store | Engine | Integrations | Vault | WebhookStore | Destination | Sender | FileSystem.FileSystem | Path.Path
 > = Layer.effect(
   ApiClient,
-  HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror", "searches", "webhooks"])
+  HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror", "tokens", "searches", "webhooks"])
 ).pipe(
   Layer.provide(handlers),
   Layer.provide([RequestErrors.layer, Authenticated.layer]),

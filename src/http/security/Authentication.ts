@@ -15,15 +15,18 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import { TooManyRequestsProblem, UnauthorizedProblem } from "../Problems.ts"
+import { Deriver } from "../../derive/Deriver.ts"
+import { prefix } from "../../derive/ReadTokens.ts"
 import { SessionStore } from "../../engine/store/SessionStore.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
 /**
- * How a request was authenticated: `open` if the server has no token, `nobody` if the request carries no credential.
+ * How a request was authenticated: `open` if the server has no token, `reader` by a read token, which opens `/mcp` only,
+ * `nobody` if the request carries no credential.
  */
-export type Caller = "token" | "session" | "open" | "nobody"
+export type Caller = "token" | "session" | "reader" | "open" | "nobody"
 export const Caller = Context.Reference<Caller>("idem/http/security/Authentication/Caller", {
   defaultValue: () => "nobody"
 })
@@ -34,6 +37,15 @@ const wrongTokens = { limit: 10, window: Duration.minutes(1) } as const
 const wrongToken = new UnauthorizedProblem({
   detail: "the token is not the right one: it is what IDEM_API_TOKEN was when the server started"
 })
+
+/** The token of the request's `Authorization` header. */
+const bearerOf = (authorization: string): string | undefined => /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
+
+/** The read token of a request, if it carries one. */
+export const readTokenOf = (request: HttpServerRequest.HttpServerRequest): Redacted.Redacted | undefined => {
+  const given = bearerOf(request.headers.authorization ?? "")
+  return given?.startsWith(prefix) === true ? Redacted.make(given) : undefined
+}
 
 export class Access extends Context.Service<
   Access,
@@ -64,17 +76,23 @@ export class Access extends Context.Service<
         })
       }
       const sessions = yield* Sessions.make(token, yield* SessionStore)
+      const deriver = yield* Deriver
       const check = yield* checker(token)
       return Access.of({
         tokenRequired: true,
         callerOf: Effect.fnUntraced(function* (request) {
           const { authorization } = request.headers
           if (authorization !== undefined) {
-            const given = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
+            const given = bearerOf(authorization)
             if (given === undefined) {
               return yield* new UnauthorizedProblem({
                 detail: "the header is written so: Authorization: Bearer TOKEN"
               })
+            }
+            const readToken = readTokenOf(request)
+            if (readToken !== undefined) {
+              if (Option.isSome(yield* deriver.tokens.scopeOf(readToken))) return "reader" as const
+              return yield* new UnauthorizedProblem({ detail: "the read token was revoked, or is not of this server" })
             }
             yield* check(request, Redacted.make(given))
             return "token" as const

@@ -77,6 +77,9 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
   if (caller !== "token" && isForeign(request)) {
     return yield* new ForbiddenProblem({ detail: "a page of another site may not ask this" })
   }
+  if (caller === "reader" && pattern !== "/mcp") {
+    return yield* new ForbiddenProblem({ detail: "a read token opens /mcp only" })
+  }
   if (caller === "nobody" && !isOpen(pattern)) {
     return yield* new UnauthorizedProblem({ detail: "give the token: Authorization: Bearer TOKEN" })
   }

@@ -24,6 +24,7 @@ import { members } from "./migrations/Members.ts"
 import { progress } from "./migrations/Progress.ts"
 import { parts } from "./migrations/Parts.ts"
 import { reader } from "./migrations/Reader.ts"
+import { readTokens } from "./migrations/ReadTokens.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
 import { search } from "./migrations/Search.ts"
 import { tasks } from "./migrations/Tasks.ts"
@@ -64,7 +65,8 @@ export const migrations = {
   "0016_body_keys": bodyKeys,
   "0017_reader": reader,
   "0018_progress": progress,
-  "0019_search": search
+  "0019_search": search,
+  "0020_read_tokens": readTokens
 }
 
 /** The schema that this version works with. */

@@ -1,0 +1,60 @@
+/** `idem mcp`: the MCP server on standard input and output, for agents on this machine. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import packageJson from "../../package.json" with { type: "json" }
+import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
+import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
+import * as Services from "./AppServices.ts"
+import * as Failure from "./CommandFailure.ts"
+import { Output } from "./Output.ts"
+import * as Server from "./RemoteServer.ts"
+
+export const mcp = Command.make(
+  "mcp",
+  {
+    connections: Flag.String("connection").pipe(
+      Flag.withDescription("only this connection can be read; may be repeated (default all)"),
+      Flag.withMetavar("N"),
+      Flag.atLeast(0)
+    ),
+    sql: Flag.Boolean("sql").pipe(
+      Flag.withDescription("offer queries in SQL, of everything"),
+      Flag.withoutNegation,
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fn("mcp")(function* ({ connections, sql }) {
+    if (yield* Server.isNamed) {
+      return yield* Failure.usage("idem mcp reads the database itself: give your agent POST /mcp of the server instead")
+    }
+    if (sql && connections.length > 0) return yield* Failure.usage("--sql reads everything: leave out --connection")
+    const { json } = yield* Output
+    if (json) return yield* Failure.usage("idem mcp speaks MCP on standard output: leave out --json")
+    // Loaded for this command only: every command would pay for it at its start.
+    const [McpServer, McpRoutes, McpTools] = yield* Effect.promise(() =>
+      Promise.all([
+        import("effect/ai/McpServer"),
+        import("../http/mcp/McpRoutes.ts"),
+        import("../http/mcp/McpTools.ts")
+      ])
+    )
+    const serve = Effect.gen(function* () {
+      const store = yield* ConnectionStore
+      const found = yield* Effect.forEach(connections, (name) => ConnectionLookup.find(store, name))
+      const scope = found.length === 0 ? undefined : found.map(({ id }) => id)
+      return yield* Layer.launch(
+        McpServer.layerStdio({
+          ...McpTools.about,
+          version: packageJson.version,
+          protocols: McpRoutes.protocols,
+          registrations: McpTools.layer({ scope: Effect.succeed(scope), sql })
+        })
+      )
+    })
+    yield* Services.provide(serve)
+  })
+).pipe(
+  Command.withDescription("Serve agents on this machine, by the Model Context Protocol on standard input and output")
+)

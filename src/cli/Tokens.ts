@@ -1,0 +1,77 @@
+/** `idem tokens`: tokens that agents read with. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Array from "effect/Array"
+import * as Schema from "effect/Schema"
+import { ApiClient } from "../http/client/ApiClient.ts"
+import { ReadToken } from "../http/mirror/TokenEndpoints.ts"
+import * as Services from "./AppServices.ts"
+import { Output } from "./Output.ts"
+import * as Text from "./TextFormat.ts"
+
+const encode = Schema.encodeSync(Schema.Array(ReadToken))
+
+const name = Argument.String("name").pipe(Argument.withDescription("the token's name"))
+
+const create = Command.make(
+  "create",
+  {
+    name,
+    connections: Flag.String("connection").pipe(
+      Flag.withDescription("it may read only this connection; may be repeated (default all)"),
+      Flag.withMetavar("N"),
+      Flag.atLeast(0)
+    )
+  },
+  Effect.fn("tokens.create")(function* ({ connections, name }) {
+    const output = yield* Output
+    const payload = Array.isReadonlyArrayNonEmpty(connections) ? { name, connections } : { name }
+    const made = yield* Services.ask(ApiClient.use(({ tokens }) => tokens.create({ payload })))
+    yield* output.answer({ name: made.name, token: made.token }, () =>
+      [made.token, "It is shown only now. It opens POST /mcp, and reads; idem tokens revoke ends it."].join("\n")
+    )
+  })
+).pipe(Command.withDescription("Make a token that may only read"))
+
+const list = Command.make(
+  "list",
+  {},
+  Effect.fn("tokens.list")(function* () {
+    const output = yield* Output
+    const { tokens } = yield* Services.ask(ApiClient.use(({ tokens }) => tokens.list({})))
+    const now = yield* DateTime.now
+    const table = yield* Text.table
+    yield* output.answer({ tokens: encode(tokens) }, () =>
+      tokens.length === 0
+        ? "there are no read tokens: idem tokens create NAME"
+        : table(
+            ["NAME", "READS", "MADE", "USED"],
+            tokens.map(({ connections, createdAt, name, usedAt }) => [
+              Text.oneLine(name),
+              connections === null ? "everything" : connections.map(Text.oneLine).join(", "),
+              Text.moment(createdAt, now),
+              usedAt === null ? "never" : Text.moment(usedAt, now)
+            ]),
+            { style: output.style.bold }
+          )
+    )
+  })
+).pipe(Command.withDescription("List the read tokens"))
+
+const revoke = Command.make(
+  "revoke",
+  { name },
+  Effect.fn("tokens.revoke")(function* ({ name }) {
+    const output = yield* Output
+    yield* Services.ask(ApiClient.use(({ tokens }) => tokens.revoke({ params: { name } })))
+    yield* output.answer({ revoked: name }, () => `${Text.oneLine(name)} reads no more`)
+  })
+).pipe(Command.withDescription("End a token at once"))
+
+export const tokens = Command.make("tokens").pipe(
+  Command.withDescription("Tokens that agents read with, over MCP"),
+  Command.withSubcommands([create, list, revoke])
+)

@@ -1,0 +1,182 @@
+/**
+ * Reads of the schema `mirror` for agents: lists, single contents and conversations, each of bounded size and time. A
+ * read is a read-only transaction with the rights of the role that may read nothing else (`Reader.ts`).
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Fragment } from "effect/sql/Statement"
+import * as Storable from "../stores/Storable.ts"
+import { texts } from "../stores/postgres/Parameters.ts"
+import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+import { transaction } from "../stores/postgres/Transactions.ts"
+import { readerRole } from "./Reader.ts"
+
+/** Names of the connections that are read. */
+type Names = ReadonlyArray<string>
+
+const Time = Schema.NullOr(Schema.DateTimeUtcFromDate)
+const Text = Schema.NullOr(Schema.String)
+
+const itemFields = {
+  connection: Schema.String,
+  id: Schema.String,
+  kind: Text,
+  title: Text,
+  from: Text,
+  at: Time
+}
+const Item = Schema.Struct(itemFields)
+export type Item = typeof Item.Type
+
+/** A content by its connection's name and its external id. */
+export interface Ref {
+  readonly connection: string
+  readonly id: string
+}
+
+const Message = Schema.Struct({ ...itemFields, text: Text, length: Schema.Int })
+const Attachment = Schema.Struct({
+  part: Schema.Int,
+  fileName: Text,
+  mediaType: Text,
+  size: Schema.NullOr(Schema.Finite)
+})
+const Content = Schema.Struct({
+  ...Message.fields,
+  state: Schema.String,
+  mediaType: Text,
+  size: Schema.Finite,
+  to: Schema.Array(Schema.String)
+})
+export type Message = typeof Message.Type
+export type Content = typeof Content.Type & { readonly attachments: ReadonlyArray<typeof Attachment.Type> }
+const decodeItems = Schema.decodeUnknownEffect(Schema.Array(Item))
+const decodeMessages = Schema.decodeUnknownEffect(Schema.Array(Message))
+const decodeContents = Schema.decodeUnknownEffect(Schema.Array(Content))
+const decodeAttachments = Schema.decodeUnknownEffect(Schema.Array(Attachment))
+
+export interface Filter {
+  readonly kind?: string | undefined
+  readonly from?: string | undefined
+  readonly channel?: string | undefined
+  readonly folder?: string | undefined
+  readonly since?: DateTime.Utc | undefined
+  readonly until?: DateTime.Utc | undefined
+  readonly limit: number
+}
+
+/** Characters of one text in a conversation. */
+const longestMessage = 4000
+
+/** Runs the read, without the role where it could not be made. */
+const reading =
+  (isolated: boolean) =>
+  <A, E, R>(read: Effect.Effect<A, E, R>) =>
+    SqlClient.SqlClient.use((sql) =>
+      Effect.gen(function* () {
+        yield* sql`SET TRANSACTION READ ONLY`.unprepared
+        if (isolated) yield* sql`SET LOCAL ROLE ${sql(readerRole)}`.unprepared
+        yield* sql`SELECT set_config('statement_timeout', '10000', true)`
+        return yield* read
+      }).pipe(transaction(sql))
+    ).pipe(toStoreError("reading the schema mirror"))
+
+const all = (sql: SqlClient.SqlClient, conditions: ReadonlyArray<Fragment>): Fragment =>
+  conditions.reduce((sum, one) => sql`${sum} AND ${one}`)
+
+/** The sender of a content, for people. */
+const senderOf = `coalesce(mail.from_name || ' <' || mail.from_address || '>', mail.from_address, mail.from_name,
+  slack_message.user_name)`
+
+const joined = `mirror.content AS content
+  LEFT JOIN mirror.mail ON mail.connection = content.connection AND mail.id = content.id
+  LEFT JOIN mirror.slack_message ON slack_message.connection = content.connection AND slack_message.id = content.id
+  LEFT JOIN mirror.file ON file.connection = content.connection AND file.id = content.id`
+
+const fields = `content.connection, content.id, content.kind, content.title, ${senderOf} AS "from",
+  content.occurred_at AS at`
+
+export const make = (isolated: boolean) => {
+  /** Stored contents that have a time, newest first. */
+  const list = Effect.fnUntraced(function* (names: Names, filter: Filter) {
+    const sql = yield* SqlClient.SqlClient
+    const { channel, folder, from, kind, limit, since, until } = filter
+    const time = (at: DateTime.Utc) => sql`${DateTime.toDateUtc(at)}::timestamptz`
+    const like = (text: string) => `%${Storable.text(text).replaceAll(/[\\%_]/g, "\\$&")}%`
+    const conditions = [
+      sql`content.connection = ANY(${texts(names)}) AND content.state = 'stored' AND content.occurred_at IS NOT NULL`,
+      ...(kind === undefined ? [] : [sql`content.kind = ${Storable.text(kind)}`]),
+      ...(since === undefined ? [] : [sql`content.occurred_at >= ${time(since)}`]),
+      ...(until === undefined ? [] : [sql`content.occurred_at < ${time(until)}`]),
+      ...(from === undefined
+        ? []
+        : [
+            sql`(mail.from_address = ${Storable.text(from.toLowerCase())} OR mail.from_name ILIKE ${like(from)}
+            OR slack_message.user_name ILIKE ${like(from)})`
+          ]),
+      ...(channel === undefined
+        ? []
+        : [
+            sql`(slack_message.channel_name = ${Storable.text(channel.replace(/^#/, ""))}
+            OR slack_message.channel_id = ${Storable.text(channel)})`
+          ]),
+      ...(folder === undefined
+        ? []
+        : [sql`(file.folder = ${Storable.text(folder)} OR ${Storable.text(folder)} = ANY(mail.labels))`])
+    ]
+    const rows = yield* sql`SELECT ${sql.literal(fields)} FROM ${sql.literal(joined)} WHERE ${all(sql, conditions)}
+      ORDER BY content.occurred_at DESC LIMIT ${limit}`
+    return yield* Effect.orDie(decodeItems(rows))
+  }, reading(isolated))
+
+  /** One content with a page of its text, and its attachments. */
+  const get = Effect.fnUntraced(function* (
+    names: Names,
+    ref: Ref,
+    page: { readonly offset: number; readonly length: number }
+  ) {
+    const sql = yield* SqlClient.SqlClient
+    const id = Storable.text(ref.id)
+    const connection = Storable.text(ref.connection)
+    const rows = yield* sql`SELECT ${sql.literal(fields)}, content.state, content.media_type AS "mediaType",
+        content.size::float8 AS size, substring(content.text FROM ${page.offset + 1}::int FOR ${page.length}::int) AS text,
+        coalesce(length(content.text), 0) AS length,
+        ARRAY(SELECT coalesce(a.name || ' <' || a.address || '>', a.address, a.name) FROM mirror.mail_address AS a
+          WHERE a.connection = content.connection AND a.mail = content.id AND a.role IN ('to', 'cc')
+            AND coalesce(a.address, a.name) IS NOT NULL ORDER BY a.role DESC, a.position LIMIT 50) AS "to"
+      FROM ${sql.literal(joined)}
+      WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)}) AND content.id = ${id}`
+    const [found] = yield* Effect.orDie(decodeContents(rows))
+    if (found === undefined) return Option.none<Content>()
+    const parts = yield* sql`SELECT part, file_name AS "fileName", media_type AS "mediaType", size::float8 AS size
+      FROM mirror.attachment WHERE connection = ${connection} AND content = ${id} ORDER BY part LIMIT 100`
+    return Option.some<Content>({ ...found, attachments: yield* Effect.orDie(decodeAttachments(parts)) })
+  }, reading(isolated))
+
+  /** The conversation of a content, oldest first; empty where it has none. */
+  const thread = Effect.fnUntraced(function* (names: Names, ref: Ref, limit: number) {
+    const sql = yield* SqlClient.SqlClient
+    const id = Storable.text(ref.id)
+    const connection = Storable.text(ref.connection)
+    const text = sql.literal(
+      `left(content.text, ${longestMessage}) AS text, coalesce(length(content.text), 0) AS length`
+    )
+    const rows = yield* sql`SELECT ${sql.literal(fields)}, ${text} FROM ${sql.literal(joined)}
+      WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)}) AND content.id IN (
+          SELECT other.id FROM mirror.mail AS one JOIN mirror.mail AS other
+            ON other.connection = one.connection AND other.thread = one.thread
+          WHERE one.connection = ${connection} AND one.id = ${id}
+          UNION ALL
+          SELECT other.id FROM mirror.slack_message AS one JOIN mirror.slack_message AS other
+            ON other.connection = one.connection AND other.channel_id = one.channel_id
+            AND coalesce(other.thread_ts, other.ts) = coalesce(one.thread_ts, one.ts)
+          WHERE one.connection = ${connection} AND one.id = ${id} AND other.deleted_at IS NULL)
+      ORDER BY content.occurred_at LIMIT ${limit}`
+    return yield* Effect.orDie(decodeMessages(rows))
+  }, reading(isolated))
+
+  return { list, get, thread }
+}

@@ -1,0 +1,50 @@
+/** Endpoints on read tokens: what agents use. */
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+import { NoSecrets } from "../Parameters.ts"
+import { NotFoundProblem, UsageProblem } from "../Problems.ts"
+import { Authenticated } from "../security/Authenticated.ts"
+
+const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[\w. -]{1,100}$/)))
+
+const Time = Schema.DateTimeUtcFromString
+
+/** A read token, without the token itself. */
+export const ReadToken = Schema.Struct({
+  name: Schema.String,
+  /** The connections that it may read, by name; null for all. */
+  connections: Schema.NullOr(Schema.Array(Schema.String)),
+  createdAt: Time,
+  /** When it was last used, to the minute; null if it never was. */
+  usedAt: Schema.NullOr(Time)
+}).annotate({ identifier: "ReadToken" })
+export type ReadToken = typeof ReadToken.Type
+
+export const tokens = HttpApiGroup.make("tokens")
+  .add(
+    HttpApiEndpoint.get("list", "/tokens", {
+      success: Schema.Struct({ tokens: Schema.Array(ReadToken) }),
+      error: UsageProblem
+    }).annotate(OpenApi.Summary, "The read tokens"),
+    HttpApiEndpoint.post("create", "/tokens", {
+      payload: Schema.Struct({
+        name: Name,
+        /** By name or id; default all, also those that come later. */
+        connections: Schema.optionalKey(Schema.NonEmptyArray(Schema.String))
+      }),
+      success: Schema.Struct({ name: Schema.String, token: Schema.String }),
+      error: [NotFoundProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "Make a token that may only read, over MCP; it is shown only now"),
+    HttpApiEndpoint.delete("revoke", "/tokens/:name", {
+      params: { name: Schema.String },
+      success: HttpApiSchema.NoContent,
+      error: [NotFoundProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "End a token at once")
+  )
+  .annotate(NoSecrets, true)
+  .middleware(Authenticated)
+  .annotate(OpenApi.Title, "Read tokens")
+  .annotate(OpenApi.Description, "What agents may read with")
