@@ -11,10 +11,10 @@ const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annota
   true
 )
 
-/** Hinted parts; null: anything may have changed. Answered once the poll that they caused, if any, has ended. */
-const Hint = Rpc.make("Hint", { payload: { parts: Schema.NullOr(Schema.Array(Schema.String)) } }).annotate(
-  ClusterSchema.InterruptOnTermination,
-  true
-)
+// Hinted parts. `everywhere`: anything else may have changed too. It is answered once the poll that they caused, if any,
+// has ended.
+const Hint = Rpc.make("Hint", {
+  payload: { parts: Schema.Array(Schema.String), everywhere: Schema.Boolean }
+}).annotate(ClusterSchema.InterruptOnTermination, true)
 
 export const ConnectionEntity = Entity.make("idem/Connection", [Wake, Hint])

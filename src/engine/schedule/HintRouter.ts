@@ -46,8 +46,11 @@ export const HintRouter = Context.Reference<HintRouter>("idem/engine/schedule/Hi
   defaultValue: () => ({ offer: () => Effect.void })
 })
 
-/** Parts that wait to be sent; null: anything may have changed. */
-type Waiting = Set<string> | null
+/** What waits to be sent. `everywhere`: anything may have changed, beside the parts. */
+interface Waiting {
+  readonly parts: Set<string>
+  everywhere: boolean
+}
 
 const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding | Scope.Scope> = Effect.gen(
   function* () {
@@ -69,12 +72,12 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
     const send = (connectionId: ConnectionId): Effect.Effect<void> =>
       Effect.gen(function* () {
         yield* Effect.sleep(gatherFor)
-        const parts = waiting.get(connectionId)
+        const sent = waiting.get(connectionId)
         waiting.delete(connectionId)
-        if (parts === undefined) return
+        if (sent === undefined) return
         const startedAt = yield* Clock.currentTimeMillis
         yield* clientOf(connectionId)
-          .Hint({ parts: parts === null ? null : [...parts] })
+          .Hint({ parts: [...sent.parts], everywhere: sent.everywhere })
           .pipe(
             Effect.timeoutOption(timeout),
             Effect.catch((error) => Effect.logWarning(`a hint could not be delivered: ${error._tag}`))
@@ -88,10 +91,11 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
       Effect.suspend(() => {
         const before = waiting.get(connectionId)
         if (before === undefined && waiting.size >= maxConnections) return Effect.void
+        const gathered = before ?? { parts: new Set<string>(), everywhere: false }
         const isNamed = part !== undefined && externalIdProblem(part) === undefined
-        const isFull = before !== undefined && before !== null && before.size >= maxHinted
-        if (!isNamed || before === null || isFull) waiting.set(connectionId, null)
-        else waiting.set(connectionId, (before ?? new Set()).add(part))
+        if (isNamed && gathered.parts.size < maxHinted) gathered.parts.add(part)
+        else gathered.everywhere = true
+        waiting.set(connectionId, gathered)
         return Effect.asVoid(FiberMap.run(senders, connectionId, send(connectionId), { onlyIfMissing: true }))
       })
 

@@ -32,15 +32,17 @@ interface Entry {
   isListening: boolean
   /** The count when the poll that is under way began to look everywhere; undefined between two polls. */
   began: number | undefined
-  /** When a poll last looked everywhere. */
-  lookedAt: number
+  /** True once a poll has looked everywhere in this process. */
+  hasLooked: boolean
+  /** When hints last brought a poll forward that looks everywhere. */
+  hurriedAt: number
 }
 
 export class PendingHints extends Context.Service<
   PendingHints,
   {
-    /** Adds hinted parts; null: anything may have changed. */
-    readonly add: (connectionId: ConnectionId, parts: ReadonlyArray<string> | null) => void
+    /** Adds hinted parts. `everywhere`: anything else may have changed too. */
+    readonly add: (connectionId: ConnectionId, parts: ReadonlyArray<string>, everywhere: boolean) => void
     /** Records that the connection's own stream listens, or does so no longer. */
     readonly setListening: (connectionId: ConnectionId, isListening: boolean) => void
     /**
@@ -69,7 +71,8 @@ const make = (): PendingHints["Service"] => {
       everywhere: 0,
       isListening: false,
       began: undefined,
-      lookedAt: Number.NEGATIVE_INFINITY
+      hasLooked: false,
+      hurriedAt: Number.NEGATIVE_INFINITY
     }
     // An entry that is forgotten begins again as one of a process that has just started.
     const oldest = entries.size >= maxConnections ? entries.keys().next().value : undefined
@@ -79,14 +82,14 @@ const make = (): PendingHints["Service"] => {
   }
 
   /** True between two polls, once one has looked everywhere in this process. */
-  const isSettled = ({ began, lookedAt }: Entry) => began === undefined && lookedAt !== Number.NEGATIVE_INFINITY
+  const isSettled = ({ began, hasLooked }: Entry) => began === undefined && hasLooked
 
   return {
-    add: (connectionId, parts) => {
+    add: (connectionId, parts, everywhere) => {
       count += 1
       const entry = entryOf(connectionId)
-      for (const part of parts ?? []) entry.parts.set(part, count)
-      if (parts !== null && entry.parts.size <= maxHinted) return
+      for (const part of parts) entry.parts.set(part, count)
+      if (!everywhere && entry.parts.size <= maxHinted) return
       entry.everywhere = count
       if (entry.parts.size > maxHinted) entry.parts.clear()
     },
@@ -101,7 +104,10 @@ const make = (): PendingHints["Service"] => {
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = entries.get(connectionId)
         if (entry === undefined || !isSettled(entry)) return undefined
-        if (entry.everywhere !== undefined && now - entry.lookedAt >= everywhereEvery) return "everywhere"
+        if (entry.everywhere !== undefined && now - entry.hurriedAt >= everywhereEvery) {
+          entry.hurriedAt = now
+          return "everywhere"
+        }
         return entry.parts.size > 0 ? "parts" : undefined
       }),
     take: (connectionId, only) => {
@@ -111,7 +117,7 @@ const make = (): PendingHints["Service"] => {
       return { at: count, hinted: { parts: [...entry.parts.keys()], only, isListening } }
     },
     done: (connectionId, { at, hinted }, { error, isEarly, more, waitFor }) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.sync(() => {
         const entry = entries.get(connectionId)
         if (entry === undefined || error !== null || waitFor !== undefined) return
         // Parts that were hinted again meanwhile are polled again.
@@ -120,7 +126,7 @@ const make = (): PendingHints["Service"] => {
         const began = entry.began ?? at
         if (entry.everywhere !== undefined && entry.everywhere <= began) entry.everywhere = undefined
         entry.began = undefined
-        entry.lookedAt = now
+        entry.hasLooked = true
       })
   }
 }

@@ -175,9 +175,9 @@ const entities = ConnectionEntity.toLayer(
       )
     return ConnectionEntity.of({
       Wake: ({ payload: { requested } }) => run(poll(connectionId, { requested })),
-      Hint: ({ payload: { parts } }) =>
+      Hint: ({ payload: { everywhere, parts } }) =>
         Effect.andThen(
-          Effect.sync(() => pending.add(connectionId, parts)),
+          Effect.sync(() => pending.add(connectionId, parts, everywhere)),
           run(pollHinted(connectionId))
         )
     })
