@@ -220,7 +220,7 @@ const poller = Layer.unwrap(
   })
 )
 
-/** Only a server needs what it is made of, and each command's start would pay for it. */
+/** Loaded for a server only: each command's start would pay for its modules. */
 const server = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/Server.ts")),
@@ -243,7 +243,7 @@ const lazySender = Layer.effectContext(
   })
 )
 
-/** The API over what is here. Only a command that calls it needs it. */
+/** The API over this process's services. Only a command that calls the API needs it. */
 const inProcess = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/client/InProcess.ts")),

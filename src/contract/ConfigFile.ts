@@ -1,10 +1,9 @@
 /**
- * `idem.config.ts`, with which whoever runs Idem adds integrations of their own: the default export is what
- * `defineConfig` gives.
- *
- * An integration's settings are the arguments of the function that makes it, so they are typed where it is written.
+ * `idem.config.ts` adds a person's own integrations: its default export is the result of `defineConfig`. The settings
+ * of an integration are the arguments of the function that makes it, so they are typed where they are written.
  *
  * @example
+ *
  * export default defineConfig({ integrations: [rss({ userAgent: "news.example" })] })
  */
 import type { Integration } from "./Integration.ts"

@@ -79,13 +79,13 @@ export interface Content {
   readonly title?: string | undefined
   /** When it happened by the source's account; absent where the source doesn't say (never 1970). */
   readonly occurredAt?: DateTime.Utc | undefined
-  /** The media type of the body, for whoever serves it. */
+  /** The media type of the body, for those who serve it. */
   readonly mediaType?: string | undefined
   /** Metadata that changes only when the content does: a difference makes the outcome `updated`. */
   readonly metadata: Metadata
   /** Metadata that differs between two fetches of unchanged content (expiring URLs): kept, never compared. */
   readonly volatile?: Metadata | undefined
-  /** The body as the source gave it. A stream opens what it needs when it is run, and closes it when it ends. */
+  /** The body as the source gave it. A stream opens its resources when it is run, and closes them when it ends. */
   readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
   /**
    * The body's size and media type as the source announced them. A body that differs (one that was cut short, a login

@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import type { IntegrationError } from "./IntegrationError.ts"
 
 /**
- * The only way to a source. A connection that was made over HTTP gets one that connects to public addresses and to
- * those of `IDEM_SOURCE_ALLOW` only, at every request and every redirect: whoever may make a connection may not thereby
- * reach what only Idem can reach.
+ * The only way to a source. A connection that was made over HTTP gets a network that connects only to public addresses
+ * and to those of `IDEM_SOURCE_ALLOW`, at every request and every redirect. So a client of the API cannot reach,
+ * through Idem, addresses that only Idem can reach.
  */
 export interface Network {
   /** As the global `fetch`. */

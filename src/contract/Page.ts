@@ -47,10 +47,10 @@ export interface Page<out Checkpoint, out Part = Schema.Json> {
    */
   readonly covers?: ReadonlyArray<Coverage> | undefined
   /**
-   * True on the page with which the passes are complete: nothing of what they set out to list is left. What they found
-   * absent is deleted then, or held back if it is too much, so that a source which loses everything is noticed before
-   * the first deletion. A page that covers the empty prefix is complete without saying so; a source that covers its
-   * parts one after the other says it on the last page.
+   * True on the page that completes the passes: nothing that they set out to list is left. Their absences are deleted
+   * then, or held back if there are too many, so that a source that loses everything is noticed before the first
+   * deletion. A page that covers the empty prefix is complete by itself; a source that covers its parts one after the
+   * other sets this on the last page.
    */
   readonly complete?: boolean | undefined
   /** True once this page is committed: a run that starts from it loses and repeats nothing. At most 64 KiB as JSON. */

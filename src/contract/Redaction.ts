@@ -1,4 +1,4 @@
-/** Takes secrets out of what a source said, should it echo them. */
+/** Removes secrets from a source's text, in case the source echoes them. */
 
 /** From this length on a secret is replaced wherever it stands; a shorter one only as a word of its own. */
 const longEnough = 16
@@ -6,7 +6,7 @@ const longEnough = 16
 /** A short word, like `login`, says nothing about who has it as a password, and messages need it. */
 const isCommonWord = (secret: string): boolean => /^\p{L}{0,7}$/u.test(secret)
 
-/** A URL up to the end of its host, which stays readable; what stands before the host may be a password. */
+/** Matches a URL up to the end of its host, which stays readable. The part before the host may be a password. */
 const origin = /([a-z][a-z0-9+.-]*:\/\/)([^\s/?#@]*@)?([^\s/?#@"'<>]*)/gi
 
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")

@@ -1,11 +1,8 @@
 /**
- * Large bodies, kept under the SHA-256 of their bytes. A blob is written before the row that names it, and one that is
- * found there already is touched: what collects unused blobs removes only those that nobody touched for long, so that
- * it hardly ever meets a run which has just found the same bytes. Where it does, that run's commit finds the blob gone,
- * and fails (see `postgres/Purge.ts`).
- *
- * Memory is constant whatever the size: bytes are hashed on their way, and are under their hash only once all are
- * there. What an unfinished write left is never read, and is swept once it is older than a day.
+ * Large bodies, stored under the SHA-256 of their bytes. A blob is written before the row that names it, and an
+ * existing blob is touched. The collector of unused blobs removes only blobs that were not touched for long, so that it
+ * hardly ever meets a run that has just found the same bytes. If it does, the run's commit finds the blob gone and
+ * fails (see `postgres/Purge.ts`). Memory is constant for any size.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -36,7 +33,7 @@ export class BlobStore extends Context.Service<
   {
     readonly write: <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<Written, StoreError | E>
     /**
-     * The bytes under a hash in hex, or a range of them, which is read without the rest; fails where there are none.
+     * Streams the bytes of a hash (hex), or a range of them without reading the rest. Fails if no such blob is stored.
      */
     readonly read: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     readonly has: (hash: string) => Effect.Effect<boolean, StoreError>

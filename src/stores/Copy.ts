@@ -1,10 +1,10 @@
 /**
- * Copies connections, with all that belongs to them, from one database of Idem's into another of the same schema.
+ * Copies connections, with all of their rows and bodies, from one database of Idem's into another of the same schema.
  *
- * The source is read in one snapshot, and nothing in it is changed; a run that goes on there meanwhile is not in the
- * copy. Bodies come first, in short transactions, since others may be storing the same ones; they can be copied twice
- * without harm. Then all rows of a connection are written in one transaction, which ends by comparing what is there
- * with the source: a connection is copied whole or not at all, and a copy that was cut short is begun again.
+ * The source is read in one snapshot and not changed; runs that continue there are not in the copy. Bodies are copied
+ * first, in short transactions, since others may be storing the same ones; copying a body twice does no harm. Then all
+ * rows of a connection are written in one transaction, which ends by comparing them with the source: a connection is
+ * copied completely or not at all, and a copy that was cut short is simply started again.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -75,7 +75,7 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
         () => Effect.fail(new NameTaken({ name }))
       )
     )
-    // Nobody runs it here: a run that goes on in the source is one that was cut off.
+    // No process runs the connection in the target: a run that continues in the source counts as cut off.
     yield* sql`UPDATE connection SET credentials = ${credentials}, fence = fence + 1, lease_holder = NULL,
       lease_until = NULL WHERE id = ${id}`
     yield* Effect.forEach(belongings, (table) => copyTable(options, id, table), { discard: true })

@@ -41,7 +41,7 @@ export interface Options {
 
 const env = (given: Record<string, string>) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: given }))
 
-/** The keys that may have sealed what is in the folder: those beside the data, and `IDEM_SECRET_KEY`. */
+/** The keys that may have sealed the secrets of the folder: those beside the data, and `IDEM_SECRET_KEY`. */
 const keysOf = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const read = (name: string) => Effect.option(fs.readFileString(Path.join(folder, name)))

@@ -1,4 +1,4 @@
-/** Which PostgreSQL Idem works with: the one that `DATABASE_URL` names, or else the one that it starts itself. */
+/** Connects to PostgreSQL: to the database of `DATABASE_URL`, or else to the one that Idem starts itself. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -53,10 +53,10 @@ export const pool = {
 } as const
 
 /**
- * A process that is frozen inside a transaction holds its rows' locks no longer than this: others go on.
+ * Bounds how long a process that is frozen inside a transaction holds its row locks.
  *
- * PgBouncer refuses such a parameter, and keeps prepared statements only if it is told to: `IDEM_PGBOUNCER=1` does
- * without both. Its own `idle_transaction_timeout` is what takes the place of the first.
+ * PgBouncer refuses this startup parameter, and keeps prepared statements only if configured to: `IDEM_PGBOUNCER=1`
+ * uses neither. PgBouncer's own `idle_transaction_timeout` replaces the parameter.
  */
 const behindPgBouncer = Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault(false))
 const session = Effect.map(behindPgBouncer, (behind) =>
@@ -102,7 +102,7 @@ const unreachable: Readonly<Record<string, string>> = {
 const Cause = Schema.Struct({ message: Schema.String, code: Schema.optionalKey(Schema.String) })
 const Causes = Schema.Struct({ errors: Schema.Array(Cause) })
 
-/** The system's word for it, or the server's, in one line. */
+/** The message of the system or the server, in one line. */
 const explain = (error: SqlError): string => {
   const { cause } = error.reason
   // A name with several addresses fails with an error for each.
@@ -119,7 +119,7 @@ const explain = (error: SqlError): string => {
   }).replaceAll(/\s+/g, " ")
 }
 
-/** Connects once, so that a wrong database is told at the start and not in the middle of a run. */
+/** Connects once, so that a wrong database is reported at the start and not in the middle of a run. */
 const check = (name: string) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -189,7 +189,7 @@ const optionalUrl = (name: string) =>
 
 type LayerError = DatabaseError | EmbeddedError | Config.ConfigError
 
-/** That of `DATABASE_URL` where it is set and not empty, else Idem's own in `IDEM_DATA_DIR`. */
+/** The database of `DATABASE_URL` if it is set and not empty, else Idem's own in `IDEM_DATA_DIR`. */
 export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
   Effect.map(
     optionalUrl("DATABASE_URL"),
@@ -201,9 +201,9 @@ export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
 )
 
 /**
- * The same database for what keeps a session: the locks by which the processes of a cluster share their work. Between
- * us and the database may be a pooler that lends a session for a transaction only, as PgBouncer in transaction mode:
- * `DATABASE_DIRECT_URL` is the way past it. Nothing else of Idem's needs a session.
+ * A direct connection, for session-level locks, by which the processes of a cluster share their work. A pooler like
+ * PgBouncer in transaction mode lends a session for one transaction only; `DATABASE_DIRECT_URL` bypasses it. Nothing
+ * else of Idem's needs a session.
  */
 export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
   Effect.gen(function* () {
@@ -238,8 +238,8 @@ export const keyFile: Effect.Effect<string | undefined, never, Database> = Effec
 )
 
 /**
- * The vault for this database: Idem's own has its key beside the data unless `IDEM_SECRET_KEY` is set. For another that
- * must be set before anything is sealed or opened; what is only read needs no key.
+ * The vault for this database. Idem's own database has its key beside the data unless `IDEM_SECRET_KEY` is set. For
+ * another database `IDEM_SECRET_KEY` must be set before anything is sealed or opened; reading needs no key.
  */
 export const layerVault: Layer.Layer<Vault.Vault, Vault.VaultError, Database | FileSystem.FileSystem> = Layer.unwrap(
   Effect.map(keyFile, (file) => (file === undefined ? Vault.layerLazy : Vault.layerKeyFile(file)))

@@ -69,7 +69,7 @@ const enter = (place: DataFolder.Place) =>
     FileLock.take(place.users, "shared"),
     Option.match({
       onSome: Effect.succeed,
-      // Only whoever holds the mutex, now us, takes it alone.
+      // Only the holder of the mutex, which is this process, takes the lock exclusively.
       onNone: () =>
         Effect.fail(new EmbeddedError({ message: `${place.users} is locked by something that is not Idem` }))
     })
@@ -105,7 +105,7 @@ export const make = Effect.fn("Embedded.make")(function* (options: Options) {
   })
 })
 
-/** In the folder that `IDEM_DATA_DIR` names, `./data` where it is not set. */
+/** The server in the folder of `IDEM_DATA_DIR`, `./data` by default. */
 export const layer: Layer.Layer<Embedded, EmbeddedError | Config.ConfigError> = Layer.effect(
   Embedded,
   Effect.flatMap(Config.String("IDEM_DATA_DIR").pipe(Config.withDefault("./data")), (folder) => make({ folder }))

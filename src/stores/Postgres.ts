@@ -23,8 +23,8 @@ import * as SessionStore from "./postgres/SessionStore.ts"
 import * as TaskStore from "./postgres/TaskStore.ts"
 
 /**
- * Brings the database up to date, and says from which schema to which. Where it was restored or moved since, or where
- * it is asked for, a new epoch begins: whoever reads the changes begins again.
+ * Migrates the database, and returns its schema before and after. Begins a new epoch if the database was restored or
+ * moved, or if `newEpoch` is set: readers of the changes then begin again.
  */
 export const migrateWith = (options: {
   readonly newEpoch: boolean

@@ -40,7 +40,10 @@ export const afterPrefix = (prefix: string): string | undefined => {
   return undefined
 }
 
-/** Deeper values are kept as their JSON text: PostgreSQL refuses what its stack can't parse, and a batch with it. */
+/**
+ * Deeper values are stored as their JSON text: PostgreSQL refuses values that its stack cannot parse, and the batch
+ * with them.
+ */
 const maxDepth = 200
 
 const json = (value: Schema.Json, depth: number): Schema.Json => {

@@ -1,4 +1,4 @@
-/** Laws of what is asked of the source: through `call`, and within the task's window. */
+/** Laws of the requests to the source: through `call`, and within the task's window. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { begin, mirrors, some, succeed } from "./Changes.ts"

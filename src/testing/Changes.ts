@@ -1,9 +1,9 @@
-/** Laws of what a sync makes of the source's state and of its changes. */
+/** Laws of a sync's result for the source's state and its changes. */
 import * as Effect from "effect/Effect"
 import { type Draft, expect, type ScriptedSource } from "./Law.ts"
 import { makeStore, type Process, start, watcher, type Watcher } from "./Harness.ts"
 
-/** A connected process on a new store, with what it was seen to do. */
+/** A connected process on a new store, with a record of what it did. */
 export const begin = Effect.fnUntraced(function* (source: ScriptedSource) {
   const store = yield* makeStore
   const watch = watcher()

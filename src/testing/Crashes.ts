@@ -1,4 +1,4 @@
-/** Laws of what ends in the middle. */
+/** Laws of crashes and interruptions. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -51,7 +51,7 @@ const afterPage = (page: number) => {
   }
 }
 
-/** The dead process's lease is taken over as a lease of this machine's dead process is. */
+/** Takes over the dead process's lease, as a process of the same machine does. */
 const takingOver = (store: WholeStore): WholeStore => ({
   ...store,
   acquire: (connectionId, options) =>

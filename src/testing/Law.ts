@@ -16,14 +16,14 @@ export class LawBroken extends Schema.TaggedError<LawBroken>()("LawBroken", {
 }
 
 /**
- * A source that answers as it is told. What is optional is left out where the source can't do it: its laws are then not
+ * A scripted source. Leave optional members out if the source has no such thing: the laws that need them are then not
  * checked.
  */
 export interface ScriptedSource {
   readonly integration: Integration
   readonly config: unknown
   readonly credentials: unknown
-  /** Adds this many items, with times (if any) from 2002 to 2099, and says what a full sync then stores for them. */
+  /** Adds this many items, with times (if any) from 2002 to 2099, and returns what a full sync then stores for them. */
   readonly add: (count: number) => Effect.Effect<ReadonlyArray<string>>
   /** Every external id that a full sync stores now. */
   readonly ids: Effect.Effect<ReadonlyArray<string>>
@@ -59,16 +59,16 @@ export interface Law {
   readonly check: Effect.Effect<void, LawBroken>
 }
 
-/** How a law is written: what it needs of the source, and the check that says what is wrong. */
+/** The definition of a law: the members of the source that it needs, and a check that fails with what is wrong. */
 export interface Draft {
   readonly name: string
   readonly remedy: string
   /** The optional members it needs. */
   readonly needs: ReadonlyArray<keyof ScriptedSource>
-  /** Fails with what was found. */
+  /** Fails with the finding. */
   readonly check: (source: ScriptedSource) => Effect.Effect<void, string, Scope.Scope>
 }
 
-/** The check's way to say what it found. */
+/** The failure of a check, with its finding. */
 export const expect = (holds: boolean, found: string): Effect.Effect<void, string> =>
   holds ? Effect.void : Effect.fail(found)

@@ -24,7 +24,7 @@ export const Change = Schema.Struct({
   connection: ConnectionId,
   change: Schema.Literals(["stored", "updated", "deleted", "undeleted"]),
   content: ContentRow,
-  /** Where a reader that has handled this change goes on. */
+  /** The cursor at which a reader continues after this change. */
   cursor: Schema.String
 }).annotate({ identifier: "Change" })
 export type Change = typeof Change.Type

@@ -14,7 +14,10 @@ import type { ContentPlace } from "../model/Content.ts"
 
 /** The cursor can't be used: another database's, one from before a restore, another connection's, or damaged. */
 export class CursorInvalid extends Schema.TaggedError<CursorInvalid>()("CursorInvalid", {
-  /** `gone`: it was valid once. The reader begins again without one; changes that it has seen are told again. */
+  /**
+   * `gone`: the cursor was valid once. The reader begins again without a cursor, and gets changes again that it has
+   * seen.
+   */
   reason: Schema.Literals(["gone", "malformed", "foreign"]),
   message: Schema.String
 }) {}

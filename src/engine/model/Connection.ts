@@ -45,9 +45,7 @@ export interface Connection {
   readonly checkpoint: Option.Option<Schema.Json>
   /** The digest of the scope fields that the checkpoint was made under. */
   readonly scope: string | null
-  /**
-   * When its source was last asked what is new, and answered; also where nothing was new. Null before the first time.
-   */
+  /** When the source was last asked for news and answered, also if nothing was new. Null before the first time. */
   readonly lastCheckedAt: DateTime.Utc | null
   readonly problems: Problems
   /** When it is polled next, unless it is paused. */

@@ -99,9 +99,9 @@ export interface StagedDeletions {
  * here.
  */
 export interface Complete {
-  /** The reading of the changes came to its end, and so did all that only it told. */
+  /** The changes were read to their end, so deletions that only they reported are complete. */
   readonly changes: boolean
-  /** The listing came to its end: the events that its pages told are complete too. Absences wait for their pass. */
+  /** The listing ended, so the events of its pages are complete too. Absences wait for their pass. */
   readonly listing: boolean
 }
 

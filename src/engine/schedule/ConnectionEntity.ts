@@ -4,8 +4,8 @@ import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Entity from "effect/cluster/Entity"
 import * as Rpc from "effect/rpc/Rpc"
 
-// `requested`: a task of the connection is due; without it no wake-up asks for one. A slice commits what is whole and
-// can go on anywhere: nobody need wait for its end when its process leaves.
+// `requested`: a task of the connection is due; without it, a wake-up starts no task. A slice commits complete items
+// and can continue in any process, so a process that leaves need not wait for its end.
 const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annotate(
   ClusterSchema.InterruptOnTermination,
   true

@@ -75,7 +75,7 @@ export const next = Effect.fnUntraced(function* (
   const before = Option.flatMap(row.checkpoint, decodeDone)
   let ids = row.externalIds ?? []
   if (Option.isNone(before)) {
-    // Which rows they are is decided once: what fails later is not part of this task.
+    // The rows are chosen once: items that fail later are not part of this task.
     ids = yield* ledger.redrive(fence.connectionId, row.externalIds ?? undefined)
     yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint: 0, externalIds: ids })
   }
@@ -89,8 +89,8 @@ export const next = Effect.fnUntraced(function* (
 })
 
 /**
- * Ends the task after a slice, or says when it goes on. A run that was superseded says nothing: the task is due as it
- * was. A task that a command runs is ended only once it is done: the same command goes on with it.
+ * Ends the task after a slice, or sets when it continues. A superseded run changes nothing: the task is due as before.
+ * A task that a command runs ends only once it is done, because the same command continues it.
  */
 export const afterSlice = Effect.fnUntraced(function* (
   fence: Fence,

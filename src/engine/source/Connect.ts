@@ -22,7 +22,8 @@ import { Vault } from "../secrets/Vault.ts"
 import * as MessageText from "../MessageText.ts"
 
 /**
- * How long a source may take to say who we are and what there is: less than any proxy or browser waits for a response.
+ * The longest time that a source may take to name the account and its estimate: less than any proxy or browser waits
+ * for a response.
  */
 const reachTimeout = Duration.seconds(50)
 
@@ -152,7 +153,7 @@ export const connect = Effect.fn("connect")(function* (
     )
   )
   const guarded = yield* guardedAt(integration, config.address, before)
-  /** Whether there is something to store: what was stored already stays as it is, also where others refresh it. */
+  /** True if there is something to store. Stored credentials stay unchanged otherwise, also if others refresh them. */
   let isNew = kept === undefined
 
   const meter = yield* RunMeter.make()

@@ -1,6 +1,7 @@
 /**
- * Refreshes credentials. The refreshes of a connection are serialized over all processes, and each starts from what the
- * previous one stored: providers that rotate refresh tokens revoke the grant when a used token comes back.
+ * Refreshes credentials. The refreshes of a connection are serialized over all processes, and each starts from the
+ * credentials that the previous one stored: providers that rotate refresh tokens revoke the grant if a used token comes
+ * back.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -58,7 +58,7 @@ const accountsOf = Effect.fnUntraced(function* (owner: ConnectionId) {
   return accounts
 })
 
-/** Makes, changes, retires and resumes the members of this connection. Says in the log what it did. */
+/** Creates, changes, retires and resumes the members of this connection, and logs the numbers. */
 const reconcile = Effect.fnUntraced(function* (
   connection: Connection,
   members: AnyMembers,
@@ -126,7 +126,7 @@ const reconcile = Effect.fnUntraced(function* (
     )
   })
 
-  /** Changes a member that differs from what is wanted, and ends a retirement. */
+  /** Changes a member that differs from its definition, and ends a retirement. */
   const keep = Effect.fnUntraced(function* (there: Connection, owner: Connection, wanted: Member<unknown, unknown>) {
     const { config, credentials } = yield* decoded(wanted)
     const { every = defaultEvery } = wanted
@@ -156,7 +156,7 @@ const reconcile = Effect.fnUntraced(function* (
     return isResumed ? "resumed" : isChanged ? "changed" : undefined
   })
 
-  /** Stops a member and keeps what it has stored. Returns false if it stood still already. */
+  /** Stops a member and keeps its stored content. Returns false if it was stopped already. */
   const retire = Effect.fnUntraced(function* (there: Connection, why: string) {
     const reason = `${retiredPrefix}${why}; what is stored stays`
     if (there.paused === pausedByPerson || there.credentials === null || there.paused === reason) return false

@@ -40,7 +40,9 @@ import * as RetryAfter from "./RetryAfter.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Turn } from "../schedule/ConcurrencyLimiter.ts"
 
-/** Retries within one call, for what is likely to pass: longer trouble is the ledger's and the poller's. */
+/**
+ * Retries within one call, for failures that are likely to pass soon. The ledger and the scheduler retry longer ones.
+ */
 const transientRetries = 3
 const rateLimitedRetries = 5
 
@@ -137,8 +139,8 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   const calm = new Map<string, number>()
 
   /**
-   * Waits out what the source asked for. Gives the epoch that `feedback` needs. It is asked without taking a call
-   * first: a run that would have to wait too long leaves its place to others.
+   * Waits until the cool-down that the source asked for has ended. Returns the epoch that `feedback` needs. The query
+   * consumes no call at first: a run that would have to wait too long leaves its place to others.
    */
   const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: RunMeter.RunMeter) {
     const { key, perMinute } = bucket

@@ -41,9 +41,9 @@ export class ContentStore extends Context.Service<
       keys: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlyMap<string, Schema.Json>, StoreError>
     /**
-     * Deletes the checkpoint: the scope is new, or the checkpoint can't be read. All stored content leaves the scope
-     * until it is seen again, and content outside the scope is never absent. Ends the open listing. Unstages what
-     * passes found absent, unless it is held.
+     * Deletes the checkpoint, since the scope is new or the checkpoint cannot be read. All stored content leaves the
+     * scope until it is seen again; content outside the scope is never absent. Ends the open listing. Unstages absences
+     * that passes found, unless they are held.
      */
     readonly changeScope: (fence: Fence, scope: string) => Effect.Effect<void, StoreError | Superseded>
     /**

@@ -6,7 +6,7 @@
 import type { Announced } from "../../contract/Content.ts"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 
-/** Bytes at the start of a body by which its kind is told. */
+/** The bytes at the start of a body that identify its kind. */
 const headBytes = 512
 
 /**

@@ -219,9 +219,9 @@ export const make = Effect.fnUntraced(function* (
     })
 
   /**
-   * Opens a file. proftpd resets the data connection of a file that it can't open before it says so: such a file is
-   * looked at and tried once more, and is then unreadable. A file that can be looked at was as it seemed: the failure
-   * is the line's, or the permission's.
+   * Opens a file. proftpd resets the data connection of a file that it cannot open before it reports the error: such a
+   * file is looked up and tried once more, and is then unreadable. If the look-up succeeds, the connection or the
+   * permission caused the failure.
    */
   const openRead = (request: Request, path: string) => {
     const opened = request("read", (session) => openBody(session, path))

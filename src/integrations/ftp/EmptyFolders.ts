@@ -1,9 +1,10 @@
 /**
- * Decides whether a folder that is listed without a single name is believed to be empty. Some servers answer a folder
- * that they could not read, or an unmounted disk, with success and no names. So a folder that is empty proves nothing
- * until the next pass finds it empty too: until then what is stored below it stays.
+ * Decides whether an empty listing of a folder is believed. Some servers answer with success and no names for a folder
+ * that they could not read, or for an unmounted disk. So an empty folder proves nothing until the next pass finds it
+ * empty too: until then the stored content below it stays.
  *
- * A part per empty folder keeps the pass that found it empty first. The part goes once the folder has a name again.
+ * A part for each empty folder keeps the pass that found it empty first. The part is removed once the folder has a name
+ * again.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

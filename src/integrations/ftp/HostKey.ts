@@ -1,6 +1,6 @@
 /**
- * Tells whether an SSH server is the right one: the one whose key config names, or else the one that answered first. As
- * OpenSSH's `accept-new`: the first key is trusted and kept, and another one later is refused.
+ * Verifies the host key of an SSH server: the key that the config names, or else the key that was seen first. Trust on
+ * first use, like OpenSSH's `accept-new`: the first key is kept, and another one later is refused.
  */
 import { createHash } from "node:crypto"
 

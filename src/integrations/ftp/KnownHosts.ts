@@ -26,7 +26,7 @@ export const linesOf = (text: string, host: string, port: number): ReadonlyArray
   })
 }
 
-/** The known keys of this server; none where there is no such file. */
+/** Reads the known keys of this server; none if the file does not exist. */
 export const read = Effect.fnUntraced(
   function* (host: string, port: number) {
     const home = yield* Config.option(Config.String("HOME"))

@@ -81,7 +81,7 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
     const byRevision = yield* comparesRevisions
     const lastVerified = previous?.verified ?? pass
     const isVerifying = resumed === undefined ? pass - lastVerified >= verifyMillis : previous?.verifying === true
-    /** A checkpoint with what is known of the server by now. */
+    /** Returns a checkpoint with the present knowledge of the server. */
     const checkpointAt = (position: Walk.Position | null): Checkpoint => {
       const connections = remote.size.allowed()
       const hasCompared = position === null && (isVerifying || !byRevision)
@@ -131,7 +131,7 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
       {
         ...globs,
         list: remote.list,
-        // Only the live task deletes what it does not find.
+        // Only the live task deletes absent files.
         confirm: (looks) =>
           isLive ? EmptyFolders.check(parts, pass, looks) : Effect.succeed({ unconfirmed: [], parts: [] }),
         maxDepth: config.maxDepth ?? 32,

@@ -36,7 +36,10 @@ export const statOf = (facts: ReadonlyMap<string, string>): Stat => {
   return { size: parseSize(facts.get("size")), modified: modify === undefined ? undefined : parseTime(modify) }
 }
 
-/** RFC 3659 7.5.1, and what servers write for links (`OS.unix=slink:target`, `OS.unix=symlink`). */
+/**
+ * Reads the type (RFC 3659 7.5.1), with the forms that servers use for links (`OS.unix=slink:target`,
+ * `OS.unix=symlink`).
+ */
 export const kindOf = (facts: ReadonlyMap<string, string>): Entry["kind"] | "self" => {
   const type = facts.get("type")?.toLowerCase() ?? ""
   if (type === "file") return "file"

@@ -29,7 +29,7 @@ export interface Entry extends Stat {
 export interface Listing {
   readonly entries: ReadonlyArray<Entry>
   readonly problems: ReadonlyArray<string>
-  /** Why there may be more than what is listed. */
+  /** The reason why the listing may be incomplete. */
   readonly incomplete?: string | undefined
   /** The folder's own identity, as `Entry.identity`. */
   readonly identity?: string | undefined

@@ -200,7 +200,7 @@ export const make = Effect.fnUntraced(function* (
     return yield* Effect.fail(Errors.forbidden(`${server}: ${Remote.quote(path)} is a link that leads out of the root`))
   })
 
-  /** A listed link as what it leads to, or why it was left out. */
+  /** Resolves a listed link to its target, or fails with the reason why the link is left out. */
   const follow = Effect.fnUntraced(function* (session: Session, folder: string, name: string) {
     const path = Names.join(folder, name)
     const real = yield* resolve(session, path)

@@ -134,7 +134,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         Effect.catchIf(
           ({ reason }) => folder !== "" && ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
           (error) => {
-            // Gone since the folder above was listed: the next pass finds what is true now.
+            // The folder is gone since its parent was listed. The next pass finds the present state.
             skip(folder)
             if (error.reason._tag !== "Gone") problem(folder, error.message)
             return Effect.undefined

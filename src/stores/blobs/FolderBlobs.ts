@@ -110,7 +110,8 @@ const make = Effect.fnUntraced(function* (folder: string) {
         const hash = given.toLowerCase()
         if (!isHash(hash)) return false
         const file = place(hash)
-        // Taken away first, then looked at: whoever writes the same bytes from now on finds no file, and makes one.
+        // The file is moved away first, then checked: a run that writes the same bytes from now on finds no file, and
+        // makes one.
         const aside = path.join(unfinished, `${hash}-${yield* random.uuidV4()}`)
         const taken = yield* fs.rename(file, aside).pipe(
           Effect.as(true),

@@ -62,7 +62,7 @@ const make = Effect.gen(function* () {
       toStoreError("storing a large body")
     )
 
-  /** Names what was uploaded by its hash, or drops it where the same bytes are there already. */
+  /** Names the upload by its hash, or drops it if the same bytes are stored already. */
   const finish = (upload: string, hash: Uint8Array, size: number) =>
     Effect.gen(function* () {
       const alive = yield* sql`DELETE FROM blob_upload WHERE upload = ${upload} RETURNING 1`

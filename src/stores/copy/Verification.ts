@@ -29,7 +29,9 @@ const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
     Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeTally(rows)), ([row]) => row))
   )
 
-/** Fails unless the target holds just what the source does. Nobody can remove a body from here to the end. */
+/**
+ * Fails unless the target equals the source. The locks keep bodies from being removed until the end of the transaction.
+ */
 export const verify = Effect.fnUntraced(function* (
   { source, target }: Sides,
   { id, name }: { readonly id: ConnectionId; readonly name: string }

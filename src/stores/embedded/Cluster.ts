@@ -89,7 +89,7 @@ export const initialise = Effect.fn("Server.initialise")(function* (place: Place
   )
 })
 
-/** The major version of the data; undefined where there is none yet. */
+/** The major version of the data; undefined if there is no data yet. */
 export const versionOf = (place: Place) =>
   io(place.cluster, () =>
     Fs.readFile(Path.join(place.cluster, "PG_VERSION"), "utf8").then(

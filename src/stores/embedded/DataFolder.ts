@@ -17,7 +17,7 @@ export interface Place {
   readonly cluster: string
   readonly password: string
   readonly log: string
-  /** Held alone by whoever starts or stops the server. */
+  /** Held exclusively while the server is started or stopped. */
   readonly mutex: string
   /** Held shared by each user of the server, as long as it uses it. */
   readonly users: string
@@ -25,7 +25,7 @@ export interface Place {
   readonly user: ServerUser | undefined
 }
 
-/** For root only: what the server's user must be able to reach when root's own folders shut it out. */
+/** For root only: files that the server's user must reach although root's own folders are closed to it. */
 export const rootFolder = "/var/lib/idem"
 
 const at = (folder: string, user: ServerUser | undefined): Place => ({
@@ -107,7 +107,7 @@ const asRoot = Effect.fnUntraced(function* (requested: string) {
   }
   const elsewhere = yield* makePassable(substituteFor(folder))
   yield* io(rootFolder, () => Fs.chmod(rootFolder, 0o755))
-  // Only what this very call has made is taken away again.
+  // Only folders that this call made are removed again.
   if (!existed) yield* Effect.ignore(io(folder, () => Fs.rmdir(folder)))
   yield* Effect.logWarning(
     `PostgreSQL can't run as root, and its user can't reach ${folder}: Idem's data is in ${elsewhere}`
@@ -124,7 +124,7 @@ const asOneself = Effect.fnUntraced(function* (requested: string) {
   return at(folder, undefined)
 })
 
-/** Makes the folder, or the one that takes its place, and says as whom the server runs there. */
+/** Makes the folder, or the one that replaces it, and returns the user that the server runs as. */
 export const prepare = Effect.fn("Place.prepare")(function* (requested: string) {
   if (process.platform === "win32") {
     return yield* new EmbeddedError({
@@ -135,7 +135,7 @@ export const prepare = Effect.fn("Place.prepare")(function* (requested: string) 
   return yield* process.getuid?.() === 0 ? asRoot(absolute) : asOneself(absolute)
 })
 
-/** Whether data was made for this folder, in it or in what takes its place. Makes nothing. */
+/** True if data exists for this folder, in it or in its replacement. Makes nothing. */
 export const hasData = Effect.fn("Place.hasData")(function* (requested: string) {
   const absolute = Path.resolve(requested)
   const folder = yield* io(absolute, async () => {

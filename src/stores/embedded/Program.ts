@@ -19,9 +19,7 @@ export const spawnFailure = (program: string, cause: Error): EmbeddedError =>
         : `${program} can't be run: ${cause.message}`
   })
 
-/**
- * The first line that says what went wrong, out of what a program of PostgreSQL's printed: what follows comes of it.
- */
+/** Returns the first line of a PostgreSQL program's output that names an error: later lines are its consequences. */
 export const reasonIn = (output: string): string => {
   if (/No space left on device|Check free disk space/.test(output)) return "the disk is full"
   const lines = output.split("\n").filter((line) => line.trim() !== "")
@@ -43,7 +41,7 @@ export const run = (
     }
     child.stdout.on("data", keep)
     child.stderr.on("data", keep)
-    // A program that ends before it has read all is told by its exit code.
+    // The exit code reports a program that ends before it has read all of its input.
     child.stdin.on("error", () => undefined)
     child.stdin.end(options.input)
     child.on("error", (cause) => resume(Effect.fail(spawnFailure(program, cause))))

@@ -72,7 +72,7 @@ const socketFolder = Effect.fnUntraced(function* (place: Place) {
         }
       )
       if (made) await Cluster.giveTo(place, folder)
-      // Others can write to this parent too: what is there must be ours and closed to them.
+      // Others can write to this parent too, so the folder must be ours and closed to them.
       const stat = await Fs.lstat(folder)
       if (!stat.isDirectory() || stat.uid !== (user?.uid ?? process.getuid?.()) || (stat.mode & 0o077) !== 0) {
         throw new Error("it is another's, or open to others")

@@ -63,7 +63,7 @@ export const list =
         .filter(isSelected(selection))
         .filter((entry) => after === undefined || order(entry, after) > 0)
         .toSorted(order)
-      // Content whose update failed is both stored and failed: it is listed under either, as what was asked for.
+      // Content whose update failed is both stored and failed: it is listed under either state.
       const contents = rows.slice(0, selection.limit).map((entry) => ({ ...contentOf(entry), state: selection.state }))
       const last = rows.length > selection.limit ? contents.at(-1) : undefined
       const next = last === undefined ? null : { externalId: last.externalId, occurredAt: last.occurredAt }

@@ -88,7 +88,7 @@ export const storeItem = (
   entry.bodyKey = item.bodyKey
   if (outcome === "unchanged") return outcome
   if (outcome === "stored") {
-    // Absence in a listing concerns only what was there before it began.
+    // Absence in a listing concerns only content that was there before the listing began.
     entry.createdAt = now
     entry.born = next(state)
   }
@@ -202,7 +202,7 @@ export const applyPatches = (
   return changed
 }
 
-/** Takes away what the deletion left; returns the body's hash. */
+/** Empties a deleted entry, and returns the body's hash. */
 export const purge = (entry: ContentEntry): string | null => {
   const { hash } = entry
   entry.hash = null

@@ -28,7 +28,7 @@ const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): vo
   }
 }
 
-/** Ends whole pages, but for their patches and checkpoint: what they saw, covered and told as deleted. */
+/** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */
 export const endPage = (connection: ConnectionEntry, page: PageEnd, inScope: boolean, now: Millis): void => {
   for (const id of page.seen) {
     connection.staged.delete(id)

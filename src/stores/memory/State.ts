@@ -53,7 +53,7 @@ export interface ContentEntry {
 
 export interface StagedEntry {
   readonly cause: "event" | "absence"
-  /** True if a page of a listing told it, not one of changes. */
+  /** True if a page of a listing reported it, not one of changes. */
   readonly ofPass: boolean
   readonly stagedAt: Millis
   /** When the pass or the reading of the changes began that found it, in the order of `born`. */
@@ -82,7 +82,7 @@ export interface ConnectionEntry {
   scope: string | null
   /** Grows by one with each change of the scope. Contents that were seen since have the same number. */
   scopeEpoch: number
-  /** When the reading of the changes began that goes on, in the order of `born`. */
+  /** When the present reading of the changes began, in the order of `born`. */
   readingSince: number | null
   lastCheckedAt: Millis | null
   problems: Problems
@@ -161,7 +161,7 @@ export interface State {
   readonly retiredKeys: Set<string>
   /** The last number given to a connection, a task, a content or a lease. */
   last: number
-  /** The number of the step that changes contents: what a transaction's id is in a database. */
+  /** The number of the step that changes contents: the equivalent of a transaction's id. */
   step: number
   readonly epoch: Epoch
 }

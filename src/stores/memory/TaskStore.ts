@@ -91,7 +91,7 @@ const make = (state: State): Methods => {
     return found
   }
 
-  /** A new task, which goes on where the last one with the same text failed. */
+  /** A new task. It resumes from the last task with the same text if that one failed. */
   const begin = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry => {
     const { externalIds, kind, task } = request
     const spec = Storable.text(request.spec)

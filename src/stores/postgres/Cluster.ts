@@ -1,9 +1,8 @@
 /**
- * Membership in a cluster of processes on one PostgreSQL: which process has which shard is kept in the database, and
- * they wake each other over sockets. Messages are volatile: what has to be done stands in the connections' rows.
- *
- * The sockets have no password: they listen on the loopback unless a setting says otherwise, and belong on a network
- * that only the processes of the cluster can reach.
+ * Membership in a cluster of processes on one PostgreSQL. The database stores which process has which shard, and
+ * processes wake each other over sockets. Messages are volatile: the durable work is in the connections' rows. The
+ * sockets have no password: they listen on the loopback unless a setting says otherwise, and belong on a network that
+ * only the processes of the cluster can reach.
  */
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as Config from "effect/Config"
@@ -27,11 +26,10 @@ const host = (name: string) => Config.option(Config.NonEmptyString(name))
 const duration = (name: string, standard: Duration.Duration) => Config.Duration(name).pipe(Config.withDefault(standard))
 
 /**
- * By Effect's names (`ShardingConfig`), but for the address that others reach this process at: `HOST` and `PORT` are
- * the HTTP API's, so it is `RUNNER_HOST` and `RUNNER_PORT`. What is left out is any free port of the loopback, which is
- * right for a cluster on one machine.
- *
- * Effect's own defaults let a process that was killed be missed for half a minute; these for 5 to 11 seconds.
+ * The settings have Effect's names (`ShardingConfig`), except for the address at which others reach this process:
+ * `HOST` and `PORT` are the HTTP API's, so these are `RUNNER_HOST` and `RUNNER_PORT`. The default is any free port of
+ * the loopback, which is right for a cluster on one machine. With Effect's own defaults a killed process is missed for
+ * half a minute; with these for 5 to 11 seconds.
  */
 const settings = Config.all({
   host: host("RUNNER_HOST"),

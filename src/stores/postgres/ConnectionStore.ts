@@ -20,9 +20,7 @@ import { failIfSuperseded } from "./Fence.ts"
 
 type Methods = ConnectionStore["Service"]
 
-/**
- * Tables that hold what belongs to a connection, by `connection_id`, but its contents: those go last (see Purge.ts).
- */
+/** Tables with rows of a connection (`connection_id`), except its contents, which are removed last (see Purge.ts). */
 const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
@@ -149,7 +147,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
 
     disconnect: (connectionId, deleteContents) =>
       Effect.gen(function* () {
-        // The row's lock stops a run's writes; what they would have written is then removed, or refused by the fence.
+        // The row's lock stops a run's writes; the fence then refuses them.
         const rows = yield* sql`UPDATE connection SET credentials = NULL, fence = fence + 1, lease_holder = NULL,
             lease_until = NULL, paused = 'disconnected' WHERE id = ${connectionId} RETURNING 1`
         if (rows.length === 0) return

@@ -1,4 +1,4 @@
-/** Lists of what is stored: by id, or the newest first, of a kind, a window of time, a word in the title. */
+/** Lists of stored contents: by id or newest first, filtered by kind, time, or a word in the title. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -13,9 +13,9 @@ import { toStoreError } from "./SqlErrors.ts"
 type Methods = Pick<ContentStore["Service"], "contents">
 
 /**
- * Rows that a page looks at for what no index finds: a kind, a word in a title, a window of time in the order of ids.
- * Of 1,000,000 rows it took 80 ms by time, and 300 ms by id where ids are in no order on the disk. A page that found
- * too little says where it stopped.
+ * The rows that a page examines for filters without an index: a kind, a word in a title, a window of time in the order
+ * of ids. Of 1,000,000 rows this took 80 ms by time, and 300 ms by id if ids are in no order on the disk. A page that
+ * found too little returns where it stopped.
  */
 const lookAtMost = 20_000
 
@@ -34,7 +34,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
 
   const where = (connectionId: string, selection: ContentSelection) => {
     const { after, order, since, state, until } = selection
-    // Content whose update failed is both stored and failed: it is listed under either, as what was asked for.
+    // Content whose update failed is both stored and failed: it is listed under either state.
     const inLedger = state === "failed" || state === "dead" || state === "deferred"
     return sql.and([
       sql`connection_id = ${connectionId}`,

@@ -153,7 +153,7 @@ export const markGone = Effect.fnUntraced(function* (
     WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND pending IS NOT NULL`
 })
 
-/** Writes the misses: the ledger, and what is gone. `listed`: the ids that pages in scope listed. */
+/** Writes the misses: ledger rows and gone ids. `listed`: the ids that pages in scope listed. */
 export const storeMisses = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
@@ -164,7 +164,7 @@ export const storeMisses = Effect.fnUntraced(function* (
   if (gone.length > 0) {
     const ids = gone.map((one) => one.externalId)
     yield* markGone(sql, connectionId, ids, { ofPass: false })
-    // An id that was never stored is kept as gone, for whoever looks for it.
+    // An id that was never stored is kept as gone, so that it can be looked up.
     yield* sql`INSERT INTO content
         (connection_id, external_id, state, reason, message, scope_epoch, created_at, updated_at)
       SELECT ${connectionId}::uuid, id, 'gone', reason, message, -1, statement_timestamp(), statement_timestamp()

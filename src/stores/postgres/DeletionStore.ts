@@ -119,7 +119,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     deletions: (connectionId, { limit, which }) => {
       const chosen = which === "held" ? sql`held` : sql`true`
       return Effect.gen(function* () {
-        // The token stands for what is listed: both are read of one snapshot.
+        // The token identifies the listed deletions: both are read in one snapshot.
         yield* sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`.unprepared
         const rows = yield* sql`SELECT external_id AS "externalId", kind, title, occurred_at AS "occurredAt", cause,
             staged_at AS "stagedAt"

@@ -50,7 +50,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
           if (yield* lockConnection(sql, connectionId)) return Option.none()
           return yield* new Superseded({ connectionId })
         }
-        // Only a lease that was not given back leaves a run behind: whoever gives one back ends its run too.
+        // Only a lease that was not released leaves a run behind: the release ends the run too.
         const [{ wasHeld }] = yield* Effect.orDie(decodeWasHeld(rows))
         if (wasHeld) yield* interruptRuns(sql, connectionId)
         return Arr.head(yield* decodeConnections(rows))

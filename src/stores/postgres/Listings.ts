@@ -42,7 +42,7 @@ const bringIntoScope = (sql: SqlClient.SqlClient, connectionId: ConnectionId, se
   WHERE connection.id = ${connectionId} AND connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
     AND content.scope_epoch <> connection.scope_epoch`
 
-/** Marks what the open listing saw; only what absence could concern needs a mark. */
+/** Marks the ids that the open listing saw. Only ids that can become absent need a mark. */
 const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: ReadonlyArray<string>) => sql`
   INSERT INTO seen (connection_id, external_id)
   SELECT content.connection_id, external_id FROM content JOIN listing USING (connection_id)
@@ -50,7 +50,7 @@ const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: Readon
     AND state = 'stored' AND content.created_at < listing.started_at
   ON CONFLICT DO NOTHING`
 
-/** Stages what was there before the listing began, is in scope and in the part that it now covers, and was not seen. */
+/** Stages content that is older than the listing, is in scope, lies in the coverage and was not seen. */
 const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => {
   const except = texts((coverage.except ?? []).filter(Storable.isId))
   const end = Storable.afterPrefix(coverage.prefix)
@@ -66,7 +66,7 @@ const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: C
     ON CONFLICT DO NOTHING`
 }
 
-/** Ends whole pages, but for their patches and checkpoint: what they saw, covered and told as deleted. */
+/** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */
 export const endPage = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,

@@ -1,8 +1,8 @@
 /**
- * The schema's history. A migration that was released is never edited: a change is a new number at the end.
+ * The history of the schema. A released migration is never edited: a change is a new number at the end.
  *
- * Of content, `state` is what readers see, and `pending` is the ledger's word on it: stored content whose update failed
- * is `stored` with `pending` `failed`; content that was never stored has the same word in both.
+ * Of content, `state` is what readers see, and `pending` is its state in the ledger. Stored content whose update failed
+ * is `stored` with `pending` `failed`; content that was never stored has the same state in both.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

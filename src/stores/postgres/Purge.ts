@@ -87,7 +87,7 @@ const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows:
   return yield* Effect.orDie(decodeBodies(removed))
 })
 
-/** Removes what was derived from these contents, in the transaction that removes them. */
+/** Removes the rows that were derived from these contents, in the transaction that removes the contents. */
 const forgetDerived = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,

@@ -19,7 +19,7 @@ const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
   return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
 }
 
-// In an array, so that JSON's null can be told from no checkpoint.
+// The array distinguishes JSON's null from no checkpoint.
 const checkpointColumn =
   "CASE WHEN checkpoint IS NULL THEN '[]'::json ELSE json_build_array(checkpoint) END AS checkpoint"
 

@@ -61,7 +61,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     return yield* first(rows)
   })
 
-  /** A new task, which goes on where the last one with the same text failed. */
+  /** A new task. It resumes from the last task with the same text if that one failed. */
   const begin = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
     const { externalIds, kind, task } = request
     const spec = Storable.text(request.spec)
@@ -132,7 +132,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     requestTask: (connectionId, request) =>
       Effect.gen(function* () {
-        // The lock makes one of two who ask for the same at once find what the other made.
+        // The lock makes the second of two simultaneous requests find the task of the first.
         const [connection] = yield* Effect.flatMap(
           sql`SELECT credentials IS NOT NULL AS connected FROM connection WHERE id = ${connectionId} FOR NO KEY UPDATE`,
           (rows) => Effect.orDie(decodeConnected(rows))
@@ -193,7 +193,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   } satisfies Methods
 })
 
-/** Records what is done of a task, and moves it, in a transaction that holds the fence. */
+/** Records a task's done ids and moves it, in a transaction that holds the fence. */
 export const moveTask = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   taskId: string,
@@ -210,7 +210,7 @@ export const moveTask = Effect.fnUntraced(function* (
   }
   yield* sql`UPDATE task SET moved_at = clock_timestamp(), checkpoint = ${JSON.stringify(end.checkpoint)}::json,
     scope = ${end.scope} WHERE id = ${taskId}`
-  // The checkpoint now stands for what its pages listed; the task's own ids have no other record.
+  // The checkpoint now stands for the pages' ids; the task's own ids have no other record.
   yield* sql`DELETE FROM task_done WHERE task_id = ${taskId} AND external_id NOT IN (
     SELECT json_array_elements_text(task -> 'forceIds') FROM task WHERE id = ${taskId})`
 })

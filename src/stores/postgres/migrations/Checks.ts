@@ -1,4 +1,4 @@
-/** When the source of a connection was last asked what is new, and answered; and what could not be listed of it. */
+/** Adds when the source of a connection was last asked for news and answered, and what could not be listed. */
 import { statements } from "./Statements.ts"
 
 export const checks = statements([

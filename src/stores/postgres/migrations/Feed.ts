@@ -1,7 +1,7 @@
 /** Adds the columns and indexes of the feed and of lists of content by time. */
 import { statements } from "./Statements.ts"
 
-// Content that was there before has lost how it came to be as it is: a reader is told that it was stored, or deleted.
+// The history of older content is lost: a reader is told that it was stored, or deleted.
 export const feed = statements([
   `ALTER TABLE content ADD COLUMN change text CHECK (change IN ('stored', 'updated', 'deleted', 'undeleted'))`,
   `UPDATE content SET change = CASE WHEN state = 'stored' THEN 'stored' ELSE 'deleted' END WHERE changed_xid IS NOT NULL`,
