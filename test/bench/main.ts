@@ -11,6 +11,7 @@ import * as Path from "node:path"
 import * as Check from "./Check.ts"
 import * as Database from "./Database.ts"
 import * as FirstSync from "./FirstSync.ts"
+import * as ImapSync from "./ImapSync.ts"
 import * as Growth from "./Growth.ts"
 import * as IdlePoll from "./IdlePoll.ts"
 import * as Many from "./Many.ts"
@@ -28,6 +29,7 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   growth: Growth.run,
   store: Storing.run,
   "first-sync": FirstSync.run,
+  imap: ImapSync.run,
   idle: IdlePoll.run,
   memory: Memory.run,
   many: Many.run,

