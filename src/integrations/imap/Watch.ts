@@ -1,0 +1,33 @@
+/**
+ * Hints by IDLE (RFC 2177): a connection of its own that watches the first mailbox, INBOX or Gmail's mailbox of all
+ * mail, and says that it changed. What happens in other mailboxes waits for the next poll.
+ */
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Hint } from "../../contract/Hints.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Client } from "./Client.ts"
+import * as Mailboxes from "./Mailboxes.ts"
+
+const listen = Effect.fnUntraced(function* (
+  connect: Effect.Effect<Client, never, Scope.Scope>,
+  choice: Mailboxes.Choice,
+  queue: Queue.Enqueue<Hint, IntegrationError>
+): Effect.fn.Return<never, IntegrationError, Scope.Scope> {
+  const client = yield* connect
+  const { mailboxes } = yield* Mailboxes.list(client, choice)
+  const [mailbox] = mailboxes
+  if (mailbox === undefined) return yield* Effect.never
+  return yield* client.watch(mailbox.path, (isFirst) => {
+    Queue.offerUnsafe(queue, isFirst ? {} : { part: mailbox.name })
+  })
+})
+
+/** The stream ends when the connection does. A server without IDLE gives no hint. */
+export const hints = (
+  connect: Effect.Effect<Client, never, Scope.Scope>,
+  choice: Mailboxes.Choice
+): Stream.Stream<Hint, IntegrationError> =>
+  Stream.callback<Hint, IntegrationError>((queue) => listen(connect, choice, queue))
