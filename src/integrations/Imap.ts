@@ -2,7 +2,8 @@
  * IMAP: each message as the server has it (RFC 822 bytes), its mailbox and flags as metadata. External ids are
  * `mailbox/UIDVALIDITY/UID`.
  *
- * - imap/Presets.ts: providers · Client.ts: connections and errors · Names.ts: mailbox names and external ids
+ * - imap/Config.ts, Presets.ts: settings and providers · Client.ts: connections and errors · Names.ts: mailbox names
+ *   and external ids
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
  *   Blocks.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
  * - imap/Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a message as content ·
@@ -11,86 +12,18 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
-import { type Estimate, make, type OpenOptions, QuotaConfig, type Session } from "../contract/Integration.ts"
-
+import { type Estimate, make, type OpenOptions, type Session } from "../contract/Integration.ts"
 import { Checkpoint, Part } from "./imap/Checkpoint.ts"
 import * as Client from "./imap/Client.ts"
+import { Config, Credentials, serverOf } from "./imap/Config.ts"
 import * as Downloads from "./imap/Downloads.ts"
 import * as Listing from "./imap/Listing.ts"
 import * as Mailboxes from "./imap/Mailboxes.ts"
 import * as Names from "./imap/Names.ts"
-import { presets, providers } from "./imap/Presets.ts"
 import { projection } from "./imap/Projection.ts"
 import type { Source } from "./imap/Source.ts"
 import * as Watch from "./imap/Watch.ts"
 import * as Errors from "./server/Errors.ts"
-
-const Text = Schema.String.pipe(
-  Schema.check(Schema.makeFilter<string>((text) => (/[\r\n\0]/.test(text) ? "must be one line" : undefined)))
-)
-const Filled = Text.pipe(Schema.check(Schema.isNonEmpty()))
-const Positive = Schema.Int.pipe(Schema.check(Schema.isGreaterThan(0)))
-
-export const Config = Schema.Struct({
-  /** Fills in host and port. */
-  provider: Schema.optionalKey(Schema.Literals(providers)),
-  /** Needed without a provider. */
-  host: Schema.optionalKey(Filled),
-  /** Default 993; 143 without TLS from the first byte. */
-  port: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })))),
-  /**
-   * Default true: TLS from the first byte. `starttls` begins without, and never goes on without. False sends passwords
-   * in clear.
-   */
-  tls: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Literal("starttls")])),
-  /** Certificates (PEM) to trust instead of the system's authorities. */
-  ca: Schema.optionalKey(Schema.String),
-  /** False accepts any certificate. */
-  verifyCertificate: Schema.optionalKey(Schema.Boolean),
-  /** Names or patterns of mailboxes, with `/` between levels. Default: see imap/Mailboxes.ts. */
-  mailboxes: Schema.optionalKey(Schema.Array(Filled)),
-  /** Names or patterns of mailboxes to leave out. */
-  exclude: Schema.optionalKey(Schema.Array(Filled)),
-  /** Default false: messages in Junk and Trash are left out. */
-  includeSpamTrash: Schema.optionalKey(Schema.Boolean),
-  /** Bytes; a larger message becomes `TooLarge`. No limit by default. */
-  maxMessageSize: Schema.optionalKey(Positive),
-  /** Connections to the server at a time, 1 to 16, default 3. */
-  connections: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 16 })))),
-  /** How long the server may be silent; default 30 seconds. */
-  timeout: Schema.optionalKey(Schema.DurationFromString),
-  /** Default true: COMPRESS=DEFLATE (RFC 4978) where the server has it. */
-  compress: Schema.optionalKey(Schema.Boolean),
-  quota: Schema.optionalKey(QuotaConfig)
-}).pipe(
-  Schema.check(
-    Schema.makeFilter(({ host, provider }) =>
-      host === undefined && provider === undefined ? `needs a "host" or a "provider"` : undefined
-    )
-  )
-)
-export type Config = typeof Config.Type
-
-const Secret = Schema.Redacted(Schema.String)
-
-/** A password (of many providers one for this app alone), or an access token for XOAUTH2. */
-export const Credentials = Schema.Union([
-  Schema.Struct({ username: Filled, password: Secret }),
-  Schema.Struct({ username: Filled, accessToken: Secret })
-])
-export type Credentials = typeof Credentials.Type
-
-const serverOf = (config: Config) => {
-  const preset = config.provider === undefined ? undefined : presets[config.provider]
-  const { port, tls = true } = config
-  const security = tls === true && port !== 143 ? "tls" : tls === false ? "none" : "starttls"
-  return {
-    host: config.host ?? preset?.host ?? "",
-    port: port ?? (security === "tls" ? (preset?.port ?? 993) : 143),
-    security
-  } as const
-}
 
 const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Config): Mailboxes.Choice => ({
   mailboxes,
@@ -176,6 +109,8 @@ const unlimited = 1_000_000_000
 
 export const integration = make<Config, Credentials, Checkpoint, Part>({
   domain: "imap",
+  title: "IMAP",
+  summary: "the emails of any mail server",
   config: Config,
   credentials: Credentials,
   checkpoint: Checkpoint,
@@ -185,6 +120,8 @@ export const integration = make<Config, Credentials, Checkpoint, Part>({
   // to be the host.
   address: ["provider", "host", "port", "tls", "ca", "verifyCertificate"],
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
+  leftOut: ({ includeSpamTrash, mailboxes = [] }) =>
+    includeSpamTrash === true || mailboxes.length > 0 ? [] : [leftOut("Junk and Trash")],
   projection,
   // A mailbox of a hundred thousand messages takes its time to be searched.
   callTimeout: "5 minutes",

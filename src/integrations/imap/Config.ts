@@ -1,0 +1,127 @@
+/** The config and the credentials of a connection to an IMAP server. */
+import * as Schema from "effect/Schema"
+import { field } from "../../contract/Field.ts"
+import { aboutQuota, QuotaConfig } from "../../contract/Integration.ts"
+import { presets, providers } from "./Presets.ts"
+
+const Text = Schema.String.pipe(
+  Schema.check(Schema.makeFilter<string>((text) => (/[\r\n\0]/.test(text) ? "must be one line" : undefined)))
+)
+const Filled = Text.pipe(Schema.check(Schema.isNonEmpty()))
+const Positive = Schema.Int.pipe(Schema.check(Schema.isGreaterThan(0)))
+
+export const Config = Schema.Struct({
+  provider: field(Schema.optionalKey(Schema.Literals(providers)), {
+    title: "Provider",
+    description: "Fills in the server. Without one, name the server.",
+    example: "fastmail"
+  }),
+  host: field(Schema.optionalKey(Filled), {
+    title: "Server",
+    description: "Its name or address. Needed without a provider.",
+    example: "imap.example.com"
+  }),
+  port: field(Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })))), {
+    title: "Port",
+    description: "Default 993; 143 without TLS from the first byte.",
+    example: 993,
+    isAdvanced: true
+  }),
+  tls: field(Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Literal("starttls")])), {
+    title: "TLS",
+    description:
+      "Default true: TLS from the first byte. starttls begins in clear and changes to TLS before the login, or fails. false sends the password in clear.",
+    example: "starttls",
+    isAdvanced: true
+  }),
+  ca: field(Schema.optionalKey(Schema.String), {
+    title: "Certificate authority",
+    description: "Certificates (PEM) to trust instead of the system's authorities.",
+    isAdvanced: true
+  }),
+  verifyCertificate: field(Schema.optionalKey(Schema.Boolean), {
+    title: "Verify the certificate",
+    description: "Default true; false accepts any certificate.",
+    isAdvanced: true
+  }),
+  mailboxes: field(Schema.optionalKey(Schema.Array(Filled)), {
+    title: "Only these mailboxes",
+    description: "Names or globs, with / between the levels of a name; empty mirrors all but Junk and Trash.",
+    example: ["INBOX", "Archive/**"]
+  }),
+  exclude: field(Schema.optionalKey(Schema.Array(Filled)), {
+    title: "Without these mailboxes",
+    description: "Names or globs, with / between the levels of a name.",
+    example: ["Lists"],
+    isAdvanced: true
+  }),
+  includeSpamTrash: field(Schema.optionalKey(Schema.Boolean), {
+    title: "Junk and Trash too",
+    description: "Default false: a message that goes to Junk or Trash counts as deleted."
+  }),
+  maxMessageSize: field(Schema.optionalKey(Positive), {
+    title: "Largest message",
+    description: "In bytes; a larger one is not downloaded and stays in the ledger. Default: no limit.",
+    isAdvanced: true
+  }),
+  connections: field(Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 16 })))), {
+    title: "Connections",
+    description: "To the server at a time, 1 to 16. Default 3.",
+    isAdvanced: true
+  }),
+  timeout: field(Schema.optionalKey(Schema.DurationFromString), {
+    title: "Timeout",
+    description: "How long the server may be silent. Default 30 seconds.",
+    example: "1 minute",
+    isAdvanced: true
+  }),
+  compress: field(Schema.optionalKey(Schema.Boolean), {
+    title: "Compress",
+    description: "Default true: COMPRESS=DEFLATE (RFC 4978) where the server has it.",
+    isAdvanced: true
+  }),
+  quota: field(Schema.optionalKey(QuotaConfig), aboutQuota)
+}).pipe(
+  Schema.check(
+    Schema.makeFilter(({ host, provider }) =>
+      host === undefined && provider === undefined ? `needs a "host" or a "provider"` : undefined
+    )
+  )
+)
+export type Config = typeof Config.Type
+
+const Secret = Schema.Redacted(Schema.String)
+
+const username = field(Filled, {
+  title: "User name",
+  description: "Of most providers the whole address.",
+  example: "ann@example.com"
+})
+
+/** A password (of many providers one for this app alone), or an access token for XOAUTH2. */
+export const Credentials = Schema.Union([
+  Schema.Struct({
+    username,
+    password: field(Secret, {
+      title: "Password",
+      description: "Gmail, Yahoo, iCloud and Fastmail need an app password, which you create in the account's settings."
+    })
+  }),
+  Schema.Struct({
+    username,
+    accessToken: field(Secret, { title: "Access token", description: "For XOAUTH2." })
+  })
+])
+export type Credentials = typeof Credentials.Type
+
+/** The server of a config, and how the connection to it is secured. */
+export const serverOf = (config: Config) => {
+  const preset = config.provider === undefined ? undefined : presets[config.provider]
+  const { port, tls = true } = config
+  const security = tls === true && port !== 143 ? "tls" : tls === false ? "none" : "starttls"
+  return {
+    host: config.host ?? preset?.host ?? "",
+    port: port ?? (security === "tls" ? (preset?.port ?? 993) : 143),
+    security
+  } as const
+}
