@@ -192,7 +192,7 @@ const retryHere = (name: string, ids: ReadonlyArray<string>) =>
     })
   )
 
-/** What the source said at connect, as long as less than that is stored: the estimate of a first sync. */
+/** The source's estimate at connect, as long as less content is stored: the estimate of a first sync. */
 const limitsOf = Effect.fnUntraced(
   function* (name: string) {
     const { estimate, totals } = yield* (yield* ApiClient).connections.get({ params: { connection: name } })

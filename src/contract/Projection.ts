@@ -33,7 +33,9 @@ export const boolean = column("boolean", Schema.NullOr(Schema.Boolean))
 export const timestamp = column("timestamptz", Schema.NullOr(Timestamp))
 export const texts = column("text[]", Schema.NullOr(Schema.Array(Schema.String)))
 
-/** A table of rows, and the view `mirror.<name>` on it. Two projections may declare the same table in the same words. */
+/**
+ * A table of rows, and the view `mirror.<name>` on it. Two projections may declare the same table in the same words.
+ */
 export interface Table {
   /** Lower case, digits and underscores. */
   readonly name: string
@@ -54,8 +56,8 @@ export interface Table {
   /** Adds a column `has_attachments`: true if the content has attachments that are not part of its text. */
   readonly hasAttachments?: boolean | undefined
   /**
-   * What a search finds the content by, besides its title, its text and its file names: columns or lookups, and the
-   * field that each of them is (`from:ann`).
+   * The fields that a search finds the content by, besides its title, its text and its file names: columns or lookups,
+   * each with its name (`from:ann`).
    */
   readonly search?: Readonly<Record<string, SearchField>> | undefined
   /** Columns that the view reads from a table of other contents, so that a change there shows everywhere at once. */
@@ -67,7 +69,9 @@ type SearchName = "from" | "to" | "in" | "label"
 /** The field of a column: always the same one, or by the value of another column. */
 export type SearchField = SearchName | { readonly by: string; readonly fields: Readonly<Record<string, SearchName>> }
 
-/** The column `value` of the row of `table` whose external id is `prefix` and the value of `on`, within the connection. */
+/**
+ * The column `value` of the row of `table` whose external id is `prefix` and the value of `on`, within the connection.
+ */
 export interface Lookup {
   readonly on: string
   readonly table: string

@@ -101,7 +101,7 @@ const kinds: Readonly<Record<NonNullable<Run["kind"]>, string>> = {
   retry: "Retry of what failed"
 }
 
-/** What a run was for; undefined where that was not stored. */
+/** The purpose of a run; undefined if it was not stored. */
 export const runKind = ({ kind }: Run): string | undefined => (kind === null ? undefined : kinds[kind])
 
 /** A matter that needs a person, and the page of the connection that shows it. */

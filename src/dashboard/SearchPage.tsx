@@ -1,4 +1,4 @@
-/** What a search found, best first, page by page. */
+/** The results of a search, best first, page by page. */
 import { useInfiniteQuery, useQuery } from "@tanstack/preact-query"
 import { Fragment } from "preact"
 import * as Api from "./Api.ts"

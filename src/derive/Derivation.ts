@@ -64,7 +64,9 @@ export const make = Effect.gen(function* () {
     Effect.catchTag("MirrorNewer", ({ message }) => new UsageError({ message }))
   )
 
-  /** Extracts the texts of what the follower has derived, and indexes it. Threads of the extractor end with the scope. */
+  /**
+   * Extracts the texts of what the follower has derived, and indexes it. Threads of the extractor end with the scope.
+   */
   const makeFinish = Effect.fnUntraced(function* ({ tables }: Effect.Success<typeof follower>) {
     const texts = yield* Effect.provide(TextExtraction.make, yield* Layer.build(Extractor.layer))
     const indexer = yield* SearchIndexer.make(tables)

@@ -3,11 +3,11 @@
  * are written in one transaction, so that a process that is killed loses nothing and repeats at most one page.
  *
  * Bodies are read and parsed before that transaction begins, which is therefore short and takes no lock that a sync
- * waits for. It checks that each content is still what was read: a content that has changed meanwhile comes again in
- * the feed, and one that was purged leaves no row.
+ * waits for. The transaction checks that each content is unchanged since it was read: content that has changed comes
+ * again in the feed, and content that was purged leaves no row.
  *
- * One follower works at a time (`lockName`). A second one could do no harm: only the one whose cursor is still stored
- * commits.
+ * A single follower works at a time (`lockName`). A second one could do no harm: only the follower whose cursor is
+ * still stored commits.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

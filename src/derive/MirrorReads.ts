@@ -132,7 +132,7 @@ export const make = (isolated: boolean) => {
     return yield* Effect.orDie(decodeItems(rows))
   }, reading(isolated))
 
-  /** One content with a page of its text, and its attachments. */
+  /** Reads a content with a page of its text, and its attachments. */
   const get = Effect.fnUntraced(function* (
     names: Names,
     ref: Ref,

@@ -12,7 +12,7 @@ import { ConnectionId } from "../engine/model/Connection.ts"
 import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 
-/** What every token begins with, so that people and scanners of secrets know one. */
+/** The beginning of every token, by which people and secret scanners recognize it. */
 export const prefix = "idem_read_"
 
 /** The connections that may be read; undefined for all. */
@@ -80,7 +80,7 @@ export const revoke = (name: string) =>
     toStoreError("revoking a read token")
   )
 
-/** What the token may read; none for one that does not exist. */
+/** The scope that the token may read; none if the token does not exist. */
 export const scopeOf = (token: Redacted.Redacted) =>
   Effect.gen(function* () {
     if (!Redacted.value(token).startsWith(prefix)) return Option.none<Scope>()

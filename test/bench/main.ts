@@ -1,6 +1,7 @@
 /**
- * `npm run bench` runs all benchmarks but `week`, which takes half an hour by itself, `npm run bench -- NAME…` some, on a PostgreSQL of their own. `--json` prints one
- * document; `--keep` also writes it to test/bench/results, by the day, as what later ones are compared with.
+ * `npm run bench` runs all benchmarks but `week`, which takes half an hour by itself, `npm run bench -- NAME…` some, on
+ * a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to test/bench/results, by the day,
+ * as what later ones are compared with.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"

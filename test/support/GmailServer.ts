@@ -224,8 +224,8 @@ export class Server {
   }
 
   /**
-   * A request without a socket, for simulations of many. `seen` keeps nothing of it: `refuse` is given each request, and
-   * refuses it by the fault that it returns.
+   * A request without a socket, for simulations of many. `seen` keeps nothing of it: `refuse` is given each request,
+   * and refuses it by the fault that it returns.
    */
   fetchWith =
     (refuse: (seen: Seen, answer: string) => Extract<Fault, { _tag: "Status" }> | undefined): typeof globalThis.fetch =>

@@ -16,9 +16,9 @@ BEGIN
 END $$`,
 
   // The newest contents that fit, from a place on. A word that many contents have is found fastest by looking at the
-  // newest contents one by one, and any other by the index of words: the first costs about 8 µs for each content that is
-  // looked at, the second about 3 µs for each that fits. Of contents that have the words of a phrase, the newest 5,000
-  // are looked at. "partial" settles for fewer where there are too many to be found by the index.
+  // newest contents one by one, and any other by the index of words: the first costs about 8 µs for each content that
+  // is looked at, the second about 3 µs for each that fits. Of contents that have the words of a phrase, the newest
+  // 5,000 are looked at. "partial" settles for fewer where there are too many to be found by the index.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
     wanted tsquery, of_connection uuid, since timestamptz, until timestamptz, is_deleted boolean,
     from_key derived.search_key, inclusive boolean, most integer, partial boolean
@@ -178,7 +178,8 @@ BEGIN
       ranked AS MATERIALIZED (
         SELECT s.connection_id, s.external_id, s.occurred_at, s.sender,
           (CASE WHEN q.marked IS NULL THEN 1 ELSE 0.02 + ts_rank('{0.1, 0.2, 0.5, 1.0}', s.vector, q.marked, 1) END
-            * (0.4 + 0.6 * exp(-least(greatest(extract(epoch FROM now_at - greatest(s.occurred_at, '1970-01-01'::timestamptz)), 0)
+            * (0.4 + 0.6 * exp(-least(greatest(extract(epoch FROM now_at - greatest(s.occurred_at,
+            * '1970-01-01'::timestamptz)), 0)
               / 15552000, 100))))::float8 AS score,
           count(*) OVER () AS size
         FROM pooled JOIN derived.search AS s USING (connection_id, external_id)

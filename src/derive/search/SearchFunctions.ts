@@ -1,9 +1,9 @@
 /**
- * The functions of search in the database, so that `mirror.search` gives everyone the same results: the API, the command
- * line, the page, and people with a database client.
+ * The functions of search in the database, so that `mirror.search` gives everyone the same results: the API, the
+ * command line, the page, and people with a database client.
  */
 
-/** What the database offers beyond PostgreSQL itself. The schema of an extension, where it is there. */
+/** The schemas of the installed extensions. */
 export interface Extensions {
   readonly unaccent: string | undefined
   readonly pgTrgm: string | undefined
@@ -18,7 +18,10 @@ export const identifier = (name: string): string => `"${name.replaceAll('"', '""
  */
 export const unspaced = String.raw`[\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF\u3040-\u30FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF]`
 
-/** What separates words in names, ASCII and general punctuation: the classes of a regular expression differ by locale. */
+/**
+ * The separators of words in names, ASCII and general punctuation: the classes of a regular expression differ by
+ * locale.
+ */
 const punctuation = String.raw`[\s!-/:-@\[-_{-~\u0060\u2000-\u206F\u3000-\u303F]+`
 
 /** A configuration of text search: that of the language, with accents removed before. */
@@ -127,7 +130,8 @@ END $$`,
       ORDER BY ${identifier(pgTrgm)}.similarity(name, word) DESC, name LIMIT 5) AS near $$`
   }`,
 
-  // One word or phrase without a field: the text, or the beginning of a name; fuzzy adds names that are close to it.
+  // A word or phrase without a field matches the text, or the beginning of a name; fuzzy adds names that are close to
+  // it.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_bare(configurations regconfig[], given text, fuzzy boolean, exact boolean)
     RETURNS tsquery LANGUAGE plpgsql STABLE AS $$
 DECLARE

@@ -1,7 +1,7 @@
 /**
- * Keeps the vectors of search up to date with derived rows and texts. `derived.pending` names the contents whose rows or
- * texts changed; a batch of them is indexed in one transaction, which also deletes what it has read from there. A content
- * whose texts are still to be extracted waits for them, so that it is indexed once.
+ * Keeps the vectors of search up to date with derived rows and texts. `derived.pending` names the contents whose rows
+ * or texts changed; a batch of them is indexed in one transaction, which also deletes what it has read from there. A
+ * content whose texts are still to be extracted waits for them, so that it is indexed once.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -32,7 +32,7 @@ const notIndexed = new UsageError({
   message: "nothing is indexed yet: run `idem derive`, or `idem serve`, which indexes what it stores"
 })
 
-/** What a failure of the database means for the caller. */
+/** Turns a failure of the database into an error for the caller. */
 const explained = (error: SqlError): SqlError | UsageError | CursorInvalid => {
   const { cause } = error.reason
   if (!isRaised(cause)) return error

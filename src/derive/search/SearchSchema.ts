@@ -64,8 +64,8 @@ const createExtensions = SqlClient.SqlClient.use((sql) =>
 )
 
 /**
- * Brings the functions up to date. Without `unaccent` an accent matters in a query; without `pg_trgm` a misspelt name is
- * not found.
+ * Brings the functions up to date. Without `unaccent` an accent matters in a query; without `pg_trgm` a misspelt name
+ * is not found.
  */
 export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

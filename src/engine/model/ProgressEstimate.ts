@@ -1,13 +1,13 @@
 /**
- * How far a sync is, and how long the rest takes. The command line and the dashboard show the same numbers: one estimate
- * of how much there is (from the listing, else what the source said at connect), which never moves backwards.
+ * How far a sync is, and how long the rest takes. The command line and the dashboard show the same numbers: one
+ * estimate of how much there is (from the listing, else what the source said at connect), which never moves backwards.
  */
 
-/** What a sync has done so far. */
+/** The progress of a sync so far. */
 export interface Done {
   /** Occurrences of ids: listed, forced and retried. */
   readonly known: number
-  /** Those of them that have an outcome. */
+  /** The occurrences that have an outcome. */
   readonly ended: number
   /** About how many are still to be listed; undefined if the source does not say. */
   readonly remaining: number | undefined
@@ -36,8 +36,8 @@ const later = (before: number | undefined, now: number | undefined): number | un
   before === undefined || now === undefined || now < before || now > before * noise ? now : before
 
 /**
- * The next estimate. `elapsedMs` is how long it took to end `done.ended - startedAt` items; the remaining time is that of
- * the slower of the measured rate and the quota.
+ * The next estimate. `elapsedMs` is how long it took to end `done.ended - startedAt` items; the remaining time is that
+ * of the slower of the measured rate and the quota.
  */
 export const next = (
   before: Estimate | undefined,

@@ -33,8 +33,8 @@ export const statusOf = (ended: {
 export const maxKept = 100
 
 /**
- * What a run was for: the schedule (`poll`), a person who asked for what is new (`sync`), for everything again (`force`),
- * for these ids (`ids`), for a window of time (`window`), or for what failed (`retry`).
+ * The purpose of a run: the schedule (`poll`), or a person's request: for news (`sync`), for everything again
+ * (`force`), for these ids (`ids`), for a window of time (`window`), or for failed items (`retry`).
  */
 export const RunKind = Schema.Literals(["poll", "sync", "force", "ids", "window", "retry"])
 export type RunKind = typeof RunKind.Type

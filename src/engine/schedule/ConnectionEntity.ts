@@ -11,8 +11,8 @@ const Wake = Rpc.make("Wake", { payload: { requested: Schema.Boolean } }).annota
   true
 )
 
-// Hinted parts. `everywhere`: anything else may have changed too. It is answered once the poll that they caused, if any,
-// has ended.
+// Hinted parts. `everywhere`: anything else may have changed too. It is answered once the poll that they caused, if
+// any, has ended.
 const Hint = Rpc.make("Hint", {
   payload: { parts: Schema.Array(Schema.String), everywhere: Schema.Boolean }
 }).annotate(ClusterSchema.InterruptOnTermination, true)

@@ -46,7 +46,7 @@ export const HintRouter = Context.Reference<HintRouter>("idem/engine/schedule/Hi
   defaultValue: () => ({ offer: () => Effect.void })
 })
 
-/** What waits to be sent. `everywhere`: anything may have changed, beside the parts. */
+/** The hints that wait to be sent. `everywhere`: anything may have changed, besides the parts. */
 interface Waiting {
   readonly parts: Set<string>
   everywhere: boolean

@@ -45,7 +45,7 @@ export type Request =
   /** These rows of the ledger, which were reset and not yet tried, and no listing. */
   | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
 
-/** What a run of this request is for. */
+/** The purpose of a run of this request. */
 export const kindOf = (request: Request): RunKind => {
   switch (request._tag) {
     case "Live":

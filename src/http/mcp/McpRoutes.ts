@@ -24,7 +24,7 @@ export const protocols = [
   McpProtocol.v2025_03_26
 ] as const
 
-/** What the token of the present request may read. A session's requests are judged one by one. */
+/** The scope that the token of the present request may read. Each request of a session is checked. */
 const scopeOfRequest = Effect.gen(function* () {
   const { tokens } = yield* Deriver
   const request = Option.getOrUndefined(yield* Effect.serviceOption(HttpServerRequest.HttpServerRequest))

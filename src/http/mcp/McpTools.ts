@@ -301,7 +301,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
 /** Registers tools and resources with an MCP server. */
 export const layer = (options: Options) => Layer.unwrap(make(options))
 
-/** What an MCP server says of itself. */
+/** The description of the MCP server. */
 export const about = {
   name: "idem",
   instructions: `Reads a mirror of somebody's emails, chats and files. Begin with \`sources\`. Nothing can be changed or sent. ${notice}`

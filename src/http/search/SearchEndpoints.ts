@@ -11,7 +11,7 @@ import { Authenticated } from "../security/Authenticated.ts"
 const Text = Schema.String.pipe(Schema.check(Schema.isMaxLength(2000)))
 const Word = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 300)))
 
-/** One content that a search found. */
+/** A content that a search found. */
 export const SearchResult = Schema.Struct({
   /** The connection's name, and its id. */
   connection: Schema.String,

@@ -23,8 +23,8 @@ import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
 /**
- * How a request was authenticated: `open` if the server has no token, `reader` by a read token, which opens `/mcp` only,
- * `nobody` if the request carries no credential.
+ * How a request was authenticated: `open` if the server has no token, `reader` by a read token, which opens `/mcp`
+ * only, `nobody` if the request carries no credential.
  */
 export type Caller = "token" | "session" | "reader" | "open" | "nobody"
 export const Caller = Context.Reference<Caller>("idem/http/security/Authentication/Caller", {

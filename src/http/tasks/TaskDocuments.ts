@@ -19,7 +19,7 @@ const Problem = Schema.Struct({ place: Schema.String, message: Schema.String })
 export const Run = Schema.Struct({
   run: Model.RunId,
   task: Schema.NullOr(TaskId),
-  /** What the run was for; null for runs of versions that did not store it. */
+  /** The purpose of the run; null for runs of versions that did not store it. */
   kind: Schema.NullOr(Model.RunKind),
   status: Model.RunStatus,
   ...Counts.fields,

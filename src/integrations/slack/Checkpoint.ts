@@ -112,8 +112,8 @@ export const Checkpoint = Schema.Struct({
   /** When the last round of visits began. */
   roundAt: Schema.optionalKey(Schema.Finite),
   /**
-   * A deletion was noticed: what is absent counts once every conversation was visited since this time, and each in which
-   * a deletion was noticed has had its complete pass.
+   * A deletion was noticed: what is absent counts once every conversation was visited since this time, and each in
+   * which a deletion was noticed has had its complete pass.
    */
   absentSince: Schema.optionalKey(Schema.Finite),
   /** Parts that hints named and that are still to be looked at (see Looks.ts). */

@@ -17,7 +17,9 @@ export interface Announced {
 /** Enterprise Grid answers with one redirect, to `files-origin.slack.com` (hermes-agent#114483, goclaw#233). */
 const maxRedirects = 3
 
-/** Reads files. The token is sent only to URLs that `takesToken` allows. Fails with `TooLarge` before the body is read. */
+/**
+ * Reads files. The token is sent only to URLs that `takesToken` allows. Fails with `TooLarge` before the body is read.
+ */
 export const make = (options: {
   readonly auth: AccessToken
   readonly call: Call

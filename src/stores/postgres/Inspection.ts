@@ -1,4 +1,4 @@
-/** What `idem doctor` looks at in the database. It changes nothing: not even the schema. */
+/** Inspects the database for `idem doctor`. It changes nothing, not even the schema. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -1,7 +1,7 @@
 /**
  * A large Slack workspace on virtual time: its first sync, and a day of polling. Calls wait for the quota of Idem, and
- * Slack's stand-in counts by itself which of them exceed the limits of a minute. The integration runs over a mirror that
- * keeps ids and revisions only, so that millions of messages fit.
+ * Slack's stand-in counts by itself which of them exceed the limits of a minute. The integration runs over a mirror
+ * that keeps ids and revisions only, so that millions of messages fit.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

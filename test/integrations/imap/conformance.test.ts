@@ -1,4 +1,6 @@
-/** The laws of integrations, with QRESYNC and without mod-sequences. Messages never change, and a listing repeats none. */
+/**
+ * The laws of integrations, with QRESYNC and without mod-sequences. Messages never change, and a listing repeats none.
+ */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { integration } from "../../../src/integrations/Imap.ts"

@@ -27,8 +27,8 @@ export interface Options {
   /** The size that the attributes of a file claim; default its own. `opened`: by its handle. */
   readonly size?: (entry: Entry, opened: boolean) => number
   /**
-   * Folders whose listing the server answers with FAILURE: what OpenSSH's `errno_to_portable` makes of every error but a
-   * missing file, a missing permission and a wrong argument (a disk that fails, a mount that is stale).
+   * Folders whose listing the server answers with FAILURE: what OpenSSH's `errno_to_portable` makes of every error but
+   * a missing file, a missing permission and a wrong argument (a disk that fails, a mount that is stale).
    */
   readonly failing?: (path: string) => boolean
   /** Names of one answer to READDIR instead of `entries`, again and again: a listing that never ends. */

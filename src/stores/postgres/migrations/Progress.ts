@@ -1,4 +1,4 @@
-/** What a run was for, and how much the source said that there is, for the progress of a first sync. */
+/** Adds the purpose of a run, and the source's estimate for the progress of a first sync. */
 import { statements } from "./Statements.ts"
 
 export const progress = statements([

@@ -2,7 +2,8 @@
 import { statements } from "./Statements.ts"
 
 // A vector holds the words of title (weight A), names (B) and text (D), and beside them lexemes of fields: `from:ann`,
-// `subject:roof`, `label:inbox`, `has:attachment`. So every filter is answered by one GIN index, which knows no weights.
+// `subject:roof`, `label:inbox`, `has:attachment`. So every filter is answered by one GIN index, which knows no
+// weights.
 //
 // The vectors stand in a table of their own: in a wide row they would bloat what other queries read.
 export const search = statements([
@@ -48,7 +49,7 @@ END $$`,
   `CREATE TABLE derived.search_name (name text COLLATE "C" PRIMARY KEY)`,
   // The text search configuration of a connection; those without a row have the base one.
   `CREATE TABLE derived.search_language (connection_id uuid PRIMARY KEY, language text NOT NULL)`,
-  // What the functions were made for: which extensions the database has, and the version of the vectors.
+  // The profile of the functions: the extensions of the database, and the version of the vectors.
   `CREATE TABLE derived.search_profile (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     profile text NOT NULL
