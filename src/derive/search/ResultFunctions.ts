@@ -178,8 +178,7 @@ BEGIN
       ranked AS MATERIALIZED (
         SELECT s.connection_id, s.external_id, s.occurred_at, s.sender,
           (CASE WHEN q.marked IS NULL THEN 1 ELSE 0.02 + ts_rank('{0.1, 0.2, 0.5, 1.0}', s.vector, q.marked, 1) END
-            * (0.4 + 0.6 * exp(-least(greatest(extract(epoch FROM now_at - greatest(s.occurred_at,
-            * '1970-01-01'::timestamptz)), 0)
+            * (0.4 + 0.6 * exp(-least(greatest(extract(epoch FROM now_at - greatest(s.occurred_at, '1970-01-01'::timestamptz)), 0)
               / 15552000, 100))))::float8 AS score,
           count(*) OVER () AS size
         FROM pooled JOIN derived.search AS s USING (connection_id, external_id)
