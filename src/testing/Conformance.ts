@@ -15,6 +15,7 @@ import * as Asking from "./Asking.ts"
 import * as Changes from "./Changes.ts"
 import * as Crashes from "./Crashes.ts"
 import * as Forcing from "./Forcing.ts"
+import * as Hints from "./Hints.ts"
 import { type Draft, type Law, LawBroken, type ScriptedSource } from "./Law.ts"
 import * as Pages from "./Pages.ts"
 import * as Projections from "./Projections.ts"
@@ -50,5 +51,6 @@ const drafts: ReadonlyArray<Draft> = [
   ...Crashes.drafts,
   ...Pages.drafts,
   ...Projections.drafts,
-  ...Asking.drafts
+  ...Asking.drafts,
+  ...Hints.drafts
 ]

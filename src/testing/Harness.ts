@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { Hinted } from "../contract/Hints.ts"
 import type { AnySession, Integration } from "../contract/Integration.ts"
 import { poll, type SyncTask } from "../contract/SyncTask.ts"
 import type { Page } from "../contract/Page.ts"
@@ -25,16 +26,18 @@ export interface Watcher {
   readonly pages: Array<{ readonly task: SyncTask; readonly page: Page<Schema.Json> }>
   /** External ids in the order in which `download` was asked for them. */
   readonly downloads: Array<string>
+  /** What each listing is told of hints, instead of nothing. */
+  hinted: Hinted | undefined
   /** Asked before each page is handed on, and each download begun. */
   step: () => Effect.Effect<void>
 }
 
-export const watcher = (): Watcher => ({ pages: [], downloads: [], step: () => Effect.void })
+export const watcher = (): Watcher => ({ pages: [], downloads: [], hinted: undefined, step: () => Effect.void })
 
 const watched = (session: AnySession, watch: Watcher): AnySession => ({
   ...session,
   list: (task, checkpoint, parts) =>
-    session.list(task, checkpoint, parts).pipe(
+    session.list(task, checkpoint, { get: parts.get, hinted: watch.hinted ?? parts.hinted }).pipe(
       Stream.tap((page) => {
         watch.pages.push({ task, page })
         return watch.step()

@@ -113,6 +113,20 @@ describe("an integration with parts", () => {
 })
 
 describe("a law that is broken is found, and says what to do", () => {
+  it.live("a hint that is taken as proof of a deletion", () =>
+    Effect.gen(function* () {
+      const trusting = scripted((session) => ({
+        ...session,
+        list: (task, checkpoint, parts) =>
+          session
+            .list(task, checkpoint, parts)
+            .pipe(Stream.map((page) => (parts.hinted.only ? { ...page, deleted: parts.hinted.parts } : page)))
+      }))
+      const error = yield* Effect.flip(named("hints that are forged", trusting).check)
+      assert.include(error.found, "deleted by a forged hint")
+    })
+  )
+
   const broken = (name: string, what: string, change: (session: AnySession, source: MemorySource) => AnySession) =>
     it.live(what, () =>
       Effect.gen(function* () {
