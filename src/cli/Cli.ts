@@ -29,6 +29,7 @@ import * as Failure from "./CommandFailure.ts"
 import { deletions, failures } from "./Failures.ts"
 import * as Logging from "./Logging.ts"
 import { grant } from "./Grant.ts"
+import { init } from "./Init.ts"
 import { mcp } from "./Mcp.ts"
 import { migrate } from "./Migrate.ts"
 import { Output } from "./Output.ts"
@@ -62,6 +63,7 @@ const idem = Command.make("idem").pipe(
     { group: "What is stored", commands: [search, contents, show, exportContents, sql, mcp] },
     { group: "What needs you", commands: [doctor, failures, retry, deletions, purge] },
     { group: "Changes", commands: [webhooks] },
+    { group: "Your own sources", commands: [init] },
     { group: "The database", commands: [derive, grant, tokens, migrate, copy, rekey] }
   ])
 )

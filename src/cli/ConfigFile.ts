@@ -8,7 +8,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
+import { readFileSync } from "node:fs"
 import * as Module from "node:module"
+import { fileURLToPath } from "node:url"
 import type { Integration } from "../contract/Integration.ts"
 import { UsageError } from "../engine/Engine.ts"
 import * as Text from "./TextFormat.ts"
@@ -64,6 +66,20 @@ const explain = (error: unknown): string => {
   return Text.short(`${error.name}: ${error.message.replaceAll(/\s*\n\s*/g, " ")}${line}`, 400)
 }
 
+const isModuleSyntax = (source: string): boolean => /^\s*(import|export)\b/m.test(source)
+
+/**
+ * `npm init -y` makes a package of the type `commonjs`, in which Node reads a TypeScript file as CommonJS. A file with
+ * `import` or `export` is read as the module that it is, whatever the package says.
+ */
+const asModule = (resolved: Module.ResolveFnOutput): Module.ResolveFnOutput => {
+  if (resolved.format !== "commonjs-typescript" && !/^file:.*\.ts$/.test(resolved.url)) return resolved
+  if (resolved.format === "module-typescript" || resolved.url.includes("/node_modules/")) return resolved
+  return isModuleSyntax(readFileSync(fileURLToPath(resolved.url), "utf8"))
+    ? { ...resolved, format: "module-typescript" }
+    : resolved
+}
+
 /**
  * Resolves `effect` and `@idem-sync/idem/…` to this process's own copies for every importer, because two copies cannot
  * read each other's schemas. The config file therefore works in any folder, even where neither is installed. Files from
@@ -74,7 +90,7 @@ const shareOurs = Effect.sync(() =>
     resolve: (specifier, context, next) =>
       /^(effect|idem|@idem-sync\/idem)(\/|$)/.test(specifier)
         ? next(specifier.replace(/^idem(?=\/|$)/, "@idem-sync/idem"), { ...context, parentURL: import.meta.url })
-        : next(specifier, context)
+        : asModule(next(specifier, context))
   })
 )
 

@@ -1,0 +1,59 @@
+/** `idem init`: a project for an integration, whose tests pass at once. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Failure from "./CommandFailure.ts"
+import { Output } from "./Output.ts"
+import * as Text from "./TextFormat.ts"
+
+/** The folder's name as the name of a package. */
+const packageName = (folder: string): string =>
+  folder
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]+/g, "-")
+    .replaceAll(/^-+|-+$/g, "") || "my-integration"
+
+export const init = Command.make(
+  "init",
+  {
+    folder: Argument.String("folder").pipe(
+      Argument.withDescription("where the project is made (default: here)"),
+      Argument.withDefault(".")
+    )
+  },
+  Effect.fn("init")(function* (input) {
+    const output = yield* Output
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const folder = path.resolve(input.folder)
+    // Loaded by this command only.
+    const { files } = yield* Effect.promise(() => import("./ProjectTemplate.ts"))
+    const wanted = Object.entries(files(packageName(path.basename(folder))))
+    const written = (what: string) => (error: { readonly reason: { readonly _tag: string } }) =>
+      Failure.failed("Init", `${what} can't be written (${error.reason._tag})`)
+    const there = yield* Effect.filter(wanted, ([name]) =>
+      Effect.mapError(fs.exists(path.join(folder, name)), written(name))
+    )
+    if (there.length > 0) {
+      return yield* Failure.usage(
+        `${folder} has ${there.map(([name]) => name).join(", ")} already: give another folder, and nothing is overwritten`
+      )
+    }
+    yield* Effect.forEach(wanted, ([name, text]) => {
+      const file = path.join(folder, name)
+      return Effect.andThen(
+        fs.makeDirectory(path.dirname(file), { recursive: true }),
+        fs.writeFileString(file, text, { flag: "wx" })
+      ).pipe(Effect.mapError(written(file)))
+    })
+    yield* output.answer({ folder, files: wanted.map(([name]) => name) }, () =>
+      [
+        `${output.style.good("made")} a project in ${Text.oneLine(folder)}`,
+        ...wanted.map(([name]) => `  ${name}`),
+        `next: ${input.folder === "." ? "" : `cd ${Text.shellWord(input.folder)} && `}npm install && npm test`
+      ].join("\n")
+    )
+  })
+).pipe(Command.withDescription("Make a project for an integration of your own, with its tests"))

@@ -1,0 +1,59 @@
+import { assert, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { inFolder, repository, run } from "../support/IdemProcess.ts"
+
+it("idem init makes a project whose integration keeps the laws at once, and overwrites nothing", async () => {
+  await inFolder(async (folder) => {
+    const made = await run(["init", "my notes", "--json"], { cwd: folder })
+    assert.strictEqual(made.code, 0, made.stderr)
+    const project = Path.join(folder, "my notes")
+    assert.strictEqual(JSON.parse(Fs.readFileSync(Path.join(project, "package.json"), "utf8")).name, "my-notes")
+    assert.strictEqual((await run(["init", "my notes"], { cwd: folder })).code, 2)
+
+    // As `npm install` leaves it, with links.
+    const modules = Path.join(project, "node_modules")
+    Fs.mkdirSync(Path.join(modules, "@idem-sync"), { recursive: true })
+    Fs.symlinkSync(repository, Path.join(modules, "@idem-sync/idem"))
+    for (const name of ["effect", "@effect", "@types", "typescript", "vitest"]) {
+      Fs.symlinkSync(Path.join(repository, "node_modules", name), Path.join(modules, name))
+    }
+    // The command finds the integration.
+    const help = await run(["connect", "notes", "--help"], { cwd: project })
+    assert.include(help.stdout, "NOTES: the notes of a server")
+    // The cheaper laws: `bash .ci/package` runs all of them.
+    const laws = ["a sync stores everything", "an edit is seen", "what the source removes", "every request goes"]
+    const vitest = Path.join(repository, "node_modules/vitest/vitest.mjs")
+    const tested = spawnSync(process.execPath, [vitest, "run", "--maxWorkers=1", "-t", laws.join("|")], {
+      cwd: project,
+      encoding: "utf8",
+      env: { PATH: process.env["PATH"], NO_COLOR: "1" }
+    })
+    assert.strictEqual(tested.status, 0, tested.stdout + tested.stderr)
+    assert.match(tested.stdout, /Tests +4 passed/)
+  })
+})
+
+it("an integration's config file works in a package as npm init makes it, of the type commonjs", async () => {
+  const integration = `import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Idem from "@idem-sync/idem/contract"
+export const mine = Idem.Integration.make({
+  domain: "mine", title: "My source", config: Schema.Struct({}), credentials: Schema.Struct({}),
+  checkpoint: Schema.String, scope: [], quota: () => ({ unitsPerMinute: 60 }), open: () => Effect.never
+})`
+  const files = {
+    "package.json": JSON.stringify({ name: "plain", version: "1.0.0", type: "commonjs" }),
+    "mine.ts": integration,
+    "idem.config.ts": `import { defineConfig } from "@idem-sync/idem/contract"
+import { mine } from "./mine.ts"
+export default defineConfig({ integrations: [mine] })`
+  }
+  await inFolder(async (folder) => {
+    for (const [name, text] of Object.entries(files)) Fs.writeFileSync(Path.join(folder, name), text)
+    const help = await run(["connect", "mine", "--help"], { cwd: folder })
+    assert.strictEqual(help.code, 0, help.stderr)
+    assert.include(help.stdout, "MY SOURCE")
+  })
+})
