@@ -223,6 +223,31 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
       })
     )
 
+    it.effect("searches from any page by /, and marks what it found as text", () =>
+      scenario(async (scene) => {
+        // The server indexes a moment after it has stored.
+        let found: unknown
+        while (!Array.isArray(found) || found.length === 0) {
+          found = (await scene.api("GET", "/search?q=readable"))["results"]
+        }
+        const { context, errors, page } = await scene.signedIn()
+        await open(scene, page, "mail", "/runs")
+        await page.keyboard.press("/")
+        await page.keyboard.type("readable")
+        await page.keyboard.press("Enter")
+        await page.getByRole("heading", { name: "Search: readable", level: 1 }).waitFor()
+        await page.locator(".result mark").getByText("Readable", { exact: true }).waitFor()
+        await page.getByText("1 shown, that is all.").waitFor()
+        assert.strictEqual(await page.locator("main script, main svg, main img, main .snippet *:not(mark)").count(), 0)
+        await page.getByLabel("Sender").fill("nobody")
+        await page.keyboard.press("Enter")
+        await page.getByText("Nothing found").waitFor()
+        await page.goBack()
+        assert.deepStrictEqual(errors, [])
+        await context.close()
+      })
+    )
+
     it.effect("shows an email that tries everything, and nothing of it runs, loads or breaks out", () =>
       scenario(async (scene) => {
         const { context, errors, asked, page } = await scene.signedIn()
@@ -421,6 +446,8 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
             "/connect?domain=slack",
             "/sign-in-failed?message=no",
             "/nowhere",
+            "/search?q=report",
+            "/search?q=nowhere",
             ...["", "/contents", "/runs", "/ledger", "/deletions", "/settings", "/content?id=hostile"].map(
               (rest) => `/connections/${ref}${rest}`
             )

@@ -20,21 +20,22 @@ END $$`,
   // is looked at, the second about 3 µs for each that fits. Of contents that have the words of a phrase, the newest
   // 5,000 are looked at. "partial" settles for fewer where there are too many to be found by the index.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
-    wanted tsquery, of_connection uuid, since timestamptz, until timestamptz, is_deleted boolean,
+    wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
     from_key derived.search_key, inclusive boolean, most integer, partial boolean
   ) RETURNS derived.search_key[] LANGUAGE plpgsql AS $$
 DECLARE
   has_index CONSTANT boolean := wanted IS NOT NULL AND querytree(wanted) <> 'T';
-  backwards CONSTANT text := CASE WHEN of_connection IS NULL
-    THEN 'occurred_at DESC, connection_id DESC, external_id DESC' ELSE 'occurred_at DESC, external_id DESC' END;
+  is_one CONSTANT boolean := coalesce(cardinality(of_connections) = 1, false);
+  backwards CONSTANT text := CASE WHEN is_one THEN 'occurred_at DESC, external_id DESC'
+    ELSE 'occurred_at DESC, connection_id DESC, external_id DESC' END;
   condition CONSTANT text := 'deleted = $4'
-    || CASE WHEN of_connection IS NULL THEN '' ELSE ' AND connection_id = $1' END
+    || CASE WHEN is_one THEN ' AND connection_id = $1[1]' WHEN of_connections IS NULL THEN '' ELSE ' AND connection_id = ANY ($1)' END
     || CASE WHEN since IS NULL THEN '' ELSE ' AND occurred_at >= $2' END
     || CASE WHEN until IS NULL THEN '' ELSE ' AND occurred_at < $3' END
     || CASE WHEN from_key IS NULL THEN '' ELSE
-      CASE WHEN of_connection IS NULL THEN ' AND (occurred_at, connection_id, external_id)' ELSE ' AND (occurred_at, external_id)' END
+      CASE WHEN is_one THEN ' AND (occurred_at, external_id)' ELSE ' AND (occurred_at, connection_id, external_id)' END
       || CASE WHEN inclusive THEN ' <= ' ELSE ' < ' END
-      || CASE WHEN of_connection IS NULL THEN '($6, $7, $8)' ELSE '($6, $8)' END END;
+      || CASE WHEN is_one THEN '($6, $8)' ELSE '($6, $7, $8)' END END;
   selected CONSTANT text := 'SELECT coalesce(array_agg((occurred_at, connection_id, external_id)::derived.search_key), ''{}'')
     FROM (SELECT occurred_at, connection_id, external_id FROM (
       SELECT occurred_at, connection_id, external_id, vector FROM derived.search WHERE %s ORDER BY %s LIMIT $10) AS newest
@@ -53,7 +54,7 @@ BEGIN
   END IF;
   IF NOT has_index OR expected * expected > 4 * most * total THEN
     EXECUTE format(selected, condition, backwards)
-      USING of_connection, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
+      USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
         from_key.external_id, most, looked_at INTO found;
     IF NOT has_index OR partial OR words <> wanted OR cardinality(found) = most THEN RETURN found; END IF;
   END IF;
@@ -66,7 +67,7 @@ BEGIN
         AND whole.external_id = newest.external_id AND whole.vector @@ $5
         ORDER BY newest.occurred_at DESC, newest.connection_id DESC, newest.external_id DESC LIMIT $9' END
     || ') AS fitting'
-    USING of_connection, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
+    USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
       from_key.external_id, most, CASE WHEN words = wanted THEN most ELSE 5000 END, words INTO found;
   RETURN found;
 END $$`,
@@ -105,7 +106,7 @@ END $$`,
   // A page of results. Of what fits, the newest 100 are ranked, and with them the newest 50 that have the words in the
   // title. When these are used up, the next 100 are. The cursor is the "next" of the last result before.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
-    query text, of_connection uuid, of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
+    query text, of_connections uuid[], of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
     most integer, cursor text
   ) RETURNS TABLE (
     connection_id uuid, external_id text, occurred_at timestamptz, sender text, snippet text, score float8, next text
@@ -142,7 +143,7 @@ BEGIN
   SELECT array_agg(DISTINCT configuration::regconfig) INTO languages FROM (
     SELECT 'derived.idem_simple' AS configuration
     UNION ALL SELECT format('derived.%I', 'idem_' || language) FROM derived.search_language
-      WHERE of_connection IS NULL OR search_language.connection_id = of_connection) AS used;
+      WHERE of_connections IS NULL OR search_language.connection_id = ANY (of_connections)) AS used;
   -- More than once only where a window has nothing that was not given before.
   FOR attempt IN 1..50 LOOP
     LOOP
@@ -155,7 +156,7 @@ BEGIN
         q.wanted := coalesce(q.wanted && derived.search_value('from:', of_sender, true), derived.search_value('from:', of_sender, true), q.wanted);
         q.titled := coalesce(q.titled && derived.search_value('from:', of_sender, true), q.titled);
       END IF;
-      newest := derived.search_newest(q.wanted, of_connection, greatest(q.since, of_since), least(q.until, of_until),
+      newest := derived.search_newest(q.wanted, of_connections, greatest(q.since, of_since), least(q.until, of_until),
         q.deleted, from_key, is_first, pool, false);
       -- With a misspelt word, there is nothing that has it.
       EXIT WHEN cardinality(newest) > 0 OR is_fuzzy OR NOT is_first OR q.wanted IS NULL
@@ -163,7 +164,7 @@ BEGIN
       is_fuzzy := true;
     END LOOP;
     IF is_first AND cardinality(newest) = pool AND q.titled IS NOT NULL THEN
-      titles := derived.search_newest(q.titled, of_connection, greatest(q.since, of_since), least(q.until, of_until),
+      titles := derived.search_newest(q.titled, of_connections, greatest(q.since, of_since), least(q.until, of_until),
         q.deleted, from_key, true, title_pool, true);
       -- All that are newer than the last of them are among them.
       title_end := titles[cardinality(titles)];
@@ -219,10 +220,11 @@ END $$`,
   ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT c.name, found.external_id, content.kind, content.title, found.sender, nullif(found.occurred_at, '-infinity'),
       replace(replace(found.snippet, chr(57344), '**'), chr(57345), '**'), found.score, found.next
-    FROM derived.search_page($1, (SELECT named.id FROM ${schema}.connection AS named WHERE named.name = $2), $3, $4, $5, $6,
+    FROM derived.search_page($1, CASE WHEN $2 IS NOT NULL THEN
+        ARRAY(SELECT named.id FROM ${schema}.connection AS named WHERE named.name = $2) END, $3, $4, $5, $6,
       least(greatest($7, 1), 100), $8)
       WITH ORDINALITY AS found(connection_id, external_id, occurred_at, sender, snippet, score, next, position)
     JOIN ${schema}.connection AS c ON c.id = found.connection_id
     JOIN derived.content AS content ON content.connection_id = found.connection_id AND content.external_id = found.external_id
-    WHERE $2 IS NULL OR c.name = $2 ORDER BY found.position $$`
+    ORDER BY found.position $$`
 ]

@@ -10,7 +10,8 @@ import type { StoreError } from "../../engine/store/StoreError.ts"
 export interface Query {
   /** Words, "phrases", -excluded, OR, and fields such as `from:ann`; empty for everything. */
   readonly text: string
-  readonly connectionId?: ConnectionId | undefined
+  /** Only of these connections; of all without it. */
+  readonly connectionIds?: ReadonlyArray<ConnectionId> | undefined
   readonly kind?: string | undefined
   readonly from?: string | undefined
   /** By the time of the content: since inclusive, until exclusive. */

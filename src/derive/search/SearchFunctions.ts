@@ -31,14 +31,26 @@ export const configuration = (language: string, { unaccent }: Extensions): Reado
     `ALTER TEXT SEARCH CONFIGURATION ${name} ALTER MAPPING FOR ${kinds}
       WITH ${unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `}pg_catalog.${dictionary}`
   return [
+    `DROP TEXT SEARCH CONFIGURATION IF EXISTS ${name}`,
     `CREATE TEXT SEARCH CONFIGURATION ${name} (COPY = pg_catalog.${identifier(language)})`,
     mapped("word, hword, hword_part", language === "simple" ? "simple" : identifier(`${language}_stem`)),
     mapped("numword, numhword, hword_numpart", "simple")
   ]
 }
 
-/** In the order in which they need each other. */
-export const functions = ({ pgTrgm, unaccent }: Extensions): ReadonlyArray<string> => [
+/** Functions of earlier versions: those of now may have other parameters. The trigger's own one stays. */
+export const dropFunctions = `DO $$
+DECLARE
+  found regprocedure;
+BEGIN
+  FOR found IN SELECT oid FROM pg_proc WHERE pronamespace IN ('derived'::regnamespace, 'mirror'::regnamespace)
+    AND (proname = 'search' OR starts_with(proname, 'search_')) AND proname <> 'search_unlearn' LOOP
+    EXECUTE 'DROP FUNCTION ' || found;
+  END LOOP;
+END $$`
+
+/** In the order in which they need each other. `schema` is that of Idem's own tables. */
+export const functions = ({ pgTrgm, unaccent }: Extensions, schema: string): ReadonlyArray<string> => [
   String.raw`CREATE OR REPLACE FUNCTION derived.search_fold(given text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT lower(${unaccent === undefined ? "given" : `${identifier(unaccent)}.unaccent(given)`}) $$`,
 
@@ -239,5 +251,28 @@ BEGIN
   wanted := coalesce(wanted && alternative, alternative, wanted);
   titled := coalesce(titled && alternative_title, alternative_title, titled);
   IF marked IS NULL THEN titled := NULL; END IF;
+END $$`,
+
+  // Sets the language of a connection's words, for the owner of the database; everything of it is indexed again.
+  String.raw`CREATE OR REPLACE FUNCTION derived.search_use(connection_name text, language text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  of_connection uuid;
+BEGIN
+  SELECT id INTO of_connection FROM ${schema}.connection WHERE name = connection_name;
+  IF of_connection IS NULL THEN RAISE EXCEPTION 'there is no connection "%"', connection_name; END IF;
+  IF NOT EXISTS (SELECT 1 FROM pg_ts_config WHERE cfgname = language AND cfgnamespace = 'pg_catalog'::regnamespace) THEN
+    RAISE EXCEPTION 'there is no language "%"; see: SELECT cfgname FROM pg_ts_config', language;
+  END IF;
+  IF NOT EXISTS (SELECT 1 FROM pg_ts_config WHERE cfgname = 'idem_' || language AND cfgnamespace = 'derived'::regnamespace) THEN
+    EXECUTE format('CREATE TEXT SEARCH CONFIGURATION derived.%I (COPY = pg_catalog.%I)', 'idem_' || language, language);
+    EXECUTE format('ALTER TEXT SEARCH CONFIGURATION derived.%I ALTER MAPPING FOR word, hword, hword_part WITH ${
+      unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `
+    }pg_catalog.%I', 'idem_' || language, language || '_stem');
+  END IF;
+  INSERT INTO derived.search_language VALUES (of_connection, language)
+    ON CONFLICT (connection_id) DO UPDATE SET language = excluded.language;
+  INSERT INTO derived.pending (connection_id, external_id)
+    SELECT connection_id, external_id FROM derived.content WHERE connection_id = of_connection
+    ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT;
 END $$`
 ]

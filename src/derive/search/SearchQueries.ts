@@ -6,6 +6,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { UsageError } from "../../engine/Engine.ts"
 import { CursorInvalid } from "../../engine/feed/Cursor.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
+import { texts } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import * as Storable from "../../stores/Storable.ts"
 import { marks } from "./ResultFunctions.ts"
@@ -60,7 +61,7 @@ export const make = Effect.gen(function* () {
     const rows = yield* sql`SELECT found.connection_id AS "connectionId", connection.name AS connection,
         found.external_id AS "externalId", content.kind, content.title, found.sender AS "from",
         nullif(found.occurred_at, '-infinity') AS "occurredAt", found.snippet, found.score, found.next
-      FROM derived.search_page(${Storable.text(query.text)}, ${query.connectionId ?? null}::uuid,
+      FROM derived.search_page(${Storable.text(query.text)}, ${query.connectionIds === undefined ? null : texts(query.connectionIds)}::uuid[],
           ${query.kind?.toLowerCase() ?? null}, ${query.from ?? null},
           ${query.since === undefined ? null : new Date(query.since.epochMilliseconds)}::timestamptz,
           ${query.until === undefined ? null : new Date(query.until.epochMilliseconds)}::timestamptz,

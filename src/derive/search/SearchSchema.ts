@@ -95,7 +95,11 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
     for (const language of languages) {
       yield* Effect.forEach(Queries.configuration(language, has), run, { discard: true })
     }
-    yield* Effect.forEach([...Queries.functions(has), ...Results.functions(schema)], run, { discard: true })
+    yield* Effect.forEach(
+      [Queries.dropFunctions, ...Queries.functions(has, schema), ...Results.functions(schema)],
+      run,
+      { discard: true }
+    )
     yield* run("DROP INDEX IF EXISTS derived.search_name_similar")
     if (has.pgTrgm !== undefined) {
       yield* run(

@@ -18,7 +18,7 @@ export const layer = HttpApiBuilder.group(
       "search",
       Effect.fnUntraced(function* ({ query: { connection, q, ...query } }) {
         const of = connection === undefined ? undefined : yield* ConnectionLookup.find(connections, connection)
-        return yield* search({ ...query, text: q, connectionId: of?.id })
+        return yield* search({ ...query, text: q, connectionIds: of === undefined ? undefined : [of.id] })
       }, asProblem)
     )
   })

@@ -98,7 +98,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
   it.effect("understands words, phrases, OR, exclusion, fields and times", () =>
     Effect.gen(function* () {
       const run = yield* running()
-      const of = { connectionId: run.id }
+      const of = { connectionIds: [run.id] }
       yield* store(run, {
         roof: {
           subject: "Roof repair",
@@ -168,7 +168,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
         long: { subject: "Long", text, at: "2026-03-04" },
         japanese: { subject: "日本", text: "これは日本語の文章です。検索できますか" }
       })
-      const { next, results } = yield* search("needle", { connectionId: run.id })
+      const { next, results } = yield* search("needle", { connectionIds: [run.id] })
       const [first] = results
       assert.strictEqual(next, null)
       assert.deepStrictEqual(
@@ -193,7 +193,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
         first?.highlights.map(([start, end]) => snippet.slice(start, end)),
         ["needle"]
       )
-      const [japanese] = (yield* search("日本語", { connectionId: run.id })).results
+      const [japanese] = (yield* search("日本語", { connectionIds: [run.id] })).results
       assert.deepStrictEqual(
         japanese?.highlights.map(([start, end]) => japanese.snippet?.slice(start, end)),
         ["日本語"]
@@ -214,7 +214,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
         title: { subject: "Walrus", text: "other", at: "2026-06-01" },
         old: { subject: "Walrus", text: "other", at: "2019-06-01" }
       })
-      assert.deepStrictEqual(yield* idsOf("walrus", { connectionId: run.id }), ["title", "old", "text"])
+      assert.deepStrictEqual(yield* idsOf("walrus", { connectionIds: [run.id] }), ["title", "old", "text"])
     })
   )
 
@@ -240,7 +240,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
       const seen: Array<string> = []
       let after: string | undefined
       do {
-        const { next, results } = yield* search("pelican", { connectionId: run.id, limit: 70, after })
+        const { next, results } = yield* search("pelican", { connectionIds: [run.id], limit: 70, after })
         seen.push(...results.map(({ externalId }) => externalId))
         after = next ?? undefined
       } while (after !== undefined)
@@ -256,7 +256,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
   it.effect("finds no deleted content unless it is asked for, and no purged content at all", () =>
     Effect.gen(function* () {
       const run = yield* running()
-      const of = { connectionId: run.id }
+      const of = { connectionIds: [run.id] }
       yield* store(run, {
         gone: { subject: "Zebra", text: "x", from: ["Quentin", "q@example.com"] },
         stays: { subject: "Zebra", text: "y" }
@@ -297,12 +297,41 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
         ]
       })
       yield* derive
-      const of = { connectionId: run.id }
+      const of = { connectionIds: [run.id] }
       assert.deepStrictEqual(yield* found("shipped in:standup from:wilhelmina", of), ["C1/1.0"])
       yield* run.commit({ items: [user("Henrietta")] })
       yield* derive
       assert.deepStrictEqual(yield* found("from:henrietta", of), ["C1/1.0"])
       assert.deepStrictEqual(yield* found("from:wilhelmina", of), [])
+    })
+  )
+
+  it.effect("knows the forms of words in the language of a connection", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const of = { connectionIds: [run.id] }
+      yield* store(run, { houses: { subject: "Alte Häuser", text: "Viele Gärten" } })
+      assert.deepStrictEqual(yield* found("Haus", of), [])
+      yield* rows(`SELECT derived.search_use('${run.name}', 'german')`)
+      yield* derive
+      assert.deepStrictEqual(yield* found("Garten häuser", of), ["houses"])
+      assert.deepStrictEqual(yield* found("garten", of), ["houses"])
+      assert.deepStrictEqual(yield* found("garten"), ["houses"])
+      const wrong = yield* Effect.flip(rows(`SELECT derived.search_use('${run.name}', 'klingon')`))
+      assert.include(String(wrong.reason.cause), "klingon")
+    })
+  )
+
+  it.effect("is prepared again by another version, without a trace of the former", () =>
+    Effect.gen(function* () {
+      const names = rows("SELECT oid::regprocedure::text AS name FROM pg_proc WHERE proname LIKE 'search%' ORDER BY 1")
+      const before = yield* names
+      yield* rows("CREATE FUNCTION derived.search_page(text) RETURNS text LANGUAGE sql AS 'SELECT $1'")
+      yield* rows(
+        `UPDATE derived.search_profile SET profile = '{"functions":0,"vectors":1,"unaccent":null,"pgTrgm":null}'`
+      )
+      yield* derive
+      assert.deepStrictEqual(yield* names, before)
     })
   )
 
