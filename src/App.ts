@@ -22,7 +22,7 @@ import * as EngineLimits from "./engine/Limits.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext } from "./engine/source/OpenSource.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
-import { Vault } from "./engine/secrets/Vault.ts"
+import { layer as vaultLayer, Vault } from "./engine/secrets/Vault.ts"
 import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
 import { Destination } from "./engine/webhooks/Destination.ts"
 import { Sender } from "./engine/webhooks/Sender.ts"
@@ -55,13 +55,19 @@ const builtInProjections = {
   slack: projectionOf(() => import("./integrations/slack/Projection.ts"))
 }
 
-/** The projections of the built-in integrations, and of those in `idem.config.ts`, which replace them by domain. */
+/** Integrations beside the built-in ones, which they replace by domain: those of `idem.config.ts`, unless a program passes its own. */
+export const AddedIntegrations = Context.Reference<typeof ConfigFile.load>("idem/App/AddedIntegrations", {
+  defaultValue: () => ConfigFile.load
+})
+const added = Effect.flatMap(AddedIntegrations, (load) => load)
+
+/** The projections of the built-in integrations, and of the added ones. */
 const projections = Layer.effect(
   ProjectionRegistry,
   Effect.gen(function* () {
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     const load = Effect.all({
-      own: Effect.provideContext(ConfigFile.load, context),
+      own: Effect.provideContext(added, context),
       builtIn: Effect.all(builtInProjections)
     })
     const all = Effect.map(
@@ -78,7 +84,7 @@ const projections = Layer.effect(
 
 const integrations = Layer.unwrap(
   Effect.map(Effect.context<FileSystem.FileSystem | Path.Path>(), (context) =>
-    Integrations.layer(builtIn, Effect.provideContext(ConfigFile.load, context))
+    Integrations.layer(builtIn, Effect.provideContext(added, context))
   )
 )
 
@@ -299,6 +305,30 @@ const services = Layer.effect(
     })
   })
 )
+
+/** The engine and the API over a store in memory, for the tests of programs. Nothing outlives it. */
+export const layerMemory = Layer.unwrap(
+  Effect.map(
+    Effect.promise(() => Promise.all([import("./stores/Memory.ts"), import("./stores/memory/WebhookStore.ts")])),
+    ([Memory, MemoryWebhooks]) =>
+      Layer.provideMerge(
+        Layer.provide(inProcess, lazySender),
+        syncLoop.pipe(
+          Layer.provideMerge(
+            Layer.mergeAll(
+              Memory.layer,
+              MemoryWebhooks.layer,
+              vaultLayer,
+              Quotas.layerMemory,
+              DownloadBudget.layer,
+              EngineLimits.layer
+            )
+          ),
+          Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer))
+        )
+      )
+  )
+).pipe(Layer.provideMerge(integrations))
 
 /** The services of the command line. Each starts when a command first uses it. */
 export const layer: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path> = Layer.provideMerge(

@@ -1,10 +1,8 @@
 /** The operations on tasks and runs. */
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"
-import type { SyncTask } from "../../contract/SyncTask.ts"
-import { Engine, UsageError } from "../../engine/Engine.ts"
+import { Engine } from "../../engine/Engine.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import { RunStore } from "../../engine/store/RunStore.ts"
 import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
@@ -14,31 +12,8 @@ import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import * as InterimAnswers from "../InterimAnswers.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
-import type { SyncRequest } from "./TaskEndpoints.ts"
+import { specOf, taskOf } from "./TaskRequest.ts"
 import * as TaskSubmission from "./TaskSubmission.ts"
-
-/** The request as flags of `idem sync`. */
-const specOf = ({ force, forceIds, since, until }: SyncRequest): string =>
-  [
-    ...(force === true ? ["--force"] : []),
-    ...(forceIds ?? []).map((id) => `--force-id=${MessageText.shellWord(id)}`),
-    ...(since === undefined ? [] : [`--since ${DateTime.formatIso(since)}`]),
-    ...(until === undefined ? [] : [`--until ${DateTime.formatIso(until)}`])
-  ].join(" ")
-
-const taskOf = Effect.fnUntraced(function* (request: SyncRequest): Effect.fn.Return<SyncTask, UsageError> {
-  const { since, until } = request
-  if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
-    return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
-  }
-  const window = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) }
-  return {
-    force: request.force ?? false,
-    forceIds: request.forceIds ?? [],
-    dryRun: request.dryRun ?? false,
-    ...(since === undefined && until === undefined ? {} : { window })
-  }
-})
 
 export const layer = HttpApiBuilder.group(
   CommandApi,

@@ -1,0 +1,220 @@
+/**
+ * Idem in a program of your own: `createIdem` for promises, `layer` for Effect. Neither reads the environment or the
+ * arguments of the process, handles its signals, ends it or logs, and several may be open in one process.
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { randomBytes } from "node:crypto"
+import { AddedIntegrations, layer as appLayer, layerMemory } from "./App.ts"
+import { type StartError, Services } from "./cli/AppServices.ts"
+import type { Integration } from "./contract/Integration.ts"
+import { Deriver } from "./derive/Deriver.ts"
+import { Engine } from "./engine/Engine.ts"
+import { Change, ContentRow } from "./engine/feed/ChangeDocument.ts"
+import { ConnectionStore } from "./engine/store/ConnectionStore.ts"
+import type * as Run from "./engine/sync/Run.ts"
+import type { WebhookStore } from "./engine/store/WebhookStore.ts"
+import { ApiClient, body } from "./http/client/ApiClient.ts"
+import { Connected } from "./http/connections/ConnectionEndpoints.ts"
+import * as ConnectionLookup from "./http/connections/ConnectionLookup.ts"
+import { Status } from "./http/connections/ConnectionDocuments.ts"
+import { Every } from "./http/Parameters.ts"
+import { synced, Synced } from "./http/tasks/TaskDocuments.ts"
+import { SyncRequest } from "./http/tasks/TaskEndpoints.ts"
+import { specOf, taskOf } from "./http/tasks/TaskRequest.ts"
+
+export { ApiClient } from "./http/client/ApiClient.ts"
+export { Engine } from "./engine/Engine.ts"
+
+export interface Options {
+  /**
+   * The URL of your PostgreSQL. Without it Idem starts the embedded one in `dataDir`. With `"memory"` nothing outlives
+   * `close`, and there is no schema `mirror` and no search: for tests.
+   */
+  readonly database?: string
+  /** The folder of the embedded PostgreSQL and its key: `./data` by default. */
+  readonly dataDir?: string
+  /** The key that seals credentials, 32 bytes in base64. Required with `database` as soon as credentials are stored. */
+  readonly secretKey?: string
+  /** Your integrations, beside the built-in ones; they replace those of the same domain. */
+  readonly integrations?: ReadonlyArray<Integration>
+  /** Polls due connections, delivers webhooks and derives the schema `mirror` until `close`. False by default. */
+  readonly poll?: boolean
+  /** Other settings by the names of `docs/configuration.md`, such as `IDEM_CLUSTER` or `IDEM_BLOB_DIR`. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Called with each line of the log. Without it nothing is logged. */
+  readonly log?: (line: string) => void
+}
+
+/** The engine, its stores and the API over them, for programs that use Effect. */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<ApiClient | Engine | Run.Services | WebhookStore, StartError> => {
+  const { database, dataDir, integrations = [], log, poll = false, settings } = options
+  const isInMemory = database === "memory"
+  const secretKey = options.secretKey ?? (isInMemory ? randomBytes(32).toString("base64") : undefined)
+  const environment = {
+    ...settings,
+    ...(database === undefined || isInMemory ? {} : { DATABASE_URL: database }),
+    ...(dataDir === undefined ? {} : { IDEM_DATA_DIR: dataDir }),
+    ...(secretKey === undefined ? {} : { IDEM_SECRET_KEY: secretKey })
+  }
+  const logger = Logger.layer(log === undefined ? [] : [Logger.map(Logger.formatJson, log)])
+  const stored = Layer.unwrap(
+    Effect.map(Services, ({ api, layer: all, poller }) => {
+      const open = Layer.merge(api, all)
+      return poll ? Layer.merge(open, Layer.provide(poller, all)) : open
+    })
+  ).pipe(Layer.provide(appLayer))
+  return (isInMemory ? layerMemory : stored).pipe(
+    Layer.provide(Layer.succeed(AddedIntegrations, Effect.succeed(integrations))),
+    Layer.provide(NodeServices.layer),
+    Layer.provide(logger),
+    Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: environment })))
+  )
+}
+
+/** The request of `connect`, as `POST /connections` takes it. `every` is a duration like "5 minutes". */
+export interface ConnectRequest {
+  readonly domain: string
+  readonly name: string
+  readonly config?: Schema.Json
+  readonly credentials?: Schema.Json
+  readonly every?: string
+}
+
+/** What a sync does other than to take what is new. `since` is inclusive, `until` exclusive, both ISO 8601. */
+export type SyncTaskRequest = typeof SyncRequest.Encoded
+
+export interface ContentsRequest {
+  readonly state?: ContentRow["state"]
+  readonly kind?: string
+  readonly text?: string
+}
+
+export interface ChangesRequest {
+  /** The cursor of the last change that was handled. Without it the changes begin with the first. */
+  readonly after?: string
+  /** The name or id of a connection. */
+  readonly connection?: string
+  /** Waits for further changes instead of ending after the last. False by default. */
+  readonly follow?: boolean
+}
+
+/** The documents are those of the HTTP API and of the command line's `--json`: times are ISO 8601 texts. */
+export interface Idem {
+  /** Creates the connection of this name, or changes it. Reaches the source once. */
+  readonly connect: (request: ConnectRequest) => Promise<typeof Connected.Encoded>
+  /** Runs one task to its end. A task that could not be done is a result with the status `failed`, not a rejection. */
+  readonly sync: (connection: string, request?: SyncTaskRequest) => Promise<typeof Synced.Encoded>
+  readonly status: (connection: string) => Promise<typeof Status.Encoded>
+  /** What is stored, by external id. Pages are read as they are asked for. */
+  readonly contents: (connection: string, request?: ContentsRequest) => AsyncIterable<typeof ContentRow.Encoded>
+  /** The bytes of one content. */
+  readonly body: (connection: string, externalId: string) => AsyncIterable<Uint8Array>
+  /** Changes in their order; see `docs/changes-and-webhooks.md`. Handle a change, then keep its cursor. */
+  readonly changes: (request?: ChangesRequest) => AsyncIterable<typeof Change.Encoded>
+  /** Commits what is whole, releases what is held, and stops the embedded PostgreSQL if nobody else uses it. */
+  readonly close: () => Promise<void>
+}
+
+/** How long one request waits for changes, in seconds, before it asks again. */
+const longestWait = 30
+
+/** The rows of one page, or of one request for changes. */
+const pageSize = 500
+
+const encodeChange = Schema.encodeSync(Change)
+const encodeConnected = Schema.encodeSync(Connected)
+const encodeRow = Schema.encodeSync(ContentRow)
+const encodeStatus = Schema.encodeSync(Status)
+const encodeSynced = Schema.encodeSync(Synced)
+const decodeEvery = Schema.decodeUnknownEffect(Every)
+const decodeSync = Schema.decodeUnknownEffect(SyncRequest)
+
+const connect = Effect.fnUntraced(function* ({ credentials, every, ...request }: ConnectRequest) {
+  const api = yield* ApiClient
+  const connected = yield* api.connections.create({
+    payload: {
+      ...request,
+      ...(credentials === undefined ? {} : { credentials: Redacted.make(credentials) }),
+      ...(every === undefined ? {} : { every: yield* decodeEvery(every) })
+    }
+  })
+  return encodeConnected(connected)
+})
+
+const sync = Effect.fnUntraced(function* (name: string, asked: SyncTaskRequest) {
+  const request = yield* decodeSync(asked)
+  const task = yield* taskOf(request)
+  const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
+  const result = yield* (yield* Engine).sync(connection, task, { spec: specOf(request), wait: true })
+  if (!task.dryRun) yield* (yield* Deriver).catchUp
+  return encodeSynced(synced(result))
+})
+
+const status = (connection: string) =>
+  ApiClient.use((api) => Effect.map(api.connections.get({ params: { connection } }), encodeStatus))
+
+const contents = (connection: string, request: ContentsRequest) =>
+  Stream.paginate(undefined as string | undefined, (after) =>
+    Effect.map(
+      ApiClient.use((api) =>
+        api.contents.list({
+          params: { connection },
+          query: {
+            state: "stored",
+            order: "id",
+            limit: pageSize,
+            ...request,
+            ...(after === undefined ? {} : { after })
+          }
+        })
+      ),
+      ({ contents, next }) => [contents.map((row) => encodeRow(row)), Option.fromNullOr(next)] as const
+    )
+  )
+
+const changes = ({ after, connection, follow = false }: ChangesRequest) =>
+  Stream.paginate(after, (from) =>
+    Effect.map(
+      ApiClient.use((api) =>
+        api.contents.changes({
+          query: {
+            limit: pageSize,
+            wait: follow ? longestWait : 0,
+            ...(from === undefined ? {} : { after: from }),
+            ...(connection === undefined ? {} : { connection })
+          }
+        })
+      ),
+      ({ changes, next }) => {
+        const isLast = !follow && changes.length === 0
+        return [changes.map((change) => encodeChange(change)), isLast ? Option.none() : Option.some(next)] as const
+      }
+    )
+  )
+
+/** Opens Idem. Rejects with an error that says what is wrong with the database or with a setting. */
+export const createIdem = async (options: Options = {}): Promise<Idem> => {
+  const runtime = ManagedRuntime.make(layer(options))
+  const context = await runtime.context()
+  const iterate = <A, E>(stream: Stream.Stream<A, E, ApiClient>) => Stream.toAsyncIterableWith(stream, context)
+  return {
+    connect: (request) => runtime.runPromise(connect(request)),
+    sync: (connection, request = {}) => runtime.runPromise(sync(connection, request)),
+    status: (connection) => runtime.runPromise(status(connection)),
+    contents: (connection, request = {}) => iterate(contents(connection, request)),
+    body: (connection, id) => iterate(Stream.unwrap(Effect.map(body(connection, id), ({ bytes }) => bytes))),
+    changes: (request = {}) => iterate(changes(request)),
+    close: () => runtime.dispose()
+  }
+}

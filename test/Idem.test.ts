@@ -1,0 +1,129 @@
+/** Idem in a program of its own, as the program sees it: promises and iterators. */
+import { assert, describe, it } from "@effect/vitest"
+import { createIdem } from "@idem-sync/idem"
+import * as Effect from "effect/Effect"
+import { setImmediate } from "node:timers/promises"
+import { makeApp } from "./example/server.ts"
+import { integration, MemorySource } from "./support/MemorySource.ts"
+import * as Postgres from "./support/Postgres.ts"
+
+const secretKey = Buffer.alloc(32, 7).toString("base64")
+
+const collect = async <A>(items: AsyncIterable<A>): Promise<Array<A>> => {
+  const all: Array<A> = []
+  for await (const item of items) all.push(item)
+  return all
+}
+
+const idsOf = async (rows: AsyncIterable<{ readonly externalId: string }>) =>
+  (await collect(rows)).map(({ externalId }) => externalId)
+
+describe("createIdem", () => {
+  it.live("connects, syncs, reads and follows, twice in one process, and leaves the process as it was", () =>
+    Effect.gen(function* () {
+      const database = yield* Postgres.makeUrl
+      const source = new MemorySource()
+      source.addMany(3)
+      const listeners = () => ["SIGINT", "SIGTERM", "uncaughtException"].map((name) => process.listenerCount(name))
+      const before = listeners()
+      yield* Effect.promise(async () => {
+        const lines: Array<string> = []
+        const options = { database, secretKey, integrations: [integration(source)] }
+        const idem = await createIdem({ ...options, log: (line) => void lines.push(line) })
+        const other = await createIdem(options)
+        try {
+          assert.deepStrictEqual(listeners(), before)
+          const request = { domain: "memory", name: "mine", credentials: { token: "t" }, every: "5 minutes" }
+          assert.isTrue((await idem.connect(request)).created)
+          const first = await idem.sync("mine")
+          assert.deepStrictEqual([first.status, first.stored, first.downloads], ["succeeded", 3, 3])
+          const second = await other.sync("mine")
+          assert.deepStrictEqual([second.status, second.stored, second.downloads], ["succeeded", 0, 0])
+          const [id = ""] = [...source.items.keys()]
+          const forced = await other.sync("mine", { forceIds: [id] })
+          assert.deepStrictEqual([forced.unchanged, forced.downloads], [1, 1])
+
+          assert.sameMembers(await idsOf(idem.contents("mine")), [...source.items.keys()])
+          assert.strictEqual((await other.status("mine")).totals.stored, 3)
+          const bytes = Buffer.concat(await collect(idem.body("mine", id)))
+          assert.strictEqual(bytes.toString(), `body of ${id}`)
+
+          const told = await collect(idem.changes({ connection: "mine" }))
+          assert.sameMembers(
+            told.map(({ content }) => content.externalId),
+            [...source.items.keys()]
+          )
+          const further = idem.changes({ connection: "mine", after: told.at(-1)?.cursor ?? "", follow: true })
+          const following = further[Symbol.asyncIterator]()
+          source.add("later")
+          await other.sync("mine")
+          const next = await following.next()
+          assert.strictEqual(next.value?.content.externalId, "later")
+          await following.return?.()
+        } finally {
+          await other.close()
+          await idem.close()
+        }
+        assert.deepStrictEqual(listeners(), before)
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("keeps everything in memory for tests", () =>
+    Effect.promise(async () => {
+      const source = new MemorySource()
+      source.addMany(2)
+      const idem = await createIdem({ database: "memory", integrations: [integration(source)] })
+      try {
+        await idem.connect({ domain: "memory", name: "mine", credentials: { token: "t" } })
+        assert.strictEqual((await idem.sync("mine")).stored, 2)
+        source.add("new")
+        const { existing, stored } = await idem.sync("mine")
+        assert.deepStrictEqual([stored, existing], [1, 0])
+        assert.sameMembers(await idsOf(idem.contents("mine")), [...source.items.keys()])
+      } finally {
+        await idem.close()
+      }
+    })
+  )
+
+  it.live("joins a Fastify app, polls while the app is open, and closes with it", () =>
+    Effect.gen(function* () {
+      const database = yield* Postgres.makeUrl
+      const source = new MemorySource()
+      source.addMany(2)
+      yield* Effect.promise(async () => {
+        const app = await makeApp({ database, secretKey, integrations: [integration(source)] })
+        try {
+          const payload = { domain: "memory", name: "mine", credentials: { token: "t" } }
+          assert.strictEqual((await app.inject({ method: "POST", url: "/connections", payload })).statusCode, 200)
+          const titles = async () => (await app.inject("/titles/mine")).json() as Array<string>
+          while ((await titles()).length < 2) await setImmediate()
+        } finally {
+          await app.close()
+        }
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says what is wrong with the database, a connection or a request", () =>
+    Effect.gen(function* () {
+      const database = yield* Postgres.makeUrl
+      yield* Effect.promise(async () => {
+        const said = (work: Promise<unknown>) =>
+          work.then(
+            () => "nothing",
+            (error: Error) => error.message
+          )
+        assert.include(await said(createIdem({ database: "mysql://localhost/x" })), "DATABASE_URL")
+        const idem = await createIdem({ database, secretKey })
+        try {
+          assert.include(await said(idem.sync("mine")), 'there is no connection "mine"')
+          assert.include(await said(idem.connect({ domain: "gmial", name: "a" })), "did you mean gmail?")
+        } finally {
+          await idem.close()
+        }
+      })
+    }).pipe(Effect.scoped)
+  )
+})
