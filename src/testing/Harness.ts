@@ -26,7 +26,7 @@ export interface Watcher {
   readonly pages: Array<{ readonly task: SyncTask; readonly page: Page<Schema.Json> }>
   /** External ids in the order in which `download` was asked for them. */
   readonly downloads: Array<string>
-  /** What each listing is told of hints, instead of nothing. */
+  /** The hints that each listing gets, in place of none. */
   hinted: Hinted | undefined
   /** Asked before each page is handed on, and each download begun. */
   step: () => Effect.Effect<void>

@@ -13,7 +13,7 @@ const Known = Schema.Array(Schema.Tuple([Id, Schema.UndefinedOr(Revision)]))
 
 const ids = (refs: ReadonlyArray<Ref>) => refs.map((ref) => ref.externalId)
 
-/** What the checker was asked, beside its answers. */
+/** A checker that records its questions. */
 const counting = (known: ReadonlyMap<string, string | undefined>) => {
   const asked: Array<ReadonlyArray<string>> = []
   const service = ContentExistenceChecker.of({

@@ -1,6 +1,6 @@
 /**
- * What the compiler must refuse: an integration that needs anything beside the checker. `Integration.test.ts` asks it
- * to.
+ * An integration that the compiler must refuse, because it needs another service than the checker.
+ * `Integration.test.ts` compiles it.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -20,7 +20,10 @@ import * as Database from "../support/Postgres.ts"
 const store = Postgres.layer.pipe(Layer.provide(Blobs.layer))
 const layer = Layer.provideMerge(store, Database.layer)
 
-/** One table whose rows go with a deletion, with two rows for some contents, and one whose rows stay. */
+/**
+ * A projection with a table whose rows go with a deletion, with two rows for some contents, and a table whose rows
+ * stay.
+ */
 const projection: Projection = {
   version: 1,
   tables: [

@@ -95,7 +95,7 @@ const example = Effect.gen(function* () {
   const deriver = yield* Derivation.make
   yield* deriver.catchUp
   const sql = yield* SqlClient.SqlClient
-  // What the extractor would have found.
+  // The texts that the extractor would have found.
   yield* sql`UPDATE derived.text SET text = 'an invoice', version = 1 WHERE version IS NULL OR text IS NULL`
   yield* sql`INSERT INTO derived.text (connection_id, external_id, part, sha256, size, file_name, inline, text, version)
     SELECT connection_id, external_id, 0, '\\x01', 4, 'a.pdf', false, 'an invoice', 1 FROM derived.mail`

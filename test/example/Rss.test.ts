@@ -21,7 +21,7 @@ for (const path of ["/rss", "/atom"]) {
   })
 }
 
-/** What one listing gives: its refs and its checkpoint, or the reason it fails for. */
+/** The result of one listing: its refs and its checkpoint, or the reason of its failure. */
 const list = (address: string, checkpoint: Option.Option<Schema.Json> = Option.none()) =>
   Effect.gen(function* () {
     const session = yield* rss.open({

@@ -1,4 +1,4 @@
-/** What clients may take of the server, by clients that are slow, half open, or early. */
+/** The limits of what clients may use of the server, with clients that are slow, half open, or early. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

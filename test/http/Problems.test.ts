@@ -160,7 +160,7 @@ it.layer(layer(), live)("a request that is not right", (it) => {
 const away = new StoreError({ message: "asking the database", cause: new Error(`connect ECONNREFUSED ${secret}`) })
 
 const named: Readonly<Record<string, ReturnType<WholeStore["connectionByName"]>>> = {
-  // It has no credentials.
+  // The connection has no credentials.
   conflict: Effect.succeedSome(connection),
   unavailable: Effect.fail(away),
   broken: Effect.die(new Error(`a defect that knows ${secret}`))

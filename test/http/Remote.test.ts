@@ -17,7 +17,7 @@ import * as TestEngine from "../support/TestEngine.ts"
 
 const token = "a-token-that-is-long-enough"
 
-/** One database, asked here and through a server that runs what it is asked once `poll` is done. */
+/** A database that is asked here and through a server. The server runs requested tasks once `poll` is done. */
 const both = Effect.fnUntraced(function* (source: MemorySource) {
   const cli = yield* CommandLine.make(source)
   const context = Layer.succeedContext(cli.context)
@@ -46,7 +46,7 @@ const both = Effect.fnUntraced(function* (source: MemorySource) {
   return { ...cli, remote, local, connectPaused }
 })
 
-/** What differs from one time to the next. */
+/** Removes the fields that differ from one time to the next. */
 const timeless = (ended: CommandLine.Ended) => ({
   code: ended.code,
   stdout: ended.stdout

@@ -84,7 +84,7 @@ const provider = (now: () => number) => {
   return { spent, refuse }
 }
 
-/** What happens in the mailbox on a day, five minutes at a time: 100 new mails, 40 labels, 10 deletions. */
+/** The events of a day in the mailbox, five minutes at a time: 100 new mails, 40 labels, 10 deletions. */
 const live = (mailbox: Mailbox, from: number, index: number) => {
   const at = (count: number) => Math.floor(((index + 1) * count) / 288) - Math.floor((index * count) / 288)
   const ids = mailbox.newest(200)

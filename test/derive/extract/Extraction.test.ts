@@ -1,4 +1,4 @@
-/** What text each format gives. */
+/** The text of each format. */
 import { assert, describe, it } from "@effect/vitest"
 import iconv from "iconv-lite"
 import * as Extraction from "../../../src/derive/extract/Extraction.ts"

@@ -1,4 +1,4 @@
-/** What a search finds, in which order, and how derived rows become searchable. */
+/** The results of searches and their order, and how derived rows become searchable. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

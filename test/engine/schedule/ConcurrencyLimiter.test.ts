@@ -81,7 +81,7 @@ describe("slots", () => {
 
   it.effect("are taken back at once when the time has come, and not lent while a call is out", () =>
     Effect.gen(function* () {
-      // One call sleeps, the other is at the source, so the slice works.
+      // The slice works: a call sleeps, and the other is at the source.
       const half = Effect.flatMap(Turn, (turn) =>
         Effect.all([turn.calling(turn.admitting(turn.sleeping(Effect.never))), turn.calling(Effect.never)], {
           concurrency: 2

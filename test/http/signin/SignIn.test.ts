@@ -77,7 +77,7 @@ describe("signing in over HTTP", () => {
       assert.match(began.set, /SameSite=Lax/)
       assert.match(began.set, /Path=\/sign-in/)
       const agreed = yield* Effect.promise(() => Provider.agree(began.url, "me@example.com"))
-      // Who has the link and another browser gets nothing, and uses it up.
+      // A person with the link and another browser gets nothing, and uses the link up.
       const stolen = yield* back(agreed, "")
       assert.strictEqual(stolen.status, 302)
       assert.match(stolen.location, /^\/#\/sign-in-failed\?message=.*another\+browser/)

@@ -1,4 +1,4 @@
-/** What listings say, and what they don't. */
+/** The facts that listings state, and those that they leave out. */
 import { assert, describe, it } from "@effect/vitest"
 import { parseLs, parseMlsd, parseTime } from "../../../src/integrations/ftp/ListingParser.ts"
 

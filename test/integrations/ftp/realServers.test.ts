@@ -88,7 +88,7 @@ const suite = (kind: Servers.Kind) => {
         assert.deepStrictEqual(second.at(-1)?.covers, [{ prefix: "", except: [] }])
         const results = yield* Mirror.downloadAll(opened, Mirror.chosen(second))
         assert.strictEqual(results.get("in/changed")?.bytes?.toString(), "FOUR")
-        // What is compared of a touched file has not changed.
+        // The compared fields of a touched file have not changed.
         assert.deepStrictEqual(results.get("in/touched")?.content?.metadata, {
           path: "in/touched",
           name: "touched",
@@ -147,7 +147,7 @@ const suite = (kind: Servers.Kind) => {
           ["a/closed", "a/enterable"]
         )
         assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: ["a/closed/", "a/enterable/"] }])
-        // What can't be seen is not called gone.
+        // A file that cannot be seen is not called gone.
         assert.strictEqual((yield* Mirror.download(opened, { externalId: "a/closed/file" })).reason, "Forbidden")
         assert.strictEqual((yield* Mirror.download(opened, { externalId: "a/open/none" })).reason, "Gone")
         assert.strictEqual((yield* Mirror.download(opened, { externalId: "a/none/none" })).reason, "Gone")
@@ -317,7 +317,7 @@ suite("pure-ftpd")
 suite("vsftpd")
 suite("openssh")
 
-/** One test that needs a server; it skips, and says why, where the server is missing. */
+/** A test that needs a server. If the server is missing, the test skips and says why. */
 const needs = <E>(kind: Servers.Kind, name: string, test: Effect.Effect<void, E, Scope.Scope>) => {
   const why = Servers.missing(kind)
   if (skips(name, why)) it.skip(`${name} (not run: ${why})`, () => undefined)

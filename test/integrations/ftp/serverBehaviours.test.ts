@@ -1,4 +1,4 @@
-/** What other people's servers do, by their bug reports, and what becomes of the mirror. */
+/** Behaviour of servers from bug reports, and its effect on the mirror. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -200,7 +200,7 @@ describe("a server that allows few connections", () => {
           yield* standIn.open
           const second = yield* TestEngine.sync(connection)
           assert.deepInclude(second.counts, { listed: 300, unchanged: 300, failed: 0, deferred: 0 })
-          // One more connection is tried in each pass.
+          // Each pass tries one more connection.
           assert.isAtMost(standIn.refusals() - before, 1)
         }).pipe(Effect.provide(TestEngine.engineOver(Memory.layer, integration)))
       }).pipe(Effect.scoped)

@@ -1,4 +1,4 @@
-/** What an SFTP server does only when it is hostile or slow, and the ways to give it a password. */
+/** Behaviour of hostile and slow SFTP servers, and the ways to give a server a password. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Mirror from "../../support/ftp/Mirror.ts"

@@ -1,4 +1,4 @@
-/** What a server does only when it is broken, busy or hostile. */
+/** Behaviour of servers that are broken, busy or hostile. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

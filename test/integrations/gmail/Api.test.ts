@@ -258,7 +258,7 @@ describe("tokens", () => {
       server.expireAccessTokens()
       yield* Effect.forEach(ids, (externalId) => mirror.session.download({ externalId }), { concurrency: "unbounded" })
       assert.strictEqual(server.count("oauth2.token"), 2)
-      // What was saved last opens a session of its own, without another refresh: the rotated grant and its token.
+      // The credentials that were saved last open a session without another refresh: the rotated grant and its token.
       const again = yield* Mirror.open({ url: server.url, credentials: mirror.saved.at(-1) as Schema.JsonObject })
       assert.strictEqual(yield* again.session.account, "me@example.com")
       assert.strictEqual(server.count("oauth2.token"), 2)

@@ -132,7 +132,7 @@ describe("a Google Workspace domain", () => {
       assert.strictEqual(second.counts.stored + second.counts.updated, 0)
       assert.deepStrictEqual(yield* members, made)
       assert.strictEqual(server.count("users.list"), 2)
-      // One token, of the administrator, for all of it.
+      // A single token, the administrator's, serves all requests.
       assert.deepStrictEqual(server.domain.subjects, [admin])
     })
   )

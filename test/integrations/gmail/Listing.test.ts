@@ -203,7 +203,7 @@ describe("changes", () => {
       yield* Mirror.sync(mirror)
       assertMirrors(mirror, mailbox.ids)
       assert.isTrue(mirror.stored.has(a))
-      // What only ever was in Trash is never fetched.
+      // A message that was only ever in Trash is never fetched.
       const junk = mailbox.add({ labelIds: ["SPAM"] })
       yield* Mirror.sync(mirror)
       assert.isFalse(mirror.downloads.has(junk))

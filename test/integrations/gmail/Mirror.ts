@@ -22,9 +22,9 @@ import { integration } from "../../../src/integrations/Gmail.ts"
 
 export interface Mirror {
   readonly session: AnySession
-  /** What is stored now. */
+  /** The stored contents. */
   readonly stored: Map<string, Content>
-  /** What is to be deleted at the end of this sync. */
+  /** The ids to be deleted at the end of this sync. */
   readonly staged: Set<string>
   /** How often each id was downloaded. */
   readonly downloads: Map<string, number>
@@ -210,7 +210,7 @@ export const labelsOf = (mirror: Mirror, id: string): ReadonlyArray<string> => {
   return isObject(labels) ? Object.keys(labels).sort() : []
 }
 
-/** What `effect` costs. */
+/** The cost of `effect`. */
 export const cost = <A, E, R>(mirror: Mirror, effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const before = { calls: mirror.calls, units: mirror.units, checkerQueries: mirror.checkerQueries }

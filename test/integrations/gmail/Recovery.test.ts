@@ -30,7 +30,7 @@ const sync = (connection: Connection, task: Partial<SyncTask> = {}): Effect.Effe
     Effect.orDie(engine.sync(connection, { ...poll, ...task }, { spec: JSON.stringify(task), wait: true }))
   ).pipe(Effect.map(checked))
 
-/** What is stored has the ids and the bytes of the mailbox. */
+/** Asserts that the stored contents have the ids and the bytes of the mailbox. */
 const mirrors = Effect.fnUntraced(function* (server: GmailServer.Server, connection: Connection) {
   assert.deepStrictEqual(yield* ids(connection), server.mailbox.ids.toSorted())
   const store = yield* WholeStore

@@ -1,4 +1,4 @@
-/** What servers do that others' users reported, against a server that answers as it is told. Sources stand at each. */
+/** Behaviour of servers from users' reports, on a scripted server. The source is named at each test. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { integration } from "../../../src/integrations/Imap.ts"

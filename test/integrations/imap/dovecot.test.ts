@@ -103,7 +103,7 @@ describe.skipIf(missing !== undefined && process.env.CI !== "true")("IMAP agains
             await hands.mailboxOpen("INBOX")
             await hands.messageFlagsAdd("1", ["\\Seen", "\\Flagged"])
             await hands.messageDelete("2")
-            // What was the third message is the second now.
+            // The third message is the second now.
             await hands.messageMove("2", folder)
           })
           yield* append("INBOX", 6)

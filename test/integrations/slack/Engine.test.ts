@@ -113,7 +113,7 @@ it.live("a file that comes with other bytes than announced is a failure, and is 
     const { workspace } = server
     const general = workspace.addChannel("general")
     const notes = new TextEncoder().encode("the notes")
-    // What `emulate` sends (its metadata as the file), and a part of the file.
+    // The answers of `emulate` (its metadata as the file), and a part of the file.
     const metadata = new TextEncoder().encode('{"ok":true,"file":{"id":"F1","name":"notes.txt"}}')
     const files = [
       workspace.addFile("whole.txt", notes),

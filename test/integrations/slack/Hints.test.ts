@@ -1,4 +1,4 @@
-/** What hints make a poll look at, and that nothing but Slack's answers counts. */
+/** Hints decide where a poll looks, and only Slack's answers count. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -75,7 +75,7 @@ describe("hints", () => {
         isMirrored()
         server.forget()
       }
-      // What hints said of deletions is no news to a visit: nothing calls for a complete pass.
+      // Deletions that hints reported are no news to a visit: no complete pass is needed.
       yield* poll({ only: false })
       assert.isAtMost(server.count(), 5)
     })

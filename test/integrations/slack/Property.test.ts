@@ -7,7 +7,7 @@ import { expected, mirrored, Model, open } from "../../support/slack/Model.ts"
 const Which = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 40 })))
 const Few = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 6 })))
 
-/** What people do, and what happens to the sync meanwhile. `channel` and `message` are taken modulo what there is. */
+/** The actions of people, and events of the sync. `channel` and `message` are taken modulo the present numbers. */
 const Deed = Schema.Union([
   Schema.Struct({ deed: Schema.Literals(["post", "share"]), channel: Which }),
   Schema.Struct({
@@ -50,7 +50,7 @@ it.live.prop(
             return exit
           }).pipe(Effect.scoped)
 
-        // What no visit sees is found by the complete passes. Without these, all the rest is.
+        // Complete passes find the changes that no visit sees. Without these changes, visits find all.
         const unseen = new Set(["broadcast", "delete", "editReply", "deleteReply"])
         const story = tours ? deeds : deeds.filter(({ deed }) => !unseen.has(deed))
         for (const one of story) {

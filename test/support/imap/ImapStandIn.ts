@@ -27,7 +27,7 @@ export interface Mailbox {
   readonly expunged: Array<{ readonly uid: number; readonly modseq: number }>
 }
 
-/** What a script may do to one command: answer instead, change the answer's lines, or break the connection. */
+/** A script's fault for one command: an answer of its own, a change of the answer's lines, or a broken connection. */
 export type Fault =
   | undefined
   | { readonly answer: string }
