@@ -13,6 +13,8 @@ interface Answer {
   readonly status: number
   readonly headers: Headers
   readonly bytes: Uint8Array
+  /** Why the body could not be read to its end. */
+  readonly broken?: string
 }
 
 interface Task {
@@ -55,24 +57,24 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
       if (at === undefined) return undefined
       try {
         const response = await fetch(`http://127.0.0.1:${at}${url}`, { ...init(), signal: AbortSignal.timeout(5000) })
-        return {
-          status: response.status,
-          headers: response.headers,
-          bytes: new Uint8Array(await response.arrayBuffer())
-        }
+        const { headers, status } = response
+        return await response.arrayBuffer().then(
+          (body) => ({ status, headers, bytes: new Uint8Array(body) }),
+          (error) => ({ status, headers, bytes: new Uint8Array(), broken: String(error?.cause ?? error) })
+        )
       } catch {
         return undefined
       }
     })
 
-  /** Repeats the request until it is answered with a status below 500. */
+  /** Repeats the request until it is answered, with a status below 500 and a whole body. */
   const request = Effect.fnUntraced(function* (what: string, url: string, init: () => RequestInit) {
     const deadline = Date.now() + answersWithin
     let last = "no answer"
     while (Date.now() < deadline) {
       const answer = yield* attempt(url, init)
-      if (answer !== undefined && answer.status < 500) return answer
-      if (answer !== undefined) last = `${answer.status} ${textOf(answer)}`
+      if (answer !== undefined && answer.status < 500 && answer.broken === undefined) return answer
+      if (answer !== undefined) last = `${answer.status} ${answer.broken ?? textOf(answer)}`
       yield* Effect.sleep(200)
     }
     problems.push(`${what}: ${last} within two minutes`)
@@ -144,7 +146,13 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     const name = `a range of a body in the ${place}`
     tally.order(name)
     const url = `/connections/${encodeURIComponent(connection)}/content/body?externalId=${encodeURIComponent(externalId)}`
-    const answer = yield* request("reading a body", url, () => ({ headers: { range: header } }))
+    // Nothing disturbs the server any more: a body that breaks off is wrong, and no reason to ask again.
+    const first = yield* attempt(url, () => ({ headers: { range: header } }))
+    if (first?.broken !== undefined) {
+      problems.push(`${externalId} in the ${place}: the body of ${header} broke off: ${first.broken}`)
+      return
+    }
+    const answer = first ?? (yield* request("reading a body", url, () => ({ headers: { range: header } })))
     if (answer === undefined) return
     const right = body.subarray(start, end)
     const told = `bytes ${start}-${end - 1}/${body.length}`

@@ -67,7 +67,10 @@ export class Actions {
       case "comeBack": {
         const gone = [...source.items.keys()].filter((id) => !there.includes(id))
         const found = pick(gone, one)
-        if (found !== undefined) source.edit(found)
+        if (found === undefined) return
+        source.edit(found)
+        // It vanishes by itself the next time.
+        account.vanished = account.vanished && new Set([...account.vanished].filter((id) => id !== found))
         return
       }
       case "vanish":
@@ -86,8 +89,9 @@ export class Actions {
         for (const name of source.served.keys()) source.forgottenPasses.add(name)
         return
       case "poison": {
-        const found = pick(there, one)
-        if (found !== undefined) source.poisoned.set(found, pick(poisons, two) ?? "Forbidden")
+        // What is stored already is not read again, unless it is forced: half of the failures are of new items.
+        const found = two < 0.5 ? source.add(pick(folders, one) ?? "a") : pick(there, one)
+        if (found !== undefined) source.poisoned.set(found, pick(poisons, (two * 2) % 1) ?? "Forbidden")
         return
       }
       case "hang":
@@ -247,13 +251,12 @@ export class Actions {
         return this.#sync(account, { window, force: two < 0.3 }, `window ${one} ${two}`, since, one)
       }
       case "retryRemoved": {
-        // A failed item is tried again while its deletion is told.
+        // A failed item is tried again by the run that is told of its deletion.
         const failed = pick([...source.poisoned.keys()], one)
-        const row = simulation.row(account)
-        if (failed === undefined || row === undefined) return
+        if (failed === undefined) return
         source.poisoned.delete(failed)
         source.remove([failed])
-        return simulation.fork(process, "person", process.engine.retry(row, undefined))
+        return this.#sync(account, {}, "sync", since, one)
       }
       case "dryRun":
         return this.#sync(account, { dryRun: true }, "dry run", since, one)

@@ -362,6 +362,7 @@ const session = (
         const page: Page<Checkpoint> = {
           listed: refs,
           download: yield* select(refs),
+          deleted: profile.tellsInPass ? source.deletedSince(pass.from) : [],
           listing: pass.name,
           covers,
           complete: isLast && next === null && unlisted.length === 0 && !isWindowed,
@@ -415,15 +416,16 @@ const session = (
     account: ask("account", "", () => Effect.succeed(source.account)),
     estimate: Effect.succeed({ unitsPerItem: 1 }),
     list,
-    download: ({ externalId }) =>
-      ask("download", externalId, () => {
+    download: ({ externalId }) => {
+      if (!isListing) source.byId.add(externalId)
+      return ask("download", externalId, () => {
         source.downloads += 1
-        if (!isListing) source.byId.add(externalId)
         const content = contentOf(externalId)
         edge.say(() => `  ${externalId} is ${content?.title ?? "gone"}`)
         if (content === undefined) source.toldGone.add(externalId)
         if (content === undefined) return Effect.fail(errorOf("Gone", `${externalId} is gone`))
         return Effect.as(latency(), content)
       })
+    }
   }
 }

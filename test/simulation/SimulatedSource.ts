@@ -31,6 +31,8 @@ export interface Profile {
   readonly repeats: boolean
   /** Deletions are told although the item is there again by now. */
   readonly tellsAll: boolean
+  /** The pages of a pass tell what was deleted since it began. */
+  readonly tellsInPass: boolean
   /** Labels are told by patches. */
   readonly labels: boolean
   /** The share of refs that carry their content. */
@@ -59,12 +61,13 @@ export const profileOf = (random: Random): Profile => ({
   pageSize: random.between(1, 4),
   repeats: random.chance(0.3),
   tellsAll: random.chance(0.3),
+  tellsInPass: random.chance(0.3),
   labels: random.chance(0.5),
   inline: random.pick([0, 0, 0.5]),
   revisionWithBytes: random.chance(0.5),
   forgottenPass: random.pick(["expires", "renames"]),
   coverage: random.pick(["all", "folders"]),
-  staleFor: random.pick([0, 0, 20_000]),
+  staleFor: random.pick([0, 0, 20_000, 90_000]),
   latency: random.pick([20, 500, 3000])
 })
 
@@ -226,6 +229,12 @@ export class SimulatedSource {
     // Some bodies are beyond what is kept beside the row.
     const body = encoder.encode(`${id}@${version}${version % 5 === 0 ? "x".repeat(100) : ""}`)
     return { version, body, hash: createHash("sha256").update(body).digest("hex") }
+  }
+
+  /** The ids that were deleted from this place in the log on, and are still gone. */
+  deletedSince(position: number): ReadonlyArray<string> {
+    const ids = this.log.slice(position).flatMap(({ id, kind }) => (kind === "delete" ? [id] : []))
+    return [...new Set(ids)].filter((id) => this.items.get(id)?.current === undefined)
   }
 
   /** The version that a download returns: also one that was deleted a moment ago, if a cache still has it. */
