@@ -92,12 +92,24 @@ export const contents = Command.make(
   })
 ).pipe(Command.withDescription("List what is stored"))
 
-const shown = (row: Documents.Content, now: DateTime.Utc): string =>
+/** A value of the metadata; an id with the name that it stands for. */
+const valueOf = (value: Schema.Json, names: Readonly<Record<string, string>>): string => {
+  if (typeof value !== "string") return JSON.stringify(value)
+  return Object.hasOwn(names, value) ? `${names[value]} (${value})` : value
+}
+
+/** The text with the names of users and channels in place of their ids. */
+const withNames = (text: string, names: Readonly<Record<string, string>>): string =>
+  text.replace(/<([@#])([A-Z0-9]{2,20})(?:\|[^>]*)?>/g, (whole, sign: string, id: string) =>
+    names[id] === undefined ? whole : `${sign}${names[id]}`
+  )
+
+const shown = (row: Documents.Content, names: Readonly<Record<string, string>>, now: DateTime.Utc): string =>
   Text.fields([
     ["id", Text.oneLine(row.externalId)],
     ["kind", row.kind ?? ""],
     ["state", row.state],
-    ["title", row.title === null ? "" : Text.oneLine(row.title)],
+    ["title", row.title === null ? "" : Text.oneLine(withNames(row.title, names))],
     ["occurred", row.occurredAt === null ? "not known" : Text.moment(row.occurredAt, now)],
     ["revision", row.revision === null ? "" : Text.oneLine(row.revision)],
     ["size", Text.bytes(row.size)],
@@ -106,8 +118,7 @@ const shown = (row: Documents.Content, now: DateTime.Utc): string =>
     ["first seen", Text.moment(row.createdAt, now)],
     ["changed", Text.moment(row.updatedAt, now)],
     ...Object.entries({ ...row.metadata, ...row.volatile }).map(
-      ([name, value]) =>
-        [Text.short(name, 40), Text.short(typeof value === "string" ? value : JSON.stringify(value), 200)] as const
+      ([name, value]) => [Text.short(name, 40), Text.short(valueOf(value, names), 200)] as const
     )
   ])
 
@@ -150,12 +161,12 @@ export const show = Command.make(
         )
         return yield* output.bytes(bytes)
       }
-      const { failure, ...content } = yield* api.contents.get(request)
+      const { failure, names, ...content } = yield* api.contents.get(request)
       const now = yield* DateTime.now
-      yield* output.answer({ ...encodeContent(content), failure: encodeFailure(failure) }, () =>
+      yield* output.answer({ ...encodeContent(content), names, failure: encodeFailure(failure) }, () =>
         failure === null
-          ? shown(content, now)
-          : `${shown(content, now)}\n${Text.fields([[failure.state, `${failure.reason}: ${Text.oneLine(failure.message)}`]])}`
+          ? shown(content, names, now)
+          : `${shown(content, names, now)}\n${Text.fields([[failure.state, `${failure.reason}: ${Text.oneLine(failure.message)}`]])}`
       )
     }).pipe(
       Effect.catchIf(

@@ -508,7 +508,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, 
           query: { ...query, text: "TITLE OF", limit: 1 }
         })
         const row = yield* api.contents.get({ ...at(name), query: { externalId: ids[0] ?? "" } })
-        assert.deepStrictEqual({ ...full.contents[0], failure: null }, { ...row })
+        assert.deepStrictEqual({ ...full.contents[0], names: {}, failure: null }, { ...row })
         const refused = (ref: string, after: string) =>
           Effect.map(Effect.flip(api.contents.list({ ...at(ref), query: { ...query, after } })), (error) =>
             error._tag === "CursorProblem" ? error.reason : error._tag

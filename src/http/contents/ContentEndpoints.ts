@@ -19,9 +19,11 @@ const longestWait = 60
 
 const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
 
-/** A content with its row of the ledger, where it has one. */
+/** A content with the names of the users and channels in it, and its row of the ledger, where it has one. */
 export const ContentWithFailure = Schema.Struct({
   ...Documents.Content.fields,
+  /** By the ids that the title and the metadata mention. */
+  names: Schema.Record(Schema.String, Schema.String),
   failure: Schema.NullOr(LedgerRow)
 })
 

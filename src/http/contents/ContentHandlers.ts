@@ -21,6 +21,7 @@ import { Stopping } from "../ShutdownSignal.ts"
 import * as BodyResponse from "./BodyResponse.ts"
 import * as Documents from "./ContentDocuments.ts"
 import * as ContentLookup from "./ContentLookup.ts"
+import * as ContentNames from "./ContentNames.ts"
 
 export const layer = HttpApiBuilder.group(
   CommandApi,
@@ -57,7 +58,8 @@ export const layer = HttpApiBuilder.group(
         const { externalId } = query
         const { connection, content } = yield* ContentLookup.find(ports, params.connection, externalId)
         const [failure] = yield* ledger.ledger(connection.id, { externalIds: [externalId], limit: 1 })
-        return { ...Documents.content(content), failure: failure === undefined ? null : ledgerRow(failure) }
+        const names = yield* ContentNames.find(ports.contents, connection.id, content)
+        return { ...Documents.content(content), names, failure: failure === undefined ? null : ledgerRow(failure) }
       }, asProblem),
 
       body: Effect.fnUntraced(function* ({ params, query, request }) {
