@@ -1,10 +1,38 @@
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
+
+/** Files that take long, the longest first. Begun late, one of them would go on alone after all others have ended. */
+const longest = [
+  "chaos/chaos",
+  "cluster/Cluster",
+  "cluster/Shutdown",
+  "dashboard/Dashboard",
+  "stores/Embedded",
+  "docs/commands",
+  "integrations/ftp/conformance",
+  "cli/Copy",
+  "integrations/ftp/realServers",
+  "integrations/gmail/Memory",
+  "http/RemoteProcess",
+  "cli/Process"
+]
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const index = longest.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`))
+      return index === -1 ? longest.length : index
+    }
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b))
+  }
+}
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    // Much of it waits for processes and servers: one more than there are cores of a small machine.
-    maxWorkers: 3,
+    // Much of it waits for processes and servers: two more than there are cores of a small machine.
+    maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     globalSetup: ["test/support/globalSetup.ts"],
     // These end a test that hangs. No test is to depend on them: a slow machine may take many times longer than a fast one.
     testTimeout: 300_000,
