@@ -23,6 +23,8 @@ const maxTogether = 32
 const maxTogetherBytes = 1024 * 1024
 /** Bytes of one piece of a large message. */
 const pieceBytes = 1024 * 1024
+/** Bytes that are kept of messages that were read with others and not asked for yet. */
+const maxKeptBytes = 8 * 1024 * 1024
 /** Messages that are remembered until they are downloaded: some pages' worth. */
 const maxRemembered = 5_000
 
@@ -45,6 +47,25 @@ export const make = Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   const expected = new Map<string, { readonly place: Place; readonly message: Details }>()
   const reading = new Map<string, Together>()
+  /** Bytes of those of them that have been read, oldest first. */
+  const kept = new Map<string, number>()
+  let keptBytes = 0
+
+  const forget = (id: string) => {
+    reading.delete(id)
+    keptBytes -= kept.get(id) ?? 0
+    kept.delete(id)
+  }
+
+  /** The engine may copy a message instead of asking for it: what is not asked for for long is read again if need be. */
+  const keep = (id: string, bytes: number) => {
+    kept.set(id, bytes)
+    keptBytes += bytes
+    for (const oldest of kept.keys()) {
+      if (keptBytes <= maxKeptBytes) break
+      forget(oldest)
+    }
+  }
 
   const idOf = ({ name, validity }: Place, uid: number) => Names.format({ mailbox: name, validity, uid })
 
@@ -76,6 +97,7 @@ export const make = Effect.fnUntraced(function* (
       const deferred = id === undefined ? undefined : reading.get(id)
       if (deferred === undefined) return
       waiting.delete(uid)
+      if (id !== undefined && Option.isSome(result)) keep(id, result.value.body.length)
       Deferred.doneUnsafe(deferred, Effect.succeed(result))
     }
     const range = Names.sequenceSet([...waiting.keys()])
@@ -86,8 +108,14 @@ export const make = Effect.fnUntraced(function* (
           if (body !== undefined && body.length > 0) settle(row.uid, Option.some({ message: detailsOf(row), body }))
         }
       })
-      .pipe(Effect.ignore)
-    for (const uid of waiting.keys()) settle(uid, Option.none())
+      .pipe(
+        Effect.ignore,
+        Effect.ensuring(
+          Effect.sync(() => {
+            for (const uid of waiting.keys()) settle(uid, Option.none())
+          })
+        )
+      )
   })
 
   const tooLarge = (id: string, size: number) =>
@@ -167,7 +195,7 @@ export const make = Effect.fnUntraced(function* (
       }
       const together = reading.get(id)
       const read = together === undefined ? Option.none() : yield* Deferred.await(together)
-      reading.delete(id)
+      forget(id)
       if (Option.isNone(read)) return yield* readAlone(place, uid)
       return yield* Mail.content(place.name, read.value.message, read.value.body)
     })
