@@ -252,6 +252,17 @@ describe("a server that is silent", () => {
     )
   }
 
+  it.live("a listing that is announced and never comes ends after the time-out", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({
+        files: files("a"),
+        script: (command) => (command === "MLSD" ? { data: "silent", last: "" } : undefined)
+      })
+      const opened = yield* open(standIn, { timeout: "200 millis" })
+      assert.strictEqual((yield* Effect.flip(opened.session.estimate)).reason._tag, "Transient")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a file whose transfer is reset before its first byte is unreadable after a second attempt", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({

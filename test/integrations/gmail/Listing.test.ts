@@ -263,6 +263,10 @@ describe("chats", () => {
       const first = mailbox.add(chat)
       yield* Mirror.sync(mirror)
       assertMirrors(mirror, mails)
+      assert.notInclude(
+        mirror.pages.flatMap(({ listed }) => listed.map(({ externalId }) => externalId)),
+        first
+      )
       mailbox.add(chat)
       server.forgetSeen()
       yield* Mirror.sync(mirror)
