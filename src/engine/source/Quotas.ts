@@ -48,13 +48,6 @@ const rateLimitedRetries = 5
 
 const minute = Duration.minutes(1)
 
-/**
- * The window of a budget of a day. Google counts the bytes of the last 24 hours and does not say when a day begins. A
- * new day of ours begins a quarter of an hour after the bytes that began the last one are forgotten, and spends no
- * faster than they are.
- */
-const day = Duration.minutes(24 * 60 + 15)
-
 /** A wait for one's own budget that is longer is written to the log. */
 const saidFrom = Duration.minutes(10)
 
@@ -183,7 +176,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
               key,
               tokens,
               limit: bucket.limit,
-              window: day
+              window: Duration.days(1)
             }
           : {
               algorithm: "token-bucket",
