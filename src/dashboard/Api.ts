@@ -1,7 +1,7 @@
 /** The dashboard's requests to the server, with the types of the API's documents. */
-import type * as Change from "../engine/feed/ChangeDocument.ts"
 import type * as Connections from "../http/connections/ConnectionDocuments.ts"
 import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
+import type * as Contents from "../http/contents/ContentDocuments.ts"
 import type { ContentWithFailure } from "../http/contents/ContentEndpoints.ts"
 import type { EmailParts } from "../http/email/EmailEndpoints.ts"
 import type { SearchResult as SearchResultSchema } from "../http/search/SearchEndpoints.ts"
@@ -11,7 +11,7 @@ import type * as Tasks from "../http/tasks/TaskDocuments.ts"
 export type Connected = (typeof ConnectedSchema)["Encoded"]
 export type Connection = (typeof Connections.Connection)["Encoded"]
 export type Content = (typeof ContentWithFailure)["Encoded"]
-export type ContentRow = (typeof Change.ContentRow)["Encoded"]
+export type ContentRow = (typeof Contents.Content)["Encoded"]
 export type Email = (typeof EmailParts)["Encoded"]
 export type Hour = (typeof Tasks.Hour)["Encoded"]
 export type Integration = (typeof System.Integration)["Encoded"]
@@ -158,7 +158,7 @@ export interface ContentPage {
 }
 
 export const contents = (ref: string, filter: ContentFilter, after: string | undefined, { signal }: Signal) =>
-  ask<ContentPage>(at(ref, `/contents${query({ ...filter, order: "newest", limit: 50, after })}`), { signal })
+  ask<ContentPage>(at(ref, `/contents/full${query({ ...filter, order: "newest", limit: 50, after })}`), { signal })
 
 export const search = (parameters: Readonly<Record<string, string>>, after: string | undefined, { signal }: Signal) =>
   ask<{ readonly results: ReadonlyArray<SearchResult>; readonly next: string | null }>(

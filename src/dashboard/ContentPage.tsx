@@ -7,6 +7,7 @@ import * as Format from "./Format.ts"
 import { connectionPath, useParameters } from "./Location.ts"
 import { MessageView } from "./MessageView.tsx"
 import { Badge, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
+import * as TextPreview from "./TextPreview.ts"
 import * as Words from "./Labels.ts"
 
 /** Longer text can only be downloaded. */
@@ -14,6 +15,34 @@ const longestText = 256_000
 
 /** Picture types that cannot run scripts. SVG can, so it can only be downloaded. */
 const pictures = new Set(["image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"])
+
+const typeOf = ({ mediaType }: Api.Content): string => (mediaType ?? "").replace(/;.*$/s, "").trim().toLowerCase()
+
+const Table = ({ rows }: { readonly rows: ReadonlyArray<ReadonlyArray<string>> }) => (
+  <>
+    {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard */}
+    <div class="text" tabIndex={0} role="region" aria-label="The rows of this content">
+      <table>
+        <tbody>
+          {rows.map((row, index) => (
+            // oxlint-disable-next-line react/no-array-index-key -- rows have no other name
+            <tr key={index}>
+              {row.map((cell, column) => (
+                // oxlint-disable-next-line react/no-array-index-key -- nor have cells
+                <td key={column}>{cell}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+    {rows.length < TextPreview.mostRows ? null : (
+      <p class="hint">The first {Format.count(TextPreview.mostRows)} rows are shown.</p>
+    )}
+  </>
+)
+
+const separators: Readonly<Record<string, "," | "\t">> = { "text/csv": ",", "text/tab-separated-values": "\t" }
 
 const TextView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
   const { data, error } = useQuery({
@@ -23,16 +52,20 @@ const TextView = ({ content, status }: { readonly content: Api.Content; readonly
   })
   if (error instanceof Api.Problem) return <ErrorNotice error={error} />
   if (data === undefined) return <Loading what="the text" />
+  const type = typeOf(content)
+  const separator = separators[type]
+  const rows = separator === undefined ? undefined : TextPreview.rowsOf(data, separator)
+  if (rows !== undefined) return <Table rows={rows} />
   return (
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard
     <pre class="text" tabIndex={0} aria-label="The text of this content">
-      {data}
+      {type === "application/json" ? TextPreview.indented(data) : data}
     </pre>
   )
 }
 
 const Body = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
-  const type = (content.mediaType ?? "").replace(/;.*$/s, "").trim().toLowerCase()
+  const type = typeOf(content)
   if (content.hash === null) return null
   if (type === "message/rfc822") return <EmailView content={content} status={status} />
   if (pictures.has(type)) {

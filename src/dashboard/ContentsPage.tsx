@@ -15,6 +15,9 @@ const Row = ({ row, status }: { readonly row: Api.ContentRow; readonly status: A
       <a href={`#${contentPath(status.id, row.externalId)}`}>{row.title ?? row.externalId}</a>
       {row.title === null ? null : <span class="sub id">{row.externalId}</span>}
     </th>
+    <td role="cell" data-label="From" class="from-cell">
+      {Words.fromOf(row)}
+    </td>
     <td role="cell" data-label="Kind">
       {row.kind ?? "–"}
       {row.state === "stored" ? null : (
@@ -165,7 +168,7 @@ export const ContentsPage = ({ status }: { readonly status: Api.Status }) => {
           <CardTable
             class="contents"
             label="What is stored"
-            columns={["Title", "Kind", "When", "Size"]}
+            columns={["Title", "From", "Kind", "When", "Size"]}
             numbers={["Size"]}
           >
             {rows.map((row) => (

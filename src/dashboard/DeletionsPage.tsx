@@ -49,6 +49,7 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
   const [asked, ask] = useState<Asked>()
   const [chosen, choose] = useState<ReadonlySet<string>>(new Set())
   const [limit, setLimit] = useState(100)
+  const [filter, setFilter] = useState("")
   const { data, error } = useQuery({
     queryKey: ["connection", status.id, "deletions", limit],
     queryFn: (context) => Api.deletions(status.id, limit, context),
@@ -66,7 +67,11 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
   if (data === undefined) {
     return error instanceof Api.Problem ? <ErrorNotice error={error} /> : <Loading what="the deletions" />
   }
-  const { deletions, token, total } = data
+  const { token, total } = data
+  const wanted = filter.trim().toLowerCase()
+  const deletions = data.deletions.filter(({ externalId, title }) =>
+    `${title ?? ""} ${externalId}`.toLowerCase().includes(wanted)
+  )
   const [first, ...others] = deletions.map((row) => row.externalId).filter((id) => chosen.has(id))
   const some = first === undefined ? undefined : ([first, ...others] as const)
   const isAll = some !== undefined && some.length === deletions.length
@@ -118,9 +123,13 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
             These were stored, and the source no longer has them. Approve, if that is right. If it is not, do nothing:
             what is seen again leaves this list by itself.
           </p>
+          <label>
+            Filter by title or id
+            <input type="search" value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
+          </label>
           {total > deletions.length ? (
-            <p>
-              The first {Format.count(deletions.length)} of {Format.count(total)} are shown.
+            <p role="status">
+              {Format.count(deletions.length)} of {Format.count(total)} are shown.
             </p>
           ) : null}
           <CardTable
@@ -143,7 +152,7 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
               />
             ))}
           </CardTable>
-          {total > deletions.length && limit < longest ? (
+          {total > data.deletions.length && limit < longest ? (
             <button type="button" onClick={() => setLimit(Math.min(limit * 5, longest))}>
               Show more
             </button>

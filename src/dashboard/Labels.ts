@@ -1,6 +1,6 @@
 /** Labels of states and reasons, and advice on what to do next. */
 import type { pausedByPerson, retiredPrefix } from "../engine/model/Connection.ts"
-import type { Connection, LedgerRow, Run, Status } from "./Api.ts"
+import type { Connection, ContentRow, LedgerRow, Run, Status } from "./Api.ts"
 import * as Format from "./Format.ts"
 
 /** The colour of a state. */
@@ -201,4 +201,21 @@ const sentence = (text: string): string => {
   const trimmed = text.trim()
   const start = trimmed.charAt(0).toUpperCase() + trimmed.slice(1)
   return /[.!?…]$/.test(start) ? start : `${start}.`
+}
+
+const field = (value: unknown, name: string): string | undefined => {
+  if (typeof value !== "object" || value === null) return undefined
+  const found: unknown = (value as Readonly<Record<string, unknown>>)[name]
+  return typeof found === "string" && found !== "" ? found : undefined
+}
+
+/** Who wrote a content: the name or address of an email's sender, or the author and the channel of a message. */
+export const fromOf = ({ metadata }: Pick<ContentRow, "metadata">): string => {
+  const from: unknown = metadata["from"]
+  const sender = typeof from === "string" ? from : (field(from, "name") ?? field(from, "address"))
+  const author = sender ?? field(metadata, "user") ?? field(metadata, "botId")
+  const channel = field(metadata, "channel")
+  const place = channel === undefined ? undefined : `in ${channel}`
+  const thread = field(metadata, "threadTs") === undefined ? undefined : "(reply)"
+  return [author, place, thread].filter((each) => each !== undefined).join(" ") || "–"
 }

@@ -27,7 +27,7 @@ it("a list of contents is asked for with each filter under its own name", async 
   const filter = { state: "stored", kind: "message", text: "a b&c", since, until }
   await Api.contents("my mail", filter, "cursor", {})
   const { pathname, searchParams } = new URL(asked[0]?.path ?? "", "http://localhost")
-  assert.strictEqual(pathname, "/connections/my%20mail/contents")
+  assert.strictEqual(pathname, "/connections/my%20mail/contents/full")
   assert.deepStrictEqual(Object.fromEntries(searchParams), {
     ...filter,
     order: "newest",
@@ -39,7 +39,7 @@ it("a list of contents is asked for with each filter under its own name", async 
 it("a filter that is empty is left out", async () => {
   await Api.contents("mail", { state: "", since: undefined }, undefined, {})
   assert.deepStrictEqual(asked, [
-    { path: "/connections/mail/contents?order=newest&limit=50", method: "GET", body: undefined }
+    { path: "/connections/mail/contents/full?order=newest&limit=50", method: "GET", body: undefined }
   ])
 })
 

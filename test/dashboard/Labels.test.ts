@@ -54,3 +54,11 @@ it("a connection's state and a run's status are named as on the command line", (
   assert.strictEqual(Labels.stateOf(healthy).text, "Idle")
   assert.strictEqual(Labels.runStatus.partial.text, "Partial")
 })
+
+it("who wrote a content is its sender, or its author and channel", () => {
+  const of = (metadata: Parameters<typeof Labels.fromOf>[0]["metadata"]) => Labels.fromOf({ metadata })
+  assert.strictEqual(of({ from: { name: "Ada", address: "ada@example.com" } }), "Ada")
+  assert.strictEqual(of({ from: { name: "", address: "ada@example.com" } }), "ada@example.com")
+  assert.strictEqual(of({ user: "U1", channel: "C1", threadTs: "1.0" }), "U1 in C1 (reply)")
+  assert.strictEqual(of({}), "–")
+})

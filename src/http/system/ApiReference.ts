@@ -26,6 +26,21 @@ const whole = Effect.gen(function* () {
 const styleTag = /<style>(.*?)<\/style>/s
 const scriptTag = /<script>(.*)<\/script>\s*<\/body>/s
 
+const back = `<p class="back"><a href="/">← Back to Idem</a></p>`
+
+/** Swagger UI has a light theme only: its colours are inverted where the browser asks for a dark one. */
+const ownStyle = `
+.back { margin: 0; padding: 12px 20px; font: 16px system-ui, sans-serif; }
+.back a { color: #1d4ed8; }
+@media (prefers-color-scheme: dark) {
+  html { background: #111418; color-scheme: dark; }
+  body { background: #111418; }
+  .back a { color: #93c5fd; }
+  .swagger-ui { filter: invert(88%) hue-rotate(180deg); }
+  .swagger-ui .microlight { filter: invert(100%) hue-rotate(180deg); }
+}
+`
+
 /** The page, its style and its script. */
 const parts = Effect.flatMap(whole, (html) => {
   const style = styleTag.exec(html)?.[1]
@@ -33,11 +48,12 @@ const parts = Effect.flatMap(whole, (html) => {
   if (style === undefined || script === undefined) return Effect.die(new Error("the reference page has another form"))
   const page = html
     .replace(styleTag, () => `<link rel="stylesheet" href="/reference/style.css" />`)
+    .replace(/<body[^>]*>/, (body) => `${body}${back}`)
     .replace(scriptTag, () => `<script src="/reference/script.js"></script></body>`)
   return Effect.all(
     {
       page: StaticFile.compress("text/html; charset=utf-8", page),
-      style: StaticFile.compress("text/css; charset=utf-8", style),
+      style: StaticFile.compress("text/css; charset=utf-8", `${style}${ownStyle}`),
       script: StaticFile.compress("text/javascript; charset=utf-8", script)
     },
     { concurrency: "unbounded" }

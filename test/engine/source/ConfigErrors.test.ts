@@ -77,7 +77,7 @@ describe("what is wrong with credentials", () => {
       for (const given of [
         { "xoxb-hunter2": "accessToken" },
         { hunter2: 1, accessToken: "hunter2" },
-        { clienthunter2: "clientId", "hunter2-Token": 1 },
+        { accessTokenhunter2: 1 },
         { accessToken: { hunter2: "hunter2" } },
         ["hunter2"],
         "hunter2"

@@ -27,6 +27,16 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), { excludeTestServices: true 
             await page.locator(".live-responses-table").getByText('"connections": []').waitFor()
           })
           assert.isAbove(yield* Effect.promise(() => page.locator(".opblock").count()), 30)
+          // It follows the theme, and there is a way back.
+          yield* Effect.promise(() => page.emulateMedia({ colorScheme: "dark" }))
+          const background = yield* Effect.promise(() =>
+            page.evaluate("getComputedStyle(document.body).backgroundColor")
+          )
+          assert.strictEqual(background, "rgb(17, 20, 24)")
+          assert.strictEqual(
+            yield* Effect.promise(() => page.getByRole("link", { name: "Back to Idem" }).getAttribute("href")),
+            "/"
+          )
           assert.deepStrictEqual(
             asked.filter((address) => !address.startsWith(url) && !address.startsWith("data:")),
             []

@@ -1,0 +1,42 @@
+/** Text as the page shows it: JSON indented, CSV and TSV as rows of cells. */
+
+/** More rows of a table can only be downloaded. */
+export const mostRows = 200
+
+/** The fields of CSV (RFC 4180) or TSV, at most `mostRows` rows. Undefined if a quoted field does not end. */
+export const rowsOf = (text: string, separator: "," | "\t"): ReadonlyArray<ReadonlyArray<string>> | undefined => {
+  const rows: Array<Array<string>> = []
+  let row: Array<string> = []
+  let field = ""
+  let isQuoted = false
+  for (let at = 0; at < text.length && rows.length < mostRows; at += 1) {
+    const letter = text.charAt(at)
+    if (isQuoted) {
+      if (letter !== '"') field += letter
+      else if (text.charAt(at + 1) === '"') {
+        field += '"'
+        at += 1
+      } else isQuoted = false
+    } else if (letter === '"' && field === "") isQuoted = true
+    else if (letter === separator) {
+      row.push(field)
+      field = ""
+    } else if (letter === "\n") {
+      rows.push([...row, field])
+      row = []
+      field = ""
+    } else if (letter !== "\r") field += letter
+  }
+  if (isQuoted) return undefined
+  if (rows.length < mostRows && (field !== "" || row.length > 0)) rows.push([...row, field])
+  return rows
+}
+
+/** JSON with indentation; other text as it is. */
+export const indented = (text: string): string => {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2)
+  } catch {
+    return text
+  }
+}
