@@ -76,9 +76,8 @@ describe("hints", () => {
         server.forget()
       }
       // Deletions that hints reported are no news to a visit: no complete pass is needed.
-      yield* poll({ only: false, isListening: false })
-      const calls = server.requests.filter(({ args }) => args.channel === quiet).map(({ method }) => method)
-      assert.deepStrictEqual(calls, ["conversations.history"])
+      yield* poll({ only: false })
+      assert.isAtMost(server.count(), 5)
     })
   )
 
