@@ -18,6 +18,7 @@ import * as IdlePoll from "./IdlePoll.ts"
 import * as Many from "./Many.ts"
 import * as Memory from "./Memory.ts"
 import * as ScaleOut from "./ScaleOut.ts"
+import * as Search from "./Search.ts"
 import * as Start from "./Start.ts"
 import * as Storing from "./Storing.ts"
 import * as Week from "./week/Week.ts"
@@ -35,6 +36,7 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   memory: Memory.run,
   many: Many.run,
   "scale-out": ScaleOut.run,
+  search: Search.run,
   start: Start.run,
   week: Week.run
 }
