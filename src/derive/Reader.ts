@@ -42,6 +42,9 @@ export const ensure = Effect.gen(function* () {
   if ((yield* ownerOf(sql)) === readerRole) return true
   const run = (statement: string) => sql.unsafe(statement).unprepared
   return yield* Effect.gen(function* () {
+    // Two grants of the same thing at once would fail: one of many first queries does it.
+    yield* sql`SELECT pg_advisory_xact_lock(1768187245, 3)`
+    if ((yield* ownerOf(sql)) === readerRole) return true
     // Roles belong to the whole server: another database's Idem may be making it now.
     yield* run(`DO $$ BEGIN
       CREATE ROLE ${readerRole} NOLOGIN;

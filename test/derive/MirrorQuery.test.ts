@@ -53,6 +53,19 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
     })
   )
 
+  it.effect("may be the first of many at once", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`ALTER FUNCTION derived.query OWNER TO CURRENT_USER`.unprepared
+      const { query } = yield* Derivation.make
+      const one = query({ query: "SELECT 1", most: 1, timeout: Duration.seconds(30) })
+      yield* Effect.all(
+        Array.from({ length: 8 }, () => one),
+        { concurrency: "unbounded" }
+      )
+    })
+  )
+
   it.effect("reads nothing but the schema, whatever functions it calls, and writes nothing", () =>
     Effect.gen(function* () {
       assert.isTrue(yield* Effect.flatMap(Derivation.make, ({ isolated }) => isolated))

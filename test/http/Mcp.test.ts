@@ -137,8 +137,11 @@ const call = async (from: Client, name: string, args: Record<string, unknown> = 
 const contentOf = ({ content }: typeof Answer.Type) => {
   return content ?? assert.fail("no content")
 }
-const ask = async (from: Client, name: string, args: Record<string, unknown> = {}) =>
-  decodeAnswer((await call(from, name, args)).structured)
+const ask = async (from: Client, name: string, args: Record<string, unknown> = {}) => {
+  const { content, isError, structured } = await call(from, name, args)
+  assert.isFalse(isError, JSON.stringify(content))
+  return decodeAnswer(structured)
+}
 
 const api = (url: string, path: string, bearer: string, options: RequestInit = {}) =>
   fetch(`${url}${path}`, {
