@@ -57,6 +57,8 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`ALTER FUNCTION derived.query OWNER TO CURRENT_USER`.unprepared
+      yield* sql`REVOKE ALL ON SCHEMA mirror FROM idem_reader`.unprepared
+      yield* sql`REVOKE ALL ON ALL TABLES IN SCHEMA mirror FROM idem_reader`.unprepared
       const { query } = yield* Derivation.make
       const one = query({ query: "SELECT 1", most: 1, timeout: Duration.seconds(30) })
       yield* Effect.all(

@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Deriver } from "../../derive/Deriver.ts"
+import { Search } from "../../derive/search/Search.ts"
 import type { Scope } from "../../derive/ReadTokens.ts"
 import { UsageError } from "../../engine/Engine.ts"
 import type { Connection } from "../../engine/model/Connection.ts"
@@ -129,6 +130,29 @@ const list = readOnly(
   })
 )
 
+const search = readOnly(
+  Tool.make("search", {
+    description:
+      'Full-text search, best first: words, "phrases", -excluded, OR, and fields: from: to: subject: in: label: filename: has:attachment before: after:',
+    parameters: Schema.Struct({
+      query: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000))),
+      connection: Schema.optionalKey(Name),
+      limit: Schema.optionalKey(Limit)
+    }),
+    success: answer({
+      results: Schema.Array(
+        Schema.Struct({
+          ...itemFields,
+          /** A piece of the text around the words. */
+          snippet: Text
+        })
+      )
+    }),
+    failure,
+    failureMode: "return"
+  })
+)
+
 const get = readOnly(
   Tool.make("get", {
     description: `One email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, its people and its attachments.`,
@@ -173,7 +197,7 @@ const sql = readOnly(
   })
 )
 
-const reading = Toolkit.make(sources, list, get, thread)
+const reading = Toolkit.make(sources, search, list, get, thread)
 const querying = Toolkit.make(sql)
 
 export interface Options {
@@ -196,6 +220,7 @@ const sourceOf = ({ domain, lastCheckedAt, name, paused, problems }: Connection)
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const deriver = yield* Deriver
+  const searches = yield* Search
   const store = yield* ConnectionStore
 
   /** The connections that may be read; with a name this one, which must be among them. */
@@ -240,6 +265,24 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const tools = reading.toLayer({
     sources: () => said(Effect.flatMap(readable(), (connections) => withNotice(connections, {}))),
+    search: ({ connection, limit = 20, query }) =>
+      said(
+        Effect.gen(function* () {
+          const connections = yield* readable(connection)
+          const connectionIds = connections.map(({ id }) => id)
+          const { results: found } = yield* searches.search({ text: query, connectionIds, limit })
+          return yield* withNotice(connections, {
+            results: found.map(({ connection, externalId, from, kind, occurredAt, snippet, title }) => ({
+              ...item({ connection, id: externalId }),
+              kind,
+              title,
+              from,
+              at: occurredAt,
+              snippet
+            }))
+          })
+        })
+      ),
     list: ({ connection, limit = 20, ...filter }) =>
       said(
         Effect.gen(function* () {
