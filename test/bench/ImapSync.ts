@@ -188,7 +188,6 @@ export const run = Effect.gen(function* () {
     yield* sql`TRUNCATE content, body`
     found.mbsync?.push(yield* peer(server, mbsync))
     if (isThere("offlineimap")) found.offlineimap?.push(yield* peer(server, offlineimap))
-    console.error(`round ${round + 1} of ${rounds}: ${JSON.stringify(found)}`)
   }
   const rates = (name: string) => (found[name] ?? []).map(({ rate }) => rate)
   const again = (name: string) => (found[name] ?? []).map((one) => one.again)
