@@ -232,15 +232,16 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         // The server indexes a moment after it has stored.
         let found: unknown
         while (!Array.isArray(found) || found.length === 0) {
-          found = (await scene.api("GET", "/search?q=readable"))["results"]
+          found = (await scene.api("GET", "/search?q=plain"))["results"]
         }
         const { context, errors, page } = await scene.signedIn()
         await open(scene, page, "mail", "/runs")
         await page.keyboard.press("/")
-        await page.keyboard.type("readable")
+        await page.keyboard.type("plain")
         await page.keyboard.press("Enter")
-        await page.getByRole("heading", { name: "Search: readable", level: 1 }).waitFor()
-        await page.locator(".result mark").getByText("Readable", { exact: true }).waitFor()
+        await page.getByRole("heading", { name: "Search: plain", level: 1 }).waitFor()
+        await page.locator(".result mark").getByText("plain", { exact: true }).first().waitFor()
+        await page.locator(".snippet").getByText("The plain text. <script>").waitFor()
         await page.getByText("1 shown, that is all.").waitFor()
         assert.strictEqual(await page.locator("main script, main svg, main img, main .snippet *:not(mark)").count(), 0)
         await page.getByLabel("Sender").fill("nobody")
