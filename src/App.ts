@@ -152,7 +152,7 @@ const searching = Layer.effect(
   Effect.gen(function* () {
     const context = yield* Effect.context<SqlClient>()
     const load = Effect.flatMap(
-      Effect.promise(() => import("./derive/search/SearchQueries.ts")),
+      Effect.promise(() => import("./derive/search/SearchClient.ts")),
       ({ make }) => Effect.provideContext(make, context)
     )
     const loaded = yield* Effect.cached(Effect.uninterruptible(load))

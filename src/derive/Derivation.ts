@@ -23,7 +23,7 @@ import * as MirrorQuery from "./MirrorQuery.ts"
 import * as MirrorReads from "./MirrorReads.ts"
 import * as MirrorTables from "./MirrorTables.ts"
 import * as ReadTokens from "./ReadTokens.ts"
-import * as Reader from "./Reader.ts"
+import * as ReadOnlyRole from "./ReadOnlyRole.ts"
 import * as SearchIndexer from "./search/SearchIndexer.ts"
 
 /** The delay before a failed step is repeated, and before a held lock is looked at again. */
@@ -130,7 +130,7 @@ export const make = Effect.gen(function* () {
   /** Makes the views, unless a newer process has, and the role that reads them. */
   const isolated = Effect.flatMap(registry.all, MirrorTables.ensure).pipe(
     Effect.catchTag("MirrorNewer", () => Effect.void),
-    Effect.andThen(Reader.ensure),
+    Effect.andThen(ReadOnlyRole.ensure),
     Effect.provideContext(context)
   )
 
@@ -155,6 +155,7 @@ export const make = Effect.gen(function* () {
     lag,
     isolated,
     query: (query) => Effect.andThen(isolated, Effect.provideContext(MirrorQuery.run(query), context)),
-    grant: (role, options) => Effect.andThen(isolated, Effect.provideContext(Reader.grant(role, options), context))
+    grant: (role, options) =>
+      Effect.andThen(isolated, Effect.provideContext(ReadOnlyRole.grant(role, options), context))
   } satisfies Deriver
 })

@@ -12,7 +12,7 @@ import * as Storable from "../stores/Storable.ts"
 import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
-import { readerRole } from "./Reader.ts"
+import { readerRole } from "./ReadOnlyRole.ts"
 
 /** Names of the connections that are read. */
 type Names = ReadonlyArray<string>

@@ -20,7 +20,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Fs from "node:fs/promises"
 import * as Binaries from "./embedded/Binaries.ts"
-import * as Cluster from "./embedded/Cluster.ts"
+import * as DataDirectory from "./embedded/DataDirectory.ts"
 import { EmbeddedError, io } from "./embedded/EmbeddedError.ts"
 import * as FileLock from "./embedded/FileLock.ts"
 import * as DataFolder from "./embedded/DataFolder.ts"
@@ -99,8 +99,8 @@ export const make = Effect.fn("Embedded.make")(function* (options: Options) {
   return Embedded.of({
     folder: place.folder,
     ...running,
-    database: Cluster.database,
-    username: Cluster.username,
+    database: DataDirectory.database,
+    username: DataDirectory.username,
     password: Redacted.make(password)
   })
 })

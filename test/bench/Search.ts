@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Follower from "../../src/derive/Follower.ts"
 import * as SearchIndexer from "../../src/derive/search/SearchIndexer.ts"
-import * as SearchQueries from "../../src/derive/search/SearchQueries.ts"
+import * as SearchClient from "../../src/derive/search/SearchClient.ts"
 import { ConnectionStore } from "../../src/engine/store/ConnectionStore.ts"
 import { projection } from "../../src/integrations/gmail/Projection.ts"
 import { scaled } from "./Scale.ts"
@@ -81,7 +81,7 @@ export const run = Effect.gen(function* () {
     sql`SELECT pg_total_relation_size('derived.search')::float8 AS bytes`,
     (rows) => Effect.orDie(decodeSize(rows))
   )
-  const { search } = yield* SearchQueries.make
+  const { search } = yield* SearchClient.make
   const times: Array<number> = []
   for (let round = 0; round < rounds; round += 1) {
     for (const text of queries) {

@@ -9,8 +9,8 @@ import { isSqlError } from "effect/sql/SqlError"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
-import * as Results from "./ResultFunctions.ts"
-import * as Queries from "./SearchFunctions.ts"
+import * as Results from "./Ranking.ts"
+import * as Queries from "./QueryParser.ts"
 
 /** Grows when the functions change. */
 const functionsVersion = 1

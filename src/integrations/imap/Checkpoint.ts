@@ -5,6 +5,8 @@
  * - a part for each mailbox: what is known of it;
  * - parts with the directory: the prefixes of external ids that may have stored messages. A prefix without a mailbox
  *   (the mailbox was removed or renamed, or its UIDVALIDITY changed) is covered by a pass.
+ *
+ * `Listing` decides what follows from a change of UIDVALIDITY.
  */
 import * as Schema from "effect/Schema"
 import type { PartMove } from "../../contract/Parts.ts"

@@ -9,7 +9,7 @@ import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Binaries } from "./Binaries.ts"
-import * as Cluster from "./Cluster.ts"
+import * as DataDirectory from "./DataDirectory.ts"
 import { blameFullDisk, EmbeddedError, io, ioSync } from "./EmbeddedError.ts"
 import { canReach, type Place } from "./DataFolder.ts"
 import * as Postmaster from "./Postmaster.ts"
@@ -71,7 +71,7 @@ const socketFolder = Effect.fnUntraced(function* (place: Place) {
           throw cause
         }
       )
-      if (made) await Cluster.giveTo(place, folder)
+      if (made) await DataDirectory.giveTo(place, folder)
       // Others can write to this parent too, so the folder must be ours and closed to them.
       const stat = await Fs.lstat(folder)
       if (!stat.isDirectory() || stat.uid !== (user?.uid ?? process.getuid?.()) || (stat.mode & 0o077) !== 0) {
@@ -237,8 +237,8 @@ export const ensure = Effect.fn("Server.ensure")(function* (
   binaries: Binaries,
   overrides: Readonly<Record<string, string>>
 ) {
-  const version = yield* Cluster.versionOf(place)
-  if (version === undefined) yield* Cluster.initialise(place, binaries)
+  const version = yield* DataDirectory.versionOf(place)
+  if (version === undefined) yield* DataDirectory.initialise(place, binaries)
   else if (version !== binaries.major) {
     return yield* new EmbeddedError({
       message: `${place.folder} holds data of PostgreSQL ${version}, and this Idem brings ${binaries.major}: use the Idem that made it to move the data (idem copy)`

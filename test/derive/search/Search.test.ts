@@ -9,7 +9,7 @@ import * as TextExtraction from "../../../src/derive/extract/TextExtraction.ts"
 import * as Follower from "../../../src/derive/Follower.ts"
 import type { Query } from "../../../src/derive/search/Search.ts"
 import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
-import * as SearchQueries from "../../../src/derive/search/SearchQueries.ts"
+import * as SearchClient from "../../../src/derive/search/SearchClient.ts"
 import { projection as gmail } from "../../../src/integrations/gmail/Projection.ts"
 import { projection as slack } from "../../../src/integrations/slack/Projection.ts"
 import { ContentStore } from "../../../src/engine/store/ContentStore.ts"
@@ -41,7 +41,7 @@ const derive = Effect.gen(function* () {
 })
 
 const search = Effect.fnUntraced(function* (text: string, query: Partial<Query> = {}) {
-  const { search } = yield* SearchQueries.make
+  const { search } = yield* SearchClient.make
   return yield* search({ text, limit: 20, ...query })
 })
 

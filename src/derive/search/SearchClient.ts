@@ -1,4 +1,4 @@
-/** `Search` by the functions in the database. */
+/** `Search` by the functions in the database: `QueryParser` reads the syntax of a query, `Ranking` finds and ranks. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -9,7 +9,7 @@ import { ConnectionId } from "../../engine/model/Connection.ts"
 import { texts } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import * as Storable from "../../stores/Storable.ts"
-import { marks } from "./ResultFunctions.ts"
+import { marks } from "./Ranking.ts"
 import type { Query, Results, Search } from "./Search.ts"
 
 const Row = Schema.Struct({

@@ -1,5 +1,5 @@
-/** The functions that find, rank and show results. See `SearchFunctions.ts` for those that read a query. */
-import { unspaced } from "./SearchFunctions.ts"
+/** The functions that find, rank and show results. See `QueryParser.ts` for those that read a query. */
+import { unspaced } from "./QueryParser.ts"
 
 /** Private characters around what a snippet marks. Texts do not have them. */
 export const marks = { start: "\ue000", stop: "\ue001" }
