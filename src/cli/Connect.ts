@@ -11,7 +11,7 @@ import * as Stdio from "effect/Stdio"
 import * as Form from "../contract/Form.ts"
 import type { Integration } from "../contract/Integration.ts"
 import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
-import { Integrations, unknown } from "../engine/source/Integrations.ts"
+import { Integrations } from "../engine/source/Integrations.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import type { Connected } from "../http/connections/ConnectionEndpoints.ts"
 import * as Failure from "./CommandFailure.ts"
@@ -133,7 +133,7 @@ export const connect = Command.make(
     const isRemote = yield* Server.isNamed
     const domains = yield* Services.domains
     if (Option.isSome(flags.domain) && !domains.includes(flags.domain.value) && !isRemote) {
-      return yield* Failure.usage(unknown(flags.domain.value, domains))
+      yield* integrations.get(flags.domain.value)
     }
     const input = yield* asked(flags)
     const isKnown = domains.includes(input.domain)

@@ -136,9 +136,10 @@ export const make: {
   // dropped.
   const strict = { onExcessProperty: "error", errors: "all" } as const
   const decodeConfig = Schema.decodeUnknownEffect(config, strict)
-  const encodeConfig = Schema.encodeEffect(config)
+  // Of a union, the member that has all fields encodes the value: another one would drop the fields that it lacks.
+  const encodeConfig = Schema.encodeEffect(config, strict)
   const decodeCredentials = Schema.decodeUnknownEffect(credentials, strict)
-  const encodeCredentials = Schema.encodeEffect(credentials)
+  const encodeCredentials = Schema.encodeEffect(credentials, strict)
   const decodeCheckpoint = Schema.decodeUnknownEffect(checkpoint)
   const encodeCheckpoint = Schema.encodeEffect(checkpoint)
 

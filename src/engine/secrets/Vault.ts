@@ -35,6 +35,10 @@ export class Vault extends Context.Service<
   }
 >()("idem/engine/secrets/Vault") {}
 
+/** The context of sealed credentials. It binds them to the account, so that they cannot be moved to another row. */
+export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
+  `credentials of ${of.domain} ${of.account}`
+
 const format = 1
 const keyIdLength = 8
 const nonceLength = 12

@@ -13,7 +13,7 @@ import type { Integration } from "../../contract/Integration.ts"
 import { type Connection, type ConnectionId, defaultEvery, pausedByPerson, retiredPrefix } from "../model/Connection.ts"
 import type { ContentPlace } from "../model/Content.ts"
 import * as Lock from "../schedule/Lock.ts"
-import { Vault } from "../secrets/Vault.ts"
+import { credentialsContext, Vault } from "../secrets/Vault.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { ContentStore } from "../store/ContentStore.ts"
 import { LockStore } from "../store/LockStore.ts"
@@ -21,7 +21,6 @@ import type { OverviewStore } from "../store/OverviewStore.ts"
 import type { NameTaken, StoreError } from "../store/StoreError.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { Integrations } from "./Integrations.ts"
-import { credentialsContext } from "./OpenSource.ts"
 
 const pageSize = 500
 

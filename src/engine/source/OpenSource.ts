@@ -14,7 +14,7 @@ import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import type { Fence } from "../store/Fence.ts"
-import { Vault } from "../secrets/Vault.ts"
+import { credentialsContext, Vault } from "../secrets/Vault.ts"
 
 /** A connection that can be opened. */
 export interface Openable {
@@ -109,7 +109,3 @@ export const hints = Effect.fnUntraced(function* (connection: Connection) {
   const options = yield* openOptions({ connection, ...opened }, yield* RunMeter.make())
   return yield* opened.integration.hints(options)
 })
-
-/** The context of sealed credentials. It binds them to the account, so that they cannot be moved to another row. */
-export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
-  `credentials of ${of.domain} ${of.account}`

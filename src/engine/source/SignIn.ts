@@ -21,12 +21,11 @@ import { Integrations } from "./Integrations.ts"
 import { guardedAt } from "./Connect.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import * as OAuth from "./OAuth.ts"
-import { credentialsContext } from "./OpenSource.ts"
+import { credentialsContext, Vault } from "../secrets/Vault.ts"
 import type { Connection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { SecretStore } from "../store/SecretStore.ts"
 import type { NameTaken, StoreError } from "../store/StoreError.ts"
-import { Vault } from "../secrets/Vault.ts"
 import * as MessageText from "../MessageText.ts"
 
 const lifetime = Duration.minutes(10)

@@ -70,7 +70,7 @@ const stored = Effect.fnUntraced(function* (connection: Connection) {
   const store = yield* WholeStore
   const vault = yield* Vault.Vault
   const { credentials } = Option.getOrThrow(yield* store.connection(connection.id))
-  const json = yield* vault.unseal(credentials ?? new Uint8Array(), OpenSource.credentialsContext(connection))
+  const json = yield* vault.unseal(credentials ?? new Uint8Array(), Vault.credentialsContext(connection))
   return json as Schema.JsonObject
 })
 

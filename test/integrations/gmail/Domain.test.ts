@@ -12,7 +12,7 @@ import { type Connection, pausedByPerson } from "../../../src/engine/model/Conne
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
 import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import * as Members from "../../../src/engine/source/Members.ts"
-import { credentialsContext } from "../../../src/engine/source/OpenSource.ts"
+import { credentialsContext } from "../../../src/engine/secrets/Vault.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import { ConnectionStore } from "../../../src/engine/store/ConnectionStore.ts"
 import { DeletionStore } from "../../../src/engine/store/DeletionStore.ts"
