@@ -11,7 +11,7 @@ import * as MessageText from "../MessageText.ts"
 /**
  * The error for an unknown domain. It does not repeat text that is not a name, because it may be a misplaced secret.
  */
-export const unknown = (domain: string, domains: ReadonlyArray<string>): string => {
+const unknown = (domain: string, domains: ReadonlyArray<string>): string => {
   const isName = /^[a-z][a-z0-9-]{0,40}$/.test(domain)
   const meant = isName ? MessageText.nearest(domain, domains) : undefined
   const named = isName ? ` "${domain}"` : " of this name"
