@@ -187,6 +187,32 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       })
   )
 
+  it.effect("a body that a copy's commit has looked at is not removed before that commit has ended", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* WholeStore
+      const goes = yield* running()
+      const stays = yield* running()
+      yield* goes.commit({ items: [item("a", { text: "to be copied" })] })
+      const bytes = bytesOf("to be copied")
+      const copy = { ...item("b"), body: { _tag: "Kept", hash: sha256(bytes), size: bytes.length } as const }
+      const { first, remover } = yield* whileLocked(
+        Purge.lockKept(sql, [copy]),
+        Effect.gen(function* () {
+          const remover = yield* Effect.forkChild(store.disconnect(goes.id, true))
+          const removed = Effect.as(Fiber.await(remover), "removed" as const)
+          return { first: yield* Effect.raceFirst(removed, Effect.as(waiting(1), "waits" as const)), remover }
+        })
+      )
+      assert.strictEqual(first, "waits")
+      yield* Fiber.join(remover)
+      // That commit named nothing in the end. The next one finds the body gone, and writes nothing.
+      const error = yield* Effect.flip(stays.commit({ items: [item("c"), copy] }))
+      assert.include(error.message, "a body was removed")
+      assert.deepStrictEqual(yield* stored(stays.id), [])
+    })
+  )
+
   it.effect("a blob whose body was stored again meanwhile stays when its removal comes to it", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient

@@ -85,6 +85,29 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("an account's connections are those of it and of what is in it, but for paused ones", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { account: _, config, every, name } = yield* connect()
+        const make = (domain: string, account: string) => {
+          const given = { domain, account, name: `${name} ${domain} ${account}`, config, every }
+          return Effect.map(store.createConnection({ ...given, credentials: new Uint8Array([1]) }), ({ id }) => id)
+        }
+        const [team, user] = [yield* make("chat", "T%_1"), yield* make("chat", "T%_1/U1")]
+        for (const account of ["T%_12", "T", "t%_1", "TxU1/U1", "T9/T%_1"]) yield* make("chat", account)
+        yield* make("mail", "T%_1")
+        const idsOf = (account: string) => Effect.map(store.connectionIdsOf("chat", account), (ids) => ids.toSorted())
+        assert.deepStrictEqual(yield* idsOf("T%_1"), [team, user].toSorted())
+        assert.deepStrictEqual(yield* idsOf("T%_1/U1"), [user])
+        assert.deepStrictEqual(yield* idsOf("T%_1/U"), [])
+        assert.deepStrictEqual(yield* idsOf("T\0\ud800"), [])
+        yield* store.setPaused(team, "by a person")
+        assert.deepStrictEqual(yield* idsOf("T%_1"), [user])
+        yield* store.setPaused(team, null)
+        assert.deepStrictEqual(yield* idsOf("T%_1"), [team, user].toSorted())
+      })
+    )
+
     it.effect("a name is taken once", () =>
       Effect.gen(function* () {
         const first = yield* connect()

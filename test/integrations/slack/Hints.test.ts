@@ -115,6 +115,11 @@ describe("hints", () => {
       const before = new Map(model.rows)
       const result = yield* model.run(session, hinted([...forged, ...forged]))
       assert.deepStrictEqual([...result.stored, ...result.updated, ...result.deleted, ...result.problems], [])
+      // Only a stored id is reported as deleted: the visit would take a shorter thread or history for explained.
+      assert.deepStrictEqual(
+        result.pages.flatMap((page) => page.deleted ?? []),
+        []
+      )
       assert.deepStrictEqual(model.rows, before)
       isMirrored()
       assert.isAtMost(server.count(), 2 * forged.length)
@@ -124,9 +129,27 @@ describe("hints", () => {
     })
   )
 
-  it.effect("do not delete what a free plan hides, or Slack refuses to show", () =>
+  it.effect("do not bring a file that no message of ours carries", () =>
+    Effect.gen(function* () {
+      const { model, server, session, workspace } = yield* synced
+      const file = workspace.addFile("theirs.txt", new TextEncoder().encode("theirs"))
+      const { pages } = yield* model.run(session, hinted([`files/${file}`]))
+      assert.deepStrictEqual(
+        pages.flatMap(({ deleted = [], listed }) => [...listed, ...deleted]),
+        []
+      )
+      assert.isFalse(model.rows.has(`files/${file}`))
+      assert.strictEqual(server.count("files.info"), 0)
+    })
+  )
+
+  it.effect("do not delete what a free plan hides, Slack refuses to show, or its history still shows", () =>
     Effect.gen(function* () {
       const { busy, model, old, server, session } = yield* synced
+      server.fail("conversations.replies", { error: "thread_not_found" })
+      yield* model.run(session, hinted([`${busy}/${old}`]))
+      assert.strictEqual(server.count("conversations.history"), 1)
+      assert.isTrue(model.rows.has(`${busy}/${old}`))
       server.hiddenBefore = String(now - 86_400)
       server.fail("conversations.replies", { error: "thread_not_found" })
       yield* model.run(session, hinted([`${busy}/${old}`]))
