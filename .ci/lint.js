@@ -1,6 +1,6 @@
 /** Lint rules of this repository, for what oxlint has no rule of its own. */
 
-const secret = /token|secret|signature|digest|hmac|password|cookie/i
+const secret = /token|secret|signature|digest|hmac|password|cookie|browser/i
 
 /** The name that an operand ends with: `a` of `a`, `this.a` and `Redacted.value(a)`. */
 const nameOf = (node) => {

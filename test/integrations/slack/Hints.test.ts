@@ -143,6 +143,36 @@ describe("hints", () => {
     })
   )
 
+  it.effect("bring nothing from a conversation that is not wanted", () =>
+    Effect.gen(function* () {
+      const { busy, plain, quiet, server } = yield* synced
+      const model = new Model()
+      const session = yield* open(server, { channels: [busy] })
+      yield* model.run(session)
+      server.forget()
+      yield* model.run(session, hinted([`${quiet}/${plain}`]))
+      assert.deepStrictEqual(model.ids(`${quiet}/`), [])
+      assert.strictEqual(server.count(), 0)
+    })
+  )
+
+  it.effect("delete a reply or a file only where Slack says that it is not there", () =>
+    Effect.gen(function* () {
+      const { busy, model, old, quiet, reply, server, session, workspace } = yield* synced
+      const file = workspace.addFile("ours.txt", new TextEncoder().encode("ours"))
+      workspace.post(quiet, "look", { files: [file] })
+      yield* model.run(session, hinted([quiet]))
+      const ids = [`${busy}/${reply}`, `files/${file}`]
+      const parts = [`${busy}/${reply}/${old}`, `files/${file}`]
+      server.fail("conversations.replies", { error: "access_denied" })
+      server.fail("files.info", { error: "access_denied" })
+      assert.deepStrictEqual((yield* model.run(session, hinted(parts))).deleted, [])
+      workspace.delete(busy, reply)
+      Object.assign(workspace.files.get(file) ?? {}, { deleted: true })
+      assert.sameMembers([...(yield* model.run(session, hinted(parts))).deleted], ids)
+    })
+  )
+
   it.effect("do not delete what a free plan hides, Slack refuses to show, or its history still shows", () =>
     Effect.gen(function* () {
       const { busy, model, old, server, session } = yield* synced
