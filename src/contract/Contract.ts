@@ -20,5 +20,16 @@ export * from "./Page.ts"
 export * from "./Parts.ts"
 export * as Projection from "./Projection.ts"
 export * from "./Redaction.ts"
+export { rest } from "./Rest.ts"
+export type { RestRefusal } from "./RestRequest.ts"
+export {
+  type RestContent,
+  type RestCounted,
+  type RestCursor,
+  type RestDescription,
+  type RestResource,
+  restResource
+} from "./RestResource.ts"
+export type { RestAuth, RestSource } from "./RestSource.ts"
 export * as SignIn from "./SignIn.ts"
 export * from "./SyncTask.ts"

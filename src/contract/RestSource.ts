@@ -1,0 +1,38 @@
+/** The description of a REST API as a source. */
+import type { Definition } from "./Definition.ts"
+import type { Reason } from "./IntegrationError.ts"
+import type { RestRefusal } from "./RestRequest.ts"
+import type { RestResource } from "./RestResource.ts"
+
+/** How requests say who asks. The credentials are `{token}`, `{username, password}`, `{key}` or nothing. */
+export type RestAuth =
+  | { readonly type: "none" }
+  | { readonly type: "bearer" }
+  | { readonly type: "basic" }
+  | { readonly type: "header"; readonly name: string }
+
+type Shared =
+  | "domain"
+  | "title"
+  | "summary"
+  | "guide"
+  | "config"
+  | "scope"
+  | "address"
+  | "quota"
+  | "leftOut"
+  | "callTimeout"
+  | "projection"
+  | "deletionLimits"
+
+export interface RestSource<Config> extends Pick<Definition<Config, never, never>, Shared> {
+  /** The address that all paths are below. Name in `address` the config fields that it comes from. */
+  readonly baseUrl: (config: Config) => string | URL
+  readonly auth: RestAuth
+  /** Headers of every request. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** The resources by name, in the order in which they are listed. A name has no `/`, and never changes. */
+  readonly resources: (config: Config) => Readonly<Record<string, RestResource>>
+  /** What a refusal means, where the source says more than its status; undefined leaves it to the status. */
+  readonly refusal?: ((refusal: RestRefusal) => Reason | undefined) | undefined
+}

@@ -1,0 +1,305 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Idem from "@idem-sync/idem/contract"
+import * as Conformance from "@idem-sync/idem/testing"
+import { nextLink, retryAfter } from "../../src/contract/RestRequest.ts"
+import * as NotesServer from "../support/NotesServer.ts"
+
+const Note = Schema.Struct({
+  id: Schema.String,
+  version: Schema.Int,
+  text: Schema.optionalKey(Schema.String),
+  trashed: Schema.optionalKey(Schema.Boolean)
+})
+const Answer = Schema.Struct({ results: Schema.Array(Schema.Unknown), next: Schema.NullOr(Schema.String) })
+const Config = Schema.Struct({ url: Schema.String, in: Schema.optionalKey(Schema.String) })
+
+const described = {
+  kind: "note",
+  path: "v1/notes",
+  answer: Answer,
+  items: ({ results }: typeof Answer.Type) => results,
+  item: Note,
+  id: ({ id }: typeof Note.Type) => id,
+  itemPath: (id: string) => `v1/notes/${id}`,
+  revision: ({ version }: typeof Note.Type) => String(version),
+  isDeleted: ({ trashed }: typeof Note.Type) => trashed === true,
+  content: ({ id, text }: typeof Note.Type) => ({ title: id, body: text ?? { path: `v1/notes/${id}/text` } })
+}
+
+const cursor = { type: "cursor", param: "cursor", next: ({ next }: typeof Answer.Type) => next } as const
+
+const source = (resource: (query: Record<string, string>) => Idem.RestResource) =>
+  Idem.rest({
+    domain: "notes",
+    config: Config,
+    scope: ["in"],
+    address: ["url"],
+    quota: () => ({ unitsPerMinute: 1_000_000_000 }),
+    baseUrl: ({ url }) => url,
+    auth: { type: "header", name: "X-Api-Key" },
+    resources: (config) => ({ notes: resource(config.in === undefined ? {} : { in: config.in }) })
+  })
+
+const byCursor = source((query) => Idem.restResource({ ...described, query, paging: cursor, absentIsDeleted: true }))
+const byPage = source(() => Idem.restResource({ ...described, paging: { type: "page", param: "page" } }))
+const byOffset = source(() => Idem.restResource({ ...described, paging: { type: "offset", param: "offset" } }))
+
+const external = (id: string) => `notes/${id}`
+const idOf = (externalId: string) => externalId.replace("notes/", "")
+
+const scripted = (integration: Idem.Integration.Integration, remove: "absent" | "trashed") =>
+  Effect.map(NotesServer.make, (server): Conformance.ScriptedSource => {
+    server.size = 200
+    return {
+      integration,
+      config: { url: server.url },
+      credentials: { key: "k3y" },
+      usesChecker: true,
+      add: (count) => Effect.sync(() => Array.from({ length: count }, () => external(server.add()))),
+      ids: Effect.sync(() =>
+        [...server.notes.values()].filter(({ trashed }) => trashed !== true).map(({ id }) => external(id))
+      ),
+      edit: (id) => Effect.sync(() => server.edit(idOf(id), { text: "edited" })),
+      remove: (id) =>
+        Effect.sync(() =>
+          remove === "trashed" ? server.edit(idOf(id), { trashed: true }) : server.notes.delete(idOf(id))
+        ),
+      fail: (id, failing) =>
+        Effect.sync(() => (failing ? server.failing.add(idOf(id)) : server.failing.delete(idOf(id)))),
+      failable: Effect.sync(() => external([...server.notes.values()].find(({ apart }) => apart)?.id ?? "")),
+      narrowed: { config: { url: server.url, in: "a" }, keeps: (id) => idOf(id).startsWith("a") },
+      open: Effect.sync(() => server.open)
+    }
+  })
+
+describe("the laws of integrations, for a list by cursor whose absences are deletions", () => {
+  for (const law of Conformance.laws(scripted(byCursor, "absent"), { without: ["repeat", "expire"] }))
+    it.live(law.name, () => law.check)
+})
+
+describe("the laws of changes, for a list by page number that marks what is deleted", () => {
+  const laws = Conformance.laws(scripted(byPage, "trashed")).filter(({ name }) =>
+    /removes|edit is|crash after/.test(name)
+  )
+  for (const law of laws) it.live(law.name, () => law.check)
+})
+
+const open = (integration: Idem.Integration.Integration, url: string, key = "k3y") =>
+  integration.open({
+    config: { url },
+    credentials: { key },
+    call: (_method, _units, request) => request,
+    saveCredentials: () => Effect.void
+  })
+
+type Place = Option.Option<Schema.Json>
+
+const list = (integration: Idem.Integration.Integration, url: string, place: Place = Option.none(), key?: string) =>
+  Effect.gen(function* () {
+    const session = yield* open(integration, url, key)
+    return yield* Stream.runCollect(session.list(Idem.poll, place, Idem.noParts))
+  }).pipe(Effect.scoped, Effect.provide(Idem.ContentExistenceChecker.layerTest([])))
+
+const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), (error) => (error instanceof Idem.IntegrationError ? error.reason : undefined))
+
+describe("a REST source", () => {
+  it.live("is listed to its end by page numbers and by offsets, and these cover nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      for (let index = 0; index < 25; index++) server.add()
+      for (const integration of [byPage, byOffset]) {
+        const pages = yield* list(integration, server.url)
+        assert.strictEqual(pages.flatMap(({ listed }) => listed).length, 25)
+        assert.isTrue(pages.every(({ covers = [] }) => covers.length === 0))
+      }
+      assert.deepStrictEqual(
+        server.log.map((path) => path.split("?")[1]),
+        ["page=1", "page=2", "page=3", "page=4", undefined, "offset=10", "offset=20", "offset=25"]
+      )
+    })
+  )
+
+  it.live("covers nothing while one of its items can't be read, and says which list has it", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      for (let index = 0; index < 25; index++) server.add()
+      const whole = yield* list(byCursor, server.url)
+      assert.deepStrictEqual(whole.at(-1)?.covers, [{ prefix: "notes/" }])
+      server.notes.set("a-00002", { id: "a-00002", version: 0.5, text: "", apart: false })
+      const pages = yield* list(byCursor, server.url)
+      assert.deepStrictEqual(pages.at(-1)?.covers, [])
+      assert.deepStrictEqual(
+        pages.flatMap(({ problems = [] }) => problems.map(({ place }) => place)),
+        ["notes"]
+      )
+    })
+  )
+
+  it.live("whose links to the next page count the pages covers nothing, and one with cursors covers its list", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      const byLink = source(() => Idem.restResource({ ...described, paging: { type: "link" }, absentIsDeleted: true }))
+      for (const [mark, covers] of [
+        ["page", []],
+        ["after", [{ prefix: "notes/" }]]
+      ] as const) {
+        server.answer = (request, response) => {
+          const at = Number(new URL(request.url ?? "", server.url).searchParams.get(mark) ?? 1)
+          if (at < 3) response.setHeader("link", `<${server.url}/v1/notes?${mark}=${at + 1}>; rel="next"`)
+          response.end(JSON.stringify({ results: [{ id: `${at}`, version: 1 }], next: null }))
+          return true
+        }
+        const pages = yield* list(byLink, server.url)
+        assert.strictEqual(pages.length, 3)
+        assert.deepStrictEqual(pages.at(-1)?.covers, covers)
+      }
+    })
+  )
+
+  it.live("whose server ignores the number of the page is not listed for ever", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      server.add()
+      server.answer = (_request, response) => {
+        response.end(JSON.stringify({ results: [...server.notes.values()], next: null }))
+        return true
+      }
+      const reason = yield* reasonOf(list(byPage, server.url))
+      assert.strictEqual(reason?._tag, "Malformed")
+      assert.include(reason?.message, "again")
+    })
+  )
+
+  it.live("whose server leads in circles is not listed for ever", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      let turn = 0
+      server.answer = (_request, response) => {
+        turn += 1
+        response.end(JSON.stringify({ results: [{ id: `${turn}`, version: 1 }], next: `place ${turn % 3}` }))
+        return true
+      }
+      assert.strictEqual((yield* reasonOf(list(byCursor, server.url)))?._tag, "Malformed")
+      assert.strictEqual(turn, 4)
+    })
+  )
+
+  it.live("that has forgotten the cursor of an interrupted listing is listed in full", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      for (let index = 0; index < 25; index++) server.add()
+      const [first] = yield* list(byCursor, server.url)
+      server.answer = (request, response) => {
+        const isRefused = request.url?.includes("cursor=") === true
+        if (isRefused) response.writeHead(400).end("{}")
+        return isRefused
+      }
+      const place = Option.fromUndefinedOr(first?.checkpoint)
+      assert.strictEqual((yield* reasonOf(list(byCursor, server.url, place)))?._tag, "CheckpointExpired")
+      assert.strictEqual((yield* reasonOf(list(byCursor, server.url)))?._tag, "Malformed")
+    })
+  )
+
+  it.live("that refuses is told apart by its answer, and no error says more than its host", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      const cases: ReadonlyArray<readonly [number, Record<string, string>, string, number?]> = [
+        [401, {}, "Unauthorized"],
+        [403, {}, "Forbidden"],
+        [403, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "30" }, "RateLimited", 30],
+        [403, { "x-ratelimit-remaining": "7", "x-ratelimit-reset": "30" }, "Forbidden"],
+        [404, {}, "Gone"],
+        [410, {}, "Gone"],
+        [422, {}, "Malformed"],
+        [429, {}, "RateLimited"],
+        [429, { "retry-after": "7", "ratelimit-reset": "90" }, "RateLimited", 7],
+        [429, { ratelimit: '"default";r=0;t=12' }, "RateLimited", 12],
+        [500, {}, "Transient"],
+        [503, {}, "Transient"],
+        [503, { "retry-after": "5" }, "RateLimited", 5],
+        [200, {}, "Malformed"]
+      ]
+      for (const [status, headers, tag, seconds] of cases) {
+        server.answer = (_request, response) => {
+          response.writeHead(status, headers).end("no JSON")
+          return true
+        }
+        const reason = yield* reasonOf(list(byCursor, server.url))
+        assert.strictEqual(reason?._tag, tag, `${status} ${JSON.stringify(headers)}`)
+        const asked = reason?._tag === "RateLimited" ? reason.retryAfter : undefined
+        assert.strictEqual(asked && Duration.toSeconds(asked), seconds, `${status} ${JSON.stringify(headers)}`)
+        assert.notInclude(reason?.message, "notes")
+      }
+      server.answer = (request) => request.destroy() !== undefined
+      assert.strictEqual((yield* reasonOf(list(byCursor, server.url)))?._tag, "Transient")
+    })
+  )
+
+  it.live("that redirects to another server does not get its credentials sent there", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      const other = yield* NotesServer.make
+      server.answer = (_request, response) => {
+        response.writeHead(302, { location: `${other.url}/v1/notes` }).end()
+        return true
+      }
+      assert.strictEqual((yield* reasonOf(list(byCursor, server.url)))?._tag, "Forbidden")
+      assert.deepStrictEqual(other.log, [])
+    })
+  )
+
+  it.live("is not led to another resource by an id, nor to another item", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      const [id, other] = [server.add(), server.add()]
+      const session = yield* open(byCursor, server.url)
+      for (const externalId of ["notes/..", "notes/.", "notes/", "other/1", "notes/a?x=/../1"]) {
+        assert.strictEqual((yield* reasonOf(session.download({ externalId })))?._tag, "Gone", externalId)
+      }
+      assert.deepStrictEqual(server.log, ["/v1/notes/a%3Fx%3D%2F..%2F1"])
+      server.answer = (_request, response) => {
+        response.end(JSON.stringify(server.notes.get(other)))
+        return true
+      }
+      assert.strictEqual((yield* reasonOf(session.download({ externalId: external(id) })))?._tag, "Gone")
+    }).pipe(Effect.scoped)
+  )
+})
+
+it("the time after which to ask again is read from a date, an epoch and a number of seconds", () => {
+  const now = Date.UTC(2026, 0, 1)
+  const seconds = (headers: Record<string, string>) => {
+    const delay = retryAfter(new Headers(headers), now)
+    return delay && Duration.toSeconds(delay)
+  }
+  assert.strictEqual(seconds({ "retry-after": new Date(now + 9000).toUTCString() }), 9)
+  assert.strictEqual(seconds({ "retry-after": new Date(now - 9000).toUTCString() }), 0)
+  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now / 1000 + 40) }), 40)
+  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now + 40_000) }), 40)
+  assert.strictEqual(seconds({ "ratelimit-reset": "40" }), 40)
+  assert.isUndefined(seconds({ "retry-after": "soon" }))
+})
+
+it("the next page is found among the links of an answer", () => {
+  const at = new URL("https://api.example.com/items?page=2")
+  const next = (link: string) => nextLink(new Headers({ link }), at)?.href
+  assert.strictEqual(
+    next('<https://api.example.com/a?x=1,2>; rel="prev", </b>; rel="next"'),
+    "https://api.example.com/b"
+  )
+  assert.strictEqual(next("<?page=3>; title=x; rel=next"), "https://api.example.com/items?page=3")
+  assert.strictEqual(next('<?page=3>; rel="last next"'), "https://api.example.com/items?page=3")
+  assert.isUndefined(next('<?page=1>; rel="prev"'))
+})
+
+it("a list whose pages are counted cannot say that what is absent is deleted", () => {
+  const paging = { type: "page", param: "page" } as const
+  // @ts-expect-error: absence says nothing there
+  assert.isDefined(Idem.restResource({ ...described, paging, absentIsDeleted: true }))
+})

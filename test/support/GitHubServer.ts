@@ -1,0 +1,111 @@
+/**
+ * A GitHub on loopback that a test edits, as far as the issues of one repository go, and a list of labels by cursor.
+ * - Pages, `Link`, `since` and `state`: https://docs.github.com/en/rest/issues/issues#list-repository-issues and
+ *   https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
+ * - Refusals: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+ * - A renamed repository redirects: https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+ */
+import * as Effect from "effect/Effect"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+
+interface Issue {
+  readonly number: number
+  readonly title: string
+  readonly body: string | null
+  readonly state: "open" | "closed"
+  readonly created_at: string
+  readonly updated_at: string
+  readonly pull_request?: { readonly url: string }
+}
+
+/** Times have seconds, and no fraction. */
+const time = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, "Z")
+
+export class GitHubServer {
+  readonly issues = new Map<number, Issue>()
+  /** Requests, as `/repos/o/r/issues?page=2`. */
+  readonly log: Array<string> = []
+  /** Each page begins with the last item of the one before. */
+  repeats = false
+  /** Answers in place of GitHub. True once it has answered. */
+  answer: ((request: Http.IncomingMessage, response: Http.ServerResponse) => boolean) | undefined
+  open = 0
+  url = ""
+
+  add(fields: Partial<Issue> = {}): number {
+    const number = fields.number ?? Math.max(0, ...this.issues.keys()) + 1
+    const now = time(Date.now())
+    const about = { title: `Issue ${number}`, body: `Text of ${number}`, state: "open" as const }
+    this.issues.set(number, { number, ...about, created_at: now, updated_at: now, ...fields })
+    return number
+  }
+
+  edit(number: number, fields: Partial<Issue>): void {
+    const issue = this.issues.get(number)
+    if (issue !== undefined) this.issues.set(number, { ...issue, updated_at: time(Date.now()), ...fields })
+  }
+
+  handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    this.open += 1
+    response.on("close", () => {
+      this.open -= 1
+    })
+    this.log.push(request.url ?? "")
+    if (this.answer?.(request, response) === true) return
+    const send = (status: number, json: unknown, headers: Record<string, string> = {}) =>
+      response
+        .writeHead(status, { "content-type": "application/json; charset=utf-8", ...headers })
+        .end(JSON.stringify(json))
+    if (request.headers.authorization !== "Bearer t0ken") return void send(401, { message: "Bad credentials" })
+    const url = new URL(request.url ?? "/", this.url)
+    const [, , repository, number] = /^\/repos\/(o\/(r|old))\/issues(?:\/(\d+))?$/.exec(url.pathname) ?? []
+    if (repository === "old") {
+      const location = `${this.url}${url.pathname.replace("o/old", "o/r")}${url.search}`
+      return void send(301, { message: "Moved Permanently" }, { location })
+    }
+    if (repository === undefined) return void send(404, { message: "Not Found" })
+    if (number !== undefined) {
+      const issue = this.issues.get(Number(number))
+      return void (issue === undefined ? send(404, { message: "Not Found" }) : send(200, issue))
+    }
+    const { searchParams } = url
+    const state = searchParams.get("state") ?? "open"
+    const since = Date.parse(searchParams.get("since") ?? "1970-01-01T00:00:00Z")
+    const sorted = [...this.issues.values()]
+      .filter((issue) => (state === "all" || issue.state === state) && Date.parse(issue.updated_at) >= since)
+      .sort((one, other) => one.number - other.number)
+    if (searchParams.get("direction") !== "asc") sorted.reverse()
+    const page = Number(searchParams.get("page") ?? 1)
+    const size = Math.min(100, Number(searchParams.get("per_page") ?? 30))
+    const link = (relation: string, to: number) => {
+      const target = new URL(url)
+      target.searchParams.set("page", String(to))
+      return `<${target.href}>; rel="${relation}"`
+    }
+    const last = Math.ceil(sorted.length / size)
+    const links = [
+      ...(page > 1 ? [link("prev", page - 1), link("first", 1)] : []),
+      ...(page < last ? [link("next", page + 1), link("last", last)] : [])
+    ]
+    const from = Math.max(0, (page - 1) * size - (this.repeats ? 1 : 0))
+    send(200, sorted.slice(from, page * size), links.length === 0 ? {} : { link: links.join(", ") })
+  }
+}
+
+/** A server that lasts as long as the scope. */
+export const make = Effect.acquireRelease(
+  Effect.callback<{ readonly github: GitHubServer; readonly server: Http.Server }>((resume) => {
+    const github = new GitHubServer()
+    const server = Http.createServer((request, response) => github.handle(request, response))
+    server.listen(0, "127.0.0.1", () => {
+      github.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      resume(Effect.succeed({ github, server }))
+    })
+  }),
+  ({ server }) =>
+    Effect.callback<void>((resume) => {
+      server.closeAllConnections()
+      server.close(() => resume(Effect.void))
+    })
+).pipe(Effect.map(({ github }) => github))

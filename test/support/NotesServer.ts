@@ -1,0 +1,83 @@
+/** A REST API on loopback that a test edits: notes by cursor, by page number and by offset, some with their text apart. */
+import * as Effect from "effect/Effect"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+
+interface Note {
+  readonly id: string
+  readonly version: number
+  readonly text: string
+  /** The text is at an address of its own, and not in the note. */
+  readonly apart: boolean
+  readonly trashed?: boolean
+}
+
+export class NotesServer {
+  readonly notes = new Map<string, Note>()
+  readonly failing = new Set<string>()
+  readonly log: Array<string> = []
+  /** Answers in place of the notes. True once it has answered. */
+  answer: ((request: Http.IncomingMessage, response: Http.ServerResponse) => boolean) | undefined
+  open = 0
+  url = ""
+  size = 10
+  #added = 0
+
+  add(folder = this.#added % 2 === 0 ? "a" : "b"): string {
+    const apart = this.#added % 20 === 5
+    const id = `${folder}-${String(this.#added++).padStart(5, "0")}`
+    this.notes.set(id, { id, version: 1, text: `text of ${id}`, apart })
+    return id
+  }
+
+  edit(id: string, change: Partial<Note>): void {
+    const note = this.notes.get(id)
+    if (note !== undefined) this.notes.set(id, { ...note, ...change, version: note.version + 1 })
+  }
+
+  handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    this.open += 1
+    response.on("close", () => {
+      this.open -= 1
+    })
+    this.log.push(request.url ?? "")
+    if (this.answer?.(request, response) === true) return
+    const send = (status: number, json: unknown) => void response.writeHead(status).end(JSON.stringify(json))
+    const shown = (note: Note) => (note.apart ? { ...note, text: undefined } : note)
+    if (request.headers["x-api-key"] !== "k3y") return send(401, {})
+    const { pathname, searchParams } = new URL(request.url ?? "/", this.url)
+    const [, , id, text] = pathname.split("/").slice(1)
+    if (id !== undefined) {
+      const note = this.notes.get(id)
+      if (note === undefined) return send(404, {})
+      if (this.failing.has(id)) return send(422, {})
+      return text === undefined ? send(200, shown(note)) : void response.writeHead(200).end(note.text)
+    }
+    const sorted = [...this.notes.values()]
+      .filter((note) => note.id.startsWith(searchParams.get("in") ?? ""))
+      .sort((one, other) => (one.id < other.id ? -1 : 1))
+    const after = searchParams.get("cursor") ?? ""
+    const page = Number(searchParams.get("page") ?? 1)
+    const from = searchParams.has("offset") ? Number(searchParams.get("offset")) : (page - 1) * this.size
+    const rest = searchParams.has("cursor") ? sorted.filter((note) => note.id > after) : sorted.slice(from)
+    const results = rest.slice(0, this.size)
+    send(200, { results: results.map(shown), next: rest.length > this.size ? results.at(-1)?.id : null })
+  }
+}
+
+/** A server that lasts as long as the scope. */
+export const make = Effect.acquireRelease(
+  Effect.callback<{ readonly notes: NotesServer; readonly server: Http.Server }>((resume) => {
+    const notes = new NotesServer()
+    const server = Http.createServer((request, response) => notes.handle(request, response))
+    server.listen(0, "127.0.0.1", () => {
+      notes.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      resume(Effect.succeed({ notes, server }))
+    })
+  }),
+  ({ server }) =>
+    Effect.callback<void>((resume) => {
+      server.closeAllConnections()
+      server.close(() => resume(Effect.void))
+    })
+).pipe(Effect.map(({ notes }) => notes))
