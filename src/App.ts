@@ -54,7 +54,10 @@ const builtInProjections = {
   slack: projectionOf(() => import("./integrations/slack/Projection.ts"))
 }
 
-/** Integrations beside the built-in ones, which they replace by domain: those of `idem.config.ts`, unless a program passes its own. */
+/**
+ * Integrations beside the built-in ones, which they replace by domain: those of `idem.config.ts`, unless a program passes
+ * its own.
+ */
 export const AddedIntegrations = Context.Reference<typeof ConfigFile.load>("idem/App/AddedIntegrations", {
   defaultValue: () => ConfigFile.load
 })

@@ -16,7 +16,7 @@ import { randomBytes } from "node:crypto"
 import { AddedIntegrations, layer as appLayer, layerMemory } from "./App.ts"
 import { type StartError, Services } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
-import { Deriver } from "./derive/Deriver.ts"
+import { afterSync } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
 import { Change, ContentRow } from "./engine/feed/ChangeDocument.ts"
 import { ConnectionStore } from "./engine/store/ConnectionStore.ts"
@@ -91,7 +91,7 @@ export interface ConnectRequest {
   readonly every?: string
 }
 
-/** What a sync does other than to take what is new. `since` is inclusive, `until` exclusive, both ISO 8601. */
+/** The request of `sync`. Without it a sync takes what is new. `since` is inclusive, `until` exclusive, both ISO 8601. */
 export type SyncTaskRequest = typeof SyncRequest.Encoded
 
 export interface ContentsRequest {
@@ -116,7 +116,7 @@ export interface Idem {
   /** Runs one task to its end. A task that could not be done is a result with the status `failed`, not a rejection. */
   readonly sync: (connection: string, request?: SyncTaskRequest) => Promise<typeof Synced.Encoded>
   readonly status: (connection: string) => Promise<typeof Status.Encoded>
-  /** What is stored, by external id. Pages are read as they are asked for. */
+  /** Stored contents, by external id. Pages are read as they are asked for. */
   readonly contents: (connection: string, request?: ContentsRequest) => AsyncIterable<typeof ContentRow.Encoded>
   /** The bytes of one content. */
   readonly body: (connection: string, externalId: string) => AsyncIterable<Uint8Array>
@@ -157,7 +157,7 @@ const sync = Effect.fnUntraced(function* (name: string, asked: SyncTaskRequest) 
   const task = yield* taskOf(request)
   const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
   const result = yield* (yield* Engine).sync(connection, task, { spec: specOf(request), wait: true })
-  if (!task.dryRun) yield* (yield* Deriver).catchUp
+  if (!task.dryRun) yield* afterSync
   return encodeSynced(synced(result))
 })
 

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { createIdem } from "@idem-sync/idem"
 import * as Effect from "effect/Effect"
 import { setImmediate } from "node:timers/promises"
+import { Client } from "pg"
 import { makeApp } from "./example/server.ts"
 import { integration, MemorySource } from "./support/MemorySource.ts"
 import * as Postgres from "./support/Postgres.ts"
@@ -101,6 +102,33 @@ describe("createIdem", () => {
           while ((await titles()).length < 2) await setImmediate()
         } finally {
           await app.close()
+        }
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("keeps a sync whose contents could not be derived, and logs why", () =>
+    Effect.gen(function* () {
+      const database = yield* Postgres.makeUrl
+      const source = new MemorySource()
+      source.addMany(2)
+      yield* Effect.promise(async () => {
+        const lines: Array<string> = []
+        const options = { database, secretKey, integrations: [integration(source)] }
+        const idem = await createIdem({ ...options, log: (line) => void lines.push(line) })
+        try {
+          await idem.connect({ domain: "memory", name: "mine", credentials: { token: "t" } })
+          const client = new Client({ connectionString: database })
+          await client.connect()
+          await client.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON derived.follower FOR EACH STATEMENT EXECUTE FUNCTION refuse()`)
+          await client.end()
+          const { status, stored } = await idem.sync("mine")
+          assert.deepStrictEqual([status, stored], ["succeeded", 2])
+          assert.include(lines.join("\n"), "deriving the schema mirror")
+        } finally {
+          await idem.close()
         }
       })
     }).pipe(Effect.scoped)

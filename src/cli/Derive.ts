@@ -27,12 +27,6 @@ const catchUp = Effect.gen(function* () {
   }
 })
 
-/** Derives what a sync has stored, unless a server does. A failure is only logged: the sync itself is done. */
-export const afterSync: Effect.Effect<void> = Effect.flatMap(Deriver, ({ catchUp }) => catchUp).pipe(
-  Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}; later: idem derive`)),
-  Effect.asVoid
-)
-
 export const derive = Command.make(
   "derive",
   {

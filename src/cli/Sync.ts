@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SyncTask } from "../contract/SyncTask.ts"
+import { afterSync } from "../derive/Deriver.ts"
 import * as Documents from "../http/tasks/TaskDocuments.ts"
 import { Engine, type Progress as EngineProgress } from "../engine/Engine.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
@@ -16,7 +17,6 @@ import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
-import * as Derive from "./Derive.ts"
 import * as Input from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Progress from "./Progress.ts"
@@ -177,7 +177,7 @@ const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Serv
     Effect.gen(function* () {
       const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
       const result = Documents.synced(yield* (yield* Engine).sync(connection, task, options))
-      if (task.dryRun !== true) yield* Derive.afterSync
+      if (task.dryRun !== true) yield* afterSync
       return result
     })
   )
@@ -187,7 +187,7 @@ const retryHere = (name: string, ids: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
       const result = Documents.synced(yield* (yield* Engine).retry(connection, ids.length === 0 ? undefined : ids))
-      yield* Derive.afterSync
+      yield* afterSync
       return result
     })
   )

@@ -58,7 +58,7 @@ export interface Deriver {
   }
   /** True if queries run with the rights of a role that may read nothing but `mirror`. */
   readonly isolated: Effect.Effect<boolean, DeriveError>
-  /** Lets a role read `mirror`; see `Reader.grant`. */
+  /** Lets a role read `mirror`; see `ReadOnlyRole.grant`. */
   readonly grant: (
     role: string,
     options: { readonly login: boolean }
@@ -88,3 +88,9 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
     grant: () => unavailable
   })
 })
+
+/** Derives what a sync has stored, unless a server does. A failure is only logged: the sync itself is done. */
+export const afterSync: Effect.Effect<void> = Effect.flatMap(Deriver, ({ catchUp }) => catchUp).pipe(
+  Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}; later: idem derive`)),
+  Effect.asVoid
+)
