@@ -5,9 +5,8 @@
  * - Refusals: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
  * - A renamed repository redirects: https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
  */
-import * as Effect from "effect/Effect"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
+import { serve } from "./LoopbackServer.ts"
 
 interface Issue {
   readonly number: number
@@ -22,7 +21,7 @@ interface Issue {
 /** Times have seconds, and no fraction. */
 const time = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, "Z")
 
-export class GitHubServer {
+class GitHubServer {
   readonly issues = new Map<number, Issue>()
   /** Requests, as `/repos/o/r/issues?page=2`. */
   readonly log: Array<string> = []
@@ -94,18 +93,4 @@ export class GitHubServer {
 }
 
 /** A server that lasts as long as the scope. */
-export const make = Effect.acquireRelease(
-  Effect.callback<{ readonly github: GitHubServer; readonly server: Http.Server }>((resume) => {
-    const github = new GitHubServer()
-    const server = Http.createServer((request, response) => github.handle(request, response))
-    server.listen(0, "127.0.0.1", () => {
-      github.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-      resume(Effect.succeed({ github, server }))
-    })
-  }),
-  ({ server }) =>
-    Effect.callback<void>((resume) => {
-      server.closeAllConnections()
-      server.close(() => resume(Effect.void))
-    })
-).pipe(Effect.map(({ github }) => github))
+export const make = serve(() => new GitHubServer())

@@ -1,7 +1,6 @@
 /** A REST API on loopback that a test edits: notes by cursor, by page number and by offset, some with their text apart. */
-import * as Effect from "effect/Effect"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
+import { serve } from "./LoopbackServer.ts"
 
 interface Note {
   readonly id: string
@@ -12,7 +11,7 @@ interface Note {
   readonly trashed?: boolean
 }
 
-export class NotesServer {
+class NotesServer {
   readonly notes = new Map<string, Note>()
   readonly failing = new Set<string>()
   readonly log: Array<string> = []
@@ -66,18 +65,4 @@ export class NotesServer {
 }
 
 /** A server that lasts as long as the scope. */
-export const make = Effect.acquireRelease(
-  Effect.callback<{ readonly notes: NotesServer; readonly server: Http.Server }>((resume) => {
-    const notes = new NotesServer()
-    const server = Http.createServer((request, response) => notes.handle(request, response))
-    server.listen(0, "127.0.0.1", () => {
-      notes.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-      resume(Effect.succeed({ notes, server }))
-    })
-  }),
-  ({ server }) =>
-    Effect.callback<void>((resume) => {
-      server.closeAllConnections()
-      server.close(() => resume(Effect.void))
-    })
-).pipe(Effect.map(({ notes }) => notes))
+export const make = serve(() => new NotesServer())

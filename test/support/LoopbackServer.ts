@@ -1,0 +1,29 @@
+/** HTTP on a free port of this machine, for stand-ins that keep their own state. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+
+interface StandIn {
+  /** The server's own address. */
+  url: string
+  readonly handle: (request: Http.IncomingMessage, response: Http.ServerResponse) => void
+}
+
+/** Serves the stand-in as long as the scope is open. */
+export const serve = <A extends StandIn>(make: () => A): Effect.Effect<A, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly standIn: A; readonly server: Http.Server }>((resume) => {
+      const standIn = make()
+      const server = Http.createServer((request, response) => standIn.handle(request, response))
+      server.listen(0, "127.0.0.1", () => {
+        standIn.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+        resume(Effect.succeed({ standIn, server }))
+      })
+    }),
+    ({ server }) =>
+      Effect.callback<void>((resume) => {
+        server.closeAllConnections()
+        server.close(() => resume(Effect.void))
+      })
+  ).pipe(Effect.map(({ standIn }) => standIn))
