@@ -12,17 +12,11 @@ import { Integrations } from "../engine/source/Integrations.ts"
 import type { Polling } from "../engine/schedule/PollerLock.ts"
 import type * as Run from "../engine/sync/Run.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
-import type { NameTaken } from "../engine/store/StoreError.ts"
+import type { NameTaken, StartError } from "../engine/store/StoreError.ts"
 import type { WebhookStore } from "../engine/store/WebhookStore.ts"
 import type { Inspection } from "../stores/postgres/Inspection.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
-
-/** The database did not start or cannot be reached, or the environment is wrong. The message says which. */
-export interface StartError {
-  readonly _tag: string
-  readonly message: string
-}
 
 /** The data to copy, and callbacks for the progress. */
 export interface CopyOptions {

@@ -17,3 +17,9 @@ export class DeletionsChanged extends Schema.TaggedError<DeletionsChanged>()("De
   /** An approved id that is not held. */
   externalId: Schema.NullOr(Schema.String)
 }) {}
+
+/** The database did not start or cannot be reached, or the environment is wrong. The message says which. */
+export interface StartError {
+  readonly _tag: string
+  readonly message: string
+}
