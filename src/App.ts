@@ -15,7 +15,7 @@ import { Deriver, ProjectionRegistry } from "./derive/Deriver.ts"
 import { Search } from "./derive/search/Search.ts"
 import { Engine } from "./engine/Engine.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
-import type * as Run from "./engine/sync/Run.ts"
+import type * as SliceRunner from "./engine/sync/SliceRunner.ts"
 import type { Store } from "./engine/Store.ts"
 import type { SqlClient } from "effect/sql/SqlClient"
 import * as EngineLimits from "./engine/Limits.ts"
@@ -100,7 +100,7 @@ const quotas = Layer.provide(Quotas.layer, [SharedQuotas.layer, EngineLimits.lay
 const syncLoop = Layer.effect(
   Engine,
   Effect.gen(function* () {
-    const context = yield* Effect.context<Run.Services>()
+    const context = yield* Effect.context<SliceRunner.Services>()
     const load = Effect.flatMap(
       Effect.promise(() => import("./engine/sync/SyncLoop.ts")),
       ({ make }) => Effect.provideContext(make, context)
@@ -121,7 +121,7 @@ const deriver = Layer.effect(
   Effect.gen(function* () {
     const context = yield* Effect.context<Store | SqlClient | ProjectionRegistry>()
     const load = Effect.flatMap(
-      Effect.promise(() => import("./derive/Derivation.ts")),
+      Effect.promise(() => import("./derive/PostgresDeriver.ts")),
       ({ make }) => Effect.provideContext(make, context)
     )
     const loaded = yield* Effect.cached(Effect.uninterruptible(load))

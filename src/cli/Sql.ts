@@ -1,4 +1,4 @@
-/** `idem sql`: queries on the schema `mirror`. `derive/MirrorQuery` runs them, read-only and in bounds. */
+/** `idem sql`: queries on the schema `mirror`. `derive/SqlQuery` runs them, read-only and in bounds. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"

@@ -5,7 +5,7 @@
  * - imap/Config.ts, Presets.ts: settings and providers · Client.ts: connections and errors · Names.ts: mailbox names
  *   and external ids
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
- *   Blocks.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
+ *   UidDigests.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
  * - imap/Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a message as content ·
  *   Watch.ts: hints by IDLE
  */
@@ -21,7 +21,7 @@ import * as Listing from "./imap/Listing.ts"
 import * as Mailboxes from "./imap/Mailboxes.ts"
 import * as Names from "./imap/Names.ts"
 import { projection } from "./imap/Projection.ts"
-import type { Source } from "./imap/Source.ts"
+import type { Source } from "./imap/ListingPages.ts"
 import * as Watch from "./imap/Watch.ts"
 import * as Errors from "./server/Errors.ts"
 

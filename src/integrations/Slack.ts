@@ -17,7 +17,7 @@ import * as Client from "./slack/Client.ts"
 import * as TokenRefresh from "./slack/TokenRefresh.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
-import type * as Visits from "./slack/Visits.ts"
+import type * as ConversationVisits from "./slack/ConversationVisits.ts"
 import * as SocketMode from "./slack/SocketMode.ts"
 import { projection } from "./slack/Projection.ts"
 import { guide, signIn } from "./slack/SignIn.ts"
@@ -152,7 +152,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
         refresh: (grant) => TokenRefresh.refresh({ grant, slackApiUrl, call, fetch })
       })
       const client = Client.make({ auth, slackApiUrl, call, fetch })
-      const settings: Visits.Settings = {
+      const settings: ConversationVisits.Settings = {
         client,
         types: config.types ?? ["public_channel", "private_channel", "im", "mpim"],
         channels: config.channels,

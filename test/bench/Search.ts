@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Follower from "../../src/derive/Follower.ts"
+import * as FeedFollower from "../../src/derive/FeedFollower.ts"
 import * as SearchIndexer from "../../src/derive/search/SearchIndexer.ts"
 import * as SearchClient from "../../src/derive/search/SearchClient.ts"
 import { ConnectionStore } from "../../src/engine/store/ConnectionStore.ts"
@@ -67,7 +67,7 @@ export const run = Effect.gen(function* () {
     credentials: new Uint8Array(),
     every: Duration.hours(1)
   })
-  const { tables } = yield* Follower.make(new Map([["gmail", projection]]))
+  const { tables } = yield* FeedFollower.make(new Map([["gmail", projection]]))
   const indexer = yield* SearchIndexer.make(tables)
   let indexing = 0
   for (let from = 0; from < size; from += atOnce) {

@@ -34,7 +34,7 @@ import * as Lease from "../../src/engine/schedule/Lease.ts"
 import { Polling } from "../../src/engine/schedule/PollerLock.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import * as Run from "../../src/engine/sync/Run.ts"
+import * as SliceRunner from "../../src/engine/sync/SliceRunner.ts"
 import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
@@ -165,10 +165,11 @@ const polling = Effect.gen(function* () {
   const look = Effect.gen(function* () {
     for (const { connectionId, requested } of yield* store.due(10)) {
       const task = requested ? yield* store.nextTask(connectionId) : Option.none()
-      yield* Run.turn(Lease.acquire(connectionId), ({ paused }) => {
-        if (Option.isSome(task)) return Effect.succeed<Run.Request>({ _tag: "TaskSlice", taskId: task.value.id })
+      yield* SliceRunner.turn(Lease.acquire(connectionId), ({ paused }) => {
+        if (Option.isSome(task))
+          return Effect.succeed<SliceRunner.Request>({ _tag: "TaskSlice", taskId: task.value.id })
         // The connection may have been paused since it was found due.
-        return Effect.succeed(paused === null ? Run.poll : undefined)
+        return Effect.succeed(paused === null ? SliceRunner.poll : undefined)
       })
     }
   }).pipe(Effect.catchTag(["StoreError", "Superseded"], (error) => Effect.logDebug(error.message)))
@@ -194,14 +195,14 @@ interface Session {
   readonly scope: Scope.Closeable
   readonly polling: Fiber.Fiber<unknown, unknown>
   /** The engine, once the database could be reached. */
-  readonly engine: Deferred.Deferred<Context.Context<Engine | Run.Services>>
+  readonly engine: Deferred.Deferred<Context.Context<Engine | SliceRunner.Services>>
   readonly limits: Limits
 }
 
 /** Begins to poll; a database that is away is tried again, as a supervisor would. */
 const begin = Effect.fnUntraced(function* (start: Start) {
   const scope = yield* Scope.make()
-  const engine = yield* Deferred.make<Context.Context<Engine | Run.Services>>()
+  const engine = yield* Deferred.make<Context.Context<Engine | SliceRunner.Services>>()
   const bounds = yield* limits(start)
   const serve = Effect.gen(function* () {
     const context = yield* Layer.build(layer(start)).pipe(

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { boolean, integer, type Projection, text } from "../../src/contract/Projection.ts"
-import * as Follower from "../../src/derive/Follower.ts"
+import * as FeedFollower from "../../src/derive/FeedFollower.ts"
 import { FeedStore } from "../../src/engine/store/FeedStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -84,7 +84,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
       Effect.gen(function* () {
         const contents = yield* WholeStore
         const { commit, fence, id } = yield* running()
-        const follower = yield* Follower.make(projections, { pageSize: 2 })
+        const follower = yield* FeedFollower.make(projections, { pageSize: 2 })
         for (const step of steps) {
           switch (step._tag) {
             case "follow":
@@ -128,12 +128,12 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
       const { commit, id } = yield* running()
       yield* commit({ items: ["a", "b", "c", "d", "e"].map((one) => item(one)) })
       yield* visible
-      const first = yield* Follower.make(projections, { pageSize: 2 })
+      const first = yield* FeedFollower.make(projections, { pageSize: 2 })
       yield* first.step
-      assert.strictEqual(yield* (yield* Follower.make(projections, { pageSize: 2 })).catchUp(), 3)
+      assert.strictEqual(yield* (yield* FeedFollower.make(projections, { pageSize: 2 })).catchUp(), 3)
       yield* rebuild
       yield* first.step
-      assert.strictEqual(yield* (yield* Follower.make(projections)).catchUp(), 3)
+      assert.strictEqual(yield* (yield* FeedFollower.make(projections)).catchUp(), 3)
       assert.deepStrictEqual(yield* run("SELECT count(*)::int AS n FROM mirror.content"), [{ n: 5 }])
       yield* (yield* WholeStore).disconnect(id, true)
     })
@@ -146,7 +146,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
       const context = yield* Effect.context<SqlClient.SqlClient>()
       const changes = (query: Parameters<typeof feed.changes>[0]) =>
         Effect.tap(feed.changes(query), () => Effect.orDie(Effect.provideContext(meanwhile, context)))
-      return yield* Effect.provideService(Follower.make(projections), FeedStore, { ...feed, changes })
+      return yield* Effect.provideService(FeedFollower.make(projections), FeedStore, { ...feed, changes })
     })
 
   it.effect("content that is purged while it is derived leaves no row", () =>

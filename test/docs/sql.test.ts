@@ -13,7 +13,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { expect } from "vitest"
 import type { Metadata } from "../../src/contract/Content.ts"
-import * as Derivation from "../../src/derive/Derivation.ts"
+import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
 import { projection as ftp } from "../../src/integrations/ftp/Projection.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
@@ -92,7 +92,7 @@ const example = Effect.gen(function* () {
   yield* files.delete("z.txt")
   yield* settle(files.fence, { atMost: 100, share: 1 })
   yield* visible
-  const deriver = yield* Derivation.make
+  const deriver = yield* PostgresDeriver.make
   yield* deriver.catchUp
   const sql = yield* SqlClient.SqlClient
   // The texts that the extractor would have found.

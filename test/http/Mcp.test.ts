@@ -14,7 +14,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
-import * as Derivation from "../../src/derive/Derivation.ts"
+import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
 import { ConnectionStore } from "../../src/engine/store/ConnectionStore.ts"
 import { ContentStore } from "../../src/engine/store/ContentStore.ts"
@@ -63,7 +63,7 @@ const fill = Effect.gen(function* () {
       yield* (yield* ConnectionStore).setPaused(fence.connectionId, "by a person")
     }
     yield* visible
-    yield* (yield* Derivation.make).catchUp
+    yield* (yield* PostgresDeriver.make).catchUp
   }).pipe(Effect.provide(Layer.merge(store, Layer.succeed(ProjectionRegistry, { all: Effect.succeed(projections) }))))
 })
 

@@ -1,28 +1,28 @@
-/** The thread that reads files for `Extractor.ts`, one at a time. */
+/** The thread that reads files for `TextExtractor.ts`, one at a time. */
 import { parentPort } from "node:worker_threads"
-import * as Extraction from "./Extraction.ts"
+import * as FormatReader from "./FormatReader.ts"
 import * as Format from "./Format.ts"
 import type { Reply } from "./WorkerPool.ts"
 
-const post = (reply: Reply<null, Extraction.Partial>): void => {
+const post = (reply: Reply<null, FormatReader.Partial>): void => {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
   parentPort?.postMessage(reply)
 }
 
-const answer = async (question: Extraction.Question): Promise<void> => {
+const answer = async (question: FormatReader.Question): Promise<void> => {
   const { bytes, cut, fromPart } = question
   if (cut || Format.of(bytes, question) !== "mail") {
-    post({ partial: { _tag: "text", text: await Extraction.text(bytes, question, cut), parts: [] } })
+    post({ partial: { _tag: "text", text: await FormatReader.text(bytes, question, cut), parts: [] } })
     return
   }
-  const email = await Extraction.mail(bytes, Extraction.mostText, 0)
+  const email = await FormatReader.mail(bytes, FormatReader.mostText, 0)
   if (fromPart === 0) post({ partial: { _tag: "text", text: email.text, parts: email.parts } })
   for (let index = fromPart; index < email.parts.length; index += 1) {
     post({ partial: { _tag: "part", part: await email.read(index) } })
   }
 }
 
-parentPort?.on("message", async (question: Extraction.Question) => {
+parentPort?.on("message", async (question: FormatReader.Question) => {
   post(
     await answer(question).then(
       () => ({ answer: null }),

@@ -19,7 +19,7 @@ import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
 import { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
-import type * as Run from "../sync/Run.ts"
+import type * as SliceRunner from "../sync/SliceRunner.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { ConnectionEntity } from "./ConnectionEntity.ts"
 import { HintRouter } from "./HintRouter.ts"
@@ -46,7 +46,7 @@ export class HintListener extends Context.Service<
   /** Listens to nothing. */
   static readonly layerNone: Layer.Layer<HintListener> = Layer.succeed(HintListener, { listen: () => Effect.void })
 
-  static readonly layer: Layer.Layer<HintListener, never, Run.Services | Sharding.Sharding | PendingHints> =
+  static readonly layer: Layer.Layer<HintListener, never, SliceRunner.Services | Sharding.Sharding | PendingHints> =
     Layer.effect(
       HintListener,
       Effect.suspend(() => make)
@@ -71,7 +71,7 @@ const make = Effect.gen(function* () {
   const router = yield* HintRouter
   const pending = yield* PendingHints
   const sharding = yield* Sharding.Sharding
-  const context = yield* Effect.context<Run.Services>()
+  const context = yield* Effect.context<SliceRunner.Services>()
   const listeners = yield* FiberMap.make<ConnectionId>()
   /** Credentials that allow no stream. */
   const silent = new Map<ConnectionId, Uint8Array>()

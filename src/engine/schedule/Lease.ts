@@ -31,7 +31,7 @@ export interface Held {
 
 /**
  * Acquires the lease of a connection, or returns its holder. Takes over the lease of a process that is known to be
- * dead. `Run.turn` releases the lease.
+ * dead. `SliceRunner.turn` releases the lease.
  */
 export const acquire = Effect.fnUntraced(function* (
   connectionId: ConnectionId

@@ -9,7 +9,7 @@ import type { AnySession } from "../../contract/Integration.ts"
 import * as BodyReader from "./BodyReader.ts"
 import type * as DownloadBudget from "./DownloadBudget.ts"
 import type { Limits } from "../Limits.ts"
-import * as Halt from "./Halt.ts"
+import * as StopSignal from "./StopSignal.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { Attributes, Spanning } from "../telemetry/Spans.ts"
 import type { BodyStore } from "../store/BodyStore.ts"
@@ -37,17 +37,17 @@ interface Tally {
   readonly transientInARow: number
 }
 
-/** Downloads refs for one slice; refusals and too many failures halt it. */
+/** Downloads refs for one slice; refusals and too many failures stop it. */
 export const make = Effect.fnUntraced(function* (options: {
   readonly session: AnySession
   readonly bodies: BodyStore["Service"]
   readonly limits: Limits
   readonly budget: DownloadBudget.Budget
   readonly meter: RunMeter.RunMeter
-  readonly halt: Halt.Halt
+  readonly stop: StopSignal.StopSignal
   readonly span: Spanning
 }) {
-  const { bodies, budget, halt, limits, meter, session, span } = options
+  const { bodies, budget, stop, limits, meter, session, span } = options
   const downloads = budget.run()
   const tally = yield* Ref.make<Tally>({ done: 0, failed: 0, transientInARow: 0 })
 
@@ -60,12 +60,12 @@ export const make = Effect.fnUntraced(function* (options: {
     }))
     if (failed >= limits.abortAfter && failed > done * limits.abortShare) {
       const message = `${failed} of ${done} items failed: the run is given up`
-      yield* Halt.set(halt, { _tag: "GivenUp", message })
+      yield* StopSignal.set(stop, { _tag: "GivenUp", message })
     }
     return "failed" as const
   })
 
-  /** Decides the outcome of a failed item, and whether the slice halts. */
+  /** Decides the outcome of a failed item, and whether the slice stops. */
   const outcomeOf = Effect.fnUntraced(function* (error: IntegrationError) {
     switch (error.reason._tag) {
       case "Gone":
@@ -74,15 +74,15 @@ export const make = Effect.fnUntraced(function* (options: {
         return "deferred"
       case "RateLimited":
       case "Unauthorized":
-        yield* Halt.forError(halt, meter, error)
-        return (yield* Halt.read(halt))?._tag === "Over" ? "dropped" : "deferred"
+        yield* StopSignal.forError(stop, meter, error)
+        return (yield* StopSignal.read(stop))?._tag === "Over" ? "dropped" : "deferred"
       case "Transient": {
         const { transientInARow } = yield* Ref.updateAndGet(tally, (before) => ({
           ...before,
           transientInARow: before.transientInARow + 1
         }))
         if (transientInARow < limits.downAfter) return yield* failed
-        yield* Halt.forError(halt, meter, error)
+        yield* StopSignal.forError(stop, meter, error)
         return "deferred"
       }
       default:
@@ -102,10 +102,10 @@ export const make = Effect.fnUntraced(function* (options: {
     share: DownloadBudget.Share
   ): Effect.fn.Return<Result, StoreError, Scope.Scope> {
     const { flight, origin, page } = download
-    const halted = yield* Halt.read(halt)
-    if (halted?._tag === "Over") return dropped(download)
-    if (halted !== undefined) {
-      return missed(download, "deferred", halted._tag === "Refused" ? halted.error : givenUp(halted))
+    const stopReason = yield* StopSignal.read(stop)
+    if (stopReason?._tag === "Over") return dropped(download)
+    if (stopReason !== undefined) {
+      return missed(download, "deferred", stopReason._tag === "Refused" ? stopReason.error : givenUp(stopReason))
     }
     const downloads = isDownloaded(download)
     if (downloads) yield* RunMeter.downloading(meter, 1)

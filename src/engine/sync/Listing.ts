@@ -20,7 +20,7 @@ import type { Page } from "../../contract/Page.ts"
 import type { Limits } from "../Limits.ts"
 import type { Spanning } from "../telemetry/Spans.ts"
 import * as Deletions from "./Deletions.ts"
-import * as Halt from "./Halt.ts"
+import * as StopSignal from "./StopSignal.ts"
 import type { PartReader } from "./PartReader.ts"
 import type { RunMeter } from "./RunMeter.ts"
 import type { ListingEnded } from "./SliceEvent.ts"
@@ -69,14 +69,14 @@ const attributesOf = (page: Option.Option<Page<Schema.Json>>) =>
 export const make = Effect.fnUntraced(function* (options: {
   readonly session: AnySession
   readonly plan: Plan
-  readonly halt: Halt.Halt
+  readonly stop: StopSignal.StopSignal
   readonly checker: ContentExistenceChecker["Service"]
   readonly parts: PartReader
   readonly limits: Limits
   readonly meter: RunMeter
   readonly span: Spanning
 }): Effect.fn.Return<Listing, never, Scope.Scope> {
-  const { halt, limits, meter, parts, plan, session } = options
+  const { stop, limits, meter, parts, plan, session } = options
   const scope = yield* Effect.scope
   const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
 
@@ -143,12 +143,12 @@ export const make = Effect.fnUntraced(function* (options: {
     const { isEnded, isLeft, isRestarted, reading, waiting } = yield* Ref.get(state)
     if (isEnded) return Option.none()
     const isOver = reading.pages >= limits.slicePages || (yield* Clock.currentTimeMillis) >= endsAt
-    const isHalted = isLeft || (yield* Halt.read(halt)) !== undefined
-    if (isOver && Option.isNone(waiting) && !isHalted) {
+    const isStopped = isLeft || (yield* StopSignal.read(stop)) !== undefined
+    if (isOver && Option.isNone(waiting) && !isStopped) {
       if (!(yield* hasMore)) return Option.none()
-      yield* Halt.set(halt, { _tag: "Over" })
+      yield* StopSignal.set(stop, { _tag: "Over" })
     }
-    if (isLeft || (yield* Halt.read(halt)) !== undefined) {
+    if (isLeft || (yield* StopSignal.read(stop)) !== undefined) {
       yield* change({ more: true })
       return Option.none()
     }
@@ -168,7 +168,7 @@ export const make = Effect.fnUntraced(function* (options: {
           yield* listInFull(error.message)
           return yield* next
         }
-        const isRefusal = yield* Halt.forError(halt, meter, error)
+        const isRefusal = yield* StopSignal.forError(stop, meter, error)
         yield* change({ isEnded: true, more: true, ...(isRefusal ? {} : { failure: error }) })
         return Option.none<Page<Schema.Json>>()
       })

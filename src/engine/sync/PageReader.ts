@@ -24,7 +24,7 @@ import type { LedgerStore } from "../store/LedgerStore.ts"
 import type { Fence } from "../store/Fence.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import * as Deletions from "./Deletions.ts"
-import * as Halt from "./Halt.ts"
+import * as StopSignal from "./StopSignal.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { Listed, Listing, ListingError } from "./Listing.ts"
 import type { PartReader } from "./PartReader.ts"
@@ -40,7 +40,7 @@ interface Options {
   readonly ledger: LedgerStore["Service"]
   readonly fence: Fence
   readonly plan: Plan
-  readonly halt: Halt.Halt
+  readonly stop: StopSignal.StopSignal
   readonly inflight: InFlight
   readonly parts: PartReader
   readonly limits: Limits
@@ -180,7 +180,7 @@ const rowsToRetry = ({ fence, ledger, limits, plan }: Options): Effect.Effect<Re
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>> {
-  const { halt, inflight, limits, listing, plan } = options
+  const { stop, inflight, limits, listing, plan } = options
   const { task } = plan
   // Ids that pages of this slice deleted and no later page listed.
   const deletedIds = yield* Ref.make<ReadonlySet<string>>(new Set())
@@ -209,7 +209,7 @@ export const make = Effect.fnUntraced(function* (
 
   const retries = Stream.unwrap(
     Effect.gen(function* () {
-      if ((yield* Halt.read(halt)) !== undefined) return Stream.empty
+      if ((yield* StopSignal.read(stop)) !== undefined) return Stream.empty
       const rows = yield* rowsToRetry(options)
       if (plan.ledger === "due" && rows.length >= limits.retries) yield* listing.leave
       // The changes before may have chosen the same id, or deleted it in a page that is not committed yet.

@@ -31,13 +31,13 @@ import * as BatchWriter from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
 import { DownloadBudget } from "./DownloadBudget.ts"
 import * as Downloader from "./Downloader.ts"
-import * as Halt from "./Halt.ts"
+import * as StopSignal from "./StopSignal.ts"
 import * as InFlight from "./InFlight.ts"
 import * as Listing from "./Listing.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageReader from "./PageReader.ts"
 import * as PartReader from "./PartReader.ts"
-import * as RunEnd from "./RunEnd.ts"
+import * as RunCompletion from "./RunCompletion.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { ListingEnded, SliceEvent } from "./SliceEvent.ts"
@@ -90,7 +90,7 @@ const defaultRetryAfter = Duration.minutes(1)
 
 /** The state that the fibers of a slice share. */
 interface Shared {
-  readonly halt: Halt.Halt
+  readonly stop: StopSignal.StopSignal
   readonly inflight: InFlight.InFlight
   readonly meter: RunMeter.RunMeter
   readonly span: Spans.Spanning
@@ -106,15 +106,15 @@ const unread: ListingEnded = {
   notes: []
 }
 
-/** Opens the source. One that refuses at the door halts the slice, like one that refuses at an item. */
-const open = Effect.fnUntraced(function* (options: Options, { events, halt, meter }: Shared) {
+/** Opens the source. One that refuses at the door stops the slice, like one that refuses at an item. */
+const open = Effect.fnUntraced(function* (options: Options, { events, stop, meter }: Shared) {
   return yield* Effect.withSpan(OpenSource.session(options, meter), "open", { captureStackTrace: false }).pipe(
     Effect.asSome,
     Effect.catchTag(
       "IntegrationError",
       Effect.fnUntraced(function* (error) {
-        const isHalted = yield* Halt.forError(halt, meter, error)
-        yield* Queue.offer(events, { ...unread, failure: isHalted ? undefined : error })
+        const isStopped = yield* StopSignal.forError(stop, meter, error)
+        yield* Queue.offer(events, { ...unread, failure: isStopped ? undefined : error })
         return Option.none()
       })
     )
@@ -124,7 +124,7 @@ const open = Effect.fnUntraced(function* (options: Options, { events, halt, mete
 /** Lists and downloads what there is to do, with bounded concurrency, and hands it to the fiber that commits. */
 const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   const { connection, plan } = options
-  const { events, halt, inflight, meter, span } = shared
+  const { events, stop, inflight, meter, span } = shared
   const opened = yield* open(options, shared)
   if (Option.isNone(opened)) return
   const session = opened.value
@@ -140,19 +140,19 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     fresh: Option.isNone(plan.checkpoint),
     hinted: plan.hinted
   })
-  const listing = yield* Listing.make({ session, plan, halt, checker, parts, limits, meter, span })
+  const listing = yield* Listing.make({ session, plan, stop, checker, parts, limits, meter, span })
   const work = yield* PageReader.make({
     listing,
     contents: yield* ContentStore,
     ledger: yield* LedgerStore,
     fence,
     plan,
-    halt,
+    stop,
     inflight,
     parts,
     limits
   })
-  const download = yield* Downloader.make({ session, bodies: yield* BodyStore, limits, budget, meter, halt, span })
+  const download = yield* Downloader.make({ session, bodies: yield* BodyStore, limits, budget, meter, stop, span })
   const handOver = (one: PageReader.Work) =>
     one._tag === "Download"
       ? Effect.flatMap(download(one), (event) => Queue.offer(events, event))
@@ -164,7 +164,7 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
 /** Reads, downloads and commits until nothing is left, or the slice has to end. */
 const write = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   const { connection, plan } = options
-  const { events, halt, inflight, meter, span } = shared
+  const { events, stop, inflight, meter, span } = shared
   const tick = Effect.andThen(Effect.sleep(tickEvery), Queue.offer(events, { _tag: "Tick" }))
   yield* Effect.forkScoped(Effect.forever(tick))
   yield* Effect.forkScoped(Queue.into(Lease.keep(connection, meter), events))
@@ -191,30 +191,30 @@ const write = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     checkpoint: Option.getOrUndefined(
       Option.map(plan.checkpoint, (checkpoint) => OpenBatch.checkpointText({ checkpoint, scope: plan.scope }))
     ),
-    isDown: Effect.map(Halt.read(halt), Halt.isDown),
+    isDown: Effect.map(StopSignal.read(stop), StopSignal.isDown),
     onProgress: options.onProgress
   })
 }, Effect.scoped)
 
 /** A source that refused fails the run, but for a quota: then the run goes on later. */
 const failureOf = (
-  halted: Halt.Reason | undefined,
+  stopReason: StopSignal.Reason | undefined,
   listingFailure: ListingEnded["failure"]
 ): RunFailure.Failure | null => {
-  if (halted?._tag === "GivenUp") return { reason: "TooManyFailures", message: halted.message }
-  const error = halted?._tag === "Refused" ? halted.error : listingFailure
+  if (stopReason?._tag === "GivenUp") return { reason: "TooManyFailures", message: stopReason.message }
+  const error = stopReason?._tag === "Refused" ? stopReason.error : listingFailure
   return error === undefined || error.reason._tag === "RateLimited" ? null : RunFailure.of(error)
 }
 
 /** How long to wait before the next slice, and whether the source asked for it. */
 const waitOf = (
-  halted: Halt.Reason | undefined,
+  stopReason: StopSignal.Reason | undefined,
   { askedFor, exhausted }: Pick<SliceResult, "askedFor"> & { readonly exhausted: Duration.Duration | undefined },
   limits: Limits
 ): Pick<SliceResult, "waitFor" | "refused" | "askedFor"> => {
-  if (halted?._tag === "Refused") {
+  if (stopReason?._tag === "Refused") {
     // A body's stream fails outside of any call, which would have bounded the wait.
-    const { reason } = RetryAfter.bound(halted.error, limits.longestRetryAfter)
+    const { reason } = RetryAfter.bound(stopReason.error, limits.longestRetryAfter)
     if (reason._tag === "RateLimited") {
       const waitFor = reason.retryAfter ?? defaultRetryAfter
       return { waitFor, refused: true, askedFor: waitFor }
@@ -231,7 +231,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   // Events are handed over: while a batch is committed, what was downloaded waits, and nothing more is begun.
   const events = yield* Queue.bounded<SliceEvent, RunFailure.RunError | Cause.Done>(0)
   const shared: Shared = {
-    halt: yield* Halt.make,
+    stop: yield* StopSignal.make,
     inflight: InFlight.make(),
     meter: yield* RunMeter.make(limits.sliceTime),
     span: yield* Spans.make,
@@ -239,23 +239,23 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   }
   const written = yield* write(options, shared)
   const { failure, more, notes: listingNotes, reading } = written.listing ?? unread
-  const halted = yield* Halt.read(shared.halt)
+  const stopReason = yield* StopSignal.read(shared.stop)
   const worked = yield* RunFailure.capture(written.exit)
   const notes = [...options.notes, ...listingNotes]
   const complete = Deletions.complete(reading, written.pages)
-  const { counts, error } = yield* RunEnd.run(
+  const { counts, error } = yield* RunCompletion.run(
     { domain: connection.domain, fence, runId, taskId, kind, task: plan.task, complete, notes },
     written,
-    Result.isFailure(worked) ? worked.failure : failureOf(halted, failure)
+    Result.isFailure(worked) ? worked.failure : failureOf(stopReason, failure)
   )
   return {
     counts,
     problems: written.problems,
     notes,
     error,
-    more: more || halted?._tag === "Over",
+    more: more || stopReason?._tag === "Over",
     changesRead: error === null && complete.changes,
     isEarly: plan.hinted.only,
-    ...waitOf(halted, yield* RunMeter.read(shared.meter), limits)
+    ...waitOf(stopReason, yield* RunMeter.read(shared.meter), limits)
   } satisfies SliceResult
 })

@@ -16,7 +16,7 @@ import * as RunFailure from "./RunFailure.ts"
 import * as Lease from "../schedule/Lease.ts"
 import * as TaskQueue from "../schedule/TaskQueue.ts"
 import { Limits } from "../Limits.ts"
-import * as Run from "./Run.ts"
+import * as SliceRunner from "./SliceRunner.ts"
 import type { Connection } from "../model/Connection.ts"
 import { statusOf } from "../model/Run.ts"
 import type { TaskId } from "../model/Task.ts"
@@ -42,7 +42,7 @@ interface Total extends Pick<SyncResult, "counts" | "run" | "notes" | "problems"
 
 const nothing: Total = { counts: RunCounts.zero, run: null, notes: [], problems: [], refusals: 0 }
 
-const withSlice = (total: Total, slice: Run.Outcome): Total => {
+const withSlice = (total: Total, slice: SliceRunner.Outcome): Total => {
   const { existing, stored, unchanged, updated } = slice.counts
   const hasMoved = stored + updated + unchanged + existing > 0
   return {
@@ -62,7 +62,7 @@ interface Ended {
 }
 
 export const make = Effect.gen(function* () {
-  const context = yield* Effect.context<Run.Services>()
+  const context = yield* Effect.context<SliceRunner.Services>()
   const connections = Context.get(context, ConnectionStore)
   const tasks = Context.get(context, TaskStore)
   const ledger = Context.get(context, LedgerStore)
@@ -112,12 +112,12 @@ export const make = Effect.gen(function* () {
   const untilDone = (
     connection: Connection,
     before: Total,
-    request: Run.Request,
+    request: SliceRunner.Request,
     options: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
-  ): Effect.Effect<Ended, StoreError, Run.Services> =>
+  ): Effect.Effect<Ended, StoreError, SliceRunner.Services> =>
     Effect.gen(function* () {
       const { onProgress, onWait, wait } = options
-      const turn = yield* Run.turn(
+      const turn = yield* SliceRunner.turn(
         wait ? Lease.acquireWaiting(connection.id, onWait ?? (() => Effect.void)) : Lease.acquire(connection.id),
         () => Effect.succeed(request),
         (progress) =>
@@ -224,4 +224,4 @@ export const make = Effect.gen(function* () {
   })
 })
 
-export const layer: Layer.Layer<Engine, never, Run.Services> = Layer.effect(Engine, make)
+export const layer: Layer.Layer<Engine, never, SliceRunner.Services> = Layer.effect(Engine, make)

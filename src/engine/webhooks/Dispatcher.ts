@@ -21,7 +21,7 @@ import * as Singleton from "effect/cluster/Singleton"
 import * as Feed from "../feed/Feed.ts"
 import type { Vault } from "../secrets/Vault.ts"
 import { MessageId, type Webhook, type WebhookId } from "../model/Webhook.ts"
-import * as Restart from "../schedule/Restart.ts"
+import * as Supervisor from "../schedule/Supervisor.ts"
 import { WebhookStore } from "../store/WebhookStore.ts"
 import * as Delivery from "./Delivery.ts"
 import * as Payload from "./Payload.ts"
@@ -148,7 +148,7 @@ export type Services = WebhookStore | Feed.Feed | Vault | Sender
 /** A singleton of the cluster: it runs in the process that owns its shard. */
 export const layer: Layer.Layer<never, never, Sharding.Sharding | Services> = Layer.unwrap(
   Effect.map(Effect.context<Services>(), (context) => {
-    const work = Restart.forever(run, { what: "the delivery of webhooks", pause })
+    const work = Supervisor.forever(run, { what: "the delivery of webhooks", pause })
     return Singleton.make("idem/Webhooks", Effect.provide(work, context))
   })
 )

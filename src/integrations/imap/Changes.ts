@@ -3,7 +3,7 @@
  *
  * - With QRESYNC (RFC 7162) the server reports changed flags and deleted UIDs since the mod-sequence of the last poll.
  * - With CONDSTORE alone the server reports changed flags. If there are fewer messages than the known and the new ones,
- *   some were deleted: then all UIDs are read and compared (Blocks.ts).
+ *   some were deleted: then all UIDs are read and compared (UidDigests.ts).
  * - Without either, the flags and UIDs of all messages are read if STATUS shows a change, and once an hour.
  *
  * The stored mod-sequence is that of the opened mailbox, before anything was read: changes during the poll are read by
@@ -15,7 +15,7 @@ import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { Patch } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import * as Blocks from "./Blocks.ts"
+import * as UidDigests from "./UidDigests.ts"
 import type { Checkpoint, MailboxPart } from "./Checkpoint.ts"
 import type { Opened } from "./Client.ts"
 import * as Mail from "./Mail.ts"
@@ -32,7 +32,7 @@ import {
   maxAsked,
   pageSize,
   type Source
-} from "./Source.ts"
+} from "./ListingPages.ts"
 
 /** How often flags are read of servers that do not tell changes. */
 const walkMillis = 3_600_000
@@ -141,7 +141,7 @@ export const read = ({ checkpoint, emptied, mailbox, part: before, renumbered, s
     Stream.unwrap(
       Effect.gen(function* () {
         const next = endOf(opened)
-        const found: ReadonlyArray<Blocks.Seen & Partial<Marks>> = withFlags
+        const found: ReadonlyArray<UidDigests.Seen & Partial<Marks>> = withFlags
           ? opened.messages === 0
             ? []
             : yield* marks(client, place, `1:${next - 1}`)
@@ -161,12 +161,12 @@ export const read = ({ checkpoint, emptied, mailbox, part: before, renumbered, s
           }
           emptied()
         }
-        const blocks = found.length === 0 ? [] : Blocks.blocksOf(found, next)
-        const now = Blocks.digestsOf(blocks, next, withFlags)
+        const blocks = found.length === 0 ? [] : UidDigests.blocksOf(found, next)
+        const now = UidDigests.digestsOf(blocks, next, withFlags)
         const walked = yield* Clock.currentTimeMillis
         const compared = Stream.fromIterable(blocks).pipe(
           Stream.flatMap((block): Pages => {
-            const { flags, uids: isOther } = Blocks.differences(block, before.blocks, now)
+            const { flags, uids: isOther } = UidDigests.differences(block, before.blocks, now)
             const present = new Set(block.messages.map(({ uid }) => uid))
             const absent = isOther
               ? Array.from({ length: block.to - block.from }, (_, index) => block.from + index).filter(
@@ -184,7 +184,7 @@ export const read = ({ checkpoint, emptied, mailbox, part: before, renumbered, s
                   const checker = yield* ContentExistenceChecker
                   const stored = asked.length === 0 ? new Set<string>() : yield* checker.existing(asked)
                   const isLast = piece === pieces - 1
-                  return page(isLast ? { ...part, blocks: Blocks.upTo(block.index, part.blocks, now) } : part, {
+                  return page(isLast ? { ...part, blocks: UidDigests.upTo(block.index, part.blocks, now) } : part, {
                     deleted: asked.filter((id) => stored.has(id)),
                     patches: patches.slice(piece * maxAsked, (piece + 1) * maxAsked)
                   })

@@ -43,7 +43,7 @@ export const MailboxPart = Schema.Struct({
   read: Schema.optionalKey(Schema.Struct({ uid: Schema.Int, until: Schema.String })),
   /** When all UIDs and flags were read last, in milliseconds since 1970. */
   walked: Schema.optionalKey(Schema.Int),
-  /** UIDs a block, and a digest of each block: of the UIDs in it, and of their flags. See Blocks.ts. */
+  /** UIDs a block, and a digest of each block: of the UIDs in it, and of their flags. See UidDigests.ts. */
   blocks: Schema.optionalKey(
     Schema.Struct({ size: Schema.Int, uids: Schema.String, flags: Schema.optionalKey(Schema.String) })
   ),

@@ -20,7 +20,7 @@ import type { ContentExistenceChecker } from "../../contract/ContentExistenceChe
 import type { Problem } from "../../contract/Page.ts"
 import { maxParts, type Parts } from "../../contract/Parts.ts"
 import { idsOnly, isLive, type SyncTask } from "../../contract/SyncTask.ts"
-import * as Blocks from "./Blocks.ts"
+import * as UidDigests from "./UidDigests.ts"
 import * as Changes from "./Changes.ts"
 import {
   type Checkpoint,
@@ -43,7 +43,7 @@ import {
   listed,
   pageSize,
   type Source
-} from "./Source.ts"
+} from "./ListingPages.ts"
 
 type Pages = Stream.Stream<ImapPage, ListingError, ContentExistenceChecker>
 
@@ -162,7 +162,7 @@ const open = Effect.fnUntraced(function* (
       const messages = found.map((uid) => ({ uid }))
       const digests =
         features.condstore && !features.qresync
-          ? { blocks: Blocks.digestsOf(Blocks.blocksOf(messages, to), to, false) }
+          ? { blocks: UidDigests.digestsOf(UidDigests.blocksOf(messages, to), to, false) }
           : {}
       const part: MailboxPart = isResumed
         ? before

@@ -116,7 +116,7 @@ export const Checkpoint = Schema.Struct({
    * which a deletion was noticed has had its complete pass.
    */
   absentSince: Schema.optionalKey(Schema.Finite),
-  /** Parts that hints named and that are still to be looked at (see Looks.ts). */
+  /** Parts that hints named and that are still to be looked at (see HintLookups.ts). */
   hinted: Schema.optionalKey(Schema.Array(Schema.String)),
   /** When the conversations were last listed. */
   listedAt: Schema.optionalKey(Schema.Finite),

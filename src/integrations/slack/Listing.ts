@@ -20,7 +20,7 @@
  *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll. A tour through all
  *    conversations begins once every `sweepEvery`, at most 20 calls a poll.
  *
- * Hinted parts come before all of these (see Events.ts, Looks.ts): a conversation is visited; a message or a thread is
+ * Hinted parts come before all of these (see Events.ts, HintLookups.ts): a conversation is visited; a message or a thread is
  * looked up. A poll that hints alone brought forward does only that. While hints are received, conversations are listed
  * once an hour, visits are left to hints (except for conversations that were active within the last 12 days: an hour to
  * a day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
@@ -41,11 +41,11 @@ import * as SyncTask from "../../contract/SyncTask.ts"
 import { type Checkpoint, load, type Part, save, type State } from "./Checkpoint.ts"
 import * as Directory from "./Directory.ts"
 import { newest, tsOf } from "./Message.ts"
-import { always, chain, completePasses, histories, type Pages } from "./Passes.ts"
-import type { Env } from "./Refs.ts"
-import * as Looks from "./Looks.ts"
-import { type Scene, type Settings, sweepEvery, visitsPerRound } from "./Visits.ts"
-import * as Visits from "./Visits.ts"
+import { always, chain, completePasses, histories, type Pages } from "./Sweeps.ts"
+import type { Env } from "./MessageRefs.ts"
+import * as HintLookups from "./HintLookups.ts"
+import { type Scene, type Settings, sweepEvery, visitsPerRound } from "./ConversationVisits.ts"
+import * as ConversationVisits from "./ConversationVisits.ts"
 
 /** Between two slices of one poll there is less than this. */
 const sliceGap = Duration.toMillis("15 seconds")
@@ -126,7 +126,7 @@ const live = (scene: Scene): Pages => {
   const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
   const skip = new Set<string>()
 
-  const visits = Visits.make(scene, { env, skip, longest: Duration.toMillis(longest) })
+  const visits = ConversationVisits.make(scene, { env, skip, longest: Duration.toMillis(longest) })
 
   const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
 
@@ -166,7 +166,7 @@ const live = (scene: Scene): Pages => {
       const fresh = Array.from(state.conversations).filter(
         ([, { archived, part }]) => !archived && part.visitedAt === undefined
       )
-      Looks.wait(
+      HintLookups.wait(
         state,
         fresh.slice(0, visitsPerRound).map(([id]) => id)
       )
@@ -174,9 +174,9 @@ const live = (scene: Scene): Pages => {
     })
   )
 
-  const looks = Looks.make(env, state)
+  const looks = HintLookups.make(env, state)
   const hinted: Pages = Stream.suspend(() => {
-    Looks.wait(state, parts.hinted.parts)
+    HintLookups.wait(state, parts.hinted.parts)
     return chain(() => {
       const [part] = state.hinted ?? []
       if (part === undefined) return undefined
@@ -185,7 +185,7 @@ const live = (scene: Scene): Pages => {
       const isStale = now - (state.listedAt ?? 0) >= directoryForUnknown
       if (part === "channels" || (!isKnown(part) && isStale)) {
         // The part is looked at once its conversation is known; it is stale no more by then.
-        if (part !== "channels") Looks.wait(state, [part])
+        if (part !== "channels") HintLookups.wait(state, [part])
         return directory
       }
       return isKnown(part) ? visits.visit(part) : Stream.empty

@@ -26,7 +26,7 @@ import type { Page, Problem } from "../../contract/Page.ts"
 import { type Checkpoint, type Part, place as placeOf, type Place, type Saved } from "./Checkpoint.ts"
 import { type Args, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
-import * as Refs from "./Refs.ts"
+import * as MessageRefs from "./MessageRefs.ts"
 
 const Messages = Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
@@ -94,13 +94,13 @@ interface Step {
 type WalkError = IntegrationError | ContentExistenceCheckerError
 
 export const make = (
-  env: Refs.Env,
+  env: MessageRefs.Env,
   walk: Walk
 ): Stream.Stream<Page<Checkpoint, Part>, WalkError, ContentExistenceChecker> => {
   const { channel } = walk
   const { client, task } = env
   const callsPerStep = walk.callsPerStep ?? env.callsPerStep
-  const { idOf, inWindow, page, select } = Refs.make(env, walk)
+  const { idOf, inWindow, page, select } = MessageRefs.make(env, walk)
   const read = (answer: Messages) => {
     const messages = answer.messages.filter((message) => Message.isMessage(message))
     const unread = answer.messages.length - messages.length
@@ -212,7 +212,7 @@ export const make = (
     let refs = 0
     let foundRefs = 0
 
-    while (rest[0] !== undefined && refs + Refs.sizeOf(rest[0]) <= Refs.maxRefs) {
+    while (rest[0] !== undefined && refs + MessageRefs.sizeOf(rest[0]) <= MessageRefs.maxRefs) {
       const parent = rest[0]
       const resumed = thread?.ts === parent.ts
       const before = thread !== undefined && Message.compareTs(parent.ts, thread.ts) > 0
@@ -220,7 +220,7 @@ export const make = (
       const latest = parent.latest_reply ?? undefined
       const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
       let ended = stored || !threadDue(from, parent)
-      while (!ended && calls < callsPerStep && foundRefs < Refs.maxRefs / 2) {
+      while (!ended && calls < callsPerStep && foundRefs < MessageRefs.maxRefs / 2) {
         calls += 1
         const answer = yield* replies(parent.ts, after)
         if (isRefusal(answer)) {
@@ -240,7 +240,7 @@ export const make = (
         for (const one of fresh) {
           walk.onSeen(one.ts)
           if (before) again.add(one.ts)
-          foundRefs += Refs.sizeOf(one)
+          foundRefs += MessageRefs.sizeOf(one)
           after = Message.newest(after, one.ts)
         }
         if (after !== undefined && !before) listedTo = { ts: parent.ts, after }
@@ -254,7 +254,7 @@ export const make = (
       if (resumed) thread = undefined
       rest.shift()
       parents.push(parent)
-      refs += Refs.sizeOf(parent)
+      refs += MessageRefs.sizeOf(parent)
       at = parent.ts
       // The page of these parents comes first, before any further replies: a slice that has room for one page gets on.
       if (resumed) break
@@ -262,7 +262,7 @@ export const make = (
 
     const pages: Array<Page<Checkpoint, Part>> = []
     const taken = new Set<string>()
-    const groups = Refs.grouped(found)
+    const groups = MessageRefs.grouped(found)
     for (const [index, group] of groups.entries()) {
       const selected = yield* select(group, [])
       const isKnown = selected.chosen.size === 0 && selected.patched.size === 0

@@ -4,9 +4,9 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Extractor from "../../../src/derive/extract/Extractor.ts"
-import * as TextExtraction from "../../../src/derive/extract/TextExtraction.ts"
-import * as Follower from "../../../src/derive/Follower.ts"
+import * as TextExtractor from "../../../src/derive/extract/TextExtractor.ts"
+import * as PendingTexts from "../../../src/derive/extract/PendingTexts.ts"
+import * as FeedFollower from "../../../src/derive/FeedFollower.ts"
 import type { Query } from "../../../src/derive/search/Search.ts"
 import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
 import * as SearchClient from "../../../src/derive/search/SearchClient.ts"
@@ -22,7 +22,7 @@ import * as Files from "../extract/Files.ts"
 
 const layer = Layer.mergeAll(
   Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer)),
-  Extractor.layer
+  TextExtractor.layer
 )
 
 const projections = new Map([
@@ -33,9 +33,9 @@ const projections = new Map([
 /** Follows the feed to its end, extracts, and indexes. */
 const derive = Effect.gen(function* () {
   yield* visible
-  const follower = yield* Follower.make(projections)
+  const follower = yield* FeedFollower.make(projections)
   yield* follower.catchUp()
-  const texts = yield* TextExtraction.make
+  const texts = yield* PendingTexts.make
   const indexer = yield* SearchIndexer.make(follower.tables)
   while ((yield* texts.step) + (yield* indexer.step) > 0);
 })

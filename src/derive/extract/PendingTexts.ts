@@ -11,8 +11,8 @@ import type { StoreError } from "../../engine/store/StoreError.ts"
 import { fromHex } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
-import * as Extraction from "./Extraction.ts"
-import { type Extracted, Extractor } from "./Extractor.ts"
+import * as FormatReader from "./FormatReader.ts"
+import { type Extracted, TextExtractor } from "./TextExtractor.ts"
 
 /** Contents in one transaction. */
 const batchSize = 50
@@ -31,19 +31,19 @@ const Due = Schema.Struct({
 type Due = typeof Due.Type
 const decodeDue = Schema.decodeUnknownEffect(Schema.Array(Due))
 
-const reasonOf = ({ message, reason }: Extraction.Text): string | null =>
+const reasonOf = ({ message, reason }: FormatReader.Text): string | null =>
   reason === null ? null : message === null ? reason : `${reason}: ${message}`
 
 /** A body that is gone: its blob is missing, or a purge has removed it since. */
-const gone: Extracted = { text: Extraction.none("", "damaged", "its body is not stored any more"), parts: [] }
+const gone: Extracted = { text: FormatReader.none("", "damaged", "its body is not stored any more"), parts: [] }
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const bodies = yield* BodyStore
-  const { extract } = yield* Extractor
+  const { extract } = yield* TextExtractor
 
   yield* sql`UPDATE derived.text SET version = NULL
-    WHERE part = -1 AND version > 0 AND version < ${Extraction.version}`.pipe(toStoreError("looking for old texts"))
+    WHERE part = -1 AND version > 0 AND version < ${FormatReader.version}`.pipe(toStoreError("looking for old texts"))
 
   const due = sql`SELECT connection_id AS "connectionId", external_id AS "externalId", encode(sha256, 'hex') AS hash,
       size::float8 AS size, media_type AS "mediaType", file_name AS "fileName"
@@ -66,7 +66,7 @@ export const make = Effect.gen(function* () {
   /** Writes the texts of a content, unless its body changed or it was purged while they were extracted. */
   const write = Effect.fnUntraced(function* (of: Due, { parts, text }: Extracted) {
     const written = yield* sql`UPDATE derived.text SET text = ${text.text}, reason = ${reasonOf(text)},
-        version = ${Extraction.version}
+        version = ${FormatReader.version}
       WHERE connection_id = ${of.connectionId} AND external_id = ${of.externalId} AND part = -1
         AND version IS NULL AND sha256 = ${fromHex(of.hash)}
       RETURNING 1`
@@ -83,7 +83,7 @@ export const make = Effect.gen(function* () {
         media_type: part.mediaType,
         file_name: part.fileName,
         inline: part.inline,
-        version: Extraction.version,
+        version: FormatReader.version,
         text: part.text,
         reason: reasonOf(part)
       }))

@@ -1,6 +1,6 @@
 /**
  * Runs a person's query on the schema `mirror`: read only, bounded in time and size, and with the rights of a role that
- * may read nothing else (`Reader.ts`).
+ * may read nothing else (`ReadOnlyRole.ts`).
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -9,18 +9,18 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { UsageError } from "../engine/Engine.ts"
 import * as Feed from "../engine/feed/Feed.ts"
 import * as Lock from "../engine/schedule/Lock.ts"
-import * as Restart from "../engine/schedule/Restart.ts"
+import * as Supervisor from "../engine/schedule/Supervisor.ts"
 import type { BodyStore } from "../engine/store/BodyStore.ts"
 import type { FeedStore } from "../engine/store/FeedStore.ts"
 import type { LockStore } from "../engine/store/LockStore.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { type Deriver, ProjectionRegistry } from "./Deriver.ts"
-import * as Extractor from "./extract/Extractor.ts"
-import * as TextExtraction from "./extract/TextExtraction.ts"
-import * as Follower from "./Follower.ts"
+import * as TextExtractor from "./extract/TextExtractor.ts"
+import * as PendingTexts from "./extract/PendingTexts.ts"
+import * as FeedFollower from "./FeedFollower.ts"
 import * as Lag from "./Lag.ts"
-import * as MirrorQuery from "./MirrorQuery.ts"
-import * as MirrorReads from "./MirrorReads.ts"
+import * as SqlQuery from "./SqlQuery.ts"
+import * as AgentReads from "./AgentReads.ts"
 import * as MirrorTables from "./MirrorTables.ts"
 import * as ReadTokens from "./ReadTokens.ts"
 import * as ReadOnlyRole from "./ReadOnlyRole.ts"
@@ -60,7 +60,7 @@ export const make = Effect.gen(function* () {
   const context = yield* Effect.context<BodyStore | FeedStore | LockStore | SqlClient.SqlClient>()
   const sql = yield* SqlClient.SqlClient
 
-  const follower = Effect.flatMap(registry.all, (projections) => Follower.make(projections)).pipe(
+  const follower = Effect.flatMap(registry.all, (projections) => FeedFollower.make(projections)).pipe(
     Effect.catchTag("MirrorNewer", ({ message }) => new UsageError({ message }))
   )
 
@@ -68,7 +68,7 @@ export const make = Effect.gen(function* () {
    * Extracts the texts of what the follower has derived, and indexes it. Threads of the extractor end with the scope.
    */
   const makeFinish = Effect.fnUntraced(function* ({ tables }: Effect.Success<typeof follower>) {
-    const texts = yield* Effect.provide(TextExtraction.make, yield* Layer.build(Extractor.layer))
+    const texts = yield* Effect.provide(PendingTexts.make, yield* Layer.build(TextExtractor.layer))
     const indexer = yield* SearchIndexer.make(tables)
     return Effect.fnUntraced(function* (between: Effect.Effect<void> = Effect.void) {
       while ((yield* texts.step) + (yield* indexer.step) > 0) yield* between
@@ -82,7 +82,7 @@ export const make = Effect.gen(function* () {
       const finish = yield* makeFinish(following)
       yield* finish()
       return changes
-    }).pipe(Effect.scoped, Lock.withFreeLock(Follower.lockName))
+    }).pipe(Effect.scoped, Lock.withFreeLock(FeedFollower.lockName))
     return Option.match(done, {
       onNone: () => ({ changes: 0, followed: true }),
       onSome: (changes) => ({ changes, followed: false })
@@ -114,9 +114,9 @@ export const make = Effect.gen(function* () {
     return yield* Effect.raceFirst(rows, finishing)
   }).pipe(Effect.scoped)
 
-  const follow = Lock.withFreeLock(Follower.lockName)(followAlone).pipe(
+  const follow = Lock.withFreeLock(FeedFollower.lockName)(followAlone).pipe(
     Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}`)),
-    (work) => Restart.forever(work, { what: "deriving the schema mirror", pause }),
+    (work) => Supervisor.forever(work, { what: "deriving the schema mirror", pause }),
     Effect.provide(Layer.provide(Feed.layer, Layer.succeedContext(context))),
     Effect.provideContext(context)
   )
@@ -134,8 +134,8 @@ export const make = Effect.gen(function* () {
     Effect.provideContext(context)
   )
 
-  const read = <A, E>(use: (reads: ReturnType<typeof MirrorReads.make>) => Effect.Effect<A, E, SqlClient.SqlClient>) =>
-    Effect.flatMap(isolated, (alone) => Effect.provideContext(use(MirrorReads.make(alone)), context))
+  const read = <A, E>(use: (reads: ReturnType<typeof AgentReads.make>) => Effect.Effect<A, E, SqlClient.SqlClient>) =>
+    Effect.flatMap(isolated, (alone) => Effect.provideContext(use(AgentReads.make(alone)), context))
 
   return {
     reads: {
@@ -154,7 +154,7 @@ export const make = Effect.gen(function* () {
     rebuild,
     lag,
     isolated,
-    query: (query) => Effect.andThen(isolated, Effect.provideContext(MirrorQuery.run(query), context)),
+    query: (query) => Effect.andThen(isolated, Effect.provideContext(SqlQuery.run(query), context)),
     grant: (role, options) =>
       Effect.andThen(isolated, Effect.provideContext(ReadOnlyRole.grant(role, options), context))
   } satisfies Deriver

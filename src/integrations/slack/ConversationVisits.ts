@@ -8,8 +8,8 @@ import { type Conversation, hasVanished, parentsDigest, type Part, save, type St
 import type { Client } from "./Client.ts"
 import * as Directory from "./Directory.ts"
 import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
-import { beginHistory, type CompleteSettings, countHistory, moveHistory, type Pages } from "./Passes.ts"
-import type { Env } from "./Refs.ts"
+import { beginHistory, type CompleteSettings, countHistory, moveHistory, type Pages } from "./Sweeps.ts"
+import type { Env } from "./MessageRefs.ts"
 import * as Walk from "./Walk.ts"
 
 /** Objects of the first answer of a visit, and calls for threads in the first visit of a conversation. */

@@ -1,13 +1,13 @@
 /** The text of each format. */
 import { assert, describe, it } from "@effect/vitest"
 import iconv from "iconv-lite"
-import * as Extraction from "../../../src/derive/extract/Extraction.ts"
+import * as FormatReader from "../../../src/derive/extract/FormatReader.ts"
 import * as Files from "./Files.ts"
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 
 const read = (content: Uint8Array | string, mediaType?: string, fileName?: string) =>
-  Extraction.text(typeof content === "string" ? bytes(content) : content, { mediaType, fileName }, false)
+  FormatReader.text(typeof content === "string" ? bytes(content) : content, { mediaType, fileName }, false)
 
 const textOf = async (...args: Parameters<typeof read>): Promise<string> => {
   const found = await read(...args)
@@ -115,10 +115,10 @@ describe("the text of a file", () => {
   })
 
   it("is cut at its bound, and says so", async () => {
-    const found = await read("x".repeat(Extraction.mostText + 1))
-    assert.deepStrictEqual([found.text?.length, found.truncated], [Extraction.mostText, true])
+    const found = await read("x".repeat(FormatReader.mostText + 1))
+    assert.deepStrictEqual([found.text?.length, found.truncated], [FormatReader.mostText, true])
     const html = await read(`<html><body>${"<p>word word".repeat(100_000)}`)
-    assert.deepStrictEqual([(html.text?.length ?? 0) <= Extraction.mostText, html.truncated], [true, true])
+    assert.deepStrictEqual([(html.text?.length ?? 0) <= FormatReader.mostText, html.truncated], [true, true])
   })
 
   it("is cut where an archive lies about a size, and is refused where it claims too much", async () => {
@@ -133,7 +133,7 @@ describe("the text of a file", () => {
     assert.strictEqual(await reason(Buffer.from("d0cf11e0a1b11ae1", "hex")), "unsupported")
     assert.strictEqual(await reason(Files.pdf("x").subarray(0, 40)), "damaged")
     assert.strictEqual(await reason(Files.docx("x").subarray(0, 100)), "damaged")
-    const beginning = await Extraction.text(Files.pdf("x"), { mediaType: undefined, fileName: undefined }, true)
+    const beginning = await FormatReader.text(Files.pdf("x"), { mediaType: undefined, fileName: undefined }, true)
     assert.strictEqual(beginning.reason, "too-large")
   })
 })
@@ -148,7 +148,7 @@ describe("the text of an email", () => {
       Files.attachment("photo.jpg", "image/jpeg", Buffer.from([0xff, 0xd8, 0, 0])),
       `Content-Type: message/rfc822\r\n\r\n${Buffer.from(inner).toString()}`
     )
-    const email = await Extraction.mail(bytes, Extraction.mostText, 0)
+    const email = await FormatReader.mail(bytes, FormatReader.mostText, 0)
     assert.strictEqual(email.text.text, "Hello Bob")
     const parts = await Promise.all(email.parts.map((_, index) => email.read(index)))
     assert.deepStrictEqual(

@@ -4,7 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Follower from "../../src/derive/Follower.ts"
+import * as FeedFollower from "../../src/derive/FeedFollower.ts"
 import { projection as ftp } from "../../src/integrations/ftp/Projection.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
 import { projection as slack } from "../../src/integrations/slack/Projection.ts"
@@ -41,7 +41,7 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
       const run = yield* running()
       yield* run.commit({ items: [item("m1", { bytes: bytesOf(mail), title: "hello", metadata })] })
       yield* visible
-      const follower = yield* Follower.make(projections)
+      const follower = yield* FeedFollower.make(projections)
       assert.strictEqual(yield* follower.catchUp(), 1)
       assert.deepStrictEqual(
         yield* rows(`SELECT id, thread, subject, from_name, from_address, labels, has_attachments, size::int, text

@@ -12,16 +12,16 @@ export type Reason =
   /** Too many items failed: it is not the items. */
   | { readonly _tag: "GivenUp"; readonly message: string }
 
-/** The reason why a slice halts, if it does. The listing fiber and the download fibers of the slice share it. */
-export type Halt = Ref.Ref<Reason | undefined>
+/** The reason why a slice stops, if it does. The listing fiber and the download fibers of the slice share it. */
+export type StopSignal = Ref.Ref<Reason | undefined>
 
-export const make: Effect.Effect<Halt> = Ref.make<Reason | undefined>(undefined)
+export const make: Effect.Effect<StopSignal> = Ref.make<Reason | undefined>(undefined)
 
-export const read: (halt: Halt) => Effect.Effect<Reason | undefined> = Ref.get
+export const read: (stop: StopSignal) => Effect.Effect<Reason | undefined> = Ref.get
 
 /** Halts the slice. The first reason stands, but for one that says only that its time is up. */
-export const set = (halt: Halt, reason: Reason): Effect.Effect<void> =>
-  Ref.update(halt, (before) => (before === undefined || before._tag === "Over" ? reason : before))
+export const set = (stop: StopSignal, reason: Reason): Effect.Effect<void> =>
+  Ref.update(stop, (before) => (before === undefined || before._tag === "Over" ? reason : before))
 
 /** Reasons for which the whole source is left alone. Any other reason of a listing says nothing about single items. */
 const refusals: ReadonlySet<ErrorReason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])
@@ -30,11 +30,15 @@ const refusals: ReadonlySet<ErrorReason["_tag"]> = new Set(["Unauthorized", "Rat
  * Halts the slice for an error that concerns the whole source, and says whether it does. Where our own budget was used
  * up, the source has refused nothing: the slice is over.
  */
-export const forError = Effect.fnUntraced(function* (halt: Halt, meter: RunMeter.RunMeter, error: IntegrationError) {
+export const forError = Effect.fnUntraced(function* (
+  stop: StopSignal,
+  meter: RunMeter.RunMeter,
+  error: IntegrationError
+) {
   if (!refusals.has(error.reason._tag)) return false
   const { exhausted } = yield* RunMeter.read(meter)
   const isOurs = error.reason._tag === "RateLimited" && exhausted !== undefined
-  yield* set(halt, isOurs ? { _tag: "Over" } : { _tag: "Refused", error })
+  yield* set(stop, isOurs ? { _tag: "Over" } : { _tag: "Refused", error })
   return true
 })
 

@@ -8,7 +8,7 @@ import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../.
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import { type Checkpoint, noTally, type Part, type Place, save, type State, tallied, update } from "./Checkpoint.ts"
-import type { Env } from "./Refs.ts"
+import type { Env } from "./MessageRefs.ts"
 import * as Walk from "./Walk.ts"
 
 export type Pages = Stream.Stream<

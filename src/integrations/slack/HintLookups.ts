@@ -15,8 +15,8 @@ import type { Page } from "../../contract/Page.ts"
 import { type Checkpoint, type Part, save, type State, untallied, update } from "./Checkpoint.ts"
 import { isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
-import type { Pages } from "./Passes.ts"
-import * as Refs from "./Refs.ts"
+import type { Pages } from "./Sweeps.ts"
+import * as MessageRefs from "./MessageRefs.ts"
 
 const Messages = Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
@@ -44,12 +44,12 @@ export const wait = (state: State, parts: ReadonlyArray<string>): void => {
   state.hinted = [...new Set([...kept, ...channels.slice(0, maxWaiting)])]
 }
 
-export interface Looks {
+export interface HintLookups {
   /** Pages of the part, or none. The part leaves the state with the last of them. */
   readonly at: (part: string) => Pages
 }
 
-export const make = (env: Refs.Env, state: State): Looks => {
+export const make = (env: MessageRefs.Env, state: State): HintLookups => {
   const { client, task } = env
   /** Replies found deleted in this listing, by their thread: a thread that is shorter by these hides nothing else. */
   const deletedReplies = new Map<string, number>()
@@ -85,7 +85,7 @@ export const make = (env: Refs.Env, state: State): Looks => {
 
   const message = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
     if (!state.conversations.has(channel) || !/^\d{1,12}\.\d{1,9}$/.test(ts)) return nothing(part)
-    const { idOf, page, select } = Refs.make(env, {
+    const { idOf, page, select } = MessageRefs.make(env, {
       channel,
       onShorter: (parent, by) => {
         if (by > (deletedReplies.get(idOf(parent)) ?? 0)) update(state, channel, { suspect: true })
@@ -121,7 +121,7 @@ export const make = (env: Refs.Env, state: State): Looks => {
       answer = next
     }
     const pages: Array<Page<Checkpoint, Part>> = []
-    for (const group of Refs.grouped(replies)) {
+    for (const group of MessageRefs.grouped(replies)) {
       pages.push(page(group, yield* select(group, []), save(state), {}))
     }
     const selected = yield* select([target], [target])

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Derivation from "../../src/derive/Derivation.ts"
+import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
@@ -22,7 +22,7 @@ const layer = Layer.mergeAll(
 ).pipe(Layer.provideMerge(Database.layer))
 
 const query = (text: string, most = 100) =>
-  Effect.flatMap(Derivation.make, (deriver) => deriver.query({ query: text, most, timeout: Duration.seconds(30) }))
+  Effect.flatMap(PostgresDeriver.make, (deriver) => deriver.query({ query: text, most, timeout: Duration.seconds(30) }))
 
 const refused = (text: string) => Effect.map(Effect.flip(query(text)), ({ message }) => message)
 
@@ -32,7 +32,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
       const run = yield* running()
       yield* run.commit({ items: [item("m1", { title: "hello" })] })
       yield* visible
-      yield* (yield* Derivation.make).catchUp
+      yield* (yield* PostgresDeriver.make).catchUp
       assert.deepStrictEqual(yield* query("SELECT id, title, size FROM content; -- all"), {
         columns: ["id", "title", "size"],
         rows: [["m1", "hello", "body of m1".length]],
@@ -59,7 +59,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
       yield* sql`ALTER FUNCTION derived.query OWNER TO CURRENT_USER`.unprepared
       yield* sql`REVOKE ALL ON SCHEMA mirror FROM idem_reader`.unprepared
       yield* sql`REVOKE ALL ON ALL TABLES IN SCHEMA mirror FROM idem_reader`.unprepared
-      const { query } = yield* Derivation.make
+      const { query } = yield* PostgresDeriver.make
       const one = query({ query: "SELECT 1", most: 1, timeout: Duration.seconds(30) })
       yield* Effect.all(
         Array.from({ length: 8 }, () => one),
@@ -70,7 +70,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
 
   it.effect("reads nothing but the schema, whatever functions it calls, and writes nothing", () =>
     Effect.gen(function* () {
-      assert.isTrue(yield* Effect.flatMap(Derivation.make, ({ isolated }) => isolated))
+      assert.isTrue(yield* Effect.flatMap(PostgresDeriver.make, ({ isolated }) => isolated))
       assert.match(yield* refused("SELECT credentials FROM public.connection"), /permission denied/)
       assert.match(yield* refused("SELECT * FROM derived.text"), /permission denied/)
       const escape = "SELECT set_config('role', 'none', true), query_to_xml('TABLE public.body', true, false, '')"
@@ -86,7 +86,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
 
   it.effect("ends at its time, and gives back the locks that it took", () =>
     Effect.gen(function* () {
-      const deriver = yield* Derivation.make
+      const deriver = yield* PostgresDeriver.make
       const sql = yield* SqlClient.SqlClient
       const slow = deriver.query({ query: "SELECT pg_sleep(60)", most: 1, timeout: Duration.millis(50) })
       assert.match((yield* Effect.flip(slow)).message, /longer than 50ms/)
@@ -101,7 +101,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
 
   it.effect("a role that was granted reads the schema and nothing else", () =>
     Effect.gen(function* () {
-      const { grant } = yield* Derivation.make
+      const { grant } = yield* PostgresDeriver.make
       const role = `reports_${process.pid}`
       const missing = yield* Effect.flip(grant(role, { login: false }))
       assert.match(missing.message, /idem grant .* --login/)

@@ -1,6 +1,6 @@
 /**
  * Reads of the schema `mirror` for agents: lists, single contents and conversations, each of bounded size and time. A
- * read is a read-only transaction with the rights of the role that may read nothing else (`Reader.ts`).
+ * read is a read-only transaction with the rights of the role that may read nothing else (`ReadOnlyRole.ts`).
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Path from "node:path"
-import * as Extraction from "./Extraction.ts"
+import * as FormatReader from "./FormatReader.ts"
 import * as WorkerPool from "./WorkerPool.ts"
 
 /** Bytes of a body that are read. Of a longer one the beginning is read, which is enough for text. */
@@ -26,17 +26,17 @@ export interface Source<E> {
 
 /** A text with the attachments of an email; other files have none. */
 export interface Extracted {
-  readonly text: Extraction.Text
-  readonly parts: ReadonlyArray<Extraction.Part>
+  readonly text: FormatReader.Text
+  readonly parts: ReadonlyArray<FormatReader.Part>
 }
 
-export class Extractor extends Context.Service<
-  Extractor,
+export class TextExtractor extends Context.Service<
+  TextExtractor,
   {
     /** Fails only if the body cannot be fetched. */
     readonly extract: <E>(source: Source<E>) => Effect.Effect<Extracted, E>
   }
->()("idem/derive/extract/Extractor") {}
+>()("idem/derive/extract/TextExtractor") {}
 
 export interface Limits {
   readonly longest: Duration.Duration
@@ -54,23 +54,23 @@ const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta
 
 const isFailure = Schema.is(WorkerPool.WorkerFailed)
 
-const explain = ({ message, reason }: WorkerPool.WorkerFailed): Extraction.Text =>
-  Extraction.none("", reason === "unreadable" ? "damaged" : reason, message)
+const explain = ({ message, reason }: WorkerPool.WorkerFailed): FormatReader.Text =>
+  FormatReader.none("", reason === "unreadable" ? "damaged" : reason, message)
 
 export const make = Effect.fnUntraced(function* (limits: Limits) {
-  const pool = yield* WorkerPool.make<Extraction.Question, null, Extraction.Partial>({ program, ...limits })
+  const pool = yield* WorkerPool.make<FormatReader.Question, null, FormatReader.Partial>({ program, ...limits })
 
-  const extract = Effect.fn("Extractor.extract")(function* <E>({ bytes, fileName, mediaType, size }: Source<E>) {
+  const extract = Effect.fn("TextExtractor.extract")(function* <E>({ bytes, fileName, mediaType, size }: Source<E>) {
     const cut = size > mostBytes
     const content = bytes({ start: 0, end: cut ? mostBytesOfLonger : size }).pipe(
       Stream.runCollect,
       Effect.map((chunks) => new Uint8Array(Buffer.concat(chunks)))
     )
-    let text: Extraction.Text | undefined
-    let parts: ReadonlyArray<Extraction.Part> = []
+    let text: FormatReader.Text | undefined
+    let parts: ReadonlyArray<FormatReader.Part> = []
     // How many of the parts have been tried.
     let tried = 0
-    const onPartial = (partial: Extraction.Partial): void => {
+    const onPartial = (partial: FormatReader.Partial): void => {
       if (partial._tag === "text") {
         text = partial.text
         parts = partial.parts
@@ -95,15 +95,15 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
       parts = parts.with(tried, { ...culprit, ...failure })
       tried += 1
     }
-    const rest = Extraction.none("", "time", "the attachments before it took too long to read")
+    const rest = FormatReader.none("", "time", "the attachments before it took too long to read")
     return {
-      text: text ?? Extraction.none("", "damaged", "it cannot be read"),
+      text: text ?? FormatReader.none("", "damaged", "it cannot be read"),
       parts: parts.map((part, index) => (index < tried ? part : { ...part, ...rest }))
     } satisfies Extracted
   })
 
-  return Extractor.of({ extract })
+  return TextExtractor.of({ extract })
 })
 
 /** Threads are started when a file is to be read. */
-export const layer: Layer.Layer<Extractor> = Layer.effect(Extractor, make(defaults))
+export const layer: Layer.Layer<TextExtractor> = Layer.effect(TextExtractor, make(defaults))

@@ -4,10 +4,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import * as Extractor from "../../../src/derive/extract/Extractor.ts"
+import * as TextExtractor from "../../../src/derive/extract/TextExtractor.ts"
 import * as Files from "./Files.ts"
 
-const source = (bytes: Uint8Array, mediaType?: string): Extractor.Source<never> => ({
+const source = (bytes: Uint8Array, mediaType?: string): TextExtractor.Source<never> => ({
   size: bytes.length,
   mediaType,
   fileName: undefined,
@@ -15,12 +15,12 @@ const source = (bytes: Uint8Array, mediaType?: string): Extractor.Source<never> 
 })
 
 const small = Layer.effect(
-  Extractor.Extractor,
-  Extractor.make({ longest: Duration.minutes(1), megabytes: 32, atOnce: 1 })
+  TextExtractor.TextExtractor,
+  TextExtractor.make({ longest: Duration.minutes(1), megabytes: 32, atOnce: 1 })
 )
 
 const extract = (bytes: Uint8Array, mediaType?: string) =>
-  Extractor.Extractor.use((extractor) => extractor.extract(source(bytes, mediaType)))
+  TextExtractor.TextExtractor.use((extractor) => extractor.extract(source(bytes, mediaType)))
 
 const plain = "Content-Type: text/plain\r\n\r\nthe text"
 
@@ -67,9 +67,9 @@ describe("the extractor", () => {
   it.live("reads only the beginning of a long text", () =>
     Effect.gen(function* () {
       let asked = 0
-      const extractor = yield* Extractor.Extractor
+      const extractor = yield* TextExtractor.TextExtractor
       const { text } = yield* extractor.extract({
-        size: Extractor.mostBytes + 1,
+        size: TextExtractor.mostBytes + 1,
         mediaType: "text/plain",
         fileName: "long.log",
         bytes: ({ end }) => {
@@ -78,7 +78,7 @@ describe("the extractor", () => {
         }
       })
       assert.deepStrictEqual([text.text, text.truncated], ["the beginning", true])
-      assert.isBelow(asked, Extractor.mostBytes)
-    }).pipe(Effect.provide(Extractor.layer))
+      assert.isBelow(asked, TextExtractor.mostBytes)
+    }).pipe(Effect.provide(TextExtractor.layer))
   )
 })
