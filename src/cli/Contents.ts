@@ -5,8 +5,8 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { ContentRow } from "../engine/feed/ChangeDocument.ts"
-import * as Documents from "../http/contents/ContentDocuments.ts"
+import { ListedContent, ListedRow } from "../http/contents/ContentEndpoints.ts"
+import * as ContentNames from "../http/contents/ContentNames.ts"
 import { LedgerRow } from "../http/connections/ConnectionDocuments.ts"
 import { ContentState } from "../engine/model/Content.ts"
 import { ApiClient, body } from "../http/client/ApiClient.ts"
@@ -17,8 +17,8 @@ import { Output } from "./Output.ts"
 import * as Services from "./AppServices.ts"
 import * as Text from "./TextFormat.ts"
 
-const encodeRow = Schema.encodeSync(ContentRow)
-const encodeContent = Schema.encodeSync(Documents.Content)
+const encodeRow = Schema.encodeSync(ListedRow)
+const encodeContent = Schema.encodeSync(ListedContent)
 const encodeFailure = Schema.encodeSync(Schema.NullOr(LedgerRow))
 
 export const contents = Command.make(
@@ -75,14 +75,17 @@ export const contents = Command.make(
         })
         return `nothing ${input.state}${about}`
       }
+      // Files and the like have no author: then the column is left out.
+      const people = rows.some((row) => row.from !== null || row.in !== null)
       const lines = table(
-        ["ID", "KIND", "SIZE", "WHEN", "TITLE"],
+        ["ID", "KIND", "SIZE", "WHEN", ...(people ? ["FROM"] : []), "TITLE"],
         rows.map((row) => [
           Text.short(row.externalId, 80),
           row.kind ?? "",
           Text.bytes(row.size),
           row.occurredAt === null ? "" : DateTime.formatIso(row.occurredAt).slice(0, 16).replace("T", " "),
-          row.title === null ? "" : Text.short(row.title, 70)
+          ...(people ? [Text.short(Text.author(row), 40)] : []),
+          row.title === null ? "" : Text.short(ContentNames.inText(row.title, row.names), 70)
         ]),
         { right: ["SIZE"], style: output.style.bold }
       )
@@ -93,23 +96,17 @@ export const contents = Command.make(
 ).pipe(Command.withDescription("List what is stored"))
 
 /** A value of the metadata; an id with the name that it stands for. */
-const valueOf = (value: Schema.Json, names: Readonly<Record<string, string>>): string => {
+const valueOf = (value: Schema.Json, names: ContentNames.Named["names"]): string => {
   if (typeof value !== "string") return JSON.stringify(value)
   return Object.hasOwn(names, value) ? `${names[value]} (${value})` : value
 }
 
-/** The text with the names of users and channels in place of their ids. */
-const withNames = (text: string, names: Readonly<Record<string, string>>): string =>
-  text.replace(/<([@#])([A-Z0-9]{2,20})(?:\|[^>]*)?>/g, (whole, sign: string, id: string) =>
-    names[id] === undefined ? whole : `${sign}${names[id]}`
-  )
-
-const shown = (row: Documents.Content, names: Readonly<Record<string, string>>, now: DateTime.Utc): string =>
+const shown = (row: typeof ListedContent.Type, now: DateTime.Utc): string =>
   Text.fields([
     ["id", Text.oneLine(row.externalId)],
     ["kind", row.kind ?? ""],
     ["state", row.state],
-    ["title", row.title === null ? "" : Text.oneLine(withNames(row.title, names))],
+    ["title", row.title === null ? "" : Text.oneLine(ContentNames.inText(row.title, row.names))],
     ["occurred", row.occurredAt === null ? "not known" : Text.moment(row.occurredAt, now)],
     ["revision", row.revision === null ? "" : Text.oneLine(row.revision)],
     ["size", Text.bytes(row.size)],
@@ -118,7 +115,7 @@ const shown = (row: Documents.Content, names: Readonly<Record<string, string>>, 
     ["first seen", Text.moment(row.createdAt, now)],
     ["changed", Text.moment(row.updatedAt, now)],
     ...Object.entries({ ...row.metadata, ...row.volatile }).map(
-      ([name, value]) => [Text.short(name, 40), Text.short(valueOf(value, names), 200)] as const
+      ([name, value]) => [Text.short(name, 40), Text.short(valueOf(value, row.names), 200)] as const
     )
   ])
 
@@ -161,12 +158,12 @@ export const show = Command.make(
         )
         return yield* output.bytes(bytes)
       }
-      const { failure, names, ...content } = yield* api.contents.get(request)
+      const { failure, ...content } = yield* api.contents.get(request)
       const now = yield* DateTime.now
-      yield* output.answer({ ...encodeContent(content), names, failure: encodeFailure(failure) }, () =>
+      yield* output.answer({ ...encodeContent(content), failure: encodeFailure(failure) }, () =>
         failure === null
-          ? shown(content, names, now)
-          : `${shown(content, names, now)}\n${Text.fields([[failure.state, `${failure.reason}: ${Text.oneLine(failure.message)}`]])}`
+          ? shown(content, now)
+          : `${shown(content, now)}\n${Text.fields([[failure.state, `${failure.reason}: ${Text.oneLine(failure.message)}`]])}`
       )
     }).pipe(
       Effect.catchIf(

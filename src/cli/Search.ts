@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ApiClient } from "../http/client/ApiClient.ts"
+import * as ContentNames from "../http/contents/ContentNames.ts"
 import { SearchResult } from "../http/search/SearchEndpoints.ts"
 import * as Services from "./AppServices.ts"
 import * as Input from "./Arguments.ts"
@@ -21,15 +22,16 @@ const optional = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withDescription(description), Flag.withMetavar(metavar), Flag.optional)
 
 /** The snippet on one line, with its words in bold. */
-const marked = ({ highlights, snippet }: typeof SearchResult.Type, bold: (text: string) => string): string => {
+const marked = ({ highlights, names, snippet }: typeof SearchResult.Type, bold: (text: string) => string): string => {
   const text = snippet ?? ""
+  const written = (start: number, end?: number) => Text.oneLine(ContentNames.inText(text.slice(start, end), names))
   let at = 0
   let line = ""
   for (const [start, end] of highlights) {
-    line += Text.oneLine(text.slice(at, start)) + bold(Text.oneLine(text.slice(start, end)))
+    line += written(at, start) + bold(written(start, end))
     at = end
   }
-  return line + Text.oneLine(text.slice(at))
+  return line + written(at)
 }
 
 export const search = Command.make(
@@ -74,9 +76,10 @@ export const search = Command.make(
       if (results.length === 0) return "nothing found"
       const blocks = results.map((result) => {
         const when = result.occurredAt === null ? [] : [DateTime.formatIso(result.occurredAt).slice(0, 10)]
-        const who = result.from === null ? [] : [Text.short(result.from, 60)]
+        const author = Text.author(result)
+        const who = author === "" ? [] : [Text.short(author, 60)]
         const head = [
-          bold(Text.short(result.title ?? result.externalId, 100)),
+          bold(Text.short(ContentNames.inText(result.title ?? result.externalId, result.names), 100)),
           dim([...when, ...who, Text.oneLine(result.connection), Text.oneLine(result.externalId)].join(" · "))
         ].join("  ")
         return result.snippet === null ? head : `${head}\n  ${marked(result, bold)}`

@@ -508,7 +508,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, 
           query: { ...query, text: "TITLE OF", limit: 1 }
         })
         const row = yield* api.contents.get({ ...at(name), query: { externalId: ids[0] ?? "" } })
-        assert.deepStrictEqual({ ...full.contents[0], names: {}, failure: null }, { ...row })
+        assert.deepStrictEqual({ ...full.contents[0], failure: null }, { ...row })
         const refused = (ref: string, after: string) =>
           Effect.map(Effect.flip(api.contents.list({ ...at(ref), query: { ...query, after } })), (error) =>
             error._tag === "CursorProblem" ? error.reason : error._tag
@@ -520,6 +520,31 @@ export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, 
           api.contents.list({ ...at(name), query: { ...query, since: now, until: now } })
         )
         assert.strictEqual(empty._tag, "UsageProblem")
+      })
+    )
+
+    law("a list says who wrote each content and where, by name", () =>
+      Effect.gen(function* () {
+        const api = yield* ApiClient
+        const { source } = yield* Scripted
+        const { name } = yield* quiet(1)
+        source.add("users/U1")
+        source.add("channels/C1")
+        source.add("C1/1.1", { metadata: { user: "U1", channel: "C1" } })
+        yield* ended(name, yield* submit(name, { forceIds: ["C1/1.1", "channels/C1", "users/U1"] }))
+        const author = { from: "title of users/U1", in: "title of channels/C1" }
+        const named = { ...author, names: { U1: author.from, C1: author.in } }
+        const nobody = { from: null, in: null, names: {} }
+        const { contents } = yield* api.contents.list({ ...at(name), query })
+        const full = yield* api.contents.listInFull({ ...at(name), query })
+        for (const rows of [contents, full.contents]) {
+          assert.deepStrictEqual(
+            rows.map((row) => ({ from: row.from, in: row.in, names: row.names })),
+            [named, nobody, nobody, nobody]
+          )
+        }
+        const one = yield* api.contents.get({ ...at(name), query: { externalId: "C1/1.1" } })
+        assert.deepStrictEqual({ from: one.from, in: one.in, names: one.names }, named)
       })
     )
 

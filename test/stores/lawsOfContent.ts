@@ -76,6 +76,23 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("contents are read by their ids, in any state, and only those of their connection", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const run = yield* running()
+        const other = yield* running()
+        yield* run.commit({ items: [item("a"), item("b"), item("c")], misses: [miss("d")] })
+        yield* other.commit({ items: [item("e")] })
+        const rows = yield* store.contentsById(run.id, ["a", "c", "d", "e", "none", "\0", "a"])
+        assert.deepStrictEqual([...rows].map(([id, { externalId, state }]) => [id, externalId, state]).toSorted(), [
+          ["a", "a", "stored"],
+          ["c", "c", "stored"],
+          ["d", "d", "failed"]
+        ])
+        assert.strictEqual((yield* store.contentsById(run.id, [])).size, 0)
+      })
+    )
+
     it.effect("a body that nothing names is collected once nobody has touched it for long, and no other", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

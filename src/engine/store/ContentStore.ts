@@ -77,6 +77,11 @@ export class ContentStore extends Context.Service<
       connectionId: ConnectionId,
       externalId: string
     ) => Effect.Effect<Option.Option<ContentRow>, StoreError>
+    /** Returns those of these contents that are there, by external id. One query. */
+    readonly contentsById: (
+      connectionId: ConnectionId,
+      externalIds: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyMap<string, ContentRow>, StoreError>
     /**
      * Removes for good the body, metadata and title of contents that were deleted before `before`. The id stays as a
      * tombstone, so that readers of the feed see the deletion; ids that were gone before they were stored are removed

@@ -13,19 +13,21 @@ import { Authenticated } from "../security/Authenticated.ts"
 import { Change, ContentRow } from "../../engine/feed/ChangeDocument.ts"
 import { LedgerRow } from "../connections/ConnectionDocuments.ts"
 import * as Documents from "./ContentDocuments.ts"
+import { Named } from "./ContentNames.ts"
 
 /** The longest that a request for changes may wait, in seconds. */
 const longestWait = 60
 
 const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
 
-/** A content with the names of the users and channels in it, and its row of the ledger, where it has one. */
-export const ContentWithFailure = Schema.Struct({
-  ...Documents.Content.fields,
-  /** By the ids that the title and the metadata mention. */
-  names: Schema.Record(Schema.String, Schema.String),
-  failure: Schema.NullOr(LedgerRow)
+/** A content of a list, with who wrote it, where, and the names of whom it mentions. */
+export const ListedRow = Schema.Struct({ ...ContentRow.fields, ...Named.fields }).annotate({ identifier: "ListedRow" })
+export const ListedContent = Schema.Struct({ ...Documents.Content.fields, ...Named.fields }).annotate({
+  identifier: "ListedContent"
 })
+
+/** A content with its row of the ledger, where it has one. */
+export const ContentWithFailure = Schema.Struct({ ...ListedContent.fields, failure: Schema.NullOr(LedgerRow) })
 
 /** Which contents, in which order, and from where on. */
 const contentQuery = {
@@ -66,13 +68,13 @@ export const contents = HttpApiGroup.make("contents")
     HttpApiEndpoint.get("list", "/connections/:connection/contents", {
       params: connectionRef,
       query: contentQuery,
-      success: Schema.Struct({ contents: Schema.Array(ContentRow), next: Schema.NullOr(Schema.String) }),
+      success: Schema.Struct({ contents: Schema.Array(ListedRow), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
     }).annotate(OpenApi.Summary, "What is stored: by state, kind, time and text in the title, a page at a time"),
     HttpApiEndpoint.get("listInFull", "/connections/:connection/contents/full", {
       params: connectionRef,
       query: contentQuery,
-      success: Schema.Struct({ contents: Schema.Array(Documents.Content), next: Schema.NullOr(Schema.String) }),
+      success: Schema.Struct({ contents: Schema.Array(ListedContent), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
     }).annotate(OpenApi.Summary, "The same pages with all that is known of each content, for an export"),
     HttpApiEndpoint.get("get", "/connections/:connection/content", {

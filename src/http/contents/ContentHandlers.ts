@@ -8,6 +8,7 @@ import { UsageError } from "../../engine/Engine.ts"
 import { contentRow } from "../../engine/feed/ChangeDocument.ts"
 import * as ContentPages from "../../engine/feed/ContentPages.ts"
 import * as Feed from "../../engine/feed/Feed.ts"
+import type { ContentRow } from "../../engine/model/Content.ts"
 import { BodyStore } from "../../engine/store/BodyStore.ts"
 import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
@@ -40,26 +41,29 @@ export const layer = HttpApiBuilder.group(
       if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
         return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
       }
-      return yield* Effect.provideContext(ContentPages.list(id, query), context)
+      const { contents: rows, next } = yield* Effect.provideContext(ContentPages.list(id, query), context)
+      const names = yield* ContentNames.find(ports.contents, id, rows)
+      return <Row>(document: (row: ContentRow) => Row) => ({
+        contents: rows.map((row, index) => ({ ...document(row), ...(names[index] ?? ContentNames.none) })),
+        next
+      })
     })
 
     return handlers.handleAll({
       list: Effect.fnUntraced(function* ({ params, query }) {
-        const { contents, next } = yield* page(params.connection, query)
-        return { contents: contents.map(contentRow), next }
+        return (yield* page(params.connection, query))(contentRow)
       }, asProblem),
 
       listInFull: Effect.fnUntraced(function* ({ params, query }) {
-        const { contents, next } = yield* page(params.connection, query)
-        return { contents: contents.map(Documents.content), next }
+        return (yield* page(params.connection, query))(Documents.content)
       }, asProblem),
 
       get: Effect.fnUntraced(function* ({ params, query }) {
         const { externalId } = query
         const { connection, content } = yield* ContentLookup.find(ports, params.connection, externalId)
         const [failure] = yield* ledger.ledger(connection.id, { externalIds: [externalId], limit: 1 })
-        const names = yield* ContentNames.find(ports.contents, connection.id, content)
-        return { ...Documents.content(content), names, failure: failure === undefined ? null : ledgerRow(failure) }
+        const [names = ContentNames.none] = yield* ContentNames.find(ports.contents, connection.id, [content])
+        return { ...Documents.content(content), ...names, failure: failure === undefined ? null : ledgerRow(failure) }
       }, asProblem),
 
       body: Effect.fnUntraced(function* ({ params, query, request }) {

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { CursorGoneProblem, CursorProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+import { Named } from "../contents/ContentNames.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
 const Text = Schema.String.pipe(Schema.check(Schema.isMaxLength(2000)))
@@ -19,8 +20,7 @@ export const SearchResult = Schema.Struct({
   externalId: Schema.String,
   kind: Schema.NullOr(Schema.String),
   title: Schema.NullOr(Schema.String),
-  /** The sender, as name and address. */
-  from: Schema.NullOr(Schema.String),
+  ...Named.fields,
   occurredAt: Schema.NullOr(Schema.DateTimeUtcFromString),
   /** A piece of the text around the words, as plain text. */
   snippet: Schema.NullOr(Schema.String),

@@ -3,8 +3,10 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Search } from "../../derive/search/Search.ts"
 import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import { ContentStore } from "../../engine/store/ContentStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
+import * as ContentNames from "../contents/ContentNames.ts"
 import { asProblem } from "../Problems.ts"
 
 export const layer = HttpApiBuilder.group(
@@ -12,13 +14,25 @@ export const layer = HttpApiBuilder.group(
   "searches",
   Effect.fn(function* (handlers) {
     const connections = yield* ConnectionStore
+    const contents = yield* ContentStore
     const { search } = yield* Search
 
     return handlers.handle(
       "search",
       Effect.fnUntraced(function* ({ query: { connection, q, ...query } }) {
         const of = connection === undefined ? undefined : yield* ConnectionLookup.find(connections, connection)
-        return yield* search({ ...query, text: q, connectionIds: of === undefined ? undefined : [of.id] })
+        const found = yield* search({ ...query, text: q, connectionIds: of === undefined ? undefined : [of.id] })
+        const byConnection = Map.groupBy(found.results, (result) => result.connectionId)
+        const names = yield* Effect.forEach(byConnection, ([id, results]) =>
+          ContentNames.ofResults(contents, id, results)
+        )
+        const namesOf = new Map(names.flatMap((each) => [...each]))
+        const results = found.results.map((result) => {
+          const named = namesOf.get(result) ?? ContentNames.none
+          // The index knows the sender's name as the source shows it.
+          return { ...result, ...named, from: result.from ?? named.from }
+        })
+        return { results, next: found.next }
       }, asProblem)
     )
   })

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type Outcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { ContentRow } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
 import type { BlobStore } from "../Blobs.ts"
@@ -29,6 +30,11 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
       const entry = state.connections.get(connectionId)?.contents.get(id)
       return entry !== undefined && isKnown(entry) ? [entry] : []
     })
+
+  const rowOf = (connectionId: ConnectionId, externalId: string): ReadonlyArray<ContentRow> => {
+    const entry = state.connections.get(connectionId)?.contents.get(externalId)
+    return entry === undefined ? [] : [contentOf(entry)]
+  }
 
   return {
     contents: ContentPages.list(state),
@@ -154,10 +160,10 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
       return { deleted: deleted.length, gone: gone.length, bodies, bytes }
     }),
 
-    content: (connectionId, externalId) =>
-      Effect.sync(() =>
-        Option.map(Option.fromUndefinedOr(state.connections.get(connectionId)?.contents.get(externalId)), contentOf)
-      )
+    contentsById: (connectionId, externalIds) =>
+      Effect.sync(() => new Map(externalIds.flatMap((id) => rowOf(connectionId, id).map((row) => [id, row] as const)))),
+
+    content: (connectionId, externalId) => Effect.sync(() => Option.fromUndefinedOr(rowOf(connectionId, externalId)[0]))
   }
 }
 

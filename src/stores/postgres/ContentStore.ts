@@ -110,6 +110,14 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     )
   }
 
+  const contentsById: Methods["contentsById"] = (connectionId, externalIds) =>
+    sql`SELECT ${sql.literal(contentColumns)} FROM content
+      WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds.filter(Storable.isId))})`.pipe(
+      Effect.flatMap(decodeContents),
+      Effect.map((rows) => new Map(rows.map((row) => [row.externalId, row]))),
+      toStoreError("reading contents")
+    )
+
   return {
     ...(yield* ContentPages.make),
     ...(yield* PartCheckpoints.make),
@@ -137,14 +145,10 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
         toStoreError("looking for copies")
       ),
 
+    contentsById,
+
     content: (connectionId, externalId) =>
-      Storable.isId(externalId)
-        ? sql`SELECT ${sql.literal(contentColumns)} FROM content WHERE connection_id = ${connectionId} AND external_id = ${externalId}`.pipe(
-            Effect.flatMap(decodeContents),
-            Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
-            toStoreError("reading a content")
-          )
-        : Effect.succeedNone,
+      Effect.map(contentsById(connectionId, [externalId]), (rows) => Option.fromUndefinedOr(rows.get(externalId))),
 
     changeScope: (fence, scope) =>
       Effect.gen(function* () {
