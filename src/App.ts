@@ -12,12 +12,10 @@ import { many, Services } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { none as noProjection, type Projection } from "./contract/Projection.ts"
 import { Deriver, ProjectionRegistry } from "./derive/Deriver.ts"
-import { Search } from "./derive/search/Search.ts"
+import * as LazyDerive from "./derive/LazyDerive.ts"
 import { Engine } from "./engine/Engine.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
 import type * as SliceRunner from "./engine/sync/SliceRunner.ts"
-import type { Store } from "./engine/Store.ts"
-import type { SqlClient } from "effect/sql/SqlClient"
 import * as EngineLimits from "./engine/Limits.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext, layer as vaultLayer, Vault } from "./engine/secrets/Vault.ts"
@@ -55,8 +53,8 @@ const builtInProjections = {
 }
 
 /**
- * Integrations beside the built-in ones, which they replace by domain: those of `idem.config.ts`, unless a program passes
- * its own.
+ * Integrations beside the built-in ones, which they replace by domain: those of `idem.config.ts`, unless a program
+ * passes its own.
  */
 export const AddedIntegrations = Context.Reference<typeof ConfigFile.load>("idem/App/AddedIntegrations", {
   defaultValue: () => ConfigFile.load
@@ -115,59 +113,12 @@ const syncLoop = Layer.effect(
   })
 )
 
-/** Loaded when something is derived, as the engine is. */
-const deriver = Layer.effect(
-  Deriver,
-  Effect.gen(function* () {
-    const context = yield* Effect.context<Store | SqlClient | ProjectionRegistry>()
-    const load = Effect.flatMap(
-      Effect.promise(() => import("./derive/PostgresDeriver.ts")),
-      ({ make }) => Effect.provideContext(make, context)
-    )
-    const loaded = yield* Effect.cached(Effect.uninterruptible(load))
-    return {
-      catchUp: Effect.flatMap(loaded, ({ catchUp }) => catchUp),
-      follow: Effect.flatMap(loaded, ({ follow }) => follow),
-      rebuild: Effect.flatMap(loaded, ({ rebuild }) => rebuild),
-      lag: Effect.flatMap(loaded, ({ lag }) => lag),
-      isolated: Effect.flatMap(loaded, ({ isolated }) => isolated),
-      query: (query) => Effect.flatMap(loaded, (deriver) => deriver.query(query)),
-      grant: (...role) => Effect.flatMap(loaded, (deriver) => deriver.grant(...role)),
-      reads: {
-        list: (...args) => Effect.flatMap(loaded, ({ reads }) => reads.list(...args)),
-        get: (...args) => Effect.flatMap(loaded, ({ reads }) => reads.get(...args)),
-        thread: (...args) => Effect.flatMap(loaded, ({ reads }) => reads.thread(...args))
-      },
-      tokens: {
-        create: (...args) => Effect.flatMap(loaded, ({ tokens }) => tokens.create(...args)),
-        list: Effect.flatMap(loaded, ({ tokens }) => tokens.list),
-        revoke: (name) => Effect.flatMap(loaded, ({ tokens }) => tokens.revoke(name)),
-        scopeOf: (token) => Effect.flatMap(loaded, ({ tokens }) => tokens.scopeOf(token))
-      }
-    }
-  })
-)
-
-/** Loaded when something is searched. */
-const searching = Layer.effect(
-  Search,
-  Effect.gen(function* () {
-    const context = yield* Effect.context<SqlClient>()
-    const load = Effect.flatMap(
-      Effect.promise(() => import("./derive/search/SearchClient.ts")),
-      ({ make }) => Effect.provideContext(make, context)
-    )
-    const loaded = yield* Effect.cached(Effect.uninterruptible(load))
-    return { search: (query) => Effect.flatMap(loaded, ({ search }) => search(query)) }
-  })
-)
-
 const engine = syncLoop.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       store,
-      Layer.provide(deriver, [store, projections]),
-      searching,
+      Layer.provide(LazyDerive.deriver, [store, projections]),
+      LazyDerive.search,
       PostgresWebhooks.layer,
       Database.layerVault,
       quotas,
@@ -286,7 +237,7 @@ const services = Layer.effect(
           const url = password === undefined ? undefined : yield* Database.urlOf(role, Redacted.make(password))
           return { created, url: url === undefined ? undefined : Redacted.value(url) }
         }).pipe(
-          Effect.provide(Layer.provideMerge(Layer.provide(deriver, [store, projections]), Database.layer)),
+          Effect.provide(Layer.provideMerge(Layer.provide(LazyDerive.deriver, [store, projections]), Database.layer)),
           Effect.provideContext(context)
         ),
       rekey: Effect.promise(() => import("./engine/secrets/Rekey.ts")).pipe(

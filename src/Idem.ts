@@ -30,7 +30,7 @@ import { Status } from "./http/connections/ConnectionDocuments.ts"
 import { Every } from "./http/Parameters.ts"
 import { synced, Synced } from "./http/tasks/TaskDocuments.ts"
 import { SyncRequest } from "./http/tasks/TaskEndpoints.ts"
-import { specOf, taskOf } from "./http/tasks/TaskRequest.ts"
+import { specOfRequest, taskOf } from "./http/tasks/TaskRequest.ts"
 
 export { ApiClient } from "./http/client/ApiClient.ts"
 export { Engine } from "./engine/Engine.ts"
@@ -92,7 +92,7 @@ export interface ConnectRequest {
   readonly every?: string
 }
 
-/** The request of `sync`. Without it a sync takes what is new. `since` is inclusive, `until` exclusive, both ISO 8601. */
+/** The request of `sync`; without it a sync takes what is new. `since` is inclusive, `until` exclusive: ISO 8601. */
 export type SyncTaskRequest = typeof SyncRequest.Encoded
 
 export interface ContentsRequest {
@@ -157,7 +157,7 @@ const sync = Effect.fnUntraced(function* (name: string, asked: SyncTaskRequest) 
   const request = yield* decodeSync(asked)
   const task = yield* taskOf(request)
   const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
-  const result = yield* (yield* Engine).sync(connection, task, { spec: specOf(request), wait: true })
+  const result = yield* (yield* Engine).sync(connection, task, { spec: specOfRequest(request), wait: true })
   if (!task.dryRun) yield* afterSync
   return encodeSynced(synced(result))
 })

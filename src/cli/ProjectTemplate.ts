@@ -4,8 +4,8 @@ import packageJson from "../../package.json" with { type: "json" }
 const integration = `/**
  * Mirrors the notes of a server: \`GET /notes\` lists them, \`GET /notes/ID\` gives one. Replace it by your own source.
  *
- * The list is read in full at each poll, so that what is missing from it counts as deleted. A note is downloaded where its
- * version differs from the one that is stored.
+ * The list is read in full at each poll, so that what is missing from it counts as deleted. A note is downloaded
+ * where its version differs from the one that is stored.
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import type { SyncTask } from "../contract/SyncTask.ts"
 import { afterSync } from "../derive/Deriver.ts"
 import * as Documents from "../http/tasks/TaskDocuments.ts"
+import { specOf } from "../http/tasks/TaskRequest.ts"
 import { Engine, type Progress as EngineProgress } from "../engine/Engine.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import type { Counts } from "../engine/model/RunCounts.ts"
@@ -28,23 +29,6 @@ import * as Time from "./Time.ts"
 
 const flag = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
-
-/**
- * The flags of the task in a fixed order. An unfinished task is found again by them, and `idem status` shows them in
- * the command that resumes it.
- */
-const specOf = (input: {
-  readonly force: boolean
-  readonly forceIds: ReadonlyArray<string>
-  readonly since: string | undefined
-  readonly until: string | undefined
-}): string =>
-  [
-    ...(input.force ? ["--force"] : []),
-    ...input.forceIds.map((id) => `--force-id=${Text.shellWord(id)}`),
-    ...(input.since === undefined ? [] : [`--since ${Text.shellWord(input.since)}`]),
-    ...(input.until === undefined ? [] : [`--until ${Text.shellWord(input.until)}`])
-  ].join(" ")
 
 const outcomes: ReadonlyArray<readonly [keyof Counts, string]> = [
   ["stored", "stored"],

@@ -5,8 +5,8 @@
  *
  * - `Definition.hints` gives a stream of hints. `idem serve` holds it open while this process owns the connection, and
  *   opens it again, with back-off, when it ends or fails.
- * - The engine gathers hints for a moment, then runs a poll. `list` reads which parts were hinted in `Parts.hinted`, and
- *   lists those first.
+ * - The engine gathers hints for a moment, then runs a poll. `list` reads in `Parts.hinted` which parts were hinted,
+ *   and lists those first.
  * - A stream begins with a hint as soon as it listens. Changes before that were not told: a stream that was interrupted
  *   is followed by a poll that looks everywhere.
  */

@@ -18,8 +18,8 @@ export type RestCursor<Answer> =
     }
 
 /**
- * Pages that are counted. What is removed meanwhile moves the rest forward, so that an item may be in no page: choose an
- * order in which items keep their places. They end with a page that has no items: a server may give fewer than asked.
+ * Pages that are counted. An item that is removed meanwhile moves the others forward, so that one may be in no page:
+ * choose an order in which items keep their places. They end with a page that has no items: a server may give fewer than asked.
  */
 export type RestCounted =
   | { readonly type: "page"; readonly param: string; readonly first?: number | undefined }

@@ -1,6 +1,6 @@
 /**
  * How long a search takes, how fast contents are indexed, and what that costs on disk. The mails are made in the
- * database: words by Zipf's law, as in real texts, so that queries meet words that all mails have, and words that few have.
+ * database: words by Zipf's law, as in real texts, so that queries meet words that all mails have, and rare words.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"

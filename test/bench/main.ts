@@ -1,6 +1,6 @@
 /**
- * `npm run bench` runs all benchmarks but `week`, which takes half an hour by itself, `npm run bench -- NAME…` some, on
- * a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to test/bench/results, by the day,
+ * `npm run bench` runs all benchmarks but `week`, which takes half an hour by itself; `npm run bench -- NAME…` runs
+ * some. They have a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to test/bench/results, by the day,
  * as what later ones are compared with.
  */
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** A REST API on loopback that a test edits: notes by cursor, by page number and by offset, some with their text apart. */
+/** A REST API on loopback that a test edits: notes by cursor, page number and offset, some with their text apart. */
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"
 

@@ -12,7 +12,7 @@ import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import * as InterimAnswers from "../InterimAnswers.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
-import { specOf, taskOf } from "./TaskRequest.ts"
+import { specOfRequest, taskOf } from "./TaskRequest.ts"
 import * as TaskSubmission from "./TaskSubmission.ts"
 
 export const layer = HttpApiBuilder.group(
@@ -35,7 +35,7 @@ export const layer = HttpApiBuilder.group(
           const planning = engine.sync(connection, task, { spec: "", wait: true })
           return Documents.synced(yield* InterimAnswers.during(asked)(planning))
         }
-        const spec = request.spec ?? specOf(request)
+        const spec = request.spec ?? specOfRequest(request)
         return yield* submission.submit(connection, { _tag: "sync", task, spec }, headers["idempotency-key"])
       }, asProblem),
 

@@ -6,14 +6,30 @@ import { UsageError } from "../../engine/Engine.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import type { SyncRequest } from "./TaskEndpoints.ts"
 
-/** The request as flags of `idem sync`. */
-export const specOf = ({ force, forceIds, since, until }: SyncRequest): string =>
+/**
+ * The flags of `idem sync` for a task, in a fixed order. An unfinished task is found again by them, and `idem status`
+ * shows them in the command that resumes it.
+ */
+export const specOf = (task: {
+  readonly force?: boolean | undefined
+  readonly forceIds?: ReadonlyArray<string> | undefined
+  readonly since?: string | undefined
+  readonly until?: string | undefined
+}): string =>
   [
-    ...(force === true ? ["--force"] : []),
-    ...(forceIds ?? []).map((id) => `--force-id=${MessageText.shellWord(id)}`),
-    ...(since === undefined ? [] : [`--since ${DateTime.formatIso(since)}`]),
-    ...(until === undefined ? [] : [`--until ${DateTime.formatIso(until)}`])
+    ...(task.force === true ? ["--force"] : []),
+    ...(task.forceIds ?? []).map((id) => `--force-id=${MessageText.shellWord(id)}`),
+    ...(task.since === undefined ? [] : [`--since ${MessageText.shellWord(task.since)}`]),
+    ...(task.until === undefined ? [] : [`--until ${MessageText.shellWord(task.until)}`])
   ].join(" ")
+
+/** The same of a request, whose times are instants. */
+export const specOfRequest = ({ since, until, ...rest }: SyncRequest): string =>
+  specOf({
+    ...rest,
+    since: since === undefined ? undefined : DateTime.formatIso(since),
+    until: until === undefined ? undefined : DateTime.formatIso(until)
+  })
 
 /** The request as a task of the engine. */
 export const taskOf = Effect.fnUntraced(function* (request: SyncRequest): Effect.fn.Return<SyncTask, UsageError> {

@@ -1,6 +1,6 @@
 /**
- * Sums up the records of a mailbox's history: one change for each message. `Listing` reads the history, and says so where
- * it has expired.
+ * Sums up the records of a mailbox's history: one change for each message. `Listing` reads the history, and says so
+ * where it has expired.
  */
 import type { Patch } from "../../contract/Page.ts"
 import type { HistoryRecord } from "./Api.ts"
