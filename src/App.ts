@@ -38,6 +38,7 @@ const builtIn = {
   gmail: load(() => import("./integrations/Gmail.ts")),
   "gmail-domain": load(() => import("./integrations/GmailDomain.ts")),
   imap: load(() => import("./integrations/Imap.ts")),
+  rss: load(() => import("./integrations/Rss.ts")),
   slack: load(() => import("./integrations/Slack.ts"))
 }
 
@@ -49,6 +50,7 @@ const builtInProjections = {
   ftp: projectionOf(() => import("./integrations/ftp/Projection.ts")),
   gmail: projectionOf(() => import("./integrations/gmail/Projection.ts")),
   imap: projectionOf(() => import("./integrations/imap/Projection.ts")),
+  rss: projectionOf(() => import("./integrations/rss/Projection.ts")),
   slack: projectionOf(() => import("./integrations/slack/Projection.ts"))
 }
 

@@ -21,7 +21,7 @@ export * from "./Parts.ts"
 export * as Projection from "./Projection.ts"
 export * from "./Redaction.ts"
 export { rest } from "./Rest.ts"
-export type { RestRefusal } from "./RestRequest.ts"
+export type { Refusal as RestRefusal } from "./HttpRequest.ts"
 export {
   type RestContent,
   type RestCounted,

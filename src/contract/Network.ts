@@ -8,7 +8,7 @@ import type { IntegrationError } from "./IntegrationError.ts"
  * through Idem, addresses that only Idem can reach.
  */
 export interface Network {
-  /** As the global `fetch`. */
+  /** As the global `fetch`. An address that is not allowed fails it with an error whose cause has `refusedCode`. */
   readonly fetch: typeof globalThis.fetch
   /**
    * The address that a socket connects to for this host: the host itself, or an address that was checked. Give the
@@ -16,6 +16,9 @@ export interface Network {
    */
   readonly addressOf: (host: string) => Effect.Effect<string, IntegrationError>
 }
+
+/** The code of the error for an address that is not allowed. Its message says why, and which setting allows it. */
+export const refusedCode = "ADDRESS_REFUSED"
 
 /** Restricts nothing. */
 export const direct: Network = {

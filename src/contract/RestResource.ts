@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Metadata } from "./Content.ts"
 import { type IntegrationError, Malformed } from "./IntegrationError.ts"
-import { fail } from "./RestRequest.ts"
+import { fail } from "./HttpRequest.ts"
 
 /** Pages that follow each other by the server's own mark. */
 export type RestCursor<Answer> =

@@ -19,7 +19,7 @@ import { ContentExistenceChecker } from "./ContentExistenceChecker.ts"
 import type { OpenOptions, Session } from "./Definition.ts"
 import { CheckpointExpired, Gone, type IntegrationError, Malformed, type Reason } from "./IntegrationError.ts"
 import type { Page, Problem } from "./Page.ts"
-import { fail, getBytes, getJson, nextLink, type RestAnswer, type RestServer } from "./RestRequest.ts"
+import { fail, get as getAnswer, getBytes, type HttpServer, nextLink } from "./HttpRequest.ts"
 import type { RestItem, RestResource } from "./RestResource.ts"
 import type { RestSource } from "./RestSource.ts"
 import { inWindow, type SyncTask } from "./SyncTask.ts"
@@ -56,6 +56,26 @@ const join = (baseUrl: URL, path: string): URL =>
 
 const encoder = new TextEncoder()
 
+interface RestAnswer {
+  readonly json: unknown
+  readonly headers: Headers
+}
+
+/** The answer to a `GET`, as JSON. */
+const getJson = (server: HttpServer, url: URL): Effect.Effect<RestAnswer, IntegrationError> =>
+  Effect.flatMap(getAnswer(server, url), (answer) =>
+    Effect.catch(
+      Effect.try({
+        try: () => ({
+          json: JSON.parse(new TextDecoder().decode(answer?.bytes)) as unknown,
+          headers: answer?.headers ?? new Headers()
+        }),
+        catch: (cause) => cause
+      }),
+      () => fail(new Malformed({ message: `${server.baseUrl.host} answers something that is not JSON` }))
+    )
+  )
+
 interface State {
   readonly since: Checkpoint["since"]
   readonly pass: Pass
@@ -73,7 +93,7 @@ export const openSession = <Config, Credentials>(
 ): Session<Checkpoint> => {
   const baseUrl = new URL(source.baseUrl(config))
   const headers = { accept: "application/json", ...source.headers, ...headersOf(credentials) }
-  const server: RestServer = { network, baseUrl, headers, refusal: source.refusal }
+  const server: HttpServer = { network, baseUrl, headers, refusal: source.refusal }
   const resources = Object.entries(source.resources(config))
   const byName = new Map(resources)
   const isListing = resources.some(([, { absentIsDeleted }]) => absentIsDeleted)

@@ -1,7 +1,7 @@
 /** The description of a REST API as a source. */
 import type { Definition } from "./Definition.ts"
 import type { Reason } from "./IntegrationError.ts"
-import type { RestRefusal } from "./RestRequest.ts"
+import type { Refusal as RestRefusal } from "./HttpRequest.ts"
 import type { RestResource } from "./RestResource.ts"
 
 /** How requests say who asks. The credentials are `{token}`, `{username, password}`, `{key}` or nothing. */

@@ -3,7 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { inFolder, repository, run, runProgram } from "../support/IdemProcess.ts"
 
-const example = JSON.stringify(Path.join(repository, "test/example/Rss.ts"))
+const example = JSON.stringify(Path.join(repository, "test/example/GitHub.ts"))
 const contract = JSON.stringify(Path.join(repository, "src/contract/Contract.ts"))
 
 /** Broken config files, and the messages about them. */
@@ -11,7 +11,7 @@ const broken: ReadonlyArray<readonly [why: string, text: string, said: string | 
   ["nothing in it", "", "its default export has no list of `integrations`"],
   ["no default export", "export const integrations = []", "it has no default export"],
   ["another default export", "export default 1", "its default export has no list of `integrations`"],
-  ["an integration alone", `export { rss as default } from ${example}`, "has no list of `integrations`"],
+  ["an integration alone", `export { github as default } from ${example}`, "has no list of `integrations`"],
   ["a setting that there is not", "export default { integrations: [], plugins: [] }", 'no setting "plugins"'],
   ["text for an integration", `export default { integrations: ["rss"] }`, "integrations[0] is not an integration"],
   [
@@ -26,13 +26,13 @@ const broken: ReadonlyArray<readonly [why: string, text: string, said: string | 
   ],
   [
     "a domain that nobody could write",
-    `import { rss } from ${example}\nexport default { integrations: [{ ...rss, domain: "R S S" }] }`,
+    `import { github } from ${example}\nexport default { integrations: [{ ...github, domain: "R S S" }] }`,
     'integrations[0] has the domain "R S S"'
   ],
   [
     "two of one domain",
-    `import { rss } from ${example}\nexport default { integrations: [rss, { ...rss }] }`,
-    'integrations[1] has the domain "rss", as another has before it'
+    `import { github } from ${example}\nexport default { integrations: [github, { ...github }] }`,
+    'integrations[1] has the domain "github", as another has before it'
   ],
   ["a file that it imports and is not there", `import "./Nothing.ts"`, "it can't be loaded: Error: Cannot find module"],
   ["a package that is not installed", `import "left-out"`, "it can't be loaded: Error: Cannot find package 'left-out'"],
@@ -93,11 +93,11 @@ describe("an idem.config.ts that is broken", () => {
 describe("idem.config.ts", () => {
   it("is looked for in the working directory, and may be missing", () =>
     inFolder(async (folder) => {
-      const { code, stderr } = await run(["connect", "rss", "--name", "a"], { cwd: folder })
+      const { code, stderr } = await run(["connect", "github", "--name", "a"], { cwd: folder })
       assert.strictEqual(code, 2)
       assert.include(
         stderr,
-        'there is no integration "rss"; there are: ftp, gmail, gmail-domain, imap, slack (your own are listed in'
+        'there is no integration "github"; there are: ftp, gmail, gmail-domain, imap, rss, slack (your own are listed in'
       )
     }))
 
@@ -108,25 +108,25 @@ describe("idem.config.ts", () => {
       assert.include(missing.stderr, `${Path.join(folder, "mine.ts")}: there is no such file`)
       Fs.writeFileSync(
         Path.join(folder, "mine.ts"),
-        `import { rss } from ${example}\nexport default { integrations: [rss] }`
+        `import { github } from ${example}\nexport default { integrations: [github] }`
       )
-      const wrong = await run(["connect", "rss", "--name", "a", "--config", "{}"], {
+      const wrong = await run(["connect", "github", "--name", "a", "--config", "{}"], {
         cwd: folder,
         env: { IDEM_CONFIG: "mine.ts" }
       })
       assert.strictEqual(wrong.code, 2)
-      assert.include(wrong.stderr, "--config: url is missing")
+      assert.include(wrong.stderr, "--config: repository is missing")
     }))
 
   it("may put another integration in the place of one that is built in", () =>
     inFolder(async (folder) => {
       Fs.writeFileSync(
         Path.join(folder, "idem.config.ts"),
-        `import { defineConfig } from ${contract}\nimport { rss } from ${example}\n` +
-          `export default defineConfig({ integrations: [{ ...rss, domain: "gmail" }] })`
+        `import { defineConfig } from ${contract}\nimport { github } from ${example}\n` +
+          `export default defineConfig({ integrations: [{ ...github, domain: "gmail" }] })`
       )
       const { code, stderr } = await run(["connect", "gmail", "--name", "a", "--config", "{}"], { cwd: folder })
       assert.strictEqual(code, 2)
-      assert.include(stderr, "--config: url is missing")
+      assert.include(stderr, "--config: repository is missing")
     }))
 })

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
-import { nextLink, retryAfter } from "../../src/contract/RestRequest.ts"
+import { nextLink, retryAfter } from "../../src/contract/HttpRequest.ts"
 import * as NotesServer from "../support/NotesServer.ts"
 
 const Note = Schema.Struct({

@@ -17,6 +17,7 @@ import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
 import { projection as ftp } from "../../src/integrations/ftp/Projection.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
+import { projection as rss } from "../../src/integrations/rss/Projection.ts"
 import { projection as slack } from "../../src/integrations/slack/Projection.ts"
 import { ConnectionStore } from "../../src/engine/store/ConnectionStore.ts"
 import { ContentStore } from "../../src/engine/store/ContentStore.ts"
@@ -30,6 +31,7 @@ import { queries } from "./sqlQueries.ts"
 const projections = new Map([
   ["ftp", ftp],
   ["gmail", gmail],
+  ["rss", rss],
   ["slack", slack]
 ])
 
@@ -83,6 +85,9 @@ const example = Effect.gen(function* () {
   yield* fill("gmail", [mail("m1", 0, {}), mail("m2", 100, { threadId: "t2" }), mail("m3", 200, {})])
   const file = (id: string, text: string) => item(id, { kind: "file", title: id, text })
   const files = yield* fill("ftp", [file("a/x.pdf", "same"), file("a/y.pdf", "same"), file("z.txt", "other")])
+  yield* fill("rss", [
+    item("e1", { kind: "entry", title: "A release", occurredAt: ago(1), metadata: { authors: ["Ann"], link: "x" } })
+  ])
   yield* fill("slack", [
     item("channels/C1", { kind: "channel", metadata: { name: "general" }, bytes: bytesOf("{}") }),
     item("users/U1", { kind: "user", metadata: { name: "ann" }, bytes: bytesOf("{}") }),

@@ -109,5 +109,10 @@ WHERE deleted_at > now() - interval '7 days' ORDER BY deleted_at DESC`
     title: "What each connection holds",
     sql: `SELECT connection, source, kind, count(*) AS contents, pg_size_pretty(sum(size)) AS size, max(occurred_at) AS newest
 FROM content WHERE state = 'stored' GROUP BY 1, 2, 3 ORDER BY 1, 3`
+  },
+  {
+    title: "What feeds published this week",
+    sql: `SELECT connection, published_at, author, title, link FROM feed_entry
+WHERE published_at > now() - interval '7 days' ORDER BY published_at DESC`
   }
 ]

@@ -6,29 +6,16 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
 import { freePort } from "../support/FreePort.ts"
 import * as GitHubServer from "../support/GitHubServer.ts"
+import { inFolder, run } from "../support/IdemProcess.ts"
+import * as Postgres from "../support/Postgres.ts"
 import { github } from "./GitHub.ts"
+import { scripted } from "./ScriptedGitHub.ts"
 
-const quota = { unitsPerMinute: 1_000_000_000 }
 const id = (number: number) => `issues/${number}`
-const numberOf = (externalId: string) => Number(externalId.split("/")[1])
-
-const scripted = Effect.map(GitHubServer.make, (server): Conformance.ScriptedSource => ({
-  integration: github,
-  config: { repository: "o/r", url: server.url, quota },
-  credentials: { token: "t0ken" },
-  usesChecker: true,
-  add: (count) => Effect.sync(() => Array.from({ length: count }, () => id(server.add()))),
-  ids: Effect.sync(() => [...server.issues.keys()].map(id)),
-  // Within the second in which it was added, maybe.
-  edit: (externalId) => Effect.sync(() => server.edit(numberOf(externalId), { body: "edited" })),
-  repeat: Effect.sync(() => {
-    server.repeats = true
-  }),
-  requests: Effect.sync(() => server.log.length),
-  open: Effect.sync(() => server.open)
-}))
 
 describe("the laws of integrations, for GitHub's issues", () => {
   // GitHub does not say which issues were deleted, and lists them with their text.
@@ -119,6 +106,47 @@ describe("GitHub's issues", () => {
       )
       const gone = yield* Effect.flip(Effect.scoped(session.download({ externalId: id(999) })))
       assert.strictEqual(gone.reason._tag, "Gone")
+    }).pipe(Effect.scoped)
+  )
+})
+
+/** A project outside the repository. Where it brings another `effect`, that must not be taken: it throws. */
+const project = (folder: string) => {
+  const modules = Path.join(folder, "node_modules/effect")
+  Fs.mkdirSync(modules, { recursive: true })
+  Fs.writeFileSync(Path.join(modules, "package.json"), `{"type": "module", "exports": {"./*": "./throws.js"}}`)
+  Fs.writeFileSync(Path.join(modules, "throws.js"), `throw new Error("another copy of effect")`)
+  for (const file of ["GitHub.ts", "idem.config.ts"]) {
+    Fs.copyFileSync(Path.join(import.meta.dirname, file), Path.join(folder, file))
+  }
+}
+
+describe("GitHub's issues, by the command line and an idem.config.ts outside the repository", () => {
+  it.live("are stored once, and read again by an id", () =>
+    Effect.gen(function* () {
+      const server = yield* GitHubServer.make
+      for (let number = 1; number <= 30; number++) server.add()
+      const env = { DATABASE_URL: yield* Postgres.makeUrl, IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64") }
+      yield* Effect.promise(() =>
+        inFolder(async (folder) => {
+          project(folder)
+          const options = { cwd: folder, env }
+          const idem = async (...args: ReadonlyArray<string>) => {
+            const ended = await run([...args, "--json"], options)
+            assert.strictEqual(ended.code, 0, ended.stderr)
+            return JSON.parse(ended.stdout)
+          }
+          const config = JSON.stringify({ repository: "o/r", url: server.url })
+          const login = ["--config", config, "--credentials", `{"token": "t0ken"}`]
+          const connected = await idem("connect", "github", "--name", "issues", ...login)
+          assert.deepInclude(connected, { domain: "github", account: new URL(server.url).host })
+          assert.deepInclude(await idem("sync", "issues"), { status: "succeeded", stored: 30, downloads: 0 })
+          server.edit(7, { body: "mended" })
+          assert.deepInclude(await idem("sync", "issues"), { existing: 29, stored: 0, updated: 1 })
+          assert.deepInclude(await idem("sync", "issues", "--force-id", id(7)), { unchanged: 1, downloads: 1 })
+          assert.strictEqual((await run(["show", "issues", id(7), "--raw"], options)).stdout, "mended")
+        })
+      )
     }).pipe(Effect.scoped)
   )
 })

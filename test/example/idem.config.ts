@@ -1,4 +1,4 @@
 import { defineConfig } from "@idem-sync/idem/contract"
-import { rss } from "./Rss.ts"
+import { github } from "./GitHub.ts"
 
-export default defineConfig({ integrations: [rss] })
+export default defineConfig({ integrations: [github] })

@@ -1,11 +1,10 @@
 /**
- * A feed on loopback that a test edits: RSS at `/rss`, Atom at `/atom`, with validators as RFC 9110 (13.1) has them.
+ * A feed on loopback that a test edits, in each format at its own path, with validators as RFC 9110 (13.1) has them.
  */
-import * as Effect from "effect/Effect"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
+import { serve } from "./LoopbackServer.ts"
 
-export interface Entry {
+interface Entry {
   readonly id: string
   readonly title: string
   readonly text: string
@@ -34,7 +33,42 @@ const atomOf = (entries: ReadonlyArray<Entry>): string => {
   return `<?xml version="1.0" encoding="UTF-8"?><feed xmlns="http://www.w3.org/2005/Atom"><id>urn:test</id><title>Test</title><updated>2026-01-01T00:00:00Z</updated>${items.join("")}</feed>`
 }
 
-export class FeedServer {
+/** https://web.resource.org/rss/1.0/spec, with the Dublin Core module. */
+const rdfOf = (entries: ReadonlyArray<Entry>): string => {
+  const items = entries.map(
+    ({ id, published, text, title }) =>
+      `<item rdf:about="${escaped(id)}"><title>${escaped(title)}</title><link>http://feed.example/${escaped(id)}</link>` +
+      `<description>${escaped(text)}</description><dc:date>${published.toISOString()}</dc:date></item>`
+  )
+  return (
+    `<?xml version="1.0" encoding="UTF-8"?><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" ` +
+    `xmlns="http://purl.org/rss/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"><channel rdf:about="http://feed.example/">` +
+    `<title>Test</title><link>http://feed.example/</link><description>A feed</description></channel>${items.join("")}</rdf:RDF>`
+  )
+}
+
+/** https://www.jsonfeed.org/version/1.1/ */
+const jsonOf = (entries: ReadonlyArray<Entry>): string =>
+  JSON.stringify({
+    version: "https://jsonfeed.org/version/1.1",
+    title: "Test",
+    items: entries.map(({ id, published, text, title }) => ({
+      id,
+      title,
+      url: `http://feed.example/${id}`,
+      content_html: text,
+      date_published: published.toISOString()
+    }))
+  })
+
+const formats = new Map([
+  ["/rss", rssOf],
+  ["/atom", atomOf],
+  ["/rdf", rdfOf],
+  ["/json", jsonOf]
+])
+
+class FeedServer {
   readonly entries = new Map<string, Entry>()
   /** The requests, as `GET /rss 304`. */
   readonly log: Array<string> = []
@@ -43,14 +77,14 @@ export class FeedServer {
   /** Which validators an answer has. */
   validator: "etag" | "last-modified" | "none" = "etag"
   /** Answers instead of the feed. */
-  answer: ((response: Http.ServerResponse) => void) | undefined
+  answer: ((response: Http.ServerResponse, request: Http.IncomingMessage) => void) | undefined
   /** Requests that came, and those of them that are being answered. */
   requests = 0
   open = 0
   url = ""
   #changes = 0
 
-  /** The path of the feed: `/rss`, `/atom`; with `?in=a` only the entries whose id begins with `a`. */
+  /** The path of the feed: `/rss`, `/atom`, `/rdf`, `/json`; with `?in=a` only the entries whose id begins with `a`. */
   address(path: string): string {
     return `${this.url}${path}`
   }
@@ -73,7 +107,7 @@ export class FeedServer {
       this.open -= 1
       this.log.push(`${request.method} ${request.url} ${response.statusCode}`)
     })
-    if (this.answer !== undefined) return this.answer(response)
+    if (this.answer !== undefined) return this.answer(response, request)
     const { pathname, searchParams } = new URL(request.url ?? "/", this.url)
     const etag = `"${this.#changes}"`
     const modified = new Date(Date.UTC(2026, 0, 1) + this.#changes * 1000).toUTCString()
@@ -89,24 +123,11 @@ export class FeedServer {
     }
     const shown = [...this.entries.values()].filter(({ id }) => id.startsWith(searchParams.get("in") ?? ""))
     const newestFirst = shown.toReversed().flatMap((entry) => (this.repeats ? [entry, entry] : [entry]))
-    const body = pathname === "/atom" ? atomOf(newestFirst) : rssOf(newestFirst)
-    response.writeHead(200, { "content-type": "application/xml" }).end(body)
+    const format = formats.get(pathname)
+    if (format === undefined) return void response.writeHead(404).end()
+    response.writeHead(200, { "content-type": "application/xml" }).end(format(newestFirst))
   }
 }
 
 /** A server that lasts as long as the scope. */
-export const make = Effect.acquireRelease(
-  Effect.callback<{ readonly feed: FeedServer; readonly server: Http.Server }>((resume) => {
-    const feed = new FeedServer()
-    const server = Http.createServer((request, response) => feed.handle(request, response))
-    server.listen(0, "127.0.0.1", () => {
-      feed.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-      resume(Effect.succeed({ feed, server }))
-    })
-  }),
-  ({ server }) =>
-    Effect.callback<void>((resume) => {
-      server.closeAllConnections()
-      server.close(() => resume(Effect.void))
-    })
-).pipe(Effect.map(({ feed }) => feed))
+export const make = serve(() => new FeedServer())

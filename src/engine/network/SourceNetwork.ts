@@ -72,9 +72,6 @@ export const pinned =
     else done(null, first?.address ?? "", first?.family)
   }
 
-/** The code of the error with which a guarded request fails. */
-export const refusedCode = "ADDRESS_REFUSED"
-
 const connectTimeout = Duration.toMillis("10 seconds")
 
 /** A `fetch` whose connections are checked, those of redirects too. */
@@ -86,7 +83,10 @@ const fetchThrough = Effect.fnUntraced(function* (guard: AddressGuard.AddressGua
     connect: (options, done) => {
       const connect = guard.addressesOf(options.hostname, { isSecure: options.protocol === "https:" }).pipe(
         Effect.match({
-          onFailure: ({ message }) => done(Object.assign(new Error(message), { code: refusedCode }), null),
+          onFailure: ({ _tag, message }) => {
+            const code = _tag === "Refused" ? Network.refusedCode : "ENOTFOUND"
+            done(Object.assign(new Error(message), { code }), null)
+          },
           onSuccess: (addresses) =>
             undici.buildConnector({ lookup: pinned(addresses), timeout: connectTimeout })(options, done)
         })

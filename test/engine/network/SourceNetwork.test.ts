@@ -11,6 +11,7 @@ import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import type { Integration } from "../../../src/contract/Integration.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
+import { refusedCode } from "../../../src/contract/Network.ts"
 import * as SourceNetwork from "../../../src/engine/network/SourceNetwork.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { integration as ftp } from "../../../src/integrations/Ftp.ts"
@@ -195,12 +196,9 @@ describe("a guarded fetch", () => {
             (error: Error) => `${(error.cause as { readonly code?: string } | undefined)?.code}`
           )
         )
-      assert.strictEqual(yield* failure(inner.url), SourceNetwork.refusedCode)
-      assert.strictEqual(yield* failure(`${outer.url}/away`), SourceNetwork.refusedCode)
-      assert.strictEqual(
-        yield* failure(inner.url.replace("127.0.0.2", "[::ffff:127.0.0.2]")),
-        SourceNetwork.refusedCode
-      )
+      assert.strictEqual(yield* failure(inner.url), refusedCode)
+      assert.strictEqual(yield* failure(`${outer.url}/away`), refusedCode)
+      assert.strictEqual(yield* failure(inner.url.replace("127.0.0.2", "[::ffff:127.0.0.2]")), refusedCode)
       assert.strictEqual(reached, 0)
       const answer = yield* Effect.promise(() =>
         fetch(`${outer.url}/`, { method: "POST", body: new URLSearchParams({ a: "b c" }) }).then((one) => one.text())

@@ -1,15 +1,15 @@
-/** The source that the laws of integrations script: a feed on loopback. */
+/** The laws of integrations for feeds, in each format. */
+import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Conformance from "@idem-sync/idem/testing"
-import * as FeedServer from "../support/FeedServer.ts"
-import { rss } from "./Rss.ts"
+import { integration } from "../../../src/integrations/Rss.ts"
+import * as Conformance from "../../../src/testing/Conformance.ts"
+import * as FeedServer from "../../support/FeedServer.ts"
 
-/** A feed of this format, as the laws want a source. */
-export const scripted = (path: string) =>
+const scripted = (path: string) =>
   Effect.map(FeedServer.make, (feed): Conformance.ScriptedSource => {
     const config = (address: string) => ({ url: feed.address(address), quota: { unitsPerMinute: 1_000_000_000 } })
     return {
-      integration: rss,
+      integration,
       config: config(path),
       credentials: {},
       usesChecker: true,
@@ -31,3 +31,13 @@ export const scripted = (path: string) =>
       open: Effect.sync(() => feed.open)
     }
   })
+
+for (const path of ["/rss", "/rdf", "/atom", "/json"]) {
+  describe(`the laws of integrations, for ${path}`, () => {
+    // A feed does not say what it removed, and lists what it has inline.
+    const all = Conformance.laws(scripted(path), { without: ["remove", "fail"] })
+    // The formats differ in how they are read, and in nothing else.
+    const laws = path === "/rss" ? all : all.filter(({ name }) => /stores everything|an edit is|projection/.test(name))
+    for (const law of laws) it.live(law.name, () => law.check)
+  })
+}

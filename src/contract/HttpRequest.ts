@@ -1,0 +1,232 @@
+/**
+ * Requests to a source over HTTP, and what its refusals mean. Messages name the host and the status, never an address:
+ * a path or a query may hold a secret.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import {
+  Forbidden,
+  Gone,
+  IntegrationError,
+  Malformed,
+  RateLimited,
+  Reason,
+  TooLarge,
+  Transient,
+  Unauthorized
+} from "./IntegrationError.ts"
+import { type Network, refusedCode } from "./Network.ts"
+
+/** A refusal, for a source that says more than its status does. */
+export interface Refusal {
+  readonly status: number
+  readonly headers: Headers
+  /** The beginning of the answer's text. */
+  readonly text: string
+}
+
+export interface HttpServer {
+  readonly network: Network
+  /** The address that messages name the host of. */
+  readonly baseUrl: URL
+  readonly headers: Readonly<Record<string, string>>
+  /** The source's own meaning of a refusal; undefined leaves it to the status. */
+  readonly refusal?: ((refusal: Refusal) => Reason | undefined) | undefined
+  /**
+   * True if redirects to other servers are followed. Only for requests without credentials: a browser's rules keep
+   * `Authorization` from another host, but not a header of the provider's own. Default false.
+   */
+  readonly followsElsewhere?: boolean | undefined
+}
+
+/** A larger answer is refused: it is read as a whole. */
+const maxAnswerBytes = 32 * 1024 * 1024
+const maxRefusalBytes = 4096
+const maxRedirects = 5
+const redirects = new Set([301, 302, 303, 307, 308])
+
+export const fail = (reason: Reason): Effect.Effect<never, IntegrationError> =>
+  Effect.fail(new IntegrationError({ reason }))
+
+/**
+ * The milliseconds after which the source may be asked again, where it says so: `Retry-After` in seconds or as a date
+ * (RFC 9110, 10.2.3), `RateLimit` and `RateLimit-Reset` in seconds (the IETF's draft and its earlier versions), or
+ * `X-RateLimit-Reset`, which is a time of day at some providers and a number of seconds at others.
+ */
+export const retryAfter = (headers: Headers, now: number): Duration.Duration | undefined => {
+  const after = headers.get("retry-after")
+  if (after !== null) {
+    const millis = /^\d+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - now
+    if (Number.isFinite(millis)) return Duration.millis(Math.max(0, millis))
+  }
+  const draft = /(?:^|;)\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1]
+  const reset = Number(draft ?? headers.get("ratelimit-reset") ?? headers.get("x-ratelimit-reset") ?? Number.NaN)
+  if (!Number.isFinite(reset)) return undefined
+  // A number of seconds since 1970, or of milliseconds, is far too large for a delay.
+  const millis = reset > 1e11 ? reset - now : reset > 1e9 ? reset * 1000 - now : reset * 1000
+  return Duration.millis(Math.max(0, millis))
+}
+
+const isSpent = (headers: Headers): boolean =>
+  headers.has("retry-after") ||
+  (headers.get("x-ratelimit-remaining") ?? headers.get("ratelimit-remaining")) === "0" ||
+  /(?:^|;)\s*r=0(?:;|,|$)/.test(headers.get("ratelimit") ?? "")
+
+const reasonOf = ({ baseUrl, refusal }: HttpServer, refused: Refusal, now: number): Reason => {
+  const { headers, status } = refused
+  const own = refusal?.(refused)
+  if (own !== undefined) return own
+  const message = `${baseUrl.host} answers ${status}`
+  if (status === 401) return new Unauthorized({ message })
+  if (status === 429 || ((status === 403 || status === 503) && isSpent(headers))) {
+    const delay = retryAfter(headers, now)
+    return new RateLimited({ message, ...(delay === undefined ? {} : { retryAfter: delay }) })
+  }
+  if (status === 403) return new Forbidden({ message })
+  if (status === 404 || status === 410) return new Gone({ message })
+  if (status === 408 || status === 425 || status >= 500) return new Transient({ message })
+  return new Malformed({ message })
+}
+
+const read = async (response: Response, most: number): Promise<Uint8Array | undefined> => {
+  const chunks: Array<Uint8Array> = []
+  let size = 0
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length
+    if (size > most) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+const readRefusal = async (response: Response): Promise<string> => {
+  const length = Number(response.headers.get("content-length") ?? Number.NaN)
+  if (length <= maxRefusalBytes) return new TextDecoder().decode(await read(response, maxRefusalBytes))
+  await response.body?.cancel()
+  return ""
+}
+
+/** The headers with which this request differs from the others to its server. */
+type Added = Readonly<Record<string, string>>
+
+const follow = async (server: HttpServer, url: URL, added: Added, signal: AbortSignal) => {
+  const { baseUrl, followsElsewhere = false, headers, network } = server
+  let address = url
+  for (let hop = 0; hop <= maxRedirects; hop++) {
+    if (!followsElsewhere && address.origin !== baseUrl.origin) {
+      throw new Forbidden({ message: `${baseUrl.host} points to another server, which Idem does not follow` })
+    }
+    if (!/^https?:$/.test(address.protocol)) {
+      throw new Forbidden({ message: `${baseUrl.host} points to an address that is not http or https` })
+    }
+    const response = await network.fetch(address, { headers: { ...headers, ...added }, redirect: "manual", signal })
+    const location = response.headers.get("location")
+    if (!redirects.has(response.status) || location === null) return { response, url: address }
+    await response.body?.cancel()
+    if (!URL.canParse(location, address.href)) {
+      throw new Malformed({ message: `${baseUrl.host} redirects to something that is not an address` })
+    }
+    address = new URL(location, address)
+  }
+  throw new Malformed({ message: `${baseUrl.host} redirects more than ${maxRedirects} times` })
+}
+
+/** The code of what went wrong below HTTP: the error's own text may quote the address. */
+const problemOf = (host: string, error: unknown): Reason => {
+  for (let at: unknown = error, depth = 0; at !== undefined && depth < 5; depth++) {
+    if (Predicate.hasProperty(at, "code") && typeof at.code === "string" && /^[A-Z_]+$/.test(at.code)) {
+      if (at.code === refusedCode && at instanceof Error) return new Forbidden({ message: at.message })
+      return new Transient({ message: `${host} gives no answer (${at.code})` })
+    }
+    at = Predicate.hasProperty(at, "cause") ? at.cause : undefined
+  }
+  return new Transient({ message: `${host} gives no answer` })
+}
+
+const attempt = <A>(
+  server: HttpServer,
+  url: URL,
+  added: Added,
+  use: (response: Response, url: URL) => Promise<A>
+): Effect.Effect<A, IntegrationError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.tryPromise({
+      try: async (signal) => {
+        const followed = await follow(server, url, added, signal)
+        const { headers, ok, status } = followed.response
+        if (ok || status === 304) return use(followed.response, followed.url)
+        throw reasonOf(server, { headers, status, text: await readRefusal(followed.response) }, now)
+      },
+      catch: (cause) =>
+        new IntegrationError({ reason: Schema.is(Reason)(cause) ? cause : problemOf(server.baseUrl.host, cause) })
+    })
+  )
+
+/** The answer to a `GET`, read as a whole. */
+export interface Answer {
+  readonly bytes: Uint8Array
+  readonly headers: Headers
+  /** The address that gave the answer, behind all redirects. */
+  readonly url: URL
+}
+
+/**
+ * The headers that make a `GET` conditional (RFC 9110, 13.1). Without an entity tag, the time of the last change counts
+ * only if the answer was made at least two seconds after it: a second change within the same second keeps the time.
+ */
+export const validators = (headers: Headers): Readonly<Record<string, string>> => {
+  const etag = headers.get("etag")
+  const modified = headers.get("last-modified")
+  const age = Date.parse(headers.get("date") ?? "") - Date.parse(modified ?? "")
+  return {
+    ...(etag === null ? {} : { "if-none-match": etag }),
+    ...(modified === null || (etag === null && !(age >= 2000)) ? {} : { "if-modified-since": modified })
+  }
+}
+
+/**
+ * By the Fetch standard a request with a condition of its own is sent with `Cache-Control: no-cache` unless it says
+ * something else, and servers take that for a wish to have everything again (npm's `fresh`, so all of Express).
+ */
+const revalidate = { "cache-control": "max-age=0" }
+
+/** The answer to a `GET`; undefined if it is as these validators say. `most` is the largest number of bytes. */
+export const get = (
+  server: HttpServer,
+  url: URL,
+  { most = maxAnswerBytes, seen = {} }: { readonly most?: number; readonly seen?: Added } = {}
+): Effect.Effect<Answer | undefined, IntegrationError> =>
+  attempt(server, url, Object.keys(seen).length === 0 ? {} : { ...seen, ...revalidate }, async (response, answered) => {
+    if (response.status === 304) return undefined
+    const bytes = await read(response, most)
+    if (bytes === undefined) {
+      throw new TooLarge({ message: `an answer of ${server.baseUrl.host} has over ${most} bytes` })
+    }
+    return { bytes, headers: response.headers, url: answered }
+  })
+
+/** The bytes of the answer to a `GET`, as they come. */
+export const getBytes = (
+  server: HttpServer,
+  url: URL
+): Effect.Effect<Stream.Stream<Uint8Array, IntegrationError>, IntegrationError> => {
+  const broken = new IntegrationError({ reason: new Transient({ message: `${server.baseUrl.host} broke off a body` }) })
+  return attempt(server, url, {}, async (response) => {
+    const { body } = response
+    return body === null ? Stream.empty : Stream.fromReadableStream({ evaluate: () => body, onError: () => broken })
+  })
+}
+
+/** The address of the next page, as `Link` has it (RFC 8288): the reference whose relation is `next`. */
+export const nextLink = (headers: Headers, url: URL): URL | undefined => {
+  for (const [, target = "", params = ""] of (headers.get("link") ?? "").matchAll(/<([^>]*)>([^<]*)/g)) {
+    const relation = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,]+))/i.exec(params)
+    const relations = (relation?.[1] ?? relation?.[2] ?? "").toLowerCase().split(/\s+/)
+    if (relations.includes("next") && URL.canParse(target, url.href)) return new URL(target, url)
+  }
+  return undefined
+}

@@ -1,0 +1,48 @@
+/** Entries of feeds as rows of `mirror.feed_entry`. */
+import * as DateTime from "effect/DateTime"
+import * as Projection from "../../contract/Projection.ts"
+
+const entry: Projection.Table = {
+  name: "feed_entry",
+  description: "Entries of feeds: one row for each. One that has left its feed stays.",
+  columns: {
+    title: Projection.text("The title; null where there is none."),
+    link: Projection.text("The address of the entry; null where there is none."),
+    author: Projection.text("The names of the authors, separated by commas; null where the feed names none."),
+    categories: Projection.texts("The categories or tags, in order."),
+    published_at: Projection.timestamp("When it was published, or else updated; null where the feed does not say."),
+    summary: Projection.text("The summary, where the feed has one beside the full text."),
+    enclosures: Projection.texts("The addresses of its files, such as the audio of a podcast.")
+  },
+  indexes: ["published_at", "link", "author"],
+  text: true,
+  search: { author: "from", categories: "label" }
+}
+
+const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
+const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
+const textsOf = (value: unknown): ReadonlyArray<string> => listOf(value).filter((one) => typeof one === "string")
+
+export const projection: Projection.Projection = {
+  version: 1,
+  tables: [entry],
+  project: ({ metadata, occurredAt, title }) => ({
+    rows: [
+      {
+        table: "feed_entry",
+        row: {
+          title,
+          link: textOf(metadata.link),
+          author: textOf(textsOf(metadata.authors).join(", ")),
+          categories: textsOf(metadata.categories),
+          published_at: occurredAt === null ? null : DateTime.formatIso(occurredAt),
+          summary: textOf(metadata.summary),
+          enclosures: listOf(metadata.enclosures).flatMap((one) =>
+            typeof one === "object" && one !== null && "url" in one && typeof one.url === "string" ? [one.url] : []
+          )
+        }
+      }
+    ],
+    text: { _tag: "extracted", fileName: null }
+  })
+}
