@@ -247,7 +247,7 @@ const services = Layer.effect(
         Effect.provide(Layer.provideMerge(Layer.mergeAll(store, Database.layerVault), Database.layer)),
         Effect.provideContext(context)
       ),
-      inspect: Effect.promise(() => import("./stores/postgres/Inspection.ts")).pipe(
+      inspect: Effect.promise(() => import("./stores/postgres/DatabaseInspection.ts")).pipe(
         Effect.flatMap(({ inspect }) => inspect),
         Effect.provide(Database.layer),
         Effect.provideContext(context)

@@ -14,7 +14,7 @@ import type * as SliceRunner from "../engine/sync/SliceRunner.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken, StartError } from "../engine/store/StoreError.ts"
 import type { WebhookStore } from "../engine/store/WebhookStore.ts"
-import type { Inspection } from "../stores/postgres/Inspection.ts"
+import type { Inspection } from "../stores/postgres/DatabaseInspection.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as Failure from "./CommandFailure.ts"
 

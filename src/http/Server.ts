@@ -35,7 +35,7 @@ import * as SignInHandlers from "./signin/SignInHandlers.ts"
 import * as SystemHandlers from "./system/SystemHandlers.ts"
 import * as TaskHandlers from "./tasks/TaskHandlers.ts"
 import * as WebhookHandlers from "./webhooks/WebhookHandlers.ts"
-import * as InterimAnswers from "./InterimAnswers.ts"
+import * as InterimResponses from "./InterimResponses.ts"
 import * as Listener from "./Listener.ts"
 import * as MetricsEndpoint from "./system/MetricsEndpoint.ts"
 import { Ready } from "./system/Readiness.ts"
@@ -70,7 +70,7 @@ const pages = Layer.mergeAll(
 )
 
 /** HTTP/1.1 only: HTTP/2 is not served. */
-const interim = Layer.succeed(InterimAnswers.SendInterim, (request) =>
+const interim = Layer.succeed(InterimResponses.SendInterim, (request) =>
   Effect.sync(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     if ("writeProcessing" in response && !response.headersSent && !response.destroyed) response.writeProcessing()

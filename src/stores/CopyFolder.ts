@@ -16,7 +16,7 @@ import * as InDatabase from "./blobs/PostgresBlobs.ts"
 import * as Copy from "./Copy.ts"
 import { Database, layerEmbedded } from "./Database.ts"
 import { Embedded, make } from "./Embedded.ts"
-import * as DataFolder from "./embedded/DataFolder.ts"
+import * as DataLocation from "./embedded/DataLocation.ts"
 import * as Migrations from "./postgres/Migrations.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 
@@ -84,7 +84,7 @@ export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
   const to = yield* Database
   const vault = yield* Vault
   const target = { sql: yield* SqlClient.SqlClient, blobs: yield* BlobStore }
-  if (!(yield* DataFolder.hasData(folder))) {
+  if (!(yield* DataLocation.hasData(folder))) {
     return yield* new CopyError({
       message: `${folder} holds no data of Idem's: give the folder that was IDEM_DATA_DIR`
     })

@@ -23,7 +23,7 @@ import * as Binaries from "./embedded/Binaries.ts"
 import * as DataDirectory from "./embedded/DataDirectory.ts"
 import { EmbeddedError, io } from "./embedded/EmbeddedError.ts"
 import * as FileLock from "./embedded/FileLock.ts"
-import * as DataFolder from "./embedded/DataFolder.ts"
+import * as DataLocation from "./embedded/DataLocation.ts"
 import * as Server from "./embedded/Server.ts"
 
 export class Embedded extends Context.Service<
@@ -50,21 +50,21 @@ export interface Options {
   readonly settings?: Readonly<Record<string, string>> | undefined
 }
 
-const withMutex = (place: DataFolder.Place) =>
+const withMutex = (place: DataLocation.Place) =>
   FileLock.withExclusive(place.mutex, {
     wait: Duration.sum(Server.startWithin, Duration.seconds(10)),
     message: `another Idem command has been starting or stopping the database in ${place.folder} for 5 minutes`
   })
 
 /** Stops the server if nobody uses it. Call it under the mutex. */
-const stopIfUnused = (place: DataFolder.Place) =>
+const stopIfUnused = (place: DataLocation.Place) =>
   Effect.acquireUseRelease(
     FileLock.take(place.users, "exclusive"),
     (exclusive) => (Option.isSome(exclusive) ? Server.stop(place) : Effect.void),
     (exclusive) => (Option.isSome(exclusive) ? exclusive.value.release : Effect.void)
   )
 
-const enter = (place: DataFolder.Place) =>
+const enter = (place: DataLocation.Place) =>
   Effect.flatMap(
     FileLock.take(place.users, "shared"),
     Option.match({
@@ -75,7 +75,7 @@ const enter = (place: DataFolder.Place) =>
     })
   )
 
-const leave = (place: DataFolder.Place, share: FileLock.Held) =>
+const leave = (place: DataLocation.Place, share: FileLock.Held) =>
   Effect.andThen(share.release, stopIfUnused(place)).pipe(
     withMutex(place),
     Effect.ensuring(share.release),
@@ -84,7 +84,7 @@ const leave = (place: DataFolder.Place, share: FileLock.Held) =>
 
 /** Uses the server until the scope closes; starts it where none runs. */
 export const make = Effect.fn("Embedded.make")(function* (options: Options) {
-  const place = yield* DataFolder.prepare(options.folder)
+  const place = yield* DataLocation.prepare(options.folder)
   const binaries = yield* Binaries.find(place)
   const running = yield* withMutex(place)(
     Effect.gen(function* () {

@@ -10,7 +10,7 @@ import * as BodyStore from "./postgres/BodyStore.ts"
 import * as ConnectionStore from "./postgres/ConnectionStore.ts"
 import * as ContentStore from "./postgres/ContentStore.ts"
 import * as DeletionStore from "./postgres/DeletionStore.ts"
-import * as EpochDetection from "./postgres/EpochDetection.ts"
+import * as FeedEpoch from "./postgres/FeedEpoch.ts"
 import * as FeedStore from "./postgres/FeedStore.ts"
 import * as LeaseStore from "./postgres/LeaseStore.ts"
 import * as LedgerStore from "./postgres/LedgerStore.ts"
@@ -35,8 +35,8 @@ export const migrateWith = (options: {
 > =>
   Effect.gen(function* () {
     const versions = yield* Migrations.migrate
-    const settled = yield* EpochDetection.beginIfMoved({ always: options.newEpoch })
-    if (!options.newEpoch) yield* EpochDetection.logNewEpoch(settled)
+    const settled = yield* FeedEpoch.beginIfMoved({ always: options.newEpoch })
+    if (!options.newEpoch) yield* FeedEpoch.logNewEpoch(settled)
     return { ...versions, ...settled }
   })
 

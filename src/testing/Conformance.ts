@@ -11,14 +11,14 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Asking from "./Asking.ts"
-import * as Changes from "./Changes.ts"
-import * as Crashes from "./Crashes.ts"
-import * as Forcing from "./Forcing.ts"
-import * as Hints from "./Hints.ts"
+import * as CallLaws from "./CallLaws.ts"
+import * as ChangeLaws from "./ChangeLaws.ts"
+import * as CrashLaws from "./CrashLaws.ts"
+import * as ForceLaws from "./ForceLaws.ts"
+import * as HintLaws from "./HintLaws.ts"
 import { type Draft, type Law, LawBroken, type ScriptedSource } from "./Law.ts"
-import * as Pages from "./Pages.ts"
-import * as Projections from "./Projections.ts"
+import * as PageLaws from "./PageLaws.ts"
+import * as ProjectionLaws from "./ProjectionLaws.ts"
 
 export type { Law, LawBroken, ScriptedSource } from "./Law.ts"
 
@@ -46,11 +46,11 @@ export const laws = (
     }))
 
 const drafts: ReadonlyArray<Draft> = [
-  ...Changes.drafts,
-  ...Forcing.drafts,
-  ...Crashes.drafts,
-  ...Pages.drafts,
-  ...Projections.drafts,
-  ...Asking.drafts,
-  ...Hints.drafts
+  ...ChangeLaws.drafts,
+  ...ForceLaws.drafts,
+  ...CrashLaws.drafts,
+  ...PageLaws.drafts,
+  ...ProjectionLaws.drafts,
+  ...CallLaws.drafts,
+  ...HintLaws.drafts
 ]

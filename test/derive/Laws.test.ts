@@ -10,7 +10,7 @@ import * as FeedFollower from "../../src/derive/FeedFollower.ts"
 import { FeedStore } from "../../src/engine/store/FeedStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
-import * as EpochDetection from "../../src/stores/postgres/EpochDetection.ts"
+import * as FeedEpoch from "../../src/stores/postgres/FeedEpoch.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "../stores/model.ts"
 import { item, page, running, settle } from "../stores/scenario.ts"
@@ -100,7 +100,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
               yield* rebuild
               break
             case "restored":
-              yield* EpochDetection.beginIfMoved({ always: true })
+              yield* FeedEpoch.beginIfMoved({ always: true })
               break
             case "settle":
               yield* settle(fence, { atMost: 100, share: 1 })

@@ -13,8 +13,8 @@ import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
-import * as EpochDetection from "../../src/stores/postgres/EpochDetection.ts"
-import { first } from "../../src/stores/postgres/migrations/First.ts"
+import * as FeedEpoch from "../../src/stores/postgres/FeedEpoch.ts"
+import { first } from "../../src/stores/postgres/migrations/InitialSchema.ts"
 import { supported } from "../../src/stores/postgres/Migrations.ts"
 import * as Database from "../support/Postgres.ts"
 import { item, page, running } from "./scenario.ts"
@@ -250,7 +250,7 @@ it.effect("a role that may know less of where it is begins no epoch, and one tha
         password: Redacted.make(password),
         maxConnections: 1
       })
-      const settle = EpochDetection.beginIfMoved({ always: false })
+      const settle = FeedEpoch.beginIfMoved({ always: false })
       const theirs = Effect.provide(settle, Layer.fresh(ordinary))
       assert.isFalse((yield* theirs).begun)
       yield* sql`UPDATE meta SET home = home::jsonb - 'file'`

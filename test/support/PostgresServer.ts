@@ -9,7 +9,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Migrations from "../../src/stores/postgres/Migrations.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
-import * as DataFolder from "../../src/stores/embedded/DataFolder.ts"
+import * as DataLocation from "../../src/stores/embedded/DataLocation.ts"
 import * as FileLock from "../../src/stores/embedded/FileLock.ts"
 import * as Server from "../../src/stores/embedded/Server.ts"
 
@@ -27,7 +27,7 @@ const isAlive = (pid: number): boolean => {
 
 /** Stops a server that was left behind in this folder. Returns false, and does nothing, if somebody uses it. */
 export const stopUnused = Effect.fnUntraced(function* (folder: string) {
-  const place = yield* DataFolder.prepare(folder)
+  const place = yield* DataLocation.prepare(folder)
   return yield* Effect.acquireUseRelease(
     FileLock.take(place.users, "exclusive"),
     (exclusive) => (Option.isSome(exclusive) ? Effect.as(Server.stop(place), true) : Effect.succeed(false)),

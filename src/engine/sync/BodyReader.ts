@@ -7,7 +7,7 @@ import { createHash } from "node:crypto"
 import { type Announced, complete, type Content, type Ref } from "../../contract/Content.ts"
 import { IntegrationError, TooLarge, Transient } from "../../contract/IntegrationError.ts"
 import type { Limits } from "../Limits.ts"
-import * as AnnouncedBody from "./AnnouncedBody.ts"
+import * as BodyVerification from "./BodyVerification.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { CopySource, Item, StoredBody } from "../model/Batch.ts"
@@ -34,7 +34,7 @@ const bounded = (
   announced: Announced | undefined,
   { limits, meter }: Options
 ): Stream.Stream<Uint8Array, IntegrationError> => {
-  const check = AnnouncedBody.check(ref.externalId, announced)
+  const check = BodyVerification.check(ref.externalId, announced)
   let size = 0
   return body.pipe(
     Stream.timeoutOrElse({
@@ -128,7 +128,7 @@ export const item = Effect.fnUntraced(function* (
   if (size !== undefined && size <= limits.inlineBytes) yield* share.grow(size)
   let body: StoredBody
   if (given instanceof Uint8Array && given.length <= limits.inlineBytes) {
-    const check = AnnouncedBody.check(ref.externalId, announced)
+    const check = BodyVerification.check(ref.externalId, announced)
     const problem = check.take(given) ?? check.end()
     if (problem !== undefined) return yield* problem
     body = inline(given)

@@ -20,7 +20,7 @@ import { RunStore } from "../../engine/store/RunStore.ts"
 import { DeletionsChanged, NameTaken } from "../../engine/store/StoreError.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { CommandApi } from "../CommandApi.ts"
-import * as InterimAnswers from "../InterimAnswers.ts"
+import * as InterimResponses from "../InterimResponses.ts"
 import { asProblem, ConflictProblem } from "../Problems.ts"
 import * as TaskSubmission from "../tasks/TaskSubmission.ts"
 import * as Documents from "./ConnectionDocuments.ts"
@@ -151,7 +151,7 @@ export const layer = HttpApiBuilder.group(
             )
           }
         },
-        (work, { request }) => InterimAnswers.during(request)(work),
+        (work, { request }) => InterimResponses.during(request)(work),
         asProblem
       ),
 
@@ -184,7 +184,7 @@ export const layer = HttpApiBuilder.group(
           const { id, name } = yield* find(params.connection)
           return { deleted: yield* Effect.mapError(deletions.approveDeletions(id, payload), changed(name)) }
         },
-        (work, { request }) => InterimAnswers.during(request)(work),
+        (work, { request }) => InterimResponses.during(request)(work),
         asProblem
       ),
 
@@ -203,7 +203,7 @@ export const layer = HttpApiBuilder.group(
           const { id } = yield* find(params.connection)
           return yield* contents.purge(id, payload.before)
         },
-        (work, { request }) => InterimAnswers.during(request)(work),
+        (work, { request }) => InterimResponses.during(request)(work),
         asProblem
       )
     })

@@ -9,7 +9,7 @@ import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
-import * as InterimAnswers from "../InterimAnswers.ts"
+import * as InterimResponses from "../InterimResponses.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
 import { specOfRequest, taskOf } from "./TaskRequest.ts"
@@ -33,7 +33,7 @@ export const layer = HttpApiBuilder.group(
         const connection = yield* find(params.connection)
         if (task.dryRun) {
           const planning = engine.sync(connection, task, { spec: "", wait: true })
-          return Documents.synced(yield* InterimAnswers.during(asked)(planning))
+          return Documents.synced(yield* InterimResponses.during(asked)(planning))
         }
         const spec = request.spec ?? specOfRequest(request)
         return yield* submission.submit(connection, { _tag: "sync", task, spec }, headers["idempotency-key"])

@@ -5,7 +5,7 @@ import type { Page } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Checkpoint, TaskProgress } from "./Checkpoint.ts"
 import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./ListingStep.ts"
-import * as Window from "./Window.ts"
+import * as TaskWindow from "./TaskWindow.ts"
 
 type State = TaskProgress & { readonly refused: number }
 
@@ -16,7 +16,7 @@ export const list = (
   from: TaskProgress
 ): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
   if (from.done) return Stream.empty
-  const narrowed = Window.narrow(filter, task.window)
+  const narrowed = TaskWindow.narrow(filter, task.window)
   const pages = (outside: ReadonlySet<string>) =>
     Stream.paginate<State, Page<Checkpoint>, Failure, ContentExistenceChecker>(
       { ...from, refused: 0 },
@@ -42,5 +42,5 @@ export const list = (
         return after.done ? done([page]) : next([page], { ...after, refused: state.refused })
       })
     )
-  return Stream.unwrap(Effect.map(Window.outside(api, filter, task.window), pages))
+  return Stream.unwrap(Effect.map(TaskWindow.outside(api, filter, task.window), pages))
 }

@@ -6,7 +6,7 @@ import * as Fs from "node:fs/promises"
 import { createRequire } from "node:module"
 import * as Path from "node:path"
 import { EmbeddedError, io } from "./EmbeddedError.ts"
-import { canReach, rootFolder, type Place } from "./DataFolder.ts"
+import { canReach, rootFolder, type Place } from "./DataLocation.ts"
 
 export interface Binaries {
   readonly initdb: string

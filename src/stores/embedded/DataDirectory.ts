@@ -5,8 +5,8 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { Binaries } from "./Binaries.ts"
 import { io } from "./EmbeddedError.ts"
-import type { Place } from "./DataFolder.ts"
-import { run } from "./Program.ts"
+import type { Place } from "./DataLocation.ts"
+import { run } from "./PostgresProgram.ts"
 
 /** The one role and the one database that Idem makes in it. */
 export const username = "idem"

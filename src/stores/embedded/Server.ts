@@ -11,9 +11,9 @@ import * as Path from "node:path"
 import type { Binaries } from "./Binaries.ts"
 import * as DataDirectory from "./DataDirectory.ts"
 import { blameFullDisk, EmbeddedError, io, ioSync } from "./EmbeddedError.ts"
-import { canReach, type Place } from "./DataFolder.ts"
+import { canReach, type Place } from "./DataLocation.ts"
 import * as Postmaster from "./Postmaster.ts"
-import { reasonIn, spawnFailure, spawnOptions } from "./Program.ts"
+import { reasonIn, spawnFailure, spawnOptions } from "./PostgresProgram.ts"
 
 /** Longer than a recovery of `max_wal_size` takes on a slow disk. */
 export const startWithin = Duration.minutes(5)

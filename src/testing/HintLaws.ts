@@ -1,6 +1,6 @@
 /** Laws of hints: what a listing makes of them. */
 import * as Effect from "effect/Effect"
-import { begin, missing, mirrors, some, succeed } from "./Changes.ts"
+import { begin, missing, mirrors, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
 
 export const drafts: ReadonlyArray<Draft> = [

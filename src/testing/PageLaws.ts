@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { externalIdProblem } from "../contract/Content.ts"
 import type { Coverage } from "../contract/Page.ts"
 import { maxPartBytes, maxParts } from "../contract/Parts.ts"
-import { begin, missing, some, succeed } from "./Changes.ts"
+import { begin, missing, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
 
 const mostRefs = 1000

@@ -1,7 +1,7 @@
 /** Laws of the requests to the source: through `call`, and within the task's window. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import { begin, mirrors, some, succeed } from "./Changes.ts"
+import { begin, mirrors, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
 
 // Content that a scripted source adds happens between these times.

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
 import { codeOf, EmbeddedError } from "./EmbeddedError.ts"
-import type { ServerUser } from "./DataFolder.ts"
+import type { ServerUser } from "./DataLocation.ts"
 
 /** The folder may be one that the server's user can't be in, the language and the time zone are not to differ. */
 export const spawnOptions = (user: ServerUser | undefined) => ({

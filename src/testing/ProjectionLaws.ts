@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { none, type ProjectedContent, rowCheck } from "../contract/Projection.ts"
-import { begin, succeed } from "./Changes.ts"
+import { begin, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))

@@ -1,6 +1,6 @@
 /** Laws of the force flags, and of what two fetches of one item give. */
 import * as Effect from "effect/Effect"
-import { begin, mirrors, missing, some, succeed } from "./Changes.ts"
+import { begin, mirrors, missing, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
 
 export const drafts: ReadonlyArray<Draft> = [

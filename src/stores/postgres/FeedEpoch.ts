@@ -73,7 +73,7 @@ const announceAnew = (sql: SqlClient.SqlClient) =>
     WHERE changed_xid >= pg_snapshot_xmin(pg_current_snapshot())`
 
 /** Begins a new epoch where this is not where the present one was begun (or anyway: `always`). */
-export const beginIfMoved = Effect.fn("EpochDetection.beginIfMoved")(function* (options: {
+export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (options: {
   readonly always: boolean
 }): Effect.fn.Return<{ readonly epoch: Epoch; readonly begun: boolean }, StoreError, SqlClient.SqlClient> {
   const sql = yield* SqlClient.SqlClient
