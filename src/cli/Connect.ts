@@ -216,7 +216,10 @@ export const connect = Command.make(
         const secret = granted === undefined ? {} : { credentials: Redacted.make(granted) }
         const connected = yield* before === undefined
           ? connections.create({ payload: { ...payload, ...secret, domain: input.domain, name: input.name } })
-          : connections.change({ params: { connection: before.id }, payload: { ...payload, ...secret } })
+          : connections.change({
+              params: { connection: before.id },
+              payload: { ...payload, ...secret, ...(signsIn ? { signedIn: true } : {}) }
+            })
         yield* output.answer(
           {
             connection: connected.connection.name,

@@ -141,7 +141,7 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
       ? []
       : [
           of("places").problem(
-            `${Text.many(status.problems.length, "place")} could not be listed, ${Text.quoted(status.problems[0]?.place ?? "")} among them`,
+            `${Text.many(status.problems.length, "problem")}, one at ${Text.quoted(status.problems[0]?.place ?? "")}: ${Text.short(status.problems[0]?.message ?? "", 200)}`,
             `idem status ${word}`
           )
         ]),

@@ -40,6 +40,8 @@ export interface AnySignIn {
   readonly provider: (config: unknown) => Effect.Effect<Provider, Schema.SchemaError>
   /** Credentials as JSON, with secrets in clear: only for `decodeCredentials`; or why the grant is no use. */
   readonly credentials: (grant: Grant) => Effect.Effect<Schema.Json, string>
+  /** The credentials of a sign-in, with what they keep of those before. Unchanged where either does not fit. */
+  readonly keep: (signedIn: Schema.Json, before: Schema.Json) => Effect.Effect<Schema.Json>
   /** The client in these credentials, if they are right and hold one. */
   readonly client: (credentials: unknown) => Effect.Effect<Client | undefined>
 }
@@ -233,6 +235,14 @@ export const make: {
     provider: (json) => Effect.map(decodeConfig(json), given.provider),
     credentials: (grant) =>
       Effect.flatMap(Effect.fromResult(given.credentials(grant)), (made) => Effect.orDie(encodeCredentials(made))),
+    keep: (signedIn, before) =>
+      given.keep === undefined
+        ? Effect.succeed(signedIn)
+        : Effect.all([decodeCredentials(signedIn), decodeCredentials(before)]).pipe(
+            Effect.map(([next, former]) => given.keep?.(next, former) ?? next),
+            Effect.flatMap(encodeCredentials),
+            Effect.orElseSucceed(() => signedIn)
+          ),
     client: (json) =>
       decodeCredentials(json).pipe(
         Effect.map(given.client),

@@ -79,6 +79,8 @@ export class Engine extends Context.Service<
       readonly name: string
       readonly config: unknown
       readonly credentials: unknown
+      /** True where the credentials are those of a sign-in: see `SignIn.keep`. Default false. */
+      readonly signedIn?: boolean | undefined
       readonly every: Duration.Duration | undefined
     }) => Effect.Effect<Connected, UsageError | SourceError | StoreError | NameTaken>
     /**

@@ -196,6 +196,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("the refusal of hints stays through runs until it is taken back", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { id } = yield* connect()
+        const problems = Effect.map(store.connection(id), (found) => Option.getOrThrow(found).problems)
+        yield* store.setHintsProblem(id, "not\0 ours")
+        const problem = { place: "inbox", message: "no access" }
+        yield* store.release(yield* take(id), { problems: { current: [problem], found: [] } })
+        yield* store.release(yield* take(id), {})
+        assert.deepStrictEqual(yield* problems, { current: [problem], found: [], hints: "not\uFFFD ours" })
+        yield* store.setHintsProblem(id, null)
+        assert.deepStrictEqual(yield* problems, { current: [problem], found: [] })
+      })
+    )
+
     it.effect("a failed item's retry makes its connection due before its next poll, a deferred one does not", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

@@ -83,6 +83,8 @@ export interface Problems {
   readonly current: ReadonlyArray<Problem>
   /** The problems that the present poll has found in its slices so far. */
   readonly found: ReadonlyArray<Problem>
+  /** Why the source refuses to send hints; absent if it does not. Polls go on. */
+  readonly hints?: string | undefined
 }
 
 export const noProblems: Problems = { current: [], found: [] }

@@ -16,6 +16,7 @@ import * as EntityId from "effect/cluster/EntityId"
 import * as Sharding from "effect/cluster/Sharding"
 import type { Hint } from "../../contract/Hints.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as MessageText from "../MessageText.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
 import { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
@@ -35,6 +36,10 @@ const backoff = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced(
 
 /** The stream ended or failed: it is opened again. */
 class Interrupted extends Schema.TaggedError<Interrupted>()("Interrupted", { message: Schema.String }) {}
+
+/** True if the source refuses the stream, so that a person has to change something. */
+const isRefusal = ({ reason }: IntegrationError): boolean =>
+  reason._tag !== "Transient" && reason._tag !== "RateLimited"
 
 export class HintListener extends Context.Service<
   HintListener,
@@ -93,6 +98,15 @@ const make = Effect.gen(function* () {
     return Effect.asVoid(Effect.repeat(Effect.delay(look, watchEvery), { until: (isChanged) => isChanged }))
   }
 
+  /** Records in the connection's row why its source refuses the stream; with undefined, that it does not. */
+  const record = ({ domain, id, name, problems }: Connection, error: IntegrationError | undefined) => {
+    const message =
+      error === undefined
+        ? undefined
+        : `the source refuses to send events (${error.message}); polls go on. Give the credentials again: idem connect ${domain} --name ${MessageText.shellWord(name)} --credentials @FILE`
+    return problems.hints === message ? Effect.void : connections.setHintsProblem(id, message ?? null)
+  }
+
   const pass = (connection: Connection, { account, part }: Hint) =>
     Effect.suspend(() => {
       pending.setListening(connection.id, true)
@@ -104,7 +118,11 @@ const make = Effect.gen(function* () {
   const hold = (connection: Connection, hints: Stream.Stream<Hint, IntegrationError>) =>
     Effect.gen(function* () {
       const openedAt = yield* Clock.currentTimeMillis
-      const end = yield* Stream.runForEach(hints, (hint) => pass(connection, hint)).pipe(
+      const watched = hints.pipe(
+        Stream.tapError((error) => (isRefusal(error) ? record(connection, error) : Effect.void)),
+        Stream.onFirst(() => record(connection, undefined))
+      )
+      const end = yield* Stream.runForEach(watched, (hint) => pass(connection, hint)).pipe(
         Effect.match({ onFailure: ({ message }) => message, onSuccess: () => "the source ended the stream" }),
         Effect.raceFirst(Effect.as(changed(connection), undefined)),
         Effect.ensuring(Effect.sync(() => pending.setListening(connection.id, false)))
@@ -122,6 +140,7 @@ const make = Effect.gen(function* () {
     if (!(yield* isOurs(connectionId))) return true
     const hints = yield* OpenSource.hints(connection)
     if (Option.isNone(hints)) {
+      yield* record(connection, undefined)
       silent.set(connectionId, connection.credentials)
       return true
     }

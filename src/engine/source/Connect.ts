@@ -32,6 +32,8 @@ export interface ConnectInput {
   readonly name: string
   readonly config: unknown
   readonly credentials: unknown
+  /** True where the credentials are those of a sign-in: see `SignIn.keep`. Default false. */
+  readonly signedIn?: boolean | undefined
   readonly every: Duration.Duration | undefined
 }
 
@@ -69,6 +71,19 @@ const stored = Effect.fnUntraced(function* (connection: Connection) {
   return yield* vault
     .unseal(connection.credentials, credentialsContext(connection))
     .pipe(Effect.mapError((error) => new UsageError({ message: `${error.message}; or give --credentials again` })))
+})
+
+/** The credentials of a sign-in, with what they keep of those that the connection has at the same address. */
+const keeping = Effect.fnUntraced(function* (
+  integration: Integration,
+  before: Connection,
+  address: Schema.JsonObject,
+  signedIn: Schema.Json
+) {
+  const former = CredentialAddress.of(integration, before.config)
+  if (integration.signIn === undefined || CredentialAddress.changed(yield* former, address).length > 0) return signedIn
+  const credentials = yield* Effect.option(stored(before))
+  return Option.isNone(credentials) ? signedIn : yield* integration.signIn.keep(signedIn, credentials.value)
 })
 
 /**
@@ -152,6 +167,9 @@ export const connect = Effect.fn("connect")(function* (
         : error
     )
   )
+  if (before !== undefined && input.signedIn === true) {
+    credentials = yield* keeping(integration, before, config.address, credentials)
+  }
   const guarded = yield* guardedAt(integration, config.address, before)
   /** True if there is something to store. Stored credentials stay unchanged otherwise, also if others refresh them. */
   let isNew = kept === undefined

@@ -257,6 +257,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
             // The grant belongs to the address at which it was made, even if the config has changed meanwhile.
             config,
             credentials,
+            signedIn: true,
             every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)
           })
         })

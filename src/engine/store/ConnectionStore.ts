@@ -56,6 +56,8 @@ export class ConnectionStore extends Context.Service<
      * the same.
      */
     readonly setPaused: (connectionId: ConnectionId, reason: string | null) => Effect.Effect<void, StoreError>
+    /** Sets `problems.hints`, or removes it with null. The fence stays the same. */
+    readonly setHintsProblem: (connectionId: ConnectionId, message: string | null) => Effect.Effect<void, StoreError>
     /**
      * Deletes the credentials, takes a new fence and stops the connection. Requested tasks end as failed. With
      * `deleteContents`, removes everything that belongs to the connection: its row first, then its contents, and the

@@ -25,7 +25,10 @@ export const Connection = Schema.Struct({
   paused: Schema.NullOr(Schema.String),
   /** As Effect writes a duration: `5 minutes`. */
   every: Schema.String,
-  /** Places (folders, channels) that could not be listed, and why. */
+  /**
+   * Places (folders, channels) that could not be listed, and why. The place `events` is the source's stream of events:
+   * while the source refuses it, changes are found by polls only.
+   */
   problems: Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String })),
   /** When the source was last asked what is new, and answered. */
   lastCheckedAt: Schema.NullOr(Time),
@@ -135,7 +138,10 @@ export const connection = (
     state,
     paused: of.paused,
     every: MessageText.duration(of.every),
-    problems: of.problems.current,
+    problems: [
+      ...of.problems.current,
+      ...(of.problems.hints === undefined ? [] : [{ place: "events", message: of.problems.hints }])
+    ],
     lastCheckedAt: of.lastCheckedAt,
     nextPollAt: of.paused === null ? of.nextPollAt : null,
     askedToWaitUntil:

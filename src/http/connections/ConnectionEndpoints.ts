@@ -79,6 +79,10 @@ export const connections = HttpApiGroup.make("connections")
       payload: Schema.Struct({
         config: Schema.optionalKey(Schema.Json),
         credentials: Schema.optionalKey(Schema.RedactedFromValue(Schema.Json)),
+        signedIn: Schema.optionalKey(Schema.Boolean).annotate({
+          description:
+            "true where the credentials are those of a sign-in: then what a sign-in does not give (Slack's app-level token) stays"
+        }),
         every: Schema.optionalKey(Every)
       }),
       success: Connected,

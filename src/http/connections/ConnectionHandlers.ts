@@ -127,9 +127,9 @@ export const layer = HttpApiBuilder.group(
 
       change: Effect.fnUntraced(function* ({ params, payload }) {
         const { domain, name } = yield* find(params.connection)
-        const { config, credentials, every } = payload
+        const { config, credentials, every, signedIn } = payload
         const given = credentials === undefined ? undefined : Redacted.value(credentials)
-        return yield* connected(yield* engine.connect({ domain, name, config, credentials: given, every }))
+        return yield* connected(yield* engine.connect({ domain, name, config, credentials: given, signedIn, every }))
       }, asProblem),
 
       remove: Effect.fnUntraced(

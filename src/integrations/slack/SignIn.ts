@@ -88,6 +88,11 @@ export const signIn = {
             ...(expiresAt === undefined ? {} : { expiresAt })
           }
     ),
+  // The app-level token is the app's, so another app's sign-in does not keep it. Not every token tells its app.
+  keep: (signedIn, before) => {
+    const isOtherApp = "clientId" in signedIn && "clientId" in before && signedIn.clientId !== before.clientId
+    return before.appToken === undefined || isOtherApp ? signedIn : { ...signedIn, appToken: before.appToken }
+  },
   client: (credentials) =>
     "clientId" in credentials ? { clientId: credentials.clientId, clientSecret: credentials.clientSecret } : undefined
 } satisfies SignIn<{ readonly slackApiUrl?: string }, Credentials>

@@ -144,6 +144,14 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
         entry.dueAt = now
       }),
 
+    setHintsProblem: (connectionId, message) =>
+      Effect.sync(() => {
+        const entry = state.connections.get(connectionId)
+        if (entry === undefined) return
+        const { hints: _, ...others } = entry.problems
+        entry.problems = message === null ? others : { ...others, hints: Storable.text(message) }
+      }),
+
     disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
       const now = yield* Clock.currentTimeMillis
       const entry = state.connections.get(connectionId)

@@ -53,7 +53,7 @@ const make = (state: State): LeaseStore["Service"] => ({
       if (next.interrupted === true) interruptRuns(state, fence.connectionId, now)
       entry.failures = next.failures ?? entry.failures
       if (next.changesRead === true) entry.readingSince = null
-      entry.problems = next.problems === undefined ? entry.problems : Storable.problems(next.problems)
+      if (next.problems !== undefined) entry.problems = { ...entry.problems, ...Storable.problems(next.problems) }
       if (next.checked === true) entry.lastCheckedAt = now
       if (next.paused !== undefined && entry.paused === storedText(next.paused.from)) {
         entry.paused = storedText(next.paused.to)

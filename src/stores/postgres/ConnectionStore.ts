@@ -145,6 +145,13 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
         : sql`UPDATE connection SET paused = ${Storable.text(reason)} WHERE id = ${connectionId}`
       ).pipe(Effect.asVoid, inTransaction, toStoreError("pausing or resuming a connection")),
 
+    setHintsProblem: (connectionId, message) =>
+      (message === null
+        ? sql`UPDATE connection SET problems = problems - 'hints' WHERE id = ${connectionId}`
+        : sql`UPDATE connection SET problems = jsonb_set(problems, '{hints}', to_jsonb(${Storable.text(message)}::text))
+            WHERE id = ${connectionId}`
+      ).pipe(Effect.asVoid, inTransaction, toStoreError("noting that hints are refused")),
+
     disconnect: (connectionId, deleteContents) =>
       Effect.gen(function* () {
         // The row's lock stops a run's writes; the fence then refuses them.

@@ -82,7 +82,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
             reading_since = CASE WHEN ${next.changesRead === true} THEN NULL ELSE reading_since END,
             paused = ${paused},
             last_checked_at = ${next.checked === true ? sql`clock_timestamp()` : sql`last_checked_at`},
-            problems = coalesce(${problems}::jsonb, problems),
+            problems = problems || coalesce(${problems}::jsonb, '{}'),
             next_poll_at = ${pollAt},
             asked_wait_until = ${askedUntil},
             due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content

@@ -44,7 +44,7 @@ const decodeConnectionRows = decoder(
     checkpoint: Schema.Array(Schema.Json),
     scope: Schema.NullOr(Schema.String),
     lastCheckedAt: Schema.NullOr(Time),
-    problems: Schema.Struct({ current: Problems, found: Problems }),
+    problems: Schema.Struct({ current: Problems, found: Problems, hints: Schema.optionalKey(Schema.String) }),
     nextPollAt: Time,
     holder: Schema.NullOr(Schema.String),
     until: Schema.NullOr(Time),

@@ -4,12 +4,13 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { Hint } from "../../../src/contract/Hints.ts"
-import { IntegrationError, Transient } from "../../../src/contract/IntegrationError.ts"
+import { IntegrationError, Transient, Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import { HintRouter } from "../../../src/engine/schedule/HintRouter.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { ConnectionStore } from "../../../src/engine/store/ConnectionStore.ts"
@@ -153,6 +154,31 @@ describe("hints", () => {
         const gaps = openings.slice(1).map((at, index) => at - (openings[index] ?? 0))
         assert.isAtLeast(gaps.at(-1) ?? 0, 40_000)
         for (const gap of gaps) assert.isAtMost(gap, Duration.toMillis("6 minutes"))
+      }).pipe(Effect.scoped, Effect.provide(layer(source)))
+    })
+  )
+
+  it.effect("that the source refuses are a problem of the connection, and polls go on, until the stream listens", () =>
+    Effect.gen(function* () {
+      const { source } = yield* hinting
+      let openings = 0
+      const hints = source.hints
+      const refused = new IntegrationError({ reason: new Unauthorized({ message: "open: invalid_auth" }) })
+      source.hints = Stream.suspend(() => (++openings <= 3 ? Stream.fail(refused) : hints))
+      yield* Effect.gen(function* () {
+        const connection = yield* connect({ token: "hints" })
+        const store = yield* ConnectionStore
+        const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
+        yield* polling
+        yield* until(Effect.map(row, ({ problems }) => problems.hints !== undefined))
+        const { lastCheckedAt, name, paused, problems } = yield* row
+        assert.include(problems.hints, "open: invalid_auth")
+        assert.include(problems.hints, `idem connect memory --name ${name}`)
+        assert.deepStrictEqual([paused, problems.current], [null, []])
+        yield* until(Effect.map(row, (now) => now.lastCheckedAt !== null && now.lastCheckedAt !== lastCheckedAt))
+        yield* settled(source)
+        yield* until(Effect.map(row, (now) => now.problems.hints === undefined))
+        assert.strictEqual(openings, 4)
       }).pipe(Effect.scoped, Effect.provide(layer(source)))
     })
   )

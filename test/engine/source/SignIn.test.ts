@@ -184,8 +184,38 @@ describe("signing in", () => {
       const back = yield* Effect.promise(() => Provider.agree(began.url))
       const { connection } = yield* finish(back.searchParams)
       assert.match(connection.account, /^T\w+\/U\w+$/)
-      assert.match(String((yield* stored).credentials["token"]), /^xoxp-/)
+      const first = (yield* stored).credentials
+      assert.match(String(first["token"]), /^xoxp-/)
+
+      // A sign-in gives no app-level token: the one that is stored stays.
+      const connectAs = (credentials: Schema.Json) =>
+        Engine.use((engine) =>
+          engine.connect({ domain: "slack", name: "me", config: undefined, credentials, every: undefined })
+        )
+      yield* connectAs({ ...first, appToken: "xapp-1" })
+      const again = yield* begin({ domain: "slack", config: undefined })
+      yield* finish((yield* Effect.promise(() => Provider.agree(again.url))).searchParams)
+      const { credentials } = yield* stored
+      assert.notStrictEqual(credentials["token"], first["token"])
+      assert.strictEqual(credentials["appToken"], "xapp-1")
+      // Credentials that a person gives stand for themselves.
+      yield* connectAs(first)
+      assert.deepStrictEqual((yield* stored).credentials, first)
     }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.effect("at Slack: the app-level token is kept for the same app only", () =>
+    Effect.gen(function* () {
+      const { signIn } = slack
+      if (signIn === undefined) return assert.fail("Slack has a sign-in")
+      const of = (clientId: string) => ({ clientId, refreshToken: `xoxe-${clientId}` })
+      const before = { ...of("one"), appToken: "xapp-1" }
+      assert.deepStrictEqual(yield* signIn.keep(of("one"), before), before)
+      assert.deepStrictEqual(yield* signIn.keep(of("two"), before), of("two"))
+      assert.deepStrictEqual(yield* signIn.keep({ token: "xoxp-2" }, before), { token: "xoxp-2", appToken: "xapp-1" })
+      assert.deepStrictEqual(yield* signIn.keep({ token: "xoxp-2" }, { token: "xoxp-1" }), { token: "xoxp-2" })
+      assert.deepStrictEqual(yield* signIn.keep({ token: "xoxp-2" }, { other: true }), { token: "xoxp-2" })
+    })
   )
 
   it.live("may end in another process than it began in", () =>

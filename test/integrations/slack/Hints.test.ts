@@ -1,5 +1,6 @@
 /** Hints decide where a poll looks, and only Slack's answers count. */
 import { assert, describe, it } from "@effect/vitest"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { maxHinted } from "../../../src/contract/Hints.ts"
@@ -78,6 +79,35 @@ describe("hints", () => {
       // Deletions that hints reported are no news to a visit: no complete pass is needed.
       yield* poll({ only: false })
       assert.isAtMost(server.count(), 5)
+    })
+  )
+
+  it.effect("bring deletions that neither the next visit nor the next sweep takes for news", () =>
+    Effect.gen(function* () {
+      const { isMirrored, plain, poll, quiet, server, workspace } = yield* synced
+      const other = workspace.post(quiet, "stays")
+      yield* poll()
+      yield* poll({ only: false, isListening: false })
+      workspace.delete(quiet, plain)
+      yield* poll()
+      isMirrored()
+      /** Calls about the conversation in a poll after this time. A complete pass, which looks for deletions, is one. */
+      const calls = Effect.fnUntraced(function* (after: Duration.Input) {
+        yield* TestClock.adjust(after)
+        server.forget()
+        yield* poll({ only: false, isListening: false })
+        return server.requests.filter(({ args }) => args["channel"] === quiet).map(({ method }) => method)
+      })
+      const visit = ["conversations.history"]
+      assert.deepStrictEqual(yield* calls("10 minutes"), visit)
+      // The day's sweep: a pass over the history, and the tour.
+      yield* calls("25 hours")
+      assert.deepStrictEqual(yield* calls("10 minutes"), visit)
+      // A deletion that no event told is news to a visit.
+      workspace.onEvent = () => {}
+      workspace.delete(quiet, other)
+      assert.isAbove((yield* calls("10 minutes")).length, 1)
+      isMirrored()
     })
   )
 
