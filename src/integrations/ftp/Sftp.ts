@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import SftpClient from "ssh2-sftp-client"
 import type { Call } from "../../contract/Integration.ts"
-import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
 import * as HostKey from "./HostKey.ts"
@@ -22,6 +22,7 @@ import * as Names from "./Names.ts"
 import * as PrivateKey from "./PrivateKey.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
+import * as SftpErrors from "./SftpErrors.ts"
 import {
   ask,
   type Attempt,
@@ -30,8 +31,7 @@ import {
   type Protocol,
   readBytes,
   readNames,
-  statOf,
-  status
+  statOf
 } from "./SftpProtocol.ts"
 
 export interface Options {
@@ -69,12 +69,6 @@ interface Session {
   readonly state: { open: boolean }
 }
 
-/**
- * The server answered FAILURE. It may pass when the request is repeated, and the connection is in order: of a folder it
- * is a problem of that folder. OpenSSH answers so where a disk fails or a mount is stale.
- */
-class ServerFailure extends IntegrationError {}
-
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Remote.Remote, IntegrationError, Scope.Scope> {
@@ -83,24 +77,7 @@ export const make = Effect.fnUntraced(function* (
   const server = `${options.host}:${options.port}`
   const secrets = [options.password ?? "", options.privateKey ?? "", options.passphrase ?? ""]
 
-  const classify = (what: string, cause: unknown): IntegrationError => {
-    const text = `${server}: ${what}: ${Errors.describe(cause, secrets)}`
-    switch (Errors.codeOf(cause)) {
-      case status.missing:
-        return Errors.gone(text)
-      case status.forbidden:
-        return Errors.forbidden(text)
-      case status.failure:
-        return new ServerFailure({ reason: new Transient({ message: text }) })
-      case 5:
-      case 8:
-        return Errors.malformed(text)
-    }
-    if (/timed out while waiting for handshake/i.test(text)) return Errors.noAnswer(text)
-    return /authentication methods failed|privateKey|private key|passphrase/i.test(text)
-      ? Errors.unauthorized(text)
-      : Errors.transient(text)
-  }
+  const classify = SftpErrors.classifier(server, secrets)
 
   const attempt: Attempt = (what, run) =>
     Effect.tryPromise({ try: run, catch: (cause) => classify(what, cause) }).pipe(
@@ -311,7 +288,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.catchIf(
           listOnce(session, folder),
           // Every other folder can be listed. A root that fails is tried again as a whole.
-          (error) => error instanceof ServerFailure && folder !== "",
+          (error) => error instanceof SftpErrors.ServerFailure && folder !== "",
           ({ message }) => Effect.fail(Errors.forbidden(message))
         )
       ),

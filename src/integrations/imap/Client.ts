@@ -1,19 +1,19 @@
 /**
- * Connections to an IMAP server by `imapflow`, in a pool, and what the server's and the library's errors mean.
+ * Connections to an IMAP server by `imapflow`, in a pool.
  *
  * Everything is read with EXAMINE and BODY.PEEK: nothing that Idem does marks a message as read.
  */
 import * as Net from "node:net"
 import { ImapFlow, type ImapFlowOptions } from "imapflow"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Call } from "../../contract/Integration.ts"
-import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
 import * as Errors from "../server/Errors.ts"
+import * as ImapErrors from "./ImapErrors.ts"
 import * as Names from "./Names.ts"
 
 export interface Options {
@@ -101,74 +101,10 @@ const idleMillis = 240_000
 /** UIDs of one VANISHED that are remembered: a server that sends more has forgotten what was deleted. */
 export const maxVanished = 100_000
 
-const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
-
-/** The fields of an IMAP library's error. */
-interface Failure {
-  readonly code?: unknown
-  readonly responseStatus?: unknown
-  readonly responseText?: unknown
-  readonly serverResponseCode?: unknown
-  readonly authenticationFailed?: unknown
-  readonly mailboxMissing?: unknown
-  readonly throttleReset?: unknown
-}
-
-const textOf = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
-
-/** How servers word that there are too many connections or logins: no other password would change that. */
-const tooMany =
-  /too many|simultaneous|maximum number|max.{0,20}connection|connection limit|rate limit|throttl|try again later|temporar/i
-
-/**
- * The answer's meaning, by its response code (RFC 5530) where it has one. `what` was asked, `of` what the refusal is
- * about: the login, one mailbox or message, or the whole account.
- */
-const reasonOf = (failure: Failure, text: string): IntegrationError => {
-  const code = (textOf(failure.serverResponseCode) ?? "").toUpperCase()
-  const isLogin = failure.authenticationFailed === true
-  if (failure.code === "ETHROTTLE" || (isLogin && (code === "LIMIT" || tooMany.test(text)))) {
-    const wait = typeof failure.throttleReset === "number" ? { retryAfter: Duration.millis(failure.throttleReset) } : {}
-    return new IntegrationError({ reason: new RateLimited({ message: text, ...wait }) })
-  }
-  if (["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT"].includes(code)) return Errors.transient(text)
-  if (code === "PRIVACYREQUIRED") return Errors.unauthorized(`${text} (set "tls" in the config)`)
-  if (isLogin) return Errors.unauthorized(text)
-  if (failure.mailboxMissing === true || code === "NONEXISTENT" || failure.code === "NotFound") return Errors.gone(text)
-  if (failure.responseStatus === "BAD") return Errors.malformed(text)
-  return failure.responseStatus === "NO" ? Errors.forbidden(text) : Errors.transient(text)
-}
-
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Client, never, Scope.Scope> {
   const server = `${options.host}:${options.port}`
   const secret = "password" in options.secret ? options.secret.password : options.secret.accessToken
-  const say = (cause: unknown) => Errors.describe(cause, [secret])
-
-  /** Why a request failed; `what` was asked. */
-  const classify = (what: string, cause: unknown): IntegrationError => {
-    const failure: Failure = typeof cause === "object" && cause !== null ? cause : {}
-    const answer = textOf(failure.responseText)
-    const detail = answer === undefined ? say(cause) : say(new Error(answer))
-    const text = `${server}: ${what}: ${detail}`
-    const code = Errors.codeOf(cause)
-    if (typeof code === "string" && certificateCodes.test(code)) {
-      return Errors.unauthorized(
-        `${text}: the server's certificate is not trusted, nothing was sent to it ("ca" in the config names another authority)`
-      )
-    }
-    if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG") {
-      return Errors.unauthorized(`${text}: the server does not begin with TLS (set "tls": "starttls" in the config)`)
-    }
-    if (code === "LiteralTooLarge" || code === "ResponseTooLarge") return Errors.tooLarge(text)
-    if (code === "ETIMEOUT" || code === "CONNECT_TIMEOUT" || code === "GREETING_TIMEOUT") return Errors.noAnswer(text)
-    if (cause instanceof Error && /unsupported authentication mechanism/i.test(cause.message)) {
-      return Errors.unauthorized(`${text}: the server takes no such credentials over this connection`)
-    }
-    if (cause instanceof Error && /starttls/i.test(cause.message) && failure.responseStatus === undefined) {
-      return Errors.unauthorized(`${text} ("tls": false in the config sends the password in clear)`)
-    }
-    return reasonOf(failure, text)
-  }
+  const classify = ImapErrors.classifier(server, secret)
 
   const attempt = <A>(what: string, session: Session, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
     Effect.suspend(() => {

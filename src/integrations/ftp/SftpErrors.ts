@@ -1,0 +1,32 @@
+/** The meaning of an SFTP server's refusals and of the errors of `ssh2-sftp-client`. */
+import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
+import * as Errors from "../server/Errors.ts"
+import { status } from "./SftpProtocol.ts"
+
+/**
+ * The server answered FAILURE. It may pass when the request is repeated, and the connection is in order: of a folder it
+ * is a problem of that folder. OpenSSH answers so where a disk fails or a mount is stale.
+ */
+export class ServerFailure extends IntegrationError {}
+
+/** Returns why a request failed, by what was asked and the library's error. Messages never quote a secret. */
+export const classifier =
+  (server: string, secrets: ReadonlyArray<string>) =>
+  (what: string, cause: unknown): IntegrationError => {
+    const text = `${server}: ${what}: ${Errors.describe(cause, secrets)}`
+    switch (Errors.codeOf(cause)) {
+      case status.missing:
+        return Errors.gone(text)
+      case status.forbidden:
+        return Errors.forbidden(text)
+      case status.failure:
+        return new ServerFailure({ reason: new Transient({ message: text }) })
+      case 5:
+      case 8:
+        return Errors.malformed(text)
+    }
+    if (/timed out while waiting for handshake/i.test(text)) return Errors.noAnswer(text)
+    return /authentication methods failed|privateKey|private key|passphrase/i.test(text)
+      ? Errors.unauthorized(text)
+      : Errors.transient(text)
+  }

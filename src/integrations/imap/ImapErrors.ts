@@ -1,0 +1,71 @@
+/** The meaning of an IMAP server's refusals and of the errors of `imapflow`. */
+import * as Duration from "effect/Duration"
+import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
+import * as Errors from "../server/Errors.ts"
+
+const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
+
+/** The fields of an IMAP library's error. */
+interface Failure {
+  readonly code?: unknown
+  readonly responseStatus?: unknown
+  readonly responseText?: unknown
+  readonly serverResponseCode?: unknown
+  readonly authenticationFailed?: unknown
+  readonly mailboxMissing?: unknown
+  readonly throttleReset?: unknown
+}
+
+const textOf = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
+
+/** How servers word that there are too many connections or logins: no other password would change that. */
+const tooMany =
+  /too many|simultaneous|maximum number|max.{0,20}connection|connection limit|rate limit|throttl|try again later|temporar/i
+
+/**
+ * The answer's meaning, by its response code (RFC 5530) where it has one. `what` was asked, `of` what the refusal is
+ * about: the login, one mailbox or message, or the whole account.
+ */
+const reasonOf = (failure: Failure, text: string): IntegrationError => {
+  const code = (textOf(failure.serverResponseCode) ?? "").toUpperCase()
+  const isLogin = failure.authenticationFailed === true
+  if (failure.code === "ETHROTTLE" || (isLogin && (code === "LIMIT" || tooMany.test(text)))) {
+    const wait = typeof failure.throttleReset === "number" ? { retryAfter: Duration.millis(failure.throttleReset) } : {}
+    return new IntegrationError({ reason: new RateLimited({ message: text, ...wait }) })
+  }
+  if (["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT"].includes(code)) return Errors.transient(text)
+  if (code === "PRIVACYREQUIRED") return Errors.unauthorized(`${text} (set "tls" in the config)`)
+  if (isLogin) return Errors.unauthorized(text)
+  if (failure.mailboxMissing === true || code === "NONEXISTENT" || failure.code === "NotFound") return Errors.gone(text)
+  if (failure.responseStatus === "BAD") return Errors.malformed(text)
+  return failure.responseStatus === "NO" ? Errors.forbidden(text) : Errors.transient(text)
+}
+
+/** Returns why a request failed, by what was asked and the library's error. Messages never quote the secret. */
+export const classifier = (server: string, secret: string): ((what: string, cause: unknown) => IntegrationError) => {
+  const say = (cause: unknown) => Errors.describe(cause, [secret])
+  return (what, cause) => {
+    const failure: Failure = typeof cause === "object" && cause !== null ? cause : {}
+    const answer = textOf(failure.responseText)
+    const detail = answer === undefined ? say(cause) : say(new Error(answer))
+    const text = `${server}: ${what}: ${detail}`
+    const code = Errors.codeOf(cause)
+    if (typeof code === "string" && certificateCodes.test(code)) {
+      return Errors.unauthorized(
+        `${text}: the server's certificate is not trusted, nothing was sent to it ("ca" in the config names another authority)`
+      )
+    }
+    if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG") {
+      return Errors.unauthorized(`${text}: the server does not begin with TLS (set "tls": "starttls" in the config)`)
+    }
+    if (code === "LiteralTooLarge" || code === "ResponseTooLarge") return Errors.tooLarge(text)
+    if (code === "ETIMEOUT" || code === "CONNECT_TIMEOUT" || code === "GREETING_TIMEOUT") return Errors.noAnswer(text)
+    if (cause instanceof Error && /unsupported authentication mechanism/i.test(cause.message)) {
+      return Errors.unauthorized(`${text}: the server takes no such credentials over this connection`)
+    }
+    if (cause instanceof Error && /starttls/i.test(cause.message) && failure.responseStatus === undefined) {
+      return Errors.unauthorized(`${text} ("tls": false in the config sends the password in clear)`)
+    }
+    return reasonOf(failure, text)
+  }
+}
