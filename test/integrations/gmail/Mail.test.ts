@@ -113,6 +113,18 @@ describe("a message as content", () => {
     })
   )
 
+  for (const bad of [" ", "\n", "*", "\0", "\u00e9", "\u0141", "\ud83d\ude00", "=A"]) {
+    it.effect(`takes no text for a body that has ${JSON.stringify(bad)} in it`, () =>
+      Effect.gen(function* () {
+        const text = "QUJDREVGR0hJ"
+        const places = Array.from(text, (_, at) => [text.slice(0, at), text.slice(at + bad.length)] as const)
+        for (const raw of places.flatMap(([before, after]) => [before + bad + after, before + bad])) {
+          assert.strictEqual((yield* Effect.flip(Mail.content(message("", { raw })))).reason._tag, "Malformed", raw)
+        }
+      })
+    )
+  }
+
   it.effect.prop(
     "any bytes but none come through as they are, with or without padding",
     { bytes: Schema.NonEmptyArray(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 255 })))) },
