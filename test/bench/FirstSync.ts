@@ -1,9 +1,10 @@
 /**
- * A first sync of 6,046 real emails, beside a bare loop over the same client with the same number of calls in flight:
- * one that stores nothing, and one that inserts each message as it comes. What it cost of the quota, beside the API's
- * floor.
+ * A first sync of 6,046 real emails, beside bare loops with the same number of calls in flight: over the same client,
+ * storing nothing or inserting each message as it comes, and over undici without a client. What it cost of the quota,
+ * beside the API's floor.
  */
-import { gmail } from "googleapis/build/src/apis/gmail/index.js"
+import { request } from "@effect/platform-node/Undici"
+import { gmail, type gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -24,23 +25,46 @@ const floor = 20 + 5 / 500
 
 type Sink = (id: string, raw: Buffer) => Promise<unknown>
 
+/** What a loop asks for: a page of ids, and a message's `raw`. */
+interface Client {
+  readonly list: (pageToken: string | undefined) => Promise<gmail_v1.Schema$ListMessagesResponse>
+  readonly raw: (id: string) => Promise<string | null | undefined>
+}
+type ClientOf = (url: string, token: string) => Client
+
+const overGoogleapis: ClientOf = (url, token) => {
+  const { messages } = gmail({ version: "v1", rootUrl: url, headers: { authorization: `Bearer ${token}` } }).users
+  return {
+    list: async (pageToken) =>
+      (await messages.list({ userId: "me", maxResults: 500, ...(pageToken === undefined ? {} : { pageToken }) })).data,
+    raw: async (id) => (await messages.get({ userId: "me", id, format: "raw" })).data.raw
+  }
+}
+
+const overUndici: ClientOf = (url, token) => {
+  const get = async <A>(path: string): Promise<A> => {
+    const answer = await request(`${url}/gmail/v1/users/me/messages${path}`, {
+      headers: { authorization: `Bearer ${token}` }
+    })
+    return (await answer.body.json()) as A
+  }
+  return {
+    list: (pageToken) => get(`?maxResults=500${pageToken === undefined ? "" : `&pageToken=${pageToken}`}`),
+    raw: async (id) => (await get<gmail_v1.Schema$Message>(`/${id}?format=raw`)).raw
+  }
+}
+
 /** The loop that a person writes in an afternoon: list a page, get each of its messages, go on. */
-const bareLoop = async (url: string, token: string, concurrency: number, sink: Sink): Promise<number> => {
-  const client = gmail({ version: "v1", rootUrl: url, headers: { authorization: `Bearer ${token}` } })
+const bareLoop = async (client: Client, concurrency: number, sink: Sink): Promise<number> => {
   let count = 0
   let pageToken: string | undefined
   do {
-    const { data } = await client.users.messages.list({
-      userId: "me",
-      maxResults: 500,
-      ...(pageToken === undefined ? {} : { pageToken })
-    })
+    const data = await client.list(pageToken)
     const ids = (data.messages ?? []).flatMap(({ id }) => (typeof id === "string" ? [id] : []))
     let next = 0
     const work = async () => {
       for (let id = ids[next++]; id !== undefined; id = ids[next++]) {
-        const message = await client.users.messages.get({ userId: "me", id, format: "raw" })
-        await sink(id, Buffer.from(message.data.raw ?? "", "base64url"))
+        await sink(id, Buffer.from((await client.raw(id)) ?? "", "base64url"))
         count += 1
       }
     }
@@ -50,22 +74,34 @@ const bareLoop = async (url: string, token: string, concurrency: number, sink: S
   return count
 }
 
-const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+const measured = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const before = yield* Clock.currentTimeNanos
+    const cpuBefore = process.cpuUsage()
     const result = yield* effect
-    return { result, seconds: Number((yield* Clock.currentTimeNanos) - before) / 1e9 }
+    const { system, user } = process.cpuUsage(cpuBefore)
+    const seconds = Number((yield* Clock.currentTimeNanos) - before) / 1e9
+    return { result, seconds, cpuMicroseconds: user + system }
   })
 
-const loop = Effect.fnUntraced(function* (sink: Sink) {
+interface Found {
+  /** Messages a second. */
+  readonly rate: number
+  /** Processor time of this process, in microseconds a message. */
+  readonly cpu: number
+}
+
+const loop = Effect.fnUntraced(function* (clientOf: ClientOf, sink: Sink) {
   const { concurrency } = yield* Limits
   const mailbox = yield* Mailbox.start(messages)
-  const { result, seconds } = yield* timed(
-    Effect.forEach(mailbox.users, (user) => Effect.promise(() => bareLoop(mailbox.url, user, concurrency, sink)))
+  const { cpuMicroseconds, result, seconds } = yield* measured(
+    Effect.forEach(mailbox.users, (user) =>
+      Effect.promise(() => bareLoop(clientOf(mailbox.url, user), concurrency, sink))
+    )
   )
   const got = result.reduce((sum, count) => sum + count, 0)
   if (got !== mailbox.messages) return yield* Effect.die(new Error(`got ${got} of ${mailbox.messages}`))
-  return got / seconds
+  return { rate: got / seconds, cpu: cpuMicroseconds / got } satisfies Found
 }, Effect.scoped)
 
 const ours = Effect.fnUntraced(function* (round: number) {
@@ -80,12 +116,16 @@ const ours = Effect.fnUntraced(function* (round: number) {
       every: undefined
     })
   )
-  const { result, seconds } = yield* timed(
+  const { cpuMicroseconds, result, seconds } = yield* measured(
     Effect.forEach(connections, ({ connection }) => engine.sync(connection, poll, { spec: "", wait: true }))
   )
   const stored = result.reduce((sum, { counts }) => sum + counts.stored, 0)
   if (stored !== mailbox.messages) return yield* Effect.die(new Error(JSON.stringify(result)))
-  return { rate: stored / seconds, units: result.reduce((sum, { counts }) => sum + counts.quotaUnits, 0) / stored }
+  return {
+    rate: stored / seconds,
+    cpu: cpuMicroseconds / stored,
+    units: result.reduce((sum, { counts }) => sum + counts.quotaUnits, 0) / stored
+  }
 }, Effect.scoped)
 
 export const run = Effect.gen(function* () {
@@ -98,30 +138,63 @@ export const run = Effect.gen(function* () {
       text: "INSERT INTO naive (id, hash, raw) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
       values: [id, createHash("sha256").update(raw).digest(), raw]
     })
-  const found = { ours: new Array<number>(), nothing: new Array<number>(), inserts: new Array<number>() }
+  const nothing: Sink = () => Promise.resolve()
+  const found = {
+    ours: new Array<Found>(),
+    nothing: new Array<Found>(),
+    undici: new Array<Found>(),
+    inserts: new Array<Found>()
+  }
   let units = Number.NaN
   for (let round = 0; round < rounds; round += 1) {
-    found.nothing.push(yield* loop(() => Promise.resolve()))
-    const { rate, units: spent } = yield* ours(round)
-    found.ours.push(rate)
-    units = spent
-    found.inserts.push(yield* loop(insert))
+    found.nothing.push(yield* loop(overGoogleapis, nothing))
+    const own = yield* ours(round)
+    found.ours.push(own)
+    units = own.units
+    found.undici.push(yield* loop(overUndici, nothing))
+    found.inserts.push(yield* loop(overGoogleapis, insert))
     yield* sql`TRUNCATE naive, content, body`
   }
+  const rates = (of: ReadonlyArray<Found>) => of.map(({ rate }) => rate)
+  const cpus = (of: ReadonlyArray<Found>) => of.map(({ cpu }) => cpu)
   return [
-    { what: `first sync: ${messages.toLocaleString("en")} real emails`, value: median(found.ours), unit: "messages/s" },
+    {
+      what: `first sync: ${messages.toLocaleString("en")} real emails`,
+      value: median(rates(found.ours)),
+      unit: "messages/s"
+    },
     {
       what: "  a bare loop over googleapis that stores nothing",
-      value: median(found.nothing),
+      value: median(rates(found.nothing)),
       unit: "messages/s",
-      ratio: ratioOf(found.ours, found.nothing),
+      ratio: ratioOf(rates(found.ours), rates(found.nothing)),
       goal: { atLeast: 0.85 }
     },
     {
-      what: "  the same that inserts one by one",
-      value: median(found.inserts),
+      what: "  the same over undici, without a client",
+      value: median(rates(found.undici)),
       unit: "messages/s",
-      ratio: ratioOf(found.ours, found.inserts)
+      ratio: ratioOf(rates(found.ours), rates(found.undici))
+    },
+    {
+      what: "  the loop over googleapis that inserts one by one",
+      value: median(rates(found.inserts)),
+      unit: "messages/s",
+      ratio: ratioOf(rates(found.ours), rates(found.inserts))
+    },
+    { what: "first sync: processor time of a message", value: median(cpus(found.ours)), unit: "µs" },
+    {
+      what: "  the bare loop over googleapis",
+      value: median(cpus(found.nothing)),
+      unit: "µs",
+      ratio: ratioOf(cpus(found.ours), cpus(found.nothing)),
+      goal: { atMost: 1 }
+    },
+    {
+      what: "  the bare loop over undici",
+      value: median(cpus(found.undici)),
+      unit: "µs",
+      ratio: ratioOf(cpus(found.ours), cpus(found.undici))
     },
     { what: "quota: units for each stored message", value: units, unit: "units" },
     {

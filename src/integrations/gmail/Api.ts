@@ -11,11 +11,12 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
-import { direct, type Network } from "../../contract/Network.ts"
+import type { Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
 import * as Requests from "./Requests.ts"
+import * as Transport from "./Transport.ts"
 
 /**
  * Units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects that
@@ -132,8 +133,7 @@ export const make = (options: {
   const { host } = new URL(options.rootUrl ?? "https://gmail.googleapis.com")
   const client = gmail({
     version: "v1",
-    // The client has a fetch of its own, which knows no networks.
-    ...(options.network === direct ? {} : { fetchImplementation: options.network.fetch }),
+    ...Transport.options(options.network),
     ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
   })
   const { auth, call } = options

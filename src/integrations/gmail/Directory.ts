@@ -9,8 +9,9 @@ import * as Schema from "effect/Schema"
 import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
-import { direct, type Network } from "../../contract/Network.ts"
+import type { Network } from "../../contract/Network.ts"
 import * as Requests from "./Requests.ts"
+import * as Transport from "./Transport.ts"
 
 /** Reads users, and nothing else of the directory. */
 export const scope = "https://www.googleapis.com/auth/admin.directory.user.readonly"
@@ -48,7 +49,7 @@ export const make = (options: {
   const { auth, call, subject } = options
   const client = admin({
     version: "directory_v1",
-    ...(options.network === direct ? {} : { fetchImplementation: options.network.fetch }),
+    ...Transport.options(options.network),
     ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
   })
   const { host } = new URL(options.rootUrl ?? "https://admin.googleapis.com")

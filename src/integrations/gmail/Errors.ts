@@ -65,11 +65,13 @@ export interface Failure {
   readonly network?: string | undefined
 }
 
-/** The Retry-After header of a client's response. */
+/** The Retry-After header of a client's response: its headers are a plain object where it counts as a success. */
 export const retryAfterOf = (response: unknown): string | undefined => {
   const headers = Predicate.hasProperty(response, "headers") ? response.headers : undefined
-  const get = Predicate.hasProperty(headers, "get") && typeof headers.get === "function" ? headers.get : undefined
-  const value: unknown = get?.call(headers, "retry-after")
+  const value: unknown =
+    Predicate.hasProperty(headers, "get") && typeof headers.get === "function"
+      ? headers.get("retry-after")
+      : Predicate.hasProperty(headers, "retry-after") && headers["retry-after"]
   return typeof value === "string" ? value : undefined
 }
 

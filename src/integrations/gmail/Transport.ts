@@ -1,0 +1,62 @@
+/**
+ * The requests of googleapis' clients, over undici: the clients' own way, `node-fetch`, takes more than twice the
+ * processor time for each request.
+ *
+ * It does what the clients' own way does: redirects are followed, without the Authorization header to another origin;
+ * answers are decompressed; and the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are used.
+ */
+import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
+import { direct, type Network } from "../../contract/Network.ts"
+
+type Adapter = NonNullable<gmail_v1.Options["adapter"]>
+
+/** As many redirects as the clients follow. */
+const maxRedirections = 20
+
+/** Loaded by the first request, so that no command's start pays for it. Its agent is the process's. */
+const load = async () => {
+  const { EnvHttpProxyAgent, interceptors, request } = await import("@effect/platform-node/Undici")
+  // HTTP/1.1 only: with HTTP/2, one broken connection would break all requests in flight.
+  const dispatcher = new EnvHttpProxyAgent({ allowH2: false }).compose(
+    interceptors.decompress({ skipErrorResponses: false }),
+    interceptors.redirect({ maxRedirections, throwOnMaxRedirect: true })
+  )
+  return { dispatcher, request }
+}
+let loaded: ReturnType<typeof load> | undefined
+
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+const adapter: Adapter = async (config) => {
+  const { dispatcher, request } = await (loaded ??= load())
+  const { body, headers, statusCode, statusText } = await request(config.url, {
+    dispatcher,
+    method: (config.method ?? "GET") as "GET",
+    headers: config.headers,
+    signal: config.signal ?? null
+  })
+  const isJson = String(headers["content-type"]).includes("application/json")
+  const data = config.responseType === "stream" ? body : isJson ? parsed(await body.text()) : await body.text()
+  const lines = Object.entries(headers).flatMap(([name, value = []]) => [value].flat().map((each) => [name, each]))
+  const response = {
+    config,
+    data,
+    headers: new Headers(lines as Array<[string, string]>),
+    ok: statusCode >= 200 && statusCode < 300,
+    status: statusCode,
+    statusText,
+    // An error of the client carries `data` only then.
+    bodyUsed: true
+  }
+  // The client reads nothing else of a `Response`.
+  return response as never
+}
+
+/** The options of a client whose requests go through this network. */
+export const options = (network: Network) => (network === direct ? { adapter } : { fetchImplementation: network.fetch })

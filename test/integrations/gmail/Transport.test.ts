@@ -1,0 +1,124 @@
+/** What the clients' requests did over `node-fetch`, and still do over undici. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { gmail } from "googleapis/build/src/apis/gmail/index.js"
+import { execFile } from "node:child_process"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+import * as Path from "node:path"
+import { promisify } from "node:util"
+import * as Zlib from "node:zlib"
+import { direct } from "../../../src/contract/Network.ts"
+import * as Transport from "../../../src/integrations/gmail/Transport.ts"
+
+/** A server that answers with this, and its address. */
+const serving = (answer: Http.RequestListener) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly url: string; readonly server: Http.Server }>((resume) => {
+      const server = Http.createServer(answer)
+      server.listen(0, "127.0.0.1", () => {
+        const { port } = server.address() as AddressInfo
+        resume(Effect.succeed({ server, url: `http://127.0.0.1:${port}` }))
+      })
+    }),
+    ({ server }) => Effect.sync(() => (server.closeAllConnections(), server.close()))
+  )
+
+const json = { "content-type": "application/json; charset=UTF-8" }
+
+const profile = (rootUrl: string) =>
+  Effect.promise(() =>
+    gmail({ version: "v1", rootUrl, ...Transport.options(direct) }).users.getProfile(
+      { userId: "me" },
+      { retry: false, headers: { Authorization: "Bearer t0ken" } }
+    )
+  )
+
+const failure = (rootUrl: string) =>
+  Effect.promise(() =>
+    gmail({ version: "v1", rootUrl, ...Transport.options(direct) })
+      .users.getProfile({ userId: "me" }, { retry: false })
+      .then(
+        () => assert.fail("it succeeded"),
+        (error: { readonly response?: { readonly data: unknown }; readonly cause?: { readonly message: string } }) =>
+          error
+      )
+  )
+
+describe("a request of the clients", () => {
+  it.live("asks for gzip, and reads it, in an error too", () =>
+    Effect.gen(function* () {
+      const asked: Array<string | undefined> = []
+      let status = 200
+      const { url } = yield* serving((request, response) => {
+        asked.push(request.headers["accept-encoding"])
+        response.writeHead(status, { ...json, "content-encoding": "gzip" })
+        response.end(Zlib.gzipSync(JSON.stringify(status === 200 ? { historyId: "7" } : { error: { code: status } })))
+      })
+      assert.deepStrictEqual((yield* profile(url)).data, { historyId: "7" })
+      status = 403
+      assert.deepStrictEqual((yield* failure(url)).response?.data, { error: { code: 403 } })
+      assert.deepStrictEqual(asked, ["gzip", "gzip"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("follows a redirect, with its token to the same origin only", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const other = yield* serving((request, response) => {
+        seen.push(`other ${request.headers.authorization}`)
+        response.writeHead(200, json).end("{}")
+      })
+      const { url } = yield* serving((request, response) => {
+        seen.push(`${request.url} ${request.headers.authorization}`)
+        if (request.url === "/same") response.writeHead(307, { location: other.url }).end()
+        else response.writeHead(302, { location: "/same" }).end()
+      })
+      yield* profile(url)
+      assert.deepStrictEqual(seen, ["/gmail/v1/users/me/profile Bearer t0ken", "/same Bearer t0ken", "other undefined"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends with an error where redirects do not", () =>
+    Effect.gen(function* () {
+      const { url } = yield* serving((_, response) => response.writeHead(302, { location: "/again" }).end())
+      assert.match(String((yield* failure(url)).cause?.message), /redirect/i)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("goes through the proxy of the environment, unless NO_PROXY names the host", () =>
+    Effect.gen(function* () {
+      const proxied: Array<string | undefined> = []
+      const proxy = yield* serving((request, response) => {
+        proxied.push(request.url)
+        response.writeHead(200, json).end(`{"historyId":"8"}`)
+      })
+      proxy.server.on("connect", (request: Http.IncomingMessage, socket: import("node:net").Socket) => {
+        proxied.push(request.url)
+        socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n")
+      })
+      const { url } = yield* serving((_, response) => response.writeHead(200, json).end(`{"historyId":"7"}`))
+      // The environment is read once in a process.
+      const source = `
+        import { gmail } from "googleapis/build/src/apis/gmail/index.js"
+        import { direct } from "./src/contract/Network.ts"
+        import * as Transport from "./src/integrations/gmail/Transport.ts"
+        const ask = (rootUrl) =>
+          gmail({ version: "v1", rootUrl, ...Transport.options(direct) }).users.getProfile({ userId: "me" }, { retry: false })
+            .then(({ data }) => data.historyId, () => "failed")
+        console.log(await ask(${JSON.stringify(url)}), await ask("http://named.invalid"), await ask("https://secure.invalid"))
+      `
+      const { stdout } = yield* Effect.promise(() =>
+        promisify(execFile)(process.execPath, ["--input-type=module", "--eval", source], {
+          cwd: Path.join(import.meta.dirname, "../../.."),
+          env: { PATH: process.env["PATH"], HTTP_PROXY: proxy.url, NO_PROXY: "127.0.0.1,other.invalid" }
+        })
+      )
+      assert.strictEqual(stdout.trim(), "7 8 failed")
+      assert.sameMembers(
+        proxied.map((each) => String(each).replace("http://", "")),
+        ["named.invalid/gmail/v1/users/me/profile", "secure.invalid:443"]
+      )
+    }).pipe(Effect.scoped)
+  )
+})
