@@ -39,7 +39,7 @@ const decodeTokens = Schema.decodeUnknownEffect(
   )
 )
 const decodeScopes = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ connections: Schema.NullOr(Schema.Array(ConnectionId)) }))
+  Schema.Array(Schema.Struct({ connections: Schema.NullOr(Schema.Array(ConnectionId)), isNoted: Schema.Boolean }))
 )
 
 /** The token has 256 random bits: a plain hash of it tells nothing. */
@@ -87,10 +87,12 @@ export const scopeOf = (token: Redacted.Redacted) =>
     const sql = yield* SqlClient.SqlClient
     const hash = PgTypes.bytea(hashOf(token))
     const [found] = yield* Effect.orDie(
-      decodeScopes(yield* sql`SELECT connections FROM read_token WHERE hash = ${hash}`)
+      decodeScopes(
+        yield* sql`SELECT connections, coalesce(used_at > clock_timestamp() - interval '1 minute', false) AS "isNoted"
+          FROM read_token WHERE hash = ${hash}`
+      )
     )
     if (found === undefined) return Option.none<Scope>()
-    yield* sql`UPDATE read_token SET used_at = clock_timestamp()
-      WHERE hash = ${hash} AND (used_at IS NULL OR used_at < clock_timestamp() - interval '1 minute')`
+    if (!found.isNoted) yield* sql`UPDATE read_token SET used_at = clock_timestamp() WHERE hash = ${hash}`
     return Option.some<Scope>(found.connections ?? undefined)
   }).pipe(toStoreError("checking a read token"))

@@ -123,7 +123,8 @@ const Answer = Schema.Struct({
   ),
   fresh: Schema.Struct({
     sources: Schema.Array(Schema.Struct({ connection: Schema.String, paused: Schema.NullOr(Schema.String) })),
-    behind: Schema.Int
+    behind: Schema.Int,
+    unindexed: Schema.Int
   })
 })
 const decodeAnswer = Schema.decodeUnknownSync(Answer)
@@ -179,7 +180,11 @@ it.live(
               ["mine", "m1"]
             ]
           )
-          assert.deepStrictEqual(fresh, { sources: [{ connection: "mine", paused: "by a person" }], behind: 0 })
+          assert.deepStrictEqual(fresh, {
+            sources: [{ connection: "mine", paused: "by a person" }],
+            behind: 0,
+            unindexed: 0
+          })
         }
         const [one, ...others] = sessions
         assert.isDefined(one)
@@ -192,7 +197,69 @@ it.live(
         assert.isTrue(outside.isError)
         assert.include(JSON.stringify(outside.content), "there is no connection")
 
-        assert.strictEqual((await api(url, "/connections", read)).status, 403)
+        for (const [name, args] of [
+          ["thread", { connection: "other", id: "m1" }],
+          ["list", { connection: "other" }],
+          ["search", { query: "instructions", connection: "other" }],
+          ["sql", { query: "SELECT 1" }]
+        ] as const) {
+          const { content, isError } = await call(one, name, args).catch((error: unknown) => ({
+            isError: true,
+            content: String(error)
+          }))
+          assert.isTrue(isError, name)
+          assert.notInclude(JSON.stringify(content), "did you mean")
+        }
+        for (const uri of ["idem://content/other/m1", "idem://content/mine/..%2Fother%2Fm1"]) {
+          const resource = await one.readResource({ uri }).then(
+            (found) => JSON.stringify(found),
+            (error: unknown) => String(error)
+          )
+          assert.notInclude(resource, "many words")
+        }
+        // Nothing that it is given narrows or widens what a query of words reaches.
+        for (const query of ["in:other instructions", "instructions OR from:eve", "is:deleted OR instructions"]) {
+          const { results: found = [] } = await ask(one, "search", { query })
+          assert.isTrue(found.every(({ connection }) => connection === "mine"))
+        }
+
+        const searched = async (query: string, bearer = read) => {
+          const answer = await api(url, `/search?${query}`, bearer)
+          return { status: answer.status, text: await answer.text() }
+        }
+        const of = (text: string) =>
+          (JSON.parse(text) as { results: ReadonlyArray<{ connection: string }> }).results.map(
+            ({ connection }) => connection
+          )
+        const scoped = await searched("q=instructions")
+        assert.strictEqual(scoped.status, 200)
+        assert.deepStrictEqual(of(scoped.text), ["mine", "mine"])
+        assert.strictEqual(of((await searched("q=instructions", token)).text).length, 4)
+        assert.deepStrictEqual(of((await searched("q=instructions&connection=mine&limit=1")).text), ["mine"])
+        // What it may not read does not exist, also for the suggestion of a name.
+        const hidden = await searched("q=instructions&connection=other")
+        const absent = await searched("q=instructions&connection=othen")
+        assert.deepStrictEqual([hidden.status, absent.status], [404, 404])
+        assert.strictEqual(hidden.text.replaceAll("other", "othen"), absent.text)
+        const { next } = JSON.parse((await searched("q=instructions&limit=1", token)).text) as { next: string }
+        const rest = await searched(`q=instructions&after=${encodeURIComponent(next)}`)
+        assert.isTrue(of(rest.text).every((connection) => connection === "mine"))
+
+        for (const path of [
+          "/connections",
+          "/mirror",
+          "/tokens",
+          "/metrics",
+          "/connections/mine",
+          "/connections/mine/contents"
+        ]) {
+          assert.strictEqual((await api(url, path, read)).status, 403, path)
+        }
+        const metrics = await (await api(url, "/metrics", token)).text()
+        assert.match(metrics, /^idem_derive_lag_seconds 0$/m)
+        assert.match(metrics, /^idem_derive_unindexed_contents 0$/m)
+        const sqlBody = JSON.stringify({ query: "SELECT 1" })
+        assert.strictEqual((await api(url, "/sql", read, { method: "POST", body: sqlBody })).status, 403)
         assert.strictEqual((await api(url, "/mcp", `${read}x`, { method: "POST", body: "{}" })).status, 401)
         assert.strictEqual((await api(url, "/tokens/agent", token, { method: "DELETE" })).status, 204)
         const after = await one.callTool({ name: "sources" }).then(
@@ -200,10 +267,11 @@ it.live(
           (error: unknown) => String(error)
         )
         assert.include(after, "revoked")
+        assert.strictEqual((await searched("q=instructions")).status, 401)
         await Promise.all([one, ...others].map((each) => each.close()))
       })
     }),
-  60_000
+  180_000
 )
 
 it.live(
@@ -253,5 +321,5 @@ it.live(
         await local.close()
       })
     }),
-  60_000
+  180_000
 )

@@ -1,22 +1,28 @@
 /** Finds the connection that a request names; the error suggests the name that was probably meant. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { Scope } from "../../derive/ReadTokens.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import { type Connection, ConnectionId } from "../../engine/model/Connection.ts"
 import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import { NotFoundProblem } from "../Problems.ts"
 
-/** A connection by its id or by its name: the id wins. */
+/**
+ * A connection by its id or by its name: the id wins. To a caller who may read some connections only, the others do not
+ * exist.
+ */
 export const find = Effect.fnUntraced(function* (
   connections: ConnectionStore["Service"],
-  ref: string
+  ref: string,
+  scope?: Scope
 ): Effect.fn.Return<Connection, NotFoundProblem | StoreError> {
-  const found = yield* connections.connection(ConnectionId.make(ref))
+  const isInScope = ({ id }: Connection) => scope === undefined || scope.includes(id)
+  const found = Option.filter(yield* connections.connection(ConnectionId.make(ref)), isInScope)
   if (Option.isSome(found)) return found.value
-  const named = yield* connections.connectionByName(ref)
+  const named = Option.filter(yield* connections.connectionByName(ref), isInScope)
   if (Option.isSome(named)) return named.value
-  const names = (yield* connections.connections).map(({ name }) => name)
+  const names = (yield* connections.connections).filter(isInScope).map(({ name }) => name)
   const meant = MessageText.nearest(ref, names)
   const next =
     meant !== undefined

@@ -6,7 +6,7 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
@@ -16,15 +16,16 @@ import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import { TooManyRequestsProblem, UnauthorizedProblem } from "../Problems.ts"
 import { Deriver } from "../../derive/Deriver.ts"
-import { prefix } from "../../derive/ReadTokens.ts"
+import { prefix, type Scope } from "../../derive/ReadTokens.ts"
+import { UsageError } from "../../engine/Engine.ts"
 import { SessionStore } from "../../engine/store/SessionStore.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
 /**
- * How a request was authenticated: `open` if the server has no token, `reader` by a read token, which opens `/mcp`
- * only, `nobody` if the request carries no credential.
+ * How a request was authenticated: `open` if the server has no token, `reader` by a read token, which opens `/mcp` and
+ * `/search` only, `nobody` if the request carries no credential.
  */
 export type Caller = "token" | "session" | "reader" | "open" | "nobody"
 export const Caller = Context.Reference<Caller>("idem/http/security/Authentication/Caller", {
@@ -46,6 +47,21 @@ export const readTokenOf = (request: HttpServerRequest.HttpServerRequest): Redac
   const given = bearerOf(request.headers.authorization ?? "")
   return given?.startsWith(prefix) === true ? Redacted.make(given) : undefined
 }
+
+/**
+ * The connections that the present request may read. A read token is looked up for each request, so that a token that
+ * was revoked ends the sessions that use it.
+ */
+export const scopeOfRequest = Effect.fnUntraced(function* ({ scopeOf }: Deriver["tokens"]) {
+  const request = Option.getOrUndefined(yield* Effect.serviceOption(HttpServerRequest.HttpServerRequest))
+  if (request === undefined) return yield* new UsageError({ message: "the request is not known" })
+  const token = readTokenOf(request)
+  if (token === undefined) return undefined as Scope
+  return yield* Option.match(yield* scopeOf(token), {
+    onNone: () => Effect.fail(new UsageError({ message: "the token was revoked" })),
+    onSome: (scope) => Effect.succeed(scope)
+  })
+})
 
 export class Access extends Context.Service<
   Access,

@@ -36,6 +36,9 @@ const longestBody = 1_000_000
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const
 const safe: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"])
 
+/** Routes that a read token opens. Their handlers keep to the scope of the token. */
+const forReaders: ReadonlySet<string> = new Set(["/mcp", "/search"])
+
 /** Headers that forwarding proxies add. Many proxies replace the host name by this machine's. */
 const passedOn = ["forwarded", "via", "x-forwarded-for"] as const
 
@@ -77,8 +80,8 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
   if (caller !== "token" && isForeign(request)) {
     return yield* new ForbiddenProblem({ detail: "a page of another site may not ask this" })
   }
-  if (caller === "reader" && pattern !== "/mcp") {
-    return yield* new ForbiddenProblem({ detail: "a read token opens /mcp only" })
+  if (caller === "reader" && !forReaders.has(pattern)) {
+    return yield* new ForbiddenProblem({ detail: "a read token opens /mcp and /search only" })
   }
   if (caller === "nobody" && !isOpen(pattern)) {
     return yield* new UnauthorizedProblem({ detail: "give the token: Authorization: Bearer TOKEN" })

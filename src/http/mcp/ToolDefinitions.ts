@@ -1,0 +1,187 @@
+/**
+ * The tools that the MCP server offers: their parameters and their answers, with the bounds of both. `McpTools.ts`
+ * implements them.
+ */
+import * as Tool from "effect/ai/Tool"
+import * as Toolkit from "effect/ai/Toolkit"
+import * as Schema from "effect/Schema"
+
+/** Characters of one page of a text. */
+export const pageLength = 20_000
+
+/** Contents in one answer. */
+const mostItems = 50
+
+const Text = Schema.NullOr(Schema.String)
+const Time = Schema.NullOr(Schema.DateTimeUtcFromString)
+
+export const Source = Schema.Struct({
+  connection: Schema.String,
+  source: Schema.String,
+  /** When the source was last asked what is new, and answered. */
+  lastCheckedAt: Time,
+  paused: Text,
+  problems: Schema.Int
+})
+
+/** How fresh an answer is. */
+const Fresh = Schema.Struct({
+  sources: Schema.Array(Source),
+  /** Changes that are stored and not in these answers yet. */
+  behind: Schema.Int,
+  behindSeconds: Schema.Finite,
+  /** Contents that `search` does not find yet as they are now. */
+  unindexed: Schema.Int
+})
+
+const itemFields = {
+  connection: Schema.String,
+  id: Schema.String,
+  /** The resource of this content. */
+  uri: Schema.String,
+  kind: Text,
+  title: Text,
+  from: Text,
+  at: Time
+}
+const Item = Schema.Struct(itemFields)
+const textFields = {
+  text: Text,
+  /** Characters of the whole text. */
+  length: Schema.Int
+}
+const Message = Schema.Struct({ ...itemFields, ...textFields })
+const Attachment = Schema.Struct({
+  part: Schema.Int,
+  fileName: Text,
+  mediaType: Text,
+  size: Schema.NullOr(Schema.Finite)
+})
+const Content = Schema.Struct({
+  ...itemFields,
+  ...textFields,
+  state: Schema.String,
+  mediaType: Text,
+  size: Schema.Finite,
+  to: Schema.Array(Schema.String),
+  attachments: Schema.Array(Attachment),
+  /** The offset of the next page of the text, or null. */
+  next: Schema.NullOr(Schema.Int)
+})
+
+const answer = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.Struct({ notice: Schema.String, ...fields, fresh: Fresh })
+
+const failure = Schema.Struct({ error: Schema.String })
+
+const described = (description: string) => Schema.String.annotate({ description })
+const Name = described("the connection's name, as `sources` lists it").pipe(Schema.check(Schema.isMaxLength(300)))
+const Id = described("the content's id").pipe(Schema.check(Schema.isBetweenLength(1, 1024)))
+const Moment = Schema.DateTimeUtcFromString.annotate({ description: "ISO 8601, like 2026-01-31T00:00:00Z" })
+const Word = (description: string) => described(description).pipe(Schema.check(Schema.isBetweenLength(1, 300)))
+const Limit = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: mostItems }))).annotate({
+  description: `at most this many, 1 to ${mostItems}; default 20`
+})
+
+const readOnly = <T extends Tool.Any>(tool: T): T =>
+  tool.annotate(Tool.Readonly, true).annotate(Tool.Destructive, false) as T
+
+const sources = readOnly(
+  Tool.make("sources", {
+    description: "What is mirrored: the connections, what kind of source each is, and how fresh.",
+    success: answer({}),
+    failure,
+    failureMode: "return"
+  })
+)
+
+const list = readOnly(
+  Tool.make("list", {
+    description: "Emails, messages and files by time, newest first. Filters narrow it down. Texts come with `get`.",
+    parameters: Schema.Struct({
+      connection: Schema.optionalKey(Name),
+      kind: Schema.optionalKey(Word("message, file, channel, user, …")),
+      from: Schema.optionalKey(Word("the sender's address, or a part of the name")),
+      channel: Schema.optionalKey(Word("a Slack channel, by name or id")),
+      folder: Schema.optionalKey(Word("a file's folder, or an email's label or mailbox")),
+      since: Schema.optionalKey(Moment),
+      until: Schema.optionalKey(Moment),
+      limit: Schema.optionalKey(Limit)
+    }),
+    success: answer({ items: Schema.Array(Item) }),
+    failure,
+    failureMode: "return"
+  })
+)
+
+const search = readOnly(
+  Tool.make("search", {
+    description:
+      'Full-text search, best first: words, "phrases", -excluded, OR, and fields: from: to: subject: in: label: filename: has:attachment before: after:',
+    parameters: Schema.Struct({
+      query: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000))),
+      connection: Schema.optionalKey(Name),
+      limit: Schema.optionalKey(Limit)
+    }),
+    success: answer({
+      results: Schema.Array(
+        Schema.Struct({
+          ...itemFields,
+          /** A piece of the text around the words. */
+          snippet: Text
+        })
+      )
+    }),
+    failure,
+    failureMode: "return"
+  })
+)
+
+const get = readOnly(
+  Tool.make("get", {
+    description: `One email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, its people and its attachments.`,
+    parameters: Schema.Struct({
+      connection: Name,
+      id: Id,
+      offset: Schema.optionalKey(
+        Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 }))).annotate({
+          description: "where the page begins: `next` of the page before"
+        })
+      )
+    }),
+    success: answer({ content: Content }),
+    failure,
+    failureMode: "return"
+  })
+)
+
+const thread = readOnly(
+  Tool.make("thread", {
+    description:
+      "The conversation that an email or a Slack message belongs to, oldest first, with the beginning of each text.",
+    parameters: Schema.Struct({ connection: Name, id: Id, limit: Schema.optionalKey(Limit) }),
+    success: answer({ messages: Schema.Array(Message) }),
+    failure,
+    failureMode: "return"
+  })
+)
+
+const sql = readOnly(
+  Tool.make("sql", {
+    description:
+      "A query in PostgreSQL's SQL on the tables of the schema mirror: content, mail, mail_address, attachment, slack_channel, slack_user, slack_message, slack_file, file. Their columns are in information_schema.columns.",
+    parameters: Schema.Struct({ query: described("one SELECT").pipe(Schema.check(Schema.isBetweenLength(1, 20_000))) }),
+    success: answer({
+      columns: Schema.Array(Schema.String),
+      rows: Schema.Array(Schema.Array(Schema.Json)),
+      truncated: Schema.Boolean
+    }),
+    failure,
+    failureMode: "return"
+  })
+)
+
+/** The tools that every agent is offered. */
+export const reading = Toolkit.make(sources, search, list, get, thread)
+/** Offered where it is allowed. */
+export const querying = Toolkit.make(sql)
