@@ -4,8 +4,11 @@ import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { Deriver } from "../derive/Deriver.ts"
+import * as Input from "./Arguments.ts"
 import * as Services from "./AppServices.ts"
+import * as Failure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 import * as Server from "./RemoteServer.ts"
 import * as Text from "./TextFormat.ts"
@@ -21,8 +24,8 @@ const catchUp = Effect.gen(function* () {
     const done = yield* deriver.catchUp
     changes += done.changes
     if (!done.followed) return changes
-    const { behind, rebuilding } = yield* deriver.lag
-    if (behind === 0 && !rebuilding) return changes
+    const { behind, rebuilding, unindexed, unread } = yield* deriver.lag()
+    if (behind + unread + unindexed === 0 && !rebuilding) return changes
     yield* Effect.sleep(look)
   }
 })
@@ -34,10 +37,21 @@ export const derive = Command.make(
       Flag.withDescription("make all derived rows again; those of now stay readable meanwhile"),
       Flag.withoutNegation,
       Flag.withDefault(false)
+    ),
+    connection: Input.connectionName("connection", "the connection of --language").pipe(Flag.optional),
+    language: Flag.String("language").pipe(
+      Flag.withDescription("the language in which search reads a connection's words, or simple; it is indexed again"),
+      Flag.withMetavar("L"),
+      Flag.optional
     )
   },
-  Effect.fn("derive")(function* ({ rebuild }) {
+  Effect.fn("derive")(function* ({ connection, language, rebuild }) {
     yield* Server.refuse("derive")
+    if (Option.isSome(connection) !== Option.isSome(language)) {
+      return yield* Failure.usage(
+        "give --connection and --language together: idem derive --connection me --language german"
+      )
+    }
     yield* Services.domains
     const output = yield* Output
     const begun = yield* Clock.currentTimeMillis
@@ -45,8 +59,11 @@ export const derive = Command.make(
       Effect.gen(function* () {
         const deriver = yield* Deriver
         if (rebuild) yield* deriver.rebuild
+        if (Option.isSome(connection) && Option.isSome(language)) {
+          yield* deriver.setLanguage(connection.value, language.value)
+        }
         const changes = yield* catchUp
-        return { changes, lag: yield* deriver.lag }
+        return { changes, lag: yield* deriver.lag() }
       })
     )
     const durationMs = (yield* Clock.currentTimeMillis) - begun

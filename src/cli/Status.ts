@@ -2,6 +2,7 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -104,14 +105,25 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
   ].join("\n")
 }
 
-/** A line on the schema mirror, if it is behind. */
-const mirrorText = (mirror: Lag | null): ReadonlyArray<string> =>
-  mirror === null || mirror.behind === 0
-    ? []
-    : [
-        `the schema mirror is ${mirror.behind >= 10_000 ? "10,000 changes or more" : Text.many(mirror.behind, "change")} behind: ` +
-          (mirror.rebuilding ? "it is made again" : "idem serve follows, or idem derive")
-      ]
+/** A count that the server ends at 10,000. */
+const atMost = (count: number, what: string): string =>
+  count >= 10_000 ? `10,000 ${what}s or more` : Text.many(count, what)
+
+/** A line on the schema mirror and search, if they are behind. */
+const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
+  if (mirror === null) return []
+  const { behind, lagSeconds, rebuilding, unindexed, unread } = mirror
+  const parts = [
+    ...(behind === 0
+      ? []
+      : [`${atMost(behind, "change")} behind, the oldest of ${Text.about(Duration.seconds(lagSeconds))} ago`]),
+    ...(unread === 0 ? [] : [`${atMost(unread, "text")} to extract`]),
+    ...(unindexed === 0 ? [] : [`${atMost(unindexed, "content")} to index`])
+  ]
+  if (parts.length === 0) return []
+  const next = rebuilding ? "it is made again" : "idem serve follows, or idem derive"
+  return [`the schema mirror has ${parts.join(", ")}: ${next}`]
+}
 
 export const status = Command.make(
   "status",

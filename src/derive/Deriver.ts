@@ -32,7 +32,10 @@ export interface Deriver {
   readonly follow: Effect.Effect<never>
   /** Makes all derived rows again, from the next step on. Rows stay readable meanwhile. */
   readonly rebuild: Effect.Effect<void, DeriveError>
-  readonly lag: Effect.Effect<Lag, DeriveError>
+  /** Sets the language in which search reads a connection; its contents are to be indexed again. */
+  readonly setLanguage: (connection: string, language: string) => Effect.Effect<void, DeriveError>
+  /** How far derived data is behind, of these connections or of all. */
+  readonly lag: (of?: Scope) => Effect.Effect<Lag, DeriveError>
   /** Runs a query that only reads the schema `mirror`. Fails with `UsageError` where the database refuses it. */
   readonly query: (query: Query) => Effect.Effect<Result, DeriveError>
   /** Bounded reads for agents, of connections by their names. */
@@ -75,7 +78,8 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
     catchUp: Effect.succeed({ changes: 0, followed: false }),
     follow: Effect.never,
     rebuild: unavailable,
-    lag: unavailable,
+    setLanguage: () => unavailable,
+    lag: () => unavailable,
     query: () => unavailable,
     reads: { list: () => unavailable, get: () => unavailable, thread: () => unavailable },
     tokens: {

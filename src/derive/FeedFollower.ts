@@ -10,6 +10,7 @@
  * still stored commits.
  */
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Table } from "../contract/Projection.ts"
@@ -18,7 +19,6 @@ import * as Feed from "../engine/feed/Feed.ts"
 import type { ChangePage } from "../engine/model/Change.ts"
 import type { BodyStore } from "../engine/store/BodyStore.ts"
 import { FeedStore } from "../engine/store/FeedStore.ts"
-import type { StoreError } from "../engine/store/StoreError.ts"
 import { byteas, fromHex, int8s, texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
@@ -33,6 +33,11 @@ const defaultPageSize = 100
 
 /** Bodies that are read at the same time. */
 const readsAtOnce = 4
+
+const derivedChanges = Metric.counter("idem_derived_changes_total", {
+  description: "Changes that were derived into the schema mirror.",
+  incremental: true
+})
 
 const State = Schema.Struct({
   cursor: Schema.NullOr(Schema.String),
@@ -200,20 +205,19 @@ export const make = Effect.fnUntraced(function* (
       if (current.length > 0) yield* write(sql, tables, current)
       if (rebuilding && isEnd) yield* sweep
     }).pipe(transaction(sql))
+    yield* Metric.update(derivedChanges, page.changes.length)
     return { changes: page.changes.length, more: page.more }
   }).pipe(toStoreError("deriving the schema mirror"))
 
-  /** Derives all that is visible now. `between` runs after each page but the last, with its number of changes. */
-  const catchUp = (between: (changes: number) => Effect.Effect<void, StoreError> = () => Effect.void) =>
-    Effect.gen(function* () {
-      let changes = 0
-      while (true) {
-        const done = yield* step
-        changes += done.changes
-        if (!done.more) return changes
-        yield* between(done.changes)
-      }
-    }).pipe(Effect.provideContext(bodies))
+  /** Derives all that is visible now. Returns the number of changes. */
+  const catchUp = Effect.gen(function* () {
+    let changes = 0
+    while (true) {
+      const done = yield* step
+      changes += done.changes
+      if (!done.more) return changes
+    }
+  }).pipe(Effect.provideContext(bodies))
 
   /** Waits until there are changes to derive, or for a minute. */
   const waitForChanges = Effect.gen(function* () {

@@ -1,13 +1,15 @@
-/** How far the schema `mirror` is behind the change feed. */
+/** How far the schema `mirror` and its search are behind the change feed. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Cursor from "../engine/feed/Cursor.ts"
+import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+import type { Scope } from "./ReadTokens.ts"
 
-/** Changes that are counted. */
+/** Rows that are counted. */
 const most = 10_000
 
 export interface Lag {
@@ -17,6 +19,10 @@ export interface Lag {
   readonly seconds: number
   /** When that was: the mirror has everything that was stored before. Null where nothing is missing. */
   readonly since: DateTime.Utc | null
+  /** Contents whose text is not extracted yet; at most 10,000 are counted. */
+  readonly unread: number
+  /** Contents that search does not find yet as they are now; at most 10,000 are counted. */
+  readonly unindexed: number
   /** True while everything is derived again. */
   readonly rebuilding: boolean
 }
@@ -29,14 +35,17 @@ const decodeLag = Schema.decodeUnknownEffect(
     Schema.Struct({
       behind: Schema.Int,
       seconds: Schema.Finite,
-      since: Schema.NullOr(Schema.DateTimeUtcFromDate)
+      since: Schema.NullOr(Schema.DateTimeUtcFromDate),
+      unread: Schema.Int,
+      unindexed: Schema.Int
     })
   ])
 )
 
-/** The lag now: one range of the feed's index, of bounded length. */
-export const read = Effect.gen(function* () {
+/** The lag now, of these connections or of all: the beginnings of three indexes, of bounded length. */
+export const read = Effect.fnUntraced(function* (of: Scope) {
   const sql = yield* SqlClient.SqlClient
+  const counted = of === undefined ? sql`true` : sql`connection_id = ANY(${texts(of)}::uuid[])`
   const [{ cursor, rebuilding }] = yield* Effect.flatMap(sql`SELECT cursor, rebuilding FROM derived.follower`, (rows) =>
     Effect.orDie(decodeState(rows))
   )
@@ -45,11 +54,16 @@ export const read = Effect.gen(function* () {
     cursor === null ? undefined : Result.getOrUndefined(yield* Effect.result(Cursor.changePlace(undefined, cursor)))
   const { row, transaction } = found?.place ?? { row: null, transaction: 0n }
   const rows = yield* sql`SELECT count(*)::float8 AS behind, min(updated_at) AS since,
-      greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0))::float8 AS seconds
-    FROM (SELECT updated_at FROM content
+      greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0))::float8 AS seconds,
+      (SELECT count(*)::float8 FROM (SELECT connection_id FROM derived.text
+        WHERE version IS NULL AND part = -1 LIMIT ${most}) AS due WHERE ${counted}) AS unread,
+      (SELECT count(*)::float8 FROM (SELECT connection_id FROM derived.pending LIMIT ${most}) AS due
+        WHERE ${counted}) AS unindexed
+    FROM (SELECT updated_at, connection_id FROM content
       WHERE changed_xid IS NOT NULL AND (changed_xid, connection_id, external_id) > (${String(transaction)}::text::xid8,
         ${row?.connectionId ?? "00000000-0000-0000-0000-000000000000"}::uuid, ${row?.externalId ?? ""})
-      ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting`
+      ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting
+    WHERE ${counted}`
   const [lag] = yield* Effect.orDie(decodeLag(rows))
   return { ...lag, rebuilding } satisfies Lag
-}).pipe(toStoreError("reading how far the schema mirror is"))
+}, toStoreError("reading how far the schema mirror is"))

@@ -1,10 +1,11 @@
 /** The implementation of `Deriver` over PostgreSQL, loaded when something is derived. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import { UsageError } from "../engine/Engine.ts"
 import * as Feed from "../engine/feed/Feed.ts"
@@ -13,6 +14,7 @@ import * as Supervisor from "../engine/schedule/Supervisor.ts"
 import type { BodyStore } from "../engine/store/BodyStore.ts"
 import type { FeedStore } from "../engine/store/FeedStore.ts"
 import type { LockStore } from "../engine/store/LockStore.ts"
+import type { StoreError } from "../engine/store/StoreError.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { type Deriver, ProjectionRegistry } from "./Deriver.ts"
 import * as TextExtractor from "./extract/TextExtractor.ts"
@@ -22,43 +24,30 @@ import * as Lag from "./Lag.ts"
 import * as SqlQuery from "./SqlQuery.ts"
 import * as AgentReads from "./AgentReads.ts"
 import * as MirrorTables from "./MirrorTables.ts"
+import * as Pace from "./Pace.ts"
 import * as ReadTokens from "./ReadTokens.ts"
 import * as ReadOnlyRole from "./ReadOnlyRole.ts"
 import * as SearchIndexer from "./search/SearchIndexer.ts"
+import * as SearchSchema from "./search/SearchSchema.ts"
 
 /** The delay before a failed step is repeated, and before a held lock is looked at again. */
 const pause = Duration.seconds(5)
 
-const lagSeconds = Metric.gauge("idem_derive_lag_seconds", {
-  description: "How long the oldest change has waited that the schema mirror does not have yet."
-})
-const derived = Metric.counter("idem_derived_changes_total", {
-  description: "Changes that were derived into the schema mirror.",
-  incremental: true
-})
+/** Queries of people, and reads of agents, that run at once: each has a session of the pool, which runs need too. */
+const queriesAtOnce = 2
+const readsAtOnce = 4
 
-/** The longest wait between two pages while the process is busy, and how busy that is. */
-const longestPace = Duration.seconds(1)
-const busy = 0.5
-
-/**
- * Waits between two pages while other work keeps this process busy, so that a sync is not slowed down. The share of
- * time in which the process was busy is measured while it waits.
- */
-const pace = Effect.gen(function* () {
-  const step = Duration.millis(20)
-  for (let waited = Duration.zero; Duration.isLessThan(waited, longestPace); waited = Duration.sum(waited, step)) {
-    const before = performance.eventLoopUtilization()
-    yield* Effect.sleep(step)
-    if (performance.eventLoopUtilization(before).utilization < busy) return
-  }
-})
+/** The longest time between two looks for work of other processes, while there is none. */
+const idlePause = Duration.seconds(10)
 
 /** The deriver of this database. */
 export const make = Effect.gen(function* () {
   const registry = yield* ProjectionRegistry
   const context = yield* Effect.context<BodyStore | FeedStore | LockStore | SqlClient.SqlClient>()
   const sql = yield* SqlClient.SqlClient
+  const paced = Pace.paced(Pace.isBusy)
+  const querying = Semaphore.makeUnsafe(queriesAtOnce)
+  const reading = Semaphore.makeUnsafe(readsAtOnce)
 
   const follower = Effect.flatMap(registry.all, (projections) => FeedFollower.make(projections)).pipe(
     Effect.catchTag("MirrorNewer", ({ message }) => new UsageError({ message }))
@@ -70,15 +59,17 @@ export const make = Effect.gen(function* () {
   const makeFinish = Effect.fnUntraced(function* ({ tables }: Effect.Success<typeof follower>) {
     const texts = yield* Effect.provide(PendingTexts.make, yield* Layer.build(TextExtractor.layer))
     const indexer = yield* SearchIndexer.make(tables)
-    return Effect.fnUntraced(function* (between: Effect.Effect<void> = Effect.void) {
-      while ((yield* texts.step) + (yield* indexer.step) > 0) yield* between
+    return Effect.fnUntraced(function* (
+      pieces: (work: Effect.Effect<number, StoreError>) => Effect.Effect<number, StoreError> = identity
+    ) {
+      while ((yield* pieces(texts.step)) + (yield* pieces(indexer.step)) > 0);
     })
   })
 
   const catchUp = Effect.gen(function* () {
     const done = yield* Effect.gen(function* () {
       const following = yield* follower
-      const changes = yield* following.catchUp()
+      const changes = yield* following.catchUp
       const finish = yield* makeFinish(following)
       yield* finish()
       return changes
@@ -89,27 +80,23 @@ export const make = Effect.gen(function* () {
     })
   }).pipe(Effect.provideContext(context))
 
-  const lag = Lag.read.pipe(Effect.provideContext(context))
+  const lag = (of?: ReadTokens.Scope) => Effect.provideContext(Lag.read(of), context)
 
   const followAlone = Effect.gen(function* () {
     const following = yield* follower
-    const { catchUp, waitForChanges } = following
     const finish = yield* makeFinish(following)
     // Texts may be slow to extract, and rows do not wait for them.
     const hasMore = yield* Latch.make(true)
-    const finishing = hasMore.await.pipe(Effect.andThen(hasMore.close), Effect.andThen(finish(pace)), Effect.forever)
-    const between = (changes: number) =>
-      Effect.gen(function* () {
-        yield* hasMore.open
-        yield* Metric.update(derived, changes)
-        yield* Effect.flatMap(lag, ({ seconds }) => Metric.update(lagSeconds, seconds))
-        yield* pace
-      })
+    // A command of another process may have asked for something too: a language of search.
+    const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
+      Effect.andThen(hasMore.close),
+      Effect.andThen(finish(paced)),
+      Effect.forever
+    )
     const rows = Effect.gen(function* () {
-      yield* catchUp(between)
+      const { more } = yield* paced(following.step)
       yield* hasMore.open
-      yield* Metric.update(lagSeconds, 0)
-      yield* waitForChanges
+      if (!more) yield* following.waitForChanges
     }).pipe(Effect.forever)
     return yield* Effect.raceFirst(rows, finishing)
   }).pipe(Effect.scoped)
@@ -117,7 +104,9 @@ export const make = Effect.gen(function* () {
   const follow = Lock.withFreeLock(FeedFollower.lockName)(followAlone).pipe(
     Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}`)),
     (work) => Supervisor.forever(work, { what: "deriving the schema mirror", pause }),
-    Effect.provide(Layer.provide(Feed.layer, Layer.succeedContext(context))),
+    Effect.provide(
+      Layer.provide(Feed.layerWith({ longestPause: Duration.toMillis(idlePause) }), Layer.succeedContext(context))
+    ),
     Effect.provideContext(context)
   )
 
@@ -127,6 +116,13 @@ export const make = Effect.gen(function* () {
     sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
   ).pipe(Effect.asVoid, toStoreError("rebuilding the schema mirror"), Effect.provideContext(context))
 
+  const setLanguage = (connection: string, language: string) =>
+    Effect.andThen(
+      // The functions and tables must be there, in this version.
+      Effect.andThen(follower, SearchSchema.ensure),
+      SearchSchema.setLanguage(connection, language)
+    ).pipe(Effect.asVoid, Effect.provideContext(context))
+
   /** Makes the views, unless a newer process has, and the role that reads them. */
   const isolated = Effect.flatMap(registry.all, MirrorTables.ensure).pipe(
     Effect.catchTag("MirrorNewer", () => Effect.void),
@@ -135,7 +131,9 @@ export const make = Effect.gen(function* () {
   )
 
   const read = <A, E>(use: (reads: ReturnType<typeof AgentReads.make>) => Effect.Effect<A, E, SqlClient.SqlClient>) =>
-    Effect.flatMap(isolated, (alone) => Effect.provideContext(use(AgentReads.make(alone)), context))
+    Effect.flatMap(isolated, (alone) =>
+      Effect.provideContext(reading.withPermit(use(AgentReads.make(alone))), context)
+    )
 
   return {
     reads: {
@@ -152,9 +150,11 @@ export const make = Effect.gen(function* () {
     catchUp,
     follow,
     rebuild,
+    setLanguage,
     lag,
     isolated,
-    query: (query) => Effect.andThen(isolated, Effect.provideContext(SqlQuery.run(query), context)),
+    query: (query) =>
+      Effect.andThen(isolated, querying.withPermit(Effect.provideContext(SqlQuery.run(query), context))),
     grant: (role, options) =>
       Effect.andThen(isolated, Effect.provideContext(ReadOnlyRole.grant(role, options), context))
   } satisfies Deriver

@@ -17,6 +17,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as LagGauges from "../derive/LagGauges.ts"
 import { Gauges } from "../engine/telemetry/Gauges.ts"
 import { Access } from "./security/Authentication.ts"
 import { Api } from "./Api.ts"
@@ -126,7 +127,11 @@ export const layer = stops.pipe(
 )
 
 /** The same, configured by the environment, for a process that also polls. */
-export const layerConfig = Layer.provide(layer, [Settings.layer, Gauges.layer, Ready.layer])
+export const layerConfig = Layer.provide(layer, [
+  Settings.layer,
+  Layer.provide(Gauges.layer, LagGauges.layer),
+  Ready.layer
+])
 
 /** The server's URL. */
 export const url: Effect.Effect<string, never, HttpServer.HttpServer> = HttpServer.addressFormattedWith(Effect.succeed)

@@ -42,7 +42,7 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
       yield* run.commit({ items: [item("m1", { bytes: bytesOf(mail), title: "hello", metadata })] })
       yield* visible
       const follower = yield* FeedFollower.make(projections)
-      assert.strictEqual(yield* follower.catchUp(), 1)
+      assert.strictEqual(yield* follower.catchUp, 1)
       assert.deepStrictEqual(
         yield* rows(`SELECT id, thread, subject, from_name, from_address, labels, has_attachments, size::int, text
           FROM mirror.mail WHERE connection = '${run.name}'`),
@@ -77,15 +77,15 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
         page: page({ patches: [{ externalId: "m1", metadata: { labels: { UNREAD: null, STARRED: true } } }] })
       })
       yield* visible
-      assert.strictEqual(yield* follower.catchUp(), 1)
+      assert.strictEqual(yield* follower.catchUp, 1)
       assert.deepStrictEqual(yield* rows("SELECT labels, snippet, text, has_attachments FROM mirror.mail"), [
         { labels: ["INBOX", "STARRED"], snippet: "Good morning", text: "Good morning", has_attachments: true }
       ])
-      assert.strictEqual(yield* follower.catchUp(), 0)
+      assert.strictEqual(yield* follower.catchUp, 0)
       yield* run.commit({ page: page({ deleted: ["m1"] }) })
       yield* settle(run.fence, { atMost: 2000, share: 1 })
       yield* visible
-      yield* follower.catchUp()
+      yield* follower.catchUp
       assert.deepStrictEqual(yield* rows("SELECT 1 FROM mirror.mail"), [])
       assert.deepStrictEqual(yield* rows("SELECT state, deleted_at IS NOT NULL AS gone FROM mirror.content"), [
         { state: "deleted", gone: true }

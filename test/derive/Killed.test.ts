@@ -10,7 +10,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Path from "node:path"
-import * as Derivation from "../../src/derive/Derivation.ts"
+import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
@@ -40,7 +40,7 @@ const fill = Effect.gen(function* () {
       )
     })
     yield* visible
-    yield* (yield* Derivation.make).catchUp
+    yield* (yield* PostgresDeriver.make).catchUp
   }).pipe(Effect.provide(Layer.merge(store, registry)))
 })
 

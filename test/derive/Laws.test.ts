@@ -88,7 +88,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
         for (const step of steps) {
           switch (step._tag) {
             case "follow":
-              yield* step.all ? Effect.andThen(visible, follower.catchUp()) : follower.step
+              yield* step.all ? Effect.andThen(visible, follower.catchUp) : follower.step
               break
             case "extract":
               yield* extract
@@ -110,11 +110,11 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
           }
         }
         yield* visible
-        yield* follower.catchUp()
+        yield* follower.catchUp
         const followed = yield* derived
         yield* run("TRUNCATE derived.content, derived.note, derived.kept_note, derived.text, derived.pending")
         yield* rebuild
-        yield* follower.catchUp()
+        yield* follower.catchUp
         assert.deepStrictEqual(yield* derived, followed)
         yield* contents.disconnect(id, true)
         assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.content"), [])
@@ -130,10 +130,10 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
       yield* visible
       const first = yield* FeedFollower.make(projections, { pageSize: 2 })
       yield* first.step
-      assert.strictEqual(yield* (yield* FeedFollower.make(projections, { pageSize: 2 })).catchUp(), 3)
+      assert.strictEqual(yield* (yield* FeedFollower.make(projections, { pageSize: 2 })).catchUp, 3)
       yield* rebuild
       yield* first.step
-      assert.strictEqual(yield* (yield* FeedFollower.make(projections)).catchUp(), 3)
+      assert.strictEqual(yield* (yield* FeedFollower.make(projections)).catchUp, 3)
       assert.deepStrictEqual(yield* run("SELECT count(*)::int AS n FROM mirror.content"), [{ n: 5 }])
       yield* (yield* WholeStore).disconnect(id, true)
     })
@@ -158,7 +158,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
       yield* settle(fence, { atMost: 100, share: 1 })
       yield* visible
       const follower = yield* interrupted(contents.purge(id, DateTime.makeUnsafe("2099-01-01T00:00:00Z")))
-      yield* follower.catchUp()
+      yield* follower.catchUp
       assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.content"), [])
       assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.kept_note"), [])
       yield* contents.disconnect(id, true)

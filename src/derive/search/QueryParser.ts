@@ -253,15 +253,18 @@ BEGIN
   IF marked IS NULL THEN titled := NULL; END IF;
 END $$`,
 
-  // Sets the language of a connection's words, for the owner of the database; everything of it is indexed again.
+  // Sets the language of a connection's words. If it had another, its contents are indexed again.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_use(connection_name text, language text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   of_connection uuid;
 BEGIN
   SELECT id INTO of_connection FROM ${schema}.connection WHERE name = connection_name;
-  IF of_connection IS NULL THEN RAISE EXCEPTION 'there is no connection "%"', connection_name; END IF;
+  IF of_connection IS NULL THEN
+    RAISE EXCEPTION 'there is no connection "%"', connection_name USING ERRCODE = 'IDM01';
+  END IF;
   IF NOT EXISTS (SELECT 1 FROM pg_ts_config WHERE cfgname = language AND cfgnamespace = 'pg_catalog'::regnamespace) THEN
-    RAISE EXCEPTION 'there is no language "%"; see: SELECT cfgname FROM pg_ts_config', language;
+    RAISE EXCEPTION 'there is no language "%": there are %', language, (SELECT string_agg(cfgname, ', ' ORDER BY cfgname)
+      FROM pg_ts_config WHERE cfgnamespace = 'pg_catalog'::regnamespace) USING ERRCODE = 'IDM01';
   END IF;
   IF NOT EXISTS (SELECT 1 FROM pg_ts_config WHERE cfgname = 'idem_' || language AND cfgnamespace = 'derived'::regnamespace) THEN
     EXECUTE format('CREATE TEXT SEARCH CONFIGURATION derived.%I (COPY = pg_catalog.%I)', 'idem_' || language, language);
@@ -269,8 +272,9 @@ BEGIN
       unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `
     }pg_catalog.%I', 'idem_' || language, language || '_stem');
   END IF;
-  INSERT INTO derived.search_language VALUES (of_connection, language)
-    ON CONFLICT (connection_id) DO UPDATE SET language = excluded.language;
+  INSERT INTO derived.search_language AS used VALUES (of_connection, language)
+    ON CONFLICT (connection_id) DO UPDATE SET language = excluded.language WHERE used.language <> excluded.language;
+  IF NOT FOUND THEN RETURN; END IF;
   INSERT INTO derived.pending (connection_id, external_id)
     SELECT connection_id, external_id FROM derived.content WHERE connection_id = of_connection
     ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT;

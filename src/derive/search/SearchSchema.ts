@@ -6,14 +6,16 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
+import { UsageError } from "../../engine/Engine.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
+import * as Storable from "../../stores/Storable.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
 import * as Results from "./Ranking.ts"
 import * as Queries from "./QueryParser.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 1
+const functionsVersion = 2
 
 /** Grows when vectors are made differently: all contents are indexed again. */
 const vectorsVersion = 1
@@ -44,6 +46,22 @@ const extensions = SqlClient.SqlClient.use((sql) =>
     return { unaccent: found.get("unaccent"), pgTrgm: found.get("pg_trgm") } satisfies Queries.Extensions
   })
 )
+
+/** An error of `derived.search_use` that a person can mend. */
+const isRefusal = Schema.is(Schema.Struct({ code: Schema.Literal("IDM01"), message: Schema.String }))
+
+/**
+ * Sets the language of a connection's words, by the name of a configuration of PostgreSQL; `simple` is the default. If
+ * the connection had another, its contents are to be indexed again.
+ */
+export const setLanguage = (connection: string, language: string) =>
+  SqlClient.SqlClient.use((sql) => sql`SELECT derived.search_use(${connection}, ${Storable.text(language)})`).pipe(
+    Effect.catchTag("SqlError", (error) => {
+      const { cause } = error.reason
+      return Effect.fail(isRefusal(cause) ? new UsageError({ message: cause.message }) : error)
+    }),
+    toStoreError("setting the language of search")
+  )
 
 /** Creates the extensions that are missing, where the server has them and this user may. */
 const createExtensions = SqlClient.SqlClient.use((sql) =>

@@ -3,7 +3,7 @@
  * or after a cursor. A reader that has everything can wait for more.
  *
  * All waiting readers of a process share one poller, so that the database gets one cheap query every 100 ms to 1 s
- * whatever their number, and none while nobody waits. LISTEN and NOTIFY are not used: NOTIFY would cost every writer,
+ * whatever their number, and none while nobody waits. A commit of this process wakes the poller at once. LISTEN and NOTIFY are not used: NOTIFY would cost every writer,
  * and LISTEN needs a session, which a connection pooler does not keep.
  */
 import * as Context from "effect/Context"
@@ -12,8 +12,10 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Cursor from "./Cursor.ts"
 import * as ChangeDocument from "./ChangeDocument.ts"
+import { LocalCommits } from "./LocalCommits.ts"
 import type { Change } from "../model/Change.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import { FeedStore } from "../store/FeedStore.ts"
@@ -23,7 +25,7 @@ import type { StoreError } from "../store/StoreError.ts"
 export const longestWait = Duration.seconds(60)
 
 const shortestPause = 100
-const longestPause = 1000
+const defaultLongestPause = 1000
 
 interface Query {
   /** The changes of this connection only. */
@@ -59,8 +61,14 @@ interface Waiter {
   readonly woken: Deferred.Deferred<void, StoreError>
 }
 
-export const make = Effect.gen(function* () {
+interface Options {
+  /** Milliseconds between two looks at the database while nothing happens; default 1,000. */
+  readonly longestPause?: number | undefined
+}
+
+export const make = Effect.fnUntraced(function* ({ longestPause = defaultLongestPause }: Options = {}) {
   const feedStore = yield* FeedStore
+  const commits = yield* LocalCommits
   const scope = yield* Effect.scope
   const waiters = new Set<Waiter>()
   let isPolling = false
@@ -85,10 +93,16 @@ export const make = Effect.gen(function* () {
     return connections.size > 0
   })
 
+  const isCommittedWithin = (millis: number) => Effect.map(Effect.timeoutOption(commits.next, millis), Option.isSome)
+
   const poll = Effect.gen(function* () {
     let pause = shortestPause
     while (waiters.size > 0) {
-      yield* Effect.sleep(pause)
+      if (yield* isCommittedWithin(pause)) {
+        // One look for the commits of a moment.
+        pause = shortestPause
+        yield* Effect.sleep(pause)
+      }
       pause = (yield* look) ? shortestPause : Math.min(pause * 1.5, longestPause)
     }
     // In one synchronous step with the check for readers, so that a reader that joins next starts a poller of its own.
@@ -146,4 +160,6 @@ export const make = Effect.gen(function* () {
   return Feed.of({ changes })
 })
 
-export const layer: Layer.Layer<Feed, never, FeedStore> = Layer.effect(Feed, make)
+export const layerWith = (options: Options): Layer.Layer<Feed, never, FeedStore> => Layer.effect(Feed, make(options))
+
+export const layer = layerWith({})

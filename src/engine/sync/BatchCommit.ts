@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Queue from "effect/Queue"
 import type { Problem } from "../../contract/Page.ts"
 import type { Progress } from "../Engine.ts"
+import { LocalCommits } from "../feed/LocalCommits.ts"
 import type { Limits } from "../Limits.ts"
 import type { Outcome } from "../model/Batch.ts"
 import type { RunId, RunKind } from "../model/Run.ts"
@@ -140,6 +141,7 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
     }),
     ({ outcomes, patched }) => ({ ...attributesOf(outcomes.values()), "idem.patched": patched })
   )
+  yield* (yield* LocalCommits).announce
   const endedAt = yield* Clock.currentTimeMillis
   const bytes = batch.items.reduce((sum, item) => sum + BodyReader.size(item), 0)
   yield* Metrics.committed(domain, bytes, (endedAt - startedAt) / 1000)

@@ -66,6 +66,12 @@ const samplesOf = (overview: Overview): ReadonlyArray<Sample> => [
   }
 ]
 
+/** Gauges of other parts of Idem, which are read with those of the store. They are left out if they cannot be read. */
+export const Added = Context.Reference<Effect.Effect<ReadonlyArray<Sample>, unknown>>(
+  "idem/engine/telemetry/Gauges/Added",
+  { defaultValue: () => Effect.succeed([]) }
+)
+
 const up = Metric.gauge("idem_database_up", { description: "Whether the database answered when it was last asked." })
 
 /** Figures of the process, under the names that Prometheus' client libraries use. */
@@ -98,6 +104,7 @@ export class Gauges extends Context.Service<
     Gauges,
     Effect.gen(function* () {
       const overviews = yield* OverviewStore
+      const added = yield* Added
       const context = yield* Effect.context<never>()
       const shown = new Map<string, Metric.Gauge<number>>()
       let askedAt = Number.NEGATIVE_INFINITY
@@ -146,7 +153,12 @@ export class Gauges extends Context.Service<
           Effect.catchTag("StoreError", () => Effect.succeedNone)
         )
         yield* Metric.update(up, Option.isSome(answer) ? 1 : 0)
-        yield* show(Option.isSome(answer) ? samplesOf(answer.value) : [])
+        if (Option.isNone(answer)) return yield* show([])
+        const others = yield* Effect.timeoutOption(
+          Effect.orElseSucceed(added, () => []),
+          timeout
+        )
+        yield* show([...samplesOf(answer.value), ...Option.getOrElse(others, () => [])])
       })
       if (yield* Sent) yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced(sentEvery)))
       return { refresh }

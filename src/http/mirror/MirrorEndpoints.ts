@@ -23,12 +23,16 @@ export const QueryResult = Schema.Struct({
 }).annotate({ identifier: "QueryResult" })
 export type QueryResult = typeof QueryResult.Type
 
-/** How far the schema is behind what is stored. */
+/** How far the schema, and search, are behind what is stored. */
 export const Lag = Schema.Struct({
   /** Changes that are not derived yet; at most 10,000 are counted. */
   behind: Schema.Int,
   /** Seconds since the oldest of them was made; 0 where there is none. */
   lagSeconds: Schema.Finite,
+  /** Contents whose text is not extracted yet; at most 10,000 are counted. */
+  unread: Schema.Int,
+  /** Contents that search does not find yet as they are now; at most 10,000 are counted. */
+  unindexed: Schema.Int,
   /** True while all rows are made again. */
   rebuilding: Schema.Boolean
 }).annotate({ identifier: "MirrorLag" })

@@ -17,9 +17,11 @@ export const layer = HttpApiBuilder.group(
     return handlers.handleAll({
       query: ({ payload: { limit = 1000, query } }) => asProblem(deriver.query({ query, most: limit, timeout })),
       lag: () =>
-        Effect.map(deriver.lag, ({ behind, rebuilding, seconds }) => ({
+        Effect.map(deriver.lag(), ({ behind, rebuilding, seconds, unindexed, unread }) => ({
           behind,
           lagSeconds: seconds,
+          unread,
+          unindexed,
           rebuilding
         })).pipe(asProblem)
     })

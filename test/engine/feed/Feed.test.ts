@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
-import { Feed, layer as feedLayer } from "../../../src/engine/feed/Feed.ts"
+import { Feed, layer as feedLayer, layerWith } from "../../../src/engine/feed/Feed.ts"
+import { LocalCommits } from "../../../src/engine/feed/LocalCommits.ts"
 import type { Epoch } from "../../../src/engine/model/Change.ts"
 import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
@@ -20,11 +21,11 @@ interface Asked {
 }
 
 /** The memory store, that counts, and whose epoch and health are the test's. */
-const scene = Effect.gen(function* () {
+const sceneOf = Effect.fnUntraced(function* (layer: typeof feedLayer) {
   const store = yield* WholeStore
   const asked: Asked = { changes: 0, changed: 0 }
   const fault: { epoch: Epoch | undefined; error: StoreError | undefined } = { epoch: undefined, error: undefined }
-  const feed = yield* feedLayer.pipe(
+  const feed = yield* layer.pipe(
     Layer.provide(
       wholeStoreLayer({
         ...store,
@@ -44,6 +45,7 @@ const scene = Effect.gen(function* () {
   )
   return { asked, fault, feed: yield* Effect.provideContext(Feed, feed) }
 })
+const scene = sceneOf(feedLayer)
 
 const ids = ({ changes }: Effect.Success<ReturnType<Feed["Service"]["changes"]>>) =>
   changes.map(({ change, content }) => `${content.externalId} ${change}`)
@@ -148,6 +150,20 @@ it.layer(Memory.layer)("the feed", (it) => {
         yield* Fiber.join(again)
         assert.isAbove(asked.changed, before)
       })
+  )
+
+  it.effect("a reader that may be late asks seldom, and is woken by a commit of this process", () =>
+    Effect.gen(function* () {
+      const { asked, feed } = yield* sceneOf(layerWith({ longestPause: 5000 }))
+      const { commit, id } = yield* running()
+      const reader = yield* Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(60) }))
+      yield* TestClock.adjust("50 seconds")
+      assert.isAtMost(asked.changed, 20)
+      yield* commit({ items: [item("a")] })
+      yield* (yield* LocalCommits).announce
+      yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(ids(yield* Fiber.join(reader)), ["a stored"])
+    })
   )
 
   it.effect("readers that wait hear that the database is away, and the next are served when it is back", () =>

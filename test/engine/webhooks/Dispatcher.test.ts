@@ -548,7 +548,7 @@ describe("delivering to webhooks", () => {
         deliveryState: (id) => count(webhookStore.deliveryState(id)),
         enqueue: (...args) => count(webhookStore.enqueue(...args))
       })
-      const feed = yield* Feed.make.pipe(Effect.provide(wholeStoreLayer(countedStore)))
+      const feed = yield* Feed.make().pipe(Effect.provide(wholeStoreLayer(countedStore)))
       yield* Effect.forkChild(
         Dispatcher.run.pipe(
           Effect.provideService(Feed.Feed, feed),

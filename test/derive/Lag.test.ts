@@ -1,0 +1,59 @@
+/** How far derived data is behind, in each stage, and for the connections that a reader may see. */
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
+import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
+import * as FeedFollower from "../../src/derive/FeedFollower.ts"
+import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import { item, running } from "../stores/scenario.ts"
+import { visible } from "../stores/visible.ts"
+import * as Database from "../support/Postgres.ts"
+
+const projections = new Map([["gmail", gmail]])
+const layer = Layer.mergeAll(
+  Postgres.layer.pipe(Layer.provide(Blobs.layer)),
+  Layer.succeed(ProjectionRegistry, { all: Effect.succeed(projections) })
+).pipe(Layer.provideMerge(Database.layer))
+
+it.layer(layer, { excludeTestServices: true })("the lag", (it) => {
+  it.effect(
+    "counts changes that are not derived, texts that are not extracted, and contents that are not indexed",
+    () =>
+      Effect.gen(function* () {
+        const deriver = yield* PostgresDeriver.make
+        const mine = yield* running()
+        const other = yield* running()
+        yield* mine.commit({ items: [item("a"), item("b")] })
+        yield* other.commit({ items: [item("c")] })
+        yield* visible
+        const counts = Effect.fnUntraced(function* (of?: typeof mine) {
+          const { behind, unindexed, unread } = yield* deriver.lag(of === undefined ? undefined : [of.id])
+          return [behind, unread, unindexed]
+        })
+        assert.deepStrictEqual(yield* counts(), [3, 0, 0])
+        assert.deepStrictEqual(yield* counts(other), [1, 0, 0])
+        assert.isNotNull((yield* deriver.lag()).since)
+
+        yield* (yield* FeedFollower.make(projections)).catchUp
+        assert.deepStrictEqual(yield* counts(), [0, 3, 3])
+        assert.deepStrictEqual(yield* counts(mine), [0, 2, 2])
+        assert.deepStrictEqual(yield* deriver.lag([]), {
+          behind: 0,
+          seconds: 0,
+          since: null,
+          unread: 0,
+          unindexed: 0,
+          rebuilding: false
+        })
+
+        yield* SqlClient.SqlClient.use((sql) => sql`UPDATE derived.text SET version = 1`)
+        assert.deepStrictEqual(yield* counts(), [0, 0, 3])
+        yield* deriver.catchUp
+        assert.deepStrictEqual(yield* counts(), [0, 0, 0])
+      })
+  )
+})

@@ -1,0 +1,49 @@
+/** The pace of derivation beside other work. */
+import { assert, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import * as Pace from "../../src/derive/Pace.ts"
+import { LocalCommits } from "../../src/engine/feed/LocalCommits.ts"
+
+/** Pieces that take this long, one after the other, for a minute. Returns how many began. */
+const begunIn = (options: {
+  readonly piece: Duration.Input
+  readonly isBusy: boolean
+  readonly time: Duration.Input
+}) =>
+  Effect.gen(function* () {
+    let begun = 0
+    const piece = Effect.suspend(() => {
+      begun += 1
+      return Effect.sleep(options.piece)
+    })
+    const others = Effect.as(Effect.sleep("20 millis"), options.isBusy)
+    const fiber = yield* Effect.forkChild(Effect.forever(Pace.paced(others)(piece)))
+    yield* TestClock.adjust(options.time)
+    yield* Fiber.interrupt(fiber)
+    return begun
+  })
+
+it.effect("a busy process derives a hundredth of the time, and at least every half minute", () =>
+  Effect.gen(function* () {
+    assert.strictEqual(yield* begunIn({ piece: "100 millis", isBusy: true, time: "100 seconds" }), 10)
+    assert.strictEqual(yield* begunIn({ piece: "10 seconds", isBusy: true, time: "119 seconds" }), 3)
+  })
+)
+
+it.effect("an idle process derives one piece after the other", () =>
+  Effect.gen(function* () {
+    assert.isAtLeast(yield* begunIn({ piece: "100 millis", isBusy: false, time: "12 seconds" }), 99)
+  })
+)
+
+it.live("a process whose runs commit is busy", () =>
+  Effect.gen(function* () {
+    const { announce } = yield* LocalCommits
+    const committing = yield* Effect.forkChild(Effect.forever(Effect.andThen(announce, Effect.sleep("5 millis"))))
+    assert.isTrue(yield* Pace.isBusy)
+    yield* Fiber.interrupt(committing)
+  })
+)
