@@ -19,17 +19,21 @@ const size = scaled(1_000_000)
 const atOnce = 10_000
 const rounds = 20
 
-/** A word of rank 1 (in most mails) to 50,000 (in few). */
+/** A word of rank 1 (in nearly all mails) to 50,000 (in few). */
 const word = (rank: number) => `w${rank}`
 
 const queries = [
   ...[1, 5, 20, 100, 500, 2000, 10_000, 40_000].map(word),
   `${word(3)} ${word(30)}`,
+  `${word(100)} ${word(200)}`,
   `${word(50)} ${word(90)} ${word(700)}`,
   `"${word(2)} ${word(7)}"`,
+  `"${word(500)} ${word(600)}"`,
   `${word(40)} -${word(2)}`,
   `${word(400)} OR ${word(900)}`,
   `from:person7 ${word(15)}`,
+  "from:person1",
+  "person12",
   `subject:${word(25)}`,
   `${word(60)} before:2024-01-01`,
   "label:inbox",

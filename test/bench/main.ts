@@ -11,11 +11,13 @@ import { mkdir, writeFile } from "node:fs/promises"
 import * as Path from "node:path"
 import * as Check from "./Check.ts"
 import * as Database from "./Database.ts"
+import * as Derivation from "./Derivation.ts"
 import * as FirstSync from "./FirstSync.ts"
 import * as ImapSync from "./ImapSync.ts"
 import * as Growth from "./Growth.ts"
 import * as IdlePoll from "./IdlePoll.ts"
 import * as Many from "./Many.ts"
+import * as Mcp from "./Mcp.ts"
 import * as Memory from "./Memory.ts"
 import * as ScaleOut from "./ScaleOut.ts"
 import * as Search from "./Search.ts"
@@ -37,6 +39,8 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   many: Many.run,
   "scale-out": ScaleOut.run,
   search: Search.run,
+  derivation: Derivation.run,
+  mcp: Mcp.run,
   start: Start.run,
   week: Week.run
 }

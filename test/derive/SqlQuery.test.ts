@@ -84,6 +84,83 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
     })
   )
 
+  it.effect("of a hostile agent reaches no file, other server, role, session or setting", () =>
+    Effect.gen(function* () {
+      for (const hostile of [
+        "SELECT pg_read_binary_file('PG_VERSION')",
+        "SELECT pg_ls_dir('.')",
+        "SELECT pg_stat_file('PG_VERSION')",
+        "SELECT lo_import('/etc/passwd')",
+        "SELECT lo_export(1, '/tmp/x')",
+        "SELECT lo_from_bytea(0, 'x')",
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "COPY mail TO PROGRAM 'id'",
+        "SET ROLE NONE",
+        "RESET ROLE",
+        "SET SESSION AUTHORIZATION DEFAULT",
+        "SET statement_timeout = 0",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "PREPARE x AS SELECT 1",
+        "EXECUTE x",
+        "DO $$ BEGIN END $$",
+        "CALL pg_sleep(1)",
+        "NOTIFY x",
+        "LISTEN x",
+        "LOAD 'dblink'",
+        "CREATE EXTENSION dblink",
+        "CREATE TEMP TABLE x (y int)",
+        "SELECT 1 INTO TEMP x",
+        "EXPLAIN ANALYZE SELECT 1; DROP VIEW mail",
+        "SELECT 1) AS q ON false; DROP VIEW mail; --",
+        "SELECT dblink('host=example.com', 'SELECT 1')",
+        "SELECT nextval('public.some_sequence')",
+        "SELECT * FROM pg_authid",
+        "SELECT * FROM pg_hba_file_rules",
+        "SELECT pg_reload_conf()",
+        "SELECT set_config('session_authorization', 'postgres', false)",
+        "SELECT set_config('transaction_read_only', 'off', true), lo_create(4711)",
+        "SELECT query_to_xml('DELETE FROM mirror.content', true, false, '')",
+        "SELECT * FROM ts_stat('SELECT vector FROM derived.search')",
+        "SELECT credentials FROM (SELECT * FROM public.connection) AS c",
+        "SELECT * FROM public.read_token",
+        "SELECT derived.query('SELECT 1', 1, 1)",
+        "SELECT mirror.search('x') FROM content FOR UPDATE"
+      ]) {
+        const message = yield* refused(hostile)
+        assert.notMatch(message, /can't be reached|lost/, hostile)
+      }
+      // Other sessions are those of a role with more rights.
+      const sql = yield* SqlClient.SqlClient
+      const ended = yield* Effect.result(
+        query("SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+      )
+      assert.strictEqual(ended._tag, "Failure")
+      // What a query sets or tells is undone with its transaction.
+      yield* query("SELECT set_config('search_path', 'derived', false), set_config('work_mem', '1GB', false)")
+      yield* query("SELECT pg_notify('x', 'y'), set_config('statement_timeout', '0', false)")
+      const settings = yield* sql`SELECT DISTINCT current_setting('work_mem') AS memory FROM generate_series(1, 3)`
+      assert.notDeepEqual(settings, [{ memory: "1GB" }])
+      const slow = yield* Effect.flip(
+        Effect.flatMap(PostgresDeriver.make, (deriver) =>
+          deriver.query({
+            query: "SELECT set_config('statement_timeout', '0', false), pg_sleep(60)",
+            most: 1,
+            timeout: Duration.millis(50)
+          })
+        )
+      )
+      assert.match(slow.message, /longer than 50ms/)
+      // A row larger than all rows may be together is refused; many small ones are cut.
+      const large = yield* query("SELECT repeat('x', 1000000) FROM generate_series(1, 200)", 1000)
+      assert.isTrue(large.truncated)
+      assert.isBelow(large.rows.length, 60)
+      const row = yield* Effect.flip(query("SELECT repeat(repeat('x', 1000000), 300)"))
+      assert.notStrictEqual(row.message, "")
+    })
+  )
+
   it.effect("ends at its time, and gives back the locks that it took", () =>
     Effect.gen(function* () {
       const deriver = yield* PostgresDeriver.make

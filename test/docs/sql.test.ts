@@ -140,7 +140,7 @@ idem sql "SELECT from_address, count(*) FROM mail GROUP BY 1 ORDER BY 2 DESC LIM
 
 - \`idem sql "SELECT …"\` prints a table, with \`--json\` \`{columns, rows}\`, with \`--csv\` CSV. \`--limit\` bounds the rows
   (default 1,000). Without a query it is a prompt on a terminal, and reads standard input otherwise.
-- A query only reads, within 30 seconds, and only the schema \`mirror\`: it runs with the rights of the role
+- A query only reads, within 30 seconds, two at a time, and only the schema \`mirror\`: it runs with the rights of the role
   \`idem_reader\`, which Idem makes. Where Idem's own role may not make roles, the query runs with its rights, still in a
   read-only transaction.
 - With \`IDEM_URL\` the server runs the query: \`POST /sql\` of the [HTTP API](http-api.md).

@@ -15,61 +15,79 @@ BEGIN
   RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
 END $$`,
 
-  // The newest contents that fit, from a place on. A word that many contents have is found fastest by looking at the
-  // newest contents one by one, and any other by the index of words: the first costs about 8 µs for each content that
-  // is looked at, the second about 3 µs for each that fits. Of contents that have the words of a phrase, the newest
-  // 5,000 are looked at. "partial" settles for fewer where there are too many to be found by the index.
+  // The newest contents that fit, from a place on. Costs are counted in contents that are fetched, about 8 µs each; one
+  // that only the index of words gives costs 0.06 of that, and one of the index of times 0.08.
+  //
+  // A word that many contents have is found fastest by fetching the newest contents one by one. Any other is looked for
+  // by the index of words, among as many of the newest contents as should have it twice as often as needed, then among
+  // more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more: the planner
+  // knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have its words.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
     wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
-    from_key derived.search_key, inclusive boolean, most integer, partial boolean
-  ) RETURNS derived.search_key[] LANGUAGE plpgsql AS $$
+    from_key derived.search_key, inclusive boolean, most integer
+  ) RETURNS derived.search_key[] LANGUAGE plpgsql SET work_mem = '32MB' AS $$
 DECLARE
   has_index CONSTANT boolean := wanted IS NOT NULL AND querytree(wanted) <> 'T';
   is_one CONSTANT boolean := coalesce(cardinality(of_connections) = 1, false);
   backwards CONSTANT text := CASE WHEN is_one THEN 'occurred_at DESC, external_id DESC'
     ELSE 'occurred_at DESC, connection_id DESC, external_id DESC' END;
-  condition CONSTANT text := 'deleted = $4'
-    || CASE WHEN is_one THEN ' AND connection_id = $1[1]' WHEN of_connections IS NULL THEN '' ELSE ' AND connection_id = ANY ($1)' END
+  -- What the index of times answers.
+  timed CONSTANT text := CASE WHEN is_one THEN 'connection_id = $1[1]' ELSE 'true' END
     || CASE WHEN since IS NULL THEN '' ELSE ' AND occurred_at >= $2' END
     || CASE WHEN until IS NULL THEN '' ELSE ' AND occurred_at < $3' END
     || CASE WHEN from_key IS NULL THEN '' ELSE
       CASE WHEN is_one THEN ' AND (occurred_at, external_id)' ELSE ' AND (occurred_at, connection_id, external_id)' END
       || CASE WHEN inclusive THEN ' <= ' ELSE ' < ' END
       || CASE WHEN is_one THEN '($6, $8)' ELSE '($6, $7, $8)' END END;
-  selected CONSTANT text := 'SELECT coalesce(array_agg((occurred_at, connection_id, external_id)::derived.search_key), ''{}'')
-    FROM (SELECT occurred_at, connection_id, external_id FROM (
-      SELECT occurred_at, connection_id, external_id, vector FROM derived.search WHERE %s ORDER BY %s LIMIT $10) AS newest
-    WHERE $5 IS NULL OR vector @@ $5 LIMIT $9) AS fitting';
-  looked_at integer := 10000;
-  expected float8;
-  total float8;
+  condition CONSTANT text := timed || ' AND deleted = $4'
+    || CASE WHEN is_one OR of_connections IS NULL THEN '' ELSE ' AND connection_id = ANY ($1)' END;
+  newest CONSTANT text := '(SELECT occurred_at, connection_id, external_id, vector FROM derived.search WHERE ' || condition
+    || ' ORDER BY ' || backwards || ' LIMIT $10) AS newest';
+  keys CONSTANT text := 'SELECT coalesce(array_agg((occurred_at, connection_id, external_id)::derived.search_key), ''{}'') FROM ';
   words tsquery := wanted;
+  is_phrase boolean := false;
+  total float8;
+  expected float8;
+  enough float8 := most;
+  size float8;
+  seen integer;
+  oldest timestamptz;
   found derived.search_key[];
 BEGIN
-  IF has_index AND strpos(wanted::text, '!') = 0 THEN words := regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery; END IF;
   IF has_index THEN
-    expected := greatest(derived.search_estimate(wanted), 1);
+    is_phrase := strpos(wanted::text, '!') = 0 AND wanted::text ~ '<(-|\d+)>';
+    IF is_phrase THEN words := regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery; END IF;
     SELECT greatest(reltuples, 1) INTO total FROM pg_class WHERE oid = 'derived.search'::regclass;
-    looked_at := least(CASE WHEN words = wanted THEN 2 * most ELSE 5000 END * total / expected + 500, 10000);
-  END IF;
-  IF NOT has_index OR expected * expected > 4 * most * total THEN
-    EXECUTE format(selected, condition, backwards)
+    EXECUTE 'SELECT greatest(count(*) FILTER (WHERE vector @@ $9) - 5, 0) * $11 / greatest(count(*), 1) FROM ' || newest
       USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
-        from_key.external_id, most, looked_at INTO found;
-    IF NOT has_index OR partial OR words <> wanted OR cardinality(found) = most THEN RETURN found; END IF;
+        from_key.external_id, words, 300, total INTO expected;
+    expected := greatest(expected, derived.search_estimate(words), 1);
+    IF is_phrase THEN enough := 2000; END IF;
+    size := 2 * enough * total / expected;
   END IF;
-  -- The sum keeps the planner from reading the index of times. Vectors are fetched after the sort, which they would slow.
-  EXECUTE 'SELECT coalesce(array_agg((occurred_at, connection_id, external_id)::derived.search_key), ''{}'') FROM (
-      SELECT newest.occurred_at, newest.connection_id, newest.external_id FROM (
-        SELECT occurred_at, connection_id, external_id FROM derived.search WHERE vector @@ $11 AND ' || condition || '
-        ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT $10) AS newest'
-    || CASE WHEN words = wanted THEN '' ELSE ', derived.search AS whole WHERE whole.connection_id = newest.connection_id
-        AND whole.external_id = newest.external_id AND whole.vector @@ $5
-        ORDER BY newest.occurred_at DESC, newest.connection_id DESC, newest.external_id DESC LIMIT $9' END
-    || ') AS fitting'
-    USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
-      from_key.external_id, most, CASE WHEN words = wanted THEN most ELSE 5000 END, words INTO found;
-  RETURN found;
+  IF NOT has_index OR size / 2 < expected * 0.06 + least(expected, size * 0.08 + 2 * enough) THEN
+    EXECUTE keys || '(SELECT occurred_at, connection_id, external_id FROM ' || newest
+        || ' WHERE $5 IS NULL OR vector @@ $5 LIMIT $9) AS fitting'
+      USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
+        from_key.external_id, most, CASE WHEN has_index THEN size + 500 ELSE most END INTO found;
+    IF NOT has_index OR is_phrase OR cardinality(found) = most THEN RETURN found; END IF;
+  END IF;
+  LOOP
+    oldest := NULL;
+    IF size * 0.08 + 2 * enough < expected AND size < total / 2 THEN
+      EXECUTE 'SELECT occurred_at FROM derived.search WHERE ' || timed || ' ORDER BY ' || backwards || ' OFFSET $9 LIMIT 1'
+        USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
+          from_key.external_id, size INTO oldest;
+    END IF;
+    -- The sum keeps the planner from reading the index of times in its order.
+    EXECUTE keys || '(SELECT occurred_at, connection_id, external_id FROM derived.search WHERE vector @@ $5 AND ' || condition
+        || CASE WHEN oldest IS NULL THEN '' ELSE ' AND occurred_at >= $10' END
+        || ' ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT $9) AS fitting'
+      USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
+        from_key.external_id, most, oldest INTO found;
+    IF is_phrase OR cardinality(found) = most OR oldest IS NULL THEN RETURN found; END IF;
+    size := size * 8;
+  END LOOP;
 END $$`,
 
   // A piece of the text around the first word that is looked for, with such words between two private characters.
@@ -135,8 +153,9 @@ BEGIN
     is_fuzzy := coalesce((state ->> 'fuzzy')::boolean, false);
     is_first := coalesce((state ->> 'first')::boolean, true);
     skipped := coalesce((state ->> 'skipped')::integer, 0);
-    from_key := jsonb_populate_record(NULL::derived.search_key, state -> 'from');
-    title_end := jsonb_populate_record(NULL::derived.search_key, state -> 'titles');
+    from_key := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'from', 'null'));
+    title_end := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'titles', 'null'));
+    IF jsonb_typeof(state) <> 'object' OR skipped < 0 OR NOT isfinite(now_at) THEN RAISE invalid_parameter_value; END IF;
   EXCEPTION WHEN OTHERS THEN
     RAISE EXCEPTION 'the cursor is not one that a search gave' USING ERRCODE = 'IDM02';
   END;
@@ -157,7 +176,7 @@ BEGIN
         q.titled := coalesce(q.titled && derived.search_value('from:', of_sender, true), q.titled);
       END IF;
       newest := derived.search_newest(q.wanted, of_connections, greatest(q.since, of_since), least(q.until, of_until),
-        q.deleted, from_key, is_first, pool, false);
+        q.deleted, from_key, is_first, pool);
       -- With a misspelt word, there is nothing that has it.
       EXIT WHEN cardinality(newest) > 0 OR is_fuzzy OR NOT is_first OR q.wanted IS NULL
         OR (derived.search_parse(query, languages, true)).wanted = (derived.search_parse(query, languages, false)).wanted;
@@ -165,7 +184,7 @@ BEGIN
     END LOOP;
     IF is_first AND cardinality(newest) = pool AND q.titled IS NOT NULL THEN
       titles := derived.search_newest(q.titled, of_connections, greatest(q.since, of_since), least(q.until, of_until),
-        q.deleted, from_key, true, title_pool, true);
+        q.deleted, from_key, true, title_pool);
       -- All that are newer than the last of them are among them.
       title_end := titles[cardinality(titles)];
     END IF;

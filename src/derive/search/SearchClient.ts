@@ -1,6 +1,8 @@
 /** `Search` by the functions in the database: `QueryParser` reads the syntax of a query, `Ranking` finds and ranks. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { UsageError } from "../../engine/Engine.ts"
@@ -8,6 +10,7 @@ import { CursorInvalid } from "../../engine/feed/Cursor.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { texts } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
+import { transaction } from "../../stores/postgres/Transactions.ts"
 import * as Storable from "../../stores/Storable.ts"
 import { marks } from "./Ranking.ts"
 import type { Query, Results, Search } from "./Search.ts"
@@ -33,11 +36,22 @@ const notIndexed = new UsageError({
   message: "nothing is indexed yet: run `idem derive`, or `idem serve`, which indexes what it stores"
 })
 
-/** Turns a failure of the database into an error for the caller. */
+/** Searches that run at once: each has a session of the pool, which runs need too. */
+const searchesAtOnce = 4
+
+/** How long a search may take. */
+const timeout = Duration.seconds(10)
+
+const tooSlow = new UsageError({
+  message: `the search took longer than ${Duration.format(timeout)}: use fewer words, or longer ones`
+})
+
+/** Turns a failure of the functions in the database into an error for the caller. */
 const explained = (error: SqlError): SqlError | UsageError | CursorInvalid => {
   const { cause } = error.reason
   if (!isRaised(cause)) return error
   if (cause.code === "IDM01") return new UsageError({ message: cause.message })
+  if (cause.code === "57014") return tooSlow
   if (cause.code === "IDM02") return new CursorInvalid({ reason: "malformed", message: cause.message })
   return cause.code === "42883" || cause.code === "42P01" ? notIndexed : error
 }
@@ -56,9 +70,19 @@ const highlighted = (marked: string | null) => {
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const searching = Semaphore.makeUnsafe(searchesAtOnce)
+
+  /** On a session of its own: other statements do not wait for it. */
+  const bounded = <A, E, R>(query: Effect.Effect<A, E, R>) =>
+    sql`SELECT set_config('transaction_read_only', 'on', true),
+      set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true)`.pipe(
+      Effect.andThen(query),
+      transaction(sql),
+      searching.withPermit
+    )
 
   const search = Effect.fn("Search.search")(function* (query: Query) {
-    const rows = yield* sql`SELECT found.connection_id AS "connectionId", connection.name AS connection,
+    const rows = yield* bounded(sql`SELECT found.connection_id AS "connectionId", connection.name AS connection,
         found.external_id AS "externalId", content.kind, content.title, found.sender AS "from",
         nullif(found.occurred_at, '-infinity') AS "occurredAt", found.snippet, found.score, found.next
       FROM derived.search_page(${Storable.text(query.text)}, ${query.connectionIds === undefined ? null : texts(query.connectionIds)}::uuid[],
@@ -70,7 +94,7 @@ export const make = Effect.gen(function* () {
       JOIN connection ON connection.id = found.connection_id
       JOIN derived.content AS content ON content.connection_id = found.connection_id
         AND content.external_id = found.external_id
-      ORDER BY found.position`
+      ORDER BY found.position`)
     const found = yield* Effect.orDie(decodeRows(rows))
     return {
       results: found.map(({ next: _next, snippet, ...row }) => ({ ...row, ...highlighted(snippet) })),
@@ -79,6 +103,10 @@ export const make = Effect.gen(function* () {
   })
 
   return {
-    search: (query) => search(query).pipe(Effect.mapError(explained), toStoreError("searching"))
+    search: (query) =>
+      search(query).pipe(
+        Effect.catchTag("SqlError", (error) => Effect.fail(explained(error))),
+        toStoreError("searching")
+      )
   } satisfies Search
 })

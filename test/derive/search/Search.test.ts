@@ -10,6 +10,7 @@ import * as FeedFollower from "../../../src/derive/FeedFollower.ts"
 import type { Query } from "../../../src/derive/search/Search.ts"
 import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
 import * as SearchClient from "../../../src/derive/search/SearchClient.ts"
+import * as SearchSchema from "../../../src/derive/search/SearchSchema.ts"
 import { projection as gmail } from "../../../src/integrations/gmail/Projection.ts"
 import { projection as slack } from "../../../src/integrations/slack/Projection.ts"
 import { ContentStore } from "../../../src/engine/store/ContentStore.ts"
@@ -34,7 +35,7 @@ const projections = new Map([
 const derive = Effect.gen(function* () {
   yield* visible
   const follower = yield* FeedFollower.make(projections)
-  yield* follower.catchUp()
+  yield* follower.catchUp
   const texts = yield* PendingTexts.make
   const indexer = yield* SearchIndexer.make(follower.tables)
   while ((yield* texts.step) + (yield* indexer.step) > 0);
@@ -312,13 +313,54 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
       const of = { connectionIds: [run.id] }
       yield* store(run, { houses: { subject: "Alte Häuser", text: "Viele Gärten" } })
       assert.deepStrictEqual(yield* found("Haus", of), [])
-      yield* rows(`SELECT derived.search_use('${run.name}', 'german')`)
+      yield* SearchSchema.setLanguage(run.name, "german")
+      const pending = rows("SELECT connection_id AS id, count(*)::int AS contents FROM derived.pending GROUP BY 1")
+      assert.deepStrictEqual(yield* pending, [{ id: run.id, contents: 1 }])
       yield* derive
       assert.deepStrictEqual(yield* found("Garten häuser", of), ["houses"])
       assert.deepStrictEqual(yield* found("garten", of), ["houses"])
       assert.deepStrictEqual(yield* found("garten"), ["houses"])
-      const wrong = yield* Effect.flip(rows(`SELECT derived.search_use('${run.name}', 'klingon')`))
-      assert.include(String(wrong.reason.cause), "klingon")
+      yield* SearchSchema.setLanguage(run.name, "german")
+      assert.deepStrictEqual(yield* pending, [])
+      const unknown = yield* Effect.flip(SearchSchema.setLanguage(run.name, "klingon"))
+      assert.match(unknown.message, /there is no language "klingon": there are .*german/)
+      assert.match((yield* Effect.flip(SearchSchema.setLanguage("nobody", "german"))).message, /no connection "nobody"/)
+      yield* SearchSchema.setLanguage(run.name, "simple")
+      yield* derive
+      assert.deepStrictEqual(yield* found("Haus", of), [])
+    })
+  )
+
+  it.effect("is given cursors of somebody else's making, and stays in its connections", () =>
+    Effect.gen(function* () {
+      const mine = yield* running()
+      const other = yield* running()
+      yield* store(mine, { a: { subject: "Kite", text: "kite" } })
+      yield* store(other, { b: { subject: "Kite", text: "kite" }, c: { subject: "Kite", text: "kite" } })
+      const cursor = (state: object) => Buffer.from(JSON.stringify(state)).toString("base64")
+      const from = { occurred_at: "2099-01-01T00:00:00Z", connection_id: other.id, external_id: "c" }
+      const now = "2026-01-01T00:00:00Z"
+      const of = { connectionIds: [mine.id] }
+      for (const state of [
+        {},
+        { now, from, titles: from, first: true },
+        { now, from, titles: null, first: false, fuzzy: true },
+        { now, from: { connection_id: other.id }, skipped: 0 }
+      ]) {
+        for (const query of ["kite", "", "kitten", "kite OR from:ann", `-in:x kind:message`]) {
+          const ids = yield* idsOf(query, { ...of, after: cursor(state) })
+          assert.deepStrictEqual(
+            ids.filter((id) => id !== "a"),
+            [],
+            `${query} ${JSON.stringify(state)}`
+          )
+        }
+      }
+      for (const state of [{ skipped: -1 }, { skipped: "x" }, { now: "infinity" }, { from: [1] }, 7, null, []]) {
+        const wrong = yield* Effect.flip(search("kite", { ...of, after: cursor(state as object) }))
+        assert.strictEqual(wrong._tag, "CursorInvalid", JSON.stringify(state))
+      }
+      assert.deepStrictEqual(yield* idsOf("kite", { connectionIds: [] }), [])
     })
   )
 
