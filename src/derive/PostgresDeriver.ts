@@ -45,7 +45,6 @@ export const make = Effect.gen(function* () {
   const registry = yield* ProjectionRegistry
   const context = yield* Effect.context<BodyStore | FeedStore | LockStore | SqlClient.SqlClient>()
   const sql = yield* SqlClient.SqlClient
-  const paced = Pace.paced(Pace.isBusy)
   const querying = Semaphore.makeUnsafe(queriesAtOnce)
   const reading = Semaphore.makeUnsafe(readsAtOnce)
 
@@ -90,9 +89,10 @@ export const make = Effect.gen(function* () {
     // A command of another process may have asked for something too: a language of search.
     const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
       Effect.andThen(hasMore.close),
-      Effect.andThen(finish(paced)),
+      Effect.andThen(finish(Pace.make(Pace.isBusy))),
       Effect.forever
     )
+    const paced = Pace.make(Pace.isBusy)
     const rows = Effect.gen(function* () {
       const { more } = yield* paced(following.step)
       yield* hasMore.open
@@ -131,9 +131,7 @@ export const make = Effect.gen(function* () {
   )
 
   const read = <A, E>(use: (reads: ReturnType<typeof AgentReads.make>) => Effect.Effect<A, E, SqlClient.SqlClient>) =>
-    Effect.flatMap(isolated, (alone) =>
-      Effect.provideContext(reading.withPermit(use(AgentReads.make(alone))), context)
-    )
+    Effect.flatMap(isolated, (alone) => Effect.provideContext(reading.withPermit(use(AgentReads.make(alone))), context))
 
   return {
     reads: {

@@ -7,7 +7,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Pace from "../../src/derive/Pace.ts"
 import { LocalCommits } from "../../src/engine/feed/LocalCommits.ts"
 
-/** Pieces that take this long, one after the other, for a minute. Returns how many began. */
+/** Pieces that take this long, one after the other. Returns how many began in this time. */
 const begunIn = (options: {
   readonly piece: Duration.Input
   readonly isBusy: boolean
@@ -19,17 +19,20 @@ const begunIn = (options: {
       begun += 1
       return Effect.sleep(options.piece)
     })
-    const others = Effect.as(Effect.sleep("20 millis"), options.isBusy)
-    const fiber = yield* Effect.forkChild(Effect.forever(Pace.paced(others)(piece)))
+    const paced = Pace.make(Effect.as(Effect.sleep("20 millis"), options.isBusy))
+    const fiber = yield* Effect.forkChild(Effect.forever(paced(piece)))
     yield* TestClock.adjust(options.time)
     yield* Fiber.interrupt(fiber)
     return begun
   })
 
-it.effect("a busy process derives a hundredth of the time, and at least every half minute", () =>
+it.effect("a busy process derives a hundredth of the time, in pieces that end", () =>
   Effect.gen(function* () {
-    assert.strictEqual(yield* begunIn({ piece: "100 millis", isBusy: true, time: "100 seconds" }), 10)
-    assert.strictEqual(yield* begunIn({ piece: "10 seconds", isBusy: true, time: "119 seconds" }), 3)
+    assert.strictEqual(yield* begunIn({ piece: "100 millis", isBusy: true, time: "29 seconds" }), 0)
+    assert.strictEqual(yield* begunIn({ piece: "100 millis", isBusy: true, time: "100 seconds" }), 3)
+    assert.strictEqual(yield* begunIn({ piece: "2 seconds", isBusy: true, time: "231 seconds" }), 1)
+    assert.strictEqual(yield* begunIn({ piece: "2 seconds", isBusy: true, time: "233 seconds" }), 2)
+    assert.strictEqual(yield* begunIn({ piece: "1 minute", isBusy: true, time: "700 seconds" }), 2)
   })
 )
 
