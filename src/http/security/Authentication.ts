@@ -43,7 +43,7 @@ const wrongToken = new UnauthorizedProblem({
 const bearerOf = (authorization: string): string | undefined => /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
 
 /** The read token of a request, if it carries one. */
-export const readTokenOf = (request: HttpServerRequest.HttpServerRequest): Redacted.Redacted | undefined => {
+const readTokenOf = (request: HttpServerRequest.HttpServerRequest): Redacted.Redacted | undefined => {
   const given = bearerOf(request.headers.authorization ?? "")
   return given?.startsWith(prefix) === true ? Redacted.make(given) : undefined
 }
