@@ -240,6 +240,16 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
     [["large", "event", "title of large"]]
   )
 
+  assert.deepStrictEqual(yield* store.totals(id), {
+    stored: 3,
+    failed: 2,
+    dead: 1,
+    deferred: 1,
+    deleted: 1,
+    bytes: 2 * small.length + large.length,
+    deletionsHeld: 1
+  })
+
   const runs = new Map((yield* store.runs(id, 10)).map((run) => [run.id, run]))
   assert.deepInclude(runs.get(RunId.make("a run"))?.counts, {
     listed: 5,

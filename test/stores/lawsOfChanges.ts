@@ -207,6 +207,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual([...found.connections], [one.id])
         assert.isTrue(found.next > next.transaction)
         assert.deepStrictEqual([...(yield* store.changed(found.next)).connections], [])
+        const ever = (yield* store.changed(0n)).connections
+        assert.deepStrictEqual([ever.has(one.id), ever.has(other.id)], [true, false])
       })
     )
 

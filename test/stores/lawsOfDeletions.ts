@@ -290,7 +290,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         Effect.gen(function* () {
           const store = yield* WholeStore
           const before = Effect.fnUntraced(function* (id: ConnectionId) {
-            return yield* store.storedBeforeDeletions(id, allRead)
+            return yield* store.storedBeforeDeletions(id, allRead, 1000)
           })
           const of = (word: string, count: number) => Array.from({ length: count }, (_, n) => `${word} ${n}`)
           const first = yield* withStored(of("old", 10))
@@ -302,6 +302,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
             page: page({ deleted: ["old 0", "old 1"] })
           })
           assert.strictEqual(yield* before(first.id), 10)
+          assert.strictEqual(yield* store.storedBeforeDeletions(first.id, allRead, 7), 7)
           // Contents that were deleted since then count as stored, but not those that were deleted after a complete
           // reading.
           yield* deleteStaged(second.fence)

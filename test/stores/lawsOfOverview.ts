@@ -1,12 +1,74 @@
 /** The laws of the whole at a glance: it says what the connections say one by one. */
 import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { pausedByPerson } from "../../src/engine/model/Connection.ts"
+import * as Schema from "effect/Schema"
+import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
+import type { ContentState } from "../../src/engine/model/Content.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { connect, miss, running, Time } from "./scenario.ts"
+import * as Model from "./model.ts"
+import { approve, connect, item, miss, page, running, type Running, settle, Time } from "./scenario.ts"
+
+/** Steps that change what is counted. */
+const Step = Schema.Union([
+  Model.Step,
+  Schema.TaggedStruct("all", {}),
+  Schema.TaggedStruct("see", { id: Schema.Literals(Model.ids) }),
+  Schema.TaggedStruct("hold", {}),
+  Schema.TaggedStruct("approve", {}),
+  Schema.TaggedStruct("redrive", { id: Schema.Literals(Model.ids) }),
+  Schema.TaggedStruct("scope", {}),
+  Schema.TaggedStruct("purge", {})
+])
+
+const apply = Effect.fnUntraced(function* ({ commit, fence, id }: Running, step: typeof Step.Type) {
+  const store = yield* WholeStore
+  switch (step._tag) {
+    case "settle":
+      return yield* settle(fence, { atMost: 100, share: 1 })
+    case "hold":
+      return yield* settle(fence, { atMost: 0, share: 0 })
+    case "approve":
+      return yield* approve(id)
+    case "redrive":
+      return yield* store.redrive(id, [step.id])
+    case "scope":
+      return yield* store.changeScope(fence, "another")
+    case "purge":
+      return yield* store.purge(id, DateTime.makeUnsafe("2100-01-01T00:00:00.000Z"))
+    case "see":
+      return yield* commit({ page: page({ seen: [step.id] }) })
+    case "all":
+      return yield* commit({
+        items: [item("a", { text: "all" }), item("e")],
+        misses: [miss("b", { outcome: "gone" }), miss("d", { outcome: "deferred" })],
+        page: page({ listing: "a pass", seen: ["a", "e"], covers: [{ prefix: "" }], complete: true })
+      })
+    default:
+      return yield* commit(Model.batchOf(step))
+  }
+})
+
+/** The totals, counted row by row. */
+const recount = Effect.fnUntraced(function* (id: ConnectionId) {
+  const store = yield* WholeStore
+  const rows = (state: ContentState) =>
+    Effect.map(store.contents(id, { state, limit: 1000 }), ({ contents }) => contents)
+  const stored = yield* rows("stored")
+  const { total } = yield* store.deletions(id, { which: "held", limit: 1 })
+  return {
+    stored: stored.length,
+    failed: (yield* rows("failed")).length,
+    dead: (yield* rows("dead")).length,
+    deferred: (yield* rows("deferred")).length,
+    deleted: (yield* rows("deleted")).length,
+    bytes: stored.reduce((sum, { size }) => sum + size, 0),
+    deletionsHeld: total
+  }
+})
 
 const sumOf = (counts: ReadonlyArray<{ readonly count: number }>) => counts.reduce((sum, { count }) => sum + count, 0)
 
@@ -42,6 +104,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           deferred: 1
         })
       })
+    )
+
+    it.effect.prop(
+      "the totals of a connection equal a count of its contents after any history",
+      { steps: Model.sequence(Step) },
+      ({ steps }) =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const run = yield* running()
+          yield* Effect.forEach(steps, (step) => apply(run, step), { discard: true })
+          const kept = yield* store.totals(run.id)
+          assert.deepStrictEqual(kept, yield* recount(run.id))
+          yield* store.disconnect(run.id, false)
+          assert.deepStrictEqual(yield* store.totals(run.id), kept)
+          yield* store.disconnect(run.id, true)
+          assert.deepStrictEqual(yield* store.totals(run.id), yield* recount(run.id))
+        }),
+      { arbitrary: { runs: 40 } }
     )
 
     it.effect("what is due and waits is told by how long it has, and what runs or is paused is not", () =>

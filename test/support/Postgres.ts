@@ -31,7 +31,7 @@ const makeDatabase = (template: string) =>
     (name) => Effect.orDie(administer(`DROP DATABASE ${name} WITH (FORCE)`))
   )
 
-const layerFrom = (choose: (template: string) => string) =>
+const layerFrom = (choose: (template: string) => string, config: PgClient.PgPoolConfig = {}) =>
   PgClient.layerFrom(
     Effect.gen(function* () {
       const { pool, template } = yield* access
@@ -42,13 +42,17 @@ const layerFrom = (choose: (template: string) => string) =>
         applicationName: "idem-test",
         maxConnections: 10,
         multiplex: true,
-        maxMessageSize: 64 * 1024 * 1024
+        maxMessageSize: 64 * 1024 * 1024,
+        ...config
       })
     })
   ).pipe(Layer.orDie)
 
 /** `PgClient` and `SqlClient` of a fresh, migrated database. */
 export const layer = layerFrom((template) => template)
+
+/** The same, whose sessions have these settings. */
+export const layerWith = (config: PgClient.PgPoolConfig) => layerFrom((template) => template, config)
 
 /** The same of an empty one, without Idem's tables. */
 export const layerEmpty = layerFrom(() => "template1")

@@ -20,11 +20,12 @@ export class DeletionStore extends Context.Service<
     ) => Effect.Effect<{ readonly waiting: number; readonly moved: number; readonly held: number }, StoreError>
     /**
      * Returns how many contents were stored when the first pass (or reading of the changes) that found one of the
-     * complete or held deletions began. Contents deleted since then count.
+     * complete or held deletions began. Contents deleted since then count. Counts no further than `atMost`.
      */
     readonly storedBeforeDeletions: (
       connectionId: ConnectionId,
-      complete: Complete
+      complete: Complete,
+      atMost: number
     ) => Effect.Effect<number, StoreError>
     /**
      * Soft-deletes the staged deletions that are complete and not held. Adds the number to the run's `deleted` count

@@ -9,7 +9,7 @@ export class OverviewStore extends Context.Service<
   OverviewStore,
   {
     readonly totals: (connectionId: ConnectionId) => Effect.Effect<Totals, StoreError>
-    /** Costs time in proportion to connections and ledger rows, whatever the number of contents. */
+    /** Costs time in proportion to the number of connections, whatever they hold. */
     readonly overview: Effect.Effect<Overview, StoreError>
   }
 >()("idem/engine/store/OverviewStore") {}

@@ -82,9 +82,11 @@ export const applyOrHold = Effect.fnUntraced(function* (options: {
   const { held, moved, waiting } = yield* deletions.completeDeletions(fence.connectionId, complete)
   if (waiting === 0) return { deleted: 0, held }
   const found = waiting - moved + held
-  // The stored contents are counted only if the number of deletions does not decide alone: the count reads every row.
+  // The stored contents are counted only if the number of deletions does not decide alone, and only as far as it takes
+  // to decide: from there on the deletions are a small share.
+  const enough = Math.min(Math.ceil(found / limits.deletionShare) + 1, Number.MAX_SAFE_INTEGER)
   const stored =
-    found > limits.deletions ? yield* deletions.storedBeforeDeletions(fence.connectionId, complete) : Infinity
+    found > limits.deletions ? yield* deletions.storedBeforeDeletions(fence.connectionId, complete, enough) : Infinity
   if (areTooMany({ deletions: found, stored }, limits)) {
     return { deleted: 0, held: yield* deletions.holdDeletions(fence, complete) }
   }

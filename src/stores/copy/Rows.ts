@@ -24,6 +24,7 @@ const rowsAtOnce = 200
 /** The tables with rows of a connection, besides its own. */
 export const belongings = [
   "content",
+  "totals",
   "staged_deletion",
   "listing",
   "seen",

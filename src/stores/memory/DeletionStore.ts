@@ -59,7 +59,7 @@ const make = (state: State): Methods => {
         }
       }),
 
-    storedBeforeDeletions: (connectionId, complete) =>
+    storedBeforeDeletions: (connectionId, complete, atMost) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)
         const found = choose(connection, (one) => one.held || isComplete(one, complete))
@@ -69,7 +69,7 @@ const make = (state: State): Methods => {
           if (born < began && (state === "stored" || (state === "deleted" && died !== null && died >= began)))
             stored += 1
         }
-        return stored
+        return Math.min(stored, atMost)
       }),
 
     applyDeletions: Effect.fnUntraced(function* (fence, complete, runId) {

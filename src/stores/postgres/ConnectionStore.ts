@@ -21,7 +21,7 @@ import { failIfSuperseded } from "./Fence.ts"
 type Methods = ConnectionStore["Service"]
 
 /** Tables with rows of a connection (`connection_id`), except its contents, which are removed last (see Purge.ts). */
-const belongings = ["staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
+const belongings = ["totals", "staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 

@@ -9,7 +9,8 @@ import { type Item, ledgerState, type Miss, type Outcome } from "../../engine/mo
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
-import { byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
+import * as Totals from "./Totals.ts"
+import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
 
 /**
  * Writes a whole batch in one statement. `before` is the stored row, which the connection's lock keeps unchanged.
@@ -27,13 +28,15 @@ import { byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.
 const writeItems = `
 WITH input AS (
   SELECT external_id, revision, kind, title, occurred_at, media_type, metadata::jsonb, volatile::jsonb, body_hash, size,
-    body_key
+    body_key, listed
   FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[],
-    $10::bytea[], $11::int8[], $16::text[])
-    AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size, body_key)
+    $10::bytea[], $11::int8[], $15::text[], $16::bool[])
+    AS given(external_id, revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size, body_key,
+      listed)
 ), plan AS (
   SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.change,
-    CASE WHEN input.external_id = ANY($15::text[]) THEN (SELECT scope_epoch FROM connection WHERE id = $1)
+    before.state AS was_state, before.pending AS was_pending, before.size AS was_size,
+    CASE WHEN input.listed THEN (SELECT scope_epoch FROM connection WHERE id = $1)
       WHEN before.state IN ('stored', 'failed', 'dead', 'deferred') THEN before.scope_epoch
       ELSE -1 END AS scope_epoch,
     CASE WHEN before.state IS DISTINCT FROM 'stored' THEN 'stored'
@@ -49,7 +52,7 @@ WITH input AS (
     SELECT * FROM content WHERE connection_id = $1 AND external_id = input.external_id OFFSET 0
   ) AS before ON true
 ), unstaged AS (
-  DELETE FROM staged_deletion WHERE connection_id = $1 AND external_id = ANY($2)
+  DELETE FROM staged_deletion WHERE connection_id = $1 AND external_id = ANY($2) RETURNING held
 ), bodies AS (
   INSERT INTO body (hash, size, bytes)
   SELECT hash, size, bytes FROM unnest($12::bytea[], $13::int8[], $14::bytea[]) AS given(hash, size, bytes)
@@ -74,6 +77,10 @@ WITH input AS (
     volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, body_key = excluded.body_key,
     scope_epoch = excluded.scope_epoch, created_at = excluded.created_at, updated_at = excluded.updated_at,
     changed_xid = excluded.changed_xid, change = excluded.change
+), moved AS (
+  SELECT was_state, was_pending, was_size, 'stored' AS state, NULL AS pending, size FROM plan
+), counted AS (
+  ${Totals.addText({ moved: "moved", held: "- (SELECT count(*) FROM unstaged WHERE held)" })}
 )
 SELECT external_id, outcome FROM plan`
 
@@ -92,6 +99,7 @@ export const storeItems = Effect.fnUntraced(function* (
 ) {
   if (given.length === 0) return new Map<string, Outcome>()
   const items = given.map(Storable.item)
+  const inScope = new Set(listed)
   const sizes = items.map((item) => BigInt(Storable.sizeOf(item)))
   const bodies = new Map(
     items.map(({ body }, index) => [
@@ -115,15 +123,17 @@ export const storeItems = Effect.fnUntraced(function* (
     byteas(distinct.map((body) => body.hash)),
     int8s(distinct.map((body) => body.size)),
     byteas(distinct.map((body) => body.bytes)),
-    texts(listed),
-    texts(items.map((item) => item.bodyKey ?? null))
+    texts(items.map((item) => item.bodyKey ?? null)),
+    bools(items.map((item) => inScope.has(item.externalId)))
   ]).values
   return new Map<string, Outcome>(yield* Effect.orDie(decodeOutcomes(rows)))
 })
 
 /** Ids that were seen again are not to be deleted. */
 export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
-  sql`DELETE FROM staged_deletion WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)})`
+  sql`WITH unstaged AS (DELETE FROM staged_deletion
+      WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) RETURNING held)
+    ${Totals.add(sql, connectionId, { held: "- (SELECT count(*) FROM unstaged WHERE held)" })}`
 
 /**
  * Records that the source reports ids as gone: stored content is staged for deletion, and a row that is only in the
@@ -147,10 +157,13 @@ export const markGone = Effect.fnUntraced(function* (
     ON CONFLICT (connection_id, external_id) DO UPDATE SET cause = 'event', of_pass = excluded.of_pass,
       since = least(staged_deletion.since, excluded.since)
       WHERE staged_deletion.cause = 'absence' AND NOT staged_deletion.ready`
-  yield* sql`UPDATE content SET
-      state = CASE WHEN state = 'stored' THEN state WHEN changed_xid IS NULL THEN 'gone' ELSE 'deleted' END,
-      pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL, tried_revision = NULL
-    WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND pending IS NOT NULL`
+  yield* sql`WITH ${Totals.wasPending(sql, connectionId, externalIds)},
+    moved AS (UPDATE content SET
+        state = CASE WHEN state = 'stored' THEN state WHEN changed_xid IS NULL THEN 'gone' ELSE 'deleted' END,
+        pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL, tried_revision = NULL
+      FROM was WHERE connection_id = ${connectionId} AND external_id = was_id
+      RETURNING ${sql.literal(Totals.movedColumns)})
+    ${Totals.add(sql, connectionId, { moved: "moved" })}`
 })
 
 /** Writes the misses: ledger rows and gone ids. `listed`: the ids that pages in scope listed. */
@@ -180,26 +193,38 @@ export const storeMisses = Effect.fnUntraced(function* (
   const due = kept.map((one) =>
     one.outcome === "deferred" ? 0 : one.retryIn === undefined ? null : millis(one.retryIn)
   )
-  yield* sql`INSERT INTO content AS c (connection_id, external_id, state, pending, reason, message, attempts,
-      next_attempt_at, tried_revision, scope_epoch, created_at, updated_at)
-    SELECT ${connectionId}::uuid, id, pending, pending, reason, message, attempts,
-      statement_timestamp() + due * interval '1 millisecond', revision,
-      CASE WHEN id = ANY(${texts(listed)}) THEN scope.epoch ELSE -1 END, statement_timestamp(), statement_timestamp()
-    FROM unnest(${texts(kept.map((one) => one.externalId))}, ${texts(pending)},
-      ${texts(kept.map((one) => Storable.text(one.reason)))}, ${texts(kept.map((one) => Storable.text(one.message)))},
-      ${int8s(kept.map((one) => BigInt(one.outcome === "deferred" ? 0 : one.attempts)))}, ${float8s(due)},
-      ${texts(kept.map((one) => (one.revision === undefined ? null : Storable.text(one.revision))))})
-      AS given(id, pending, reason, message, attempts, due, revision),
-      (SELECT scope_epoch AS epoch FROM connection WHERE id = ${connectionId}) AS scope
-    ON CONFLICT (connection_id, external_id) DO UPDATE SET
-      state = CASE WHEN c.state = 'stored' THEN 'stored' ELSE excluded.state END,
-      scope_epoch = CASE WHEN excluded.scope_epoch <> -1 OR c.state IN ('gone', 'deleted') THEN excluded.scope_epoch
-        ELSE c.scope_epoch END,
-      pending = excluded.pending, reason = excluded.reason, message = excluded.message,
-      attempts = CASE WHEN excluded.pending <> 'deferred' THEN excluded.attempts
-        WHEN c.pending IS NOT NULL AND c.tried_revision IS NOT DISTINCT FROM excluded.tried_revision THEN c.attempts
-        ELSE 0 END,
-      next_attempt_at = excluded.next_attempt_at, tried_revision = excluded.tried_revision`
+  const inScope = new Set(listed)
+  yield* sql`WITH given AS (
+      SELECT * FROM unnest(${texts(kept.map((one) => one.externalId))}, ${texts(pending)},
+        ${texts(kept.map((one) => Storable.text(one.reason)))}, ${texts(kept.map((one) => Storable.text(one.message)))},
+        ${int8s(kept.map((one) => BigInt(one.outcome === "deferred" ? 0 : one.attempts)))}, ${float8s(due)},
+        ${texts(kept.map((one) => (one.revision === undefined ? null : Storable.text(one.revision))))},
+        ${bools(kept.map((one) => inScope.has(one.externalId)))})
+        AS given(id, pending, reason, message, attempts, due, revision, listed)
+    ), written AS (
+      INSERT INTO content AS c (connection_id, external_id, state, pending, reason, message, attempts,
+        next_attempt_at, tried_revision, scope_epoch, created_at, updated_at)
+      SELECT ${connectionId}::uuid, id, pending, pending, reason, message, attempts,
+        statement_timestamp() + due * interval '1 millisecond', revision,
+        CASE WHEN listed THEN scope.epoch ELSE -1 END, statement_timestamp(), statement_timestamp()
+      FROM given, (SELECT scope_epoch AS epoch FROM connection WHERE id = ${connectionId}) AS scope
+      ON CONFLICT (connection_id, external_id) DO UPDATE SET
+        state = CASE WHEN c.state = 'stored' THEN 'stored' ELSE excluded.state END,
+        scope_epoch = CASE WHEN excluded.scope_epoch <> -1 OR c.state IN ('gone', 'deleted') THEN excluded.scope_epoch
+          ELSE c.scope_epoch END,
+        pending = excluded.pending, reason = excluded.reason, message = excluded.message,
+        attempts = CASE WHEN excluded.pending <> 'deferred' THEN excluded.attempts
+          WHEN c.pending IS NOT NULL AND c.tried_revision IS NOT DISTINCT FROM excluded.tried_revision THEN c.attempts
+          ELSE 0 END,
+        next_attempt_at = excluded.next_attempt_at, tried_revision = excluded.tried_revision
+    ), moved AS (
+      SELECT was.state AS was_state, was.pending AS was_pending, was.size AS was_size,
+        CASE was.state WHEN 'stored' THEN 'stored' ELSE given.pending END AS state, given.pending, was.size
+      FROM given LEFT JOIN LATERAL (
+        SELECT state, pending, size FROM content WHERE connection_id = ${connectionId} AND external_id = given.id OFFSET 0
+      ) AS was ON true
+    )
+    ${Totals.add(sql, connectionId, { moved: "moved" })}`
 })
 
 const decodeMetadata = Schema.decodeUnknownEffect(

@@ -1,4 +1,5 @@
 /** Staged deletions: counting, applying, holding and approving them. The engine decides which (`sync/Deletions`). */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -13,11 +14,14 @@ import { addToRun } from "./RunStore.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
+import * as Totals from "./Totals.ts"
 import { transaction } from "./Transactions.ts"
 
 type Methods = DeletionStore["Service"]
 
-const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
+const Count = Schema.Struct({ count: Schema.Int })
+const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Count]))
+const decodeCounts = Schema.decodeUnknownEffect(Schema.Array(Count))
 const decodeComplete = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ waiting: Schema.Int, moved: Schema.Int, held: Schema.Int })])
 )
@@ -55,16 +59,24 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
   /** Deletes softly: the body stays, readers see it no more. */
   const remove = (connectionId: ConnectionId, which: Fragment) =>
-    Effect.map(
+    Effect.flatMap(
       sql`WITH staged AS (
-          DELETE FROM staged_deletion WHERE connection_id = ${connectionId} AND ${which} RETURNING external_id)
-        UPDATE content SET state = 'deleted', pending = NULL, reason = NULL, message = NULL, attempts = 0,
-          next_attempt_at = NULL, tried_revision = NULL, updated_at = statement_timestamp(),
-          changed_xid = pg_current_xact_id(), change = 'deleted'
-        FROM staged WHERE content.connection_id = ${connectionId} AND content.external_id = staged.external_id
-          AND content.state = 'stored'
-        RETURNING 1`,
-      (rows) => rows.length
+          DELETE FROM staged_deletion WHERE connection_id = ${connectionId} AND ${which}
+          RETURNING external_id AS staged_id, held
+        ), was AS (
+          SELECT external_id AS was_id, state AS was_state, pending AS was_pending, size AS was_size
+          FROM staged JOIN content ON connection_id = ${connectionId} AND external_id = staged_id AND state = 'stored'
+        ), moved AS (
+          UPDATE content SET state = 'deleted', pending = NULL, reason = NULL, message = NULL, attempts = 0,
+            next_attempt_at = NULL, tried_revision = NULL, updated_at = statement_timestamp(),
+            changed_xid = pg_current_xact_id(), change = 'deleted'
+          FROM was WHERE connection_id = ${connectionId} AND external_id = was_id
+          RETURNING ${sql.literal(Totals.movedColumns)}
+        ), counted AS (
+          ${Totals.add(sql, connectionId, { moved: "moved", held: "- (SELECT count(*) FROM staged WHERE held)" })}
+        )
+        SELECT count(*)::float8 AS count FROM moved`,
+      (rows) => Effect.map(Effect.orDie(decodeCount(rows)), ([{ count }]) => count)
     )
 
   const endReading = (connectionId: ConnectionId, { changes }: Complete) =>
@@ -74,24 +86,26 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
   return {
     completeDeletions: (connectionId, complete) =>
-      sql`SELECT count(*) FILTER (WHERE NOT held AND ${isComplete(complete)})::float8 AS waiting,
-          count(*) FILTER (WHERE NOT held AND ${isComplete(complete)} AND EXISTS (
+      sql`SELECT count(*)::float8 AS waiting,
+          count(*) FILTER (WHERE EXISTS (
             SELECT 1 FROM content AS gone JOIN content AS other USING (connection_id, body_key)
             WHERE gone.connection_id = ${connectionId} AND gone.external_id = staged_deletion.external_id
               AND other.state = 'stored' AND NOT EXISTS (SELECT 1 FROM staged_deletion AS staged
                 WHERE staged.connection_id = ${connectionId} AND staged.external_id = other.external_id)))::float8 AS moved,
-          count(*) FILTER (WHERE held)::float8 AS held
-        FROM staged_deletion WHERE connection_id = ${connectionId}`.pipe(
+          coalesce((SELECT deletions_held FROM totals WHERE connection_id = ${connectionId}), 0)::float8 AS held
+        FROM staged_deletion WHERE connection_id = ${connectionId} AND NOT held AND ${isComplete(complete)}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeComplete(rows))),
         Effect.map(([counts]) => counts),
         toStoreError("counting staged deletions")
       ),
 
-    storedBeforeDeletions: (connectionId, complete) =>
+    storedBeforeDeletions: (connectionId, complete, atMost) =>
       sql`WITH began AS MATERIALIZED (SELECT min(since) AS at FROM staged_deletion
           WHERE connection_id = ${connectionId} AND (held OR ${isComplete(complete)}))
-        SELECT count(*)::float8 AS count FROM content, began WHERE connection_id = ${connectionId} AND created_at < at
-          AND (state = 'stored' OR state = 'deleted' AND updated_at >= at)`.pipe(
+        SELECT count(*)::float8 AS count FROM (
+          SELECT 1 FROM content, began WHERE connection_id = ${connectionId} AND created_at < at
+            AND (state = 'stored' OR state = 'deleted' AND updated_at >= at)
+          ORDER BY external_id LIMIT ${PgTypes.int8(BigInt(atMost))}) AS found`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeCount(rows))),
         Effect.map(([row]) => row.count),
         toStoreError("counting what was stored")
@@ -110,10 +124,14 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
       Effect.gen(function* () {
         const { connectionId } = fence
         yield* checkFence(sql, fence)
-        yield* sql`UPDATE staged_deletion SET held = true, ready = true
-          WHERE connection_id = ${connectionId} AND NOT held AND ${isComplete(complete)}`
+        yield* sql`WITH now_held AS (UPDATE staged_deletion SET held = true, ready = true
+            WHERE connection_id = ${connectionId} AND NOT held AND ${isComplete(complete)} RETURNING 1)
+          ${Totals.add(sql, connectionId, { held: "(SELECT count(*) FROM now_held)" })}`
         yield* endReading(connectionId, complete)
-        return (yield* headOf(connectionId, sql`held`)).total
+        return yield* Effect.flatMap(
+          sql`SELECT deletions_held::float8 AS count FROM totals WHERE connection_id = ${connectionId}`,
+          (rows) => Effect.map(Effect.orDie(decodeCounts(rows)), ([found]) => found?.count ?? 0)
+        )
       }).pipe(inTransaction, toStoreError("holding deletions")),
 
     deletions: (connectionId, { limit, which }) => {

@@ -9,6 +9,7 @@ import { ledger as decodeLedger, ledgerColumns } from "./RowDecoders.ts"
 import { lockConnection } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
+import * as Totals from "./Totals.ts"
 import { transaction } from "./Transactions.ts"
 
 type Methods = LedgerStore["Service"]
@@ -33,27 +34,35 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     },
 
     ledger: (connectionId, { externalIds, limit }) => {
+      const rows = sql`SELECT * FROM content WHERE connection_id = ${connectionId} AND pending IS NOT NULL`
+      // `OFFSET 0` keeps the look-up by id: other plans read the whole ledger.
       const which =
-        externalIds === undefined ? sql`true` : sql`external_id = ANY(${texts(externalIds.filter(Storable.isId))})`
-      return sql`SELECT ${ofLedger} FROM content WHERE connection_id = ${connectionId} AND pending IS NOT NULL AND ${which}
-        ORDER BY external_id LIMIT ${limit}`.pipe(Effect.flatMap(decodeLedger), toStoreError("reading the ledger"))
+        externalIds === undefined
+          ? rows
+          : sql`SELECT each.* FROM unnest(${texts([...new Set(externalIds.filter(Storable.isId))])}) AS given(id),
+              LATERAL (${rows} AND external_id = given.id OFFSET 0) AS each`
+      return sql`SELECT ${ofLedger} FROM (${which}) AS found ORDER BY external_id LIMIT ${limit}`.pipe(
+        Effect.flatMap(decodeLedger),
+        toStoreError("reading the ledger")
+      )
     },
 
-    redrive: (connectionId, externalIds) => {
-      const which =
-        externalIds === undefined ? sql`true` : sql`external_id = ANY(${texts(externalIds.filter(Storable.isId))})`
-      return Effect.gen(function* () {
+    redrive: (connectionId, externalIds) =>
+      Effect.gen(function* () {
         yield* lockConnection(sql, connectionId)
-        const rows =
-          yield* sql`UPDATE content SET attempts = 0, next_attempt_at = clock_timestamp(), pending = 'failed',
-            state = CASE WHEN state = 'stored' THEN state ELSE 'failed' END
-          WHERE connection_id = ${connectionId} AND pending IS NOT NULL AND ${which} RETURNING external_id AS id`
+        const rows = yield* sql`WITH ${Totals.wasPending(sql, connectionId, externalIds?.filter(Storable.isId))},
+          moved AS (
+            UPDATE content SET attempts = 0, next_attempt_at = clock_timestamp(), pending = 'failed',
+              state = CASE WHEN state = 'stored' THEN state ELSE 'failed' END
+            FROM was WHERE connection_id = ${connectionId} AND external_id = was_id
+            RETURNING external_id AS id, ${sql.literal(Totals.movedColumns)}
+          ), counted AS (${Totals.add(sql, connectionId, { moved: "moved" })})
+          SELECT id FROM moved`
         if (rows.length > 0) {
           yield* sql`UPDATE connection SET due_at = least(due_at, clock_timestamp()) WHERE id = ${connectionId}`
         }
         return (yield* Effect.orDie(decodeIds(rows))).map(({ id }) => id)
       }).pipe(transaction(sql), toStoreError("resetting the ledger"))
-    }
   } satisfies Methods
 })
 

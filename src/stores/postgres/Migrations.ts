@@ -27,6 +27,7 @@ import { reader } from "./migrations/ReadOnlyQuery.ts"
 import { readTokens } from "./migrations/ReadTokens.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
 import { search } from "./migrations/Search.ts"
+import { totals } from "./migrations/Totals.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/SourceWaits.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
@@ -66,7 +67,8 @@ export const migrations = {
   "0017_reader": reader,
   "0018_progress": progress,
   "0019_search": search,
-  "0020_read_tokens": readTokens
+  "0020_read_tokens": readTokens,
+  "0021_totals": totals
 }
 
 /** The schema that this version works with. */

@@ -36,17 +36,18 @@ const decode = Schema.decodeUnknownEffect(
 const decodeTotals = Schema.decodeUnknownEffect(Schema.Tuple([Totals]))
 
 /**
- * The overview in one statement. The ledger is counted from its index alone. The sessions are those of all processes
- * that call themselves `idem` in this database.
+ * The overview in one statement. The sessions are those of all processes that call themselves `idem` in this database.
  */
-const query = `WITH ledger AS (
-    SELECT domain, pending AS state, sum(count)::float8 AS count
-    FROM (SELECT connection_id, pending, count(*) AS count FROM content WHERE pending IS NOT NULL
-      GROUP BY connection_id, pending) AS counted JOIN connection ON connection.id = counted.connection_id
-    GROUP BY domain, pending
+const query = `WITH summed AS (
+    SELECT domain, sum(failed)::float8 AS failed, sum(dead)::float8 AS dead, sum(deferred)::float8 AS deferred,
+      sum(deletions_held)::float8 AS held
+    FROM totals JOIN connection ON connection.id = connection_id GROUP BY domain
+  ), ledger AS (
+    SELECT domain, state, count
+    FROM summed, LATERAL (VALUES ('failed', failed), ('dead', dead), ('deferred', deferred)) AS each (state, count)
+    WHERE count > 0
   ), held AS (
-    SELECT domain, count(*) AS count FROM staged_deletion JOIN connection ON connection.id = connection_id
-    WHERE held GROUP BY domain
+    SELECT domain, held AS count FROM summed WHERE held > 0
   ), connections AS (
     SELECT domain, CASE WHEN lease_until > clock_timestamp() THEN 'running' WHEN credentials IS NULL THEN 'disconnected'
       WHEN paused IS NOT NULL THEN 'paused' ELSE 'idle' END AS state, count(*) AS count
@@ -64,18 +65,14 @@ const query = `WITH ledger AS (
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.map(SqlClient.SqlClient, (sql) => ({
   totals: (connectionId) =>
-    sql`SELECT count(*) FILTER (WHERE state = 'stored')::float8 AS stored,
-        count(*) FILTER (WHERE pending = 'failed')::float8 AS failed,
-        count(*) FILTER (WHERE pending = 'dead')::float8 AS dead,
-        count(*) FILTER (WHERE pending = 'deferred')::float8 AS deferred,
-        count(*) FILTER (WHERE state = 'deleted')::float8 AS deleted,
-        coalesce(sum(size) FILTER (WHERE state = 'stored'), 0)::float8 AS bytes,
-        (SELECT count(*) FROM staged_deletion
-          WHERE connection_id = ${connectionId} AND held)::float8 AS "deletionsHeld"
-      FROM content WHERE connection_id = ${connectionId}`.pipe(
+    sql`SELECT coalesce(sum(stored), 0)::float8 AS stored, coalesce(sum(failed), 0)::float8 AS failed,
+        coalesce(sum(dead), 0)::float8 AS dead, coalesce(sum(deferred), 0)::float8 AS deferred,
+        coalesce(sum(deleted), 0)::float8 AS deleted, coalesce(sum(bytes), 0)::float8 AS bytes,
+        coalesce(sum(deletions_held), 0)::float8 AS "deletionsHeld"
+      FROM totals WHERE connection_id = ${connectionId}`.pipe(
       Effect.flatMap((rows) => Effect.orDie(decodeTotals(rows))),
       Effect.map(([totals]) => totals),
-      toStoreError("counting contents")
+      toStoreError("reading totals")
     ),
 
   overview: sql.unsafe(query).pipe(

@@ -11,6 +11,7 @@ const array = (oid: number) => (values: ReadonlyArray<unknown>) => Result.getOrT
 export const texts: (values: ReadonlyArray<string | null>) => PgTypes.Parameter = array(PgTypes.OID.text)
 export const byteas: (values: ReadonlyArray<Uint8Array | null>) => PgTypes.Parameter = array(PgTypes.OID.bytea)
 export const int8s: (values: ReadonlyArray<bigint | null>) => PgTypes.Parameter = array(PgTypes.OID.int8)
+export const bools: (values: ReadonlyArray<boolean>) => PgTypes.Parameter = array(PgTypes.OID.bool)
 export const float8s: (values: ReadonlyArray<number | null>) => PgTypes.Parameter = array(PgTypes.OID.float8)
 export const timestamps: (values: ReadonlyArray<Date | null>) => PgTypes.Parameter = array(PgTypes.OID.timestamptz)
 

@@ -145,8 +145,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         media_type = NULL, metadata = '{}', volatile = '{}'
       FROM (SELECT external_id, body_hash AS hash FROM content
         WHERE connection_id = ${connectionId} AND body_hash IS NOT NULL AND updated_at < ${DateTime.toDateUtc(before)}
-          AND (state IN ('gone', 'deleted') OR pending IS NOT NULL AND state <> 'stored')
-        ORDER BY external_id LIMIT ${atOnce}) AS old
+          AND state <> 'stored'
+        ORDER BY updated_at LIMIT ${atOnce}) AS old
       WHERE content.connection_id = ${connectionId} AND content.external_id = old.external_id
       RETURNING old.hash, content.external_id AS id`
 

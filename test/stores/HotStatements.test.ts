@@ -1,0 +1,171 @@
+/**
+ * What the frequent operations read of a large table: no table of contents is scanned, and few rows are looked at,
+ * whether PostgreSQL plans for the values or once for all of them (a generic plan).
+ */
+import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
+import * as Postgres from "../../src/stores/Postgres.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
+import * as Database from "../support/Postgres.ts"
+import { allRead, item, miss, nextRun, page, running, type Running } from "./scenario.ts"
+
+/** Stored rows of the large connection. A third as many were deleted, and a tenth as many failed. */
+const size = 60_000
+
+/** Rows that an operation may look at: far fewer than there are of any kind. */
+const atMost = 3000
+
+/** A scan of fewer rows is one of a table that is still small. */
+const scannedAtMost = 100
+
+const others = 500
+
+const tables = ["content", "staged_deletion", "seen", "body", "totals"]
+
+const idOf = (index: number, word = "item") => `${word} ${String(index).padStart(6, "0")}`
+
+const seed = Effect.fnUntraced(function* ({ id }: Running) {
+  const sql = yield* SqlClient.SqlClient
+  const fill = (prefix: string, state: string, count: number) => sql`
+    INSERT INTO content (connection_id, external_id, state, pending, next_attempt_at, kind, body_hash, body_key,
+      occurred_at, created_at, updated_at, changed_xid, change)
+    SELECT ${id}::uuid, ${prefix}::text || lpad(i::text, 6, '0'), ${state}::text,
+      CASE WHEN ${state}::text = 'failed' THEN 'failed' END,
+      CASE WHEN ${state}::text = 'failed' THEN now() + (i - 50) * interval '1 second' END,
+      'message', CASE WHEN ${state}::text <> 'failed' THEN sha256(i::text::bytea) END, 'key ' || i,
+      now() - i * interval '1 minute', now() - interval '1 day', now() - i * interval '1 second',
+      CASE WHEN ${state}::text <> 'failed' THEN pg_current_xact_id() END,
+      CASE ${state}::text WHEN 'stored' THEN 'stored' WHEN 'deleted' THEN 'deleted' END
+    FROM generate_series(0, ${count - 1}::int) AS i`
+  yield* fill("item ", "stored", size)
+  yield* fill("old ", "deleted", size / 3)
+  yield* fill("zzz ", "failed", size / 10)
+  yield* sql`INSERT INTO body (hash, size) SELECT DISTINCT body_hash, 1 FROM content WHERE body_hash IS NOT NULL`
+  yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause, held, of_pass, ready, since)
+    SELECT CASE WHEN i < 12000 THEN ${id}::uuid ELSE gen_random_uuid() END, 'item ' || lpad(i::text, 6, '0'), 'absence',
+      true, true, true, now() - interval '1 hour'
+    FROM generate_series(10000, 39999) AS i`
+  yield* sql`INSERT INTO seen (connection_id, external_id)
+    SELECT gen_random_uuid(), 'x' FROM generate_series(1, 5000)`
+  yield* sql`INSERT INTO connection (name, domain, account, config, every_ms, due_at)
+    SELECT 'other ' || i, 'gmail', 'other', '{}', 60000, now() + interval '1 hour' FROM generate_series(1, ${others}::int) AS i`
+  yield* sql`INSERT INTO content (connection_id, external_id, state, created_at, updated_at, changed_xid, change)
+    SELECT id, 'only', 'stored', now(), now(), pg_current_xact_id(), 'stored' FROM connection WHERE name LIKE 'other %'`
+  yield* sql`INSERT INTO totals (connection_id, stored) SELECT id, 1 FROM connection WHERE name LIKE 'other %'`
+  yield* sql`VACUUM ANALYZE`.unprepared
+})
+
+const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Running, round: number) {
+  const store = yield* WholeStore
+  const ids = Array.from({ length: 500 }, (_, index) => idOf(index * 7))
+  const failed = (index: number) => idOf(10 * round + index, "zzz")
+  const { next } = yield* store.changed(0n)
+  // The oldest of the deleted contents.
+  const before = DateTime.subtract(yield* DateTime.now, { seconds: size / 3 - 100 * round })
+  return {
+    "existing of a page": store.existing(id, ids),
+    "revisions of a page": store.revisions(id, ids),
+    "copies of a page": store.copySources(
+      id,
+      ids.map((_, index) => `key ${index}`)
+    ),
+    "a commit of new items": commit({
+      items: Array.from({ length: 100 }, (_, index) => item(`new ${round} ${index}`))
+    }),
+    "a commit of known items": commit({
+      items: Array.from({ length: 100 }, (_, index) => item(idOf(1000 * round + index)))
+    }),
+    "a commit of misses": commit({
+      misses: [miss("missed"), miss(failed(1)), miss(failed(2), { outcome: "gone" })]
+    }),
+    "a commit of patches": commit({ page: page({ patches: [{ externalId: idOf(30), metadata: { round } }] }) }),
+    "a commit of deletions": commit({
+      page: page({ deleted: [idOf(10 * round + 1), idOf(10 * round + 2), failed(3)] })
+    }),
+    "a page of a listing": commit({ page: page({ listing: `pass ${round}`, seen: ids }) }),
+    "a page that covers a folder": commit({
+      page: page({ listing: `pass ${round}`, seen: [idOf(500)], covers: [{ prefix: "item 0005" }] })
+    }),
+    "completed deletions": store.completeDeletions(id, allRead),
+    "what was stored before them": store.storedBeforeDeletions(id, allRead, 500),
+    "applying deletions": store.applyDeletions(fence, allRead, runId),
+    "retries that are due": store.retriesDue(id, 500),
+    "the ledger of a page": store.ledger(id, { externalIds: ids, limit: 500 }),
+    "the ledger": store.ledger(id, { limit: 100 }),
+    "redriving an item": store.redrive(id, [failed(4)]),
+    "contents by id": store.contents(id, { state: "stored", limit: 100 }),
+    "contents by time": store.contents(id, { state: "stored", limit: 100, order: "newest" }),
+    "deleted contents by id": store.contents(id, { state: "deleted", limit: 100 }),
+    "deleted contents by time": store.contents(id, { state: "deleted", limit: 100, order: "newest" }),
+    "failed contents by id": store.contents(id, { state: "failed", limit: 100 }),
+    "one content": store.content(id, idOf(5)),
+    totals: store.totals(id),
+    changes: store.changes({ limit: 100 }),
+    "changes of a connection": store.changes({ connectionId: id, limit: 100 }),
+    "whose changes are new": store.changed(next),
+    "whose changes there are": Effect.tap(store.changed(0n), ({ connections }) =>
+      Effect.sync(() => assert.isAbove(connections.size, others))
+    ),
+    "due connections": store.due(500),
+    "renewing a lease": store.renew(fence, Duration.minutes(1)),
+    "a purge of what is older": store.purge(id, before),
+    "releasing a lease": store.release(fence, { pollIn: Duration.hours(1), interrupted: false }),
+    "taking a lease": store.acquire(id, { holder: "a holder", ttl: Duration.zero })
+  } satisfies Readonly<Record<string, Effect.Effect<unknown, unknown>>>
+})
+
+const decode = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ table: Schema.String, scanned: Schema.Int, looked: Schema.Int }))
+)
+
+/** How many rows of each table were read by scans of it, and by its indexes, so far. */
+const reads = SqlClient.SqlClient.use((sql) =>
+  Effect.gen(function* () {
+    yield* sql`SELECT pg_stat_force_next_flush()`
+    yield* sql`SELECT pg_stat_clear_snapshot()`
+    const rows = yield* sql`SELECT relname AS table, seq_tup_read::int AS scanned,
+        coalesce((SELECT sum(idx_tup_read) FROM pg_stat_user_indexes AS i WHERE i.relid = t.relid), 0)::int AS looked
+      FROM pg_stat_user_tables AS t WHERE relname = ANY(${tables}) AND schemaname = 'public' ORDER BY relname`
+    return yield* Effect.orDie(decode(rows))
+  })
+)
+
+// One session, whose statistics are complete when it asks for them.
+const client = Database.layerWith({ maxConnections: 1, multiplex: false })
+
+it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(client)), { excludeTestServices: true })(
+  "the frequent statements",
+  (it) => {
+    it.effect("scan no large table, and look at few of its rows", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        let run = yield* running()
+        yield* seed(run)
+        const found: Array<string> = []
+        for (const [round, mode] of ["force_custom_plan", "force_generic_plan"].entries()) {
+          run = yield* nextRun(run)
+          yield* sql`SELECT set_config('plan_cache_mode', ${mode}, false)`
+          for (const [name, operation] of Object.entries(yield* operations(run, round + 1))) {
+            const before = yield* reads
+            yield* operation
+            const after = yield* reads
+            for (const [index, { looked, scanned, table }] of after.entries()) {
+              const was = before[index] ?? { looked: 0, scanned: 0 }
+              const what = `${name}, ${mode}, ${table}:`
+              const [scan, look] = [scanned - was.scanned, looked - was.looked]
+              if (scan > scannedAtMost) found.push(`${what} a scan of ${scan} rows`)
+              if (look > atMost) found.push(`${what} ${look} rows of indexes`)
+            }
+          }
+        }
+        assert.deepStrictEqual(found, [])
+      })
+    )
+  }
+)
