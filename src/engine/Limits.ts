@@ -11,8 +11,12 @@ export interface Limits {
   /** A slice ends after this time or this many pages, so that a backfill never holds up new mail. */
   readonly sliceTime: Duration.Duration
   readonly slicePages: number
-  /** A batch is committed at this number of items, bytes of bodies, or age. A crash costs at most one batch. */
+  /**
+   * A batch is committed at this number of items, bytes of bodies, or age. While a commit is in flight, the next batch
+   * gathers up to `groupItems` items, or `batchBytes`. A crash costs at most the commit in flight and one such group.
+   */
   readonly batchItems: number
+  readonly groupItems: number
   readonly batchBytes: number
   readonly batchAge: Duration.Duration
   /** Downloads in flight. Multiplied by `inlineBytes`, this bounds the bodies in memory. */
@@ -52,6 +56,7 @@ export const Limits = Context.Reference<Limits>("idem/engine/Limits", {
     sliceTime: Duration.seconds(60),
     slicePages: 20,
     batchItems: 100,
+    groupItems: 1000,
     batchBytes: 8 * mebibyte,
     batchAge: Duration.seconds(5),
     concurrency: 8,

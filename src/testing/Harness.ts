@@ -52,10 +52,14 @@ const watched = (session: AnySession, watch: Watcher): AnySession => ({
 
 /** Small batches, so that a crash has many places to strike. */
 const batchItems = 7
+const groupItems = 12
 const concurrency = 4
 
-/** The downloads that a crash may cost: the open batch, and those in flight (with the buffer between them). */
-export const crashCost = batchItems + concurrency + 16
+/**
+ * The downloads that a crash may cost: the batch whose commit is in flight, the one that gathers meanwhile, and the
+ * downloads in flight (with the buffer between them).
+ */
+export const crashCost = 2 * groupItems + concurrency + 16
 
 /** Secrets stay in this process: they need no key. */
 const vault = Layer.succeed(
@@ -104,7 +108,7 @@ export const start = Effect.fnUntraced(function* (options: {
   )
   const limits = Layer.effect(
     Limits,
-    Effect.map(Limits, (defaults) => ({ ...defaults, batchItems, concurrency }))
+    Effect.map(Limits, (defaults) => ({ ...defaults, batchItems, groupItems, concurrency }))
   )
   const context = yield* Layer.build(SyncLoop.layer.pipe(Layer.provide(services), Layer.provide(limits)))
   const engine = Context.get(context, Engine)

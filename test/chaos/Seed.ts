@@ -36,8 +36,8 @@ import { Random } from "./Random.ts"
 import { Tally } from "./Tally.ts"
 import * as Verify from "./Verify.ts"
 
-/** The downloads that a crash may cost: the open batch, those in flight, and those between the two. */
-const crashCost = 5 + 4 + 16
+/** The downloads that a crash may cost: two batches, those in flight, and those between the two. */
+const crashCost = 2 * 10 + 4 + 16
 
 /** How long a healed seed may take until its mirror is right, unless it is said. */
 const patience = Duration.minutes(2)

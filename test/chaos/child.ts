@@ -147,6 +147,7 @@ const limits = (start: Start) =>
     sliceTime: Duration.seconds(12),
     slicePages: 4,
     batchItems: 5,
+    groupItems: 10,
     batchAge: Duration.seconds(1),
     concurrency: 4,
     inlineBytes: 2000,

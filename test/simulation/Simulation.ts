@@ -90,7 +90,8 @@ export class Simulation {
       abortAfter: random.between(3, 10),
       retries: random.pick([1, 3, 500]),
       deletions: random.between(0, 3),
-      deletionShare: random.pick([0.1, 0.3])
+      deletionShare: random.pick([0.1, 0.3]),
+      groupItems: random.between(1, 12)
     }
     this.#context = Context.empty().pipe(
       Context.add(EffectScheduler.Scheduler, this.interleaving),

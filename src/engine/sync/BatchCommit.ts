@@ -60,6 +60,8 @@ export interface Options {
 /** The state of the fiber that commits. It is a value that no other fiber holds. */
 export interface State {
   readonly batch: OpenBatch.OpenBatch
+  /** The batch whose commit is in flight. */
+  readonly committing: OpenBatch.OpenBatch | undefined
   readonly pages: PageOrder.PageOrder
   readonly counts: RunCounts.Counts
   readonly unrecorded: RunCounts.Counts
@@ -75,6 +77,7 @@ export type WriteError = StoreError | Superseded
 
 export const initial = (checkpoint: string | undefined): State => ({
   batch: OpenBatch.empty,
+  committing: undefined,
   pages: PageOrder.initial,
   counts: RunCounts.zero,
   unrecorded: RunCounts.zero,
@@ -99,8 +102,21 @@ export const begin = (options: Options, state: State): Effect.Effect<State, Writ
         begun: true
       })
 
-/** Writes the open batch, and leaves an empty one. A batch that changes nothing in the store is only counted. */
-export const commit = Effect.fnUntraced(function* (options: Options, before: State) {
+/** The state with an empty open batch, and the open one as the batch whose commit is in flight. */
+export const withCommitting = (state: State): State => ({
+  ...state,
+  batch: OpenBatch.empty,
+  committing: state.batch
+})
+
+/**
+ * Writes the open batch of a state, and returns how that changes the state, which may have gathered another batch
+ * meanwhile. A batch that changes nothing in the store is only counted. One commit is in flight at a time.
+ */
+export const commit = Effect.fnUntraced(function* (
+  options: Options,
+  before: State
+): Effect.fn.Return<(later: State) => State, WriteError> {
   const { contents, domain, fence, inflight, meter, span } = options
   const batch = (yield* options.isDown) ? OpenBatch.withoutAttempts(before.batch) : before.batch
   const spent = yield* RunMeter.spent(meter)
@@ -109,14 +125,15 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
     ...OpenBatch.missed(batch),
     ...RunMeter.since(spent, before.spent)
   })
-  const after = { ...before, batch: OpenBatch.empty, spent }
   if (OpenBatch.isQuiet(batch, before.checkpoint)) {
     yield* Metrics.counted(domain, counts)
-    return {
-      ...after,
+    return (later) => ({
+      ...later,
+      committing: undefined,
+      spent,
       counts: RunCounts.sum(before.counts, counts),
       unrecorded: RunCounts.sum(before.unrecorded, counts)
-    } satisfies State
+    })
   }
   const { begun } = OpenBatch.isWorthARow(batch) ? yield* begin(options, before) : before
   const misses = yield* missesOf(options, batch)
@@ -153,13 +170,15 @@ export const commit = Effect.fnUntraced(function* (options: Options, before: Sta
   yield* Metrics.counted(domain, all)
   yield* Effect.forEach(batch.flights, ([id, flight]) => inflight.end(id, flight), { discard: true })
   yield* RunMeter.touch(meter)
-  return {
-    ...after,
+  return (later) => ({
+    ...later,
+    committing: undefined,
+    spent,
     begun,
     counts: RunCounts.sum(before.counts, all),
     unrecorded: begun ? RunCounts.zero : RunCounts.sum(before.unrecorded, counts),
     checkpoint: batch.end === undefined ? before.checkpoint : OpenBatch.checkpointText(batch.end)
-  } satisfies State
+  })
 })
 
 /**

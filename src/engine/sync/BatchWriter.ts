@@ -2,6 +2,9 @@
  * The one fiber of a run that owns its batches. It gathers what the downloads hand over, commits each batch in one
  * transaction, and ends pages in their order, one step after the other. A slow item holds up no other item.
  *
+ * Commits are grouped: one commit is in flight at a time, and the items that come in meanwhile are the next one. So the
+ * batches grow with the time that a commit takes, up to the limits of a group.
+ *
  * A failed commit ends this fiber, and the run with it. Nobody knows whether a commit took effect whose answer was
  * lost, so nothing of that batch is tried again or counted again, and no later batch is written: the next run finds
  * out. Any other end of a run (the reader or the lease failed, or it was interrupted) still commits what is whole.
@@ -10,13 +13,15 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import type { Problem } from "../../contract/Page.ts"
 import type { Progress } from "../Engine.ts"
 import * as RunCounts from "../model/RunCounts.ts"
-import { begin, commit, initial, isUnknown, type Options, type State, type WriteError } from "./BatchCommit.ts"
+import * as BatchCommit from "./BatchCommit.ts"
+import { begin, isUnknown, type Options, type State, type WriteError } from "./BatchCommit.ts"
 import * as InFlight from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageOrder from "./PageOrder.ts"
@@ -43,6 +48,52 @@ export interface Written {
 /** Problems that a run keeps; more of them say nothing new. */
 const problemsKept = 100
 
+/** A step of the state that may wait for the commit in flight, and begin the next one. */
+type Step<A> = Effect.Effect<A, WriteError>
+
+/** What the steps of one run share: its state, and its commits. */
+interface Writer {
+  readonly options: Options
+  /** Changes the state. */
+  readonly update: (change: (state: State) => State) => void
+  readonly state: () => State
+  /** True while a commit is in flight. */
+  readonly isBusy: () => boolean
+  /** Waits until no commit is in flight. Fails if that commit failed: nothing is written after it. */
+  readonly settle: Step<void>
+  /** Begins to commit the open batch, after the commit in flight. What comes next goes into another batch. */
+  readonly commit: Step<void>
+}
+
+const makeWriter = (options: Options): Writer => {
+  let state = BatchCommit.initial(options.checkpoint)
+  let inFlight: Fiber.Fiber<(later: State) => State, WriteError> | undefined
+  const update: Writer["update"] = (change) => {
+    state = change(state)
+  }
+  const settle = Effect.suspend(() => {
+    const fiber = inFlight
+    if (fiber === undefined) return Effect.void
+    return Effect.map(Fiber.await(fiber), (exit) => {
+      inFlight = undefined
+      // Nobody knows whether a failed commit recorded its counts: what is recorded later would be there twice.
+      update(Exit.isSuccess(exit) ? exit.value : (now) => ({ ...now, unrecorded: RunCounts.zero }))
+      return exit
+    }).pipe(Effect.flatMap(Exit.asVoid))
+  })
+  const commit = Effect.flatMap(settle, () =>
+    Effect.suspend(() => {
+      const before = state
+      update(BatchCommit.withCommitting)
+      return Effect.map(Effect.forkChild(Effect.uninterruptible(BatchCommit.commit(options, before))), (fiber) => {
+        inFlight = fiber
+      })
+    })
+  )
+  const isBusy = () => inFlight !== undefined && inFlight.pollUnsafe() === undefined
+  return { options, update, state: () => state, isBusy, settle, commit }
+}
+
 /**
  * Consumes the events of a slice until they end. Only waiting for events can be interrupted: `exit` then says so, and
  * what was whole is committed.
@@ -50,29 +101,14 @@ const problemsKept = 100
 export const run = (options: Options): Effect.Effect<Written> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      let state = initial(options.checkpoint)
-      const advance = (step: (state: State) => Effect.Effect<State, WriteError>) =>
-        Effect.suspend(() => step(state)).pipe(
-          Effect.map((next) => {
-            state = next
-          }),
-          // Nobody knows whether a failed commit recorded it: what is recorded later would be there twice.
-          Effect.tapCause(() =>
-            Effect.sync(() => {
-              state = { ...state, unrecorded: RunCounts.zero }
-            })
-          )
-        )
+      const writer = makeWriter(options)
       const report = Effect.gen(function* () {
         const spent = yield* RunMeter.spent(options.meter)
         const { waitingUntil } = yield* RunMeter.read(options.meter)
-        yield* Effect.exit(restore(options.onProgress({ ...progressOf(state, spent), waitingUntil })))
+        yield* Effect.exit(restore(options.onProgress({ ...progressOf(writer.state(), spent), waitingUntil })))
       })
       const receiveOne = (event: SliceEvent) =>
-        Effect.andThen(
-          advance((before) => receive(options, before, event)),
-          event._tag === "Tick" ? report : Effect.void
-        )
+        Effect.andThen(receive(writer, event), event._tag === "Tick" ? report : Effect.void)
       const taken = restore(Queue.take(options.events)).pipe(
         Effect.asSome,
         Pull.catchDone(() => Effect.succeedNone),
@@ -85,61 +121,85 @@ export const run = (options: Options): Effect.Effect<Written> =>
           : Queue.clear(options.events).pipe(
               Effect.orElseSucceed((): Array<SliceEvent> => []),
               Effect.flatMap(Effect.forEach(receiveOne)),
-              Effect.andThen(advance((before) => commit(options, before))),
+              Effect.andThen(writer.commit),
+              Effect.andThen(writer.settle),
               Effect.andThen(report),
               Effect.andThen(Exit.asVoid(exit))
             )
       )
-      const exit = yield* Effect.exit(
-        Effect.andThen(options.recorded ? advance((before) => begin(options, before)) : Effect.void, untilTheEnd)
-      )
-      const { begun, counts, listing, pages, problems, unrecorded } = state
+      const start = options.recorded
+        ? Effect.map(begin(options, writer.state()), (next) => writer.update(() => next))
+        : Effect.void
+      const exit = yield* Effect.exit(Effect.ensuring(Effect.andThen(start, untilTheEnd), Effect.exit(writer.settle)))
+      const { begun, counts, listing, pages, problems, unrecorded } = writer.state()
       return { begun, counts, exit, listing, pages: pages.next - 1, problems, unrecorded }
     })
   )
 
-const receive = (options: Options, state: State, event: SliceEvent): Effect.Effect<State, WriteError> =>
+/** True once the open batch is committed as soon as no other commit is in flight. */
+const isDue = ({ limits }: Options, { batch }: State, now: number): boolean =>
+  OpenBatch.isFull(batch, { items: limits.batchItems, bytes: limits.batchBytes }) ||
+  (batch.since !== undefined && now - batch.since >= Duration.toMillis(limits.batchAge))
+
+/** Takes an event in, then begins the next commit if it is due. A full group waits for the commit in flight. */
+const receive = (writer: Writer, event: SliceEvent): Step<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const { limits } = options
+    const { limits } = writer.options
+    return takeIn(writer, event, now).pipe(
+      Effect.andThen(Effect.suspend(() => (writer.isBusy() ? Effect.void : writer.settle))),
+      Effect.andThen(
+        Effect.suspend(() => {
+          const { batch } = writer.state()
+          const isGroupFull = OpenBatch.isFull(batch, { items: limits.groupItems, bytes: limits.batchBytes })
+          return isGroupFull || (!writer.isBusy() && isDue(writer.options, writer.state(), now))
+            ? writer.commit
+            : Effect.void
+        })
+      )
+    )
+  })
+
+const takeIn = (writer: Writer, event: SliceEvent, now: number): Step<void> =>
+  Effect.suspend(() => {
+    const state = writer.state()
     const { batch, pages } = state
     switch (event._tag) {
       case "Tick":
-        return batch.since !== undefined && now - batch.since >= Duration.toMillis(limits.batchAge)
-          ? commit(options, state)
-          : Effect.succeed(state)
+        return Effect.void
       case "Stored":
       case "Missed": {
         const found = kept(state, isUnknown(event) ? [{ place: event.externalId, message: unknown }] : [])
-        const after = {
+        writer.update(() => ({
           ...state,
           problems: [...state.problems, ...found],
           batch: OpenBatch.withOccurrence(batch, event, found, now),
           pages: event.page === undefined ? pages : received(pages, event, event.page)
-        }
+        }))
         // The end of a page goes with the last of its items.
-        return Effect.flatMap(endPages(options, after), (ended) =>
-          OpenBatch.isFull(ended.batch, limits) ? commit(options, ended) : Effect.succeed(ended)
-        )
+        return endPages(writer, now)
       }
       case "Dropped":
-        return Effect.flatMap(options.inflight.end(event.externalId, event.flight), () =>
-          endPages(options, {
-            ...state,
-            pages: event.page === undefined ? pages : PageOrder.brokenAt(pages, event.page)
-          })
-        )
+        return Effect.flatMap(writer.options.inflight.end(event.externalId, event.flight), () => {
+          if (event.page !== undefined) {
+            const page = event.page
+            writer.update((before) => ({ ...before, pages: PageOrder.brokenAt(before.pages, page) }))
+          }
+          return endPages(writer, now)
+        })
       case "PageListed": {
         const found = kept(state, [...event.unusable, ...event.problems])
-        return endPages(options, {
+        writer.update(() => ({
           ...state,
           remaining: event.remaining,
           problems: [...state.problems, ...found],
           batch: OpenBatch.withPage(batch, event, found, now),
           pages: PageOrder.withPage(pages, event)
-        })
+        }))
+        return endPages(writer, now)
       }
       case "ListingEnded":
-        return Effect.succeed({ ...state, listing: event })
+        writer.update((before) => ({ ...before, listing: event }))
+        return Effect.void
     }
   })
 
@@ -150,22 +210,29 @@ const kept = ({ problems }: State, found: ReadonlyArray<Problem>): ReadonlyArray
 const unknown = "not found at the source"
 
 /** Ends the pages whose turn it is. */
-const endPages = (options: Options, state: State): Effect.Effect<State, WriteError> =>
+const endPages = (writer: Writer, now: number): Step<void> =>
   Effect.suspend(() => {
-    const isIn = (flight: InFlight.Flight) => InFlight.isEnded(flight) || OpenBatch.holds(state.batch, flight)
-    const taken = PageOrder.takeNext(state.pages, isIn)
-    if (taken === undefined) return Effect.succeed(state)
-    const [{ end }, pages] = taken
-    const open = state.batch.end
-    const apart = open !== undefined && open.listing !== end.listing
-    return (apart ? commit(options, state) : Effect.succeed(state)).pipe(
-      Effect.zipWith(Clock.currentTimeMillis, (before, now) => ({
-        ...before,
-        pages,
-        batch: OpenBatch.withEnd(before.batch, end, now)
-      })),
-      Effect.flatMap((after) => (OpenBatch.endsNow(after.batch) ? commit(options, after) : Effect.succeed(after))),
-      Effect.flatMap((after) => endPages(options, after))
+    const { batch, committing, pages } = writer.state()
+    const isIn = (flight: InFlight.Flight) =>
+      InFlight.isEnded(flight) ||
+      OpenBatch.holds(batch, flight) ||
+      (committing !== undefined && OpenBatch.holds(committing, flight))
+    const taken = PageOrder.takeNext(pages, isIn)
+    if (taken === undefined) return Effect.void
+    const [{ end }, after] = taken
+    const isApart = batch.end !== undefined && batch.end.listing !== end.listing
+    return (isApart ? writer.commit : Effect.void).pipe(
+      Effect.andThen(
+        Effect.suspend(() => {
+          writer.update((before) => ({
+            ...before,
+            pages: after,
+            batch: OpenBatch.withEnd(before.batch, end, now)
+          }))
+          return OpenBatch.endsNow(writer.state().batch) ? writer.commit : Effect.void
+        })
+      ),
+      Effect.andThen(endPages(writer, now))
     )
   })
 
@@ -182,8 +249,9 @@ const received = (pages: PageOrder.PageOrder, event: Stored | Missed, page: numb
 const waits = (event: Stored | Missed): boolean =>
   event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
 
-/** The counts so far: committed, in the open batch, and spent. */
-const progressOf = ({ batch, counts, remaining }: State, spent: RunMeter.Spent): Progress => {
-  const { existing, forced, listed, retried } = RunCounts.sum(counts, batch.counts)
+/** The counts so far: committed, in the batches that are not, and spent. */
+const progressOf = ({ batch, committing, counts, remaining }: State, spent: RunMeter.Spent): Progress => {
+  const gathered = RunCounts.sum(batch.counts, committing?.counts ?? RunCounts.zero)
+  const { existing, forced, listed, retried } = RunCounts.sum(counts, gathered)
   return { counts: { ...counts, existing, forced, listed, retried, ...spent }, remaining }
 }

@@ -3,7 +3,6 @@ import type { Problem } from "../../contract/Page.ts"
 import { maxParts } from "../../contract/Parts.ts"
 import type { Item, PageEnd } from "../model/Batch.ts"
 import * as RunCounts from "../model/RunCounts.ts"
-import type { Limits } from "../Limits.ts"
 import * as BodyReader from "./BodyReader.ts"
 import type { Flight } from "./InFlight.ts"
 import type { Missed, PageListed, Stored } from "./SliceEvent.ts"
@@ -121,9 +120,9 @@ export const endsNow = ({ end }: OpenBatch): boolean =>
 
 export const holds = (batch: OpenBatch, flight: Flight): boolean => batch.flights.some(([, one]) => one === flight)
 
-/** True once it is to be committed whatever comes next. */
-export const isFull = (batch: OpenBatch, limits: Limits): boolean =>
-  batch.items.length + batch.misses.length >= limits.batchItems || batch.bytes >= limits.batchBytes
+/** True if it has reached this number of items, or bytes of bodies. */
+export const isFull = (batch: OpenBatch, atMost: { readonly items: number; readonly bytes: number }): boolean =>
+  batch.items.length + batch.misses.length >= atMost.items || batch.bytes >= atMost.bytes
 
 /** True if what happened in it is worth a row among the runs. */
 export const isWorthARow = ({ end, items, misses, problems }: OpenBatch): boolean =>

@@ -228,7 +228,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const { connection, kind, plan, runId, taskId } = options
   const limits = yield* Limits
   const fence: Fence = { connectionId: connection.id, fence: connection.fence }
-  // Events are handed over: while a batch is committed, what was downloaded waits, and nothing more is begun.
+  // Events are handed over: while the writer waits for a commit, what was downloaded waits, and nothing more is begun.
   const events = yield* Queue.bounded<SliceEvent, RunFailure.RunError | Cause.Done>(0)
   const shared: Shared = {
     stop: yield* StopSignal.make,

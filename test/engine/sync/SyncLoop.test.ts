@@ -739,7 +739,7 @@ describe("a run that ends in the middle", () => {
         return commits > 7 ? Effect.andThen(Deferred.succeed(gate, undefined), Effect.never) : Effect.void
       })
       const connection = yield* connect().pipe(Effect.provide(layer(source, { store })))
-      const limits = { batchItems: 10, concurrency: 4 }
+      const limits = { batchItems: 10, groupItems: 15, concurrency: 4 }
       const fiber = yield* sync(connection, task).pipe(
         Effect.provide(layer(source, { store: crashing, limits })),
         Effect.forkDetach
@@ -755,14 +755,14 @@ describe("a run that ends in the middle", () => {
       const result = yield* sync(connection, task).pipe(Effect.provide(layer(source, { store, limits })))
       assert.strictEqual(result.status, "succeeded")
       const again = source.downloaded.length - before - 200
-      assert.isAtMost(again, limits.batchItems + limits.concurrency + 16, "a batch and what was in flight")
+      assert.isAtMost(again, 2 * limits.groupItems + limits.concurrency + 16, "two batches and what was in flight")
       const there = yield* ids(connection).pipe(Effect.provide(store))
       assert.deepStrictEqual(there, [...source.items.keys()].toSorted())
       fiber.interruptUnsafe()
     }).pipe(Effect.scoped)
   }
 
-  it.effect("is taken up by the next, which loses and repeats no more than a batch", () => killed({ force: false }))
+  it.effect("is taken up by the next, which loses and repeats no more than two batches", () => killed({ force: false }))
   it.effect("is taken up where it was when it was forced, too", () => killed({ force: true }))
 
   it.effect("ended by one of two commands that asked for it says the same to both", () => {

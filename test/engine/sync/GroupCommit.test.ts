@@ -1,0 +1,70 @@
+/** Commits are grouped: one is in flight at a time, and the next takes what came in meanwhile, within its bounds. */
+import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type { Limits } from "../../../src/engine/Limits.ts"
+import { replaceMethods } from "../../../src/testing/WholeStore.ts"
+import { MemorySource } from "../../support/MemorySource.ts"
+import { turn, until } from "../../support/Moving.ts"
+import { connect, ids, layer, shared, sync } from "../../support/TestEngine.ts"
+
+/** Syncs a page of items while the first commit is held up, and returns the sizes of the commits. */
+const commitsOf = Effect.fnUntraced(function* (items: number, limits: Partial<Limits>) {
+  const source = new MemorySource()
+  source.pageSize = items
+  source.addMany(items)
+  const store = yield* shared
+  const open = yield* Deferred.make<void>()
+  const sizes: Array<number> = []
+  let inFlight = 0
+  const slow = replaceMethods((real) => ({
+    ...real,
+    commit: (...args: Parameters<typeof real.commit>) =>
+      Effect.gen(function* () {
+        inFlight += 1
+        assert.strictEqual(inFlight, 1, "one commit at a time")
+        sizes.push(args[1].items.length)
+        if (sizes.length === 1) yield* Deferred.await(open)
+        const committed = yield* real.commit(...args)
+        inFlight -= 1
+        return committed
+      })
+  })).pipe(Layer.provide(store))
+  const connection = yield* connect().pipe(Effect.provide(layer(source, { store })))
+  const running = yield* Effect.forkChild(sync(connection).pipe(Effect.provide(layer(source, { store: slow, limits }))))
+  yield* until(Effect.sync(() => sizes.length > 0))
+  yield* Effect.repeat(turn, { times: 200 })
+  const meanwhile = source.downloaded.length
+  yield* Deferred.succeed(open, undefined)
+  const { counts } = yield* Fiber.join(running)
+  assert.strictEqual(counts.stored, items)
+  assert.strictEqual((yield* ids(connection).pipe(Effect.provide(store))).length, items)
+  return { sizes, meanwhile }
+}, Effect.scoped)
+
+it.effect("what comes in while a commit is in flight is the next commit", () =>
+  Effect.gen(function* () {
+    const { sizes } = yield* commitsOf(40, { batchItems: 10, groupItems: 100, concurrency: 4 })
+    assert.deepStrictEqual(sizes, [10, 30])
+  })
+)
+
+it.effect("a group has at most so many items, and no more is downloaded while it waits", () =>
+  Effect.gen(function* () {
+    const { meanwhile, sizes } = yield* commitsOf(60, { batchItems: 10, groupItems: 25, concurrency: 4 })
+    assert.deepStrictEqual(sizes.slice(0, 2), [10, 25])
+    assert.isTrue(sizes.every((size) => size <= 25))
+    assert.isAtMost(meanwhile, 10 + 25 + 4 + 16)
+  })
+)
+
+it.effect("a group has at most so many bytes", () =>
+  Effect.gen(function* () {
+    const whole = yield* commitsOf(40, { batchItems: 10, concurrency: 4, batchBytes: 1e6 })
+    assert.deepStrictEqual(whole.sizes, [10, 30])
+    const { sizes } = yield* commitsOf(40, { batchItems: 10, concurrency: 4, batchBytes: 100 })
+    assert.isTrue(sizes.every((size) => size < 30))
+  })
+)
