@@ -81,7 +81,7 @@ const measure = Effect.fnUntraced(function* (count: () => number) {
         what: "  SQL statements, begins and commits too",
         value: of("statements"),
         unit: "statements",
-        goal: { atMost: 4 }
+        goal: { atMost: 2 }
       },
       { what: "  the naive design asks for each id", value: size, unit: "statements" },
       {

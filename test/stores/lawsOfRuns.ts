@@ -10,7 +10,7 @@ import { ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.
 import { RunId } from "../../src/engine/model/Run.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { allRead, batch, beginRun, connect, item, miss, page, running, take, Time, ttl } from "./scenario.ts"
+import { allRead, batch, beginRun, connect, item, miss, nextRun, page, running, take, Time, ttl } from "./scenario.ts"
 
 const poll = { force: false, forceIds: [], dryRun: false }
 
@@ -47,6 +47,36 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const second = yield* take(id, "second")
         assert.isTrue(second.fence > first.fence)
         assert.strictEqual((yield* Effect.flip(store.renew(first, ttl)))._tag, "Superseded")
+      })
+    )
+
+    it.effect("a lease says what waits for its run: due retries, deferred items, and staged and held deletions", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const first = yield* running()
+        /** What the lease of the next run says, after this one has committed this. */
+        const after = Effect.fnUntraced(function* (parts: Parameters<typeof first.commit>[0]) {
+          const { fence, runId } = yield* nextRun(first)
+          yield* store.commit(fence, batch(runId, parts))
+          yield* store.release(fence, {})
+          const { fence: number, waiting } = Option.getOrThrow(yield* store.acquire(first.id, { holder: "next", ttl }))
+          yield* store.release({ connectionId: first.id, fence: number }, {})
+          return waiting
+        })
+        const nothing = { retries: false, deletions: false, deletionsHeld: 0 }
+        yield* store.release(first.fence, {})
+        assert.deepStrictEqual(yield* after({ items: [item("a"), item("b")] }), nothing)
+        assert.deepStrictEqual(yield* after({ misses: [miss("c"), miss("d", { retryIn: undefined })] }), nothing)
+        yield* Time.use((time) => time.pass(Duration.minutes(2)))
+        assert.deepStrictEqual(yield* after({}), { ...nothing, retries: true })
+        assert.deepStrictEqual(yield* after({ items: [item("c")] }), nothing)
+        const deferred = miss("e", { outcome: "deferred", attempts: 0 })
+        assert.deepStrictEqual(yield* after({ misses: [deferred] }), { ...nothing, retries: true })
+        yield* after({ items: [item("e")] })
+        assert.deepStrictEqual(yield* after({ page: page({ deleted: ["a"] }) }), { ...nothing, deletions: true })
+        yield* store.holdDeletions(yield* take(first.id), allRead)
+        const last = Option.getOrThrow(yield* store.acquire(first.id, { holder: "x", ttl, deadHolder: "a holder" }))
+        assert.deepStrictEqual(last.waiting, { ...nothing, deletionsHeld: 1 })
       })
     )
 

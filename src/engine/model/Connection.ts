@@ -95,6 +95,20 @@ interface Lease {
   readonly until: DateTime.Utc
 }
 
+/** What waits for a run when it acquires the lease: a run for which nothing waits asks no more. */
+export interface Waiting {
+  /** True if a failed item is due for its next attempt, or an item was deferred. */
+  readonly retries: boolean
+  /** True if deletions are staged that are not held. */
+  readonly deletions: boolean
+  readonly deletionsHeld: number
+}
+
+/** A connection whose lease was just acquired. */
+export interface LeasedConnection extends Connection {
+  readonly waiting: Waiting
+}
+
 /** A connection whose next poll, next retry or requested task has come. */
 export interface Due {
   readonly connectionId: ConnectionId

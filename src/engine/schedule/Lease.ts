@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { Limits } from "../Limits.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
-import type { Connection, ConnectionId } from "../model/Connection.ts"
+import type { Connection, ConnectionId, LeasedConnection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { Superseded } from "../store/Fence.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
@@ -20,7 +20,7 @@ export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message:
 /** The lease is ours: the connection has its new fence. */
 export interface Acquired {
   readonly _tag: "Acquired"
-  readonly connection: Connection
+  readonly connection: LeasedConnection
 }
 
 /** The lease is held by somebody else. */

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
-import type { Connection, ConnectionId, Due, Problems } from "../model/Connection.ts"
+import type { ConnectionId, Due, LeasedConnection, Problems } from "../model/Connection.ts"
 import type { Fence, Superseded } from "./Fence.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -11,14 +11,14 @@ export class LeaseStore extends Context.Service<
   LeaseStore,
   {
     /**
-     * Acquires the lease for `ttl` with a new fence, and returns the connection. Returns none while another holder's
+     * Acquires the lease for `ttl` with a new fence, and returns the connection with what waits for a run. Returns none while another holder's
      * lease is valid; the lease of `deadHolder`, a holder known to be dead, is not. Runs that an earlier holder left
      * running become `interrupted`. Fails with `Superseded` if the connection does not exist.
      */
     readonly acquire: (
       connectionId: ConnectionId,
       options: { readonly holder: string; readonly ttl: Duration.Duration; readonly deadHolder?: string | undefined }
-    ) => Effect.Effect<Option.Option<Connection>, StoreError | Superseded>
+    ) => Effect.Effect<Option.Option<LeasedConnection>, StoreError | Superseded>
     /** Extends the lease to `ttl` from now. */
     readonly renew: (fence: Fence, ttl: Duration.Duration) => Effect.Effect<void, StoreError | Superseded>
     /**

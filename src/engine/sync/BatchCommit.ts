@@ -67,6 +67,8 @@ export interface State {
   readonly unrecorded: RunCounts.Counts
   readonly spent: RunMeter.Spent
   readonly begun: boolean
+  /** True once a batch was committed. */
+  readonly wrote: boolean
   readonly problems: ReadonlyArray<Problem>
   readonly checkpoint: string | undefined
   readonly remaining: number | undefined
@@ -83,6 +85,7 @@ export const initial = (checkpoint: string | undefined): State => ({
   unrecorded: RunCounts.zero,
   spent: RunMeter.nothing,
   begun: false,
+  wrote: false,
   problems: [],
   checkpoint,
   remaining: undefined,
@@ -175,6 +178,7 @@ export const commit = Effect.fnUntraced(function* (
     committing: undefined,
     spent,
     begun,
+    wrote: true,
     counts: RunCounts.sum(before.counts, all),
     unrecorded: begun ? RunCounts.zero : RunCounts.sum(before.unrecorded, counts),
     checkpoint: batch.end === undefined ? before.checkpoint : OpenBatch.checkpointText(batch.end)

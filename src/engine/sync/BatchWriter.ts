@@ -37,6 +37,8 @@ export interface Written {
   readonly unrecorded: RunCounts.Counts
   /** True if the run has a row. */
   readonly begun: boolean
+  /** True if a batch was committed. */
+  readonly wrote: boolean
   readonly problems: ReadonlyArray<Problem>
   /** How many pages were committed to their ends, in their order. */
   readonly pages: number
@@ -131,8 +133,8 @@ export const run = (options: Options): Effect.Effect<Written> =>
         ? Effect.map(begin(options, writer.state()), (next) => writer.update(() => next))
         : Effect.void
       const exit = yield* Effect.exit(Effect.ensuring(Effect.andThen(start, untilTheEnd), Effect.exit(writer.settle)))
-      const { begun, counts, listing, pages, problems, unrecorded } = writer.state()
-      return { begun, counts, exit, listing, pages: pages.next - 1, problems, unrecorded }
+      const { begun, counts, listing, pages, problems, unrecorded, wrote } = writer.state()
+      return { begun, counts, exit, listing, pages: pages.next - 1, problems, unrecorded, wrote }
     })
   )
 

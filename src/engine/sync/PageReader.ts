@@ -40,6 +40,8 @@ interface Options {
   readonly ledger: LedgerStore["Service"]
   readonly fence: Fence
   readonly plan: Plan
+  /** True if rows of the ledger were due when the lease was acquired. */
+  readonly hasRetries: boolean
   readonly stop: StopSignal.StopSignal
   readonly inflight: InFlight
   readonly parts: PartReader
@@ -167,8 +169,9 @@ const readPage = (
 }
 
 /** The rows of the ledger that this slice retries. */
-const rowsToRetry = ({ fence, ledger, limits, plan }: Options): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
-  if (plan.ledger === "none") return Effect.succeed([])
+const rowsToRetry = (options: Options): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
+  const { fence, hasRetries, ledger, limits, plan } = options
+  if (plan.ledger === "none" || (plan.ledger === "due" && !hasRetries)) return Effect.succeed([])
   if (plan.ledger === "due") return ledger.retriesDue(fence.connectionId, limits.retries)
   if (plan.ledger !== "all") return Effect.succeed(plan.ledger.rows)
   return Effect.map(ledger.ledger(fence.connectionId, { limit: limits.retries }), (rows) =>

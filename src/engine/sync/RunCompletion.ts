@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import { Limits } from "../Limits.ts"
+import type { LeasedConnection } from "../model/Connection.ts"
 import type { Complete } from "../model/Content.ts"
 import { type RunId, type RunKind, statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
@@ -16,7 +17,7 @@ import * as Deletions from "./Deletions.ts"
 import * as RunFailure from "./RunFailure.ts"
 
 interface Options {
-  readonly domain: string
+  readonly connection: LeasedConnection
   readonly fence: Fence
   readonly runId: RunId
   readonly taskId: TaskId | undefined
@@ -27,13 +28,19 @@ interface Options {
 }
 
 /** The counts of a run: all of them, and those that its row does not have yet. */
-type Recorded = Pick<Written, "begun" | "counts" | "unrecorded">
+type Recorded = Pick<Written, "begun" | "counts" | "unrecorded" | "wrote">
 
 /**
  * Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too.
  */
 const endDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
-  const { complete, domain, fence, runId } = options
+  const { complete, connection, fence, runId } = options
+  const { deletions, deletionsHeld } = connection.waiting
+  // Only a commit stages deletions.
+  if (!deletions && !before.wrote) {
+    const held = { deletionsHeld }
+    return { ...before, counts: { ...before.counts, ...held }, unrecorded: { ...before.unrecorded, ...held } }
+  }
   const runs = yield* RunStore
   const limits = yield* Limits
   const { deleted, held } = yield* Deletions.applyOrHold({
@@ -43,10 +50,11 @@ const endDeletions = Effect.fnUntraced(function* (options: Options, before: Reco
     complete,
     runId: before.begun ? runId : undefined
   })
-  yield* Metrics.counted(domain, { deleted })
+  yield* Metrics.counted(connection.domain, { deleted })
   const needsRow = !before.begun && deleted > 0
   if (needsRow) yield* runs.beginRun(fence, options)
   return {
+    wrote: true,
     begun: before.begun || needsRow,
     counts: { ...before.counts, deleted: before.counts.deleted + deleted, deletionsHeld: held },
     unrecorded: {

@@ -14,7 +14,7 @@ import type { DecodedConfig, Integration } from "../../contract/Integration.ts"
 import type { Problem } from "../../contract/Page.ts"
 import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
-import type { Connection } from "../model/Connection.ts"
+import type { LeasedConnection } from "../model/Connection.ts"
 import type { RunId, RunKind } from "../model/Run.ts"
 import type { Counts } from "../model/RunCounts.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
@@ -45,7 +45,7 @@ import type { Plan } from "./SyncPlan.ts"
 
 export interface Options {
   /** As `Lease.acquire` gave it, with its fence. */
-  readonly connection: Connection
+  readonly connection: LeasedConnection
   readonly integration: Integration
   readonly config: DecodedConfig
   readonly credentials: Schema.Json
@@ -147,6 +147,7 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     ledger: yield* LedgerStore,
     fence,
     plan,
+    hasRetries: connection.waiting.retries,
     stop,
     inflight,
     parts,
@@ -244,7 +245,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const notes = [...options.notes, ...listingNotes]
   const complete = Deletions.complete(reading, written.pages)
   const { counts, error } = yield* RunCompletion.run(
-    { domain: connection.domain, fence, runId, taskId, kind, task: plan.task, complete, notes },
+    { connection, fence, runId, taskId, kind, task: plan.task, complete, notes },
     written,
     Result.isFailure(worked) ? worked.failure : failureOf(stopReason, failure)
   )

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
 import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
-import type { Connection } from "../model/Connection.ts"
+import type { Connection, LeasedConnection } from "../model/Connection.ts"
 import { RunId, type RunStatus, statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
@@ -64,7 +64,7 @@ const failed = (error: RunFailure.RunError): Slice.SliceResult => ({
  * grant that is gone pauses the connection; a live slice that works lifts such a pause.
  */
 export const run = Effect.fn("run")(function* (
-  connection: Connection,
+  connection: LeasedConnection,
   request: Request,
   onProgress: (progress: Progress) => Effect.Effect<void>
 ) {

@@ -4,14 +4,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { ConnectionId } from "../../engine/model/Connection.ts"
+import type { ConnectionId, Waiting } from "../../engine/model/Connection.ts"
 import { Superseded } from "../../engine/store/Fence.ts"
 import { LeaseStore } from "../../engine/store/LeaseStore.ts"
 import * as Storable from "../Storable.ts"
 import { connectionOf } from "./ConnectionStore.ts"
 import { fenced } from "./Fence.ts"
 import { interruptRuns } from "./RunStore.ts"
-import { type ConnectionEntry, isQueued, type Millis, next, type State, utc } from "./State.ts"
+import { type ConnectionEntry, type ContentEntry, isQueued, type Millis, next, type State, utc } from "./State.ts"
 
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
@@ -25,6 +25,17 @@ const nextRetry = (entry: ConnectionEntry): Millis => {
   return earliest
 }
 
+const waitingFor = ({ contents, staged }: ConnectionEntry, now: Millis): Waiting => {
+  const isRetried = ({ nextAttemptAt, pending }: ContentEntry) =>
+    pending !== null && nextAttemptAt !== null && nextAttemptAt <= now
+  const held = Array.from(staged.values()).filter((one) => one.held).length
+  return {
+    retries: Array.from(contents.values()).some(isRetried),
+    deletions: staged.size > held,
+    deletionsHeld: held
+  }
+}
+
 const make = (state: State): LeaseStore["Service"] => ({
   acquire: Effect.fnUntraced(function* (connectionId, options) {
     const now = yield* Clock.currentTimeMillis
@@ -35,7 +46,7 @@ const make = (state: State): LeaseStore["Service"] => ({
     entry.lease = { holder: Storable.text(options.holder), until: now + Duration.toMillis(options.ttl) }
     entry.acquired = next(state)
     interruptRuns(state, connectionId, now)
-    return Option.some(connectionOf(entry))
+    return Option.some({ ...connectionOf(entry), waiting: waitingFor(entry, now) })
   }),
 
   renew: Effect.fnUntraced(function* (fence, ttl) {

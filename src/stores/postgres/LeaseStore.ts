@@ -27,11 +27,32 @@ const decodeWasHeld = Schema.decodeUnknownEffect(
   Schema.TupleWithRest(Schema.Tuple([Schema.Struct({ wasHeld: Schema.Boolean })]), [Schema.Unknown])
 )
 
+const decodeWaiting = Schema.decodeUnknownEffect(
+  Schema.TupleWithRest(
+    Schema.Tuple([
+      Schema.Struct({
+        waiting: Schema.Struct({ retries: Schema.Boolean, deletions: Schema.Boolean, deletionsHeld: Schema.Int })
+      })
+    ]),
+    [Schema.Unknown]
+  )
+)
+
+const isDue = (state: "failed" | "deferred") => `EXISTS (SELECT FROM content
+  WHERE connection_id = connection.id AND pending = '${state}' AND next_attempt_at <= statement_timestamp())`
+
+/** What waits for a run of the connection, read in the statement that acquires its lease. */
+const waiting = `json_build_object(
+  'retries', ${isDue("failed")} OR ${isDue("deferred")},
+  'deletions', EXISTS (SELECT FROM staged_deletion WHERE connection_id = connection.id AND NOT held),
+  'deletionsHeld', coalesce((SELECT deletions_held FROM totals WHERE connection_id = connection.id), 0)) AS waiting`
+
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
 const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const columns = sql.literal(connectionColumns)
+  const waitingColumn = sql.literal(waiting)
   const onSession = onOwnSession(sql)
 
   return {
@@ -44,7 +65,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
             WHERE id = ${connectionId} FOR NO KEY UPDATE) AS was
           WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()
             OR lease_holder = ${options.deadHolder ?? null})
-          RETURNING was_held AS "wasHeld", ${columns}`
+          RETURNING was_held AS "wasHeld", ${columns}, ${waitingColumn}`
         if (rows.length === 0) {
           // A lease that another took while we waited for its lock is held; only a row that is not there is gone.
           if (yield* lockConnection(sql, connectionId)) return Option.none()
@@ -53,7 +74,8 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
         // Only a lease that was not released leaves a run behind: the release ends the run too.
         const [{ wasHeld }] = yield* Effect.orDie(decodeWasHeld(rows))
         if (wasHeld) yield* interruptRuns(sql, connectionId)
-        return Arr.head(yield* decodeConnections(rows))
+        const [{ waiting }] = yield* Effect.orDie(decodeWaiting(rows))
+        return Option.map(Arr.head(yield* decodeConnections(rows)), (connection) => ({ ...connection, waiting }))
       }).pipe(onSession, toStoreError("taking a connection for a run")),
 
     renew: (fence, ttl) =>

@@ -48,6 +48,25 @@ it.effect("a poll that finds by absence alone that something is gone leaves a ro
   }).pipe(Effect.provide(layer(source)))
 })
 
+it.effect("a poll that finds nothing takes its lease and gives it back, and asks the store nothing else", () => {
+  const source = new MemorySource()
+  source.addMany(5)
+  return Effect.gen(function* () {
+    const store = yield* WholeStore
+    const connection = yield* connect()
+    yield* sync(connection)
+    const asked: Array<string> = []
+    const counting = new Proxy(store, {
+      get: (target, name, receiver) => {
+        if (typeof name === "string") asked.push(name)
+        return Reflect.get(target, name, receiver)
+      }
+    })
+    yield* poll(connection).pipe(Effect.provide(wholeStoreLayer(counting)))
+    assert.deepStrictEqual(asked, ["acquire", "release"])
+  }).pipe(Effect.provide(layer(source)))
+})
+
 it.effect("deletions that a crash left staged are applied by the next poll, though nothing else has changed", () => {
   const source = new MemorySource()
   source.addMany(25)
