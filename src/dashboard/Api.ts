@@ -7,6 +7,7 @@ import type { EmailParts } from "../http/email/EmailEndpoints.ts"
 import type { SearchResult as SearchResultSchema } from "../http/search/SearchEndpoints.ts"
 import type * as System from "../http/system/SystemEndpoints.ts"
 import type * as Tasks from "../http/tasks/TaskDocuments.ts"
+import type * as Webhooks from "../http/webhooks/WebhookDocuments.ts"
 
 export type Connected = (typeof ConnectedSchema)["Encoded"]
 export type Connection = (typeof Connections.Connection)["Encoded"]
@@ -24,6 +25,9 @@ export type Approval = Connections.Approval
 export type Status = (typeof Connections.Status)["Encoded"]
 export type Synced = (typeof Tasks.Synced)["Encoded"]
 export type Task = (typeof Tasks.Task)["Encoded"]
+export type Webhook = (typeof Webhooks.Webhook)["Encoded"]
+export type Pinged = (typeof Webhooks.Pinged)["Encoded"]
+export type WebhookMessage = (typeof Webhooks.Message)["Encoded"]
 
 /** The server answered with a problem (RFC 9457). */
 export class Problem extends Error {
@@ -98,6 +102,7 @@ const query = (parameters: Parameters): string => {
 }
 
 const at = (ref: string, rest = ""): string => `/connections/${encodeURIComponent(ref)}${rest}`
+const webhookPath = (id: string, rest = ""): string => `/webhooks/${encodeURIComponent(id)}${rest}`
 
 export interface ContentFilter {
   readonly state?: string | undefined
@@ -120,6 +125,15 @@ export interface ConnectRequest {
   readonly config: unknown
   readonly credentials: unknown
   readonly every?: string | undefined
+}
+
+/** Only the url is required. */
+export interface WebhookRequest {
+  readonly url: string
+  readonly name?: string
+  readonly connection?: string
+  readonly changes?: Webhook["changes"]
+  readonly from: "now" | "beginning"
 }
 
 type Signal = { readonly signal?: AbortSignal }
@@ -186,6 +200,22 @@ export const emailUrl = (ref: string, externalId: string, as: "html" | "text"): 
 export const emailPartUrl = (ref: string, externalId: string, part: string): string =>
   at(ref, `/content/email/part${query({ externalId, part })}`)
 
+export const webhooks = async ({ signal }: Signal) =>
+  (await ask<{ webhooks: ReadonlyArray<Webhook> }>("/webhooks", { signal })).webhooks
+
+export const webhook = (id: string, { signal }: Signal) => ask<Webhook>(webhookPath(id), { signal })
+
+export const webhookMessages = (
+  id: string,
+  state: WebhookMessage["state"] | undefined,
+  after: string | undefined,
+  { signal }: Signal
+) =>
+  ask<{ readonly messages: ReadonlyArray<WebhookMessage>; readonly next: string | null }>(
+    webhookPath(id, `/messages${query({ state, limit: 50, after })}`),
+    { signal }
+  )
+
 // ---- doing -------------------------------------------------------------------------------------------------------
 
 export const connect = (body: ConnectRequest) =>
@@ -224,3 +254,21 @@ export const retry = (ref: string, externalIds: ReadonlyArray<string> | undefine
 
 export const approveDeletions = (ref: string, body: Approval) =>
   ask<{ readonly deleted: number }>(at(ref, "/deletions/approve"), { method: "POST", body, patience: "long" })
+
+/** A webhook with its secret, which the server gives this once. */
+export type WebhookWithSecret = Webhook & { readonly secret: string }
+
+export const createWebhook = (body: WebhookRequest) => ask<WebhookWithSecret>("/webhooks", { method: "POST", body })
+
+export const changeWebhook = (id: string, body: { readonly state: "active" | "paused" }) =>
+  ask<Webhook>(webhookPath(id), { method: "PATCH", body })
+
+export const removeWebhook = (id: string) => ask<void>(webhookPath(id), { method: "DELETE" })
+export const rotateSecret = (id: string) => ask<WebhookWithSecret>(webhookPath(id, "/rotate"), { method: "POST" })
+export const pingWebhook = (id: string) => ask<Pinged>(webhookPath(id, "/ping"), { method: "POST" })
+
+export const redeliver = (id: string, message: string) =>
+  ask<WebhookMessage>(webhookPath(id, `/messages/${encodeURIComponent(message)}/redeliver`), { method: "POST" })
+
+export const redeliverAll = (id: string) =>
+  ask<{ readonly redelivered: number }>(webhookPath(id, "/redeliver"), { method: "POST" })

@@ -100,6 +100,26 @@ export const Loading = ({ what }: { readonly what: string }) => (
   </p>
 )
 
+/** A text with a button that copies it. */
+export const Copyable = ({ text }: { readonly text: string }) => {
+  const [isCopied, setCopied] = useState(false)
+  const copy = async () => {
+    await navigator.clipboard.writeText(text)
+    setCopied(true)
+  }
+  return (
+    <span class="copy">
+      <code>{text}</code>
+      {/* Browsers give the clipboard to secure origins only. */}
+      {isSecureContext ? (
+        <button type="button" onClick={() => void copy()}>
+          {isCopied ? "Copied" : "Copy"}
+        </button>
+      ) : null}
+    </span>
+  )
+}
+
 interface FieldProps {
   readonly label: string
   readonly hint?: ComponentChildren

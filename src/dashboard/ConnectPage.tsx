@@ -4,7 +4,7 @@ import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, navigate, useParameters } from "./Location.ts"
-import { Empty, ErrorNotice, Field, Loading, Notice, Title } from "./Components.tsx"
+import { Copyable, Empty, ErrorNotice, Field, Loading, Notice, Title } from "./Components.tsx"
 import * as Form from "../contract/Form.ts"
 import { SchemaFields, ShapeChooser } from "./SchemaForm.tsx"
 
@@ -41,26 +41,6 @@ const Connected = ({ result }: { readonly result: Api.Connected }) => (
   </Notice>
 )
 
-/** The redirect URI, to copy into the provider's console. */
-const RedirectUri = ({ uri }: { readonly uri: string }) => {
-  const [isCopied, setCopied] = useState(false)
-  const copy = async () => {
-    await navigator.clipboard.writeText(uri)
-    setCopied(true)
-  }
-  return (
-    <span class="copy">
-      <code>{uri}</code>
-      {/* Browsers give the clipboard to secure origins only. */}
-      {isSecureContext ? (
-        <button type="button" onClick={() => void copy()}>
-          {isCopied ? "Copied" : "Copy"}
-        </button>
-      ) : null}
-    </span>
-  )
-}
-
 /** How the credentials are made in the provider's console. */
 const Guide = ({ integration }: { readonly integration: Api.Integration }) => {
   const { guide, redirectUri, title } = integration
@@ -75,7 +55,7 @@ const Guide = ({ integration }: { readonly integration: Api.Integration }) => {
           return (
             <li key={text}>
               {before}
-              {after === undefined || redirectUri === null ? null : <RedirectUri uri={redirectUri} />}
+              {after === undefined || redirectUri === null ? null : <Copyable text={redirectUri} />}
               {after}
               {index > 0 ? null : (
                 <>

@@ -1,6 +1,6 @@
 /** Labels of states and reasons, and advice on what to do next. */
 import type { pausedByPerson, retiredPrefix } from "../engine/model/Connection.ts"
-import type { Connection, ContentRow, LedgerRow, Run, Status } from "./Api.ts"
+import type { Connection, ContentRow, LedgerRow, Run, Status, Webhook, WebhookMessage } from "./Api.ts"
 import * as Format from "./Format.ts"
 
 /** The colour of a state. */
@@ -76,6 +76,18 @@ const ledgerMeaning: Readonly<Record<LedgerRow["state"], string>> = {
 }
 
 export const ledgerState = (state: LedgerRow["state"]): string => ledgerMeaning[state]
+
+export const webhookState: Readonly<Record<Webhook["state"], { readonly text: string; readonly tone: Tone }>> = {
+  active: { text: "Active", tone: "good" },
+  paused: { text: "Paused", tone: "warn" },
+  disabled: { text: "Disabled", tone: "bad" }
+}
+
+export const messageTone: Readonly<Record<WebhookMessage["state"], Tone>> = {
+  pending: "busy",
+  delivered: "good",
+  dead: "bad"
+}
 
 /** The outcome of a run in one line. */
 export const outcome = (run: Run): string => {

@@ -68,3 +68,5 @@ export const searchPath = (parameters: Query): string => `/search${queryOf(param
 
 export const contentPath = (ref: string, externalId: string): string =>
   connectionPath(ref, "content", { id: externalId })
+
+export const webhookPath = (id: string): string => `/webhooks/${encodeURIComponent(id)}`

@@ -10,6 +10,8 @@ import { decoded, usePath } from "./Location.ts"
 import { NotFoundPage, Shell } from "./Shell.tsx"
 import { SearchPage } from "./SearchPage.tsx"
 import { SignInFailedPage } from "./SignInPage.tsx"
+import { WebhookPage } from "./WebhookPage.tsx"
+import { WebhooksPage } from "./WebhooksPage.tsx"
 
 const client: QueryClient = new QueryClient({
   queryCache: new QueryCache({
@@ -41,6 +43,8 @@ const App = () => (
           <Route path="/connect" component={ConnectPage} />
           <Route path="/search" component={SearchPage} />
           <Route path="/sign-in-failed" component={SignInFailedPage} />
+          <Route path="/webhooks" component={WebhooksPage} />
+          <Route path="/webhooks/:id">{({ id }) => <WebhookPage key={id} id={decoded(id) ?? id} />}</Route>
           <Route path="/connections/:ref/:page?">
             {({ page, ref }) => <ConnectionPage key={ref} connection={decoded(ref) ?? ref} page={page ?? ""} />}
           </Route>

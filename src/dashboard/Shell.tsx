@@ -118,6 +118,9 @@ export const Shell = ({ children }: { readonly children: ComponentChildren }) =>
             <a href="#/connect" aria-current={here("/connect")}>
               Connect
             </a>
+            <a href="#/webhooks" aria-current={here("/webhooks")}>
+              Webhooks
+            </a>
             <a href="/reference">API</a>
             {known.tokenRequired ? (
               <button type="button" class="link" onClick={() => void leave()}>

@@ -91,7 +91,7 @@ export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
 }
 
 /** Parts of the page that are wider than the room they have: the page itself, or what scrolls sideways within it. */
-export const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
+const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
   (await page.evaluate(`
     [document.documentElement, ...document.querySelectorAll("main, main *")]
       .filter((part) => part.checkVisibility())
@@ -99,3 +99,15 @@ export const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
       .filter((part) => part.scrollWidth > part.clientWidth + 1)
       .map((part) => part.tagName + "." + part.className + ": " + part.scrollWidth + " in " + part.clientWidth + " px")
   `)) as ReadonlyArray<string>
+
+/** Faults of the present page by axe, and parts that are too wide, at each width that is promised. */
+export const faultsAtEachWidth = async (page: Page): Promise<ReadonlyArray<string>> => {
+  const found: Array<string> = []
+  for (const width of [320, 360, 390, 768, 1280]) {
+    await page.setViewportSize({ width, height: 900 })
+    const isRead = width === 390 || width === 1280
+    const these = [...(await overflows(page)), ...(isRead ? await faults(page) : [])]
+    found.push(...these.map((fault) => `at ${width} px: ${fault}`))
+  }
+  return found
+}

@@ -10,6 +10,7 @@ import * as Path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { Client } from "pg"
 import type { Browser as Chromium } from "playwright-core"
 import { freePort } from "../support/FreePort.ts"
 import * as GmailServer from "../support/GmailServer.ts"
@@ -38,6 +39,7 @@ const server = (databaseUrl: string, port: number) => {
         IDEM_API_TOKEN: token,
         // The stand-ins are connected over HTTP.
         IDEM_SOURCE_ALLOW: "127.0.0.1,localhost",
+        IDEM_WEBHOOK_ALLOW: "127.0.0.1",
         PORT: String(port)
       },
       stdio: ["ignore", "pipe", "pipe"]
@@ -129,7 +131,25 @@ const make = Effect.gen(function* () {
     return watched
   }
 
-  return { api, chromium, gmail, google, hostile: Hostile.email(trapped.url), idem, signedIn, slack, trap: trapped }
+  /** Runs one statement in the server's database. */
+  const sql = async (text: string): Promise<void> => {
+    const client = new Client(databaseUrl)
+    await client.connect()
+    await client.query(text).finally(() => client.end())
+  }
+
+  return {
+    api,
+    chromium,
+    gmail,
+    google,
+    hostile: Hostile.email(trapped.url),
+    idem,
+    signedIn,
+    slack,
+    sql,
+    trap: trapped
+  }
 })
 
 export class Scene extends Context.Service<Scene, Effect.Success<typeof make>>()("test/dashboard/Scene") {
