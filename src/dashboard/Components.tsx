@@ -211,3 +211,34 @@ export const ChooseCell = ({ chosen, name, onChoose }: ChooseCellProps) => (
     />
   </td>
 )
+
+/** A date of the address as a field shows it. */
+const dayOf = (instant: string | null): string => (instant ?? "").slice(0, 10)
+
+interface DateFilterProps {
+  /** The parameters of the address. */
+  readonly at: URLSearchParams
+  readonly onChange: (changes: Readonly<Record<string, string>>) => void
+}
+
+/** The fields of a filter for the dates `since` (inclusive) and `until` (exclusive). */
+export const DateFilter = ({ at, onChange }: DateFilterProps) => (
+  <>
+    <label>
+      From
+      <input
+        type="date"
+        value={dayOf(at.get("since"))}
+        onChange={(event) => onChange({ since: event.currentTarget.value })}
+      />
+    </label>
+    <label>
+      To before
+      <input
+        type="date"
+        value={dayOf(at.get("until"))}
+        onChange={(event) => onChange({ until: event.currentTarget.value })}
+      />
+    </label>
+  </>
+)

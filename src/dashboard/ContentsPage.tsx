@@ -4,7 +4,7 @@ import { useId, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, contentPath, navigate, useParameters } from "./Location.ts"
-import { Badge, CardTable, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
+import { Badge, CardTable, DateFilter, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 
 const states = ["stored", "failed", "dead", "deferred", "gone", "deleted"]
@@ -41,9 +41,6 @@ interface FilterProps {
   readonly status: Api.Status
   readonly at: URLSearchParams
 }
-
-/** A date of the address as a field shows it, and the other way round. */
-const dayOf = (instant: string | null): string => (instant ?? "").slice(0, 10)
 
 const Filter = ({ at, kinds, status }: FilterProps) => {
   const id = useId()
@@ -96,22 +93,7 @@ const Filter = ({ at, kinds, status }: FilterProps) => {
             ))}
           </select>
         </label>
-        <label>
-          From
-          <input
-            type="date"
-            value={dayOf(at.get("since"))}
-            onChange={(event) => apply({ since: event.currentTarget.value })}
-          />
-        </label>
-        <label>
-          To before
-          <input
-            type="date"
-            value={dayOf(at.get("until"))}
-            onChange={(event) => apply({ until: event.currentTarget.value })}
-          />
-        </label>
+        <DateFilter at={at} onChange={apply} />
         <button type="submit">Find</button>
       </form>
     </search>

@@ -8,6 +8,7 @@ import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { ErrorNotice, Loading } from "./Components.tsx"
+import { SandboxedFrame } from "./SandboxedFrame.tsx"
 
 const Headers = ({ email }: { readonly email: Api.Email }) => {
   const lines = [
@@ -108,12 +109,9 @@ export const EmailView = ({ content, status }: { readonly content: Api.Content; 
           ) : null}
         </p>
       )}
-      <iframe
+      <SandboxedFrame
         key={as}
-        class="email-frame"
         title={`The email: ${content.title ?? externalId}`}
-        sandbox=""
-        referrerpolicy="no-referrer"
         src={Api.emailUrl(status.id, externalId, as)}
       />
       <Attachments email={email} externalId={externalId} status={status} />

@@ -1,11 +1,9 @@
-/** The overview of a connection: its current run, what is stored, and its runs by the hour. */
-import { useQuery } from "@tanstack/preact-query"
-import { useState } from "preact/hooks"
+/** The overview of a connection: its current run, its last run, and what is stored. */
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath } from "./Location.ts"
-import { Ago, Badge, Empty, Loading, Notice } from "./Components.tsx"
-import { HourPlot } from "./Plot.tsx"
+import { Ago, Badge, Notice } from "./Components.tsx"
+import { Hours } from "./Hours.tsx"
 import * as Words from "./Labels.ts"
 
 /** The progress of a run: the numbers that `idem sync` shows. */
@@ -129,105 +127,6 @@ const Stored = ({ status }: { readonly status: Api.Status }) => {
   )
 }
 
-const spans = [
-  { hours: 24, name: "24 hours" },
-  { hours: 48, name: "48 hours" },
-  { hours: 168, name: "7 days" },
-  { hours: 744, name: "31 days" }
-]
-
-const itemSeries = [
-  { name: "Stored", color: "--plot-1", of: (hour: Api.Hour) => hour.stored },
-  { name: "Updated", color: "--plot-2", of: (hour: Api.Hour) => hour.updated },
-  { name: "Unchanged", color: "--plot-3", of: (hour: Api.Hour) => hour.unchanged },
-  { name: "Failed", color: "--plot-4", of: (hour: Api.Hour) => hour.failed }
-]
-
-const quotaSeries = [{ name: "Quota units", color: "--plot-2", of: (hour: Api.Hour) => hour.quotaUnits }]
-
-const Plots = ({ status }: { readonly status: Api.Status }) => {
-  const [hours, setHours] = useState(48)
-  const { data } = useQuery({
-    queryKey: ["connection", status.id, "statistics", hours],
-    queryFn: (context) => Api.statistics(status.id, hours, context),
-    refetchInterval: status.state === "running" ? 5000 : 60_000
-  })
-  const quiet = data !== undefined && data.every((hour) => hour.runs === 0)
-  return (
-    <section class="panel" aria-labelledby="by-hour">
-      <div class="heading">
-        <h2 id="by-hour">By the hour</h2>
-        <label class="inline">
-          Last{" "}
-          <select value={hours} onChange={(event) => setHours(Number(event.currentTarget.value))}>
-            {spans.map((span) => (
-              <option key={span.hours} value={span.hours}>
-                {span.name}
-              </option>
-            ))}
-          </select>
-        </label>
-      </div>
-      {data === undefined ? (
-        <Loading what="the statistics" />
-      ) : quiet ? (
-        <Empty title="No run in this time" />
-      ) : (
-        <>
-          <HourPlot title="Items per hour" hours={data} series={itemSeries} />
-          <HourPlot title="Quota units per hour" hours={data} series={quotaSeries} />
-          <details>
-            <summary>The same as a table</summary>
-            <HourTable hours={data} />
-          </details>
-        </>
-      )}
-    </section>
-  )
-}
-
-const HourTable = ({ hours }: { readonly hours: ReadonlyArray<Api.Hour> }) => (
-  // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard
-  <div class="table tall" role="region" aria-label="What the runs did by the hour" tabIndex={0}>
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Hour</th>
-          {["Runs", "Stored", "Updated", "Unchanged", "Failed", "Deleted", "Calls", "Units"].map((name) => (
-            <th key={name} scope="col" class="number">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {hours
-          .filter((hour) => hour.runs > 0)
-          .toReversed()
-          .map((hour) => (
-            <tr key={hour.hour}>
-              <th scope="row">{Format.time(hour.hour)}</th>
-              {[
-                hour.runs,
-                hour.stored,
-                hour.updated,
-                hour.unchanged,
-                hour.failed,
-                hour.deleted,
-                hour.apiCalls,
-                hour.quotaUnits
-              ].map((value, index) => (
-                <td key={index} class="number">
-                  {Format.count(value)}
-                </td>
-              ))}
-            </tr>
-          ))}
-      </tbody>
-    </table>
-  </div>
-)
-
 const Unfinished = ({ status }: { readonly status: Api.Status }) =>
   status.unfinished.length === 0 ? null : (
     <section class="panel" aria-labelledby="unfinished">
@@ -261,7 +160,7 @@ export const Overview = ({ status }: { readonly status: Api.Status }) => {
       <Problems problems={status.problems} />
       <Unfinished status={status} />
       <Stored status={status} />
-      <Plots status={status} />
+      <Hours status={status} />
       {status.lastCheckedAt === null ? null : (
         <p class="quiet-text">
           Last checked <Ago time={status.lastCheckedAt} />.

@@ -15,9 +15,39 @@ interface HourPlotProps {
   readonly title: string
   readonly hours: ReadonlyArray<Hour>
   readonly series: ReadonlyArray<Series>
+  /** The most that an hour may have, drawn as a line. */
+  readonly limit?: number | undefined
 }
 
 const height = 150
+
+/** A limit that is this many times the highest bar would leave nothing of the bars: its line is at the upper edge. */
+const farAbove = 10
+
+const drawLimit = (plot: UPlot, limit: number, color: string): void => {
+  const { bbox, ctx } = plot
+  const inside = Math.max(plot.valToPos(limit, "y", true), bbox.top + 1)
+  const pixels = devicePixelRatio
+  ctx.save()
+  ctx.strokeStyle = color
+  ctx.fillStyle = color
+  ctx.lineWidth = 1.5 * pixels
+  ctx.setLineDash([6 * pixels, 4 * pixels])
+  ctx.beginPath()
+  ctx.moveTo(bbox.left, inside)
+  ctx.lineTo(bbox.left + bbox.width, inside)
+  ctx.stroke()
+  ctx.font = `${12 * pixels}px system-ui, sans-serif`
+  ctx.textAlign = "left"
+  ctx.textBaseline = "top"
+  const isAbove = limit > (plot.scales["y"]?.max ?? limit)
+  ctx.fillText(
+    `limit ${Format.short(limit)}${isAbove ? ", far above" : ""}`,
+    bbox.left + 4 * pixels,
+    inside + 3 * pixels
+  )
+  ctx.restore()
+}
 
 /** The cumulative heights of the parts of each stack. */
 const stacked = (hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): ReadonlyArray<ReadonlyArray<number>> => {
@@ -31,7 +61,7 @@ const stacked = (hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): Rea
   )
 }
 
-const summary = (title: string, hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): string => {
+const summary = ({ hours, limit, series, title }: HourPlotProps): string => {
   const sums = series.map(({ name, of }) => `${name} ${Format.count(hours.reduce((sum, hour) => sum + of(hour), 0))}`)
   const most = hours.reduce<{ hour: string; value: number }>(
     (best, hour) => {
@@ -41,7 +71,8 @@ const summary = (title: string, hours: ReadonlyArray<Hour>, series: ReadonlyArra
     { hour: "", value: 0 }
   )
   const peak = most.value === 0 ? "" : `; most at ${Format.time(most.hour)}: ${Format.count(most.value)}`
-  return `${title}, ${Format.many(hours.length, "hour")}: ${sums.join(", ")}${peak}`
+  const bound = limit === undefined ? "" : `; the limit is ${Format.count(limit)} an hour`
+  return `${title}, ${Format.many(hours.length, "hour")}: ${sums.join(", ")}${peak}${bound}`
 }
 
 const hourOf = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
@@ -53,7 +84,7 @@ const tick = (seconds: number): string => {
   return at.getHours() === 0 && at.getMinutes() === 0 ? dayOf.format(at) : hourOf.format(at)
 }
 
-const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.Options => {
+const options = (element: HTMLElement, { hours, limit, series }: HourPlotProps): UPlot.Options => {
   const style = getComputedStyle(document.documentElement)
   const color = (name: string) => style.getPropertyValue(name).trim()
   const axis = { stroke: color("--text-2"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } }
@@ -68,7 +99,12 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
     legend: { show: false },
     scales: {
       x: { time: true, range: (_, min, max) => [min, max + 3600] },
-      y: { range: (_, __, max) => [0, Math.max(max * 1.05, 4)] }
+      y: {
+        range: (_, __, max) => {
+          const top = limit !== undefined && limit <= max * farAbove ? Math.max(limit, max) : max
+          return [0, Math.max(top * 1.05, 4)]
+        }
+      }
     },
     axes: [
       { ...axis, font, grid: { show: false }, size: 28, values: (_, splits) => splits.map(tick) },
@@ -87,6 +123,7 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
       }))
     ],
     hooks: {
+      draw: limit === undefined ? [] : [(plot) => drawLimit(plot, limit, color("--text-2"))],
       setCursor: [
         (plot) => {
           const note = element.nextElementSibling
@@ -103,7 +140,7 @@ const options = (element: HTMLElement, { hours, series }: HourPlotProps): UPlot.
 }
 
 export const HourPlot = (props: HourPlotProps) => {
-  const { hours, series, title } = props
+  const { hours, limit, series, title } = props
   const place = useRef<HTMLDivElement>(null)
   useEffect(() => {
     const element = place.current
@@ -132,7 +169,7 @@ export const HourPlot = (props: HourPlotProps) => {
       sized.disconnect()
       plot.destroy()
     }
-  }, [hours, series])
+  }, [hours, limit, series])
   return (
     <figure class="plot">
       <figcaption>
@@ -147,7 +184,7 @@ export const HourPlot = (props: HourPlotProps) => {
           </span>
         )}
       </figcaption>
-      <div ref={place} role="img" aria-label={summary(title, hours, series)} />
+      <div ref={place} role="img" aria-label={summary(props)} />
       <p class="plot-note" aria-hidden="true" />
     </figure>
   )

@@ -4,7 +4,7 @@ import { Fragment } from "preact"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { contentPath, navigate, searchPath, useParameters } from "./Location.ts"
-import { Empty, ErrorNotice, Loading, Time, Title } from "./Components.tsx"
+import { DateFilter, Empty, ErrorNotice, Loading, Time, Title } from "./Components.tsx"
 
 /** The snippet as text, with its words marked. Nothing in it is taken for HTML. */
 const Snippet = ({ highlights, snippet }: Pick<Api.SearchResult, "highlights" | "snippet">) => {
@@ -40,9 +40,6 @@ const Result = ({ result }: { readonly result: Api.SearchResult }) => (
     <Snippet highlights={result.highlights} snippet={result.snippet} />
   </li>
 )
-
-/** A date of the address as a field shows it. */
-const dayOf = (instant: string | null): string => (instant ?? "").slice(0, 10)
 
 const kinds = ["message", "file", "channel", "user"]
 
@@ -85,22 +82,7 @@ const Filter = ({ at }: { readonly at: URLSearchParams }) => {
             onChange={(event) => apply({ from: event.currentTarget.value.trim() })}
           />
         </label>
-        <label>
-          From
-          <input
-            type="date"
-            value={dayOf(at.get("since"))}
-            onChange={(event) => apply({ since: event.currentTarget.value })}
-          />
-        </label>
-        <label>
-          To before
-          <input
-            type="date"
-            value={dayOf(at.get("until"))}
-            onChange={(event) => apply({ until: event.currentTarget.value })}
-          />
-        </label>
+        <DateFilter at={at} onChange={apply} />
       </form>
     </search>
   )

@@ -133,7 +133,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         gmail.slow(0)
         await stored(page, 401)
         await page.getByRole("heading", { name: "Last run" }).waitFor()
-        await page.getByRole("img", { name: /Items per hour, 48 hours: Stored 401, .*Failed 1/ }).waitFor()
+        await page.getByRole("img", { name: /Items per hour, 12 hours: Stored 401, .*Failed 1/ }).waitFor()
         await page.getByRole("link", { name: "Failed: 1", exact: true }).waitFor()
         assert.deepStrictEqual(await Browser.faults(page), [])
         await context.close()
@@ -261,7 +261,16 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         const frame = page.frameLocator("iframe")
         await frame.getByText("Readable text stays.").waitFor()
         await frame.getByRole("img", { name: "inside" }).waitFor()
-        assert.strictEqual(await page.locator("iframe").getAttribute("sandbox"), "")
+        assert.strictEqual(await page.locator("iframe").getAttribute("sandbox"), "allow-same-origin")
+        for (const width of [390, 1280]) {
+          await page.setViewportSize({ width, height: 900 })
+          await page.waitForFunction(`(() => {
+            const frame = document.querySelector("iframe")
+            const { clientHeight, scrollHeight } = frame.contentDocument.documentElement
+            const { height } = frame.contentDocument.documentElement.getBoundingClientRect()
+            return scrollHeight <= clientHeight && clientHeight < height + 40
+          })()`)
+        }
         await page.getByText(/\d+ pictures and styles from elsewhere were left out/).waitFor()
         // The title is text, wherever it stands.
         await page.getByRole("heading", { name: Hostile.markup(scene.trap.url), level: 2, exact: true }).waitFor()
@@ -323,6 +332,71 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         await sprung
         await unprotected.context.close()
         scene.trap.asked.length = 0
+      })
+    )
+
+    it.effect("an email's frame runs and loads nothing, even of HTML that nobody has sanitized", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        await context.route("**/content/email?**", async (route) => {
+          const response = await route.fetch()
+          await route.fulfill({ response, body: Hostile.html(scene.trap.url) })
+        })
+        await open(scene, page, "mail", "/content?id=hostile")
+        const address = page.url()
+        const frame = page.frameLocator("iframe")
+        await frame.getByText("Readable text stays.").waitFor()
+        for (const text of ["a javascript link", "another", "a link out of the frame", "https://your-bank.example"]) {
+          await frame.getByText(text, { exact: true }).first().click({ force: true })
+        }
+        await page.getByText(/\d+ pictures and styles from elsewhere were left out/).waitFor()
+        assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")
+        assert.strictEqual(page.url(), address)
+        assert.strictEqual(context.pages().length, 1)
+        assert.deepStrictEqual(scene.trap.asked, [])
+        await context.unrouteAll({ behavior: "ignoreErrors" })
+        await context.close()
+      })
+    )
+
+    it.effect("plots begin where there is data, and show the quota's limit as a line", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        const ref = await connectionId(scene, "mail")
+        const hourOf = (index: number) => new Date(Date.UTC(2026, 0, 31) + index * 3_600_000).toISOString()
+        await context.route(`**/connections/${ref}`, async (route) => {
+          const response = await route.fetch()
+          const status = (await response.json()) as object
+          await route.fulfill({ response, json: { ...status, unitsPerMinute: 250 } })
+        })
+        await context.route(`**/connections/${ref}/statistics**`, async (route) => {
+          const response = await route.fetch()
+          const { hours } = (await response.json()) as { readonly hours: ReadonlyArray<object> }
+          const none = {
+            runs: 0,
+            stored: 0,
+            updated: 0,
+            unchanged: 0,
+            failed: 0,
+            deleted: 0,
+            apiCalls: 0,
+            quotaUnits: 0
+          }
+          const json = hours.map((_, index) => {
+            // The one hour with a run is 100 hours ago.
+            const isBusy = hours.length - index === 100
+            return { ...none, hour: hourOf(index), ...(isBusy ? { runs: 1, stored: 7, quotaUnits: 9000 } : {}) }
+          })
+          await route.fulfill({ response, json: { hours: json } })
+        })
+        await open(scene, page, "mail")
+        await page.getByRole("img", { name: /^Items per hour, 100 hours: Stored 7,/ }).waitFor()
+        assert.strictEqual(await page.getByLabel("Last").inputValue(), "168")
+        await page.getByRole("img", { name: /^Quota units per hour.*the limit is 15,000 an hour$/ }).waitFor()
+        await page.getByLabel("Last").selectOption("48 hours")
+        await page.getByText("No run in this time").waitFor()
+        await context.unrouteAll({ behavior: "ignoreErrors" })
+        await context.close()
       })
     )
 

@@ -28,6 +28,7 @@ const healthy: Status = {
   lastRun: null,
   progress: null,
   estimate: null,
+  unitsPerMinute: null,
   unfinished: []
 }
 

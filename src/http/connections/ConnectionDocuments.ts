@@ -9,6 +9,7 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import * as Overview from "../../engine/model/Overview.ts"
 import type * as RunModel from "../../engine/model/Run.ts"
 import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
+import { unlimited } from "../../engine/source/QuotaBuckets.ts"
 import { Run, run } from "../tasks/TaskDocuments.ts"
 
 const Time = Schema.DateTimeUtcFromString
@@ -76,6 +77,8 @@ export const Status = Schema.Struct({
   progress: Schema.NullOr(Progress),
   /** How much there is, as the source said at connect, and how long one item takes at the quota. */
   estimate: Schema.NullOr(Schema.Struct({ items: Schema.Finite, millisPerItem: Schema.Finite })),
+  /** The quota that the account may spend; null where nothing limits it. */
+  unitsPerMinute: Schema.NullOr(Schema.Finite),
   unfinished: Schema.Array(Unfinished)
 }).annotate({ identifier: "Status" })
 export type Status = typeof Status.Type
@@ -192,13 +195,15 @@ export const status = (
     readonly totals: Overview.Totals
     readonly leftOut: ReadonlyArray<string>
     readonly lastRun: RunModel.Run | undefined
-    /** Milliseconds that one item takes at the quota. */
-    readonly millisPerItem: number
+    /** Undefined where the config no longer fits, and nothing is known. */
+    readonly unitsPerMinute: number | undefined
     readonly unfinished: ReadonlyArray<TaskRow>
   }
 ): Status => {
   const { lastRun, leftOut, members, totals, unfinished } = known
-  const limits = { items: of.estimate?.items, millisPerItem: known.millisPerItem }
+  const { unitsPerMinute = unlimited } = known
+  const millisPerItem = ((of.estimate?.unitsPerItem ?? 0) / unitsPerMinute) * 60_000
+  const limits = { items: of.estimate?.items, millisPerItem }
   return {
     ...connection(of, now, known.owner),
     members,
@@ -207,7 +212,8 @@ export const status = (
     leftOut,
     lastRun: lastRun === undefined ? null : run(lastRun),
     progress: lastRun?.status === "running" ? progressOf(lastRun, totals, limits, now) : null,
-    estimate: of.estimate === null ? null : { items: of.estimate.items, millisPerItem: known.millisPerItem },
+    estimate: of.estimate === null ? null : { items: of.estimate.items, millisPerItem },
+    unitsPerMinute: unitsPerMinute < unlimited ? unitsPerMinute : null,
     unfinished: unfinished.map(({ createdAt, id, spec }) => ({ task: id, spec, createdAt }))
   }
 }

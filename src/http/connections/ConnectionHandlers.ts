@@ -112,14 +112,13 @@ export const layer = HttpApiBuilder.group(
           Effect.flatMap(({ decodeConfig }) => decodeConfig(connection.config)),
           Effect.orElseSucceed(() => undefined)
         )
-        const unitsPerItem = connection.estimate?.unitsPerItem ?? 0
         const hasMembers = Option.exists(integration, ({ members }) => members !== undefined)
         return Documents.status(connection, yield* DateTime.now, {
           owner: yield* ownerOf(connection),
           members: hasMembers ? yield* Members.count(connections, connection.id) : null,
           totals: yield* overviews.totals(connection.id),
           leftOut: config?.leftOut ?? [],
-          millisPerItem: config === undefined ? 0 : (unitsPerItem / config.quota.unitsPerMinute) * 60_000,
+          unitsPerMinute: config?.quota.unitsPerMinute,
           lastRun,
           unfinished: yield* tasks.openTasks(connection.id)
         })

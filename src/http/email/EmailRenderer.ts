@@ -1,9 +1,13 @@
 /**
  * A stored email as a page that runs nothing and loads nothing. Three independent layers ensure that:
  * - `Sanitizer.ts` rebuilds the HTML from harmless elements;
- * - the page's policy allows nothing to run or load, and puts the page into a sandbox: an origin of its own, no
- *   scripts, no forms, no popups, no access to the page around it;
+ * - the page's policy allows nothing to run or load, and puts the page into a sandbox: no scripts, no forms, no popups,
+ *   no navigation of the page around it;
  * - the dashboard shows the page in a frame with a sandbox of its own.
+ *
+ * The sandboxes keep our origin, so that the dashboard can measure the height of the page. An origin of its own would
+ * protect from scripts of the page, of which none can run: both sandboxes and `default-src 'none'` forbid them, inline
+ * ones and `javascript:` addresses too.
  *
  * Emails are read in worker threads: see `EmailReader.ts`.
  */
@@ -20,7 +24,7 @@ const longestHtml = 2_000_000
 const longestText = 1_000_000
 
 export const contentSecurityPolicy =
-  "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+  "sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 interface Email {
   readonly headers: Headers.Headers

@@ -60,7 +60,7 @@ it.layer(layer({ faults }), live)("stored emails", (it) => {
       const page = yield* ask(at("hostile"))
       assert.strictEqual(page.status, 200)
       const policy = String(page.headers["content-security-policy"])
-      assert.match(policy, /^sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:;/)
+      assert.match(policy, /^sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; img-src data:;/)
       assert.match(policy, /form-action 'none'; frame-ancestors 'self'$/)
       const body = page.text.slice(page.text.indexOf("<body>"))
       assert.match(body, /<h1>Quarterly report<\/h1>/)
