@@ -12,6 +12,7 @@ import { afterSync } from "../derive/Deriver.ts"
 import * as Documents from "../http/tasks/TaskDocuments.ts"
 import { specOf } from "../http/tasks/TaskRequest.ts"
 import { Engine, type Progress as EngineProgress } from "../engine/Engine.ts"
+import * as ProgressEstimate from "../engine/model/ProgressEstimate.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import type { Counts } from "../engine/model/RunCounts.ts"
 import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
@@ -176,12 +177,14 @@ const retryHere = (name: string, ids: ReadonlyArray<string>) =>
     })
   )
 
-/** The source's estimate at connect, as long as less content is stored: the estimate of a first sync. */
 const limitsOf = Effect.fnUntraced(
-  function* (name: string) {
+  function* (name: string, isEverythingAgain: boolean) {
     const { estimate, totals } = yield* (yield* ApiClient).connections.get({ params: { connection: name } })
-    const left = estimate === null ? 0 : estimate.items - totals.stored
-    return { items: left > 0 ? left : undefined, millisPerItem: estimate?.millisPerItem ?? 0 }
+    const known = { atConnect: estimate?.items, stored: totals.stored }
+    return {
+      items: ProgressEstimate.itemsOf(known, isEverythingAgain),
+      millisPerItem: estimate?.millisPerItem ?? 0
+    }
   },
   Effect.orElseSucceed(() => ({ items: undefined, millisPerItem: 0 }))
 )
@@ -225,7 +228,13 @@ export const sync = Command.make(
       )
     const run = Effect.gen(function* () {
       const onProgress: (progress: EngineProgress) => Effect.Effect<void> = output.animate
-        ? yield* Progress.make(name, Effect.provideContext(limitsOf(name), yield* Effect.context<ApiClient>()))
+        ? yield* Progress.make(
+            name,
+            Effect.provideContext(
+              limitsOf(name, input.force && window === undefined),
+              yield* Effect.context<ApiClient>()
+            )
+          )
         : () => Effect.void
       const options = { spec, wait: !input.noWait, onWait, onTrouble, onProgress }
       return yield* isRemote ? TaskWatcher.sync(name, task, options) : syncHere(name, task, options)

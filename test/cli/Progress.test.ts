@@ -37,6 +37,18 @@ describe("the estimate of a sync", () => {
     )
   })
 
+  it("knows how much a first sync and one of everything again will list, and not what a later one will", () => {
+    const items = (atConnect: number | undefined, stored: number, isEverythingAgain: boolean) =>
+      ProgressEstimate.itemsOf({ atConnect, stored }, isEverythingAgain)
+    assert.strictEqual(items(150, 0, false), 150)
+    assert.strictEqual(items(150, 50, false), 100)
+    assert.isUndefined(items(150, 160, false))
+    assert.strictEqual(items(150, 160, true), 160)
+    assert.strictEqual(items(undefined, 160, true), 160)
+    assert.isUndefined(items(undefined, 0, true))
+    assert.isUndefined(items(undefined, 160, false))
+  })
+
   it("takes what the source said at connect where the listing says nothing, and the slower of rate and quota", () => {
     const of = (millisPerItem: number) =>
       ProgressEstimate.next(

@@ -20,6 +20,19 @@ export interface Limits {
   readonly millisPerItem: number
 }
 
+/**
+ * How many items a task will list, where its listing does not say: as many as there are for a first sync and for one
+ * that downloads everything again; unknown for a later sync, which lists what is new.
+ */
+export const itemsOf = (
+  of: { readonly atConnect: number | undefined; readonly stored: number },
+  isEverythingAgain: boolean
+): number | undefined => {
+  const { atConnect = 0, stored } = of
+  if (isEverythingAgain) return Math.max(atConnect, stored) || undefined
+  return atConnect > stored ? atConnect - stored : undefined
+}
+
 export interface Estimate {
   readonly ended: number
   /** How many items there will be; undefined if nobody says. */
