@@ -1,8 +1,7 @@
 /** The dashboard's requests to the server, with the types of the API's documents. */
 import type * as Connections from "../http/connections/ConnectionDocuments.ts"
 import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
-import type * as Contents from "../http/contents/ContentDocuments.ts"
-import type { ContentWithFailure } from "../http/contents/ContentEndpoints.ts"
+import type * as ContentEndpoints from "../http/contents/ContentEndpoints.ts"
 import type { EmailParts } from "../http/email/EmailEndpoints.ts"
 import type { SearchResult as SearchResultSchema } from "../http/search/SearchEndpoints.ts"
 import type * as System from "../http/system/SystemEndpoints.ts"
@@ -11,8 +10,8 @@ import type * as Webhooks from "../http/webhooks/WebhookDocuments.ts"
 
 export type Connected = (typeof ConnectedSchema)["Encoded"]
 export type Connection = (typeof Connections.Connection)["Encoded"]
-export type Content = (typeof ContentWithFailure)["Encoded"]
-export type ContentRow = (typeof Contents.Content)["Encoded"]
+export type Content = (typeof ContentEndpoints.ContentWithFailure)["Encoded"]
+export type ContentRow = (typeof ContentEndpoints.ListedContent)["Encoded"]
 export type Email = (typeof EmailParts)["Encoded"]
 export type Hour = (typeof Tasks.Hour)["Encoded"]
 export type Integration = (typeof System.Integration)["Encoded"]
@@ -25,6 +24,7 @@ export type Approval = Connections.Approval
 export type Status = (typeof Connections.Status)["Encoded"]
 export type Synced = (typeof Tasks.Synced)["Encoded"]
 export type Task = (typeof Tasks.Task)["Encoded"]
+export type ThreadMessage = (typeof ContentEndpoints.ThreadMessage)["Encoded"]
 export type Webhook = (typeof Webhooks.Webhook)["Encoded"]
 export type Pinged = (typeof Webhooks.Pinged)["Encoded"]
 export type WebhookMessage = (typeof Webhooks.Message)["Encoded"]
@@ -183,6 +183,20 @@ export const search = (parameters: Readonly<Record<string, string>>, after: stri
 export const content = (ref: string, externalId: string, { signal }: Signal) =>
   ask<Content>(at(ref, `/content${query({ externalId })}`), { signal })
 
+/** The conversation of a content, oldest first. */
+export const thread = async (ref: string, externalId: string, limit: number, { signal }: Signal) =>
+  (
+    await ask<{ messages: ReadonlyArray<ThreadMessage> }>(at(ref, `/content/thread${query({ externalId, limit })}`), {
+      signal
+    })
+  ).messages
+
+/** A page of the text that was read from a file. */
+export const extractedText = (ref: string, externalId: string, offset: number, { signal }: Signal) =>
+  ask<(typeof ContentEndpoints.ContentText)["Encoded"]>(at(ref, `/content/text${query({ externalId, offset })}`), {
+    signal
+  })
+
 export const emailParts = (ref: string, externalId: string, { signal }: Signal) =>
   ask<Email>(at(ref, `/content/email/parts${query({ externalId })}`), { signal })
 
@@ -196,6 +210,9 @@ export const bodyUrl = (ref: string, externalId: string): string => at(ref, `/co
 
 export const emailUrl = (ref: string, externalId: string, as: "html" | "text"): string =>
   at(ref, `/content/email${query({ externalId, as })}`)
+
+export const markdownUrl = (ref: string, externalId: string): string =>
+  at(ref, `/content/markdown${query({ externalId })}`)
 
 export const emailPartUrl = (ref: string, externalId: string, part: string): string =>
   at(ref, `/content/email/part${query({ externalId, part })}`)

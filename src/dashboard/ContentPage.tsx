@@ -6,6 +6,8 @@ import { EmailView } from "./EmailView.tsx"
 import * as Format from "./Format.ts"
 import { connectionPath, useParameters } from "./Location.ts"
 import { MessageView } from "./MessageView.tsx"
+import * as MrkdwnView from "./MrkdwnView.tsx"
+import { ExtractedText, MarkdownView, TextView } from "./TextView.tsx"
 import { Badge, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 import * as TextPreview from "./TextPreview.ts"
 import * as Words from "./Labels.ts"
@@ -16,56 +18,8 @@ const longestText = 256_000
 /** Picture types that cannot run scripts. SVG can, so it can only be downloaded. */
 const pictures = new Set(["image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"])
 
-const typeOf = ({ mediaType }: Api.Content): string => (mediaType ?? "").replace(/;.*$/s, "").trim().toLowerCase()
-
-const Table = ({ rows }: { readonly rows: ReadonlyArray<ReadonlyArray<string>> }) => (
-  <>
-    {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard */}
-    <div class="text" tabIndex={0} role="region" aria-label="The rows of this content">
-      <table>
-        <tbody>
-          {rows.map((row, index) => (
-            // oxlint-disable-next-line react/no-array-index-key -- rows have no other name
-            <tr key={index}>
-              {row.map((cell, column) => (
-                // oxlint-disable-next-line react/no-array-index-key -- nor have cells
-                <td key={column}>{cell}</td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-    {rows.length < TextPreview.mostRows ? null : (
-      <p class="hint">The first {Format.count(TextPreview.mostRows)} rows are shown.</p>
-    )}
-  </>
-)
-
-const separators: Readonly<Record<string, "," | "\t">> = { "text/csv": ",", "text/tab-separated-values": "\t" }
-
-const TextView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
-  const { data, error } = useQuery({
-    queryKey: ["connection", status.id, "body", content.externalId, content.hash],
-    queryFn: (context) => Api.bodyText(status.id, content.externalId, context),
-    staleTime: Infinity
-  })
-  if (error instanceof Api.Problem) return <ErrorNotice error={error} />
-  if (data === undefined) return <Loading what="the text" />
-  const type = typeOf(content)
-  const separator = separators[type]
-  const rows = separator === undefined ? undefined : TextPreview.rowsOf(data, separator)
-  if (rows !== undefined) return <Table rows={rows} />
-  return (
-    // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reached by keyboard
-    <pre class="text" tabIndex={0} aria-label="The text of this content">
-      {type === "application/json" ? TextPreview.indented(data) : data}
-    </pre>
-  )
-}
-
 const Body = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
-  const type = typeOf(content)
+  const type = TextPreview.typeOf(content)
   if (content.hash === null) return null
   if (type === "message/rfc822") return <EmailView content={content} status={status} />
   if (pictures.has(type)) {
@@ -78,20 +32,26 @@ const Body = ({ content, status }: { readonly content: Api.Content; readonly sta
     )
   }
   const isText = type.startsWith("text/") || type === "application/json"
-  if (!isText || content.size > longestText) {
-    return (
+  if (content.size <= longestText) {
+    if (type === "application/json" && content.kind === "message") {
+      return <MessageView content={content} status={status} />
+    }
+    if (TextPreview.isMarkdown(content)) return <MarkdownView content={content} status={status} />
+    if (isText) return <TextView content={content} status={status} />
+  }
+  return (
+    <>
       <p class="quiet-text">
         {isText
-          ? "It is too long to be shown here"
-          : `A ${type === "" ? "file of unknown type" : type} is not shown here`}
-        : download it.
+          ? "It is too long to be shown here: download it."
+          : type === "application/pdf"
+            ? "Download the PDF to see its pages. They are not shown here, because browsers do not open PDFs in a sandbox, and the file comes from outside."
+            : `A file of ${type === "" ? "unknown type" : `the type ${type}`} is not shown here: download it.`}
       </p>
-    )
-  }
-  return type === "application/json" && content.kind === "message" ? (
-    <MessageView content={content} status={status} />
-  ) : (
-    <TextView content={content} status={status} />
+      {isText || /^(?:audio|font|image|video)\//.test(type) ? null : (
+        <ExtractedText content={content} status={status} />
+      )}
+    </>
   )
 }
 
@@ -185,9 +145,10 @@ export const ContentPage = ({ status }: { readonly status: Api.Status }) => {
       <div class="heading">
         <div>
           <h2 id="content-title" class="content-title">
-            {content.title ?? content.externalId}
+            <MrkdwnView.Title of={content} />
           </h2>
           <p class="sub">
+            {Words.fromOf(content) === "–" ? null : `${Words.fromOf(content)} · `}
             <Badge tone={Words.contentTone[content.state] ?? "quiet"}>{content.state}</Badge>{" "}
             <Time time={content.occurredAt} />
           </p>

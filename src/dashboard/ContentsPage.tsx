@@ -6,13 +6,16 @@ import * as Format from "./Format.ts"
 import { connectionPath, contentPath, navigate, useParameters } from "./Location.ts"
 import { Badge, CardTable, DateFilter, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
 import * as Words from "./Labels.ts"
+import * as MrkdwnView from "./MrkdwnView.tsx"
 
 const states = ["stored", "failed", "dead", "deferred", "gone", "deleted"]
 
 const Row = ({ row, status }: { readonly row: Api.ContentRow; readonly status: Api.Status }) => (
   <tr role="row">
     <th role="rowheader" scope="row" data-label="Title" class="title-cell">
-      <a href={`#${contentPath(status.id, row.externalId)}`}>{row.title ?? row.externalId}</a>
+      <a href={`#${contentPath(status.id, row.externalId)}`}>
+        <MrkdwnView.Title of={row} />
+      </a>
       {row.title === null ? null : <span class="sub id">{row.externalId}</span>}
     </th>
     <td role="cell" data-label="From" class="from-cell">

@@ -7,7 +7,9 @@ import { useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
-import { ErrorNotice, Loading } from "./Components.tsx"
+import { ErrorNotice, Loading, Time } from "./Components.tsx"
+import { contentPath } from "./Location.ts"
+import { useThread } from "./MessageView.tsx"
 import { SandboxedFrame } from "./SandboxedFrame.tsx"
 
 const Headers = ({ email }: { readonly email: Api.Email }) => {
@@ -79,6 +81,27 @@ const Links = ({ email }: { readonly email: Api.Email }) =>
     </details>
   )
 
+/** The other emails of the conversation. */
+const Conversation = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
+  const thread = useThread(content, status)
+  if (thread.length < 2) return null
+  return (
+    <section aria-labelledby="conversation">
+      <h3 id="conversation">Conversation</h3>
+      <ol class="conversation">
+        {thread.map((message) => (
+          <li key={message.externalId} aria-current={message.externalId === content.externalId ? "true" : undefined}>
+            <a href={`#${contentPath(status.id, message.externalId)}`}>{message.title ?? message.externalId}</a>
+            <span class="sub">
+              {message.from} · <Time time={message.occurredAt} />
+            </span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  )
+}
+
 export const EmailView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
   const [plain, setPlain] = useState(false)
   const { externalId } = content
@@ -116,6 +139,7 @@ export const EmailView = ({ content, status }: { readonly content: Api.Content; 
       />
       <Attachments email={email} externalId={externalId} status={status} />
       <Links email={email} />
+      <Conversation content={content} status={status} />
     </div>
   )
 }

@@ -215,19 +215,9 @@ const sentence = (text: string): string => {
   return /[.!?…]$/.test(start) ? start : `${start}.`
 }
 
-const field = (value: unknown, name: string): string | undefined => {
-  if (typeof value !== "object" || value === null) return undefined
-  const found: unknown = (value as Readonly<Record<string, unknown>>)[name]
-  return typeof found === "string" && found !== "" ? found : undefined
-}
-
-/** Who wrote a content: the name or address of an email's sender, or the author and the channel of a message. */
-export const fromOf = ({ metadata }: Pick<ContentRow, "metadata">): string => {
-  const from: unknown = metadata["from"]
-  const sender = typeof from === "string" ? from : (field(from, "name") ?? field(from, "address"))
-  const author = sender ?? field(metadata, "user") ?? field(metadata, "botId")
-  const channel = field(metadata, "channel")
-  const place = channel === undefined ? undefined : `in ${channel}`
-  const thread = field(metadata, "threadTs") === undefined ? undefined : "(reply)"
-  return [author, place, thread].filter((each) => each !== undefined).join(" ") || "–"
+/** Who wrote a content, and where: the sender of an email, or the author and the channel of a message. */
+export const fromOf = (row: Pick<ContentRow, "from" | "in" | "metadata">): string => {
+  const place = row.in === null ? undefined : `in #${row.in}`
+  const thread = typeof row.metadata["threadTs"] === "string" ? "(reply)" : undefined
+  return [row.from ?? undefined, place, thread].filter((each) => each !== undefined).join(" ") || "–"
 }

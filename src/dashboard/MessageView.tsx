@@ -1,68 +1,185 @@
-/** A message of a source that stores JSON, such as Slack: its text, its author and its thread. */
+/** A message of a chat in its thread: authors, times and texts, oldest first. */
 import { useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
+import { Loading, Time } from "./Components.tsx"
+import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
-import { ErrorNotice, Loading } from "./Components.tsx"
+import * as MrkdwnView from "./MrkdwnView.tsx"
+
+/** Messages of one thread that are shown. */
+const mostMessages = 200
+
+type Json = Readonly<Record<string, unknown>>
 
 const textOf = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
+const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 
-const parsed = (body: string): Readonly<Record<string, unknown>> | undefined => {
+const parsed = (body: string): Json | undefined => {
   try {
     const value: unknown = JSON.parse(body)
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Readonly<Record<string, unknown>>)
-      : undefined
+    return isJson(value) ? value : undefined
   } catch {
     return undefined
   }
 }
 
-export const MessageView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
-  const { data, error } = useQuery({
-    queryKey: ["connection", status.id, "body", content.externalId, content.hash],
-    queryFn: (context) => Api.bodyText(status.id, content.externalId, context),
-    staleTime: Infinity
+/** The mrkdwn of a message's body; where it has none, that of its attachments, as bots write them. */
+const mrkdwnOf = (body: Json): string | undefined => {
+  const attachments = Array.isArray(body["attachments"]) ? body["attachments"].filter(isJson) : []
+  const lines = attachments.flatMap(({ fallback, pretext, text, title }) => {
+    const own = [pretext, title, text].flatMap((line) => textOf(line) ?? [])
+    return own.length > 0 ? own : (textOf(fallback) ?? [])
   })
-  if (error instanceof Api.Problem) return <ErrorNotice error={error} />
-  if (data === undefined) return <Loading what="the message" />
-  const message = parsed(data)
-  const text = textOf(message?.["text"])
-  const { channel, files, threadTs, user } = content.metadata as Readonly<Record<string, unknown>>
-  const thread = textOf(threadTs)
-  const place = textOf(channel)
+  return textOf(body["text"]) ?? textOf(lines.join("\n"))
+}
+
+/** A message of the thread, or the opened one before its thread is known. */
+type Message = Omit<Api.ThreadMessage, "text"> & { readonly text: string | null }
+
+interface MessageProps {
+  readonly message: Message
+  readonly status: Api.Status
+  readonly isOpened: boolean
+}
+
+const useBody = (message: Message, status: Api.Status) =>
+  useQuery({
+    queryKey: ["connection", status.id, "body", message.externalId, message.hash],
+    queryFn: (context) => Api.bodyText(status.id, message.externalId, context),
+    enabled: message.hash !== null,
+    staleTime: Infinity
+  }).data
+
+const Author = ({ message, status }: Omit<MessageProps, "isOpened">) => {
+  const user = textOf(message.metadata["user"])
+  const name = message.from ?? user ?? "nobody"
+  if (user === undefined) return <strong>{name}</strong>
   return (
-    <div class="message">
-      <p class="quiet-text">
-        {textOf(user) === undefined ? null : (
-          <>
-            by <a href={`#${contentPath(status.id, `users/${String(user)}`)}`}>{String(user)}</a>{" "}
-          </>
+    <a class="author" href={`#${contentPath(status.id, `users/${user}`)}`}>
+      {name}
+    </a>
+  )
+}
+
+/** Files by their titles, which only the body of the message has. */
+const Files = ({ body, message, status }: Omit<MessageProps, "isOpened"> & { readonly body: Json | undefined }) => {
+  const files = message.metadata["files"]
+  if (!Array.isArray(files) || files.length === 0) return null
+  const told = Array.isArray(body?.["files"]) ? body["files"].filter(isJson) : []
+  const titleOf = (id: string) => {
+    const file = told.find((each) => each["id"] === id)
+    return textOf(file?.["title"]) ?? textOf(file?.["name"]) ?? `file ${id}`
+  }
+  return (
+    <ul>
+      {files.map(String).map((id) => (
+        <li key={id}>
+          <a href={`#${contentPath(status.id, `files/${id}`)}`}>{titleOf(id)}</a>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+const Reactions = ({ message, status }: Omit<MessageProps, "isOpened">) => {
+  const reactions = [message.metadata["reactions"], message.volatile["reactions"]].find(Array.isArray) ?? []
+  const shown = reactions.filter(isJson).flatMap(({ count, name }) => {
+    const emoji = textOf(name)
+    return emoji === undefined ? [] : [`:${emoji}: ${typeof count === "number" ? Format.count(count) : ""}`]
+  })
+  return shown.length === 0 ? null : (
+    <p class="sub">
+      <MrkdwnView.Text connection={status.id} names={{}} text={shown.join("  ")} />
+    </p>
+  )
+}
+
+const One = ({ isOpened, message, status }: MessageProps) => {
+  const body = useBody(message, status)
+  const json = body === undefined ? undefined : parsed(body)
+  const mrkdwn = json === undefined ? undefined : mrkdwnOf(json)
+  const text = mrkdwn ?? message.text ?? body
+  return (
+    <li class="message" aria-current={isOpened ? "true" : undefined}>
+      <p class="message-head">
+        <Author message={message} status={status} />{" "}
+        {isOpened ? (
+          <Time time={message.occurredAt} />
+        ) : (
+          <a class="sub-link" href={`#${contentPath(status.id, message.externalId)}`}>
+            <Time time={message.occurredAt} />
+          </a>
         )}
-        {place === undefined ? null : (
-          <>
-            in <a href={`#${contentPath(status.id, `channels/${place}`)}`}>{place}</a>{" "}
-          </>
-        )}
-        {thread === undefined || place === undefined ? null : (
-          <>
-            in the thread <a href={`#${contentPath(status.id, `${place}/${thread}`)}`}>{thread}</a>
-          </>
-        )}
+        {textOf(message.metadata["editedTs"]) === undefined ? null : <span class="quiet-text"> (edited)</span>}
       </p>
-      {text === undefined ? <p class="quiet-text">It has no text.</p> : <div class="message-text">{text}</div>}
-      {Array.isArray(files) && files.length > 0 ? (
-        <ul>
-          {files.map((file) => (
-            <li key={String(file)}>
-              <a href={`#${contentPath(status.id, `files/${String(file)}`)}`}>file {String(file)}</a>
-            </li>
-          ))}
-        </ul>
-      ) : null}
-      <details>
-        <summary>As the source sent it</summary>
-        <pre class="text">{message === undefined ? data : JSON.stringify(message, null, 2)}</pre>
-      </details>
-    </div>
+      <div class="message-text">
+        {mrkdwn !== undefined ? (
+          <MrkdwnView.Text connection={status.id} names={message.names} text={mrkdwn} />
+        ) : (
+          (text ?? <span class="quiet-text">It has no text.</span>)
+        )}
+      </div>
+      <Files body={json} message={message} status={status} />
+      <Reactions message={message} status={status} />
+    </li>
+  )
+}
+
+const Source = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
+  const body = useBody({ ...content, text: null }, status)
+  if (body === undefined) return <Loading what="the message" />
+  const json = parsed(body)
+  return (
+    <details>
+      <summary>As the source sent it</summary>
+      <pre class="text">{json === undefined ? body : JSON.stringify(json, null, 2)}</pre>
+    </details>
+  )
+}
+
+export const useThread = (content: Api.Content, status: Api.Status) =>
+  useQuery({
+    queryKey: ["connection", status.id, "thread", content.externalId],
+    queryFn: (context) => Api.thread(status.id, content.externalId, mostMessages, context),
+    // What was stored a moment ago is derived a moment later.
+    staleTime: 5000
+  }).data ?? []
+
+export const MessageView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
+  const thread = useThread(content, status)
+  const isIn = thread.some(({ externalId }) => externalId === content.externalId)
+  const messages: ReadonlyArray<Message> = isIn ? thread : [...thread, { ...content, text: null }]
+  const channel = textOf(content.metadata["channel"])
+  const [first] = messages
+  const name = content.externalId === first?.externalId ? undefined : first?.externalId
+  return (
+    <section aria-label={messages.length > 1 ? "Thread" : "Message"}>
+      {channel === undefined ? null : (
+        <p>
+          In <a href={`#${contentPath(status.id, `channels/${channel}`)}`}>#{content.in ?? channel}</a>
+          {messages.length === 1 ? null : `, a thread of ${Format.many(messages.length, "message")}`}
+          {name === undefined ? null : (
+            <>
+              {" "}
+              (<a href={`#${contentPath(status.id, name)}`}>its beginning</a>)
+            </>
+          )}
+        </p>
+      )}
+      <ol class="thread plain">
+        {messages.map((message) => (
+          <One
+            key={message.externalId}
+            message={message}
+            status={status}
+            isOpened={message.externalId === content.externalId}
+          />
+        ))}
+      </ol>
+      {thread.length < mostMessages ? null : (
+        <p class="hint">The first {Format.count(mostMessages)} messages of the thread are shown.</p>
+      )}
+      <Source content={content} status={status} />
+    </section>
   )
 }

@@ -3,6 +3,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/preact-query"
 import { Fragment } from "preact"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
+import * as MrkdwnView from "./MrkdwnView.tsx"
 import { contentPath, navigate, searchPath, useParameters } from "./Location.ts"
 import { DateFilter, Empty, ErrorNotice, Loading, Time, Title } from "./Components.tsx"
 
@@ -26,10 +27,14 @@ const Snippet = ({ highlights, snippet }: Pick<Api.SearchResult, "highlights" | 
 const Result = ({ result }: { readonly result: Api.SearchResult }) => (
   <li class="result">
     <h2>
-      <a href={`#${contentPath(result.connectionId, result.externalId)}`}>{result.title ?? result.externalId}</a>
+      <a href={`#${contentPath(result.connectionId, result.externalId)}`}>
+        <MrkdwnView.Title of={result} />
+      </a>
     </h2>
     <p class="sub">
-      {[result.from, result.connection, result.kind].filter((each) => each !== null && each !== "").join(" · ")}
+      {[result.from, result.in === null ? null : `#${result.in}`, result.connection, result.kind]
+        .filter((each) => each !== null && each !== "")
+        .join(" · ")}
       {result.occurredAt === null ? null : (
         <>
           {" · "}

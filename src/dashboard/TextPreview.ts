@@ -1,4 +1,17 @@
-/** Text as the page shows it: JSON indented, CSV and TSV as rows of cells. */
+/** How text is shown: which type it is of, JSON indented, CSV and TSV as rows of cells. */
+import type { Content } from "./Api.ts"
+
+/** The media type in lower case, without parameters. */
+export const typeOf = ({ mediaType }: Pick<Content, "mediaType">): string =>
+  (mediaType ?? "").replace(/;.*$/s, "").trim().toLowerCase()
+
+/** True for Markdown: by the media type, or by the name of a plain text. */
+export const isMarkdown = (content: Pick<Content, "externalId" | "mediaType" | "title">): boolean => {
+  const type = typeOf(content)
+  const name = /\.[a-z]+$/i.exec(content.title ?? "") === null ? content.externalId : (content.title ?? "")
+  const isNamed = (type === "text/plain" || type === "") && /\.(?:md|markdown)$/i.test(name)
+  return type === "text/markdown" || type === "text/x-markdown" || isNamed
+}
 
 /** More rows of a table can only be downloaded. */
 export const mostRows = 200

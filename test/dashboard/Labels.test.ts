@@ -57,9 +57,9 @@ it("a connection's state and a run's status are named as on the command line", (
 })
 
 it("who wrote a content is its sender, or its author and channel", () => {
-  const of = (metadata: Parameters<typeof Labels.fromOf>[0]["metadata"]) => Labels.fromOf({ metadata })
-  assert.strictEqual(of({ from: { name: "Ada", address: "ada@example.com" } }), "Ada")
-  assert.strictEqual(of({ from: { name: "", address: "ada@example.com" } }), "ada@example.com")
-  assert.strictEqual(of({ user: "U1", channel: "C1", threadTs: "1.0" }), "U1 in C1 (reply)")
+  const of = (row: Partial<Parameters<typeof Labels.fromOf>[0]>) =>
+    Labels.fromOf({ from: null, in: null, metadata: {}, ...row })
+  assert.strictEqual(of({ from: "Ada <ada@example.com>" }), "Ada <ada@example.com>")
+  assert.strictEqual(of({ from: "Bob", in: "general", metadata: { threadTs: "1.0" } }), "Bob in #general (reply)")
   assert.strictEqual(of({}), "–")
 })

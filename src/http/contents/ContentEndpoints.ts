@@ -29,6 +29,21 @@ export const ListedContent = Schema.Struct({ ...Documents.Content.fields, ...Nam
 /** A content with its row of the ledger, where it has one. */
 export const ContentWithFailure = Schema.Struct({ ...ListedContent.fields, failure: Schema.NullOr(LedgerRow) })
 
+/** A page of a content's text. */
+export const ContentText = Schema.Struct({
+  /** Null where no text could be read, or not yet. */
+  text: Schema.NullOr(Schema.String),
+  /** Characters of the whole text. */
+  length: Schema.Int,
+  /** The offset of the next page, or null. */
+  next: Schema.NullOr(Schema.Int)
+})
+
+/** A content of a conversation, with the beginning of its text as people read it. */
+export const ThreadMessage = Schema.Struct({ ...ListedContent.fields, text: Schema.NullOr(Schema.String) }).annotate({
+  identifier: "ThreadMessage"
+})
+
 /** Which contents, in which order, and from where on. */
 const contentQuery = {
   state: ContentState.pipe(Schema.withDecodingDefaultKey(Effect.succeed("stored"))),
@@ -83,6 +98,24 @@ export const contents = HttpApiGroup.make("contents")
       success: ContentWithFailure,
       error: NotFoundProblem
     }).annotate(OpenApi.Summary, "One content: what is known of it, without its body"),
+    HttpApiEndpoint.get("text", "/connections/:connection/content/text", {
+      params: connectionRef,
+      query: {
+        externalId: ExternalId,
+        offset: Schema.Int.pipe(
+          Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 })),
+          Schema.withDecodingDefaultKey(Effect.succeed(0))
+        ).annotate({ description: "where the page begins: `next` of the page before" })
+      },
+      success: ContentText,
+      error: [NotFoundProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "The text of one content, as it was read from its body: 100,000 characters at a time"),
+    HttpApiEndpoint.get("thread", "/connections/:connection/content/thread", {
+      params: connectionRef,
+      query: { externalId: ExternalId, limit: limit(1000, 100) },
+      success: Schema.Struct({ messages: Schema.Array(ThreadMessage) }),
+      error: [NotFoundProblem, UsageProblem]
+    }).annotate(OpenApi.Summary, "The conversation that an email or a message belongs to, oldest first"),
     HttpApiEndpoint.get("body", "/connections/:connection/content/body", {
       params: connectionRef,
       query: { externalId: ExternalId },

@@ -4,6 +4,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Deriver } from "../../derive/Deriver.ts"
 import { UsageError } from "../../engine/Engine.ts"
 import { contentRow } from "../../engine/feed/ChangeDocument.ts"
 import * as ContentPages from "../../engine/feed/ContentPages.ts"
@@ -24,6 +26,9 @@ import * as Documents from "./ContentDocuments.ts"
 import * as ContentLookup from "./ContentLookup.ts"
 import * as ContentNames from "./ContentNames.ts"
 
+/** Characters of one page of a text. */
+const pageLength = 100_000
+
 export const layer = HttpApiBuilder.group(
   CommandApi,
   "contents",
@@ -34,6 +39,7 @@ export const layer = HttpApiBuilder.group(
     const ledger = yield* LedgerStore
     const feed = yield* Feed.Feed
     const stopping = yield* Stopping
+    const { reads } = yield* Deriver
 
     const page = Effect.fnUntraced(function* (ref: string, query: ContentPages.Query) {
       const { id } = yield* ConnectionLookup.find(connections, ref)
@@ -64,6 +70,38 @@ export const layer = HttpApiBuilder.group(
         const [failure] = yield* ledger.ledger(connection.id, { externalIds: [externalId], limit: 1 })
         const [names = ContentNames.none] = yield* ContentNames.find(ports.contents, connection.id, [content])
         return { ...Documents.content(content), ...names, failure: failure === undefined ? null : ledgerRow(failure) }
+      }, asProblem),
+
+      text: Effect.fnUntraced(function* ({ params, query }) {
+        const { externalId, offset } = query
+        const { connection } = yield* ContentLookup.find(ports, params.connection, externalId)
+        const ref = { connection: connection.name, id: externalId }
+        const found = yield* reads.get([connection.name], ref, { offset, length: pageLength })
+        const { length, text } = Option.getOrElse(found, () => ({ length: 0, text: null }))
+        return { text, length, next: offset + pageLength < length ? offset + pageLength : null }
+      }, asProblem),
+
+      thread: Effect.fnUntraced(function* ({ params, query }) {
+        const { externalId, limit } = query
+        const { connection } = yield* ContentLookup.find(ports, params.connection, externalId)
+        const ref = { connection: connection.name, id: externalId }
+        const found = yield* reads.thread([connection.name], ref, limit)
+        const rows = yield* ports.contents.contentsById(
+          connection.id,
+          found.map(({ id }) => id)
+        )
+        const messages = found.flatMap(({ id, text }) => {
+          const row = rows.get(id)
+          return row === undefined ? [] : [{ ...row, snippet: text }]
+        })
+        const names = yield* ContentNames.find(ports.contents, connection.id, messages)
+        return {
+          messages: messages.map((row, index) => ({
+            ...Documents.content(row),
+            ...(names[index] ?? ContentNames.none),
+            text: row.snippet
+          }))
+        }
       }, asProblem),
 
       body: Effect.fnUntraced(function* ({ params, query, request }) {

@@ -1,4 +1,4 @@
-/** A stored email as a person reads it. */
+/** A stored email, or a Markdown file, as a person reads it. */
 import * as Effect from "effect/Effect"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
@@ -59,6 +59,12 @@ export const emails = HttpApiGroup.make("emails")
       success: EmailParts,
       error: errors
     }).annotate(OpenApi.Summary, "What one email consists of: its headers, links and attachments"),
+    HttpApiEndpoint.get("markdown", "/connections/:connection/content/markdown", {
+      params: connectionRef,
+      query: { externalId: ExternalId },
+      success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/html; charset=utf-8" })),
+      error: errors
+    }).annotate(OpenApi.Summary, "One Markdown file as a static page for a sandboxed frame, as an email's HTML is"),
     HttpApiEndpoint.get("part", "/connections/:connection/content/email/part", {
       params: connectionRef,
       query: { externalId: ExternalId, part: Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,5}$/))) },
@@ -68,4 +74,4 @@ export const emails = HttpApiGroup.make("emails")
   )
   .middleware(Authenticated)
   .annotate(OpenApi.Title, "Emails")
-  .annotate(OpenApi.Description, "Stored emails, as a person reads them")
+  .annotate(OpenApi.Description, "Stored emails and Markdown files, as a person reads them")

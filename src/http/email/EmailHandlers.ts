@@ -5,7 +5,6 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import { UsageError } from "../../engine/Engine.ts"
-
 import { Api } from "../Api.ts"
 import * as BodyResponse from "../contents/BodyResponse.ts"
 import { BodyStore } from "../../engine/store/BodyStore.ts"
@@ -15,6 +14,17 @@ import * as ContentLookup from "../contents/ContentLookup.ts"
 import * as EmailRenderer from "./EmailRenderer.ts"
 import * as EmailReader from "./EmailReader.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
+
+const email = { type: /^message\/rfc822 *(?:;|$)/i, name: "email" }
+/** Sources often call it plain text. */
+const markdown = { type: /^(?:text\/(?:markdown|x-markdown|plain) *(?:;|$)|$)/i, name: "Markdown" }
+
+/** A page for a sandboxed frame. */
+const framed = (page: string) =>
+  HttpServerResponse.text(page, {
+    contentType: "text/html; charset=utf-8",
+    headers: { "content-security-policy": EmailRenderer.contentSecurityPolicy }
+  })
 
 export const layer = HttpApiBuilder.group(
   Api,
@@ -30,11 +40,12 @@ export const layer = HttpApiBuilder.group(
     const ask = Effect.fnUntraced(function* <Q extends EmailRenderer.Question>(
       connection: string,
       externalId: string,
-      question: Q
+      question: (title: string) => Q,
+      is: { readonly type: RegExp; readonly name: string } = email
     ) {
       const body = yield* ContentLookup.body(ports, connection, externalId)
-      if (!/^message\/rfc822 *(?:;|$)/i.test(body.mediaType ?? "")) {
-        return yield* new UsageError({ message: `${externalId} is no email: download it, or read it as it is` })
+      if (!is.type.test(body.mediaType ?? "")) {
+        return yield* new UsageError({ message: `${externalId} is no ${is.name}: download it, or read it as it is` })
       }
       if (body.size > EmailRenderer.longest) {
         return yield* new UsageError({
@@ -43,7 +54,7 @@ export const layer = HttpApiBuilder.group(
       }
       const bytes = Effect.map(Stream.runCollect(body.bytes()), (chunks) => Buffer.concat(chunks))
       return yield* reader
-        .ask(bytes, question)
+        .ask(bytes, question(body.title ?? externalId))
         .pipe(
           Effect.catchTag("WorkerFailed", ({ message }) =>
             Effect.fail(new UsageError({ message: `${externalId} can't be shown (${message}): download it instead` }))
@@ -53,23 +64,23 @@ export const layer = HttpApiBuilder.group(
 
     return handlers.handleAll({
       render: ({ params, query }) =>
-        ask(params.connection, query.externalId, { _tag: "page", as: query.as }).pipe(
-          Effect.map((page) =>
-            HttpServerResponse.text(page, {
-              contentType: "text/html; charset=utf-8",
-              headers: { "content-security-policy": EmailRenderer.contentSecurityPolicy }
-            })
-          ),
+        ask(params.connection, query.externalId, () => ({ _tag: "page", as: query.as }) as const).pipe(
+          Effect.map(framed),
           asProblem
         ),
 
-      parts: ({ params, query }) => asProblem(ask(params.connection, query.externalId, { _tag: "parts" })),
+      markdown: ({ params, query }) =>
+        ask(params.connection, query.externalId, (title) => ({ _tag: "markdown", title }) as const, markdown).pipe(
+          Effect.map(framed),
+          asProblem
+        ),
+
+      parts: ({ params, query }) =>
+        asProblem(ask(params.connection, query.externalId, () => ({ _tag: "parts" }) as const)),
 
       part: Effect.fnUntraced(function* ({ params, query, request }) {
-        const attachment = yield* ask(params.connection, query.externalId, {
-          _tag: "attachment",
-          index: Number(query.part)
-        })
+        const question = { _tag: "attachment", index: Number(query.part) } as const
+        const attachment = yield* ask(params.connection, query.externalId, () => question)
         if (attachment === undefined) {
           return yield* new NotFoundProblem({
             what: "body",

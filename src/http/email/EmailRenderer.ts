@@ -1,5 +1,5 @@
 /**
- * A stored email as a page that runs nothing and loads nothing. Three independent layers ensure that:
+ * A stored email, or a Markdown file, as a page that runs nothing and loads nothing. Three independent layers ensure that:
  * - `Sanitizer.ts` rebuilds the HTML from harmless elements;
  * - the page's policy allows nothing to run or load, and puts the page into a sandbox: no scripts, no forms, no popups,
  *   no navigation of the page around it;
@@ -11,6 +11,7 @@
  *
  * Emails are read in worker threads: see `EmailReader.ts`.
  */
+import { marked } from "marked"
 import PostalMime, { type Attachment, type Email as Parsed } from "postal-mime"
 import * as Headers from "../../mail/Headers.ts"
 import type { EmailParts } from "./EmailEndpoints.ts"
@@ -52,15 +53,19 @@ const read = async (bytes: Uint8Array): Promise<Email> => {
 export type Question =
   | { readonly _tag: "page"; readonly as: "html" | "text" }
   | { readonly _tag: "parts" }
+  /** The bytes are Markdown instead of an email. */
+  | { readonly _tag: "markdown"; readonly title: string }
   | { readonly _tag: "attachment"; readonly index: number }
 
 export interface Answers {
   readonly page: string
   readonly parts: EmailParts
+  readonly markdown: string
   readonly attachment: { readonly bytes: Uint8Array; readonly mediaType: string; readonly name: string } | undefined
 }
 
 export const answer = async (bytes: Uint8Array, question: Question): Promise<Answers[Question["_tag"]]> => {
+  if (question._tag === "markdown") return markdownPage(bytes, question.title)
   const email = await read(bytes)
   switch (question._tag) {
     case "page":
@@ -116,6 +121,13 @@ const textPage = (email: Email): string => {
 /** Its HTML, or its text where it has none that can be shown. */
 const htmlPage = (email: Email): string =>
   email.safe === undefined ? textPage(email) : page(subjectOf(email), email.safe.html)
+
+/** Markdown may hold HTML, so it is sanitized as an email is. */
+const markdownPage = (bytes: Uint8Array, title: string): string => {
+  const text = new TextDecoder().decode(bytes)
+  const html = marked.parse(text.slice(0, longestText), { async: false, gfm: true })
+  return page(plain(title, 1000), sanitized(html, []).html)
+}
 
 // ---- the parts ---------------------------------------------------------------------------------------------------
 
