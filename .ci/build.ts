@@ -72,7 +72,8 @@ const bundle = async (): Promise<ReadonlySet<string>> => {
     const [scope = "", name = ""] = at < 0 ? [] : path.slice(at + "node_modules/".length).split("/")
     return at < 0 ? [] : [path.slice(0, at) + "node_modules/" + (scope.startsWith("@") ? `${scope}/${name}` : scope)]
   })
-  return new Set(names)
+  // A package may hold copies of others without their package.json. Its licence speaks for them.
+  return new Set(names.filter((folder) => Fs.existsSync(Path.join(root, folder, "package.json"))))
 }
 
 /** The licences ask that their text comes with copies. */
