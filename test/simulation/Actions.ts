@@ -201,9 +201,32 @@ export class Actions {
         const seconds = pick([0, 0.3, 1, 3, 5.1, 6, 12, 31, 70, 300, 900, 3600], one) ?? 1
         return simulation.advance(seconds * 1000 * (0.5 + two))
       }
+      case "hint":
+        return this.#hint(account, one, two)
+      case "listen":
+        if (account.id !== undefined) simulation.alive(two).hints.setListening(account.id, one < 0.7)
+        return
       default:
         return this.#ask(kind, account, one, two)
     }
+  }
+
+  /** A hint, true or not: of a part, of one that does not exist, or of anything. It may be doubled, or late. */
+  #hint({ id, source }: Account, one: number, two: number): void {
+    if (id === undefined) return
+    const process = this.#simulation.alive((two * 7) % 1)
+    const parts = one < 0.3 ? [] : one < 0.45 ? ["nowhere"] : [pick(folders, (one * 3) % 1) ?? "a"]
+    if (source.profile.mode === "parts") this.#simulation.faults.orderElsewhere("a hint")
+    // Hints bring a poll forward only in a process that has looked everywhere.
+    if (two > 0.1 && two < 0.7) {
+      this.#simulation.poll(id, false, process)
+      this.#simulation.rest(60_000)
+    }
+    process.hints.add(id, parts, parts.length === 0)
+    // A late one is there when the scheduled poll comes.
+    if (two > 0.8) return
+    this.#simulation.hint(process, id)
+    if (two < 0.2) this.#simulation.hint(process, id)
   }
 
   /** All but few of what is there goes at once, while no pass is under way that has seen a part of it. */
@@ -233,6 +256,9 @@ export class Actions {
     const process = simulation.alive(two)
     const since = simulation.ticks.next()
     const known = [...source.items.keys()]
+    // What a task stores before the first poll has listed is outside of the scope until a poll lists it.
+    const isTask = ["force", "forceIds", "windowed", "request"].includes(kind)
+    if (isTask && simulation.row(account)?.scope === null) account.relistedAt ||= 1
     switch (kind) {
       case "sync":
         return this.#sync(account, {}, "sync", since, one)
@@ -251,12 +277,22 @@ export class Actions {
         return this.#sync(account, { window, force: two < 0.3 }, `window ${one} ${two}`, since, one)
       }
       case "retryRemoved": {
-        // A failed item is tried again by the run that is told of its deletion.
-        const failed = pick([...source.poisoned.keys()], one)
+        // A failed item is tried again by the run that is told of its deletion, which comes before or while it is read.
+        const fails = source.add(pick(folders, one) ?? "a")
+        source.poisoned.set(fails, "Malformed")
+        this.#sync(account, {}, "sync", since, one)
+        simulation.rest(60_000)
+        const ledger = simulation.now(simulation.store.ledger(id, { limit: 1000 }))
+        const failed = ledger.find(({ externalId }) => externalId === fails) ?? pick(ledger, one)
+        source.poisoned.delete(fails)
         if (failed === undefined) return
-        source.poisoned.delete(failed)
-        source.remove([failed])
-        return this.#sync(account, {}, "sync", since, one)
+        for (let count = 0; count < two * 8; count += 1) source.add(pick(folders, (one + count * 0.37) % 1) ?? "a")
+        if (two < 0.4) source.remove([failed.externalId])
+        else {
+          simulation.faults.orderElsewhere("a deletion while it is read")
+          source.doomed.add(failed.externalId)
+        }
+        return this.#sync(account, {}, "sync", simulation.ticks.next(), one)
       }
       case "dryRun":
         return this.#sync(account, { dryRun: true }, "dry run", since, one)
@@ -366,6 +402,15 @@ export class Actions {
       if (isReconnected && Exit.isFailure(exit)) account.disconnectedAt = since(simulation)
       this.lookAt(account)
       if (change.config !== undefined) account.relistedAt = simulation.ticks.next()
+    })
+  }
+
+  /** The accepted tasks of this account that have not ended, in words. */
+  openTasks(account: Account): ReadonlyArray<string> {
+    const { store } = this.#simulation
+    return [...this.accepted].flatMap(([id, of]) => {
+      const task = of === account ? Option.getOrUndefined(this.#simulation.now(store.task(id))) : undefined
+      return task?.finishedAt === null ? [`an accepted task has not ended (${task.spec})`] : []
     })
   }
 

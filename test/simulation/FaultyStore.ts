@@ -12,7 +12,7 @@ import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Batch } from "../../src/engine/model/Batch.ts"
 import type { Random } from "../chaos/Random.ts"
 import { Caller } from "./Caller.ts"
-import { type Faults, reads } from "./Faults.ts"
+import { type Faults, reads, type StoreFault } from "./Faults.ts"
 import type { Interleaving } from "./Interleaving.ts"
 
 type Service = WholeStore
@@ -41,6 +41,8 @@ export const make = (options: {
 }): Service => {
   const { faults, interleaving, random, say, store, watch } = options
 
+  const isFree = ({ process }: Caller): boolean => !process.dead && process.frozenUntil <= options.now()
+
   /** Nothing of a dead process reaches the store, and it hears nothing; a frozen one waits. */
   const gate = (caller: Caller): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -63,40 +65,50 @@ export const make = (options: {
       )
     })
 
-  const edge =
-    <Args extends ReadonlyArray<unknown>, A, E>(
-      method: string,
-      call: (...args: Args) => Effect.Effect<A, E>,
-      done: (caller: Caller, args: Args, result: A) => Effect.Effect<void> = (caller) =>
-        reads.has(method) ? Effect.void : watch.written(method, caller)
-    ) =>
-    (...args: Args): Effect.Effect<A, E | StoreError> =>
-      Effect.gen(function* () {
-        const caller = yield* Caller
-        yield* gate(caller)
-        const fault = faults.takeStore(method)
-        if (fault !== undefined) {
-          caller.isStruck = true
-          say(() => `${caller.process.name}: ${method} ${fault._tag}`)
-        }
-        if (fault?._tag === "SlowThenFails") yield* Effect.sleep(Duration.millis(fault.millis))
-        if (fault?._tag === "FailsBefore" || fault?._tag === "SlowThenFails") return yield* failureOf(method)
-        if (fault?._tag === "ProcessDies" && !fault.after) caller.process.dead = true
-        if (fault?._tag === "Slow" && !fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
-        else if (random.chance(options.slow())) yield* Effect.sleep(Duration.millis(random.between(1, 400)))
-        yield* gate(caller)
-        const result = yield* atomically(
-          Effect.tap(
-            Effect.suspend(() => call(...args)),
-            (answer) => done(caller, args, answer)
-          )
+  const edge = <Args extends ReadonlyArray<unknown>, A, E>(
+    method: string,
+    call: (...args: Args) => Effect.Effect<A, E>,
+    done: (caller: Caller, args: Args, result: A) => Effect.Effect<void> = (caller) =>
+      reads.has(method) ? Effect.void : watch.written(method, caller)
+  ) => {
+    const step = (caller: Caller, args: Args): Effect.Effect<A, E> =>
+      atomically(
+        Effect.tap(
+          Effect.suspend(() => call(...args)),
+          (answer) => done(caller, args, answer)
         )
-        if (fault?._tag === "ProcessDies") caller.process.dead = true
-        if (fault?._tag === "Slow" && fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
-        yield* gate(caller)
-        if (fault?._tag === "FailsAfter") return yield* failureOf(method)
-        return result
-      })
+      )
+    const struck = Effect.fnUntraced(function* (caller: Caller, fault: StoreFault, args: Args) {
+      caller.isStruck = true
+      say(() => `${caller.process.name}: ${method} ${fault._tag}`)
+      if (fault._tag === "SlowThenFails") yield* Effect.sleep(Duration.millis(fault.millis))
+      if (fault._tag === "FailsBefore" || fault._tag === "SlowThenFails") return yield* failureOf(method)
+      if (fault._tag === "ProcessDies" && !fault.after) caller.process.dead = true
+      if (fault._tag === "Slow" && !fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
+      yield* gate(caller)
+      const result = yield* step(caller, args)
+      if (fault._tag === "ProcessDies") caller.process.dead = true
+      if (fault._tag === "Slow" && fault.after) yield* Effect.sleep(Duration.millis(fault.millis))
+      yield* gate(caller)
+      if (fault._tag === "FailsAfter") return yield* failureOf(method)
+      return result
+    })
+    // Almost every call meets no fault: it takes few steps of its fiber.
+    const meet = (caller: Caller, args: Args): Effect.Effect<A, E | StoreError> => {
+      const fault = faults.takeStore(method)
+      if (fault !== undefined) return struck(caller, fault, args)
+      if (!random.chance(options.slow())) return step(caller, args)
+      const pause = Effect.andThen(Effect.sleep(Duration.millis(random.between(1, 400))), gate(caller))
+      return Effect.andThen(pause, step(caller, args))
+    }
+    return (...args: Args): Effect.Effect<A, E | StoreError> =>
+      Effect.flatMap(Caller, (caller) =>
+        Effect.flatMap(
+          isFree(caller) ? meet(caller, args) : Effect.andThen(gate(caller), () => meet(caller, args)),
+          (result) => (isFree(caller) ? Effect.succeed(result) : Effect.as(gate(caller), result))
+        )
+      )
+  }
 
   const commit = (fence: Fence, batch: Batch): ReturnType<Service["commit"]> => store.commit(fence, batch)
   return {

@@ -229,7 +229,10 @@ export class Oracle {
       for (const id of due) if (!known.has(id)) this.problem(`${account.name}: a sync ended well without ${id}`)
       if (!succeeded || account.relistedAt > 0 || source.wasClosed.size > 0) return
       const gone = [...source.items.keys()].filter((id) => source.absentThroughout(id, since, source.ticks.now))
-      const left = gone.filter((id) => !source.cached.has(id) && !source.byId.has(id))
+      const excused = [source.cached, source.untold, source.byId]
+      // What was stored during a pass is not absent from it: the next pass finds its deletion.
+      const isStoredInPass = (id: string) => source.profile.mode !== "feed" && (source.staleAt.get(id) ?? 0) >= since
+      const left = gone.filter((id) => excused.every((ids) => !ids.has(id)) && !isStoredInPass(id))
       const kept = yield* Effect.orDie(this.#store.contents(account.id, { state: "stored", limit: 10_000 }))
       const staged = yield* Effect.orDie(this.#store.deletions(account.id, { which: "staged", limit: 1000 }))
       for (const { externalId } of kept.contents) {
@@ -265,7 +268,9 @@ export class Oracle {
       const row = rows.get(externalId)
       if (item.current === undefined) {
         const isCovered = account.folders.includes(externalId.slice(0, 1))
-        const isExcused = [account.excused, source.cached, source.byId].some((ids) => ids.has(externalId))
+        const isExcused = [account.excused, source.cached, source.untold, source.byId].some((ids) =>
+          ids.has(externalId)
+        )
         if (row !== undefined && !staged.has(externalId) && isStrict && isCovered && !isExcused) {
           wrong.push(`${externalId} is gone, and stored`)
         }

@@ -47,6 +47,9 @@ const kinds = {
   approve: 2,
   disconnect: 1,
   prune: 1,
+  // A stream of hints: lost where the step is left out, doubled, forged, or late.
+  hint: 4,
+  listen: 2,
   // Time.
   wake: 4,
   wait: 24
@@ -76,6 +79,12 @@ export interface Plan {
   readonly steps: ReadonlyArray<Step>
 }
 
+/**
+ * The number of steps. Most stories are short, since many short stories meet more interleavings than few long ones; some
+ * are long, since a few defects need many steps.
+ */
+const lengthOf = (random: Random): number => 2 + Math.min(60, Math.floor(-7 * Math.log(1 - random.next())))
+
 /** The plan of a seed; `without` leaves out kinds of steps. */
 export const make = (seed: number, without: ReadonlySet<Kind> = new Set()): Plan => {
   const random = new Random(seed * 2 + 1)
@@ -84,8 +93,8 @@ export const make = (seed: number, without: ReadonlySet<Kind> = new Set()): Plan
     (kind) => always.has(kind) || (random.chance(seldom.has(kind) ? 0.1 : 0.55) && !without.has(kind))
   )
   const weighted = chosen.map((kind) => [kinds[kind], kind] as const)
-  const isThorough = random.chance(0.35)
-  const steps = Array.from({ length: random.between(6, 32) }, (): Step => ({
+  const isThorough = random.chance(0.25)
+  const steps = Array.from({ length: lengthOf(random) }, (): Step => ({
     kind: random.weighted(weighted),
     which: [random.next(), random.next(), random.next()],
     tasks: random.chance(0.4) ? Number.POSITIVE_INFINITY : random.between(0, 120)

@@ -52,6 +52,7 @@ export interface Process {
   frozenUntil: number
   readonly context: Context.Context<Services | Engine | PendingHints | HintListener>
   readonly engine: Engine["Service"]
+  readonly hints: PendingHints["Service"]
   readonly person: ReturnType<typeof personOver>
 }
 
@@ -92,6 +93,7 @@ export const start = Effect.fnUntraced(function* (options: {
     frozenUntil: 0,
     context,
     engine,
+    hints: Context.get(context, PendingHints),
     person: personOver(store, yield* Effect.provide(TaskSubmission.make, wholeStoreLayer(store)))
   }
   return process

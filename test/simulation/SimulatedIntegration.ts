@@ -11,6 +11,7 @@ import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChec
 import * as Integration from "../../src/contract/Integration.ts"
 import * as Errors from "../../src/contract/IntegrationError.ts"
 import type { Coverage, Page } from "../../src/contract/Page.ts"
+import type { Parts } from "../../src/contract/Parts.ts"
 import { inWindow, type SyncTask } from "../../src/contract/SyncTask.ts"
 import type { Random } from "../chaos/Random.ts"
 import { Caller } from "./Caller.ts"
@@ -39,6 +40,16 @@ export interface Checkpoint {
   readonly done: ReadonlyArray<Pass>
   /** False once a poll of parts is through: the next begins a new round. */
   readonly underWay: boolean
+  readonly round: Round
+}
+
+/** A round over the parts that a poll lists: all of them, or those that were hinted. */
+interface Round {
+  /** The parts that come after the one of the present pass. */
+  readonly left: ReadonlyArray<string>
+  readonly isWhole: boolean
+  /** Rounds in a row that left out what was not hinted, since a stream of hints was listening. */
+  readonly leftOut: number
 }
 
 export const Checkpoint: Schema.Codec<Checkpoint> = (() => {
@@ -54,7 +65,8 @@ export const Checkpoint: Schema.Codec<Checkpoint> = (() => {
     position: Schema.Int,
     pass: Schema.NullOr(Pass),
     done: Schema.Array(Pass),
-    underWay: Schema.Boolean
+    underWay: Schema.Boolean,
+    round: Schema.Struct({ left: Schema.Array(Schema.String), isWhole: Schema.Boolean, leftOut: Schema.Int })
   })
 })()
 
@@ -215,6 +227,7 @@ const session = (
     if (item === undefined || found === undefined) return undefined
     if (item.current === undefined) {
       edge.faults.happened("what was deleted is served")
+      source.staleAt.set(id, source.ticks.now)
       if (!isListing) source.cached.add(id)
     }
     const { body, version } = found
@@ -245,7 +258,7 @@ const session = (
   let isListing = false
   const inScope = (id: string): boolean => scope.some((folder) => id.startsWith(folder))
 
-  const list = (task: SyncTask, given: Option.Option<Checkpoint>) => {
+  const list = (task: SyncTask, given: Option.Option<Checkpoint>, { hinted }: Parts<unknown>) => {
     isListing = true
     const isWindowed = task.window !== undefined
     const inTask = (id: string) => inScope(id) && inWindow(task, occurredAt(source.items.get(id)?.at ?? 0))
@@ -257,20 +270,46 @@ const session = (
       source.served.set(name, [])
       return { name, from: source.log.length, after: "", folder }
     }
+    const whole: Round = { left: scope.slice(1), isWhole: true, leftOut: 0 }
     const firstPass = () => (profile.mode === "parts" ? beginPass(scope[0] ?? "a") : beginPass(null))
-    const begin = (): Checkpoint => ({
-      format: source.format,
-      folders: scope,
-      position: source.log.length,
-      pass: firstPass(),
-      done: [],
-      underWay: true
-    })
-    const start = Option.match(given, {
-      onNone: begin,
-      onSome: (at): Checkpoint =>
-        at.pass !== null || profile.mode === "feed" ? at : { ...at, pass: firstPass(), done: [], underWay: true }
-    })
+    const begin = (): Checkpoint => {
+      // What was deleted before is told by nothing.
+      if (profile.coverage === "none") for (const id of source.absent()) source.untold.add(id)
+      return {
+        format: source.format,
+        folders: scope,
+        position: source.log.length,
+        pass: firstPass(),
+        done: [],
+        underWay: true,
+        round: whole
+      }
+    }
+    const told = scope.filter((folder) => hinted.parts.includes(folder))
+    /**
+     * The next round: over what was hinted first, and over the rest too unless hints alone brought this poll forward, or
+     * a stream listens. A stream may lose hints: each third poll looks everywhere.
+     */
+    const nextRound = (at: Checkpoint): Checkpoint => {
+      const { leftOut } = at.round
+      const isWhole = !hinted.only && (!hinted.isListening || leftOut >= 2)
+      const [first, ...left] = isWhole ? [...told, ...scope.filter((folder) => !told.includes(folder))] : told
+      const round = { left, isWhole, leftOut: isWhole ? 0 : hinted.only ? leftOut : leftOut + 1 }
+      if (!isWhole) edge.faults.wasMet("a hint")
+      if (first === undefined) return { ...at, done: [], underWay: false, round }
+      return { ...at, pass: beginPass(first), done: [], underWay: true, round }
+    }
+    const resume = (at: Checkpoint): Checkpoint => {
+      if (profile.mode === "feed") return at
+      if (profile.mode === "passes") {
+        return at.pass === null ? { ...at, pass: firstPass(), done: [], underWay: true } : at
+      }
+      if (at.pass === null) return nextRound(at)
+      // What was hinted during a round is listed at its end.
+      const { left } = at.round
+      return { ...at, round: { ...at.round, left: [...left, ...told.filter((folder) => !left.includes(folder))] } }
+    }
+    const start = Option.match(given, { onNone: begin, onSome: resume })
 
     /** The labels that listed items have now: a patch tells them of content that is stored already. */
     const labelsOf = (refs: ReadonlyArray<Ref>) =>
@@ -343,12 +382,19 @@ const session = (
           const listed = [before, ...page, again].flatMap((one) => (one === undefined ? [] : [one.id]))
           const hidden = new Set([...(source.hidden.get(pass.name) ?? []), ...source.closed])
           source.hidden.set(pass.name, hidden)
-          return Effect.succeed({ after, isLast, closed: [...hidden], refs: listed.map(refOf) })
+          const deleted =
+            profile.coverage === "none"
+              ? source.deletedSince(at.position)
+              : profile.tellsInPass
+                ? source.deletedSince(pass.from)
+                : []
+          const refs = listed.map(refOf)
+          return Effect.succeed({ after, isLast, closed: [...hidden], refs, deleted, position: source.log.length })
         })
-        const { after, closed, isLast, refs } = found
+        const { after, closed, deleted, isLast, position, refs } = found
         const unlisted = closed.filter((folder) => (pass.folder ?? folder) === folder && scope.includes(folder))
         const covers: Array<Coverage> = []
-        if (isLast && !isWindowed) {
+        if (isLast && !isWindowed && profile.coverage !== "none") {
           if (pass.folder !== null) {
             if (unlisted.length === 0) covers.push({ prefix: pass.folder })
           } else if (profile.coverage === "all") covers.push({ prefix: "", except: unlisted })
@@ -357,23 +403,25 @@ const session = (
         const problems = isLast ? unlisted.map((place) => ({ place, message: `${place} can't be listed` })) : []
         problemsOfPage = problems.length
         const listedTo: Pass = { ...pass, after }
-        const nextFolder = pass.folder === null ? undefined : scope[scope.indexOf(pass.folder) + 1]
+        const [nextFolder, ...left] = pass.folder === null ? [] : at.round.left
         const next = isLast && nextFolder !== undefined ? beginPass(nextFolder) : null
         const page: Page<Checkpoint> = {
           listed: refs,
           download: yield* select(refs),
-          deleted: profile.tellsInPass ? source.deletedSince(pass.from) : [],
+          deleted,
           listing: pass.name,
           covers,
-          complete: isLast && next === null && unlisted.length === 0 && !isWindowed,
+          complete: isLast && next === null && unlisted.length === 0 && !isWindowed && at.round.isWhole,
           problems,
           patches: labelsOf(refs),
           checkpoint: {
             ...at,
             format: source.format,
+            ...(profile.coverage === "none" ? { position } : {}),
             pass: isLast ? next : listedTo,
             done: isLast ? [...at.done, listedTo] : at.done,
-            underWay: !isLast || next !== null
+            underWay: !isLast || next !== null,
+            round: isLast ? { ...at.round, left } : at.round
           }
         }
         edge.say(() => `  ${pass.name}: ${refs.map((ref) => ref.externalId).join(" ")}${isLast ? ", the last" : ""}`)
@@ -403,7 +451,11 @@ const session = (
           const next = more || at.pass !== null ? Option.some({ ...checkpoint, caughtUp: !more }) : Option.none()
           return [isIdle ? [] : [page], next] as const
         }
-        if (at.pass === null) return [[], Option.none()] as const
+        if (at.pass === null) {
+          // A round over no part only counts.
+          const isCounted = profile.mode === "parts" && !hinted.only
+          return [isCounted ? [{ listed: [], download: [], checkpoint: at }] : [], Option.none()] as const
+        }
         const page = yield* passPage(at, at.pass)
         const { checkpoint } = page
         const next = checkpoint.pass === null ? Option.none() : Option.some({ ...checkpoint, caughtUp: true })
@@ -424,7 +476,12 @@ const session = (
         edge.say(() => `  ${externalId} is ${content?.title ?? "gone"}`)
         if (content === undefined) source.toldGone.add(externalId)
         if (content === undefined) return Effect.fail(errorOf("Gone", `${externalId} is gone`))
-        return Effect.as(latency(), content)
+        if (source.items.get(externalId)?.current === undefined || !source.doomed.delete(externalId)) {
+          return Effect.as(latency(), content)
+        }
+        edge.faults.wasMet("a deletion while it is read")
+        source.remove([externalId])
+        return Effect.as(Effect.sleep(Duration.millis(random.between(200, 9000))), content)
       })
     }
   }

@@ -44,8 +44,11 @@ export interface Profile {
    * name.
    */
   readonly forgottenPass: "expires" | "renames"
-  /** The coverage at the end of a pass: everything, or each folder of the scope. */
-  readonly coverage: "all" | "folders"
+  /**
+   * The coverage at the end of a pass: everything, or each folder of the scope. `none`: absence says nothing; each page
+   * of a pass tells what was deleted since the page before, once.
+   */
+  readonly coverage: "all" | "folders" | "none"
   /** For how long what was deleted can still be downloaded, in milliseconds: as from a cache. */
   readonly staleFor: number
   /** The longest usual answer, in milliseconds. */
@@ -54,8 +57,10 @@ export interface Profile {
 
 export const folders = ["a", "b", "c"] as const
 
-export const profileOf = (random: Random): Profile => ({
-  mode: random.pick(["feed", "feed", "passes", "parts"]),
+const modes = ["feed", "feed", "passes", "parts"] as const
+
+export const profileOf = (random: Random, mode = random.pick(modes)): Profile => ({
+  mode,
   by: random.pick(["id", "revision"]),
   order: random.pick(["id", "modified"]),
   pageSize: random.between(1, 4),
@@ -66,7 +71,7 @@ export const profileOf = (random: Random): Profile => ({
   inline: random.pick([0, 0, 0.5]),
   revisionWithBytes: random.chance(0.5),
   forgottenPass: random.pick(["expires", "renames"]),
-  coverage: random.pick(["all", "folders"]),
+  coverage: random.pick(mode === "feed" ? ["all", "folders"] : ["all", "folders", "none"]),
   staleFor: random.pick([0, 0, 20_000, 90_000]),
   latency: random.pick([20, 500, 3000])
 })
@@ -147,8 +152,14 @@ export class SimulatedSource {
   readonly toldGone = new Set<string>()
   /** Ids that a person chose, and that no poll has listed since: absence does not concern them. */
   readonly byId = new Set<string>()
+  /** Ids that are deleted while their content is on its way. */
+  readonly doomed = new Set<string>()
+  /** Ids whose deletion no listing will ever tell. */
+  readonly untold = new Set<string>()
   /** Ids that a person was given from the cache. */
   readonly cached = new Set<string>()
+  /** The latest tick at which an id was served after its deletion. */
+  readonly staleAt = new Map<string, number>()
   readonly #now: () => number
   #versions = 0
   #added = 0
@@ -162,6 +173,10 @@ export class SimulatedSource {
 
   present(): Array<string> {
     return [...this.items].flatMap(([id, item]) => (item.current === undefined ? [] : [id]))
+  }
+
+  absent(): Array<string> {
+    return [...this.items].flatMap(([id, item]) => (item.current === undefined ? [id] : []))
   }
 
   add(folder: string): string {

@@ -64,6 +64,8 @@ export class Simulation {
   /** The processes that poll a connection now. */
   readonly #polls = new Map<ConnectionId, Array<Process.Process>>()
   readonly #decodeCheckpoint = Schema.decodeUnknownSync(SimulatedIntegration.Checkpoint)
+  /** The polls and the requests of persons that have not ended. */
+  readonly #underWay = new Set<Caller>()
   #polled = 0
   #tokens = 0
 
@@ -168,7 +170,9 @@ export class Simulation {
       told: { problems: 0, failedItems: 0 }
     }
     const context = Context.add(process.context, Caller, caller)
+    this.#underWay.add(caller)
     Effect.runForkWith(context)(effect).addObserver((exit) => {
+      this.#underWay.delete(caller)
       if (!process.dead) done(exit)
     })
   }
@@ -223,13 +227,19 @@ export class Simulation {
     }
   }
 
-  /** Lets time pass: timers in their order, and polls as they become due. */
-  advance(millis: number): void {
+  /** Lets time pass until nothing is under way and nothing is due, but at most for so long. */
+  rest(atMostMillis: number): void {
+    this.advance(atMostMillis, () => [...this.#underWay].every(({ process }) => process.dead))
+  }
+
+  /** Lets time pass: timers in their order, and polls as they become due. It ends early once `isOver`. */
+  advance(millis: number, isOver: () => boolean = () => false): void {
     const until = this.clock.currentTimeMillisUnsafe() + Math.round(millis)
     while (this.oracle.problems.length === 0) {
       this.settle()
       this.#wakeDue()
       this.settle()
+      if (isOver()) return
       const next = this.clock.next
       if (next === undefined || next > until) break
       this.clock.moveTo(next, (wake) => this.interleaving.scheduleTask(wake))
@@ -253,19 +263,31 @@ export class Simulation {
     return isWoken
   }
 
+  /** Hints reach this process: it polls if they ask for it. */
+  hint(process: Process.Process, connectionId: ConnectionId): void {
+    this.#poll(process, connectionId, Scheduler.pollHinted(connectionId))
+  }
+
   /** A wake-up, which may come twice or without a reason. */
-  poll(connectionId: ConnectionId, requested: boolean): void {
+  poll(connectionId: ConnectionId, requested: boolean, process = this.alive(this.random.next())): void {
+    this.say(() => `${process.name}: poll of ${connectionId.slice(-4)}${requested ? ", requested" : ""}`)
+    this.#poll(process, connectionId, Scheduler.poll(connectionId, { requested }))
+  }
+
+  #poll(
+    process: Process.Process,
+    connectionId: ConnectionId,
+    slice: ReturnType<typeof Scheduler.poll | typeof Scheduler.pollHinted>
+  ): void {
     this.#polled += 1
     if (this.#polled > pollsAtMost) {
       if (this.#polled === pollsAtMost + 1) this.oracle.problem(`more than ${pollsAtMost} polls`)
       return
     }
-    const process = this.alive(this.random.next())
     const polling = this.#polls.get(connectionId) ?? []
     polling.push(process)
     this.#polls.set(connectionId, polling)
-    this.say(() => `${process.name}: poll of ${connectionId.slice(-4)}${requested ? ", requested" : ""}`)
-    this.fork(process, "poll", Effect.provide(Scheduler.poll(connectionId, { requested }), process.context), () => {
+    this.fork(process, "poll", Effect.provide(slice, process.context), () => {
       polling.splice(polling.indexOf(process), 1)
     })
   }

@@ -35,16 +35,17 @@ describe("a simulation of the engine", () => {
   it(
     "holds for a block of seeds, in which each kind of fault that is ordered is met",
     () => {
-      const ordered = new Set<string>()
+      const ordered = new Map<string, number>()
       const met = new Set<string>()
-      for (let seed = 1; seed <= 200; seed += 1) {
+      for (let seed = 1; seed <= 400; seed += 1) {
         const plan = Plan.make(seed)
         const played = play(plan)
         if (played.problems.length > 0) assert.fail(explain(plan))
-        for (const name of played.ordered.keys()) ordered.add(name)
+        for (const [name, times] of played.ordered) ordered.set(name, (ordered.get(name) ?? 0) + times)
         for (const name of played.met.keys()) met.add(name)
       }
-      assert.deepStrictEqual([...ordered].filter((name) => !met.has(name)).toSorted(), [])
+      const often = [...ordered].flatMap(([name, times]) => (times >= 5 ? [name] : []))
+      assert.deepStrictEqual(often.filter((name) => !met.has(name)).toSorted(), [])
     },
     timeout
   )

@@ -133,7 +133,7 @@ export const poll = Effect.fn("poll", { root: true })(function* (
  * The poll that hints bring forward, if one may be made now; undefined if none was made. A connection that is due, has
  * failed, or was asked to wait takes its hints with its scheduled poll.
  */
-const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+export const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const connections = yield* ConnectionStore
   const looks = yield* (yield* PendingHints).due(connectionId)
   if (looks === undefined) return undefined
