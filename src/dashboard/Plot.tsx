@@ -24,13 +24,12 @@ const height = 150
 /** A limit that is this many times the highest bar would leave nothing of the bars: its line is at the upper edge. */
 const farAbove = 10
 
-const drawLimit = (plot: UPlot, limit: number, color: string): void => {
+const drawLimit = (plot: UPlot, limit: number, color: string, background: string): void => {
   const { bbox, ctx } = plot
   const inside = Math.max(plot.valToPos(limit, "y", true), bbox.top + 1)
   const pixels = devicePixelRatio
   ctx.save()
   ctx.strokeStyle = color
-  ctx.fillStyle = color
   ctx.lineWidth = 1.5 * pixels
   ctx.setLineDash([6 * pixels, 4 * pixels])
   ctx.beginPath()
@@ -41,11 +40,12 @@ const drawLimit = (plot: UPlot, limit: number, color: string): void => {
   ctx.textAlign = "left"
   ctx.textBaseline = "top"
   const isAbove = limit > (plot.scales["y"]?.max ?? limit)
-  ctx.fillText(
-    `limit ${Format.short(limit)}${isAbove ? ", far above" : ""}`,
-    bbox.left + 4 * pixels,
-    inside + 3 * pixels
-  )
+  const text = `limit ${Format.short(limit)}${isAbove ? ", far above" : ""}`
+  // A line of the grid would strike the text through.
+  ctx.fillStyle = background
+  ctx.fillRect(bbox.left, inside + 2 * pixels, ctx.measureText(text).width + 8 * pixels, 15 * pixels)
+  ctx.fillStyle = color
+  ctx.fillText(text, bbox.left + 4 * pixels, inside + 3 * pixels)
   ctx.restore()
 }
 
@@ -123,7 +123,7 @@ const options = (element: HTMLElement, { hours, limit, series }: HourPlotProps):
       }))
     ],
     hooks: {
-      draw: limit === undefined ? [] : [(plot) => drawLimit(plot, limit, color("--text-2"))],
+      draw: limit === undefined ? [] : [(plot) => drawLimit(plot, limit, color("--text-2"), color("--surface"))],
       setCursor: [
         (plot) => {
           const note = element.nextElementSibling

@@ -65,7 +65,7 @@ const MessageRow = ({ message, webhook }: MessageProps) => {
           </span>
         ) : null}
       </td>
-      <td role="cell" data-label="Action">
+      <td role="cell" data-label={message.state === "dead" ? "Action" : ""}>
         {message.state === "dead" ? (
           <button
             type="button"

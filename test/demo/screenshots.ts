@@ -14,7 +14,7 @@ const picture = async (): Promise<Buffer> => {
   await connect("me", "token-me", 1e9)
   await idem("sync", "me")
   for (const subject of ["one", "two", "three"]) await send(subject)
-  await connect("archive", "token-archive", 1e9)
+  await connect("archive", "token-archive", 15_000)
   await idem("sync", "archive")
 
   const server = start("serve")
