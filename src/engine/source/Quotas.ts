@@ -48,6 +48,9 @@ const rateLimitedRetries = 5
 
 const minute = Duration.minutes(1)
 
+/** The longest wait after a refusal that names no delay: so long after its end a limit of a day may still be respected. */
+const longestBackoff = Duration.hours(1)
+
 /** A wait for one's own budget that is longer is written to the log. */
 const saidFrom = Duration.minutes(10)
 
@@ -163,6 +166,21 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     }
   })
 
+  /**
+   * Refusals in a row that named no delay, by budget and method, and when the last one came. They count across calls and
+   * runs: a limit that lasts for hours then costs some dozen refused calls, each with its units, and not one a second.
+   */
+  const unnamed = new Map<string, { readonly count: number; readonly at: number }>()
+
+  /** The wait after such a refusal of a call that began at this time: twice as long each time, from a second. */
+  const backoff = (key: string, begunAt: number, now: number): Duration.Duration => {
+    const { at, count } = unnamed.get(key) ?? { at: Number.NEGATIVE_INFINITY, count: 0 }
+    // Calls that were under way together are refused together.
+    const next = begunAt >= at ? count + 1 : count
+    unnamed.set(key, { count: next, at: now })
+    return Duration.min(Duration.seconds(2 ** Math.min(next - 1, 20)), longestBackoff)
+  }
+
   const take = Effect.fnUntraced(function* (bucket: Bucket, meter: RunMeter.RunMeter) {
     const { key, per, tokens } = bucket
     if (tokens <= 0 || bucket.limit >= unlimited) return
@@ -209,7 +227,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
         const buckets = bucketsOf(domain, budgets, method, tokens)
         const adaptive = adaptiveOf(domain, budgets[0], method)
         const bytes = bytesOf(domain, budgets)
-        let refusals = 0
+        const refusalKey = `${adaptive.key} ${method}`
         let attemptsMade = 0
         let waitedMillis = 0
 
@@ -251,22 +269,19 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
                 )
             }),
             Effect.mapError((error) => RetryAfter.bound(error, longestRetryAfter)),
-            Effect.tapError((error) => {
-              if (error.reason._tag !== "RateLimited") return Effect.void
-              refusals += 1
-              calm.delete(adaptive.key)
-              return asked(
-                limiter.adaptiveFeedback({
-                  key: adaptive.key,
-                  epoch,
-                  tokens: 1,
-                  status: 429,
-                  // The provider's own advice for an answer without a delay: back off exponentially from a second.
-                  retryAfter: error.reason.retryAfter ?? Duration.seconds(2 ** (refusals - 1))
-                }),
-                meter
-              )
-            }),
+            Effect.tap(() => Effect.sync(() => unnamed.delete(refusalKey))),
+            Effect.tapError(
+              Effect.fnUntraced(function* (error) {
+                if (error.reason._tag !== "RateLimited") return
+                calm.delete(adaptive.key)
+                const named = error.reason.retryAfter
+                const retryAfter = named ?? backoff(refusalKey, begunAt, yield* Clock.currentTimeMillis)
+                yield* asked(
+                  limiter.adaptiveFeedback({ key: adaptive.key, epoch, tokens: 1, status: 429, retryAfter }),
+                  meter
+                )
+              })
+            ),
             Effect.onExit((exit) =>
               Effect.flatMap(Clock.currentTimeMillis, (now) =>
                 Metrics.called(domain, {

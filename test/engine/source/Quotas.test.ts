@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Result from "effect/Result"
 import type { Budget, Quota } from "../../../src/contract/Integration.ts"
 import { Forbidden, IntegrationError, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
 import { moving } from "../../support/Moving.ts"
@@ -94,6 +95,51 @@ describe("call", () => {
         60
       )
       assert.isAtLeast(byClient.seconds, 118)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("asks seldom while a limit of hours names no end, and finds its end within an hour", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({ unitsPerMinute: 6000 })
+      const start = yield* Clock.currentTimeMillis
+      const end = start + Duration.toMillis("12 hours")
+      let refusals = 0
+      const download = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        if (now >= end) return Effect.void
+        refusals += 1
+        return Effect.andThen(Effect.sleep("100 millis"), refused(new RateLimited({ message: "too many bytes" })))
+      })
+      /** As slices do: five downloads at a time, for a minute; then the run waits as long as it is told. */
+      const slices: Effect.Effect<void> = Effect.gen(function* () {
+        yield* RunMeter.waitUntil(meter, (yield* Clock.currentTimeMillis) + 60_000)
+        // A light call that passes in between says nothing about downloads.
+        yield* Effect.ignore(call("list", 5, Effect.void))
+        const ended = yield* Effect.forEach([1, 2, 3, 4, 5], () => Effect.result(call("get", 20, download)), {
+          concurrency: 5
+        })
+        const failures = ended.flatMap((one) => (Result.isFailure(one) ? [one.failure.reason] : []))
+        if (failures.length === 0) return
+        const waits = failures.map((reason) =>
+          reason._tag === "RateLimited" ? Duration.toMillis(reason.retryAfter ?? Duration.seconds(1)) : 0
+        )
+        yield* Effect.sleep(Duration.millis(Math.max(...waits)))
+        return yield* slices
+      })
+      yield* moving(slices, "1 minute")
+      assert.isAtLeast(refusals, 12)
+      assert.isAtMost(refusals, 5 * 30)
+      assert.isAtMost((yield* Clock.currentTimeMillis) - end, Duration.toMillis("62 minutes"))
+      // A refusal after that is a new one.
+      yield* RunMeter.waitUntil(meter, Number.POSITIVE_INFINITY)
+      const before = yield* Clock.currentTimeMillis
+      let isFirst = true
+      const once = Effect.suspend(() => {
+        if (!isFirst) return Effect.void
+        isFirst = false
+        return refused(new RateLimited({ message: "too many" }))
+      })
+      yield* moving(call("get", 20, once), "1 second")
+      assert.isAtMost((yield* Clock.currentTimeMillis) - before, 5_000)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
