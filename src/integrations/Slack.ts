@@ -96,6 +96,7 @@ const methods = {
   "users.list": 20,
   "users.info": 100,
   "files.info": 100,
+  "search.messages": 20,
   "files.download": 100
 }
 

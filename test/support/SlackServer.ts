@@ -10,6 +10,11 @@
  * - files of Slack Connect that messages name by their id only (https://docs.slack.dev/reference/objects/file-object);
  * - updates that set no `edited`: unfurls, `blocks`, attachments
  *   (https://docs.slack.dev/reference/methods/chat.update);
+ * - search (https://docs.slack.dev/reference/methods/search.messages): a user's token with `search:read`; `count` of at
+ *   most 100 and `page`; without bots' messages (python-slack-sdk#1419); with messages of public channels that the user
+ *   did not join, `thread_ts` in the link to a reply, `after:` that leaves its day out, page 101 that is page 1 again,
+ *   and answers that are cached by the query's text (msgvault#494, Memex#37); of messages close to each other only one
+ *   (the method's page); an index that lags by minutes (java-slack-sdk#798);
  * - token rotation: access tokens expire, and each refresh replaces both tokens
  *   (https://docs.slack.dev/authentication/using-token-rotation).
  */
@@ -23,6 +28,7 @@ import {
   type Kind,
   type Message,
   position,
+  type Posted,
   Workspace
 } from "./slack/Workspace.ts"
 
@@ -62,6 +68,10 @@ export interface SlackServer {
   refuseAll: string | undefined
   /** Kinds of conversations whose scope the token lacks. */
   readonly missing: Set<Kind>
+  /** A user's token for this workspace. The other one is a bot's. */
+  readonly userToken: string
+  /** Search: whether the user's token has the scope, and seconds that its index is behind. */
+  readonly search: { hasScope: boolean; lag: number }
   /** The most objects that an answer has, whatever is asked for. */
   maxLimit: number
   /** A free plan: parents older than this are there, but not shown. */
@@ -98,6 +108,8 @@ export const make = (options: Options = {}): Effect.Effect<SlackServer, never, S
     Effect.callback<{ readonly server: SlackServer; readonly http: NodeHttp.Server }>((resume) => {
       const state = build(options)
       const http = NodeHttp.createServer((request, response) => state.handle(request, response))
+      // On a busy machine an idle socket would be closed just as the next request is sent on it.
+      http.keepAliveTimeout = 0
       http.listen(0, "127.0.0.1", () => {
         const address = http.address()
         const port = typeof address === "object" && address !== null ? address.port : 0
@@ -119,6 +131,8 @@ const build = (options: Options) => {
   let issued = 0
   const requests: Array<Request> = []
   const token = "xoxb-stand-in-token"
+  const userToken = "xoxp-stand-in-token"
+  const searches = new Map<string, ReadonlyArray<Posted>>()
   let origin = ""
   let server: SlackServer
 
@@ -154,6 +168,24 @@ const build = (options: Options) => {
     return (message: Message) =>
       (args.oldest === undefined || (inclusive ? message.ts >= args.oldest : message.ts > args.oldest)) &&
       (args.latest === undefined || (inclusive ? message.ts <= args.latest : message.ts < args.latest))
+  }
+
+  /** The messages that a search finds, newest first. */
+  const found = (query: string): ReadonlyArray<Posted> => {
+    const after = /after:(\d{4}-\d\d-\d\d)/.exec(query)?.[1] ?? refuse("no_query")
+    const from = Date.parse(after) / 1000 + 86_400
+    const to = workspace.now - server.search.lag
+    const seen = new Map<string, number>()
+    return workspace.recent
+      .filter(({ message }) => Number(message.ts) >= from && Number(message.ts) <= to && message.user !== "B00000001")
+      .filter(({ channel, message }) => !message.tombstone && workspace.find(channel.id, message.ts) !== undefined)
+      .toSorted((one, other) => (one.message.ts < other.message.ts ? 1 : -1))
+      .filter(({ channel, message }) => {
+        const place = `${channel.id}/${message.threadTs ?? ""}`
+        const isClose = (seen.get(place) ?? Infinity) - Number(message.ts) < 5
+        if (!isClose) seen.set(place, Number(message.ts))
+        return !isClose
+      })
   }
 
   const methods: Record<string, (args: Request["args"]) => JsonObject> = {
@@ -245,6 +277,32 @@ const build = (options: Options) => {
     "users.info": (args) => ({
       user: workspace.userJson(workspace.users.get(args.user ?? "") ?? refuse("user_not_found"))
     }),
+    "search.messages": (args) => {
+      if (!server.search.hasScope) refuse("missing_scope")
+      const [count, page] = [Number(args.count ?? 20), Number(args.page ?? 1)]
+      const matches = searches.get(args.query ?? "") ?? found(args.query ?? "")
+      searches.set(args.query ?? "", matches)
+      const pages = Math.ceil(matches.length / count)
+      const given = page > 100 ? 1 : page
+      return {
+        query: args.query ?? "",
+        messages: {
+          total: matches.length,
+          paging: { count, total: matches.length, page: given, pages },
+          matches: matches.slice((given - 1) * count, given * count).map(({ channel, message }) => ({
+            iid: `${channel.id}-${message.ts}`,
+            channel: { id: channel.id, name: channel.name },
+            type: "message",
+            user: message.user,
+            ts: message.ts,
+            text: message.text,
+            permalink: `https://example.slack.com/archives/${channel.id}/p${message.ts.replace(".", "")}${
+              message.threadTs === undefined ? "" : `?thread_ts=${message.threadTs}`
+            }`
+          }))
+        }
+      }
+    },
     "oauth.v2.access": (args) => {
       const { rotation } = server
       if (args.grant_type !== "refresh_token") refuse("invalid_grant_type")
@@ -282,6 +340,7 @@ const build = (options: Options) => {
         refuse(authorization?.startsWith("Bearer xoxe.") === true ? "token_expired" : "invalid_auth")
       }
       if (server.refuseAll !== undefined) refuse(server.refuseAll)
+      if (method === "search.messages" && authorization === `Bearer ${token}`) refuse("not_allowed_token_type")
       return { ok: true, ...(handler === undefined ? refuse("unknown_method") : handler(args)) }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
@@ -307,7 +366,7 @@ const build = (options: Options) => {
 
   const authorized = (authorization: string | undefined) => {
     const given = authorization?.replace("Bearer ", "") ?? ""
-    return given === token || accessTokens.has(given)
+    return given === token || given === userToken || accessTokens.has(given)
   }
 
   const apiCall = (
@@ -376,6 +435,8 @@ const build = (options: Options) => {
         bot: false,
         refuseAll: undefined,
         missing: new Set(),
+        userToken,
+        search: { hasScope: true, lag: 0 },
         maxLimit: 999,
         hiddenBefore: undefined,
         cursorEpoch: 0,

@@ -118,6 +118,17 @@ export const Checkpoint = Schema.Struct({
   absentSince: Schema.optionalKey(Schema.Finite),
   /** Parts that hints named and that are still to be looked at (see HintLookups.ts). */
   hinted: Schema.optionalKey(Schema.Array(Schema.String)),
+  /**
+   * The last search for messages: when it was, up to when it searched, and until when none is tried after a refusal (see
+   * MessageSearch.ts).
+   */
+  search: Schema.optionalKey(
+    Schema.Struct({
+      at: Schema.Finite,
+      upTo: Schema.optionalKey(Schema.Finite),
+      offUntil: Schema.optionalKey(Schema.Finite)
+    })
+  ),
   /** When the conversations were last listed. */
   listedAt: Schema.optionalKey(Schema.Finite),
   /** Whether a bot may read channels that it did not join, and when that was tried. */

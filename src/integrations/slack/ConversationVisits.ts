@@ -71,10 +71,23 @@ const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
   return wait < Duration.toMillis(sweepEvery) && now - part.visitedAt >= Math.max(activeFor, wait)
 }
 
-/** `skip` gets the conversations that turn out to be closed. `longest`: the longest time between two visits. */
+/**
+ * `skip` gets the conversations that turn out to be closed. `found` has those in which a search found new messages: they
+ * come first. `longest`: the longest time between two visits.
+ */
 export const make = (
   scene: Scene,
-  { env, longest, skip }: { readonly env: Env; readonly skip: Set<string>; readonly longest: number }
+  {
+    env,
+    found,
+    longest,
+    skip
+  }: {
+    readonly env: Env
+    readonly skip: Set<string>
+    readonly found: ReadonlySet<string>
+    readonly longest: number
+  }
 ) => {
   const { now, parts, settings, state, time } = scene
   const { isListening } = parts.hinted
@@ -169,13 +182,18 @@ export const make = (
     const isVisited = ({ visitedAt }: Conversation) => visitedAt !== undefined && visitedAt >= round.startedAt
     const waiting = active
       .filter(([, { part }]) => !isVisited(part))
-      .sort(([, a], [, b]) => (a.part.visitedAt ?? 0) - (b.part.visitedAt ?? 0))
+      .sort(
+        ([a, { part: one }], [b, { part: other }]) =>
+          Number(found.has(b)) - Number(found.has(a)) || (one.visitedAt ?? 0) - (other.visitedAt ?? 0)
+      )
     const room = visitsPerRound - (active.length - waiting.length)
     return waiting
-      .filter(([, { part }], index) =>
-        isListening && state.absentSince === undefined
-          ? isOverdueAmidHints(part, round.startedAt)
-          : index < room || isOverdue(part, round.startedAt, longest)
+      .filter(
+        ([id, { part }], index) =>
+          found.has(id) ||
+          (isListening && state.absentSince === undefined
+            ? isOverdueAmidHints(part, round.startedAt)
+            : index < room || isOverdue(part, round.startedAt, longest))
       )
       .map(([id]) => id)
   }

@@ -20,6 +20,10 @@
  *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll. A tour through all
  *    conversations begins once every `sweepEvery`, at most 20 calls a poll.
  *
+ * With a user's token that has the scope `search:read`, each poll begins with a search for what came since the last one,
+ * in all conversations: threads with late replies are looked up, and conversations with new messages are visited first
+ * (see MessageSearch.ts). Not while hints are received, which say more.
+ *
  * Hinted parts come before all of these (see Events.ts, HintLookups.ts): a conversation is visited; a message or a thread is
  * looked up. A poll that hints alone brought forward does only that. While hints are received, conversations are listed
  * once an hour, visits are left to hints (except for conversations that were active within the last 12 days: an hour to
@@ -43,6 +47,7 @@ import * as Directory from "./Directory.ts"
 import { newest, tsOf } from "./Message.ts"
 import { always, chain, completePasses, histories, type Pages } from "./Sweeps.ts"
 import type { Env } from "./MessageRefs.ts"
+import * as MessageSearch from "./MessageSearch.ts"
 import * as HintLookups from "./HintLookups.ts"
 import { type Scene, type Settings, sweepEvery, visitsPerRound } from "./ConversationVisits.ts"
 import * as ConversationVisits from "./ConversationVisits.ts"
@@ -125,8 +130,9 @@ const live = (scene: Scene): Pages => {
   const env = envOf(scene)
   const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
   const skip = new Set<string>()
+  const found = new Set<string>()
 
-  const visits = ConversationVisits.make(scene, { env, skip, longest: Duration.toMillis(longest) })
+  const visits = ConversationVisits.make(scene, { env, found, skip, longest: Duration.toMillis(longest) })
 
   const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
 
@@ -191,6 +197,14 @@ const live = (scene: Scene): Pages => {
       return isKnown(part) ? visits.visit(part) : Stream.empty
     })
   })
+
+  const search: Pages = Stream.unwrap(
+    Effect.gen(function* () {
+      if (isListening || !MessageSearch.isDue(state, now) || (yield* settings.bot)) return Stream.empty
+      for (const id of yield* MessageSearch.find(settings.client, state, now)) found.add(id)
+      return Stream.empty
+    })
+  )
 
   const users: Pages = Stream.suspend(() =>
     state.users.cursor !== undefined || state.users.at === undefined || now - state.users.at >= usersEvery
@@ -273,7 +287,7 @@ const live = (scene: Scene): Pages => {
     return only
       ? hinted
       : Stream.concat(
-          hinted,
+          isSamePoll ? hinted : Stream.concat(search, hinted),
           Stream.suspend(() => regular(isSamePoll))
         )
   })

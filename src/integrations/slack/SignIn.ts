@@ -20,6 +20,7 @@ const scopes = [
   "im:read",
   "mpim:history",
   "mpim:read",
+  "search:read",
   "users:read"
 ]
 

@@ -29,7 +29,8 @@ const limits: Readonly<Record<string, number>> = {
   "conversations.history": 50,
   "conversations.replies": 50,
   "conversations.list": 20,
-  "users.list": 20
+  "users.list": 20,
+  "search.messages": 20
 }
 
 /** Ids and revisions, by conversation: what is stored, and what the pass over the source has seen so far. */
@@ -202,71 +203,80 @@ const simulate = (size: Size) => {
     const credentials = { token: server.token }
     const [first, ...others] = yield* integration.budgets({ config: config.json, credentials, account: "T1/U1" })
     if (first === undefined) return yield* Effect.die(new Error("no budget"))
-    const session = yield* integration.open({
-      config: config.json,
-      credentials,
-      network: {
-        addressOf: Effect.succeed,
-        fetch: (input, init) => {
-          counted.count(new URL(input instanceof Request ? input.url : input).pathname.replace(/^.*\//, ""))
-          server.requests.length = 0
-          return server.fetch(input, init)
-        }
-      },
-      call: quotas.call({
-        domain: "slack",
-        budgets: [first, ...others],
-        weights: config.quota.weights,
-        timeout: integration.callTimeout,
-        meter: yield* RunMeter.make()
-      }),
-      saveCredentials: () => Effect.void
-    })
+    const meter = yield* RunMeter.make()
+    const open = (token: string) =>
+      integration.open({
+        config: config.json,
+        credentials: { token },
+        network: {
+          addressOf: Effect.succeed,
+          fetch: (input, init) => {
+            counted.count(new URL(input instanceof Request ? input.url : input).pathname.replace(/^.*\//, ""))
+            server.requests.length = 0
+            return server.fetch(input, init)
+          }
+        },
+        call: quotas.call({
+          domain: "slack",
+          budgets: [first, ...others],
+          weights: config.quota.weights,
+          timeout: integration.callTimeout,
+          meter
+        }),
+        saveCredentials: () => Effect.void
+      })
+    const session = yield* open(server.token)
     const now = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
     const mirror = new Mirror()
     workspace.now = startAt
     yield* mirror.sync(session)
     const synced = { ...counted.take(), seconds: (yield* now) - startAt, rows: mirror.size }
 
-    // A day of polling: each change is looked for after each poll until the mirror has it.
-    const begun = yield* now
-    const pending = new Map<string, { readonly kind: string; readonly at: number }>()
-    const seen = new Map<string, Array<number>>()
-    let longest = 0
-    for (let round = 0; round < size.polls; round++) {
-      const due = begun + round * (seconds.day / pollsADay)
-      const wait = due - (yield* now)
-      if (wait > 0) yield* Effect.sleep(Duration.seconds(wait))
-      const time = yield* now
-      workspace.now = Math.floor(time)
-      mirror.touched = new Set()
-      const change = (kind: string, id: string) => pending.set(id, { kind, at: time })
-      const active = ids[((round * 7) % Math.ceil(size.channels / 10)) * 10] ?? ""
-      change("new message, active channel", `${active}/${workspace.post(active, "new")}`)
-      const any = ids[(round * 53 + 1) % size.channels] ?? ""
-      change("new message, any channel", `${any}/${workspace.post(any, "new")}`)
-      const other = ids[(round * 37) % size.channels] ?? ""
-      const [parent, edited, deleted] = workspace.channel(other).parents
-      if (parent !== undefined) change("late reply", `${other}/${workspace.post(other, "late", { thread: parent.ts })}`)
-      if (edited !== undefined && round % 4 === 0) {
-        workspace.edit(other, edited.ts, `edited in poll ${round}`)
-        change("edit", `${other}/${edited.ts}`)
-      }
-      if (deleted !== undefined && round % 24 === 0) {
-        workspace.delete(other, deleted.ts)
-        change("deletion", `${other}/${deleted.ts}`)
-      }
-      yield* mirror.sync(session)
-      const after = yield* now
-      longest = Math.max(longest, after - time)
-      for (const [id, { at: changedAt, kind }] of pending) {
-        if (!mirror.touched.has(id)) continue
-        pending.delete(id)
-        seen.set(kind, [...(seen.get(kind) ?? []), after - changedAt])
-      }
-    }
-    const unseen = Map.groupBy(pending.values(), ({ kind }) => kind)
-    return { synced, polled: counted.take(), seen, unseen, longest }
+    /** A day of polling. Each change is looked for after each poll until the mirror has it. */
+    const day = (by: AnySession) =>
+      Effect.gen(function* () {
+        const begun = yield* now
+        const pending = new Map<string, { readonly kind: string; readonly at: number }>()
+        const seen = new Map<string, Array<number>>()
+        let longest = 0
+        for (let round = 0; round < size.polls; round++) {
+          const due = begun + round * (seconds.day / pollsADay)
+          const wait = due - (yield* now)
+          if (wait > 0) yield* Effect.sleep(Duration.seconds(wait))
+          const time = yield* now
+          workspace.now = Math.floor(time)
+          mirror.touched = new Set()
+          const change = (kind: string, id: string) => pending.set(id, { kind, at: time })
+          const active = ids[((round * 7) % Math.ceil(size.channels / 10)) * 10] ?? ""
+          change("new message, active channel", `${active}/${workspace.post(active, "new")}`)
+          const any = ids[(round * 53 + 1) % size.channels] ?? ""
+          change("new message, any channel", `${any}/${workspace.post(any, "new")}`)
+          const other = ids[(round * 37) % size.channels] ?? ""
+          const [parent, edited, deleted] = workspace.channel(other).parents
+          if (parent !== undefined)
+            change("late reply", `${other}/${workspace.post(other, "late", { thread: parent.ts })}`)
+          if (edited !== undefined && round % 4 === 0) {
+            workspace.edit(other, edited.ts, `edited in poll ${round}`)
+            change("edit", `${other}/${edited.ts}`)
+          }
+          if (deleted !== undefined && round % 24 === 0) {
+            workspace.delete(other, deleted.ts)
+            change("deletion", `${other}/${deleted.ts}`)
+          }
+          yield* mirror.sync(by)
+          const after = yield* now
+          longest = Math.max(longest, after - time)
+          for (const [id, { at: changedAt, kind }] of pending) {
+            if (!mirror.touched.has(id)) continue
+            pending.delete(id)
+            seen.set(kind, [...(seen.get(kind) ?? []), after - changedAt])
+          }
+        }
+        const unseen = Map.groupBy(pending.values(), ({ kind }) => kind)
+        return { polled: counted.take(), seen, unseen, longest }
+      })
+
+    return { synced, bot: yield* day(session), user: yield* day(yield* open(server.userToken)) }
   })
 
   return clock.run(
@@ -286,15 +296,32 @@ const percentile = (values: ReadonlyArray<number>, share: number): number => {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }
 
+type Day = Awaited<ReturnType<typeof simulate>>["bot"]
+
+/** Rows for a day of polling. */
+const polling = (what: string, { longest, polled, seen, unseen }: Day): ReadonlyArray<Row> => [
+  { what, value: total(polled.calls), unit: "calls" },
+  ...Object.entries(polled.calls).map(([method, value]) => ({ what: `  ${method}`, value, unit: "calls" })),
+  { what: "  beyond Slack's own limits", value: polled.beyond, unit: "calls" },
+  { what: "  the longest poll", value: longest / seconds.minute, unit: "minutes" },
+  ...[...new Set([...seen.keys(), ...unseen.keys()])].flatMap((kind) => [
+    {
+      what: `  ${kind}: ${seen.get(kind)?.length ?? 0} seen, ${unseen.get(kind)?.length ?? 0} not yet; half of them within`,
+      value: percentile(seen.get(kind) ?? [], 0.5) / seconds.minute,
+      unit: "minutes"
+    },
+    { what: "    and nine in ten", value: percentile(seen.get(kind) ?? [], 0.9) / seconds.minute, unit: "minutes" }
+  ])
+]
+
 /** Rows for a workspace of this size. */
 export const run = (size: Size) =>
   Effect.gen(function* () {
-    const { longest, polled, seen, synced, unseen } = yield* Effect.promise(() => simulate(size))
+    const { bot, synced, user } = yield* Effect.promise(() => simulate(size))
     const calls = total(synced.calls)
     const count = (value: number) => value.toLocaleString("en")
     // The two methods have a limit each, so that one does not wait for the other.
     const floorHours = size.threads / (limits["conversations.replies"] ?? 1) / 60
-    const kinds = [...new Set([...seen.keys(), ...unseen.keys()])]
     return [
       {
         what: `Slack, ${count(size.channels)} channels, ${count(size.messages)} messages, ${count(size.threads)} threads: first sync`,
@@ -313,17 +340,7 @@ export const run = (size: Size) =>
         ratio: synced.seconds / seconds.hour / floorHours
       },
       { what: "  beyond Slack's own limits", value: synced.beyond, unit: "calls" },
-      { what: `a day of polling, ${size.polls} polls`, value: total(polled.calls), unit: "calls" },
-      ...Object.entries(polled.calls).map(([method, value]) => ({ what: `  ${method}`, value, unit: "calls" })),
-      { what: "  beyond Slack's own limits", value: polled.beyond, unit: "calls" },
-      { what: "  the longest poll", value: longest / seconds.minute, unit: "minutes" },
-      ...kinds.flatMap((kind) => [
-        {
-          what: `  ${kind}: ${seen.get(kind)?.length ?? 0} seen, ${unseen.get(kind)?.length ?? 0} not yet; half of them within`,
-          value: percentile(seen.get(kind) ?? [], 0.5) / seconds.minute,
-          unit: "minutes"
-        },
-        { what: "    and nine in ten", value: percentile(seen.get(kind) ?? [], 0.9) / seconds.minute, unit: "minutes" }
-      ])
+      ...polling(`a day of polling, ${size.polls} polls`, bot),
+      ...polling(`another one with a user's token, which may search`, user)
     ] satisfies ReadonlyArray<Row>
   })

@@ -52,6 +52,12 @@ export interface File {
   deleted: boolean
 }
 
+/** A message with its conversation. */
+export interface Posted {
+  readonly channel: Channel
+  readonly message: Message
+}
+
 export interface User {
   readonly id: string
   name: string
@@ -69,12 +75,17 @@ export const position = (messages: ReadonlyArray<Message>, ts: string): number =
   return low
 }
 
+/** Seconds for which messages are kept in the order in which they came. */
+const recently = 4 * 86_400
+
 export class Workspace {
   readonly channels = new Map<string, Channel>()
   readonly files = new Map<string, File>()
   readonly users = new Map<string, User>()
   /** Seconds since 1970: moves on by one with each thing that happens. */
   now: number
+  /** Messages that were less than four days old when they came: for searches. */
+  readonly recent: Array<Posted> = []
   #number = 0
   #reads = 0
   /** Told of each event, as the Events API tells it (https://docs.slack.dev/reference/events). */
@@ -182,6 +193,7 @@ export class Workspace {
       reactions: new Map()
     })
     const posted = list[position(list, ts)]
+    if (posted !== undefined && Number(ts) > this.now - recently) this.recent.push({ channel, message: posted })
     if (posted !== undefined && this.onEvent !== undefined) {
       this.onEvent?.({ ...this.#eventOf(channelId, posted), channel: channelId, event_ts: ts, channel_type: "channel" })
     }

@@ -1,0 +1,107 @@
+/**
+ * Finds new messages and late replies by `search.messages`, which looks at all conversations at once: a call or two a
+ * poll, where visits and sweeps need one for each conversation. It is a finder, as hints are: its hits only say where
+ * the poll looks, and what it does not find is left to visits and sweeps.
+ *
+ * - It takes a user's token with the scope `search:read` (https://docs.slack.dev/reference/methods/search.messages).
+ *   Without the scope, it is tried again a day later.
+ * - It knows no order by the time of a change: edits, reactions, unfurls and deletions of older messages are not found.
+ *   It leaves out bots' messages (python-slack-sdk#1419) and what the person filters out of searches.
+ * - The index lags, by minutes at times (java-slack-sdk#798), and nobody says how far: each search reaches an hour back
+ *   behind the last one. Hits that are stored already cost nothing.
+ * - Dates in a query are days in the person's time zone, and `after:` leaves its day out (msgvault#494, Memex#37). The
+ *   query asks for several days, newest first, and the hits' own `ts` say where to stop.
+ * - Answers are cached by the query's text, so that each search has another word to leave out (msgvault#494).
+ * - Hits are also from public channels that are not mirrored (msgvault#494).
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import type { State } from "./Checkpoint.ts"
+import { type Client, isRefusal } from "./Client.ts"
+import * as HintLookups from "./HintLookups.ts"
+import { compareTs, messageId, tsOf } from "./Message.ts"
+
+const Hit = Schema.Struct({
+  ts: Schema.String,
+  channel: Schema.Struct({ id: Schema.String }),
+  permalink: Schema.optionalKey(Schema.NullOr(Schema.String))
+})
+const isHit = Schema.is(Hit)
+const Answer = Schema.Struct({
+  messages: Schema.Struct({
+    matches: Schema.Array(Schema.Unknown),
+    paging: Schema.Struct({ page: Schema.Int, pages: Schema.Int })
+  })
+})
+
+/** The most that a page has. A search takes 1,000 hits at most; more are left to the visits. */
+const hitsOfPage = 100
+const pages = 10
+
+const searchEvery = Duration.toMillis("1 minute")
+const overlap = Duration.toMillis("1 hour")
+const retryAfterRefusal = Duration.toMillis("1 day")
+/** More than the difference between two time zones, and the day that `after:` leaves out. */
+const dateSlack = Duration.toMillis("3 days")
+
+const isTs = (ts: string) => /^\d{1,12}\.\d{1,9}$/.test(ts)
+
+/** The parent's `ts` in the link to a reply; undefined in the link to another message. */
+const parentOf = ({ permalink, ts }: typeof Hit.Type): string | undefined => {
+  const parent = URL.parse(permalink ?? "")?.searchParams.get("thread_ts") ?? undefined
+  return parent !== undefined && isTs(parent) && parent !== ts ? parent : undefined
+}
+
+/** True if a search is due: not while events come, and only for conversations whose history is there. */
+export const isDue = (state: State, now: number): boolean =>
+  now - (state.search?.at ?? 0) >= searchEvery &&
+  now >= (state.search?.offUntil ?? 0) &&
+  Array.from(state.conversations.values()).some(({ part }) => part.historyAt !== undefined)
+
+/**
+ * Searches since the last time. Threads with unknown replies wait to be looked at (`State.hinted`). Returns the
+ * conversations with other unknown messages.
+ */
+export const find = Effect.fnUntraced(function* (client: Client, state: State, now: number) {
+  const upTo = state.search?.upTo ?? now
+  const since = upTo - overlap
+  const day = DateTime.formatIsoDateUtc(DateTime.makeUnsafe(since - dateSlack))
+  const query = `after:${day} -"idem${now.toString(36)}"`
+  const hits: Array<typeof Hit.Type> = []
+  for (let page = 1; page <= pages; page += 1) {
+    const args = { query, sort: "timestamp", sort_dir: "desc", count: hitsOfPage, page }
+    const answer = yield* client.ask("search.messages", args, Answer).pipe(
+      Effect.catch(({ reason }) =>
+        // A token of another kind is refused like one that is not valid: another call tells.
+        Effect.succeed(reason._tag === "Unauthorized" ? { refused: reason.message } : undefined)
+      )
+    )
+    if (answer === undefined) return new Set<string>()
+    if (isRefusal(answer)) {
+      state.search = { at: now, offUntil: now + retryAfterRefusal }
+      return new Set<string>()
+    }
+    const { matches, paging } = answer.messages
+    // A page beyond the last that Slack gives is the first one again (msgvault#494).
+    if (paging.page !== page) break
+    const read = matches.filter((hit) => isHit(hit)).filter(({ ts }) => isTs(ts) && compareTs(ts, tsOf(since)) > 0)
+    hits.push(...read)
+    if (read.length < matches.length || page >= paging.pages) break
+  }
+  state.search = { at: now, upTo: now }
+  const mirrored = hits.filter(({ channel }) => state.conversations.get(channel.id)?.part.historyAt !== undefined)
+  const idOf = ({ channel, ts }: typeof Hit.Type) => messageId(channel.id, ts)
+  const known = yield* (yield* ContentExistenceChecker).existing([...new Set(mirrored.map(idOf))])
+  const fresh = mirrored.filter((hit) => !known.has(idOf(hit)))
+  HintLookups.wait(
+    state,
+    fresh.flatMap((hit) => {
+      const parent = parentOf(hit)
+      return parent === undefined ? [] : [messageId(hit.channel.id, parent)]
+    })
+  )
+  return new Set(fresh.filter((hit) => parentOf(hit) === undefined).map(({ channel }) => channel.id))
+})
