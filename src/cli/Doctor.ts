@@ -46,9 +46,9 @@ const databaseChecks = Effect.gen(function* () {
   if (Result.isFailure(found)) {
     return [check("database").problem(found.failure.message, "start the database, or correct DATABASE_URL")]
   }
-  const { clockSkewMs, database, freeBytes, oldestTransactionMs, schema } = found.success
+  const { clockSkewMs, database, feedHolder, freeBytes, schema } = found.success
   const skew = Duration.millis(Math.abs(clockSkewMs))
-  const old = Duration.millis(oldestTransactionMs)
+  const old = Duration.seconds(feedHolder?.seconds ?? 0)
   const versions = `version ${schema.found}`
   return [
     check("database").ok(`${database} answers`),
@@ -68,10 +68,12 @@ const databaseChecks = Effect.gen(function* () {
       : freeBytes < leastFree
         ? check("disk").problem(`${Text.bytes(freeBytes)} free`, "free some space, or move IDEM_DATA_DIR")
         : check("disk").ok(`${Text.bytes(freeBytes)} free`),
-    Duration.isGreaterThan(old, longestTransaction)
+    feedHolder !== null && Duration.isGreaterThan(old, longestTransaction)
       ? check("feed").problem(
-          `a transaction has been open for ${Text.about(old)}: changes after it are not reported`,
-          "end its session: SELECT pid, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+          `${Text.feedHolder(feedHolder)} has been open for ${Text.about(old)}: changes after it are not reported`,
+          feedHolder.process === null
+            ? "commit or roll back the prepared transaction"
+            : `end its session: SELECT pg_terminate_backend(${feedHolder.process})`
         )
       : check("feed").ok("reports changes up to now")
   ]

@@ -109,6 +109,17 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
 const atMost = (count: number, what: string): string =>
   count >= 10_000 ? `10,000 ${what}s or more` : Text.many(count, what)
 
+/** A transaction that is open for longer than a commit takes. */
+const longTransactionSeconds = 60
+
+/** A line on the transaction that the feed of changes waits for, if it has waited for long. */
+const feedText = (mirror: Lag | null): ReadonlyArray<string> => {
+  const holder = mirror?.feedHolder
+  if (holder === null || holder === undefined || holder.seconds < longTransactionSeconds) return []
+  const open = Text.about(Duration.seconds(holder.seconds))
+  return [`the feed of changes waits for ${Text.feedHolder(holder)}, which has been open for ${open}: idem doctor`]
+}
+
 /** A line on the schema mirror and search, if they are behind. */
 const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
   if (mirror === null) return []
@@ -154,7 +165,9 @@ export const status = Command.make(
     yield* output.answer({ connections: states.map(document), mirror }, () =>
       states.length === 0
         ? "there are no connections yet: idem connect --help"
-        : [...states.map((state) => text(state, now, output.style)), ...mirrorText(mirror)].join("\n\n")
+        : [...states.map((state) => text(state, now, output.style)), ...mirrorText(mirror), ...feedText(mirror)].join(
+            "\n\n"
+          )
     )
   })
 ).pipe(Command.withDescription("Show how connections are: state, last run, next poll, ledger"))

@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { oneLine } from "../engine/SafeText.ts"
+import type { FeedHolder } from "../engine/model/Change.ts"
 import { counted, quoted, shellWord, short, units } from "../engine/MessageText.ts"
 
 export { oneLine, quoted, shellWord, short }
@@ -48,3 +49,9 @@ export const count = (value: number): string => value.toLocaleString("en-US")
 
 /** "1 message", "2,000 messages". */
 export const many = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`
+
+/** The transaction that the feed of changes waits for, in words. */
+export const feedHolder = ({ application, process }: FeedHolder): string => {
+  const name = application === null || application === "" ? "" : ` of ${oneLine(application)}`
+  return `a transaction${name}${process === null ? "" : ` (process ${process})`}`
+}

@@ -147,7 +147,7 @@ export const make = Effect.fnUntraced(function* (
       database: "a database in memory",
       schema: { found: 1, supported: 1 },
       clockSkewMs: 0,
-      oldestTransactionMs: 0,
+      feedHolder: null,
       freeBytes: 10 * 1024 ** 3,
       ...options.inspection
     }),

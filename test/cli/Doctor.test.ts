@@ -57,7 +57,7 @@ describe("idem doctor", () => {
         schema: { found: 1, supported: 2 },
         clockSkewMs: -90_000,
         freeBytes: 1000,
-        oldestTransactionMs: 3_600_000
+        feedHolder: { seconds: 3600, process: 123, application: "psql" }
       }
       const { run } = yield* CommandLine.make(new MemorySource(), {}, { inspection })
       const ended = yield* run(["doctor", "--json"])

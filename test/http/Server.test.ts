@@ -201,7 +201,7 @@ it.live("a database that does not answer makes the process not ready, but no les
   Effect.gen(function* () {
     const store = replaceMethods((real) => ({
       ...real,
-      connectionByName: () => Effect.fail(new StoreError({ message: "asking", cause: "gone" }))
+      holder: Effect.fail(new StoreError({ message: "asking", cause: "gone" }))
     })).pipe(Layer.provide(Memory.layer))
     yield* TestServer.use(({ ask }) =>
       Effect.gen(function* () {
@@ -210,6 +210,20 @@ it.live("a database that does not answer makes the process not ready, but no les
         assert.isDefined(ready.headers["retry-after"])
         assert.include((ready.json as { readonly detail: string }).detail, "the database does not answer")
         assert.strictEqual((yield* ask("/health")).status, 200)
+      })
+    ).pipe(Effect.provide(layer({ store })))
+  })
+)
+
+it.live("a process that is ready names the transaction that holds the feed of changes back", () =>
+  Effect.gen(function* () {
+    const feedHolder = { seconds: 720, process: 123, application: "psql" }
+    const store = replaceMethods((real) => ({ ...real, holder: Effect.succeed(feedHolder) })).pipe(
+      Layer.provide(Memory.layer)
+    )
+    yield* TestServer.use(({ ask }) =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual((yield* ask("/ready")).json, { status: "ready", feedHolder })
       })
     ).pipe(Effect.provide(layer({ store })))
   })

@@ -84,6 +84,19 @@ it.layer(layer)("changes while transactions are open", (it) => {
     })
   )
 
+  it.effect("one that holds it back is named, with its session", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const one = yield* running()
+      const end = yield* holding(one.commit({ items: [item("held")] }))
+      const holder = yield* store.holder
+      assert.isAtLeast(holder?.seconds ?? -1, 0)
+      assert.isAbove(holder?.process ?? 0, 0)
+      assert.isString(holder?.application)
+      yield* end("roll back")
+    })
+  )
+
   it.effect("one that is rolled back tells nothing, and holds back nothing any more", () =>
     Effect.gen(function* () {
       const one = yield* running()

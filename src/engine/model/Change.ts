@@ -51,3 +51,17 @@ export interface ChangePage {
    */
   readonly isAhead: boolean
 }
+
+/**
+ * The oldest transaction of the server that writes. No reader of the feed sees a change that was made after it began,
+ * until it ends.
+ */
+export const FeedHolder = Schema.Struct({
+  /** How long it has been open, in seconds. */
+  seconds: Schema.Finite,
+  /** The process id of its session in the server; null for a prepared transaction, which has no session. */
+  process: Schema.NullOr(Schema.Int),
+  /** What the session calls itself (`application_name`), or the name of the prepared transaction. */
+  application: Schema.NullOr(Schema.String)
+}).annotate({ identifier: "FeedHolder" })
+export type FeedHolder = typeof FeedHolder.Type

@@ -1,7 +1,7 @@
 /** The feed of changes, and the epoch that its places belong to. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { ChangePage, ChangePlace, Epoch } from "../model/Change.ts"
+import type { ChangePage, ChangePlace, Epoch, FeedHolder } from "../model/Change.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { StoreError } from "./StoreError.ts"
 
@@ -21,6 +21,8 @@ export class FeedStore extends Context.Service<
       readonly after?: ChangePlace | undefined
       readonly limit: number
     }) => Effect.Effect<ChangePage, StoreError>
+    /** Returns the transaction that the feed waits for; null if none writes. */
+    readonly holder: Effect.Effect<FeedHolder | null, StoreError>
     /**
      * Returns the connections whose changes became visible since this transaction, and the transaction to continue
      * from. One cheap query.

@@ -10,7 +10,9 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import type { FeedHolder } from "../model/Change.ts"
 import type { Overview } from "../model/Overview.ts"
+import { FeedStore } from "../store/FeedStore.ts"
 import { OverviewStore } from "../store/OverviewStore.ts"
 
 /** How old the store's answer may be, so that several scrapers cost one query. */
@@ -32,7 +34,7 @@ interface Sample {
   readonly value: number
 }
 
-const samplesOf = (overview: Overview): ReadonlyArray<Sample> => [
+const samplesOf = (overview: Overview, holder: FeedHolder | null): ReadonlyArray<Sample> => [
   ...overview.connections.map(({ count, domain, state }) => ({
     name: "idem_connections",
     description: "Connections by what they do.",
@@ -58,6 +60,12 @@ const samplesOf = (overview: Overview): ReadonlyArray<Sample> => [
     attributes: { state },
     value: count
   })),
+  {
+    name: "idem_feed_waits_seconds",
+    description: "How long the oldest transaction has been open that the feed of changes waits for.",
+    attributes: holder === null ? {} : { application: holder.application ?? "" },
+    value: holder?.seconds ?? 0
+  },
   {
     name: "idem_overdue_seconds",
     description: "How long the connection that waits longest has been due.",
@@ -100,10 +108,11 @@ export class Gauges extends Context.Service<
     readonly refresh: Effect.Effect<void>
   }
 >()("idem/engine/telemetry/Gauges") {
-  static readonly layer: Layer.Layer<Gauges, never, OverviewStore> = Layer.effect(
+  static readonly layer: Layer.Layer<Gauges, never, OverviewStore | FeedStore> = Layer.effect(
     Gauges,
     Effect.gen(function* () {
       const overviews = yield* OverviewStore
+      const feed = yield* FeedStore
       const added = yield* Added
       const context = yield* Effect.context<never>()
       const shown = new Map<string, Metric.Gauge<number>>()
@@ -148,7 +157,7 @@ export class Gauges extends Context.Service<
         const now = yield* Clock.currentTimeMillis
         if (now - askedAt < Duration.toMillis(freshFor)) return
         askedAt = now
-        const answer = yield* overviews.overview.pipe(
+        const answer = yield* Effect.all([overviews.overview, feed.holder]).pipe(
           Effect.timeoutOption(timeout),
           Effect.catchTag("StoreError", () => Effect.succeedNone)
         )
@@ -158,7 +167,7 @@ export class Gauges extends Context.Service<
           Effect.orElseSucceed(added, () => []),
           timeout
         )
-        yield* show([...samplesOf(answer.value), ...Option.getOrElse(others, () => [])])
+        yield* show([...samplesOf(...answer.value), ...Option.getOrElse(others, () => [])])
       })
       if (yield* Sent) yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced(sentEvery)))
       return { refresh }

@@ -3,6 +3,7 @@ import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
+import { FeedHolder } from "../../engine/model/Change.ts"
 import { NoSecrets } from "../Parameters.ts"
 import { UsageProblem } from "../Problems.ts"
 import { Authenticated } from "../security/Authenticated.ts"
@@ -34,7 +35,9 @@ export const Lag = Schema.Struct({
   /** Contents that search does not find yet as they are now; at most 10,000 are counted. */
   unindexed: Schema.Int,
   /** True while all rows are made again. */
-  rebuilding: Schema.Boolean
+  rebuilding: Schema.Boolean,
+  /** The transaction that the feed of changes waits for; null if none writes. */
+  feedHolder: Schema.NullOr(FeedHolder)
 }).annotate({ identifier: "MirrorLag" })
 export type Lag = typeof Lag.Type
 

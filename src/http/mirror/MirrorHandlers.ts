@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Deriver } from "../../derive/Deriver.ts"
+import { FeedStore } from "../../engine/store/FeedStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import { asProblem } from "../Problems.ts"
 
@@ -14,16 +15,22 @@ export const layer = HttpApiBuilder.group(
   "mirror",
   Effect.fn(function* (handlers) {
     const deriver = yield* Deriver
+    const feed = yield* FeedStore
     return handlers.handleAll({
       query: ({ payload: { limit = 1000, query } }) => asProblem(deriver.query({ query, most: limit, timeout })),
       lag: () =>
-        Effect.map(deriver.lag(), ({ behind, rebuilding, seconds, unindexed, unread }) => ({
-          behind,
-          lagSeconds: seconds,
-          unread,
-          unindexed,
-          rebuilding
-        })).pipe(asProblem)
+        Effect.zipWith(
+          deriver.lag(),
+          feed.holder,
+          ({ behind, rebuilding, seconds, unindexed, unread }, feedHolder) => ({
+            feedHolder,
+            behind,
+            lagSeconds: seconds,
+            unread,
+            unindexed,
+            rebuilding
+          })
+        ).pipe(asProblem)
     })
   })
 )

@@ -6,7 +6,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Polling } from "../../engine/schedule/PollerLock.ts"
-import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
+import type { FeedHolder } from "../../engine/model/Change.ts"
+import { FeedStore } from "../../engine/store/FeedStore.ts"
 
 /** Why not, for a person. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { message: Schema.String }) {}
@@ -17,14 +18,17 @@ const timeout = Duration.seconds(3)
 export class Ready extends Context.Service<
   Ready,
   {
-    /** Succeeds where connections are polled and the database answers. It takes at most 3 seconds. */
-    readonly check: Effect.Effect<void, NotReady>
+    /**
+     * Succeeds where connections are polled and the database answers, with the transaction that the feed of changes
+     * waits for. It takes at most 3 seconds.
+     */
+    readonly check: Effect.Effect<FeedHolder | null, NotReady>
   }
 >()("idem/http/system/Readiness") {
-  static readonly layer: Layer.Layer<Ready, never, ConnectionStore | Polling> = Layer.effect(
+  static readonly layer: Layer.Layer<Ready, never, FeedStore | Polling> = Layer.effect(
     Ready,
     Effect.gen(function* () {
-      const connections = yield* ConnectionStore
+      const feed = yield* FeedStore
       const { takenOver } = yield* Polling
       return {
         check: Effect.gen(function* () {
@@ -33,7 +37,7 @@ export class Ready extends Context.Service<
             const message = `${other.value} has taken over the polling of this database: stop one of the two`
             return yield* new NotReady({ message })
           }
-          yield* connections.connectionByName("").pipe(
+          return yield* feed.holder.pipe(
             Effect.timeoutOrElse({
               duration: timeout,
               orElse: () =>

@@ -4,6 +4,7 @@ import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
+import { FeedHolder } from "../../engine/model/Change.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 import { UnauthorizedProblem, UnavailableProblem, UsageProblem } from "../Problems.ts"
 
@@ -50,7 +51,11 @@ export const system = HttpApiGroup.make("system")
       "The process lives"
     ),
     HttpApiEndpoint.get("ready", "/ready", {
-      success: Schema.Struct({ status: Schema.Literal("ready") }),
+      success: Schema.Struct({
+        status: Schema.Literal("ready"),
+        /** The transaction that the feed of changes waits for; null if none writes. */
+        feedHolder: Schema.NullOr(FeedHolder)
+      }),
       error: UnavailableProblem
     }).annotate(OpenApi.Summary, "The database answers and connections are polled; 503 with the reason where not"),
     HttpApiEndpoint.get("session", "/session", { success: Session }).annotate(

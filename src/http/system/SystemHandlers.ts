@@ -45,7 +45,7 @@ export const layer = HttpApiBuilder.group(
       health: () => Effect.succeed({ status: "alive" as const }),
 
       ready: () =>
-        Effect.as(check, { status: "ready" as const }).pipe(
+        Effect.map(check, (feedHolder) => ({ status: "ready" as const, feedHolder })).pipe(
           Effect.catchTag("NotReady", ({ message }) =>
             Effect.flatMap(
               Effect.logWarning(`not ready: ${message}`),

@@ -47,6 +47,8 @@ const make = (state: State): FeedStore["Service"] => ({
       } satisfies ChangePage
     }),
 
+  holder: Effect.succeed(null),
+
   changed: (from) =>
     Effect.sync(() => {
       const connections = Array.from(state.connections.values()).filter(({ contents }) =>

@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { statfs } from "node:fs/promises"
+import type { FeedHolder } from "../../engine/model/Change.ts"
 import { Database } from "../Database.ts"
+import * as FeedHorizon from "./FeedHorizon.ts"
 import * as Migrations from "./Migrations.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
@@ -14,13 +16,13 @@ export interface Inspection {
   readonly schema: { readonly found: number; readonly supported: number }
   /** How far the database's clock is ahead of this process's, in milliseconds. */
   readonly clockSkewMs: number
-  /** Milliseconds since the oldest transaction began that may write. The feed of changes does not go past it. */
-  readonly oldestTransactionMs: number
+  /** The transaction that the feed of changes waits for; null if none writes. */
+  readonly feedHolder: FeedHolder | null
   /** Free bytes where the embedded database is; null for a database that is elsewhere. */
   readonly freeBytes: number | null
 }
 
-const decode = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ now: Schema.Finite, oldest: Schema.Finite })]))
+const decode = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ now: Schema.Finite })]))
 
 const freeBytesOf = (folder: string) =>
   Effect.tryPromise(() => statfs(folder)).pipe(
@@ -32,16 +34,14 @@ export const inspect = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { name, origin } = yield* Database
   const before = yield* Clock.currentTimeMillis
-  const rows = yield* sql`SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS now,
-    coalesce(extract(epoch FROM max(clock_timestamp() - xact_start))::float8 * 1000, 0) AS oldest
-    FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()`
+  const rows = yield* sql`SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`
   const after = yield* Clock.currentTimeMillis
   const [row] = yield* Effect.orDie(decode(rows))
   return {
     database: name,
     schema: { found: yield* Migrations.version, supported: Migrations.supported },
     clockSkewMs: Math.round(row.now - (before + after) / 2),
-    oldestTransactionMs: Math.round(row.oldest),
+    feedHolder: yield* FeedHorizon.holder(sql),
     freeBytes: origin._tag === "embedded" ? yield* freeBytesOf(origin.folder) : null
   } satisfies Inspection
 }).pipe(toStoreError("looking at the database"))

@@ -17,6 +17,7 @@ import { FeedStore } from "../../engine/store/FeedStore.ts"
 import { type StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { epochColumns, epochFields, here, isHome, beginIfMoved, logNewEpoch } from "./FeedEpoch.ts"
+import * as FeedHorizon from "./FeedHorizon.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -117,6 +118,8 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
       const [{ isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeState(rows))
       return atHome ? epoch : (yield* settled).epoch
     }).pipe(toStoreError("reading the database's epoch")),
+
+    holder: FeedHorizon.holder(sql).pipe(toStoreError("looking for what the feed waits for")),
 
     changed: (from) =>
       sql`SELECT horizon::text AS next, ARRAY(${from === 0n ? everChanged : changedSince(from)}) AS connections
