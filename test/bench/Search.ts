@@ -28,6 +28,7 @@ const queries = [
   `${word(100)} ${word(200)}`,
   `${word(50)} ${word(90)} ${word(700)}`,
   `"${word(2)} ${word(7)}"`,
+  `"${word(20)} ${word(50)}"`,
   `"${word(500)} ${word(600)}"`,
   `${word(40)} -${word(2)}`,
   `${word(400)} OR ${word(900)}`,

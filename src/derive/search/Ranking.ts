@@ -63,7 +63,7 @@ BEGIN
         from_key.external_id, words, 300, total INTO expected;
     expected := greatest(expected, derived.search_estimate(words), 1);
     IF is_phrase THEN enough := 2000; END IF;
-    size := 2 * enough * total / expected;
+    size := CASE WHEN is_phrase THEN 1 ELSE 2 END * enough * total / expected;
   END IF;
   IF NOT has_index OR size / 2 < expected * 0.06 + least(expected, size * 0.08 + 2 * enough) THEN
     EXECUTE keys || '(SELECT occurred_at, connection_id, external_id FROM ' || newest

@@ -15,7 +15,7 @@ import * as Results from "./Ranking.ts"
 import * as Queries from "./QueryParser.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 2
+const functionsVersion = 3
 
 /** Grows when vectors are made differently: all contents are indexed again. */
 const vectorsVersion = 1
