@@ -149,11 +149,16 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
     ],
     [kind === "lean" && !inFolder ? 1 : 0, () => ({ _tag: "BlobFolder" })]
   ]
-  const steps = Array.from({ length: random.between(6, 22) }, () => ({
-    requests: random.between(0, 14),
-    milliseconds: random.between(5, 120),
-    event: random.weighted(events)()
-  }))
+  const steps = Array.from({ length: random.between(6, 22) }, () => {
+    const requests = random.between(0, 14)
+    const milliseconds = random.between(5, 120)
+    // Requests come slowly on a slow machine. A fault that does not wait for them would strike nothing.
+    return {
+      requests,
+      milliseconds: requests === 0 ? milliseconds : 10 * milliseconds,
+      event: random.weighted(events)()
+    }
+  })
   return { seed, kind, processes, inFolder, serves, sources, steps }
 }
 
