@@ -2,9 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { createIdem } from "@idem-sync/idem"
 import * as Effect from "effect/Effect"
+import { once } from "node:events"
+import type { AddressInfo } from "node:net"
 import { setImmediate } from "node:timers/promises"
 import { Client } from "pg"
-import { makeApp } from "./example/server.ts"
+import * as ExpressExample from "./example/express.ts"
+import * as FastifyExample from "./example/fastify.ts"
 import { integration, MemorySource } from "./support/MemorySource.ts"
 import * as Postgres from "./support/Postgres.ts"
 
@@ -94,7 +97,7 @@ describe("createIdem", () => {
       const source = new MemorySource()
       source.addMany(2)
       yield* Effect.promise(async () => {
-        const app = await makeApp({ database, secretKey, integrations: [integration(source)] })
+        const app = await FastifyExample.makeApp({ database, secretKey, integrations: [integration(source)] })
         try {
           const payload = { domain: "memory", name: "mine", credentials: { token: "t" } }
           assert.strictEqual((await app.inject({ method: "POST", url: "/connections", payload })).statusCode, 200)
@@ -102,6 +105,66 @@ describe("createIdem", () => {
           while ((await titles()).length < 2) await setImmediate()
         } finally {
           await app.close()
+        }
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("joins an Express app, polls while the app is open, and answers what goes wrong", () =>
+    Effect.gen(function* () {
+      const database = yield* Postgres.makeUrl
+      const source = new MemorySource()
+      source.addMany(2)
+      yield* Effect.promise(async () => {
+        const { app, close } = await ExpressExample.makeApp({
+          database,
+          secretKey,
+          integrations: [integration(source)]
+        })
+        const server = app.listen(0, "127.0.0.1")
+        try {
+          await once(server, "listening")
+          const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+          const headers = { "content-type": "application/json" }
+          const body = JSON.stringify({ domain: "memory", name: "mine", credentials: { token: "t" } })
+          const connected = await fetch(`${url}/connections`, { method: "POST", headers, body })
+          assert.strictEqual(connected.status, 200)
+          const titles = async () => (await (await fetch(`${url}/titles/mine`)).json()) as Array<string>
+          while ((await titles()).length < 2) await setImmediate()
+          assert.strictEqual((await fetch(`${url}/titles/unknown`)).status, 404)
+        } finally {
+          server.close()
+          await close()
+        }
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is a worker of a cluster: two of them share the polls, and one goes on where the other ends", () =>
+    Effect.gen(function* () {
+      const database = yield* Postgres.makeUrl
+      const source = new MemorySource()
+      source.addMany(4)
+      const integrations = [integration(source)]
+      const worker = () =>
+        createIdem({ database, secretKey, integrations, poll: true, settings: { IDEM_CLUSTER: "1" } })
+      yield* Effect.promise(async () => {
+        const first = await worker()
+        const second = await worker()
+        try {
+          const names = ["a", "b", "c", "d"]
+          for (const name of names) await first.connect({ domain: "memory", name, credentials: { token: "t" } })
+          for (const name of names) {
+            while ((await second.status(name)).totals.stored < 4) await setImmediate()
+          }
+          // The polls of a worker that ends are the other's.
+          await first.close()
+          source.add("later")
+          await second.connect({ domain: "memory", name: "e", credentials: { token: "t" } })
+          while ((await second.status("e")).totals.stored < 5) await setImmediate()
+        } finally {
+          await first.close()
+          await second.close()
         }
       })
     }).pipe(Effect.scoped)
