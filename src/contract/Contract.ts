@@ -22,14 +22,21 @@ export * as Projection from "./Projection.ts"
 export * from "./Redaction.ts"
 export { rest } from "./Rest.ts"
 export type { Refusal as RestRefusal } from "./HttpRequest.ts"
+export type { RestAuth } from "./RestAuth.ts"
 export {
+  type RestChild,
+  type RestChildDescription,
+  restChild,
+  type RestChildren,
   type RestContent,
   type RestCounted,
   type RestCursor,
   type RestDescription,
+  type RestPath,
+  type RestRequest,
   type RestResource,
   restResource
 } from "./RestResource.ts"
-export type { RestAuth, RestSource } from "./RestSource.ts"
+export type { RestSource } from "./RestSource.ts"
 export * as SignIn from "./SignIn.ts"
 export * from "./SyncTask.ts"

@@ -37,8 +37,8 @@ export interface HttpServer {
   /** The source's own meaning of a refusal; undefined leaves it to the status. */
   readonly refusal?: ((refusal: Refusal) => Reason | undefined) | undefined
   /**
-   * True if redirects to other servers are followed. Only for requests without credentials: a browser's rules keep
-   * `Authorization` from another host, but not a header of the provider's own. Default false.
+   * True if redirects to other servers are followed: without `headers`, which may hold credentials. (A browser's rules
+   * keep `Authorization` from another host, but not a header of the provider's own.) Default false.
    */
   readonly followsElsewhere?: boolean | undefined
 }
@@ -110,11 +110,25 @@ const readRefusal = async (response: Response): Promise<string> => {
   return ""
 }
 
-/** The headers with which this request differs from the others to its server. */
-type Added = Readonly<Record<string, string>>
+type Headings = Readonly<Record<string, string>>
 
-const follow = async (server: HttpServer, url: URL, added: Added, signal: AbortSignal) => {
-  const { baseUrl, followsElsewhere = false, headers, network } = server
+/** What a request has besides what all requests to its server have. */
+interface Asked {
+  /** Headers for each server that a redirect leads to. */
+  readonly headers?: Headings
+  /** Makes the request a `POST` of this JSON, or of this form. It is never sent to another server. */
+  readonly post?: Schema.Json | URLSearchParams | undefined
+}
+
+/** `fetch` itself names the media type of a form. */
+const posted = (post: Schema.Json | URLSearchParams, headers: Headings) =>
+  post instanceof URLSearchParams
+    ? { method: "POST", headers, body: post }
+    : { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: JSON.stringify(post) }
+
+const follow = async (server: HttpServer, url: URL, asked: Asked, signal: AbortSignal) => {
+  const { baseUrl, headers, network } = server
+  const followsElsewhere = server.followsElsewhere === true && asked.post === undefined
   let address = url
   for (let hop = 0; hop <= maxRedirects; hop++) {
     if (!followsElsewhere && address.origin !== baseUrl.origin) {
@@ -123,7 +137,10 @@ const follow = async (server: HttpServer, url: URL, added: Added, signal: AbortS
     if (!/^https?:$/.test(address.protocol)) {
       throw new Forbidden({ message: `${baseUrl.host} points to an address that is not http or https` })
     }
-    const response = await network.fetch(address, { headers: { ...headers, ...added }, redirect: "manual", signal })
+    const own = address.origin === baseUrl.origin ? headers : {}
+    const sent = { ...own, ...asked.headers }
+    const init = asked.post === undefined ? { headers: sent } : posted(asked.post, sent)
+    const response = await network.fetch(address, { ...init, redirect: "manual", signal })
     const location = response.headers.get("location")
     if (!redirects.has(response.status) || location === null) return { response, url: address }
     await response.body?.cancel()
@@ -150,13 +167,13 @@ const problemOf = (host: string, error: unknown): Reason => {
 const attempt = <A>(
   server: HttpServer,
   url: URL,
-  added: Added,
+  asked: Asked,
   use: (response: Response, url: URL) => Promise<A>
 ): Effect.Effect<A, IntegrationError> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     Effect.tryPromise({
       try: async (signal) => {
-        const followed = await follow(server, url, added, signal)
+        const followed = await follow(server, url, asked, signal)
         const { headers, ok, status } = followed.response
         if (ok || status === 304) return use(followed.response, followed.url)
         throw reasonOf(server, { headers, status, text: await readRefusal(followed.response) }, now)
@@ -166,7 +183,7 @@ const attempt = <A>(
     })
   )
 
-/** The answer to a `GET`, read as a whole. */
+/** An answer, read as a whole. */
 export interface Answer {
   readonly bytes: Uint8Array
   readonly headers: Headers
@@ -194,13 +211,16 @@ export const validators = (headers: Headers): Readonly<Record<string, string>> =
  */
 const revalidate = { "cache-control": "max-age=0" }
 
-/** The answer to a `GET`; undefined if it is as these validators say. `most` is the largest number of bytes. */
-export const get = (
+/**
+ * The answer to a request; undefined if it is as the validators `seen` say. `most` is the largest number of bytes.
+ */
+export const ask = (
   server: HttpServer,
   url: URL,
-  { most = maxAnswerBytes, seen = {} }: { readonly most?: number; readonly seen?: Added } = {}
-): Effect.Effect<Answer | undefined, IntegrationError> =>
-  attempt(server, url, Object.keys(seen).length === 0 ? {} : { ...seen, ...revalidate }, async (response, answered) => {
+  { most = maxAnswerBytes, seen = {}, ...asked }: Asked & { readonly most?: number; readonly seen?: Headings } = {}
+): Effect.Effect<Answer | undefined, IntegrationError> => {
+  const condition = Object.keys(seen).length === 0 ? {} : { ...seen, ...revalidate }
+  return attempt(server, url, { ...asked, headers: { ...asked.headers, ...condition } }, async (response, answered) => {
     if (response.status === 304) return undefined
     const bytes = await read(response, most)
     if (bytes === undefined) {
@@ -208,14 +228,15 @@ export const get = (
     }
     return { bytes, headers: response.headers, url: answered }
   })
+}
 
-/** The bytes of the answer to a `GET`, as they come. */
+/** The bytes of the answer to a `GET`, as they come. A redirect to another server is followed. */
 export const getBytes = (
   server: HttpServer,
   url: URL
 ): Effect.Effect<Stream.Stream<Uint8Array, IntegrationError>, IntegrationError> => {
   const broken = new IntegrationError({ reason: new Transient({ message: `${server.baseUrl.host} broke off a body` }) })
-  return attempt(server, url, {}, async (response) => {
+  return attempt({ ...server, followsElsewhere: true }, url, {}, async (response) => {
     const { body } = response
     return body === null ? Stream.empty : Stream.fromReadableStream({ evaluate: () => body, onError: () => broken })
   })
@@ -230,3 +251,10 @@ export const nextLink = (headers: Headers, url: URL): URL | undefined => {
   }
   return undefined
 }
+
+/** The JSON of an answer. */
+export const jsonOf = (server: HttpServer, answer: Answer): Effect.Effect<unknown, IntegrationError> =>
+  Effect.catch(
+    Effect.try({ try: () => JSON.parse(new TextDecoder().decode(answer.bytes)) as unknown, catch: (cause) => cause }),
+    () => fail(new Malformed({ message: `${server.baseUrl.host} answers something that is not JSON` }))
+  )

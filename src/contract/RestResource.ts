@@ -1,25 +1,26 @@
-/** A resource of a REST API: a list of items at a path. */
+/** A resource of a REST API: a list of items at a path, and the lists that belong to each of its items. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Metadata } from "./Content.ts"
-import { type IntegrationError, Malformed } from "./IntegrationError.ts"
 import { fail } from "./HttpRequest.ts"
+import { type IntegrationError, Malformed, Reason } from "./IntegrationError.ts"
 
 /** Pages that follow each other by the server's own mark. */
 export type RestCursor<Answer> =
   | { readonly type: "link" }
   | {
       readonly type: "cursor"
-      readonly param: string
+      /** The parameter that has the cursor. Not needed where `post` makes the request. */
+      readonly param?: string | undefined
       /** The cursor of the next page; none on the last one. */
       readonly next: (answer: Answer) => string | null | undefined
     }
 
 /**
- * Pages that are counted. An item that is removed meanwhile moves the others forward, so that one may be in no page:
- * choose an order in which items keep their places. They end with a page that has no items: a server may give fewer than asked.
+ * Pages that are counted. What is removed meanwhile moves the rest forward, so that an item may be in no page: choose an
+ * order in which items keep their places. They end with a page that has no items: a server may give fewer than asked.
  */
 export type RestCounted =
   | { readonly type: "page"; readonly param: string; readonly first?: number | undefined }
@@ -32,25 +33,46 @@ export interface RestContent {
   readonly occurredAt?: string | number | Date | null | undefined
   readonly mediaType?: string | undefined
   readonly metadata?: Metadata | undefined
-  /** The body, or the path at which it is. */
+  /** The body, or the path at which it is. A redirect of that path to another server gets no credentials. */
   readonly body: string | Uint8Array | { readonly path: string }
+  /** The exact number of bytes of a body that has its own path. A body of another size is not stored. */
+  readonly size?: number | undefined
+}
+
+/** A request: a `GET` of a path below the base URL, or a `POST` of JSON. */
+export type RestRequest = string | { readonly path: string; readonly post: Schema.Json }
+
+/** The list of what belongs to one item: at a path of its own. */
+export interface RestPath {
+  readonly path: string
+  readonly query?: Readonly<Record<string, string>> | undefined
+}
+
+/** A resource below each item of another one. */
+export interface RestChildren<Item> {
+  /**
+   * Where the children of an item are: in the item itself, or at a path. Nothing for an item that has none: no request
+   * is made for it.
+   */
+  readonly of: (item: Item) => ReadonlyArray<unknown> | RestPath | undefined
+  readonly resource: RestChild
 }
 
 interface Described<Item, Answer> {
-  /** The path of the list, below the base URL. */
-  readonly path: string
   /** Parameters of each request for a page. */
   readonly query?: Readonly<Record<string, string>> | undefined
+  /** Makes the request for a page a `POST` with this body. `place` is what `paging` gives for the next page. */
+  readonly post?:
+    | ((page: { readonly place: string | undefined; readonly since: DateTime.Utc | undefined }) => Schema.Json)
+    | undefined
   /** The answer to a request for a page. Default: a list of items; cursors need it. */
   readonly answer?: Schema.Codec<Answer, unknown> | undefined
   /** The items of an answer. Default: the answer itself. */
   readonly items?: ((answer: Answer) => ReadonlyArray<unknown>) | undefined
   readonly item: Schema.Codec<Item, unknown>
-  /** The id of an item, unique in its resource. Its external id is `RESOURCE/ID`. */
+  /** The id of an item, unique in its resource; of a child, among the children of one item. */
   readonly id: (item: Item) => string | number
-  /** The path of one item; `id` is encoded for it. */
-  readonly itemPath: (id: string) => string
-  /** The item in the answer for one item. Default: the answer itself. */
+  /** The item in the answer for one item. Default: the answer itself. Undefined or null if there is none. */
   readonly itemOf?: ((answer: unknown) => unknown) | undefined
   /** Changes with the content. Default: a digest of the fields that `item` names. */
   readonly revision?: ((item: Item) => string) | undefined
@@ -64,18 +86,44 @@ interface Described<Item, Answer> {
 
 /**
  * Either changes are listed since a time, or the whole list each time: only then, and only with marks of the server's
- * own, can an item's absence say that it is deleted.
+ * own, can an item's absence say that it is deleted. Without `paging`, one answer is the whole list.
  */
 type Listed<Answer> =
   | {
-      readonly paging: RestCursor<Answer> | RestCounted
-      /** The parameters that list what changed since this time. */
-      readonly since?: ((time: DateTime.Utc) => Readonly<Record<string, string>>) | undefined
+      readonly paging?: RestCursor<Answer> | RestCounted | undefined
+      /** The parameters that list what changed since this time; `"post"` where the body says it. */
+      readonly since?: ((time: DateTime.Utc) => Readonly<Record<string, string>>) | "post" | undefined
       readonly absentIsDeleted?: false | undefined
+      readonly isConditional?: false | undefined
     }
-  | { readonly paging: RestCursor<Answer>; readonly since?: undefined; readonly absentIsDeleted: true }
+  | {
+      readonly paging?: RestCursor<Answer> | undefined
+      readonly since?: undefined
+      readonly absentIsDeleted?: boolean | undefined
+      /**
+       * Asks for each page only if it has changed since the last poll, by its `ETag`. Not for a resource with
+       * children: an unchanged list says nothing about them.
+       */
+      readonly isConditional?: boolean | undefined
+    }
 
-export type RestDescription<Item, Answer> = Described<Item, Answer> & Listed<Answer>
+export type RestDescription<Item, Answer> = Described<Item, Answer> &
+  Listed<Answer> & {
+    /** The path of the list, below the base URL. */
+    readonly path: string
+    /** The request for one item; `id` is encoded for a path. */
+    readonly itemPath: (id: string) => RestRequest
+    /** Resources below each item, by name. */
+    readonly children?: Readonly<Record<string, RestChildren<Item>>> | undefined
+  }
+
+export type RestChildDescription<Item, Answer> = Described<Item, Answer> & {
+  readonly paging?: RestCursor<Answer> | RestCounted | undefined
+  /** True if a child is deleted that the list of its item lacks. Never with page numbers or offsets. */
+  readonly absentIsDeleted?: boolean | undefined
+  /** The request for one child; the ids are encoded for a path. Default: it is looked up in the list of its item. */
+  readonly itemPath?: ((id: string, parentId: string) => RestRequest) | undefined
+}
 
 /** An item as it was read. */
 export interface RestItem {
@@ -85,34 +133,55 @@ export interface RestItem {
   readonly isDeleted: boolean
   readonly occurredAt: DateTime.Utc | undefined
   readonly content: RestContent
+  /** Where its children are, by the name of their resource. */
+  readonly children: ReadonlyArray<readonly [string, ReadonlyArray<unknown> | RestPath | undefined]>
 }
 
-/** A resource whose types are closed over. */
-export interface RestResource {
-  readonly path: string
+type Paging =
+  | { readonly type: "link" }
+  | { readonly type: "none" }
+  | { readonly type: "cursor"; readonly param: string | undefined }
+  | RestCounted
+
+/** A list whose types are closed over. */
+export interface RestList {
   readonly query: Readonly<Record<string, string>>
   readonly kind: string
-  readonly paging: { readonly type: "link" } | { readonly type: "cursor"; readonly param: string } | RestCounted
-  readonly since: ((time: DateTime.Utc) => Readonly<Record<string, string>>) | undefined
+  readonly paging: Paging
+  readonly post: Described<unknown, unknown>["post"]
   readonly absentIsDeleted: boolean
-  readonly itemPath: (id: string) => string
   /** The items of a page, and the cursor of the next one, where the answer has it. */
   readonly readPage: (
     answer: unknown
   ) => Effect.Effect<{ readonly items: ReadonlyArray<unknown>; readonly next: string | undefined }, IntegrationError>
   /** An item, as a page has it. */
   readonly readItem: (item: unknown) => Effect.Effect<RestItem, IntegrationError>
-  /** An item, as the answer for it alone has it. */
-  readonly readAlone: (answer: unknown) => Effect.Effect<RestItem, IntegrationError>
+  /** An item, as the answer for it alone has it; undefined if it has none. */
+  readonly readAlone: (answer: unknown) => Effect.Effect<RestItem | undefined, IntegrationError>
 }
 
-/** The functions of a description may throw: an answer that they do not expect is malformed. */
+export interface RestChild extends RestList {
+  readonly itemPath: ((id: string, parentId: string) => RestRequest) | undefined
+}
+
+export interface RestResource extends RestList {
+  readonly path: string
+  readonly since: ((time: DateTime.Utc) => Readonly<Record<string, string>>) | undefined
+  readonly isConditional: boolean
+  readonly itemPath: (id: string) => RestRequest
+  readonly children: Readonly<Record<string, RestChild>>
+}
+
+/**
+ * The functions of a description may throw: a reason says what the answer means, anything else that it is not as it was
+ * described.
+ */
 const attempt = <A>(what: string, evaluate: () => A): Effect.Effect<A, IntegrationError> =>
-  Effect.catch(Effect.try({ try: evaluate, catch: (cause) => cause }), () =>
-    fail(new Malformed({ message: `${what} is not as it was described` }))
+  Effect.catch(Effect.try({ try: evaluate, catch: (cause) => cause }), (cause) =>
+    fail(Schema.is(Reason)(cause) ? cause : new Malformed({ message: `${what} is not as it was described` }))
   )
 
-const digest = (text: string): Effect.Effect<string> =>
+export const digest = (text: string): Effect.Effect<string> =>
   Effect.map(
     Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))),
     (bytes) => Buffer.from(bytes).toString("base64url")
@@ -120,22 +189,31 @@ const digest = (text: string): Effect.Effect<string> =>
 
 const List = Schema.Array(Schema.Unknown)
 
-/** Describes a resource for `rest`. */
-export const restResource = <Item, Answer = unknown>(description: RestDescription<Item, Answer>): RestResource => {
-  const { absentIsDeleted, answer, item, kind, paging, path, query, since } = description
-  if (answer === undefined && paging.type === "cursor") {
-    throw new TypeError(`the resource ${path} pages by cursors: describe its answer, which has them`)
+/** `what` names the list in messages. */
+const close = <Item, Answer>(
+  what: string,
+  description: Described<Item, Answer> & {
+    readonly paging?: RestCursor<Answer> | RestCounted | undefined
+    readonly absentIsDeleted?: boolean | undefined
+  },
+  children: Readonly<Record<string, RestChildren<Item>>>
+): RestList => {
+  const { absentIsDeleted = false, answer, item, kind, paging = { type: "none" }, post, query = {} } = description
+  const isCounted = paging.type === "page" || paging.type === "offset"
+  if (paging.type === "cursor" && answer === undefined) {
+    throw new TypeError(`${what} pages by cursors: describe its answer, which has them`)
   }
+  if (paging.type === "cursor" && paging.param === undefined && post === undefined) {
+    throw new TypeError(`${what} pages by cursors: name the parameter that has them`)
+  }
+  if (isCounted && absentIsDeleted) throw new TypeError(`${what} has counted pages: absence says nothing there`)
   const decodeAnswer = Schema.decodeUnknownSync(answer ?? Schema.Never)
   const decodeList = Schema.decodeUnknownSync(List)
   const decodeItem = Schema.decodeUnknownSync(item)
   const encodeItem = Schema.encodeSync(Schema.toCodecJson(item))
-  const list = `the list of ${path}`
-
-  const next = (decoded: Answer) => (paging.type === "cursor" ? paging.next(decoded) || undefined : undefined)
 
   const readItem = Effect.fnUntraced(function* (json: unknown) {
-    const { digested, ...read } = yield* attempt(`an item of ${path}`, () => {
+    const { digested, ...read } = yield* attempt(`an item of ${what}`, () => {
       const decoded = decodeItem(json)
       const content = description.content(decoded)
       const revision = description.revision?.(decoded)
@@ -146,31 +224,53 @@ export const restResource = <Item, Answer = unknown>(description: RestDescriptio
         isIncluded: description.includes?.(decoded) ?? true,
         isDeleted: description.isDeleted?.(decoded) ?? false,
         occurredAt: Option.getOrUndefined(DateTime.make(content.occurredAt ?? Number.NaN)),
-        content
+        content,
+        children: Object.entries(children).map(([name, { of }]) => [name, of(decoded)] as const)
       }
     })
     return { ...read, revision: read.revision ?? (yield* digest(digested)) } satisfies RestItem
   })
 
   return {
-    path,
-    query: query ?? {},
+    query,
     kind,
-    paging,
-    since,
-    absentIsDeleted: absentIsDeleted ?? false,
-    itemPath: description.itemPath,
+    paging: paging.type === "cursor" ? { type: "cursor", param: paging.param } : paging,
+    post,
+    absentIsDeleted,
     readPage: (json) =>
-      attempt(list, () => {
+      attempt(`the list of ${what}`, () => {
         if (answer === undefined) return { items: decodeList(json), next: undefined }
         const decoded = decodeAnswer(json)
-        return { items: description.items?.(decoded) ?? decodeList(decoded), next: next(decoded) }
+        const next = paging.type === "cursor" ? paging.next(decoded) || undefined : undefined
+        return { items: description.items?.(decoded) ?? decodeList(decoded), next }
       }),
     readItem,
     readAlone: (json) =>
       Effect.flatMap(
-        attempt(`an item of ${path}`, () => description.itemOf?.(json) ?? json),
-        readItem
+        attempt(`an item of ${what}`, () => (description.itemOf === undefined ? json : description.itemOf(json))),
+        (found) => (found === undefined || found === null ? Effect.succeed(undefined) : readItem(found))
       )
   }
 }
+
+/** Describes a resource for `rest`. The external id of an item is `RESOURCE/ID`. */
+export const restResource = <Item, Answer = unknown>(description: RestDescription<Item, Answer>): RestResource => {
+  const { children = {}, isConditional = false, itemPath, path, since } = description
+  if (isConditional && Object.keys(children).length > 0) {
+    throw new TypeError(`${path} has children: an unchanged list says nothing about them, so it must be read`)
+  }
+  return {
+    ...close(path, description, children),
+    path,
+    since: since === "post" ? () => ({}) : since,
+    isConditional,
+    itemPath,
+    children: Object.fromEntries(Object.entries(children).map(([name, { resource }]) => [name, resource]))
+  }
+}
+
+/** Describes a resource below each item of another one. The external id of a child is `RESOURCE/PARENT/ID`. */
+export const restChild = <Item, Answer = unknown>(description: RestChildDescription<Item, Answer>): RestChild => ({
+  ...close(`each ${description.kind}`, description, {}),
+  itemPath: description.itemPath
+})

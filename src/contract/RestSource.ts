@@ -1,15 +1,9 @@
 /** The description of a REST API as a source. */
 import type { Definition } from "./Definition.ts"
 import type { Reason } from "./IntegrationError.ts"
-import type { Refusal as RestRefusal } from "./HttpRequest.ts"
+import type { Refusal } from "./HttpRequest.ts"
+import type { RestAuth } from "./RestAuth.ts"
 import type { RestResource } from "./RestResource.ts"
-
-/** How requests say who asks. The credentials are `{token}`, `{username, password}`, `{key}` or nothing. */
-export type RestAuth =
-  | { readonly type: "none" }
-  | { readonly type: "bearer" }
-  | { readonly type: "basic" }
-  | { readonly type: "header"; readonly name: string }
 
 type Shared =
   | "domain"
@@ -28,11 +22,11 @@ type Shared =
 export interface RestSource<Config> extends Pick<Definition<Config, never, never>, Shared> {
   /** The address that all paths are below. Name in `address` the config fields that it comes from. */
   readonly baseUrl: (config: Config) => string | URL
-  readonly auth: RestAuth
+  readonly auth: RestAuth<Config>
   /** Headers of every request. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** The resources by name, in the order in which they are listed. A name has no `/`, and never changes. */
   readonly resources: (config: Config) => Readonly<Record<string, RestResource>>
   /** What a refusal means, where the source says more than its status; undefined leaves it to the status. */
-  readonly refusal?: ((refusal: RestRefusal) => Reason | undefined) | undefined
+  readonly refusal?: ((refusal: Refusal) => Reason | undefined) | undefined
 }

@@ -71,11 +71,15 @@ export const integration = make({
   address: ["url"],
   quota: ({ quota }) => ({ unitsPerMinute: 60, ...quota }),
   open: Effect.fnUntraced(function* ({ call, config: { url }, network }) {
-    const server: HttpRequest.HttpServer = { network, baseUrl: url, headers: { accept }, followsElsewhere: true }
+    const server: HttpRequest.HttpServer = { network, baseUrl: url, headers: {}, followsElsewhere: true }
 
     /** The feed; undefined if it is as this checkpoint says. */
     const read = Effect.fnUntraced(function* (before: Checkpoint) {
-      const answer = yield* call("feed", 1, HttpRequest.get(server, url, { most: maxBytes, seen: before.seen }))
+      const answer = yield* call(
+        "feed",
+        1,
+        HttpRequest.ask(server, url, { headers: { accept }, most: maxBytes, seen: before.seen })
+      )
       if (answer === undefined) return undefined
       const digest = createHash("sha256").update(answer.bytes).digest("base64url")
       const checkpoint: Checkpoint = { seen: HttpRequest.validators(answer.headers), digest }

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
+import * as Harness from "../../src/testing/Harness.ts"
 import { nextLink, retryAfter } from "../../src/contract/HttpRequest.ts"
 import * as NotesServer from "../support/NotesServer.ts"
 
@@ -46,6 +47,8 @@ const source = (resource: (query: Record<string, string>) => Idem.RestResource) 
   })
 
 const byCursor = source((query) => Idem.restResource({ ...described, query, paging: cursor, absentIsDeleted: true }))
+const conditional = { ...described, paging: cursor, absentIsDeleted: true, isConditional: true } as const
+const byTag = source((query) => Idem.restResource({ ...conditional, query }))
 const byPage = source(() => Idem.restResource({ ...described, paging: { type: "page", param: "page" } }))
 const byOffset = source(() => Idem.restResource({ ...described, paging: { type: "offset", param: "offset" } }))
 
@@ -55,6 +58,7 @@ const idOf = (externalId: string) => externalId.replace("notes/", "")
 const scripted = (integration: Idem.Integration.Integration, remove: "absent" | "trashed") =>
   Effect.map(NotesServer.make, (server): Conformance.ScriptedSource => {
     server.size = 200
+    server.tags = true
     return {
       integration,
       config: { url: server.url },
@@ -80,6 +84,13 @@ const scripted = (integration: Idem.Integration.Integration, remove: "absent" | 
 describe("the laws of integrations, for a list by cursor whose absences are deletions", () => {
   for (const law of Conformance.laws(scripted(byCursor, "absent"), { without: ["repeat", "expire"] }))
     it.live(law.name, () => law.check)
+})
+
+describe("the laws of changes, for a list by cursor whose pages are asked for conditionally", () => {
+  const laws = Conformance.laws(scripted(byTag, "absent"), { without: ["repeat", "expire"] }).filter(({ name }) =>
+    /stores everything|added later|removes|edit is|crash|force|scope|parts|call/.test(name)
+  )
+  for (const law of laws) it.live(law.name, () => law.check)
 })
 
 describe("the laws of changes, for a list by page number that marks what is deleted", () => {
@@ -123,6 +134,42 @@ describe("a REST source", () => {
         ["page=1", "page=2", "page=3", "page=4", undefined, "offset=10", "offset=20", "offset=25"]
       )
     })
+  )
+
+  it.live("is asked only for pages that changed; once one has, all are read, so that an absence is seen", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      server.tags = true
+      for (let index = 0; index < 25; index++) server.add()
+      const store = yield* Harness.makeStore
+      const process = yield* Harness.start({
+        integration: byTag,
+        credentials: { key: "k3y" },
+        store,
+        watch: Harness.watcher()
+      })
+      yield* process.connect({ url: server.url })
+      /** The statuses that one sync gets, and how many contents it deletes. */
+      const sync = Effect.gen(function* () {
+        server.statuses.length = 0
+        const { counts, status } = yield* process.sync()
+        return { status, statuses: [...server.statuses], listed: counts.listed, deleted: counts.deleted }
+      })
+      const lists = (statuses: ReadonlyArray<number>) => statuses.slice(0, 3)
+      assert.deepStrictEqual(lists((yield* sync).statuses), [200, 200, 200])
+      const idle = { status: "succeeded", statuses: [304, 304, 304], listed: 0, deleted: 0 }
+      assert.deepStrictEqual(yield* sync, idle)
+      server.notes.delete("b-00019")
+      const { deleted, statuses } = yield* sync
+      // The third page has changed: it is read, and then all of them.
+      assert.deepStrictEqual([statuses, deleted], [[304, 304, 200, 200, 200, 200], 1])
+      assert.deepStrictEqual(yield* sync, { ...idle, statuses: idle.statuses })
+      server.notes.set("a-00002", { id: "a-00002", version: 0.5, text: "", apart: false })
+      // While an item can't be read, its page is asked for again.
+      yield* sync
+      const unread = yield* sync
+      assert.deepStrictEqual([unread.status, unread.deleted], ["partial", 0])
+    }).pipe(Effect.scoped)
   )
 
   it.live("covers nothing while one of its items can't be read, and says which list has it", () =>
@@ -301,5 +348,5 @@ it("the next page is found among the links of an answer", () => {
 it("a list whose pages are counted cannot say that what is absent is deleted", () => {
   const paging = { type: "page", param: "page" } as const
   // @ts-expect-error: absence says nothing there
-  assert.isDefined(Idem.restResource({ ...described, paging, absentIsDeleted: true }))
+  assert.throws(() => Idem.restResource({ ...described, paging, absentIsDeleted: true }), "absence says nothing")
 })

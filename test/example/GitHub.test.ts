@@ -17,9 +17,9 @@ import { scripted } from "./ScriptedGitHub.ts"
 
 const id = (number: number) => `issues/${number}`
 
-describe("the laws of integrations, for GitHub's issues", () => {
-  // GitHub does not say which issues were deleted, and lists them with their text.
-  for (const law of Conformance.laws(scripted, { without: ["remove", "fail", "expire", "narrowed"] }))
+describe("the laws of integrations, for GitHub's issues and comments", () => {
+  // GitHub lists issues and comments with their text.
+  for (const law of Conformance.laws(scripted, { without: ["fail", "expire", "narrowed"] }))
     it.live(law.name, () => law.check)
 })
 
@@ -48,7 +48,7 @@ describe("GitHub's issues", () => {
       const session = yield* open(server.url, "o/old", "t0ken")
       const first = yield* list(session, Option.none())
       assert.strictEqual(first.ids.length, 250)
-      assert.deepStrictEqual(first.covers, [])
+      assert.isTrue(first.covers.every(({ prefix }) => prefix.startsWith("comments/")))
       server.edit(7, { state: "open" })
       const added = server.add()
       const second = yield* list(session, first.checkpoint)
@@ -97,8 +97,16 @@ describe("GitHub's issues", () => {
       const first = yield* list(session, Option.none())
       assert.strictEqual(new Set(first.ids).size, 105)
       yield* send("PATCH", "/3", { state: "closed" })
+      yield* send("POST", "/4/comments", { body: "A comment" })
       const second = yield* list(session, first.checkpoint)
       assert.include(second.ids, id(3))
+      const comment = second.ids.find((externalId) => externalId.startsWith("comments/4/")) ?? ""
+      const { body: said } = yield* session.download({ externalId: comment })
+      assert.deepStrictEqual(said, new TextEncoder().encode("A comment"))
+      assert.include(
+        second.covers.map(({ prefix }) => prefix),
+        "comments/4/"
+      )
       const { body, metadata } = yield* session.download({ externalId: id(3) })
       assert.deepStrictEqual(
         { body, metadata },

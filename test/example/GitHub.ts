@@ -1,14 +1,16 @@
-/** Mirrors the issues of a GitHub repository. See https://docs.github.com/en/rest/issues/issues */
+/** Mirrors the issues of a GitHub repository, with their comments. See https://docs.github.com/en/rest/issues */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import * as Idem from "@idem-sync/idem/contract"
 
+const text = { id: Schema.Int, body: Schema.NullOr(Schema.String), created_at: Schema.String }
+const Comment = Schema.Struct(text)
 const Issue = Schema.Struct({
+  ...text,
   number: Schema.Int,
   title: Schema.String,
-  body: Schema.NullOr(Schema.String),
   state: Schema.String,
-  created_at: Schema.String,
+  comments: Schema.Int,
   updated_at: Schema.String,
   pull_request: Schema.optionalKey(Schema.Unknown)
 })
@@ -17,6 +19,12 @@ const Config = Schema.Struct({
   repository: Schema.String,
   url: Schema.optionalKey(Schema.String),
   quota: Schema.optionalKey(Idem.Integration.QuotaConfig)
+})
+
+const contentOf = ({ body, created_at }: typeof Comment.Type) => ({
+  occurredAt: created_at,
+  mediaType: "text/markdown",
+  body: body ?? ""
 })
 
 export const github = Idem.rest({
@@ -42,13 +50,23 @@ export const github = Idem.rest({
       id: ({ number }) => number,
       itemPath: (number) => `repos/${repository}/issues/${number}`,
       includes: (issue) => issue.pull_request === undefined, // GitHub lists pull requests as issues
-      content: ({ body, created_at, state, title }) => ({
-        title,
-        occurredAt: created_at,
-        mediaType: "text/markdown",
-        metadata: { state },
-        body: body ?? ""
-      })
+      content: (issue) => ({ ...contentOf(issue), title: issue.title, metadata: { state: issue.state } }),
+      children: {
+        comments: {
+          of: ({ comments, number }) =>
+            comments === 0 ? undefined : { path: `repos/${repository}/issues/${number}/comments` },
+          resource: Idem.restChild({
+            kind: "comment",
+            query: { per_page: "100" },
+            paging: { type: "link" },
+            absentIsDeleted: true,
+            item: Comment,
+            id: ({ id }) => id,
+            itemPath: (id) => `repos/${repository}/issues/comments/${id}`,
+            content: contentOf
+          })
+        }
+      }
     })
   })
 })

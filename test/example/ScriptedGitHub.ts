@@ -5,21 +5,40 @@ import * as GitHubServer from "../support/GitHubServer.ts"
 import { github } from "./GitHub.ts"
 
 const quota = { unitsPerMinute: 1_000_000_000 }
-const id = (number: number) => `issues/${number}`
-const numberOf = (externalId: string) => Number(externalId.split("/")[1])
 
-export const scripted = Effect.map(GitHubServer.make, (server): Conformance.ScriptedSource => ({
-  integration: github,
-  config: { repository: "o/r", url: server.url, quota },
-  credentials: { token: "t0ken" },
-  usesChecker: true,
-  add: (count) => Effect.sync(() => Array.from({ length: count }, () => id(server.add()))),
-  ids: Effect.sync(() => [...server.issues.keys()].map(id)),
-  // Within the second in which it was added, maybe.
-  edit: (externalId) => Effect.sync(() => server.edit(numberOf(externalId), { body: "edited" })),
-  repeat: Effect.sync(() => {
-    server.repeats = true
-  }),
-  requests: Effect.sync(() => server.log.length),
-  open: Effect.sync(() => server.open)
-}))
+export const scripted = Effect.map(GitHubServer.make, (server): Conformance.ScriptedSource => {
+  let added = 0
+  /** An issue, and then by turns two comments on it. */
+  const add = () => {
+    const index = added++
+    if (index % 3 === 0) return `issues/${server.add()}`
+    const number = Math.max(...server.issues.keys())
+    server.comment(number, 5000 + index, `Comment ${index}`)
+    return `comments/${number}/${5000 + index}`
+  }
+  const change = (externalId: string, body: string | undefined) => {
+    const [kind, number, id] = externalId.split("/")
+    if (kind === "comments") server.comment(Number(number), Number(id), body)
+    else server.edit(Number(number), { body: body ?? null })
+  }
+  return {
+    integration: github,
+    config: { repository: "o/r", url: server.url, quota },
+    credentials: { token: "t0ken" },
+    usesChecker: true,
+    add: (count) => Effect.sync(() => Array.from({ length: count }, add)),
+    ids: Effect.sync(() => [
+      ...[...server.issues.keys()].map((number) => `issues/${number}`),
+      ...[...server.comments].flatMap(([number, all]) => [...all.keys()].map((id) => `comments/${number}/${id}`))
+    ]),
+    // Within the second in which it was added, maybe.
+    edit: (externalId) => Effect.sync(() => change(externalId, "edited")),
+    // GitHub does not say which issues were deleted. The fifth that is added is a comment.
+    remove: (externalId) => Effect.sync(() => change(externalId, undefined)),
+    repeat: Effect.sync(() => {
+      server.repeats = true
+    }),
+    requests: Effect.sync(() => server.log.length),
+    open: Effect.sync(() => server.open)
+  }
+})

@@ -1,4 +1,5 @@
 /** A REST API on loopback that a test edits: notes by cursor, page number and offset, some with their text apart. */
+import { createHash } from "node:crypto"
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"
 
@@ -15,8 +16,11 @@ class NotesServer {
   readonly notes = new Map<string, Note>()
   readonly failing = new Set<string>()
   readonly log: Array<string> = []
+  readonly statuses: Array<number> = []
   /** Answers in place of the notes. True once it has answered. */
   answer: ((request: Http.IncomingMessage, response: Http.ServerResponse) => boolean) | undefined
+  /** Answers to lists have an entity tag. */
+  tags = false
   open = 0
   url = ""
   size = 10
@@ -39,6 +43,7 @@ class NotesServer {
     response.on("close", () => {
       this.open -= 1
     })
+    response.on("finish", () => this.statuses.push(response.statusCode))
     this.log.push(request.url ?? "")
     if (this.answer?.(request, response) === true) return
     const send = (status: number, json: unknown) => void response.writeHead(status).end(JSON.stringify(json))
@@ -56,11 +61,15 @@ class NotesServer {
       .filter((note) => note.id.startsWith(searchParams.get("in") ?? ""))
       .sort((one, other) => (one.id < other.id ? -1 : 1))
     const after = searchParams.get("cursor") ?? ""
-    const page = Number(searchParams.get("page") ?? 1)
-    const from = searchParams.has("offset") ? Number(searchParams.get("offset")) : (page - 1) * this.size
+    const number = Number(searchParams.get("page") ?? 1)
+    const from = searchParams.has("offset") ? Number(searchParams.get("offset")) : (number - 1) * this.size
     const rest = searchParams.has("cursor") ? sorted.filter((note) => note.id > after) : sorted.slice(from)
     const results = rest.slice(0, this.size)
-    send(200, { results: results.map(shown), next: rest.length > this.size ? results.at(-1)?.id : null })
+    const page = { results: results.map(shown), next: rest.length > this.size ? results.at(-1)?.id : null }
+    const tag = `"${createHash("sha256").update(JSON.stringify(page)).digest("hex")}"`
+    if (this.tags) response.setHeader("etag", tag)
+    if (this.tags && request.headers["if-none-match"] === tag) return void response.writeHead(304).end()
+    send(200, page)
   }
 }
 

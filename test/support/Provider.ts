@@ -1,5 +1,5 @@
 /**
- * Providers that sign people in: npm's `emulate` for Google and Slack, a person at them without a browser, and a
+ * Providers that sign people in: npm's `emulate` for Google, Slack and Linear, a person at them without a browser, and a
  * stand-in that misbehaves.
  */
 import * as Http from "node:http"
@@ -31,7 +31,7 @@ export const agree = async (authorizationUrl: string, account = ""): Promise<URL
   return new URL(location)
 }
 
-const emulator = (service: "google" | "slack", seed: Record<string, unknown>) =>
+const emulator = (service: "google" | "linear" | "slack", seed: Record<string, unknown>) =>
   Effect.gen(function* () {
     const port = yield* Effect.promise(freePort)
     const started = yield* Effect.acquireRelease(
@@ -73,6 +73,26 @@ export const slack = (redirectUris: ReadonlyArray<string>) =>
           client_secret: client.clientSecret,
           name: "Idem",
           redirect_uris: [...redirectUris]
+        }
+      ]
+    }
+  })
+
+/** A Linear with one team, and the token `t0ken` that may read and write. */
+export const linear = (redirectUris: ReadonlyArray<string>) =>
+  emulator("linear", {
+    tokens: { t0ken: { login: "ann", scopes: [] } },
+    linear: {
+      users: [{ id: "ann", name: "Ann", email: "ann@example.com" }],
+      teams: [{ id: "team", key: "ENG", name: "Engineering" }],
+      tokens: [{ token: "t0ken", user: "ann", scopes: ["read", "write"] }],
+      oauth_apps: [
+        {
+          client_id: client.clientId,
+          client_secret: client.clientSecret,
+          name: "Idem",
+          redirect_uris: [...redirectUris],
+          scopes: ["read"]
         }
       ]
     }

@@ -57,6 +57,7 @@ describe("a feed", () => {
       entries.map(({ externalId }) => externalId.replace(/^[0-9a-f]{64}$/, "digest")),
       ["https://site.example/1", "digest", "http://x/2"]
     )
+    assert.strictEqual(entries[0]?.title, "one")
     assert.strictEqual(entries[2]?.metadata["link"], "http://x/2")
   })
 

@@ -1,0 +1,161 @@
+/** One page of a list of a REST API: its address, its items, and where the next one is. */
+import * as Effect from "effect/Effect"
+import * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+import { externalIdProblem } from "./Content.ts"
+import { type Answer, ask, fail, type HttpServer, jsonOf, nextLink, validators } from "./HttpRequest.ts"
+import { type IntegrationError, Malformed } from "./IntegrationError.ts"
+import type { Call } from "./Quota.ts"
+import type { Authorize } from "./RestAuth.ts"
+import type { RestItem, RestList, RestRequest } from "./RestResource.ts"
+
+/** What is kept of a page that is asked for conditionally, as a part. */
+export const PageState = Schema.Struct({
+  seen: Schema.Record(Schema.String, Schema.String),
+  next: Schema.NullOr(Schema.String)
+})
+export type PageState = typeof PageState.Type
+
+/** A REST API with credentials. */
+export interface RestApi {
+  readonly server: HttpServer
+  readonly authorize: Authorize
+  readonly call: Call
+}
+
+/** A path below the base URL. */
+export const join = ({ baseUrl }: HttpServer, path: string): URL =>
+  new URL(path.replace(/^\/+/, ""), baseUrl.href.endsWith("/") ? baseUrl : `${baseUrl.href}/`)
+
+/** Sends a request with the credentials. */
+export const send = <A>(
+  { authorize, call, server }: RestApi,
+  method: string,
+  request: (server: HttpServer) => Effect.Effect<A, IntegrationError>
+): Effect.Effect<A, IntegrationError> =>
+  authorize((headers) => call(method, 1, request({ ...server, headers: { ...server.headers, ...headers } })))
+
+/** The answer for one item. */
+export const getItem = (
+  api: RestApi,
+  method: string,
+  request: RestRequest
+): Effect.Effect<unknown, IntegrationError> => {
+  const { path, post } = typeof request === "string" ? { path: request, post: undefined } : request
+  return Effect.flatMap(
+    send(api, method, (server) => ask(server, join(server, path), { post })),
+    // Only a condition makes an answer undefined.
+    (answer) => (answer === undefined ? Effect.undefined : jsonOf(api.server, answer))
+  )
+}
+
+/** A page of a list. */
+export interface Place {
+  /** The name of the resource. */
+  readonly name: string
+  readonly list: RestList
+  readonly path: string
+  readonly query: Readonly<Record<string, string>>
+  readonly since: DateTime.Utc | undefined
+  /** The next page: a path for `Link`, else the value of its parameter. Undefined for the first page. */
+  readonly next: string | undefined
+}
+
+export interface ReadPage {
+  readonly items: ReadonlyArray<RestItem>
+  /** Why items could not be read. */
+  readonly unread: ReadonlyArray<string>
+  readonly next: string | undefined
+  /** When the server made the answer, in milliseconds; undefined if it does not say. */
+  readonly dated: number | undefined
+  /** True if the link to the next page counts pages: it promises no more than page numbers do. */
+  readonly isCounted: boolean
+  readonly seen: PageState["seen"]
+}
+
+const requestOf = (server: HttpServer, { list, next, path, query, since }: Place) => {
+  const { paging, post } = list
+  const place = next ?? (paging.type === "page" ? String(paging.first ?? 1) : undefined)
+  if (paging.type === "link" && next !== undefined) {
+    return { url: new URL(next, server.baseUrl.origin), post: post?.({ place, since }) }
+  }
+  const url = join(server, path)
+  for (const [key, value] of Object.entries({ ...list.query, ...query })) url.searchParams.set(key, value)
+  if (post !== undefined) return { url, post: post({ place, since }) }
+  const param = paging.type === "link" || paging.type === "none" ? undefined : paging.param
+  if (param !== undefined && place !== undefined) url.searchParams.set(param, place)
+  return { url, post: undefined }
+}
+
+/** The address of a page. */
+export const addressOf = ({ server }: RestApi, place: Place): URL => requestOf(server, place).url
+
+/** The next page, where there is one. */
+const nextOf = (
+  { server }: RestApi,
+  { list: { paging }, next }: Place,
+  read: { readonly answer: Answer; readonly cursor: string | undefined; readonly size: number }
+): Effect.Effect<string | undefined, IntegrationError> => {
+  if (paging.type === "none") return Effect.undefined
+  if (paging.type === "cursor") return Effect.succeed(read.cursor)
+  if (paging.type === "link") {
+    const link = nextLink(read.answer.headers, read.answer.url)
+    if (link === undefined) return Effect.undefined
+    const message = `${server.baseUrl.host} links to a next page on another server, which Idem does not follow`
+    if (link.origin !== server.baseUrl.origin) return fail(new Malformed({ message }))
+    return Effect.succeed(`${link.pathname}${link.search}`)
+  }
+  if (read.size === 0) return Effect.undefined
+  if (paging.type === "offset") return Effect.succeed(String(Number(next ?? 0) + read.size))
+  return Effect.succeed(String(Number(next ?? paging.first ?? 1) + 1))
+}
+
+/** The items that fit the description, and why others do not. */
+export const readItems = (list: RestList, name: string, items: ReadonlyArray<unknown>) =>
+  Effect.map(
+    Effect.forEach(items, (json) =>
+      Effect.flatMap(list.readItem(json), (item) =>
+        externalIdProblem(item.id) === undefined
+          ? Effect.succeed(item)
+          : fail(new Malformed({ message: `an item of ${name} has an id that can't be stored` }))
+      ).pipe(Effect.result)
+    ),
+    (results) => ({
+      items: results.flatMap((result) => (result._tag === "Success" ? [result.success] : [])),
+      unread: results.flatMap((result) => (result._tag === "Failure" ? [result.failure.message] : []))
+    })
+  )
+
+/** Reads a page; undefined if it is as the validators `seen` say. */
+export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place, seen: PageState["seen"] = {}) {
+  const { list, name } = place
+  const { post, url } = requestOf(api.server, place)
+  const answer = yield* send(api, `${name}.list`, (server) => ask(server, url, { post, seen }))
+  if (answer === undefined) return undefined
+  const { items, next: cursor } = yield* list.readPage(yield* jsonOf(api.server, answer))
+  const read = yield* readItems(list, name, items)
+  const next = yield* nextOf(api, place, { answer, cursor, size: items.length })
+  const dated = Date.parse(answer.headers.get("date") ?? "")
+  return {
+    ...read,
+    next,
+    dated: Number.isNaN(dated) ? undefined : dated,
+    isCounted: list.paging.type === "link" && /[?&](page|offset|start)=\d+(&|$)/.test(next ?? ""),
+    seen: validators(answer.headers)
+  } satisfies ReadPage
+})
+
+/** A guard against a server that ignores the parameter of its pages, or leads in circles. It is for one list. */
+export const makeWalk = (host: string, name: string) => {
+  const places = new Set<string>()
+  let before = ""
+  return ({ items, next }: Pick<ReadPage, "items" | "next">): Effect.Effect<void, IntegrationError> => {
+    const ids = JSON.stringify(items.map(({ id }) => id))
+    const isAgain = next !== undefined && (places.has(next) || (items.length > 0 && ids === before))
+    before = ids
+    if (next !== undefined) places.add(next)
+    return isAgain
+      ? fail(new Malformed({ message: `${host} gives a page of ${name} again in place of the next one` }))
+      : Effect.void
+  }
+}

@@ -1,0 +1,115 @@
+/** The place in a pass over the resources of a REST source: as its checkpoint keeps it, and in a listing. */
+import * as Schema from "effect/Schema"
+import type { Coverage } from "./Page.ts"
+import type { makeWalk } from "./RestPage.ts"
+import type { RestPath, RestResource } from "./RestResource.ts"
+
+/** Sources show a change late, and clocks differ within them. */
+const overlapMillis = 5 * 60_000
+
+const Pass = Schema.Struct({
+  id: Schema.String,
+  resource: Schema.String,
+  /** The page to read: a path for `Link`, else the value of its parameter. Absent on the first page. */
+  next: Schema.optionalKey(Schema.String),
+  /** When the listing of the resource began, in milliseconds. */
+  began: Schema.optionalKey(Schema.Finite),
+  /** The resource and its children of which something could not be read: nothing of these is absent. */
+  broken: Schema.Array(Schema.String),
+  /** Those that were read, but not by pages that show everything: nothing of these is absent either. */
+  counted: Schema.Array(Schema.String),
+  /** What the pages before were, where they are asked for conditionally. */
+  pages: Schema.optionalKey(Schema.Literals(["read", "unchanged"])),
+  /** True if pages are read whether they have changed or not. */
+  isAfresh: Schema.optionalKey(Schema.Boolean),
+  /** The list of children to read next, of an item of this page. The page is read again before it. */
+  child: Schema.optionalKey(
+    Schema.Struct({
+      name: Schema.String,
+      /** The id of the item, encoded. */
+      parent: Schema.String,
+      next: Schema.optionalKey(Schema.String),
+      /** False once a child could not be read. */
+      isWhole: Schema.Boolean
+    })
+  )
+})
+export type Pass = typeof Pass.Type
+
+export const Checkpoint = Schema.Struct({
+  /** By resource, the time in milliseconds from which its changes are to be listed. */
+  since: Schema.Record(Schema.String, Schema.Finite),
+  pass: Schema.optionalKey(Pass)
+})
+export type Checkpoint = typeof Checkpoint.Type
+
+type Walk = ReturnType<typeof makeWalk>
+
+export interface ChildList {
+  readonly name: string
+  readonly parent: string
+  readonly path: RestPath
+  readonly next: string | undefined
+  readonly isWhole: boolean
+  readonly walk: Walk
+}
+
+/** What follows the page of a resource once its children are listed. */
+type Onward = { readonly to: "page"; readonly next: string } | { readonly to: "again" } | { readonly to: "end" }
+
+export interface State {
+  readonly since: Checkpoint["since"]
+  readonly pass: Pass
+  readonly walk: Walk
+  readonly isResumed: boolean
+  /** The children of this page that are still to be listed. */
+  readonly queue: ReadonlyArray<ChildList>
+  readonly onward: Onward
+}
+
+/** The checkpoint once this page and its children are listed. */
+export const checkpointAfter = (
+  resource: RestResource,
+  following: string | undefined,
+  { onward, pass, since }: Pick<State, "onward" | "pass" | "since">
+): Checkpoint => {
+  const { child: _, ...here } = pass
+  if (onward.to === "page") return { since, pass: { ...here, next: onward.next } }
+  const { began = 0, id } = here
+  if (onward.to === "again") {
+    return { since, pass: { id, resource: here.resource, began, broken: [], counted: [], isAfresh: true } }
+  }
+  return {
+    since:
+      resource.since !== undefined && here.broken.length === 0
+        ? { ...since, [here.resource]: began - overlapMillis }
+        : since,
+    ...(following === undefined ? {} : { pass: { id, resource: following, broken: [], counted: [] } })
+  }
+}
+
+/** What the whole of a resource has now shown. A pass in which pages were unchanged has shown no absence. */
+export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pass): ReadonlyArray<Coverage> => {
+  const isWhole = (name: string) => !pass.broken.includes(name) && !pass.counted.includes(name)
+  if (!absentIsDeleted || !isWhole(pass.resource) || pass.pages === "unchanged") return []
+  const whole = Object.entries(children).filter(([name, child]) => child.absentIsDeleted && isWhole(name))
+  return [pass.resource, ...whole.map(([name]) => name)].map((name) => ({ prefix: `${name}/` }))
+}
+
+/** The place of a list of children. */
+export const childPlace = ({ isWhole, name, next, parent }: ChildList): NonNullable<Pass["child"]> => ({
+  name,
+  parent,
+  isWhole,
+  ...(next === undefined ? {} : { next })
+})
+
+/** The pass with more names of what is not whole. */
+export const withNames = (pass: Pass, field: "broken" | "counted", names: ReadonlyArray<string>): Pass => ({
+  ...pass,
+  [field]: [...new Set([...pass[field], ...names])]
+})
+
+/** The queue, with the place at which its first list was interrupted. */
+export const resumed = (queue: ReadonlyArray<ChildList>, { isWhole, next }: NonNullable<Pass["child"]>) =>
+  queue.map((one, index) => (index === 0 ? { ...one, next, isWhole } : one))

@@ -1,0 +1,259 @@
+/** Children of REST resources: in their items, and at paths of their own. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Idem from "@idem-sync/idem/contract"
+import * as Conformance from "@idem-sync/idem/testing"
+import * as ForumServer from "../support/ForumServer.ts"
+import { serve } from "../support/LoopbackServer.ts"
+
+const File = Schema.Struct({ name: Schema.String, size: Schema.Int, hash: Schema.String, thread: Schema.String })
+const Reply = Schema.Struct({ id: Schema.String, text: Schema.String })
+const Thread = Schema.Struct({
+  id: Schema.String,
+  title: Schema.String,
+  trashed: Schema.Boolean,
+  replyCount: Schema.Int,
+  files: Schema.Array(Schema.Unknown)
+})
+const Answer = Schema.Struct({ results: Schema.Array(Schema.Unknown), next: Schema.NullOr(Schema.String) })
+const paging = { type: "cursor", param: "cursor", next: ({ next }: typeof Answer.Type) => next } as const
+const listed = { answer: Answer, items: ({ results }: typeof Answer.Type) => results, paging }
+const threadPath = (id: string) => `threads/${encodeURIComponent(id)}`
+
+const file = Idem.restChild({
+  kind: "file",
+  item: File,
+  id: ({ name }) => name,
+  revision: ({ hash }) => hash,
+  absentIsDeleted: true,
+  content: ({ name, size, thread }) => ({
+    title: name,
+    mediaType: "text/plain",
+    size,
+    body: { path: `files/${encodeURIComponent(thread)}/${name}` }
+  })
+})
+
+const reply = (itemPath?: (id: string, parent: string) => string) =>
+  Idem.restChild({
+    ...listed,
+    kind: "reply",
+    item: Reply,
+    id: ({ id }) => id,
+    itemPath,
+    absentIsDeleted: true,
+    content: ({ text }) => ({ body: text })
+  })
+
+const replyPath = (id: string, parent: string) => `threads/${parent}/replies/${id}`
+
+type Mode = "absent" | "since"
+
+/** The whole list each time; or what changed since, where threads are marked as deleted and replies are looked up. */
+const forum = (mode: Mode) =>
+  Idem.rest({
+    domain: "forum",
+    config: Schema.Struct({ url: Schema.String }),
+    scope: [],
+    address: ["url"],
+    quota: () => ({ unitsPerMinute: 1_000_000_000 }),
+    baseUrl: ({ url }) => url,
+    auth: { type: "bearer" },
+    resources: () => ({
+      threads: Idem.restResource({
+        ...listed,
+        ...(mode === "absent" ? { absentIsDeleted: true } : { since: () => ({ updated: "0" }) }),
+        kind: "thread",
+        path: "threads",
+        item: Thread,
+        id: ({ id }) => id,
+        itemPath: (id) => `threads/${id}`,
+        isDeleted: ({ trashed }) => trashed,
+        content: ({ title }) => ({ title, body: title }),
+        children: {
+          files: { of: ({ files }) => files, resource: file },
+          replies: {
+            of: ({ id, replyCount }) => (replyCount === 0 ? undefined : { path: `${threadPath(id)}/replies` }),
+            resource: reply(mode === "absent" ? replyPath : undefined)
+          }
+        }
+      })
+    })
+  })
+
+const scripted = (mode: Mode) =>
+  Effect.map(ForumServer.make, (server): Conformance.ScriptedSource => {
+    server.keepsTrash = mode === "since"
+    server.size = 20
+    return {
+      integration: forum(mode),
+      config: { url: server.url },
+      credentials: { token: "t0ken" },
+      usesChecker: true,
+      add: (count) => Effect.sync(() => Array.from({ length: count }, () => server.add())),
+      ids: Effect.sync(() => server.ids()),
+      edit: (id) => Effect.sync(() => server.edit(id)),
+      remove: (id) => Effect.sync(() => server.remove(id)),
+      fail: (id, failing) => Effect.sync(() => (failing ? server.failing.add(id) : server.failing.delete(id))),
+      failable: Effect.sync(() => server.ids().find((id) => id.startsWith("files/")) ?? ""),
+      requests: Effect.sync(() => server.log.length),
+      open: Effect.sync(() => server.open)
+    }
+  })
+
+describe("the laws of integrations, for threads with files and replies, whose absences are deletions", () => {
+  for (const law of Conformance.laws(scripted("absent"), { without: ["repeat", "expire", "narrowed"] }))
+    it.live(law.name, () => law.check)
+})
+
+describe("the laws of changes, for threads that changed since a time, with files and replies", () => {
+  const laws = Conformance.laws(scripted("since"), { without: ["repeat", "expire", "narrowed"] }).filter(({ name }) =>
+    /stores everything|removes|edit is|crash|forceIds|covers/.test(name)
+  )
+  for (const law of laws) it.live(law.name, () => law.check)
+})
+
+const open = (mode: Mode, url: string) =>
+  forum(mode).open({
+    config: { url },
+    credentials: { token: "t0ken" },
+    call: (_method, _units, request) => request,
+    saveCredentials: () => Effect.void
+  })
+
+type Place = Option.Option<Schema.Json>
+
+const list = (mode: Mode, url: string, place: Place = Option.none(), pages = Number.MAX_SAFE_INTEGER) =>
+  Effect.gen(function* () {
+    const session = yield* open(mode, url)
+    const found = yield* Stream.runCollect(Stream.take(session.list(Idem.poll, place, Idem.noParts), pages))
+    return {
+      ids: found.flatMap((page) => page.listed.map(({ externalId }) => externalId)),
+      covers: found.flatMap(({ covers = [] }) => covers.map(({ prefix }) => prefix)),
+      problems: found.flatMap(({ problems = [] }) => problems.map(({ place }) => place)),
+      isComplete: found.some(({ complete }) => complete === true),
+      checkpoint: Option.fromUndefinedOr(found.at(-1)?.checkpoint)
+    }
+  }).pipe(Effect.scoped, Effect.provide(Idem.ContentExistenceChecker.layerTest([])))
+
+const fill = Effect.fnUntraced(function* (count: number) {
+  const server = yield* ForumServer.make
+  for (let index = 0; index < count; index++) server.add()
+  return server
+})
+
+describe("children of a REST resource", () => {
+  it.live("cover their list where it is whole, and everything where all of it is", () =>
+    Effect.gen(function* () {
+      const server = yield* fill(40)
+      const whole = yield* list("absent", server.url)
+      assert.sameMembers(whole.ids, [...server.ids()])
+      assert.deepStrictEqual(whole.covers, ["threads/", "files/", "replies/"])
+      const since = yield* list("since", server.url)
+      assert.sameMembers(since.ids, [...server.ids()])
+      assert.strictEqual(since.covers.length, 20)
+      assert.include(since.covers, `replies/${encodeURIComponent("t 00004/a")}/`)
+    })
+  )
+
+  it.live("of a list that can't be read are a problem of that list, and of nothing else", () =>
+    Effect.gen(function* () {
+      const server = yield* fill(16)
+      const parent = encodeURIComponent("t 00004/a")
+      const refuse = (status: number, isRefused: boolean) => {
+        server.answer = (request, response) => {
+          const refused = isRefused && request.url === `/threads/${parent}/replies`
+          if (refused) response.writeHead(status).end("{}")
+          return refused
+        }
+      }
+      refuse(403, true)
+      for (const mode of ["absent", "since"] as const) {
+        const found = yield* list(mode, server.url)
+        assert.deepStrictEqual(found.problems, [`replies/${parent}`])
+        assert.sameMembers(
+          found.ids,
+          server.ids().filter((id) => !id.startsWith(`replies/${parent}`))
+        )
+        const covered = mode === "absent" ? ["threads/", "files/"] : found.covers
+        assert.deepStrictEqual(found.covers, covered)
+        assert.notInclude(found.covers, `replies/${parent}/`)
+        assert.isTrue(found.isComplete)
+        // What could not be read is listed again, although nothing of it has changed since.
+        refuse(403, false)
+        assert.deepStrictEqual(found.checkpoint, Option.some({ since: {} }))
+        const later = yield* list(mode, server.url, found.checkpoint)
+        assert.includeMembers([...later.ids], [`replies/${parent}/r5`])
+        assert.strictEqual(JSON.stringify(later.checkpoint).includes("threads"), mode === "since")
+        refuse(403, true)
+      }
+      // The thread went while its page was read.
+      refuse(404, true)
+      const gone = yield* list("absent", server.url)
+      assert.deepStrictEqual([gone.problems, gone.covers], [[], ["threads/", "files/"]])
+    })
+  )
+
+  it.live("are listed on where a listing was interrupted in the middle of them", () =>
+    Effect.gen(function* () {
+      const server = yield* fill(40)
+      const all = server.ids()
+      for (let pages = 1; pages < 14; pages++) {
+        const begun = yield* list("absent", server.url, Option.none(), pages)
+        const before = server.log.length
+        const ended = yield* list("absent", server.url, begun.checkpoint)
+        assert.sameMembers([...new Set([...begun.ids, ...ended.ids])], [...all], String(pages))
+        // 4 pages of threads and 10 lists of replies, one of the pages a second time.
+        assert.isAtMost(server.log.length - before, 14 - pages + 1, String(pages))
+        assert.deepStrictEqual(ended.covers, ["threads/", "files/", "replies/"])
+      }
+    })
+  )
+
+  it.live("are downloaded by their ids alone, at a path of their own or through their item", () =>
+    Effect.gen(function* () {
+      const server = yield* fill(8)
+      const parent = encodeURIComponent("t 00004/a")
+      for (const mode of ["absent", "since"] as const) {
+        const session = yield* open(mode, server.url)
+        const text = (externalId: string) =>
+          Effect.scoped(
+            Effect.flatMap(session.download({ externalId }), ({ body }) =>
+              body instanceof Uint8Array ? Effect.succeed([body]) : Stream.runCollect(body)
+            )
+          ).pipe(Effect.map((chunks) => Buffer.concat(chunks).toString()))
+        assert.strictEqual(yield* text(`replies/${parent}/r5`), "Reply 5")
+        assert.strictEqual(yield* text(`files/${parent}/f7`), "bytes of 7")
+        const missing = [`replies/${parent}/r99`, `files/${parent}/..`, `files/%/f7`, "files/f7", "replies/../r5"]
+        for (const id of [...missing, `threads/${parent}`]) {
+          const error = yield* Effect.flip(text(id))
+          assert.strictEqual(error.reason._tag, "Gone", id)
+        }
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("have bodies at another server, which gets no credentials", () =>
+    Effect.gen(function* () {
+      const server = yield* fill(4)
+      const seen: Array<string | undefined> = []
+      const storage = yield* serve(() => ({
+        url: "",
+        handle: (request, response) => {
+          seen.push(request.headers.authorization)
+          response.end(new URL(request.url ?? "", "http://x").searchParams.get("bytes"))
+        }
+      }))
+      server.storage = storage.url
+      const session = yield* open("absent", server.url)
+      const [, , , id = ""] = server.ids()
+      const { body } = yield* session.download({ externalId: id })
+      assert(!(body instanceof Uint8Array))
+      assert.strictEqual(Buffer.concat(yield* Stream.runCollect(body)).toString(), "bytes of 3")
+      assert.deepStrictEqual(seen, [undefined])
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,139 @@
+/** OAuth 2 of REST sources: which token a request carries, and what a token endpoint's answers mean. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Idem from "@idem-sync/idem/contract"
+import type * as Http from "node:http"
+import { serve } from "../support/LoopbackServer.ts"
+
+/** Items for the bearer of the newest token, and the endpoint that gives tokens. */
+class Protected {
+  url = ""
+  accepted = "first"
+  answer: { status: number; json: unknown } = { status: 200, json: { access_token: "second", expires_in: 60 } }
+  readonly log: Array<string> = []
+  readonly forms: Array<string> = []
+
+  handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    const send = (status: number, json: unknown) => void response.writeHead(status).end(JSON.stringify(json))
+    if (request.url === "/token") {
+      let body = ""
+      request.on("data", (chunk) => (body += chunk))
+      request.on("end", () => {
+        this.forms.push(body)
+        send(this.answer.status, this.answer.json)
+      })
+      return
+    }
+    this.log.push(request.headers.authorization ?? "")
+    if (request.headers.authorization !== `Bearer ${this.accepted}`) return send(401, {})
+    send(200, [{ id: 1 }, { id: 2 }])
+  }
+}
+
+const source = Idem.rest({
+  domain: "protected",
+  config: Schema.Struct({ url: Schema.String }),
+  scope: [],
+  address: ["url"],
+  quota: () => ({ unitsPerMinute: 1_000_000_000 }),
+  baseUrl: ({ url }) => url,
+  auth: {
+    type: "oauth2",
+    publicClients: true,
+    provider: ({ url }) => ({
+      issuer: url,
+      authorizationUrl: `${url}/authorize`,
+      tokenUrl: `${url}/token`,
+      parameters: { scope: "read" }
+    })
+  },
+  resources: () => ({
+    // One answer is the whole list: it needs no paging to say what is absent.
+    items: Idem.restResource({
+      kind: "item",
+      path: "items",
+      item: Schema.Struct({ id: Schema.Int }),
+      id: ({ id }) => id,
+      itemPath: (id) => `items/${id}`,
+      absentIsDeleted: true,
+      content: () => ({ body: "" })
+    })
+  })
+})
+
+/** Lists with these credentials. */
+const list = Effect.fnUntraced(
+  function* (url: string, credentials: Record<string, string>) {
+    const saved: Array<unknown> = []
+    const calls: Array<string> = []
+    const session = yield* source.open({
+      config: { url },
+      credentials,
+      call: (method, _units, request) => (calls.push(method), request),
+      saveCredentials: (next) => Effect.sync(() => void saved.push(next))
+    })
+    const pages = yield* Stream.runCollect(session.list(Idem.poll, Option.none(), Idem.noParts))
+    return { pages, saved, calls }
+  },
+  Effect.provide(Idem.ContentExistenceChecker.layerTest([]))
+)
+
+const grant = { clientId: "app", clientSecret: "s3cret", refreshToken: "r3fresh", accessToken: "first" }
+
+describe("a REST source with OAuth 2", () => {
+  it.live("sends its token, and another one after a refusal, which is stored before it is used", () =>
+    Effect.gen(function* () {
+      const server = yield* serve(() => new Protected())
+      const first = yield* list(server.url, grant)
+      assert.deepStrictEqual([first.calls, first.saved], [["items.list"], []])
+      assert.deepStrictEqual(first.pages.at(-1)?.covers, [{ prefix: "items/" }])
+      server.accepted = "second"
+      const second = yield* list(server.url, grant)
+      assert.deepStrictEqual(second.calls, ["items.list", "oauth2.token", "items.list"])
+      const [saved] = second.saved as ReadonlyArray<Record<string, string>>
+      assert.deepInclude(saved, { ...grant, accessToken: "second" })
+      assert.deepStrictEqual(server.forms, [
+        "grant_type=refresh_token&refresh_token=r3fresh&client_id=app&client_secret=s3cret"
+      ])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("asks to sign in again where its grant has ended, and is tried again where the endpoint is busy", () =>
+    Effect.gen(function* () {
+      const server = yield* serve(() => new Protected())
+      server.accepted = "another"
+      for (const [status, json, tag] of [
+        [400, { error: "invalid_grant", error_description: "r3fresh is revoked" }, "Unauthorized"],
+        [401, { error: "invalid_client" }, "Unauthorized"],
+        [404, "r3fresh", "Unauthorized"],
+        [429, {}, "RateLimited"],
+        [503, {}, "Transient"],
+        [200, { token: "r3fresh" }, "Transient"],
+        [200, { access_token: "second" }, "Unauthorized"]
+      ] as const) {
+        server.answer = { status, json }
+        const error = yield* Effect.flip(list(server.url, grant))
+        assert(error._tag === "IntegrationError")
+        assert.strictEqual(error.reason._tag, tag, `${status} ${JSON.stringify(json)}`)
+        assert.notMatch(error.message, /s3cret|r3fresh|second/)
+      }
+      // Nothing can be refreshed.
+      const asked = server.forms.length
+      const error = yield* Effect.flip(list(server.url, { accessToken: "first" }))
+      assert.strictEqual(error._tag === "IntegrationError" && error.reason._tag, "Unauthorized")
+      assert.strictEqual(server.forms.length, asked)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("of a public client sends no secret", () =>
+    Effect.gen(function* () {
+      const server = yield* serve(() => new Protected())
+      server.accepted = "second"
+      yield* list(server.url, { clientId: "app", refreshToken: "r3fresh" })
+      assert.deepStrictEqual(server.forms, ["grant_type=refresh_token&refresh_token=r3fresh&client_id=app"])
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,158 @@
+/** Linear's issues and comments, at a Linear that is not ours: npm's emulate. */
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Idem from "@idem-sync/idem/contract"
+import * as Conformance from "@idem-sync/idem/testing"
+import { direct } from "../../src/contract/Network.ts"
+import * as OAuth from "../../src/engine/source/OAuth.ts"
+import { agree, client, linear as emulated } from "../support/Provider.ts"
+import { linear } from "./Linear.ts"
+
+const Payload = Schema.Struct({
+  data: Schema.Struct({ it: Schema.Struct({ it: Schema.Struct({ id: Schema.String }) }) })
+})
+const decodePayload = Schema.decodeUnknownSync(Payload)
+
+const Id = Schema.Struct({ id: Schema.String })
+const Issues = Schema.Struct({ data: Schema.Struct({ issues: Schema.Struct({ nodes: Schema.Array(Id) }) }) })
+const decodeIssues = Schema.decodeUnknownSync(Issues)
+
+/** A Linear to which mutations can be sent; they answer with the id of what they made. */
+const workspace = Effect.fnUntraced(function* (redirectUris: ReadonlyArray<string> = []) {
+  const url = yield* emulated(redirectUris)
+  const mutate = (query: string) =>
+    Effect.promise(async () => {
+      const headers = { authorization: "Bearer t0ken", "content-type": "application/json" }
+      const response = await fetch(`${url}/graphql`, { method: "POST", headers, body: JSON.stringify({ query }) })
+      const json = await response.json()
+      assert.notProperty(json, "errors", JSON.stringify(json))
+      return json as unknown
+    })
+  // The emulator begins with an issue of its own.
+  for (const { id } of decodeIssues(yield* mutate("{ issues { nodes { id } } }")).data.issues.nodes) {
+    yield* mutate(`mutation { issueDelete(id: "${id}") { success } }`)
+  }
+  const create = (query: string) => Effect.map(mutate(query), (json) => decodePayload(json).data.it.it.id)
+  const ids = { issues: [] as Array<string>, comments: new Map<string, string>() }
+  return {
+    url,
+    ids,
+    issue: (title: string) =>
+      Effect.map(
+        create(
+          `mutation { it: issueCreate(input: { teamId: "ENG", title: "${title}", description: "Grüße" }) { it: issue { id } } }`
+        ),
+        (id) => (ids.issues.push(id), id)
+      ),
+    comment: (issue: string) =>
+      Effect.map(
+        create(
+          `mutation { it: commentCreate(input: { issueId: "${issue}", body: "A comment" }) { it: comment { id } } }`
+        ),
+        (id) => (ids.comments.set(id, issue), id)
+      ),
+    mutate
+  }
+})
+
+const scripted = Effect.map(workspace(), ({ comment, ids, issue, mutate, url }): Conformance.ScriptedSource => {
+  let added = 0
+  const add = Effect.suspend(() =>
+    added++ % 3 === 2
+      ? Effect.map(comment(ids.issues.at(-1) ?? ""), (id) => `comments/${id}`)
+      : Effect.map(issue(`Title ${added}`), (id) => `issues/${id}`)
+  )
+  return {
+    integration: linear,
+    config: { url, quota: { unitsPerMinute: 1_000_000_000 } },
+    credentials: { accessToken: "t0ken" },
+    usesChecker: true,
+    add: (count) => Effect.forEach(Array.from({ length: count }), () => add),
+    ids: Effect.sync(() => [
+      ...ids.issues.map((id) => `issues/${id}`),
+      ...[...ids.comments.keys()].map((id) => `comments/${id}`)
+    ]),
+    edit: (externalId) => {
+      const [kind, id] = externalId.split("/")
+      return kind === "issues"
+        ? mutate(`mutation { issueUpdate(id: "${id}", input: { description: "edited" }) { success } }`)
+        : mutate(`mutation { commentUpdate(id: "${id}", input: { body: "edited" }) { success } }`)
+    },
+    remove: (externalId) => {
+      const [kind = "", id = ""] = externalId.split("/")
+      // With an issue go its comments.
+      for (const [comment, issue] of ids.comments) if (comment === id || issue === id) ids.comments.delete(comment)
+      ids.issues = ids.issues.filter((one) => one !== id)
+      return mutate(`mutation { ${kind.slice(0, -1)}Delete(id: "${id}") { success } }`)
+    }
+  }
+})
+
+describe("the laws of integrations, for Linear's issues and comments", () => {
+  // Linear lists them with their text.
+  const without = ["fail", "expire", "repeat", "narrowed", "open"] as const
+  // The crash between two pages makes a thousand issues, one mutation each: the other sources of `rest` are held to it.
+  const laws = Conformance.laws(scripted, { without }).filter(({ name }) => !name.includes("between two pages"))
+  for (const law of laws) it.live(law.name, () => law.check)
+})
+
+/** The ids of one listing with these credentials, which are kept where they are replaced. */
+const list = (url: string, kept: { credentials: unknown }) =>
+  Effect.gen(function* () {
+    const session = yield* linear.open({
+      config: { url },
+      credentials: kept.credentials,
+      call: (_method, _units, request) => request,
+      saveCredentials: (next) =>
+        Effect.sync(() => {
+          kept.credentials = next
+        })
+    })
+    const pages = yield* Stream.runCollect(session.list(Idem.poll, Option.none(), Idem.noParts))
+    return pages.flatMap(({ listed }) => listed.map(({ externalId }) => externalId))
+  }).pipe(Effect.scoped, Effect.provide(Idem.ContentExistenceChecker.layerTest([])))
+
+const past = Effect.map(DateTime.now, (now) => DateTime.formatIso(DateTime.subtract(now, { hours: 1 })))
+
+describe("a sign-in at Linear", () => {
+  it.live("gives credentials whose access token is refreshed once it has ended", () =>
+    Effect.gen(function* () {
+      const redirectUri = "http://127.0.0.1:1/callback"
+      const { issue, url } = yield* workspace([redirectUri])
+      const id = `issues/${yield* issue("One")}`
+      const { signIn } = linear
+      assert(signIn !== undefined)
+      const provider = yield* signIn.provider({ url })
+      const app = { clientId: client.clientId, clientSecret: Redacted.make(client.clientSecret) }
+      const begun = yield* OAuth.begin({ signIn, provider, client: app, redirectUri })
+      const { searchParams } = yield* Effect.promise(() => agree(begun.url))
+      const { pending } = begun
+      const made = yield* OAuth.finish({ signIn, provider, pending, parameters: searchParams, network: direct })
+      const kept: { credentials: unknown } = { credentials: made }
+      const first = { ...(made as Record<string, string>) }
+      assert.hasAllKeys(first, ["clientId", "clientSecret", "accessToken", "refreshToken", "expiresAt"])
+      assert.deepStrictEqual(yield* list(url, kept), [id])
+      assert.strictEqual(kept.credentials, made)
+
+      // The token has ended: one refresh replaces it, and the refresh token, which works once.
+      kept.credentials = { ...first, expiresAt: yield* past }
+      assert.deepStrictEqual(yield* list(url, kept), [id])
+      const second = kept.credentials as Record<string, string>
+      assert.notStrictEqual(second["accessToken"], first["accessToken"])
+      assert.notStrictEqual(second["refreshToken"], first["refreshToken"])
+      assert.strictEqual(second["clientSecret"], client.clientSecret)
+
+      const dead = { ...first, expiresAt: yield* past }
+      const error = yield* Effect.flip(list(url, { credentials: dead }))
+      assert(error._tag === "IntegrationError")
+      assert.strictEqual(error.reason._tag, "Unauthorized")
+      assert.include(error.reason.message, "sign in again")
+      assert.notInclude(error.reason.message, String(first["refreshToken"]))
+    }).pipe(Effect.scoped)
+  )
+})
