@@ -12,7 +12,7 @@ import { texts } from "../../src/stores/postgres/Parameters.ts"
 import { idOf } from "../support/InstantSource.ts"
 import * as Drivers from "./Drivers.ts"
 import { scaled } from "./Scale.ts"
-import { median, ratioOf, type Row } from "./Table.ts"
+import { median, ratioOf, ratioRange, type Row } from "./Table.ts"
 import * as Turns from "./Turns.ts"
 
 const sizes = [1_000_000, 10_000_000].map(scaled)
@@ -91,6 +91,7 @@ const measure = Effect.fnUntraced(function* (
             value: ids(theirs),
             unit: "ids/s",
             ratio: ratioOf(alone.checker, theirs),
+            range: ratioRange(alone.checker, theirs),
             goal: goal === undefined ? undefined : { atLeast: goal }
           }
         ]
@@ -100,6 +101,7 @@ const measure = Effect.fnUntraced(function* (
     value: ids(together[name], inFlight),
     unit: "ids/s",
     ratio: ratioOf(together.checker, together[name]),
+    range: ratioRange(together.checker, together[name]),
     goal: goal === undefined ? undefined : { atLeast: goal }
   })
   const table = `${size.toLocaleString("en")} rows, pages of ${pageSize}`

@@ -22,7 +22,7 @@ import { byteas, int8s, texts } from "../../src/stores/postgres/Parameters.ts"
 import { contentOf, idOf, integration } from "../support/InstantSource.ts"
 import * as Drivers from "./Drivers.ts"
 import { scaled } from "./Scale.ts"
-import { median, ratioOf, type Row } from "./Table.ts"
+import { median, rangeOf, ratioOf, ratioRange, type Row } from "./Table.ts"
 import * as Unsealed from "./Unsealed.ts"
 
 const batchSize = 100
@@ -200,10 +200,16 @@ const bench = Effect.fnUntraced(function* (items: number, bytes: number, drivers
     (round) => once(round, items, bytes, drivers)
   )
   const all = (name: keyof Found) => results.map((one) => one[name])
-  const row = (what: string, name: keyof Found): Row => ({ what, value: median(all(name)), unit: "items/s" })
+  const row = (what: string, name: keyof Found): Row => ({
+    what,
+    value: median(all(name)),
+    unit: "items/s",
+    range: rangeOf(all(name))
+  })
   const beside = (what: string, ours: keyof Found, theirs: keyof Found, goal?: number): Row => ({
     ...row(`  ${what}`, theirs),
     ratio: ratioOf(all(ours), all(theirs)),
+    range: ratioRange(all(ours), all(theirs)),
     goal: goal === undefined ? undefined : { atLeast: goal }
   })
   const size = bytes >= 1000 ? `${bytes / 1000} kB` : `${bytes} bytes`

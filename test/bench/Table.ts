@@ -14,20 +14,32 @@ export interface Row {
   readonly ratio?: number | undefined
   /** Of the ratio, or of the value where there is none. */
   readonly goal?: Goal | undefined
+  /** The lowest and the highest of the rounds: of the ratio, or of the value where there is none. */
+  readonly range?: readonly [lowest: number, highest: number] | undefined
 }
 
 const digits = (value: number): number => (Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2)
 
-const number = (value: number, places = digits(value)) =>
+export const number = (value: number, places = digits(value)) =>
   value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places })
 
 /** Median of some figures. */
 export const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN
 
+const ratiosOf = (ours: ReadonlyArray<number>, theirs: ReadonlyArray<number>): ReadonlyArray<number> =>
+  ours.map((value, round) => value / (theirs[round] ?? Number.NaN))
+
 /** The median of the ratios of two contestants that ran in turn. */
 export const ratioOf = (ours: ReadonlyArray<number>, theirs: ReadonlyArray<number>): number =>
-  median(ours.map((value, round) => value / (theirs[round] ?? Number.NaN)))
+  median(ratiosOf(ours, theirs))
+
+/** The lowest and the highest of some figures. */
+export const rangeOf = (values: ReadonlyArray<number>) => [Math.min(...values), Math.max(...values)] as const
+
+/** The lowest and the highest ratio of two contestants that ran in turn. */
+export const ratioRange = (ours: ReadonlyArray<number>, theirs: ReadonlyArray<number>) =>
+  rangeOf(ratiosOf(ours, theirs))
 
 /** Undefined where there is no goal. */
 export const isMet = ({ goal, ratio, value }: Row): boolean | undefined => {
@@ -47,6 +59,16 @@ export const machine = (): string => {
 export const commit = (): string =>
   execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).trim()
 
+/** Prints lines of cells as a table, the first line as its head. */
+export const printTable = (table: ReadonlyArray<ReadonlyArray<string>>): void => {
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((cells) => (cells[column] ?? "").length)))
+  for (const [first = "", ...rest] of table) {
+    console.log(
+      [first.padEnd(widths[0] ?? 0), ...rest.map((text, at) => text.padStart(widths[at + 1] ?? 0))].join("  ").trimEnd()
+    )
+  }
+}
+
 export const print = (rows: ReadonlyArray<Row>): void => {
   const cells = rows.map((row) => {
     const met = isMet(row)
@@ -58,12 +80,5 @@ export const print = (rows: ReadonlyArray<Row>): void => {
       met === undefined ? "" : met ? "met" : "not met"
     ]
   })
-  const table = [["", "found", "ratio", "goal", ""], ...cells]
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...table.map((cell) => (cell[column] ?? "").length)))
-  for (const cell of table) {
-    const [first = "", ...rest] = cell
-    console.log(
-      [first.padEnd(widths[0] ?? 0), ...rest.map((text, at) => text.padStart(widths[at + 1] ?? 0))].join("  ").trimEnd()
-    )
-  }
+  printTable([["", "found", "ratio", "goal", ""], ...cells])
 }

@@ -1,14 +1,19 @@
 /**
  * `npm run bench` runs all benchmarks but `week`, which takes half an hour by itself; `npm run bench -- NAME…` runs
  * some. They have a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to test/bench/results, by the day,
- * as what later ones are compared with.
+ * as what later ones are compared with. `--compare FILE` prints which rows moved by more than their noise since then.
+ * `--profile NAME` also records the CPU time of that benchmark.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as References from "effect/References"
 import { mkdir, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import * as Path from "node:path"
+import { parseArgs } from "node:util"
+import * as Comparison from "./Comparison.ts"
+import * as Profile from "./Profile.ts"
 import * as Check from "./Check.ts"
 import * as Database from "./Database.ts"
 import * as Derivation from "./Derivation.ts"
@@ -45,31 +50,39 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   week: Week.run
 }
 
-const args = process.argv.slice(2)
-const asked = args.filter((arg) => !arg.startsWith("--"))
-const flags = new Set(args.filter((arg) => arg.startsWith("--")))
-const unknown = [
-  ...asked.filter((name) => !(name in benches)),
-  ...[...flags].filter((flag) => flag !== "--json" && flag !== "--keep")
-]
+const { positionals: asked, values: flags } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "boolean", default: false },
+    keep: { type: "boolean", default: false },
+    compare: { type: "string" },
+    profile: { type: "string", multiple: true, default: [] }
+  }
+})
+const names = [...asked, ...flags.profile]
+const unknown = names.filter((name) => !(name in benches))
 if (unknown.length > 0) {
-  console.error(`there is no ${unknown.join(", ")}; there are: ${Object.keys(benches).join(", ")}, --json, --keep`)
+  console.error(`there is no ${unknown.join(", ")}; there are: ${Object.keys(benches).join(", ")}`)
   process.exit(2)
 }
+// A file that can't be read is said before anything is measured.
+const before = flags.compare === undefined ? undefined : await Comparison.read(flags.compare)
 
-const chosen = Object.entries(benches).filter(([name]) => (asked.length === 0 ? name !== "week" : asked.includes(name)))
+const chosen = Object.entries(benches).filter(([name]) => (names.length === 0 ? name !== "week" : names.includes(name)))
 const found: Array<{ readonly bench: string; readonly rows: ReadonlyArray<Row> }> = []
 for (const [bench, run] of chosen) {
   console.error(`running ${bench} …`)
+  const profile = flags.profile.includes(bench) ? Path.join(tmpdir(), `idem-bench-${bench}.cpuprofile`) : undefined
   // A database of its own each: what one leaves behind is no burden of the next.
-  const rows = await run.pipe(
+  const rows = await (profile === undefined ? run : Profile.recording(run, profile)).pipe(
     Effect.scoped,
     Effect.provide(Database.layer),
     Effect.provideService(References.MinimumLogLevel, "Error"),
     Effect.runPromise
   )
   found.push({ bench, rows })
-  if (!flags.has("--json")) print(rows)
+  if (!flags.json) print(rows)
+  if (profile !== undefined) console.error(`a flame graph of ${bench}: open ${profile} in Chrome's DevTools`)
 }
 
 const document = {
@@ -78,11 +91,12 @@ const document = {
   commit: commit(),
   benches: found.map(({ bench, rows }) => ({ bench, rows: rows.map((row) => ({ ...row, met: isMet(row) })) }))
 }
-if (flags.has("--json")) console.log(JSON.stringify(document, null, 2))
+if (flags.json) console.log(JSON.stringify(document, null, 2))
 else
   console.log(`\n${document.machine}, commit ${document.commit}\na ratio is ours to that row, measured in turn with it`)
-if (flags.has("--keep")) {
+if (flags.keep) {
   const folder = Path.join(import.meta.dirname, "results")
   await mkdir(folder, { recursive: true })
   await writeFile(Path.join(folder, `${document.at.slice(0, 10)}.json`), `${JSON.stringify(document, null, 2)}\n`)
 }
+if (before !== undefined && !flags.json) Comparison.print(before, found)
