@@ -232,6 +232,11 @@ const services = Layer.effect(
           Effect.provide(copyTarget),
           Effect.provideContext(context)
         ),
+      moveBlobs: Effect.andThen(Postgres.migrate, Blobs.move).pipe(
+        Effect.provide(Database.layer),
+        Effect.provideContext(context)
+      ),
+      inspectBlobs: Blobs.check.pipe(Effect.provide(Database.layer), Effect.provideContext(context)),
       grant: (role, options) =>
         Effect.gen(function* () {
           const deriver = yield* Deriver

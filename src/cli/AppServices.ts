@@ -57,6 +57,10 @@ export class Services extends Context.Service<
       },
       StartError | NameTaken
     >
+    /** Moves large bodies to where they are to be; see `BlobLocation.move`. */
+    readonly moveBlobs: Effect.Effect<{ readonly bodies: number; readonly bytes: number }, StartError>
+    /** Looks where large bodies are, and says where. */
+    readonly inspectBlobs: Effect.Effect<string, StartError>
     /**
      * Lets a role read the schema `mirror`; see `Reader.grant`. Returns the URL to connect with, for a new password.
      */

@@ -1,4 +1,7 @@
-/** `idem copy`: copies the data of an embedded database into the PostgreSQL of `DATABASE_URL`. */
+/**
+ * `idem copy`: copies the data of an embedded database into the PostgreSQL of `DATABASE_URL`; with `--blobs`, moves large
+ * bodies to where the settings say they are to be.
+ */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Config from "effect/Config"
@@ -23,18 +26,36 @@ export const copy = Command.make(
   {
     from: Flag.String("from").pipe(
       Flag.withDescription("the folder that was IDEM_DATA_DIR; nothing in it is changed"),
-      Flag.withMetavar("DIR")
+      Flag.withMetavar("DIR"),
+      Flag.optional
     ),
     fromBlobs: Flag.String("from-blobs").pipe(
       Flag.withDescription("the folder that was IDEM_BLOB_DIR, if one was"),
       Flag.withMetavar("DIR"),
       Flag.optional
+    ),
+    blobs: Flag.Boolean("blobs").pipe(
+      Flag.withDescription(
+        "instead, move the large bodies that are in the database or in IDEM_BLOB_OLD to where IDEM_BLOB_DIR or IDEM_BLOB_URL says"
+      )
     )
   },
-  Effect.fn("copy")(function* ({ from, fromBlobs }) {
+  Effect.fn("copy")(function* ({ blobs, from: given, fromBlobs }) {
     yield* Server.refuse("copy")
     const output = yield* Output
     const services = yield* Services
+    if (blobs) {
+      if (Option.isSome(given) || Option.isSome(fromBlobs)) {
+        return yield* Failure.usage("--blobs moves within one database: leave --from out")
+      }
+      const { bodies, bytes } = yield* services.moveBlobs
+      return yield* output.answer({ bodies, bytes }, () =>
+        bodies === 0
+          ? "all large bodies are where they are to be"
+          : `${bodies === 1 ? "1 large body" : `${Text.count(bodies)} large bodies`} (${Text.bytes(bytes)}) moved`
+      )
+    }
+    const from = Option.getOrElse(given, () => "")
     if (from.trim() === "" || from.includes("\0")) return yield* Failure.usage("--from must name a folder")
     const url = yield* Config.option(Config.Redacted("DATABASE_URL"))
     if (Option.isNone(url) || Redacted.value(url.value) === "") {
@@ -84,6 +105,10 @@ export const copy = Command.make(
 ).pipe(
   Command.withDescription("Copy what Idem keeps in its own folder into PostgreSQL"),
   Command.withExamples([
-    { command: "DATABASE_URL=postgresql://… idem copy --from ./data", description: "From the embedded database" }
+    { command: "DATABASE_URL=postgresql://… idem copy --from ./data", description: "From the embedded database" },
+    {
+      command: "IDEM_BLOB_URL=s3://bucket/idem IDEM_BLOB_OLD=/srv/blobs idem copy --blobs",
+      description: "Large bodies into a bucket"
+    }
   ])
 )

@@ -79,6 +79,15 @@ const databaseChecks = Effect.gen(function* () {
   ]
 })
 
+/** Large bodies are looked at by themselves: without them nothing else of the database can be opened. */
+const blobChecks = Effect.gen(function* () {
+  const services = yield* Services.Services
+  const found = yield* Effect.result(services.inspectBlobs)
+  return Result.isSuccess(found)
+    ? [check("bodies").ok(`large ones: ${found.success}`)]
+    : [check("bodies").problem(found.failure.message, "correct IDEM_BLOB_DIR, IDEM_BLOB_URL or their credentials")]
+})
+
 const keyChecks = Effect.gen(function* () {
   const vault = yield* Vault
   const keys = yield* Effect.result(vault.keys)
@@ -194,13 +203,17 @@ export const doctor = Command.make(
     const isRemote = yield* Server.isNamed
     yield* Services.domains
     const here = isRemote ? [check("database").ok("is the server's: run idem doctor there too")] : yield* databaseChecks
-    const isUsable = here.every((each) => !["database", "schema"].includes(each.check) || each.status !== "problem")
+    const isBroken = (checks: ReadonlyArray<Check>) =>
+      checks.some((each) => ["database", "schema", "bodies"].includes(each.check) && each.status === "problem")
+    const isEmpty = here.some((each) => each.check === "schema" && each.message.startsWith("empty"))
+    const bodies = isRemote || isEmpty || isBroken(here) ? [] : yield* blobChecks
+    const isUsable = !isBroken([...here, ...bodies])
     const key = isRemote || !isUsable ? [] : yield* Services.provide(keyChecks)
     const now = yield* DateTime.now
     const connections = isUsable
       ? (yield* Services.ask(statuses)).flatMap((status) => connectionChecks(status, now))
       : []
-    const checks = [...here, ...key, ...connections]
+    const checks = [...here, ...bodies, ...key, ...connections]
     const problems = checks.filter(({ status }) => status === "problem").length
     yield* output.answer(
       { healthy: problems === 0, checks: encode(checks.map((each) => ({ ...each }))) },

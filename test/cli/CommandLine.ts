@@ -141,6 +141,8 @@ export const make = Effect.fnUntraced(function* (
     poller: Scheduler.layer,
     server: HttpServer.layerConfig.pipe(Layer.provide(Layer.succeedContext(context))),
     copy: () => Effect.die("only a real database is copied into"),
+    moveBlobs: Effect.die("only a real database has places for bodies"),
+    inspectBlobs: Effect.succeed("in memory"),
     grant: () => Effect.die("only a real database has roles"),
     rekey: Effect.die("only a real database is rekeyed"),
     inspect: Effect.succeed({

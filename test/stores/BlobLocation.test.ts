@@ -10,21 +10,28 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { BlobStore } from "../../src/stores/Blobs.ts"
 import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
+import * as S3Servers from "../support/S3Servers.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 import * as Database from "../support/Postgres.ts"
 
-/** Does this with the blobs that a process with this folder (or none) gets. */
-const using = <A, E, R>(folder: string | undefined, use: Effect.Effect<A, E, R>) =>
+/** Does this with the blobs that a process with these settings gets. An empty setting is none. */
+const usingEnv = <A, E, R>(env: Readonly<Record<string, string>>, use: Effect.Effect<A, E, R>) =>
   Effect.provide(
     use,
     BlobLocation.layer.pipe(
-      Layer.provide(
-        ConfigProvider.layer(ConfigProvider.fromEnv({ env: folder === undefined ? {} : { IDEM_BLOB_DIR: folder } }))
+      Layer.provideMerge(
+        ConfigProvider.layer(
+          ConfigProvider.fromEnv({ env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")) })
+        )
       ),
-      Layer.provide(NodeServices.layer)
+      Layer.provideMerge(NodeServices.layer)
     ),
     { local: true }
   )
+
+/** The same for a process with this folder, or none. */
+const using = <A, E, R>(folder: string | undefined, use: Effect.Effect<A, E, R>) =>
+  usingEnv(folder === undefined ? {} : { IDEM_BLOB_DIR: folder }, use)
 
 const write = (text: string) =>
   BlobStore.use((blobs) => blobs.write(Stream.succeed(new TextEncoder().encode(text)))).pipe(
@@ -35,6 +42,9 @@ const read = (hash: string) =>
   BlobStore.use((blobs) => Stream.runCollect(blobs.read(hash))).pipe(
     Effect.map((chunks) => Buffer.concat(Array.from(chunks)).toString())
   )
+
+const refusalOf = (env: Readonly<Record<string, string>>) =>
+  Effect.map(Effect.flip(usingEnv(env, Effect.void)), (error) => error.message)
 
 const refusal = (folder: string | undefined) => Effect.map(Effect.flip(using(folder, Effect.void)), (e) => e.message)
 
@@ -107,7 +117,7 @@ describe("the choice of where large bodies are", () => {
       const parent = yield* EmbeddedUser.folder
       const [folder, empty] = [Path.join(parent, "blobs"), Path.join(parent, "empty")]
       yield* using(folder, write("something"))
-      assert.match(yield* refusal(undefined), /are in a folder: set IDEM_BLOB_DIR/)
+      assert.match(yield* refusal(undefined), /are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL/)
       assert.match(yield* refusal(empty), /has no idem-database\. Is the disk mounted\?/)
       assert.deepStrictEqual(yield* Effect.promise(() => Fs.readdir(parent)), ["blobs"])
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
@@ -132,4 +142,97 @@ describe("the choice of where large bodies are", () => {
       assert.match(yield* refusal(Path.join(parent, "file", "blobs")), /^IDEM_BLOB_DIR: .* can't be used/)
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
+})
+
+describe("bodies that move", () => {
+  const parts = Effect.gen(function* () {
+    const running = yield* S3Servers.servers.s3rver
+    const bucket: Readonly<Record<string, string>> = S3Servers.settings(running)
+    return { bucket, folder: Path.join(yield* EmbeddedUser.folder, "blobs"), proxy: running.proxy }
+  })
+
+  it.live("go from the database to a folder, to a bucket and back, and are read all the while", () =>
+    Effect.gen(function* () {
+      const { bucket, folder } = yield* parts
+      const old = (place: string) => ({ IDEM_BLOB_OLD: place })
+      const hash = yield* usingEnv({}, write("on its way"))
+      const steps = [
+        { IDEM_BLOB_DIR: folder },
+        { ...bucket, ...old(folder) },
+        { ...bucket, IDEM_BLOB_URL: "s3://idem-blobs/else", ...old("s3://idem-blobs/some/where") },
+        { ...bucket, IDEM_BLOB_URL: "", ...old("s3://idem-blobs/else") }
+      ]
+      for (const env of steps) {
+        assert.strictEqual(yield* usingEnv(env, read(hash)), "on its way")
+        const added = yield* usingEnv(env, write(JSON.stringify(env)))
+        yield* usingEnv(env, BlobLocation.move)
+        if ("IDEM_BLOB_URL" in env && env.IDEM_BLOB_URL !== "") {
+          assert.match(yield* refusal(folder), /has no idem-database/)
+        }
+        assert.deepStrictEqual(yield* usingEnv(env, BlobLocation.move), { bodies: 0, bytes: 0 })
+        const { IDEM_BLOB_OLD: _, ...only } = { IDEM_BLOB_OLD: "", ...env }
+        assert.strictEqual(yield* usingEnv(only, read(hash)), "on its way")
+        assert.strictEqual(yield* usingEnv(only, read(added)), JSON.stringify(env))
+      }
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
+  it.live("are found by who reads while they move, in the middle of a body too", () =>
+    Effect.gen(function* () {
+      const { bucket, folder } = yield* parts
+      const text = "x".repeat(3_000_000)
+      const hash = yield* usingEnv({}, write(text))
+      const env = { IDEM_BLOB_DIR: folder }
+      const got = yield* usingEnv(
+        env,
+        BlobStore.use((blobs) =>
+          Stream.runFoldEffect(
+            blobs.read(hash),
+            () => ({ size: 0, moved: false }),
+            ({ moved, size }, chunk) =>
+              Effect.as(moved ? Effect.void : usingEnv(env, BlobLocation.move), {
+                size: size + chunk.length,
+                moved: true
+              })
+          )
+        )
+      )
+      assert.strictEqual(got.size, text.length)
+      assert.match(yield* refusalOf(bucket), /is not where this database's large bodies are/)
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+})
+
+describe("a bucket that can't be used is refused in one line without a secret", () => {
+  const cases: ReadonlyArray<readonly [string, Readonly<Record<string, string>>, RegExp]> = [
+    [
+      "another bucket",
+      { IDEM_BLOB_URL: "s3://no-such-bucket/x" },
+      /^IDEM_BLOB_URL: s3:\/\/no-such-bucket\/x\/ can't be used: there is no such bucket$/
+    ],
+    [
+      "a wrong secret",
+      { AWS_SECRET_ACCESS_KEY: "wr0ng-secret" },
+      /can't be used: the credentials are not accepted: check AWS_SECRET_ACCESS_KEY$/
+    ],
+    [
+      "a wrong key",
+      { AWS_ACCESS_KEY_ID: "wr0ng-key" },
+      /can't be used: the credentials are not accepted: check AWS_ACCESS_KEY_ID$/
+    ],
+    ["no credentials", { AWS_SECRET_ACCESS_KEY: "" }, /^IDEM_BLOB_URL needs AWS_SECRET_ACCESS_KEY, which is not set$/],
+    ["a form that is none", { IDEM_BLOB_URL: "https://bucket" }, /^IDEM_BLOB_URL is not of the form s3:/],
+    ["both settings", { IDEM_BLOB_DIR: "/tmp/x" }, /^IDEM_BLOB_DIR and IDEM_BLOB_URL are both set/]
+  ]
+  for (const [name, wrong, message] of cases) {
+    it.live(name, () =>
+      Effect.gen(function* () {
+        const running = yield* S3Servers.servers.s3rver
+        const said = yield* refusalOf({ ...S3Servers.settings(running), ...wrong })
+        assert.match(said, message)
+        assert.notInclude(said, "wr0ng")
+        assert.notInclude(said, "\n")
+      }).pipe(Effect.scoped, Effect.provide(Database.layer))
+    )
+  }
 })

@@ -1,22 +1,24 @@
 /**
- * Where large bodies are kept: in the database, or in the folder that `IDEM_BLOB_DIR` names.
+ * Where large bodies are kept: in the database, in the folder that `IDEM_BLOB_DIR` names, or in the bucket that
+ * `IDEM_BLOB_URL` names.
  *
- * A folder belongs to one database: at first use the database's id is written into it, and the database notes that it
- * has a folder. From then on another database's folder is refused, an empty one (a disk that is not mounted) too, and
- * so is a process without the setting: each of them would find bodies missing. Several machines need a folder that they
- * share.
+ * A folder or bucket belongs to one database: at first use the database's id is written into it, and the database notes
+ * that its bodies are outside. From then on another database's place is refused, an empty one (a disk that is not
+ * mounted) too, and so is a process without the setting: each of them would find bodies missing. Several machines need
+ * a place that they share.
  *
- * Bodies that were in the database before it had a folder stay there, and are read from there: so a folder may be
- * chosen later. There is no way back: the folder may move, with all that is in it, but not be left out.
+ * Bodies that were in the database before stay there, and are read from there: so a place may be chosen later. Bodies
+ * that are in another place are read from there while `IDEM_BLOB_OLD` names it, and `idem copy --blobs` moves all that
+ * are not where they are to be.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
+import type * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
@@ -24,111 +26,86 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 import { BlobStore } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
 import * as FolderBlobs from "./FolderBlobs.ts"
+import type { Place } from "./Place.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
 
-/** The file that holds the id of the database to which a folder belongs. */
-const markName = "idem-database"
-
-const setting = Config.option(Config.NonEmptyString("IDEM_BLOB_DIR"))
+type Blobs = BlobStore["Service"]
 
 const decodeMeta = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ id: Schema.String, hasFolder: Schema.Boolean })])
+  Schema.Tuple([Schema.Struct({ id: Schema.String, isOutside: Schema.Boolean })])
 )
 
 const refuse = (message: string) => Effect.fail(new StoreError({ message, cause: message }))
 
 const meta = SqlClient.SqlClient.use((sql) =>
-  sql`SELECT database_id::text AS id, blob_folder AS "hasFolder" FROM meta`.pipe(
+  sql`SELECT database_id::text AS id, blob_folder AS "isOutside" FROM meta`.pipe(
     Effect.flatMap((rows) => Effect.orDie(decodeMeta(rows))),
     Effect.map(([row]) => row),
     toStoreError("reading where large bodies are")
   )
 )
 
-const unusable = (folder: string) => (error: PlatformError) =>
-  new StoreError({ message: `IDEM_BLOB_DIR: ${folder} can't be used: ${error.message}`, cause: error })
-
-/** The id that is written in the folder; none in one that was never used. */
-const readMark = Effect.fnUntraced(function* (mark: string) {
-  const fs = yield* FileSystem.FileSystem
-  return yield* fs.readFileString(mark).pipe(
-    Effect.map((text) => Option.some(text.trim())),
-    Effect.catchIf(
-      (error) => error.reason._tag === "NotFound",
-      () => Effect.succeedNone
-    )
+const noteOutside = (isOutside: boolean) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.asVoid(sql`UPDATE meta SET blob_folder = ${isOutside}`.pipe(toStoreError("noting where large bodies are")))
   )
-})
 
-/** Writes the id to a file beside the mark, and renames that to it: a kill leaves the old mark or the new one. */
-const replaceMark = Effect.fnUntraced(function* (mark: string, id: string) {
-  const fs = yield* FileSystem.FileSystem
-  const temporary = `${mark}-${id}`
-  yield* Effect.scoped(
-    Effect.gen(function* () {
-      const file = yield* fs.open(temporary, { flag: "w", mode: 0o600 })
-      yield* file.writeAll(new TextEncoder().encode(`${id}\n`))
-      yield* file.sync
-    })
-  )
-  yield* fs.rename(temporary, mark)
-})
+const setting = (name: string) => Effect.map(Config.option(Config.NonEmptyString(name)), Option.getOrUndefined)
 
-/** Takes the folder for this database, or fails where it may not. */
-const claim = Effect.fnUntraced(function* (folder: string) {
-  const sql = yield* SqlClient.SqlClient
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const { hasFolder, id } = yield* meta
-  const mark = path.join(folder, markName)
-  const found = yield* readMark(mark).pipe(Effect.mapError(unusable(folder)))
-  if (Option.isNone(found)) {
-    if (hasFolder) {
-      return yield* refuse(
-        `IDEM_BLOB_DIR: ${folder} is not the folder in which this database's large bodies are: it has no ${markName}. Is the disk mounted?`
+/** The folder or bucket that a setting names. The client of buckets is loaded where there is one. */
+const placeOf = (name: string, value: string) =>
+  value.includes("://")
+    ? Effect.flatMap(
+        Effect.promise(() => import("./S3Blobs.ts")),
+        ({ place }) => place(name, value)
       )
+    : FolderBlobs.place(name, value)
+
+/** Takes the place for this database, or fails where it may not. `isNew`: its bodies may be in an older place. */
+const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
+  const { id, isOutside } = yield* meta
+  const found = yield* place.readMark
+  if (Option.isNone(found)) {
+    if (isOutside && !isNew) {
+      return yield* refuse(`${place.name} is not where this database's large bodies are: ${place.hint}`)
     }
-    yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 }).pipe(Effect.mapError(unusable(folder)))
     // Of two that are first, one writes it, and the other reads what that one wrote.
-    yield* Effect.scoped(
-      Effect.gen(function* () {
-        const file = yield* fs.open(mark, { flag: "wx", mode: 0o600 })
-        yield* file.writeAll(new TextEncoder().encode(`${id}\n`))
-        yield* file.sync
-      })
-    ).pipe(
-      Effect.catchIf(
-        (error) => error.reason._tag === "AlreadyExists",
-        () => Effect.void
-      ),
-      Effect.mapError(unusable(folder))
-    )
+    yield* place.makeMark(id)
   }
-  // A process that was killed between creating the file and writing to it left it empty.
-  if (Option.contains(yield* readMark(mark).pipe(Effect.mapError(unusable(folder))), "")) {
-    yield* replaceMark(mark, id).pipe(Effect.mapError(unusable(folder)))
+  // A process that was killed between creating a file and writing to it left it empty.
+  if (Option.contains(yield* place.readMark, "")) yield* place.replaceMark(id)
+  if (!Option.contains(yield* place.readMark, id)) {
+    return yield* refuse(`${place.name} holds the large bodies of another database: give each its own`)
   }
-  const owner = yield* readMark(mark).pipe(Effect.mapError(unusable(folder)))
-  if (Option.isNone(owner) || owner.value !== id) {
-    return yield* refuse(`IDEM_BLOB_DIR: ${folder} holds the large bodies of another database: give each its own`)
-  }
-  if (!hasFolder) {
-    yield* sql`UPDATE meta SET blob_folder = true`.pipe(toStoreError("noting where large bodies are"))
-  }
+  if (!isOutside) yield* noteOutside(true)
 })
 
 /**
  * A store that writes to `first`, and reads also from `second`, which an earlier setting wrote to. A blob that is in
- * both is one blob: it is read from `first`, listed once, and removed only if no copy of it is left.
+ * both is one blob: it is read from `first`, listed once, and removed only if no copy of it is left. Blobs may move
+ * from the second to the first meanwhile: what is gone from the second is looked for in the first once more.
  */
-const both = (first: BlobStore["Service"], second: BlobStore["Service"]): BlobStore["Service"] => {
+const both = (first: Blobs, second: Blobs): Blobs => {
   const has = (hash: string) =>
-    Effect.flatMap(first.has(hash), (found) => (found ? Effect.succeed(true) : second.has(hash)))
+    Effect.gen(function* () {
+      return (yield* first.has(hash)) || (yield* second.has(hash)) || (yield* first.has(hash))
+    })
   return {
     write: first.write,
     read: (hash, range) =>
       Stream.unwrap(
-        Effect.map(first.has(hash), (found) => (found ? first.read(hash, range) : second.read(hash, range)))
+        Effect.map(first.has(hash), (found) => {
+          if (found) return first.read(hash, range)
+          let at = range?.start ?? 0
+          const old = Stream.tap(second.read(hash, range), (bytes) => Effect.sync(() => void (at += bytes.byteLength)))
+          return Stream.catch(old, (error) =>
+            Stream.unwrap(
+              Effect.map(first.has(hash), (moved) =>
+                moved ? first.read(hash, { start: at, end: range?.end ?? Number.MAX_SAFE_INTEGER }) : Stream.fail(error)
+              )
+            )
+          )
+        })
       ),
     has,
     remove: Effect.fnUntraced(function* (hash, untouchedFor) {
@@ -143,30 +120,94 @@ const both = (first: BlobStore["Service"], second: BlobStore["Service"]): BlobSt
   }
 }
 
-const inFolder = (folder: string) =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      yield* claim(folder)
-      const database = yield* Layer.build(PostgresBlobs.layer)
-      return Layer.effect(
-        BlobStore,
-        Effect.map(BlobStore, (own) => both(own, Context.get(database, BlobStore)))
-      ).pipe(Layer.provide(FolderBlobs.layer(folder)))
-    })
-  )
-
-const inDatabase = Layer.unwrap(
-  Effect.gen(function* () {
-    const { hasFolder } = yield* meta
-    return hasFolder
-      ? yield* refuse("the large bodies of this database are in a folder: set IDEM_BLOB_DIR to it, as where it was set")
-      : PostgresBlobs.layer
-  })
-)
+const locate = Effect.gen(function* () {
+  const [folder, url, old] = [
+    yield* setting("IDEM_BLOB_DIR"),
+    yield* setting("IDEM_BLOB_URL"),
+    yield* setting("IDEM_BLOB_OLD")
+  ]
+  if (folder !== undefined && url !== undefined) {
+    return yield* refuse(
+      "IDEM_BLOB_DIR and IDEM_BLOB_URL are both set: keep the one, and name the other by IDEM_BLOB_OLD"
+    )
+  }
+  if (url !== undefined && !url.includes("://"))
+    return yield* refuse("IDEM_BLOB_URL is not of the form s3://bucket/prefix")
+  const { id, isOutside } = yield* meta
+  const older = old === undefined ? undefined : yield* placeOf("IDEM_BLOB_OLD", old)
+  const mark = older === undefined ? Option.none<string>() : yield* older.readMark
+  if (older !== undefined && Option.isSome(mark) && mark.value !== id) {
+    return yield* refuse(`${older.name} holds the large bodies of another database`)
+  }
+  const isOld = Option.contains(mark, id)
+  const own =
+    folder !== undefined
+      ? yield* placeOf("IDEM_BLOB_DIR", folder)
+      : url !== undefined
+        ? yield* placeOf("IDEM_BLOB_URL", url)
+        : undefined
+  if (own !== undefined) yield* claim(own, isOld)
+  else if (isOutside && !isOld) {
+    return yield* refuse(
+      "the large bodies of this database are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL, as where it was set"
+    )
+  }
+  const database = Context.get(yield* Layer.build(PostgresBlobs.layer), BlobStore)
+  return {
+    target: own === undefined ? database : yield* own.blobs,
+    others: [...(older !== undefined && isOld ? [yield* older.blobs] : []), ...(own === undefined ? [] : [database])],
+    own,
+    older: isOld ? older : undefined
+  }
+})
 
 /** The database must have Idem's schema. */
 export const layer: Layer.Layer<
   BlobStore,
   StoreError | Config.ConfigError,
   SqlClient.SqlClient | FileSystem.FileSystem | Path.Path
-> = Layer.unwrap(Effect.map(setting, Option.match({ onNone: () => inDatabase, onSome: inFolder })))
+> = Layer.effect(
+  BlobStore,
+  Effect.map(locate, ({ others, target }) => others.reduce(both, target))
+)
+
+/** Where large bodies are, in words, after a look into it. */
+export const check = Effect.scoped(Effect.map(locate, ({ own }) => own?.name ?? "in the database"))
+
+/**
+ * Moves the bodies that are in the database, or in the place of `IDEM_BLOB_OLD`, to where bodies are to be. Others may
+ * read and store meanwhile. In the end the old place belongs to no database any more: a process that is started with it
+ * as its only one is refused.
+ */
+export const move = Effect.scoped(
+  Effect.gen(function* () {
+    const { older, others, own, target } = yield* locate
+    const moved = { bodies: 0, bytes: 0 }
+    const moveOne = Effect.fnUntraced(function* (from: Blobs, hash: string) {
+      if (!(yield* target.has(hash))) {
+        const written = yield* target.write(from.read(hash))
+        if (Buffer.from(written.hash).toString("hex") !== hash) {
+          return yield* refuse(`the body ${hash} is not what was stored: it is damaged, and stays where it is`)
+        }
+        moved.bodies += 1
+        moved.bytes += written.size
+      }
+      yield* from.remove(hash, Duration.zero)
+    })
+    for (const from of others) {
+      // What a process without the new setting has stored meanwhile is found by the next pass.
+      for (let before = -1; before !== moved.bodies;) {
+        before = moved.bodies
+        yield* Stream.runForEach(from.list, ({ hash }) =>
+          Effect.catch(moveOne(from, hash), (error) =>
+            // The collector was faster.
+            Effect.flatMap(from.has(hash), (isThere) => (isThere ? Effect.fail(error) : Effect.void))
+          )
+        )
+      }
+    }
+    if (own === undefined) yield* noteOutside(false)
+    if (older !== undefined) yield* older.removeMark
+    return moved
+  })
+)

@@ -1,5 +1,6 @@
 /** Blobs in a folder: `aa/bb/<hash>`, each written under another name first, synced, and then given its own. */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,6 +13,7 @@ import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { abandonedAfter, absent, BlobStore, meter } from "../Blobs.ts"
+import type { Place } from "./Place.ts"
 
 const failed =
   (doing: string) =>
@@ -157,3 +159,47 @@ const make = Effect.fnUntraced(function* (folder: string) {
 /** Blobs below this folder, which is made if it is not there. */
 export const layer = (folder: string): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path> =>
   Layer.effect(BlobStore, make(folder)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
+
+/** The file that holds the id of the database to which a folder belongs. */
+const markName = "idem-database"
+
+/** A folder as the place of a database's blobs. `setting` is what names it. */
+export const place = Effect.fnUntraced(function* (setting: string, folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const mark = path.join(folder, markName)
+  const usable = Effect.mapError(
+    (error: PlatformError) =>
+      new StoreError({ message: `${setting}: ${folder} can't be used: ${error.message}`, cause: error })
+  )
+  const write = (name: string, flag: "w" | "wx", id: string) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* fs.open(name, { flag, mode: 0o600 })
+        yield* file.writeAll(new TextEncoder().encode(`${id}\n`))
+        yield* file.sync
+      })
+    )
+  const place: Place = {
+    name: `${setting}: ${folder}`,
+    hint: `it has no ${markName}. Is the disk mounted?`,
+    readMark: fs.readFileString(mark).pipe(
+      Effect.map((text) => Option.some(text.trim())),
+      Effect.catchIf(isMissing, () => Effect.succeedNone),
+      usable
+    ),
+    makeMark: (id) =>
+      Effect.andThen(fs.makeDirectory(folder, { recursive: true, mode: 0o700 }), write(mark, "wx", id)).pipe(
+        Effect.catchIf(
+          (error) => error.reason._tag === "AlreadyExists",
+          () => Effect.void
+        ),
+        usable
+      ),
+    // A file beside the mark is renamed to it: a kill leaves the old mark or the new one.
+    replaceMark: (id) => Effect.andThen(write(`${mark}-${id}`, "w", id), fs.rename(`${mark}-${id}`, mark)).pipe(usable),
+    removeMark: fs.remove(mark, { force: true }).pipe(usable),
+    blobs: Effect.map(Layer.build(layer(folder)), Context.get(BlobStore))
+  }
+  return place
+})

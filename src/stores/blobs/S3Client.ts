@@ -1,0 +1,210 @@
+/**
+ * The few requests of the S3 protocol that a bucket of blobs needs. `aws4fetch` signs them, undici sends them. What
+ * passes when it is repeated (503 SlowDown, 5xx, a broken connection) is repeated with a back-off.
+ */
+import { type Dispatcher, EnvHttpProxyAgent, request as send } from "@effect/platform-node/Undici"
+import { AwsV4Signer } from "aws4fetch"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Crypto from "node:crypto"
+import { StoreError } from "../../engine/store/StoreError.ts"
+
+/** A request that did not succeed. `code` is S3's, or the system's where no answer came. */
+export class S3Failure extends Schema.TaggedError<S3Failure>()("S3Failure", {
+  code: Schema.String,
+  status: Schema.optionalKey(Schema.Int)
+}) {}
+
+interface Request {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE" | "HEAD"
+  /** Within the bucket; empty for the bucket itself. */
+  readonly key: string
+  readonly query?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Uint8Array
+}
+
+export interface Answer {
+  readonly status: number
+  readonly header: (name: string) => string | undefined
+  /** The server's time, in milliseconds of the epoch. */
+  readonly now: number
+  readonly body: Dispatcher.ResponseData["body"]
+}
+
+export interface S3Client {
+  /** `s3://bucket/prefix`, for messages. */
+  readonly name: string
+  readonly bucket: string
+  /** What keys begin with: empty, or with a slash at its end. */
+  readonly prefix: string
+  /** An answer whose body is still to be read. */
+  readonly open: (request: Request) => Effect.Effect<Answer, S3Failure>
+  /** An answer and its text. A success that carries an error (RFC 9110 knows none; S3 does) fails. */
+  readonly text: (request: Request) => Effect.Effect<Answer & { readonly text: string }, S3Failure>
+  readonly toStoreError: (doing: string) => (failure: S3Failure) => StoreError
+}
+
+/** As long as S3 itself waits for a slow client. */
+const answerTimeout = 60_000
+
+/** 100 ms, 200 ms, … : about 13 seconds in all. */
+export const backOff = { schedule: Schedule.jittered(Schedule.exponential("100 millis")), times: 7 } as const
+
+/** True if the same request may well succeed in a moment. */
+export const isTransient = ({ code, status }: S3Failure): boolean =>
+  status === undefined || status === 429 || status >= 500 ? code !== "NotImplemented" : code === "RequestTimeout"
+
+/** The texts of the elements of this name. */
+export const elements = (xml: string, name: string): ReadonlyArray<string> =>
+  Array.from(xml.matchAll(new RegExp(`<${name}>([^]*?)</${name}>`, "g")), ([, text = ""]) => text)
+
+const entities: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'" }
+
+/** The text of the first element of this name. */
+export const element = (xml: string, name: string): string | undefined =>
+  elements(xml, name)[0]
+    ?.replaceAll(/&(?:lt|gt|quot|apos);/g, (entity) => entities[entity] ?? entity)
+    .replaceAll(/&#(\d+);/g, (_, digits: string) => String.fromCodePoint(Number(digits)))
+    .replaceAll("&amp;", "&")
+
+const codes: Readonly<Record<number, string>> = { 403: "AccessDenied", 404: "NotFound", 503: "SlowDown" }
+
+const explanations: Readonly<Record<string, string>> = {
+  NoSuchBucket: "there is no such bucket",
+  AccessDenied: "the credentials may not do that (listing, reading, writing and deleting are needed)",
+  InvalidAccessKeyId: "the credentials are not accepted: check AWS_ACCESS_KEY_ID",
+  SignatureDoesNotMatch: "the credentials are not accepted: check AWS_SECRET_ACCESS_KEY",
+  InvalidToken: "the credentials are not accepted: check AWS_SESSION_TOKEN",
+  ExpiredToken: "the credentials have expired: AWS_SESSION_TOKEN is old",
+  PermanentRedirect: "the bucket is in another region: set AWS_REGION",
+  AuthorizationHeaderMalformed: "the bucket is in another region: set AWS_REGION",
+  RequestTimeTooSkewed: "this machine's clock is wrong",
+  SlowDown: "it asks to be slower",
+  ECONNREFUSED: "nothing listens at its endpoint",
+  ENOTFOUND: "there is no host of its endpoint's name"
+}
+
+const refuse = (message: string) => Effect.fail(new StoreError({ message, cause: message }))
+
+const optional = (name: string) => Config.option(Config.NonEmptyString(name))
+
+/** The first of these settings that is set. */
+const firstOf = Effect.fnUntraced(function* (...names: ReadonlyArray<string>) {
+  for (const name of names) {
+    const value = yield* optional(name)
+    if (Option.isSome(value)) return { name, value: value.value }
+  }
+  return undefined
+})
+
+const secret = Effect.fnUntraced(function* (setting: string, name: string) {
+  const value = Option.getOrUndefined(yield* Config.option(Config.Redacted(name)))
+  if (value === undefined || Redacted.value(value) === "") {
+    return yield* refuse(`${setting} needs ${name}, which is not set`)
+  }
+  return value
+})
+
+/** The client of the bucket that this setting names. */
+export const make = Effect.fnUntraced(function* (setting: string, url: string) {
+  const [, bucket, path = ""] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([A-Za-z0-9._/-]*))?$/.exec(url) ?? []
+  if (bucket === undefined) {
+    return yield* refuse(
+      `${setting} is not of the form s3://bucket/prefix (letters, digits, and . _ - / in the prefix)`
+    )
+  }
+  const prefix = path.replace(/\/*$/, path === "" ? "" : "/")
+  const name = `s3://${bucket}/${prefix}`
+  const accessKeyId = Redacted.value(yield* secret(setting, "AWS_ACCESS_KEY_ID"))
+  const secretAccessKey = yield* secret(setting, "AWS_SECRET_ACCESS_KEY")
+  const sessionToken = Option.getOrUndefined(yield* Config.option(Config.Redacted("AWS_SESSION_TOKEN")))
+  const region = (yield* firstOf("AWS_REGION", "AWS_DEFAULT_REGION"))?.value ?? "us-east-1"
+  const given = yield* firstOf("IDEM_BLOB_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+  const endpoint = URL.parse(given?.value ?? `https://s3.${region}.amazonaws.com`)
+  if (endpoint === null || !/^https?:$/.test(endpoint.protocol)) {
+    return yield* refuse(`${given?.name} is not of the form https://host`)
+  }
+  const cache = new Map<string, ArrayBuffer>()
+  const dispatcher = yield* Effect.acquireRelease(
+    Effect.sync(
+      () => new EnvHttpProxyAgent({ allowH2: false, headersTimeout: answerTimeout, bodyTimeout: answerTimeout })
+    ),
+    (agent) => Effect.promise(() => agent.destroy())
+  )
+
+  const once = ({ body, headers, key, method, query }: Request) =>
+    Effect.tryPromise({
+      try: async (signal): Promise<Answer> => {
+        const target = new URL(`${endpoint.pathname.replace(/\/$/, "")}/${bucket}/${key}`, endpoint)
+        for (const [name, value] of Object.entries(query ?? {})) target.searchParams.set(name, value)
+        const signed = await new AwsV4Signer({
+          method,
+          url: target.href,
+          headers: { ...headers, "x-amz-content-sha256": Crypto.hash("sha256", body ?? "", "hex") },
+          accessKeyId,
+          secretAccessKey: Redacted.value(secretAccessKey),
+          ...(sessionToken === undefined ? {} : { sessionToken: Redacted.value(sessionToken) }),
+          service: "s3",
+          region,
+          cache
+        }).sign()
+        const answer = await send(signed.url, {
+          dispatcher,
+          method,
+          headers: signed.headers,
+          body: body ?? null,
+          signal
+        })
+        const header = (name: string) => [answer.headers[name]].flat()[0]
+        const now = Date.parse(header("date") ?? "")
+        return { status: answer.statusCode, header, now: Number.isNaN(now) ? Date.now() : now, body: answer.body }
+      },
+      catch: networkFailure
+    })
+
+  /** The answer, if it is a success; the code of the failure otherwise. */
+  const succeeded = Effect.fnUntraced(function* (answer: Answer) {
+    if (answer.status >= 200 && answer.status < 300) return answer
+    const text = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: networkFailure })
+    const code = element(text, "Code") ?? codes[answer.status] ?? `HTTP ${answer.status}`
+    return yield* new S3Failure({ code: code.slice(0, 100), status: answer.status })
+  })
+
+  const retried = <A>(effect: Effect.Effect<A, S3Failure>) => Effect.retry(effect, { ...backOff, while: isTransient })
+
+  const client: S3Client = {
+    name,
+    bucket,
+    prefix,
+    open: (request) => retried(Effect.flatMap(once(request), succeeded)),
+    text: (request) =>
+      retried(
+        Effect.gen(function* () {
+          const answer = yield* Effect.flatMap(once(request), succeeded)
+          const text = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: networkFailure })
+          const code = elements(text, "Error").length > 0 ? element(text, "Code") : undefined
+          if (code !== undefined) return yield* new S3Failure({ code, status: 500 })
+          return { ...answer, text }
+        })
+      ),
+    toStoreError:
+      (doing) =>
+      ({ code, status }) =>
+        new StoreError({
+          message: `${doing}: ${name} can't be used: ${explanations[code] ?? `${code}${status === undefined ? "" : ` (${status})`}`}`,
+          cause: code
+        })
+  }
+  return client
+})
+
+/** Only the code: an error's message may hold the request. */
+export const networkFailure = (error: unknown): S3Failure => {
+  const { code } = (error ?? {}) as { readonly code?: unknown }
+  return new S3Failure({ code: typeof code === "string" ? code : "the connection broke" })
+}
