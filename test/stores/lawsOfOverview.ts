@@ -124,6 +124,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       { arbitrary: { runs: 40 } }
     )
 
+    it.effect("a held deletion leaves the totals when its id is stored or seen again", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { commit, fence, id } = yield* running()
+        const held = Effect.map(store.totals(id), ({ deletionsHeld }) => deletionsHeld)
+        yield* commit({ items: [item("a"), item("b"), item("c")] })
+        yield* commit({ page: page({ deleted: ["a", "b", "c"] }) })
+        yield* settle(fence, { atMost: 0, share: 0 })
+        assert.strictEqual(yield* held, 3)
+        yield* commit({ items: [item("a", { text: "changed" })] })
+        assert.strictEqual(yield* held, 2)
+        yield* commit({ page: page({ seen: ["b"] }) })
+        assert.strictEqual(yield* held, 1)
+        assert.strictEqual(yield* approve(id), 1)
+        assert.deepStrictEqual(yield* store.totals(id), yield* recount(id))
+      })
+    )
+
     it.effect("what is due and waits is told by how long it has, and what runs or is paused is not", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
