@@ -1,6 +1,7 @@
 /** `idem init`: a project for an integration, whose tests pass at once. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
@@ -21,6 +22,12 @@ export const init = Command.make(
     folder: Argument.String("folder").pipe(
       Argument.withDescription("where the project is made (default: here)"),
       Argument.withDefault(".")
+    ),
+    rest: Flag.Boolean("rest").pipe(
+      Flag.withDescription(
+        "the integration is the description of a REST API (Idem.rest), and needs no listing of its own"
+      ),
+      Flag.withDefault(false)
     )
   },
   Effect.fn("init")(function* (input) {
@@ -30,7 +37,7 @@ export const init = Command.make(
     const folder = path.resolve(input.folder)
     // Loaded by this command only.
     const { files } = yield* Effect.promise(() => import("./ProjectTemplate.ts"))
-    const wanted = Object.entries(files(packageName(path.basename(folder))))
+    const wanted = Object.entries(files(packageName(path.basename(folder)), input.rest))
     const written = (what: string) => (error: { readonly reason: { readonly _tag: string } }) =>
       Failure.failed("Init", `${what} can't be written (${error.reason._tag})`)
     const there = yield* Effect.filter(wanted, ([name]) =>

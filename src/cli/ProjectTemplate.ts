@@ -1,4 +1,4 @@
-/** The files of a new project for an integration: what `idem init` writes. */
+/** The files of a new project for an integration: what `idem init` writes, by hand or as the description of a REST API. */
 import packageJson from "../../package.json" with { type: "json" }
 
 const integration = `/**
@@ -117,7 +117,83 @@ export const notes = Idem.Integration.make({
 })
 `
 
-const server = `/** A server of notes on loopback, which a test edits. */
+const restIntegration = `/**
+ * Mirrors the notes of a server: \`GET /notes\` lists them page by page, \`GET /notes/ID\` gives one. Replace the description
+ * by that of your own source.
+ */
+import * as Schema from "effect/Schema"
+import * as Idem from "@idem-sync/idem/contract"
+
+/** A page of the list, and a note. Fields that are not named here are left out. */
+const Page = Schema.Struct({ notes: Schema.Array(Schema.Unknown), next: Schema.NullOr(Schema.String) })
+const Note = Schema.Struct({ id: Schema.String, title: Schema.String, text: Schema.String })
+
+export const notes = Idem.rest({
+  domain: "notes",
+  title: "Notes",
+  summary: "the notes of a server",
+  config: Schema.Struct({
+    url: Idem.field(Schema.URLFromString, {
+      title: "Server",
+      description: "Its address.",
+      example: "https://notes.example.com"
+    }),
+    quota: Idem.field(Schema.optionalKey(Idem.Integration.QuotaConfig), Idem.Integration.aboutQuota)
+  }),
+  // A change of these fields lists in full, and deletes nothing.
+  scope: ["url"],
+  // Credentials go to these: a change asks for them again.
+  address: ["url"],
+  quota: ({ quota }) => ({ unitsPerMinute: 600, ...quota }),
+  baseUrl: ({ url }) => url,
+  // Or basic, header, oauth2, none.
+  auth: { type: "bearer" },
+  resources: () => ({
+    notes: Idem.restResource({
+      kind: "note",
+      path: "notes",
+      answer: Page,
+      items: ({ notes }) => notes,
+      paging: { type: "cursor", param: "after", next: ({ next }) => next },
+      // The whole list is read at each poll, so that what is missing from it counts as deleted.
+      absentIsDeleted: true,
+      item: Note,
+      id: ({ id }) => id,
+      itemPath: (id) => \`notes/\${id}\`,
+      content: ({ text, title }) => ({ title, mediaType: "text/plain; charset=utf-8", body: text })
+    })
+  })
+})
+`
+
+/** How the server answers `request`: from `texts`, by external id. */
+const answers = `      const id = decodeURIComponent((request.url ?? "").replace(/^\\/notes\\/?/, ""))
+      if (id === "") {
+        const list = [...texts].map(([key, { version }]) => ({ id: key, version: String(version), title: key }))
+        return response.writeHead(200).end(JSON.stringify(list))
+      }
+      const found = texts.get(id)
+      if (failing.has(id)) return response.writeHead(403).end()
+      return found === undefined ? response.writeHead(404).end() : response.writeHead(200).end(found.text)
+`
+
+const restAnswers = `      const { pathname, searchParams } = new URL(request.url ?? "/", "http://server")
+      const send = (status: number, json: unknown) => response.writeHead(status).end(JSON.stringify(json))
+      const note = (key: string) => ({ id: key.replace("notes/", ""), title: key, text: texts.get(key)?.text ?? "" })
+      const id = decodeURIComponent(pathname.slice(1))
+      if (id !== "notes") return texts.has(id) ? send(200, note(id)) : send(404, {})
+      // Pages of a hundred, each with the ids that follow the last one of the page before.
+      const after = searchParams.get("after") ?? ""
+      const rest = [...texts.keys()].sort().filter((key) => key > \`notes/\${after}\`)
+      const page = rest.slice(0, 100).map(note)
+      return send(200, { notes: page, next: rest.length > page.length ? page.at(-1)?.id : null })
+`
+
+const failing = `        fail: (id, isFailing) => Effect.sync(() => void (isFailing ? failing.add(id) : failing.delete(id))),
+`
+
+/** A REST source lists its notes with their text: there is no download that could fail. */
+const server = (isRest: boolean) => `/** A server of notes on loopback, which a test edits. */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -128,22 +204,13 @@ import { notes } from "../src/notes.ts"
 export const scripted = Effect.acquireRelease(
   Effect.callback<{ readonly server: Http.Server; readonly source: Conformance.ScriptedSource }>((resume) => {
     const texts = new Map<string, { readonly text: string; readonly version: number }>()
-    const failing = new Set<string>()
-    let requests = 0
+${isRest ? "" : "    const failing = new Set<string>()\n"}    let requests = 0
     let open = 0
     const server = Http.createServer((request, response) => {
       requests += 1
       open += 1
       response.on("close", () => (open -= 1))
-      const id = decodeURIComponent((request.url ?? "").replace(/^\\/notes\\/?/, ""))
-      if (id === "") {
-        const list = [...texts].map(([key, { version }]) => ({ id: key, version: String(version), title: key }))
-        return response.writeHead(200).end(JSON.stringify(list))
-      }
-      const found = texts.get(id)
-      if (failing.has(id)) return response.writeHead(403).end()
-      return found === undefined ? response.writeHead(404).end() : response.writeHead(200).end(found.text)
-    })
+${isRest ? restAnswers : answers}    })
     server.listen(0, "127.0.0.1", () => {
       const url = \`http://127.0.0.1:\${(server.address() as AddressInfo).port}\`
       const source: Conformance.ScriptedSource = {
@@ -153,7 +220,7 @@ export const scripted = Effect.acquireRelease(
         usesChecker: true,
         add: (count) =>
           Effect.sync(() => {
-            const ids = Array.from({ length: count }, (_, index) => \`note \${texts.size + index}\`)
+            const ids = Array.from({ length: count }, (_, index) => \`${isRest ? "notes/" : ""}note \${texts.size + index}\`)
             for (const id of ids) texts.set(id, { text: \`The text of \${id}\`, version: 1 })
             return ids
           }),
@@ -161,8 +228,7 @@ export const scripted = Effect.acquireRelease(
         edit: (id) =>
           Effect.sync(() => void texts.set(id, { text: "edited", version: (texts.get(id)?.version ?? 0) + 1 })),
         remove: (id) => Effect.sync(() => void texts.delete(id)),
-        fail: (id, isFailing) => Effect.sync(() => void (isFailing ? failing.add(id) : failing.delete(id))),
-        requests: Effect.sync(() => requests),
+${isRest ? "" : failing}        requests: Effect.sync(() => requests),
         open: Effect.sync(() => open)
       }
       resume(Effect.succeed({ server, source }))
@@ -176,13 +242,13 @@ export const scripted = Effect.acquireRelease(
 ).pipe(Effect.map(({ source }) => source))
 `
 
-const laws = `import { describe, it } from "@effect/vitest"
+const laws = (isRest: boolean) => `import { describe, it } from "@effect/vitest"
 import * as Conformance from "@idem-sync/idem/testing"
 import { scripted } from "./server.ts"
 
 describe("the laws of integrations", () => {
   // What the source can't do is named here: its laws are left out.
-  const without = ["expire", "repeat", "narrowed"] as const
+  const without = [${isRest ? '"fail", ' : ""}"expire", "repeat", "narrowed"] as const
   for (const law of Conformance.laws(scripted, { without })) it.live(law.name, () => law.check)
 })
 `
@@ -191,8 +257,8 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
 const { dependencies, devDependencies } = packageJson
 
-/** The files by path, for a project of this name. */
-export const files = (name: string): Readonly<Record<string, string>> => ({
+/** The files by path, for a project of this name. With `isRest` its integration is the description of a REST API. */
+export const files = (name: string, isRest: boolean): Readonly<Record<string, string>> => ({
   "package.json": json({
     name,
     private: true,
@@ -231,8 +297,8 @@ import { notes } from "./src/notes.ts"
 
 export default defineConfig({ integrations: [notes] })
 `,
-  "src/notes.ts": integration,
-  "test/server.ts": server,
-  "test/laws.test.ts": laws,
+  "src/notes.ts": isRest ? restIntegration : integration,
+  "test/server.ts": server(isRest),
+  "test/laws.test.ts": laws(isRest),
   ".gitignore": "node_modules\ndata\n"
 })

@@ -4,36 +4,41 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { inFolder, repository, run } from "../support/IdemProcess.ts"
 
-it("idem init makes a project whose integration keeps the laws at once, and overwrites nothing", async () => {
-  await inFolder(async (folder) => {
-    const made = await run(["init", "my notes", "--json"], { cwd: folder })
-    assert.strictEqual(made.code, 0, made.stderr)
-    const project = Path.join(folder, "my notes")
-    assert.strictEqual(JSON.parse(Fs.readFileSync(Path.join(project, "package.json"), "utf8")).name, "my-notes")
-    assert.strictEqual((await run(["init", "my notes"], { cwd: folder })).code, 2)
+for (const flags of [[], ["--rest"]]) {
+  const command = ["idem init", ...flags].join(" ")
+  it(`${command} makes a project whose integration keeps the laws at once, and overwrites nothing`, async () => {
+    await inFolder(async (folder) => {
+      const made = await run(["init", "my notes", ...flags, "--json"], { cwd: folder })
+      assert.strictEqual(made.code, 0, made.stderr)
+      const project = Path.join(folder, "my notes")
+      assert.strictEqual(JSON.parse(Fs.readFileSync(Path.join(project, "package.json"), "utf8")).name, "my-notes")
+      assert.strictEqual((await run(["init", "my notes", ...flags], { cwd: folder })).code, 2)
+      const integration = Fs.readFileSync(Path.join(project, "src/notes.ts"), "utf8")
+      assert.strictEqual(integration.includes("Idem.rest({"), flags.length > 0)
 
-    // As `npm install` leaves it, with links.
-    const modules = Path.join(project, "node_modules")
-    Fs.mkdirSync(Path.join(modules, "@idem-sync"), { recursive: true })
-    Fs.symlinkSync(repository, Path.join(modules, "@idem-sync/idem"))
-    for (const name of ["effect", "@effect", "@types", "typescript", "vitest"]) {
-      Fs.symlinkSync(Path.join(repository, "node_modules", name), Path.join(modules, name))
-    }
-    // The command finds the integration.
-    const help = await run(["connect", "notes", "--help"], { cwd: project })
-    assert.include(help.stdout, "NOTES: the notes of a server")
-    // The cheaper laws: `bash .ci/package` runs all of them.
-    const laws = ["a sync stores everything", "an edit is seen", "what the source removes", "every request goes"]
-    const vitest = Path.join(repository, "node_modules/vitest/vitest.mjs")
-    const tested = spawnSync(process.execPath, [vitest, "run", "--maxWorkers=1", "-t", laws.join("|")], {
-      cwd: project,
-      encoding: "utf8",
-      env: { PATH: process.env["PATH"], NO_COLOR: "1" }
+      // As `npm install` leaves it, with links.
+      const modules = Path.join(project, "node_modules")
+      Fs.mkdirSync(Path.join(modules, "@idem-sync"), { recursive: true })
+      Fs.symlinkSync(repository, Path.join(modules, "@idem-sync/idem"))
+      for (const name of ["effect", "@effect", "@types", "typescript", "vitest"]) {
+        Fs.symlinkSync(Path.join(repository, "node_modules", name), Path.join(modules, name))
+      }
+      // The command finds the integration.
+      const help = await run(["connect", "notes", "--help"], { cwd: project })
+      assert.include(help.stdout, "NOTES: the notes of a server")
+      // The cheaper laws: `bash .ci/package` runs all of them.
+      const laws = ["a sync stores everything", "an edit is seen", "what the source removes", "every request goes"]
+      const vitest = Path.join(repository, "node_modules/vitest/vitest.mjs")
+      const tested = spawnSync(process.execPath, [vitest, "run", "--maxWorkers=1", "-t", laws.join("|")], {
+        cwd: project,
+        encoding: "utf8",
+        env: { PATH: process.env["PATH"], NO_COLOR: "1" }
+      })
+      assert.strictEqual(tested.status, 0, tested.stdout + tested.stderr)
+      assert.match(tested.stdout, /Tests +4 passed/)
     })
-    assert.strictEqual(tested.status, 0, tested.stdout + tested.stderr)
-    assert.match(tested.stdout, /Tests +4 passed/)
   })
-})
+}
 
 it("an integration's config file works in a package as npm init makes it, of the type commonjs", async () => {
   const integration = `import * as Effect from "effect/Effect"
