@@ -41,7 +41,7 @@ export interface Running {
   readonly doveadm: (...args: ReadonlyArray<string>) => string
 }
 
-const password = "correct horse"
+export const password = "correct horse"
 
 const program = (name: string): string | undefined =>
   ["/usr/sbin", "/usr/bin"].map((folder) => Path.join(folder, name)).find((file) => Fs.existsSync(file))
@@ -143,24 +143,27 @@ const greeting = (port: number): Effect.Effect<void, Error> =>
     socket.once("error", (error) => resume(Effect.fail(error)))
   })
 
-export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<Running, never, Scope.Scope> {
-  const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-imap-"))),
-    (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
-  )
-  Fs.chmodSync(folder, 0o755)
-  for (const name of ["mail", "home"]) {
-    Fs.mkdirSync(Path.join(folder, name))
-    Fs.chmodSync(Path.join(folder, name), 0o777)
-  }
-  const port = yield* freePort
-  const pem = certificate(folder)
-  const file = Path.join(folder, "dovecot.conf")
-  Fs.writeFileSync(file, settings(folder, port, options))
+/** A temporary folder of a server that runs as another user. */
+export const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-imap-"))
+    Fs.chmodSync(folder, 0o755)
+    return folder
+  }),
+  (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
+)
+
+/** Starts a server in the foreground, waits until it greets, and ends it with the scope. */
+export const start = Effect.fnUntraced(function* (
+  command: string,
+  args: ReadonlyArray<string>,
+  port: number,
+  env: NodeJS.ProcessEnv = process.env
+) {
   const output: Array<string> = []
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => {
-      const child = spawn(program("dovecot") ?? "dovecot", ["-F", "-c", file], { stdio: ["ignore", "pipe", "pipe"] })
+      const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env })
       child.stdout.on("data", (chunk) => output.push(String(chunk)))
       child.stderr.on("data", (chunk) => output.push(String(chunk)))
       return child
@@ -173,12 +176,44 @@ export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.f
       })
   )
   const started = Effect.suspend(() =>
-    child.exitCode === null ? greeting(port) : Effect.die(new Error(`dovecot ended: ${output.join("")}`))
+    child.exitCode === null ? greeting(port) : Effect.die(new Error(`${command} ended: ${output.join("")}`))
   )
   yield* Effect.retry(started, { times: 2400, schedule: Schedule.spaced("25 millis") }).pipe(
-    Effect.mapError(() => new Error(`dovecot did not start: ${output.join("")}`)),
+    Effect.mapError(() => new Error(`${command} did not start: ${output.join("")}`)),
     Effect.orDie
   )
+})
+
+/** A client without TLS that is logged in until the scope ends. */
+export const connected = (host: string, port: number, user: string): Effect.Effect<ImapFlow, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const client = new ImapFlow({
+        host,
+        port,
+        secure: false,
+        doSTARTTLS: false,
+        auth: { user, pass: password },
+        logger: false,
+        disableAutoIdle: true
+      })
+      await client.connect()
+      return client
+    }),
+    (client) => Effect.promise(() => client.logout())
+  )
+
+export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<Running, never, Scope.Scope> {
+  const folder = yield* temporaryFolder
+  for (const name of ["mail", "home"]) {
+    Fs.mkdirSync(Path.join(folder, name))
+    Fs.chmodSync(Path.join(folder, name), 0o777)
+  }
+  const port = yield* freePort
+  const pem = certificate(folder)
+  const file = Path.join(folder, "dovecot.conf")
+  Fs.writeFileSync(file, settings(folder, port, options))
+  yield* start(program("dovecot") ?? "dovecot", ["-F", "-c", file], port)
   return {
     port,
     folder,
@@ -188,23 +223,7 @@ export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.f
         ? { host: "localhost", port, tls: "starttls", ca: pem }
         : { host: addresses[variant], port, tls: false },
     credentials: (username) => ({ username, password }),
-    client: (user, variant = "qresync") =>
-      Effect.acquireRelease(
-        Effect.promise(async () => {
-          const client = new ImapFlow({
-            host: addresses[variant],
-            port,
-            secure: false,
-            doSTARTTLS: false,
-            auth: { user, pass: password },
-            logger: false,
-            disableAutoIdle: true
-          })
-          await client.connect()
-          return client
-        }),
-        (client) => Effect.promise(() => client.logout())
-      ),
+    client: (user, variant = "qresync") => connected(addresses[variant], port, user),
     doveadm: (...args) => execFileSync(program("doveadm") ?? "doveadm", ["-c", file, ...args], { encoding: "utf8" })
   }
 })

@@ -10,79 +10,25 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type * as Scope from "effect/Scope"
-import type { ImapFlow } from "imapflow"
 import { integration } from "../../../src/integrations/Imap.ts"
-import * as Harness from "../../../src/testing/Harness.ts"
 import * as Servers from "../../support/ImapServers.ts"
+import { skips } from "../../support/Requirement.ts"
+import * as Account from "../../support/imap/ImapAccount.ts"
 
 class Server extends Context.Service<Server, Servers.Running>()("test/Dovecot") {
   static readonly layer = Layer.effect(Server, Servers.run())
 }
 
-const mail = (name: string | number): Buffer =>
-  Buffer.from(
-    [
-      `Received: from a.example by b.example id ${name}; Mon, 1 Jan 2024 00:00:00 +0000`,
-      `Message-ID: <${name}@example.org>`,
-      `Subject: mail ${name}`,
-      "From: Ann <ann@example.org>",
-      "",
-      `body ${name}`,
-      ""
-    ].join("\r\n")
+const windowAt = (index: number) => DateTime.makeUnsafe(Account.dateOf(index))
+
+const account = (user: string, variant: Servers.Variant = "qresync", config: Record<string, unknown> = {}) =>
+  Effect.flatMap(Server, (server) =>
+    Effect.flatMap(server.client(user, variant), (hands) =>
+      Account.make({ hands, credentials: server.credentials(user), config: { ...server.config(variant), ...config } })
+    )
   )
 
-const dateOf = (index: number) => new Date(1_700_000_000_000 + index * 60_000)
-const windowAt = (index: number) => DateTime.makeUnsafe(dateOf(index))
-
-interface Account {
-  readonly hands: ImapFlow
-  readonly process: Harness.Process
-  readonly watch: Harness.Watcher
-  readonly append: (mailbox: string, ...names: ReadonlyArray<string | number>) => Effect.Effect<void>
-  readonly by: (act: (hands: ImapFlow) => Promise<unknown>) => Effect.Effect<void>
-  /** Mailbox and subject of what is stored. */
-  readonly stored: Effect.Effect<ReadonlyArray<string>>
-  /** Flags by subject. */
-  readonly flags: Effect.Effect<Readonly<Record<string, unknown>>>
-  readonly poll: Effect.Effect<Effect.Success<ReturnType<Harness.Process["sync"]>>["counts"]>
-}
-
-const account = Effect.fnUntraced(function* (
-  user: string,
-  variant: Servers.Variant = "qresync",
-  config: Record<string, unknown> = {}
-): Effect.fn.Return<Account, never, Server | Scope.Scope> {
-  const server = yield* Server
-  const hands = yield* server.client(user, variant)
-  const watch = Harness.watcher()
-  const store = yield* Harness.makeStore
-  const process = yield* Harness.start({ integration, credentials: server.credentials(user), store, watch })
-  const { id } = yield* process.connect({ ...server.config(variant), ...config })
-  const rows = Effect.map(Effect.orDie(store.contents(id, { state: "stored", limit: 1000 })), (page) => page.contents)
-  let index = 0
-  return {
-    hands,
-    process,
-    watch,
-    append: (mailbox, ...names) =>
-      Effect.promise(async () => {
-        for (const name of names) await hands.append(mailbox, mail(name), [], dateOf(index++))
-      }),
-    by: (act) => Effect.promise(() => act(hands)),
-    stored: Effect.map(rows, (found) => found.map((row) => `${String(row.metadata.mailbox)}: ${row.title}`).toSorted()),
-    flags: Effect.map(rows, (found) => Object.fromEntries(found.map((row) => [row.title ?? "", row.metadata.flags]))),
-    poll: Effect.flatMap(process.sync(), ({ counts, problems, status }) => {
-      assert.deepStrictEqual([status, problems], ["succeeded", []])
-      return Effect.succeed(counts)
-    })
-  }
-})
-
-const missing = Servers.missing()
-
-describe.skipIf(missing !== undefined && process.env.CI !== "true")("IMAP against Dovecot", () => {
+describe.skipIf(skips("IMAP against Dovecot", Servers.missing()))("IMAP against Dovecot", () => {
   it.layer(Server.layer, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
     for (const variant of ["qresync", "condstore", "plain", "mdbox"] as const) {
       it.effect(`follows new mail, flags, moves and deletions with ${variant}, and an idle poll costs little`, () =>
@@ -200,7 +146,7 @@ describe.skipIf(missing !== undefined && process.env.CI !== "true")("IMAP agains
           }) ?? Effect.die(new Error("no hints"))
         )
         const acts = [
-          () => hands.append("INBOX", mail(1)),
+          () => hands.append("INBOX", Account.mail(1)),
           async () => {
             await hands.mailboxOpen("INBOX")
             await hands.messageFlagsAdd("1", ["\\Flagged"])
@@ -221,8 +167,8 @@ describe.skipIf(missing !== undefined && process.env.CI !== "true")("IMAP agains
       Effect.gen(function* () {
         const { append, hands, poll, process } = yield* account("window")
         yield* append("INBOX", 0, 1, 2, 3)
-        const large = Buffer.concat([mail("large"), Buffer.alloc(3_000_000, "0123456789\r\n")])
-        yield* Effect.promise(() => hands.append("INBOX", large, [], dateOf(9)))
+        const large = Buffer.concat([Account.mail("large"), Buffer.alloc(3_000_000, "0123456789\r\n")])
+        yield* Effect.promise(() => hands.append("INBOX", large, [], Account.dateOf(9)))
         const { counts } = yield* process.sync({
           window: { since: windowAt(1), until: windowAt(3) },
           force: true

@@ -1,0 +1,73 @@
+/** A connection to an account of an IMAP server, with a second client that acts as its owner. */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ImapFlow } from "imapflow"
+import { integration } from "../../../src/integrations/Imap.ts"
+import * as Harness from "../../../src/testing/Harness.ts"
+
+export const mail = (name: string | number): Buffer =>
+  Buffer.from(
+    [
+      `Received: from a.example by b.example id ${name}; Mon, 1 Jan 2024 00:00:00 +0000`,
+      `Message-ID: <${name}@example.org>`,
+      `Subject: mail ${name}`,
+      "From: Ann <ann@example.org>",
+      "",
+      `body ${name}`,
+      ""
+    ].join("\r\n")
+  )
+
+/** When the message at `index` of those that `append` adds was received. */
+export const dateOf = (index: number) => new Date(1_700_000_000_000 + index * 60_000)
+
+export interface Options {
+  /** The client of the account's owner. */
+  readonly hands: ImapFlow
+  readonly credentials: unknown
+  readonly config: Record<string, unknown>
+}
+
+export interface Account {
+  readonly hands: ImapFlow
+  readonly process: Harness.Process
+  readonly watch: Harness.Watcher
+  readonly append: (mailbox: string, ...names: ReadonlyArray<string | number>) => Effect.Effect<void>
+  readonly by: (act: (hands: ImapFlow) => Promise<unknown>) => Effect.Effect<void>
+  /** Mailbox and subject of what is stored. */
+  readonly stored: Effect.Effect<ReadonlyArray<string>>
+  /** Flags by subject. */
+  readonly flags: Effect.Effect<Readonly<Record<string, unknown>>>
+  /** Syncs, and fails if the run has a problem. */
+  readonly poll: Effect.Effect<Effect.Success<ReturnType<Harness.Process["sync"]>>["counts"]>
+}
+
+export const make = Effect.fnUntraced(function* ({
+  config,
+  credentials,
+  hands
+}: Options): Effect.fn.Return<Account, never, Scope.Scope> {
+  const watch = Harness.watcher()
+  const store = yield* Harness.makeStore
+  const process = yield* Harness.start({ integration, credentials, store, watch })
+  const { id } = yield* process.connect(config)
+  const rows = Effect.map(Effect.orDie(store.contents(id, { state: "stored", limit: 1000 })), (page) => page.contents)
+  let index = 0
+  return {
+    hands,
+    process,
+    watch,
+    append: (mailbox, ...names) =>
+      Effect.promise(async () => {
+        for (const name of names) await hands.append(mailbox, mail(name), [], dateOf(index++))
+      }),
+    by: (act) => Effect.asVoid(Effect.promise(() => act(hands))),
+    stored: Effect.map(rows, (found) => found.map((row) => `${String(row.metadata.mailbox)}: ${row.title}`).toSorted()),
+    flags: Effect.map(rows, (found) => Object.fromEntries(found.map((row) => [row.title ?? "", row.metadata.flags]))),
+    poll: Effect.flatMap(process.sync(), ({ counts, problems, status }) => {
+      assert.deepStrictEqual([status, problems], ["succeeded", []])
+      return Effect.succeed(counts)
+    })
+  }
+})
