@@ -10,10 +10,11 @@
  * out. Any other end of a run (the reader or the lease failed, or it was interrupted) still commits what is whole.
  */
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
@@ -53,6 +54,13 @@ const problemsKept = 100
 /** A step of the state that may wait for the commit in flight, and begin the next one. */
 type Step<A> = Effect.Effect<A, WriteError>
 
+type CommitExit = Exit.Exit<(later: State) => State, WriteError>
+
+interface InFlightCommit {
+  readonly done: Deferred.Deferred<CommitExit>
+  readonly fiber: Fiber.Fiber<unknown>
+}
+
 /** What the steps of one run share: its state, and its commits. */
 interface Writer {
   readonly options: Options
@@ -69,30 +77,39 @@ interface Writer {
 
 const makeWriter = (options: Options): Writer => {
   let state = BatchCommit.initial(options.checkpoint)
-  let inFlight: Fiber.Fiber<(later: State) => State, WriteError> | undefined
+  let inFlight: InFlightCommit | undefined
   const update: Writer["update"] = (change) => {
     state = change(state)
   }
   const settle = Effect.suspend(() => {
-    const fiber = inFlight
-    if (fiber === undefined) return Effect.void
-    return Effect.map(Fiber.await(fiber), (exit) => {
-      inFlight = undefined
-      // Nobody knows whether a failed commit recorded its counts: what is recorded later would be there twice.
-      update(Exit.isSuccess(exit) ? exit.value : (now) => ({ ...now, unrecorded: RunCounts.zero }))
-      return exit
-    }).pipe(Effect.flatMap(Exit.asVoid))
-  })
-  const commit = Effect.flatMap(settle, () =>
-    Effect.suspend(() => {
-      const before = state
-      update(BatchCommit.withCommitting)
-      return Effect.map(Effect.forkChild(Effect.uninterruptible(BatchCommit.commit(options, before))), (fiber) => {
-        inFlight = fiber
+    const commit = inFlight
+    if (commit === undefined) return Effect.void
+    const { done, fiber } = commit
+    // An interruption is passed on to the commit. It ends the run only once the commit has ended.
+    return Effect.exit(Effect.interruptible(Deferred.await(done))).pipe(
+      Effect.andThen((waited) => (Exit.isSuccess(waited) ? Effect.void : Effect.sync(() => fiber.interruptUnsafe()))),
+      Effect.andThen(Deferred.await(done)),
+      Effect.flatMap((exit) => {
+        inFlight = undefined
+        // Nobody knows whether a failed commit recorded its counts: what is recorded later would be there twice.
+        update(Exit.isSuccess(exit) ? exit.value : (now) => ({ ...now, unrecorded: RunCounts.zero }))
+        return Exit.asVoid(exit)
       })
-    })
-  )
-  const isBusy = () => inFlight !== undefined && inFlight.pollUnsafe() === undefined
+    )
+  })
+  const commit = Effect.gen(function* () {
+    yield* settle
+    const before = state
+    update(BatchCommit.withCommitting)
+    const done = yield* Deferred.make<CommitExit>()
+    // The result is kept apart from the fiber: an interrupted fiber does not give the result of what it finished.
+    const committing = Effect.exit(BatchCommit.commit(options, before)).pipe(
+      Effect.flatMap((exit) => Deferred.succeed(done, exit)),
+      Effect.uninterruptible
+    )
+    inFlight = { done, fiber: yield* Effect.forkChild(committing, { startImmediately: true }) }
+  })
+  const isBusy = () => inFlight !== undefined && !Deferred.isDoneUnsafe(inFlight.done)
   return { options, update, state: () => state, isBusy, settle, commit }
 }
 
