@@ -28,6 +28,8 @@ export type Variant = keyof typeof addresses
 export interface Options {
   /** Connections of one user and address. */
   readonly connections?: number
+  /** How a user logs in with an access token, and where the server asks whose it is (RFC 7662). */
+  readonly tokens?: { readonly mechanism: "xoauth2" | "oauthbearer"; readonly introspection: string }
 }
 
 export interface Running {
@@ -55,6 +57,17 @@ export const missing = (): string | undefined => {
   return version.startsWith("2.4.") ? undefined : `dovecot ${version} has another configuration: 2.4 is needed`
 }
 
+/** https://doc.dovecot.org/2.4.1/core/config/auth/databases/oauth2.html */
+const oauth2 = (introspection: string): string => `
+oauth2 {
+  introspection_mode = post
+  introspection_url = ${introspection}
+  force_introspection = yes
+  username_attribute = username
+  active_attribute = active
+  active_value = true
+}`
+
 const settings = (folder: string, port: number, options: Options): string => `
 dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
@@ -66,7 +79,7 @@ ssl = yes
 ssl_server_cert_file = ${folder}/cert.pem
 ssl_server_key_file = ${folder}/key.pem
 auth_allow_cleartext = yes
-auth_mechanisms = plain login
+auth_mechanisms = plain login ${options.tokens?.mechanism ?? ""}
 auth_failure_delay = 0
 mail_driver = maildir
 mail_path = ${folder}/mail/%{user}
@@ -81,6 +94,7 @@ passdb static {
 }
 userdb static {
 }
+${options.tokens === undefined ? "" : oauth2(options.tokens.introspection)}
 service imap-login {
   process_min_avail = 1
   inet_listener imap {

@@ -26,7 +26,7 @@ export interface Options {
   readonly verifyCertificate: boolean
   readonly compress: boolean
   readonly username: string
-  readonly secret: { readonly password: string } | { readonly accessToken: string }
+  readonly secret: ImapErrors.Secret
   readonly connections: number
   /** Milliseconds without a byte after which a connection is given up. */
   readonly timeout: number
@@ -103,8 +103,7 @@ export const maxVanished = 100_000
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Client, never, Scope.Scope> {
   const server = `${options.host}:${options.port}`
-  const secret = "password" in options.secret ? options.secret.password : options.secret.accessToken
-  const classify = ImapErrors.classifier(server, secret)
+  const classify = ImapErrors.classifier(server, options.secret)
 
   const attempt = <A>(what: string, session: Session, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
     Effect.suspend(() => {

@@ -98,7 +98,7 @@ const username = field(Filled, {
   example: "ann@example.com"
 })
 
-/** A password (of many providers one for this app alone), or an access token for XOAUTH2. */
+/** A password (of many providers one for this app alone), or an access token for XOAUTH2 or OAUTHBEARER. */
 export const Credentials = Schema.Union([
   Schema.Struct({
     username,
@@ -109,7 +109,10 @@ export const Credentials = Schema.Union([
   }),
   Schema.Struct({
     username,
-    accessToken: field(Secret, { title: "Access token", description: "For XOAUTH2." })
+    accessToken: field(Secret, {
+      title: "Access token",
+      description: "For XOAUTH2 or OAUTHBEARER. Idem does not renew it."
+    })
   })
 ])
 export type Credentials = typeof Credentials.Type

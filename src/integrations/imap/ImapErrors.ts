@@ -5,6 +5,9 @@ import * as Errors from "../server/Errors.ts"
 
 const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
 
+/** With which a user logs in. */
+export type Secret = { readonly password: string } | { readonly accessToken: string }
+
 /** The fields of an IMAP library's error. */
 interface Failure {
   readonly code?: unknown
@@ -12,6 +15,8 @@ interface Failure {
   readonly responseText?: unknown
   readonly serverResponseCode?: unknown
   readonly authenticationFailed?: unknown
+  /** What a server says of an access token before it refuses the login (RFC 7628, 3.2.2). */
+  readonly oauthError?: unknown
   readonly mailboxMissing?: unknown
   readonly throttleReset?: unknown
 }
@@ -22,11 +27,35 @@ const textOf = (value: unknown): string | undefined => (typeof value === "string
 const tooMany =
   /too many|simultaneous|maximum number|max.{0,20}connection|connection limit|rate limit|throttl|try again later|temporar/i
 
+/** The status of an access token, as the server gives it: of OAUTHBEARER a word, of XOAUTH2 a status of HTTP. */
+const tokenStatusOf = ({ oauthError }: Failure): string | undefined =>
+  typeof oauthError === "object" && oauthError !== null && "status" in oauthError
+    ? textOf(String(oauthError.status).slice(0, 40))
+    : undefined
+
+/**
+ * Statuses of tokens that the server could not check, because the provider that gives them out does not answer. Dovecot
+ * (`auth/mech-oauth2.c`) refuses the login with AUTHENTICATIONFAILED all the same.
+ */
+const isUnchecked = /^(5\d\d|internal_failure|server_error|temporarily_unavailable)$/i
+
+/** The meaning of a login that was refused. */
+const refusedLogin = (failure: Failure, text: string, isToken: boolean): IntegrationError => {
+  if (!isToken) return Errors.unauthorized(text)
+  const status = tokenStatusOf(failure)
+  const said = status === undefined ? text : `${text} (status ${status})`
+  return status !== undefined && isUnchecked.test(status)
+    ? Errors.transient(`${said}: the server could not check the access token; if that stays so, it needs a new one`)
+    : Errors.unauthorized(
+        `${said}: the server refuses the access token, which may have expired or be another account's`
+      )
+}
+
 /**
  * The answer's meaning, by its response code (RFC 5530) where it has one. `what` was asked, `of` what the refusal is
  * about: the login, one mailbox or message, or the whole account.
  */
-const reasonOf = (failure: Failure, text: string): IntegrationError => {
+const reasonOf = (failure: Failure, text: string, isToken: boolean): IntegrationError => {
   const code = (textOf(failure.serverResponseCode) ?? "").toUpperCase()
   const isLogin = failure.authenticationFailed === true
   if (failure.code === "ETHROTTLE" || (isLogin && (code === "LIMIT" || tooMany.test(text)))) {
@@ -35,15 +64,16 @@ const reasonOf = (failure: Failure, text: string): IntegrationError => {
   }
   if (["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT"].includes(code)) return Errors.transient(text)
   if (code === "PRIVACYREQUIRED") return Errors.unauthorized(`${text} (set "tls" in the config)`)
-  if (isLogin) return Errors.unauthorized(text)
+  if (isLogin) return refusedLogin(failure, text, isToken)
   if (failure.mailboxMissing === true || code === "NONEXISTENT" || failure.code === "NotFound") return Errors.gone(text)
   if (failure.responseStatus === "BAD") return Errors.malformed(text)
   return failure.responseStatus === "NO" ? Errors.forbidden(text) : Errors.transient(text)
 }
 
 /** Returns why a request failed, by what was asked and the library's error. Messages never quote the secret. */
-export const classifier = (server: string, secret: string): ((what: string, cause: unknown) => IntegrationError) => {
-  const say = (cause: unknown) => Errors.describe(cause, [secret])
+export const classifier = (server: string, secret: Secret): ((what: string, cause: unknown) => IntegrationError) => {
+  const isToken = "accessToken" in secret
+  const say = (cause: unknown) => Errors.describe(cause, Object.values(secret))
   return (what, cause) => {
     const failure: Failure = typeof cause === "object" && cause !== null ? cause : {}
     const answer = textOf(failure.responseText)
@@ -61,11 +91,15 @@ export const classifier = (server: string, secret: string): ((what: string, caus
     if (code === "LiteralTooLarge" || code === "ResponseTooLarge") return Errors.tooLarge(text)
     if (code === "ETIMEOUT" || code === "CONNECT_TIMEOUT" || code === "GREETING_TIMEOUT") return Errors.noAnswer(text)
     if (cause instanceof Error && /unsupported authentication mechanism/i.test(cause.message)) {
-      return Errors.unauthorized(`${text}: the server takes no such credentials over this connection`)
+      return Errors.unauthorized(
+        isToken
+          ? `${text}: the server takes no access token over this connection, by neither XOAUTH2 nor OAUTHBEARER`
+          : `${text}: the server takes no such credentials over this connection`
+      )
     }
     if (cause instanceof Error && /starttls/i.test(cause.message) && failure.responseStatus === undefined) {
       return Errors.unauthorized(`${text} ("tls": false in the config sends the password in clear)`)
     }
-    return reasonOf(failure, text)
+    return reasonOf(failure, text, isToken)
   }
 }

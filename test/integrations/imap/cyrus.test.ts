@@ -21,7 +21,7 @@ const account = Effect.fnUntraced(function* (username: string) {
   return yield* Account.make({ hands, credentials: { username, password: Servers.password }, config })
 })
 
-describe.skipIf(skips("IMAP against Cyrus", Cyrus.missing()))("IMAP against Cyrus", () => {
+describe.skipIf(skips("the tests of IMAP against Cyrus", Cyrus.missing()))("IMAP against Cyrus", () => {
   it.layer(Server.layer, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
     it.effect("follows new mail, flags, moves and deletions, and an idle poll is two requests", () =>
       Effect.gen(function* () {

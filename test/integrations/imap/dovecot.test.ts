@@ -28,7 +28,7 @@ const account = (user: string, variant: Servers.Variant = "qresync", config: Rec
     )
   )
 
-describe.skipIf(skips("IMAP against Dovecot", Servers.missing()))("IMAP against Dovecot", () => {
+describe.skipIf(skips("the tests of IMAP against Dovecot", Servers.missing()))("IMAP against Dovecot", () => {
   it.layer(Server.layer, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
     for (const variant of ["qresync", "condstore", "plain", "mdbox"] as const) {
       it.effect(`follows new mail, flags, moves and deletions with ${variant}, and an idle poll costs little`, () =>
