@@ -141,8 +141,10 @@ export const useThread = (content: Api.Content, status: Api.Status) =>
   useQuery({
     queryKey: ["connection", status.id, "thread", content.externalId],
     queryFn: (context) => Api.thread(status.id, content.externalId, mostMessages, context),
-    // What was stored a moment ago is derived a moment later.
-    staleTime: 5000
+    staleTime: 5000,
+    // Threads are derived after their messages are stored: the page asks again until this message is in its thread.
+    refetchInterval: ({ state: { data } }) =>
+      data === undefined || data.some(({ externalId }) => externalId === content.externalId) ? false : 3000
   }).data ?? []
 
 export const MessageView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {

@@ -12,7 +12,8 @@ const tallest = 20_000
 const extra = 20
 
 const heightOf = (frame: HTMLIFrameElement): number | undefined => {
-  const root = frame.contentDocument?.documentElement
+  // A document that is still empty has no root.
+  const root = frame.contentDocument?.querySelector("html") ?? undefined
   if (root === undefined) return undefined
   return Math.min(Math.ceil(root.getBoundingClientRect().height) + extra, tallest)
 }
