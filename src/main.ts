@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** Runs the command line. This file is all that an older Node has to understand. */
+import * as Fs from "node:fs"
 import * as Module from "node:module"
 import * as Path from "node:path"
+import { pathToFileURL } from "node:url"
 
 const [major] = process.versions.node.split(".")
 if (Number(major) < 24) {
@@ -13,4 +15,12 @@ if (Number(major) < 24) {
 // are not kept, so everything else is imported after this line. Where the folder cannot be written, Node goes on
 // without it.
 Module.enableCompileCache(Path.join(import.meta.dirname, "../node_modules/.cache/idem"))
-await import("./cli/Main.ts")
+
+// A package also holds the command line with `effect` bundled in, which starts in half the CPU. The integrations of a
+// config file must share their `effect` with the process, so it runs only where no config file is read.
+const closed = Path.join(import.meta.dirname, "cli/Closed.js")
+const args = process.argv.slice(2)
+const readsConfig =
+  !(args.length === 1 && /^(--version|-v|--help|-h|help)$/.test(args[0] ?? "")) &&
+  (process.env["IDEM_CONFIG"] !== undefined || Fs.existsSync("idem.config.ts"))
+await (readsConfig || !Fs.existsSync(closed) ? import("./cli/Main.ts") : import(pathToFileURL(closed).href))

@@ -24,7 +24,12 @@ export const deriver = Layer.effect(
       follow: Effect.flatMap(loaded, ({ follow }) => follow),
       rebuild: Effect.flatMap(loaded, ({ rebuild }) => rebuild),
       setLanguage: (...of) => Effect.flatMap(loaded, ({ setLanguage }) => setLanguage(...of)),
-      lag: (of) => Effect.flatMap(loaded, ({ lag }) => lag(of)),
+      // `idem status` asks for it, and for nothing else.
+      lag: (of) =>
+        Effect.flatMap(
+          Effect.promise(() => import("./Lag.ts")),
+          ({ read }) => Effect.provideContext(read(of), context)
+        ),
       isolated: Effect.flatMap(loaded, ({ isolated }) => isolated),
       query: (query) => Effect.flatMap(loaded, (deriver) => deriver.query(query)),
       grant: (...role) => Effect.flatMap(loaded, (deriver) => deriver.grant(...role)),

@@ -20,7 +20,6 @@ import { type Deriver, ProjectionRegistry } from "./Deriver.ts"
 import * as TextExtractor from "./extract/TextExtractor.ts"
 import * as PendingTexts from "./extract/PendingTexts.ts"
 import * as FeedFollower from "./FeedFollower.ts"
-import * as Lag from "./Lag.ts"
 import * as SqlQuery from "./SqlQuery.ts"
 import * as AgentReads from "./AgentReads.ts"
 import * as MirrorTables from "./MirrorTables.ts"
@@ -78,8 +77,6 @@ export const make = Effect.gen(function* () {
       onSome: (changes) => ({ changes, followed: false })
     })
   }).pipe(Effect.provideContext(context))
-
-  const lag = (of?: ReadTokens.Scope) => Effect.provideContext(Lag.read(of), context)
 
   const followAlone = Effect.gen(function* () {
     const following = yield* follower
@@ -149,11 +146,10 @@ export const make = Effect.gen(function* () {
     follow,
     rebuild,
     setLanguage,
-    lag,
     isolated,
     query: (query) =>
       Effect.andThen(isolated, querying.withPermit(Effect.provideContext(SqlQuery.run(query), context))),
     grant: (role, options) =>
       Effect.andThen(isolated, Effect.provideContext(ReadOnlyRole.grant(role, options), context))
-  } satisfies Deriver
+  } satisfies Omit<Deriver, "lag">
 })

@@ -6,6 +6,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
 import * as FeedFollower from "../../src/derive/FeedFollower.ts"
+import * as Lag from "../../src/derive/Lag.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -24,24 +25,23 @@ it.layer(layer, { excludeTestServices: true })("the lag", (it) => {
     "counts changes that are not derived, texts that are not extracted, and contents that are not indexed",
     () =>
       Effect.gen(function* () {
-        const deriver = yield* PostgresDeriver.make
         const mine = yield* running()
         const other = yield* running()
         yield* mine.commit({ items: [item("a"), item("b")] })
         yield* other.commit({ items: [item("c")] })
         yield* visible
         const counts = Effect.fnUntraced(function* (of?: typeof mine) {
-          const { behind, unindexed, unread } = yield* deriver.lag(of === undefined ? undefined : [of.id])
+          const { behind, unindexed, unread } = yield* Lag.read(of === undefined ? undefined : [of.id])
           return [behind, unread, unindexed]
         })
         assert.deepStrictEqual(yield* counts(), [3, 0, 0])
         assert.deepStrictEqual(yield* counts(other), [1, 0, 0])
-        assert.isNotNull((yield* deriver.lag()).since)
+        assert.isNotNull((yield* Lag.read(undefined)).since)
 
         yield* (yield* FeedFollower.make(projections)).catchUp
         assert.deepStrictEqual(yield* counts(), [0, 3, 3])
         assert.deepStrictEqual(yield* counts(mine), [0, 2, 2])
-        assert.deepStrictEqual(yield* deriver.lag([]), {
+        assert.deepStrictEqual(yield* Lag.read([]), {
           behind: 0,
           seconds: 0,
           since: null,
@@ -52,7 +52,7 @@ it.layer(layer, { excludeTestServices: true })("the lag", (it) => {
 
         yield* SqlClient.SqlClient.use((sql) => sql`UPDATE derived.text SET version = 1`)
         assert.deepStrictEqual(yield* counts(), [0, 0, 3])
-        yield* deriver.catchUp
+        yield* (yield* PostgresDeriver.make).catchUp
         assert.deepStrictEqual(yield* counts(), [0, 0, 0])
       })
   )
