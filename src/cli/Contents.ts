@@ -5,7 +5,8 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { ListedContent, ListedRow } from "../http/contents/ContentEndpoints.ts"
+import { ListedContent } from "../http/contents/ContentEndpoints.ts"
+import { ContentRow } from "../engine/feed/ChangeDocument.ts"
 import * as ContentNames from "../http/contents/ContentNames.ts"
 import { LedgerRow } from "../http/connections/ConnectionDocuments.ts"
 import { ContentState } from "../engine/model/Content.ts"
@@ -17,7 +18,7 @@ import { Output } from "./Output.ts"
 import * as Services from "./AppServices.ts"
 import * as Text from "./TextFormat.ts"
 
-const encodeRow = Schema.encodeSync(ListedRow)
+const encodeRow = Schema.encodeSync(ContentRow)
 const encodeContent = Schema.encodeSync(ListedContent)
 const encodeFailure = Schema.encodeSync(Schema.NullOr(LedgerRow))
 

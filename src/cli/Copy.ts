@@ -37,7 +37,8 @@ export const copy = Command.make(
     blobs: Flag.Boolean("blobs").pipe(
       Flag.withDescription(
         "instead, move the large bodies that are in the database or in IDEM_BLOB_OLD to where IDEM_BLOB_DIR or IDEM_BLOB_URL says"
-      )
+      ),
+      Flag.withDefault(false)
     )
   },
   Effect.fn("copy")(function* ({ blobs, from: given, fromBlobs }) {

@@ -67,7 +67,7 @@ describe("secrets", () => {
       })
       const password = secret("sftp")
       const sftp = yield* SftpStandIn.run({ password, method: "password", entries: [] })
-      const privateKey = ssh2.utils.generateKeyPairSync("ed25519").private
+      const privateKey = ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 }).private
       const [oldKey, newKey] = [randomBytes(32), randomBytes(32)]
       const url = yield* Database.makeUrl
       const env = { DATABASE_URL: url, IDEM_SECRET_KEY: oldKey.toString("base64"), IDEM_DEBUG: "1" }

@@ -21,7 +21,7 @@ const longestWait = 60
 const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
 
 /** A content of a list, with who wrote it, where, and the names of whom it mentions. */
-export const ListedRow = Schema.Struct({ ...ContentRow.fields, ...Named.fields }).annotate({ identifier: "ListedRow" })
+const ListedRow = Schema.Struct({ ...ContentRow.fields, ...Named.fields }).annotate({ identifier: "ListedRow" })
 export const ListedContent = Schema.Struct({ ...Documents.Content.fields, ...Named.fields }).annotate({
   identifier: "ListedContent"
 })

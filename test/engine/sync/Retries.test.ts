@@ -98,7 +98,8 @@ describe("a sync", () => {
       Effect.suspend(() => {
         if (method !== "list") return Effect.void
         refusals += 1
-        return refusals > 200 ? Effect.die(new Error("it goes on asking")) : fault(new RateLimited({ message: "429" }))
+        if (refusals > 200) return Effect.die(new Error("it goes on asking"))
+        return fault(new RateLimited({ message: "429", retryAfter: Duration.seconds(1) }))
       })
     return Effect.gen(function* () {
       const connection = yield* connect()

@@ -24,12 +24,13 @@ const environment = (env: Record<string, string>) =>
   Effect.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(env)))
 
 describe("private keys", () => {
-  const encrypted = ssh2.utils.generateKeyPairSync("ed25519", {
+  const encrypted = ssh2.utils.generateKeyPairSync("ecdsa", {
+    bits: 256,
     passphrase: "s3cret",
     cipher: "aes256-ctr",
     rounds: 16
   })
-  const plain = ssh2.utils.generateKeyPairSync("ed25519")
+  const plain = ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 })
   const config = { protocol: "sftp", host: "127.0.0.1", port: 1 }
   for (const [name, credentials, expected] of [
     [
@@ -92,7 +93,7 @@ describe("known_hosts", () => {
         Effect.flatMap(Mirror.open({ ...standIn.source, config }), ({ session }) => session.account)
       ).pipe(environment({ HOME: home }))
       assert.match(yield* account, /^sftp:/)
-      const other = ssh2.utils.generateKeyPairSync("ed25519").public
+      const other = ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 }).public
       Fs.writeFileSync(file, `[127.0.0.1]:${String(config.port)} ${other}\n`)
       assert.match((yield* Effect.flip(account)).message, /host key is .*, which is not the one that is known/)
     }).pipe(Effect.scoped)
