@@ -1,6 +1,6 @@
 /**
- * `idem copy`: copies the data of an embedded database into the PostgreSQL of `DATABASE_URL`; with `--blobs`, moves large
- * bodies to where the settings say they are to be.
+ * `idem copy`: copies the data of an embedded database into the PostgreSQL of `DATABASE_URL`; with `--blobs`, moves
+ * large bodies to where the settings say they are to be.
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"

@@ -118,8 +118,8 @@ export const notes = Idem.Integration.make({
 `
 
 const restIntegration = `/**
- * Mirrors the notes of a server: \`GET /notes\` lists them page by page, \`GET /notes/ID\` gives one. Replace the description
- * by that of your own source.
+ * Mirrors the notes of a server: \`GET /notes\` lists them page by page, \`GET /notes/ID\` gives one. Replace the
+ * description by that of your own source.
  */
 import * as Schema from "effect/Schema"
 import * as Idem from "@idem-sync/idem/contract"

@@ -151,7 +151,7 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   /** How an account is signed in at the provider, where that is possible. */
   readonly signIn?: SignIn<Config, Credentials> | undefined
   /**
-   * A stream of hints (see HintLaws.ts); undefined where these credentials do not allow one. It ends or fails when it no
+   * A stream of hints (see Hints.ts); undefined where these credentials do not allow one. It ends or fails when it no
    * longer listens, and does not reconnect by itself. It has a connection of its own, beside the sessions of `open`.
    */
   readonly hints?:

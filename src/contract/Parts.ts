@@ -36,7 +36,7 @@ export interface Parts<out Part> {
   readonly get: (
     keys: ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyMap<string, Part>, ContentExistenceCheckerError | IntegrationError>
-  /** The hints since the last poll (see HintLaws.ts). */
+  /** The hints since the last poll (see Hints.ts). */
   readonly hinted: Hinted
 }
 

@@ -3,8 +3,9 @@
  * or after a cursor. A reader that has everything can wait for more.
  *
  * All waiting readers of a process share one poller, so that the database gets one cheap query every 100 ms to 1 s
- * whatever their number, and none while nobody waits. A commit of this process wakes the poller at once. LISTEN and NOTIFY are not used: NOTIFY would cost every writer,
- * and LISTEN needs a session, which a connection pooler does not keep.
+ * whatever their number, and none while nobody waits. A commit of this process wakes the poller at once. LISTEN and
+ * NOTIFY are not used: NOTIFY would cost every writer, and LISTEN needs a session, which a connection pooler does not
+ * keep.
  */
 import * as Context from "effect/Context"
 import * as Clock from "effect/Clock"

@@ -11,9 +11,9 @@ export class LeaseStore extends Context.Service<
   LeaseStore,
   {
     /**
-     * Acquires the lease for `ttl` with a new fence, and returns the connection with what waits for a run. Returns none while another holder's
-     * lease is valid; the lease of `deadHolder`, a holder known to be dead, is not. Runs that an earlier holder left
-     * running become `interrupted`. Fails with `Superseded` if the connection does not exist.
+     * Acquires the lease for `ttl` with a new fence, and returns the connection with what waits for a run. Returns none
+     * while another holder's lease is valid; the lease of `deadHolder`, a holder known to be dead, is not. Runs that an
+     * earlier holder left running become `interrupted`. Fails with `Superseded` if the connection does not exist.
      */
     readonly acquire: (
       connectionId: ConnectionId,

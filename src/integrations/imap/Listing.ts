@@ -3,7 +3,7 @@
  *
  * 1. LIST and STATUS tell which mailboxes there are, and which of them changed: one request where the server has
  *    LIST-STATUS. A poll that finds nothing ends here.
- * 2. Mailboxes that were listed before give their changes (ChangeLaws.ts).
+ * 2. Mailboxes that were listed before give their changes (Changes.ts).
  * 3. A pass lists the mailboxes that were not listed completely yet, INBOX first, newest messages first. The first pass
  *    covers everything. Later ones cover the prefixes that no mailbox has any more: of a mailbox that was removed or
  *    renamed, and of an old UIDVALIDITY. They come after all messages were listed under their new ids, so that the

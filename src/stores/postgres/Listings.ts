@@ -51,8 +51,8 @@ const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: Readon
   ON CONFLICT DO NOTHING`
 
 /**
- * Stages content that is older than the listing, is in scope, lies in the coverage and was not seen. `LIMIT 1` keeps the
- * look-up row by row: an anti-join would read the marks of all listings.
+ * Stages content that is older than the listing, is in scope, lies in the coverage and was not seen. `LIMIT 1` keeps
+ * the look-up row by row: an anti-join would read the marks of all listings.
  */
 const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => {
   const except = texts((coverage.except ?? []).filter(Storable.isId))

@@ -53,8 +53,8 @@ export const add = (sql: SqlClient.SqlClient, connectionId: ConnectionId, given:
 const wasColumns = "external_id AS was_id, state AS was_state, pending AS was_pending, size AS was_size"
 
 /**
- * The common table expression `was`: ledger rows as they are before the statement, all of them or those of `externalIds`,
- * for its `UPDATE … FROM was` with `external_id = was_id`. `OFFSET 0` keeps the look-up by id: other plans read the
+ * The common table expression `was`: ledger rows as they are before the statement, all of them or those of
+ * `externalIds`, for its `UPDATE … FROM was` with `external_id = was_id`. `OFFSET 0` keeps the look-up by id: other plans read the
  * whole ledger.
  */
 export const wasPending = (
