@@ -39,7 +39,8 @@ const entryPoints = [manifest.bin.idem, ...Object.values<string>(manifest.export
 const closedEntryPoints = [
   ["src/cli/Main.ts", "src/cli/Closed"],
   ["src/derive/extract/Worker.ts", "src/derive/extract/Worker"],
-  ["src/http/email/Worker.ts", "src/http/email/Worker"]
+  ["src/http/email/Worker.ts", "src/http/email/Worker"],
+  ["src/integrations/rss/Worker.ts", "src/integrations/rss/Worker"]
 ] as const
 
 const isOwn = (path: string): boolean => path.startsWith(`${root}/src/`)

@@ -23,6 +23,7 @@ import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
 import { Destination } from "./engine/webhooks/Destination.ts"
 import { Sender } from "./engine/webhooks/Sender.ts"
+import * as FeedReader from "./integrations/rss/FeedReader.ts"
 import * as Blobs from "./stores/blobs/BlobLocation.ts"
 import * as Database from "./stores/Database.ts"
 import * as Postgres from "./stores/Postgres.ts"
@@ -130,7 +131,8 @@ const engine = syncLoop.pipe(
   ),
   Layer.provide(Database.layer),
   // Beside the engine, so that everything that stands on the engine checks the same addresses.
-  Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer))
+  Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer)),
+  Layer.provideMerge(FeedReader.layer)
 )
 
 /** The database that data is copied into. */
@@ -284,7 +286,8 @@ export const layerMemory = Layer.unwrap(
               EngineLimits.layer
             )
           ),
-          Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer))
+          Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer)),
+          Layer.provideMerge(FeedReader.layer)
         )
       )
   )

@@ -224,7 +224,7 @@ export const ask = (
     if (response.status === 304) return undefined
     const bytes = await read(response, most)
     if (bytes === undefined) {
-      throw new TooLarge({ message: `an answer of ${server.baseUrl.host} has over ${most} bytes` })
+      throw new TooLarge({ message: `an answer of ${server.baseUrl.host} has over ${most / 2 ** 20} MiB, the limit` })
     }
     return { bytes, headers: response.headers, url: answered }
   })

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Path from "node:path"
 import * as FormatReader from "./FormatReader.ts"
-import * as WorkerPool from "./WorkerPool.ts"
+import * as WorkerPool from "../../workers/WorkerPool.ts"
 
 /** Bytes of a body that are read. Of a longer one the beginning is read, which is enough for text. */
 export const mostBytes = 32_000_000

@@ -2,7 +2,7 @@
 import { parentPort } from "node:worker_threads"
 import * as FormatReader from "./FormatReader.ts"
 import * as Format from "./Format.ts"
-import type { Reply } from "./WorkerPool.ts"
+import type { Reply } from "../../workers/WorkerPool.ts"
 
 const post = (reply: Reply<null, FormatReader.Partial>): void => {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"
-import * as WorkerPool from "../../derive/extract/WorkerPool.ts"
+import * as WorkerPool from "../../workers/WorkerPool.ts"
 import type * as EmailRenderer from "./EmailRenderer.ts"
 
 interface Request {

@@ -7,13 +7,9 @@ import * as Option from "effect/Option"
 import { parseFeed } from "feedsmith"
 import { DomUtils, parseDocument } from "htmlparser2"
 import { createHash } from "node:crypto"
-import { type Content, externalIdProblem, type Ref } from "../../contract/Content.ts"
+import { externalIdProblem } from "../../contract/Content.ts"
 import * as MailDate from "../../mail/MailDate.ts"
-
-export interface Entry extends Ref {
-  readonly revision: string
-  readonly content: Content
-}
+import type { Entry } from "./EntryPages.ts"
 
 /** These bytes are no feed. The message says what to do, and quotes nothing of them. */
 export class NoFeed extends Error {}
@@ -46,6 +42,9 @@ interface Item {
   readonly base?: string | undefined
 }
 
+/** Authors, categories or enclosures of one entry: metadata is read as a whole wherever the entry is shown. */
+const maxListed = 1000
+
 const html = "text/html; charset=utf-8"
 const plain = "text/plain; charset=utf-8"
 
@@ -73,8 +72,8 @@ const entryOf = (item: Item, feedUrl: string): Entry => {
   const base = resolved(item.base, feedUrl) ?? feedUrl
   const link = resolved(item.link, base)
   const named = <A>(values: ReadonlyArray<A | undefined>) =>
-    values.filter((value) => value !== undefined && value !== "")
-  const enclosures = item.enclosures.flatMap(({ length, type, url }): ReadonlyArray<Enclosure> => {
+    values.filter((value) => value !== undefined && value !== "").slice(0, maxListed)
+  const enclosures = item.enclosures.slice(0, maxListed).flatMap(({ length, type, url }): ReadonlyArray<Enclosure> => {
     const address = resolved(url, base)
     return address === undefined
       ? []

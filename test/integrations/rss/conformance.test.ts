@@ -1,6 +1,7 @@
 /** The laws of integrations for feeds, in each format. */
-import { describe, it } from "@effect/vitest"
+import { layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as FeedReader from "../../../src/integrations/rss/FeedReader.ts"
 import { integration } from "../../../src/integrations/Rss.ts"
 import * as Conformance from "../../../src/testing/Conformance.ts"
 import * as FeedServer from "../../support/FeedServer.ts"
@@ -32,12 +33,13 @@ const scripted = (path: string) =>
     }
   })
 
-for (const path of ["/rss", "/rdf", "/atom", "/json"]) {
-  describe(`the laws of integrations, for ${path}`, () => {
+// Its threads stay warm for all laws, as they do for all connections of a process.
+layer(FeedReader.layer, { excludeTestServices: true })((it) => {
+  for (const path of ["/rss", "/rdf", "/atom", "/json"]) {
     // A feed does not say what it removed, and lists what it has inline.
     const all = Conformance.laws(scripted(path), { without: ["remove", "fail"] })
     // The formats differ in how they are read, and in nothing else.
     const laws = path === "/rss" ? all : all.filter(({ name }) => /stores everything|an edit is|projection/.test(name))
-    for (const law of laws) it.live(law.name, () => law.check)
-  })
-}
+    for (const law of laws) it.effect(`${path}: ${law.name}`, () => law.check)
+  }
+})

@@ -172,7 +172,9 @@ describe("a feed server", () => {
       const feed = yield* FeedServer.make
       const large = Buffer.alloc(17 * 1024 * 1024, " ")
       feed.answer = (response) => response.end(large)
-      assert.strictEqual((yield* refused(feed.address("/rss")))._tag, "TooLarge")
+      const { _tag, message } = yield* refused(feed.address("/rss"))
+      const { host } = new URL(feed.url)
+      assert.deepStrictEqual([_tag, message], ["TooLarge", `an answer of ${host} has over 16 MiB, the limit`])
       feed.answer = (response) => response.setHeader("content-encoding", "gzip").end(gzipSync(large))
       assert.strictEqual((yield* refused(feed.address("/rss")))._tag, "TooLarge")
     })

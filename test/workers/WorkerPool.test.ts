@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"
-import * as WorkerPool from "../../../src/derive/extract/WorkerPool.ts"
+import * as WorkerPool from "../../src/workers/WorkerPool.ts"
 
 const program = Path.join(import.meta.dirname, "hostileThread.ts")
 
