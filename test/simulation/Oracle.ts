@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Batch } from "../../src/engine/model/Batch.ts"
+import type { Batch, PageEnd } from "../../src/engine/model/Batch.ts"
 import type { Change, ChangePlace } from "../../src/engine/model/Change.ts"
 import type { Limits } from "../../src/engine/Limits.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
@@ -180,6 +180,7 @@ export class Oracle {
     const checkpoint = decodeCheckpoint(batch.page.checkpoint)
     const { source } = account
     for (const id of batch.page.seen) source.byId.delete(id)
+    this.#covered(source, batch.page)
     const due = source.present().filter((id) => this.#isPassed(source, checkpoint, id))
     const known = yield* Effect.orDie(this.#store.revisions(fence.connectionId, due))
     for (const id of due) {
@@ -192,6 +193,17 @@ export class Oracle {
       }
     }
   })
+
+  /** A pass that began in a later slice finds the deletion of what an earlier pass kept. */
+  #covered({ beganIn, keptSince }: SimulatedSource, { covers, listing }: PageEnd): void {
+    const began = beganIn.get(listing ?? "") ?? 0
+    for (const { except = [], prefix } of covers) {
+      for (const [id, slice] of keptSince) {
+        const isCovered = id.startsWith(prefix) && !except.some((each) => id.startsWith(each))
+        if (isCovered && slice < began) keptSince.delete(id)
+      }
+    }
+  }
 
   /** True if what the checkpoint stands for holds this id as it is now. */
   #isPassed(source: SimulatedSource, { done, folders, pass, position }: Checkpoint, id: string): boolean {
@@ -231,7 +243,8 @@ export class Oracle {
       const gone = [...source.items.keys()].filter((id) => source.absentThroughout(id, since, source.ticks.now))
       const excused = [source.cached, source.untold, source.byId]
       // What was stored during a pass is not absent from it: the next pass finds its deletion.
-      const isStoredInPass = (id: string) => source.profile.mode !== "feed" && (source.staleAt.get(id) ?? 0) >= since
+      const isStoredInPass = (id: string) =>
+        source.profile.mode === "feed" ? source.keptSince.has(id) : (source.staleAt.get(id) ?? 0) >= since
       const left = gone.filter((id) => excused.every((ids) => !ids.has(id)) && !isStoredInPass(id))
       const kept = yield* Effect.orDie(this.#store.contents(account.id, { state: "stored", limit: 10_000 }))
       const staged = yield* Effect.orDie(this.#store.deletions(account.id, { which: "staged", limit: 1000 }))
@@ -268,7 +281,7 @@ export class Oracle {
       const row = rows.get(externalId)
       if (item.current === undefined) {
         const isCovered = account.folders.includes(externalId.slice(0, 1))
-        const isExcused = [account.excused, source.cached, source.untold, source.byId].some((ids) =>
+        const isExcused = [account.excused, source.cached, source.untold, source.byId, source.keptSince].some((ids) =>
           ids.has(externalId)
         )
         if (row !== undefined && !staged.has(externalId) && isStrict && isCovered && !isExcused) {

@@ -12,7 +12,7 @@ import * as Integration from "../../src/contract/Integration.ts"
 import * as Errors from "../../src/contract/IntegrationError.ts"
 import type { Coverage, Page } from "../../src/contract/Page.ts"
 import type { Parts } from "../../src/contract/Parts.ts"
-import { inWindow, type SyncTask } from "../../src/contract/SyncTask.ts"
+import { inWindow, isLive, type SyncTask } from "../../src/contract/SyncTask.ts"
 import type { Random } from "../chaos/Random.ts"
 import { Caller } from "./Caller.ts"
 import type { Faults } from "./Faults.ts"
@@ -92,6 +92,8 @@ export interface Edge {
   /** False where every answer comes at once. */
   readonly isRough: () => boolean
   readonly say: (text: () => string) => void
+  /** The pass in the connection's checkpoint. */
+  readonly passOf: (account: string) => Pass | null
   /** A session was opened; the oracle says whether it may be. */
   readonly opened: (caller: Caller, account: string) => void
 }
@@ -173,6 +175,10 @@ const session = (
   const { caller, scope, token } = options
   const { profile } = source
   const { random } = edge
+  /** Each session is that of one slice. */
+  const slice = source.ticks.next()
+  /** The pass that this slice began, for the connection's own checkpoint. */
+  let begun: Pass | null = null
 
   /** How long an answer takes: mostly soon, now and then long enough for a batch to age, rarely beyond the deadline. */
   const latency = () =>
@@ -229,6 +235,11 @@ const session = (
       edge.faults.happened("what was deleted is served")
       source.staleAt.set(id, source.ticks.now)
       if (!isListing) source.cached.add(id)
+      // The log no longer tells of its deletion, and what is stored during a pass is not absent from it.
+      const passes = [begun, edge.passOf(source.account)]
+      if (profile.mode === "feed" && passes.some((pass) => pass !== null && source.isUntoldFrom(pass.from, id))) {
+        source.keptSince.set(id, slice)
+      }
     }
     const { body, version } = found
     source.readAt.set(id, source.ticks.now)
@@ -264,11 +275,14 @@ const session = (
     const inTask = (id: string) => inScope(id) && inWindow(task, occurredAt(source.items.get(id)?.at ?? 0))
     const select = (refs: ReadonlyArray<Ref>) => ContentExistenceChecker.selectNew(task, refs, { by: profile.by })
 
-    const beginPass = (folder: string | null): Pass => {
+    const beginPass = (folder: string | null, from = source.log.length): Pass => {
       source.passes += 1
       const name = `pass ${source.passes}${folder === null ? "" : ` over ${folder}`}`
       source.served.set(name, [])
-      return { name, from: source.log.length, after: "", folder }
+      source.beganIn.set(name, slice)
+      const pass = { name, from, after: "", folder }
+      if (isLive(task)) begun = pass
+      return pass
     }
     const whole: Round = { left: scope.slice(1), isWhole: true, leftOut: 0 }
     const firstPass = () => (profile.mode === "parts" ? beginPass(scope[0] ?? "a") : beginPass(null))
@@ -363,7 +377,7 @@ const session = (
             }
             // The log still reports the changes since the pass began: the next pass starts from there, as the first one
             // does.
-            pass = { ...beginPass(pass.folder), from: pass.from }
+            pass = beginPass(pass.folder, pass.from)
           }
           const isClosed = pass.folder !== null && source.closed.has(pass.folder)
           const wanted = (id: string) => inTask(id) && (pass.folder === null || id.startsWith(pass.folder))

@@ -160,6 +160,10 @@ export class SimulatedSource {
   readonly cached = new Set<string>()
   /** The latest tick at which an id was served after its deletion. */
   readonly staleAt = new Map<string, number>()
+  /** The slice in which each pass began, by its name. */
+  readonly beganIn = new Map<string, number>()
+  /** Ids that a feed served during a pass although it no longer told of their deletion, and the slice of that. */
+  readonly keptSince = new Map<string, number>()
   readonly #now: () => number
   #versions = 0
   #added = 0
@@ -217,6 +221,7 @@ export class SimulatedSource {
   #put(id: string): void {
     const tick = this.ticks.next()
     const before = this.items.get(id)
+    this.keptSince.delete(id)
     const [same] = this.profile.by === "id" ? (before?.versions.values() ?? []) : []
     const version = same ?? this.#newVersion(id)
     const item: Item = before ?? {
@@ -250,6 +255,11 @@ export class SimulatedSource {
   deletedSince(position: number): ReadonlyArray<string> {
     const ids = this.log.slice(position).flatMap(({ id, kind }) => (kind === "delete" ? [id] : []))
     return [...new Set(ids)].filter((id) => this.items.get(id)?.current === undefined)
+  }
+
+  /** True if this id is gone, and the log from this position on does not tell of it. */
+  isUntoldFrom(position: number, id: string): boolean {
+    return this.items.get(id)?.current === undefined && !this.log.slice(position).some((change) => change.id === id)
   }
 
   /** The version that a download returns: also one that was deleted a moment ago, if a cache still has it. */

@@ -133,6 +133,7 @@ export class Simulation {
       now: () => this.clock.currentTimeMillisUnsafe(),
       isRough: () => this.isRough,
       say: this.say,
+      passOf: (account) => this.#passOf(account),
       opened: (caller, account) => this.#opened(caller, account)
     })
     this.say(() => `limits ${JSON.stringify(this.limits)}`)
@@ -311,6 +312,12 @@ export class Simulation {
   /** True for a checkpoint within a pass. */
   hasPass(checkpoint: unknown): boolean {
     return this.#decodeCheckpoint(checkpoint).pass !== null
+  }
+
+  #passOf(name: string): SimulatedIntegration.Pass | null {
+    const account = this.accounts.find(({ source }) => source.account === name)
+    const checkpoint = account === undefined ? undefined : this.row(account)?.checkpoint
+    return checkpoint?._tag === "Some" ? this.#decodeCheckpoint(checkpoint.value).pass : null
   }
 
   #opened(caller: Caller, name: string): void {
