@@ -14,7 +14,7 @@ import * as RunCounts from "../../src/engine/model/RunCounts.ts"
 import type { Fence } from "../../src/engine/store/Fence.ts"
 import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Caller } from "./Caller.ts"
-import { Checkpoint, type Pass } from "./SimulatedIntegration.ts"
+import { Checkpoint, type Pass } from "./SimulatedCheckpoint.ts"
 import type { SimulatedSource } from "./SimulatedSource.ts"
 
 /** A connection as the person who made it knows it. */

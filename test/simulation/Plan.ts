@@ -4,8 +4,7 @@
  */
 import { Random } from "../chaos/Random.ts"
 
-const kinds = {
-  // The source.
+const sourceKinds = {
   add: 10,
   edit: 8,
   remove: 8,
@@ -20,15 +19,19 @@ const kinds = {
   close: 2,
   refuseList: 3,
   refuseDownload: 3,
-  revoke: 2,
-  // The store and the process.
+  revoke: 2
+} as const
+
+const processKinds = {
   commitFault: 9,
   writeFault: 5,
   readFault: 2,
   die: 3,
   freeze: 2,
-  steal: 2,
-  // A person.
+  steal: 2
+} as const
+
+const personKinds = {
   sync: 4,
   force: 3,
   forceIds: 3,
@@ -46,7 +49,10 @@ const kinds = {
   look: 2,
   approve: 2,
   disconnect: 1,
-  prune: 1,
+  prune: 1
+} as const
+
+const otherKinds = {
   // A stream of hints: lost where the step is left out, doubled, forged, or late.
   hint: 4,
   listen: 2,
@@ -55,6 +61,12 @@ const kinds = {
   wait: 24
 } as const
 
+const kinds = { ...sourceKinds, ...processKinds, ...personKinds, ...otherKinds } as const
+
+export type SourceKind = keyof typeof sourceKinds
+export type PersonKind = keyof typeof personKinds
+/** The kinds that concern the store, a process, hints or time. */
+export type SystemKind = keyof typeof processKinds | keyof typeof otherKinds
 export type Kind = keyof typeof kinds
 
 export interface Step {
@@ -78,6 +90,12 @@ export interface Plan {
   readonly isThorough: boolean
   readonly steps: ReadonlyArray<Step>
 }
+
+export const isOfSource = (kind: Kind): kind is SourceKind => kind in sourceKinds
+export const isOfPerson = (kind: Kind): kind is PersonKind => kind in personKinds
+
+/** Chooses by a number from 0 to below 1. */
+export const pick = <A>(from: ReadonlyArray<A>, which: number): A | undefined => from[Math.floor(which * from.length)]
 
 /**
  * The number of steps. Most stories are short, since many short stories meet more interleavings than few long ones; some

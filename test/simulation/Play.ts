@@ -5,8 +5,9 @@ import { poll } from "../../src/contract/SyncTask.ts"
 import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import type { SyncResult } from "../../src/engine/Engine.ts"
 import type { WholeStore } from "../../src/testing/WholeStore.ts"
-import { Actions, shownOf } from "./Actions.ts"
+import { Actions } from "./Actions.ts"
 import type { Account } from "./Oracle.ts"
+import { type PersonActions, shownOf } from "./PersonActions.ts"
 import type { Plan } from "./Plan.ts"
 import { folders } from "./SimulatedSource.ts"
 import { Simulation } from "./Simulation.ts"
@@ -43,6 +44,7 @@ const playOut = (plan: Plan, { decorate, isTraced = false }: Options): Played =>
   const { accounts, faults, oracle, trace } = simulation
   const played = (): Played => ({ problems: oracle.problems, trace, ordered: faults.ordered, met: faults.met })
   const actions = new Actions(simulation)
+  const { person } = actions
   begin(simulation)
   for (const step of plan.steps) {
     actions.perform(step)
@@ -52,24 +54,24 @@ const playOut = (plan: Plan, { decorate, isTraced = false }: Options): Played =>
 
   quieten(simulation)
   for (const account of accounts) {
-    actions.lookAt(account)
-    converge(simulation, actions, account, account.relistedAt === 0)
+    person.lookAt(account)
+    converge(simulation, person, account, account.relistedAt === 0)
     if (oracle.problems.length > 0) return played()
   }
   if (plan.isThorough) {
-    changeOnce(simulation, actions)
+    changeOnce(simulation, person)
     if (oracle.problems.length > 0) return played()
   }
-  for (const account of accounts) if (!actions.isPruned) simulation.now(oracle.runs(account))
-  for (const [id, account] of actions.accepted) {
+  for (const account of accounts) if (!person.isPruned) simulation.now(oracle.runs(account))
+  for (const [id, account] of person.accepted) {
     const task = simulation.now(simulation.store.task(id))
-    if (task._tag === "None" && !actions.isPruned) oracle.problem(`${account.name}: an accepted task is gone`)
+    if (task._tag === "None" && !person.isPruned) oracle.problem(`${account.name}: an accepted task is gone`)
   }
   return played()
 }
 
 /** Each connection has listed its scope once in full: from here on nothing that goes may stay. */
-const changeOnce = (simulation: Simulation, actions: Actions): void => {
+const changeOnce = (simulation: Simulation, person: PersonActions): void => {
   const { accounts, oracle } = simulation
   for (const account of accounts) {
     const { source } = account
@@ -89,7 +91,7 @@ const changeOnce = (simulation: Simulation, actions: Actions): void => {
     if (source.profile.labels) source.label(source.present().at(-1) ?? "")
   }
   for (const account of accounts) {
-    converge(simulation, actions, account, true)
+    converge(simulation, person, account, true)
     if (oracle.problems.length === 0) repeat(simulation, account)
     if (oracle.problems.length > 0) return
   }
@@ -174,13 +176,13 @@ const quieten = (simulation: Simulation): void => {
 }
 
 /** Lets time pass until all is as it should be. */
-const converge = (simulation: Simulation, actions: Actions, account: Account, isStrict: boolean): void => {
+const converge = (simulation: Simulation, person: PersonActions, account: Account, isStrict: boolean): void => {
   const { oracle } = simulation
   let wrong: ReadonlyArray<string> = ["nobody has looked"]
   for (const wait of waits) {
     simulation.advance(wait * 1000)
     settleByPerson(simulation, account)
-    wrong = [...simulation.now(oracle.unsettled(account, isStrict)), ...actions.openTasks(account)]
+    wrong = [...simulation.now(oracle.unsettled(account, isStrict)), ...person.openTasks(account)]
     if (wrong.length === 0 || oracle.problems.length > 0) return
   }
   for (const one of wrong) oracle.problem(`${account.name}: in the end ${one}`)

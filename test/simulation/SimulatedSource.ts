@@ -3,6 +3,7 @@
  * oracle reads the history. Time is a counter of events (`Ticks`), since the clock is too coarse to order them.
  */
 import { createHash } from "node:crypto"
+import * as DateTime from "effect/DateTime"
 import type { Reason } from "../../src/contract/IntegrationError.ts"
 import type { Random } from "../chaos/Random.ts"
 
@@ -113,6 +114,9 @@ export interface ServedPage {
   readonly tick: number
   readonly upTo: string
 }
+
+/** Items occurred an hour apart. */
+export const occurredAt = (hours: number): DateTime.Utc => DateTime.makeUnsafe(Date.UTC(2026, 0, 1) + hours * 3_600_000)
 
 const encoder = new TextEncoder()
 

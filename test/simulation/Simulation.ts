@@ -27,6 +27,7 @@ import * as FaultyStore from "./FaultyStore.ts"
 import { Interleaving, VirtualClock } from "./Interleaving.ts"
 import { type Account, Oracle } from "./Oracle.ts"
 import * as Process from "./Process.ts"
+import { Checkpoint, type Pass } from "./SimulatedCheckpoint.ts"
 import * as SimulatedIntegration from "./SimulatedIntegration.ts"
 import { folders, profileOf, SimulatedSource, Ticks } from "./SimulatedSource.ts"
 
@@ -63,7 +64,7 @@ export class Simulation {
   readonly #decorate: (store: Service) => Service
   /** The processes that poll a connection now. */
   readonly #polls = new Map<ConnectionId, Array<Process.Process>>()
-  readonly #decodeCheckpoint = Schema.decodeUnknownSync(SimulatedIntegration.Checkpoint)
+  readonly #decodeCheckpoint = Schema.decodeUnknownSync(Checkpoint)
   /** The polls and the requests of persons that have not ended. */
   readonly #underWay = new Set<Caller>()
   #polled = 0
@@ -314,7 +315,7 @@ export class Simulation {
     return this.#decodeCheckpoint(checkpoint).pass !== null
   }
 
-  #passOf(name: string): SimulatedIntegration.Pass | null {
+  #passOf(name: string): Pass | null {
     const account = this.accounts.find(({ source }) => source.account === name)
     const checkpoint = account === undefined ? undefined : this.row(account)?.checkpoint
     return checkpoint?._tag === "Some" ? this.#decodeCheckpoint(checkpoint.value).pass : null

@@ -1,0 +1,198 @@
+/** The requests of one session to a simulated source: how long they take, what they are refused, and what they read. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { Content, Ref } from "../../src/contract/Content.ts"
+import type * as Integration from "../../src/contract/Integration.ts"
+import * as Errors from "../../src/contract/IntegrationError.ts"
+import type { Random } from "../chaos/Random.ts"
+import type { Caller } from "./Caller.ts"
+import type { Faults } from "./Faults.ts"
+import type { Pass } from "./SimulatedCheckpoint.ts"
+import { occurredAt, type SimulatedSource } from "./SimulatedSource.ts"
+
+export interface Edge {
+  readonly sources: ReadonlyMap<string, SimulatedSource>
+  readonly faults: Faults
+  readonly random: Random
+  readonly now: () => number
+  /** False where every answer comes at once. */
+  readonly isRough: () => boolean
+  readonly say: (text: () => string) => void
+  /** The pass in the connection's checkpoint. */
+  readonly passOf: (account: string) => Pass | null
+  /** A session was opened; the oracle says whether it may be. */
+  readonly opened: (caller: Caller, account: string) => void
+}
+
+export const errorOf = (
+  reason: Errors.Reason["_tag"],
+  message: string,
+  retryAfter?: number
+): Errors.IntegrationError => {
+  const made = (() => {
+    switch (reason) {
+      case "RateLimited":
+        return new Errors.RateLimited(
+          retryAfter === undefined ? { message } : { message, retryAfter: Duration.millis(retryAfter) }
+        )
+      case "Unauthorized":
+        return new Errors.Unauthorized({ message })
+      case "Transient":
+        return new Errors.Transient({ message })
+      case "CheckpointExpired":
+        return new Errors.CheckpointExpired({ message })
+      case "Gone":
+        return new Errors.Gone({ message })
+      case "Forbidden":
+        return new Errors.Forbidden({ message })
+      case "TooLarge":
+        return new Errors.TooLarge({ message })
+      case "Malformed":
+        return new Errors.Malformed({ message })
+      case "Unsettled":
+        return new Errors.Unsettled({ message })
+    }
+  })()
+  return new Errors.IntegrationError({ reason: made })
+}
+
+/** The slice that a session is of. */
+export interface Slice {
+  /** When it began, in ticks. */
+  readonly began: number
+  /** False for one that reads ids which a person chose, and lists nothing. */
+  isListing: boolean
+  /** The pass that it began, for the connection's own checkpoint. */
+  pass: Pass | null
+}
+
+export interface Options {
+  readonly edge: Edge
+  readonly source: SimulatedSource
+  readonly call: Integration.Call
+  readonly caller: Caller
+  readonly token: string
+  readonly slice: Slice
+}
+
+export interface Requests {
+  /** Asks the source for something of this kind, and of this id if there is one. */
+  readonly ask: <A>(
+    kind: string,
+    id: string,
+    answer: () => Effect.Effect<A, Errors.IntegrationError>
+  ) => Effect.Effect<A, Errors.IntegrationError>
+  /** The ref of an id, with its content where the listing gives it. */
+  readonly refOf: (id: string) => Ref
+  readonly download: (id: string) => Effect.Effect<Content, Errors.IntegrationError>
+}
+
+export const make = ({ call, caller, edge, slice, source, token }: Options): Requests => {
+  const { profile } = source
+  const { random } = edge
+
+  /** How long an answer takes: mostly soon, now and then long enough for a batch to age, rarely beyond the deadline. */
+  const latency = () =>
+    Effect.suspend(() => {
+      if (!edge.isRough()) return Effect.void
+      const kind = random.next()
+      const millis =
+        kind < 0.3
+          ? 0
+          : kind < 0.95
+            ? random.between(1, profile.latency)
+            : kind < 0.999
+              ? random.between(1000, 9000)
+              : 70_000
+      return millis === 0 ? Effect.void : Effect.sleep(Duration.millis(millis))
+    })
+
+  const refusal = (kind: string, id: string): Errors.IntegrationError | undefined => {
+    if (edge.now() < source.outageUntil) return errorOf("Transient", "the source is away")
+    if (source.revoked.has(token)) {
+      source.refused.set(token, source.ticks.now)
+      return errorOf("Unauthorized", `${token} was revoked`)
+    }
+    const fault = edge.faults.takeSource(source.account, kind)
+    if (fault !== undefined) {
+      if (fault.reason === "Unauthorized") source.refused.set(token, source.ticks.now)
+      return errorOf(fault.reason, `${kind} was refused`, fault.retryAfter)
+    }
+    const reason = kind === "download" ? source.poisoned.get(id) : undefined
+    return reason === undefined ? undefined : errorOf(reason, `${id} can't be read`)
+  }
+
+  const ask = <A>(kind: string, id: string, answer: () => Effect.Effect<A, Errors.IntegrationError>) =>
+    call(
+      kind,
+      1,
+      Effect.suspend(() => {
+        const refused = refusal(kind, id)
+        const name = id === "" ? kind : `${kind} ${id}`
+        edge.say(() => `${caller.process.name}: ${name}${refused === undefined ? "" : `: ${refused.reason._tag}`}`)
+        if (refused === undefined) return Effect.andThen(latency(), Effect.suspend(answer))
+        if (kind === "download" && !["Transient", "RateLimited", "Unauthorized"].includes(refused.reason._tag)) {
+          if (refused.reason._tag !== "Unsettled" && refused.reason._tag !== "Gone") caller.told.failedItems += 1
+        }
+        return Effect.fail(refused)
+      })
+    )
+
+  const contentOf = (id: string): Content | undefined => {
+    const item = source.items.get(id)
+    const found = source.downloadable(id)
+    if (item === undefined || found === undefined) return undefined
+    if (item.current === undefined) {
+      edge.faults.happened("what was deleted is served")
+      source.staleAt.set(id, source.ticks.now)
+      if (!slice.isListing) source.cached.add(id)
+      // The log no longer tells of its deletion, and what is stored during a pass is not absent from it.
+      const passes = [slice.pass, edge.passOf(source.account)]
+      if (profile.mode === "feed" && passes.some((pass) => pass !== null && source.isUntoldFrom(pass.from, id))) {
+        source.keptSince.set(id, slice.began)
+      }
+    }
+    const { body, version } = found
+    source.readAt.set(id, source.ticks.now)
+    const isStreamed = version % 3 === 0
+    return {
+      kind: "thing",
+      title: `${id} in version ${version}`,
+      occurredAt: occurredAt(item.at),
+      metadata: { version, labels: profile.labels ? item.labels : 0 },
+      volatile: { read: source.ticks.now },
+      body: isStreamed ? Stream.fromIterable([body.subarray(0, 3), body.subarray(3)]) : body,
+      ...(profile.by === "revision" && profile.revisionWithBytes ? { revision: String(version) } : {})
+    }
+  }
+
+  const refOf = (id: string): Ref => {
+    const version = source.items.get(id)?.current?.version
+    const content = version !== undefined && (version * 7) % 10 < profile.inline * 10 ? contentOf(id) : undefined
+    return {
+      externalId: id,
+      ...(profile.by === "revision" && version !== undefined ? { revision: String(version) } : {}),
+      ...(content === undefined ? {} : { content })
+    }
+  }
+
+  const download = (id: string) => {
+    if (!slice.isListing) source.byId.add(id)
+    return ask("download", id, () => {
+      source.downloads += 1
+      const content = contentOf(id)
+      edge.say(() => `  ${id} is ${content?.title ?? "gone"}`)
+      if (content === undefined) source.toldGone.add(id)
+      if (content === undefined) return Effect.fail(errorOf("Gone", `${id} is gone`))
+      if (source.items.get(id)?.current === undefined || !source.doomed.delete(id)) {
+        return Effect.as(latency(), content)
+      }
+      edge.faults.wasMet("a deletion while it is read")
+      source.remove([id])
+      return Effect.as(Effect.sleep(Duration.millis(random.between(200, 9000))), content)
+    })
+  }
+
+  return { ask, download, refOf }
+}
