@@ -19,8 +19,8 @@ export interface Edge {
   /** False where every answer comes at once. */
   readonly isRough: () => boolean
   readonly say: (text: () => string) => void
-  /** The pass in the connection's checkpoint. */
-  readonly passOf: (account: string) => Pass | null
+  /** The passes in the connection's checkpoint: the one under way, and those that are done. */
+  readonly passesOf: (account: string) => ReadonlyArray<Pass>
   /** A session was opened; the oracle says whether it may be. */
   readonly opened: (caller: Caller, account: string) => void
 }
@@ -147,9 +147,9 @@ export const make = ({ call, caller, edge, slice, source, token }: Options): Req
       edge.faults.happened("what was deleted is served")
       source.staleAt.set(id, source.ticks.now)
       if (!slice.isListing) source.cached.add(id)
-      // The log no longer tells of its deletion, and what is stored during a pass is not absent from it.
-      const passes = [slice.pass, edge.passOf(source.account)]
-      if (profile.mode === "feed" && passes.some((pass) => pass !== null && source.isUntoldFrom(pass.from, id))) {
+      // The log no longer tells of its deletion, and no pass does: what is stored during one is not absent from it.
+      const passes = [...edge.passesOf(source.account), ...(slice.pass === null ? [] : [slice.pass])]
+      if (profile.mode === "feed" && passes.some(({ from }) => source.isUntoldFrom(from, id))) {
         source.keptSince.set(id, slice.began)
       }
     }

@@ -166,7 +166,7 @@ export class SimulatedSource {
   readonly staleAt = new Map<string, number>()
   /** The slice in which each pass began, by its name. */
   readonly beganIn = new Map<string, number>()
-  /** Ids that a feed served during a pass although it no longer told of their deletion, and the slice of that. */
+  /** Ids that a feed served although it no longer told of their deletion, and the slice of that. */
   readonly keptSince = new Map<string, number>()
   readonly #now: () => number
   #versions = 0

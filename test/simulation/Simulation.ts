@@ -134,7 +134,7 @@ export class Simulation {
       now: () => this.clock.currentTimeMillisUnsafe(),
       isRough: () => this.isRough,
       say: this.say,
-      passOf: (account) => this.#passOf(account),
+      passesOf: (account) => this.#passesOf(account),
       opened: (caller, account) => this.#opened(caller, account)
     })
     this.say(() => `limits ${JSON.stringify(this.limits)}`)
@@ -315,10 +315,12 @@ export class Simulation {
     return this.#decodeCheckpoint(checkpoint).pass !== null
   }
 
-  #passOf(name: string): Pass | null {
+  #passesOf(name: string): ReadonlyArray<Pass> {
     const account = this.accounts.find(({ source }) => source.account === name)
     const checkpoint = account === undefined ? undefined : this.row(account)?.checkpoint
-    return checkpoint?._tag === "Some" ? this.#decodeCheckpoint(checkpoint.value).pass : null
+    if (checkpoint?._tag !== "Some") return []
+    const { done, pass } = this.#decodeCheckpoint(checkpoint.value)
+    return pass === null ? done : [...done, pass]
   }
 
   #opened(caller: Caller, name: string): void {

@@ -119,9 +119,16 @@ export const run = Effect.fn("run")(function* (
     const next = yield* TaskQueue.next(fence, request.taskId)
     // The task has ended meanwhile.
     if (next === undefined) return { result: nothing, isLive: false, isTaskOver: true }
-    const result = yield* sliceOf(next.request, next.row.id)
-    // A task whose row can't be written is due as it was, and goes on.
-    yield* Effect.catch(TaskQueue.afterSlice(fence, next, result), (error) => Effect.logWarning(error.message))
+    const worked = yield* sliceOf(next.request, next.row.id)
+    // A task whose row can't be written is as it was. If it was requested it is due, and goes on. A command's is not
+    // done: the same command continues it.
+    const result = yield* TaskQueue.afterSlice(fence, next, worked).pipe(
+      Effect.as(worked),
+      Effect.catch((error) => {
+        const isLeft = next.row.requested || worked.error !== null
+        return Effect.as(Effect.logWarning(error.message), isLeft ? worked : { ...worked, error: RunFailure.of(error) })
+      })
+    )
     return { result, isLive: next.request._tag === "Live", isTaskOver: false }
   }).pipe(Effect.catch((error) => Effect.succeed({ result: failed(error), isLive: false, isTaskOver: false })))
 

@@ -21,6 +21,7 @@ import {
 } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
 import { pausedByPerson } from "../../../src/engine/model/Connection.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { moving, until } from "../../support/Moving.ts"
@@ -790,6 +791,30 @@ describe("a run that ends in the middle", () => {
       const said = ({ counts, run, status, task }: typeof one) => ({ counts, run, status, task })
       assert.deepStrictEqual(said(other), said(one))
     }).pipe(Effect.provide(layer(source)))
+  })
+})
+
+describe("a forced sync whose task's end can't be written", () => {
+  it.effect("fails, so that the same command continues the task and a later one downloads all again", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const store = yield* shared
+      const away = new StoreError({ message: "writing the end of a task: the connection was lost", cause: "reset" })
+      const failing = replaceMethods((real) => ({ ...real, finishTask: () => Effect.fail(away) }))
+      const over = layer(source, { store: Layer.provide(failing, store) })
+      const connection = yield* connect().pipe(Effect.provide(over))
+      const first = yield* sync(connection, { force: true }).pipe(Effect.provide(over))
+      assert.deepInclude(first, { status: "failed", error: { reason: "StoreError", message: away.message } })
+      assert.strictEqual(source.downloaded.length, 3)
+      const again = () => sync(connection, { force: true }).pipe(Effect.provide(layer(source, { store })))
+      const second = yield* again()
+      assert.deepInclude(second, { status: "succeeded", task: first.task })
+      assert.strictEqual(source.downloaded.length, 3)
+      const third = yield* again()
+      assert.notStrictEqual(third.task, first.task)
+      assert.strictEqual(source.downloaded.length, 6)
+    }).pipe(Effect.scoped)
   })
 })
 
