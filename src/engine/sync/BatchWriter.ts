@@ -238,7 +238,10 @@ const endPages = (writer: Writer, now: number): Step<void> =>
       (committing !== undefined && OpenBatch.holds(committing, flight))
     const taken = PageOrder.takeNext(pages, isIn)
     if (taken === undefined) return Effect.void
-    const [{ end }, after] = taken
+    const [page, after] = taken
+    // An id that a later page listed again is not deleted: what was downloaded since may be committed already.
+    const deleted = page.end.deleted.filter((id) => !writer.options.inflight.hasReturned(id))
+    const end = { ...page.end, deleted }
     const isApart = batch.end !== undefined && batch.end.listing !== end.listing
     return (isApart ? writer.commit : Effect.void).pipe(
       Effect.andThen(

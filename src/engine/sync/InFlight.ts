@@ -1,6 +1,7 @@
 /**
  * The ids that this run has chosen and not yet committed. The checker that an integration gets counts them as known, so
- * that an id that a listing repeats is downloaded once.
+ * that an id that a listing repeats is downloaded once. Also the ids that pages of this run deleted: the pages may not
+ * be committed yet.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -26,13 +27,22 @@ export interface InFlight {
   readonly begin: (externalId: string, revision: string | undefined) => Flight
   /** Ends an occurrence: it is in the store now, or it was dropped. */
   readonly end: (externalId: string, flight: Flight) => Effect.Effect<void>
+  /** A page deletes these ids. */
+  readonly remove: (externalIds: ReadonlyArray<string>) => void
+  /** True for an id that a page deleted, and that was not taken up since. */
+  readonly isRemoved: (externalId: string) => boolean
+  /** True for an id that a page deleted, and that was taken up since. */
+  readonly hasReturned: (externalId: string) => boolean
 }
 
 export const make = (): InFlight => {
   const last = new Map<string, Flight>()
+  const removed = new Set<string>()
+  const returned = new Set<string>()
   return {
     find: (externalId) => last.get(externalId),
     begin: (externalId, revision) => {
+      if (removed.delete(externalId)) returned.add(externalId)
       const flight: Flight = { revision, ended: Deferred.makeUnsafe(), after: last.get(externalId) }
       last.set(externalId, flight)
       return flight
@@ -41,7 +51,15 @@ export const make = (): InFlight => {
       Effect.suspend(() => {
         if (last.get(externalId) === flight) last.delete(externalId)
         return Effect.asVoid(Deferred.succeed(flight.ended, undefined))
-      })
+      }),
+    remove: (externalIds) => {
+      for (const id of externalIds) {
+        removed.add(id)
+        returned.delete(id)
+      }
+    },
+    isRemoved: (externalId) => removed.has(externalId),
+    hasReturned: (externalId) => returned.has(externalId)
   }
 }
 

@@ -8,7 +8,6 @@
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import type * as Schema from "effect/Schema"
 import { externalIdProblem, type Ref as ContentRef } from "../../contract/Content.ts"
@@ -122,18 +121,22 @@ const readPage = (
   const unusable: Array<Problem> = []
   const seen: Array<string> = []
   let existing = 0
-  for (const { externalId } of refsOf(page)) {
+  for (const listed of refsOf(page)) {
+    const { externalId } = listed
     const problem = externalIdProblem(externalId)
     if (problem !== undefined) {
       unusable.push({ place: JSON.stringify(externalId.slice(0, 100)), message: problem })
       continue
     }
     seen.push(externalId)
-    const ref = chosen.get(externalId)
+    // The page that deleted it may not have been committed when the checker was asked: it is new, whatever was known.
+    const isBack = inflight.isRemoved(externalId)
+    const ref = chosen.get(externalId) ?? (isBack ? listed : undefined)
     const before = inflight.find(externalId)
     const isRepeated = before !== undefined && before.revision === ref?.revision
+    const isHeld = held.has(externalId) && ref?.content === undefined
     const isDone = plan.done.has(externalId) || forced.has(externalId)
-    if (ref === undefined || isRepeated || isDone || (held.has(externalId) && ref.content === undefined)) {
+    if (ref === undefined || isDone || (!isBack && (isRepeated || isHeld))) {
       existing += 1
       continue
     }
@@ -143,6 +146,7 @@ const readPage = (
   }
   const { deleted = [], parts: moves = [], patches = [], problems = [] } = page
   parts.move(moves)
+  inflight.remove(deleted)
   const event: PageListed = {
     _tag: "PageListed",
     page: number,
@@ -185,8 +189,6 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>> {
   const { stop, inflight, limits, listing, plan } = options
   const { task } = plan
-  // Ids that pages of this slice deleted and no later page listed.
-  const deletedIds = yield* Ref.make<ReadonlySet<string>>(new Set())
 
   const forced = Stream.suspend(() => {
     const ids = new Set(task.forceIds.filter((id) => !plan.done.has(id)))
@@ -194,17 +196,10 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const readListed = Effect.fnUntraced(function* (listed: Listed) {
-    const { deleted = [], parts = [] } = listed.page
+    const { parts = [] } = listed.page
     const wrong = parts.map(partProblem).find((problem) => problem !== undefined)
     if (wrong !== undefined) return yield* new IntegrationError({ reason: new Malformed({ message: wrong }) })
     const held = yield* heldIds(options, listed.page)
-    yield* Ref.update(deletedIds, (before) => {
-      if (before.size === 0 && deleted.length === 0) return before
-      const ids = new Set(before)
-      for (const { externalId } of refsOf(listed.page)) ids.delete(externalId)
-      for (const id of deleted) ids.add(id)
-      return ids
-    })
     const copies = yield* copySources(options, listed.page)
     return Stream.fromIterable<Work>(readPage(options, listed, held, copies))
   })
@@ -216,8 +211,9 @@ export const make = Effect.fnUntraced(function* (
       const rows = yield* rowsToRetry(options)
       if (plan.ledger === "due" && rows.length >= limits.retries) yield* listing.leave
       // The changes before may have chosen the same id, or deleted it in a page that is not committed yet.
-      const deleted = yield* Ref.get(deletedIds)
-      const free = rows.filter(({ externalId }) => inflight.find(externalId) === undefined && !deleted.has(externalId))
+      const free = rows.filter(
+        ({ externalId }) => inflight.find(externalId) === undefined && !inflight.isRemoved(externalId)
+      )
       return Stream.fromIterable(free.map((row) => downloadOf(inflight, "retried", refOf(row))))
     })
   )

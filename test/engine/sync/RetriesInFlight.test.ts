@@ -8,7 +8,7 @@ import { Malformed } from "../../../src/contract/IntegrationError.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving, turn, until } from "../../support/Moving.ts"
-import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
+import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
 
 /** Fails the download of this id, and lets all else through. */
 const failing =
@@ -58,6 +58,68 @@ describe("a retry in flight", () => {
       yield* sync(connection)
       yield* sync(connection)
       assert.deepStrictEqual(yield* ids(connection), ["a"])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
+  /** A failed item is deleted and listed again in one slice, while the page that deletes it waits for a download. */
+  const deletedAndListedAgain = (failsAgain: boolean) => {
+    const source = new MemorySource()
+    source.add("a")
+    source.answer = failing("a")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.add("c")
+      source.remove("a")
+      source.add("a")
+      source.tellsAll = true
+      source.pageSize = 2
+      const gate = yield* Deferred.make<void>()
+      const answerTo = failsAgain ? failing("a") : () => Effect.void
+      source.answer = (method) => (method === "download c" ? Deferred.await(gate) : answerTo(method))
+      // The retry is not due yet.
+      const running = yield* Effect.forkChild(poll(connection))
+      yield* Effect.repeat(turn, { times: 50 })
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(running)
+      assert.deepStrictEqual(yield* ids(connection), failsAgain ? ["c"] : ["a", "c"])
+      const ledger = yield* (yield* WholeStore).ledger(connection.id, { limit: 10 })
+      assert.deepStrictEqual(
+        ledger.map(({ externalId }) => externalId),
+        failsAgain ? ["a"] : []
+      )
+    }).pipe(Effect.provide(layer(source)))
+  }
+  it.effect("is not needed where the changes delete the id and list it again", () => deletedAndListedAgain(false))
+  it.effect("is kept where the changes delete the id and list it again, and it fails again", () =>
+    deletedAndListedAgain(true)
+  )
+
+  it.effect("is kept where the changes list, delete and list an id, and its first download fails", () => {
+    const source = new MemorySource()
+    source.add("b")
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.add("a")
+      source.remove("a")
+      source.add("a")
+      source.tellsAll = true
+      source.pageSize = 1
+      const gate = yield* Deferred.make<void>()
+      let asked = 0
+      source.answer = (method) => {
+        if (method !== "download a") return Effect.void
+        asked += 1
+        return asked === 1
+          ? Effect.andThen(Deferred.await(gate), fault(new Malformed({ message: "cut off" })))
+          : Effect.void
+      }
+      const running = yield* Effect.forkChild(poll(connection))
+      yield* Effect.repeat(turn, { times: 50 })
+      yield* Deferred.succeed(gate, undefined)
+      yield* moving(Fiber.join(running))
+      assert.deepStrictEqual(yield* ids(connection), ["a", "b"])
     }).pipe(Effect.provide(layer(source)))
   })
 
