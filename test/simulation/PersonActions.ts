@@ -17,7 +17,7 @@ const scopes = [["a", "b", "c"], ["a", "b", "c"], ["a", "b"], ["a"], ["b", "c"]]
 
 export class PersonActions {
   readonly #simulation: Simulation
-  /** When a forced sync that has not ended began, by its text. */
+  /** When a forced task that has not ended began, by its text. */
   readonly #forcedSince = new Map<string, number>()
   /** Tasks that were accepted. */
   readonly accepted = new Map<TaskId, Account>()
@@ -205,7 +205,7 @@ export class PersonActions {
     if (row === undefined) return
     const isForced = task.force === true && task.window === undefined
     const text = `${account.name} ${spec}`
-    if (isForced && !this.#forcedSince.has(text)) this.#forcedSince.set(text, since)
+    if ((isForced || task.forceIds !== undefined) && !this.#forcedSince.has(text)) this.#forcedSince.set(text, since)
     // A pass that is under way, or in a run of another, goes on: what came meanwhile is found by the next.
     const isWhole =
       source.profile.mode === "feed" ||
@@ -223,14 +223,14 @@ export class PersonActions {
         if (isLive && isWhole && task.dryRun !== true && status !== "skipped") {
           simulation.now(simulation.oracle.synced(account, since, status === "succeeded"))
         }
+        // A command that joins a task which goes on gets what that task has read since it began.
+        const from = this.#forcedSince.get(text)
+        this.#forcedSince.delete(text)
         // A command that joined a task that another command had just ended did nothing itself.
         if (status !== "succeeded" || counts.deferred > 0 || counts.listed + counts.forced === 0) return
-        if (isForced) {
-          const from = this.#forcedSince.get(text)
-          this.#forcedSince.delete(text)
-          if (from !== undefined && account.relistedAt < from)
-            simulation.oracle.forced(account, from, this.#listable(account))
-        } else if (task.forceIds !== undefined) simulation.oracle.forced(account, since, task.forceIds)
+        if (from === undefined) return
+        if (isForced && account.relistedAt < from) simulation.oracle.forced(account, from, this.#listable(account))
+        if (task.forceIds !== undefined) simulation.oracle.forced(account, from, task.forceIds)
       },
       task.dryRun
     )
