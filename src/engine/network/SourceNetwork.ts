@@ -77,7 +77,7 @@ const connectTimeout = Duration.toMillis("10 seconds")
 /** A `fetch` whose connections are checked, those of redirects too. */
 const fetchThrough = Effect.fnUntraced(function* (guard: AddressGuard.AddressGuard) {
   // Only who guards something needs it, and each command's start would pay for it.
-  const undici = yield* Effect.promise(() => import("@effect/platform-node/Undici"))
+  const { default: undici } = yield* Effect.promise(() => import("@effect/platform-node/Undici"))
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const agent = new undici.Agent({
     connect: (options, done) => {

@@ -15,7 +15,8 @@ const maxRedirections = 20
 
 /** Loaded by the first request, so that no command's start pays for it. Its agent is the process's. */
 const load = async () => {
-  const { EnvHttpProxyAgent, interceptors, request } = await import("@effect/platform-node/Undici")
+  const { default: undici } = await import("@effect/platform-node/Undici")
+  const { EnvHttpProxyAgent, interceptors, request } = undici
   // HTTP/1.1 only: with HTTP/2, one broken connection would break all requests in flight.
   const dispatcher = new EnvHttpProxyAgent({ allowH2: false }).compose(
     interceptors.decompress({ skipErrorResponses: false }),

@@ -37,7 +37,7 @@ const broken = (message: string) =>
 
 /** Connects sockets through the connection's network, and closes them with the scope. */
 const dispatcherOf = Effect.fnUntraced(function* (network: Network) {
-  const undici = yield* Effect.promise(() => import("@effect/platform-node/Undici"))
+  const { default: undici } = yield* Effect.promise(() => import("@effect/platform-node/Undici"))
   const sockets = new Set<Socket>()
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const connector = undici.buildConnector({ allowH2: false })
