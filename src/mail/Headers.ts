@@ -52,6 +52,9 @@ const maxFieldBytes = 32 * 1024
 /** Fields of one name that are read. RFC 5322 allows one; some programs write one for each recipient. */
 const maxFields = 500
 
+/** Bytes of all fields with addresses that are read: they take the most time. */
+const maxAddressBytes = 96 * 1024
+
 /** Addresses of one field: a newsletter may name thousands. */
 const maxAddresses = 500
 
@@ -112,6 +115,7 @@ interface Field {
 const fieldsOf = (header: string): ReadonlyArray<Field> => {
   const fields: Array<{ readonly name: string; value: string }> = []
   const counts = new Map<string, number>()
+  let addressBytes = 0
   let isContinued = false
   for (const line of header.split(/\r?\n/)) {
     const last = fields.at(-1)
@@ -124,7 +128,11 @@ const fieldsOf = (header: string): ReadonlyArray<Field> => {
     const colon = line.indexOf(":")
     const name = line.slice(0, Math.max(colon, 0)).trim().toLowerCase()
     const count = counts.get(name) ?? 0
-    isContinued = count < (addressFields.has(name) ? maxFields : textFields.has(name) ? 1 : 0)
+    const isAddresses = addressFields.has(name)
+    if (last !== undefined && addressFields.has(last.name) && isContinued) addressBytes += last.value.length
+    isContinued = isAddresses
+      ? count < maxFields && addressBytes < maxAddressBytes
+      : textFields.has(name) && count === 0
     if (!isContinued) continue
     counts.set(name, count + 1)
     fields.push({ name, value: line.slice(colon + 1, colon + 1 + maxFieldBytes).trimStart() })
@@ -204,10 +212,14 @@ const decoded = (value: string, charset: string | undefined): string => {
 /** Groups of one field. They cannot nest, and postal-mime takes quadratic time for those that do. */
 const maxGroups = 5
 
-/** Removes the colons of all groups but the first ones. */
+/**
+ * Removes the colons of all groups but the first ones. A quoted string that does not end goes to the end of the field: to
+ * look for its end anew from each quote in it would take quadratic time.
+ */
 const withoutNestedGroups = (text: string): string => {
   let groups = 0
-  return text.replaceAll(/"(?:[^"\\]|\\.)*"|<[^<>]*>|:/g, (found) => {
+  return text.replaceAll(/"(?:[^"\\]|\\.)*("?)|<[^<>]*>|:/g, (found, end: string | undefined) => {
+    if (end === "") return found.replaceAll(":", " ")
     if (found !== ":") return found
     groups += 1
     return groups > maxGroups ? " " : found
@@ -216,7 +228,7 @@ const withoutNestedGroups = (text: string): string => {
 
 /** Removes comments and source routes (`<@relay,@other:ann@example.com>`, RFC 5322, 4.4) inside angle brackets. */
 const withoutRoutes = (text: string): string =>
-  text.replaceAll(/"(?:[^"\\]|\\.)*"|<([^<>]*)>/g, (whole, inside: string | undefined) =>
+  text.replaceAll(/"(?:[^"\\]|\\.)*"?|<([^<>]*)>/g, (whole, inside: string | undefined) =>
     inside === undefined
       ? whole
       : `<${inside
