@@ -19,6 +19,7 @@ import {
   Transient,
   Unauthorized
 } from "./IntegrationError.ts"
+import * as JsonBounds from "./JsonBounds.ts"
 import { type Network, refusedCode } from "./Network.ts"
 
 /** A refusal, for a source that says more than its status does. */
@@ -92,7 +93,8 @@ const reasonOf = ({ baseUrl, refusal }: HttpServer, refused: Refusal, now: numbe
   return new Malformed({ message })
 }
 
-const read = async (response: Response, most: number): Promise<Uint8Array | undefined> => {
+/** The bytes of an answer; undefined if they are more than `most`. */
+export const read = async (response: Response, most: number): Promise<Uint8Array | undefined> => {
   const chunks: Array<Uint8Array> = []
   let size = 0
   for await (const chunk of response.body ?? []) {
@@ -253,8 +255,13 @@ export const nextLink = (headers: Headers, url: URL): URL | undefined => {
 }
 
 /** The JSON of an answer. */
-export const jsonOf = (server: HttpServer, answer: Answer): Effect.Effect<unknown, IntegrationError> =>
-  Effect.catch(
-    Effect.try({ try: () => JSON.parse(new TextDecoder().decode(answer.bytes)) as unknown, catch: (cause) => cause }),
-    () => fail(new Malformed({ message: `${server.baseUrl.host} answers something that is not JSON` }))
+export const jsonOf = Effect.fnUntraced(function* (server: HttpServer, answer: Answer) {
+  const { host } = server.baseUrl
+  const text = new TextDecoder().decode(answer.bytes)
+  const problem = JsonBounds.problem(text, JsonBounds.ofAnswers)
+  if (problem !== undefined)
+    return yield* fail(new Malformed({ message: `an answer of ${host} is too much: ${problem}` }))
+  return yield* Effect.catch(Effect.try({ try: () => JSON.parse(text) as unknown, catch: (cause) => cause }), () =>
+    fail(new Malformed({ message: `${host} answers something that is not JSON` }))
   )
+})

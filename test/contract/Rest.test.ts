@@ -237,6 +237,26 @@ describe("a REST source", () => {
     })
   )
 
+  it.live("whose answer would take seconds to read is refused before it is parsed", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      for (const [results, why] of [
+        ["[".repeat(500_000) + "]".repeat(500_000), "it may nest at most 100 deep"],
+        [`[${"1,".repeat(500_000)}1]`, "it may have at most 200,000 values"]
+      ] as const) {
+        server.answer = (_request, response) => {
+          response.end(`{"results":${results}}`)
+          return true
+        }
+        const reason = yield* reasonOf(list(byCursor, server.url))
+        assert.deepStrictEqual(
+          reason,
+          new Idem.Malformed({ message: `an answer of ${new URL(server.url).host} is too much: ${why}` })
+        )
+      }
+    })
+  )
+
   it.live("that has forgotten the cursor of an interrupted listing is listed in full", () =>
     Effect.gen(function* () {
       const server = yield* NotesServer.make

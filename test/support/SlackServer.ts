@@ -38,6 +38,7 @@ export type Fault =
   | { readonly error: string }
   | "reset"
   | "not JSON"
+  | "nested JSON"
   | "no answer"
 
 interface Request {
@@ -355,6 +356,8 @@ const build = (options: Options) => {
     if (fault === "reset") response.destroy()
     else if (fault === "not JSON")
       response.writeHead(200, { "content-type": "application/json" }).end('{"ok": true, "mess')
+    else if (fault === "nested JSON")
+      response.end(`{"ok":true,"messages":${"[".repeat(500_000)}${"]".repeat(500_000)}}`)
     else if (fault === "no answer") response.on("close", () => server.onAbandoned())
     else if ("error" in fault) answer(response, { ok: false, error: fault.error })
     else {

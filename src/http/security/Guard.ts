@@ -16,10 +16,10 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as FindMyWay from "effect/http/FindMyWay"
+import * as JsonBounds from "../../contract/JsonBounds.ts"
 import { IsRemote } from "../../engine/network/SourceNetwork.ts"
 import { Access, Caller } from "./Authentication.ts"
 import { isOpen } from "./PublicRoute.ts"
-import * as JsonBounds from "./JsonBounds.ts"
 import {
   BadRequestProblem,
   ForbiddenProblem,
@@ -93,11 +93,14 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
   return caller
 })
 
+/** A request may name 20,000 ids. */
+const bodyBounds: JsonBounds.Bounds = { depth: 32, values: 20_000 }
+
 /** Reads the body of a request that has one, and refuses JSON that would take long to decode. */
 const checkBody = Effect.gen(function* () {
   const request = yield* HttpServerRequest.HttpServerRequest
   if (safe.has(request.method) || request.headers["content-type"] === undefined) return
-  const message = JsonBounds.problem(yield* request.text)
+  const message = JsonBounds.problem(yield* request.text, bodyBounds)
   if (message === undefined) return
   return yield* new BadRequestProblem({ detail: `body: ${message}`, errors: [{ place: "body", message }] })
 })

@@ -10,7 +10,9 @@ import type * as Stream from "effect/Stream"
 import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import { type IntegrationError, Malformed, type Reason } from "../../contract/IntegrationError.ts"
-import { fail, fromThrown } from "./Errors.ts"
+import { read } from "../../contract/HttpRequest.ts"
+import * as JsonBounds from "../../contract/JsonBounds.ts"
+import { AnswerTooMuch, fail, fromThrown } from "./Errors.ts"
 import * as FileBytes from "./FileBytes.ts"
 
 /** The library would write to the console; what matters is in the errors. */
@@ -54,6 +56,8 @@ export interface Client {
 
 export const apiUrlOf = (configured: string | undefined) => new URL(configured ?? "https://slack.com/api/")
 
+const maxAnswerBytes = 32 * 1024 * 1024
+
 /** Sends one request with the library. */
 export const sender =
   (options: { readonly slackApiUrl: string | undefined; readonly fetch: typeof globalThis.fetch }) =>
@@ -66,7 +70,17 @@ export const sender =
           retryConfig: { retries: 0 },
           rejectRateLimitedCalls: true,
           allowAbsoluteUrls: false,
-          fetch: (url, init) => options.fetch(url, { ...init, signal })
+          fetch: async (url, init) => {
+            const response = await options.fetch(url, { ...init, signal })
+            const bytes = await read(response, maxAnswerBytes)
+            const text = new TextDecoder().decode(bytes)
+            const problem =
+              bytes === undefined
+                ? `it may have at most ${maxAnswerBytes} bytes`
+                : JsonBounds.problem(text, JsonBounds.ofAnswers)
+            if (problem !== undefined) throw new AnswerTooMuch(problem)
+            return new Response(text === "" ? null : text, response)
+          }
         }).apiCall(method, { ...args }),
       catch: (error) => fromThrown(method, apiUrlOf(options.slackApiUrl).host, error)
     })

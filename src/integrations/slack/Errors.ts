@@ -106,10 +106,16 @@ export const httpStatus = (what: string, status: number): IntegrationError => {
   return status >= 500 || status === 408 ? fail(new Transient({ message })) : fail(new Malformed({ message }))
 }
 
+/** An answer that would take too long to read. */
+export class AnswerTooMuch extends Error {}
+
 export const fromThrown = (method: string, host: string, error: unknown): IntegrationError => {
   if (isPlatformError(error)) return classify(method, error.data.error, error.data.response_metadata?.retryAfter)
   if (isRateLimitedError(error)) return fail(limited(`${method}: ratelimited`, error.retryAfter))
   if (isHttpError(error)) return httpStatus(method, error.statusCode)
+  if (isRequestError(error) && error.original instanceof AnswerTooMuch) {
+    return fail(new Malformed({ message: `${method}: the answer is too much: ${error.original.message}` }))
+  }
   if (isRequestError(error))
     return fail(
       new Transient({ message: `Slack could not be reached at ${host} for ${method}: ${detail(error.original)}` })

@@ -170,13 +170,15 @@ export const repliesOf = (revision: string): { readonly latest: string; readonly
   return latest === undefined || count === undefined ? undefined : { latest, count: Number(count) }
 }
 
+const inOrder = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(inOrder)
+  if (!Predicate.isObject(value)) return value
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([name, inner]) => [name, inOrder(inner)]))
+}
+
 /** JSON with the names of each object in order. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_, inner: unknown) =>
-    Predicate.isObject(inner) && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : inner
-  )
+const canonical = (value: unknown): string => JSON.stringify(inOrder(value))
 
 const encoder = new TextEncoder()
 export const json = (value: unknown): Uint8Array => encoder.encode(canonical(value))

@@ -532,7 +532,8 @@ describe("what may not be read", () => {
     ["a word that is known", { error: "ekm_access_denied" }],
     ["a word that nobody knows", { error: "something_new" }],
     ["an error of Slack's own", { error: "internal_error" }],
-    ["an HTTP status", { status: 403 }]
+    ["an HTTP status", { status: 403 }],
+    ["an answer that would take seconds to read", "nested JSON"]
   ] as const) {
     it.live(`of one conversation, refused with ${name}, holds up no other`, () =>
       Effect.gen(function* () {

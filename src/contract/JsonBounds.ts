@@ -1,12 +1,17 @@
 /**
- * Bounds on the shape of a JSON text, checked before it is parsed: decoding takes time by its values and its depth, not
+ * Bounds on the shape of a JSON text, checked before it is parsed: reading takes time by its values and its depth, not
  * by its bytes, and meanwhile nobody else is answered. 1 MB of nested arrays took 3.3 seconds.
  */
 
-/** How deep objects and arrays may nest. */
-const maxDepth = 32
-/** How many values there may be, and names of fields: a request's ids, which decode in under 50 ms. */
-const maxValues = 20_000
+export interface Bounds {
+  /** How deep objects and arrays may nest. */
+  readonly depth: number
+  /** How many values there may be. */
+  readonly values: number
+}
+
+/** Of a source's answer, a page of some hundred items. Reading that many values takes less than 50 ms. */
+export const ofAnswers: Bounds = { depth: 100, values: 200_000 }
 
 const quote = 0x22
 const backslash = 0x5c
@@ -15,7 +20,7 @@ const opening = new Set([0x5b, 0x7b])
 const closing = new Set([0x5d, 0x7d])
 
 /** Why the text is not within the bounds; undefined if it is, or is no JSON. It reads each character once. */
-export const problem = (text: string): string | undefined => {
+export const problem = (text: string, bounds: Bounds): string | undefined => {
   let depth = 0
   let values = 1
   for (let at = 0; at < text.length; at++) {
@@ -28,11 +33,11 @@ export const problem = (text: string): string | undefined => {
     } else if (opening.has(code)) {
       depth++
       values++
-      if (depth > maxDepth) return `it may nest at most ${maxDepth} deep`
+      if (depth > bounds.depth) return `it may nest at most ${bounds.depth} deep`
     } else if (closing.has(code)) {
       depth--
     }
-    if (values > maxValues) return `it may have at most ${maxValues.toLocaleString("en")} values`
+    if (values > bounds.values) return `it may have at most ${bounds.values.toLocaleString("en")} values`
   }
   return undefined
 }
