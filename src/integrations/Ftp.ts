@@ -18,7 +18,6 @@ import { Config, Credentials, portOf, usernameOf } from "./ftp/Config.ts"
 import * as Download from "./ftp/Download.ts"
 import * as EmptyFolders from "./ftp/EmptyFolders.ts"
 import * as Listing from "./ftp/Listing.ts"
-import * as Login from "./ftp/Login.ts"
 import { projection } from "./ftp/Projection.ts"
 import type { Remote } from "./ftp/Remote.ts"
 
@@ -71,5 +70,10 @@ export const integration = make<Config, Credentials, Listing.Checkpoint, EmptyFo
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   // A listing of a hundred thousand names takes its time.
   callTimeout: "5 minutes",
-  open: (options) => Effect.map(Login.open(options), (remote) => session(options.config, options.credentials, remote))
+  // Loaded when a connection is opened: commands that only read would pay for the clients of the protocols.
+  open: (options) =>
+    Effect.promise(() => import("./ftp/Login.ts")).pipe(
+      Effect.flatMap((Login) => Login.open(options)),
+      Effect.map((remote) => session(options.config, options.credentials, remote))
+    )
 })

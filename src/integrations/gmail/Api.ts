@@ -15,6 +15,7 @@ import type { Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import { classify, failureOf, isInvalidArgument, noSuchMessage, unreadable } from "./Errors.ts"
 import * as RawAnswer from "./RawAnswer.ts"
+import { chatLabel } from "./Config.ts"
 import * as Requests from "./Requests.ts"
 import * as Transport from "./Transport.ts"
 
@@ -33,12 +34,6 @@ export const units = {
 
 /** The most that one page may hold, by the documentation of `messages.list` and `history.list`. */
 export const pageSize = 500
-
-/**
- * The label of chats from Hangouts and Google Talk. Their `raw` is empty or truncated, and `format=full` has their text
- * (GAM-team/got-your-back#84).
- */
-export const chatLabel = "CHAT"
 
 /** Decimal digits, kept as text: a uint64 is beyond what a number holds, and emulators write longer ones. */
 const HistoryId = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,30}$/)))

@@ -128,3 +128,6 @@ export const serverOf = (config: Config) => {
     security
   } as const
 }
+
+/** What a person may miss, and the setting that takes it. */
+export const messagesIn = (mailbox: string): string => `messages in ${mailbox}: includeSpamTrash: true takes them`

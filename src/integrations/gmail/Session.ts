@@ -1,0 +1,91 @@
+/** An open connection to a mailbox: its account, its estimate, its listing and its downloads. */
+import * as Effect from "effect/Effect"
+import type { Estimate, OpenOptions, Session } from "../../contract/Integration.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as Api from "./Api.ts"
+import * as Auth from "./Auth.ts"
+import type { Checkpoint } from "./Checkpoint.ts"
+import { chatLabel, type Config, filterOf, withoutChats } from "./Config.ts"
+import * as Listing from "./Listing.ts"
+import type { Source } from "./ListingStep.ts"
+import * as Mail from "./Mail.ts"
+import * as SignIn from "./SignIn.ts"
+
+/** Bytes of a message on average, attachments included: what the estimate assumes. */
+const bytesPerMessage = 75_000
+
+const scopeOf = (filter: Api.Filter) => {
+  const { query, labelIds: wanted = [] } = filter
+  // A query may ask for Trash or Spam by itself; then going there is no deletion.
+  const everywhere = filter.includeSpamTrash === true || /\bin:(anywhere|trash|spam)\b/i.test(query ?? "")
+  return {
+    excluded: new Set(everywhere ? [] : ["TRASH", "SPAM"].filter((label) => !wanted.includes(label))),
+    ignored: new Set(filter.includeChats ? [] : [chatLabel]),
+    wanted,
+    listed: query !== undefined || wanted.length > 1
+  }
+}
+
+export const open = Effect.fnUntraced(function* ({
+  config,
+  credentials,
+  call,
+  network,
+  refreshCredentials
+}: OpenOptions<Config, Auth.Credentials>) {
+  const filter = filterOf(config)
+  const { issuer, tokenUrl } = SignIn.signIn.provider(config)
+  const endpoint = { issuer, tokenUrl, network }
+  const auth = yield* Auth.make({ credentials, endpoint, scope: SignIn.scope, call, refreshCredentials })
+  const api = Api.make({ rootUrl: config.rootUrl, auth, call, network })
+  const source: Source = { api, filter, scope: scopeOf(filter) }
+
+  /** The fallback for servers without `getProfile`: emulators. */
+  const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>
+    Effect.catch(api.profile, (error): Effect.Effect<A, IntegrationError> =>
+      error.reason._tag === "Gone" ? other : Effect.fail(error)
+    )
+
+  const session: Session<Checkpoint> = {
+    account: profileOr(
+      Effect.catch(api.userInfo, (error) =>
+        error.reason._tag === "Unauthorized" ? Effect.fail(error) : Effect.succeed({ email: "me" })
+      )
+    ).pipe(Effect.map((found) => ("email" in found ? found.email : found.emailAddress))),
+
+    estimate: Effect.gen(function* () {
+      const unitsPerItem = Api.units["messages.get"] + Api.units["messages.list"] / Api.pageSize
+      const listed = Effect.map(api.messages(filter, { maxResults: 1 }), (list) => ({
+        messagesTotal: list.resultSizeEstimate
+      }))
+      const isWhole = filter.query === undefined && filter.labelIds === undefined
+      const { messagesTotal } = isWhole ? yield* profileOr(listed) : yield* listed
+      const chats = isWhole && !filter.includeChats ? yield* api.chats : 0
+      const estimate: Estimate = {
+        items: messagesTotal === undefined ? undefined : Math.max(0, messagesTotal - chats),
+        unitsPerItem,
+        bytesPerItem: bytesPerMessage,
+        ...(chats === 0 ? {} : { leftOut: [withoutChats(chats === 1 ? "1 chat" : `${chats} chats`)] })
+      }
+      return estimate
+    }),
+
+    list: (task, checkpoint) => Listing.list(source, task, checkpoint),
+
+    download: Effect.fnUntraced(function* ({ externalId }) {
+      const found = yield* api.rawMessage(externalId)
+      // Its removal may have been read before this download began: stored now, it would never be found to be gone.
+      const admit = (message: Api.Message) => {
+        const has = (labels: ReadonlySet<string>) => message.labelIds?.some((label) => labels.has(label)) === true
+        if (has(source.scope.excluded)) return Effect.fail(Mail.inTrash(externalId))
+        return has(source.scope.ignored) ? Effect.fail(Mail.isChat(externalId)) : Effect.succeed(message)
+      }
+      if (found._tag === "Streamed") return Mail.streamed(found, admit)
+      const message = yield* admit(found.message)
+      return message.labelIds?.includes(chatLabel) === true
+        ? yield* Effect.flatMap(api.fullMessage(externalId), Mail.chat)
+        : yield* Mail.content(message)
+    })
+  }
+  return session
+})

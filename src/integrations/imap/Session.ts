@@ -1,0 +1,95 @@
+/** An open connection to a mail server: its account, its estimate, its listing, its downloads and its hints. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type { Estimate, OpenOptions, Session } from "../../contract/Integration.ts"
+import type { Checkpoint, Part } from "./Checkpoint.ts"
+import * as Client from "./Client.ts"
+import { type Config, type Credentials, messagesIn, serverOf } from "./Config.ts"
+import * as Downloads from "./Downloads.ts"
+import * as Listing from "./Listing.ts"
+import type { Source } from "./ListingPages.ts"
+import * as Mailboxes from "./Mailboxes.ts"
+import * as Names from "./Names.ts"
+import * as Watch from "./Watch.ts"
+import * as Errors from "../server/Errors.ts"
+
+const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Config): Mailboxes.Choice => ({
+  mailboxes,
+  exclude,
+  includeSpamTrash
+})
+
+const clientOf = (
+  { call, config, credentials, network }: OpenOptions<Config, Credentials>,
+  { connections, timeout }: { readonly connections: number; readonly timeout: Duration.Input }
+) =>
+  Client.make({
+    call,
+    network,
+    ...serverOf(config),
+    ca: config.ca,
+    verifyCertificate: config.verifyCertificate ?? true,
+    compress: config.compress ?? true,
+    username: credentials.username,
+    secret:
+      "password" in credentials
+        ? { password: Redacted.value(credentials.password) }
+        : { accessToken: Redacted.value(credentials.accessToken) },
+    connections,
+    timeout: Duration.toMillis(timeout)
+  })
+
+/** A connection in IDLE is silent for longer than one that is asked something. */
+const idleTimeout = "5 minutes"
+
+export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Credentials>) {
+  const { config, credentials } = options
+  const server = serverOf(config)
+  const client = yield* clientOf(options, {
+    connections: config.connections ?? 3,
+    timeout: config.timeout ?? "30 seconds"
+  })
+  const choice = choiceOf(config)
+  const source: Source = { client, choice, downloads: yield* Downloads.make(client, config.maxMessageSize) }
+
+  /** The server's names of mailboxes, by the names in external ids. */
+  const paths = yield* Effect.cachedWithTTL(
+    Effect.map(
+      client.request("LIST", "listing the mailboxes", ({ imap }) => imap.list({ listOnly: true })),
+      (entries) => new Map(entries.map(({ delimiter, path }) => [Names.encode(path, delimiter), path]))
+    ),
+    "1 minute"
+  )
+
+  const session: Session<Checkpoint, Part> = {
+    account: Effect.as(client.features, `imap://${credentials.username}@${server.host}:${server.port}`),
+    estimate: Effect.map(Mailboxes.list(client, choice), ({ leftOut: names, mailboxes }) => {
+      const counts = mailboxes.map(({ status }) => status.messages)
+      const estimate: Estimate = {
+        items: counts.every((count) => count !== undefined)
+          ? counts.reduce<number>((sum, count) => sum + (count ?? 0), 0)
+          : undefined,
+        unitsPerItem: 0.1,
+        leftOut: names.map(messagesIn)
+      }
+      return estimate
+    }),
+    list: (task, checkpoint, parts) => Listing.list(source, task, checkpoint, parts),
+    download: Effect.fnUntraced(function* ({ externalId }) {
+      const id = Names.parse(externalId)
+      if (id === undefined) {
+        return yield* Effect.fail(Errors.malformed(`${Names.quote(externalId)} is not mailbox/UIDVALIDITY/UID`))
+      }
+      const path = (yield* paths).get(id.mailbox)
+      if (path === undefined) {
+        return yield* Effect.fail(Errors.gone(`the server has no mailbox ${Names.quote(id.mailbox)} any more`))
+      }
+      return yield* source.downloads.download({ name: id.mailbox, path, validity: id.validity }, id.uid)
+    })
+  }
+  return session
+})
+
+export const hints = (options: OpenOptions<Config, Credentials>) =>
+  Watch.hints(clientOf(options, { connections: 1, timeout: idleTimeout }), choiceOf(options.config))
