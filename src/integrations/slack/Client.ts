@@ -12,7 +12,7 @@ import type { Call } from "../../contract/Integration.ts"
 import { type IntegrationError, Malformed, type Reason } from "../../contract/IntegrationError.ts"
 import { read } from "../../contract/HttpRequest.ts"
 import * as JsonBounds from "../../contract/JsonBounds.ts"
-import { AnswerTooMuch, fail, fromThrown } from "./Errors.ts"
+import { AnswerTooMuch, fail, fromThrown, TooManyItems } from "./Errors.ts"
 import * as FileBytes from "./FileBytes.ts"
 
 /** The library would write to the console; what matters is in the errors. */
@@ -56,6 +56,10 @@ export interface Client {
 
 export const apiUrlOf = (configured: string | undefined) => new URL(configured ?? "https://slack.com/api/")
 
+/** How many items the smallest page has: no message is so large that ten of them are too much. */
+const fewest = 10
+
+/** A page of 999 messages has a few MB; their text and blocks could be larger, and are then asked for in smaller pages. */
 const maxAnswerBytes = 32 * 1024 * 1024
 
 /** Sends one request with the library. */
@@ -101,7 +105,7 @@ export const make = (options: {
     return url.protocol === "https:" && (url.hostname === "slack.com" || url.hostname.endsWith(".slack.com"))
   }
 
-  const request: Client["request"] = (method, args, schema) => {
+  const requestOnce: Client["request"] = (method, args, schema) => {
     const decode = Schema.decodeUnknownEffect(schema)
     const attempt = (token: Redacted.Redacted) =>
       options.call(
@@ -122,6 +126,14 @@ export const make = (options: {
       )
     )
   }
+
+  /** A page of very large messages is asked for again in smaller pages. */
+  const request: Client["request"] = (method, args, schema) =>
+    Effect.catch(requestOnce(method, args, schema), (error) =>
+      error.reason instanceof TooManyItems && typeof args.limit === "number" && args.limit > fewest
+        ? request(method, { ...args, limit: Math.max(fewest, Math.floor(args.limit / 4)) }, schema)
+        : Effect.fail(error)
+    )
 
   /** Requests about a conversation in a row that Slack failed to answer. */
   let failures = 0

@@ -106,15 +106,18 @@ export const httpStatus = (what: string, status: number): IntegrationError => {
   return status >= 500 || status === 408 ? fail(new Transient({ message })) : fail(new Malformed({ message }))
 }
 
-/** An answer that would take too long to read. */
+/** Why an answer is not parsed: reading it would take too long. */
 export class AnswerTooMuch extends Error {}
+
+/** An answer that is not parsed. Fewer items may be asked for. */
+export class TooManyItems extends Malformed {}
 
 export const fromThrown = (method: string, host: string, error: unknown): IntegrationError => {
   if (isPlatformError(error)) return classify(method, error.data.error, error.data.response_metadata?.retryAfter)
   if (isRateLimitedError(error)) return fail(limited(`${method}: ratelimited`, error.retryAfter))
   if (isHttpError(error)) return httpStatus(method, error.statusCode)
   if (isRequestError(error) && error.original instanceof AnswerTooMuch) {
-    return fail(new Malformed({ message: `${method}: the answer is too much: ${error.original.message}` }))
+    return fail(new TooManyItems({ message: `${method}: the answer is too much: ${error.original.message}` }))
   }
   if (isRequestError(error))
     return fail(

@@ -557,6 +557,25 @@ describe("what may not be read", () => {
     )
   }
 
+  it.live("in one answer, because its messages are large, is read in smaller pages", () =>
+    Effect.gen(function* () {
+      const server = yield* SlackServer.make({ now })
+      const channel = server.workspace.addChannel("large")
+      // Each of them with a thousand values: 300 in one answer are too much.
+      const fields = Array.from({ length: 1000 }, (_, index) => index)
+      for (let index = 0; index < 300; index++) {
+        const ts = server.workspace.post(channel, "large")
+        server.workspace.find(channel, ts)?.message.attachments.push({ fields })
+      }
+      const model = new Model()
+      const { problems } = yield* model.run(yield* open(server))
+      assert.deepStrictEqual(problems, [])
+      same(model, server)
+      // Refused at 999, then 249, then the rest.
+      assert.isAtLeast(server.count("conversations.history"), 3)
+    })
+  )
+
   it.live("is a problem, and comes back when it is opened again", () =>
     Effect.gen(function* () {
       const { general, model, secret, server } = yield* workspace(30)
