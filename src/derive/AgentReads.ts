@@ -79,7 +79,7 @@ const reading =
       Effect.gen(function* () {
         yield* sql`SET TRANSACTION READ ONLY`.unprepared
         if (isolated) yield* sql`SET LOCAL ROLE ${sql(readerRole)}`.unprepared
-        yield* sql`SELECT set_config('statement_timeout', '10000', true)`
+        yield* sql`SELECT set_config('statement_timeout', '10000', true), set_config('enable_seqscan', 'on', true)`
         return yield* read
       }).pipe(transaction(sql))
     ).pipe(toStoreError("reading the schema mirror"))

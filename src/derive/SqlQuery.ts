@@ -55,7 +55,8 @@ export const run = ({ most, query, timeout }: Query) =>
     const lines = yield* Effect.gen(function* () {
       yield* sql`BEGIN READ ONLY`.unprepared
       yield* sql`SELECT set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true),
-        set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)`
+        set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
+        set_config('enable_seqscan', 'on', true)`
       const rows = yield* sql`SELECT line::text AS line FROM derived.query(${statement}, ${most + 1},
         ${mostBytes}::bigint) AS line`.unprepared
       return yield* Effect.orDie(decodeLines(rows))

@@ -40,6 +40,13 @@ export class Database extends Context.Service<
 const oldest = 14
 
 /**
+ * Settings of each session. A prepared statement keeps its plan: one that was made while a table was small would scan
+ * all of the table later, once for each id of a page. Without sequential scans it looks by index from the beginning.
+ * Compilation (`jit`) would take longer than any of these statements.
+ */
+const sessionSettings = "-c enable_seqscan=off -c jit=off"
+
+/**
  * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one
  * each. A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles
  * `bytea`.
@@ -49,18 +56,21 @@ export const pool = {
   maxConnections: 10,
   multiplex: true,
   keepAlive: "30 seconds",
+  startupOptions: sessionSettings,
   maxMessageSize: 64 * 1024 * 1024
 } as const
 
 /**
  * Bounds how long a process that is frozen inside a transaction holds its row locks.
  *
- * PgBouncer refuses this startup parameter, and keeps prepared statements only if configured to: `IDEM_PGBOUNCER=1`
- * uses neither. PgBouncer's own `idle_transaction_timeout` replaces the parameter.
+ * PgBouncer refuses startup parameters, and keeps prepared statements only if configured to: `IDEM_PGBOUNCER=1` uses
+ * neither. PgBouncer's own `idle_transaction_timeout` replaces the timeout, and each statement is planned anew.
  */
 const behindPgBouncer = Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault(false))
 const session = Effect.map(behindPgBouncer, (behind) =>
-  behind ? { prepare: false } : { startupOptions: "-c idle_in_transaction_session_timeout=10s" }
+  behind
+    ? { prepare: false, startupOptions: undefined }
+    : { startupOptions: `${sessionSettings} -c idle_in_transaction_session_timeout=10s` }
 )
 
 /** Returns host and database of a URL, for messages. */

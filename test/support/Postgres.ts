@@ -7,15 +7,16 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes } from "node:crypto"
 import * as Path from "node:path"
 import { inject } from "vitest"
+import { pool as settings } from "../../src/stores/Database.ts"
 
-const access = Effect.sync(() => {
+const given = Effect.sync(() => {
   const { database, password, socket, username } = inject("postgres")
   return { template: database, pool: { path: socket, username, password: Redacted.make(password) } }
 })
 
 /** Runs one statement that can't be in a transaction, in the server's own database. */
 const administer = (statement: string) =>
-  Effect.flatMap(access, ({ pool }) =>
+  Effect.flatMap(given, ({ pool }) =>
     Effect.provide(
       SqlClient.SqlClient.use((sql) => sql.unsafe(statement)),
       PgClient.layer({ ...pool, database: "postgres", maxConnections: 1 })
@@ -34,15 +35,13 @@ const makeDatabase = (template: string) =>
 const layerFrom = (choose: (template: string) => string, config: PgClient.PgPoolConfig = {}) =>
   PgClient.layerFrom(
     Effect.gen(function* () {
-      const { pool, template } = yield* access
+      const { pool: access, template } = yield* given
       const database = yield* makeDatabase(choose(template))
       return yield* PgClient.make({
-        ...pool,
+        ...settings,
+        ...access,
         database,
         applicationName: "idem-test",
-        maxConnections: 10,
-        multiplex: true,
-        maxMessageSize: 64 * 1024 * 1024,
         ...config
       })
     })
@@ -51,7 +50,7 @@ const layerFrom = (choose: (template: string) => string, config: PgClient.PgPool
 /** `PgClient` and `SqlClient` of a fresh, migrated database. */
 export const layer = layerFrom((template) => template)
 
-/** The same, whose sessions have these settings. */
+/** The same, whose sessions have these settings besides Idem's own. */
 export const layerWith = (config: PgClient.PgPoolConfig) => layerFrom((template) => template, config)
 
 /** The same of an empty one, without Idem's tables. */

@@ -72,9 +72,9 @@ export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const searching = Semaphore.makeUnsafe(searchesAtOnce)
 
-  /** On a session of its own: other statements do not wait for it. */
+  /** On a session of its own: other statements do not wait for it. A search may scan where that is less work. */
   const bounded = <A, E, R>(query: Effect.Effect<A, E, R>) =>
-    sql`SELECT set_config('transaction_read_only', 'on', true),
+    sql`SELECT set_config('transaction_read_only', 'on', true), set_config('enable_seqscan', 'on', true),
       set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true)`.pipe(
       Effect.andThen(query),
       transaction(sql),

@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import { BlobStore, within } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
-import { interval, texts } from "./Parameters.ts"
+import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 
@@ -51,7 +51,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
         Effect.gen(function* () {
           const hashes = group.map((blob) => blob.hash)
           const rows = yield* sql`SELECT encode(hash, 'hex') AS hash FROM body
-              WHERE encode(hash, 'hex') = ANY(${texts(hashes)})`
+              WHERE hash = ANY(${byteas(hashes.map(fromHex))})`
           const named = new Set((yield* Effect.orDie(decodeHashes(rows))).map((row) => row.hash))
           const unnamed = hashes.filter((hash) => !named.has(hash))
           return yield* Effect.forEach(unnamed, (hash) =>
