@@ -57,7 +57,7 @@ export interface Options {
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
-/** The state of the fiber that commits. It is a value that no other fiber holds. */
+/** The state of the fiber that commits. No other fiber holds it. */
 export interface State {
   readonly batch: OpenBatch.OpenBatch
   /** The batch whose commit is in flight. */
@@ -78,7 +78,7 @@ export interface State {
 export type WriteError = StoreError | Superseded
 
 export const initial = (checkpoint: string | undefined): State => ({
-  batch: OpenBatch.empty,
+  batch: OpenBatch.make(),
   committing: undefined,
   pages: PageOrder.initial,
   counts: RunCounts.zero,
@@ -108,7 +108,7 @@ export const begin = (options: Options, state: State): Effect.Effect<State, Writ
 /** The state with an empty open batch, and the open one as the batch whose commit is in flight. */
 export const withCommitting = (state: State): State => ({
   ...state,
-  batch: OpenBatch.empty,
+  batch: OpenBatch.make(),
   committing: state.batch
 })
 
@@ -171,7 +171,7 @@ export const commit = Effect.fnUntraced(function* (
     patched: committed.patched
   })
   yield* Metrics.counted(domain, all)
-  yield* Effect.forEach(batch.flights, ([id, flight]) => inflight.end(id, flight), { discard: true })
+  yield* Effect.forEach(batch.flights, ([flight, id]) => inflight.end(id, flight), { discard: true })
   yield* RunMeter.touch(meter)
   return (later) => ({
     ...later,

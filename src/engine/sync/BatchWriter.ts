@@ -188,10 +188,10 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step<void> =>
       case "Stored":
       case "Missed": {
         const found = kept(state, isUnknown(event) ? [{ place: event.externalId, message: unknown }] : [])
+        OpenBatch.addOccurrence(batch, event, found, now)
         writer.update(() => ({
           ...state,
-          problems: [...state.problems, ...found],
-          batch: OpenBatch.withOccurrence(batch, event, found, now),
+          problems: found.length === 0 ? state.problems : [...state.problems, ...found],
           pages: event.page === undefined ? pages : received(pages, event, event.page)
         }))
         // The end of a page goes with the last of its items.
@@ -207,11 +207,11 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step<void> =>
         })
       case "PageListed": {
         const found = kept(state, [...event.unusable, ...event.problems])
+        OpenBatch.addPage(batch, event, found, now)
         writer.update(() => ({
           ...state,
           remaining: event.remaining,
           problems: [...state.problems, ...found],
-          batch: OpenBatch.withPage(batch, event, found, now),
           pages: PageOrder.withPage(pages, event)
         }))
         return endPages(writer, now)
@@ -246,11 +246,8 @@ const endPages = (writer: Writer, now: number): Step<void> =>
     return (isApart ? writer.commit : Effect.void).pipe(
       Effect.andThen(
         Effect.suspend(() => {
-          writer.update((before) => ({
-            ...before,
-            pages: after,
-            batch: OpenBatch.withEnd(before.batch, end, now)
-          }))
+          writer.update((before) => ({ ...before, pages: after }))
+          OpenBatch.addEnd(writer.state().batch, end, now)
           return OpenBatch.endsNow(writer.state().batch) ? writer.commit : Effect.void
         })
       ),

@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { createHash } from "node:crypto"
+import * as Crypto from "node:crypto"
 import { type Announced, complete, type Content, type Ref } from "../../contract/Content.ts"
 import { IntegrationError, TooLarge, Transient } from "../../contract/IntegrationError.ts"
 import type { Limits } from "../Limits.ts"
@@ -16,7 +16,7 @@ import type { StoreError } from "../store/StoreError.ts"
 
 const titleLength = 1000
 
-const hashOf = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest()
+const hashOf = (bytes: Uint8Array): Uint8Array => Crypto.hash("sha256", bytes, "buffer")
 
 const inline = (bytes: Uint8Array): StoredBody => ({ _tag: "Inline", hash: hashOf(bytes), bytes })
 

@@ -13,7 +13,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 
 const kibibyte = 1024
@@ -101,14 +101,13 @@ export const make = (total: number): Budget => {
         begin: Effect.gen(function* () {
           yield* small.takeScoped(1)
           const share = { grown: 0 }
-          yield* Effect.acquireRelease(
-            Effect.sync(() => void begun++),
-            () =>
-              Effect.sync(() => {
-                begun--
-                giveBack(share, 0)
-              })
-          )
+          begun++
+          // The finalizer needs no services: \`acquireRelease\` would copy all of them for each download.
+          const end = Effect.sync(() => {
+            begun--
+            giveBack(share, 0)
+          })
+          yield* Scope.addFinalizer(yield* Effect.scope, end)
           return {
             size: () => beginBytes + share.grown,
             grow: (bytes) =>

@@ -1,4 +1,4 @@
-/** The open batch: a value that only the committing fiber holds. */
+/** The open batch. Only the committing fiber holds it; nothing is added to it once its commit has begun. */
 import type { Problem } from "../../contract/Page.ts"
 import { maxParts } from "../../contract/Parts.ts"
 import type { Item, PageEnd } from "../model/Batch.ts"
@@ -7,80 +7,70 @@ import * as BodyReader from "./BodyReader.ts"
 import type { Flight } from "./InFlight.ts"
 import type { Missed, PageListed, Stored } from "./SliceEvent.ts"
 
+/** It grows in place: a batch holds up to 1,000 items, and a copy for each of them would cost more than the rest. */
 export interface OpenBatch {
-  readonly items: ReadonlyArray<Item>
+  readonly items: Array<Item>
   /** The ids of the items and misses that a page listed. */
-  readonly listed: ReadonlyArray<string>
-  readonly misses: ReadonlyArray<Missed>
-  /** The occurrences in it, by id. */
-  readonly flights: ReadonlyArray<readonly [externalId: string, flight: Flight]>
-  readonly counts: RunCounts.Counts
-  readonly problems: ReadonlyArray<Problem>
-  readonly end: PageEnd | undefined
+  readonly listed: Array<string>
+  readonly misses: Array<Missed>
+  /** The occurrences in it, and their ids. */
+  readonly flights: Map<Flight, string>
+  readonly counts: RunCounts.Tally
+  readonly problems: Array<Problem>
+  end: PageEnd | undefined
   /** Bytes of bodies that it holds in memory. */
-  readonly bytes: number
+  bytes: number
   /** When the first event came in, in milliseconds since the epoch. */
-  readonly since: number | undefined
+  since: number | undefined
 }
 
-export const empty: OpenBatch = {
+export const make = (): OpenBatch => ({
   items: [],
   listed: [],
   misses: [],
-  flights: [],
-  counts: RunCounts.zero,
+  flights: new Map(),
+  counts: RunCounts.tally(),
   problems: [],
   end: undefined,
   bytes: 0,
   since: undefined
-}
+})
 
-/** With one more item or miss, and what of it is a problem. */
-export const withOccurrence = (
+/** Adds an item or a miss, and what of it is a problem. */
+export const addOccurrence = (
   batch: OpenBatch,
   event: Stored | Missed,
   found: ReadonlyArray<Problem>,
   now: number
-): OpenBatch => {
-  const isStored = event._tag === "Stored"
-  const externalId = isStored ? event.item.externalId : event.externalId
-  return {
-    items: isStored ? [...batch.items, event.item] : batch.items,
-    listed: event.origin === "listed" ? [...batch.listed, externalId] : batch.listed,
-    misses: isStored ? batch.misses : [...batch.misses, event],
-    flights: [...batch.flights, [externalId, event.flight]],
-    counts: { ...batch.counts, [event.origin]: batch.counts[event.origin] + 1 },
-    problems: found.length === 0 ? batch.problems : [...batch.problems, ...found],
-    end: batch.end,
-    bytes: isStored ? batch.bytes + BodyReader.held(event.item) : batch.bytes,
-    since: batch.since ?? now
+): void => {
+  const externalId = event._tag === "Stored" ? event.item.externalId : event.externalId
+  if (event._tag === "Stored") {
+    batch.items.push(event.item)
+    batch.bytes += BodyReader.held(event.item)
+  } else {
+    batch.misses.push(event)
   }
+  if (event.origin === "listed") batch.listed.push(externalId)
+  batch.flights.set(event.flight, externalId)
+  batch.counts[event.origin] += 1
+  batch.problems.push(...found)
+  batch.since ??= now
 }
 
-/** With what a page says before its items are in; `problems` are those of its problems that the run keeps. */
-export const withPage = (
-  batch: OpenBatch,
-  page: PageListed,
-  problems: ReadonlyArray<Problem>,
-  now: number
-): OpenBatch => ({
-  ...batch,
-  since: batch.since ?? now,
-  counts: {
-    ...batch.counts,
-    listed: batch.counts.listed + page.existing + page.unusable.length,
-    existing: batch.counts.existing + page.existing,
-    failed: batch.counts.failed + page.unusable.length
-  },
-  problems: [...batch.problems, ...problems]
-})
+/** Adds what a page says before its items are in; `problems` are those of its problems that the run keeps. */
+export const addPage = (batch: OpenBatch, page: PageListed, problems: ReadonlyArray<Problem>, now: number): void => {
+  batch.counts.listed += page.existing + page.unusable.length
+  batch.counts.existing += page.existing
+  batch.counts.failed += page.unusable.length
+  batch.problems.push(...problems)
+  batch.since ??= now
+}
 
-/** With the end of a page, which joins that of the page before it. */
-export const withEnd = (batch: OpenBatch, end: PageEnd, now: number): OpenBatch => ({
-  ...batch,
-  since: batch.since ?? now,
-  end: batch.end === undefined ? end : together(batch.end, end)
-})
+/** Adds the end of a page, which joins that of the page before it. */
+export const addEnd = (batch: OpenBatch, end: PageEnd, now: number): void => {
+  batch.end = batch.end === undefined ? end : together(batch.end, end)
+  batch.since ??= now
+}
 
 /** The end of several pages: the last one's, with what all of them saw and moved. */
 const together = (before: PageEnd, end: PageEnd): PageEnd => {
@@ -118,7 +108,7 @@ export const endsNow = ({ end }: OpenBatch): boolean =>
     end.seen.length >= seenAtOnce ||
     end.parts.length >= maxParts)
 
-export const holds = (batch: OpenBatch, flight: Flight): boolean => batch.flights.some(([, one]) => one === flight)
+export const holds = (batch: OpenBatch, flight: Flight): boolean => batch.flights.has(flight)
 
 /** True if it has reached this number of items, or bytes of bodies. */
 export const isFull = (batch: OpenBatch, atMost: { readonly items: number; readonly bytes: number }): boolean =>
