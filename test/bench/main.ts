@@ -78,6 +78,8 @@ for (const [bench, run] of chosen) {
     Effect.scoped,
     Effect.provide(Database.layer),
     Effect.provideService(References.MinimumLogLevel, "Error"),
+    // As the command line has it where no collector of spans is set.
+    Effect.provideService(References.TracerEnabled, false),
     Effect.runPromise
   )
   found.push({ bench, rows })
