@@ -1,15 +1,12 @@
 /** How the requests of a REST source say who asks: its credentials, their headers, and its sign-in. */
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as AccessToken from "./AccessToken.ts"
 import type { OpenOptions } from "./Definition.ts"
 import { field } from "./Field.ts"
-import { ask, fail, type HttpServer, jsonOf } from "./HttpRequest.ts"
-import { type IntegrationError, Transient, Unauthorized } from "./IntegrationError.ts"
+import type { IntegrationError } from "./IntegrationError.ts"
+import * as OAuthGrant from "./OAuthGrant.ts"
 import type { SignIn } from "./SignIn.ts"
 
 /**
@@ -70,91 +67,19 @@ export const basic = () =>
     })
   )
 
-const Secret = Schema.Redacted(Schema.String.pipe(Schema.check(Schema.isNonEmpty())))
+const accessToken = field(OAuthGrant.Secret, { title: "Access token", description: "Sent as a bearer token." })
 
-const client = {
-  clientId: field(Schema.NonEmptyString, { title: "Client ID", description: "Of your app at the source." }),
-  clientSecret: field(Schema.optionalKey(Secret), {
-    title: "Client secret",
-    description: "Of the same app. A public client has none."
-  })
-}
-const expiresAt = field(Schema.optionalKey(Schema.DateTimeUtcFromString), {
-  title: "End of the access token",
-  description: "Idem keeps it here.",
-  isInternal: true
-})
-const accessToken = field(Secret, { title: "Access token", description: "Sent as a bearer token." })
-
-const Refreshable = Schema.Struct({
-  ...client,
-  refreshToken: field(Secret, { title: "Refresh token", description: "From a sign-in with this app." }),
-  accessToken: field(Schema.optionalKey(Secret), {
-    title: "Last access token",
-    description: "Idem keeps it here.",
-    isInternal: true
-  }),
-  expiresAt
-}).annotate({ title: "An app and its refresh token" })
+const Refreshable = Schema.Struct(OAuthGrant.fields).annotate({ title: "An app and its refresh token" })
 /** What a sign-in gives at a source whose access tokens last. */
-const Lasting = Schema.Struct({ ...client, accessToken, expiresAt }).annotate({ title: "An app and its access token" })
+const Lasting = Schema.Struct({ ...OAuthGrant.clientFields, accessToken, expiresAt: OAuthGrant.expiresAt }).annotate({
+  title: "An app and its access token"
+})
 const Token = Schema.Struct({ accessToken }).annotate({ title: "An access token" })
 
 const Credentials = Schema.Union([Refreshable, Lasting, Token])
 type Credentials = typeof Credentials.Type
 
-const Tokens = Schema.Struct({
-  access_token: Schema.NonEmptyString,
-  refresh_token: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  expires_in: Schema.optionalKey(Schema.NullOr(Schema.Finite))
-})
-const decodeTokens = Schema.decodeUnknownEffect(Tokens)
-
-/** A token is not used in its last minute: a request takes up to that long to arrive and be checked. */
-const margin = Duration.minutes(1)
-
 type OAuth2<Config> = Extract<RestAuth<Config>, { readonly type: "oauth2" }>
-
-/** Exchanges the refresh token (RFC 6749, section 6). */
-const refresh = Effect.fnUntraced(function* <Config>(
-  auth: OAuth2<Config>,
-  { call, config, network }: OpenOptions<Config, Credentials>,
-  grant: typeof Refreshable.Type
-) {
-  const url = new URL(auth.provider(config).tokenUrl)
-  const server: HttpServer = {
-    network,
-    baseUrl: url,
-    headers: { accept: "application/json" },
-    // No repetition mends a refused grant, whatever the source calls it. Its text may repeat a token.
-    refusal: ({ status }) =>
-      status === 429 || status === 408 || status >= 500
-        ? undefined
-        : new Unauthorized({ message: `${url.host} refuses the refresh token (${status}): sign in again` })
-  }
-  const post = new URLSearchParams({
-    grant_type: "refresh_token",
-    refresh_token: Redacted.value(grant.refreshToken),
-    client_id: grant.clientId,
-    ...(grant.clientSecret === undefined ? {} : { client_secret: Redacted.value(grant.clientSecret) })
-  })
-  const unreadable = new Transient({ message: `${url.host} answers a refresh with something that is no token` })
-  const answer = yield* Effect.interruptible(call("oauth2.token", 0, ask(server, url, { post })))
-  const json = answer === undefined ? undefined : yield* jsonOf(server, answer)
-  // The decoder's error would quote the tokens.
-  const decode = Effect.suspend(() => decodeTokens((auth.standardize ?? ((same) => same))(json as Schema.Json)))
-  const tokens = yield* Effect.catch(decode, () => fail(unreadable))
-  const now = yield* DateTime.now
-  const { expiresAt: _, ...kept } = grant
-  return {
-    ...kept,
-    accessToken: Redacted.make(tokens.access_token),
-    refreshToken: tokens.refresh_token ? Redacted.make(tokens.refresh_token) : grant.refreshToken,
-    ...(typeof tokens.expires_in === "number"
-      ? { expiresAt: DateTime.addDuration(now, Duration.seconds(tokens.expires_in)) }
-      : {})
-  } satisfies Credentials
-})
 
 export const oauth2 = <Config>(auth: OAuth2<Config>): Auth<Config, Credentials> => {
   const { type: _, ...about } = auth
@@ -179,15 +104,16 @@ export const oauth2 = <Config>(auth: OAuth2<Config>): Auth<Config, Credentials> 
           : undefined
     },
     authorize: (options) => {
-      const access = AccessToken.make<Credentials>({
-        credentials: options.credentials,
-        refreshCredentials: options.refreshCredentials,
-        margin,
-        held: (credentials) => ({
-          token: credentials.accessToken,
-          expiresAt: "expiresAt" in credentials ? credentials.expiresAt : undefined
-        }),
-        refresh: (credentials) => ("refreshToken" in credentials ? refresh(auth, options, credentials) : undefined)
+      const access = OAuthGrant.accessToken<Credentials>({
+        ...options,
+        endpointOf: (credentials) =>
+          "refreshToken" in credentials
+            ? {
+                grant: credentials,
+                tokenUrl: new URL(auth.provider(options.config).tokenUrl),
+                standardize: auth.standardize
+              }
+            : undefined
       })
       const headersOf = (token: Redacted.Redacted) => ({ authorization: `Bearer ${Redacted.value(token)}` })
       return (request) =>

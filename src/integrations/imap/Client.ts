@@ -6,8 +6,10 @@
 import * as Net from "node:net"
 import { ImapFlow, type ImapFlowOptions } from "imapflow"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
@@ -26,7 +28,7 @@ export interface Options {
   readonly verifyCertificate: boolean
   readonly compress: boolean
   readonly username: string
-  readonly secret: ImapErrors.Secret
+  readonly secret: { readonly password: string } | AccessToken
   readonly connections: number
   /** Milliseconds without a byte after which a connection is given up. */
   readonly timeout: number
@@ -103,7 +105,9 @@ export const maxVanished = 100_000
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Client, never, Scope.Scope> {
   const server = `${options.host}:${options.port}`
-  const classify = ImapErrors.classifier(server, options.secret)
+  /** The secret of the last login, which no error may quote. */
+  let secret: ImapErrors.Secret = "password" in options.secret ? options.secret : { accessToken: "" }
+  const classify = (what: string, cause: unknown) => ImapErrors.classifier(server, secret)(what, cause)
 
   const attempt = <A>(what: string, session: Session, ask: () => Promise<A>): Effect.Effect<A, IntegrationError> =>
     Effect.suspend(() => {
@@ -127,9 +131,9 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       ...(options.ca === undefined ? {} : { ca: options.ca })
     },
     auth:
-      "password" in options.secret
-        ? { user: options.username, pass: options.secret.password }
-        : { user: options.username, accessToken: options.secret.accessToken },
+      "password" in secret
+        ? { user: options.username, pass: secret.password }
+        : { user: options.username, accessToken: secret.accessToken },
     clientInfo: { name: "Idem" },
     logger: false,
     disableAutoIdle: true,
@@ -147,7 +151,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   /** The capabilities that the last login showed. */
   let features: Features = noFeatures
-  const open = Effect.flatMap(options.network.addressOf(options.host), (address) =>
+  const login = Effect.flatMap(options.network.addressOf(options.host), (address) =>
     Effect.suspend(() => {
       const imap: ImapFlow = new ImapFlow({
         ...optionsOf(address),
@@ -179,6 +183,24 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       )
     })
   )
+
+  const loginWith = (token: Redacted.Redacted) =>
+    Effect.suspend(() => {
+      secret = { accessToken: Redacted.value(token) }
+      return login
+    })
+
+  /** A token that the server refuses is replaced once. */
+  const open = Effect.gen(function* () {
+    const { secret: given } = options
+    if ("password" in given) return yield* login
+    const token = yield* given.token
+    return yield* Effect.catchIf(
+      loginWith(token),
+      ({ reason }) => reason._tag === "Unauthorized",
+      (error) => Effect.flatMap(given.replace(token, error), loginWith)
+    )
+  })
 
   const pool = yield* Connections.make<Session>({
     call: options.call,

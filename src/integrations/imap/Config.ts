@@ -2,7 +2,8 @@
 import * as Schema from "effect/Schema"
 import { field } from "../../contract/Field.ts"
 import { aboutQuota, QuotaConfig } from "../../contract/Integration.ts"
-import { presets, providers } from "./Presets.ts"
+import * as OAuthGrant from "../../contract/OAuthGrant.ts"
+import { type Preset, presets, providers } from "./Presets.ts"
 
 const Text = Schema.String.pipe(
   Schema.check(Schema.makeFilter<string>((text) => (/[\r\n\0]/.test(text) ? "must be one line" : undefined)))
@@ -98,7 +99,20 @@ const username = field(Filled, {
   example: "ann@example.com"
 })
 
-/** A password (of many providers one for this app alone), or an access token for XOAUTH2 or OAUTHBEARER. */
+const TokenUrl = Schema.URLFromString.pipe(
+  Schema.check(
+    Schema.makeFilter<URL>(({ hostname, protocol }) =>
+      protocol === "https:" || hostname === "127.0.0.1" || hostname === "localhost"
+        ? undefined
+        : "it must begin with https://"
+    )
+  )
+)
+
+/**
+ * A password (of many providers one for this app alone), or for XOAUTH2 or OAUTHBEARER a grant, whose access tokens Idem
+ * renews, or an access token.
+ */
 export const Credentials = Schema.Union([
   Schema.Struct({
     username,
@@ -106,20 +120,37 @@ export const Credentials = Schema.Union([
       title: "Password",
       description: "Gmail, Yahoo, iCloud and Fastmail need an app password, which you create in the account's settings."
     })
-  }),
+  }).annotate({ title: "A password" }),
+  Schema.Struct({
+    username,
+    ...OAuthGrant.fields,
+    tokenUrl: field(Schema.optionalKey(TokenUrl), {
+      title: "Token endpoint",
+      description: "Where the refresh token is exchanged. Google's and Microsoft's are known by the provider.",
+      example: "https://login.example.com/oauth2/token"
+    })
+  }).annotate({ title: "An OAuth client and its refresh token" }),
   Schema.Struct({
     username,
     accessToken: field(Secret, {
       title: "Access token",
       description: "For XOAUTH2 or OAUTHBEARER. Idem does not renew it."
     })
-  })
+  }).annotate({ title: "An access token" })
 ])
 export type Credentials = typeof Credentials.Type
 
+const presetOf = ({ provider }: Config): Preset | undefined => (provider === undefined ? undefined : presets[provider])
+
+/** Where the refresh token of these credentials is exchanged; undefined if nothing names the place. */
+export const tokenUrlOf = (config: Config, given: URL | undefined): URL | undefined => {
+  const known = presetOf(config)?.tokenUrl
+  return given ?? (known === undefined ? undefined : new URL(known))
+}
+
 /** The server of a config, and how the connection to it is secured. */
 export const serverOf = (config: Config) => {
-  const preset = config.provider === undefined ? undefined : presets[config.provider]
+  const preset = presetOf(config)
   const { port, tls = true } = config
   const security = tls === true && port !== 143 ? "tls" : tls === false ? "none" : "starttls"
   return {

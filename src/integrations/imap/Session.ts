@@ -3,9 +3,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { Estimate, OpenOptions, Session } from "../../contract/Integration.ts"
+import * as OAuthGrant from "../../contract/OAuthGrant.ts"
 import type { Checkpoint, Part } from "./Checkpoint.ts"
 import * as Client from "./Client.ts"
-import { type Config, type Credentials, messagesIn, serverOf } from "./Config.ts"
+import { type Config, type Credentials, messagesIn, serverOf, tokenUrlOf } from "./Config.ts"
 import * as Downloads from "./Downloads.ts"
 import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingPages.ts"
@@ -20,11 +21,33 @@ const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Co
   includeSpamTrash
 })
 
-const clientOf = (
-  { call, config, credentials, network }: OpenOptions<Config, Credentials>,
+/** The password, or the access token: without a refresh token the one that was given, until the server refuses it. */
+const secretOf = ({ call, config, credentials, network, refreshCredentials }: OpenOptions<Config, Credentials>) => {
+  if ("password" in credentials) return Effect.succeed({ password: Redacted.value(credentials.password) })
+  const tokenUrl = tokenUrlOf(config, "tokenUrl" in credentials ? credentials.tokenUrl : undefined)
+  if ("refreshToken" in credentials && tokenUrl === undefined) {
+    return Effect.fail(Errors.unauthorized(`the refresh token needs a "tokenUrl" in the credentials: ${noTokenUrl}`))
+  }
+  return Effect.succeed(
+    OAuthGrant.accessToken<Credentials>({
+      call,
+      network,
+      credentials,
+      refreshCredentials,
+      endpointOf: (current) =>
+        "refreshToken" in current && tokenUrl !== undefined ? { grant: current, tokenUrl } : undefined
+    })
+  )
+}
+
+const noTokenUrl = "the token endpoints of gmail and outlook alone are known"
+
+const clientOf = Effect.fnUntraced(function* (
+  options: OpenOptions<Config, Credentials>,
   { connections, timeout }: { readonly connections: number; readonly timeout: Duration.Input }
-) =>
-  Client.make({
+) {
+  const { call, config, credentials, network } = options
+  return yield* Client.make({
     call,
     network,
     ...serverOf(config),
@@ -32,13 +55,11 @@ const clientOf = (
     verifyCertificate: config.verifyCertificate ?? true,
     compress: config.compress ?? true,
     username: credentials.username,
-    secret:
-      "password" in credentials
-        ? { password: Redacted.value(credentials.password) }
-        : { accessToken: Redacted.value(credentials.accessToken) },
+    secret: yield* secretOf(options),
     connections,
     timeout: Duration.toMillis(timeout)
   })
+})
 
 /** A connection in IDLE is silent for longer than one that is asked something. */
 const idleTimeout = "5 minutes"

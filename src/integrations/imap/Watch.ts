@@ -12,7 +12,7 @@ import type { Client } from "./Client.ts"
 import * as Mailboxes from "./Mailboxes.ts"
 
 const listen = Effect.fnUntraced(function* (
-  connect: Effect.Effect<Client, never, Scope.Scope>,
+  connect: Effect.Effect<Client, IntegrationError, Scope.Scope>,
   choice: Mailboxes.Choice,
   queue: Queue.Enqueue<Hint, IntegrationError>
 ): Effect.fn.Return<never, IntegrationError, Scope.Scope> {
@@ -27,7 +27,7 @@ const listen = Effect.fnUntraced(function* (
 
 /** The stream ends when the connection does. A server without IDLE gives no hint. */
 export const hints = (
-  connect: Effect.Effect<Client, never, Scope.Scope>,
+  connect: Effect.Effect<Client, IntegrationError, Scope.Scope>,
   choice: Mailboxes.Choice
 ): Stream.Stream<Hint, IntegrationError> =>
   Stream.callback<Hint, IntegrationError>((queue) => listen(connect, choice, queue))

@@ -1,0 +1,135 @@
+/** A grant of OAuth 2: an app, its refresh token, and the access token that was made from it last. */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as AccessToken from "./AccessToken.ts"
+import type { RefreshCredentials } from "./Definition.ts"
+import { field } from "./Field.ts"
+import { ask, fail, type HttpServer, jsonOf } from "./HttpRequest.ts"
+import { type IntegrationError, Transient, Unauthorized } from "./IntegrationError.ts"
+import type { Network } from "./Network.ts"
+import type { Call } from "./Quota.ts"
+
+export const Secret = Schema.Redacted(Schema.String.pipe(Schema.check(Schema.isNonEmpty())))
+
+export const clientFields = {
+  clientId: field(Schema.NonEmptyString, { title: "Client ID", description: "Of your app at the source." }),
+  clientSecret: field(Schema.optionalKey(Secret), {
+    title: "Client secret",
+    description: "Of the same app. A public client has none."
+  })
+}
+
+export const expiresAt = field(Schema.optionalKey(Schema.DateTimeUtcFromString), {
+  title: "End of the access token",
+  description: "Idem keeps it here.",
+  isInternal: true
+})
+
+/** The fields of a grant that can be refreshed. */
+export const fields = {
+  ...clientFields,
+  refreshToken: field(Secret, { title: "Refresh token", description: "From a sign-in with this app." }),
+  accessToken: field(Schema.optionalKey(Secret), {
+    title: "Last access token",
+    description: "Idem keeps it here.",
+    isInternal: true
+  }),
+  expiresAt
+}
+
+/** Has every grant, whatever else is with it. */
+export type Grant = Schema.Struct.Type<typeof fields>
+
+/** Where a grant is refreshed. */
+export interface Endpoint<G> {
+  readonly grant: G
+  readonly tokenUrl: URL
+  /** Changes an answer of the provider's own form into that of RFC 6749. */
+  readonly standardize?: ((answer: Schema.Json) => Schema.Json) | undefined
+}
+
+interface Source {
+  readonly call: Call
+  readonly network: Network
+}
+
+const Tokens = Schema.Struct({
+  access_token: Schema.NonEmptyString,
+  refresh_token: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  expires_in: Schema.optionalKey(Schema.NullOr(Schema.Finite))
+})
+const decodeTokens = Schema.decodeUnknownEffect(Tokens)
+
+/** A token is not used in its last minute: a request takes up to that long to arrive and be checked. */
+const margin = Duration.minutes(1)
+
+/** Exchanges the refresh token (RFC 6749, section 6). */
+const refresh = Effect.fnUntraced(function* <G extends Grant>(
+  { call, network }: Source,
+  { grant, standardize, tokenUrl }: Endpoint<G>
+) {
+  const server: HttpServer = {
+    network,
+    baseUrl: tokenUrl,
+    headers: { accept: "application/json" },
+    // No repetition mends a refused grant, whatever the source calls it. Its text may repeat a token.
+    refusal: ({ status }) =>
+      status === 429 || status === 408 || status >= 500
+        ? undefined
+        : new Unauthorized({ message: `${tokenUrl.host} refuses the refresh token (${status}): sign in again` })
+  }
+  const post = new URLSearchParams({
+    grant_type: "refresh_token",
+    refresh_token: Redacted.value(grant.refreshToken),
+    client_id: grant.clientId,
+    ...(grant.clientSecret === undefined ? {} : { client_secret: Redacted.value(grant.clientSecret) })
+  })
+  const unreadable = new Transient({ message: `${tokenUrl.host} answers a refresh with something that is no token` })
+  const answer = yield* Effect.interruptible(call("oauth2.token", 0, ask(server, tokenUrl, { post })))
+  const json = answer === undefined ? undefined : yield* jsonOf(server, answer)
+  // The decoder's error would quote the tokens.
+  const decode = Effect.suspend(() => decodeTokens((standardize ?? ((same) => same))(json as Schema.Json)))
+  const tokens = yield* Effect.catch(decode, () => fail(unreadable))
+  const now = yield* DateTime.now
+  const { expiresAt: _, ...kept } = grant
+  return {
+    ...kept,
+    accessToken: Redacted.make(tokens.access_token),
+    refreshToken: tokens.refresh_token ? Redacted.make(tokens.refresh_token) : grant.refreshToken,
+    ...(typeof tokens.expires_in === "number"
+      ? { expiresAt: DateTime.addDuration(now, Duration.seconds(tokens.expires_in)) }
+      : {})
+  }
+})
+
+/** The access token of credentials, of which some are a grant: `endpointOf` gives it, or undefined for others. */
+export const accessToken = <C extends object>(
+  options: Source & {
+    readonly credentials: C
+    readonly refreshCredentials: RefreshCredentials<C>
+    readonly endpointOf: (credentials: C) => Endpoint<Extract<C, Grant>> | undefined
+  }
+): AccessToken.AccessToken =>
+  AccessToken.make<C>({
+    credentials: options.credentials,
+    refreshCredentials: options.refreshCredentials,
+    margin,
+    held: (credentials: Partial<AccessTokenFields>) => ({
+      token: credentials.accessToken,
+      expiresAt: credentials.expiresAt
+    }),
+    refresh: (credentials) => {
+      const endpoint = options.endpointOf(credentials)
+      return endpoint === undefined
+        ? undefined
+        : (refresh(options, endpoint) as Effect.Effect<Extract<C, Grant>, IntegrationError>)
+    }
+  })
+
+interface AccessTokenFields {
+  readonly accessToken: Redacted.Redacted | undefined
+  readonly expiresAt: DateTime.Utc | undefined
+}
