@@ -75,9 +75,14 @@ export const open = async (browser: Browser, look: Look = {}): Promise<Watched> 
   return { page, context, errors, asked }
 }
 
+/** Waits until the expression is true of the page. `page.waitForFunction` polls by `eval`, which the page's policy forbids. */
+export const until = async (page: Page, expression: string): Promise<void> => {
+  while ((await page.evaluate(expression)) !== true) await page.evaluate("new Promise(requestAnimationFrame)")
+}
+
 /** The serious and critical findings of axe-core on the present page, one line each. */
 export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
-  await page.evaluate(Axe.source)
+  if ((await page.evaluate("typeof axe")) === "undefined") await page.evaluate(Axe.source)
   const found = await page.evaluate(
     "axe.run(document, { iframes: false, resultTypes: ['violations'] }).then(({ violations }) => violations)"
   )
