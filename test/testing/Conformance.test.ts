@@ -167,6 +167,19 @@ describe("a law that is broken is found, and says what to do", () => {
     pages(session, (page) => ({ ...page, checkpoint: { position: source.log.length } }))
   )
 
+  broken(
+    "a crash between two pages",
+    "says after the second page of any listing that all was listed",
+    (session, source) => ({
+      ...session,
+      list: (task, checkpoint, parts) =>
+        session.list(task, checkpoint, parts).pipe(
+          Stream.zipWithIndex,
+          Stream.map(([page, index]) => (index === 1 ? { ...page, checkpoint: { position: source.log.length } } : page))
+        )
+    })
+  )
+
   it.live("names no field of its config as its scope", () =>
     Effect.gen(function* () {
       const unscoped = Effect.map(scripted(), (source) => ({
