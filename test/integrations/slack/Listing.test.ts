@@ -333,30 +333,27 @@ describe("the backfill", () => {
     })
   )
 
-  it.effect(
-    "reads 4,500 conversations, each of them, and notices a deletion in each",
-    () =>
-      Effect.gen(function* () {
-        yield* TestClock.setTime(now * 1000)
-        const server = yield* SlackServer.make({ now: now - days(40) })
-        server.withoutSockets = true
-        const { workspace: slack } = server
-        const channels = Array.from({ length: 4500 }, (_, index) => slack.addChannel(`channel-${index}`))
-        for (const channel of channels) for (const text of ["one", "two"]) slack.post(channel, text)
-        const model = new Model()
-        const session = yield* open(server)
-        yield* model.run(session)
-        same(model, server)
-        assert.isBelow(model.largest, 1000)
-        assert.isBelow(model.largestPart, 4096)
-        const places = [0, 2399, 2401, 4001, 4499].map((index) => channels[index] ?? "")
-        for (const channel of places) slack.delete(channel, slack.channel(channel).parents[0]?.ts ?? "")
-        // All of them are dormant: each is visited within a day.
-        yield* TestClock.adjust("25 hours")
-        yield* model.run(session)
-        same(model, server)
-      }),
-    120_000
+  it.effect("reads 4,500 conversations, each of them, and notices a deletion in each", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(now * 1000)
+      const server = yield* SlackServer.make({ now: now - days(40) })
+      server.withoutSockets = true
+      const { workspace: slack } = server
+      const channels = Array.from({ length: 4500 }, (_, index) => slack.addChannel(`channel-${index}`))
+      for (const channel of channels) for (const text of ["one", "two"]) slack.post(channel, text)
+      const model = new Model()
+      const session = yield* open(server)
+      yield* model.run(session)
+      same(model, server)
+      assert.isBelow(model.largest, 1000)
+      assert.isBelow(model.largestPart, 4096)
+      const places = [0, 2399, 2401, 4001, 4499].map((index) => channels[index] ?? "")
+      for (const channel of places) slack.delete(channel, slack.channel(channel).parents[0]?.ts ?? "")
+      // All of them are dormant: each is visited within a day.
+      yield* TestClock.adjust("25 hours")
+      yield* model.run(session)
+      same(model, server)
+    })
   )
 
   it.live("asks for new messages of all conversations before each of its slices", () =>
