@@ -51,7 +51,7 @@ const sessionSettings = "-c enable_seqscan=off -c jit=off"
  * each. A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles
  * `bytea`.
  */
-export const pool = {
+const pool = {
   applicationName: "idem",
   maxConnections: 10,
   multiplex: true,
@@ -156,8 +156,25 @@ const decodeServer = Schema.decodeUnknownEffect(
 
 type Clients = PgClient.PgClient | SqlClient.SqlClient
 
+/**
+ * The client of a database. Each transaction and each reserved session begins in a turn of the event loop of its own.
+ *
+ * This works around a defect of `@effect/sql-pg` 4.0.5. A look-up that is sent on a shared session and dropped in the
+ * same turn leaves a flush behind. If a transaction took over the session in that turn, the flush removed the reader of
+ * its first answer: the transaction waited forever, and its process did not end at SIGTERM.
+ */
+export const makeClient = (config: PgClient.PgPoolConfig) =>
+  Effect.map(PgClient.make({ ...pool, ...config }), (sql): PgClient.PgClient => {
+    const { reserve, withTransaction } = sql
+    return Object.assign(sql, {
+      reserve: Effect.andThen(Effect.yieldNow, reserve),
+      withTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        Effect.andThen(Effect.yieldNow, withTransaction(effect))
+    })
+  })
+
 const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =>
-  PgClient.layer({ ...pool, ...config }).pipe(
+  PgClient.layerFrom(makeClient(config)).pipe(
     Layer.catchTag("SqlError", (error) =>
       Layer.effectContext(Effect.fail(new DatabaseError({ message: `${database.name}: ${explain(error)}` })))
     ),

@@ -41,6 +41,7 @@ import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
 import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
+import { makeClient } from "../../src/stores/Database.ts"
 import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as SharedQuotas from "../../src/stores/postgres/SharedQuotas.ts"
@@ -75,18 +76,19 @@ const integrations = Integrations.layer({
 })
 
 const layer = (start: Start) => {
-  const sql = PgClient.layer({
-    path: start.socket,
-    username: start.username,
-    password: Redacted.make(start.password),
-    database: start.database,
-    // By which the audit tells who writes.
-    applicationName: `idem-${process.pid}`,
-    maxConnections: 6,
-    // Five seconds of anybody else's clock, as by default.
-    connectTimeout: Duration.seconds(5 * speed),
-    multiplex: true
-  })
+  const sql = PgClient.layerFrom(
+    makeClient({
+      path: start.socket,
+      username: start.username,
+      password: Redacted.make(start.password),
+      database: start.database,
+      // By which the audit tells who writes.
+      applicationName: `idem-${process.pid}`,
+      maxConnections: 6,
+      // Five seconds of anybody else's clock, as by default.
+      connectTimeout: Duration.seconds(5 * speed)
+    })
+  )
   const blobs = Layer.provide(
     BlobLocation.layer,
     Layer.merge(FullDisk.layer(Path.join(start.folder, "full")), NodePath.layer)

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Path from "node:path"
@@ -80,6 +81,21 @@ describe("Database", () => {
     Effect.gen(function* () {
       const database = yield* Database.Database
       assert.notInclude(JSON.stringify(database), inject("postgres").password)
+    }).pipe(Effect.provide(withEnv({ DATABASE_URL: urlOf({}) })))
+  )
+
+  // A slice that is interrupted drops its look-ups and commits, both in the callback that received an answer.
+  it.live("answers a transaction or a reserved session that begins as a look-up is dropped", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const reserved = Effect.flatMap(sql.reserve, (session) => session.execute("SELECT 3 AS n", [], undefined))
+      for (const write of [sql.withTransaction(sql`SELECT 3 AS n`), Effect.scoped(reserved)]) {
+        yield* sql`SELECT 1`
+        const lookup = yield* Effect.forkChild(sql`SELECT 2`, { startImmediately: true })
+        const written = yield* Effect.forkChild(write, { startImmediately: true })
+        lookup.interruptUnsafe()
+        assert.deepStrictEqual(yield* Fiber.join(written), [{ n: 3 }])
+      }
     }).pipe(Effect.provide(withEnv({ DATABASE_URL: urlOf({}) })))
   )
 })
