@@ -2,7 +2,7 @@
  * Changes one place of the source at a time and says which changes no test notices:
  *
  *     npm run mutate -- src/engine/feed
- *     npm run mutate -- src/stores/Storable.ts --tests test/stores/lawsOfContent.test.ts
+ *     npm run mutate -- src/engine/feed src/engine/webhooks
  *
  * A folder or file of `src` is tested by the tests of the same folder of `test`, or of the nearest one above that is
  * there; `--tests` names others. It fails where fewer than 90 % of the mutants are killed. Minutes a hundred mutants.
@@ -32,17 +32,16 @@ const { positionals, values } = parseArgs({
     concurrency: { type: "string", default: "1" }
   }
 })
-const [given] = positionals
-const source = given?.replace(/\/+$/, "")
-if (source === undefined || !/^src(\/|$)/.test(source) || !Fs.existsSync(source)) {
-  console.error("usage: npm run mutate -- src/FOLDER [--tests GLOB]… [--strings] [--concurrency N]")
+const sources = positionals.map((given) => given.replace(/\/+$/, ""))
+if (sources.length === 0 || !sources.every((source) => /^src(\/|$)/.test(source) && Fs.existsSync(source))) {
+  console.error("usage: npm run mutate -- src/FOLDER… [--tests GLOB]… [--strings] [--concurrency N]")
   process.exit(2)
 }
 
-process.env["IDEM_MUTATION_TESTS"] = (values.tests ?? testsOf(source)).join(",")
+process.env["IDEM_MUTATION_TESTS"] = [...new Set(values.tests ?? sources.flatMap(testsOf))].join(",")
 
 const results = await new Stryker({
-  mutate: [source.endsWith(".ts") ? source : `${source}/**/*.ts`],
+  mutate: sources.map((source) => (source.endsWith(".ts") ? source : `${source}/**/*.ts`)),
   mutator: { excludedMutations: values.strings ? [] : ["StringLiteral"] },
   testRunner: "vitest",
   plugins: ["@stryker-mutator/vitest-runner"],
@@ -63,5 +62,5 @@ const results = await new Stryker({
 const killed = results.filter(({ status }) => status === "Killed" || status === "Timeout").length
 const counted = results.filter(({ status }) => ["Killed", "Timeout", "Survived", "NoCoverage"].includes(status)).length
 const share = counted === 0 ? 1 : killed / counted
-console.log(`${killed} of ${counted} mutants of ${source} are killed: ${(share * 100).toFixed(1)} %`)
+console.log(`${killed} of ${counted} mutants of ${sources.join(" ")} are killed: ${(share * 100).toFixed(1)} %`)
 process.exitCode = share < 0.9 ? 1 : 0

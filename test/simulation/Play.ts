@@ -151,8 +151,8 @@ const quieten = (simulation: Simulation): void => {
     const process = simulation.alive(0)
     if (row.paused === pausedByPerson) simulation.fork(process, "person", process.person.resume(row.id))
     if (row.credentials === null || row.paused !== null) {
-      // A quota that was used up lets calls through again.
-      simulation.advance(60_000)
+      // A quota that was used up lets calls through again, and the longest wait that the source asked for is over.
+      simulation.advance(120_000)
       account.disconnectedAt = undefined
       account.token = simulation.newToken()
       const credentials = { account: account.source.account, token: account.token }
