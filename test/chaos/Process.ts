@@ -24,6 +24,8 @@ export interface Lean {
   /** Ends the seed in order. False where the process is dead, or does not answer within ten seconds. */
   readonly stop: Effect.Effect<boolean>
   readonly sync: (command: Omit<Extract<Command, { _tag: "Sync" }>, "_tag">) => Effect.Effect<Synced>
+  /** A hint reaches it; `taken` hears of each hint that the process takes from now on. */
+  readonly hint: (command: Omit<Extract<Command, { _tag: "Hint" }>, "_tag">, taken: () => void) => Effect.Effect<void>
   /** Hours pass for it. */
   readonly later: (hours: number) => Effect.Effect<void>
   readonly signal: (name: "SIGKILL" | "SIGSTOP" | "SIGCONT") => void
@@ -42,6 +44,7 @@ const spawn = Effect.sync((): Lean => {
   let complaints: Array<string> = []
   let alive = true
   let port: number | undefined
+  let onHinted = () => {}
   // Starting takes seconds where the machine is busy: no time that is given to it counts from before.
   const ready = Deferred.makeUnsafe<void>()
   let waiting: { readonly tag: Reply["_tag"]; readonly reply: Deferred.Deferred<Reply | undefined> } | undefined
@@ -62,6 +65,7 @@ const spawn = Effect.sync((): Lean => {
     const reply = decode(line)
     if (reply._tag === "Defect") complaints.push(reply.message)
     if (reply._tag === "Serving") port = reply.port
+    if (reply._tag === "Hinted") onHinted()
     if (reply._tag === "Ready") Deferred.doneUnsafe(ready, Exit.void)
     answer(reply)
   })
@@ -109,6 +113,11 @@ const spawn = Effect.sync((): Lean => {
           ? reply
           : { _tag: "Synced", status: "failed", error: alive ? "no answer in 2 minutes" : "it died", counts: {} }
       ),
+    hint: (command, taken) =>
+      Effect.suspend(() => {
+        onHinted = taken
+        return send({ _tag: "Hint", ...command })
+      }),
     later: (hours) => send({ _tag: "Later", hours }),
     signal: (name) => void child.kill(name),
     isAlive: () => alive,

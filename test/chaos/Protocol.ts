@@ -3,6 +3,7 @@
  * stdout.
  */
 import * as Schema from "effect/Schema"
+import { ConnectionId } from "../../src/engine/model/Connection.ts"
 
 /** Faults that are built in on purpose, so that the harness is seen to find them. */
 export const Broken = Schema.Literals(["fence", "transaction", "key"])
@@ -33,12 +34,23 @@ const Sync = Schema.TaggedStruct("Sync", {
 })
 
 /**
+ * A hint that something changed at the source of this connection: in these parts, or anywhere. `isListening`: a stream
+ * of hints says from now on that it listens, or that it is broken.
+ */
+const Hint = Schema.TaggedStruct("Hint", {
+  connectionId: ConnectionId,
+  parts: Schema.Array(Schema.String),
+  isListening: Schema.NullOr(Schema.Boolean)
+})
+
+/**
  * `Start` polls what is due until `Stop`; `Stop` ends that in order, as SIGTERM does. `Later` puts the process's clock
  * forward by so many hours.
  */
 export const Command = Schema.Union([
   Start,
   Sync,
+  Hint,
   Schema.TaggedStruct("Stop", {}),
   Schema.TaggedStruct("Later", { hours: Schema.Finite })
 ])
@@ -57,6 +69,8 @@ export const Reply = Schema.Union([
   /** The process answers HTTP at this port, and delivers webhooks. */
   Schema.TaggedStruct("Serving", { port: Schema.Finite }),
   Schema.TaggedStruct("Stopped", {}),
+  /** The process took a hint. */
+  Schema.TaggedStruct("Hinted", {}),
   Synced,
   /** A defect: whatever caused it, the seed fails. */
   Schema.TaggedStruct("Defect", { message: Schema.String })

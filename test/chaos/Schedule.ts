@@ -53,6 +53,19 @@ export type Event =
   | { readonly _tag: "BlobFolder" }
   /** The disk of large bodies is full for so many milliseconds. */
   | { readonly _tag: "FullDisk"; readonly milliseconds: number }
+  /**
+   * Hints reach a process: of items that are there, of a part that is not, or of anything. Some come twice, and many
+   * are lost, since a change brings none by itself. `stream`: what the stream that they come from says of itself.
+   */
+  | {
+      readonly _tag: "Hint"
+      readonly source: number
+      readonly process: number
+      readonly of: "items" | "nothing" | "anything"
+      readonly which: number
+      readonly times: number
+      readonly stream: "listens" | "broken" | "silent"
+    }
   /** Hours pass: what is due later is due now. */
   | { readonly _tag: "Time" }
   /** A person forces everything of one source, or a few ids of it, to be downloaded again. */
@@ -147,7 +160,19 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
         times: random.between(1, 3)
       })
     ],
-    [kind === "lean" && !inFolder ? 1 : 0, () => ({ _tag: "BlobFolder" })]
+    [kind === "lean" && !inFolder ? 1 : 0, () => ({ _tag: "BlobFolder" })],
+    [
+      kind === "lean" ? 12 : 0,
+      () => ({
+        _tag: "Hint",
+        source: source(),
+        process: process(),
+        of: random.pick(["items", "items", "nothing", "anything"]),
+        which: random.between(0, 1_000_000),
+        times: random.between(1, 3),
+        stream: random.pick(["silent", "silent", "listens", "broken"])
+      })
+    ]
   ]
   const steps = Array.from({ length: random.between(6, 22) }, () => {
     const requests = random.between(0, 14)

@@ -332,6 +332,22 @@ const play = Effect.fnUntraced(function* (
           )
         )
         return
+      case "Hint": {
+        if (target === undefined || struck === undefined) return
+        const { of, stream, times, which } = event
+        const isListening = stream === "silent" ? null : stream === "listens"
+        const ids = target.source.ids()
+        const item = ids[which % Math.max(1, ids.length)]
+        const named = of === "nothing" || item === undefined ? [`nowhere/${which}`] : [item, item.split("/")[0] ?? item]
+        const parts = of === "anything" ? [] : named
+        note(`hint ${times} times to ${struck.pid}: ${parts.join(", ") || "anything"}`)
+        tally.order("a hint", times)
+        for (let time = 0; time < times; time += 1) {
+          const hint = { connectionId: ConnectionId.make(target.id), parts, isListening }
+          yield* struck.hint(hint, () => tally.meet("a hint"))
+        }
+        return
+      }
       case "Time":
         note("time passes")
         yield* timePasses
@@ -420,6 +436,17 @@ const play = Effect.fnUntraced(function* (
     if (isRight) clients.meetTasks()
   }
   note("quiet")
+
+  // ---- a change of which every process is told, twice, beside hints of what did not change -------------------------
+  const [hinted] = schedule.sources.flatMap(({ ending }, index) => (ending === undefined ? [index] : []))
+  if (isRight && schedule.kind === "lean" && hinted !== undefined) {
+    note(`change: ${mirrored[hinted]?.source.change({ deed: 0, which: 0, size: 2 })}`)
+    for (const process of processes.keys()) {
+      const hint = { _tag: "Hint", source: hinted, process, which: process, times: 2, stream: "silent" } as const
+      for (const what of ["nothing", "items", "anything"] as const) yield* happen({ ...hint, of: what })
+    }
+    isRight = yield* settle(differences)
+  }
 
   // ---- the endings, and what clients read then -------------------------------------------------------------------
   const random = new Random(schedule.seed)

@@ -30,11 +30,15 @@ import type { Integration } from "../../src/contract/Integration.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
-import * as Lease from "../../src/engine/schedule/Lease.ts"
+import { HintListener } from "../../src/engine/schedule/HintListener.ts"
+import { PendingHints } from "../../src/engine/schedule/PendingHints.ts"
 import { Polling } from "../../src/engine/schedule/PollerLock.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { Limits } from "../../src/engine/Limits.ts"
+import type { Superseded } from "../../src/engine/store/Fence.ts"
+import type { StoreError } from "../../src/engine/store/StoreError.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import * as SliceRunner from "../../src/engine/sync/SliceRunner.ts"
+import type * as SliceRunner from "../../src/engine/sync/SliceRunner.ts"
 import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
@@ -99,7 +103,15 @@ const layer = (start: Start) => {
   )
   return SyncLoop.layer.pipe(
     Layer.provideMerge(
-      Layer.mergeAll(store, Layer.provide(Quotas.layer, SharedQuotas.layer), vault, integrations, WebhookStore.layer)
+      Layer.mergeAll(
+        store,
+        Layer.provide(Quotas.layer, SharedQuotas.layer),
+        vault,
+        integrations,
+        WebhookStore.layer,
+        PendingHints.layer,
+        HintListener.layerNone
+      )
     ),
     Layer.provide(sql),
     Layer.provide(
@@ -162,21 +174,32 @@ const limits = (start: Start) =>
     deletionShare: 0.3
   }))
 
+/** A database that is away, or a run that lost its lease, is nothing new here. */
+const quietly = <A, R>(effect: Effect.Effect<A, StoreError | Superseded, R>): Effect.Effect<void, never, R> =>
+  Effect.catch(Effect.asVoid(effect), (error) => Effect.logDebug(error.message))
+
 /** Runs one slice of each connection that is due, again and again: of its oldest task, or a poll. */
 const polling = Effect.gen(function* () {
   const store = yield* WholeStore
   const look = Effect.gen(function* () {
-    for (const { connectionId, requested } of yield* store.due(10)) {
-      const task = requested ? yield* store.nextTask(connectionId) : Option.none()
-      yield* SliceRunner.turn(Lease.acquire(connectionId), ({ paused }) => {
-        if (Option.isSome(task))
-          return Effect.succeed<SliceRunner.Request>({ _tag: "TaskSlice", taskId: task.value.id })
-        // The connection may have been paused since it was found due.
-        return Effect.succeed(paused === null ? SliceRunner.poll : undefined)
-      })
-    }
-  }).pipe(Effect.catchTag(["StoreError", "Superseded"], (error) => Effect.logDebug(error.message)))
+    for (const { connectionId, requested } of yield* store.due(10)) yield* Scheduler.poll(connectionId, { requested })
+  }).pipe(quietly)
   return yield* Effect.forever(Effect.andThen(look, Effect.sleep("100 millis")))
+})
+
+/**
+ * Takes a hint, and makes the poll that it asks for. By this process's clock, which is ahead, each connection is due:
+ * `Scheduler.pollHinted` would leave the hint to the scheduled poll.
+ */
+const hint = Effect.fnUntraced(function* ({ connectionId, isListening, parts }: Extract<Command, { _tag: "Hint" }>) {
+  const pending = yield* PendingHints
+  if (isListening !== null) pending.setListening(connectionId, isListening)
+  pending.add(connectionId, parts, parts.length === 0)
+  say({ _tag: "Hinted" })
+  const looks = yield* pending.due(connectionId)
+  // A poll that is under way, or the next one, takes it.
+  if (looks === undefined) return
+  yield* quietly(Scheduler.poll(connectionId, { early: looks === "parts" }))
 })
 
 const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Sync" }>) {
@@ -193,19 +216,21 @@ const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Syn
   return { _tag: "Synced", status: result.status, error, counts: { ...result.counts } } as const
 })
 
+type Services = Engine | SliceRunner.Services | PendingHints | HintListener
+
 interface Session {
   /** The scope of the engine: closed once nothing uses the engine. */
   readonly scope: Scope.Closeable
   readonly polling: Fiber.Fiber<unknown, unknown>
   /** The engine, once the database could be reached. */
-  readonly engine: Deferred.Deferred<Context.Context<Engine | SliceRunner.Services>>
+  readonly engine: Deferred.Deferred<Context.Context<Services>>
   readonly limits: Limits
 }
 
 /** Begins to poll; a database that is away is tried again, as a supervisor would. */
 const begin = Effect.fnUntraced(function* (start: Start) {
   const scope = yield* Scope.make()
-  const engine = yield* Deferred.make<Context.Context<Engine | SliceRunner.Services>>()
+  const engine = yield* Deferred.make<Context.Context<Services>>()
   const bounds = yield* limits(start)
   const serve = Effect.gen(function* () {
     const context = yield* Layer.build(layer(start)).pipe(
@@ -255,6 +280,16 @@ const main = Effect.fnUntraced(function* (clock: FastClock.FastClock) {
       yield* Scope.close(session.scope, Exit.void)
       session = undefined
       say({ _tag: "Stopped" })
+    } else if (command._tag === "Hint") {
+      // A process that cannot reach its database yet loses it.
+      const engine = Option.getOrUndefined(yield* Deferred.poll(session.engine))
+      if (engine === undefined) continue
+      yield* hint(command).pipe(
+        Effect.provideContext(yield* engine),
+        Effect.provideService(Limits, session.limits),
+        Effect.onExit(defectOf),
+        Effect.forkIn(session.scope)
+      )
     } else {
       const engine = yield* Deferred.await(session.engine)
       const result = yield* sync(command).pipe(

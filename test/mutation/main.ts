@@ -53,7 +53,7 @@ const results = await new Stryker({
   // A mutant that hangs is killed by this; a slow machine must not reach it.
   timeoutMS: 60_000,
   timeoutFactor: 4,
-  reporters: ["clear-text"],
+  reporters: ["clear-text", "progress-append-only"],
   clearTextReporter: { allowColor: false, reportTests: false, reportMutants: true },
   allowEmpty: false,
   tempDirName: ".stryker-tmp"
