@@ -8,7 +8,7 @@ import * as ProgressEstimate from "../../engine/model/ProgressEstimate.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import * as Overview from "../../engine/model/Overview.ts"
 import type * as RunModel from "../../engine/model/Run.ts"
-import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
+import { TaskId, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
 import { unlimited } from "../../engine/source/QuotaBuckets.ts"
 import { Run, run } from "../tasks/TaskDocuments.ts"
 
@@ -158,31 +158,39 @@ export const connection = (
 }
 
 /**
- * A first sync takes several runs. Until as much is stored as was estimated, what is stored counts too, so that the
- * numbers go on from run to run. Later runs count for themselves.
+ * A first sync and a forced task take several runs, and their numbers go on from run to run. Until as much is stored as
+ * was estimated, what is stored counts too. A forced task counts what its runs did, and expects as much as there is.
+ * Other runs count for themselves.
  */
 const progressOf = (
   of: RunModel.Run,
   totals: Overview.Totals,
   limits: ProgressEstimate.Limits,
+  forced: Pick<TaskSummary, "counts"> | undefined,
   now: DateTime.Utc
 ): Progress => {
   const [known, ended] = RunCounts.sides(of.counts)
   const stored = totals.stored + totals.failed + totals.dead + totals.deferred
   const isOfAll = of.kind === "poll" || of.kind === "sync"
   const isFirst = isOfAll && limits.items !== undefined && stored < limits.items
-  const before = isFirst ? Math.max(0, stored - ended) : 0
+  const endedBefore = forced === undefined ? (isFirst ? stored : ended) : RunCounts.sides(forced.counts)[1]
+  const before = Math.max(0, endedBefore - ended)
+  const hasEnd = isFirst || forced !== undefined
+  const items =
+    forced === undefined
+      ? limits.items
+      : ProgressEstimate.itemsOf({ atConnect: limits.items, stored: totals.stored }, true)
   const elapsedMs = Math.max(1, DateTime.toEpochMillis(now) - DateTime.toEpochMillis(of.startedAt))
   const { expected, remainingMs } = ProgressEstimate.next(
     undefined,
-    { known: before + known, ended: before + ended, remaining: isFirst ? undefined : 0 },
-    { ...limits, elapsedMs, startedAt: before }
+    { known: before + known, ended: before + ended, remaining: hasEnd ? undefined : 0 },
+    { ...limits, items, elapsedMs, startedAt: before }
   )
   return {
     ended: before + ended,
     expected: expected === undefined ? null : Math.round(expected),
     perMinute: ended === 0 ? null : (ended / elapsedMs) * 60_000,
-    remainingMs: isFirst && remainingMs !== undefined ? Math.round(remainingMs) : null
+    remainingMs: hasEnd && remainingMs !== undefined ? Math.round(remainingMs) : null
   }
 }
 
@@ -195,12 +203,14 @@ export const status = (
     readonly totals: Overview.Totals
     readonly leftOut: ReadonlyArray<string>
     readonly lastRun: RunModel.Run | undefined
+    /** The task of `lastRun`, if it downloads everything again. */
+    readonly forced: Pick<TaskSummary, "counts"> | undefined
     /** Undefined where the config no longer fits, and nothing is known. */
     readonly unitsPerMinute: number | undefined
     readonly unfinished: ReadonlyArray<TaskRow>
   }
 ): Status => {
-  const { lastRun, leftOut, members, totals, unfinished } = known
+  const { forced, lastRun, leftOut, members, totals, unfinished } = known
   const { unitsPerMinute = unlimited } = known
   const millisPerItem = ((of.estimate?.unitsPerItem ?? 0) / unitsPerMinute) * 60_000
   const limits = { items: of.estimate?.items, millisPerItem }
@@ -211,7 +221,7 @@ export const status = (
     ledger: totals.failed + totals.dead + totals.deferred,
     leftOut,
     lastRun: lastRun === undefined ? null : run(lastRun),
-    progress: lastRun?.status === "running" ? progressOf(lastRun, totals, limits, now) : null,
+    progress: lastRun?.status === "running" ? progressOf(lastRun, totals, limits, forced, now) : null,
     estimate: of.estimate === null ? null : { items: of.estimate.items, millisPerItem },
     unitsPerMinute: unitsPerMinute < unlimited ? unitsPerMinute : null,
     unfinished: unfinished.map(({ createdAt, id, spec }) => ({ task: id, spec, createdAt }))

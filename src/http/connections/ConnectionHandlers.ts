@@ -112,6 +112,8 @@ export const layer = HttpApiBuilder.group(
           Effect.flatMap(({ decodeConfig }) => decodeConfig(connection.config)),
           Effect.orElseSucceed(() => undefined)
         )
+        const isForced = lastRun?.status === "running" && lastRun.kind === "force" && lastRun.taskId !== null
+        const [task] = isForced ? yield* tasks.taskSummaries(connection.id, { taskId: lastRun.taskId, limit: 1 }) : []
         const hasMembers = Option.exists(integration, ({ members }) => members !== undefined)
         return Documents.status(connection, yield* DateTime.now, {
           owner: yield* ownerOf(connection),
@@ -120,6 +122,7 @@ export const layer = HttpApiBuilder.group(
           leftOut: config?.leftOut ?? [],
           unitsPerMinute: config?.quota.unitsPerMinute,
           lastRun,
+          forced: task?.task.task.window === undefined ? task : undefined,
           unfinished: yield* tasks.openTasks(connection.id)
         })
       }, asProblem),
