@@ -35,7 +35,9 @@ const {
 /** What is named from outside. */
 const entryPoints = [manifest.bin.idem, ...Object.values<string>(manifest.exports)]
 
-/** Files where no integration from outside runs: the command line without a config file, and the programs of threads. */
+/**
+ * Files where no integration from outside runs: the command line without a config file, and the programs of threads.
+ */
 const closedEntryPoints = [
   ["src/cli/Main.ts", "src/cli/Closed"],
   ["src/derive/extract/Worker.ts", "src/derive/extract/Worker"],

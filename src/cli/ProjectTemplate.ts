@@ -1,4 +1,6 @@
-/** The files of a new project for an integration: what `idem init` writes, by hand or as the description of a REST API. */
+/**
+ * The files of a new project for an integration: what `idem init` writes, by hand or as the description of a REST API.
+ */
 import packageJson from "../../package.json" with { type: "json" }
 
 const integration = `/**
@@ -20,7 +22,7 @@ const decodeList = Schema.decodeUnknownEffect(Schema.Array(Listed))
 
 const failed = (reason: Idem.Reason) => new Idem.IntegrationError({ reason })
 
-/** What an answer means for the engine: it pauses, waits, tries again, or records the outcome of one note. */
+/** The reason of an answer that is no success: the engine pauses, waits, tries again, or records the note's outcome. */
 const refusal = (status: number, message: string): Idem.Reason => {
   if (status === 401) return new Idem.Unauthorized({ message })
   if (status === 403) return new Idem.Forbidden({ message })
@@ -247,7 +249,7 @@ import * as Conformance from "@idem-sync/idem/testing"
 import { scripted } from "./server.ts"
 
 describe("the laws of integrations", () => {
-  // What the source can't do is named here: its laws are left out.
+  // The abilities that the source lacks: their laws are left out.
   const without = [${isRest ? '"fail", ' : ""}"expire", "repeat", "narrowed"] as const
   for (const law of Conformance.laws(scripted, { without })) it.live(law.name, () => law.check)
 })

@@ -40,7 +40,7 @@ export const upcoming = (at: DateTime.Utc, now: DateTime.Utc): string =>
 /** A size in bytes, in powers of 1,024 ("1.5 KiB"), as the dashboard shows it. */
 export const bytes = (size: number): string => ByteSize.format(ByteSize.bytes(size), { precision: 1 })
 
-/** Who wrote a content, and in which channel; empty where neither is known. */
+/** The author of a content and its channel; empty where neither is known. */
 export const author = (row: { readonly from: string | null; readonly in: string | null }): string =>
   [row.from ?? "", row.in === null ? "" : `in ${row.in}`].filter((each) => each !== "").join(" ")
 

@@ -114,7 +114,7 @@ const readRefusal = async (response: Response): Promise<string> => {
 
 type Headings = Readonly<Record<string, string>>
 
-/** What a request has besides what all requests to its server have. */
+/** The options of one request, beside those of its server. */
 interface Asked {
   /** Headers for each server that a redirect leads to. */
   readonly headers?: Headings

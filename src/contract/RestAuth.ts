@@ -70,7 +70,7 @@ export const basic = () =>
 const accessToken = field(OAuthGrant.Secret, { title: "Access token", description: "Sent as a bearer token." })
 
 const Refreshable = Schema.Struct(OAuthGrant.fields).annotate({ title: "An app and its refresh token" })
-/** What a sign-in gives at a source whose access tokens last. */
+/** The credentials of a sign-in at a source whose access tokens last. */
 const Lasting = Schema.Struct({ ...OAuthGrant.clientFields, accessToken, expiresAt: OAuthGrant.expiresAt }).annotate({
   title: "An app and its access token"
 })

@@ -9,7 +9,7 @@ import type { Call } from "./Quota.ts"
 import type { Authorize } from "./RestAuth.ts"
 import type { RestItem, RestList, RestRequest } from "./RestResource.ts"
 
-/** What is kept of a page that is asked for conditionally, as a part. */
+/** The part that is kept of a page that is asked for conditionally. */
 export const PageState = Schema.Struct({
   seen: Schema.Record(Schema.String, Schema.String),
   next: Schema.NullOr(Schema.String)

@@ -18,7 +18,7 @@ const Pass = Schema.Struct({
   broken: Schema.Array(Schema.String),
   /** Those that were read, but not by pages that show everything: nothing of these is absent either. */
   counted: Schema.Array(Schema.String),
-  /** What the pages before were, where they are asked for conditionally. */
+  /** The pages before, where they are asked for conditionally. */
   pages: Schema.optionalKey(Schema.Literals(["read", "unchanged"])),
   /** True if pages are read whether they have changed or not. */
   isAfresh: Schema.optionalKey(Schema.Boolean),
@@ -54,7 +54,7 @@ export interface ChildList {
   readonly walk: Walk
 }
 
-/** What follows the page of a resource once its children are listed. */
+/** The place after the page of a resource, once its children are listed. */
 type Onward = { readonly to: "page"; readonly next: string } | { readonly to: "again" } | { readonly to: "end" }
 
 export interface State {
@@ -88,7 +88,7 @@ export const checkpointAfter = (
   }
 }
 
-/** What the whole of a resource has now shown. A pass in which pages were unchanged has shown no absence. */
+/** The coverage of a resource that was listed to its end. A pass in which pages were unchanged has shown no absence. */
 export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pass): ReadonlyArray<Coverage> => {
   const isWhole = (name: string) => !pass.broken.includes(name) && !pass.counted.includes(name)
   if (!absentIsDeleted || !isWhole(pass.resource) || pass.pages === "unchanged") return []

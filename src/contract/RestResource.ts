@@ -19,14 +19,15 @@ export type RestCursor<Answer> =
     }
 
 /**
- * Pages that are counted. What is removed meanwhile moves the rest forward, so that an item may be in no page: choose an
- * order in which items keep their places. They end with a page that has no items: a server may give fewer than asked.
+ * Pages that are counted. What is removed meanwhile moves the rest forward, so that an item may be in no page: choose
+ * an order in which items keep their places. They end with a page that has no items: a server may give fewer than
+ * asked.
  */
 export type RestCounted =
   | { readonly type: "page"; readonly param: string; readonly first?: number | undefined }
   | { readonly type: "offset"; readonly param: string }
 
-/** What an item becomes. */
+/** The content of an item. */
 export interface RestContent {
   readonly title?: string | undefined
   /** When it happened: a text, milliseconds since 1970, or a date. */

@@ -124,7 +124,7 @@ export const openSession = <Config, Credentials>(
   return {
     // The quota is the server's, whoever asks.
     account: Effect.succeed(baseUrl.host),
-    // It makes a request, so that wrong credentials are told at once.
+    // The request shows at once that credentials are wrong.
     estimate: first,
     list: makeListing(api, resources, contentOf),
     download: Effect.fnUntraced(function* ({ externalId }) {

@@ -27,6 +27,6 @@ export interface RestSource<Config> extends Pick<Definition<Config, never, never
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** The resources by name, in the order in which they are listed. A name has no `/`, and never changes. */
   readonly resources: (config: Config) => Readonly<Record<string, RestResource>>
-  /** What a refusal means, where the source says more than its status; undefined leaves it to the status. */
+  /** The reason of a refusal, where the source says more than its status; undefined leaves it to the status. */
   readonly refusal?: ((refusal: Refusal) => Reason | undefined) | undefined
 }

@@ -51,8 +51,8 @@ export interface SignIn<Config, Credentials> {
   /** The grant as credentials; or why it is no use and what to do, in words for a person. */
   readonly credentials: (grant: Grant) => Result.Result<Credentials, string>
   /**
-   * The credentials of a new sign-in, with what a sign-in does not give: taken from the credentials that the same account
-   * had before. Default: nothing is taken.
+   * The credentials of a new sign-in, with what a sign-in does not give: taken from the credentials that the same
+   * account had before. Default: nothing is taken.
    */
   readonly keep?: ((signedIn: Credentials, before: Credentials) => Credentials) | undefined
   /** The client in credentials that a sign-in made, to sign in again without giving it. */

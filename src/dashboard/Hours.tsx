@@ -1,4 +1,4 @@
-/** What a connection's runs did by the hour: plots, and the same figures as a table. */
+/** The work of a connection's runs by the hour: plots, and the same figures as a table. */
 import { useQuery } from "@tanstack/preact-query"
 import { useMemo, useState } from "preact/hooks"
 import * as Api from "./Api.ts"

@@ -215,7 +215,7 @@ const sentence = (text: string): string => {
   return /[.!?…]$/.test(start) ? start : `${start}.`
 }
 
-/** Who wrote a content, and where: the sender of an email, or the author and the channel of a message. */
+/** The sender of an email, or the author and the channel of a message. */
 export const fromOf = (row: Pick<ContentRow, "from" | "in" | "metadata">): string => {
   const place = row.in === null ? undefined : `in #${row.in}`
   const thread = typeof row.metadata["threadTs"] === "string" ? "(reply)" : undefined

@@ -20,7 +20,7 @@ export const SecretNotice = ({ children, secret }: { readonly children: string; 
   </Notice>
 )
 
-/** What a webhook sends, in words. */
+/** Describes which changes a webhook sends. */
 export const scopeOf = (webhook: Api.Webhook, connections: ReadonlyArray<Api.Connection> | undefined): string => {
   const name = connections?.find(({ id }) => id === webhook.connection)?.name ?? webhook.connection
   return `${webhook.changes === null ? "all changes" : webhook.changes.join(", ")} of ${name ?? "all connections"}`

@@ -6,8 +6,8 @@
  *   Names.ts: mailbox names and external ids
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
  *   UidDigests.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
- * - imap/Session.ts: an open connection · Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a message as content ·
- *   Watch.ts: hints by IDLE
+ * - imap/Session.ts: an open connection · Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a
+ *   message as content · Watch.ts: hints by IDLE
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

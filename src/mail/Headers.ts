@@ -213,8 +213,8 @@ const decoded = (value: string, charset: string | undefined): string => {
 const maxGroups = 5
 
 /**
- * Removes the colons of all groups but the first ones. A quoted string that does not end goes to the end of the field: to
- * look for its end anew from each quote in it would take quadratic time.
+ * Removes the colons of all groups but the first ones. A quoted string that does not end goes to the end of the field:
+ * to look for its end anew from each quote in it would take quadratic time.
  */
 const withoutNestedGroups = (text: string): string => {
   let groups = 0

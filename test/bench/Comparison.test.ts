@@ -1,4 +1,4 @@
-/** Which rows of two runs of the benchmarks count as moved. */
+/** The rows of two runs of the benchmarks that count as moved. */
 import { assert, it } from "@effect/vitest"
 import * as Comparison from "./Comparison.ts"
 import type { Row } from "./Table.ts"

@@ -25,7 +25,7 @@ const floor = 20 + 5 / 500
 
 type Sink = (id: string, raw: Buffer) => Promise<unknown>
 
-/** What a loop asks for: a page of ids, and a message's `raw`. */
+/** The requests of a loop: a page of ids, and a message's `raw`. */
 interface Client {
   readonly list: (pageToken: string | undefined) => Promise<gmail_v1.Schema$ListMessagesResponse>
   readonly raw: (id: string) => Promise<string | null | undefined>

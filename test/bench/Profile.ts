@@ -1,4 +1,7 @@
-/** Records where the CPU time of this process goes, as a file that Chrome's DevTools or speedscope show as a flame graph. */
+/**
+ * Records where the CPU time of this process goes, as a file that Chrome's DevTools or speedscope show as a flame
+ * graph.
+ */
 import * as Effect from "effect/Effect"
 import { writeFile } from "node:fs/promises"
 import { Session } from "node:inspector/promises"

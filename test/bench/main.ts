@@ -1,8 +1,8 @@
 /**
  * `npm run bench` runs all benchmarks but `week`, which takes half an hour by itself; `npm run bench -- NAME…` runs
- * some. They have a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to test/bench/results, by the day,
- * as what later ones are compared with. `--compare FILE` prints which rows moved by more than their noise since then.
- * `--profile NAME` also records the CPU time of that benchmark.
+ * some. They have a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to
+ * test/bench/results, by the day, as what later ones are compared with. `--compare FILE` prints which rows moved by
+ * more than their noise since then. `--profile NAME` also records the CPU time of that benchmark.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"

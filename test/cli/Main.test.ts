@@ -1,4 +1,4 @@
-/** Which command line `src/main.ts` starts in a package, where there are two; see `.ci/build.ts`. */
+/** The choice of `src/main.ts` between the two command lines of a package; see `.ci/build.ts`. */
 import { assert, describe, it } from "vitest"
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"

@@ -6,7 +6,7 @@ import * as Scene from "./Scene.ts"
 
 const names = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, index) => `c${index}`)
 
-/** Which processes listed these accounts since then. */
+/** The processes that listed these accounts since then. */
 const pollers = (scene: Scene.Scene, accounts: ReadonlyArray<string>, since: number) =>
   new Map(
     accounts.map((account) => [

@@ -182,7 +182,7 @@ describe("children of a REST resource", () => {
         assert.deepStrictEqual(found.covers, covered)
         assert.notInclude(found.covers, `replies/${parent}/`)
         assert.isTrue(found.isComplete)
-        // What could not be read is listed again, although nothing of it has changed since.
+        // An item that could not be read is listed again, although nothing of it has changed since.
         refuse(403, false)
         assert.deepStrictEqual(found.checkpoint, Option.some({ since: {} }))
         const later = yield* list(mode, server.url, found.checkpoint)

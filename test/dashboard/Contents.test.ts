@@ -1,4 +1,4 @@
-/** What is stored, as the page shows it for reading: messages in their threads, and previews of files. */
+/** The pages that show stored content for reading: messages in their threads, and previews of files. */
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Files from "../derive/extract/Files.ts"

@@ -137,7 +137,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
         query("SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
       )
       assert.strictEqual(ended._tag, "Failure")
-      // What a query sets or tells is undone with its transaction.
+      // Settings and notifications of a query are undone with its transaction.
       yield* query("SELECT set_config('search_path', 'derived', false), set_config('work_mem', '1GB', false)")
       yield* query("SELECT pg_notify('x', 'y'), set_config('statement_timeout', '0', false)")
       const settings = yield* sql`SELECT DISTINCT current_setting('work_mem') AS memory FROM generate_series(1, 3)`

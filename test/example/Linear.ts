@@ -1,4 +1,6 @@
-/** Mirrors the issues and comments of a Linear workspace, by its GraphQL API. See https://linear.app/developers/graphql */
+/**
+ * Mirrors the issues and comments of a Linear workspace, by its GraphQL API. See https://linear.app/developers/graphql
+ */
 import * as Schema from "effect/Schema"
 import * as Idem from "@idem-sync/idem/contract"
 

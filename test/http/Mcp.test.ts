@@ -239,7 +239,7 @@ it.live(
         assert.deepStrictEqual(of(scoped.text), ["mine", "mine"])
         assert.strictEqual(of((await searched("q=instructions", token)).text).length, 4)
         assert.deepStrictEqual(of((await searched("q=instructions&connection=mine&limit=1")).text), ["mine"])
-        // What it may not read does not exist, also for the suggestion of a name.
+        // Connections that the token may not read do not exist, also for the suggestion of a name.
         const hidden = await searched("q=instructions&connection=other")
         const absent = await searched("q=instructions&connection=othen")
         assert.deepStrictEqual([hidden.status, absent.status], [404, 404])

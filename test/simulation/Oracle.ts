@@ -242,7 +242,7 @@ export class Oracle {
       if (!succeeded || account.relistedAt > 0 || source.wasClosed.size > 0) return
       const gone = [...source.items.keys()].filter((id) => source.absentThroughout(id, since, source.ticks.now))
       const excused = [source.cached, source.untold, source.byId]
-      // What was stored during a pass is not absent from it: the next pass finds its deletion.
+      // Content that was stored during a pass is not absent from it: the next pass finds its deletion.
       const isStoredInPass = (id: string) =>
         source.profile.mode === "feed" ? source.keptSince.has(id) : (source.staleAt.get(id) ?? 0) >= since
       const left = gone.filter((id) => excused.every((ids) => !ids.has(id)) && !isStoredInPass(id))

@@ -34,7 +34,7 @@ export class PersonActions {
     const process = simulation.alive(two)
     const since = simulation.ticks.next()
     const known = [...source.items.keys()]
-    // What a task stores before the first poll has listed is outside of the scope until a poll lists it.
+    // Content that a task stores before the first poll has listed is outside of the scope until a poll lists it.
     const isTask = ["force", "forceIds", "windowed", "request"].includes(kind)
     if (isTask && simulation.row(account)?.scope === null) account.relistedAt ||= 1
     switch (kind) {

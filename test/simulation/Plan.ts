@@ -98,8 +98,8 @@ export const isOfPerson = (kind: Kind): kind is PersonKind => kind in personKind
 export const pick = <A>(from: ReadonlyArray<A>, which: number): A | undefined => from[Math.floor(which * from.length)]
 
 /**
- * The number of steps. Most stories are short, since many short stories meet more interleavings than few long ones; some
- * are long, since a few defects need many steps.
+ * The number of steps. Most stories are short, since many short stories meet more interleavings than few long ones;
+ * some are long, since a few defects need many steps.
  */
 const lengthOf = (random: Random): number => 2 + Math.min(60, Math.floor(-7 * Math.log(1 - random.next())))
 

@@ -49,7 +49,7 @@ export const list = (
   const whole: Round = { left: scope.slice(1), isWhole: true, leftOut: 0 }
   const firstPass = () => (profile.mode === "parts" ? beginPass(scope[0] ?? "a") : beginPass(null))
   const begin = (): Checkpoint => {
-    // What was deleted before is told by nothing.
+    // No event tells of earlier deletions.
     if (profile.coverage === "none") for (const id of source.absent()) source.untold.add(id)
     return {
       format: source.format,
@@ -81,7 +81,7 @@ export const list = (
       return at.pass === null ? { ...at, pass: firstPass(), done: [], underWay: true } : at
     }
     if (at.pass === null) return nextRound(at)
-    // What was hinted during a round is listed at its end.
+    // Parts that were hinted during a round are listed at its end.
     const { left } = at.round
     return { ...at, round: { ...at.round, left: [...left, ...told.filter((folder) => !left.includes(folder))] } }
   }

@@ -35,7 +35,7 @@ export const perform = (simulation: Simulation, account: Account, kind: SourceKi
       const found = pick(gone, one)
       if (found === undefined) return
       source.edit(found)
-      // It vanishes by itself the next time.
+      // The failure vanishes by itself the next time.
       account.vanished = account.vanished && new Set([...account.vanished].filter((id) => id !== found))
       return
     }
@@ -55,7 +55,7 @@ export const perform = (simulation: Simulation, account: Account, kind: SourceKi
       for (const name of source.served.keys()) source.forgottenPasses.add(name)
       return
     case "poison": {
-      // What is stored already is not read again, unless it is forced: half of the failures are of new items.
+      // Stored content is not read again, unless it is forced: half of the failures are of new items.
       const found = two < 0.5 ? source.add(pick(folders, one) ?? "a") : pick(there, one)
       if (found !== undefined) source.poisoned.set(found, pick(poisons, (two * 2) % 1) ?? "Forbidden")
       return

@@ -206,7 +206,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       )
       assert.strictEqual(first, "waits")
       yield* Fiber.join(remover)
-      // That commit named nothing in the end. The next one finds the body gone, and writes nothing.
+      // The commit named no body in the end. The next commit finds the body gone, and writes nothing.
       const error = yield* Effect.flip(stays.commit({ items: [item("c"), copy] }))
       assert.include(error.message, "a body was removed")
       assert.deepStrictEqual(yield* stored(stays.id), [])

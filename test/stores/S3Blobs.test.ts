@@ -1,4 +1,6 @@
-/** Blobs in a bucket, by the laws of all blob stores, and where the bucket refuses, is slow, breaks off or lists late. */
+/**
+ * Blobs in a bucket, by the laws of all blob stores, and where the bucket refuses, is slow, breaks off or lists late.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -132,7 +134,7 @@ describe("a bucket", () => {
       yield* Stream.runDrain(blobs.list)
       assert.include(late, hex(gone.hash))
       assert.isTrue(yield* blobs.remove(hex(gone.hash), Duration.zero))
-      // What the bucket had a moment ago.
+      // The keys that the bucket had a moment ago.
       proxy.listed = () =>
         late.replace(new RegExp(`<Contents>(?:(?!</Contents>)[^])*${hex(kept.hash)}[^]*?</Contents>`), "")
       const listed = yield* Stream.runCollect(blobs.list)

@@ -54,7 +54,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const first = yield* running()
-        /** What the lease of the next run says, after this one has committed this. */
+        /** The waiting work in the lease of the next run, after this run has committed this. */
         const after = Effect.fnUntraced(function* (parts: Parameters<typeof first.commit>[0]) {
           const { fence, runId } = yield* nextRun(first)
           yield* store.commit(fence, batch(runId, parts))

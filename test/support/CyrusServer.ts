@@ -1,7 +1,7 @@
 /**
  * Cyrus IMAP for tests, as Debian has it. Debian's package conflicts with Dovecot's: `.ci/servers` unpacks it into a
- * folder. It runs on a loopback port of its own, with its configuration, mail and state in a temporary folder, until the
- * test's scope ends. Each user has the same password.
+ * folder. It runs on a loopback port of its own, with its configuration, mail and state in a temporary folder, until
+ * the test's scope ends. Each user has the same password.
  */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
@@ -49,7 +49,9 @@ DAEMON {
 }
 `
 
-/** Answers as Cyrus SASL's saslauthd: four strings (user, password, service, realm) with their lengths, then OK or NO. */
+/**
+ * Answers as Cyrus SASL's saslauthd: four strings (user, password, service, realm) with their lengths, then OK or NO.
+ */
 const passwords = (path: string): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<Net.Server>((resume) => {

@@ -74,7 +74,7 @@ class FeedServer {
   readonly log: Array<string> = []
   /** Each entry is shown twice. */
   repeats = false
-  /** Which validators an answer has. */
+  /** The validators of an answer. */
   validator: "etag" | "last-modified" | "none" = "etag"
   /** Answers instead of the feed. */
   answer: ((response: Http.ServerResponse, request: Http.IncomingMessage) => void) | undefined

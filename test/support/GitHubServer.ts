@@ -3,7 +3,8 @@
  * - Pages, `Link`, `since` and `state`: https://docs.github.com/en/rest/issues/issues#list-repository-issues and
  *   https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
  * - Refusals: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
- * - A renamed repository redirects: https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+ * - A renamed repository redirects:
+ *   https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
  */
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"

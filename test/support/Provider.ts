@@ -1,6 +1,6 @@
 /**
- * Providers that sign people in: npm's `emulate` for Google, Slack and Linear, a person at them without a browser, and a
- * stand-in that misbehaves.
+ * Providers that sign people in: npm's `emulate` for Google, Slack and Linear, a person at them without a browser, and
+ * a stand-in that misbehaves.
  */
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"

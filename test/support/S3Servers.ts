@@ -17,7 +17,7 @@ import { freePort } from "./FreePort.ts"
 
 const bucket = "idem-blobs"
 
-/** What happens to a request: `midway`, the connection breaks within the answer's body. */
+/** The fault of a request: `midway`, the connection breaks within the answer's body. */
 export type Fault = "SlowDown" | "reset" | "midway" | "lost answer"
 
 interface Order {
@@ -27,8 +27,9 @@ interface Order {
 }
 
 /**
- * The signature that a request must have (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
- * Neither of the two servers looks at it.
+ * The signature that a request must have
+ * (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html). Neither of the two
+ * servers looks at it.
  */
 const signatureOf = (request: Http.IncomingMessage, url: URL, secret: string): string => {
   const [, date = "", region = "", signed = ""] =

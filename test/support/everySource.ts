@@ -1,6 +1,7 @@
 /**
  * Serves a small account of each source on loopback until it is killed. Prints a line for each: its name, its domain,
- * and the config and the credentials to connect with, with tabs between them. `.ci/package` connects the package to them.
+ * and the config and the credentials to connect with, with tabs between them. `.ci/package` connects the package to
+ * them.
  */
 import * as Effect from "effect/Effect"
 import * as FeedServer from "./FeedServer.ts"

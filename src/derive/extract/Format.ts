@@ -1,4 +1,4 @@
-/** Which format bytes are in: by their content first, then by the media type, then by the file's name. */
+/** The format of bytes: by their content first, then by the media type, then by the file's name. */
 
 export type Format =
   | "mail"

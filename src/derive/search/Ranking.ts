@@ -20,8 +20,9 @@ END $$`,
   //
   // A word that many contents have is found fastest by fetching the newest contents one by one. Any other is looked for
   // by the index of words, among as many of the newest contents as should have it twice as often as needed, then among
-  // more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more: the planner
-  // knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have its words.
+  // more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more: the
+  // planner knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have its
+  // words.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
     wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
     from_key derived.search_key, inclusive boolean, most integer

@@ -61,7 +61,7 @@ export const FeedHolder = Schema.Struct({
   seconds: Schema.Finite,
   /** The process id of its session in the server; null for a prepared transaction, which has no session. */
   process: Schema.NullOr(Schema.Int),
-  /** What the session calls itself (`application_name`), or the name of the prepared transaction. */
+  /** The session's own name (`application_name`), or the name of the prepared transaction. */
   application: Schema.NullOr(Schema.String)
 }).annotate({ identifier: "FeedHolder" })
 export type FeedHolder = typeof FeedHolder.Type

@@ -95,7 +95,7 @@ interface Lease {
   readonly until: DateTime.Utc
 }
 
-/** What waits for a run when it acquires the lease: a run for which nothing waits asks no more. */
+/** The work that waits for a run when it acquires the lease: without any, the run makes no further queries for it. */
 export interface Waiting {
   /** True if a failed item is due for its next attempt, or an item was deferred. */
   readonly retries: boolean

@@ -40,7 +40,7 @@ export interface ContentPlace {
   readonly occurredAt: DateTime.Utc | null
 }
 
-/** Which contents are listed, in which order, and how many. */
+/** The filter, the order and the size of a page of contents. */
 export interface ContentSelection {
   readonly state: ContentState
   readonly limit: number

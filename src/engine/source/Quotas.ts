@@ -48,7 +48,9 @@ const rateLimitedRetries = 5
 
 const minute = Duration.minutes(1)
 
-/** The longest wait after a refusal that names no delay: so long after its end a limit of a day may still be respected. */
+/**
+ * The longest wait after a refusal that names no delay: so long after its end a limit of a day may still be respected.
+ */
 const longestBackoff = Duration.hours(1)
 
 /** A wait for one's own budget that is longer is written to the log. */
@@ -167,8 +169,9 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   })
 
   /**
-   * Refusals in a row that named no delay, by budget and method, and when the last one came. They count across calls and
-   * runs: a limit that lasts for hours then costs some dozen refused calls, each with its units, and not one a second.
+   * Refusals in a row that named no delay, by budget and method, and when the last one came. They count across calls
+   * and runs: a limit that lasts for hours then costs some dozen refused calls, each with its units, and not one a
+   * second.
    */
   const unnamed = new Map<string, { readonly count: number; readonly at: number }>()
 

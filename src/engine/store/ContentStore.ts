@@ -50,8 +50,8 @@ export class ContentStore extends Context.Service<
      * Writes a batch in one transaction: the items, the ledger, the checkpoint of the page, patches, marks and staged
      * deletions, and the counts of the run. Returns the outcome of each item.
      *
-     * - With `inScope`, the ids that are `listed` or seen come into the scope. Other rows that are new, or were deleted,
-     *   begin outside it.
+     * - With `inScope`, the ids that are `listed` or seen come into the scope. Other rows that are new, or were
+     *   deleted, begin outside it.
      * - An id that was seen again is unstaged.
      * - A page end clears the task's `done` ids that are not its `forceIds`.
      * - Parts move with the checkpoint and belong to the same task or connection.

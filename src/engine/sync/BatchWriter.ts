@@ -61,7 +61,7 @@ interface InFlightCommit {
   readonly fiber: Fiber.Fiber<unknown>
 }
 
-/** What the steps of one run share: its state, and its commits. */
+/** The state and the commits that the steps of one run share. */
 interface Writer {
   readonly options: Options
   /** Changes the state. */

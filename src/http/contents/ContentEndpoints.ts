@@ -44,7 +44,7 @@ export const ThreadMessage = Schema.Struct({ ...ListedContent.fields, text: Sche
   identifier: "ThreadMessage"
 })
 
-/** Which contents, in which order, and from where on. */
+/** The filter, the order and the beginning of a page of contents. */
 const contentQuery = {
   state: ContentState.pipe(Schema.withDecodingDefaultKey(Effect.succeed("stored"))),
   kind: Schema.optionalKey(Schema.String),
@@ -58,7 +58,7 @@ const contentQuery = {
 
 const optionalHeader = (description: string) => Schema.optionalKey(Schema.String).annotate({ description })
 
-/** Which bytes of a body; see RFC 9110, sections 13 and 14. */
+/** Conditions and the range of a body; see RFC 9110, sections 13 and 14. */
 const rangeHeaders = {
   range: optionalHeader("one range of bytes, like `bytes=0-1023`"),
   "if-range": optionalHeader("the ETag that the range is of"),

@@ -82,8 +82,8 @@ const named = (content: Mentioning, names: Readonly<Record<string, string>>): Na
 }
 
 /**
- * The names of each of these contents of a connection, in their order, by at most two queries. Ids whose user or channel
- * is not stored are absent.
+ * The names of each of these contents of a connection, in their order, by at most two queries. Ids whose user or
+ * channel is not stored are absent.
  */
 export const find = Effect.fnUntraced(function* (
   contents: Pick<ContentStore["Service"], "contentsById">,

@@ -1,5 +1,6 @@
 /**
- * A stored email, or a Markdown file, as a page that runs nothing and loads nothing. Three independent layers ensure that:
+ * A stored email, or a Markdown file, as a page that runs nothing and loads nothing. Three independent layers ensure
+ * that:
  * - `Sanitizer.ts` rebuilds the HTML from harmless elements;
  * - the page's policy allows nothing to run or load, and puts the page into a sandbox: no scripts, no forms, no popups,
  *   no navigation of the page around it;

@@ -14,7 +14,7 @@ export const Session = Schema.Struct({
   tokenRequired: Schema.Boolean,
   /** Idem's; told only to who may ask, as the next. */
   version: Schema.NullOr(Schema.String),
-  /** Which process answered, and on which machine. */
+  /** The process that answered, and its machine. */
   process: Schema.NullOr(Schema.String)
 })
 export type Session = typeof Session.Type

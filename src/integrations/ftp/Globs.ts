@@ -1,4 +1,6 @@
-/** Which paths a connection's `include` and `exclude` patterns take. Patterns are picomatch's, `*` matches `.x` too. */
+/**
+ * The paths that a connection's `include` and `exclude` patterns take. Patterns are picomatch's, `*` matches `.x` too.
+ */
 import picomatch from "picomatch"
 
 export interface Globs {

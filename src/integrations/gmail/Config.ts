@@ -77,5 +77,5 @@ export const filterOf = (config: Config): Filter => ({
   includeChats: config.includeChats === true || config.labelIds?.includes(chatLabel) === true
 })
 
-/** What a person may miss, and the setting that takes it. */
+/** Names the chats that are left out, and the setting that takes them. */
 export const withoutChats = (chats: string): string => `${chats} (label ${chatLabel}): includeChats: true takes them`

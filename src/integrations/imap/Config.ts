@@ -160,5 +160,5 @@ export const serverOf = (config: Config) => {
   } as const
 }
 
-/** What a person may miss, and the setting that takes it. */
+/** Names the messages that are left out, and the setting that takes them. */
 export const messagesIn = (mailbox: string): string => `messages in ${mailbox}: includeSpamTrash: true takes them`

@@ -57,7 +57,9 @@ export const make = Effect.fnUntraced(function* (
     kept.delete(id)
   }
 
-  /** The engine may copy a message instead of asking for it: what is not asked for for long is read again if need be. */
+  /**
+   * The engine may copy a message instead of asking for it: what is not asked for for long is read again if need be.
+   */
   const keep = (id: string, bytes: number) => {
     kept.set(id, bytes)
     keptBytes += bytes

@@ -15,7 +15,7 @@ interface Failure {
   readonly responseText?: unknown
   readonly serverResponseCode?: unknown
   readonly authenticationFailed?: unknown
-  /** What a server says of an access token before it refuses the login (RFC 7628, 3.2.2). */
+  /** The server's error about an access token, which it sends before it refuses the login (RFC 7628, 3.2.2). */
   readonly oauthError?: unknown
   readonly mailboxMissing?: unknown
   readonly throttleReset?: unknown

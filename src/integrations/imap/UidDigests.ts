@@ -72,7 +72,7 @@ export const digestsOf = (blocks: ReadonlyArray<Block<Seen>>, next: number, with
   ...(withFlags ? { flags: blocks.map(flagsOf).join("") } : {})
 })
 
-/** Which of the two a block differs in. Without digests of the same size each block may differ in both. */
+/** The side or sides in which a block differs. Without digests of the same size each block may differ in both. */
 export const differences = (
   block: Block<Seen>,
   before: Digests | undefined,

@@ -20,7 +20,7 @@ interface Enclosure {
   readonly length?: number | undefined
 }
 
-/** What the formats have in common, in their own texts. */
+/** The fields that the formats have in common, in their own texts. */
 interface Item {
   readonly id: string | undefined
   readonly title: string | undefined

@@ -119,8 +119,8 @@ export const Checkpoint = Schema.Struct({
   /** Parts that hints named and that are still to be looked at (see HintLookups.ts). */
   hinted: Schema.optionalKey(Schema.Array(Schema.String)),
   /**
-   * The last search for messages: when it was, up to when it searched, and until when none is tried after a refusal (see
-   * MessageSearch.ts).
+   * The last search for messages: when it was, up to when it searched, and until when none is tried after a refusal
+   * (see MessageSearch.ts).
    */
   search: Schema.optionalKey(
     Schema.Struct({

@@ -72,8 +72,8 @@ const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
 }
 
 /**
- * `skip` gets the conversations that turn out to be closed. `found` has those in which a search found new messages: they
- * come first. `longest`: the longest time between two visits.
+ * `skip` gets the conversations that turn out to be closed. `found` has those in which a search found new messages:
+ * they come first. `longest`: the longest time between two visits.
  */
 export const make = (
   scene: Scene,

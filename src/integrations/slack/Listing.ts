@@ -20,14 +20,14 @@
  *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll. A tour through all
  *    conversations begins once every `sweepEvery`, at most 20 calls a poll.
  *
- * With a user's token that has the scope `search:read`, each poll begins with a search for what came since the last one,
- * in all conversations: threads with late replies are looked up, and conversations with new messages are visited first
- * (see MessageSearch.ts). Not while hints are received, which say more.
+ * With a user's token that has the scope `search:read`, each poll begins with a search for what came since the last
+ * one, in all conversations: threads with late replies are looked up, and conversations with new messages are visited
+ * first (see MessageSearch.ts). Not while hints are received, which say more.
  *
- * Hinted parts come before all of these (see Events.ts, HintLookups.ts): a conversation is visited; a message or a thread is
- * looked up. A poll that hints alone brought forward does only that. While hints are received, conversations are listed
- * once an hour, visits are left to hints (except for conversations that were active within the last 12 days: an hour to
- * a day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
+ * Hinted parts come before all of these (see Events.ts, HintLookups.ts): a conversation is visited; a message or a
+ * thread is looked up. A poll that hints alone brought forward does only that. While hints are received, conversations
+ * are listed once an hour, visits are left to hints (except for conversations that were active within the last 12 days:
+ * an hour to a day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
  *
  * A thread that was active in the last 10 minutes is listed again although its revision is the same, up to 5 threads a
  * poll: an edited reply shows nowhere else.

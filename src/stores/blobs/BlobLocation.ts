@@ -195,7 +195,7 @@ export const move = Effect.scoped(
       yield* from.remove(hash, Duration.zero)
     })
     for (const from of others) {
-      // What a process without the new setting has stored meanwhile is found by the next pass.
+      // The next pass finds the bodies that a process without the new setting has stored meanwhile.
       for (let before = -1; before !== moved.bodies;) {
         before = moved.bodies
         yield* Stream.runForEach(from.list, ({ hash }) =>

@@ -40,7 +40,7 @@ export interface S3Client {
   /** `s3://bucket/prefix`, for messages. */
   readonly name: string
   readonly bucket: string
-  /** What keys begin with: empty, or with a slash at its end. */
+  /** The prefix of keys: empty, or with a slash at its end. */
   readonly prefix: string
   /** An answer whose body is still to be read. */
   readonly open: (request: Request) => Effect.Effect<Answer, S3Failure>

@@ -41,7 +41,7 @@ const decodeWaiting = Schema.decodeUnknownEffect(
 const isDue = (state: "failed" | "deferred") => `EXISTS (SELECT FROM content
   WHERE connection_id = connection.id AND pending = '${state}' AND next_attempt_at <= statement_timestamp())`
 
-/** What waits for a run of the connection, read in the statement that acquires its lease. */
+/** The work that waits for a run of the connection, read in the statement that acquires its lease. */
 const waiting = `json_build_object(
   'retries', ${isDue("failed")} OR ${isDue("deferred")},
   'deletions', EXISTS (SELECT FROM staged_deletion WHERE connection_id = connection.id AND NOT held),

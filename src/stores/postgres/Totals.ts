@@ -54,8 +54,8 @@ const wasColumns = "external_id AS was_id, state AS was_state, pending AS was_pe
 
 /**
  * The common table expression `was`: ledger rows as they are before the statement, all of them or those of
- * `externalIds`, for its `UPDATE … FROM was` with `external_id = was_id`. `OFFSET 0` keeps the look-up by id: other plans read the
- * whole ledger.
+ * `externalIds`, for its `UPDATE … FROM was` with `external_id = was_id`. `OFFSET 0` keeps the look-up by id: other
+ * plans read the whole ledger.
  */
 export const wasPending = (
   sql: SqlClient.SqlClient,
@@ -70,5 +70,5 @@ export const wasPending = (
         LATERAL (${rows} AND external_id = given.id OFFSET 0) AS each)`
 }
 
-/** What such an update returns, as `moved`. */
+/** The rows that such an update returns, as `moved`. */
 export const movedColumns = "was_state, was_pending, was_size, state, pending, size"

@@ -1,4 +1,4 @@
-/** What the clients' requests did over `node-fetch`, and still do over undici. */
+/** Behaviour of the clients' requests that undici keeps from `node-fetch`. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { gmail } from "googleapis/build/src/apis/gmail/index.js"

@@ -277,7 +277,7 @@ describe("a feed of software that is not ours: npm's feed, served by Express", (
               const counts = { existing: 2, stored: 1, updated: 1, downloads: 0, apiCalls: 1, deleted: 0 }
               assert.deepInclude(await idem.sync(name), counts, name)
             }
-            // What leaves the feed stays, and what is forced is asked for again.
+            // An entry that leaves the feed stays, and a forced entry is asked for again.
             publish(folder, ["<p>Roses</p>"])
             assert.deepInclude(await idem.sync("rss.xml"), { existing: 0, updated: 1, deleted: 0 })
             assert.strictEqual((await idem.status("rss.xml")).totals.stored, 4)

@@ -1,4 +1,4 @@
-/** Which scope content was last seen in, and when the pass or the reading that found a deletion began and ended. */
+/** The scope that content was last seen in, and the times of the pass or the reading that found a deletion. */
 import { statements } from "./Statements.ts"
 
 // Content is in scope if its `scope_epoch` is its connection's: a change of scope is one update, however much is

@@ -21,7 +21,7 @@ export const totals = statements([
   `INSERT INTO totals (connection_id, deletions_held)
     SELECT connection_id, count(*) FROM staged_deletion WHERE held GROUP BY connection_id
     ON CONFLICT (connection_id) DO UPDATE SET deletions_held = excluded.deletions_held`,
-  // What a purge looks for: content that is no longer stored and still has its body, and ids that were never stored.
+  // A purge looks for content that is no longer stored and still has its body, and ids that were never stored.
   `CREATE INDEX content_purge ON content (connection_id, updated_at)
     WHERE state <> 'stored' AND (body_hash IS NOT NULL OR state = 'gone')`,
   // Lists of deleted and gone contents by time, as \`content_time\` is of stored ones.
