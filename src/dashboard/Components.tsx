@@ -242,3 +242,22 @@ export const DateFilter = ({ at, onChange }: DateFilterProps) => (
     </label>
   </>
 )
+
+interface MoreProps {
+  readonly shown: number
+  readonly query: { readonly hasNextPage: boolean; readonly isFetchingNextPage: boolean; fetchNextPage: () => unknown }
+}
+
+/** Says how many rows are shown, and loads the next page of them. */
+export const More = ({ query, shown }: MoreProps) => (
+  <p class="more">
+    <span role="status">
+      {Format.count(shown)} shown{query.hasNextPage ? "" : ", that is all"}.
+    </span>{" "}
+    {query.hasNextPage ? (
+      <button type="button" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+        {query.isFetchingNextPage ? "Loading…" : "Show more"}
+      </button>
+    ) : null}
+  </p>
+)

@@ -4,7 +4,7 @@ import { useId, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, contentPath, navigate, useParameters } from "./Location.ts"
-import { Badge, CardTable, DateFilter, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
+import { Badge, CardTable, DateFilter, Empty, ErrorNotice, Loading, More, Time } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 import * as MrkdwnView from "./MrkdwnView.tsx"
 
@@ -160,16 +160,7 @@ export const ContentsPage = ({ status }: { readonly status: Api.Status }) => {
               <Row key={row.externalId} row={row} status={status} />
             ))}
           </CardTable>
-          <p class="more">
-            <span role="status">
-              {Format.count(rows.length)} shown{query.hasNextPage ? "" : ", that is all"}.
-            </span>{" "}
-            {query.hasNextPage ? (
-              <button type="button" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-                {query.isFetchingNextPage ? "Loading…" : "Show more"}
-              </button>
-            ) : null}
-          </p>
+          <More shown={rows.length} query={query} />
         </>
       )}
     </section>

@@ -28,9 +28,9 @@ interface RowProps {
 const Row = ({ chosen, onChoose, row, status }: RowProps) => (
   <tr role="row">
     <ChooseCell name={row.externalId} chosen={chosen} onChoose={onChoose} />
-    <th role="rowheader" scope="row" class="id" data-label="Content">
+    <th role="rowheader" scope="row" class={row.title === null ? "id" : "title-cell"} data-label="Content">
       <a href={`#${contentPath(status.id, row.externalId)}`}>{row.title ?? row.externalId}</a>
-      {row.title === null ? null : <span class="sub">{row.externalId}</span>}
+      {row.title === null ? null : <span class="sub id">{row.externalId}</span>}
     </th>
     <td role="cell" data-label="Date" class="nowrap">
       <Time time={row.occurredAt} />
@@ -123,10 +123,12 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
             These were stored, and the source no longer has them. Approve, if that is right. If it is not, do nothing:
             what is seen again leaves this list by itself.
           </p>
-          <label>
-            Filter by title or id
-            <input type="search" value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
-          </label>
+          <div class="filter">
+            <label class="grow">
+              Filter by title or id
+              <input type="search" value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
+            </label>
+          </div>
           {total > deletions.length ? (
             <p role="status">
               {Format.count(deletions.length)} of {Format.count(total)} are shown.

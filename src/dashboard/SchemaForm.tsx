@@ -14,7 +14,7 @@ const hintOf = ({ description, example, kind }: FormField) => (
   <>
     {description}
     {kind === "list" ? " One a line." : null}
-    {example === undefined || kind === "switch" || kind === "choice" ? null : (
+    {example === undefined || example === "…" || kind === "switch" || kind === "choice" ? null : (
       <>
         {" "}
         Like <code>{example.replaceAll("\n", ", ")}</code>

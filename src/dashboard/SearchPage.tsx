@@ -2,10 +2,9 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/preact-query"
 import { Fragment } from "preact"
 import * as Api from "./Api.ts"
-import * as Format from "./Format.ts"
 import * as MrkdwnView from "./MrkdwnView.tsx"
 import { contentPath, navigate, searchPath, useParameters } from "./Location.ts"
-import { DateFilter, Empty, ErrorNotice, Loading, Time, Title } from "./Components.tsx"
+import { DateFilter, Empty, ErrorNotice, Loading, More, Time, Title } from "./Components.tsx"
 
 /** The snippet as text, with its words marked. Nothing in it is taken for HTML. */
 const Snippet = ({ highlights, snippet }: Pick<Api.SearchResult, "highlights" | "snippet">) => {
@@ -140,16 +139,7 @@ export const SearchPage = () => {
               <Result key={`${result.connectionId} ${result.externalId}`} result={result} />
             ))}
           </ol>
-          <p class="more">
-            <span role="status">
-              {Format.count(results.length)} shown{query.hasNextPage ? "" : ", that is all"}.
-            </span>{" "}
-            {query.hasNextPage ? (
-              <button type="button" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-                {query.isFetchingNextPage ? "Loading…" : "Show more"}
-              </button>
-            ) : null}
-          </p>
+          <More shown={results.length} query={query} />
         </>
       )}
     </section>

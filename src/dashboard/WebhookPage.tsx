@@ -41,8 +41,8 @@ const MessageRow = ({ message, webhook }: MessageProps) => {
   const again = useChange(() => Api.redeliver(webhook.id, message.id))
   return (
     <tr role="row">
-      <th role="rowheader" scope="row" data-label="Message" class="id">
-        <code>{message.id}</code>
+      <th role="rowheader" scope="row" data-label="Message" class="title-cell">
+        <span class="id">{message.id}</span>
         <span class="sub">{Format.many(message.changes, "change")}</span>
       </th>
       <td role="cell" data-label="State">

@@ -105,13 +105,23 @@ const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
       .map((part) => part.tagName + "." + part.className + ": " + part.scrollWidth + " in " + part.clientWidth + " px")
   `)) as ReadonlyArray<string>
 
-/** Faults of the present page by axe, and parts that are too wide, at each width that is promised. */
+/**
+ * Faults of the present page by axe, in both themes, and parts that are too wide, at each width that is promised. The
+ * page is left in the theme that it had.
+ */
 export const faultsAtEachWidth = async (page: Page): Promise<ReadonlyArray<string>> => {
   const found: Array<string> = []
+  const isDark = await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+  const [own, other] = isDark === true ? (["dark", "light"] as const) : (["light", "dark"] as const)
   for (const width of [320, 360, 390, 768, 1280]) {
     await page.setViewportSize({ width, height: 900 })
-    const isRead = width === 390 || width === 1280
-    const these = [...(await overflows(page)), ...(isRead ? await faults(page) : [])]
+    const these = [...(await overflows(page))]
+    if (width === 390 || width === 1280) these.push(...(await faults(page)))
+    if (width === 1280) {
+      await page.emulateMedia({ colorScheme: other })
+      these.push(...(await faults(page)).map((fault) => `${other}: ${fault}`))
+      await page.emulateMedia({ colorScheme: own })
+    }
     found.push(...these.map((fault) => `at ${width} px: ${fault}`))
   }
   return found

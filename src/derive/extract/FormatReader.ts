@@ -2,6 +2,7 @@
 import { Unreadable } from "./Archive.ts"
 import * as Charset from "./Charset.ts"
 import * as Format from "./Format.ts"
+import type { AttachmentHeader } from "./Mail.ts"
 import { cut, tidy } from "./TextBuilder.ts"
 
 /**
@@ -41,17 +42,7 @@ export interface Text {
 }
 
 /** An attachment of an email, and its text. */
-export interface Part extends Text {
-  /** Its number, by which the API gives its bytes. */
-  readonly part: number
-  readonly fileName: string | null
-  readonly mediaType: string
-  readonly size: number
-  /** In hex. */
-  readonly sha256: string
-  /** The email shows it in its text, as a picture. */
-  readonly inline: boolean
-}
+export interface Part extends Text, AttachmentHeader {}
 
 export interface Question extends Format.Hints {
   readonly bytes: Uint8Array

@@ -8,13 +8,20 @@ import { cut, tidy } from "./TextBuilder.ts"
 /** Attachments that are listed. */
 const mostAttachments = 500
 
-export interface Attachment {
+/** An attachment without its bytes. */
+export interface AttachmentHeader {
+  /** Its number, by which the API gives its bytes. */
   readonly part: number
   readonly fileName: string | null
   readonly mediaType: string
   readonly size: number
+  /** In hex. */
   readonly sha256: string
+  /** The email shows it in its text, as a picture. */
   readonly inline: boolean
+}
+
+interface Attachment extends AttachmentHeader {
   readonly bytes: Uint8Array
 }
 

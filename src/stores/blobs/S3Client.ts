@@ -4,6 +4,7 @@
  */
 import { type Dispatcher, EnvHttpProxyAgent, request as send } from "@effect/platform-node/Undici"
 import { AwsV4Signer } from "aws4fetch"
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -31,7 +32,7 @@ interface Request {
 export interface Answer {
   readonly status: number
   readonly header: (name: string) => string | undefined
-  /** The server's time, in milliseconds of the epoch. */
+  /** The server's time, in milliseconds of the epoch; our own where the server does not say it. */
   readonly now: number
   readonly body: Dispatcher.ResponseData["body"]
 }
@@ -137,8 +138,9 @@ export const make = Effect.fnUntraced(function* (setting: string, url: string) {
     (agent) => Effect.promise(() => agent.destroy())
   )
 
-  const once = ({ body, headers, key, method, query }: Request) =>
-    Effect.tryPromise({
+  const once = Effect.fnUntraced(function* ({ body, headers, key, method, query }: Request) {
+    const ownTime = yield* Clock.currentTimeMillis
+    return yield* Effect.tryPromise({
       try: async (signal): Promise<Answer> => {
         const target = new URL(`${endpoint.pathname.replace(/\/$/, "")}/${bucket}/${key}`, endpoint)
         for (const [name, value] of Object.entries(query ?? {})) target.searchParams.set(name, value)
@@ -162,10 +164,11 @@ export const make = Effect.fnUntraced(function* (setting: string, url: string) {
         })
         const header = (name: string) => [answer.headers[name]].flat()[0]
         const now = Date.parse(header("date") ?? "")
-        return { status: answer.statusCode, header, now: Number.isNaN(now) ? Date.now() : now, body: answer.body }
+        return { status: answer.statusCode, header, now: Number.isNaN(now) ? ownTime : now, body: answer.body }
       },
       catch: networkFailure
     })
+  })
 
   /** The answer, if it is a success; the code of the failure otherwise. */
   const succeeded = Effect.fnUntraced(function* (answer: Answer) {
