@@ -36,7 +36,7 @@ import { IntegrationError, RateLimited, Transient } from "../../contract/Integra
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
 import { Limits } from "../Limits.ts"
-import * as RetryAfter from "./RetryAfter.ts"
+import * as RefusalDelay from "./RefusalDelay.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Turn } from "../schedule/ConcurrencyLimiter.ts"
 
@@ -47,11 +47,6 @@ const transientRetries = 3
 const rateLimitedRetries = 5
 
 const minute = Duration.minutes(1)
-
-/**
- * The longest wait after a refusal that names no delay: so long after its end a limit of a day may still be respected.
- */
-const longestBackoff = Duration.hours(1)
 
 /** A wait for one's own budget that is longer is written to the log. */
 const saidFrom = Duration.minutes(10)
@@ -168,21 +163,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     }
   })
 
-  /**
-   * Refusals in a row that named no delay, by budget and method, and when the last one came. They count across calls
-   * and runs: a limit that lasts for hours then costs some dozen refused calls, each with its units, and not one a
-   * second.
-   */
-  const unnamed = new Map<string, { readonly count: number; readonly at: number }>()
-
-  /** The wait after such a refusal of a call that began at this time: twice as long each time, from a second. */
-  const backoff = (key: string, begunAt: number, now: number): Duration.Duration => {
-    const { at, count } = unnamed.get(key) ?? { at: Number.NEGATIVE_INFINITY, count: 0 }
-    // Calls that were under way together are refused together.
-    const next = begunAt >= at ? count + 1 : count
-    unnamed.set(key, { count: next, at: now })
-    return Duration.min(Duration.seconds(2 ** Math.min(next - 1, 20)), longestBackoff)
-  }
+  const backOff = RefusalDelay.makeBackOff()
 
   const take = Effect.fnUntraced(function* (bucket: Bucket, meter: RunMeter.RunMeter) {
     const { key, per, tokens } = bucket
@@ -271,14 +252,14 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
                   })
                 )
             }),
-            Effect.mapError((error) => RetryAfter.bound(error, longestRetryAfter)),
-            Effect.tap(() => Effect.sync(() => unnamed.delete(refusalKey))),
+            Effect.mapError((error) => RefusalDelay.bound(error, longestRetryAfter)),
+            Effect.tap(() => Effect.sync(() => backOff.passed(refusalKey))),
             Effect.tapError(
               Effect.fnUntraced(function* (error) {
                 if (error.reason._tag !== "RateLimited") return
                 calm.delete(adaptive.key)
                 const named = error.reason.retryAfter
-                const retryAfter = named ?? backoff(refusalKey, begunAt, yield* Clock.currentTimeMillis)
+                const retryAfter = named ?? backOff.refused(refusalKey, begunAt, yield* Clock.currentTimeMillis)
                 yield* asked(
                   limiter.adaptiveFeedback({ key: adaptive.key, epoch, tokens: 1, status: 429, retryAfter }),
                   meter

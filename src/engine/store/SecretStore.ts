@@ -3,8 +3,18 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
-import type { Sealed } from "../model/Sealed.ts"
 import type { StoreError } from "./StoreError.ts"
+
+/**
+ * A sealed value and its place. `id` is unique within its kind: the id of a connection or a webhook, or the state hash
+ * of a sign-in. `subject` names the owner of credentials; null for other kinds.
+ */
+export interface Sealed {
+  readonly kind: "connection" | "sign-in" | "webhook"
+  readonly id: string
+  readonly subject: { readonly name: string; readonly domain: string; readonly account: string } | null
+  readonly sealed: Uint8Array
+}
 
 export class SecretStore extends Context.Service<
   SecretStore,

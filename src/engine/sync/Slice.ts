@@ -20,7 +20,7 @@ import type { Counts } from "../model/RunCounts.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
 import * as Lease from "../schedule/Lease.ts"
 import * as OpenSource from "../source/OpenSource.ts"
-import * as RetryAfter from "../source/RetryAfter.ts"
+import * as RefusalDelay from "../source/RefusalDelay.ts"
 import { BodyStore } from "../store/BodyStore.ts"
 import { ContentStore } from "../store/ContentStore.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
@@ -215,7 +215,7 @@ const waitOf = (
 ): Pick<SliceResult, "waitFor" | "refused" | "askedFor"> => {
   if (stopReason?._tag === "Refused") {
     // A body's stream fails outside of any call, which would have bounded the wait.
-    const { reason } = RetryAfter.bound(stopReason.error, limits.longestRetryAfter)
+    const { reason } = RefusalDelay.bound(stopReason.error, limits.longestRetryAfter)
     if (reason._tag === "RateLimited") {
       const waitFor = reason.retryAfter ?? defaultRetryAfter
       return { waitFor, refused: true, askedFor: waitFor }

@@ -19,7 +19,6 @@ import * as FindMyWay from "effect/http/FindMyWay"
 import * as JsonBounds from "../../contract/JsonBounds.ts"
 import { IsRemote } from "../../engine/network/SourceNetwork.ts"
 import { Access, Caller } from "./Authentication.ts"
-import { isOpen } from "./PublicRoute.ts"
 import {
   BadRequestProblem,
   ForbiddenProblem,
@@ -29,6 +28,17 @@ import {
 } from "../Problems.ts"
 import { routerConfig } from "../Parameters.ts"
 import { isLoopback } from "../ServerSettings.ts"
+
+/**
+ * Public routes. Every other route requires authentication. Public routes reveal nothing of what is stored. The end of
+ * a sign-in at a provider, where no cookie is sent, is protected by a secret of its own. Callbacks of providers are
+ * signed.
+ */
+const open: ReadonlySet<string> = new Set(["/", "/favicon.ico", "/health", "/ready", "/session", "/sign-in/callback"])
+
+/** True if the route of this pattern is public. */
+export const isOpen = (pattern: string): boolean =>
+  open.has(pattern) || pattern.startsWith("/assets/") || pattern.startsWith("/events/")
 
 /** The longest body of a request, in bytes. */
 const longestBody = 1_000_000

@@ -12,7 +12,7 @@ import { Forbidden, IntegrationError, RateLimited, Transient } from "../../../sr
 import { moving } from "../../support/Moving.ts"
 import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
 import * as Limits from "../../../src/engine/Limits.ts"
-import * as RetryAfter from "../../../src/engine/source/RetryAfter.ts"
+import * as RefusalDelay from "../../../src/engine/source/RefusalDelay.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 
 const callOf = Effect.fnUntraced(function* (quota: Quota, account = "me") {
@@ -321,7 +321,7 @@ describe("call", () => {
 
 describe("a delay that a source asks for", () => {
   const asked = (retryAfter: Duration.Duration) => {
-    const { reason } = RetryAfter.bound(
+    const { reason } = RefusalDelay.bound(
       new IntegrationError({ reason: new RateLimited({ message: "slow down", retryAfter }) }),
       Duration.days(1)
     )

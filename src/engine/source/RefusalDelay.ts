@@ -1,0 +1,42 @@
+/** How long calls wait after a source has refused one: as long as the source asks, within a bound, or else a back-off. */
+import * as Duration from "effect/Duration"
+import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
+
+/**
+ * The same error, with a delay of at least nothing and at most `longest`: a wrong header would park a connection for a
+ * century. Says so where it was changed.
+ */
+export const bound = (error: IntegrationError, longest: Duration.Duration): IntegrationError => {
+  const { reason } = error
+  if (reason._tag !== "RateLimited" || reason.retryAfter === undefined) return error
+  const retryAfter = Duration.max(Duration.zero, Duration.min(reason.retryAfter, longest))
+  if (Duration.equals(retryAfter, reason.retryAfter)) return error
+  const message = Duration.equals(retryAfter, longest)
+    ? `${reason.message} (it asks for a longer wait than ${Duration.format(longest)}: Idem asks again after that)`
+    : reason.message
+  return new IntegrationError({ reason: new RateLimited({ message, retryAfter }) })
+}
+
+/**
+ * The longest wait after a refusal that names no delay: so long after its end a limit of a day may still be respected.
+ */
+const longestBackOff = Duration.hours(1)
+
+/**
+ * Counts refusals in a row that name no delay, by budget and method. They count across calls and runs: a limit that
+ * lasts for hours then costs some dozen refused calls, each with its units, and not one a second.
+ */
+export const makeBackOff = () => {
+  const refused = new Map<string, { readonly count: number; readonly at: number }>()
+  return {
+    /** The wait after a refusal of a call that began at this time: twice as long each time, from a second. */
+    refused: (key: string, begunAt: number, now: number): Duration.Duration => {
+      const { at, count } = refused.get(key) ?? { at: Number.NEGATIVE_INFINITY, count: 0 }
+      // Calls that were under way together are refused together.
+      const next = begunAt >= at ? count + 1 : count
+      refused.set(key, { count: next, at: now })
+      return Duration.min(Duration.seconds(2 ** Math.min(next - 1, 20)), longestBackOff)
+    },
+    passed: (key: string): boolean => refused.delete(key)
+  }
+}
