@@ -52,6 +52,8 @@ const byTag = source((query) => Idem.restResource({ ...conditional, query }))
 const byPage = source(() => Idem.restResource({ ...described, paging: { type: "page", param: "page" } }))
 const byOffset = source(() => Idem.restResource({ ...described, paging: { type: "offset", param: "offset" } }))
 
+const byLink = source(() => Idem.restResource({ ...described, paging: { type: "link" } }))
+
 const external = (id: string) => `notes/${id}`
 const idOf = (externalId: string) => externalId.replace("notes/", "")
 
@@ -234,6 +236,21 @@ describe("a REST source", () => {
       }
       assert.strictEqual((yield* reasonOf(list(byCursor, server.url)))?._tag, "Malformed")
       assert.strictEqual(turn, 4)
+    })
+  )
+
+  it.live("whose next page is at another server is refused, and no page of the same path is taken for it", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      server.add()
+      server.answer = (_request, response) => {
+        response.setHeader("link", '<http://other.example/v1/notes?after=1>; rel="next"')
+        return false
+      }
+      const reason = yield* reasonOf(list(byLink, server.url))
+      assert.strictEqual(reason?._tag, "Malformed")
+      assert.include(reason?.message, "links to a next page on another server")
+      assert.strictEqual(server.log.length, 1)
     })
   )
 
