@@ -8,6 +8,7 @@ import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
 import * as Harness from "../../src/testing/Harness.ts"
 import { nextLink, retryAfter } from "../../src/contract/HttpRequest.ts"
+import { retryAfter } from "../../src/contract/HttpRequest.ts"
 import * as NotesServer from "../support/NotesServer.ts"
 
 const Note = Schema.Struct({
@@ -236,6 +237,45 @@ describe("a REST source", () => {
       }
       assert.strictEqual((yield* reasonOf(list(byCursor, server.url)))?._tag, "Malformed")
       assert.strictEqual(turn, 4)
+    })
+  )
+
+  it("asks to wait as its headers say, in seconds or until a time of day", () => {
+    const now = Date.UTC(2026, 0, 1)
+    const at = now / 1000 + 90
+    const cases: ReadonlyArray<readonly [Record<string, string>, number | undefined]> = [
+      [{}, undefined],
+      [{ "retry-after": "7" }, 7],
+      [{ "retry-after": new Date(now + 8000).toUTCString() }, 8],
+      [{ "retry-after": new Date(now - 8000).toUTCString() }, 0],
+      [{ "retry-after": "soon", "ratelimit-reset": "9" }, 9],
+      [{ ratelimit: '"hour";r=0;t=10' }, 10],
+      [{ "x-ratelimit-reset": "11" }, 11],
+      [{ "x-ratelimit-reset": String(at) }, 90],
+      [{ "x-ratelimit-reset": String(at * 1000) }, 90],
+      [{ "x-ratelimit-reset": String(at - 100) }, 0]
+    ]
+    for (const [headers, seconds] of cases) {
+      const asked = retryAfter(new Headers(headers), now)
+      assert.strictEqual(asked && Duration.toSeconds(asked), seconds, JSON.stringify(headers))
+    }
+  })
+
+  it.live("keeps nothing of a page whose next one has a long address, and asks for the page in full again", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      const long = "x".repeat(3000)
+      server.answer = (request, response) => {
+        const isFirst = !String(request.url).includes(long)
+        response.setHeader("etag", '"tag"')
+        response.end(
+          JSON.stringify({ results: [{ id: isFirst ? "a" : "b", version: 1 }], next: isFirst ? long : null })
+        )
+        return true
+      }
+      const pages = yield* list(byTag, server.url)
+      const kept = pages.flatMap(({ parts = [] }) => parts.map(({ checkpoint }) => checkpoint))
+      assert.deepStrictEqual(kept, [null, { seen: { "if-none-match": '"tag"' }, next: null }])
     })
   )
 

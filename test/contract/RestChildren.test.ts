@@ -197,6 +197,26 @@ describe("children of a REST resource", () => {
     })
   )
 
+  it.live("do not cover a list of which one page had an item that can't be read", () =>
+    Effect.gen(function* () {
+      const server = yield* fill(16)
+      const parent = encodeURIComponent("t 00004/a")
+      server.answer = (request, response) => {
+        const { pathname, searchParams } = new URL(request.url ?? "", server.url)
+        if (pathname !== `/threads/${parent}/replies`) return false
+        const isFirst = searchParams.get("cursor") === null
+        const results = isFirst ? [{ id: "r5", text: 5 }] : [{ id: "r6", text: "Reply 6" }]
+        response.end(JSON.stringify({ results, next: isFirst ? "second" : null }))
+        return true
+      }
+      const found = yield* list("since", server.url)
+      assert.deepStrictEqual(found.problems, [`replies/${parent}`])
+      assert.include(found.ids, `replies/${parent}/r6`)
+      assert.notInclude(found.covers, `replies/${parent}/`)
+      assert.include(found.covers, `files/${parent}/`)
+    })
+  )
+
   it.live("are listed on where a listing was interrupted in the middle of them", () =>
     Effect.gen(function* () {
       const server = yield* fill(40)
