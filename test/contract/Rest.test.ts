@@ -8,7 +8,6 @@ import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
 import * as Harness from "../../src/testing/Harness.ts"
 import { nextLink, retryAfter } from "../../src/contract/HttpRequest.ts"
-import { retryAfter } from "../../src/contract/HttpRequest.ts"
 import * as NotesServer from "../support/NotesServer.ts"
 
 const Note = Schema.Struct({
@@ -239,27 +238,6 @@ describe("a REST source", () => {
       assert.strictEqual(turn, 4)
     })
   )
-
-  it("asks to wait as its headers say, in seconds or until a time of day", () => {
-    const now = Date.UTC(2026, 0, 1)
-    const at = now / 1000 + 90
-    const cases: ReadonlyArray<readonly [Record<string, string>, number | undefined]> = [
-      [{}, undefined],
-      [{ "retry-after": "7" }, 7],
-      [{ "retry-after": new Date(now + 8000).toUTCString() }, 8],
-      [{ "retry-after": new Date(now - 8000).toUTCString() }, 0],
-      [{ "retry-after": "soon", "ratelimit-reset": "9" }, 9],
-      [{ ratelimit: '"hour";r=0;t=10' }, 10],
-      [{ "x-ratelimit-reset": "11" }, 11],
-      [{ "x-ratelimit-reset": String(at) }, 90],
-      [{ "x-ratelimit-reset": String(at * 1000) }, 90],
-      [{ "x-ratelimit-reset": String(at - 100) }, 0]
-    ]
-    for (const [headers, seconds] of cases) {
-      const asked = retryAfter(new Headers(headers), now)
-      assert.strictEqual(asked && Duration.toSeconds(asked), seconds, JSON.stringify(headers))
-    }
-  })
 
   it.live("keeps nothing of a page whose next one has a long address, and asks for the page in full again", () =>
     Effect.gen(function* () {

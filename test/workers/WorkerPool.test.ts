@@ -34,6 +34,16 @@ describe("a pool of threads", () => {
     )
   }
 
+  it.live("keeps a thread warm, and replaces one that has read a large question", () =>
+    Effect.gen(function* () {
+      const ask = yield* within
+      const first = yield* ask("which thread")
+      assert.strictEqual(yield* ask("which thread"), first)
+      assert.strictEqual(yield* ask(`which thread${" ".repeat(1_000_000)}`), first)
+      assert.notStrictEqual(yield* ask("which thread"), first)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("ends a thread that takes too long", () =>
     Effect.gen(function* () {
       const { ask } = yield* pool(Duration.millis(500))

@@ -1,5 +1,5 @@
 /** A thread that does what it is asked to, whatever that costs. */
-import { parentPort } from "node:worker_threads"
+import { parentPort, threadId } from "node:worker_threads"
 
 const kept: Array<unknown> = []
 
@@ -24,5 +24,6 @@ parentPort?.on("message", (question: string) => {
   else if (question === "spin") for (;;);
   else if (question === "exit") process.exit(3)
   else if (question === "fail") reply({ failed: true })
+  else if (question.startsWith("which thread")) reply({ answer: String(threadId) })
   else reply({ answer: question.toUpperCase() })
 })
