@@ -9,10 +9,10 @@ describe("the end of a process", () => {
       const scene = yield* Scene.make
       scene.counter.delay = 10
       const accounts = Array.from({ length: 20 }, (_, index) => `c${index}`)
-      for (const name of accounts) yield* scene.connect({ name, items: 400, every: "1 minute" })
+      for (const name of accounts) yield* scene.connect({ name, items: 200, every: "1 minute" })
       const settings = { databaseUrl: scene.databaseUrl }
       const first = yield* Fleet.serving(settings)
-      yield* Scene.until(Effect.map(scene.stored, (count) => count > 1000))
+      yield* Scene.until(Effect.map(scene.stored, (count) => count > 500))
       // Far from its end, however late the signal arrives.
       scene.counter.delay = 2000
       first.process.kill("SIGTERM")
@@ -22,10 +22,10 @@ describe("the end of a process", () => {
       assert.deepStrictEqual(leases, [])
       const stored = yield* scene.ids
       const stopped = performance.now()
-      assert.isBelow(stored.size, 8000)
+      assert.isBelow(stored.size, 4000)
       scene.counter.delay = 0
       const second = yield* Fleet.serving(settings)
-      yield* Scene.until(Effect.map(scene.stored, (count) => count === 8000))
+      yield* Scene.until(Effect.map(scene.stored, (count) => count === 4000))
       const again = scene.counter.downloadsSince(stopped).filter((one) => stored.has(`${one.account}/${one.id}`))
       assert.deepStrictEqual(again, [])
       // A run ends a moment after its last batch is stored.
