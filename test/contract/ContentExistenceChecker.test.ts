@@ -45,6 +45,21 @@ describe("selectNew", () => {
     }
   )
 
+  it.effect("by revision gives what is new and what has another revision, and nothing else", () => {
+    const known = new Map<string, string | undefined>([
+      ["same", "1"],
+      ["edited", "1"],
+      ["without", undefined],
+      ["lost its revision", "1"]
+    ])
+    const revisions = { same: "1", edited: "2", without: undefined, "lost its revision": undefined, fresh: "1" }
+    const refs = Object.entries(revisions).map(([externalId, revision]) => ({ externalId, revision }))
+    return Effect.gen(function* () {
+      const chosen = yield* ContentExistenceChecker.selectNew(poll, refs, { by: "revision" })
+      assert.deepStrictEqual(ids(chosen), ["edited", "lost its revision", "fresh"])
+    }).pipe(Effect.provideService(ContentExistenceChecker, counting(known).service))
+  })
+
   it.effect.prop(
     "by revision also gives what is known under another revision; an absent one equals only an absent one",
     [Listed, Known],
