@@ -19,7 +19,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/Blobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
-import { repository } from "../support/IdemProcess.ts"
+import { programFile } from "../support/IdemProcess.ts"
 import * as Schedules from "./Schedule.ts"
 import type { Server } from "./Server.ts"
 import type { ChaosSource } from "./Source.ts"
@@ -53,7 +53,7 @@ export interface Running {
 const serves = (running: Running): boolean => running.said().includes('"serving"')
 
 export const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Running => {
-  const child = ChildProcess.spawn(process.execPath, [Path.join(repository, "src/main.ts"), ...args, "--json"], {
+  const child = ChildProcess.spawn(process.execPath, [programFile("src/main.ts"), ...args, "--json"], {
     cwd: Os.tmpdir(),
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
     stdio: ["ignore", "pipe", "pipe"]

@@ -6,11 +6,11 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as ChildProcess from "node:child_process"
-import * as Path from "node:path"
 import * as Readline from "node:readline"
+import { programFile } from "../support/IdemProcess.ts"
 import { type Command, CommandLine, type Reply, ReplyLine, type Start, type Synced } from "./Protocol.ts"
 
-const program = Path.join(import.meta.dirname, "child.ts")
+const program = programFile("test/chaos/child.ts")
 
 const encode = Schema.encodeSync(CommandLine)
 const decode = Schema.decodeUnknownSync(ReplyLine)

@@ -1,6 +1,5 @@
 /** After runs, no secret stands anywhere in clear. */
 import { spawn } from "node:child_process"
-import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
@@ -11,14 +10,14 @@ import ssh2 from "ssh2"
 import * as FtpStandIn from "../support/ftp/FtpStandIn.ts"
 import * as SftpStandIn from "../support/ftp/SftpStandIn.ts"
 import * as GmailServer from "../support/GmailServer.ts"
-import { type Ended, repository, run } from "../support/IdemProcess.ts"
+import { type Ended, programFile, run } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 import * as SlackServer from "../support/SlackServer.ts"
 
 /** Serves until it has polled what is due, with everything that it can say. */
 const serve = (env: Readonly<Record<string, string>>) =>
   new Promise<Ended>((resolve) => {
-    const child = spawn(process.execPath, [Path.join(repository, "src/main.ts"), "serve", "--log-level", "trace"], {
+    const child = spawn(process.execPath, [programFile("src/main.ts"), "serve", "--log-level", "trace"], {
       env: { PATH: process.env["PATH"], HOME: process.env["HOME"], PORT: "0", ...env },
       stdio: ["ignore", "pipe", "pipe"]
     })

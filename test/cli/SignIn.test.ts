@@ -1,16 +1,15 @@
 /** Signing in with a browser, by the process that people run. */
 import { spawn } from "node:child_process"
-import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { freePort } from "../support/FreePort.ts"
-import { repository, run } from "../support/IdemProcess.ts"
+import { programFile, run } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 import * as Provider from "../support/Provider.ts"
 
 /** A command that asks a person to sign in: the address that it names, and how it ends. */
 const begin = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) => {
-  const child = spawn(process.execPath, [Path.join(repository, "src/main.ts"), ...args], {
+  const child = spawn(process.execPath, [programFile("src/main.ts"), ...args], {
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })

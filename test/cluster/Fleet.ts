@@ -4,8 +4,7 @@
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import * as Path from "node:path"
-import { repository } from "../support/IdemProcess.ts"
+import { programFile } from "../support/IdemProcess.ts"
 
 const key = "00".repeat(32)
 
@@ -29,7 +28,7 @@ export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> =>
   HOME: process.env["HOME"] ?? "",
   DATABASE_URL: databaseUrl,
   IDEM_SECRET_KEY: key,
-  IDEM_CONFIG: Path.join(import.meta.dirname, "idem.config.ts"),
+  IDEM_CONFIG: programFile("test/cluster/idem.config.ts"),
   PORT: "0",
   // A slow machine may need longer than the default to stop.
   IDEM_SHUTDOWN_TIMEOUT: "4 minutes",
@@ -37,7 +36,7 @@ export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> =>
 })
 
 const spawnMember = (settings: Settings): Member => {
-  const child = spawn(process.execPath, [Path.join(repository, "src/main.ts"), "serve", "--json"], {
+  const child = spawn(process.execPath, [programFile("src/main.ts"), "serve", "--json"], {
     env: envOf(settings),
     stdio: ["ignore", "pipe", "pipe"]
   })

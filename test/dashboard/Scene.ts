@@ -6,7 +6,6 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
-import * as Path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +13,7 @@ import { Client } from "pg"
 import type { Browser as Chromium } from "playwright-core"
 import { freePort } from "../support/FreePort.ts"
 import * as GmailServer from "../support/GmailServer.ts"
-import { repository } from "../support/IdemProcess.ts"
+import { programFile } from "../support/IdemProcess.ts"
 import * as Postgres from "../support/Postgres.ts"
 import * as Provider from "../support/Provider.ts"
 import * as SlackServer from "../support/SlackServer.ts"
@@ -30,7 +29,7 @@ export const quota = { unitsPerMinute: 1_000_000_000 }
 const server = (databaseUrl: string, port: number) => {
   let child: ChildProcess | undefined
   const start = async () => {
-    const started = spawn(process.execPath, [Path.join(repository, "src/main.ts"), "serve"], {
+    const started = spawn(process.execPath, [programFile("src/main.ts"), "serve"], {
       env: {
         PATH: process.env["PATH"],
         HOME: process.env["HOME"],

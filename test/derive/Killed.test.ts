@@ -9,7 +9,6 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import * as Path from "node:path"
 import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
@@ -17,7 +16,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { item, running } from "../stores/scenario.ts"
 import { visible } from "../stores/visible.ts"
-import { repository, run as runIdem } from "../support/IdemProcess.ts"
+import { programFile, run as runIdem } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 
 const count = 700
@@ -73,7 +72,7 @@ const killedAt = (env: Record<string, string>, table: string, condition: string)
       Effect.andThen(
         Effect.acquireUseRelease(
           Effect.sync(() => {
-            const args = [Path.join(repository, "src/main.ts"), "derive", "--rebuild"]
+            const args = [programFile("src/main.ts"), "derive", "--rebuild"]
             return spawn(process.execPath, args, { env, stdio: "ignore" })
           }),
           () =>

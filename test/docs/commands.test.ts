@@ -12,12 +12,12 @@ import * as Path from "node:path"
 import packageJson from "../../package.json" with { type: "json" }
 import { freePort } from "../support/FreePort.ts"
 import * as GmailServer from "../support/GmailServer.ts"
-import { type Ended, repository } from "../support/IdemProcess.ts"
+import { type Ended, programFile } from "../support/IdemProcess.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { blocksOf, pages } from "./Pages.ts"
 
 const token = "a-token-of-the-documentation"
-const main = Path.join(repository, "src/main.ts")
+const main = programFile("src/main.ts")
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-docs-"))),

@@ -21,7 +21,7 @@ const temporary = Effect.acquireRelease(
 )
 
 const start = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>, cwd: string): ChildProcess =>
-  spawn(process.execPath, [Path.join(IdemProcess.repository, "src/main.ts"), ...args], {
+  spawn(process.execPath, [IdemProcess.programFile("src/main.ts"), ...args], {
     cwd,
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
     stdio: ["ignore", "pipe", "pipe"]

@@ -10,7 +10,7 @@ const builder = Path.join(root, "src/http/dashboard/Build.ts")
 const built = Path.join(root, "src/http/dashboard/dist/index.html")
 
 /** When this file, or anything in this folder, was changed last, in milliseconds. A removed file changes its folder. */
-const changedAt = (path: string): number => {
+export const changedAt = (path: string): number => {
   const info = Fs.statSync(path)
   if (!info.isDirectory()) return info.mtimeMs
   return Math.max(info.mtimeMs, ...Fs.readdirSync(path).map((name) => changedAt(Path.join(path, name))))

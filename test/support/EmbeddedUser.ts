@@ -7,9 +7,7 @@ import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
-import { fileURLToPath } from "node:url"
-
-const program = fileURLToPath(new URL("./embedded-user.ts", import.meta.url))
+import { programFile } from "./IdemProcess.ts"
 
 const Line = Schema.fromJsonString(
   Schema.Struct({ folder: Schema.String, pid: Schema.Int, socket: Schema.String, started: Schema.Boolean })
@@ -29,7 +27,7 @@ export interface User {
 export const start = (folder: string) =>
   Effect.acquireRelease(
     Effect.sync((): User => {
-      const child = ChildProcess.spawn(process.execPath, [program, folder], {
+      const child = ChildProcess.spawn(process.execPath, [programFile("test/support/embedded-user.ts"), folder], {
         stdio: ["pipe", "pipe", "pipe"],
         detached: true
       })

@@ -17,10 +17,25 @@ interface Options {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Runs a program of the repository to its end. */
-export const runProgram = (program: string, args: ReadonlyArray<string>, options: Options = {}): Promise<Ended> =>
+/** The file of this program of the repository, for Node to run: its bundle in a run of the tests (see Programs.ts). */
+export const programFile = (source: string): string => {
+  const bundles = process.env["IDEM_TEST_PROGRAMS"]
+  return bundles === undefined ? Path.join(repository, source) : Path.join(bundles, source.replace(/\.ts$/, ".js"))
+}
+
+/**
+ * The command line, for Node to run. A config file of the folder or the environment shares the modules of the sources,
+ * which the bundle does not use.
+ */
+const commandLine = ({ cwd, env }: Options): string =>
+  env?.["IDEM_CONFIG"] !== undefined || Fs.existsSync(Path.join(cwd ?? ".", "idem.config.ts"))
+    ? Path.join(repository, "src/main.ts")
+    : programFile("src/main.ts")
+
+/** Runs a program to its end. */
+const runFile = (file: string, args: ReadonlyArray<string>, options: Options): Promise<Ended> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [Path.join(repository, program), ...args], {
+    const child = spawn(process.execPath, [file, ...args], {
       cwd: options.cwd,
       env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.env },
       stdio: ["ignore", "pipe", "pipe"]
@@ -33,8 +48,13 @@ export const runProgram = (program: string, args: ReadonlyArray<string>, options
     child.on("close", (code) => resolve({ code, stdout, stderr }))
   })
 
-export const run = (args: ReadonlyArray<string>, options?: Options): Promise<Ended> =>
-  runProgram("src/main.ts", args, options)
+/** Runs a program of the repository as it is, to its end. */
+export const runProgram = (source: string, args: ReadonlyArray<string>): Promise<Ended> =>
+  runFile(Path.join(repository, source), args, {})
+
+/** Runs the command line to its end. */
+export const run = (args: ReadonlyArray<string>, options: Options = {}): Promise<Ended> =>
+  runFile(commandLine(options), args, options)
 
 /** A temporary folder that is gone after `use`. */
 export const inFolder = async (use: (folder: string) => Promise<void>): Promise<void> => {

