@@ -82,7 +82,7 @@ export class Model {
   /** The largest checkpoint seen, in bytes. */
   largest = 0
   largestPart = 0
-  #listing: { name: string; before: ReadonlySet<string>; seen: Set<string> } | undefined
+  #listing: { name: string; before: ReadonlyArray<string>; seen: Set<string> } | undefined
 
   ids(prefix = ""): ReadonlyArray<string> {
     return Array.from(this.rows.keys())
@@ -152,7 +152,7 @@ export class Model {
     const apply = (page: Page<Schema.Json>) =>
       Effect.gen({ self: this }, function* () {
         if (page.listing !== undefined && page.listing !== this.#listing?.name) {
-          this.#listing = { name: page.listing, before: new Set(this.rows.keys()), seen: new Set() }
+          this.#listing = { name: page.listing, before: Array.from(this.rows.keys()).sort(), seen: new Set() }
         }
         const crashing = options.crash !== undefined && result.pages.length >= options.crash
         const download = page.download.filter((ref) => !inflight.has(ref.externalId))
@@ -177,8 +177,8 @@ export class Model {
         }
         for (const id of page.deleted ?? []) remove(id)
         for (const { except = [], prefix } of page.covers ?? []) {
-          for (const id of listing?.before ?? []) {
-            if (id.startsWith(prefix) && !except.some((one) => id.startsWith(one)) && !listing?.seen.has(id)) remove(id)
+          for (const id of startingWith(listing?.before ?? [], prefix)) {
+            if (!except.some((one) => id.startsWith(one)) && !listing?.seen.has(id)) remove(id)
           }
         }
         this.largest = Math.max(this.largest, JSON.stringify(page.checkpoint).length)
@@ -217,6 +217,18 @@ export class Model {
     )
   }
   own: Option.Option<Schema.Json> = Option.none()
+}
+
+/** Those of the sorted ids that start with this: a page may cover thousands of prefixes. */
+const startingWith = (sorted: ReadonlyArray<string>, prefix: string): ReadonlyArray<string> => {
+  let [start, end] = [0, sorted.length]
+  while (start < end) {
+    const middle = (start + end) >> 1
+    if ((sorted[middle] ?? "") < prefix) start = middle + 1
+    else end = middle
+  }
+  while (sorted[end]?.startsWith(prefix) === true) end += 1
+  return sorted.slice(start, end)
 }
 
 /** The content of the server: the ids that a mirror holds, with their bodies. */
