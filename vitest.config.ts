@@ -32,8 +32,6 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // Much of it waits for processes and servers: two more than there are cores of a small machine.
     maxWorkers: 4,
-    // Files share a worker: to start one, and to load the modules, takes half a second of CPU a file.
-    isolate: false,
     sequence: { sequencer: LongestFirst },
     globalSetup: ["test/support/globalSetup.ts"],
     // These end a test that hangs. No test is to depend on them: a slow machine may take many times longer than a fast one.
