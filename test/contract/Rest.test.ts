@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -269,6 +270,31 @@ describe("a REST source", () => {
       assert.strictEqual(reason?._tag, "Malformed")
       assert.include(reason?.message, "links to a next page on another server")
       assert.strictEqual(server.log.length, 1)
+    })
+  )
+
+  it.live("is asked for changes since the listing before, by the server's clock, less what it may be late", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      server.add()
+      const integration = source((query) =>
+        Idem.restResource({
+          ...described,
+          query,
+          paging: cursor,
+          since: (time) => ({ since: DateTime.formatIso(time) })
+        })
+      )
+      // A server whose clock stands far from this machine's.
+      server.answer = (_request, response) => {
+        response.setHeader("date", "Tue, 02 Jan 2024 03:04:05 GMT")
+        return false
+      }
+      const pages = yield* list(integration, server.url)
+      const checkpoint = pages.at(-1)?.checkpoint
+      assert.isDefined(checkpoint)
+      yield* list(integration, server.url, Option.some(checkpoint ?? null))
+      assert.deepStrictEqual(server.log, ["/v1/notes", "/v1/notes?since=2024-01-02T02%3A59%3A05.000Z"])
     })
   )
 

@@ -140,7 +140,7 @@ it.live(
         assert.deepStrictEqual(yield* rows("SELECT count(*)::int AS count FROM derived.pending"), [{ count: 300 }])
         assert.strictEqual(yield* goOn, 0)
         assert.deepStrictEqual(yield* all, before)
-      }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url), multiplex: true })))
+      }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url) })))
     }),
   600_000
 )

@@ -43,8 +43,7 @@ const sql = PgClient.layer({
   password: Redacted.make(start.password),
   database: start.database,
   applicationName: "feed-consumer",
-  maxConnections: 2,
-  multiplex: true
+  maxConnections: 2
 })
 
 await Effect.gen(function* () {

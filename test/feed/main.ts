@@ -107,7 +107,7 @@ const program = Effect.gen(function* () {
   }
   const layer = Layer.unwrap(Effect.as(Postgres.migrate, Postgres.layer)).pipe(
     Layer.provide(Blobs.layer),
-    Layer.provideMerge(PgClient.layer({ ...access, maxConnections: writers + 2, multiplex: true }))
+    Layer.provideMerge(PgClient.layer({ ...access, maxConnections: writers + 2 }))
   )
   return yield* Effect.gen(function* () {
     const store = yield* WholeStore

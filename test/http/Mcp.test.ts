@@ -72,7 +72,7 @@ const fill = Effect.gen(function* () {
 /** The environment of processes on a filled database. */
 const scene = Effect.gen(function* () {
   const url = yield* Database.makeUrl
-  yield* Effect.provide(fill, PgClient.layer({ url: Redacted.make(url), multiplex: true }))
+  yield* Effect.provide(fill, PgClient.layer({ url: Redacted.make(url) }))
   return {
     PATH: process.env["PATH"] ?? "",
     DATABASE_URL: url,
