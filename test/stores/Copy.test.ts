@@ -223,12 +223,14 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       const target = yield* side
       yield* Effect.provideContext(lived, source.context)
       const theirs = yield* Effect.provideContext(running(), target.context)
-      yield* theirs.commit({ items: [item("theirs", { text: "body 7" })] }).pipe(Effect.provideContext(target.context))
+      // All bodies: which of them have been found there when the large one is asked for depends on the database's plan.
+      const items = Array.from({ length: 400 }, (_, n) => item(`theirs ${n}`, { text: `body ${n}` }))
+      yield* theirs.commit({ items }).pipe(Effect.provideContext(target.context))
       const removed = copy(source, target, {
         has: (hash) => Effect.andThen(elsewhere(target.store.disconnect(theirs.id, true)), target.blobs.has(hash))
       })
       const error = yield* Effect.flip(removed)
-      assert.include(error.message, "1 bodies of")
+      assert.match(error.message, /[1-9]\d* bodies of/)
       assert.strictEqual((yield* copy(source, target)).copied.length, 1)
       assertSame(yield* everything(target.sql), yield* everything(source.sql))
     }).pipe(Effect.scoped)
