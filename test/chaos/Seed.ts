@@ -26,7 +26,7 @@ import type { Lean, Pool } from "./Process.ts"
 import type { Broken } from "./Protocol.ts"
 import * as Schedules from "./Schedule.ts"
 import type { Server } from "./Server.ts"
-import type { ChaosSource } from "./Source.ts"
+import type { ChaosSource, StoredRow } from "./Source.ts"
 import * as Ftp from "./sources/Ftp.ts"
 import * as Gmail from "./sources/Gmail.ts"
 import * as Slack from "./sources/Slack.ts"
@@ -73,6 +73,8 @@ interface Mirrored {
   readonly source: ChaosSource
   /** Downloads that a person has asked for again. */
   forced: number
+  /** The ids that a person has asked for by themselves. */
+  readonly byId: Set<string>
 }
 
 export const run = Effect.fn("Seed.run")(function* (lane: Lane, schedule: Schedules.Schedule, options: Options = {}) {
@@ -147,7 +149,7 @@ const play = Effect.fnUntraced(function* (
         )
       )
     )
-    mirrored.push({ name, id: row?.id ?? "", source, forced: 0 })
+    mirrored.push({ name, id: row?.id ?? "", source, forced: 0, byId: new Set() })
   }
 
   let requests = 0
@@ -305,6 +307,7 @@ const play = Effect.fnUntraced(function* (
           event.ids === 0 ? {} : event.ids === 4 ? { force: true } : { forceIds: ids.slice(0, 10).map(String) }
         if (event.ids > 0) target.forced += event.ids === 4 ? target.source.ids().length * 2 + 10 : 10
         if (event.ids > 0 && event.ids < 4 && ids.length === 0) return
+        for (const id of body.forceIds ?? []) target.byId.add(id)
         background.push(yield* Effect.forkScoped(clients.submit(target.name, body, event.twice)))
         return
       }
@@ -361,6 +364,7 @@ const play = Effect.fnUntraced(function* (
         )
         const all = event.ids === 0
         target.forced += all ? ids.length * 2 + 10 : forceIds.length
+        if (!all) for (const id of forceIds) target.byId.add(id)
         note(`force ${all ? "everything" : forceIds.join(", ")} of ${target.name}`)
         background.push(
           yield* lean.sync({ name: target.name, force: all, forceIds: all ? [] : forceIds }).pipe(
@@ -397,12 +401,19 @@ const play = Effect.fnUntraced(function* (
       ),
       context
     )
+  /**
+   * How the mirror of one source differs from it. An item that a person asked for by its id, and that the source removed
+   * before a listing showed it, may stay stored: absence deletes only what a listing has shown.
+   */
+  const differencesOf = ({ byId, id, source }: Mirrored) =>
+    Effect.map(ask(Verify.stored(id, folder)), ({ found, problems }) => {
+      const present = new Set(source.ids())
+      const isKept = (row: StoredRow) => !row.isListed && byId.has(row.externalId) && !present.has(row.externalId)
+      return [...problems, ...source.differences(new Map([...found].filter(([, row]) => !isKept(row))))]
+    })
   const differences = Effect.gen(function* () {
     const found: Array<string> = []
-    for (const { id, name, source } of mirrored) {
-      const { found: rows, problems } = yield* ask(Verify.stored(id, folder))
-      found.push(...[...problems, ...source.differences(rows)].map((text) => `${name}: ${text}`))
-    }
+    for (const one of mirrored) found.push(...(yield* differencesOf(one)).map((text) => `${one.name}: ${text}`))
     return [...found, ...(yield* ask(Verify.ledger))]
   })
   /** Tasks that have not ended, and changes that no webhook was told. */
@@ -450,7 +461,8 @@ const play = Effect.fnUntraced(function* (
 
   // ---- the endings, and what clients read then -------------------------------------------------------------------
   const random = new Random(schedule.seed)
-  for (const { id, name, source } of isRight ? mirrored : []) {
+  for (const one of isRight ? mirrored : []) {
+    const { id, name, source } = one
     if (clients !== undefined) {
       const { found: rows } = yield* ask(Verify.stored(id, folder))
       yield* clients.readRanges(name, rows, random)
@@ -474,10 +486,7 @@ const play = Effect.fnUntraced(function* (
         const lean = processes[index]
         return lean === undefined ? Effect.void : kill(index, lean)
       }),
-      differences: Effect.map(ask(Verify.stored(id, folder)), ({ found: rows, problems }) => [
-        ...problems,
-        ...source.differences(rows)
-      ]),
+      differences: differencesOf(one),
       before: (left, act) => void armed.push({ left, act }),
       patience: options.patience ?? patience
     })

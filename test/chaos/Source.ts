@@ -9,6 +9,8 @@ export interface StoredRow {
   readonly kind: string
   readonly revision: string | null
   readonly metadata: Schema.JsonObject
+  /** Whether a listing of the present scope has shown it. */
+  readonly isListed: boolean
   readonly body: Uint8Array
   /** Where the body is: beside its row, or as a blob in the folder or in the database. */
   readonly place: "row" | "folder" | "database"

@@ -14,6 +14,7 @@ const decodeRows = Schema.decodeUnknownEffect(
       kind: Schema.String,
       revision: Schema.NullOr(Schema.String),
       metadata: Schema.JsonObject,
+      isListed: Schema.Boolean,
       hash: Schema.String,
       bytes: Schema.NullOr(Schema.Uint8Array),
       chunks: Schema.NullOr(Schema.Uint8Array)
@@ -35,7 +36,8 @@ const inFolder = (folder: string, hash: string): Uint8Array | undefined => {
 export const stored = Effect.fnUntraced(function* (connectionId: string, folder: string) {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* Effect.flatMap(
-    sql`SELECT external_id AS "externalId", kind, revision, metadata, encode(body.hash, 'hex') AS hash, bytes,
+    sql`SELECT external_id AS "externalId", kind, revision, metadata, scope_epoch <> -1 AS "isListed",
+        encode(body.hash, 'hex') AS hash, bytes,
         (SELECT string_agg(blob_chunk.bytes, NULL ORDER BY position) FROM blob JOIN blob_chunk USING (upload)
           WHERE blob.hash = body.hash) AS chunks
       FROM content JOIN body ON body.hash = content.body_hash
