@@ -31,8 +31,7 @@ const enqueue = Effect.fnUntraced(function* (webhook: Webhook, body?: string) {
   const store = yield* WebhookStore
   const now = Option.getOrThrow(yield* store.webhook(webhook.id))
   const message = messageOf(body)
-  const to = `after ${message.id}`
-  assert.isTrue(yield* store.enqueue(webhook.id, { from: now.cursor, to, message }))
+  assert.isTrue(yield* store.enqueue(now, { to: `after ${message.id}`, message }))
   return message
 })
 
@@ -126,16 +125,34 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.strictEqual(moved.cursor, `after ${first.id}`)
         const now = yield* work(made)
         assert.deepStrictEqual([now.isWaiting, now.next?.messageId, now.next?.in], [true, first.id, Duration.zero])
-        const second = { from: moved.cursor, to: "further", message: messageOf() }
-        assert.isFalse(yield* store.enqueue(made.id, second))
+        const second = { to: "further", message: messageOf() }
+        assert.isFalse(yield* store.enqueue(moved, second))
         yield* settle(yield* claim(first.id), { _tag: "Delivered", status: 204 })
-        assert.isFalse(yield* store.enqueue(made.id, { ...second, from: null }))
-        assert.isTrue(yield* store.enqueue(made.id, { ...second, message: null }))
-        assert.strictEqual(Option.getOrThrow(yield* store.webhook(made.id)).cursor, "further")
-        assert.isTrue(yield* store.enqueue(made.id, { from: "further", to: null, message: null }))
+        assert.isFalse(yield* store.enqueue(made, second))
+        assert.isTrue(yield* store.enqueue(moved, { ...second, message: null }))
+        const further = Option.getOrThrow(yield* store.webhook(made.id))
+        assert.strictEqual(further.cursor, "further")
+        assert.isTrue(yield* store.enqueue(further, { to: null, message: null }))
         assert.strictEqual(Option.getOrThrow(yield* store.webhook(made.id)).cursor, null)
         yield* store.update(made.id, { state: "paused" })
-        assert.isFalse(yield* store.enqueue(made.id, { from: null, to: "x", message: null }))
+        assert.isFalse(yield* store.enqueue(made, { to: "x", message: null }))
+      })
+    )
+
+    it.effect("the cursor does not move by a filter that was changed meanwhile", () =>
+      Effect.gen(function* () {
+        const store = yield* WebhookStore
+        const made = yield* create({ changes: ["stored"] })
+        const move = { to: "further", message: null }
+        for (const changes of [["stored", "deleted"], null] as const) {
+          yield* store.update(made.id, { changes })
+          assert.isFalse(yield* store.enqueue(made, move))
+        }
+        const now = Option.getOrThrow(yield* store.webhook(made.id))
+        assert.isNull(now.cursor)
+        yield* store.update(made.id, { changes: ["stored"] })
+        assert.isFalse(yield* store.enqueue(now, move))
+        assert.isTrue(yield* store.enqueue(made, move))
       })
     )
 
@@ -145,7 +162,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         const made = yield* create()
         const moves = yield* Effect.forEach(
           Array.from({ length: 8 }, () => messageOf()),
-          (message) => store.enqueue(made.id, { from: null, to: "next", message }),
+          (message) => store.enqueue(made, { to: "next", message }),
           { concurrency: "unbounded" }
         )
         assert.strictEqual(moves.filter(Boolean).length, 1)

@@ -62,12 +62,11 @@ export class WebhookStore extends Context.Service<
     /**
      * Moves the cursor of an active webhook that has no pending message from the feed, and writes the message of the
      * changes that the cursor passes, due now (null if none of them concerns the webhook). One transaction. Returns
-     * false, and changes nothing, if the cursor is no longer `from`.
+     * false, and changes nothing, if the cursor or the filter is no longer that of `seen`.
      */
     readonly enqueue: (
-      webhookId: WebhookId,
+      seen: Pick<Webhook, "id" | "cursor" | "changes">,
       move: {
-        readonly from: string | null
         readonly to: string | null
         readonly message: { readonly id: MessageId; readonly body: string; readonly changes: number } | null
       }

@@ -42,7 +42,10 @@ const pruneEvery = Duration.hours(6)
 
 const encodeBody = Schema.encodeEffect(Schema.fromJsonString(Payload.ContentChanged))
 
-/** Waits for changes that match this webhook, and makes a message from them. */
+/**
+ * Waits for changes that match this webhook, and makes a message from them. A webhook whose filter was changed
+ * meanwhile keeps its cursor: the next step reads it again.
+ */
 const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   const store = yield* WebhookStore
   const feed = yield* Feed.Feed
@@ -55,13 +58,13 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
     )
   )
   if (Option.isNone(page)) {
-    return yield* store.enqueue(webhook.id, { from: webhook.cursor, to: null, message: null })
+    return yield* store.enqueue(webhook, { to: null, message: null })
   }
   const { changes, next } = page.value
   const wanted = changes.filter(({ change }) => webhook.changes === null || webhook.changes.includes(change))
   if (next === webhook.cursor) return true
   if (wanted.length === 0) {
-    return yield* store.enqueue(webhook.id, { from: webhook.cursor, to: next, message: null })
+    return yield* store.enqueue(webhook, { to: next, message: null })
   }
   const body = yield* Effect.orDie(
     encodeBody({
@@ -71,8 +74,7 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
     })
   )
   const id = MessageId.make(yield* random.uuidV7())
-  const message = { id, body, changes: wanted.length }
-  return yield* store.enqueue(webhook.id, { from: webhook.cursor, to: next, message })
+  return yield* store.enqueue(webhook, { to: next, message: { id, body, changes: wanted.length } })
 })
 
 /**

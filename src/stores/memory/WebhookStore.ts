@@ -34,6 +34,7 @@ interface MessageEntry {
 
 const isLive = ({ message, redelivered }: MessageEntry) => message.state === "pending" && !redelivered
 const isSame = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, index) => byte === b[index])
+const isSameFilter = (a: Webhook["changes"], b: Webhook["changes"]) => a?.join() === b?.join()
 const isOlder = (message: Message, now: Millis, than: Duration.Duration) =>
   message.attemptedAt !== null && message.attemptedAt.epochMilliseconds < now - Duration.toMillis(than)
 
@@ -132,17 +133,17 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
         )
       ),
 
-    enqueue: (webhookId, { from, message, to }) =>
+    enqueue: (seen, { message, to }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const entry = entries.get(webhookId)
-        if (entry?.webhook.state !== "active" || entry.webhook.cursor !== from || entry.messages.some(isLive))
-          return false
+        const entry = entries.get(seen.id)
+        if (entry?.webhook.state !== "active" || entry.messages.some(isLive)) return false
+        if (entry.webhook.cursor !== seen.cursor || !isSameFilter(entry.webhook.changes, seen.changes)) return false
         entry.webhook = { ...entry.webhook, cursor: to }
         if (message === null) return true
         entry.messages.push({
           message: {
             id: message.id,
-            webhookId,
+            webhookId: seen.id,
             state: "pending",
             changes: message.changes,
             attempts: 0,

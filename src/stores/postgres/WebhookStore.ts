@@ -181,11 +181,13 @@ const make = Effect.gen(function* () {
     deliveryStates: deliveryStates(undefined),
     deliveryState: (webhookId) => Effect.map(deliveryStates(webhookId), (rows) => Option.fromUndefinedOr(rows[0])),
 
-    enqueue: (webhookId, { from, message, to }) =>
+    enqueue: (seen, { message, to }) =>
       sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
-          WHERE id = ${webhookId} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${from} AND NOT EXISTS (
-            SELECT 1 FROM webhook_message m WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.redelivered)
+          WHERE id = ${seen.id} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${seen.cursor}
+            AND changes IS NOT DISTINCT FROM ${kinds(seen.changes)}::text[] AND NOT EXISTS (
+              SELECT 1 FROM webhook_message m
+              WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.redelivered)
           RETURNING id
         ), written AS (
           INSERT INTO webhook_message (id, webhook_id, body, changes)

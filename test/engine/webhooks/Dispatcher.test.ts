@@ -33,7 +33,7 @@ import * as Authenticated from "../../../src/http/security/Authenticated.ts"
 import * as WebhookHandlers from "../../../src/http/webhooks/WebhookHandlers.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as MemoryWebhooks from "../../../src/stores/memory/WebhookStore.ts"
-import { item, running as connected } from "../../stores/scenario.ts"
+import { deleteStaged, item, page, running as connected } from "../../stores/scenario.ts"
 
 const url = "https://hooks.example/a"
 const other = "https://hooks.example/b"
@@ -248,6 +248,26 @@ describe("delivering to webhooks", () => {
       )
       assert.strictEqual(new Set(endpoints.to(url).flatMap(told)).size, 250)
       assert.deepStrictEqual(endpoints.to(other).flatMap(told), ["x updated"])
+    }))
+
+  test("sends by the filter of now, also where it was changed while there was nothing to send", (endpoints) =>
+    Effect.gen(function* () {
+      const webhooks = yield* Webhooks
+      const { commit, fence } = yield* connected()
+      yield* commit({ items: [item("a")] })
+      const { webhook } = yield* create({ changes: ["stored"] })
+      yield* dispatcher
+      yield* until(() => endpoints.sent.length === 1)
+      yield* pass("5 seconds")
+      yield* webhooks.change({ ...at(webhook.id), payload: { changes: ["stored", "deleted"] } })
+      yield* commit({ page: page({ deleted: ["a"] }) })
+      yield* deleteStaged(fence)
+      yield* pass("5 seconds")
+      assert.deepStrictEqual(endpoints.sent.flatMap(told), ["a stored", "a deleted"])
+      yield* webhooks.change({ ...at(webhook.id), payload: { changes: ["updated"] } })
+      yield* commit({ items: [item("b")] })
+      yield* pass("5 seconds")
+      assert.strictEqual(endpoints.sent.length, 2)
     }))
 
   test("tries again for three days under one id, holds what comes later, gives up, and goes on", (endpoints) =>
