@@ -24,14 +24,19 @@ const readLine = Effect.flatMap(Stdio.Stdio, ({ stdin }) =>
   )
 )
 
+/** True if there is a person to ask: on a terminal, without `--yes`. */
+export const isAsked = Effect.fnUntraced(function* (yes: boolean) {
+  const { stderrIsTerminal, stdinIsTerminal } = yield* Stdio.Stdio
+  return !yes && (yield* stdinIsTerminal) && (yield* stderrIsTerminal)
+})
+
 /** Fails unless the person types the name. `what` says what would be deleted. Without a terminal nobody is asked. */
 export const ask = Effect.fnUntraced(function* (options: {
   readonly connection: string
   readonly what: string
   readonly yes: boolean
 }) {
-  const { stderrIsTerminal, stdinIsTerminal } = yield* Stdio.Stdio
-  if (options.yes || !(yield* stdinIsTerminal) || !(yield* stderrIsTerminal)) return
+  if (!(yield* isAsked(options.yes))) return
   const { note } = yield* Output
   yield* note(`${options.what}. Type the connection's name to go on (--yes does not ask):`)
   if ((yield* readLine).trim() === options.connection.trim()) return

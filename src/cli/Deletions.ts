@@ -1,0 +1,138 @@
+/** `idem deletions`: lists deletions that are held for a person, and approves them. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Documents from "../http/connections/ConnectionDocuments.ts"
+import { ApiClient } from "../http/client/ApiClient.ts"
+import * as Confirmation from "./Confirmation.ts"
+import * as Failure from "./CommandFailure.ts"
+import * as Input from "./Arguments.ts"
+import { Output } from "./Output.ts"
+import * as Services from "./AppServices.ts"
+import * as Text from "./TextFormat.ts"
+
+const encode = Schema.encodeSync(Documents.HeldDeletions)
+
+const held = (connection: string, limit: number) =>
+  ApiClient.use(({ connections }) => connections.deletions({ params: { connection }, query: { limit } }))
+
+const tableOf = Effect.fnUntraced(function* ({ deletions }: typeof Documents.HeldDeletions.Type) {
+  const { style } = yield* Output
+  const now = yield* DateTime.now
+  const table = yield* Text.table
+  return table(
+    ["ID", "TITLE", "DATE", "WHY", "SINCE"],
+    deletions.map((row) => [
+      Text.short(row.externalId, 80),
+      Text.short(row.title ?? "", 60),
+      row.occurredAt === null ? "" : Text.moment(row.occurredAt, now),
+      row.cause === "event" ? "the source says so" : "no longer listed",
+      Text.moment(row.stagedAt, now)
+    ]),
+    { style: style.bold }
+  )
+})
+
+/** Prints the deletions that are held, and the command that approves exactly these. */
+const list = Effect.fnUntraced(function* (name: string, limit: number) {
+  const output = yield* Output
+  const listed = yield* held(name, limit)
+  const table = yield* tableOf(listed)
+  const more = listed.total - listed.deletions.length
+  yield* output.answer(encode(listed), () =>
+    listed.total === 0
+      ? `no deletions of ${Text.oneLine(name)} are held back`
+      : [
+          table,
+          output.style.dim(
+            `${more > 0 ? `and ${Text.count(more)} more (--limit) · ` : ""}delete some: idem deletions ${Text.shellWord(name)} --approve ID…`
+          ),
+          output.style.dim(
+            `delete ${more > 0 ? `all ${Text.count(listed.total)}` : "these"}: idem deletions ${Text.shellWord(name)} --approve --token ${listed.token}`
+          )
+        ].join("\n")
+  )
+})
+
+/** The approval of all that is held, and what it deletes. A person on a terminal is shown the list first. */
+const approvalOfAll = Effect.fnUntraced(function* (name: string, limit: number, isAsked: boolean) {
+  const listed = yield* held(name, isAsked ? limit : 1)
+  const hidden = listed.total - listed.deletions.length
+  if (isAsked && listed.total > 0) yield* (yield* Output).note(yield* tableOf(listed))
+  return {
+    payload: { token: listed.token },
+    what: `${Text.many(listed.total, "content")} of ${Text.quoted(name)}${hidden > 0 ? `, ${Text.count(hidden)} of them not shown (--limit)` : ""}`
+  }
+})
+
+/** The approval that the command line names, and what it deletes. */
+const approvalOf = Effect.fnUntraced(function* (options: {
+  readonly connection: string
+  readonly ids: ReadonlyArray<string>
+  readonly token: Option.Option<string>
+  readonly limit: number
+  readonly isAsked: boolean
+}) {
+  const { connection: name, token } = options
+  const [first, ...others] = options.ids
+  if (first !== undefined) {
+    const what = `${Text.many(options.ids.length, "content")} of ${Text.quoted(name)}`
+    return { payload: { externalIds: [first, ...others] as const }, what }
+  }
+  if (Option.isSome(token)) {
+    return { payload: { token: token.value }, what: `all that was listed of ${Text.quoted(name)} with this token` }
+  }
+  return yield* approvalOfAll(name, options.limit, options.isAsked)
+})
+
+export const deletions = Command.make(
+  "deletions",
+  {
+    connection: Input.connection,
+    ids: Input.externalId.pipe(Argument.variadic()),
+    approve: Flag.Boolean("approve").pipe(
+      Flag.withDescription("delete what is held back: the ids given, the list of --token, or all that is held now"),
+      Flag.withDefault(false)
+    ),
+    token: Flag.String("token").pipe(
+      Flag.withDescription(
+        "with --approve: the token of the list; if other deletions are held by now, none is applied"
+      ),
+      Flag.withMetavar("T"),
+      Flag.filter(
+        (token) => token !== "",
+        () => "Expected the token that the list ends with"
+      ),
+      Flag.optional
+    ),
+    limit: Input.limit(10_000, 1000),
+    yes: Confirmation.yes
+  },
+  Effect.fn("deletions")(function* ({ approve, connection: name, ids, limit, token, yes }) {
+    const output = yield* Output
+    if (ids.length > 0 && !approve) return yield* Failure.usage("ids are for --approve: say it, to delete just these")
+    if (Option.isSome(token) && !approve)
+      return yield* Failure.usage("--token is for --approve: say it, to delete these")
+    if (Option.isSome(token) && ids.length > 0) return yield* Failure.usage("give ids or --token, not both")
+    if (!approve) return yield* Services.ask(list(name, limit))
+    yield* Services.ask(
+      Effect.gen(function* () {
+        const isAsked = yield* Confirmation.isAsked(yes)
+        const { payload, what } = yield* approvalOf({ connection: name, ids, token, limit, isAsked })
+        yield* Confirmation.ask({ connection: name, what: `this marks as deleted ${what}`, yes })
+        // The token does not approve deletions that became held after the list.
+        const { deleted } = yield* ApiClient.use(({ connections }) =>
+          connections.approveDeletions({ params: { connection: name }, payload })
+        )
+        yield* output.answer(
+          { connection: name, deleted },
+          () => `${Text.many(deleted, "content")} of ${Text.oneLine(name)} marked as deleted`
+        )
+      })
+    )
+  })
+).pipe(Command.withDescription("List deletions that are held back, or approve them"))
