@@ -363,7 +363,7 @@ export class Server {
         if (id === undefined || !/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
           throw new Refusal(400, "invalidArgument", "Invalid id value")
         }
-        const message = mailbox.get(id)
+        const message = mailbox.unready.has(id) ? undefined : mailbox.get(id)
         if (message === undefined) throw new Refusal(404, "notFound", "Requested entity was not found.")
         return messageResource(message, params.get("format") ?? "full")
       }

@@ -14,7 +14,9 @@
  *    to now: the engine lists in full, and the messages known already get their labels by a label walk.
  */
 import * as Effect from "effect/Effect"
+import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import { CheckpointExpired, IntegrationError } from "../../contract/IntegrationError.ts"
@@ -168,6 +170,8 @@ const changes = Effect.fnUntraced(function* (
   const checkpoint = moved(state.checkpoint, to, found.shifted)
   const listed = found.candidates.map((externalId) => ({ externalId }))
   const download = yield* ContentExistenceChecker.selectNew(task, listed)
+  const arrived = HashSet.fromIterable(download.map(({ externalId }) => externalId))
+  yield* Ref.update(source.arrivals, (before) => HashSet.union(before, arrived))
   const page = { listed, download, deleted: found.deleted, patches: found.patches, checkpoint }
   const pages = records !== undefined || checkpoint !== state.checkpoint ? [page] : []
 

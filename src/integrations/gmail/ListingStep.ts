@@ -1,6 +1,8 @@
 /** The steps that listings are made of. */
 import * as Effect from "effect/Effect"
+import type * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
+import type * as Ref from "effect/Ref"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
@@ -16,6 +18,8 @@ export interface Source {
   readonly api: Api
   readonly filter: Filter
   readonly scope: Scope
+  /** Ids that the history gave to download and that were not asked for yet. At most those of a slice. */
+  readonly arrivals: Ref.Ref<HashSet.HashSet<string>>
 }
 
 export type Failure = IntegrationError | ContentExistenceCheckerError

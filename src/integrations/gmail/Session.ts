@@ -1,7 +1,9 @@
 /** An open connection to a mailbox: its account, its estimate, its listing and its downloads. */
 import * as Effect from "effect/Effect"
+import * as HashSet from "effect/HashSet"
+import * as Ref from "effect/Ref"
 import type { Estimate, OpenOptions, Session } from "../../contract/Integration.ts"
-import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import { IntegrationError, Unsettled } from "../../contract/IntegrationError.ts"
 import * as Api from "./Api.ts"
 import * as Auth from "./Auth.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
@@ -26,6 +28,10 @@ const scopeOf = (filter: Api.Filter) => {
   }
 }
 
+/** The failure of a message that the history has just shown. */
+const notFoundYet = (id: string): IntegrationError =>
+  new IntegrationError({ reason: new Unsettled({ message: `Gmail does not find message ${id} yet` }) })
+
 export const open = Effect.fnUntraced(function* ({
   config,
   credentials,
@@ -38,7 +44,7 @@ export const open = Effect.fnUntraced(function* ({
   const endpoint = { issuer, tokenUrl, network }
   const auth = yield* Auth.make({ credentials, endpoint, scope: SignIn.scope, call, refreshCredentials })
   const api = Api.make({ rootUrl: config.rootUrl, auth, call, network })
-  const source: Source = { api, filter, scope: scopeOf(filter) }
+  const source: Source = { api, filter, scope: scopeOf(filter), arrivals: yield* Ref.make(HashSet.empty<string>()) }
 
   /** The fallback for servers without `getProfile`: emulators. */
   const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>
@@ -73,7 +79,15 @@ export const open = Effect.fnUntraced(function* ({
     list: (task, checkpoint) => Listing.list(source, task, checkpoint),
 
     download: Effect.fnUntraced(function* ({ externalId }) {
-      const found = yield* api.rawMessage(externalId)
+      const isArrival = yield* Ref.modify(source.arrivals, (ids) => [
+        HashSet.has(ids, externalId),
+        HashSet.remove(ids, externalId)
+      ])
+      // For seconds after a message's arrival Gmail may answer 404 (byeokim/gmailpush#10, gauteh/lieer#2). The next poll
+      // asks once more, and takes its word.
+      const found = yield* Effect.catch(api.rawMessage(externalId), (error) =>
+        Effect.fail(isArrival && error.reason._tag === "Gone" ? notFoundYet(externalId) : error)
+      )
       // Its removal may have been read before this download began: stored now, it would never be found to be gone.
       const admit = (message: Api.Message) => {
         const has = (labels: ReadonlySet<string>) => message.labelIds?.some((label) => labels.has(label)) === true

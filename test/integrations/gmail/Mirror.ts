@@ -26,6 +26,8 @@ export interface Mirror {
   readonly stored: Map<string, Content>
   /** The ids to be deleted at the end of this sync. */
   readonly staged: Set<string>
+  /** The ids that the next sync asks for again. */
+  readonly deferred: Set<string>
   /** How often each id was downloaded. */
   readonly downloads: Map<string, number>
   readonly saved: Array<Schema.Json>
@@ -72,6 +74,7 @@ export const open = Effect.fnUntraced(function* (options: {
     session,
     stored: new Map(),
     staged: new Set(),
+    deferred: new Set(),
     downloads: new Map(),
     saved,
     pages: [],
@@ -100,7 +103,7 @@ const checker = (mirror: Mirror): Layer.Layer<ContentExistenceChecker> =>
     existing: (ids) =>
       Effect.sync(() => {
         mirror.checkerQueries += 1
-        return new Set(ids.filter((id) => mirror.stored.has(id)))
+        return new Set(ids.filter((id) => mirror.stored.has(id) || mirror.deferred.has(id)))
       }),
     revisions: () => Effect.die("Gmail's messages have no revisions")
   })
@@ -114,7 +117,11 @@ export const sync = (
     const pages: Array<Page<Schema.Json>> = []
     // A listing that is opened now began before its first page was asked for.
     const before = new Set(mirror.stored.keys())
-    return mirror.session.list(options.task ?? poll, mirror.checkpoint, noParts).pipe(
+    const retried = [...mirror.deferred]
+    mirror.deferred.clear()
+    const listing = mirror.session.list(options.task ?? poll, mirror.checkpoint, noParts)
+    return Stream.fromEffectDrain(Effect.forEach(retried, (externalId) => store(mirror, { externalId }))).pipe(
+      Stream.concat(listing),
       Stream.take(options.slice ?? Infinity),
       Stream.runForEach((page) =>
         Effect.gen(function* () {
@@ -156,6 +163,16 @@ export const downloaded = (
     return { ...(yield* complete(content)), body: new Uint8Array(body) }
   }).pipe(Effect.scoped)
 
+/** Downloads and stores a message: one that is gone is left out, and one that is deferred waits for the next sync. */
+const store = (mirror: Mirror, ref: Ref): Effect.Effect<void, IntegrationError> =>
+  downloaded(mirror, ref).pipe(
+    Effect.map((content) => void mirror.stored.set(ref.externalId, content)),
+    Effect.catch((error) => {
+      if (error.reason._tag === "Unsettled") mirror.deferred.add(ref.externalId)
+      return error.reason._tag === "Gone" || error.reason._tag === "Unsettled" ? Effect.void : Effect.fail(error)
+    })
+  )
+
 const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Json>, before: ReadonlySet<string>) {
   assert.isAtMost(page.listed.length, 1000)
   assert.isAtMost(JSON.stringify(page.checkpoint).length, 64 * 1024)
@@ -169,10 +186,7 @@ const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Jso
   }
   for (const ref of page.download) {
     mirror.downloads.set(ref.externalId, (mirror.downloads.get(ref.externalId) ?? 0) + 1)
-    const content = yield* Effect.catch(downloaded(mirror, ref), (error) =>
-      error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
-    )
-    if (content !== undefined) mirror.stored.set(ref.externalId, content)
+    yield* store(mirror, ref)
   }
   for (const { externalId } of page.listed) mirror.staged.delete(externalId)
   for (const id of page.deleted ?? []) mirror.staged.add(id)

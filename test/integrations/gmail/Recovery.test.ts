@@ -134,6 +134,26 @@ describe("Gmail that misbehaves", () => {
       yield* mirrors(server, connection)
     }))
 
+  test("that does not find a message yet which has just arrived stores it at the next poll", (server) =>
+    Effect.gen(function* () {
+      server.mailbox.fill(3)
+      const connection = yield* connect(server)
+      yield* sync(connection)
+      const [early = "", gone = ""] = server.mailbox.fill(2)
+      server.mailbox.unready.add(early).add(gone)
+      const first = yield* sync(connection)
+      assert.strictEqual(first.status, "succeeded")
+      assert.deepInclude(first.counts, { stored: 0, failed: 0, deferred: 2 })
+      server.mailbox.unready.delete(early)
+      // The second answer counts.
+      assert.deepInclude((yield* sync(connection)).counts, { retried: 2, stored: 1, gone: 1, deferred: 0 })
+      server.forgetSeen()
+      server.mailbox.remove(gone)
+      yield* sync(connection)
+      assert.strictEqual(server.count("messages.get"), 0)
+      yield* mirrors(server, connection)
+    }))
+
   for (const how of ["by its id", "with all others"]) {
     test(`that says of a stored message, forced ${how}, that it is gone has it deleted`, (server) =>
       Effect.gen(function* () {

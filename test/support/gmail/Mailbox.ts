@@ -94,6 +94,11 @@ export class Mailbox {
   pageTokens: "position" | "offset" = "position"
   /** The most that a page of anything holds. */
   pageLimit = 500
+  /**
+   * Messages that the history shows and that `messages.get` does not find yet, for seconds after their arrival
+   * (byeokim/gmailpush#10, gauteh/lieer#2).
+   */
+  readonly unready = new Set<string>()
 
   /** The mailbox's current history id. */
   get historyId(): string {
