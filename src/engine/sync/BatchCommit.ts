@@ -1,12 +1,7 @@
-/** Commits one batch of a run: the contents of its transaction, and the state of the run after it. */
-import type * as Cause from "effect/Cause"
+/** Commits one batch of a run, and says what the run has committed after it. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Queue from "effect/Queue"
-import type { Problem } from "../../contract/Page.ts"
-import type { Progress } from "../Engine.ts"
 import { LocalCommits } from "../feed/LocalCommits.ts"
-import type { Limits } from "../Limits.ts"
 import type { Outcome } from "../model/Batch.ts"
 import type { RunId, RunKind } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
@@ -21,15 +16,12 @@ import type { Spanning } from "../telemetry/Spans.ts"
 import * as BodyReader from "./BodyReader.ts"
 import type * as InFlight from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
-import * as PageOrder from "./PageOrder.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import type { RunError } from "./RunFailure.ts"
 import * as RunMeter from "./RunMeter.ts"
-import type { ListingEnded, Missed, SliceEvent } from "./SliceEvent.ts"
+import type { Missed, SliceEvent } from "./SliceEvent.ts"
 
+/** What commits of a run need. */
 export interface Options {
-  /** Ends, or fails, once nothing more comes. */
-  readonly events: Queue.Dequeue<SliceEvent, RunError | Cause.Done>
   readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
   readonly runs: RunStore["Service"]
@@ -45,51 +37,41 @@ export interface Options {
   readonly inScope: boolean
   /** True for a task that must remember its done ids, since the checker does not. */
   readonly remember: boolean
-  /** True if the run has a row even when nothing happens in it. */
-  readonly recorded: boolean
   readonly inflight: InFlight.InFlight
-  readonly limits: Limits
   readonly meter: RunMeter.RunMeter
-  /** The checkpoint that is stored now, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
-  readonly checkpoint: string | undefined
   /** True once the source turned out to be down: its failures cost no item an attempt. */
   readonly isDown: Effect.Effect<boolean>
-  readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
-/** The state of the fiber that commits. No other fiber holds it. */
-export interface State {
-  readonly batch: OpenBatch.OpenBatch
-  /** The batch whose commit is in flight. */
-  readonly committing: OpenBatch.OpenBatch | undefined
-  readonly pages: PageOrder.PageOrder
+/** What the commits of a run have written, and what the run's row has of it. */
+export interface Recorded {
+  /** The counts of all that is known to be committed. */
   readonly counts: RunCounts.Counts
+  /** The part of `counts` that the run's row does not have yet. */
   readonly unrecorded: RunCounts.Counts
-  readonly spent: RunMeter.Spent
+  /** True if the run has a row. */
   readonly begun: boolean
-  /** True once a batch was committed. */
+  /** True if a batch was committed. */
   readonly wrote: boolean
-  readonly problems: ReadonlyArray<Problem>
+}
+
+/** The commits of a run so far. */
+export interface Committed extends Recorded {
+  readonly spent: RunMeter.Spent
+  /** The stored checkpoint, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
   readonly checkpoint: string | undefined
-  readonly remaining: number | undefined
-  readonly listing: ListingEnded | undefined
 }
 
 export type WriteError = StoreError | Superseded
 
-export const initial = (checkpoint: string | undefined): State => ({
-  batch: OpenBatch.make(),
-  committing: undefined,
-  pages: PageOrder.initial,
+/** No commit yet, with this checkpoint stored. */
+export const none = (checkpoint: string | undefined): Committed => ({
   counts: RunCounts.zero,
   unrecorded: RunCounts.zero,
-  spent: RunMeter.nothing,
   begun: false,
   wrote: false,
-  problems: [],
-  checkpoint,
-  remaining: undefined,
-  listing: undefined
+  spent: RunMeter.nothing,
+  checkpoint
 })
 
 /** A person asked for this id, and the source does not know it. */
@@ -97,46 +79,32 @@ export const isUnknown = (event: SliceEvent): event is Missed =>
   event._tag === "Missed" && event.origin === "forced" && event.outcome === "gone"
 
 /** Writes the run's row, if it is not there yet. */
-export const begin = (options: Options, state: State): Effect.Effect<State, WriteError> =>
-  state.begun
-    ? Effect.succeed(state)
-    : Effect.as(options.runs.beginRun(options.fence, options), {
-        ...state,
-        begun: true
-      })
-
-/** The state with an empty open batch, and the open one as the batch whose commit is in flight. */
-export const withCommitting = (state: State): State => ({
-  ...state,
-  batch: OpenBatch.make(),
-  committing: state.batch
-})
+export const begin = (options: Options, before: Committed): Effect.Effect<Committed, WriteError> =>
+  before.begun
+    ? Effect.succeed(before)
+    : Effect.as(options.runs.beginRun(options.fence, options), { ...before, begun: true })
 
 /**
- * Writes the open batch of a state, and returns how that changes the state, which may have gathered another batch
- * meanwhile. A batch that changes nothing in the store is only counted. One commit is in flight at a time.
+ * Writes a batch, after the commits before it. A batch that changes nothing in the store is only counted. One commit of
+ * a run is in flight at a time.
  */
 export const commit = Effect.fnUntraced(function* (
   options: Options,
-  before: State
-): Effect.fn.Return<(later: State) => State, WriteError> {
+  before: Committed,
+  gathered: OpenBatch.OpenBatch
+): Effect.fn.Return<Committed, WriteError> {
   const { contents, domain, fence, inflight, meter, span } = options
-  const batch = (yield* options.isDown) ? OpenBatch.withoutAttempts(before.batch) : before.batch
+  const batch = (yield* options.isDown) ? OpenBatch.withoutAttempts(gathered) : gathered
   const spent = yield* RunMeter.spent(meter)
   const counts = RunCounts.sum(batch.counts, {
     ...RunCounts.zero,
     ...OpenBatch.missed(batch),
     ...RunMeter.since(spent, before.spent)
   })
+  const unrecorded = RunCounts.sum(before.unrecorded, counts)
   if (OpenBatch.isQuiet(batch, before.checkpoint)) {
     yield* Metrics.counted(domain, counts)
-    return (later) => ({
-      ...later,
-      committing: undefined,
-      spent,
-      counts: RunCounts.sum(before.counts, counts),
-      unrecorded: RunCounts.sum(before.unrecorded, counts)
-    })
+    return { ...before, spent, counts: RunCounts.sum(before.counts, counts), unrecorded }
   }
   const { begun } = OpenBatch.isWorthARow(batch) ? yield* begin(options, before) : before
   const misses = yield* missesOf(options, batch)
@@ -156,7 +124,7 @@ export const commit = Effect.fnUntraced(function* (
       misses,
       done: options.remember ? done : [],
       page: batch.end,
-      counts: begun ? RunCounts.sum(before.unrecorded, counts) : {},
+      counts: begun ? unrecorded : {},
       problems: batch.problems
     }),
     ({ outcomes, patched }) => ({ ...attributesOf(outcomes.values()), "idem.patched": patched })
@@ -173,16 +141,14 @@ export const commit = Effect.fnUntraced(function* (
   yield* Metrics.counted(domain, all)
   yield* Effect.forEach(batch.flights, ([flight, id]) => inflight.end(id, flight), { discard: true })
   yield* RunMeter.touch(meter)
-  return (later) => ({
-    ...later,
-    committing: undefined,
-    spent,
+  return {
+    counts: RunCounts.sum(before.counts, all),
+    unrecorded: begun ? RunCounts.zero : unrecorded,
     begun,
     wrote: true,
-    counts: RunCounts.sum(before.counts, all),
-    unrecorded: begun ? RunCounts.zero : RunCounts.sum(before.unrecorded, counts),
+    spent,
     checkpoint: batch.end === undefined ? before.checkpoint : OpenBatch.checkpointText(batch.end)
-  })
+  }
 })
 
 /**

@@ -9,6 +9,7 @@
  * lost, so nothing of that batch is tried again or counted again, and no later batch is written: the next run finds
  * out. Any other end of a run (the reader or the lease failed, or it was interrupted) still commits what is whole.
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -20,9 +21,10 @@ import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import type { Problem } from "../../contract/Page.ts"
 import type { Progress } from "../Engine.ts"
+import type { Limits } from "../Limits.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as BatchCommit from "./BatchCommit.ts"
-import { begin, isUnknown, type Options, type State, type WriteError } from "./BatchCommit.ts"
+import type { Committed, Recorded, WriteError } from "./BatchCommit.ts"
 import * as InFlight from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageOrder from "./PageOrder.ts"
@@ -30,16 +32,20 @@ import type { RunError } from "./RunFailure.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { ListingEnded, Missed, SliceEvent, Stored } from "./SliceEvent.ts"
 
+export interface Options extends BatchCommit.Options {
+  /** Ends, or fails, once nothing more comes. */
+  readonly events: Queue.Dequeue<SliceEvent, RunError | Cause.Done>
+  /** True if the run has a row even when nothing happens in it. */
+  readonly recorded: boolean
+  readonly limits: Limits
+  /** The checkpoint that is stored now, as `OpenBatch.checkpointText` has it. */
+  readonly checkpoint: string | undefined
+  readonly onProgress: (progress: Progress) => Effect.Effect<void>
+}
+
 /** The result of writing: its counts, its problems, and how it ended. */
 export interface Written {
-  /** The counts of all that is known to be committed. */
-  readonly counts: RunCounts.Counts
-  /** The part of `counts` that the run's row does not have yet. */
-  readonly unrecorded: RunCounts.Counts
-  /** True if the run has a row. */
-  readonly begun: boolean
-  /** True if a batch was committed. */
-  readonly wrote: boolean
+  readonly recorded: Recorded
   readonly problems: ReadonlyArray<Problem>
   /** How many pages were committed to their ends, in their order. */
   readonly pages: number
@@ -48,16 +54,26 @@ export interface Written {
   readonly exit: Exit.Exit<void, RunError>
 }
 
+/** The state of the fiber that commits. No other fiber holds it. */
+interface State {
+  readonly batch: OpenBatch.OpenBatch
+  /** The batch whose commit is in flight. */
+  readonly committing: OpenBatch.OpenBatch | undefined
+  readonly committed: Committed
+  readonly pages: PageOrder.PageOrder
+  readonly problems: ReadonlyArray<Problem>
+  readonly remaining: number | undefined
+  readonly listing: ListingEnded | undefined
+}
+
 /** Problems that a run keeps; more of them say nothing new. */
 const problemsKept = 100
 
 /** A step of the state that may wait for the commit in flight, and begin the next one. */
 type Step<A> = Effect.Effect<A, WriteError>
 
-type CommitExit = Exit.Exit<(later: State) => State, WriteError>
-
 interface InFlightCommit {
-  readonly done: Deferred.Deferred<CommitExit>
+  readonly done: Deferred.Deferred<Exit.Exit<Committed, WriteError>>
   readonly fiber: Fiber.Fiber<unknown>
 }
 
@@ -76,7 +92,15 @@ interface Writer {
 }
 
 const makeWriter = (options: Options): Writer => {
-  let state = BatchCommit.initial(options.checkpoint)
+  let state: State = {
+    batch: OpenBatch.make(),
+    committing: undefined,
+    committed: BatchCommit.none(options.checkpoint),
+    pages: PageOrder.initial,
+    problems: [],
+    remaining: undefined,
+    listing: undefined
+  }
   let inFlight: InFlightCommit | undefined
   const update: Writer["update"] = (change) => {
     state = change(state)
@@ -92,18 +116,19 @@ const makeWriter = (options: Options): Writer => {
       Effect.flatMap((exit) => {
         inFlight = undefined
         // Nobody knows whether a failed commit recorded its counts: what is recorded later would be there twice.
-        update(Exit.isSuccess(exit) ? exit.value : (now) => ({ ...now, unrecorded: RunCounts.zero }))
+        const committed = Exit.isSuccess(exit) ? exit.value : { ...state.committed, unrecorded: RunCounts.zero }
+        update((now) => ({ ...now, committed, committing: undefined }))
         return Exit.asVoid(exit)
       })
     )
   })
   const commit = Effect.gen(function* () {
     yield* settle
-    const before = state
-    update(BatchCommit.withCommitting)
-    const done = yield* Deferred.make<CommitExit>()
+    const { batch, committed } = state
+    update((now) => ({ ...now, batch: OpenBatch.make(), committing: batch }))
+    const done = yield* Deferred.make<Exit.Exit<Committed, WriteError>>()
     // The result is kept apart from the fiber: an interrupted fiber does not give the result of what it finished.
-    const committing = Effect.exit(BatchCommit.commit(options, before)).pipe(
+    const committing = Effect.exit(BatchCommit.commit(options, committed, batch)).pipe(
       Effect.flatMap((exit) => Deferred.succeed(done, exit)),
       Effect.uninterruptible
     )
@@ -147,11 +172,13 @@ export const run = (options: Options): Effect.Effect<Written> =>
             )
       )
       const start = options.recorded
-        ? Effect.map(begin(options, writer.state()), (next) => writer.update(() => next))
+        ? Effect.map(BatchCommit.begin(options, writer.state().committed), (committed) =>
+            writer.update((now) => ({ ...now, committed }))
+          )
         : Effect.void
       const exit = yield* Effect.exit(Effect.ensuring(Effect.andThen(start, untilTheEnd), Effect.exit(writer.settle)))
-      const { begun, counts, listing, pages, problems, unrecorded, wrote } = writer.state()
-      return { begun, counts, exit, listing, pages: pages.next - 1, problems, unrecorded, wrote }
+      const { committed, listing, pages, problems } = writer.state()
+      return { exit, listing, pages: pages.next - 1, problems, recorded: committed }
     })
   )
 
@@ -187,7 +214,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step<void> =>
         return Effect.void
       case "Stored":
       case "Missed": {
-        const found = kept(state, isUnknown(event) ? [{ place: event.externalId, message: unknown }] : [])
+        const found = kept(state, BatchCommit.isUnknown(event) ? [{ place: event.externalId, message: unknown }] : [])
         OpenBatch.addOccurrence(batch, event, found, now)
         writer.update(() => ({
           ...state,
@@ -269,7 +296,10 @@ const waits = (event: Stored | Missed): boolean =>
   event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
 
 /** The counts so far: committed, in the batches that are not, and spent. */
-const progressOf = ({ batch, committing, counts, remaining }: State, spent: RunMeter.Spent): Progress => {
+const progressOf = (
+  { batch, committed: { counts }, committing, remaining }: State,
+  spent: RunMeter.Spent
+): Progress => {
   const gathered = RunCounts.sum(batch.counts, committing?.counts ?? RunCounts.zero)
   const { existing, forced, listed, retried } = RunCounts.sum(counts, gathered)
   return { counts: { ...counts, existing, forced, listed, retried, ...spent }, remaining }

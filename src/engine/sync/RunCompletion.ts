@@ -12,6 +12,7 @@ import type { Fence } from "../store/Fence.ts"
 import { DeletionStore } from "../store/DeletionStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import type { Recorded } from "./BatchCommit.ts"
 import type { Written } from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
 import * as RunFailure from "./RunFailure.ts"
@@ -26,9 +27,6 @@ interface Options {
   readonly complete: Complete
   readonly notes: ReadonlyArray<string>
 }
-
-/** The counts of a run: all of them, and those that its row does not have yet. */
-type Recorded = Pick<Written, "begun" | "counts" | "unrecorded" | "wrote">
 
 /**
  * Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too.
@@ -81,23 +79,25 @@ const checkCounts = (counts: RunCounts.Counts): RunFailure.Failure | null => {
  */
 export const run = Effect.fnUntraced(function* (
   options: Options,
-  written: Written,
+  { problems, recorded }: Pick<Written, "problems" | "recorded">,
   failure: RunFailure.Failure | null
 ) {
   const { fence, notes, runId, task } = options
   const runs = yield* RunStore
   const isSettled = failure === null && SyncTask.isLive(task)
   const settled = isSettled
-    ? yield* RunFailure.capture(Effect.withSpan(endDeletions(options, written), "settle", { captureStackTrace: false }))
-    : Result.succeed<Recorded>(written)
-  const { begun, counts, unrecorded } = Result.getOrElse(settled, (): Recorded => written)
+    ? yield* RunFailure.capture(
+        Effect.withSpan(endDeletions(options, recorded), "settle", { captureStackTrace: false })
+      )
+    : Result.succeed<Recorded>(recorded)
+  const { begun, counts, unrecorded } = Result.getOrElse(settled, (): Recorded => recorded)
   const error = failure ?? (Result.isFailure(settled) ? settled.failure : checkCounts(counts))
   if (error?.reason === "Superseded" || (error === null && !begun)) return { counts, error }
   const finish = Effect.gen(function* () {
     if (!begun) yield* runs.beginRun(fence, options)
     yield* runs.finishRun(fence, {
       runId,
-      status: statusOf({ counts, problems: written.problems, error }),
+      status: statusOf({ counts, problems, error }),
       counts: unrecorded,
       notes,
       error
