@@ -5,6 +5,7 @@
  *
  * Reconciling compares what is stored with what there is, so it may end anywhere and be repeated.
  */
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
@@ -125,7 +126,11 @@ const reconcile = Effect.fnUntraced(function* (
     )
   })
 
-  /** Changes a member that differs from its definition, and ends a retirement. */
+  /**
+   * Changes a member that differs from its definition, ends a retirement, and tries a refused member again once its next
+   * poll has come. A source lists an account before it takes credentials for it: Google for up to 24 hours after a user
+   * was made or renamed, or the delegation granted (https://support.google.com/a/answer/2622985).
+   */
   const keep = Effect.fnUntraced(function* (there: Connection, owner: Connection, wanted: Member<unknown, unknown>) {
     const { config, credentials } = yield* decoded(wanted)
     const { every = defaultEvery } = wanted
@@ -149,8 +154,9 @@ const reconcile = Effect.fnUntraced(function* (
         guarded: owner.guarded
       })
     }
-    // New credentials end a pause for lost ones; a person's own pause stays.
-    const isResumed = isRetired(there) || (isNewKey && there.paused !== null && there.paused !== pausedByPerson)
+    const isTriedAgain = isNewKey || DateTime.isLessThanOrEqualTo(there.nextPollAt, yield* DateTime.now)
+    // A person's own pause stays.
+    const isResumed = there.paused !== null && there.paused !== pausedByPerson && (isRetired(there) || isTriedAgain)
     if (isResumed) yield* connections.setPaused(there.id, null)
     return isResumed ? "resumed" : isChanged ? "changed" : undefined
   })

@@ -10,9 +10,13 @@ import type { SliceResult } from "./Slice.ts"
 const firstBackoff = Duration.minutes(1)
 const longestBackoff = Duration.hours(1)
 
-/** When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. */
-const pollIn = (connection: Connection, result: SliceResult, failures: number) =>
+/**
+ * When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. A member that
+ * is paused stays so at least until then (see Members.ts); another connection, until a person resumes it.
+ */
+const pollIn = (connection: Connection, result: SliceResult, failures: number, isPaused: boolean) =>
   Effect.map(Random.nextBetween(0.9, 1.1), (jitter) => {
+    if (isPaused) return Duration.times(longestBackoff, jitter)
     if (result.waitFor !== undefined) return result.waitFor
     if (result.error === null) return result.more ? Duration.zero : Duration.times(connection.every, jitter)
     const backoff = Duration.times(firstBackoff, 2 ** Math.min(failures - 1, 10))
@@ -31,7 +35,7 @@ const pauseAfter = (
   const command =
     member === null
       ? `idem connect ${domain} --name '${name}' --credentials @FILE`
-      : "idem connect, or idem resume, of the connection that it is a member of"
+      : "idem connect, or idem resume, of the connection that it is a member of, which tries again every hour"
   switch (error?.reason) {
     case undefined:
       return paused === null ? undefined : { from: paused, to: null }
@@ -78,6 +82,7 @@ const isUneventful = ({ error, isEarly, more, refused }: SliceResult): boolean =
 export const after = Effect.fnUntraced(function* (connection: Connection, result: SliceResult, isLive: boolean) {
   const failures = result.error === null ? 0 : connection.failures + 1
   const paused = pauseAfter(connection, result)
+  const isPaused = paused !== undefined && paused.to !== null
   const isResumed = paused !== undefined && paused.to === null
   return {
     paused,
@@ -89,7 +94,7 @@ export const after = Effect.fnUntraced(function* (connection: Connection, result
       ? {
           // An early poll leaves the schedule as it is: hints without end would otherwise put off the next poll for
           // ever.
-          pollIn: isUneventful(result) ? undefined : yield* pollIn(connection, result, failures),
+          pollIn: isUneventful(result) ? undefined : yield* pollIn(connection, result, failures, isPaused),
           failures,
           changesRead: result.changesRead,
           problems: problemsAfter(connection, result),

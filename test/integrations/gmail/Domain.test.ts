@@ -1,10 +1,13 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
 import { randomBytes } from "node:crypto"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
@@ -48,6 +51,8 @@ const quota = { unitsPerMinute: 1_000_000_000 }
 /** A company whose administrator and these users have mailboxes, connected as `company`. */
 const scene = Effect.fnUntraced(function* (users: ReadonlyArray<string>, config: object = {}) {
   const server = yield* GmailServer.make()
+  const clock = yield* Clock.Clock
+  server.now = () => Math.floor(clock.currentTimeMillisUnsafe() / 1000)
   server.domain.add(admin, { isAdmin: true })
   for (const user of users) server.domain.add(user)
   const connections = yield* ConnectionStore
@@ -218,6 +223,38 @@ describe("a Google Workspace domain", () => {
       yield* engine.sync(after, SyncTask.poll, { spec: "", wait: true })
       assert.strictEqual(server.domain.subjects.at(-1), "ada.king@example.com")
     })
+  )
+
+  it.effect("tries a mailbox that Google refuses once an hour, and one that a person paused never", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(Date.UTC(2026, 0, 1))
+      const { byName, engine, poll, server, store } = yield* scene([])
+      const pass = Effect.fnUntraced(function* (minutes: number) {
+        yield* TestClock.adjust(Duration.minutes(minutes))
+        yield* poll
+        const { paused } = yield* byName("ada@example.com")
+        if (paused !== null) return paused
+        return (yield* engine.sync(yield* byName("ada@example.com"), SyncTask.poll, { spec: "", wait: true })).status
+      })
+      server.domain.add("ada@example.com")
+      server.domain.unknownYet.add("ada@example.com")
+      assert.strictEqual(yield* pass(0), "failed")
+      assert.include((yield* byName("ada@example.com")).paused, "Check the subject")
+      server.domain.unknownYet.clear()
+      assert.include(yield* pass(30), "Check the subject")
+      assert.strictEqual(yield* pass(60), "succeeded")
+      assert.isNull((yield* byName("ada@example.com")).paused)
+
+      // A delegation that is granted later than the domain was connected.
+      server.domain.delegated.delete("https://www.googleapis.com/auth/gmail.readonly")
+      server.domain.forgetTokens()
+      assert.strictEqual(yield* pass(5), "failed")
+      server.domain.delegate()
+      assert.strictEqual(yield* pass(90), "succeeded")
+
+      yield* store.setPaused((yield* byName("ada@example.com")).id, pausedByPerson)
+      assert.strictEqual(yield* pass(90), pausedByPerson)
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(engine)))
   )
 
   test(

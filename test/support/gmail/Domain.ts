@@ -57,6 +57,11 @@ export class Domain {
   readonly users: Array<User> = []
   /** Scopes that the Admin console grants to the client id. */
   readonly delegated = new Set([gmail, directory])
+  /**
+   * Addresses that `users.list` shows and that the token endpoint does not know yet: those of new or renamed users, for
+   * up to 24 hours (https://support.google.com/a/answer/2622985).
+   */
+  readonly unknownYet = new Set<string>()
   /** The service account is disabled. */
   disabled = false
   /** Assertions that were accepted, by subject. */
@@ -134,7 +139,9 @@ export class Domain {
       )
     }
     const subject = String(claims["sub"])
-    if (this.user(subject) === undefined) return refusal("invalid_grant", "Invalid email or User ID")
+    if (this.user(subject) === undefined || this.unknownYet.has(subject)) {
+      return refusal("invalid_grant", "Invalid email or User ID")
+    }
     this.issued += 1
     const token = `ya29.delegated-${this.issued}`
     this.tokens.set(token, { email: subject, scope })
