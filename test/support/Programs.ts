@@ -33,6 +33,8 @@ const isStale = (): boolean => {
   if (!Fs.existsSync(list)) return true
   const bundledAt = Fs.statSync(list).mtimeMs
   const sources = Fs.readFileSync(list, "utf8").split("\n")
+  // Copied with `node_modules` from another checkout, the bundle is of that one's sources.
+  if (!sources.includes(import.meta.filename)) return true
   return sources.some((path) => !Fs.existsSync(path) || changedAt(path) > bundledAt)
 }
 
