@@ -34,6 +34,8 @@ export class Problem extends Error {
   readonly status: number
   /** The wrong fields of the request, if the server names them. */
   readonly places: ReadonlyArray<{ readonly place: string; readonly message: string }>
+  /** True if the change is possible together with new credentials. */
+  readonly needsCredentials: boolean
 
   constructor(status: number, body: unknown) {
     const said = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {}
@@ -41,6 +43,7 @@ export class Problem extends Error {
     super(typeof text === "string" ? text : `the server answered with status ${status}`)
     this.name = "Problem"
     this.status = status
+    this.needsCredentials = said["needsCredentials"] === true
     this.places = Array.isArray(said["errors"]) ? (said["errors"] as Problem["places"]) : []
   }
 }

@@ -28,21 +28,29 @@ const Saved = () => (
   </Notice>
 )
 
-/** Settings with another address, which can only be saved together with new credentials. */
-interface Unsaved {
-  readonly config: unknown
-  readonly every: string
-}
-
-const Config = ({
-  integration,
-  onUnsaved,
-  status
-}: Props & { readonly onUnsaved: (unsaved: Unsaved | undefined) => void }) => {
+/** The settings as their form shows them now. The form of the credentials can send them too. */
+const useSettings = ({ integration, status }: Props) => {
   const shape = Form.shapesOf(integration.config)[0] ?? { title: "", fields: [] }
   const [every, setEvery] = useState(status.every)
   const [values, setValues] = useState<Form.Values>(Form.valuesOf(shape, status.config))
   const [wrong, setWrong] = useState<Form.Values>({})
+  // True after the server refused to save them without new credentials: they name another address.
+  const [needsCredentials, setNeedsCredentials] = useState(false)
+  /** The settings as JSON. Undefined if a field is wrong, which then says so. */
+  const read = () => {
+    const { errors, json } = Form.read(shape, values)
+    setWrong(errors)
+    return Object.keys(errors).length > 0 ? undefined : { config: json, every: every.trim() }
+  }
+  return { shape, every, setEvery, values, setValues, wrong, needsCredentials, setNeedsCredentials, read }
+}
+
+interface FormProps extends Props {
+  readonly settings: ReturnType<typeof useSettings>
+}
+
+const Config = ({ settings, status }: Omit<FormProps, "integration">) => {
+  const { every, setEvery, setNeedsCredentials, setValues, shape, values, wrong } = settings
   const change = useChange(status)
   const said = change.error?.message ?? ""
   return (
@@ -51,11 +59,12 @@ const Config = ({
       class="panel"
       onSubmit={(event) => {
         event.preventDefault()
-        const { errors, json } = Form.read(shape, values)
-        setWrong(errors)
-        if (Object.keys(errors).length > 0) return
-        const settings = { config: json, every: every.trim() }
-        change.mutate(settings, { onSuccess: () => onUnsaved(undefined), onError: () => onUnsaved(settings) })
+        const given = settings.read()
+        if (given === undefined) return
+        change.mutate(given, {
+          onSuccess: () => setNeedsCredentials(false),
+          onError: (error) => setNeedsCredentials(error instanceof Api.Problem && error.needsCredentials)
+        })
       }}
     >
       <h2>How it is polled</h2>
@@ -83,26 +92,17 @@ const Config = ({
   )
 }
 
-const Credentials = ({
-  integration,
-  onSaved,
-  status,
-  unsaved
-}: Props & { readonly unsaved: Unsaved | undefined; readonly onSaved: () => void }) => {
+const Credentials = ({ integration, settings, status }: FormProps) => {
   const shapes = Form.shapesOf(integration.credentials)
   const [chosen, choose] = useState(0)
   const [values, setValues] = useState<Form.Values>({})
   const [wrong, setWrong] = useState<Form.Values>({})
   const [isWhole, setWhole] = useState(true)
-  const settings = isWhole ? unsaved : undefined
+  const withSettings = settings.needsCredentials && isWhole
   const change = useChange(status)
   const signIn = useMutation({
-    mutationFn: () =>
-      Api.beginSignIn({
-        domain: status.domain,
-        name: status.name,
-        ...(settings ?? { config: status.config, every: status.every })
-      }),
+    mutationFn: (given: { readonly config: unknown; readonly every: string }) =>
+      Api.beginSignIn({ domain: status.domain, name: status.name, ...given }),
     onSuccess: ({ url }) => location.assign(url)
   })
   const shape = shapes[chosen]
@@ -116,12 +116,13 @@ const Credentials = ({
         if (shape === undefined) return
         const { errors, json } = Form.read(shape, values)
         setWrong(errors)
-        if (Object.keys(errors).length > 0) return
+        const given = withSettings ? settings.read() : {}
+        if (Object.keys(errors).length > 0 || given === undefined) return
         const done = () => {
           setValues({})
-          onSaved()
+          settings.setNeedsCredentials(false)
         }
-        change.mutate({ ...settings, credentials: json }, { onSuccess: done })
+        change.mutate({ ...given, credentials: json }, { onSuccess: done })
       }}
     >
       <h2>Credentials</h2>
@@ -130,7 +131,7 @@ const Credentials = ({
       </p>
       <ErrorNotice error={change.error ?? signIn.error} />
       {change.isSuccess ? <Saved /> : null}
-      {unsaved === undefined ? null : (
+      {settings.needsCredentials ? (
         <label class="choice">
           <input type="checkbox" checked={isWhole} onChange={(event) => setWhole(event.currentTarget.checked)} />
           <span>
@@ -138,10 +139,22 @@ const Credentials = ({
             <span class="sub">They could not be saved alone.</span>
           </span>
         </label>
-      )}
+      ) : null}
+      {withSettings && Object.keys(settings.wrong).length > 0 ? (
+        <Notice tone="bad" announced>
+          <p>A setting above is not right.</p>
+        </Notice>
+      ) : null}
       {integration.signIn ? (
         <p>
-          <button type="button" disabled={signIn.isPending || signIn.isSuccess} onClick={() => signIn.mutate()}>
+          <button
+            type="button"
+            disabled={signIn.isPending || signIn.isSuccess}
+            onClick={() => {
+              const given = withSettings ? settings.read() : { config: status.config, every: status.every }
+              if (given !== undefined) signIn.mutate(given)
+            }}
+          >
             Sign in again
           </button>
         </p>
@@ -250,24 +263,23 @@ const Disconnect = ({ status }: { readonly status: Api.Status }) => {
   )
 }
 
+const Forms = (props: Props) => {
+  const settings = useSettings(props)
+  return (
+    <>
+      {props.status.state === "disconnected" ? null : <Config settings={settings} status={props.status} />}
+      <Credentials {...props} settings={settings} />
+    </>
+  )
+}
+
 export const SettingsPage = ({ status }: { readonly status: Api.Status }) => {
   const { data, error } = useQuery({ queryKey: ["integrations"], queryFn: Api.integrations, staleTime: 600_000 })
   const integration = data?.find(({ domain }) => domain === status.domain)
-  const [unsaved, setUnsaved] = useState<Unsaved>()
   return (
     <div class="narrow">
       {integration !== undefined ? (
-        <>
-          {status.state === "disconnected" ? null : (
-            <Config integration={integration} status={status} onUnsaved={setUnsaved} />
-          )}
-          <Credentials
-            integration={integration}
-            status={status}
-            unsaved={unsaved}
-            onSaved={() => setUnsaved(undefined)}
-          />
-        </>
+        <Forms integration={integration} status={status} />
       ) : error instanceof Api.Problem ? (
         <ErrorNotice error={error} />
       ) : data === undefined ? (

@@ -12,7 +12,11 @@ import type { TaskId } from "./model/Task.ts"
 import type { NameTaken, StoreError } from "./store/StoreError.ts"
 
 /** The request cannot be done. The message says why and what to do next. Nothing was written. */
-export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {}
+export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
+  message: Schema.String,
+  /** True if the change is possible together with new credentials. */
+  needsCredentials: Schema.optionalKey(Schema.Boolean)
+}) {}
 
 /** The source refused or did not answer; `reason` is an `IntegrationError`'s, or one of the engine's own. */
 export class SourceError extends Schema.TaggedError<SourceError>()("SourceError", {

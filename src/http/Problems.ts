@@ -98,11 +98,14 @@ export class RangeProblem extends HttpApiError.Problem<RangeProblem>()(
 ) {}
 
 /** The request is understood and cannot be done. `detail` says why, and what to do next. */
-export class UsageProblem extends HttpApiError.Problem<UsageProblem>()("UsageProblem", {
-  type: urn("usage"),
-  status: 422,
-  title: "It can't be done"
-}) {}
+export class UsageProblem extends HttpApiError.Problem<UsageProblem>()(
+  "UsageProblem",
+  { type: urn("usage"), status: 422, title: "It can't be done" },
+  {
+    /** True if the change is possible together with new credentials. */
+    needsCredentials: Schema.optionalKey(Schema.Boolean)
+  }
+) {}
 
 /** The source refused. */
 export class SourceRefusedProblem extends HttpApiError.Problem<SourceRefusedProblem>()(
@@ -179,7 +182,10 @@ export const problemOf = (error: unknown): unknown => {
       detail: `there is a connection of this name already: choose another`
     })
   }
-  if (error instanceof UsageError) return new UsageProblem({ detail: error.message })
+  if (error instanceof UsageError) {
+    const { message, needsCredentials } = error
+    return new UsageProblem({ detail: message, ...(needsCredentials === undefined ? {} : { needsCredentials }) })
+  }
   if (error instanceof SourceError) {
     return passing.has(error.reason)
       ? new SourceAwayProblem({ reason: error.reason, detail: error.message })

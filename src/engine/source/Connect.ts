@@ -120,6 +120,7 @@ const staysAt = Effect.fnUntraced(function* (
   const fields = CredentialAddress.changed(yield* CredentialAddress.of(integration, before.config), config.address)
   if (fields.length === 0) return
   return yield* new UsageError({
+    needsCredentials: true,
     message: `${fields.join(" and ")} of ${MessageText.quoted(before.name)} says where its credentials are sent, and those that are stored were given for another address: give the credentials again together with this change, or connect it under another name`
   })
 })
