@@ -209,7 +209,7 @@ const lazySender = Layer.effectContext(
 /** The API over this process's services. Only a command that calls the API needs it. */
 const inProcess = Layer.unwrap(
   Effect.map(
-    Effect.promise(() => import("./http/client/InProcess.ts")),
+    Effect.promise(() => import("./http/client/LocalApi.ts")),
     ({ layer }) => layer
   )
 )

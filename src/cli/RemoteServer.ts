@@ -52,9 +52,9 @@ export const api = <E>(
       const server = yield* named
       if (Option.isNone(server)) return here
       // Loaded for IDEM_URL only: every command would pay for it at its start.
-      const [Network, NodeHttpClient] = yield* Effect.promise(() =>
-        Promise.all([import("../http/client/Network.ts"), import("@effect/platform-node/NodeHttpClient")])
+      const [RemoteApi, NodeHttpClient] = yield* Effect.promise(() =>
+        Promise.all([import("../http/client/RemoteApi.ts"), import("@effect/platform-node/NodeHttpClient")])
       )
-      return Layer.provide(Network.layer(server.value), NodeHttpClient.layerNodeHttp)
+      return Layer.provide(RemoteApi.layer(server.value), NodeHttpClient.layerNodeHttp)
     })
   )

@@ -1,6 +1,6 @@
 /**
  * The part of the API that commands call. Its handlers need the store and the engine only, so they also run without a
- * server (see `client/InProcess.ts`). `Api.ts` adds the groups that need a server.
+ * server (see `client/LocalApi.ts`). `Api.ts` adds the groups that need a server.
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import { connections } from "./connections/ConnectionEndpoints.ts"

@@ -20,7 +20,7 @@ import * as Server from "../../src/cli/RemoteServer.ts"
 import { Services } from "../../src/cli/AppServices.ts"
 import type { Inspection } from "../../src/stores/postgres/DatabaseInspection.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
-import * as InProcess from "../../src/http/client/InProcess.ts"
+import * as LocalApi from "../../src/http/client/LocalApi.ts"
 import * as HttpServer from "../../src/http/Server.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import type { MemorySource } from "../support/MemorySource.ts"
@@ -136,7 +136,7 @@ export const make = Effect.fnUntraced(function* (
     })
   )
   const services = Layer.succeed(Services, {
-    api: Server.api(InProcess.layer.pipe(Layer.provide(layer), Layer.provide(NodeServices.layer))),
+    api: Server.api(LocalApi.layer.pipe(Layer.provide(layer), Layer.provide(NodeServices.layer))),
     layer,
     poller: Scheduler.layer,
     server: HttpServer.layerConfig.pipe(Layer.provide(Layer.succeedContext(context))),

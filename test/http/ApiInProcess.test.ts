@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
-import * as InProcess from "../../src/http/client/InProcess.ts"
+import * as LocalApi from "../../src/http/client/LocalApi.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -18,7 +18,7 @@ const over = <E>(store: Layer.Layer<Store, E>) =>
   Layer.unwrap(
     Effect.sync(() => {
       const source = new MemorySource()
-      const api = InProcess.layer.pipe(Layer.provide(NodeServices.layer))
+      const api = LocalApi.layer.pipe(Layer.provide(NodeServices.layer))
       return Layer.mergeAll(api, Scheduler.layer, Layer.succeed(Scripted, { source })).pipe(
         Layer.provide(TestEngine.engineOver(store, integration(source))),
         Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))

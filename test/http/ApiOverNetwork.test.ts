@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
-import * as Network from "../../src/http/client/Network.ts"
+import * as RemoteApi from "../../src/http/client/RemoteApi.ts"
 import * as Server from "../../src/http/Server.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
@@ -21,7 +21,7 @@ const server = Server.layerConfig.pipe(
 )
 
 const client = Layer.unwrap(
-  Effect.map(Server.url, (url) => Network.layer({ url, token: Option.some(Redacted.make(token)), isPrivate: true }))
+  Effect.map(Server.url, (url) => RemoteApi.layer({ url, token: Option.some(Redacted.make(token)), isPrivate: true }))
 )
 
 suite(

@@ -12,7 +12,7 @@ import * as Http from "node:http"
 import { replaceMethods } from "../../src/testing/WholeStore.ts"
 import { Gauges } from "../../src/engine/telemetry/Gauges.ts"
 import { ApiClient } from "../../src/http/client/ApiClient.ts"
-import * as InProcess from "../../src/http/client/InProcess.ts"
+import * as LocalApi from "../../src/http/client/LocalApi.ts"
 import { Ready } from "../../src/http/system/Readiness.ts"
 import * as Server from "../../src/http/Server.ts"
 import { Settings } from "../../src/http/ServerSettings.ts"
@@ -89,7 +89,7 @@ describe("an answer that takes long to make", () => {
       const answer = yield* Effect.forkChild(
         purge.pipe(
           Effect.provide(
-            InProcess.layer.pipe(
+            LocalApi.layer.pipe(
               Layer.provide(slow),
               Layer.provide(TestEngine.layer(new MemorySource())),
               Layer.provide(NodeServices.layer)

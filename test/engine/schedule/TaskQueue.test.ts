@@ -20,7 +20,7 @@ import { RunId } from "../../../src/engine/model/Run.ts"
 import { TaskId } from "../../../src/engine/model/Task.ts"
 import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import { ApiClient } from "../../../src/http/client/ApiClient.ts"
-import * as InProcess from "../../../src/http/client/InProcess.ts"
+import * as LocalApi from "../../../src/http/client/LocalApi.ts"
 import type { Task } from "../../../src/http/tasks/TaskDocuments.ts"
 import type { SyncRequest } from "../../../src/http/tasks/TaskEndpoints.ts"
 import { batch, miss, take } from "../../stores/scenario.ts"
@@ -29,7 +29,7 @@ import { until } from "../../support/Moving.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 
 const layer = (source: MemorySource, options: Parameters<typeof TestEngine.layer>[1] = {}) =>
-  Layer.provideMerge(Layer.provide(InProcess.layer, NodeServices.layer), TestEngine.layer(source, options))
+  Layer.provideMerge(Layer.provide(LocalApi.layer, NodeServices.layer), TestEngine.layer(source, options))
 
 const polling = Layer.build(Scheduler.layer)
 

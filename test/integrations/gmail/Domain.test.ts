@@ -22,7 +22,7 @@ import { DeletionStore } from "../../../src/engine/store/DeletionStore.ts"
 import { LockStore } from "../../../src/engine/store/LockStore.ts"
 import { OverviewStore } from "../../../src/engine/store/OverviewStore.ts"
 import { ApiClient } from "../../../src/http/client/ApiClient.ts"
-import * as InProcess from "../../../src/http/client/InProcess.ts"
+import * as LocalApi from "../../../src/http/client/LocalApi.ts"
 import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
 import { integration as gmail } from "../../../src/integrations/Gmail.ts"
 import { integration as gmailDomain } from "../../../src/integrations/GmailDomain.ts"
@@ -408,7 +408,7 @@ describe("a Google Workspace domain", () => {
       yield* connections.remove({ params: { connection: "company" }, query: {} })
       assert.strictEqual((yield* status(admin)).state, "disconnected")
       assert.strictEqual((yield* status(connection.id)).state, "disconnected")
-    }).pipe(Effect.provide(Layer.provide(InProcess.layer, [NodeServices.layer, TestEngine.webhooks])))
+    }).pipe(Effect.provide(Layer.provide(LocalApi.layer, [NodeServices.layer, TestEngine.webhooks])))
   )
 
   test(
