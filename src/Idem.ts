@@ -30,7 +30,7 @@ import { Status } from "./http/connections/ConnectionDocuments.ts"
 import { Every } from "./http/Parameters.ts"
 import { synced, Synced } from "./http/tasks/TaskDocuments.ts"
 import { SyncRequest } from "./http/tasks/TaskEndpoints.ts"
-import { specOfRequest, taskOf } from "./http/tasks/TaskRequest.ts"
+import { specOfRequest, taskOf } from "./http/tasks/TaskSpec.ts"
 
 export { ApiClient } from "./http/client/ApiClient.ts"
 export { Engine } from "./engine/Engine.ts"

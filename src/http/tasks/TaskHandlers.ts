@@ -12,7 +12,7 @@ import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import * as InterimResponses from "../InterimResponses.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
-import { specOfRequest, taskOf } from "./TaskRequest.ts"
+import { specOfRequest, taskOf } from "./TaskSpec.ts"
 import * as TaskSubmission from "./TaskSubmission.ts"
 
 export const layer = HttpApiBuilder.group(

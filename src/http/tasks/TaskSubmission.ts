@@ -17,16 +17,16 @@ import * as Documents from "./TaskDocuments.ts"
  * The request of a task: a sync (with no field set, a poll now), or `retry`: these rows of the ledger, or all of them
  * if the list is empty.
  */
-const TaskRequest = Schema.Union([
+const Submission = Schema.Union([
   Schema.TaggedStruct("sync", { task: SyncTask, spec: Schema.String }),
   Schema.TaggedStruct("retry", { externalIds: Schema.Array(Schema.String) })
 ])
-type TaskRequest = typeof TaskRequest.Type
+type Submission = typeof Submission.Type
 
-const encodeRequest = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(TaskRequest)))
+const encodeRequest = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(Submission)))
 
 /** The digest of a request. The order of ids does not matter. */
-const digestOf = (request: TaskRequest): string => {
+const digestOf = (request: Submission): string => {
   const same =
     request._tag === "retry"
       ? { ...request, externalIds: request.externalIds.toSorted() }
@@ -34,7 +34,7 @@ const digestOf = (request: TaskRequest): string => {
   return createHash("sha256").update(encodeRequest(same)).digest("hex")
 }
 
-const rowOf = (request: TaskRequest) => {
+const rowOf = (request: Submission) => {
   if (request._tag === "sync") {
     return { kind: "sync", task: request.task, spec: request.spec, externalIds: null } as const
   }
@@ -78,7 +78,7 @@ export const make = Effect.gen(function* () {
    * queued is not queued twice, an unfinished sync with the same spec is continued, and a sync whose like failed goes
    * on from there.
    */
-  const submit = Effect.fnUntraced(function* (connection: Connection, request: TaskRequest, idempotencyKey?: string) {
+  const submit = Effect.fnUntraced(function* (connection: Connection, request: Submission, idempotencyKey?: string) {
     const row = rowOf(request)
     const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digestOf(request) }
     // A repeated request returns its task, even if the rows have changed since.
