@@ -9,7 +9,7 @@ import type { HttpServer } from "effect/http/HttpServer"
 import type * as Layer from "effect/Layer"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/source/Integrations.ts"
-import type { Polling } from "../engine/schedule/PollerLock.ts"
+import type { PollingClaim } from "../engine/schedule/PollingClaim.ts"
 import type * as SliceRunner from "../engine/sync/SliceRunner.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken, StartError } from "../engine/store/StoreError.ts"
@@ -37,9 +37,9 @@ export class Services extends Context.Service<
     readonly api: Layer.Layer<ApiClient, StartError>
     readonly layer: Layer.Layer<Engine | SliceRunner.Services | WebhookStore, StartError>
     /** Polls and delivers to webhooks while its scope is open. */
-    readonly poller: Layer.Layer<Polling, StartError, SliceRunner.Services | WebhookStore>
+    readonly poller: Layer.Layer<PollingClaim, StartError, SliceRunner.Services | WebhookStore>
     /** Serves HTTP while its scope is open. */
-    readonly server: Layer.Layer<HttpServer, StartError, Engine | Polling | SliceRunner.Services | WebhookStore>
+    readonly server: Layer.Layer<HttpServer, StartError, Engine | PollingClaim | SliceRunner.Services | WebhookStore>
     /**
      * Copies the connections of an embedded database into the database. Returns those that it copied, and those that
      * were copied before.

@@ -32,7 +32,7 @@ import { Engine } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { HintListener } from "../../src/engine/schedule/HintListener.ts"
 import { PendingHints } from "../../src/engine/schedule/PendingHints.ts"
-import { Polling } from "../../src/engine/schedule/PollerLock.ts"
+import { PollingClaim } from "../../src/engine/schedule/PollingClaim.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import type { Superseded } from "../../src/engine/store/Fence.ts"
@@ -143,7 +143,7 @@ const serving = Effect.gen(function* () {
   const beside = Layer.mergeAll(
     Feed.layer,
     sender,
-    Layer.succeed(Polling, Polling.of({ takenOver: Effect.succeedNone })),
+    Layer.succeed(PollingClaim, PollingClaim.of({ takenOver: Effect.succeedNone })),
     NodeFileSystem.layer,
     NodePath.layer
   ).pipe(

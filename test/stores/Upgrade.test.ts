@@ -12,7 +12,7 @@ import { poll } from "../../src/contract/SyncTask.ts"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
-import * as PollerLock from "../../src/engine/schedule/PollerLock.ts"
+import * as PollingClaim from "../../src/engine/schedule/PollingClaim.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { MessageId, WebhookId } from "../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
@@ -285,7 +285,7 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
   )
 
   // A process that polls keeps its claim.
-  const polling = yield* store.takeLock(PollerLock.lockName, { holder: "me", ttl: Duration.minutes(1) })
+  const polling = yield* store.takeLock(PollingClaim.lockName, { holder: "me", ttl: Duration.minutes(1) })
   assert.deepStrictEqual(polling, Option.some("a process that polls"))
   if (schema >= 3) {
     const [task] = yield* store.taskSummaries(pausedId, { limit: 10 })

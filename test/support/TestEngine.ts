@@ -11,7 +11,7 @@ import { Engine, type SyncResult } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import * as Lease from "../../src/engine/schedule/Lease.ts"
-import * as PollerLock from "../../src/engine/schedule/PollerLock.ts"
+import * as PollingClaim from "../../src/engine/schedule/PollingClaim.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import * as SliceRunner from "../../src/engine/sync/SliceRunner.ts"
 import type { Connection } from "../../src/engine/model/Connection.ts"
@@ -148,7 +148,7 @@ export const faulty = (
   })).pipe(Layer.provide(store))
 
 /** Of a process that nobody else has taken the polling from. */
-export const polling = Layer.succeed(PollerLock.Polling, { takenOver: Effect.succeed(Option.none()) })
+export const polling = Layer.succeed(PollingClaim.PollingClaim, { takenOver: Effect.succeed(Option.none()) })
 
 /** A store that several engines share, as processes share a database. */
 export const shared = Effect.map(Layer.build(Memory.layer), (context) => wholeStoreLayer(fromContext(context)))

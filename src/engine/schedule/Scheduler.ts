@@ -28,7 +28,7 @@ import * as HintRouter from "./HintRouter.ts"
 import { PendingHints } from "./PendingHints.ts"
 import * as Lease from "./Lease.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import * as PollerLock from "./PollerLock.ts"
+import * as PollingClaim from "./PollingClaim.ts"
 import * as SliceRunner from "../sync/SliceRunner.ts"
 import { Slots } from "./ConcurrencyLimiter.ts"
 import { type Connection, ConnectionId, type Due } from "../model/Connection.ts"
@@ -243,14 +243,14 @@ const layerOneProcess = Sharding.layer.pipe(
   Layer.provide(ShardingConfig.layer({ maxResidentEntities }))
 )
 
-type PollerError = PollerLock.PollingHeld | StoreError | Config.ConfigError
+type PollerError = PollingClaim.PolledElsewhere | StoreError | Config.ConfigError
 
 /** The services of hints, for the entities. */
 const hints = Layer.provideMerge(HintListener.layer, PendingHints.layer)
 
 /** Claims the polling before it joins a cluster, and releases the claim last: until then this process may write. */
 const polling = <E, E2, R, R2>(
-  claim: Effect.Effect<PollerLock.Polling["Service"], E, R>,
+  claim: Effect.Effect<PollingClaim.PollingClaim["Service"], E, R>,
   sharding: Layer.Layer<Sharding.Sharding, E2, R2>
 ) =>
   Layer.unwrap(
@@ -258,7 +258,7 @@ const polling = <E, E2, R, R2>(
       Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer, hints])), scheduler).pipe(
         Layer.provideMerge(HintRouter.layer),
         Layer.provideMerge(sharding),
-        Layer.merge(Layer.succeed(PollerLock.Polling, claimed))
+        Layer.merge(Layer.succeed(PollingClaim.PollingClaim, claimed))
       )
     )
   )
@@ -267,13 +267,11 @@ const polling = <E, E2, R, R2>(
  * Polls every connection of the store in this process, and in no other. What else only one process does joins its
  * cluster.
  */
-export const layer: Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError, SliceRunner.Services> = polling(
-  PollerLock.ofOneProcess,
-  layerOneProcess
-)
+export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError, SliceRunner.Services> =
+  polling(PollingClaim.ofOneProcess, layerOneProcess)
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<Sharding.Sharding | PollerLock.Polling, PollerError | E, SliceRunner.Services | R> =>
-  polling(PollerLock.ofCluster, cluster)
+): Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError | E, SliceRunner.Services | R> =>
+  polling(PollingClaim.ofCluster, cluster)

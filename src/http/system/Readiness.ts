@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Polling } from "../../engine/schedule/PollerLock.ts"
+import { PollingClaim } from "../../engine/schedule/PollingClaim.ts"
 import type { FeedHolder } from "../../engine/model/Change.ts"
 import { FeedStore } from "../../engine/store/FeedStore.ts"
 
@@ -25,11 +25,11 @@ export class Ready extends Context.Service<
     readonly check: Effect.Effect<FeedHolder | null, NotReady>
   }
 >()("idem/http/system/Readiness") {
-  static readonly layer: Layer.Layer<Ready, never, FeedStore | Polling> = Layer.effect(
+  static readonly layer: Layer.Layer<Ready, never, FeedStore | PollingClaim> = Layer.effect(
     Ready,
     Effect.gen(function* () {
       const feed = yield* FeedStore
-      const { takenOver } = yield* Polling
+      const { takenOver } = yield* PollingClaim
       return {
         check: Effect.gen(function* () {
           const other = yield* takenOver

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
-import * as PollerLock from "../../../src/engine/schedule/PollerLock.ts"
+import * as PollingClaim from "../../../src/engine/schedule/PollingClaim.ts"
 import * as ProcessIdentity from "../../../src/engine/schedule/ProcessIdentity.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
@@ -32,12 +32,12 @@ it.effect("a process that lost the polling to another is not ready, until it has
 
     const self = yield* ProcessIdentity.self
     // As if this process had been frozen for longer than its claim lasts.
-    yield* store.takeLock(PollerLock.lockName, { holder: "another", ttl: Duration.hours(1), deadHolder: self })
+    yield* store.takeLock(PollingClaim.lockName, { holder: "another", ttl: Duration.hours(1), deadHolder: self })
     yield* until(Effect.map(ready, ({ status }) => status === 503))
     const { detail } = (yield* ready).json as { readonly detail: string }
     assert.strictEqual(detail, "another has taken over the polling of this database: stop one of the two")
 
-    yield* store.releaseLock(PollerLock.lockName, "another")
+    yield* store.releaseLock(PollingClaim.lockName, "another")
     yield* until(Effect.map(ready, ({ status }) => status === 200))
   }).pipe(Effect.provide(serving))
 )

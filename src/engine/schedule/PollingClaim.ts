@@ -12,16 +12,16 @@ import { LockStore } from "../store/LockStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 
 /** The claim of this process. */
-export class Polling extends Context.Service<
-  Polling,
+export class PollingClaim extends Context.Service<
+  PollingClaim,
   {
     /** The holder, if this process has lost the claim. This process may regain it. */
     readonly takenOver: Effect.Effect<Option.Option<string>>
   }
->()("idem/engine/schedule/PollerLock") {}
+>()("idem/engine/schedule/PollingClaim") {}
 
 /** Another process polls this database, or a cluster that this process does not join. */
-export class PollingHeld extends Schema.TaggedError<PollingHeld>()("PollingHeld", {
+export class PolledElsewhere extends Schema.TaggedError<PolledElsewhere>()("PolledElsewhere", {
   holder: Schema.String,
   advice: Schema.String
 }) {
@@ -51,7 +51,7 @@ const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
       Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
     )
     yield* Effect.forkScoped(Effect.repeat(renewal, Schedule.spaced(Duration.divideUnsafe(limits.leaseTtl, 3))))
-    return Polling.of({ takenOver: Ref.get(takenOver) })
+    return PollingClaim.of({ takenOver: Ref.get(takenOver) })
   })
 
 /**
@@ -63,8 +63,8 @@ const claimAs = Effect.fnUntraced(function* (holder: string) {
   const limits = yield* Limits
   const claim = (deadHolder?: string) => locks.takeLock(lockName, { holder, ttl: limits.leaseTtl, deadHolder })
   const other = yield* claim()
-  const held = Option.isSome(other) && (yield* ProcessIdentity.isDead(other.value)) ? yield* claim(other.value) : other
-  return { held, renew: claim() }
+  const taken = Option.isSome(other) && (yield* ProcessIdentity.isDead(other.value)) ? yield* claim(other.value) : other
+  return { taken, renew: claim() }
 })
 
 /**
@@ -74,13 +74,13 @@ const claimAs = Effect.fnUntraced(function* (holder: string) {
 export const ofOneProcess = Effect.gen(function* () {
   const locks = yield* LockStore
   const holder = yield* ProcessIdentity.self
-  const { held, renew } = yield* claimAs(holder)
-  if (Option.isSome(held)) {
+  const { taken, renew } = yield* claimAs(holder)
+  if (Option.isSome(taken)) {
     const advice =
-      held.value === cluster
+      taken.value === cluster
         ? "set IDEM_CLUSTER=1 to join it, or stop all of it first and wait half a minute"
         : "stop it first, or give all of them IDEM_CLUSTER=1 to share the work"
-    return yield* new PollingHeld({ holder: held.value, advice })
+    return yield* new PolledElsewhere({ holder: taken.value, advice })
   }
   yield* Effect.addFinalizer(() => Effect.ignore(locks.releaseLock(lockName, holder)))
   return yield* keep(renew)
@@ -91,10 +91,10 @@ export const ofOneProcess = Effect.gen(function* () {
  * because others may still hold it: it expires after the last renewal.
  */
 export const ofCluster = Effect.gen(function* () {
-  const { held, renew } = yield* claimAs(cluster)
-  if (Option.isSome(held)) {
-    return yield* new PollingHeld({
-      holder: held.value,
+  const { taken, renew } = yield* claimAs(cluster)
+  if (Option.isSome(taken)) {
+    return yield* new PolledElsewhere({
+      holder: taken.value,
       advice: "stop it and start it again with IDEM_CLUSTER=1, as all of them must be"
     })
   }
