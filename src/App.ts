@@ -15,7 +15,7 @@ import { Deriver, ProjectionRegistry } from "./derive/Deriver.ts"
 import * as LazyDerive from "./derive/LazyDerive.ts"
 import { Engine } from "./engine/Engine.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
-import type * as SliceRunner from "./engine/sync/SliceRunner.ts"
+import type * as LeasedSlice from "./engine/sync/LeasedSlice.ts"
 import * as EngineLimits from "./engine/Limits.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext, layer as vaultLayer, Vault } from "./engine/secrets/Vault.ts"
@@ -101,7 +101,7 @@ const quotas = Layer.provide(Quotas.layer, [SharedQuotas.layer, EngineLimits.lay
 const syncLoop = Layer.effect(
   Engine,
   Effect.gen(function* () {
-    const context = yield* Effect.context<SliceRunner.Services>()
+    const context = yield* Effect.context<LeasedSlice.Services>()
     const load = Effect.flatMap(
       Effect.promise(() => import("./engine/sync/SyncLoop.ts")),
       ({ make }) => Effect.provideContext(make, context)

@@ -21,7 +21,7 @@ import { Engine } from "./engine/Engine.ts"
 import { Change, ContentRow } from "./engine/feed/ChangeDocument.ts"
 import { ConnectionStore } from "./engine/store/ConnectionStore.ts"
 import type { StartError } from "./engine/store/StoreError.ts"
-import type * as SliceRunner from "./engine/sync/SliceRunner.ts"
+import type * as LeasedSlice from "./engine/sync/LeasedSlice.ts"
 import type { WebhookStore } from "./engine/store/WebhookStore.ts"
 import { ApiClient, body } from "./http/client/ApiClient.ts"
 import { Connected } from "./http/connections/ConnectionEndpoints.ts"
@@ -58,7 +58,7 @@ export interface Options {
 /** The engine, its stores and the API over them, for programs that use Effect. */
 export const layer = (
   options: Options = {}
-): Layer.Layer<ApiClient | Engine | SliceRunner.Services | WebhookStore, StartError> => {
+): Layer.Layer<ApiClient | Engine | LeasedSlice.Services | WebhookStore, StartError> => {
   const { database, dataDir, integrations = [], log, poll = false, settings } = options
   const isInMemory = database === "memory"
   const secretKey = options.secretKey ?? (isInMemory ? randomBytes(32).toString("base64") : undefined)

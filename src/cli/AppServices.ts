@@ -10,7 +10,7 @@ import type * as Layer from "effect/Layer"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/source/Integrations.ts"
 import type { PollingClaim } from "../engine/schedule/PollingClaim.ts"
-import type * as SliceRunner from "../engine/sync/SliceRunner.ts"
+import type * as LeasedSlice from "../engine/sync/LeasedSlice.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken, StartError } from "../engine/store/StoreError.ts"
 import type { WebhookStore } from "../engine/store/WebhookStore.ts"
@@ -35,11 +35,11 @@ export class Services extends Context.Service<
   {
     /** The API: over the database here, or of the server that `IDEM_URL` names. */
     readonly api: Layer.Layer<ApiClient, StartError>
-    readonly layer: Layer.Layer<Engine | SliceRunner.Services | WebhookStore, StartError>
+    readonly layer: Layer.Layer<Engine | LeasedSlice.Services | WebhookStore, StartError>
     /** Polls and delivers to webhooks while its scope is open. */
-    readonly poller: Layer.Layer<PollingClaim, StartError, SliceRunner.Services | WebhookStore>
+    readonly poller: Layer.Layer<PollingClaim, StartError, LeasedSlice.Services | WebhookStore>
     /** Serves HTTP while its scope is open. */
-    readonly server: Layer.Layer<HttpServer, StartError, Engine | PollingClaim | SliceRunner.Services | WebhookStore>
+    readonly server: Layer.Layer<HttpServer, StartError, Engine | PollingClaim | LeasedSlice.Services | WebhookStore>
     /**
      * Copies the connections of an embedded database into the database. Returns those that it copied, and those that
      * were copied before.
@@ -89,7 +89,7 @@ export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(
 /** Runs work with the store, the engine and their services. */
 export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | SliceRunner.Services | WebhookStore>> =>
+): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | LeasedSlice.Services | WebhookStore>> =>
   Services.use((services) => Effect.provide(work, services.layer))
 
 /** Runs a command's work with the API that it calls. */

@@ -11,7 +11,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import * as Lease from "../../src/engine/schedule/Lease.ts"
-import * as SliceRunner from "../../src/engine/sync/SliceRunner.ts"
+import * as LeasedSlice from "../../src/engine/sync/LeasedSlice.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { Server } from "./Database.ts"
 import * as Mailbox from "./Mailbox.ts"
@@ -45,7 +45,7 @@ const measure = Effect.fnUntraced(function* (count: () => number) {
   /** As the poller does it: take the lease, run a slice, give it back. */
   const one = Effect.gen(function* () {
     const before = { statements: count(), cpu: cpu() }
-    const turn = yield* SliceRunner.turn(Lease.acquire(connection.id), () => Effect.succeed(SliceRunner.poll))
+    const turn = yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(LeasedSlice.poll))
     if (turn._tag !== "Ran") return yield* Effect.die(new Error("somebody else runs"))
     const { counts } = turn.outcome
     return {

@@ -38,7 +38,7 @@ import { Limits } from "../../src/engine/Limits.ts"
 import type { Superseded } from "../../src/engine/store/Fence.ts"
 import type { StoreError } from "../../src/engine/store/StoreError.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import type * as SliceRunner from "../../src/engine/sync/SliceRunner.ts"
+import type * as LeasedSlice from "../../src/engine/sync/LeasedSlice.ts"
 import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
@@ -216,7 +216,7 @@ const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Syn
   return { _tag: "Synced", status: result.status, error, counts: { ...result.counts } } as const
 })
 
-type Services = Engine | SliceRunner.Services | PendingHints | HintListener
+type Services = Engine | LeasedSlice.Services | PendingHints | HintListener
 
 interface Session {
   /** The scope of the engine: closed once nothing uses the engine. */

@@ -13,7 +13,7 @@ import { Limits } from "../../src/engine/Limits.ts"
 import * as Lease from "../../src/engine/schedule/Lease.ts"
 import * as PollingClaim from "../../src/engine/schedule/PollingClaim.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import * as SliceRunner from "../../src/engine/sync/SliceRunner.ts"
+import * as LeasedSlice from "../../src/engine/sync/LeasedSlice.ts"
 import type { Connection } from "../../src/engine/model/Connection.ts"
 import type { ContentPlace, ContentState } from "../../src/engine/model/Content.ts"
 import type { Store } from "../../src/engine/Store.ts"
@@ -45,7 +45,7 @@ export const webhooks = Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer
   Layer.orDie
 )
 
-type TestServices = Engine | SliceRunner.Services | WebhookStore | Sender | Destination.Destination
+type TestServices = Engine | LeasedSlice.Services | WebhookStore | Sender | Destination.Destination
 
 /** Everything a run needs over this store, with one integration. */
 export const engineOver = <E, R>(
@@ -108,7 +108,7 @@ export const sync = Effect.fnUntraced(function* (connection: Connection, task: P
 
 /** Runs one slice, as the scheduler does. */
 export const poll = Effect.fnUntraced(function* (connection: Connection) {
-  const turn = yield* SliceRunner.turn(Lease.acquire(connection.id), () => Effect.succeed(SliceRunner.poll))
+  const turn = yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(LeasedSlice.poll))
   if (turn._tag !== "Ran") return yield* Effect.die(new Error("somebody else runs"))
   return turn.outcome
 })

@@ -39,7 +39,7 @@ export interface CopySource extends Omit<Item, "externalId" | "revision" | "body
 }
 
 /** The outcome of writing an item. `unchanged`: body and stable metadata equal what is stored. */
-export type Outcome = "stored" | "updated" | "unchanged"
+export type WriteOutcome = "stored" | "updated" | "unchanged"
 
 /**
  * An item that was not stored. `failed` is one more attempt and is due again after `retryIn` (undefined: it is dead);
@@ -116,7 +116,7 @@ export interface Batch {
 
 export interface Committed {
   /** By external id, for each of `items`. */
-  readonly outcomes: ReadonlyMap<string, Outcome>
+  readonly outcomes: ReadonlyMap<string, WriteOutcome>
   /** How many rows the patches changed. */
   readonly patched: number
 }

@@ -20,7 +20,7 @@ import * as MessageText from "../MessageText.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
 import { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
-import type * as SliceRunner from "../sync/SliceRunner.ts"
+import type * as LeasedSlice from "../sync/LeasedSlice.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { ConnectionEntity } from "./ConnectionEntity.ts"
 import { HintRouter } from "./HintRouter.ts"
@@ -51,7 +51,7 @@ export class HintListener extends Context.Service<
   /** Listens to nothing. */
   static readonly layerNone: Layer.Layer<HintListener> = Layer.succeed(HintListener, { listen: () => Effect.void })
 
-  static readonly layer: Layer.Layer<HintListener, never, SliceRunner.Services | Sharding.Sharding | PendingHints> =
+  static readonly layer: Layer.Layer<HintListener, never, LeasedSlice.Services | Sharding.Sharding | PendingHints> =
     Layer.effect(
       HintListener,
       Effect.suspend(() => make)
@@ -76,7 +76,7 @@ const make = Effect.gen(function* () {
   const router = yield* HintRouter
   const pending = yield* PendingHints
   const sharding = yield* Sharding.Sharding
-  const context = yield* Effect.context<SliceRunner.Services>()
+  const context = yield* Effect.context<LeasedSlice.Services>()
   const listeners = yield* FiberMap.make<ConnectionId>()
   /** Credentials that allow no stream. */
   const silent = new Map<ConnectionId, Uint8Array>()

@@ -17,25 +17,25 @@ import type { StoreError } from "../store/StoreError.ts"
 /** The run made no progress for too long: no call, no bytes, no commit. */
 export class Stalled extends Schema.TaggedError<Stalled>()("Stalled", { message: Schema.String }) {}
 
-/** The lease is ours: the connection has its new fence. */
+/** This process acquired the lease. The connection has its new fence. */
 export interface Acquired {
   readonly _tag: "Acquired"
   readonly connection: LeasedConnection
 }
 
-/** The lease is held by somebody else. */
-export interface Held {
-  readonly _tag: "Held"
+/** Another process, or another run of this one, has the lease. */
+export interface Taken {
+  readonly _tag: "Taken"
   readonly holder: string
 }
 
 /**
  * Acquires the lease of a connection, or returns its holder. Takes over the lease of a process that is known to be
- * dead. `SliceRunner.turn` releases the lease.
+ * dead. `LeasedSlice.turn` releases the lease.
  */
 export const acquire = Effect.fnUntraced(function* (
   connectionId: ConnectionId
-): Effect.fn.Return<Acquired | Held, StoreError | Superseded, ConnectionStore | LeaseStore> {
+): Effect.fn.Return<Acquired | Taken, StoreError | Superseded, ConnectionStore | LeaseStore> {
   const leases = yield* LeaseStore
   const connections = yield* ConnectionStore
   const limits = yield* Limits
@@ -44,26 +44,26 @@ export const acquire = Effect.fnUntraced(function* (
 
   const acquired = yield* take()
   if (Option.isSome(acquired)) return { _tag: "Acquired", connection: acquired.value }
-  const held = yield* connections.connection(connectionId)
-  if (Option.isNone(held)) return yield* new Superseded({ connectionId })
-  const other = held.value.lease?.holder
+  const stored = yield* connections.connection(connectionId)
+  if (Option.isNone(stored)) return yield* new Superseded({ connectionId })
+  const other = stored.value.lease?.holder
   if (other !== undefined && (yield* ProcessIdentity.isDead(other))) {
     const taken = yield* take(other)
     if (Option.isSome(taken)) return { _tag: "Acquired", connection: taken.value }
   }
-  return { _tag: "Held", holder: other ?? "another process" }
+  return { _tag: "Taken", holder: other ?? "another process" }
 })
 
-/** Like `acquire`, but waits for a held lease. `onHeld` is called once, with the holder. */
+/** Like `acquire`, but waits while the lease is taken. Calls `onTaken` for each new holder. */
 export const acquireWaiting = (
   connectionId: ConnectionId,
-  onHeld: (holder: string) => Effect.Effect<void>
+  onTaken: (holder: string) => Effect.Effect<void>
 ): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> => {
   const next = (told: string): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> =>
     Effect.flatMap(acquire(connectionId), (outcome) => {
       if (outcome._tag === "Acquired") return Effect.succeed(outcome)
-      const tell = told === outcome.holder ? Effect.void : onHeld(outcome.holder)
-      // Only the wait can be interrupted: an interruption after the lease is ours would leave it behind.
+      const tell = told === outcome.holder ? Effect.void : onTaken(outcome.holder)
+      // Only the wait can be interrupted: after the lease was acquired, an interruption would leave it unreleased.
       const wait = Effect.interruptible(Effect.andThen(tell, Effect.sleep("250 millis")))
       return Effect.flatMap(wait, () => next(outcome.holder))
     })

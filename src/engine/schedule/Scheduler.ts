@@ -29,7 +29,7 @@ import { PendingHints } from "./PendingHints.ts"
 import * as Lease from "./Lease.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as PollingClaim from "./PollingClaim.ts"
-import * as SliceRunner from "../sync/SliceRunner.ts"
+import * as LeasedSlice from "../sync/LeasedSlice.ts"
 import { Slots } from "./ConcurrencyLimiter.ts"
 import { type Connection, ConnectionId, type Due } from "../model/Connection.ts"
 import { BodyStore } from "../store/BodyStore.ts"
@@ -56,7 +56,7 @@ export const maxResidentEntities = 20_000
 const wakeTimeout = Duration.minutes(15)
 
 /** Why the outcome needs attention: its error, or the first place that could not be listed. */
-const warningOf = ({ error, problems: [problem, ...others] }: SliceRunner.Outcome): string | undefined => {
+const warningOf = ({ error, problems: [problem, ...others] }: LeasedSlice.RunResult): string | undefined => {
   if (error !== null) return `${error.reason}: ${error.message}`
   if (problem === undefined) return undefined
   const more = others.length === 0 ? "" : `, and ${others.length} more`
@@ -64,7 +64,7 @@ const warningOf = ({ error, problems: [problem, ...others] }: SliceRunner.Outcom
 }
 
 /** Logs what a run did: its warning, if there is one, and its counts. */
-const logOutcome = (connection: Connection, outcome: SliceRunner.Outcome): Effect.Effect<void> => {
+const logOutcome = (connection: Connection, outcome: LeasedSlice.RunResult): Effect.Effect<void> => {
   const { deferred, deleted, failed, patched, stored, unchanged, updated } = outcome.counts
   const counts = Object.entries({ stored, updated, unchanged, patched, deleted, failed, deferred })
     .flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []))
@@ -116,10 +116,10 @@ export const poll = Effect.fn("poll", { root: true })(function* (
     if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
     if (task !== undefined) return { _tag: "TaskSlice", taskId: task.id } as const
     hints = pending.take(connectionId, early)
-    return { ...SliceRunner.poll, hinted: hints?.hinted }
+    return { ...LeasedSlice.poll, hinted: hints?.hinted }
   })
   const slice = Effect.gen(function* () {
-    const turn = yield* SliceRunner.turn(Lease.acquire(connectionId), choose)
+    const turn = yield* LeasedSlice.turn(Lease.acquire(connectionId), choose)
     if (turn._tag !== "Ran") return false
     const { connection, outcome } = turn
     if (hints !== undefined) yield* pending.done(connectionId, hints, outcome)
@@ -154,7 +154,7 @@ class Backfills extends Context.Service<Backfills, Set<ConnectionId>>()("idem/en
 /** Runs connections when they are woken. */
 const entities = ConnectionEntity.toLayer(
   Effect.gen(function* () {
-    const context = yield* Effect.context<SliceRunner.Services | PendingHints | HintListener>()
+    const context = yield* Effect.context<LeasedSlice.Services | PendingHints | HintListener>()
     const slots = yield* Slots
     const backfills = yield* Backfills
     const pending = yield* PendingHints
@@ -267,11 +267,11 @@ const polling = <E, E2, R, R2>(
  * Polls every connection of the store in this process, and in no other. What else only one process does joins its
  * cluster.
  */
-export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError, SliceRunner.Services> =
+export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError, LeasedSlice.Services> =
   polling(PollingClaim.ofOneProcess, layerOneProcess)
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError | E, SliceRunner.Services | R> =>
+): Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError | E, LeasedSlice.Services | R> =>
   polling(PollingClaim.ofCluster, cluster)

@@ -15,7 +15,7 @@ import { isLive } from "../../contract/SyncTask.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
 import { NotOpenable } from "../sync/RunFailure.ts"
 import type { SliceResult } from "../sync/Slice.ts"
-import type { Request } from "../sync/SyncPlan.ts"
+import type { SlicePurpose } from "../sync/SyncPlan.ts"
 import type { Fence, Superseded } from "../store/Fence.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
@@ -43,7 +43,7 @@ export const rowsAtOnce = 500
 export interface Next {
   /** The task as it was read, once a slice, under the lease. */
   readonly row: TaskRow
-  readonly request: Request
+  readonly purpose: SlicePurpose
   /** How many rows of a retry are done after this slice; undefined if these are the last ones. */
   readonly rowsDone: number | undefined
 }
@@ -67,10 +67,10 @@ export const next = Effect.fnUntraced(function* (
   }
   if (row.finishedAt !== null) return undefined
   if (row.kind === "sync") {
-    const request: Request = isLive(row.task)
+    const purpose: SlicePurpose = isLive(row.task)
       ? { _tag: "Live", recorded: true, retryFailed: !row.begun }
       : { _tag: "Task", row }
-    return { row, request, rowsDone: undefined }
+    return { row, purpose, rowsDone: undefined }
   }
   const before = Option.flatMap(row.checkpoint, decodeDone)
   let ids = row.externalIds ?? []
@@ -83,7 +83,7 @@ export const next = Effect.fnUntraced(function* (
   const done = from + rowsAtOnce
   return {
     row,
-    request: { _tag: "Ledger", externalIds: ids.slice(from, done) },
+    purpose: { _tag: "Ledger", externalIds: ids.slice(from, done) },
     rowsDone: done < ids.length ? done : undefined
   }
 })

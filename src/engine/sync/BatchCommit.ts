@@ -2,7 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { LocalCommits } from "../feed/LocalCommits.ts"
-import type { Outcome } from "../model/Batch.ts"
+import type { WriteOutcome } from "../model/Batch.ts"
 import type { RunId, RunKind } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
@@ -167,14 +167,14 @@ const missesOf = Effect.fnUntraced(function* ({ contents, fence, ledger }: Optio
   return yield* Effect.forEach(known, (miss) => RetryPolicy.missOf(miss, attempts.get(miss.externalId)))
 })
 
-const tally = (outcomes: Iterable<Outcome>): Record<Outcome, number> => {
+const tally = (outcomes: Iterable<WriteOutcome>): Record<WriteOutcome, number> => {
   const of = { stored: 0, updated: 0, unchanged: 0 }
   for (const outcome of outcomes) of[outcome] += 1
   return of
 }
 
 /** How many of each outcome, as attributes of a span. */
-const attributesOf = (outcomes: Iterable<Outcome>) => {
+const attributesOf = (outcomes: Iterable<WriteOutcome>) => {
   const { stored, unchanged, updated } = tally(outcomes)
   return { "idem.stored": stored, "idem.updated": updated, "idem.unchanged": unchanged }
 }

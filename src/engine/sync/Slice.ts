@@ -1,6 +1,7 @@
 /**
- * Runs one slice: it lists, downloads what is new with bounded concurrency, and commits in order, under the fence of
- * its lease. If a slice is cut off, its commits stand, and the next slice finds the rest.
+ * The work of one slice, inside a lease that `LeasedSlice.ts` holds: lists, downloads new items with bounded
+ * concurrency, and commits in order, under the fence of the lease. If a slice is cut off, its commits stand, and the
+ * next slice finds the rest.
  */
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"

@@ -16,7 +16,7 @@ import * as RunFailure from "./RunFailure.ts"
 import * as Lease from "../schedule/Lease.ts"
 import * as TaskQueue from "../schedule/TaskQueue.ts"
 import { Limits } from "../Limits.ts"
-import * as SliceRunner from "./SliceRunner.ts"
+import * as LeasedSlice from "./LeasedSlice.ts"
 import type { Connection } from "../model/Connection.ts"
 import { statusOf } from "../model/Run.ts"
 import type { TaskId } from "../model/Task.ts"
@@ -42,7 +42,7 @@ interface Total extends Pick<SyncResult, "counts" | "run" | "notes" | "problems"
 
 const nothing: Total = { counts: RunCounts.zero, run: null, notes: [], problems: [], refusals: 0 }
 
-const withSlice = (total: Total, slice: SliceRunner.Outcome): Total => {
+const withSlice = (total: Total, slice: LeasedSlice.RunResult): Total => {
   const { existing, stored, unchanged, updated } = slice.counts
   const hasMoved = stored + updated + unchanged + existing > 0
   return {
@@ -62,7 +62,7 @@ interface Ended {
 }
 
 export const make = Effect.gen(function* () {
-  const context = yield* Effect.context<SliceRunner.Services>()
+  const context = yield* Effect.context<LeasedSlice.Services>()
   const connections = Context.get(context, ConnectionStore)
   const tasks = Context.get(context, TaskStore)
   const ledger = Context.get(context, LedgerStore)
@@ -112,12 +112,12 @@ export const make = Effect.gen(function* () {
   const untilDone = (
     connection: Connection,
     before: Total,
-    request: SliceRunner.Request,
+    request: LeasedSlice.SliceRequest,
     options: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
-  ): Effect.Effect<Ended, StoreError, SliceRunner.Services> =>
+  ): Effect.Effect<Ended, StoreError, LeasedSlice.Services> =>
     Effect.gen(function* () {
       const { onProgress, onWait, wait } = options
-      const turn = yield* SliceRunner.turn(
+      const turn = yield* LeasedSlice.turn(
         wait ? Lease.acquireWaiting(connection.id, onWait ?? (() => Effect.void)) : Lease.acquire(connection.id),
         () => Effect.succeed(request),
         (progress) =>
@@ -125,7 +125,7 @@ export const make = Effect.gen(function* () {
       )
       const end = (ended: Ended) => Effect.succeed(ended)
       if (turn._tag === "Skipped") return end({ total: before, error: null })
-      if (turn._tag === "Held") {
+      if (turn._tag === "Taken") {
         return end({ total: before, status: "skipped", error: { reason: "Held", message: `held by ${turn.holder}` } })
       }
       const { error, isTaskOver, more, refused, waitFor } = turn.outcome
@@ -224,4 +224,4 @@ export const make = Effect.gen(function* () {
   })
 })
 
-export const layer: Layer.Layer<Engine, never, SliceRunner.Services> = Layer.effect(Engine, make)
+export const layer: Layer.Layer<Engine, never, LeasedSlice.Services> = Layer.effect(Engine, make)

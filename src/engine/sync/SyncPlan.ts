@@ -31,7 +31,7 @@ export interface Plan {
 }
 
 /** The purpose of a slice. */
-export type Request =
+export type SlicePurpose =
   /** The connection's own sync. `recorded`: a person asked, so it has a run row. */
   | {
       readonly _tag: "Live"
@@ -45,15 +45,15 @@ export type Request =
   /** These rows of the ledger, which were reset and not yet tried, and no listing. */
   | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
 
-/** The purpose of a run of this request. */
-export const kindOf = (request: Request): RunKind => {
-  switch (request._tag) {
+/** The kind of a run for this purpose. */
+export const kindOf = (purpose: SlicePurpose): RunKind => {
+  switch (purpose._tag) {
     case "Live":
-      return request.recorded ? "sync" : "poll"
+      return purpose.recorded ? "sync" : "poll"
     case "Ledger":
       return "retry"
     case "Task": {
-      const { force, forceIds, window } = request.row.task
+      const { force, forceIds, window } = purpose.row.task
       return forceIds.length > 0 ? "ids" : force ? "force" : window === undefined ? "sync" : "window"
     }
   }
@@ -92,23 +92,23 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /** The plan of a slice, with what a person should know of it. */
-export const forRequest = Effect.fnUntraced(function* (
+export const forPurpose = Effect.fnUntraced(function* (
   connection: Connection,
-  request: Request,
+  purpose: SlicePurpose,
   opened: OpenSource.Openable
 ) {
   const contents = yield* ContentStore
   const tasks = yield* TaskStore
   const ledger = yield* LedgerStore
-  switch (request._tag) {
+  switch (purpose._tag) {
     case "Live": {
       const planned = yield* make(opened, {
         task: SyncTask.poll,
         checkpoint: connection.checkpoint,
         scope: connection.scope,
         done: new Set(),
-        ledger: request.retryFailed ? "all" : "due",
-        hinted: request.hinted
+        ledger: purpose.retryFailed ? "all" : "due",
+        hinted: purpose.hinted
       })
       // Stored before anything is listed: no slice, listing or crash that comes between ends it.
       if (planned.isAfresh) {
@@ -117,11 +117,11 @@ export const forRequest = Effect.fnUntraced(function* (
       return planned
     }
     case "Task": {
-      const { checkpoint, id, scope, task } = request.row
+      const { checkpoint, id, scope, task } = purpose.row
       return yield* make(opened, { task, checkpoint, scope, done: yield* tasks.taskDone(id), ledger: "none" })
     }
     case "Ledger": {
-      const { externalIds } = request
+      const { externalIds } = purpose
       const rows = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
       return yield* make(opened, {
         task: SyncTask.poll,

@@ -5,7 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Option from "effect/Option"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type Outcome } from "../../engine/model/Batch.ts"
+import { type WriteOutcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentRow } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
@@ -94,7 +94,7 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
       const run = batch.runId === undefined ? undefined : yield* RunStore.runIn(state, batch.runId)
       state.step += 1
       const listed = new Set(batch.inScope ? batch.listed : [])
-      const outcomes = new Map<string, Outcome>(
+      const outcomes = new Map<string, WriteOutcome>(
         batch.items.map((item) => [
           item.externalId,
           storeItem(state, connection, item, listed.has(item.externalId), now)
@@ -123,7 +123,7 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
         // The checkpoint now stands for the pages' ids; the task's own ids have no other record.
         for (const id of task?.done ?? []) if (!task?.task.forceIds.includes(id)) task?.done.delete(id)
       }
-      const count = (outcome: Outcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length
+      const count = (outcome: WriteOutcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length
       if (run === undefined) return { outcomes, patched }
       RunCounts.add(run.counts, batch.counts)
       RunCounts.add(run.counts, {

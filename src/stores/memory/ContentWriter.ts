@@ -2,7 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { Patch } from "../../contract/Page.ts"
-import { type Item, ledgerState, type Miss, type Outcome } from "../../engine/model/Batch.ts"
+import { type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"
@@ -63,7 +63,7 @@ export const storeItem = (
   given: Item,
   isListed: boolean,
   now: Millis
-): Outcome => {
+): WriteOutcome => {
   const item = Storable.item(given)
   const hash = hex(item.body.hash)
   const before = connection.contents.get(item.externalId)

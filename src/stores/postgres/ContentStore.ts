@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { type Batch, type CopySource, type Outcome } from "../../engine/model/Batch.ts"
+import { type Batch, type CopySource, type WriteOutcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { Fence } from "../../engine/store/Fence.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
@@ -53,7 +53,7 @@ const copySourceOf = ({ hash, mediaType, occurredAt, size, title, ...row }: type
   body: { _tag: "Kept", hash, size }
 })
 
-const count = (outcomes: ReadonlyMap<string, Outcome>, outcome: Outcome): number =>
+const count = (outcomes: ReadonlyMap<string, WriteOutcome>, outcome: WriteOutcome): number =>
   [...outcomes.values()].filter((one) => one === outcome).length
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { Metadata } from "../../contract/Content.ts"
 import type { Patch } from "../../contract/Page.ts"
-import { type Item, ledgerState, type Miss, type Outcome } from "../../engine/model/Batch.ts"
+import { type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
@@ -97,7 +97,7 @@ export const storeItems = Effect.fnUntraced(function* (
   given: ReadonlyArray<Item>,
   listed: ReadonlyArray<string>
 ) {
-  if (given.length === 0) return new Map<string, Outcome>()
+  if (given.length === 0) return new Map<string, WriteOutcome>()
   const items = given.map(Storable.item)
   const inScope = new Set(listed)
   const sizes = items.map((item) => BigInt(Storable.sizeOf(item)))
@@ -126,7 +126,7 @@ export const storeItems = Effect.fnUntraced(function* (
     texts(items.map((item) => item.bodyKey ?? null)),
     bools(items.map((item) => inScope.has(item.externalId)))
   ]).values
-  return new Map<string, Outcome>(yield* Effect.orDie(decodeOutcomes(rows)))
+  return new Map<string, WriteOutcome>(yield* Effect.orDie(decodeOutcomes(rows)))
 })
 
 /** Ids that were seen again are not to be deleted. */

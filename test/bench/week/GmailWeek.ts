@@ -19,7 +19,7 @@ import * as Lease from "../../../src/engine/schedule/Lease.ts"
 import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import { ConnectionStore } from "../../../src/engine/store/ConnectionStore.ts"
-import * as SliceRunner from "../../../src/engine/sync/SliceRunner.ts"
+import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
@@ -127,7 +127,7 @@ const simulate = (messages: number, bytesPerDay: number) => {
       const { nextPollAt } = Option.getOrThrow(yield* connections.connection(connection.id))
       const wait = DateTime.toEpochMillis(nextPollAt) - (yield* Clock.currentTimeMillis)
       if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
-      const done = yield* SliceRunner.turn(Lease.acquire(connection.id), () => Effect.succeed(SliceRunner.poll))
+      const done = yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(LeasedSlice.poll))
       if (done._tag !== "Ran") return yield* Effect.die(new Error(`the connection was ${done._tag}`))
       return done.outcome
     })

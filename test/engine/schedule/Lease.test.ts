@@ -13,7 +13,7 @@ import { connect, ttl } from "../../stores/scenario.ts"
 const begin = Effect.gen(function* () {
   const { id } = yield* connect()
   const taken = yield* Lease.acquire(id)
-  if (taken._tag === "Held") return yield* Effect.die(new Error("it is held"))
+  if (taken._tag === "Taken") return yield* Effect.die(new Error("it is held"))
   const meter = yield* RunMeter.make()
   const keeping = yield* Effect.forkChild(Lease.keep(taken.connection, meter))
   const another = Effect.flatMap(WholeStore, (store) => store.acquire(id, { holder: "another process", ttl }))

@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { MemorySource } from "../../support/MemorySource.ts"
 import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
-import * as SliceRunner from "../../../src/engine/sync/SliceRunner.ts"
+import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 
 describe("a checkpoint that expires in the middle of the changes", () => {
@@ -58,7 +58,7 @@ describe("a listing that ends with the last page of a slice", () => {
       const connection = yield* connect()
       const store = yield* WholeStore
       const taken = yield* store.acquire(connection.id, { holder: "a test", ttl: Duration.minutes(1) })
-      const result = yield* SliceRunner.run(Option.getOrThrow(taken), SliceRunner.poll, () => Effect.void)
+      const result = yield* LeasedSlice.run(Option.getOrThrow(taken), LeasedSlice.poll, () => Effect.void)
       assert.isFalse(result.more)
       assert.deepStrictEqual(yield* ids(connection), ["a", "b"])
     }).pipe(Effect.provide(layer(source, { limits: { slicePages: 2 } })))

@@ -1,4 +1,7 @@
-/** Runs one slice of a connection under its lease, then updates its task and the connection. */
+/**
+ * Runs one slice under the lease of its connection: acquires the lease, runs `Slice.ts`, updates the task and the
+ * connection, releases the lease.
+ */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { randomUUID } from "node:crypto"
@@ -24,17 +27,17 @@ import * as RunFailure from "./RunFailure.ts"
 import * as Slice from "./Slice.ts"
 import * as SyncPlan from "./SyncPlan.ts"
 
-/** The purpose of a run. */
-export type Request =
-  | Exclude<SyncPlan.Request, { readonly _tag: "Task" }>
+/** What a caller asks a slice for: the task of a `TaskSlice` is read under the lease. */
+export type SliceRequest =
+  | Exclude<SyncPlan.SlicePurpose, { readonly _tag: "Task" }>
   /** The next slice of this task, whatever it is for. */
   | { readonly _tag: "TaskSlice"; readonly taskId: TaskId }
 
 /** A slice of the connection's own sync, as the scheduler polls it. A quiet one leaves no row. */
-export const poll = { _tag: "Live", recorded: false, retryFailed: false } as const satisfies Request
+export const poll = { _tag: "Live", recorded: false, retryFailed: false } as const satisfies SliceRequest
 
 /** The result of a run. */
-export type Outcome = Slice.SliceResult & {
+export type RunResult = Slice.SliceResult & {
   readonly runId: RunId
   /** True if the task had ended already, so that nothing was run. */
   readonly isTaskOver: boolean
@@ -60,12 +63,12 @@ const failed = (error: RunFailure.RunError): Slice.SliceResult => ({
 })
 
 /**
- * Runs one slice of a connection that was just acquired, then gives the lease back: also when it is interrupted. A
- * grant that is gone pauses the connection; a live slice that works lifts such a pause.
+ * Runs one slice of a connection whose lease was just acquired, then releases the lease, also after an interruption. A
+ * revoked grant pauses the connection; a live slice that succeeds lifts such a pause.
  */
 export const run = Effect.fn("run")(function* (
   connection: LeasedConnection,
-  request: Request,
+  request: SliceRequest,
   onProgress: (progress: Progress) => Effect.Effect<void>
 ) {
   const leases = yield* LeaseStore
@@ -89,24 +92,24 @@ export const run = Effect.fn("run")(function* (
     )
 
   const sliceOf = Effect.fnUntraced(
-    function* (asked: SyncPlan.Request, taskId: TaskId | undefined) {
+    function* (purpose: SyncPlan.SlicePurpose, taskId: TaskId | undefined) {
       const opened = yield* OpenSource.openable(connection)
-      const { notes, plan } = yield* SyncPlan.forRequest(connection, asked, opened)
+      const { notes, plan } = yield* SyncPlan.forPurpose(connection, purpose, opened)
       yield* Effect.forEach(notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
       const limits = yield* Limits
       const result = yield* Slice.run({
         ...opened,
         connection,
         runId,
-        taskRow: asked._tag === "Task" ? asked.row : undefined,
+        taskRow: purpose._tag === "Task" ? purpose.row : undefined,
         taskId,
-        kind: SyncPlan.kindOf(asked),
+        kind: SyncPlan.kindOf(purpose),
         plan,
         notes,
-        recorded: asked._tag !== "Live" || asked.recorded,
+        recorded: purpose._tag !== "Live" || purpose.recorded,
         onProgress
       }).pipe(Effect.provideService(Limits, { ...limits, ...opened.integration.deletionLimits }))
-      if (asked._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
+      if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
       return result
     },
     Effect.catch((error: RunFailure.RunError) => Effect.succeed(failed(error)))
@@ -119,7 +122,7 @@ export const run = Effect.fn("run")(function* (
     const next = yield* TaskQueue.next(fence, request.taskId)
     // The task has ended meanwhile.
     if (next === undefined) return { result: nothing, isLive: false, isTaskOver: true }
-    const worked = yield* sliceOf(next.request, next.row.id)
+    const worked = yield* sliceOf(next.purpose, next.row.id)
     // A task whose row can't be written is as it was. If it was requested it is due, and goes on. A command's is not
     // done: the same command continues it.
     const result = yield* TaskQueue.afterSlice(fence, next, worked).pipe(
@@ -129,11 +132,11 @@ export const run = Effect.fn("run")(function* (
         return Effect.as(Effect.logWarning(error.message), isLeft ? worked : { ...worked, error: RunFailure.of(error) })
       })
     )
-    return { result, isLive: next.request._tag === "Live", isTaskOver: false }
+    return { result, isLive: next.purpose._tag === "Live", isTaskOver: false }
   }).pipe(Effect.catch((error) => Effect.succeed({ result: failed(error), isLive: false, isTaskOver: false })))
 
-  // A database that is away can't take the lease back: it expires by itself. Whoever took the lease uninterruptibly can
-  // hand it over to this so: nothing comes between the two.
+  // `turn` acquires the lease uninterruptibly. Only the work is interruptible, so an interruption always reaches the
+  // release. If the database is away, the release fails, and the lease expires by itself.
   const { isTaskOver, result } = yield* Effect.interruptible(work).pipe(
     Effect.annotateLogs({ connection: connection.name, domain: connection.domain, run: runId }),
     Effect.onInterrupt(() =>
@@ -148,23 +151,23 @@ export const run = Effect.fn("run")(function* (
     )
   )
   yield* count(statusOf(result), result)
-  return { ...result, runId, isTaskOver } satisfies Outcome
+  return { ...result, runId, isTaskOver } satisfies RunResult
 })
 
 /**
  * Acquires the lease of a connection, runs the slice that `choose` asks for, and releases the lease: one
  * uninterruptible region, because an interruption in between would leave the lease held. Each slice, of a command and
- * of the scheduler, runs through this function. Returns `Held` if the lease is held, and `Skipped` if `choose` returned
- * nothing.
+ * of the scheduler, runs through this function. Returns `Taken` if another process has the lease, and `Skipped` if
+ * `choose` returned nothing.
  */
 export const turn = Effect.fnUntraced(function* <E, R, R2>(
-  acquire: Effect.Effect<Lease.Acquired | Lease.Held, E, R>,
-  choose: (connection: Connection) => Effect.Effect<Request | undefined, never, R2>,
+  acquire: Effect.Effect<Lease.Acquired | Lease.Taken, E, R>,
+  choose: (connection: Connection) => Effect.Effect<SliceRequest | undefined, never, R2>,
   onProgress: (progress: Progress) => Effect.Effect<void> = () => Effect.void
 ) {
-  const taken = yield* acquire
-  if (taken._tag === "Held") return taken
-  const { connection } = taken
+  const acquired = yield* acquire
+  if (acquired._tag === "Taken") return acquired
+  const { connection } = acquired
   const request = yield* choose(connection)
   if (request === undefined) {
     const leases = yield* LeaseStore
