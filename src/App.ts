@@ -103,7 +103,7 @@ const syncLoop = Layer.effect(
   Effect.gen(function* () {
     const context = yield* Effect.context<LeasedSlice.Services>()
     const load = Effect.flatMap(
-      Effect.promise(() => import("./engine/sync/SyncLoop.ts")),
+      Effect.promise(() => import("./engine/sync/SyncEngine.ts")),
       ({ make }) => Effect.provideContext(make, context)
     )
     // A request that is interrupted while it is loading must not leave that behind for the next.

@@ -15,7 +15,7 @@ import { Limits } from "../engine/Limits.ts"
 import { Quotas } from "../engine/source/Quotas.ts"
 import type { Connection } from "../engine/model/Connection.ts"
 import type { ContentPlace, ContentState } from "../engine/model/Content.ts"
-import * as SyncLoop from "../engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../engine/sync/SyncEngine.ts"
 import { Vault } from "../engine/secrets/Vault.ts"
 import * as Memory from "../stores/Memory.ts"
 import * as WholeStore from "./WholeStore.ts"
@@ -110,7 +110,7 @@ export const start = Effect.fnUntraced(function* (options: {
     Limits,
     Effect.map(Limits, (defaults) => ({ ...defaults, batchItems, groupItems, concurrency }))
   )
-  const context = yield* Layer.build(SyncLoop.layer.pipe(Layer.provide(services), Layer.provide(limits)))
+  const context = yield* Layer.build(SyncEngine.layer.pipe(Layer.provide(services), Layer.provide(limits)))
   const engine = Context.get(context, Engine)
   const name = "conformance"
 

@@ -13,7 +13,7 @@ import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
-import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import { integration } from "../../src/integrations/Imap.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Servers from "../support/ImapServers.ts"
@@ -149,7 +149,7 @@ const ours = Effect.fnUntraced(function* (server: Servers.Running, round: number
 const engine = Layer.unwrap(
   Effect.map(WholeStore, (store) =>
     Layer.provideMerge(
-      SyncLoop.layer,
+      SyncEngine.layer,
       Layer.mergeAll(
         wholeStoreLayer(store),
         Quotas.layerMemory,

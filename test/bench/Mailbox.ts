@@ -10,7 +10,7 @@ import * as Path from "node:path"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
-import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import { integration } from "../../src/integrations/Gmail.ts"
 import * as Unsealed from "./Unsealed.ts"
 
@@ -42,7 +42,7 @@ export const start = (count: number) =>
 export const engine = Layer.unwrap(
   Effect.map(WholeStore, (store) =>
     Layer.provideMerge(
-      SyncLoop.layer,
+      SyncEngine.layer,
       Layer.mergeAll(
         wholeStoreLayer(store),
         Quotas.layerMemory,

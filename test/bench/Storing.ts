@@ -17,7 +17,7 @@ import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../src/engine/model/Connection.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
-import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import { byteas, int8s, texts } from "../../src/stores/postgres/Parameters.ts"
 import { contentOf, idOf, integration } from "../support/InstantSource.ts"
 import * as Drivers from "./Drivers.ts"
@@ -187,7 +187,7 @@ const once = Effect.fnUntraced(function* (round: number, items: number, bytes: n
     instant: Effect.succeed(integration(items, (index) => ours[index] ?? new Uint8Array()))
   })
   const services = Layer.mergeAll(integrations, Quotas.layerMemory, Unsealed.layer, wholeStoreLayer(store))
-  const through = yield* Effect.provide(engine, Layer.provide(SyncLoop.layer, services))
+  const through = yield* Effect.provide(engine, Layer.provide(SyncEngine.layer, services))
   yield* empty
   yield* sql`CHECKPOINT`.unprepared
   return { ...through, hand, handAgain, copy } satisfies Found

@@ -40,7 +40,7 @@ import type { StoreError } from "../../src/engine/store/StoreError.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import type * as LeasedSlice from "../../src/engine/sync/LeasedSlice.ts"
 import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
-import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
 import * as Gmail from "../../src/integrations/Gmail.ts"
@@ -101,7 +101,7 @@ const layer = (start: Start) => {
     Layer.provide(Postgres.layer),
     Layer.provide(blobs)
   )
-  return SyncLoop.layer.pipe(
+  return SyncEngine.layer.pipe(
     Layer.provideMerge(
       Layer.mergeAll(
         store,

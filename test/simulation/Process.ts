@@ -16,7 +16,7 @@ import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { layer as wholeStoreLayer, type WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Services } from "../../src/engine/sync/LeasedSlice.ts"
 import * as DownloadBudget from "../../src/engine/sync/DownloadBudget.ts"
-import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import * as TaskSubmission from "../../src/http/tasks/TaskSubmission.ts"
 
 const vault = Vault.of({
@@ -67,7 +67,7 @@ export const start = Effect.fnUntraced(function* (options: {
   const scope = yield* Scope.make()
   const built = yield* Layer.buildWithScope(
     Layer.provideMerge(
-      SyncLoop.layer,
+      SyncEngine.layer,
       Layer.mergeAll(
         wholeStoreLayer(store),
         Quotas.layerMemory,

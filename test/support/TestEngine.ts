@@ -18,7 +18,7 @@ import type { Connection } from "../../src/engine/model/Connection.ts"
 import type { ContentPlace, ContentState } from "../../src/engine/model/Content.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { fromContext, layer as wholeStoreLayer, WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
-import * as SyncLoop from "../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as SourceNetwork from "../../src/engine/network/SourceNetwork.ts"
 import type { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
@@ -54,7 +54,7 @@ export const engineOver = <E, R>(
   network: Layer.Layer<never> = Layer.provide(SourceNetwork.layer, NodeDns.layer)
 ): Layer.Layer<TestServices, E, R> =>
   Layer.provideMerge(
-    SyncLoop.layer,
+    SyncEngine.layer,
     webhooks.pipe(
       Layer.provideMerge(
         Layer.mergeAll(

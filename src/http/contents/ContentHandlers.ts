@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { Deriver } from "../../derive/Deriver.ts"
 import { UsageError } from "../../engine/Engine.ts"
 import { contentRow } from "../../engine/feed/ChangeDocument.ts"
-import * as ContentPages from "../../engine/feed/ContentPages.ts"
+import * as ContentList from "../../engine/feed/ContentList.ts"
 import * as Feed from "../../engine/feed/Feed.ts"
 import type { ContentRow } from "../../engine/model/Content.ts"
 import { BodyStore } from "../../engine/store/BodyStore.ts"
@@ -41,13 +41,13 @@ export const layer = HttpApiBuilder.group(
     const stopping = yield* Stopping
     const { reads } = yield* Deriver
 
-    const page = Effect.fnUntraced(function* (ref: string, query: ContentPages.Query) {
+    const page = Effect.fnUntraced(function* (ref: string, query: ContentList.Query) {
       const { id } = yield* ConnectionLookup.find(connections, ref)
       const { since, until } = query
       if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
         return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
       }
-      const { contents: rows, next } = yield* Effect.provideContext(ContentPages.list(id, query), context)
+      const { contents: rows, next } = yield* Effect.provideContext(ContentList.list(id, query), context)
       const names = yield* ContentNames.find(ports.contents, id, rows)
       return <Row>(document: (row: ContentRow) => Row) => ({
         contents: rows.map((row, index) => ({ ...document(row), ...(names[index] ?? ContentNames.none) })),

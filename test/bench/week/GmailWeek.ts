@@ -20,7 +20,7 @@ import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import { ConnectionStore } from "../../../src/engine/store/ConnectionStore.ts"
 import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
-import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import type { Mailbox } from "../../support/gmail/Mailbox.ts"
@@ -158,7 +158,7 @@ const simulate = (messages: number, bytesPerDay: number) => {
   })
 
   const engine = Layer.provideMerge(
-    SyncLoop.layer,
+    SyncEngine.layer,
     Layer.mergeAll(
       Memory.layer,
       Quotas.layerMemory,

@@ -13,7 +13,7 @@ import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import type { Store } from "../../../src/engine/Store.ts"
 import { fromContext, layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
-import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
@@ -28,7 +28,7 @@ const key = Redacted.make<Uint8Array>(randomBytes(32))
 const processes = Effect.fnUntraced(function* (layer: Layer.Layer<Store, unknown>) {
   const store = wholeStoreLayer(fromContext(yield* Layer.build(Layer.orDie(layer))))
   const process = Layer.provideMerge(
-    SyncLoop.layer,
+    SyncEngine.layer,
     Layer.mergeAll(
       store,
       Quotas.layerMemory,

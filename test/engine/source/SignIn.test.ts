@@ -14,7 +14,7 @@ import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import * as SignIn from "../../../src/engine/source/SignIn.ts"
 import type { Store } from "../../../src/engine/Store.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
-import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
 import { integration as gmail } from "../../../src/integrations/Gmail.ts"
 import { integration as slack } from "../../../src/integrations/Slack.ts"
@@ -32,7 +32,7 @@ const key = Redacted.make<Uint8Array>(randomBytes(32))
 
 const layerOver = (store: Layer.Layer<Store>) =>
   SignIn.layer.pipe(
-    Layer.provideMerge(SyncLoop.layer),
+    Layer.provideMerge(SyncEngine.layer),
     Layer.provideMerge(
       Layer.mergeAll(
         store,

@@ -23,7 +23,7 @@ import { LockStore } from "../../../src/engine/store/LockStore.ts"
 import { OverviewStore } from "../../../src/engine/store/OverviewStore.ts"
 import { ApiClient } from "../../../src/http/client/ApiClient.ts"
 import * as LocalApi from "../../../src/http/client/LocalApi.ts"
-import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
 import { integration as gmail } from "../../../src/integrations/Gmail.ts"
 import { integration as gmailDomain } from "../../../src/integrations/GmailDomain.ts"
 import * as Conformance from "../../../src/testing/Conformance.ts"
@@ -34,7 +34,7 @@ import * as TestEngine from "../../support/TestEngine.ts"
 
 const engine = Layer.suspend(() =>
   Layer.provideMerge(
-    SyncLoop.layer,
+    SyncEngine.layer,
     Layer.mergeAll(
       Memory.layer,
       Quotas.layerMemory,

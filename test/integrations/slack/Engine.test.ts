@@ -10,7 +10,7 @@ import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
-import * as SyncLoop from "../../../src/engine/sync/SyncLoop.ts"
+import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
 import { Vault } from "../../../src/engine/secrets/Vault.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
@@ -27,7 +27,7 @@ const vault = Layer.succeed(
   })
 )
 
-const engine = SyncLoop.layer.pipe(
+const engine = SyncEngine.layer.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       Memory.layer,

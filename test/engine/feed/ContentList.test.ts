@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as ContentPages from "../../../src/engine/feed/ContentPages.ts"
+import * as ContentList from "../../../src/engine/feed/ContentList.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { item, running } from "../../stores/scenario.ts"
 
@@ -28,11 +28,11 @@ it.layer(Memory.layer)("a list of contents", (it) => {
         const found: Array<string> = []
         let after: string | undefined
         do {
-          const page = yield* ContentPages.list(id, { state: "stored", order, limit: 2, after })
+          const page = yield* ContentList.list(id, { state: "stored", order, limit: 2, after })
           found.push(...page.contents.map((row) => row.externalId))
           after = page.next ?? undefined
           if (after !== undefined) {
-            const error = yield* Effect.flip(ContentPages.list(other.id, { state: "stored", order, limit: 2, after }))
+            const error = yield* Effect.flip(ContentList.list(other.id, { state: "stored", order, limit: 2, after }))
             assert.strictEqual(error._tag === "CursorInvalid" ? error.reason : error, "foreign")
           }
         } while (after !== undefined)

@@ -1,4 +1,4 @@
-/** The engine as the command line and the HTTP API know it. */
+/** The implementation of `Engine`: runs the slices of a sync until the task is done. */
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

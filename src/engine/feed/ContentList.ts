@@ -1,4 +1,4 @@
-/** Lists of a connection's contents by cursor. */
+/** Lists the contents of a connection, with the cursors of the API. */
 import * as Effect from "effect/Effect"
 import * as Cursor from "./Cursor.ts"
 import type { ConnectionId } from "../model/Connection.ts"
