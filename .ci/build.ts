@@ -42,7 +42,7 @@ const entryPoints = [manifest.bin.idem, ...Object.values<string>(manifest.export
 const closedEntryPoints = [
   ["src/cli/Main.ts", "src/cli/Closed"],
   ["src/derive/extract/Worker.ts", "src/derive/extract/Worker"],
-  ["src/http/email/Worker.ts", "src/http/email/Worker"],
+  ["src/http/rendering/Worker.ts", "src/http/rendering/Worker"],
   ["src/integrations/rss/Worker.ts", "src/integrations/rss/Worker"]
 ] as const
 

@@ -2,7 +2,7 @@
 import type * as Connections from "../http/connections/ConnectionDocuments.ts"
 import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
 import type * as ContentEndpoints from "../http/contents/ContentEndpoints.ts"
-import type { EmailParts } from "../http/email/EmailEndpoints.ts"
+import type { EmailParts } from "../http/rendering/EmailEndpoints.ts"
 import type { SearchResult as SearchResultSchema } from "../http/search/SearchEndpoints.ts"
 import type * as System from "../http/system/SystemEndpoints.ts"
 import type * as Tasks from "../http/tasks/TaskDocuments.ts"

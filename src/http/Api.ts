@@ -7,7 +7,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import packageJson from "../../package.json" with { type: "json" }
 import { connections } from "./connections/ConnectionEndpoints.ts"
 import { contents } from "./contents/ContentEndpoints.ts"
-import { emails } from "./email/EmailEndpoints.ts"
+import { emails } from "./rendering/EmailEndpoints.ts"
 import { mirror } from "./mirror/MirrorEndpoints.ts"
 import { tokens } from "./tokens/TokenEndpoints.ts"
 import { searches } from "./search/SearchEndpoints.ts"

@@ -1,4 +1,4 @@
-/** Reads emails in worker threads, which have bounds of time and memory: see `WorkerPool.ts`. */
+/** Reads emails and Markdown files in worker threads with bounds of time and memory: see `WorkerPool.ts`. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"

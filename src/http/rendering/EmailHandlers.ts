@@ -1,4 +1,4 @@
-/** The operations on stored emails. */
+/** The handlers of rendered emails and Markdown files. */
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
