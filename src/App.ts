@@ -7,8 +7,8 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Path from "effect/Path"
 import * as ConfigFile from "./cli/ConfigFile.ts"
-import * as Server from "./cli/RemoteServer.ts"
-import { many, Services } from "./cli/AppServices.ts"
+import * as RemoteServer from "./cli/RemoteServer.ts"
+import { many, AppServices } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { none as noProjection, type Projection } from "./contract/Projection.ts"
 import { Deriver, ProjectionRegistry } from "./derive/Deriver.ts"
@@ -215,12 +215,12 @@ const inProcess = Layer.unwrap(
 )
 
 const services = Layer.effect(
-  Services,
+  AppServices,
   Effect.gen(function* () {
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | Integrations>()
     const all = Layer.provideMerge(engine, Layer.succeedContext(context))
-    return Services.of({
-      api: Server.api(inProcess.pipe(Layer.provide(lazySender), Layer.provide(all))),
+    return AppServices.of({
+      api: RemoteServer.api(inProcess.pipe(Layer.provide(lazySender), Layer.provide(all))),
       layer: all,
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),
@@ -294,7 +294,5 @@ export const layerMemory = Layer.unwrap(
 ).pipe(Layer.provideMerge(integrations))
 
 /** The services of the command line. Each starts when a command first uses it. */
-export const layer: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path> = Layer.provideMerge(
-  services,
-  integrations
-)
+export const layer: Layer.Layer<AppServices | Integrations, never, FileSystem.FileSystem | Path.Path> =
+  Layer.provideMerge(services, integrations)

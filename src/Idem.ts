@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import { AddedIntegrations, layer as appLayer, layerMemory } from "./App.ts"
-import { Services } from "./cli/AppServices.ts"
+import { AppServices } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { afterSync } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
@@ -70,7 +70,7 @@ export const layer = (
   }
   const logger = Logger.layer(log === undefined ? [] : [Logger.map(Logger.formatJson, log)])
   const stored = Layer.unwrap(
-    Effect.map(Services, ({ api, layer: all, poller }) => {
+    Effect.map(AppServices, ({ api, layer: all, poller }) => {
       const open = Layer.merge(api, all)
       return poll ? Layer.merge(open, Layer.provide(poller, all)) : open
     })

@@ -16,7 +16,7 @@ import type { NameTaken, StartError } from "../engine/store/StoreError.ts"
 import type { WebhookStore } from "../engine/store/WebhookStore.ts"
 import type { Inspection } from "../stores/postgres/DatabaseInspection.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 
 /** The data to copy, and callbacks for the progress. */
 export interface CopyOptions {
@@ -30,8 +30,8 @@ export interface CopyOptions {
   readonly onLockedWebhook: (name: string) => Effect.Effect<void>
 }
 
-export class Services extends Context.Service<
-  Services,
+export class AppServices extends Context.Service<
+  AppServices,
   {
     /** The API: over the database here, or of the server that `IDEM_URL` names. */
     readonly api: Layer.Layer<ApiClient, StartError>
@@ -62,7 +62,7 @@ export class Services extends Context.Service<
     /** Looks where large bodies are, and says where. */
     readonly inspectBlobs: Effect.Effect<string, StartError>
     /**
-     * Lets a role read the schema `mirror`; see `Reader.grant`. Returns the URL to connect with, for a new password.
+     * Lets a role read the schema `mirror`; see `ReadOnlyRole.grant`. Returns the URL to connect with, for a new password.
      */
     readonly grant: (
       role: string,
@@ -81,7 +81,7 @@ export class Services extends Context.Service<
       StartError
     >
   }
->()("idem/cli/Services") {}
+>()("idem/cli/AppServices") {}
 
 /** `IDEM_CLUSTER`: true if this process polls together with others. */
 export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(Config.withDefault(false))
@@ -89,19 +89,19 @@ export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(
 /** Runs work with the store, the engine and their services. */
 export const provide = <A, E, R>(
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | StartError, Services | Exclude<R, Engine | LeasedSlice.Services | WebhookStore>> =>
-  Services.use((services) => Effect.provide(work, services.layer))
+): Effect.Effect<A, E | StartError, AppServices | Exclude<R, Engine | LeasedSlice.Services | WebhookStore>> =>
+  AppServices.use((services) => Effect.provide(work, services.layer))
 
 /** Runs a command's work with the API that it calls. */
 export const ask = <A, E, R>(
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | StartError, Services | Exclude<R, ApiClient>> =>
-  Services.use((services) => Effect.provide(work, services.api))
+): Effect.Effect<A, E | StartError, AppServices | Exclude<R, ApiClient>> =>
+  AppServices.use((services) => Effect.provide(work, services.api))
 
 /**
  * The domains of all integrations. Commands that open sources ask for them first, so that a broken `idem.config.ts` is
  * reported as wrong usage before anything starts.
  */
-export const domains: Effect.Effect<ReadonlyArray<string>, Failure.Failure, Integrations> = Integrations.use(
-  (integrations) => Effect.mapError(integrations.domains, (error) => Failure.usage(error.message))
+export const domains: Effect.Effect<ReadonlyArray<string>, CommandFailure.Failure, Integrations> = Integrations.use(
+  (integrations) => Effect.mapError(integrations.domains, (error) => CommandFailure.usage(error.message))
 )

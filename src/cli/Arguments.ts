@@ -12,8 +12,8 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../contract/Content.ts"
 import { nameProblem } from "../http/Parameters.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Text from "./TextFormat.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as TextFormat from "./TextFormat.ts"
 import * as Time from "./Time.ts"
 
 const invalid = (message: string): CliError.CliError => new CliError.ValidationError({ message })
@@ -33,7 +33,9 @@ const parseName = (name: string): Result.Result<string, string> => {
 
 const parseId = (id: string): Result.Result<string, string> => {
   const problem = externalIdProblem(id)
-  return problem === undefined ? Result.succeed(id) : Result.fail(`the id ${Text.quoted(id)} can't be one: ${problem}`)
+  return problem === undefined
+    ? Result.succeed(id)
+    : Result.fail(`the id ${TextFormat.quoted(id)} can't be one: ${problem}`)
 }
 
 /** The connection of a command. */
@@ -105,7 +107,7 @@ export const limit = (max: number, standard: number): Flag.Flag<number> =>
         const value = /^\d{1,9}$/.test(given.trim()) ? Number(given) : 0
         return value >= 1 && value <= max
           ? Result.succeed(value)
-          : Result.fail(`--limit ${Text.quoted(given)}: a whole number from 1 to ${max} is needed`)
+          : Result.fail(`--limit ${TextFormat.quoted(given)}: a whole number from 1 to ${max} is needed`)
       })
     ),
     Flag.withDefault(standard)
@@ -122,12 +124,12 @@ export const readText = Effect.fnUntraced(function* (flag: string, given: string
     return yield* stdio.stdin.pipe(
       Stream.decodeText(),
       Stream.mkString,
-      Effect.mapError(() => Failure.usage(`--${flag}: standard input can't be read`))
+      Effect.mapError(() => CommandFailure.usage(`--${flag}: standard input can't be read`))
     )
   }
   // The path is not shown: a credential may begin with @ too.
   return yield* Effect.mapError(fs.readFileString(given.slice(1)), (error) =>
-    Failure.usage(`--${flag}: the file given after @ can't be read (${error.reason._tag})`)
+    CommandFailure.usage(`--${flag}: the file given after @ can't be read (${error.reason._tag})`)
   )
 })
 
@@ -138,7 +140,7 @@ export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.R
   const text = yield* readText(flag, Redacted.value(given))
   const decoded = decodeJson(text.replace(/^\uFEFF/, ""))
   if (Option.isNone(decoded)) {
-    return yield* Failure.usage(
+    return yield* CommandFailure.usage(
       `--${flag} is not JSON: give one JSON object in single quotes, @FILE, or @- for standard input`
     )
   }
@@ -159,12 +161,14 @@ export const withKeyFile = Effect.fnUntraced(function* (credentials: Schema.Json
   if (name === undefined) return credentials
   const fs = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(fs.readFileString(String(given[name]).slice(1)), (error) =>
-    Failure.usage(`--credentials: the file after @ in "${name}" can't be read (${error.reason._tag})`)
+    CommandFailure.usage(`--credentials: the file after @ in "${name}" can't be read (${error.reason._tag})`)
   )
   if (name === "privateKey") return { ...given, [name]: text }
   const key = decodeJson(text)
   if (Option.isNone(key)) {
-    return yield* Failure.usage(`--credentials: the file after @ in "${name}" is not JSON: give the key file of Google`)
+    return yield* CommandFailure.usage(
+      `--credentials: the file after @ in "${name}" is not JSON: give the key file of Google`
+    )
   }
   return { ...given, [name]: key.value }
 })

@@ -26,7 +26,7 @@ import { exportContents } from "./Export.ts"
 import { copy } from "./Copy.ts"
 import { deletions } from "./Deletions.ts"
 import { derive } from "./Derive.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { failures } from "./Failures.ts"
 import * as Logging from "./Logging.ts"
 import { grant } from "./Grant.ts"
@@ -43,8 +43,8 @@ import { search } from "./Search.ts"
 import { retry, sync } from "./Sync.ts"
 import { tokens } from "./Tokens.ts"
 import { webhooks } from "./Webhooks.ts"
-import type { Services } from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import type { AppServices } from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 // Its value is read before parsing (`wantsJson`): an error of the parsing must come as JSON too.
 const json = GlobalFlag.Setting("json")({
@@ -138,13 +138,13 @@ const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => 
     suggestions[0] === undefined ? "" : `; did you mean ${suggestions[0]}?`
   switch (error._tag) {
     case "UnrecognizedOption":
-      return `there is no flag${secret ? " of that name" : ` ${Text.short(error.option)}`}${meant(error.suggestions)}`
+      return `there is no flag${secret ? " of that name" : ` ${TextFormat.short(error.option)}`}${meant(error.suggestions)}`
     case "UnknownSubcommand":
-      return `there is no command${secret ? " of that name" : ` ${Text.quoted(error.subcommand)}`}${meant(error.suggestions)}`
+      return `there is no command${secret ? " of that name" : ` ${TextFormat.quoted(error.subcommand)}`}${meant(error.suggestions)}`
     case "UnexpectedArgument":
       return secret
         ? "there are arguments too many: quote JSON with single quotes"
-        : `there are arguments too many: ${error.arguments.map(Text.quoted).join(", ")}`
+        : `there are arguments too many: ${error.arguments.map(TextFormat.quoted).join(", ")}`
     case "MissingOption":
       return `--${error.option} is missing`
     case "MissingArgument":
@@ -153,30 +153,30 @@ const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => 
       if (error.kind === "flag" && error.value === "") {
         return `--${error.option} needs a value (one that begins with - is written --${error.option}=-…)`
       }
-      return `${error.kind === "flag" ? `--${error.option}` : `the ${error.option}`}${secret ? "" : ` ${Text.quoted(error.value)}`} is not right: ${error.expected.replace(/^Expected:? /, "expected ")}`
+      return `${error.kind === "flag" ? `--${error.option}` : `the ${error.option}`}${secret ? "" : ` ${TextFormat.quoted(error.value)}`} is not right: ${error.expected.replace(/^Expected:? /, "expected ")}`
     default:
       return error.message
   }
 }
 
-const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): Failure.Failure => {
+const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): CommandFailure.Failure => {
   const secret = mayHoldSecrets(args)
   // A wrong word causes further errors, so only the first error is shown.
   const [first] = help.errors
   const path = help.commandPath.join(" ")
-  return Failure.usage(
+  return CommandFailure.usage(
     first === undefined ? `a command is missing; see: ${path} --help` : `${explain(first, secret)} (${path} --help)`
   )
 }
 
-const defect = (cause: Cause.Cause<unknown>): Failure.Failure => {
+const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
   const squashed = Cause.squash(cause)
   // Some settings are read where nothing can fail.
-  if (squashed instanceof Config.ConfigError) return Failure.fromError(squashed)
+  if (squashed instanceof Config.ConfigError) return CommandFailure.fromError(squashed)
   const said = squashed instanceof Error ? squashed.message : String(squashed)
-  return Failure.failed(
+  return CommandFailure.failed(
     "Defect",
-    `something went wrong that should not: ${Text.short(said, 300)}; with IDEM_DEBUG=1 it says where, for a report`
+    `something went wrong that should not: ${TextFormat.short(said, 300)}; with IDEM_DEBUG=1 it says where, for a report`
   )
 }
 
@@ -222,13 +222,13 @@ const helpDomain = (given: ReadonlyArray<string>): string | undefined => {
 const sourceHelp = Effect.fnUntraced(function* (domain: string) {
   const integrations = yield* Integrations
   const output = yield* Output
-  const integration = yield* Effect.mapError(integrations.get(domain), ({ message }) => Failure.usage(message))
+  const integration = yield* Effect.mapError(integrations.get(domain), ({ message }) => CommandFailure.usage(message))
   const { text } = yield* Effect.promise(() => import("./ConnectHelp.ts"))
   yield* output.print(text(integration, output.style))
 })
 
 /** The services of commands. They are not built for help, the version and wrong usage. */
-type App = Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path>
+type App = Layer.Layer<AppServices | Integrations, never, FileSystem.FileSystem | Path.Path>
 
 const withApp = (app: App) => Command.provide(idem, app)
 
@@ -239,24 +239,26 @@ const run = Effect.fnUntraced(
   function* <R>(
     given: ReadonlyArray<string>,
     command: ReturnType<typeof withApp>,
-    moreHelp: Effect.Effect<void, Failure.Failure | Failure.OutputClosed, R | Output>
+    moreHelp: Effect.Effect<void, CommandFailure.Failure | CommandFailure.OutputClosed, R | Output>
   ) {
     const args = normalize(given)
     const isJson = wantsJson(args)
     const debug = yield* Effect.orElseSucceed(Config.String("IDEM_DEBUG"), () => "")
     const isDebug = debug !== "" || /--log-level[= ](debug|trace|all)/.test(args.join(" "))
 
-    const end = Effect.fnUntraced(function* (failure: Failure.Failure) {
+    const end = Effect.fnUntraced(function* (failure: CommandFailure.Failure) {
       const output = yield* Output
       yield* output.failure(failure)
-      return yield* new Failure.Ended({ code: failure.code })
+      return yield* new CommandFailure.Ended({ code: failure.code })
     })
 
     const stray = unknownShortFlag(args)
     if (stray !== undefined) {
-      const named = mayHoldSecrets(args) ? " of that name" : ` ${Text.short(stray)}`
+      const named = mayHoldSecrets(args) ? " of that name" : ` ${TextFormat.short(stray)}`
       return yield* Effect.provide(
-        end(Failure.usage(`there is no flag${named} (idem ${commandOf(args)} --help)`.replace("idem  ", "idem "))),
+        end(
+          CommandFailure.usage(`there is no flag${named} (idem ${commandOf(args)} --help)`.replace("idem  ", "idem "))
+        ),
         Output.layer({ json: isJson })
       )
     }
@@ -269,15 +271,15 @@ const run = Effect.fnUntraced(
           const error = Cause.findErrorOption(cause)
           const told = isDebug ? Output.use((output) => output.note(Cause.pretty(cause))) : Effect.void
           if (Option.isNone(error)) return Effect.andThen(told, end(defect(cause)))
-          if (error.value instanceof Failure.OutputClosed) return Effect.void
-          if (error.value instanceof Failure.Ended) return Effect.fail(error.value)
+          if (error.value instanceof CommandFailure.OutputClosed) return Effect.void
+          if (error.value instanceof CommandFailure.Ended) return Effect.fail(error.value)
           if (CliError.isCliError(error.value)) {
             const help = error.value._tag === "ShowHelp" ? error.value : undefined
             // `idem` alone is answered with the help, which has been shown.
             if (help !== undefined && help.errors.length === 0 && !isJson) return Effect.void
-            return end(help === undefined ? Failure.usage(error.value.message) : usageOf(help, args))
+            return end(help === undefined ? CommandFailure.usage(error.value.message) : usageOf(help, args))
           }
-          return Effect.andThen(told, end(Failure.fromError(error.value)))
+          return Effect.andThen(told, end(CommandFailure.fromError(error.value)))
         }
       ),
       Effect.provide(Layer.provideMerge(presenter, Output.layer({ json: isJson })))
@@ -308,5 +310,5 @@ export const teardown =
       return onExit(commandOf(args) === "serve" ? 0 : 130)
     }
     const error = Cause.squash(exit.cause)
-    onExit(error instanceof Failure.Ended ? error.code : 1)
+    onExit(error instanceof CommandFailure.Ended ? error.code : 1)
   }

@@ -13,7 +13,7 @@ import * as Module from "node:module"
 import { fileURLToPath } from "node:url"
 import type { Integration } from "../contract/Integration.ts"
 import { UsageError } from "../engine/Engine.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const standard = "idem.config.ts"
 
@@ -43,12 +43,12 @@ const integrationsOf = (module: unknown): Effect.Effect<ReadonlyArray<Integratio
     return Effect.fail("its default export has no list of `integrations`")
   }
   const other = Object.keys(config).find((name) => name !== "integrations")
-  if (other !== undefined) return Effect.fail(`there is no setting ${Text.quoted(other)}; there is: integrations`)
+  if (other !== undefined) return Effect.fail(`there is no setting ${TextFormat.quoted(other)}; there is: integrations`)
   const found = new Map<string, Integration>()
   for (const [index, value] of (config.integrations as ReadonlyArray<unknown>).entries()) {
     const place = `integrations[${index}]`
     if (!isIntegration(value)) return Effect.fail(`${place} ${wrongIntegration(value)}`)
-    const domain = Text.quoted(value.domain)
+    const domain = TextFormat.quoted(value.domain)
     if (!domainPattern.test(value.domain)) {
       return Effect.fail(`${place} has the domain ${domain}: it must be a-z, 0-9 and -, at most 30 characters`)
     }
@@ -60,10 +60,10 @@ const integrationsOf = (module: unknown): Effect.Effect<ReadonlyArray<Integratio
 
 // For a file that does not parse, only the beginning of the error's stack names the line.
 const explain = (error: unknown): string => {
-  if (!(error instanceof Error)) return Text.short(String(error), 300)
+  if (!(error instanceof Error)) return TextFormat.short(String(error), 300)
   const at = /^(?:file:\/\/)?(\/\S*?):(\d+)\n/.exec(error.stack ?? "")
   const line = at === null ? "" : ` (${at[1]}:${at[2]})`
-  return Text.short(`${error.name}: ${error.message.replaceAll(/\s*\n\s*/g, " ")}${line}`, 400)
+  return TextFormat.short(`${error.name}: ${error.message.replaceAll(/\s*\n\s*/g, " ")}${line}`, 400)
 }
 
 const isModuleSyntax = (source: string): boolean => /^\s*(import|export)\b/m.test(source)

@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** `--yes`. */
 export const yes = Flag.Boolean("yes").pipe(
@@ -40,5 +40,8 @@ export const ask = Effect.fnUntraced(function* (options: {
   const { note } = yield* Output
   yield* note(`${options.what}. Type the connection's name to go on (--yes does not ask):`)
   if ((yield* readLine).trim() === options.connection.trim()) return
-  return yield* Failure.failed("NotConfirmed", `nothing was changed: ${Text.quoted(options.connection)} was not typed`)
+  return yield* CommandFailure.failed(
+    "NotConfirmed",
+    `nothing was changed: ${TextFormat.quoted(options.connection)} was not typed`
+  )
 })

@@ -14,12 +14,12 @@ import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
 import { Integrations } from "../engine/source/Integrations.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import type { Connected } from "../http/connections/ConnectionEndpoints.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Input from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const jsonFlag = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
   Flag.Redacted(flag).pipe(Flag.withDescription(description), Flag.withMetavar("JSON|@FILE"), Flag.optional)
@@ -52,24 +52,24 @@ const text = (
   { connection, created, firstSyncByBytesMs, firstSyncMs, items, leftOut }: Connected,
   style: Style
 ): string => {
-  const name = Text.oneLine(connection.name)
+  const name = TextFormat.oneLine(connection.name)
   return [
     `${style.good(created ? "connected" : "updated")} ${style.bold(name)}`,
-    Text.fields([
+    TextFormat.fields([
       ["  source", connection.domain],
-      ["  account", Text.oneLine(connection.account)],
-      ["  holds", items === null ? "not known" : `about ${Text.many(items, "item")}`],
-      ...leftOut.map((what) => ["  left out", Text.oneLine(what)] as const),
+      ["  account", TextFormat.oneLine(connection.account)],
+      ["  holds", items === null ? "not known" : `about ${TextFormat.many(items, "item")}`],
+      ...leftOut.map((what) => ["  left out", TextFormat.oneLine(what)] as const),
       [
         "  first sync",
         firstSyncMs === null
           ? "takes a time not known"
           : firstSyncByBytesMs === null
-            ? `takes ${Text.about(Duration.millis(firstSyncMs))} at the quota, or a little more`
-            : `takes ${Text.about(Duration.millis(firstSyncMs))} by units, ${Text.about(Duration.millis(firstSyncByBytesMs))} by bytes: the longer of the two, or a little more`
+            ? `takes ${TextFormat.about(Duration.millis(firstSyncMs))} at the quota, or a little more`
+            : `takes ${TextFormat.about(Duration.millis(firstSyncMs))} by units, ${TextFormat.about(Duration.millis(firstSyncByBytesMs))} by bytes: the longer of the two, or a little more`
       ],
       ["  polled", `every ${connection.every}, while \`idem serve\` runs`],
-      ["  next", `idem sync ${Text.shellWord(name)}`]
+      ["  next", `idem sync ${TextFormat.shellWord(name)}`]
     ])
   ].join("\n")
 }
@@ -98,10 +98,10 @@ const asked = Effect.fnUntraced(function* (flags: Flags) {
     const Questions = yield* Effect.promise(() => import("./ConnectQuestions.ts"))
     return yield* Effect.catchTag(Questions.ask({ domain, name }), "QuitError", () => Effect.interrupt)
   }
-  if (Option.isNone(domain)) return yield* Failure.usage("the domain is missing (idem connect --help)")
-  if (Option.isNone(name)) return yield* Failure.usage(`--name is missing (idem connect ${domain.value} --help)`)
+  if (Option.isNone(domain)) return yield* CommandFailure.usage("the domain is missing (idem connect --help)")
+  if (Option.isNone(name)) return yield* CommandFailure.usage(`--name is missing (idem connect ${domain.value} --help)`)
   const json = (flag: string, given: Option.Option<Redacted.Redacted<string>>) =>
-    Option.isSome(given) ? Input.json(flag, given.value) : Effect.undefined
+    Option.isSome(given) ? Arguments.json(flag, given.value) : Effect.undefined
   return {
     domain: domain.value,
     name: name.value,
@@ -118,10 +118,10 @@ export const connect = Command.make(
       Argument.withDescription("the kind of source, like gmail; asked for on a terminal"),
       Argument.optional
     ),
-    name: Input.name.pipe(Flag.optional),
+    name: Arguments.name.pipe(Flag.optional),
     config: jsonFlag("config", "what to mirror and how, as one JSON object"),
     credentials: jsonFlag("credentials", "how to log in, as one JSON object; better from a file: @FILE or @-"),
-    every: Input.every,
+    every: Arguments.every,
     signIn: Flag.Boolean("sign-in").pipe(
       Flag.withDescription("sign in with the browser, also where the connection has credentials"),
       Flag.withDefault(false)
@@ -130,8 +130,8 @@ export const connect = Command.make(
   Effect.fn("connect")(function* (flags) {
     const output = yield* Output
     const integrations = yield* Integrations
-    const isRemote = yield* Server.isNamed
-    const domains = yield* Services.domains
+    const isRemote = yield* RemoteServer.isNamed
+    const domains = yield* AppServices.domains
     if (Option.isSome(flags.domain) && !domains.includes(flags.domain.value) && !isRemote) {
       yield* integrations.get(flags.domain.value)
     }
@@ -144,14 +144,14 @@ export const connect = Command.make(
     const checkConfig = Effect.fnUntraced(function* (json: Schema.Json) {
       if (integration === undefined) return
       yield* Effect.mapError(integration.decodeConfig(json), (error) =>
-        Failure.usage(`--config: ${ConfigErrors.explain(error.issue, { secret: false })} (${help})`)
+        CommandFailure.usage(`--config: ${ConfigErrors.explain(error.issue, { secret: false })} (${help})`)
       )
     })
     const checkCredentials = Effect.fnUntraced(function* (json: Schema.Json) {
       if (integration === undefined) return
       yield* Effect.mapError(integration.decodeCredentials(json), (error) => {
         const isMissing = JSON.stringify(json) === "{}" && integration.signIn !== undefined
-        return Failure.usage(
+        return CommandFailure.usage(
           isMissing
             ? `--credentials are missing: to sign in with the browser, give only {"clientId": …, "clientSecret": …}; or give ${waysIn(integration)} (${help})`
             : `--credentials: ${ConfigErrors.explain(error.issue, { secret: true })} (${help})`
@@ -159,7 +159,7 @@ export const connect = Command.make(
       })
     })
 
-    const given = input.credentials === undefined ? undefined : yield* Input.withKeyFile(input.credentials)
+    const given = input.credentials === undefined ? undefined : yield* Arguments.withKeyFile(input.credentials)
     for (const secret of secrets(given ?? null)) yield* output.hide(secret)
     // Loaded only for a sign-in, because every command would pay for it at its start.
     const SignIn = integration?.signIn === undefined ? undefined : yield* Effect.promise(() => import("./SignIn.ts"))
@@ -167,19 +167,23 @@ export const connect = Command.make(
     const client = Option.getOrUndefined(SignIn?.clientIn(given) ?? Option.none())
     const credentials = client === undefined ? given : undefined
     if (input.signIn && SignIn === undefined) {
-      return yield* Failure.usage(`accounts of ${input.domain} are not signed in with a browser: give --credentials`)
+      return yield* CommandFailure.usage(
+        `accounts of ${input.domain} are not signed in with a browser: give --credentials`
+      )
     }
     if (input.signIn && credentials !== undefined) {
-      return yield* Failure.usage("--sign-in gives credentials: leave out --credentials, or give only the client in it")
+      return yield* CommandFailure.usage(
+        "--sign-in gives credentials: leave out --credentials, or give only the client in it"
+      )
     }
     const { config } = input
     if (config !== undefined) yield* checkConfig(config)
     if (credentials !== undefined) {
       yield* checkCredentials(credentials)
-      yield* Server.refuseInClear
+      yield* RemoteServer.refuseInClear
     }
 
-    yield* Services.ask(
+    yield* AppServices.ask(
       Effect.gen(function* () {
         const { connections } = yield* ApiClient
         const before = yield* connections.get({ params: { connection: input.name } }).pipe(
@@ -187,7 +191,7 @@ export const connect = Command.make(
           Effect.catchTag("NotFoundProblem", () => Effect.undefined)
         )
         if (before !== undefined && before.domain !== input.domain) {
-          return yield* Failure.usage(
+          return yield* CommandFailure.usage(
             `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
           )
         }
@@ -204,7 +208,7 @@ export const connect = Command.make(
         if (isNew && credentials === undefined && !signsIn) yield* checkCredentials({})
         const granted =
           signsIn && SignIn !== undefined && integration !== undefined
-            ? yield* Effect.andThen(Server.refuseInClear, SignIn.run({ integration, config: at, client: known }))
+            ? yield* Effect.andThen(RemoteServer.refuseInClear, SignIn.run({ integration, config: at, client: known }))
             : credentials
         for (const secret of secrets(granted ?? null)) yield* output.hide(secret)
         // A grant belongs to the address at which it was made, even if the config has changed meanwhile.
@@ -231,7 +235,7 @@ export const connect = Command.make(
             leftOut: connected.leftOut,
             firstSyncMs: connected.firstSyncMs,
             firstSyncByBytesMs: connected.firstSyncByBytesMs,
-            next: `idem sync ${Text.shellWord(connected.connection.name)}`
+            next: `idem sync ${TextFormat.shellWord(connected.connection.name)}`
           },
           () => text(connected, output.style)
         )

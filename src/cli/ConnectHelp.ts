@@ -2,7 +2,7 @@
 import type { Integration } from "../contract/Integration.ts"
 import * as Form from "../contract/Form.ts"
 import type { Style } from "./Output.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** The steps of a person who signs in from the command line, numbered. */
 export const guideOf = ({ guide }: Integration): ReadonlyArray<string> => {
@@ -74,7 +74,7 @@ export const text = (integration: Integration, style: Style): string => {
           heading("FOR EXAMPLE"),
           `  idem connect ${domain} --name me${
             config?.fields.some(({ isRequired }) => isRequired) === true
-              ? ` --config ${Text.shellWord(minimal(config))}`
+              ? ` --config ${TextFormat.shellWord(minimal(config))}`
               : ""
           } --credentials @credentials.json`,
           `  credentials.json: ${signIn === undefined ? minimal(example) : '{"clientId": "…", "clientSecret": "…"}'}`

@@ -9,8 +9,8 @@ import type { Integration } from "../contract/Integration.ts"
 import * as Form from "../contract/Form.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import { nameProblem } from "../http/Parameters.ts"
-import * as Services from "./AppServices.ts"
-import * as Input from "./Arguments.ts"
+import * as AppServices from "./AppServices.ts"
+import * as Arguments from "./Arguments.ts"
 import * as ConnectHelp from "./ConnectHelp.ts"
 import { Output } from "./Output.ts"
 import * as SignIn from "./SignIn.ts"
@@ -56,9 +56,9 @@ const askField = Effect.fnUntraced(function* (field: Form.FormField) {
     ? Redacted.value(yield* Prompt.Password({ message: labelOf(field), validate }))
     : yield* Prompt.String({ message: labelOf(field), validate })
   if (text.trim() === "") return undefined
-  if (isFile(text) && field.kind === "json") return yield* Input.json(field.name, Redacted.make(text))
+  if (isFile(text) && field.kind === "json") return yield* Arguments.json(field.name, Redacted.make(text))
   if (isFile(text) && field.name !== "privateKey") {
-    return (yield* Input.readText(field.name, text)).replace(/\r?\n$/, "")
+    return (yield* Arguments.readText(field.name, text)).replace(/\r?\n$/, "")
   }
   const found = Form.readField(field, textOf(text))
   return "error" in found ? undefined : found.json
@@ -122,7 +122,7 @@ const askCredentials = Effect.fnUntraced(function* (integration: Integration, co
 
 const askDomain = Effect.fnUntraced(function* () {
   const integrations = yield* Integrations
-  const known = yield* Effect.forEach(yield* Services.domains, (domain) => integrations.get(domain))
+  const known = yield* Effect.forEach(yield* AppServices.domains, (domain) => integrations.get(domain))
   return yield* Prompt.Select({
     message: "Which source",
     choices: known.map(({ domain, summary, title }) => ({
@@ -140,7 +140,7 @@ export const ask = Effect.fnUntraced(function* (given: {
   const integrations = yield* Integrations
   const domain = given.domain._tag === "Some" ? given.domain.value : yield* askDomain()
   const integration = yield* integrations.get(domain)
-  const { connections } = yield* Services.ask(ApiClient.use((api) => api.connections.list({})))
+  const { connections } = yield* AppServices.ask(ApiClient.use((api) => api.connections.list({})))
   const taken = new Set(connections.map(({ name }) => name))
   const isUsable = (name: string) => {
     const problem = nameProblem(name) ?? (taken.has(name) ? "there is a connection of this name already" : undefined)

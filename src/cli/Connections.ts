@@ -6,12 +6,12 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import * as Confirmation from "./Confirmation.ts"
-import * as Input from "./Arguments.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encode = Schema.encodeSync(Documents.Connection)
 
@@ -20,9 +20,9 @@ export const connections = Command.make(
   {},
   Effect.fn("connections")(function* () {
     const output = yield* Output
-    const { connections: list } = yield* Services.ask(ApiClient.use((api) => api.connections.list({})))
+    const { connections: list } = yield* AppServices.ask(ApiClient.use((api) => api.connections.list({})))
     const now = yield* DateTime.now
-    const table = yield* Text.table
+    const table = yield* TextFormat.table
     const hasMembers = list.some(({ memberOf }) => memberOf !== null)
     yield* output.answer({ connections: list.map((each) => encode(each)) }, () =>
       list.length === 0
@@ -30,13 +30,15 @@ export const connections = Command.make(
         : table(
             ["NAME", "SOURCE", "ACCOUNT", "STATE", "EVERY", "NEXT POLL", ...(hasMembers ? ["MEMBER OF"] : [])],
             list.map((each) => [
-              Text.short(each.name, 40),
+              TextFormat.short(each.name, 40),
               each.domain,
-              Text.short(each.account, 40),
+              TextFormat.short(each.account, 40),
               each.state,
               each.every,
-              each.nextPollAt === null ? Text.short(each.paused ?? "") : Text.upcoming(each.nextPollAt, now),
-              ...(hasMembers ? [Text.short(each.memberOf ?? "", 40)] : [])
+              each.nextPollAt === null
+                ? TextFormat.short(each.paused ?? "")
+                : TextFormat.upcoming(each.nextPollAt, now),
+              ...(hasMembers ? [TextFormat.short(each.memberOf ?? "", 40)] : [])
             ]),
             { style: output.style.bold }
           )
@@ -46,22 +48,23 @@ export const connections = Command.make(
 
 export const pause = Command.make(
   "pause",
-  { connection: Input.connection },
+  { connection: Arguments.connection },
   Effect.fn("pause")(function* ({ connection: name }) {
     const output = yield* Output
-    const { paused } = yield* Services.ask(
+    const { paused } = yield* AppServices.ask(
       ApiClient.use((api) => api.connections.pause({ params: { connection: name } }))
     )
     yield* output.answer(
       { connection: name, paused },
-      () => `${Text.oneLine(name)} is paused: it is not polled until \`idem resume ${Text.shellWord(name)}\``
+      () =>
+        `${TextFormat.oneLine(name)} is paused: it is not polled until \`idem resume ${TextFormat.shellWord(name)}\``
     )
   })
 ).pipe(Command.withDescription("Stop polling a connection"))
 
 export const resume = Command.make(
   "resume",
-  { connection: Input.connection },
+  { connection: Arguments.connection },
   Effect.fn("resume")(function* ({ connection: name }) {
     const output = yield* Output
     const { every, paused } = yield* ApiClient.use((api) =>
@@ -69,22 +72,25 @@ export const resume = Command.make(
     ).pipe(
       Effect.catchTag("ConflictProblem", () =>
         Effect.fail(
-          Failure.failed(
+          CommandFailure.failed(
             "Disconnected",
-            `${Text.quoted(name)} is disconnected, and has no credentials: give it new ones with idem connect`
+            `${TextFormat.quoted(name)} is disconnected, and has no credentials: give it new ones with idem connect`
           )
         )
       ),
-      Services.ask
+      AppServices.ask
     )
-    yield* output.answer({ connection: name, paused }, () => `${Text.oneLine(name)} is polled again, every ${every}`)
+    yield* output.answer(
+      { connection: name, paused },
+      () => `${TextFormat.oneLine(name)} is polled again, every ${every}`
+    )
   })
 ).pipe(Command.withDescription("Poll a paused connection again"))
 
 export const disconnect = Command.make(
   "disconnect",
   {
-    connection: Input.connection,
+    connection: Arguments.connection,
     deleteContents: Flag.Boolean("delete-contents").pipe(
       Flag.withDescription("delete all that is stored of it, and the connection itself"),
       Flag.withDefault(false)
@@ -93,18 +99,18 @@ export const disconnect = Command.make(
   },
   Effect.fn("disconnect")(function* ({ connection: name, deleteContents, yes }) {
     const output = yield* Output
-    const what = `this deletes ${Text.quoted(name)}, the connections that it made, and all that is stored of them`
+    const what = `this deletes ${TextFormat.quoted(name)}, the connections that it made, and all that is stored of them`
     if (deleteContents) yield* Confirmation.ask({ connection: name, what, yes })
     const { contents } = yield* ApiClient.use((api) =>
       api.connections.remove({ params: { connection: name }, query: { deleteContents } })
     ).pipe(
-      Effect.catchTag("ConflictProblem", ({ message }) => Effect.fail(Failure.usage(message))),
-      Services.ask
+      Effect.catchTag("ConflictProblem", ({ message }) => Effect.fail(CommandFailure.usage(message))),
+      AppServices.ask
     )
     yield* output.answer({ connection: name, disconnected: true, contentsDeleted: deleteContents, contents }, () =>
       deleteContents
-        ? `${Text.oneLine(name)} is gone, and with it its credentials and ${Text.many(contents, "stored content")}`
-        : `${Text.oneLine(name)} is disconnected: its credentials are forgotten, its ${Text.many(contents, "stored content")} can still be read`
+        ? `${TextFormat.oneLine(name)} is gone, and with it its credentials and ${TextFormat.many(contents, "stored content")}`
+        : `${TextFormat.oneLine(name)} is disconnected: its credentials are forgotten, its ${TextFormat.many(contents, "stored content")} can still be read`
     )
   })
 ).pipe(Command.withDescription("Forget a connection's credentials and stop"))

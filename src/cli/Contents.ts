@@ -12,11 +12,11 @@ import { LedgerRow } from "../http/connections/ConnectionDocuments.ts"
 import { ContentState } from "../engine/model/Content.ts"
 import { ApiClient, body } from "../http/client/ApiClient.ts"
 import type { NotFoundProblem } from "../http/Problems.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Input from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encodeRow = Schema.encodeSync(ContentRow)
 const encodeContent = Schema.encodeSync(ListedContent)
@@ -25,7 +25,7 @@ const encodeFailure = Schema.encodeSync(Schema.NullOr(LedgerRow))
 export const contents = Command.make(
   "contents",
   {
-    connection: Input.connection,
+    connection: Arguments.connection,
     state: Flag.Literals("state", ContentState.literals).pipe(
       Flag.withDescription("list those in this state (default stored)"),
       Flag.withMetavar("S"),
@@ -40,7 +40,7 @@ export const contents = Command.make(
       ),
       Flag.optional
     ),
-    limit: Input.limit(1000, 100),
+    limit: Arguments.limit(1000, 100),
     after: Flag.String("after").pipe(
       Flag.withDescription("go on after the `next` of the page before"),
       Flag.withMetavar("CURSOR"),
@@ -63,16 +63,16 @@ export const contents = Command.make(
       })
     ).pipe(
       Effect.catchTag(["CursorProblem", "CursorGoneProblem"], ({ message }) =>
-        Effect.fail(Failure.usage(`--after can't be used: ${message}`))
+        Effect.fail(CommandFailure.usage(`--after can't be used: ${message}`))
       ),
-      Services.ask
+      AppServices.ask
     )
-    const table = yield* Text.table
+    const table = yield* TextFormat.table
     const text = () => {
       if (rows.length === 0) {
         const about = Option.match(input.text, {
           onNone: () => "",
-          onSome: (text) => ` with ${Text.quoted(text)} in its title`
+          onSome: (text) => ` with ${TextFormat.quoted(text)} in its title`
         })
         return `nothing ${input.state}${about}`
       }
@@ -81,12 +81,12 @@ export const contents = Command.make(
       const lines = table(
         ["ID", "KIND", "SIZE", "WHEN", ...(people ? ["FROM"] : []), "TITLE"],
         rows.map((row) => [
-          Text.short(row.externalId, 80),
+          TextFormat.short(row.externalId, 80),
           row.kind ?? "",
-          Text.bytes(row.size),
+          TextFormat.bytes(row.size),
           row.occurredAt === null ? "" : DateTime.formatIso(row.occurredAt).slice(0, 16).replace("T", " "),
-          ...(people ? [Text.short(Text.author(row), 40)] : []),
-          row.title === null ? "" : Text.short(ContentNames.inText(row.title, row.names), 70)
+          ...(people ? [TextFormat.short(TextFormat.author(row), 40)] : []),
+          row.title === null ? "" : TextFormat.short(ContentNames.inText(row.title, row.names), 70)
         ]),
         { right: ["SIZE"], style: output.style.bold }
       )
@@ -103,28 +103,28 @@ const valueOf = (value: Schema.Json, names: ContentNames.Named["names"]): string
 }
 
 const shown = (row: typeof ListedContent.Type, now: DateTime.Utc): string =>
-  Text.fields([
-    ["id", Text.oneLine(row.externalId)],
+  TextFormat.fields([
+    ["id", TextFormat.oneLine(row.externalId)],
     ["kind", row.kind ?? ""],
     ["state", row.state],
-    ["title", row.title === null ? "" : Text.oneLine(ContentNames.inText(row.title, row.names))],
-    ["occurred", row.occurredAt === null ? "not known" : Text.moment(row.occurredAt, now)],
-    ["revision", row.revision === null ? "" : Text.oneLine(row.revision)],
-    ["size", Text.bytes(row.size)],
+    ["title", row.title === null ? "" : TextFormat.oneLine(ContentNames.inText(row.title, row.names))],
+    ["occurred", row.occurredAt === null ? "not known" : TextFormat.moment(row.occurredAt, now)],
+    ["revision", row.revision === null ? "" : TextFormat.oneLine(row.revision)],
+    ["size", TextFormat.bytes(row.size)],
     ["sha-256", row.hash ?? ""],
-    ["media type", row.mediaType === null ? "" : Text.oneLine(row.mediaType)],
-    ["first seen", Text.moment(row.createdAt, now)],
-    ["changed", Text.moment(row.updatedAt, now)],
+    ["media type", row.mediaType === null ? "" : TextFormat.oneLine(row.mediaType)],
+    ["first seen", TextFormat.moment(row.createdAt, now)],
+    ["changed", TextFormat.moment(row.updatedAt, now)],
     ...Object.entries({ ...row.metadata, ...row.volatile }).map(
-      ([name, value]) => [Text.short(name, 40), Text.short(valueOf(value, row.names), 200)] as const
+      ([name, value]) => [TextFormat.short(name, 40), TextFormat.short(valueOf(value, row.names), 200)] as const
     )
   ])
 
 export const show = Command.make(
   "show",
   {
-    connection: Input.connection,
-    id: Input.externalId,
+    connection: Arguments.connection,
+    id: Arguments.externalId,
     raw: Flag.Boolean("raw").pipe(
       Flag.withDescription("write the body's bytes to stdout, and nothing else"),
       Flag.withDefault(false)
@@ -133,11 +133,11 @@ export const show = Command.make(
   Effect.fn("show")(function* ({ connection: name, id, raw }) {
     const output = yield* Output
     if (raw && output.json)
-      return yield* Failure.usage("--raw writes bytes, and --json one document: choose one of them")
+      return yield* CommandFailure.usage("--raw writes bytes, and --json one document: choose one of them")
     const unknown = ({ what }: NotFoundProblem) => what !== "connection" && what !== "body"
-    const unknownId = Failure.failed(
+    const unknownId = CommandFailure.failed(
       "UnknownId",
-      `${Text.quoted(name)} has nothing with the id ${Text.quoted(id)}; see: idem contents ${Text.shellWord(name)}`
+      `${TextFormat.quoted(name)} has nothing with the id ${TextFormat.quoted(id)}; see: idem contents ${TextFormat.shellWord(name)}`
     )
     yield* Effect.gen(function* () {
       const api = yield* ApiClient
@@ -149,9 +149,9 @@ export const show = Command.make(
             () =>
               Effect.flatMap(api.contents.get(request), ({ state }) =>
                 Effect.fail(
-                  Failure.failed(
+                  CommandFailure.failed(
                     "NoBody",
-                    `${Text.quoted(id)} is ${state}, and no body of it was ever stored; see: idem failures ${Text.shellWord(name)}`
+                    `${TextFormat.quoted(id)} is ${state}, and no body of it was ever stored; see: idem failures ${TextFormat.shellWord(name)}`
                   )
                 )
               )
@@ -164,14 +164,14 @@ export const show = Command.make(
       yield* output.answer({ ...encodeContent(content), failure: encodeFailure(failure) }, () =>
         failure === null
           ? shown(content, now)
-          : `${shown(content, now)}\n${Text.fields([[failure.state, `${failure.reason}: ${Text.oneLine(failure.message)}`]])}`
+          : `${shown(content, now)}\n${TextFormat.fields([[failure.state, `${failure.reason}: ${TextFormat.oneLine(failure.message)}`]])}`
       )
     }).pipe(
       Effect.catchIf(
         (error) => error._tag === "NotFoundProblem" && unknown(error),
         () => Effect.fail(unknownId)
       ),
-      Services.ask
+      AppServices.ask
     )
   })
 ).pipe(Command.withDescription("Show one content: what is known of it, or its bytes"))

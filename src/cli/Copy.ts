@@ -9,16 +9,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { NameTaken } from "../engine/store/StoreError.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
-import { Services } from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import { AppServices } from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const taken = ({ name }: NameTaken) =>
-  Failure.failed(
+  CommandFailure.failed(
     "NameTaken",
-    `the database has another connection ${Text.quoted(name)} already: nothing is copied until one of the two is gone`
+    `the database has another connection ${TextFormat.quoted(name)} already: nothing is copied until one of the two is gone`
   )
 
 export const copy = Command.make(
@@ -42,39 +42,39 @@ export const copy = Command.make(
     )
   },
   Effect.fn("copy")(function* ({ blobs, from: given, fromBlobs }) {
-    yield* Server.refuse("copy")
+    yield* RemoteServer.refuse("copy")
     const output = yield* Output
-    const services = yield* Services
+    const services = yield* AppServices
     if (blobs) {
       if (Option.isSome(given) || Option.isSome(fromBlobs)) {
-        return yield* Failure.usage("--blobs moves within one database: leave --from out")
+        return yield* CommandFailure.usage("--blobs moves within one database: leave --from out")
       }
       const { bodies, bytes } = yield* services.moveBlobs
       return yield* output.answer({ bodies, bytes }, () =>
         bodies === 0
           ? "all large bodies are where they are to be"
-          : `${bodies === 1 ? "1 large body" : `${Text.count(bodies)} large bodies`} (${Text.bytes(bytes)}) moved`
+          : `${bodies === 1 ? "1 large body" : `${TextFormat.count(bodies)} large bodies`} (${TextFormat.bytes(bytes)}) moved`
       )
     }
     const from = Option.getOrElse(given, () => "")
-    if (from.trim() === "" || from.includes("\0")) return yield* Failure.usage("--from must name a folder")
+    if (from.trim() === "" || from.includes("\0")) return yield* CommandFailure.usage("--from must name a folder")
     const url = yield* Config.option(Config.Redacted("DATABASE_URL"))
     if (Option.isNone(url) || Redacted.value(url.value) === "") {
-      return yield* Failure.usage("DATABASE_URL, the database that is copied into, is not set")
+      return yield* CommandFailure.usage("DATABASE_URL, the database that is copied into, is not set")
     }
     const { copied, skipped, webhooks } = yield* services
       .copy({
         folder: from,
         blobFolder: Option.getOrUndefined(fromBlobs),
-        onConnection: (name) => (output.json ? Effect.void : output.note(`copying ${Text.oneLine(name)} …`)),
+        onConnection: (name) => (output.json ? Effect.void : output.note(`copying ${TextFormat.oneLine(name)} …`)),
         onLocked: (name) =>
           output.note(
-            `the credentials of ${Text.oneLine(name)} are sealed with a key that is not here, and are copied as they are: ` +
+            `the credentials of ${TextFormat.oneLine(name)} are sealed with a key that is not here, and are copied as they are: ` +
               "it pauses until it is given new ones with idem connect"
           ),
         onLockedWebhook: (name) =>
           output.note(
-            `the secret of the webhook ${Text.oneLine(name)} is sealed with a key that is not here, and is copied as it ` +
+            `the secret of the webhook ${TextFormat.oneLine(name)} is sealed with a key that is not here, and is copied as it ` +
               "is: delete the webhook and create it again"
           )
       })
@@ -90,16 +90,18 @@ export const copy = Command.make(
         [
           ...copied.map(
             ({ bodies, bytes, contents, name }) =>
-              `${Text.oneLine(name)} copied: ${Text.many(contents, "row")}, ` +
-              `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} (${Text.bytes(bytes)})`
+              `${TextFormat.oneLine(name)} copied: ${TextFormat.many(contents, "row")}, ` +
+              `${bodies === 1 ? "1 body" : `${TextFormat.count(bodies)} bodies`} (${TextFormat.bytes(bytes)})`
           ),
-          ...skipped.map((name) => `${Text.oneLine(name)} was copied before, and is left as it is`),
+          ...skipped.map((name) => `${TextFormat.oneLine(name)} was copied before, and is left as it is`),
           ...webhooks.map(
             ({ name }) =>
-              `the webhook ${Text.oneLine(name)} copied, but for its messages: it begins again with all that is stored`
+              `the webhook ${TextFormat.oneLine(name)} copied, but for its messages: it begins again with all that is stored`
           ),
-          ...(copied.length + skipped.length === 0 ? [`there are no connections in ${Text.oneLine(from)}`] : []),
-          ...(copied.length > 0 ? [output.style.dim(`stop Idem in ${Text.oneLine(from)}, or both will poll`)] : [])
+          ...(copied.length + skipped.length === 0 ? [`there are no connections in ${TextFormat.oneLine(from)}`] : []),
+          ...(copied.length > 0
+            ? [output.style.dim(`stop Idem in ${TextFormat.oneLine(from)}, or both will poll`)]
+            : [])
         ].join("\n")
     )
   })

@@ -9,11 +9,11 @@ import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Confirmation from "./Confirmation.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Input from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encode = Schema.encodeSync(Documents.HeldDeletions)
 
@@ -23,15 +23,15 @@ const held = (connection: string, limit: number) =>
 const tableOf = Effect.fnUntraced(function* ({ deletions }: typeof Documents.HeldDeletions.Type) {
   const { style } = yield* Output
   const now = yield* DateTime.now
-  const table = yield* Text.table
+  const table = yield* TextFormat.table
   return table(
     ["ID", "TITLE", "DATE", "WHY", "SINCE"],
     deletions.map((row) => [
-      Text.short(row.externalId, 80),
-      Text.short(row.title ?? "", 60),
-      row.occurredAt === null ? "" : Text.moment(row.occurredAt, now),
+      TextFormat.short(row.externalId, 80),
+      TextFormat.short(row.title ?? "", 60),
+      row.occurredAt === null ? "" : TextFormat.moment(row.occurredAt, now),
       row.cause === "event" ? "the source says so" : "no longer listed",
-      Text.moment(row.stagedAt, now)
+      TextFormat.moment(row.stagedAt, now)
     ]),
     { style: style.bold }
   )
@@ -45,14 +45,14 @@ const list = Effect.fnUntraced(function* (name: string, limit: number) {
   const more = listed.total - listed.deletions.length
   yield* output.answer(encode(listed), () =>
     listed.total === 0
-      ? `no deletions of ${Text.oneLine(name)} are held back`
+      ? `no deletions of ${TextFormat.oneLine(name)} are held back`
       : [
           table,
           output.style.dim(
-            `${more > 0 ? `and ${Text.count(more)} more (--limit) · ` : ""}delete some: idem deletions ${Text.shellWord(name)} --approve ID…`
+            `${more > 0 ? `and ${TextFormat.count(more)} more (--limit) · ` : ""}delete some: idem deletions ${TextFormat.shellWord(name)} --approve ID…`
           ),
           output.style.dim(
-            `delete ${more > 0 ? `all ${Text.count(listed.total)}` : "these"}: idem deletions ${Text.shellWord(name)} --approve --token ${listed.token}`
+            `delete ${more > 0 ? `all ${TextFormat.count(listed.total)}` : "these"}: idem deletions ${TextFormat.shellWord(name)} --approve --token ${listed.token}`
           )
         ].join("\n")
   )
@@ -65,7 +65,7 @@ const approvalOfAll = Effect.fnUntraced(function* (name: string, limit: number, 
   if (isAsked && listed.total > 0) yield* (yield* Output).note(yield* tableOf(listed))
   return {
     payload: { token: listed.token },
-    what: `${Text.many(listed.total, "content")} of ${Text.quoted(name)}${hidden > 0 ? `, ${Text.count(hidden)} of them not shown (--limit)` : ""}`
+    what: `${TextFormat.many(listed.total, "content")} of ${TextFormat.quoted(name)}${hidden > 0 ? `, ${TextFormat.count(hidden)} of them not shown (--limit)` : ""}`
   }
 })
 
@@ -80,11 +80,14 @@ const approvalOf = Effect.fnUntraced(function* (options: {
   const { connection: name, token } = options
   const [first, ...others] = options.ids
   if (first !== undefined) {
-    const what = `${Text.many(options.ids.length, "content")} of ${Text.quoted(name)}`
+    const what = `${TextFormat.many(options.ids.length, "content")} of ${TextFormat.quoted(name)}`
     return { payload: { externalIds: [first, ...others] as const }, what }
   }
   if (Option.isSome(token)) {
-    return { payload: { token: token.value }, what: `all that was listed of ${Text.quoted(name)} with this token` }
+    return {
+      payload: { token: token.value },
+      what: `all that was listed of ${TextFormat.quoted(name)} with this token`
+    }
   }
   return yield* approvalOfAll(name, options.limit, options.isAsked)
 })
@@ -92,8 +95,8 @@ const approvalOf = Effect.fnUntraced(function* (options: {
 export const deletions = Command.make(
   "deletions",
   {
-    connection: Input.connection,
-    ids: Input.externalId.pipe(Argument.variadic()),
+    connection: Arguments.connection,
+    ids: Arguments.externalId.pipe(Argument.variadic()),
     approve: Flag.Boolean("approve").pipe(
       Flag.withDescription("delete what is held back: the ids given, the list of --token, or all that is held now"),
       Flag.withDefault(false)
@@ -109,17 +112,18 @@ export const deletions = Command.make(
       ),
       Flag.optional
     ),
-    limit: Input.limit(10_000, 1000),
+    limit: Arguments.limit(10_000, 1000),
     yes: Confirmation.yes
   },
   Effect.fn("deletions")(function* ({ approve, connection: name, ids, limit, token, yes }) {
     const output = yield* Output
-    if (ids.length > 0 && !approve) return yield* Failure.usage("ids are for --approve: say it, to delete just these")
+    if (ids.length > 0 && !approve)
+      return yield* CommandFailure.usage("ids are for --approve: say it, to delete just these")
     if (Option.isSome(token) && !approve)
-      return yield* Failure.usage("--token is for --approve: say it, to delete these")
-    if (Option.isSome(token) && ids.length > 0) return yield* Failure.usage("give ids or --token, not both")
-    if (!approve) return yield* Services.ask(list(name, limit))
-    yield* Services.ask(
+      return yield* CommandFailure.usage("--token is for --approve: say it, to delete these")
+    if (Option.isSome(token) && ids.length > 0) return yield* CommandFailure.usage("give ids or --token, not both")
+    if (!approve) return yield* AppServices.ask(list(name, limit))
+    yield* AppServices.ask(
       Effect.gen(function* () {
         const isAsked = yield* Confirmation.isAsked(yes)
         const { payload, what } = yield* approvalOf({ connection: name, ids, token, limit, isAsked })
@@ -130,7 +134,7 @@ export const deletions = Command.make(
         )
         yield* output.answer(
           { connection: name, deleted },
-          () => `${Text.many(deleted, "content")} of ${Text.oneLine(name)} marked as deleted`
+          () => `${TextFormat.many(deleted, "content")} of ${TextFormat.oneLine(name)} marked as deleted`
         )
       })
     )

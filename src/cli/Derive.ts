@@ -6,12 +6,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Deriver } from "../derive/Deriver.ts"
-import * as Input from "./Arguments.ts"
-import * as Services from "./AppServices.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
+import * as AppServices from "./AppServices.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
-import * as Text from "./TextFormat.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** How often a running follower is asked how far it is. */
 const look = Duration.millis(200)
@@ -38,7 +38,7 @@ export const derive = Command.make(
       Flag.withoutNegation,
       Flag.withDefault(false)
     ),
-    connection: Input.connectionName("connection", "the connection of --language").pipe(Flag.optional),
+    connection: Arguments.connectionName("connection", "the connection of --language").pipe(Flag.optional),
     language: Flag.String("language").pipe(
       Flag.withDescription("the language in which search reads a connection's words, or simple; it is indexed again"),
       Flag.withMetavar("L"),
@@ -46,16 +46,16 @@ export const derive = Command.make(
     )
   },
   Effect.fn("derive")(function* ({ connection, language, rebuild }) {
-    yield* Server.refuse("derive")
+    yield* RemoteServer.refuse("derive")
     if (Option.isSome(connection) !== Option.isSome(language)) {
-      return yield* Failure.usage(
+      return yield* CommandFailure.usage(
         "give --connection and --language together: idem derive --connection me --language german"
       )
     }
-    yield* Services.domains
+    yield* AppServices.domains
     const output = yield* Output
     const begun = yield* Clock.currentTimeMillis
-    const { changes, lag } = yield* Services.provide(
+    const { changes, lag } = yield* AppServices.provide(
       Effect.gen(function* () {
         const deriver = yield* Deriver
         if (rebuild) yield* deriver.rebuild
@@ -70,7 +70,7 @@ export const derive = Command.make(
     yield* output.answer({ derived: changes, rebuilt: rebuild, behind: lag.behind, durationMs }, () =>
       changes === 0
         ? "the schema mirror is up to date"
-        : `${Text.many(changes, "change")} derived in ${Text.about(Duration.millis(durationMs))}`
+        : `${TextFormat.many(changes, "change")} derived in ${TextFormat.about(Duration.millis(durationMs))}`
     )
   })
 ).pipe(Command.withDescription("Bring the schema mirror up to date, or make it again"))

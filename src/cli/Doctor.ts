@@ -10,11 +10,11 @@ import { credentialsContext, Vault } from "../engine/secrets/Vault.ts"
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import type { Status } from "../http/connections/ConnectionDocuments.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output, type Style } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** `problem`: a person is needed, and `next` says what to do. `note`: worth knowing, and it goes on by itself. */
 interface Check {
@@ -41,7 +41,7 @@ const leastFree = 1024 ** 3
 const longestTransaction = Duration.minutes(10)
 
 const databaseChecks = Effect.gen(function* () {
-  const services = yield* Services.Services
+  const services = yield* AppServices.AppServices
   const found = yield* Effect.result(services.inspect)
   if (Result.isFailure(found)) {
     return [check("database").problem(found.failure.message, "start the database, or correct DATABASE_URL")]
@@ -59,18 +59,18 @@ const databaseChecks = Effect.gen(function* () {
         : check("schema").problem(`${versions} was made by a newer Idem than this one`, "update this Idem"),
     Duration.isGreaterThan(skew, skewAllowed)
       ? check("clock").problem(
-          `this machine's clock is ${Text.about(skew)} ${clockSkewMs > 0 ? "behind" : "ahead of"} the database's`,
+          `this machine's clock is ${TextFormat.about(skew)} ${clockSkewMs > 0 ? "behind" : "ahead of"} the database's`,
           "set both clocks by NTP"
         )
       : check("clock").ok("agrees with the database's"),
     freeBytes === null
       ? check("disk").ok("the database keeps its data elsewhere: look there")
       : freeBytes < leastFree
-        ? check("disk").problem(`${Text.bytes(freeBytes)} free`, "free some space, or move IDEM_DATA_DIR")
-        : check("disk").ok(`${Text.bytes(freeBytes)} free`),
+        ? check("disk").problem(`${TextFormat.bytes(freeBytes)} free`, "free some space, or move IDEM_DATA_DIR")
+        : check("disk").ok(`${TextFormat.bytes(freeBytes)} free`),
     feedHolder !== null && Duration.isGreaterThan(old, longestTransaction)
       ? check("feed").problem(
-          `${Text.feedHolder(feedHolder)} has been open for ${Text.about(old)}: changes after it are not reported`,
+          `${TextFormat.feedHolder(feedHolder)} has been open for ${TextFormat.about(old)}: changes after it are not reported`,
           feedHolder.process === null
             ? "commit or roll back the prepared transaction"
             : `end its session: SELECT pg_terminate_backend(${feedHolder.process})`
@@ -81,7 +81,7 @@ const databaseChecks = Effect.gen(function* () {
 
 /** Large bodies are looked at by themselves: without them nothing else of the database can be opened. */
 const blobChecks = Effect.gen(function* () {
-  const services = yield* Services.Services
+  const services = yield* AppServices.AppServices
   const found = yield* Effect.result(services.inspectBlobs)
   return Result.isSuccess(found)
     ? [check("bodies").ok(`large ones: ${found.success}`)]
@@ -100,13 +100,15 @@ const keyChecks = Effect.gen(function* () {
   return locked.length === 0
     ? [
         check("key").ok(
-          sealed.length === 0 ? "there is one" : `opens the credentials of ${Text.many(sealed.length, "connection")}`
+          sealed.length === 0
+            ? "there is one"
+            : `opens the credentials of ${TextFormat.many(sealed.length, "connection")}`
         )
       ]
     : locked.map(({ domain, name }) =>
         check("key", name).problem(
           "the credentials are sealed with another key",
-          `set IDEM_SECRET_KEY_OLD to that key, or: idem connect ${domain} --name ${Text.shellWord(name)} --credentials @FILE`
+          `set IDEM_SECRET_KEY_OLD to that key, or: idem connect ${domain} --name ${TextFormat.shellWord(name)} --credentials @FILE`
         )
       )
 })
@@ -117,7 +119,7 @@ const missedPolls = 5
 const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Check> => {
   const { lastRun, name, totals } = status
   const of = (what: string) => check(what, name)
-  const word = Text.shellWord(name)
+  const word = TextFormat.shellWord(name)
   const error = lastRun?.error ?? null
   const every = Duration.max(Duration.fromInputUnsafe(status.every as Duration.Input), Duration.minutes(2))
   const since = DateTime.distance(status.lastCheckedAt ?? status.createdAt, now)
@@ -128,42 +130,44 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
     status.paused === null || status.paused === pausedByPerson
       ? of("credentials").ok(status.paused === null ? "accepted" : "paused by a person")
       : of("credentials").problem(
-          `paused: ${Text.short(status.paused, 300)}`,
+          `paused: ${TextFormat.short(status.paused, 300)}`,
           error?.reason === "Unauthorized" ? connect : `idem resume ${word}`
         ),
     status.failures > 0
       ? of("success").note(
-          `the last ${Text.many(status.failures, "run")} failed (${Text.short(error?.message ?? "unknown", 200)}); it is tried again by itself`
+          `the last ${TextFormat.many(status.failures, "run")} failed (${TextFormat.short(error?.message ?? "unknown", 200)}); it is tried again by itself`
         )
       : status.paused === null && isLate
         ? of("success").problem(
             status.lastCheckedAt === null
               ? "never checked"
-              : `last checked ${Text.moment(status.lastCheckedAt, now)}, though due every ${status.every}`,
+              : `last checked ${TextFormat.moment(status.lastCheckedAt, now)}, though due every ${status.every}`,
             `keep \`idem serve\` running, or: idem sync ${word}`
           )
         : of("success").ok(
-            status.lastCheckedAt === null ? "not checked yet" : `last checked ${Text.moment(status.lastCheckedAt, now)}`
+            status.lastCheckedAt === null
+              ? "not checked yet"
+              : `last checked ${TextFormat.moment(status.lastCheckedAt, now)}`
           ),
     status.askedToWaitUntil === null
       ? of("quota").ok("not waiting")
-      : of("quota").note(`the source asked to wait until ${Text.upcoming(status.askedToWaitUntil, now)}`),
+      : of("quota").note(`the source asked to wait until ${TextFormat.upcoming(status.askedToWaitUntil, now)}`),
     ...(status.problems.length === 0
       ? []
       : [
           of("places").problem(
-            `${Text.many(status.problems.length, "problem")}, one at ${Text.quoted(status.problems[0]?.place ?? "")}: ${Text.short(status.problems[0]?.message ?? "", 200)}`,
+            `${TextFormat.many(status.problems.length, "problem")}, one at ${TextFormat.quoted(status.problems[0]?.place ?? "")}: ${TextFormat.short(status.problems[0]?.message ?? "", 200)}`,
             `idem status ${word}`
           )
         ]),
     ...(totals.dead === 0
       ? []
-      : [of("ledger").problem(`${Text.many(totals.dead, "item")} given up`, `idem failures ${word}`)]),
+      : [of("ledger").problem(`${TextFormat.many(totals.dead, "item")} given up`, `idem failures ${word}`)]),
     ...(totals.deletionsHeld === 0
       ? []
       : [
           of("deletions").problem(
-            `${Text.many(totals.deletionsHeld, "deletion")} held back for a person`,
+            `${TextFormat.many(totals.deletionsHeld, "deletion")} held back for a person`,
             `idem deletions ${word}`
           )
         ])
@@ -187,8 +191,8 @@ const text = (checks: ReadonlyArray<Check>, style: Style): string => {
   const marks = { ok: style.good("ok     "), note: style.warn("note   "), problem: style.bad("problem") }
   return checks
     .flatMap(({ check: name, connection, message, next, status }) => [
-      `${marks[status]}  ${connection === null ? name : `${Text.oneLine(connection)}: ${name}`}: ${Text.oneLine(message)}`,
-      ...(next === null ? [] : [`         → ${Text.oneLine(next)}`])
+      `${marks[status]}  ${connection === null ? name : `${TextFormat.oneLine(connection)}: ${name}`}: ${TextFormat.oneLine(message)}`,
+      ...(next === null ? [] : [`         → ${TextFormat.oneLine(next)}`])
     ])
     .join("\n")
 }
@@ -200,26 +204,26 @@ export const doctor = Command.make(
   {},
   Effect.fn("doctor")(function* () {
     const output = yield* Output
-    const isRemote = yield* Server.isNamed
-    yield* Services.domains
+    const isRemote = yield* RemoteServer.isNamed
+    yield* AppServices.domains
     const here = isRemote ? [check("database").ok("is the server's: run idem doctor there too")] : yield* databaseChecks
     const isBroken = (checks: ReadonlyArray<Check>) =>
       checks.some((each) => ["database", "schema", "bodies"].includes(each.check) && each.status === "problem")
     const isEmpty = here.some((each) => each.check === "schema" && each.message.startsWith("empty"))
     const bodies = isRemote || isEmpty || isBroken(here) ? [] : yield* blobChecks
     const isUsable = !isBroken([...here, ...bodies])
-    const key = isRemote || !isUsable ? [] : yield* Services.provide(keyChecks)
+    const key = isRemote || !isUsable ? [] : yield* AppServices.provide(keyChecks)
     const now = yield* DateTime.now
     const connections = isUsable
-      ? (yield* Services.ask(statuses)).flatMap((status) => connectionChecks(status, now))
+      ? (yield* AppServices.ask(statuses)).flatMap((status) => connectionChecks(status, now))
       : []
     const checks = [...here, ...bodies, ...key, ...connections]
     const problems = checks.filter(({ status }) => status === "problem").length
     yield* output.answer(
       { healthy: problems === 0, checks: encode(checks.map((each) => ({ ...each }))) },
       () =>
-        `${text(checks, output.style)}\n${problems === 0 ? "nothing needs you" : `${Text.many(problems, "problem")} need${problems === 1 ? "s" : ""} you`}`
+        `${text(checks, output.style)}\n${problems === 0 ? "nothing needs you" : `${TextFormat.many(problems, "problem")} need${problems === 1 ? "s" : ""} you`}`
     )
-    if (problems > 0) return yield* new Failure.Ended({ code: Failure.exitCode.failed })
+    if (problems > 0) return yield* new CommandFailure.Ended({ code: CommandFailure.exitCode.failed })
   })
 ).pipe(Command.withDescription("Check the database, the key and each connection, and say what to do"))

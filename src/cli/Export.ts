@@ -6,16 +6,16 @@ import * as Option from "effect/Option"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Folder from "./export/Folder.ts"
 import * as Formats from "./export/Formats.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Input from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 export const exportContents = Command.make(
   "export",
   {
-    connection: Input.connection,
+    connection: Arguments.connection,
     to: Flag.String("to").pipe(
       Flag.withDescription("the folder to write into; it is made where it is not there"),
       Flag.withMetavar("DIR")
@@ -28,8 +28,8 @@ export const exportContents = Command.make(
   Effect.fn("export")(function* (input) {
     const output = yield* Output
     const name = input.connection
-    if (input.to.trim() === "" || input.to.includes("\0")) return yield* Failure.usage("--to must name a folder")
-    yield* Services.ask(
+    if (input.to.trim() === "" || input.to.includes("\0")) return yield* CommandFailure.usage("--to must name a folder")
+    yield* AppServices.ask(
       Effect.gen(function* () {
         const api = yield* ApiClient
         const connection = yield* api.connections.get({ params: { connection: name } })
@@ -38,8 +38,10 @@ export const exportContents = Command.make(
         const { bytes, skipped, written } = yield* Formats.write(connection, folder, format)
         yield* output.answer({ connection: name, to: folder.path, format, written, skipped, bytes }, () =>
           [
-            `${Text.many(written, "content")} of ${Text.oneLine(name)} (${Text.bytes(bytes)}) written to ${Text.oneLine(folder.path)} as ${format}`,
-            ...(skipped === 0 ? [] : [`${Text.count(skipped)} skipped: no emails; --format files or ndjson holds them`])
+            `${TextFormat.many(written, "content")} of ${TextFormat.oneLine(name)} (${TextFormat.bytes(bytes)}) written to ${TextFormat.oneLine(folder.path)} as ${format}`,
+            ...(skipped === 0
+              ? []
+              : [`${TextFormat.count(skipped)} skipped: no emails; --format files or ndjson holds them`])
           ].join("\n")
         )
       })

@@ -5,19 +5,19 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import * as Input from "./Arguments.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encodeRows = Schema.encodeSync(Schema.Array(Documents.LedgerRow))
 
 export const failures = Command.make(
   "failures",
-  { connection: Input.connection, limit: Input.limit(10_000, 1000) },
+  { connection: Arguments.connection, limit: Arguments.limit(10_000, 1000) },
   Effect.fn("failures")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const { ledger, rows } = yield* Services.ask(
+    const { ledger, rows } = yield* AppServices.ask(
       Effect.gen(function* () {
         const { connections } = yield* ApiClient
         const params = { connection: name }
@@ -26,26 +26,26 @@ export const failures = Command.make(
       })
     )
     const now = yield* DateTime.now
-    const table = yield* Text.table
+    const table = yield* TextFormat.table
     const more = ledger - rows.length
     yield* output.answer({ failures: encodeRows(rows) }, () =>
       rows.length === 0
-        ? `the ledger of ${Text.oneLine(name)} is empty`
+        ? `the ledger of ${TextFormat.oneLine(name)} is empty`
         : [
             table(
               ["ID", "STATE", "TRIES", "NEXT TRY", "REASON", "MESSAGE"],
               rows.map((row) => [
-                Text.short(row.externalId, 80),
+                TextFormat.short(row.externalId, 80),
                 row.state,
                 String(row.attempts),
-                row.nextAttemptAt === null ? "" : Text.moment(row.nextAttemptAt, now),
+                row.nextAttemptAt === null ? "" : TextFormat.moment(row.nextAttemptAt, now),
                 row.reason,
-                Text.short(row.message, 120)
+                TextFormat.short(row.message, 120)
               ]),
               { right: ["TRIES"], style: output.style.bold }
             ),
             output.style.dim(
-              `${more > 0 ? `and ${Text.count(more)} more (--limit) · ` : ""}try them now: idem retry ${Text.shellWord(name)}`
+              `${more > 0 ? `and ${TextFormat.count(more)} more (--limit) · ` : ""}try them now: idem retry ${TextFormat.shellWord(name)}`
             )
           ].join("\n")
     )

@@ -3,10 +3,10 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
-import { Services } from "./AppServices.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import { AppServices } from "./AppServices.ts"
 
 const isRole = (name: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/.test(name) && !/^pg_/i.test(name)
 
@@ -21,10 +21,11 @@ export const grant = Command.make(
     )
   },
   Effect.fn("grant")(function* ({ login, role }) {
-    yield* Server.refuse("grant")
-    if (!isRole(role)) return yield* Failure.usage("a role is letters, digits, _ and -, and begins with no digit")
+    yield* RemoteServer.refuse("grant")
+    if (!isRole(role))
+      return yield* CommandFailure.usage("a role is letters, digits, _ and -, and begins with no digit")
     const output = yield* Output
-    const services = yield* Services
+    const services = yield* AppServices
     const { created, url } = yield* services.grant(role, { login })
     yield* output.answer({ granted: role, created, url: url ?? null }, () =>
       [

@@ -5,9 +5,9 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** The folder's name as the name of a package. */
 const packageName = (folder: string): string =>
@@ -39,12 +39,12 @@ export const init = Command.make(
     const { files } = yield* Effect.promise(() => import("./ProjectTemplate.ts"))
     const wanted = Object.entries(files(packageName(path.basename(folder)), input.rest))
     const written = (what: string) => (error: { readonly reason: { readonly _tag: string } }) =>
-      Failure.failed("Init", `${what} can't be written (${error.reason._tag})`)
+      CommandFailure.failed("Init", `${what} can't be written (${error.reason._tag})`)
     const there = yield* Effect.filter(wanted, ([name]) =>
       Effect.mapError(fs.exists(path.join(folder, name)), written(name))
     )
     if (there.length > 0) {
-      return yield* Failure.usage(
+      return yield* CommandFailure.usage(
         `${folder} has ${there.map(([name]) => name).join(", ")} already: give another folder, and nothing is overwritten`
       )
     }
@@ -57,9 +57,9 @@ export const init = Command.make(
     })
     yield* output.answer({ folder, files: wanted.map(([name]) => name) }, () =>
       [
-        `${output.style.good("made")} a project in ${Text.oneLine(folder)}`,
+        `${output.style.good("made")} a project in ${TextFormat.oneLine(folder)}`,
         ...wanted.map(([name]) => `  ${name}`),
-        `next: ${input.folder === "." ? "" : `cd ${Text.shellWord(input.folder)} && `}npm install && npm test`
+        `next: ${input.folder === "." ? "" : `cd ${TextFormat.shellWord(input.folder)} && `}npm install && npm test`
       ].join("\n")
     )
   })

@@ -6,10 +6,10 @@ import * as Layer from "effect/Layer"
 import packageJson from "../../package.json" with { type: "json" }
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
-import * as Services from "./AppServices.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as AppServices from "./AppServices.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
+import * as RemoteServer from "./RemoteServer.ts"
 
 export const mcp = Command.make(
   "mcp",
@@ -26,12 +26,15 @@ export const mcp = Command.make(
     )
   },
   Effect.fn("mcp")(function* ({ connections, sql }) {
-    if (yield* Server.isNamed) {
-      return yield* Failure.usage("idem mcp reads the database itself: give your agent POST /mcp of the server instead")
+    if (yield* RemoteServer.isNamed) {
+      return yield* CommandFailure.usage(
+        "idem mcp reads the database itself: give your agent POST /mcp of the server instead"
+      )
     }
-    if (sql && connections.length > 0) return yield* Failure.usage("--sql reads everything: leave out --connection")
+    if (sql && connections.length > 0)
+      return yield* CommandFailure.usage("--sql reads everything: leave out --connection")
     const { json } = yield* Output
-    if (json) return yield* Failure.usage("idem mcp speaks MCP on standard output: leave out --json")
+    if (json) return yield* CommandFailure.usage("idem mcp speaks MCP on standard output: leave out --json")
     // Loaded for this command only: every command would pay for it at its start.
     const [McpServer, McpRoutes, McpTools] = yield* Effect.promise(() =>
       Promise.all([
@@ -53,7 +56,7 @@ export const mcp = Command.make(
         })
       )
     })
-    yield* Services.provide(serve)
+    yield* AppServices.provide(serve)
   })
 ).pipe(
   Command.withDescription("Serve agents on this machine, by the Model Context Protocol on standard input and output")

@@ -3,8 +3,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { Output } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
-import { Services } from "./AppServices.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import { AppServices } from "./AppServices.ts"
 
 export const migrate = Command.make(
   "migrate",
@@ -18,8 +18,8 @@ export const migrate = Command.make(
   },
   Effect.fn("migrate")(function* ({ newEpoch }) {
     const output = yield* Output
-    yield* Server.refuse("migrate")
-    const services = yield* Services
+    yield* RemoteServer.refuse("migrate")
+    const services = yield* AppServices
     const { after, before, begun, epoch } = yield* services.migrate({ newEpoch })
     const version =
       before === after

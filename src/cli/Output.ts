@@ -16,7 +16,7 @@ import { styleText } from "node:util"
 import { failed, type Failure, OutputClosed } from "./CommandFailure.ts"
 import { redact } from "../contract/Redaction.ts"
 import * as SafeText from "../engine/SafeText.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** Colours of one stream. Without a terminal they leave the text unchanged. */
 export interface Style {
@@ -122,7 +122,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     bytes,
     note,
     failure: Effect.fnUntraced(function* (failure) {
-      const message = Text.oneLine(clean(failure.message).replaceAll(/\s*\n\s*/g, " "))
+      const message = TextFormat.oneLine(clean(failure.message).replaceAll(/\s*\n\s*/g, " "))
       if (options.json) {
         const document = failure.document ?? { error: { reason: failure.reason, message } }
         yield* Effect.ignore(print(render(document)))

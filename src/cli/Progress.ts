@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { Progress } from "../engine/Engine.ts"
 import * as ProgressEstimate from "../engine/model/ProgressEstimate.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** Waits that are shorter than this are part of the rate. */
 const shownWait = 3_000
@@ -29,16 +29,16 @@ export const line = (
   // Downloads of a page begin before the page is counted as listed.
   const listed = Math.max(known, counts.downloads)
   const parts = [
-    `${Text.count(listed)}${expected === undefined || expected <= listed ? "" : ` of about ${Text.count(expected)}`} listed`,
-    `${Text.count(counts.downloads)} downloaded`
+    `${TextFormat.count(listed)}${expected === undefined || expected <= listed ? "" : ` of about ${TextFormat.count(expected)}`} listed`,
+    `${TextFormat.count(counts.downloads)} downloaded`
   ]
-  if (counts.failed > 0) parts.push(`${Text.count(counts.failed)} failed`)
+  if (counts.failed > 0) parts.push(`${TextFormat.count(counts.failed)} failed`)
   if (waitingUntil !== undefined && waitingUntil - now > shownWait) {
     parts.push(`paused for quota until ${clock(waitingUntil)}`)
     return parts.join(" · ")
   }
   parts.push(`${(counts.downloads / (Math.max(elapsed, 1) / 1000)).toFixed(1)}/s`)
-  if (remainingMs !== undefined) parts.push(`${Text.about(Duration.millis(remainingMs))} left`)
+  if (remainingMs !== undefined) parts.push(`${TextFormat.about(Duration.millis(remainingMs))} left`)
   return parts.join(" · ")
 }
 
@@ -59,7 +59,7 @@ export const make = Effect.fnUntraced(function* (
         format: (_options, { progress, total }, payload: { readonly said: string }) => {
           const filled = Math.round(progress * 20)
           const gauge = total > 0 ? `${"█".repeat(filled)}${"░".repeat(20 - filled)} ` : ""
-          return `${Text.short(name, 30)} ${gauge}${payload.said}`
+          return `${TextFormat.short(name, 30)} ${gauge}${payload.said}`
         },
         hideCursor: true,
         clearOnComplete: true,

@@ -5,39 +5,39 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Confirmation from "./Confirmation.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Input from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 import * as Time from "./Time.ts"
 
 export const purge = Command.make(
   "purge",
   {
-    connection: Input.connection,
-    olderThan: Input.time("older-than", "what was deleted before this time, or longer ago than this duration"),
+    connection: Arguments.connection,
+    olderThan: Arguments.time("older-than", "what was deleted before this time, or longer ago than this duration"),
     yes: Confirmation.yes
   },
   Effect.fn("purge")(function* ({ connection: name, olderThan, yes }) {
     const output = yield* Output
     if (Option.isNone(olderThan)) {
-      return yield* Failure.usage(`--older-than is missing: say which deletions, like --older-than "30 days"`)
+      return yield* CommandFailure.usage(`--older-than is missing: say which deletions, like --older-than "30 days"`)
     }
-    const what = `this removes for good what deleted content of ${Text.quoted(name)} still holds`
+    const what = `this removes for good what deleted content of ${TextFormat.quoted(name)} still holds`
     yield* Confirmation.ask({ connection: name, what, yes })
     const now = yield* DateTime.now
     const before = Time.resolve(olderThan.value.time, now)
-    const { bodies, bytes, deleted, gone } = yield* Services.ask(
+    const { bodies, bytes, deleted, gone } = yield* AppServices.ask(
       ApiClient.use((api) => api.connections.purge({ params: { connection: name }, payload: { before } }))
     )
     yield* output.answer(
       { connection: name, before: DateTime.formatIso(before), purged: deleted, forgotten: gone, bodies, bytes },
       () =>
         [
-          `${Text.many(deleted, "deleted content")} of ${Text.oneLine(name)} purged: ` +
-            `${bodies === 1 ? "1 body" : `${Text.count(bodies)} bodies`} removed, ${Text.bytes(bytes)}`,
-          ...(gone === 0 ? [] : [`${Text.many(gone, "id")} forgotten that had gone before being stored`])
+          `${TextFormat.many(deleted, "deleted content")} of ${TextFormat.oneLine(name)} purged: ` +
+            `${bodies === 1 ? "1 body" : `${TextFormat.count(bodies)} bodies`} removed, ${TextFormat.bytes(bytes)}`,
+          ...(gone === 0 ? [] : [`${TextFormat.many(gone, "id")} forgotten that had gone before being stored`])
         ].join("\n")
     )
   })

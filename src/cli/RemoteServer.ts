@@ -6,16 +6,16 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { ApiClient, ServerError } from "../http/client/ApiClient.ts"
 import * as ServerAddress from "../http/client/ServerAddress.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 
 /** The named server, if any. A wrong name is wrong usage. */
 const named: Effect.Effect<
   Option.Option<ServerAddress.ServerAddress>,
-  Failure.Failure | Config.ConfigError
+  CommandFailure.Failure | Config.ConfigError
 > = Effect.flatMap(
   ServerAddress.fromEnvironment,
   Result.match({
-    onFailure: (message) => Effect.fail(Failure.usage(message)),
+    onFailure: (message) => Effect.fail(CommandFailure.usage(message)),
     onSuccess: Effect.succeed
   })
 )
@@ -26,7 +26,7 @@ export const isNamed = Effect.map(named, Option.isSome)
 /** Fails for commands that work on the database itself, if a server is named. */
 export const refuse = Effect.fnUntraced(function* (command: string) {
   if (!(yield* isNamed)) return
-  return yield* Failure.usage(
+  return yield* CommandFailure.usage(
     `idem ${command} works on the database itself, not through a server: unset IDEM_URL, and run it where the database is`
   )
 })
@@ -35,7 +35,7 @@ export const refuse = Effect.fnUntraced(function* (command: string) {
 export const refuseInClear = Effect.gen(function* () {
   const server = yield* named
   if (Option.isNone(server) || server.value.isPrivate) return
-  return yield* Failure.usage(
+  return yield* CommandFailure.usage(
     `credentials are not sent over http to another machine (IDEM_URL is ${server.value.url}): use https, or a tunnel (ssh -L 3000:127.0.0.1:3000 HOST, with IDEM_URL=http://127.0.0.1:3000), or connect where the server runs`
   )
 })
@@ -43,11 +43,11 @@ export const refuseInClear = Effect.gen(function* () {
 /** The API that commands call: of the server that `IDEM_URL` names, else `here`. */
 export const api = <E>(
   here: Layer.Layer<ApiClient, E>
-): Layer.Layer<ApiClient, E | ServerError | Failure.Failure | Config.ConfigError> =>
+): Layer.Layer<ApiClient, E | ServerError | CommandFailure.Failure | Config.ConfigError> =>
   Layer.unwrap(
     Effect.gen(function* (): Effect.fn.Return<
       Layer.Layer<ApiClient, E | ServerError>,
-      Failure.Failure | Config.ConfigError
+      CommandFailure.Failure | Config.ConfigError
     > {
       const server = yield* named
       if (Option.isNone(server)) return here

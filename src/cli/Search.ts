@@ -9,11 +9,11 @@ import * as Schema from "effect/Schema"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as ContentNames from "../http/contents/ContentNames.ts"
 import { SearchResult } from "../http/search/SearchEndpoints.ts"
-import * as Services from "./AppServices.ts"
-import * as Input from "./Arguments.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as AppServices from "./AppServices.ts"
+import * as Arguments from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 import * as Time from "./Time.ts"
 
 const encodeResult = Schema.encodeSync(SearchResult)
@@ -24,7 +24,8 @@ const optional = (name: string, metavar: string, description: string) =>
 /** The snippet on one line, with its words in bold. */
 const marked = ({ highlights, names, snippet }: typeof SearchResult.Type, bold: (text: string) => string): string => {
   const text = snippet ?? ""
-  const written = (start: number, end?: number) => Text.oneLine(ContentNames.inText(text.slice(start, end), names))
+  const written = (start: number, end?: number) =>
+    TextFormat.oneLine(ContentNames.inText(text.slice(start, end), names))
   let at = 0
   let line = ""
   for (const [start, end] of highlights) {
@@ -42,12 +43,12 @@ export const search = Command.make(
         'words, "phrases", -excluded, OR, and fields like from:ann has:attachment after:2026-01-31'
       )
     ),
-    connection: Input.connectionName("connection", "only this connection").pipe(Flag.optional),
+    connection: Arguments.connectionName("connection", "only this connection").pipe(Flag.optional),
     from: optional("from", "A", "only from this sender: a name or an address, or its beginning"),
     kind: optional("kind", "K", "only this kind: message, file, …"),
-    since: Input.time("since", "only content of this time or later"),
-    until: Input.time("until", "only content before this time"),
-    limit: Input.limit(100, 20),
+    since: Arguments.time("since", "only content of this time or later"),
+    until: Arguments.time("until", "only content before this time"),
+    limit: Arguments.limit(100, 20),
     after: optional("after", "CURSOR", "go on after the `next` of the page before")
   },
   Effect.fn("search")(function* ({ after, connection, from, kind, limit, query, since, until }) {
@@ -67,20 +68,22 @@ export const search = Command.make(
       })
     ).pipe(
       Effect.catchTag(["CursorProblem", "CursorGoneProblem"], ({ message }) =>
-        Effect.fail(Failure.usage(`--after can't be used: ${message}`))
+        Effect.fail(CommandFailure.usage(`--after can't be used: ${message}`))
       ),
-      Services.ask
+      AppServices.ask
     )
     const { bold, dim } = output.style
     yield* output.answer({ results: results.map((result) => encodeResult(result)), next }, () => {
       if (results.length === 0) return "nothing found"
       const blocks = results.map((result) => {
         const when = result.occurredAt === null ? [] : [DateTime.formatIso(result.occurredAt).slice(0, 10)]
-        const author = Text.author(result)
-        const who = author === "" ? [] : [Text.short(author, 60)]
+        const author = TextFormat.author(result)
+        const who = author === "" ? [] : [TextFormat.short(author, 60)]
         const head = [
-          bold(Text.short(ContentNames.inText(result.title ?? result.externalId, result.names), 100)),
-          dim([...when, ...who, Text.oneLine(result.connection), Text.oneLine(result.externalId)].join(" · "))
+          bold(TextFormat.short(ContentNames.inText(result.title ?? result.externalId, result.names), 100)),
+          dim(
+            [...when, ...who, TextFormat.oneLine(result.connection), TextFormat.oneLine(result.externalId)].join(" · ")
+          )
         ].join("  ")
         return result.snippet === null ? head : `${head}\n  ${marked(result, bold)}`
       })

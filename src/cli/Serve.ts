@@ -11,24 +11,24 @@ import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { Settings } from "../http/ServerSettings.ts"
 import { Output } from "./Output.ts"
-import * as Server from "./RemoteServer.ts"
-import * as Services from "./AppServices.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import * as AppServices from "./AppServices.ts"
 import * as Shutdown from "./Shutdown.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 export const serve = Command.make(
   "serve",
   {},
   Effect.fnUntraced(function* () {
-    yield* Server.refuse("serve")
+    yield* RemoteServer.refuse("serve")
     const output = yield* Output
-    const services = yield* Services.Services
+    const services = yield* AppServices.AppServices
     const settings = yield* Layer.build(Settings.layer).pipe(Effect.scoped)
     const { host, token } = Context.get(settings, Settings)
-    const many = yield* Services.many
+    const many = yield* AppServices.many
     yield* Shutdown.timeout
     const holder = yield* ProcessIdentity.self
-    yield* Services.domains
+    yield* AppServices.domains
     const work = Effect.scoped(
       Effect.gen(function* () {
         const connections = yield* ConnectionStore
@@ -53,12 +53,12 @@ export const serve = Command.make(
             [
               `${output.style.good("serving")} as ${holder}`,
               `  at ${url}${token === undefined ? ", open to this machine" : ", with IDEM_API_TOKEN"}`,
-              `  polling ${many ? "its share of " : ""}${Text.many(polled, "connection")}${paused === 0 ? "" : `, ${paused} paused`}; Ctrl-C stops it`
+              `  polling ${many ? "its share of " : ""}${TextFormat.many(polled, "connection")}${paused === 0 ? "" : `, ${paused} paused`}; Ctrl-C stops it`
             ].join("\n")
         )
         return yield* Effect.never
       })
-    ).pipe(Services.provide)
+    ).pipe(AppServices.provide)
     // A service logs what it does; other commands log only what went wrong.
     const asked = yield* GlobalFlag.LogLevel
     yield* Option.isSome(asked) ? work : Effect.provideService(work, References.MinimumLogLevel, "Info")

@@ -19,7 +19,7 @@ import * as Network from "../contract/Network.ts"
 import * as OAuth from "../engine/source/OAuth.ts"
 import * as EngineSignIn from "../engine/source/SignIn.ts"
 import * as MessageText from "../engine/MessageText.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 
 /** How long a person has to sign in. */
@@ -78,7 +78,7 @@ const listen = (
     readonly port: number
     readonly arrived: (state: string) => Effect.Effect<URLSearchParams>
   },
-  Failure.Failure,
+  CommandFailure.Failure,
   Scope.Scope
 > =>
   Effect.gen(function* () {
@@ -101,9 +101,13 @@ const listen = (
       answer(200, body, () => Deferred.doneUnsafe(arrived, Effect.succeed(url.searchParams)))
     })
     yield* Effect.acquireRelease(
-      Effect.callback<void, Failure.Failure>((resume) => {
+      Effect.callback<void, CommandFailure.Failure>((resume) => {
         server.once("error", () =>
-          resume(Effect.fail(Failure.failed("SignIn", `port ${port} of 127.0.0.1 can't be listened on: is it in use?`)))
+          resume(
+            Effect.fail(
+              CommandFailure.failed("SignIn", `port ${port} of 127.0.0.1 can't be listened on: is it in use?`)
+            )
+          )
         )
         server.listen(port, "127.0.0.1", () => resume(Effect.void))
       }),
@@ -167,7 +171,7 @@ export const run = Effect.fnUntraced(function* (options: {
   const parameters = yield* server.arrived(pending.state).pipe(
     Effect.timeoutOrElse({
       duration: timeToSignIn,
-      orElse: () => Effect.fail(Failure.failed("SignIn", "nobody signed in within 5 minutes: begin again"))
+      orElse: () => Effect.fail(CommandFailure.failed("SignIn", "nobody signed in within 5 minutes: begin again"))
     })
   )
   return yield* OAuth.finish({ signIn, provider, pending, parameters, network: Network.direct })

@@ -9,11 +9,11 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import { QueryResult } from "../http/mirror/MirrorEndpoints.ts"
-import * as Services from "./AppServices.ts"
-import * as Input from "./Arguments.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as AppServices from "./AppServices.ts"
+import * as Arguments from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encode = Schema.encodeSync(QueryResult)
 
@@ -24,16 +24,16 @@ const cell = (value: Schema.Json): string =>
   value === null ? "" : typeof value === "string" ? value : JSON.stringify(value)
 
 const tableOf = Effect.fnUntraced(function* ({ columns, rows, truncated }: QueryResult) {
-  const table = yield* Text.table
+  const table = yield* TextFormat.table
   const { style } = yield* Output
   const numbers = columns.filter((_, index) => rows.length > 0 && rows.every((row) => typeof row[index] === "number"))
   return [
     table(
-      columns.map(Text.oneLine),
-      rows.map((row) => row.map((value) => Text.short(cell(value), widest))),
+      columns.map(TextFormat.oneLine),
+      rows.map((row) => row.map((value) => TextFormat.short(cell(value), widest))),
       { right: numbers, style: style.bold }
     ),
-    style.dim(`(${Text.many(rows.length, "row")}${truncated ? ", and more: --limit" : ""})`)
+    style.dim(`(${TextFormat.many(rows.length, "row")}${truncated ? ", and more: --limit" : ""})`)
   ].join("\n")
 })
 
@@ -60,7 +60,7 @@ const prompt = Effect.fnUntraced(function* (limit: number) {
       Effect.flatMap(tableOf),
       Effect.flatMap(output.print),
       Effect.catch((error) =>
-        error._tag === "OutputClosed" ? Effect.fail(error) : output.failure(Failure.fromError(error))
+        error._tag === "OutputClosed" ? Effect.fail(error) : output.failure(CommandFailure.fromError(error))
       )
     )
   let pending = ""
@@ -99,26 +99,26 @@ export const sql = Command.make(
       Flag.withoutNegation,
       Flag.withDefault(false)
     ),
-    limit: Input.limit(100_000, 1000)
+    limit: Arguments.limit(100_000, 1000)
   },
   Effect.fn("sql")(function* ({ csv, limit, query }) {
     const output = yield* Output
     const stdio = yield* Stdio.Stdio
-    if (csv && output.json) return yield* Failure.usage("give --json or --csv, not both")
+    if (csv && output.json) return yield* CommandFailure.usage("give --json or --csv, not both")
     const run = Effect.gen(function* () {
       if (Option.isNone(query) && (yield* stdio.stdinIsTerminal) && !csv && !output.json) return yield* prompt(limit)
       const text = Option.isSome(query)
         ? query.value
         : yield* Effect.mapError(stdio.stdin.pipe(Stream.decodeText(), Stream.mkString), () =>
-            Failure.usage("standard input can't be read")
+            CommandFailure.usage("standard input can't be read")
           )
-      if (text.trim() === "") return yield* Failure.usage('give a query: idem sql "SELECT …"')
+      if (text.trim() === "") return yield* CommandFailure.usage('give a query: idem sql "SELECT …"')
       const result = yield* ask(text, limit)
       if (csv) return yield* output.bytes(Stream.encodeText(Stream.succeed(csvOf(result))))
       const shown = output.json ? "" : yield* tableOf(result)
       yield* output.answer(encode(result), () => shown)
     })
-    yield* Services.ask(run)
+    yield* AppServices.ask(run)
   })
 ).pipe(
   Command.withDescription("Query what is stored, as the tables of the schema mirror"),

@@ -10,17 +10,17 @@ import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { Run } from "../http/tasks/TaskDocuments.ts"
 import type { Lag } from "../http/mirror/MirrorEndpoints.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import * as Input from "./Arguments.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encodeRuns = Schema.encodeSync(Schema.Array(Run))
 const encodeStatus = Schema.encodeSync(Documents.Status)
 
 /** The command that resumes an unfinished task. The task's spec holds its flags. */
 const resumes = (name: string, spec: string): string =>
-  `idem sync ${Text.shellWord(name)}${spec === "" ? "" : ` ${spec}`}`
+  `idem sync ${TextFormat.shellWord(name)}${spec === "" ? "" : ` ${spec}`}`
 
 const document = (status: Documents.Status): Schema.JsonObject => {
   const encoded = encodeStatus(status)
@@ -39,75 +39,78 @@ const problemsShown = 5
 
 const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string => {
   const { lastRun, ledger, leftOut, state, totals } = status
-  const name = Text.shellWord(status.name)
+  const name = TextFormat.shellWord(status.name)
   const colour = state === "paused" || state === "disconnected" ? style.warn : style.good
   return [
-    `${style.bold(Text.oneLine(status.name))} ${colour(state)}`,
-    Text.fields([
-      ["  source", `${status.domain}, ${Text.oneLine(status.account)}`],
-      ...(status.memberOf === null ? [] : [["  member of", Text.oneLine(status.memberOf)] as const]),
+    `${style.bold(TextFormat.oneLine(status.name))} ${colour(state)}`,
+    TextFormat.fields([
+      ["  source", `${status.domain}, ${TextFormat.oneLine(status.account)}`],
+      ...(status.memberOf === null ? [] : [["  member of", TextFormat.oneLine(status.memberOf)] as const]),
       ...(status.members === null
         ? []
         : [
             [
               "  members",
-              `${Text.many(status.members.total, "connection")}, ${Text.count(status.members.retired)} retired`
+              `${TextFormat.many(status.members.total, "connection")}, ${TextFormat.count(status.members.retired)} retired`
             ] as const
           ]),
       ...(status.nextPollAt === null
-        ? [["  paused", Text.oneLine(status.paused ?? "")] as const]
-        : [["  next poll", Text.upcoming(status.nextPollAt, now)] as const]),
+        ? [["  paused", TextFormat.oneLine(status.paused ?? "")] as const]
+        : [["  next poll", TextFormat.upcoming(status.nextPollAt, now)] as const]),
       ...(status.askedToWaitUntil === null
         ? []
         : [
             [
               "  waiting",
-              `the source asked to be left alone until ${Text.upcoming(status.askedToWaitUntil, now)}`
+              `the source asked to be left alone until ${TextFormat.upcoming(status.askedToWaitUntil, now)}`
             ] as const
           ]),
       [
         "  last check",
-        status.lastCheckedAt === null ? "not checked yet" : Text.moment(status.lastCheckedAt, now)
+        status.lastCheckedAt === null ? "not checked yet" : TextFormat.moment(status.lastCheckedAt, now)
       ] as const,
-      ...(status.holder === null ? [] : [["  run by", Text.oneLine(status.holder)] as const]),
+      ...(status.holder === null ? [] : [["  run by", TextFormat.oneLine(status.holder)] as const]),
       [
         "  last run",
         lastRun === null
           ? "none yet"
-          : `${lastRun.status}${lastRun.error === null ? "" : ` (${Text.short(lastRun.error.message, 200)})`}, ${Text.moment(lastRun.startedAt, now)}`
+          : `${lastRun.status}${lastRun.error === null ? "" : ` (${TextFormat.short(lastRun.error.message, 200)})`}, ${TextFormat.moment(lastRun.startedAt, now)}`
       ],
       ...status.problems
         .slice(0, problemsShown)
-        .map(({ message, place }) => ["  problem", `${Text.short(place, 80)}: ${Text.short(message, 200)}`] as const),
+        .map(
+          ({ message, place }) =>
+            ["  problem", `${TextFormat.short(place, 80)}: ${TextFormat.short(message, 200)}`] as const
+        ),
       ...(status.problems.length > problemsShown
         ? [
             [
               "  problem",
-              `${Text.count(status.problems.length - problemsShown)} more: idem status ${name} --json`
+              `${TextFormat.count(status.problems.length - problemsShown)} more: idem status ${name} --json`
             ] as const
           ]
         : []),
-      ...(status.failures === 0 ? [] : [["  failing", `${Text.many(status.failures, "run")} in a row`] as const]),
-      ["  stored", `${Text.count(totals.stored)}, ${Text.bytes(totals.bytes)}`],
+      ...(status.failures === 0 ? [] : [["  failing", `${TextFormat.many(status.failures, "run")} in a row`] as const]),
+      ["  stored", `${TextFormat.count(totals.stored)}, ${TextFormat.bytes(totals.bytes)}`],
       [
         "  ledger",
         ledger === 0
           ? "empty"
-          : `${Text.count(totals.failed)} failed, ${Text.count(totals.dead)} dead, ${Text.count(totals.deferred)} deferred: idem failures ${name}`
+          : `${TextFormat.count(totals.failed)} failed, ${TextFormat.count(totals.dead)} dead, ${TextFormat.count(totals.deferred)} deferred: idem failures ${name}`
       ],
-      ...leftOut.map((what) => ["  left out", Text.oneLine(what)] as const),
-      ...(totals.deleted === 0 ? [] : [["  deleted", Text.count(totals.deleted)] as const]),
+      ...leftOut.map((what) => ["  left out", TextFormat.oneLine(what)] as const),
+      ...(totals.deleted === 0 ? [] : [["  deleted", TextFormat.count(totals.deleted)] as const]),
       ...(totals.deletionsHeld === 0
         ? []
-        : [["  held back", `${Text.many(totals.deletionsHeld, "deletion")}: idem deletions ${name}`] as const]),
-      ...status.unfinished.map(({ spec }) => ["  unfinished", Text.oneLine(resumes(status.name, spec))] as const)
+        : [["  held back", `${TextFormat.many(totals.deletionsHeld, "deletion")}: idem deletions ${name}`] as const]),
+      ...status.unfinished.map(({ spec }) => ["  unfinished", TextFormat.oneLine(resumes(status.name, spec))] as const)
     ])
   ].join("\n")
 }
 
 /** A count that the server ends at 10,000. */
 const atMost = (count: number, what: string): string =>
-  count >= 10_000 ? `10,000 ${what}s or more` : Text.many(count, what)
+  count >= 10_000 ? `10,000 ${what}s or more` : TextFormat.many(count, what)
 
 /** A transaction that is open for longer than a commit takes. */
 const longTransactionSeconds = 60
@@ -116,8 +119,10 @@ const longTransactionSeconds = 60
 const feedText = (mirror: Lag | null): ReadonlyArray<string> => {
   const holder = mirror?.feedHolder
   if (holder === null || holder === undefined || holder.seconds < longTransactionSeconds) return []
-  const open = Text.about(Duration.seconds(holder.seconds))
-  return [`the feed of changes waits for ${Text.feedHolder(holder)}, which has been open for ${open}: idem doctor`]
+  const open = TextFormat.about(Duration.seconds(holder.seconds))
+  return [
+    `the feed of changes waits for ${TextFormat.feedHolder(holder)}, which has been open for ${open}: idem doctor`
+  ]
 }
 
 /** A line on the schema mirror and search, if they are behind. */
@@ -127,7 +132,7 @@ const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
   const parts = [
     ...(behind === 0
       ? []
-      : [`${atMost(behind, "change")} behind, the oldest of ${Text.about(Duration.seconds(lagSeconds))} ago`]),
+      : [`${atMost(behind, "change")} behind, the oldest of ${TextFormat.about(Duration.seconds(lagSeconds))} ago`]),
     ...(unread === 0 ? [] : [`${atMost(unread, "text")} to extract`]),
     ...(unindexed === 0 ? [] : [`${atMost(unindexed, "content")} to index`])
   ]
@@ -138,11 +143,11 @@ const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
 
 export const status = Command.make(
   "status",
-  { connection: Input.connection.pipe(Argument.optional) },
+  { connection: Arguments.connection.pipe(Argument.optional) },
   Effect.fn("status")(function* (input) {
     const output = yield* Output
     const asked = Option.getOrUndefined(input.connection)
-    const { mirror, states } = yield* Services.ask(
+    const { mirror, states } = yield* AppServices.ask(
       Effect.gen(function* () {
         const { connections, mirror } = yield* ApiClient
         // An older server has no such operation.
@@ -174,30 +179,30 @@ export const status = Command.make(
 
 export const runs = Command.make(
   "runs",
-  { connection: Input.connection, limit: Input.limit(1000, 20) },
+  { connection: Arguments.connection, limit: Arguments.limit(1000, 20) },
   Effect.fn("runs")(function* ({ connection: name, limit }) {
     const output = yield* Output
-    const { runs: list } = yield* Services.ask(
+    const { runs: list } = yield* AppServices.ask(
       ApiClient.use((api) => api.tasks.runs({ params: { connection: name }, query: { limit } }))
     )
     const now = yield* DateTime.now
-    const table = yield* Text.table
+    const table = yield* TextFormat.table
     yield* output.answer({ runs: encodeRuns(list) }, () =>
       list.length === 0
-        ? `${Text.oneLine(name)} has not run yet: idem sync ${Text.shellWord(name)}`
+        ? `${TextFormat.oneLine(name)} has not run yet: idem sync ${TextFormat.shellWord(name)}`
         : table(
             ["STARTED", "TOOK", "FOR", "STATUS", "LISTED", "STORED", "UPDATED", "FAILED", "CALLS", "ERROR"],
             list.map((run) => [
-              Text.moment(run.startedAt, now),
-              run.finishedAt === null ? "" : Text.about(DateTime.distance(run.startedAt, run.finishedAt)),
+              TextFormat.moment(run.startedAt, now),
+              run.finishedAt === null ? "" : TextFormat.about(DateTime.distance(run.startedAt, run.finishedAt)),
               run.kind ?? "",
               run.status,
-              Text.count(run.listed),
-              Text.count(run.stored),
-              Text.count(run.updated),
-              Text.count(run.failed),
-              Text.count(run.apiCalls),
-              run.error === null ? "" : Text.short(run.error.message, 100)
+              TextFormat.count(run.listed),
+              TextFormat.count(run.stored),
+              TextFormat.count(run.updated),
+              TextFormat.count(run.failed),
+              TextFormat.count(run.apiCalls),
+              run.error === null ? "" : TextFormat.short(run.error.message, 100)
             ]),
             { right: ["LISTED", "STORED", "UPDATED", "FAILED", "CALLS"], style: output.style.bold }
           )

@@ -18,14 +18,14 @@ import type { Counts } from "../engine/model/RunCounts.ts"
 import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Input from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
 import { Output, type Style } from "./Output.ts"
 import * as Progress from "./Progress.ts"
-import * as Server from "./RemoteServer.ts"
-import * as Services from "./AppServices.ts"
+import * as RemoteServer from "./RemoteServer.ts"
+import * as AppServices from "./AppServices.ts"
 import * as TaskWatcher from "./TaskWatcher.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 import * as Time from "./Time.ts"
 
 const flag = (name: string, description: string) =>
@@ -45,7 +45,7 @@ const outcomes: ReadonlyArray<readonly [keyof Counts, string]> = [
 
 const summary = (result: Documents.Synced, style: Style): string => {
   const { notes = [], planned, problems = [] } = result
-  const name = Text.shellWord(result.connection)
+  const name = TextFormat.shellWord(result.connection)
   const colours = {
     succeeded: style.good,
     planned: style.good,
@@ -54,29 +54,33 @@ const summary = (result: Documents.Synced, style: Style): string => {
     failed: style.bad
   }
   const colour = colours[result.status]
-  const said = outcomes.filter(([key]) => result[key] > 0).map(([key, word]) => `${Text.count(result[key])} ${word}`)
+  const said = outcomes
+    .filter(([key]) => result[key] > 0)
+    .map(([key, word]) => `${TextFormat.count(result[key])} ${word}`)
   const effort = [
-    `${Text.count(result.listed)} listed`,
-    Text.many(result.downloads, "download"),
-    Text.many(result.apiCalls, "API call"),
-    Text.many(result.quotaUnits, "unit")
+    `${TextFormat.count(result.listed)} listed`,
+    TextFormat.many(result.downloads, "download"),
+    TextFormat.many(result.apiCalls, "API call"),
+    TextFormat.many(result.quotaUnits, "unit")
   ].join(", ")
   return [
-    `${style.bold(Text.oneLine(result.connection))} ${colour(result.status)} in ${Text.about(Duration.millis(result.durationMs))}`,
+    `${style.bold(TextFormat.oneLine(result.connection))} ${colour(result.status)} in ${TextFormat.about(Duration.millis(result.durationMs))}`,
     ...(planned === undefined
       ? [`  ${said.length === 0 ? "nothing to do" : said.join(", ")}`]
       : [
-          `  would download ${Text.count(planned.download)}, delete ${Text.count(planned.delete)}, patch ${Text.count(planned.patch)}; nothing was written`,
+          `  would download ${TextFormat.count(planned.download)}, delete ${TextFormat.count(planned.delete)}, patch ${TextFormat.count(planned.patch)}; nothing was written`,
           ...(planned.held > 0
-            ? [`  ${Text.many(planned.held, "deletion")} would be held back for you, and none applied`]
+            ? [`  ${TextFormat.many(planned.held, "deletion")} would be held back for you, and none applied`]
             : [])
         ]),
     `  ${style.dim(effort)}`,
-    ...notes.map((note) => `  ${Text.oneLine(note)}`),
-    ...problems.map(({ place, message }) => `  ${style.warn(Text.oneLine(place))}: ${Text.oneLine(message)}`),
+    ...notes.map((note) => `  ${TextFormat.oneLine(note)}`),
+    ...problems.map(
+      ({ place, message }) => `  ${style.warn(TextFormat.oneLine(place))}: ${TextFormat.oneLine(message)}`
+    ),
     ...(result.failed > 0 ? [`  what failed, and why: idem failures ${name}`] : []),
     ...(result.deletionsHeld > 0
-      ? [`  ${Text.many(result.deletionsHeld, "deletion")} held back for you: idem deletions ${name}`]
+      ? [`  ${TextFormat.many(result.deletionsHeld, "deletion")} held back for you: idem deletions ${name}`]
       : [])
   ].join("\n")
 }
@@ -93,23 +97,23 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
       yield* output.answer(document, () => summary(result, output.style))
     }
     const { reason, message } = result.error ?? { reason: "Failed", message: "the sync failed" }
-    return yield* new Failure.Failure({
+    return yield* new CommandFailure.Failure({
       reason,
       message: `${result.connection}: ${message}`,
-      code: Failure.exitCode.failed,
+      code: CommandFailure.exitCode.failed,
       document
     })
   }
   if (result.status === "skipped" && !output.json) {
-    return yield* new Failure.Failure({
+    return yield* new CommandFailure.Failure({
       reason: "Skipped",
       message: `${result.connection}: ${result.error?.message ?? "another run holds it"}; nothing was done`,
-      code: Failure.exitCode.skipped
+      code: CommandFailure.exitCode.skipped
     })
   }
   yield* output.answer(document, () => summary(result, output.style))
-  if (result.status === "partial") return yield* new Failure.Ended({ code: Failure.exitCode.partial })
-  if (result.status === "skipped") return yield* new Failure.Ended({ code: Failure.exitCode.skipped })
+  if (result.status === "partial") return yield* new CommandFailure.Ended({ code: CommandFailure.exitCode.partial })
+  if (result.status === "skipped") return yield* new CommandFailure.Ended({ code: CommandFailure.exitCode.skipped })
 })
 
 /** Reports a failure in the document of a sync, unless it was wrong usage. */
@@ -117,12 +121,12 @@ const asSync =
   (name: string) =>
   <A, E, R>(work: Effect.Effect<A, E, R>) =>
     Effect.mapError(work, (error) => {
-      if (error instanceof Failure.Ended || error instanceof Failure.OutputClosed) return error
-      const failure = Failure.fromError(error)
-      const isUsage = failure.code === Failure.exitCode.usage && failure.reason !== "UnknownConnection"
+      if (error instanceof CommandFailure.Ended || error instanceof CommandFailure.OutputClosed) return error
+      const failure = CommandFailure.fromError(error)
+      const isUsage = failure.code === CommandFailure.exitCode.usage && failure.reason !== "UnknownConnection"
       return failure.document !== undefined || isUsage
         ? failure
-        : new Failure.Failure({
+        : new CommandFailure.Failure({
             reason: failure.reason,
             message: failure.message,
             code: failure.code,
@@ -143,22 +147,22 @@ const sayInterrupted = (name: string, isRemote: boolean) =>
     Output.use((output) =>
       output.note(
         isRemote
-          ? `idem: ${Text.oneLine(name)}: no longer watching; the server goes on with what it was given: idem status ${Text.shellWord(name)}`
-          : `idem: ${Text.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`
+          ? `idem: ${TextFormat.oneLine(name)}: no longer watching; the server goes on with what it was given: idem status ${TextFormat.shellWord(name)}`
+          : `idem: ${TextFormat.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`
       )
     )
   )
 
 /** For commands that open sources in this process: reports a broken `idem.config.ts` before anything starts. */
 const opensHere = Effect.gen(function* () {
-  const isRemote = yield* Server.isNamed
-  if (!isRemote) yield* Services.domains
+  const isRemote = yield* RemoteServer.isNamed
+  if (!isRemote) yield* AppServices.domains
   return isRemote
 })
 
 /** Runs the task in this process, and shows its progress and who holds the lease. Then derives what it stored. */
 const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Service"]["sync"]>[2]) =>
-  Services.provide(
+  AppServices.provide(
     Effect.gen(function* () {
       const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
       const result = Documents.synced(yield* (yield* Engine).sync(connection, task, options))
@@ -168,7 +172,7 @@ const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Serv
   )
 
 const retryHere = (name: string, ids: ReadonlyArray<string>) =>
-  Services.provide(
+  AppServices.provide(
     Effect.gen(function* () {
       const connection = yield* ConnectionLookup.find(yield* ConnectionStore, name)
       const result = Documents.synced(yield* (yield* Engine).retry(connection, ids.length === 0 ? undefined : ids))
@@ -192,14 +196,14 @@ const limitsOf = Effect.fnUntraced(
 export const sync = Command.make(
   "sync",
   {
-    connection: Input.connection,
+    connection: Arguments.connection,
     force: flag("force", "download all that is listed again, stored or not"),
-    forceIds: Input.forceIds,
-    since: Input.time(
+    forceIds: Arguments.forceIds,
+    since: Arguments.time(
       "since",
       'only from this time on (inclusive): ISO 8601 with offset, a date (UTC), or like "7 days" (ago)'
     ),
-    until: Input.time("until", "only before this time (exclusive)"),
+    until: Arguments.time("until", "only before this time (exclusive)"),
     dryRun: flag("dry-run", "say what would be done, and write nothing"),
     noWait: flag("no-wait", "don't wait for another run of this connection: exit code 4")
   },
@@ -220,11 +224,11 @@ export const sync = Command.make(
     const spec = specOf({ force: input.force, forceIds, since: since?.text, until: until?.text })
     const onWait = (holder: string) =>
       output.note(
-        `${Text.oneLine(name)} is being run by ${Text.oneLine(holder)}; waiting for it to end (--no-wait would not)`
+        `${TextFormat.oneLine(name)} is being run by ${TextFormat.oneLine(holder)}; waiting for it to end (--no-wait would not)`
       )
     const onTrouble = (message: string) =>
       output.note(
-        `${Text.oneLine(name)}: ${Text.oneLine(message)}; the server tries again in a moment (Ctrl-C leaves that to it)`
+        `${TextFormat.oneLine(name)}: ${TextFormat.oneLine(message)}; the server tries again in a moment (Ctrl-C leaves that to it)`
       )
     const run = Effect.gen(function* () {
       const onProgress: (progress: EngineProgress) => Effect.Effect<void> = output.animate
@@ -239,7 +243,12 @@ export const sync = Command.make(
       const options = { spec, wait: !input.noWait, onWait, onTrouble, onProgress }
       return yield* isRemote ? TaskWatcher.sync(name, task, options) : syncHere(name, task, options)
     })
-    yield* Effect.scoped(run).pipe(sayInterrupted(name, isRemote), Services.ask, Effect.flatMap(report), asSync(name))
+    yield* Effect.scoped(run).pipe(
+      sayInterrupted(name, isRemote),
+      AppServices.ask,
+      Effect.flatMap(report),
+      asSync(name)
+    )
   })
 ).pipe(
   Command.withDescription("Run one task now"),
@@ -275,24 +284,24 @@ const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<st
   const isUsage = error._tag === "UsageError" || error._tag === "UsageProblem"
   const unknown = isUsage ? yield* notFailed(name, ids) : []
   if (unknown.length === 0) return yield* Effect.fail(error)
-  const shown = unknown.slice(0, 3).map(Text.quoted).join(", ")
+  const shown = unknown.slice(0, 3).map(TextFormat.quoted).join(", ")
   const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
-  return yield* Failure.failed(
+  return yield* CommandFailure.failed(
     "UnknownId",
-    `${shown}${more}: not in the ledger of ${Text.quoted(name)}; see: idem failures ${Text.shellWord(name)}`
+    `${shown}${more}: not in the ledger of ${TextFormat.quoted(name)}; see: idem failures ${TextFormat.shellWord(name)}`
   )
 })
 
 export const retry = Command.make(
   "retry",
-  { connection: Input.connection, ids: Input.externalId.pipe(Argument.variadic()) },
+  { connection: Arguments.connection, ids: Arguments.externalId.pipe(Argument.variadic()) },
   Effect.fnUntraced(function* (input) {
     const name = input.connection
     const ids = [...new Set(input.ids)]
     const isRemote = yield* opensHere
     yield* retried(name, ids, isRemote).pipe(
       sayInterrupted(name, isRemote),
-      Services.ask,
+      AppServices.ask,
       Effect.flatMap(report),
       asSync(name)
     )

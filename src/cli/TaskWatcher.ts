@@ -10,7 +10,7 @@ import type * as Documents from "../http/tasks/TaskDocuments.ts"
 import type { Progress } from "../engine/Engine.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 
 interface WatchOptions {
   /** Called with the process that runs the connection, while the task waits for its turn. */
@@ -118,7 +118,7 @@ export const sync = Effect.fnUntraced(function* (
     }
   })
   if (!("createdAt" in answer)) return answer
-  if (dryRun) return yield* Failure.failed("NotIdem", "the server began a task where a dry run was asked for")
+  if (dryRun) return yield* CommandFailure.failed("NotIdem", "the server began a task where a dry run was asked for")
   return yield* watch(connection, answer, startedAt, options)
 })
 

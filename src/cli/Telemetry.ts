@@ -22,7 +22,7 @@ import * as Tracer from "effect/Tracer"
 import packageJson from "../../package.json" with { type: "json" }
 import { Sent } from "../engine/telemetry/Gauges.ts"
 import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 
 /** The limit of one request to the collector. The last requests of a process share it. */
 const requestTimeout = Duration.seconds(3)
@@ -41,7 +41,7 @@ const defaults = Effect.gen(function* () {
 const endpoints = ["", "TRACES_", "METRICS_", "LOGS_"].map((signal) => `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`)
 
 /** True if a collector is configured. A variable that does not decode is wrong usage; its value is not repeated. */
-export const isAsked: Effect.Effect<boolean, Failure.Failure> = Effect.gen(function* () {
+export const isAsked: Effect.Effect<boolean, CommandFailure.Failure> = Effect.gen(function* () {
   let asked = false
   for (const name of endpoints) {
     const value = yield* Config.String(name).pipe(Config.withDefault(""))
@@ -49,17 +49,19 @@ export const isAsked: Effect.Effect<boolean, Failure.Failure> = Effect.gen(funct
     asked = true
     const url = URL.canParse(value) ? new URL(value) : undefined
     if (url?.protocol !== "http:" && url?.protocol !== "https:") {
-      return yield* Failure.usage(`${name} is not a URL of a collector, like http://127.0.0.1:4318`)
+      return yield* CommandFailure.usage(`${name} is not a URL of a collector, like http://127.0.0.1:4318`)
     }
   }
   return asked && !(yield* Config.Boolean("OTEL_SDK_DISABLED").pipe(Config.withDefault(false)))
-}).pipe(Effect.catchTag("ConfigError", (error) => Effect.fail(Failure.usage(error.message))))
+}).pipe(Effect.catchTag("ConfigError", (error) => Effect.fail(CommandFailure.usage(error.message))))
 
 const serialization = Effect.gen(function* () {
   const protocol = yield* Config.String("OTEL_EXPORTER_OTLP_PROTOCOL").pipe(Config.withDefault("http/protobuf"))
   if (protocol === "http/protobuf") return OtlpSerialization.layerProtobuf
   if (protocol === "http/json") return OtlpSerialization.layerJson
-  return yield* Failure.usage("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json: grpc is not spoken")
+  return yield* CommandFailure.usage(
+    "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json: grpc is not spoken"
+  )
 })
 
 interface State {
@@ -128,8 +130,12 @@ const sparing = (tracer: Tracer.Tracer): Tracer.Tracer =>
   })
 
 /** Sends telemetry while its scope is open, and the rest when it closes. */
-export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
-  Effect.gen(function* (): Effect.fn.Return<Context.Context<never>, Failure.Failure | Config.ConfigError, Scope.Scope> {
+export const layer: Layer.Layer<never, CommandFailure.Failure> = Layer.effectContext(
+  Effect.gen(function* (): Effect.fn.Return<
+    Context.Context<never>,
+    CommandFailure.Failure | Config.ConfigError,
+    Scope.Scope
+  > {
     const state: State = { away: false, closing: false }
     const instance = yield* ProcessIdentity.self
     const provider = ConfigProvider.orElse(yield* ConfigProvider.ConfigProvider, yield* defaults)
@@ -139,7 +145,7 @@ export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
       Layer.provide([client(state), yield* serialization]),
       Layer.provide(ConfigProvider.layer(provider)),
       // Effect dies of a value that does not decode. The value may be a secret header, so it is not repeated.
-      Layer.catchCause(() => Layer.effectContext(Failure.usage("one of the OTEL_ variables can't be read")))
+      Layer.catchCause(() => Layer.effectContext(CommandFailure.usage("one of the OTEL_ variables can't be read")))
     )
     const context = (yield* Layer.build(exporters)).pipe(
       Context.add(Sent, true),
@@ -154,5 +160,5 @@ export const layer: Layer.Layer<never, Failure.Failure> = Layer.effectContext(
     return tracer === Tracer.nativeTracer
       ? Context.add(context, References.TracerEnabled, false)
       : Context.add(context, Tracer.Tracer, sparing(tracer))
-  }).pipe(Effect.catchTag("ConfigError", (error) => Effect.fail(Failure.usage(error.message))))
+  }).pipe(Effect.catchTag("ConfigError", (error) => Effect.fail(CommandFailure.usage(error.message))))
 )

@@ -12,8 +12,8 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Window } from "../contract/SyncTask.ts"
-import * as Failure from "./CommandFailure.ts"
-import * as Text from "./TextFormat.ts"
+import * as CommandFailure from "./CommandFailure.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 /** An instant, or a duration ago. */
 export type Time =
@@ -84,13 +84,13 @@ export const resolve = (time: Time, now: DateTime.Utc): DateTime.Utc =>
 export const window = Effect.fnUntraced(function* (
   since: Time | undefined,
   until: Time | undefined
-): Effect.fn.Return<Window | undefined, Failure.Failure> {
+): Effect.fn.Return<Window | undefined, CommandFailure.Failure> {
   if (since === undefined && until === undefined) return undefined
   const now = yield* DateTime.now
   const from = since === undefined ? undefined : resolve(since, now)
   const to = until === undefined ? undefined : resolve(until, now)
   if (from !== undefined && to !== undefined && !DateTime.isLessThan(from, to)) {
-    return yield* Failure.usage(
+    return yield* CommandFailure.usage(
       `--since (${DateTime.formatIso(from)}) must lie before --until (${DateTime.formatIso(to)}): nothing is in between`
     )
   }
@@ -98,4 +98,5 @@ export const window = Effect.fnUntraced(function* (
 })
 
 /** The error for a flag, with the given value shortened. */
-export const explain = (flag: string, given: string, why: string): string => `${flag} ${Text.quoted(given)}: ${why}`
+export const explain = (flag: string, given: string, why: string): string =>
+  `${flag} ${TextFormat.quoted(given)}: ${why}`

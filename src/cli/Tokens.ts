@@ -8,9 +8,9 @@ import * as Array from "effect/Array"
 import * as Schema from "effect/Schema"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import { ReadToken } from "../http/tokens/TokenEndpoints.ts"
-import * as Services from "./AppServices.ts"
+import * as AppServices from "./AppServices.ts"
 import { Output } from "./Output.ts"
-import * as Text from "./TextFormat.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encode = Schema.encodeSync(Schema.Array(ReadToken))
 
@@ -29,7 +29,7 @@ const create = Command.make(
   Effect.fn("tokens.create")(function* ({ connections, name }) {
     const output = yield* Output
     const payload = Array.isReadonlyArrayNonEmpty(connections) ? { name, connections } : { name }
-    const made = yield* Services.ask(ApiClient.use(({ tokens }) => tokens.create({ payload })))
+    const made = yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.create({ payload })))
     yield* output.answer({ name: made.name, token: made.token }, () =>
       [made.token, "It is shown only now. It opens POST /mcp, and reads; idem tokens revoke ends it."].join("\n")
     )
@@ -41,19 +41,19 @@ const list = Command.make(
   {},
   Effect.fn("tokens.list")(function* () {
     const output = yield* Output
-    const { tokens } = yield* Services.ask(ApiClient.use(({ tokens }) => tokens.list({})))
+    const { tokens } = yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.list({})))
     const now = yield* DateTime.now
-    const table = yield* Text.table
+    const table = yield* TextFormat.table
     yield* output.answer({ tokens: encode(tokens) }, () =>
       tokens.length === 0
         ? "there are no read tokens: idem tokens create NAME"
         : table(
             ["NAME", "READS", "MADE", "USED"],
             tokens.map(({ connections, createdAt, name, usedAt }) => [
-              Text.oneLine(name),
-              connections === null ? "everything" : connections.map(Text.oneLine).join(", "),
-              Text.moment(createdAt, now),
-              usedAt === null ? "never" : Text.moment(usedAt, now)
+              TextFormat.oneLine(name),
+              connections === null ? "everything" : connections.map(TextFormat.oneLine).join(", "),
+              TextFormat.moment(createdAt, now),
+              usedAt === null ? "never" : TextFormat.moment(usedAt, now)
             ]),
             { style: output.style.bold }
           )
@@ -66,8 +66,8 @@ const revoke = Command.make(
   { name },
   Effect.fn("tokens.revoke")(function* ({ name }) {
     const output = yield* Output
-    yield* Services.ask(ApiClient.use(({ tokens }) => tokens.revoke({ params: { name } })))
-    yield* output.answer({ revoked: name }, () => `${Text.oneLine(name)} reads no more`)
+    yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.revoke({ params: { name } })))
+    yield* output.answer({ revoked: name }, () => `${TextFormat.oneLine(name)} reads no more`)
   })
 ).pipe(Command.withDescription("End a token at once"))
 

@@ -10,11 +10,11 @@ import { ChangeKind } from "../engine/model/Change.ts"
 import { MessageState, type WebhookId } from "../engine/model/Webhook.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Documents from "../http/webhooks/WebhookDocuments.ts"
-import * as Input from "./Arguments.ts"
-import * as Failure from "./CommandFailure.ts"
+import * as Arguments from "./Arguments.ts"
+import * as CommandFailure from "./CommandFailure.ts"
 import { Output, type Style } from "./Output.ts"
-import * as Services from "./AppServices.ts"
-import * as Text from "./TextFormat.ts"
+import * as AppServices from "./AppServices.ts"
+import * as TextFormat from "./TextFormat.ts"
 
 const encode = Schema.encodeSync(Documents.Webhook)
 const encodeMessage = Schema.encodeSync(Documents.Message)
@@ -30,11 +30,11 @@ const find = Effect.fnUntraced(function* (ref: string) {
   const byName = webhooks.filter(({ name }) => name === ref)
   const [only] = byId === undefined ? byName : [byId]
   if (only === undefined) {
-    return yield* Failure.usage(`there is no webhook ${Text.quoted(ref)}; see: idem webhooks`)
+    return yield* CommandFailure.usage(`there is no webhook ${TextFormat.quoted(ref)}; see: idem webhooks`)
   }
   if (byId === undefined && byName.length > 1) {
-    return yield* Failure.usage(
-      `${byName.length} webhooks have the name ${Text.quoted(ref)}: give an id; see: idem webhooks`
+    return yield* CommandFailure.usage(
+      `${byName.length} webhooks have the name ${TextFormat.quoted(ref)}: give an id; see: idem webhooks`
     )
   }
   return only
@@ -43,23 +43,28 @@ const find = Effect.fnUntraced(function* (ref: string) {
 const stateOf = ({ dead, failingSince, pending, reason, state }: Documents.Webhook, now: DateTime.Utc): string =>
   [
     state,
-    ...(reason === null ? [] : [Text.short(reason, 60)]),
-    ...(failingSince === null ? [] : [`failing since ${Text.moment(failingSince, now)}`]),
-    ...(pending === 0 ? [] : [`${Text.count(pending)} pending`]),
-    ...(dead === 0 ? [] : [`${Text.count(dead)} dead`])
+    ...(reason === null ? [] : [TextFormat.short(reason, 60)]),
+    ...(failingSince === null ? [] : [`failing since ${TextFormat.moment(failingSince, now)}`]),
+    ...(pending === 0 ? [] : [`${TextFormat.count(pending)} pending`]),
+    ...(dead === 0 ? [] : [`${TextFormat.count(dead)} dead`])
   ].join(", ")
 
 const list = Effect.fn("webhooks")(function* () {
   const output = yield* Output
-  const { webhooks } = yield* Services.ask(ApiClient.use((api) => api.webhooks.list({})))
+  const { webhooks } = yield* AppServices.ask(ApiClient.use((api) => api.webhooks.list({})))
   const now = yield* DateTime.now
-  const table = yield* Text.table
+  const table = yield* TextFormat.table
   yield* output.answer({ webhooks: webhooks.map((each) => encode(each)) }, () =>
     webhooks.length === 0
       ? "there are no webhooks yet: idem webhooks create https://example.com/hook"
       : table(
           ["ID", "NAME", "URL", "STATE"],
-          webhooks.map((each) => [each.id, Text.short(each.name, 30), Text.short(each.url, 60), stateOf(each, now)]),
+          webhooks.map((each) => [
+            each.id,
+            TextFormat.short(each.name, 30),
+            TextFormat.short(each.url, 60),
+            stateOf(each, now)
+          ]),
           { style: output.style.bold }
         )
   )
@@ -72,10 +77,10 @@ const withSecret = (
   style: Style
 ): string =>
   [
-    `${style.good(said)} ${style.bold(Text.oneLine(given.name))}`,
-    Text.fields([
+    `${style.good(said)} ${style.bold(TextFormat.oneLine(given.name))}`,
+    TextFormat.fields([
       ["  id", given.id],
-      ["  url", Text.oneLine(given.url)],
+      ["  url", TextFormat.oneLine(given.url)],
       ["  secret", `${secret}  (shown this once)`],
       ["  next", `idem webhooks ping ${given.id}`]
     ])
@@ -87,7 +92,7 @@ const create = Command.make(
     url: Argument.String("url").pipe(
       Argument.withDescription("https, at a public address; IDEM_WEBHOOK_ALLOW allows others")
     ),
-    name: Input.name.pipe(Flag.withDescription("a name for it (default: the URL's host)"), Flag.optional),
+    name: Arguments.name.pipe(Flag.withDescription("a name for it (default: the URL's host)"), Flag.optional),
     connection: Flag.String("connection").pipe(
       Flag.withDescription("send only this connection's changes"),
       Flag.withMetavar("N"),
@@ -105,7 +110,7 @@ const create = Command.make(
   Effect.fn("webhooks create")(function* (input) {
     const output = yield* Output
     const given = <A>(name: string, value: Option.Option<A>) => (Option.isNone(value) ? {} : { [name]: value.value })
-    const created = yield* Services.ask(
+    const created = yield* AppServices.ask(
       ApiClient.use((api) =>
         api.webhooks.create({
           payload: {
@@ -130,7 +135,7 @@ const ping = Command.make(
   { webhook },
   Effect.fn("webhooks ping")(function* (input) {
     const output = yield* Output
-    const { found, pinged } = yield* Services.ask(
+    const { found, pinged } = yield* AppServices.ask(
       Effect.gen(function* () {
         const found = yield* find(input.webhook)
         const pinged = yield* (yield* ApiClient).webhooks.ping({ params: { webhook: found.id } })
@@ -138,18 +143,18 @@ const ping = Command.make(
       })
     )
     const document = { webhook: found.id, ping: encodePing(pinged) }
-    const took = `${Text.count(Math.round(pinged.durationMs))} ms`
+    const took = `${TextFormat.count(Math.round(pinged.durationMs))} ms`
     if (!pinged.delivered) {
-      return yield* new Failure.Failure({
+      return yield* new CommandFailure.Failure({
         reason: "NotDelivered",
         message: `${found.url} did not take the message: ${pinged.error ?? "it gave no answer"} (after ${took})`,
-        code: Failure.exitCode.failed,
+        code: CommandFailure.exitCode.failed,
         document
       })
     }
     yield* output.answer(
       document,
-      () => `${output.style.good("delivered")} in ${took}: ${Text.oneLine(found.url)} answered ${pinged.status}`
+      () => `${output.style.good("delivered")} in ${took}: ${TextFormat.oneLine(found.url)} answered ${pinged.status}`
     )
   })
 ).pipe(Command.withDescription("Send a signed test message now, and say what was answered"))
@@ -163,7 +168,7 @@ const messages = Command.make(
       Flag.withMetavar("S"),
       Flag.optional
     ),
-    limit: Input.limit(1000, 20),
+    limit: Arguments.limit(1000, 20),
     after: Flag.String("after").pipe(
       Flag.withDescription("go on after the `next` of the page before"),
       Flag.withMetavar("ID"),
@@ -172,7 +177,7 @@ const messages = Command.make(
   },
   Effect.fn("webhooks messages")(function* (input) {
     const output = yield* Output
-    const { messages: rows, next } = yield* Services.ask(
+    const { messages: rows, next } = yield* AppServices.ask(
       Effect.gen(function* () {
         const { id } = yield* find(input.webhook)
         return yield* (yield* ApiClient).webhooks.messages({
@@ -186,18 +191,18 @@ const messages = Command.make(
       })
     )
     const now = yield* DateTime.now
-    const table = yield* Text.table
+    const table = yield* TextFormat.table
     yield* output.answer({ messages: rows.map((row) => encodeMessage(row)), next }, () => {
       if (rows.length === 0) return "no messages"
       const lines = table(
         ["ID", "MADE", "STATE", "CHANGES", "ATTEMPTS", "ANSWER"],
         rows.map((row) => [
           row.id,
-          Text.moment(row.createdAt, now),
+          TextFormat.moment(row.createdAt, now),
           row.state,
-          Text.count(row.changes),
-          Text.count(row.attempts),
-          row.error === null ? (row.status === null ? "" : String(row.status)) : Text.short(row.error, 80)
+          TextFormat.count(row.changes),
+          TextFormat.count(row.attempts),
+          row.error === null ? (row.status === null ? "" : String(row.status)) : TextFormat.short(row.error, 80)
         ]),
         { right: ["CHANGES", "ATTEMPTS"], style: output.style.bold }
       )
@@ -217,7 +222,7 @@ const redeliver = Command.make(
   },
   Effect.fn("webhooks redeliver")(function* (input) {
     const output = yield* Output
-    const redelivered = yield* Services.ask(
+    const redelivered = yield* AppServices.ask(
       Effect.gen(function* () {
         const { id } = yield* find(input.webhook)
         const { webhooks } = yield* ApiClient
@@ -231,7 +236,7 @@ const redeliver = Command.make(
     yield* output.answer({ redelivered }, () =>
       redelivered === 0
         ? "there are no dead messages"
-        : `${Text.many(redelivered, "message")} due again, while \`idem serve\` runs`
+        : `${TextFormat.many(redelivered, "message")} due again, while \`idem serve\` runs`
     )
   })
 ).pipe(Command.withDescription("Deliver dead messages again"))
@@ -241,7 +246,7 @@ const rotate = Command.make(
   { webhook },
   Effect.fn("webhooks rotate")(function* (input) {
     const output = yield* Output
-    const rotated = yield* Services.ask(
+    const rotated = yield* AppServices.ask(
       Effect.gen(function* () {
         const { id } = yield* find(input.webhook)
         return yield* (yield* ApiClient).webhooks.rotate({ params: { webhook: id }, payload: null })
@@ -260,14 +265,17 @@ const setState = (name: "pause" | "resume", description: string) =>
     { webhook },
     Effect.fnUntraced(function* (input) {
       const output = yield* Output
-      const changed = yield* Services.ask(
+      const changed = yield* AppServices.ask(
         Effect.gen(function* () {
           const { id } = yield* find(input.webhook)
           const state = name === "pause" ? ("paused" as const) : ("active" as const)
           return yield* (yield* ApiClient).webhooks.change({ params: { webhook: id }, payload: { state } })
         })
       )
-      yield* output.answer({ webhook: encode(changed) }, () => `${Text.oneLine(changed.name)} is ${changed.state}`)
+      yield* output.answer(
+        { webhook: encode(changed) },
+        () => `${TextFormat.oneLine(changed.name)} is ${changed.state}`
+      )
     })
   ).pipe(Command.withDescription(description))
 
@@ -276,14 +284,17 @@ const remove = Command.make(
   { webhook },
   Effect.fn("webhooks remove")(function* (input) {
     const output = yield* Output
-    const removed: { readonly id: WebhookId; readonly name: string } = yield* Services.ask(
+    const removed: { readonly id: WebhookId; readonly name: string } = yield* AppServices.ask(
       Effect.gen(function* () {
         const found = yield* find(input.webhook)
         yield* (yield* ApiClient).webhooks.remove({ params: { webhook: found.id } })
         return found
       })
     )
-    yield* output.answer({ removed: removed.id }, () => `${Text.oneLine(removed.name)} and its messages are removed`)
+    yield* output.answer(
+      { removed: removed.id },
+      () => `${TextFormat.oneLine(removed.name)} and its messages are removed`
+    )
   })
 ).pipe(Command.withDescription("Remove a webhook and its messages"))
 

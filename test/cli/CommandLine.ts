@@ -16,8 +16,8 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import * as Cli from "../../src/cli/Cli.ts"
-import * as Server from "../../src/cli/RemoteServer.ts"
-import { Services } from "../../src/cli/AppServices.ts"
+import * as RemoteServer from "../../src/cli/RemoteServer.ts"
+import { AppServices } from "../../src/cli/AppServices.ts"
 import type { Inspection } from "../../src/stores/postgres/DatabaseInspection.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as LocalApi from "../../src/http/client/LocalApi.ts"
@@ -81,7 +81,7 @@ const typedTerminal = (keys: ReadonlyArray<string>, output: Array<Buffer>) =>
 
 /** Runs command lines in this process, with these services, their output captured. */
 const runner =
-  (services: Layer.Layer<Services | Integrations, never, FileSystem.FileSystem | Path.Path>) =>
+  (services: Layer.Layer<AppServices | Integrations, never, FileSystem.FileSystem | Path.Path>) =>
   (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Ended> =>
     Effect.gen(function* () {
       const stdout: Array<Buffer> = []
@@ -135,8 +135,8 @@ export const make = Effect.fnUntraced(function* (
       return Layer.succeedContext(context)
     })
   )
-  const services = Layer.succeed(Services, {
-    api: Server.api(LocalApi.layer.pipe(Layer.provide(layer), Layer.provide(NodeServices.layer))),
+  const services = Layer.succeed(AppServices, {
+    api: RemoteServer.api(LocalApi.layer.pipe(Layer.provide(layer), Layer.provide(NodeServices.layer))),
     layer,
     poller: Scheduler.layer,
     server: HttpServer.layerConfig.pipe(Layer.provide(Layer.succeedContext(context))),

@@ -1,13 +1,13 @@
 import { assert, it } from "@effect/vitest"
 import { table } from "../../src/cli/Table.ts"
-import * as Text from "../../src/cli/TextFormat.ts"
+import * as TextFormat from "../../src/cli/TextFormat.ts"
 import * as Format from "../../src/dashboard/Format.ts"
 
 it("the page and the command line write sizes in powers of 1,024, with at most one decimal", () => {
   const sizes = [0, 1, 1023, 1024, 1536, 200 * 1024, 1024 ** 2 - 1, 1024 ** 2, 123_456_789, 3 * 1024 ** 3]
   const expected = ["0 B", "1 B", "1023 B", "1 KiB", "1.5 KiB", "200 KiB", "1 MiB", "1 MiB", "117.7 MiB", "3 GiB"]
   assert.deepStrictEqual(sizes.map(Format.bytes), expected)
-  assert.deepStrictEqual(sizes.map(Text.bytes), expected)
+  assert.deepStrictEqual(sizes.map(TextFormat.bytes), expected)
 })
 
 it("the command line's columns are as wide as a terminal shows their text", () => {

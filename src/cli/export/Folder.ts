@@ -12,7 +12,7 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { createHash, randomBytes } from "node:crypto"
 import { failed, type Failure } from "../CommandFailure.ts"
-import * as Text from "../TextFormat.ts"
+import * as TextFormat from "../TextFormat.ts"
 
 export interface Folder {
   /** Its real path. */
@@ -28,7 +28,7 @@ export interface Folder {
 }
 
 const refused = (what: string) => (error: PlatformError.PlatformError) =>
-  failed("Export", `can't write ${Text.quoted(what)}: ${error.reason.description ?? error.reason._tag}`)
+  failed("Export", `can't write ${TextFormat.quoted(what)}: ${error.reason.description ?? error.reason._tag}`)
 
 /** `O_CREAT | O_EXCL`: the call creates the file or fails. It never opens an existing file and never follows a link. */
 const exclusive = { flag: "wx", mode: 0o600 } as const
@@ -61,7 +61,8 @@ export const open = Effect.fnUntraced(function* (
   yield* Effect.mapError(create(resolve(to)), refused(to))
   const root = yield* Effect.mapError(fs.realPath(to), refused(to))
   const { type } = yield* Effect.mapError(fs.stat(root), refused(to))
-  if (type !== "Directory") return yield* failed("Export", `${Text.quoted(to)} is not a folder: name another with --to`)
+  if (type !== "Directory")
+    return yield* failed("Export", `${TextFormat.quoted(to)} is not a folder: name another with --to`)
 
   // Names that no id is encoded to (see Names): a percent sign that two hex digits don't follow.
   const probeName = `%probe-${randomBytes(8).toString("hex")}`
@@ -84,7 +85,7 @@ export const open = Effect.fnUntraced(function* (
     const { type } = yield* Effect.mapError(fs.lstat(path), refused(path))
     if (type === "Directory") return path
     const is = type === "SymbolicLink" ? "a symbolic link, which is not followed" : "not a folder"
-    return yield* failed("Export", `${Text.quoted(path)} is ${is}: remove it, or export to an empty folder`)
+    return yield* failed("Export", `${TextFormat.quoted(path)} is ${is}: remove it, or export to an empty folder`)
   })
 
   const write: Folder["write"] = Effect.fnUntraced(function* (segments, body, modifiedAt) {
