@@ -71,7 +71,7 @@ export const directoryKey = (index: number): string => `/${index}`
 const maxDirectoryBytes = 3_500
 
 /** The prefixes under which something may be stored, with the parts that hold them. */
-export class Directory {
+export class PrefixIndex {
   private readonly chunks: Array<Map<string, number>>
 
   constructor(parts: ReadonlyArray<Part | undefined>) {

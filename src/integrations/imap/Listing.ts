@@ -24,7 +24,7 @@ import * as UidDigests from "./UidDigests.ts"
 import * as Changes from "./Changes.ts"
 import {
   type Checkpoint,
-  Directory,
+  PrefixIndex,
   directoryKey,
   isMailbox,
   type MailboxPart,
@@ -82,7 +82,7 @@ const open = Effect.fnUntraced(function* (
   const features = yield* client.features
   const directoryKeys = Array.from({ length: checkpoint.directory }, (_, index) => directoryKey(index))
   const known = yield* partsOf(parts, [...selection.mailboxes.map(({ name }) => name), ...directoryKeys])
-  const directory = new Directory(directoryKeys.map((key) => known.get(key)))
+  const directory = new PrefixIndex(directoryKeys.map((key) => known.get(key)))
   const partOf = (name: string): MailboxPart | undefined => {
     const part = known.get(name)
     return isMailbox(part) ? part : undefined
