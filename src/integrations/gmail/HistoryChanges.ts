@@ -1,7 +1,4 @@
-/**
- * Sums up the records of a mailbox's history: one change for each message. `Listing` reads the history, and says so
- * where it has expired.
- */
+/** Sums up the records of a mailbox's history: one change for each message. `History` reads them. */
 import type { Patch } from "../../contract/Page.ts"
 import type { HistoryRecord } from "./Api.ts"
 
@@ -14,7 +11,7 @@ export interface Scope {
   /** Labels that a message must have. */
   readonly wanted: ReadonlyArray<string>
   /** New messages are found by listing at each poll: the history can't tell whether they match. */
-  readonly listed: boolean
+  readonly needsListing: boolean
 }
 
 export interface Changes {
@@ -106,7 +103,7 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
 
   const entries = [...seen]
   return {
-    candidates: scope.listed ? [] : entries.flatMap(([id, { state }]) => (state === "candidate" ? [id] : [])),
+    candidates: scope.needsListing ? [] : entries.flatMap(([id, { state }]) => (state === "candidate" ? [id] : [])),
     deleted: entries.flatMap(([id, { state }]) => (state === "deleted" ? [id] : [])),
     // Also of what went to Trash: it may be back in records that are not read yet, and its labels with it.
     patches: entries.flatMap(([id, { labels }]) =>

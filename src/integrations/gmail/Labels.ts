@@ -16,7 +16,8 @@ import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Patch } from "../../contract/Page.ts"
 import type { Api, Filter } from "./Api.ts"
-import type { LabelWalk, Position } from "./Checkpoint.ts"
+import type { LabelWalk, Live, Position } from "./Checkpoint.ts"
+import { done, listingError, next, refused, type Source, type State, type Step, tokenRefused } from "./ListingStep.ts"
 
 /** Labels of one walk; the rest gets walks of its own. Bounds the checkpoint and the memory. */
 const maxLabels = 200
@@ -50,12 +51,7 @@ export interface Walk {
 }
 
 /** Begins a walk, or takes it up where its checkpoint left it. */
-export const open = Effect.fnUntraced(function* (
-  api: Api,
-  filter: Filter,
-  excluded: ReadonlySet<string>,
-  state: LabelWalk
-) {
+const open = Effect.fnUntraced(function* (api: Api, filter: Filter, excluded: ReadonlySet<string>, state: LabelWalk) {
   const all = (yield* api.labels).filter((label) => label > state.after)
   // A walk keeps the labels it began with: one that was made since is in the history.
   const labels = state.positions === undefined ? all.slice(0, maxLabels) : Object.keys(state.positions).sort()
@@ -74,7 +70,7 @@ export const open = Effect.fnUntraced(function* (
 })
 
 /** The complete label sets of one page of all messages. */
-export const patches = Effect.fnUntraced(function* (api: Api, filter: Filter, walk: Walk, ids: ReadonlyArray<string>) {
+const patchesOf = Effect.fnUntraced(function* (api: Api, filter: Filter, walk: Walk, ids: ReadonlyArray<string>) {
   const page = new Set(ids)
   const labelled = yield* Effect.forEach(walk.cursors, (cursor) => take(api, filter, cursor, page), { concurrency })
   return Array.from(page, (externalId): Patch => {
@@ -87,7 +83,7 @@ export const patches = Effect.fnUntraced(function* (api: Api, filter: Filter, wa
 })
 
 /** Where the walk is, for the checkpoint. */
-export const positions = (walk: Walk): Readonly<Record<string, Position>> =>
+const positions = (walk: Walk): Readonly<Record<string, Position>> =>
   Object.fromEntries([
     ...walk.labels.map((label): [string, Position] => [label, { pages: 0 }]),
     ...walk.cursors.map(({ label, held }): [string, Position] => {
@@ -149,3 +145,43 @@ const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<HeldPage,
       return held
     })
   )
+
+/** Gives the patches of the next page of the label walk. */
+export const step = Effect.fnUntraced(function* (source: Source, state: State, opened: Walk | undefined): Step<State> {
+  const { api, filter, scope } = source
+  const { checkpoint } = state
+  const current = checkpoint.labels
+  if (current === undefined) return done([])
+  const begun = current.since === undefined ? {} : { since: current.since }
+  const resumed = current.positions !== undefined || current.pageToken !== undefined
+  const answer = yield* Effect.result(
+    Effect.gen(function* () {
+      const walk = opened ?? (yield* open(api, filter, scope.excluded, current))
+      const list = yield* api.messages(filter, { pageToken: current.pageToken })
+      const ids = (list.messages ?? []).map((message) => message.id)
+      return { walk, nextPageToken: list.nextPageToken, patches: yield* patchesOf(api, filter, walk, ids) }
+    })
+  )
+  if (answer._tag === "Failure") {
+    if (!resumed || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
+    const again: LabelWalk = { ...begun, after: current.after }
+    return yield* refused<State>({ ...state, checkpoint: { ...checkpoint, labels: again }, stage: { _tag: "Labels" } })
+  }
+
+  const { walk, nextPageToken, patches } = answer.success
+  const { labels: _, ...rest } = checkpoint
+  const after: Live =
+    nextPageToken !== undefined
+      ? {
+          ...rest,
+          labels: { ...begun, after: current.after, pageToken: nextPageToken, positions: positions(walk) }
+        }
+      : walk.more !== undefined
+        ? { ...rest, labels: { ...begun, after: walk.more } }
+        : // Changes of labels that were read while the walk went on may have been overwritten by what it had listed before.
+          { ...rest, historyId: current.since ?? rest.historyId }
+  const pages = [{ listed: [], download: [], patches, checkpoint: after }]
+  if (after.labels === undefined) return done(pages)
+  const kept = nextPageToken === undefined ? undefined : walk
+  return next(pages, { ...state, checkpoint: after, stage: { _tag: "Labels", walk: kept } })
+})

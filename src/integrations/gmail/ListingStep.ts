@@ -6,9 +6,10 @@ import type * as Ref from "effect/Ref"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
-import type { Api, Filter } from "./Api.ts"
+import type { Api, Filter, HistoryRecord } from "./Api.ts"
+import type { Checkpoint, Live } from "./Checkpoint.ts"
 import type { Scope } from "./HistoryChanges.ts"
-import type { Checkpoint } from "./Checkpoint.ts"
+import type { Walk } from "./Labels.ts"
 
 /** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
 const maxRefused = 3
@@ -53,3 +54,47 @@ export const listingError = (error: IntegrationError): IntegrationError =>
   error.reason._tag === "Malformed"
     ? new IntegrationError({ reason: new Forbidden({ message: error.reason.message }) })
     : error
+
+/** Where a live listing is, in one call of `list`. */
+export interface State {
+  readonly checkpoint: Live
+  readonly stage: Stage
+  /** A pass was begun or taken up in this call. */
+  readonly hasPassed: boolean
+  /** The ids of the pass's page before, in this call: where pages shift, they are shown again. */
+  readonly before: ReadonlySet<string>
+  readonly refused: number
+  /** Passes made again in this call. */
+  readonly repeated: number
+}
+
+/** Reading the history, from one start to its end: page tokens of two starts don't mix. */
+export interface Reading {
+  readonly _tag: "Reading"
+  readonly start: string
+  readonly pageToken?: string | undefined
+  /** The mailbox's history id when this reading began: all up to there will have been read at its end. */
+  readonly until?: string | undefined
+  /** The last page of a pass, kept until the history has been read. */
+  readonly lastPage?: ReadonlyArray<string> | undefined
+}
+
+export type Stage =
+  | Reading
+  /** Records that were read, page by page; then the reading goes on with `pageToken`, or ends. */
+  | {
+      readonly _tag: "Changes"
+      readonly chunks: ReadonlyArray<ReadonlyArray<HistoryRecord>>
+      readonly reading: Reading
+    }
+  | { readonly _tag: "Pass" }
+  /** The last page of a pass, the history after it having been read. */
+  | { readonly _tag: "End"; readonly lastPage: ReadonlyArray<string> }
+  | { readonly _tag: "Labels"; readonly walk?: Walk | undefined }
+
+/** Reads the history from the checkpoint on. */
+export const reading = ({ historyId }: Live, lastPage?: ReadonlyArray<string>): Reading => ({
+  _tag: "Reading",
+  start: historyId,
+  lastPage
+})

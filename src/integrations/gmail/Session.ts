@@ -24,7 +24,7 @@ const scopeOf = (filter: Api.Filter) => {
     excluded: new Set(everywhere ? [] : ["TRASH", "SPAM"].filter((label) => !wanted.includes(label))),
     ignored: new Set(filter.includeChats ? [] : [chatLabel]),
     wanted,
-    listed: query !== undefined || wanted.length > 1
+    needsListing: query !== undefined || wanted.length > 1
   }
 }
 

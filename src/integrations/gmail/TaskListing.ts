@@ -1,22 +1,73 @@
+/**
+ * A forced or windowed task: one listing, and no history. It says nothing of what is absent.
+ *
+ * A window is a Gmail query. `after:` and `before:` take whole seconds of the epoch, and Google documents neither which
+ * side they include nor anything finer (https://support.google.com/mail/answer/7190). So the query asks for a second
+ * more where it must, and messages at the window's edges are looked at one by one.
+ */
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { Page } from "../../contract/Page.ts"
-import type { SyncTask } from "../../contract/SyncTask.ts"
+import type { SyncTask, Window } from "../../contract/SyncTask.ts"
+import { type Api, type Filter, pageSize } from "./Api.ts"
 import type { Checkpoint, TaskProgress } from "./Checkpoint.ts"
 import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./ListingStep.ts"
-import * as TaskWindow from "./TaskWindow.ts"
+
+/** Messages looked at for each edge (20 units each). Past that, up to a second too much is listed. */
+const maxLookedAt = 100
+
+const joined = (query: string | undefined, terms: ReadonlyArray<string>): string =>
+  [...(query === undefined ? [] : [`(${query})`]), ...terms].join(" ")
+
+/** The filter with the window in its query: all of the window, and at most a second beside it. */
+const narrow = (filter: Filter, window: Window | undefined): Filter => {
+  if (window === undefined) return filter
+  return {
+    ...filter,
+    query: joined(filter.query, [
+      ...(window.since === undefined ? [] : [`after:${Math.floor(seconds(window.since)) - 1}`]),
+      ...(window.until === undefined ? [] : [`before:${Math.ceil(seconds(window.until))}`])
+    ])
+  }
+}
+
+/** Ids that the narrowed filter may list although they lie outside the window: a list call an edge. */
+const outsideOf = Effect.fnUntraced(function* (api: Api, filter: Filter, window: Window | undefined) {
+  const ids = new Set<string>()
+  const edges = [
+    ...(window?.since === undefined ? [] : [{ at: window.since, lies: (time: number, at: number) => time < at }]),
+    ...(window?.until === undefined ? [] : [{ at: window.until, lies: (time: number, at: number) => time >= at }])
+  ]
+  for (const { at, lies } of edges) {
+    const second = Math.floor(seconds(at))
+    const query = joined(filter.query, [`after:${second - 2}`, `before:${second + 2}`])
+    const near = yield* api.messages({ ...filter, query }, { maxResults: pageSize })
+    if ((near.messages ?? []).length > maxLookedAt) continue
+    for (const { id } of near.messages ?? []) {
+      const message = yield* Effect.catch(api.message(id), (error) =>
+        error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
+      )
+      if (message?.internalDate !== undefined && lies(Number(message.internalDate), DateTime.toEpochMillis(at))) {
+        ids.add(id)
+      }
+    }
+  }
+  return ids
+})
+
+const seconds = (at: DateTime.Utc): number => DateTime.toEpochMillis(at) / 1000
 
 type State = TaskProgress & { readonly refused: number }
 
-/** A forced or windowed task: one listing, and no history. It says nothing of what is absent. */
 export const list = (
   { api, filter }: Source,
   task: SyncTask,
   from: TaskProgress
 ): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
   if (from.done) return Stream.empty
-  const narrowed = TaskWindow.narrow(filter, task.window)
+  const narrowed = narrow(filter, task.window)
   const pages = (outside: ReadonlySet<string>) =>
     Stream.paginate<State, Page<Checkpoint>, Failure, ContentExistenceChecker>(
       { ...from, refused: 0 },
@@ -42,5 +93,5 @@ export const list = (
         return after.done ? done([page]) : next([page], { ...after, refused: state.refused })
       })
     )
-  return Stream.unwrap(Effect.map(TaskWindow.outside(api, filter, task.window), pages))
+  return Stream.unwrap(Effect.map(outsideOf(api, filter, task.window), pages))
 }

@@ -1,0 +1,154 @@
+/** A pass: a listing of all messages, newest first. Its beginning, its pages, and its end. */
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import type { SyncTask } from "../../contract/SyncTask.ts"
+import type { Api } from "./Api.ts"
+import { later, type Live, type Pass } from "./Checkpoint.ts"
+import {
+  done,
+  listingError,
+  next,
+  reading,
+  refused,
+  type Source,
+  type State,
+  type Step,
+  tokenRefused
+} from "./ListingStep.ts"
+
+/** Passes made again in one call of `list` because messages left meanwhile. After so many the next poll goes on. */
+const maxRepeated = 3
+
+/** The first checkpoint: the mailbox's history id, taken before anything is listed. */
+export const begin = Effect.fnUntraced(function* (api: Api) {
+  const profile = yield* Effect.catch(api.profile, (error) =>
+    error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
+  )
+  const historyId = profile?.historyId ?? (yield* watermark(api))
+  const live: Live = { historyId, pass: yield* make(historyId, { initial: true, total: profile?.messagesTotal }) }
+  return live
+})
+
+/**
+ * The mailbox's history id from a server that has no `getProfile`: that of the newest message, then what the history
+ * that begins there says of the mailbox, so that older messages changed since are not taken for changes.
+ */
+const watermark = Effect.fnUntraced(function* (api: Api) {
+  const newest = (yield* api.messages({ includeSpamTrash: true }, { maxResults: 1 })).messages?.[0]
+  const message = newest === undefined ? undefined : yield* api.message(newest.id)
+  const start = message?.historyId ?? "1"
+  const history = yield* Effect.catch(api.history(start, { maxResults: 1 }), (error) =>
+    error.reason._tag === "Gone" ? Effect.succeed({ historyId: start }) : Effect.fail(error)
+  )
+  return later(start, history.historyId)
+})
+
+/** A pass of its own name. `before`: the one that it makes again. */
+export const make = Effect.fnUntraced(function* (
+  historyId: string,
+  options: { readonly initial: boolean; readonly total?: number | undefined; readonly before?: Pass | undefined }
+) {
+  const unique = Math.abs(yield* Random.nextInt).toString(36)
+  const { before, total = before?.total } = options
+  const pass: Pass = {
+    name: `${historyId}-${unique}`,
+    repeated: before === undefined ? 0 : before.repeated + 1,
+    shifted: false,
+    initial: options.initial,
+    metKnown: before?.metKnown ?? false,
+    listed: 0,
+    ...(total === undefined ? {} : { total })
+  }
+  return pass
+})
+
+/** Gives the next page of a pass. The last one waits until the history has been read. */
+export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask, state: State): Step<State> {
+  const { checkpoint } = state
+  const current = checkpoint.pass
+  if (current === undefined) return done([])
+  const answer = yield* Effect.result(source.api.messages(source.filter, { pageToken: current.pageToken }))
+  if (answer._tag === "Failure") {
+    if (current.pageToken === undefined || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
+    const again = {
+      ...(yield* make(checkpoint.historyId, current)),
+      repeated: current.repeated,
+      metKnown: current.metKnown
+    }
+    return yield* refused<State>({ ...state, checkpoint: { ...checkpoint, pass: again } })
+  }
+
+  const { messages = [], nextPageToken, resultSizeEstimate } = answer.success
+  const ids = messages.map((message) => message.id)
+  const total = current.total ?? resultSizeEstimate
+  const counted: Pass = {
+    ...current,
+    listed: current.listed + ids.length,
+    ...(total === undefined ? {} : { total })
+  }
+  if (nextPageToken === undefined) {
+    const atEnd: Live = { ...checkpoint, pass: counted }
+    // The changes of the history come before this page.
+    return next([], { ...state, checkpoint: atEnd, stage: reading(atEnd, ids) })
+  }
+
+  const { listed, download, metKnown } = yield* choose(task, state, counted, ids)
+  const after: Live = { ...checkpoint, pass: { ...counted, metKnown, pageToken: nextPageToken } }
+  const given = { listed, download, ...named(source, current), ...remaining(counted), checkpoint: after }
+  return next([given], { ...state, checkpoint: after, before: new Set(ids) })
+})
+
+/** The last page of a pass, once the history has been read after it. */
+export const end = Effect.fnUntraced(function* (
+  source: Source,
+  task: SyncTask,
+  state: State,
+  ids: ReadonlyArray<string>
+): Step<State> {
+  const current = state.checkpoint.pass
+  if (current === undefined) return done([])
+  const { historyId } = state.checkpoint
+  const { listed, download, metKnown } = yield* choose(task, state, current, ids)
+  const given = { listed, download, ...named(source, current) }
+
+  // A connection that lists at each poll makes its next pass then.
+  if (current.shifted && !source.scope.needsListing) {
+    const again: Live = {
+      historyId,
+      pass: yield* make(historyId, { initial: current.initial, before: { ...current, metKnown } })
+    }
+    const pages = [{ ...given, checkpoint: again }]
+    return state.repeated < maxRepeated
+      ? next(pages, { ...state, checkpoint: again, stage: { _tag: "Pass" }, repeated: state.repeated + 1 })
+      : done(pages)
+  }
+
+  const walks = current.initial && metKnown
+  const after: Live = { historyId, ...(walks ? { labels: { after: "", since: historyId } } : {}) }
+  const covers = coversAll(source) && !current.shifted ? { covers: [{ prefix: "" }] } : {}
+  const pages = [{ ...given, ...covers, remaining: 0, checkpoint: after }]
+  return walks ? next(pages, { ...state, checkpoint: after, stage: { _tag: "Labels" } }) : done(pages)
+})
+
+const choose = Effect.fnUntraced(function* (
+  task: SyncTask,
+  { before }: State,
+  current: Pass,
+  ids: ReadonlyArray<string>
+) {
+  const listed = ids.map((externalId) => ({ externalId }))
+  const download = yield* ContentExistenceChecker.selectNew(task, listed)
+  // In a pass that is made again everything is known: by the pass before.
+  const chosen = new Set(download.map((ref) => ref.externalId))
+  const metKnown = current.metKnown || (current.repeated === 0 && ids.some((id) => !chosen.has(id) && !before.has(id)))
+  return { listed, download, metKnown }
+})
+
+/** A message that a filter no longer matches is not gone, so a filtered pass proves no absence. */
+const coversAll = ({ filter }: Source): boolean => filter.query === undefined && filter.labelIds === undefined
+
+const named = (source: Source, current: Pass) => (coversAll(source) ? { listing: current.name } : {})
+
+const remaining = (current: Pass) =>
+  current.total === undefined ? {} : { remaining: Math.max(0, current.total - current.listed) }
