@@ -103,7 +103,7 @@ const everything = (sql: SqlClient.SqlClient) =>
     const rows = yield* Effect.forEach(
       tables,
       (table) =>
-        sql`SELECT to_jsonb(whole) - '{changed_xid,credentials,fence,lease_holder,lease_until}'::text[] AS row
+        sql`SELECT to_jsonb(whole) - '{changed_xid,stored_xid,undeleted_xid,credentials,fence,lease_holder,lease_until}'::text[] AS row
         FROM ${sql(table)} AS whole ORDER BY whole::text COLLATE "C"`
     )
     return rows.flatMap((rows, index) =>

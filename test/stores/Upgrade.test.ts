@@ -167,6 +167,10 @@ const fill = (schema: number) =>
         yield* sql`INSERT INTO named_lock (name, holder, held_until) VALUES ('rekey', 'a process of that time', ${when})`
         yield* sql`INSERT INTO retired_key (key_id) VALUES ('\\x0505050505050505')`
       }
+      if (schema >= 21) {
+        yield* sql`INSERT INTO totals (connection_id, stored, failed, dead, deferred, deleted, bytes, deletions_held)
+          VALUES (${id}, 3, 2, 1, 1, 1, ${2 * small.length + large.length}, 1)`
+      }
     }).pipe(sql.withTransaction)
   )
 

@@ -69,6 +69,43 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a change says since when the content is stored and undeleted, whatever came later", () =>
+      Effect.gen(function* () {
+        const { commit, fence, id } = yield* running()
+        const now = Effect.map(read({ connectionId: id }), ({ changes }) => {
+          const [only] = changes
+          assert.strictEqual(changes.length, 1)
+          return { ...only?.became, change: only?.change, at: only?.place.transaction }
+        })
+        yield* commit({ items: [item("a")] })
+        const stored = (yield* now).at
+        assert.deepStrictEqual(yield* now, { change: "stored", at: stored, stored: stored ?? null, undeleted: null })
+        yield* commit({ items: [item("a", { text: "other" })] })
+        yield* commit({ page: page({ patches: [{ externalId: "a", metadata: { n: 1 } }] }) })
+        const updated = yield* now
+        assert.deepStrictEqual([updated.change, updated.stored, updated.undeleted], ["updated", stored, null])
+        assert.notStrictEqual(updated.at, stored)
+        const deleteIt = Effect.andThen(commit({ page: page({ deleted: ["a"] }) }), deleteStaged(fence))
+        yield* deleteIt
+        assert.strictEqual((yield* now).stored, stored)
+        let undeleted: bigint | undefined
+        for (let time = 0; time < 2; time += 1) {
+          yield* commit({ items: [item("a", { text: `back ${time}` })] })
+          const back = yield* now
+          assert.deepStrictEqual([back.change, back.stored, back.undeleted], ["undeleted", stored, back.at])
+          assert.notStrictEqual(back.at, undeleted)
+          undeleted = back.at
+          yield* commit({ items: [item("a", { text: `changed ${time}`, revision: "r2" })] })
+          yield* commit({ items: [item("a", { text: `changed ${time}`, revision: "r3" })] })
+          const later = yield* now
+          assert.deepStrictEqual([later.change, later.stored, later.undeleted], ["updated", stored, undeleted])
+          yield* deleteIt
+        }
+        const last = yield* now
+        assert.deepStrictEqual([last.change, last.stored, last.undeleted], ["deleted", stored, undeleted])
+      })
+    )
+
     it.effect("what was never stored, and what is the same again, is no change", () =>
       Effect.gen(function* () {
         const { commit, id } = yield* running()

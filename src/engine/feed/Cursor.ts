@@ -52,7 +52,8 @@ const ChangeCursor = Schema.fromJsonString(
     Schema.String,
     Schema.NullOr(Schema.String),
     Transaction,
-    Schema.NullOr(Schema.Tuple([Uuid, ExternalId]))
+    Schema.NullOr(Schema.Tuple([Uuid, ExternalId])),
+    Schema.optionalKey(Transaction)
   ])
 )
 const encodeContent = Schema.encodeSync(ContentCursor)
@@ -125,28 +126,34 @@ export const contentPlace = Effect.fnUntraced(function* (
 /** The changes of one connection, or of all. */
 type ChangeList = ConnectionId | undefined
 
-export const ofChange = (epoch: Epoch, list: ChangeList, { row, transaction }: ChangePlace): string =>
-  Base64Url.encode(
-    encodeChange([
-      "changes",
-      epoch.databaseId,
-      epoch.id,
-      list ?? null,
-      transaction,
-      row === null ? null : [row.connectionId, row.externalId]
-    ])
-  )
+/**
+ * `since`: the transaction before which the reader had everything when it last came to the end. A reader at the end is
+ * before all rows of a transaction, which is that one.
+ */
+export const ofChange = (epoch: Epoch, list: ChangeList, { row, transaction }: ChangePlace, since?: bigint): string => {
+  const ofList = ["changes", epoch.databaseId, epoch.id, list ?? null, transaction] as const
+  if (row === null) return Base64Url.encode(encodeChange([...ofList, null]))
+  const at = [row.connectionId, row.externalId] as const
+  return Base64Url.encode(encodeChange(since === undefined ? [...ofList, at] : [...ofList, at, since]))
+}
 
-/** The position of a cursor in this list of changes, and a check of its epoch against that of a page. */
+/**
+ * The position of a cursor in this list of changes with its `since` (see `ofChange`), and a check of its epoch against
+ * that of a page.
+ */
 export const changePlace = Effect.fnUntraced(function* (
   list: ChangeList,
   cursor: string
 ): Effect.fn.Return<
-  { readonly place: ChangePlace; readonly check: (epoch: Epoch) => Effect.Effect<void, CursorInvalid> },
+  {
+    readonly place: ChangePlace
+    readonly since: bigint
+    readonly check: (epoch: Epoch) => Effect.Effect<void, CursorInvalid>
+  },
   CursorInvalid
 > {
   const text = yield* Effect.fromResult(textOf(cursor))
-  const [, databaseId, epochId, connectionId, transaction, row] = yield* Effect.fromResult(
+  const [, databaseId, epochId, connectionId, transaction, row, since = transaction] = yield* Effect.fromResult(
     Result.mapError(decodeChange(text), () => notOf(text, ["id", "newest"], "a list of contents"))
   )
   return {
@@ -154,6 +161,7 @@ export const changePlace = Effect.fnUntraced(function* (
       transaction,
       row: row === null ? null : { connectionId: ConnectionId.make(row[0]), externalId: row[1] }
     },
+    since,
     check: Effect.fnUntraced(function* (epoch) {
       yield* isOf(epoch, databaseId, epochId)
       if (connectionId !== (list ?? null)) {

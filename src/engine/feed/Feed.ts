@@ -17,7 +17,7 @@ import * as Option from "effect/Option"
 import * as Cursor from "./Cursor.ts"
 import * as ChangeDocument from "./ChangeDocument.ts"
 import { LocalCommits } from "./LocalCommits.ts"
-import type { Change } from "../model/Change.ts"
+import { type Change, type ChangeKind, latestOf } from "../model/Change.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import { FeedStore } from "../store/FeedStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
@@ -31,6 +31,8 @@ const defaultLongestPause = 1000
 interface Query {
   /** The changes of this connection only. */
   readonly connectionId?: ConnectionId | undefined
+  /** Each content at its latest change of these kinds (see `Change.latestOf`); undefined: of all kinds. */
+  readonly kinds?: ReadonlyArray<ChangeKind> | undefined
   readonly after?: string | undefined
   /** 1 to 1,000. */
   readonly limit: number
@@ -44,7 +46,10 @@ export class Feed extends Context.Service<
     /**
      * Changes after the cursor (from the beginning without one), of one connection or of all, in the order in which
      * they became visible. Waits up to `wait` for the first. `next` is the cursor to go on from, also where there was
-     * nothing.
+     * nothing. A page of some kinds may be empty although changes follow it.
+     *
+     * Content that a reader of some kinds was sent as `stored` is sent so again if it changes before the reader has come
+     * to the end.
      */
     readonly changes: (
       query: Query
@@ -136,24 +141,29 @@ export const make = Effect.fnUntraced(function* ({ longestPause = defaultLongest
     )
 
   const changes = Effect.fn("Feed.changes")(function* (query: Query) {
-    const { connectionId, limit } = query
+    const { connectionId, kinds, limit } = query
     const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.min(query.wait, longestWait))
     const cursor = query.after === undefined ? undefined : yield* Cursor.changePlace(connectionId, query.after)
     let after = cursor?.place
+    let since = cursor?.since ?? 0n
     let epochId: string | undefined
     while (true) {
       const page = yield* feedStore.changes({ connectionId, after, limit })
       if (cursor !== undefined) yield* cursor.check(page.epoch)
       if (page.isAhead || page.epoch.id !== (epochId ?? page.epoch.id)) return yield* Cursor.gone
       epochId = page.epoch.id
-      const cursorOf = (place: Change["place"]) => Cursor.ofChange(page.epoch, connectionId, place)
+      const cursorOf = (place: Change["place"]) => Cursor.ofChange(page.epoch, connectionId, place, since)
       const answer = {
-        changes: page.changes.map((change) => ChangeDocument.change(change, cursorOf(change.place))),
+        changes: page.changes.flatMap((change) => {
+          const kind = kinds === undefined ? change.change : latestOf(kinds, change, since)
+          return kind === undefined ? [] : [ChangeDocument.change({ ...change, change: kind }, cursorOf(change.place))]
+        }),
         next: cursorOf(page.next)
       }
       const left = until - (yield* Clock.currentTimeMillis)
       if (page.changes.length > 0 || left <= 0) return answer
       after = page.next
+      since = page.next.transaction
       if (!(yield* awaitChange(connectionId, page.next.transaction, left))) return answer
     }
   })

@@ -34,8 +34,29 @@ export interface Change {
   readonly place: ChangePlace
   readonly connectionId: ConnectionId
   readonly change: ChangeKind
+  /** The transactions in which it became `stored` and last became `undeleted`; null: never, or unknown. */
+  readonly became: { readonly stored: bigint | null; readonly undeleted: bigint | null }
   /** The present content, `stored` or `deleted`. Ledger states are not part of changes. */
   readonly content: ContentRow
+}
+
+/**
+ * The latest change of this content that is of one of these kinds and that no reader has seen who has everything before
+ * the transaction `since`; undefined if there is none. Content that was stored and then updated is `stored` for a reader
+ * who asks for that kind only. What is deleted now is nothing else.
+ */
+export const latestOf = (
+  kinds: ReadonlyArray<ChangeKind>,
+  { became, change }: Change,
+  since: bigint
+): ChangeKind | undefined => {
+  if (kinds.includes(change)) return change
+  if (change === "deleted") return undefined
+  return (["undeleted", "stored"] as const).find((kind) => {
+    // To a reader from the beginning all content is new, also where it is not known when it was stored.
+    const transaction = became[kind] ?? (kind === "stored" ? 0n : -1n)
+    return kinds.includes(kind) && transaction >= since
+  })
 }
 
 export interface ChangePage {

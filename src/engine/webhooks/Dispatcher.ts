@@ -50,8 +50,14 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   const store = yield* WebhookStore
   const feed = yield* Feed.Feed
   const random = yield* SecureRandom.SecureRandom
-  const query = { connectionId: webhook.connectionId ?? undefined, limit: batch, wait: Feed.longestWait }
-  const page = yield* feed.changes({ ...query, after: webhook.cursor ?? undefined }).pipe(
+  const query = {
+    connectionId: webhook.connectionId ?? undefined,
+    kinds: webhook.changes ?? undefined,
+    after: webhook.cursor ?? undefined,
+    limit: batch,
+    wait: Feed.longestWait
+  }
+  const page = yield* feed.changes(query).pipe(
     Effect.map(Option.some),
     Effect.catchTag("CursorInvalid", ({ message }) =>
       Effect.as(Effect.logWarning(`it begins again with all that is stored: ${message}`), Option.none())
@@ -61,20 +67,19 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
     return yield* store.enqueue(webhook, { to: null, message: null })
   }
   const { changes, next } = page.value
-  const wanted = changes.filter(({ change }) => webhook.changes === null || webhook.changes.includes(change))
   if (next === webhook.cursor) return true
-  if (wanted.length === 0) {
+  if (changes.length === 0) {
     return yield* store.enqueue(webhook, { to: next, message: null })
   }
   const body = yield* Effect.orDie(
     encodeBody({
       type: "content.changed",
       timestamp: yield* DateTime.now,
-      data: { changes: wanted, cursor: next }
+      data: { changes, cursor: next }
     })
   )
   const id = MessageId.make(yield* random.uuidV7())
-  return yield* store.enqueue(webhook, { to: next, message: { id, body, changes: wanted.length } })
+  return yield* store.enqueue(webhook, { to: next, message: { id, body, changes: changes.length } })
 })
 
 /**

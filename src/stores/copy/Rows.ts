@@ -77,7 +77,11 @@ export const copyRows = Effect.fnUntraced(function* ({ source, target }: Sides, 
   )
   const names = columns.map(({ name }) => name)
   const values = names.map((name) =>
-    name === "changed_xid" ? "CASE WHEN changed_xid IS NOT NULL THEN pg_current_xact_id() END" : name
+    name === "changed_xid" || name === "stored_xid"
+      ? "CASE WHEN changed_xid IS NOT NULL THEN pg_current_xact_id() END"
+      : name === "undeleted_xid"
+        ? "NULL"
+        : name
   )
   const insert = `INSERT INTO ${table} (${names.join(", ")})
     SELECT ${values.join(", ")} FROM json_populate_recordset(NULL::${table}, $1::json)`

@@ -3,6 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { Patch } from "../../contract/Page.ts"
 import { type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
+import type { ChangeKind } from "../../engine/model/Change.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"
@@ -32,12 +33,19 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
   size: 0,
   bodyKey: undefined,
   changed: null,
+  became: { stored: null, undeleted: null },
   scopeEpoch: outsideScope,
   createdAt: now,
   updatedAt: now,
   born: next(state),
   died: null
 })
+
+/** Makes it the latest change of the entry, in the present step. */
+export const setChange = (state: State, entry: ContentEntry, kind: ChangeKind): void => {
+  entry.changed = { step: state.step, kind }
+  if (kind === "stored" || kind === "undeleted") entry.became = { ...entry.became, [kind]: state.step }
+}
 
 /** Takes an entry out of the ledger. */
 export const leaveLedger = (entry: ContentEntry): void => {
@@ -94,7 +102,7 @@ export const storeItem = (
   }
   entry.state = "stored"
   const kind = outcome === "updated" ? outcome : entry.changed?.kind === "deleted" ? "undeleted" : "stored"
-  entry.changed = { step: state.step, kind }
+  setChange(state, entry, kind)
   entry.kind = item.kind
   entry.title = item.title ?? null
   entry.mediaType = item.mediaType ?? null
@@ -196,7 +204,7 @@ export const applyPatches = (
     const entry = connection.contents.get(id)
     if (entry === undefined || Storable.canonical(entry.metadata) === was) continue
     entry.updatedAt = now
-    if (entry.changed?.step !== state.step) entry.changed = { step: state.step, kind: "updated" }
+    if (entry.changed?.step !== state.step) setChange(state, entry, "updated")
     changed += 1
   }
   return changed

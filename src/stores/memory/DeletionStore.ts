@@ -8,7 +8,7 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
 import { fenced } from "./Fence.ts"
-import { leaveLedger } from "./ContentWriter.ts"
+import { leaveLedger, setChange } from "./ContentWriter.ts"
 import * as RunStore from "./RunStore.ts"
 import { byBytes, type ConnectionEntry, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
 
@@ -35,7 +35,7 @@ const make = (state: State): Methods => {
       leaveLedger(entry)
       entry.state = "deleted"
       entry.updatedAt = now
-      entry.changed = { step: state.step, kind: "deleted" }
+      setChange(state, entry, "deleted")
       entry.died = next(state)
       deleted += 1
     }

@@ -35,6 +35,10 @@ const make = (state: State): FeedStore["Service"] => ({
         place,
         connectionId: ConnectionId.make(place.row.connectionId),
         change,
+        became: {
+          stored: entry.became.stored === null ? null : BigInt(entry.became.stored),
+          undeleted: entry.became.undeleted === null ? null : BigInt(entry.became.undeleted)
+        },
         content: { ...contentOf(entry), state: change === "deleted" ? ("deleted" as const) : ("stored" as const) }
       }))
       const more = all.length > limit

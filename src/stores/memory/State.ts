@@ -41,6 +41,8 @@ export interface ContentEntry {
    * purge.
    */
   changed: { readonly step: number; readonly kind: ChangeKind } | null
+  /** The steps in which it became so last. */
+  became: { readonly stored: number | null; readonly undeleted: number | null }
   /** In scope if it is its connection's. */
   scopeEpoch: number
   createdAt: Millis

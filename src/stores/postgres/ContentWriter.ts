@@ -13,6 +13,16 @@ import * as Totals from "./Totals.ts"
 import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
 
 /**
+ * The assignments that keep the transactions in which content became `stored` and `undeleted`, for statements that write
+ * another change. A content that has one of these changes now says its transaction in `changed_xid`.
+ */
+export const keptTransactions = ["stored", "undeleted"]
+  .map(
+    (kind) => `${kind}_xid = CASE content.change WHEN '${kind}' THEN content.changed_xid ELSE content.${kind}_xid END`
+  )
+  .join(", ")
+
+/**
  * Writes a whole batch in one statement. `before` is the stored row, which the connection's lock keeps unchanged.
  * `plan` compares by value: a row without a difference is not written, so that a forced run over unchanged content
  * makes no row versions. `OFFSET 0` keeps the look-up row by row: a plan that was made while the table was small would
@@ -76,7 +86,7 @@ WITH input AS (
     occurred_at = excluded.occurred_at, media_type = excluded.media_type, metadata = excluded.metadata,
     volatile = excluded.volatile, body_hash = excluded.body_hash, size = excluded.size, body_key = excluded.body_key,
     scope_epoch = excluded.scope_epoch, created_at = excluded.created_at, updated_at = excluded.updated_at,
-    changed_xid = excluded.changed_xid, change = excluded.change
+    changed_xid = excluded.changed_xid, change = excluded.change, ${keptTransactions}
 ), moved AS (
   SELECT was_state, was_pending, was_size, 'stored' AS state, NULL AS pending, size FROM plan
 ), counted AS (
@@ -254,7 +264,8 @@ export const applyPatches = Effect.fnUntraced(function* (
   if (changed.length > 0) {
     yield* sql`UPDATE content SET metadata = next.metadata::jsonb, updated_at = statement_timestamp(),
         changed_xid = pg_current_xact_id(),
-        change = CASE changed_xid WHEN pg_current_xact_id() THEN change ELSE 'updated' END
+        change = CASE changed_xid WHEN pg_current_xact_id() THEN change ELSE 'updated' END,
+        ${sql.literal(keptTransactions)}
       FROM unnest(${texts(changed.map(([id]) => id))}, ${texts(changed.map(([, next]) => JSON.stringify(next)))})
         AS next(id, metadata)
       WHERE content.connection_id = ${connectionId} AND content.external_id = next.id

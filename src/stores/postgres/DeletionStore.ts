@@ -10,6 +10,7 @@ import type { Complete } from "../../engine/model/Content.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import * as Storable from "../Storable.ts"
+import { keptTransactions } from "./ContentWriter.ts"
 import { addToRun } from "./RunStore.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
@@ -69,7 +70,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         ), moved AS (
           UPDATE content SET state = 'deleted', pending = NULL, reason = NULL, message = NULL, attempts = 0,
             next_attempt_at = NULL, tried_revision = NULL, updated_at = statement_timestamp(),
-            changed_xid = pg_current_xact_id(), change = 'deleted'
+            changed_xid = pg_current_xact_id(), change = 'deleted', ${sql.literal(keptTransactions)}
           FROM was WHERE connection_id = ${connectionId} AND external_id = was_id
           RETURNING ${sql.literal(Totals.movedColumns)}
         ), counted AS (

@@ -69,7 +69,7 @@ const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epoch
  * as far: they are announced anew. It follows a write, so that our own id is no more than theirs.
  */
 const announceAnew = (sql: SqlClient.SqlClient) =>
-  sql`UPDATE content SET changed_xid = pg_current_xact_id()
+  sql`UPDATE content SET changed_xid = pg_current_xact_id(), stored_xid = pg_current_xact_id(), undeleted_xid = NULL
     WHERE changed_xid >= pg_snapshot_xmin(pg_current_snapshot())`
 
 /** Begins a new epoch where this is not where the present one was begun (or anyway: `always`). */

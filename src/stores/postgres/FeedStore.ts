@@ -32,7 +32,9 @@ const Row = Schema.Struct({
   ...contentFields,
   transaction: Transaction,
   connectionId: ConnectionId,
-  change: ChangeKind
+  change: ChangeKind,
+  stored: Schema.NullOr(Transaction),
+  undeleted: Schema.NullOr(Transaction)
 })
 const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeHead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Head))
@@ -42,7 +44,9 @@ const decodeChanged = Schema.decodeUnknownEffect(
 )
 
 /** The columns of a change but for its transaction, which it is ordered by as a number. */
-const toldColumns = [...Object.keys(contentFields), "connectionId", "change"].map((name) => `"${name}"`).join(", ")
+const toldColumns = [...Object.keys(contentFields), "connectionId", "change", "stored", "undeleted"]
+  .map((name) => `"${name}"`)
+  .join(", ")
 
 /** Before every row: no connection has this id. */
 const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId: "" }
@@ -71,7 +75,9 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
     const found = yield* sql`WITH head AS MATERIALIZED (${head})
       SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon, ${told}
       FROM head LEFT JOIN LATERAL (
-        SELECT ${sql.literal(contentColumns)}, changed_xid AS transaction, connection_id AS "connectionId", change
+        SELECT ${sql.literal(contentColumns)}, changed_xid AS transaction, connection_id AS "connectionId", change,
+          CASE change WHEN 'stored' THEN changed_xid ELSE stored_xid END::text AS stored,
+          CASE change WHEN 'undeleted' THEN changed_xid ELSE undeleted_xid END::text AS undeleted
         FROM content
         WHERE changed_xid < head.horizon AND ${mine}
           AND (changed_xid, connection_id, external_id) >
@@ -86,10 +92,11 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
     }
     const isEmpty = found.length === 1 && (found[0] as { readonly transaction: unknown }).transaction === null
     const rows = isEmpty ? [] : yield* Effect.orDie(decodeRows(found.slice(0, query.limit)))
-    const list = rows.map(({ change, connectionId, transaction, ...content }) => ({
+    const list = rows.map(({ change, connectionId, stored, transaction, undeleted, ...content }) => ({
       place: { transaction, row: { connectionId, externalId: content.externalId } },
       connectionId,
       change,
+      became: { stored, undeleted },
       content: { ...content, state: change === "deleted" ? ("deleted" as const) : ("stored" as const) }
     }))
     const more = found.length > query.limit

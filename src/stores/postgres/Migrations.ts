@@ -11,6 +11,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { access } from "./migrations/Access.ts"
+import { became } from "./migrations/Became.ts"
 import { deletions } from "./migrations/Deletions.ts"
 import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/InitialSchema.ts"
@@ -68,7 +69,8 @@ export const migrations = {
   "0018_progress": progress,
   "0019_search": search,
   "0020_read_tokens": readTokens,
-  "0021_totals": totals
+  "0021_totals": totals,
+  "0022_became": became
 }
 
 /** The schema that this version works with. */

@@ -69,15 +69,17 @@ it("a cursor of contents by their ids holds no time, and one by time does", () =
 describe("a cursor of changes", () => {
   it.effect.prop(
     "gives back the place it was made of",
-    { id: Schema.NullOr(Id), transaction: Transaction, all: Schema.Boolean },
-    ({ all, id, transaction }) =>
+    { id: Schema.NullOr(Id), transaction: Transaction, since: Schema.UndefinedOr(Transaction), all: Schema.Boolean },
+    ({ all, id, since, transaction }) =>
       Effect.gen(function* () {
         const list = all ? undefined : mine
         const place = { transaction, row: id === null ? null : { connectionId: mine, externalId: usable(id) } }
-        const cursor = Cursor.ofChange(epoch, list, place)
+        const cursor = Cursor.ofChange(epoch, list, place, since)
         assert.match(cursor, /^[A-Za-z0-9_-]+$/)
         const found = yield* Cursor.changePlace(list, cursor)
         assert.deepStrictEqual(found.place, place)
+        // At the end of the changes, the reader has all that is before the place.
+        assert.strictEqual(found.since, id === null ? transaction : (since ?? transaction))
         yield* found.check(epoch)
       })
   )

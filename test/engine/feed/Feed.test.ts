@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { Feed, layer as feedLayer, layerWith } from "../../../src/engine/feed/Feed.ts"
 import { LocalCommits } from "../../../src/engine/feed/LocalCommits.ts"
@@ -12,7 +13,8 @@ import type { Epoch } from "../../../src/engine/model/Change.ts"
 import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
-import { item, page, running } from "../../stores/scenario.ts"
+import * as Model from "../../stores/model.ts"
+import { item, page, running, stored } from "../../stores/scenario.ts"
 
 /** How often the store was asked, of what. */
 interface Asked {
@@ -69,6 +71,52 @@ it.layer(Memory.layer)("the feed", (it) => {
       const more = yield* feed.changes({ connectionId: id, after: end.next, limit: 10, wait: none })
       assert.deepStrictEqual(ids(more), ["a updated"])
     })
+  )
+
+  it.effect.prop(
+    "a reader that asks for what is stored is told each content, and none again that it had at the end",
+    {
+      steps: Model.sequence(
+        Schema.Union([
+          Schema.TaggedStruct("store", {
+            id: Schema.Literals(["a", "b", "c", "d", "e"]),
+            text: Schema.Literals(["x", "y"])
+          }),
+          Schema.TaggedStruct("read", { limit: Schema.Literals([1, 2, 7]), pages: Schema.Literals([1, 2, 9]) })
+        ])
+      )
+    },
+    ({ steps }) =>
+      Effect.gen(function* () {
+        const { feed } = yield* scene
+        const { commit, id } = yield* running()
+        const told = new Set<string>()
+        let atEnd: ReadonlySet<string> = new Set()
+        let after: string | undefined
+        const follow = Effect.fnUntraced(function* (limit: number, pages: number) {
+          for (let n = 0; n < pages; n += 1) {
+            const page = yield* feed.changes({ connectionId: id, kinds: ["stored"], after, limit, wait: none })
+            for (const { change, content } of page.changes) {
+              assert.strictEqual(change, "stored")
+              assert.isFalse(atEnd.has(content.externalId), `${content.externalId} was told again`)
+              told.add(content.externalId)
+            }
+            const isEnd =
+              (yield* feed.changes({ connectionId: id, after: page.next, limit: 1, wait: none })).changes.length === 0
+            after = page.next
+            if (!isEnd) continue
+            atEnd = new Set(told)
+            return
+          }
+        })
+        for (const step of steps) {
+          if (step._tag === "read") yield* follow(step.limit, step.pages)
+          else yield* commit({ items: [item(step.id, { text: step.text })] })
+        }
+        yield* follow(7, 9)
+        assert.deepStrictEqual([...told].toSorted(), yield* stored(id))
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 200 } }
   )
 
   it.effect("a reader that waits is told as soon as there is something, and not of others' changes", () =>

@@ -270,6 +270,57 @@ describe("delivering to webhooks", () => {
       assert.strictEqual(endpoints.sent.length, 2)
     }))
 
+  test("sends content by its latest change of the kinds that were asked for", (endpoints) =>
+    Effect.gen(function* () {
+      const { commit, fence } = yield* connected()
+      const patch = (externalId: string, n: number) =>
+        commit({ page: page({ patches: [{ externalId, metadata: { n } }] }) })
+      const away = Effect.fnUntraced(function* (externalId: string) {
+        yield* commit({ page: page({ deleted: [externalId] }) })
+        yield* deleteStaged(fence)
+      })
+      yield* commit({ items: [item("a"), item("b"), item("c"), item("d")] })
+      yield* patch("a", 1)
+      yield* away("b")
+      yield* away("c")
+      yield* commit({ items: [item("c")] })
+      const urls = ["stored", "stored+deleted", "no-updates", "updated"].map((name) => `https://hooks.example/${name}`)
+      const [stored = "", both = "", noUpdates = "", updated = ""] = urls
+      yield* create({ url: stored, changes: ["stored"] })
+      yield* create({ url: both, changes: ["stored", "deleted"] })
+      yield* create({ url: noUpdates, changes: ["stored", "deleted", "undeleted"] })
+      yield* create({ url: updated, changes: ["updated"] })
+      endpoints.answer = () => Effect.succeed(500)
+      yield* dispatcher
+      yield* until(() => urls.every((url) => endpoints.to(url).length > 0))
+      // While the first message is repeated, e and f become new, and c and d are updated.
+      yield* patch("d", 1)
+      yield* away("c")
+      yield* commit({ items: [item("c"), item("e"), item("f")] })
+      for (const id of ["c", "e", "f"]) yield* patch(id, 1)
+      yield* away("f")
+      endpoints.answer = () => Effect.succeed(200)
+      yield* pass("1 minute")
+      const messagesTo = (url: string) =>
+        Array.from(new Map(endpoints.to(url).map((one) => [one.id, told(one).toSorted()])).values())
+      assert.deepStrictEqual(urls.map(messagesTo), [
+        [["a stored", "c stored", "d stored"], ["e stored"]],
+        [
+          ["a stored", "b deleted", "c stored", "d stored"],
+          ["e stored", "f deleted"]
+        ],
+        [
+          ["a stored", "b deleted", "c undeleted", "d stored"],
+          ["c undeleted", "e stored", "f deleted"]
+        ],
+        [["a updated"], ["c updated", "d updated", "e updated"]]
+      ])
+      const before = endpoints.sent.length
+      yield* patch("e", 2)
+      yield* pass("5 seconds")
+      assert.deepStrictEqual(endpoints.sent.slice(before).flatMap(told), ["e updated"])
+    }))
+
   test("tries again for three days under one id, holds what comes later, gives up, and goes on", (endpoints) =>
     Effect.gen(function* () {
       const webhooks = yield* Webhooks
