@@ -6,6 +6,9 @@
  * - refusals as `ok: false` with status 200; `Retry-After` with 429 (https://docs.slack.dev/apis/web-api/rate-limits);
  * - files behind the token; a page for signing in, HTML with status 200, where it is missing (bolt-js#2585,
  *   deno-slack-sdk#285); redirects of Enterprise Grid to files-origin.slack.com (hermes-agent#114483, goclaw#233);
+ * - a free plan, which neither lists nor finds what is older than 90 days (slackdump#190), with or without the flag
+ *   `is_limited`: the method's page has no such field;
+ * - `oldest` without `latest`, which an old answer took for "the oldest first" (slackhq/slack-api-docs#4);
  * - canvases that are HTML (slackdump#401, agent-slack#19);
  * - files of Slack Connect that messages name by their id only (https://docs.slack.dev/reference/objects/file-object);
  * - updates that set no `edited`: unfurls, `blocks`, attachments
@@ -75,8 +78,11 @@ export interface SlackServer {
   readonly search: { hasScope: boolean; lag: number }
   /** The most objects that an answer has, whatever is asked for. */
   maxLimit: number
-  /** A free plan: parents older than this are there, but not shown. */
+  /** A free plan: parents older than this are there, but not shown. `isFlagged`: answers say `is_limited`. */
   hiddenBefore: string | undefined
+  isFlagged: boolean
+  /** With `oldest` alone, an answer has the messages that are nearest to it. */
+  isNearestFirst: boolean
   /** Cursors made before this was raised are forgotten. */
   cursorEpoch: number
   /** Where files are redirected to, one after the other, before they are given: origins, or "" for this server's. */
@@ -225,7 +231,9 @@ const build = (options: Options) => {
         broadcasts.length === 0
           ? channel.parents
           : [...channel.parents, ...broadcasts].sort((a, b) => (a.ts < b.ts ? -1 : 1))
-      const end = args.latest === undefined ? list.length : position(list, args.latest) + 1
+      const isNearest = server.isNearestFirst && args.oldest !== undefined && args.latest === undefined
+      const nearest = isNearest ? position(list, args.oldest ?? "") + limit : list.length
+      const end = args.latest === undefined ? Math.min(nearest, list.length) : position(list, args.latest) + 1
       let index = Math.min(end, from === undefined ? list.length : position(list, from) + 1, list.length) - 1
       let next: string | undefined
       for (; index >= 0; index--) {
@@ -244,7 +252,7 @@ const build = (options: Options) => {
       return {
         messages: shown.map((message) => workspace.messageJson(channel, message, fileUrl, true)),
         has_more: next !== undefined,
-        ...(hiddenBefore === undefined ? {} : { is_limited: true }),
+        ...(hiddenBefore === undefined || !server.isFlagged ? {} : { is_limited: true }),
         ...metadata(next)
       }
     },
@@ -252,6 +260,7 @@ const build = (options: Options) => {
       const channel = readable(args)
       const limit = limitOf(args, 999)
       const found = workspace.find(channel.id, args.ts ?? "") ?? refuse("thread_not_found")
+      if ((found.message.threadTs ?? found.message.ts) < (server.hiddenBefore ?? "")) refuse("thread_not_found")
       const show = (message: Message) => workspace.messageJson(channel, message, fileUrl, false)
       // The `ts` of a reply gives that reply alone.
       if (found.message.threadTs !== undefined) return { messages: [show(found.message)], has_more: false }
@@ -324,6 +333,7 @@ const build = (options: Options) => {
     },
     "files.info": (args) => {
       const file = workspace.files.get(args.file ?? "") ?? refuse("file_not_found")
+      if (file.withheld === "access_denied") refuse("access_denied")
       return file.deleted ? refuse("file_deleted") : { file: workspace.fileJson(file, fileUrl) }
     }
   }
@@ -442,6 +452,8 @@ const build = (options: Options) => {
         search: { hasScope: true, lag: 0 },
         maxLimit: 999,
         hiddenBefore: undefined,
+        isFlagged: true,
+        isNearestFirst: false,
         cursorEpoch: 0,
         fileRedirects: [],
         fileRequests: [],

@@ -58,6 +58,8 @@ export const Conversation = Schema.Struct({
   /** When the last complete pass over its history began, and what it counted. */
   historyAt: Schema.optionalKey(Schema.Finite),
   tally: Schema.optionalKey(Tally),
+  /** The oldest message of its history, as the last pass that read all of it found it (see PlanLimit.ts). */
+  oldest: Schema.optionalKey(Schema.String),
   /** Something in it was deleted: a complete pass shall find out what. */
   suspect: Schema.optionalKey(Schema.Boolean)
 })
@@ -116,6 +118,8 @@ export const Checkpoint = Schema.Struct({
    * which a deletion was noticed has had its complete pass.
    */
   absentSince: Schema.optionalKey(Schema.Finite),
+  /** When Slack last showed a message that is too old for a free plan (see PlanLimit.ts). */
+  unlimitedAt: Schema.optionalKey(Schema.Finite),
   /** Parts that hints named and that are still to be looked at (see HintLookups.ts). */
   hinted: Schema.optionalKey(Schema.Array(Schema.String)),
   /**

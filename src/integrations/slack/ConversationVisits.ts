@@ -8,7 +8,7 @@ import { type Conversation, hasVanished, parentsDigest, type Part, save, type St
 import type { Client } from "./Client.ts"
 import * as Directory from "./Directory.ts"
 import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
-import { beginHistory, type CompleteSettings, countHistory, moveHistory, type Pages } from "./Sweeps.ts"
+import { beginHistory, type CompleteSettings, countHistory, floorOf, moveHistory, type Pages } from "./Sweeps.ts"
 import type { Env } from "./MessageRefs.ts"
 import * as Walk from "./Walk.ts"
 
@@ -112,6 +112,7 @@ export const make = (
     return Walk.make(env, {
       channel,
       place: begun.place,
+      floor: floorOf(partOf()),
       firstLimit: visitLimit,
       callsPerStep: isFirst ? Math.min(firstVisitThreads, settings.callsPerStep) : undefined,
       goOn: (ts) => {
@@ -157,14 +158,14 @@ export const make = (
       // The first visit ends after one step, and the backfill goes on where it stopped.
       mayGoOn: () => !isFirst,
       onClosed: () => skip.add(channel),
-      save: (place) => {
+      save: (place, isEnd) => {
         state.movedAt = time()
         const visitedAt = begun.startedAt
         if (skip.has(channel)) update(state, channel, { visitedAt })
         else if (isFirst) {
-          moveHistory(state, channel, place)
+          moveHistory(state, channel, place, isEnd)
           update(state, channel, { watermark: top, visitedAt })
-        } else if (place === undefined) {
+        } else if (isEnd) {
           update(state, channel, { watermark: top, visitedAt, visit: undefined })
         } else {
           update(state, channel, { visit: { place, top, startedAt: begun.startedAt } })

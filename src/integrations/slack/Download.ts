@@ -1,13 +1,18 @@
 /** Downloads an item by its external id alone: for files, forced ids and the ledger. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Announced, Content } from "../../contract/Content.ts"
-import { Gone, IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
+import { Forbidden, Gone, IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import type { Client } from "./Client.ts"
 import { tooLarge } from "./Errors.ts"
 import * as Message from "./Message.ts"
+import { mayHide } from "./PlanLimit.ts"
 
-const Messages = Schema.Struct({ messages: Schema.Array(Schema.Unknown) })
+const Messages = Schema.Struct({
+  messages: Schema.Array(Schema.Unknown),
+  is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean))
+})
 const FileAnswer = Schema.Struct({ file: Schema.Unknown })
 const UserAnswer = Schema.Struct({ user: Schema.Unknown })
 const ChannelAnswer = Schema.Struct({ channel: Schema.Unknown })
@@ -15,6 +20,8 @@ const ChannelAnswer = Schema.Struct({ channel: Schema.Unknown })
 const isFile = Schema.is(Message.File)
 
 const gone = (id: string) => new IntegrationError({ reason: new Gone({ message: `${id} is gone` }) })
+const hidden = (id: string, why: string) =>
+  new IntegrationError({ reason: new Forbidden({ message: `Slack does not show ${id}: ${why}` }) })
 const unreadable = (id: string) => new IntegrationError({ reason: new Malformed({ message: `${id} can't be read` }) })
 
 /**
@@ -33,14 +40,14 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
   /**
    * A parent comes from `conversations.history`, a reply from `conversations.replies`, and the id does not tell which
    * it is: history bounded by the `ts` from above gives the parent itself, or an older one; then it is a reply, or
-   * gone.
+   * gone. If it gives nothing, a free plan may hide the message (see PlanLimit.ts).
    */
   const message = Effect.fnUntraced(function* (id: string, channel: string, ts: string) {
     const find = (messages: ReadonlyArray<unknown>) =>
       messages.filter((one) => Message.isMessage(one)).find((one) => one.ts === ts)
     const parents = yield* client.request(
       "conversations.history",
-      { channel, latest: ts, oldest: ts, inclusive: true, limit: 1 },
+      { channel, latest: ts, inclusive: true, limit: 1 },
       Messages
     )
     let found = find(parents.messages)
@@ -56,7 +63,12 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
       )
       found = find(replies.messages)
     }
-    if (found === undefined || Message.isTombstone(found)) return yield* gone(id)
+    if (found === undefined) {
+      const isHidden =
+        parents.is_limited === true || (parents.messages.length === 0 && mayHide(ts, yield* Clock.currentTimeMillis))
+      return yield* isHidden ? hidden(id, "a free plan hides messages older than 90 days") : gone(id)
+    }
+    if (Message.isTombstone(found)) return yield* gone(id)
     const content = Message.messageContent(channel, found)
     // The revision of a thread's parent says that its replies are stored, which this did not do: a listing says it.
     return Message.hasThread(found) ? content : { ...content, revision: Message.revisionOf(found) }
@@ -67,6 +79,7 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
     if (!isFile(answer.file)) return yield* unreadable(id)
     const info = answer.file
     if (Message.isDeletedFile(info)) return yield* gone(id)
+    if (Message.isWithheldFile(info)) return yield* hidden(id, info.mode ?? info.file_access ?? "withheld")
     const url = info.url_private_download ?? info.url_private
     // A file that another host keeps (a linked document) has no bytes at Slack, and that host must not get the token.
     if (info.is_external === true || info.mode === "external" || typeof url !== "string" || !client.takesToken(url)) {

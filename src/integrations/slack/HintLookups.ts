@@ -4,7 +4,7 @@
  *
  * `conversations.replies` finds a message by its `ts` alone: a parent with its thread, or one reply (bolt-python#783).
  * A message that it does not find (`thread_not_found`: bolt-js#2307) is deleted only if history does not show it
- * either.
+ * either, and if no free plan can hide it (see PlanLimit.ts).
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -17,6 +17,7 @@ import { isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 import type { Pages } from "./Sweeps.ts"
 import * as MessageRefs from "./MessageRefs.ts"
+import { mayHide } from "./PlanLimit.ts"
 
 const Messages = Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
@@ -67,13 +68,20 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
   }
 
   const deleted = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
-    const span = { channel, latest: ts, oldest: ts, inclusive: true, limit: 1 }
-    const answer = yield* client.ask("conversations.history", span, Messages)
+    /** The message itself, or the newest that is older. */
+    const look = (latest: string) =>
+      client.ask("conversations.history", { channel, latest, inclusive: true, limit: 1 }, Messages)
+    const answer = yield* look(ts)
     const isThere =
       isRefusal(answer) ||
       answer.is_limited === true ||
       answer.messages.some((one) => Message.isMessage(one) && one.ts === ts)
     if (isThere) return nothing(part)
+    const begin = thread ?? ts
+    if (mayHide(begin, env.now())) {
+      const behind = thread === undefined ? answer : yield* look(begin)
+      if (isRefusal(behind) || behind.messages.length === 0) return nothing(part)
+    }
     if (thread === undefined) forget(channel, ts)
     else {
       const key = `${channel}/${thread}`
@@ -147,7 +155,7 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
       ? absentFile.has(answer.refused)
       : isFile(answer.file) && Message.isDeletedFile(answer.file)
     if (isGone) return [end(part, { listed: [], download: [], deleted: [part] })]
-    if (isRefusal(answer) || !isFile(answer.file)) return nothing(part)
+    if (isRefusal(answer) || !isFile(answer.file) || Message.isWithheldFile(answer.file)) return nothing(part)
     const listed = [Message.fileRef(answer.file)]
     return [end(part, { listed, download: yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" }) })]
   })

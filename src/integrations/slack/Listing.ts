@@ -49,6 +49,7 @@ import { always, chain, completePasses, histories, type Pages } from "./Sweeps.t
 import type { Env } from "./MessageRefs.ts"
 import * as MessageSearch from "./MessageSearch.ts"
 import * as HintLookups from "./HintLookups.ts"
+import * as PlanLimit from "./PlanLimit.ts"
 import { type Scene, type Settings, sweepEvery, visitsPerRound } from "./ConversationVisits.ts"
 import * as ConversationVisits from "./ConversationVisits.ts"
 
@@ -88,13 +89,14 @@ const directoryOptions = ({ now, parts, settings, task }: Scene): Directory.Opti
   asContent: task.window === undefined
 })
 
-const envOf = ({ settings, task, time }: Scene): Env => ({
+const envOf = ({ settings, state, task, time }: Scene): Env => ({
   client: settings.client,
   task,
   files: settings.files,
   limit: settings.limit,
   callsPerStep: settings.callsPerStep,
   now: time,
+  planLimit: PlanLimit.make(state, time),
   since: task.window?.since === undefined ? undefined : tsOf(task.window.since.epochMilliseconds),
   until: task.window?.until === undefined ? undefined : tsOf(task.window.until.epochMilliseconds)
 })

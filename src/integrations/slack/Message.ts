@@ -264,8 +264,12 @@ export const isDeletedFile = (file: File): boolean => file.mode === "tombstone"
 /** Slack Connect names some files by their id only, and `files.info` says the rest: it is asked once. */
 export const isInfoOnly = (file: File): boolean => file.file_access === "check_file_info"
 
-/** A free plan names files that it no longer gives: they are neither there nor deleted. */
-export const isHiddenFile = (file: File): boolean => file.mode === "hidden_by_limit"
+/**
+ * Slack names files that it does not give, and that are not deleted: behind the limit of a free plan
+ * (zulip/zulip#12011, sgratzl/slack_cleaner2#101), and of Slack Connect where we may not see them (zulip/zulip#23197).
+ */
+export const isWithheldFile = ({ file_access: access, mode }: File): boolean =>
+  mode === "hidden_by_limit" || access === "access_denied" || access === "file_not_found"
 
 export const fileContent = (file: File, body: Content["body"], mediaType: string | undefined): Content => ({
   kind: "file",

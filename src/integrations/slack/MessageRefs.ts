@@ -8,6 +8,7 @@ import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Checkpoint, Part, Saved } from "./Checkpoint.ts"
 import type { Client } from "./Client.ts"
 import * as Message from "./Message.ts"
+import type { PlanLimit } from "./PlanLimit.ts"
 
 /** Refs of one page, the contract's bound. */
 export const maxRefs = 1000
@@ -37,6 +38,7 @@ export interface Env {
   /** Objects of one answer, and calls for threads before a page is given. */
   readonly limit: number
   readonly callsPerStep: number
+  readonly planLimit: PlanLimit
   /** Milliseconds since 1970. */
   readonly now: () => number
   /** Bounds of a windowed task: since inclusive, until exclusive. */
@@ -63,7 +65,7 @@ export const make = (
   const fileRefs = (message: Message.Message) =>
     env.files
       ? Message.filesOf(message)
-          .filter((file) => !Message.isDeletedFile(file) && !Message.isHiddenFile(file))
+          .filter((file) => !Message.isDeletedFile(file) && !Message.isWithheldFile(file))
           .map((file) => Message.fileRef(file))
       : []
 
@@ -81,7 +83,8 @@ export const make = (
 
   /**
    * Chooses what to download, with one query and the force rules as they are. `patched` is what changed in its
-   * reactions or its thread only; `changed` are parents whose stored thread is not the one that Slack tells of.
+   * reactions or its thread only; `changed` are parents whose stored thread is not the one that Slack tells of; `known`
+   * has the stored revisions.
    */
   const select = Effect.fnUntraced(function* (
     messages: ReadonlyArray<Message.Message>,
@@ -137,7 +140,8 @@ export const make = (
     return {
       chosen: new Set(ids.filter((id) => !patched.has(id))),
       patched: new Set(ids.filter((id) => patched.has(id))),
-      changed
+      changed,
+      known
     }
   })
 

@@ -7,8 +7,20 @@ import * as Stream from "effect/Stream"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
-import { type Checkpoint, noTally, type Part, type Place, save, type State, tallied, update } from "./Checkpoint.ts"
+import {
+  type Checkpoint,
+  type Conversation,
+  noTally,
+  type Part,
+  type Place,
+  save,
+  type State,
+  tallied,
+  update
+} from "./Checkpoint.ts"
+import { tsOf } from "./Message.ts"
 import type { Env } from "./MessageRefs.ts"
+import { unknownFloor } from "./PlanLimit.ts"
 import * as Walk from "./Walk.ts"
 
 export type Pages = Stream.Stream<
@@ -44,22 +56,27 @@ export const countHistory = (state: State, channel: string, ts: string): void =>
   })
 }
 
+/** The message that the history ended with when it was last read as a whole; undefined if it never was read. */
+export const floorOf = ({ historyAt, oldest }: Conversation): string | undefined =>
+  oldest ?? (historyAt === undefined ? undefined : unknownFloor)
+
 /**
- * Records how far the pass over the history is; `undefined`: at its end. A pass that counts fewer messages, or others,
- * than the last one counted up to the same time proves that one of them vanished.
+ * Records how far the pass over the history is. A whole pass that counts fewer messages, or others, than the last one
+ * counted up to the same time proves that one of them vanished.
  */
-export const moveHistory = (state: State, channel: string, place: Place | undefined): void => {
+export const moveHistory = (state: State, channel: string, place: Place, isEnd: boolean): void => {
   const part = state.conversations.get(channel)?.part
   const history = part?.history
   if (part === undefined || history === undefined) return
-  if (place !== undefined) return update(state, channel, { history: { ...history, place } })
+  if (!isEnd) return update(state, channel, { history: { ...history, place } })
   const { tally } = part
-  const isWhole = history.place.broken !== true
+  const isWhole = place.broken !== true
   const isOther = tally !== undefined && (tally.count !== history.seen.count || tally.sum !== history.seen.sum)
   update(state, channel, {
     history: undefined,
     historyAt: history.startedAt,
     tally: isWhole ? history.now : undefined,
+    oldest: isWhole ? (place.at ?? tsOf(history.startedAt)) : part.oldest,
     suspect: part.suspect === true || (isWhole && isOther) ? true : undefined
   })
 }
@@ -89,6 +106,7 @@ export const histories = (env: Env, state: State, skip: Set<string>, options: Hi
       ...options,
       channel,
       place: state.conversations.get(channel)?.part.history?.place ?? {},
+      floor: floorOf(state.conversations.get(channel)?.part ?? {}),
       goOn: always,
       active: never,
       fresh: always,
@@ -97,12 +115,12 @@ export const histories = (env: Env, state: State, skip: Set<string>, options: Hi
       },
       onHistory: (ts) => countHistory(state, channel, ts),
       onClosed: () => skip.add(channel),
-      save: (place) => {
+      save: (place, isEnd) => {
         state.movedAt = env.now()
         if (skip.has(channel)) return save(state)
         if (options.listing !== undefined) restartPass(state)
-        moveHistory(state, channel, place)
-        if (place === undefined) delete state.historyOf
+        moveHistory(state, channel, place, isEnd)
+        if (isEnd) delete state.historyOf
         return save(state)
       }
     })
@@ -202,6 +220,7 @@ export const completePasses = (
     return Walk.make(env, {
       channel,
       place: begun.place,
+      floor: floorOf(state.conversations.get(channel)?.part ?? {}),
       goOn: always,
       complete: true,
       active: never,
@@ -220,9 +239,9 @@ export const completePasses = (
         if (isComplete) delete state.absentSince
         return isComplete
       },
-      save: (place) => {
+      save: (place, isEnd) => {
         state.movedAt = env.now()
-        if (place === undefined) {
+        if (isEnd) {
           delete state.pass
           advance(channel)
         } else {

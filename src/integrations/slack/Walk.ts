@@ -27,11 +27,12 @@ import { type Checkpoint, type Part, place as placeOf, type Place, type Saved } 
 import { type Args, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 import * as MessageRefs from "./MessageRefs.ts"
+import { unknownFloor } from "./PlanLimit.ts"
 
 const Messages = Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
   has_more: Schema.optionalKey(Schema.Boolean),
-  // A free plan: what is older than its limit is there, and not shown.
+  // A free plan: older messages are there, and not shown (see PlanLimit.ts).
   is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
   response_metadata: Schema.optionalKey(
     Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))
@@ -48,6 +49,8 @@ export interface Walk {
   readonly firstLimit?: number | undefined
   /** No older message is asked for than this. */
   readonly oldest?: string | undefined
+  /** The message that the history ended with before; undefined if it is read for the first time. */
+  readonly floor: string | undefined
   /** Whether to go on after an answer whose oldest message is `ts`, while Slack has more. */
   readonly goOn: (ts: string) => boolean
   /** Lists every thread, changed or not. */
@@ -58,7 +61,7 @@ export interface Walk {
   readonly fresh: (latestReply: string) => boolean
   /** Pages are part of this listing; a complete pass that is not broken covers the conversation at its end. */
   readonly listing?: string | undefined
-  /** The first answer of a walk from the top. */
+  /** The first answer of a walk from the top; `complete` if it has the whole history. */
   readonly onTop?: ((messages: ReadonlyArray<Message.Message>, complete: boolean) => void) | undefined
   readonly onCall: () => void
   readonly onSeen: (ts: string) => void
@@ -70,8 +73,8 @@ export interface Walk {
   readonly onClosed: (word: string) => void
   /** Asked once the walk has ended: whether the passes over the workspace are complete with it. */
   readonly completes?: (() => boolean) | undefined
-  /** Records how far the walk is (`undefined`: at its end) and gives the checkpoint that says so. */
-  readonly save: (place: Place | undefined) => Saved
+  /** Records how far the walk is and gives the checkpoint that says so. */
+  readonly save: (place: Place, isEnd: boolean) => Saved
   /** Called for each message of the history once its page is made, before `save`. */
   readonly onHistory?: ((ts: string) => void) | undefined
   /** Calls for threads in one step, where fewer than usual will do. */
@@ -133,8 +136,9 @@ export const make = (
     const { messages, problems } = read(answer)
     const sorted = messages.toSorted((a, b) => Message.compareTs(b.ts, a.ts))
     const complete = nextCursor(answer) === undefined && answer.has_more !== true
-    if (top) walk.onTop?.(sorted, complete && answer.is_limited !== true)
     const last = sorted.at(-1)?.ts
+    if (last !== undefined) env.planLimit.onShown(last)
+    if (top) walk.onTop?.(sorted, complete && answer.is_limited !== true)
     for (const { ts } of sorted.slice(0, 1)) walk.onSeen(ts)
     const at = place.at
     const inSpan = sorted.filter(
@@ -143,15 +147,18 @@ export const make = (
         (walk.oldest === undefined || Message.compareTs(message.ts, walk.oldest) >= 0) &&
         (env.until === undefined || Message.compareTs(message.ts, env.until) < 0)
     )
-    const { chosen, changed, patched } = yield* select(inSpan, inSpan)
+    const { chosen, changed, known, patched } = yield* select(inSpan, inSpan)
     // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
     const stuck = nextCursor(answer) === undefined && inSpan.length === 0
     const ended = stuck || (last !== undefined && !walk.goOn(last))
+    // What is read for the first time and stored already was mirrored before: so may be what is hidden behind it.
+    const floor = walk.floor ?? (last !== undefined && known.has(idOf(last)) ? unknownFloor : undefined)
+    const isCut = answer.is_limited === true || ((complete || stuck) && !env.planLimit.isWhole(last ?? place.at, floor))
     return {
       place: placeOf({
         ...place,
         cursor,
-        broken: place.broken === true || problems.length > 0 || answer.is_limited === true
+        broken: place.broken === true || problems.length > 0 || isCut
       }),
       rest: inSpan,
       chosen,
@@ -189,7 +196,7 @@ export const make = (
       if (typeof answer === "string") {
         walk.onClosed(answer)
         const problems = [{ place: channel, message: `can't be read: ${answer}` }]
-        const saved = walk.save(undefined)
+        const saved = walk.save(placeOf({ ...from.place, broken: true }), true)
         const none = { chosen: new Set<string>(), patched: new Set<string>() }
         const end = page([], none, saved, { problems, complete: walk.completes?.() === true })
         return [[end], Option.none<Step>()] as const
@@ -268,7 +275,7 @@ export const make = (
       const isKnown = selected.chosen.size === 0 && selected.patched.size === 0
       if (isKnown && group.every((message) => again.has(message.ts))) continue
       const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread: listedTo, broken }) : from.place
-      pages.push(page(group, selected, walk.save(reached), {}))
+      pages.push(page(group, selected, walk.save(reached, false), {}))
       for (const id of selected.chosen) taken.add(id)
     }
     const done = rest.length === 0 && from.more === undefined
@@ -282,7 +289,7 @@ export const make = (
       const covers = walk.complete === true && broken !== true && done ? [{ prefix: `${channel}/` }] : []
       const selected = { chosen: new Set([...from.chosen].filter((id) => !taken.has(id))), patched: from.patched }
       for (const { ts } of parents) walk.onHistory?.(ts)
-      const saved = walk.save(done ? undefined : reached)
+      const saved = walk.save(reached, done)
       const complete = done && walk.completes?.() === true
       pages.push(page(parents, selected, saved, { problems, covers, complete, cut }))
     }

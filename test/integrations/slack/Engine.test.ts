@@ -144,13 +144,16 @@ for (const conversations of [3, 15]) {
       const { workspace } = server
       const channels = Array.from({ length: conversations }, (_, index) => workspace.addChannel(`channel-${index}`))
       const sent = channels.map((channel) => [channel, workspace.post(channel, "the only one")] as const)
+      // As old as the others: no plan hides those.
+      const other = workspace.addChannel("other")
+      const kept = `${other}/${workspace.post(other, "stays")}`
       const connection = yield* connect(server)
       yield* sync(connection)
-      assert.strictEqual((yield* messages(connection)).length, conversations)
+      assert.strictEqual((yield* messages(connection)).length, conversations + 1)
       for (const [channel, ts] of sent) workspace.delete(channel, ts)
       const result = yield* sync(connection)
       assert.strictEqual(result.counts.deleted, conversations)
-      assert.deepStrictEqual(yield* messages(connection), [])
+      assert.deepStrictEqual(yield* messages(connection), [kept])
     }).pipe(Effect.provide(engine))
   )
 }

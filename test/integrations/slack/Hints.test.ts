@@ -61,7 +61,8 @@ describe("hints", () => {
         [
           "a deleted reply",
           () => workspace.delete(busy, reply),
-          ["conversations.replies", "conversations.history", "conversations.replies"]
+          // The second answer of history shows that no plan hides the old thread.
+          ["conversations.replies", "conversations.history", "conversations.history", "conversations.replies"]
         ],
         ["a renamed user", () => workspace.renameUser("U00000002", "robert"), ["users.info"]]
       ]
@@ -218,6 +219,28 @@ describe("hints", () => {
       server.fail("conversations.history", { error: "not_in_channel" })
       yield* model.run(session, hinted([`${busy}/${old}`]))
       assert.isTrue(model.rows.has(`${busy}/${old}`))
+    })
+  )
+
+  it.effect("do not delete what a free plan may hide, and what nothing older stands behind", () =>
+    Effect.gen(function* () {
+      const { busy, model, old, reply, server, session, workspace } = yield* synced
+      server.isFlagged = false
+      server.hiddenBefore = String(now - 86_400)
+      for (const part of [`${busy}/${old}`, `${busy}/${reply}/${old}`]) {
+        assert.deepStrictEqual((yield* model.run(session, hinted([part]))).deleted, [])
+      }
+      // A fresh message that is not found was deleted, whatever the plan hides.
+      const fresh = workspace.channel(busy).parents[7]?.ts ?? ""
+      workspace.delete(busy, fresh)
+      assert.deepStrictEqual((yield* model.run(session, hinted([`${busy}/${fresh}`]))).deleted, [`${busy}/${fresh}`])
+      server.hiddenBefore = undefined
+      const older = workspace.post(busy, "older", { ts: `${now - 91 * 86_400}.000100` })
+      workspace.delete(busy, reply)
+      for (const ts of workspace.channel(busy).threads.get(old) ?? []) workspace.delete(busy, ts.ts)
+      workspace.delete(busy, old)
+      assert.include((yield* model.run(session, hinted([`${busy}/${old}`]))).deleted, `${busy}/${old}`)
+      assert.isString(older)
     })
   )
 

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { poll } from "../../../src/contract/SyncTask.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
@@ -219,6 +221,62 @@ describe("a poll", () => {
       server.hiddenBefore = server.workspace.channel(general).parents[30]?.ts
       for (let index = 0; index < 4; index++)
         yield* Effect.map(model.run(session), ({ deleted }) => assert.deepStrictEqual(deleted, []))
+    })
+  )
+
+  const aged = Effect.gen(function* () {
+    const first = now - days(100)
+    yield* TestClock.setTime(now * 1000)
+    const server = yield* SlackServer.make({ now: first })
+    const { workspace: slack } = server
+    const [general, quiet] = [slack.addChannel("general"), slack.addChannel("quiet")]
+    for (let day = 0; day < 100; day++) {
+      const ts = slack.post(general, `day ${day}`, { ts: `${first + days(day)}.000100` })
+      slack.post(general, `reply on day ${day}`, { thread: ts, ts: `${first + days(day) + 60}.000100` })
+    }
+    slack.post(quiet, "long ago", { ts: `${first + days(10) + 3600}.000100` })
+    slack.post(quiet, "lately", { ts: `${first + days(95)}.000100` })
+    const model = new Model()
+    const session = yield* open(server)
+    yield* model.run(session)
+    yield* model.run(session)
+    /** A day later. */
+    const nextDay = Effect.fnUntraced(function* (isLimited = true) {
+      yield* TestClock.adjust("25 hours")
+      const time = yield* Clock.currentTimeMillis
+      if (isLimited) server.hiddenBefore = `${time / 1000 - days(90)}.000000`
+      const polls = [yield* model.run(session), yield* model.run(session)]
+      return polls.flatMap(({ deleted }) => deleted)
+    })
+    return { server, slack, general, quiet, model, nextDay }
+  })
+
+  it.effect("keeps what a free plan begins to hide, day by day, without a word", () =>
+    Effect.gen(function* () {
+      const { model, nextDay, server, general, slack } = yield* aged
+      server.isFlagged = false
+      const before = model.ids().length
+      for (let day = 0; day < 4; day++) assert.deepStrictEqual(yield* nextDay(), [])
+      assert.strictEqual(model.ids().length, before)
+      // A listing that begins again knows no more than what is stored.
+      model.checkpoint = Option.none()
+      for (let day = 0; day < 3; day++) assert.deepStrictEqual(yield* nextDay(), [])
+      const hidden = slack.channel(general).parents.filter(({ ts }) => ts < (server.hiddenBefore ?? ""))
+      assert.isAbove(hidden.length, 15)
+      // The plan ends, and all of it is there again.
+      server.hiddenBefore = undefined
+      assert.deepStrictEqual(yield* nextDay(false), [])
+      same(model, server)
+    })
+  )
+
+  it.effect("finds the deletion of the oldest message where another conversation shows what is as old", () =>
+    Effect.gen(function* () {
+      const { model, nextDay, quiet, server, slack } = yield* aged
+      const oldest = slack.channel(quiet).parents[0]?.ts ?? ""
+      slack.delete(quiet, oldest)
+      assert.deepStrictEqual(yield* nextDay(false), [`${quiet}/${oldest}`])
+      same(model, server)
     })
   )
 

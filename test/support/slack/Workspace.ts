@@ -50,6 +50,11 @@ export interface File {
   /** The URL of a file that another host keeps. */
   readonly externalUrl: string | undefined
   deleted: boolean
+  /**
+   * A file that Slack names and does not give: one behind the limit of a free plan (zulip/zulip#12011,
+   * sgratzl/slack_cleaner2#101), or one of Slack Connect that we may not see (zulip/zulip#23197).
+   */
+  withheld: "hidden_by_limit" | "access_denied" | undefined
 }
 
 /** A message with its conversation. */
@@ -276,7 +281,8 @@ export class Workspace {
       served: options.served ?? body,
       checkInfo: options.checkInfo ?? false,
       externalUrl: options.externalUrl,
-      deleted: false
+      deleted: false,
+      withheld: undefined
     })
     return id
   }
@@ -333,6 +339,9 @@ export class Workspace {
 
   fileJson(file: File, fileUrl: (file: File) => string): JsonObject {
     if (file.deleted) return { id: file.id, mode: "tombstone" }
+    if (file.withheld === "access_denied")
+      return { id: file.id, created: 0, timestamp: 0, file_access: "access_denied" }
+    if (file.withheld !== undefined) return { id: file.id, created: file.created, name: file.name, mode: file.withheld }
     const external = file.externalUrl !== undefined
     return {
       id: file.id,
