@@ -106,10 +106,13 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
 /** A request may name 20,000 ids. */
 const bodyBounds: JsonBounds.Bounds = { depth: 32, values: 20_000 }
 
-/** Reads the body of a request that has one, and refuses JSON that would take long to decode. */
+/**
+ * Reads the body of a request, and refuses JSON that would take long to decode. A body without a `Content-Type` is
+ * decoded as JSON too.
+ */
 const checkBody = Effect.gen(function* () {
   const request = yield* HttpServerRequest.HttpServerRequest
-  if (safe.has(request.method) || request.headers["content-type"] === undefined) return
+  if (safe.has(request.method)) return
   const message = JsonBounds.problem(yield* request.text, bodyBounds)
   if (message === undefined) return
   return yield* new BadRequestProblem({ detail: `body: ${message}`, errors: [{ place: "body", message }] })
