@@ -24,8 +24,8 @@ import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
 /**
- * How a request was authenticated: `open` if the server has no token, `reader` by a read token, which opens `/mcp` and
- * `/search` only, `nobody` if the request carries no credential.
+ * How a request was authenticated: `open` if the server has no token and the request no read token, `reader` by a read
+ * token, which opens `/mcp` and `/search` only, `nobody` if the request carries no credential.
  */
 export type Caller = "token" | "session" | "reader" | "open" | "nobody"
 export const Caller = Context.Reference<Caller>("idem/http/security/Authentication/Caller", {
@@ -83,16 +83,24 @@ export class Access extends Context.Service<
     Access,
     Effect.gen(function* () {
       const { token } = yield* Settings
+      const { tokens } = yield* Deriver
+      const readerOf = Effect.fnUntraced(function* (readToken: Redacted.Redacted) {
+        if (Option.isSome(yield* tokens.scopeOf(readToken))) return "reader" as const
+        return yield* new UnauthorizedProblem({ detail: "the read token was revoked, or is not of this server" })
+      })
       if (token === undefined) {
         return Access.of({
           tokenRequired: false,
-          callerOf: () => Effect.succeed("open"),
+          // A read token restricts its holder here too.
+          callerOf: (request) => {
+            const readToken = readTokenOf(request)
+            return readToken === undefined ? Effect.succeed("open") : readerOf(readToken)
+          },
           signIn: () => Effect.as(Effect.void, undefined),
           signOut: () => Effect.void
         })
       }
       const sessions = yield* Sessions.make(token, yield* SessionStore)
-      const deriver = yield* Deriver
       const check = yield* checker(token)
       return Access.of({
         tokenRequired: true,
@@ -106,10 +114,7 @@ export class Access extends Context.Service<
               })
             }
             const readToken = readTokenOf(request)
-            if (readToken !== undefined) {
-              if (Option.isSome(yield* deriver.tokens.scopeOf(readToken))) return "reader" as const
-              return yield* new UnauthorizedProblem({ detail: "the read token was revoked, or is not of this server" })
-            }
+            if (readToken !== undefined) return yield* readerOf(readToken)
             yield* check(request, Redacted.make(given))
             return "token" as const
           }

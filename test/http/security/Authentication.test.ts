@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
+import { Deriver } from "../../../src/derive/Deriver.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Sessions from "../../../src/http/security/Sessions.ts"
@@ -278,6 +279,17 @@ it.layer(layer(), live)("without a token, on this machine", (it) => {
     })
   )
 
+  it.effect("a read token that was revoked, or is not of this server, opens nothing", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestServer
+      for (const path of ["/connections", "/search?q=a"]) {
+        const { json, status } = yield* ask(`${url}${path}`, { headers: { authorization: "Bearer idem_read_no" } })
+        assert.strictEqual(status, 401, path)
+        assert.include((json as { readonly detail: string }).detail, "revoked")
+      }
+    })
+  )
+
   it.effect("a name of somebody else's that points here (DNS rebinding) is refused, whatever is asked", () =>
     Effect.gen(function* () {
       const { url } = yield* TestServer
@@ -332,6 +344,27 @@ it.layer(layer(), live)("without a token, on this machine", (it) => {
       const signedIn = yield* ask("/session", { method: "POST", body: { token: "any" } })
       assert.strictEqual(signedIn.status, 200)
       assert.isUndefined(signedIn.headers["set-cookie"])
+    })
+  )
+})
+
+const readers = Layer.effect(
+  Deriver,
+  Effect.map(Deriver, (deriver) => ({
+    ...deriver,
+    tokens: { ...deriver.tokens, scopeOf: () => Effect.succeedSome([]) }
+  }))
+)
+
+it.layer(Layer.provide(layer(), readers), live)("without a token, for agents", (it) => {
+  it.effect("a read token opens what it may read, and nothing else", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestServer
+      const read = (headers: Record<string, string>) =>
+        Effect.map(ask(`${url}/connections`, { headers }), ({ status }) => status)
+      assert.strictEqual(yield* read({ authorization: "Bearer idem_read_yes" }), 403)
+      assert.strictEqual(yield* read({ authorization: "Bearer another" }), 200)
+      assert.strictEqual(yield* read({}), 200)
     })
   )
 })
