@@ -2,9 +2,13 @@
  * Lists the changes in a mailbox that was listed before: new messages first, then changed flags and deleted messages.
  *
  * - With QRESYNC (RFC 7162) the server reports changed flags and deleted UIDs since the mod-sequence of the last poll.
- * - With CONDSTORE alone the server reports changed flags. If there are fewer messages than the known and the new ones,
- *   some were deleted: then all UIDs are read and compared (UidDigests.ts).
+ * - With CONDSTORE alone the server reports changed flags.
  * - Without either, the flags and UIDs of all messages are read if STATUS shows a change, and once an hour.
+ *
+ * A part counts the messages that are known. If the server has another number of messages after that, or gave a UID to
+ * a message that nobody saw, all UIDs are read and compared (UidDigests.ts): messages that are not known are listed, and
+ * known ones that are absent are deleted. The mailbox is settled once both numbers agree; until then the part does not
+ * move past the last UID that was seen.
  *
  * The stored mod-sequence is that of the opened mailbox, before anything was read: changes during the poll are read by
  * the next one. A part moves with each page, so that the next slice continues a slice that was cut off.
@@ -16,7 +20,7 @@ import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.
 import type { Patch } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import * as UidDigests from "./UidDigests.ts"
-import type { Checkpoint, MailboxPart } from "./Checkpoint.ts"
+import type { MailboxPart } from "./Checkpoint.ts"
 import type { Opened } from "./Client.ts"
 import * as Mail from "./Mail.ts"
 import type { Mailbox } from "./Mailboxes.ts"
@@ -25,13 +29,12 @@ import {
   chunksOf,
   endOf,
   idOf,
-  type ImapPage,
-  isOfMailbox,
-  type ListingError,
   listed,
   maxAsked,
   pageSize,
-  type Source
+  type Source,
+  type Step,
+  type Steps
 } from "./ListingPages.ts"
 
 /** How often flags are read of servers that do not tell changes. */
@@ -53,15 +56,7 @@ interface Options {
   readonly task: SyncTask
   readonly mailbox: Mailbox
   readonly part: MailboxPart
-  /** The checkpoint of the pages. */
-  readonly checkpoint: () => Checkpoint
-  /** Called where the mailbox has other UIDs now: it is listed anew. */
-  readonly renumbered: () => void
-  /** Called where the mailbox was found empty twice: what is stored of it is absent. */
-  readonly emptied: () => void
 }
-
-type Pages = Stream.Stream<ImapPage, ListingError, ContentExistenceChecker>
 
 /** An event of a mailbox: other flags, or a deletion. */
 interface Event {
@@ -69,179 +64,222 @@ interface Event {
   readonly marks?: Marks
 }
 
-export const read = ({ checkpoint, emptied, mailbox, part: before, renumbered, source, task }: Options): Pages => {
+/** UIDs from `from` to before `to`, which one page compares. */
+interface Range {
+  readonly from: number
+  readonly to: number
+}
+
+/** The UIDs of a block or, where only their flags are wanted, those that its messages span, page by page. */
+function* rangesOf({ from, messages, to }: UidDigests.Block<UidDigests.Seen>, isWhole: boolean): Generator<Range> {
+  if (isWhole) for (let at = from; at < to; at += maxAsked) yield { from: at, to: Math.min(at + maxAsked, to) }
+  else {
+    for (const chunk of chunksOf(messages, maxAsked)) {
+      yield { from: chunk[0]?.uid ?? from, to: (chunk.at(-1)?.uid ?? from) + 1 }
+    }
+  }
+}
+
+export const read = ({ mailbox, part: before, source, task }: Options): Steps => {
   const { client } = source
   const { name, path } = mailbox
   let part = before
-  /** False where what was read does not agree with the number of messages. */
-  let isCounted = true
+  /** The mailbox as it was opened when its number of messages agreed with the part. */
+  let settled: Opened | undefined
+  /** True where the mailbox was found empty twice. */
+  let isEmptied = false
   /** A page after which the mailbox stands at `next`. */
-  const page = (next: MailboxPart, rest: Partial<ImapPage>): ImapPage => {
+  const step = (next: MailboxPart, page: NonNullable<Step["page"]>): Step => {
     part = next
-    return { listed: [], download: [], ...rest, checkpoint: checkpoint(), parts: [{ key: name, checkpoint: next }] }
+    return { part, page }
   }
   const place: Place = { name, path, validity: before.validity }
   const patchOf = (message: Marks): Patch => ({ externalId: idOf(place, message.uid), metadata: Mail.marks(message) })
 
-  const newMessages = (opened: Opened): Pages =>
+  /** A page that lists these messages. */
+  const list = Effect.fnUntraced(function* (chunk: ReadonlyArray<number>) {
+    const found = yield* details(client, place, chunk)
+    return yield* listed(
+      source,
+      task,
+      place,
+      chunk.map((uid) => found.get(uid) ?? unreadable(uid)),
+      true
+    )
+  })
+
+  const newMessages = (opened: Opened): Steps =>
     Stream.unwrap(
       Effect.map(uids(client, place, before.next, endOf(opened)), (found) =>
         Stream.fromIterable(chunksOf(found, pageSize)).pipe(
-          Stream.mapEffect(
-            Effect.fnUntraced(function* (chunk) {
-              const found = yield* details(client, place, chunk)
-              const messages = chunk.map((uid) => found.get(uid) ?? unreadable(uid))
-              const given = yield* listed(source, task, place, messages, true)
-              const next = (chunk.at(-1) ?? 0) + 1
-              return page({ ...part, next, messages: part.messages + messages.length }, given)
-            })
+          Stream.mapEffect((chunk) =>
+            Effect.map(list(chunk), (given) =>
+              step({ ...part, next: (chunk.at(-1) ?? 0) + 1, messages: part.messages + chunk.length }, given)
+            )
           )
         )
       )
     )
 
   /** Flags that changed and, with QRESYNC, UIDs that were deleted, in the order of UIDs. */
-  const tellingServer = (opened: Opened, modseq: string): Pages =>
+  const events = (opened: Opened, modseq: string): Steps =>
     Stream.unwrap(
       Effect.gen(function* () {
         const until = before.read?.until ?? String(opened.modseq)
         const range = { from: (before.read?.uid ?? 0) + 1, to: before.next, modseq }
         const { changed, vanished } = yield* changes(client, place, range)
-        const events: Array<Event> = [
+        const found: Array<Event> = [
           ...changed.map((marks) => ({ uid: marks.uid, marks })),
-          ...(vanished ?? []).map((uid) => ({ uid }))
+          ...vanished.map((uid) => ({ uid }))
         ].toSorted((a, b) => a.uid - b.uid)
-        const left = part.messages - (vanished?.length ?? 0)
-        // A server that has forgotten what was deleted may tell too little. More UIDs than there were messages are
-        // those of messages that nobody saw.
-        const isTold =
-          before.read !== undefined || left === opened.messages || (vanished !== undefined && left < opened.messages)
-        const pages = Stream.fromIterable(chunksOf(events, maxAsked)).pipe(
-          Stream.map((chunk) =>
-            page(
-              { ...part, read: { uid: chunk.at(-1)?.uid ?? 0, until } },
-              {
-                patches: chunk.flatMap(({ marks }) => (marks === undefined ? [] : [patchOf(marks)])),
-                deleted: chunk.filter(({ marks }) => marks === undefined).map(({ uid }) => idOf(place, uid))
-              }
-            )
-          )
+        const pages = Stream.fromIterable(chunksOf(found, maxAsked)).pipe(
+          Stream.map((chunk) => {
+            const deleted = chunk.filter(({ marks }) => marks === undefined).map(({ uid }) => idOf(place, uid))
+            const patches = chunk.flatMap(({ marks }) => (marks === undefined ? [] : [patchOf(marks)]))
+            const messages = Math.max(0, part.messages - deleted.length)
+            return step({ ...part, messages, read: { uid: chunk.at(-1)?.uid ?? 0, until } }, { patches, deleted })
+          })
         )
-        const rest = Stream.suspend((): Pages => {
-          const { read: _, ...unread } = part
-          part = { ...unread, modseq: until }
-          return isTold ? Stream.empty : silentServer(opened, false)
+        const end = Stream.suspend((): Steps => {
+          const { read: _, ...rest } = part
+          part = { ...rest, modseq: until }
+          return Stream.empty
         })
-        return Stream.concat(pages, rest)
+        return Stream.concat(pages, end)
       })
     )
 
-  /** Reads all UIDs, and flags where they are wanted, and compares them with what the last poll read. */
-  const silentServer = (opened: Opened, withFlags: boolean): Pages =>
+  /** Compares the UIDs of one range with what is known, and gives the flags of its messages where they are wanted. */
+  const compareRange = (
+    { messages }: UidDigests.Block<UidDigests.Seen & Partial<Marks>>,
+    { from, to }: Range,
+    differs: { readonly uids: boolean; readonly flags: boolean },
+    next: MailboxPart | undefined
+  ): Steps =>
     Stream.unwrap(
       Effect.gen(function* () {
-        const next = endOf(opened)
-        const found: ReadonlyArray<UidDigests.Seen & Partial<Marks>> = withFlags
-          ? opened.messages === 0
-            ? []
-            : yield* marks(client, place, `1:${next - 1}`)
-          : (yield* uids(client, place, 1, next)).map((uid) => ({ uid }))
-        if (found.length !== opened.messages) {
-          const again = yield* client.examine(path)
-          if (found.length < again.messages) {
-            isCounted = false
-            const message = `the server listed ${found.length} of its ${again.messages} messages: nothing in it was taken for deleted`
-            return Stream.succeed(page(part, { problems: [{ place: name, message }] }))
-          }
+        const present = messages.filter(({ uid }) => uid >= from && uid < to)
+        const there = new Set(present.map(({ uid }) => idOf(place, uid)))
+        const asked = differs.uids ? Array.from({ length: to - from }, (_, index) => idOf(place, from + index)) : []
+        const checker = yield* ContentExistenceChecker
+        const known = asked.length === 0 ? there : yield* checker.existing(asked)
+        const missing = chunksOf(
+          present.map(({ uid }) => uid).filter((uid) => !known.has(idOf(place, uid))),
+          pageSize
+        )
+        const first = step(missing.length === 0 ? (next ?? part) : part, {
+          deleted: asked.filter((id) => known.has(id) && !there.has(id)),
+          patches: differs.flags ? present.map(({ flags = [], labels, uid }) => patchOf({ uid, flags, labels })) : []
+        })
+        const rest = Stream.fromIterable(missing.entries()).pipe(
+          Stream.mapEffect(([index, chunk]) =>
+            Effect.map(list(chunk), (given) => step(index === missing.length - 1 ? (next ?? part) : part, given))
+          )
+        )
+        return Stream.concat(Stream.succeed(first), rest)
+      })
+    )
+
+  const readAll = (opened: Opened, withFlags: boolean) =>
+    withFlags
+      ? opened.messages === 0
+        ? Effect.succeed([])
+        : marks(client, place, `1:${endOf(opened) - 1}`)
+      : Effect.map(uids(client, place, 1, endOf(opened)), (found) => found.map((uid) => ({ uid })))
+
+  /** Reads all UIDs, and flags where they are wanted, and compares them with what the last poll read. */
+  const compare = (opened: Opened, withFlags: boolean): Steps =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        let at = opened
+        let found: ReadonlyArray<UidDigests.Seen & Partial<Marks>> = yield* readAll(at, withFlags)
+        if (found.length !== at.messages) {
+          at = yield* client.examine(path)
+          found = yield* readAll(at, withFlags)
+        }
+        if (found.length !== at.messages) {
+          const message = `the server listed ${found.length} of its ${at.messages} messages: nothing in it was taken for deleted`
+          return Stream.succeed(step(part, { problems: [{ place: name, message }] }))
         }
         if (found.length === 0 && part.messages > 0) {
-          if (part.doubted !== true) {
-            isCounted = false
-            return Stream.succeed(page({ ...part, doubted: true }, {}))
-          }
-          emptied()
+          if (part.doubted !== true) return Stream.succeed(step({ ...part, doubted: true }, {}))
+          isEmptied = true
         }
+        const next = Math.max(part.next, at.next, (found.at(-1)?.uid ?? 0) + 1)
         const blocks = found.length === 0 ? [] : UidDigests.blocksOf(found, next)
         const now = UidDigests.digestsOf(blocks, next, withFlags)
         const walked = yield* Clock.currentTimeMillis
         const compared = Stream.fromIterable(blocks).pipe(
-          Stream.flatMap((block): Pages => {
-            const { flags, uids: isOther } = UidDigests.differences(block, before.blocks, now)
-            const present = new Set(block.messages.map(({ uid }) => uid))
-            const absent = isOther
-              ? Array.from({ length: block.to - block.from }, (_, index) => block.from + index).filter(
-                  (uid) => !present.has(uid)
-                )
-              : []
-            const patches = flags
-              ? block.messages.map(({ flags = [], labels, uid }) => patchOf({ uid, flags, labels }))
-              : []
-            const pieces = Math.max(Math.ceil(absent.length / maxAsked), Math.ceil(patches.length / maxAsked))
-            return Stream.range(0, pieces - 1).pipe(
-              Stream.mapEffect(
-                Effect.fnUntraced(function* (piece) {
-                  const asked = absent.slice(piece * maxAsked, (piece + 1) * maxAsked).map((uid) => idOf(place, uid))
-                  const checker = yield* ContentExistenceChecker
-                  const stored = asked.length === 0 ? new Set<string>() : yield* checker.existing(asked)
-                  const isLast = piece === pieces - 1
-                  return page(isLast ? { ...part, blocks: UidDigests.upTo(block.index, part.blocks, now) } : part, {
-                    deleted: asked.filter((id) => stored.has(id)),
-                    patches: patches.slice(piece * maxAsked, (piece + 1) * maxAsked)
-                  })
+          Stream.flatMap((block): Steps => {
+            const differs = UidDigests.differences(block, before.blocks, now)
+            if (!differs.uids && !differs.flags) return Stream.empty
+            return Stream.fromIterable(rangesOf(block, differs.uids), { chunkSize: 1 }).pipe(
+              Stream.flatMap((range) => {
+                const isLast = range.to >= (differs.uids ? block.to : (block.messages.at(-1)?.uid ?? 0) + 1)
+                return Stream.suspend(() => {
+                  const done = { ...part, blocks: UidDigests.upTo(block.index, part.blocks, now) }
+                  return compareRange(block, range, differs, isLast ? done : undefined)
                 })
-              )
+              })
             )
           })
         )
-        const end = Stream.suspend((): Pages => {
-          part = { ...part, blocks: now, walked, messages: found.length }
+        const end = Stream.suspend((): Steps => {
+          const { modseq: _, ...rest } = part
+          const read = withFlags && opened.modseq !== undefined ? { modseq: String(opened.modseq) } : {}
+          part = { ...(withFlags ? rest : part), ...read, blocks: now, walked, messages: found.length }
+          settled = at
           return Stream.empty
         })
         return Stream.concat(compared, end)
       })
     )
 
+  /** Compares where the part and the server disagree. A mailbox that is not listed completely waits for that. */
+  const settle = (opened: Opened, withFlags: boolean, hasQresync: boolean): Steps =>
+    Stream.suspend((): Steps => {
+      if (part.below !== undefined) return Stream.empty
+      // Deletions that the server does not tell may hide that a new message was not shown.
+      const isSeen = hasQresync || part.next >= opened.next
+      if (withFlags || part.messages !== opened.messages || !isSeen) return compare(opened, withFlags)
+      settled = opened
+      return Stream.empty
+    })
+
   return Stream.unwrap(
     Effect.gen(function* () {
+      const { qresync } = yield* client.features
       const opened = yield* client.examine(path)
-      if (opened.validity !== before.validity) {
-        renumbered()
-        return Stream.empty
-      }
-      if (before.doubted === true && opened.messages === 0 && before.messages === 0) emptied()
+      if (opened.validity !== before.validity) return Stream.succeed<Step>({ part, turned: "renumbered" })
       const { modseq } = before
-      const changed = Stream.suspend((): Pages => {
-        if (opened.modseq === undefined || modseq === undefined) return silentServer(opened, true)
-        if (String(opened.modseq) !== modseq || before.read !== undefined) return tellingServer(opened, modseq)
-        return part.messages === opened.messages ? Stream.empty : silentServer(opened, false)
-      })
-      const end = Stream.suspend((): Pages => {
+      const isSilent = opened.modseq === undefined || modseq === undefined
+      const told =
+        !isSilent && (String(opened.modseq) !== modseq || before.read !== undefined)
+          ? events(opened, modseq)
+          : Stream.empty
+      const end = Stream.suspend((): Steps => {
+        if (before.doubted === true && opened.messages === 0 && before.messages === 0) isEmptied = true
         const { unseen } = mailbox.status
         const { doubted, ...rest } = part
-        const last: MailboxPart = {
-          ...rest,
-          next: Math.max(part.next, opened.next),
-          // A number that does not fit lets the next poll look again.
-          messages: isCounted ? opened.messages : part.messages,
-          ...(opened.modseq !== undefined && part.modseq === undefined ? { modseq: String(opened.modseq) } : {}),
-          ...(unseen === undefined ? {} : { unseen }),
-          // Until a pass has covered the empty mailbox.
-          ...(doubted === true && opened.messages === 0 ? { doubted } : {})
-        }
-        return JSON.stringify(last) === JSON.stringify(before) ? Stream.empty : Stream.succeed(page(last, {}))
+        const last: MailboxPart =
+          settled === undefined
+            ? part
+            : {
+                ...rest,
+                // Old servers say UIDNEXT only in STATUS.
+                next: Math.max(part.next, settled.next > 0 ? settled.next : (mailbox.status.next ?? 0)),
+                ...(unseen === undefined ? {} : { unseen }),
+                // Until a pass has covered the empty mailbox.
+                ...(doubted === true && settled.messages === 0 ? { doubted } : {})
+              }
+        const isMoved = JSON.stringify(last) !== JSON.stringify(before)
+        return Stream.fromIterable<Step>([
+          ...(isMoved ? [step(last, {})] : []),
+          ...(isEmptied ? [{ part: last, turned: "emptied" } as const] : [])
+        ])
       })
+      const changed = Stream.concat(told, settle(opened, isSilent, qresync))
       return Stream.concat(newMessages(opened), Stream.concat(changed, end))
     })
-  ).pipe(
-    Stream.catchIf(
-      (error) => error._tag === "IntegrationError" && isOfMailbox(error),
-      (error) =>
-        Stream.succeed<ImapPage>({
-          listed: [],
-          download: [],
-          problems: [{ place: name, message: error.message }],
-          checkpoint: checkpoint()
-        })
-    )
   )
 }

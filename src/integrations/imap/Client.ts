@@ -15,6 +15,7 @@ import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
 import * as Errors from "../server/Errors.ts"
+import * as Features from "./Features.ts"
 import * as ImapErrors from "./ImapErrors.ts"
 import * as Names from "./Names.ts"
 
@@ -47,24 +48,15 @@ export interface Opened {
 /** A connection that is logged in. */
 export interface Session {
   readonly imap: ImapFlow
-  readonly features: Features
+  readonly features: Features.Features
   /** Collects the UIDs of VANISHED (EARLIER) while a request asks for them. */
   vanished: Set<number> | undefined
   /** Called when the server tells of a change that nobody asked for. */
   changed: (() => void) | undefined
   /** Requests under way. */
   running: number
-}
-
-/** The capabilities of a server. */
-export interface Features {
-  readonly gmail: boolean
-  readonly qresync: boolean
-  readonly condstore: boolean
-  readonly objectId: boolean
-  readonly listStatus: boolean
-  /** The most messages that one command concerns (RFC 9738). */
-  readonly messageLimit: number | undefined
+  /** When it opened its mailbox, by the count of mailboxes opened. */
+  openedAt: number
 }
 
 export interface Client {
@@ -74,7 +66,10 @@ export interface Client {
     what: string,
     ask: (session: Session) => Promise<A>
   ) => Effect.Effect<A, IntegrationError>
-  /** The same in a mailbox, which is opened first where it is not. Fails where its UIDVALIDITY is another one. */
+  /**
+   * The same in a mailbox, which is opened first where it is not, and again where another connection has opened it
+   * since: an older view may lack messages of a newer one. Fails where its UIDVALIDITY is another one.
+   */
   readonly inMailbox: <A>(
     path: string,
     validity: string,
@@ -90,7 +85,7 @@ export interface Client {
    */
   readonly watch: (path: string, changed: (isFirst: boolean) => void) => Effect.Effect<never, IntegrationError>
   /** Logs in, if no connection is open. */
-  readonly features: Effect.Effect<Features, IntegrationError>
+  readonly features: Effect.Effect<Features.Features, IntegrationError>
   readonly size: Connections.Size
 }
 
@@ -150,7 +145,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   })
 
   /** The capabilities that the last login showed. */
-  let features: Features = noFeatures
+  let features: Features.Features = Features.none
   const login = Effect.flatMap(options.network.addressOf(options.host), (address) =>
     Effect.suspend(() => {
       const imap: ImapFlow = new ImapFlow({
@@ -167,14 +162,15 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       imap.on("error", () => {})
       const session: { -readonly [K in keyof Session]: Session[K] } = {
         imap,
-        features: noFeatures,
+        features: Features.none,
         vanished: undefined,
         changed: undefined,
-        running: 0
+        running: 0,
+        openedAt: 0
       }
       return attempt("login", session, () => imap.connect()).pipe(
         Effect.map((): Session => {
-          session.features = features = featuresOf(imap)
+          session.features = features = Features.of(imap)
           // The library puts the personal namespace's prefix before every name, those of shared mailboxes included.
           if (imap.namespace !== undefined) imap.namespace = { ...imap.namespace, prefix: "" }
           return session
@@ -220,7 +216,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const request: Client["request"] = (method, what, ask) =>
     pool.request(method, (session) => attempt(what, session, () => ask(session)))
 
-  const selected = async ({ imap }: Session, path: string): Promise<Opened> => {
+  let opened = 0
+  /** When each mailbox was examined last, by the count of mailboxes opened. */
+  const examinedAt = new Map<string, number>()
+  const selected = async (session: Session, path: string): Promise<Opened> => {
+    const { imap } = session
+    session.openedAt = ++opened
     const { exists, highestModseq, noModseq, uidNext, uidValidity } = await imap.mailboxOpen(path, { readOnly: true })
     return {
       validity: String(uidValidity ?? 0),
@@ -236,7 +237,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       pool.request(method, (session) =>
         Effect.gen(function* () {
           const { imap } = session
-          const isOpen = imap.mailbox !== false && imap.mailbox.path === path
+          const isOpen =
+            imap.mailbox !== false &&
+            imap.mailbox.path === path &&
+            session.openedAt >= (examinedAt.get(path) ?? session.openedAt)
           const now = isOpen
             ? String(imap.mailbox === false ? "" : imap.mailbox.uidValidity)
             : (yield* attempt(`opening ${Names.quote(path)}`, session, () => selected(session, path))).validity
@@ -248,7 +252,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
           return yield* attempt(what, session, () => ask(session))
         })
       ),
-    examine: (path) => request("EXAMINE", `opening ${Names.quote(path)}`, (session) => selected(session, path)),
+    examine: (path) =>
+      request("EXAMINE", `opening ${Names.quote(path)}`, (session) => {
+        const answer = selected(session, path)
+        examinedAt.set(path, session.openedAt)
+        return answer
+      }),
     watch: (path, changed) =>
       Effect.gen(function* () {
         const connection = yield* pool.get
@@ -275,29 +284,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         )
       }).pipe(Effect.scoped),
     features: Effect.suspend(() =>
-      features === noFeatures ? Effect.map(pool.connect, () => features) : Effect.succeed(features)
+      features === Features.none ? Effect.map(pool.connect, () => features) : Effect.succeed(features)
     ),
     size: pool.size
   }
 })
-
-const noFeatures: Features = {
-  gmail: false,
-  qresync: false,
-  condstore: false,
-  objectId: false,
-  listStatus: false,
-  messageLimit: undefined
-}
-
-const featuresOf = ({ capabilities, enabled }: ImapFlow): Features => {
-  const limit = [...capabilities.keys()].map((name) => /^MESSAGELIMIT=(\d+)$/i.exec(name)?.[1]).find(Boolean)
-  return {
-    gmail: capabilities.has("X-GM-EXT-1"),
-    qresync: enabled.has("QRESYNC"),
-    condstore: enabled.has("CONDSTORE"),
-    objectId: capabilities.has("OBJECTID"),
-    listStatus: capabilities.has("LIST-STATUS"),
-    messageLimit: limit === undefined ? undefined : Number(limit)
-  }
-}

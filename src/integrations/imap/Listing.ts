@@ -4,7 +4,7 @@
  * 1. LIST and STATUS tell which mailboxes there are, and which of them changed: one request where the server has
  *    LIST-STATUS. A poll that finds nothing ends here.
  * 2. Mailboxes that were listed before give their changes (Changes.ts).
- * 3. A pass lists the mailboxes that were not listed completely yet, INBOX first, newest messages first. The first pass
+ * 3. A pass lists the mailboxes that were not listed completely yet (MailboxListing.ts), INBOX first. The first pass
  *    covers everything. Later ones cover the prefixes that no mailbox has any more: of a mailbox that was removed or
  *    renamed, and of an old UIDVALIDITY. They come after all messages were listed under their new ids, so that the
  *    engine knows a message that moved from one that was deleted.
@@ -12,7 +12,6 @@
  * Forced and windowed tasks make a pass of their own, which covers nothing.
  */
 import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -20,7 +19,6 @@ import type { ContentExistenceChecker } from "../../contract/ContentExistenceChe
 import type { Problem } from "../../contract/Page.ts"
 import { maxParts, type Parts } from "../../contract/Parts.ts"
 import { idsOnly, isLive, type SyncTask } from "../../contract/SyncTask.ts"
-import * as UidDigests from "./UidDigests.ts"
 import * as Changes from "./Changes.ts"
 import {
   type Checkpoint,
@@ -32,17 +30,16 @@ import {
   type Part
 } from "./Checkpoint.ts"
 import * as Mailboxes from "./Mailboxes.ts"
-import { details, type Place, uids, unreadable } from "./Messages.ts"
 import * as Names from "./Names.ts"
+import * as MailboxListing from "./MailboxListing.ts"
 import {
   chunksOf,
-  endOf,
   type ImapPage,
   isOfMailbox,
   type ListingError,
-  listed,
-  pageSize,
-  type Source
+  type Source,
+  type Step,
+  type Steps
 } from "./ListingPages.ts"
 
 type Pages = Stream.Stream<ImapPage, ListingError, ContentExistenceChecker>
@@ -51,13 +48,6 @@ const partsOf = Effect.fnUntraced(function* (parts: Parts<Part>, keys: ReadonlyA
   const found = new Map<string, Part>()
   for (const some of chunksOf(keys, maxParts)) for (const [key, part] of yield* parts.get(some)) found.set(key, part)
   return found
-})
-
-/** The days that SEARCH is asked for: a day more on both sides, since it knows no time and no zone. */
-const dayMillis = 86_400_000
-const daysOf = ({ window }: SyncTask) => ({
-  since: window?.since === undefined ? undefined : new Date(DateTime.toEpochMillis(window.since) - dayMillis),
-  before: window?.until === undefined ? undefined : new Date(DateTime.toEpochMillis(window.until) + 2 * dayMillis)
 })
 
 export const list = (
@@ -79,7 +69,6 @@ const open = Effect.fnUntraced(function* (
   let checkpoint: Checkpoint = from ?? { pass: now, open: true, whole: true, directory: 0 }
   if (!live && !checkpoint.open) return Stream.empty
   const selection = yield* Mailboxes.list(client, source.choice)
-  const features = yield* client.features
   const directoryKeys = Array.from({ length: checkpoint.directory }, (_, index) => directoryKey(index))
   const known = yield* partsOf(parts, [...selection.mailboxes.map(({ name }) => name), ...directoryKeys])
   const directory = new PrefixIndex(directoryKeys.map((key) => known.get(key)))
@@ -104,23 +93,42 @@ const open = Effect.fnUntraced(function* (
     )
   }
 
+  /** The pages of a mailbox. If it fails, that is a problem of this mailbox: `failed` notes it. */
+  const pagesOf = (
+    { name }: Mailboxes.Mailbox,
+    steps: Steps,
+    pageOf: (step: Step) => Partial<ImapPage>,
+    failed: () => Partial<ImapPage>
+  ): Pages =>
+    steps.pipe(
+      Stream.flatMap((step): Pages => {
+        const { page, part, turned } = step
+        if (turned === "renumbered") renumbered.add(name)
+        if (turned === "emptied") emptied.set(name, Names.prefix(name, part.validity))
+        if (page === undefined) return Stream.empty
+        known.set(name, part)
+        const { parts: moves = [], ...rest } = pageOf(step)
+        const parts = [{ key: name, checkpoint: part }, ...moves]
+        return Stream.succeed({ listed: [], download: [], ...page, ...rest, checkpoint, parts })
+      }),
+      Stream.catchIf(
+        (error) => error._tag === "IntegrationError" && isOfMailbox(error),
+        (error) => {
+          const isGone = error._tag === "IntegrationError" && error.reason._tag === "Gone"
+          const problems = isGone ? [] : [{ place: name, message: error.message }]
+          return Stream.succeed<ImapPage>({ listed: [], download: [], problems, ...failed(), checkpoint })
+        }
+      )
+    )
+
   const changes = (mailbox: Mailboxes.Mailbox): Pages => {
     const part = partOf(mailbox.name)
     if (part === undefined || !isListed(mailbox) || Changes.isIdle(mailbox, part, now)) return Stream.empty
-    return Changes.read({
-      source,
-      task,
+    return pagesOf(
       mailbox,
-      part,
-      checkpoint: () => checkpoint,
-      renumbered: () => renumbered.add(mailbox.name),
-      emptied: () => emptied.set(mailbox.name, Names.prefix(mailbox.name, part.validity))
-    }).pipe(
-      Stream.tap((page) =>
-        Effect.sync(() => {
-          for (const { checkpoint, key } of page.parts ?? []) if (checkpoint !== null) known.set(key, checkpoint)
-        })
-      )
+      Changes.read({ source, task, mailbox, part }),
+      () => ({}),
+      () => ({})
     )
   }
 
@@ -128,89 +136,20 @@ const open = Effect.fnUntraced(function* (
 
   /** Lists a mailbox, or goes on with it. `later` is how many messages the mailboxes after it have. */
   const listMailbox = (mailbox: Mailboxes.Mailbox, later: number): Pages => {
-    const { name, path } = mailbox
-    const page = (part: MailboxPart, rest: Partial<ImapPage>): ImapPage => {
-      const moves: ReadonlyArray<Move> = directory.add(Names.prefix(name, part.validity), checkpoint.pass)
-      checkpoint = { ...checkpoint, directory: directory.size }
-      return {
-        listed: [],
-        download: [],
-        ...rest,
-        ...passName(),
-        checkpoint,
-        parts: [{ key: name, checkpoint: part }, ...moves]
+    const { name } = mailbox
+    const { pass, whole } = checkpoint
+    return pagesOf(
+      mailbox,
+      MailboxListing.read({ source, task, mailbox, before: partOf(name), pass, isWhole: whole }),
+      ({ page, part }) => {
+        const parts = directory.add(Names.prefix(name, part.validity), pass)
+        checkpoint = { ...checkpoint, directory: directory.size }
+        return { ...passName(), parts, ...(page?.remaining === undefined ? {} : { remaining: later + page.remaining }) }
+      },
+      () => {
+        unread.add(name)
+        return passName()
       }
-    }
-    const begin = Effect.gen(function* () {
-      const opened = yield* client.examine(path)
-      const place: Place = { name, path, validity: opened.validity }
-      const before = partOf(name)
-      const isResumed = before?.below !== undefined && before.validity === opened.validity
-      const to = isResumed ? (before.below ?? 0) : endOf(opened)
-      const found = yield* uids(client, place, 1, to, daysOf(task))
-      const problems: Array<Problem> = []
-      let isIncomplete = false
-      if (!isResumed && task.window === undefined && found.length < opened.messages) {
-        const again = yield* client.examine(path)
-        if (found.length < again.messages) {
-          isIncomplete = true
-          problems.push({ place: name, message: `the server listed ${found.length} of its ${again.messages} messages` })
-        }
-      }
-      // A mailbox that is listed as empty may be one that could not be read.
-      const isDoubted = live && (isIncomplete || (checkpoint.whole && found.length === 0))
-      const messages = found.map((uid) => ({ uid }))
-      const digests =
-        features.condstore && !features.qresync
-          ? { blocks: UidDigests.digestsOf(UidDigests.blocksOf(messages, to), to, false) }
-          : {}
-      const part: MailboxPart = isResumed
-        ? before
-        : {
-            validity: opened.validity,
-            next: opened.next > 0 ? opened.next : (found.at(-1) ?? 0) + 1,
-            messages: found.length,
-            pass: checkpoint.pass,
-            ...(opened.modseq === undefined ? {} : { modseq: String(opened.modseq) }),
-            ...(mailbox.status.unseen === undefined ? {} : { unseen: mailbox.status.unseen }),
-            ...(isDoubted ? { doubted: true } : {}),
-            ...(live && found.length > 0 ? digests : {})
-          }
-      // Without ids of messages their keys cost a request, which nothing but a first listing can do without.
-      const copies = live && (!checkpoint.whole || features.gmail || features.objectId)
-      known.set(name, part)
-      if (found.length === 0) {
-        const { below: _, ...done } = part
-        known.set(name, done)
-        return Stream.succeed(page(done, { problems }))
-      }
-      const chunks = chunksOf(found.toReversed(), pageSize)
-      return Stream.fromIterable(chunks.map((chunk, index) => ({ chunk, index }))).pipe(
-        Stream.mapEffect(
-          Effect.fnUntraced(function* ({ chunk, index }) {
-            const answer = yield* details(client, place, chunk)
-            const messages = chunk.map((uid) => answer.get(uid) ?? unreadable(uid))
-            const given = yield* listed(source, task, place, messages, copies)
-            const { below: _, ...rest } = partOf(name) ?? part
-            const isLast = index === chunks.length - 1
-            const moved: MailboxPart = isLast ? rest : { ...rest, below: chunk.at(-1) ?? 1 }
-            known.set(name, moved)
-            const left = later + found.length - Math.min(found.length, (index + 1) * pageSize)
-            return page(moved, { ...given, remaining: left, ...(index === 0 ? { problems } : {}) })
-          })
-        )
-      )
-    })
-    return Stream.unwrap(begin).pipe(
-      Stream.catchIf(
-        (error) => error._tag === "IntegrationError" && isOfMailbox(error),
-        (error) => {
-          unread.add(name)
-          const isGone = error._tag === "IntegrationError" && error.reason._tag === "Gone"
-          const problems = isGone ? [] : [{ place: name, message: error.message }]
-          return Stream.succeed<ImapPage>({ listed: [], download: [], problems, ...passName(), checkpoint })
-        }
-      )
     )
   }
 

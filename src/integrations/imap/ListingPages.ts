@@ -1,11 +1,12 @@
 /** The state that listing and downloading share, and the pages of both kinds of listing. */
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 import type { Ref } from "../../contract/Content.ts"
 import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import { inWindow, isLive, type SyncTask } from "../../contract/SyncTask.ts"
-import type { Checkpoint, Part } from "./Checkpoint.ts"
+import type { Checkpoint, MailboxPart, Part } from "./Checkpoint.ts"
 import type { Client, Opened } from "./Client.ts"
 import type { Downloads } from "./Downloads.ts"
 import * as Mail from "./Mail.ts"
@@ -22,6 +23,19 @@ export interface Source {
 export type ListingError = IntegrationError | ContentExistenceCheckerError
 
 export type ImapPage = Page<Checkpoint, Part>
+
+/** One step of the listing of a mailbox. */
+export interface Step {
+  /** Where the mailbox stands once the page is committed. */
+  readonly part: MailboxPart
+  /** What is on the page. Without it the step makes none. */
+  readonly page?: Pick<ImapPage, "deleted" | "problems" | "remaining"> &
+    Partial<Pick<ImapPage, "listed" | "download" | "patches">>
+  /** `renumbered`: the mailbox has other UIDs now. `emptied`: it was found empty twice. */
+  readonly turned?: "renumbered" | "emptied"
+}
+
+export type Steps = Stream.Stream<Step, ListingError, ContentExistenceChecker>
 
 /** Messages that one page lists, and UIDs that one page asks the checker for. */
 export const pageSize = 500

@@ -17,7 +17,8 @@ import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Problem } from "../../contract/Page.ts"
 import * as Errors from "../server/Errors.ts"
-import type { Client, Features } from "./Client.ts"
+import type { Client } from "./Client.ts"
+import type { Features } from "./Features.ts"
 import * as Names from "./Names.ts"
 
 /** The answer of STATUS for a mailbox; fields that the server did not give are absent. */

@@ -37,8 +37,8 @@ export interface Details extends Marks {
 /** Changes of a mailbox since a mod-sequence. */
 export interface Changes {
   readonly changed: ReadonlyArray<Marks>
-  /** UIDs that were deleted; undefined where the server does not tell, or told too many to be true. */
-  readonly vanished: ReadonlyArray<number> | undefined
+  /** UIDs that were deleted; none where the server does not tell, or told too many to be true. */
+  readonly vanished: ReadonlyArray<number>
 }
 
 const marksOf = (row: FetchMessageObject): Marks => ({
@@ -147,10 +147,7 @@ export const uids = Effect.fnUntraced(function* (
       return answer
     })
   )
-  return found
-    .flat()
-    .filter((uid) => uid >= from && uid < to)
-    .toSorted((a, b) => a - b)
+  return [...new Set(found.flat())].filter((uid) => uid >= from && uid < to).toSorted((a, b) => a - b)
 })
 
 /** Lists the changes in UIDs from `from` to before `to` after this mod-sequence. */
@@ -174,9 +171,7 @@ export const changes = (
           const isTold = session.features.qresync && vanished.size <= maxVanished
           return {
             changed: marked.toSorted((a, b) => a.uid - b.uid),
-            vanished: isTold
-              ? [...vanished].filter((uid) => uid >= from && uid < to).toSorted((a, b) => a - b)
-              : undefined
+            vanished: isTold ? [...vanished].filter((uid) => uid >= from && uid < to).toSorted((a, b) => a - b) : []
           }
         } finally {
           session.vanished = undefined

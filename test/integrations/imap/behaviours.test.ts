@@ -4,30 +4,7 @@ import * as Effect from "effect/Effect"
 import { integration } from "../../../src/integrations/Imap.ts"
 import * as Harness from "../../../src/testing/Harness.ts"
 import * as StandIn from "../../support/imap/ImapStandIn.ts"
-
-const mail = (name: string | number) => `Message-ID: <${name}@a.example>\r\nSubject: mail ${name}\r\n\r\nbody ${name}`
-
-type Faults = Map<string, StandIn.Fault>
-
-/** Syncs a stand-in; `faults` are answers by the beginning of a command. */
-const account = Effect.fnUntraced(function* (options: StandIn.Options = {}, config: Record<string, unknown> = {}) {
-  const faults: Faults = new Map()
-  const standIn = yield* StandIn.run({
-    script: (command, mailbox) =>
-      [...faults].find(([start]) => command.startsWith(start) || `${mailbox} ${command}`.startsWith(start))?.[1],
-    ...options
-  })
-  const watch = Harness.watcher()
-  const store = yield* Harness.makeStore
-  const process = yield* Harness.start({ integration, credentials: standIn.credentials, store, watch })
-  const connect = process.connect({ ...standIn.config, ...config })
-  const ids = Effect.map(process.ids("stored"), (found) => found.map((id) => id.replace(/\/\d+\//, " ")).toSorted())
-  return { ...standIn, faults, process, store, watch, connect, ids, sync: process.sync() }
-})
-
-const droppedLines = (isKept: (line: string) => boolean): StandIn.Fault => ({
-  lines: (lines) => lines.filter(isKept)
-})
+import { account, droppedLines, mail } from "../../support/imap/ScriptedAccount.ts"
 
 describe("IMAP servers as users found them", () => {
   // https://github.com/Foundry376/Mailspring-Sync/pull/141: VANISHED was not seen, and HIGHESTMODSEQ moved past it.

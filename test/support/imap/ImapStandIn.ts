@@ -39,6 +39,11 @@ export interface Options {
   readonly password?: string
   /** Asked before each command is answered; `mailbox` is the selected one. */
   readonly script?: (command: string, mailbox: string | undefined) => Fault
+  /**
+   * A connection shows the messages that the mailbox had when the connection opened it. Dovecot tells of new ones at the
+   * end of a command, so that the command itself still has the former view.
+   */
+  readonly views?: boolean
   /** Connections at a time; a login beyond them is refused as Dovecot does. */
   readonly connections?: number
 }
@@ -127,7 +132,11 @@ export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.f
     sockets.add(socket)
     let selected: string | undefined
     let isIn = false
-    const box = () => (selected === undefined ? undefined : boxOf(selected))
+    let view: ReadonlyArray<Message> = []
+    const box = (): Mailbox | undefined => {
+      const one = selected === undefined ? undefined : boxOf(selected)
+      return one === undefined || options.views !== true ? one : { ...one, messages: [...view] }
+    }
 
     const answer = (command: string): { readonly lines: ReadonlyArray<string>; readonly end: string } => {
       const [verb = "", ...words] = wordsOf(command)
@@ -167,6 +176,7 @@ export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.f
           const one = boxOf(words[0] ?? "")
           selected = one === undefined ? undefined : words[0]
           if (one === undefined) return ok([], "NO [NONEXISTENT] no such mailbox")
+          view = [...one.messages]
           return ok(
             [
               "* FLAGS (\\Seen \\Flagged)",
@@ -184,12 +194,7 @@ export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.f
           const [kind = "", ...rest] = words
           if (kind.toUpperCase() === "SEARCH") {
             const set = rest[rest.findIndex((word) => word === "UID") + 1] ?? rest[0] ?? "1:*"
-            return ok([
-              `* SEARCH ${one.messages
-                .map(({ uid }) => uid)
-                .filter((uid) => inSet(set, uid))
-                .join(" ")}`
-            ])
+            return ok([["* SEARCH", ...one.messages.map(({ uid }) => uid).filter((uid) => inSet(set, uid))].join(" ")])
           }
           const [set = "", items = "", modifiers = ""] = rest
           const [, since] = /CHANGEDSINCE (\d+)/.exec(modifiers) ?? []

@@ -1,0 +1,35 @@
+/** The capabilities of a server that decide how it is asked. */
+import type { ImapFlow } from "imapflow"
+
+export interface Features {
+  readonly gmail: boolean
+  readonly qresync: boolean
+  readonly condstore: boolean
+  readonly objectId: boolean
+  readonly listStatus: boolean
+  /** The most messages that one command concerns (RFC 9738). */
+  readonly messageLimit: number | undefined
+}
+
+/** Of a server that nobody logged in to yet. */
+export const none: Features = {
+  gmail: false,
+  qresync: false,
+  condstore: false,
+  objectId: false,
+  listStatus: false,
+  messageLimit: undefined
+}
+
+/** The capabilities of a server after the login. */
+export const of = ({ capabilities, enabled }: ImapFlow): Features => {
+  const limit = [...capabilities.keys()].map((name) => /^MESSAGELIMIT=(\d+)$/i.exec(name)?.[1]).find(Boolean)
+  return {
+    gmail: capabilities.has("X-GM-EXT-1"),
+    qresync: enabled.has("QRESYNC"),
+    condstore: enabled.has("CONDSTORE"),
+    objectId: capabilities.has("OBJECTID"),
+    listStatus: capabilities.has("LIST-STATUS"),
+    messageLimit: limit === undefined ? undefined : Number(limit)
+  }
+}

@@ -1,0 +1,107 @@
+/** Lists all messages of a mailbox, newest first, or goes on where an earlier slice ended. */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
+import type { MailboxPart } from "./Checkpoint.ts"
+import type { Mailbox } from "./Mailboxes.ts"
+import { details, type Place, uids, unreadable } from "./Messages.ts"
+import { chunksOf, endOf, listed, pageSize, type Source, type Step, type Steps } from "./ListingPages.ts"
+import * as UidDigests from "./UidDigests.ts"
+
+/** The days that SEARCH is asked for: a day more on both sides, since it knows no time and no zone. */
+const dayMillis = 86_400_000
+const daysOf = ({ window }: SyncTask) => ({
+  since: window?.since === undefined ? undefined : new Date(DateTime.toEpochMillis(window.since) - dayMillis),
+  before: window?.until === undefined ? undefined : new Date(DateTime.toEpochMillis(window.until) + 2 * dayMillis)
+})
+
+interface Options {
+  readonly source: Source
+  readonly task: SyncTask
+  readonly mailbox: Mailbox
+  /** Where the mailbox stands. */
+  readonly before: MailboxPart | undefined
+  /** The pass that lists it, and whether it lists everything. */
+  readonly pass: number
+  readonly isWhole: boolean
+}
+
+export const read = ({ before, isWhole, mailbox, pass, source, task }: Options): Steps =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { client } = source
+      const { name, path } = mailbox
+      const live = isLive(task)
+      const features = yield* client.features
+      const look = Effect.gen(function* () {
+        const opened = yield* client.examine(path)
+        const place: Place = { name, path, validity: opened.validity }
+        return { opened, place, found: yield* uids(client, place, 1, endOf(opened), daysOf(task)) }
+      })
+      const isShort = ({ found, opened }: Effect.Success<typeof look>) =>
+        task.window === undefined && found.length < opened.messages
+      const first = yield* look
+      const seen = isShort(first) ? yield* look : first
+      const isIncomplete = isShort(seen)
+      const { found, opened, place } = seen
+      const resumed = before?.below !== undefined && before.validity === opened.validity ? before : undefined
+      const problems = isIncomplete
+        ? [{ place: name, message: `the server listed ${found.length} of its ${opened.messages} messages` }]
+        : []
+      // A mailbox that is listed as empty may be one that could not be read.
+      const isDoubted = live && (isIncomplete || (isWhole && found.length === 0))
+      const doubted = isDoubted ? { doubted: true } : {}
+      const next = opened.next > 0 ? opened.next : (found.at(-1) ?? 0) + 1
+      const blocks = UidDigests.blocksOf(
+        found.map((uid) => ({ uid })),
+        next
+      )
+      const digests =
+        live && found.length > 0 && features.condstore && !features.qresync
+          ? { blocks: UidDigests.digestsOf(blocks, next, false) }
+          : {}
+      const begun = (): MailboxPart => ({
+        validity: opened.validity,
+        next,
+        // Fewer than the server has: the next poll compares the UIDs.
+        messages: found.length,
+        pass,
+        ...(opened.modseq === undefined ? {} : { modseq: String(opened.modseq) }),
+        ...(mailbox.status.unseen === undefined ? {} : { unseen: mailbox.status.unseen }),
+        ...doubted,
+        ...digests
+      })
+      /** All UIDs are read again: of messages that are left out now, some were counted when the listing began. */
+      const goneOn = (from: MailboxPart): MailboxPart => {
+        const { below: _, blocks, ...rest } = from
+        return isIncomplete
+          ? { ...rest, messages: found.filter((uid) => uid < rest.next).length, ...doubted }
+          : { ...rest, ...(blocks === undefined ? {} : { blocks }) }
+      }
+      const part = resumed === undefined ? begun() : goneOn(resumed)
+      // Without ids of messages their keys cost a request, which nothing but a first listing can do without.
+      const copies = live && (!isWhole || features.gmail || features.objectId)
+      const left = found.filter((uid) => uid < (resumed?.below ?? Number.POSITIVE_INFINITY))
+      if (left.length === 0) return Stream.succeed<Step>({ part, page: { problems } })
+      const chunks = chunksOf(left.toReversed(), pageSize)
+      return Stream.fromIterable(chunks.entries()).pipe(
+        Stream.mapEffect(
+          Effect.fnUntraced(function* ([index, chunk]) {
+            const answer = yield* details(client, place, chunk)
+            const messages = chunk.map((uid) => answer.get(uid) ?? unreadable(uid))
+            const given = yield* listed(source, task, place, messages, copies)
+            const step: Step = {
+              part: index === chunks.length - 1 ? part : { ...part, below: chunk.at(-1) ?? 1 },
+              page: {
+                ...given,
+                remaining: left.length - Math.min(left.length, (index + 1) * pageSize),
+                ...(index === 0 ? { problems } : {})
+              }
+            }
+            return step
+          })
+        )
+      )
+    })
+  )
