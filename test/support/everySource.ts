@@ -1,15 +1,19 @@
 /**
  * Serves a small account of each source on loopback until it is killed. Prints a line for each: its name, its domain,
  * and the config and the credentials to connect with, with tabs between them. `.ci/package` connects the package to
- * them.
+ * them. On stderr it prints the address of an endpoint for a webhook, then what reaches it: `webhook` and the body of
+ * each message, and `event` once an event that was sent over a socket to the package was acknowledged.
  */
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as FeedServer from "./FeedServer.ts"
 import * as FtpStandIn from "./ftp/FtpStandIn.ts"
 import * as SftpStandIn from "./ftp/SftpStandIn.ts"
 import * as GmailServer from "./GmailServer.ts"
 import * as ImapStandIn from "./imap/ImapStandIn.ts"
+import * as Receiver from "./Receiver.ts"
 import * as SlackServer from "./SlackServer.ts"
+import * as SocketMode from "./slack/SocketMode.ts"
 
 const quota = { unitsPerMinute: 1_000_000_000 }
 
@@ -28,8 +32,10 @@ const serve = Effect.gen(function* () {
   yield* print("mail", "gmail", { rootUrl: gmail.url }, { accessToken: "token" })
 
   const slack = yield* SlackServer.make()
-  slack.workspace.post(slack.workspace.addChannel("general"), "hello")
-  yield* print("chat", "slack", { slackApiUrl: slack.url }, { token: slack.token })
+  const channel = slack.workspace.addChannel("general")
+  slack.workspace.post(channel, "hello")
+  const socket = yield* SocketMode.make(slack)
+  yield* print("chat", "slack", { slackApiUrl: socket.url }, { token: slack.token, appToken: SocketMode.appToken })
 
   const imap = yield* ImapStandIn.run()
   imap.create("INBOX")
@@ -45,6 +51,20 @@ const serve = Effect.gen(function* () {
     entries: [{ name: "hello.txt", kind: "file", bytes: Buffer.from("hello"), modified: 1_700_000_000 }]
   })
   yield* print("safe", "ftp", sftp.source.config, sftp.source.credentials)
+
+  const receiver = yield* Receiver.make
+  receiver.answer = (response, nth) => {
+    console.error("webhook", receiver.received[nth]?.body)
+    response.writeHead(204).end()
+  }
+  console.error(receiver.url)
+
+  const until = (isMet: () => boolean) =>
+    Effect.repeat(Effect.sync(isMet), { until: (met) => met, schedule: Schedule.spaced("50 millis") })
+  yield* until(() => socket.sockets.size > 0)
+  slack.workspace.post(channel, "told by an event")
+  yield* until(() => socket.acknowledged.length > 0)
+  console.error("event")
   return yield* Effect.never
 })
 
