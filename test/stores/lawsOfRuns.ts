@@ -315,6 +315,27 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect(
+      "a release makes the connection due for a retry before its next poll, or lets retries wait for the poll",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const { id } = yield* connect()
+          const fence = yield* take(id)
+          const runId = yield* beginRun(fence)
+          yield* store.commit(fence, batch(runId, { misses: [miss("a", { retryIn: Duration.zero })] }))
+          const isDue = Effect.map(store.due(1000), (due) => due.some((one) => one.connectionId === id))
+          yield* store.release(fence, { pollIn: Duration.hours(1) })
+          assert.isTrue(yield* isDue)
+          yield* store.release(yield* take(id), { pollIn: Duration.hours(1), retriesWait: true })
+          assert.isFalse(yield* isDue)
+          yield* store.release(yield* take(id), { retriesWait: true })
+          assert.isFalse(yield* isDue)
+          yield* Time.use((time) => time.pass(Duration.minutes(61)))
+          assert.isTrue(yield* isDue)
+        })
+    )
+
     it.effect("those that are longest due come first", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

@@ -26,6 +26,7 @@ export class LeaseStore extends Context.Service<
      * changes nothing of its connection. An undefined field keeps its value.
      *
      * - `pollIn`: when the connection is polled next. `failures`: its failures in a row.
+     * - `retriesWait`: failed items are retried with the next poll, not before it: the source could not be asked.
      * - `paused` replaces the pause `from` by `to` (null is none), and keeps any other pause.
      * - `problems` replaces the connection's problems.
      * - `checked`: the source was asked for news and answered; sets `lastCheckedAt` to now.
@@ -37,6 +38,7 @@ export class LeaseStore extends Context.Service<
       fence: Fence,
       next: {
         readonly pollIn?: Duration.Duration | undefined
+        readonly retriesWait?: boolean | undefined
         readonly failures?: number | undefined
         readonly askedWait?: Duration.Duration | null | undefined
         readonly paused?: { readonly from: string | null; readonly to: string | null } | undefined

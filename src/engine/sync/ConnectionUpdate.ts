@@ -88,6 +88,9 @@ export const after = Effect.fnUntraced(function* (connection: Connection, result
     paused,
     // A run that failed may have left its row open, where the store failed too.
     interrupted: result.error !== null,
+    // The listing comes before the retries, so a run that failed or has to wait may have tried none of those that are
+    // due. They would make the connection due at once, and again after each such run.
+    retriesWait: result.error !== null || result.waitFor !== undefined,
     // Whatever the run was for: the wait holds for each run of the account.
     askedWait: result.askedFor ?? (isLive && result.waitFor === undefined ? null : undefined),
     ...(isLive

@@ -73,7 +73,7 @@ const make = (state: State): LeaseStore["Service"] => ({
       if (next.askedWait !== undefined) {
         entry.askedWaitUntil = next.askedWait === null ? null : now + Duration.toMillis(next.askedWait)
       }
-      entry.dueAt = Math.min(entry.nextPollAt, nextRetry(entry))
+      entry.dueAt = next.retriesWait === true ? entry.nextPollAt : Math.min(entry.nextPollAt, nextRetry(entry))
     }),
 
   due: (limit) =>

@@ -87,6 +87,11 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       Effect.gen(function* () {
         const pollAt =
           next.pollIn === undefined ? sql`next_poll_at` : sql`clock_timestamp() + ${interval(sql, next.pollIn)}`
+        const dueAt =
+          next.retriesWait === true
+            ? pollAt
+            : sql`least(${pollAt}, (SELECT min(next_attempt_at) FROM content
+                WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))`
         const askedUntil =
           next.askedWait === undefined
             ? sql`asked_wait_until`
@@ -107,8 +112,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
             problems = problems || coalesce(${problems}::jsonb, '{}'),
             next_poll_at = ${pollAt},
             asked_wait_until = ${askedUntil},
-            due_at = least(${pollAt}, (SELECT min(next_attempt_at) FROM content
-              WHERE connection_id = ${fence.connectionId} AND pending = 'failed'))
+            due_at = ${dueAt}
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`
         if (ours.length > 0 && next.interrupted === true) yield* interruptRuns(sql, fence.connectionId)
       }).pipe(onSession, toStoreError("ending a run's lease")),

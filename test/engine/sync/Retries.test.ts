@@ -9,7 +9,7 @@ import { Forbidden, Malformed, RateLimited, Transient } from "../../../src/contr
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving } from "../../support/Moving.ts"
-import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
+import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
 
 /** Milliseconds from now until then. */
 const until = (at: DateTime.Utc) => Effect.map(DateTime.now, (now) => Duration.toMillis(DateTime.distance(now, at)))
@@ -69,6 +69,49 @@ describe("a wait", () => {
       }).pipe(Effect.provide(layer(source)))
     }
   )
+
+  for (const [name, reason, retryAfter] of [
+    ["whose source is down", new Transient({ message: "503" }), 1],
+    ["whose source asks to be left alone", new RateLimited({ message: "429", retryAfter: Duration.hours(1) }), 60]
+  ] as const) {
+    it.effect(`of a connection ${name} is not cut short by an item that is due again`, () => {
+      const source = new MemorySource()
+      source.add("a")
+      source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        const store = yield* WholeStore
+        yield* sync(connection)
+        yield* TestClock.adjust("2 minutes")
+        assert.strictEqual((yield* store.due(10)).length, 1)
+        source.answer = () => fault(reason)
+        yield* moving(poll(connection))
+        assert.deepStrictEqual(yield* store.due(10), [])
+        source.answer = () => Effect.void
+        yield* TestClock.adjust(Duration.minutes(retryAfter * 1.2))
+        assert.strictEqual((yield* store.due(10)).length, 1)
+        assert.deepInclude((yield* moving(poll(connection))).counts, { retried: 1, stored: 1 })
+      }).pipe(Effect.provide(layer(source)))
+    })
+  }
+
+  it.effect("of a connection for its own quota is not cut short by an item that is due again", () => {
+    const source = new MemorySource()
+    source.add("a")
+    source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+    return Effect.gen(function* () {
+      // Changes can be asked for once an hour.
+      const quota = { unitsPerMinute: 60, weights: { changes: 3600 } }
+      const connection = yield* moving(connect({ config: { quota } }))
+      const store = yield* WholeStore
+      yield* moving(sync(connection))
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* store.due(10)).length, 1)
+      const { waitFor } = yield* moving(poll(connection))
+      assert.isAbove(Duration.toMinutes(waitFor ?? Duration.zero), 40)
+      assert.deepStrictEqual(yield* store.due(10), [])
+    }).pipe(Effect.provide(layer(source)))
+  })
 
   it.effect("of an item starts again at a minute where the item has another revision", () => {
     const source = new MemorySource()
