@@ -56,6 +56,7 @@ export class Actions {
           "applyDeletions",
           "holdDeletions",
           "changeScope",
+          "makeFailedDue",
           "finishTask",
           "requeueTask"
         ]

@@ -159,6 +159,7 @@ export const make = (options: {
     applyDeletions: edge("applyDeletions", store.applyDeletions),
     holdDeletions: edge("holdDeletions", store.holdDeletions),
     retriesDue: edge("retriesDue", store.retriesDue),
+    makeFailedDue: edge("makeFailedDue", store.makeFailedDue),
     ledger: edge("ledger", store.ledger),
     redrive: edge("redrive", store.redrive),
     deletions: edge("deletions", store.deletions),

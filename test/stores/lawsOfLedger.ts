@@ -6,7 +6,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { item, listed, miss, row, running, staged, stored, Time } from "./scenario.ts"
+import { item, listed, miss, row, running, staged, stored, take, Time } from "./scenario.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: the ledger`, (it) => {
@@ -136,6 +136,33 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           "stored"
         ])
         assert.deepStrictEqual(yield* stored(id), ["fine", "stored"])
+      })
+    )
+
+    it.effect("failed rows are made due under the fence: their attempts stay, and dead rows stay dead", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { commit, fence, id } = yield* running()
+        assert.isFalse(yield* store.makeFailedDue(fence))
+        yield* commit({
+          items: [item("fine"), item("stored")],
+          misses: [miss("a", { attempts: 3 }), miss("dead", { retryIn: undefined })]
+        })
+        yield* commit({ misses: [miss("stored", { attempts: 2 })] })
+        const totals = yield* store.totals(id)
+        assert.isTrue(yield* store.makeFailedDue(fence))
+        const due = Effect.map(store.retriesDue(id, 10), (rows) =>
+          rows.map((one) => `${one.externalId} ${one.state} ${one.attempts}`).toSorted()
+        )
+        assert.deepStrictEqual(yield* due, ["a failed 3", "stored failed 2"])
+        assert.deepStrictEqual(yield* store.totals(id), totals)
+        // None waits any more.
+        assert.isFalse(yield* store.makeFailedDue(fence))
+        yield* commit({ misses: [miss("a", { attempts: 4 }), miss("stored", { attempts: 3 })] })
+        yield* store.release(fence, {})
+        yield* take(id)
+        assert.strictEqual((yield* Effect.flip(store.makeFailedDue(fence)))._tag, "Superseded")
+        assert.deepStrictEqual(yield* due, [])
       })
     )
 

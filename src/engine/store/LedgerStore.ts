@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { LedgerRow } from "../model/Content.ts"
+import type { Fence, Superseded } from "./Fence.ts"
 import type { StoreError } from "./StoreError.ts"
 
 export class LedgerStore extends Context.Service<
@@ -13,6 +14,8 @@ export class LedgerStore extends Context.Service<
       connectionId: ConnectionId,
       limit: number
     ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
+    /** Makes failed rows due now, with the attempts that they have. Returns true if any had a later time. */
+    readonly makeFailedDue: (fence: Fence) => Effect.Effect<boolean, StoreError | Superseded>
     /** Returns the ledger ordered by external id: all rows, or those of `externalIds`. */
     readonly ledger: (
       connectionId: ConnectionId,

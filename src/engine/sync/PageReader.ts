@@ -39,8 +39,6 @@ interface Options {
   readonly ledger: LedgerStore["Service"]
   readonly fence: Fence
   readonly plan: Plan
-  /** True if rows of the ledger were due when the lease was acquired. */
-  readonly hasRetries: boolean
   readonly stop: StopSignal.StopSignal
   readonly inflight: InFlight
   readonly parts: PartReader
@@ -174,13 +172,9 @@ const readPage = (
 
 /** The rows of the ledger that this slice retries. */
 const rowsToRetry = (options: Options): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
-  const { fence, hasRetries, ledger, limits, plan } = options
-  if (plan.ledger === "none" || (plan.ledger === "due" && !hasRetries)) return Effect.succeed([])
+  const { fence, ledger, limits, plan } = options
   if (plan.ledger === "due") return ledger.retriesDue(fence.connectionId, limits.retries)
-  if (plan.ledger !== "all") return Effect.succeed(plan.ledger.rows)
-  return Effect.map(ledger.ledger(fence.connectionId, { limit: limits.retries }), (rows) =>
-    rows.filter((row) => row.state !== "dead")
-  )
+  return Effect.succeed(plan.ledger === "none" ? [] : plan.ledger.rows)
 }
 
 /** All that a slice has to do. */

@@ -148,7 +148,6 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     ledger: yield* LedgerStore,
     fence,
     plan,
-    hasRetries: connection.waiting.retries,
     stop,
     inflight,
     parts,

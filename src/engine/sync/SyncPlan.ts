@@ -5,12 +5,13 @@ import type * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { type Hinted, noHints } from "../../contract/Hints.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
-import type { Connection } from "../model/Connection.ts"
+import type { LeasedConnection } from "../model/Connection.ts"
 import type { LedgerRow } from "../model/Content.ts"
 import type { RunKind } from "../model/Run.ts"
 import type { TaskRow } from "../model/Task.ts"
 import type * as OpenSource from "../source/OpenSource.ts"
 import { ContentStore } from "../store/ContentStore.ts"
+import type { Fence } from "../store/Fence.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
 import { TaskStore } from "../store/TaskStore.ts"
 
@@ -23,10 +24,10 @@ export interface Plan {
   /** Ids that an earlier slice of this task did. */
   readonly done: ReadonlySet<string>
   /**
-   * Which rows of the ledger are retried. `due`: failed rows whose time has come. `all`: failed rows now (a person
-   * asked). `none`: a task of its own leaves them to the live one. Or just these rows, and no listing.
+   * Which rows of the ledger are retried. `due`: those whose time has come. `none`: nothing is due, or a task of its own
+   * leaves them to the live one. Or just these rows, and no listing.
    */
-  readonly ledger: "due" | "all" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
+  readonly ledger: "due" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
   readonly hinted: Hinted
 }
 
@@ -36,6 +37,7 @@ export type SlicePurpose =
   | {
       readonly _tag: "Live"
       readonly recorded: boolean
+      /** True if failed items are tried now, also before their time: a person asked. */
       readonly retryFailed: boolean
       /** The hints since the last poll. */
       readonly hinted?: Hinted | undefined
@@ -93,26 +95,28 @@ export const make = Effect.fnUntraced(function* (
 
 /** The plan of a slice, with what a person should know of it. */
 export const forPurpose = Effect.fnUntraced(function* (
-  connection: Connection,
+  connection: LeasedConnection,
   purpose: SlicePurpose,
   opened: OpenSource.Openable
 ) {
   const contents = yield* ContentStore
   const tasks = yield* TaskStore
   const ledger = yield* LedgerStore
+  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
   switch (purpose._tag) {
     case "Live": {
+      const hasMoved = purpose.retryFailed && (yield* ledger.makeFailedDue(fence))
       const planned = yield* make(opened, {
         task: SyncTask.poll,
         checkpoint: connection.checkpoint,
         scope: connection.scope,
         done: new Set(),
-        ledger: purpose.retryFailed ? "all" : "due",
+        ledger: hasMoved || connection.waiting.retries ? "due" : "none",
         hinted: purpose.hinted
       })
       // Stored before anything is listed: no slice, listing or crash that comes between ends it.
       if (planned.isAfresh) {
-        yield* contents.changeScope({ connectionId: connection.id, fence: connection.fence }, planned.plan.scope)
+        yield* contents.changeScope(fence, planned.plan.scope)
       }
       return planned
     }

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { LedgerRow } from "../../engine/model/Content.ts"
+import { fenced } from "./Fence.ts"
 import { byBytes, type ContentEntry, type State, utc } from "./State.ts"
 
 const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => ({
@@ -36,6 +37,16 @@ const make = (state: State): LedgerStore["Service"] => {
           .slice(0, limit)
           .map(({ row }) => row)
       ),
+
+    makeFailedDue: Effect.fnUntraced(function* (fence) {
+      const now = yield* Clock.currentTimeMillis
+      yield* fenced(state, fence)
+      const later = inLedger(fence.connectionId, undefined).filter(
+        ({ entry }) => entry.pending === "failed" && (entry.nextAttemptAt ?? now) > now
+      )
+      for (const { entry } of later) entry.nextAttemptAt = now
+      return later.length > 0
+    }),
 
     ledger: (connectionId, { externalIds, limit }) =>
       Effect.sync(() =>

@@ -1,4 +1,5 @@
 /** The ledger: items that failed, are dead or were deferred, and their retries. */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -6,7 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import * as Storable from "../Storable.ts"
 import { ledger as decodeLedger, ledgerColumns } from "./RowDecoders.ts"
-import { lockConnection } from "./Fence.ts"
+import { failIfSuperseded, lockConnection } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import * as Totals from "./Totals.ts"
@@ -14,6 +15,7 @@ import { transaction } from "./Transactions.ts"
 
 type Methods = LedgerStore["Service"]
 
+const decodeMoved = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hasMoved: Schema.Boolean })))
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
@@ -32,6 +34,19 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         toStoreError("looking for retries")
       )
     },
+
+    makeFailedDue: (fence) =>
+      sql`WITH ours AS (SELECT id FROM connection
+            WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} FOR NO KEY UPDATE),
+          moved AS (UPDATE content SET next_attempt_at = statement_timestamp() FROM ours
+            WHERE connection_id = ours.id AND pending = 'failed' AND next_attempt_at > statement_timestamp()
+            RETURNING 1)
+        SELECT EXISTS (SELECT FROM moved) AS "hasMoved" FROM ours`.pipe(
+        Effect.tap(failIfSuperseded(fence)),
+        Effect.flatMap((rows) => Effect.orDie(decodeMoved(rows))),
+        Effect.map((rows) => rows.some(({ hasMoved }) => hasMoved)),
+        toStoreError("making failed items due")
+      ),
 
     ledger: (connectionId, { externalIds, limit }) => {
       const rows = sql`SELECT * FROM content WHERE connection_id = ${connectionId} AND pending IS NOT NULL`

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import { Forbidden, Malformed, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
+import { Forbidden, Malformed, RateLimited, TooLarge, Transient } from "../../../src/contract/IntegrationError.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving } from "../../support/Moving.ts"
@@ -151,6 +151,28 @@ describe("a sync", () => {
       const store = yield* WholeStore
       assert.strictEqual((yield* store.runs(connection.id, 100)).length, 10)
     }).pipe(Effect.provide(layer(source)))
+  })
+
+  it.effect("retries every failed item, more than a slice takes and behind any number of dead ones", () => {
+    const source = new MemorySource()
+    source.addMany(5, "dead")
+    source.addMany(7, "failed")
+    source.answer = (method) =>
+      method.startsWith("download dead")
+        ? fault(new TooLarge({ message: "8 GB" }))
+        : method.startsWith("download failed")
+          ? fault(new Malformed({ message: "cut off" }))
+          : Effect.void
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      const again = yield* sync(connection)
+      assert.deepInclude(again.counts, { retried: 7, failed: 7 })
+      const attempts = (yield* (yield* WholeStore).ledger(connection.id, { limit: 100 })).map((row) => row.attempts)
+      assert.deepStrictEqual(attempts, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2])
+      source.answer = () => Effect.void
+      assert.deepInclude((yield* sync(connection)).counts, { retried: 7, stored: 7 })
+    }).pipe(Effect.provide(layer(source, { limits: { retries: 3 } })))
   })
 
   it.effect("goes on through failures with successes between them, and stores the rest", () => {
