@@ -108,6 +108,27 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
     })
   )
 
+  it.effect("a lease is not free before the run that was cut off is marked", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const { fence, id, runId } = yield* running()
+      const { next, releasing } = yield* whileLocked(
+        runId,
+        Effect.gen(function* () {
+          const releasing = yield* Effect.forkChild(store.release(fence, { interrupted: true }))
+          yield* waiting(1)
+          const next = yield* Effect.forkChild(store.acquire(id, { holder: "next", ttl }))
+          yield* Effect.raceFirst(waiting(2), Fiber.await(next))
+          assert.isUndefined(next.pollUnsafe())
+          return { next, releasing }
+        }),
+        "run"
+      )
+      yield* Effect.all([Fiber.join(releasing), Fiber.join(next)])
+      assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "interrupted")
+    })
+  )
+
   it.effect("two writers of one id under one fence leave one row, and their outcomes say so", () =>
     Effect.gen(function* () {
       const { commit, id } = yield* running()

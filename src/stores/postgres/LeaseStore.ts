@@ -104,7 +104,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
             ? sql`paused`
             : sql`CASE WHEN paused IS NOT DISTINCT FROM ${storedText(next.paused.from)}::text
                 THEN ${storedText(next.paused.to)} ELSE paused END`
-        const ours = yield* sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
+        const released = sql`UPDATE connection SET lease_holder = NULL, lease_until = NULL,
             failures = coalesce(${PgTypes.int4(next.failures ?? null)}, failures),
             reading_since = CASE WHEN ${next.changesRead === true} THEN NULL ELSE reading_since END,
             paused = ${paused},
@@ -114,7 +114,11 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
             asked_wait_until = ${askedUntil},
             due_at = ${dueAt}
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`
-        if (ours.length > 0 && next.interrupted === true) yield* interruptRuns(sql, fence.connectionId)
+        // One statement: a run that begins once the lease is free is not marked.
+        yield* next.interrupted === true
+          ? sql`WITH released AS (${released}) ${interruptRuns(sql, fence.connectionId)}
+              AND EXISTS (SELECT FROM released)`
+          : released
       }).pipe(onSession, toStoreError("ending a run's lease")),
 
     due: (limit) =>
