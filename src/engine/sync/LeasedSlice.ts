@@ -4,6 +4,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { randomUUID } from "node:crypto"
 import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
@@ -56,11 +57,7 @@ const nothing: Slice.SliceResult = {
   isEarly: false
 }
 
-const failed = (error: RunFailure.RunError): Slice.SliceResult => ({
-  ...nothing,
-  error: RunFailure.of(error),
-  more: true
-})
+const failed = (error: RunFailure.Failure): Slice.SliceResult => ({ ...nothing, error, more: true })
 
 /**
  * Runs one slice of a connection whose lease was just acquired, then releases the lease, also after an interruption. A
@@ -91,6 +88,7 @@ export const run = Effect.fn("run")(function* (
       })
     )
 
+  // A defect is a failed run too: the lease is given back, and the connection backs off.
   const sliceOf = Effect.fnUntraced(
     function* (purpose: SyncPlan.SlicePurpose, taskId: TaskId | undefined) {
       const opened = yield* OpenSource.openable(connection)
@@ -112,7 +110,8 @@ export const run = Effect.fn("run")(function* (
       if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
       return result
     },
-    Effect.catch((error: RunFailure.RunError) => Effect.succeed(failed(error)))
+    RunFailure.capture,
+    Effect.map(Result.getOrElse(failed))
   )
 
   const work = Effect.gen(function* () {
@@ -133,7 +132,10 @@ export const run = Effect.fn("run")(function* (
       })
     )
     return { result, isLive: next.purpose._tag === "Live", isTaskOver: false }
-  }).pipe(Effect.catch((error) => Effect.succeed({ result: failed(error), isLive: false, isTaskOver: false })))
+  }).pipe(
+    RunFailure.capture,
+    Effect.map(Result.getOrElse((error) => ({ result: failed(error), isLive: false, isTaskOver: false })))
+  )
 
   // `turn` acquires the lease uninterruptibly. Only the work is interruptible, so an interruption always reaches the
   // release. If the database is away, the release fails, and the lease expires by itself.

@@ -2,16 +2,20 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
+import type { Integration } from "../../../src/contract/Integration.ts"
 import { RateLimited, Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
+import * as Lease from "../../../src/engine/schedule/Lease.ts"
+import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
-import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { fault, integration, MemorySource } from "../../support/MemorySource.ts"
 import { moving, turn } from "../../support/Moving.ts"
-import { connect, layer, poll, sync } from "../../support/TestEngine.ts"
+import { connect, engineOver, layer, poll, shared, sync } from "../../support/TestEngine.ts"
 
 const now = (connection: Connection) =>
   Effect.flatMap(WholeStore, (store) => Effect.map(store.connection(connection.id), Option.getOrThrow))
@@ -160,5 +164,44 @@ describe("places that could not be listed", () => {
       yield* poll(connection)
       assert.deepStrictEqual((yield* now(connection)).problems, { current: [], found: [] })
     }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))
+  })
+})
+
+describe("a run that ends with a defect", () => {
+  const broken = (source: MemorySource): Integration => ({
+    ...integration(source),
+    readsCheckpoint: () => Effect.die(new Error("a fault in the integration"))
+  })
+
+  it.effect("outside of its slice gives the lease back, and counts as a failure of its connection", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const store = yield* shared
+      const connection = yield* Effect.gen(function* () {
+        const made = yield* connect()
+        yield* sync(made)
+        return made
+      }).pipe(Effect.provide(layer(source, { store })))
+      yield* Effect.gen(function* () {
+        const { error } = yield* poll(connection)
+        assert.strictEqual(error?.reason, "Defect")
+        const { failures, lease } = yield* now(connection)
+        assert.deepStrictEqual([failures, lease], [1, null])
+        const submitted = yield* (yield* WholeStore).requestTask(connection.id, {
+          kind: "sync",
+          task: { force: false, forceIds: [], dryRun: false },
+          spec: "sync",
+          externalIds: null,
+          key: undefined,
+          resumeWithin: Duration.days(1)
+        })
+        if (submitted._tag !== "Requested") return assert.fail(submitted._tag)
+        const request = { _tag: "TaskSlice", taskId: submitted.task.id } as const
+        yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(request))
+        const task = Option.getOrThrow(yield* (yield* WholeStore).task(submitted.task.id))
+        assert.strictEqual(task.error?.reason, "Defect")
+      }).pipe(Effect.provide(engineOver(store, broken(source))))
+    })
   })
 })
