@@ -26,7 +26,10 @@ import type { StoreError } from "../store/StoreError.ts"
 import { TaskStore } from "../store/TaskStore.ts"
 import { Vault } from "../secrets/Vault.ts"
 
-/** A sync that is told to wait longer than this for quota ends; the poller goes on when the time has come. */
+/**
+ * A sync that is told to wait longer than this for quota ends. When the time has come, the poller continues the
+ * connection's own sync, and the same command a task.
+ */
 const longestWait = Duration.minutes(15)
 
 /** Refusals for quota in a row, with nothing done in between, after which a sync ends. */
@@ -135,13 +138,16 @@ export const make = Effect.gen(function* () {
       const total = withSlice(before, turn.outcome)
       if (error !== null) return end({ total, error })
       // Failed items are tried once by a sync that a person asked for.
-      const rest = request._tag === "Live" ? { ...request, retryFailed: false } : request
-      const goOn = untilDone(connection, total, rest, options)
+      const next = request._tag === "Live" ? { ...request, retryFailed: false } : request
+      const goOn = untilDone(connection, total, next, options)
       if (waitFor === undefined) return more ? goOn : end({ total, error: null })
       const asks = `the source asks to wait ${Duration.format(waitFor)}`
       if (total.refusals >= refusalsInARow || Duration.isGreaterThan(waitFor, longestWait)) {
-        const message = `${asks}: what is left comes with a later poll`
-        return end({ total, error: { reason: "RateLimited", message } })
+        const rest =
+          request._tag === "TaskSlice"
+            ? `the same command continues within ${Duration.format(limits.resumeWithin)}, and begins again later`
+            : "what is left comes with a later poll"
+        return end({ total, error: { reason: "RateLimited", message: `${asks}: ${rest}` } })
       }
       if (refused) yield* Effect.logWarning(`${connection.name}: ${asks}`)
       const waitingUntil = (yield* Clock.currentTimeMillis) + Duration.toMillis(waitFor)

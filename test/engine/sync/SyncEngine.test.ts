@@ -523,6 +523,20 @@ describe("a source that refuses", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
+  it.effect("for a long time ends a task of its own, which only the same command continues", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    source.answer = only("list", fault(new RateLimited({ message: "tomorrow", retryAfter: Duration.hours(8) })))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const live = yield* moving(sync(connection))
+      assert.include(live.error?.message ?? "", "comes with a later poll")
+      const { error } = yield* moving(sync(connection, { force: true }))
+      assert.notInclude(error?.message ?? "", "poll")
+      assert.include(error?.message ?? "", "the same command continues within 1d")
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("for a century is asked again after a day, and the connection says until when", () => {
     const source = new MemorySource()
     source.addMany(3)
