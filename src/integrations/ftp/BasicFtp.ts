@@ -12,7 +12,7 @@
 import * as Net from "node:net"
 import { PassThrough } from "node:stream"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Client, FTPError } from "basic-ftp"
+import { Client, FTPError, type FTPResponse } from "basic-ftp"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -50,6 +50,12 @@ interface Session {
   /** MLSD and MLST (RFC 3659 7.8: one feature says both). */
   readonly machineListings: boolean
 }
+
+/** A listing that may be incomplete by its own lines, or by the server's last answer. */
+const completed = (listing: Remote.Listing, response: FTPResponse): Remote.Listing => ({
+  ...listing,
+  incomplete: FtpCommands.incompleteness(response) ?? listing.incomplete
+})
 
 /** The server reset a transfer before its first byte. */
 class Reset extends Errors.Unrepeated {}
@@ -120,7 +126,7 @@ export const make = Effect.fnUntraced(function* (
         const path = pathOf(session, folder)
         if (session.machineListings) {
           const { response, text } = await FtpCommands.listing(session.client, `MLSD ${path}`, options.timeout)
-          const listed = { ...parseMlsd(text), incomplete: FtpCommands.incompleteness(response) }
+          const listed = completed(parseMlsd(text), response)
           const isRootUnknown = folder === "" && listed.identity === undefined
           return isRootUnknown && listed.entries.some(({ identity }) => identity !== undefined)
             ? { ...listed, identity: await FtpCommands.identityOf(session.client, path) }
@@ -129,7 +135,7 @@ export const make = Effect.fnUntraced(function* (
         // LIST takes options and patterns where a path could stand: names are given to CWD, which takes neither.
         await session.client.send(`CWD ${path}`)
         const { response, text } = await FtpCommands.listNames(session.client, options.timeout)
-        return { ...parseLs(text), incomplete: FtpCommands.incompleteness(response) }
+        return completed(parseLs(text), response)
       },
       catch: (cause) => unlisted(folder, `listing ${Remote.quote(folder)}`, cause)
     })
@@ -158,8 +164,9 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.Effect<IntegrationError, IntegrationError> => {
     const { folder, name } = Names.split(path)
     return listBy(request, folder).pipe(
-      Effect.map(({ entries }) => {
+      Effect.map(({ entries, incomplete }) => {
         const entry = entries.find((entry) => entry.name === name)
+        if (entry === undefined && incomplete !== undefined) return error
         if (entry === undefined) return Errors.gone(`${server}: ${Remote.quote(path)} is not there any more`)
         return entry.kind === "folder" ? Errors.malformed(`${server}: ${Remote.quote(path)} is a folder`) : error
       }),

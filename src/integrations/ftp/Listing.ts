@@ -34,9 +34,9 @@ export const Checkpoint = Schema.Struct({
 })
 export type Checkpoint = typeof Checkpoint.Type
 
-/** Everything but the folders that could not be read; nothing if the root is one, or if they are too many to name. */
+/** Everything but what could not be read; nothing if the root is that, or if it is too much to name. */
 const covered = (unread: ReadonlyArray<string> | null): ReadonlyArray<Coverage> =>
-  unread === null || unread.includes("") ? [] : [{ prefix: "", except: unread.map((folder) => `${folder}/`) }]
+  unread === null || unread.includes("") ? [] : [{ prefix: "", except: unread }]
 
 export interface Options {
   readonly config: Config

@@ -62,14 +62,16 @@ interface Line {
 const collect = (
   lines: ReadonlyArray<string>,
   read: (line: string) => Line | string | undefined
-): Pick<Listing, "entries" | "problems" | "digest"> => {
+): Pick<Listing, "entries" | "problems" | "digest" | "incomplete"> => {
   const digested: Array<string> = []
   const entries = new Map<string, Entry>()
   const problems: Array<string> = []
+  let unread = 0
   for (const line of lines) {
     const result = read(line)
     if (result === undefined) continue
     if (typeof result === "string") {
+      unread++
       problems.push(`a line of its listing can't be read (${result}): ${JSON.stringify(line.slice(0, 200))}`)
       continue
     }
@@ -84,7 +86,13 @@ const collect = (
   }
   const listed = [...entries.values()]
   const isTelling = listed.some(({ kind }) => kind === "file") && listed.every(({ identity }) => identity === undefined)
-  return { entries: listed, problems, digest: isTelling ? digestOf(digested) : undefined }
+  return {
+    entries: listed,
+    problems,
+    digest: isTelling ? digestOf(digested) : undefined,
+    // A line that can't be read may be that of a file which is stored.
+    incomplete: unread === 0 ? undefined : `${unread} lines can't be read`
+  }
 }
 
 const digestOf = (lines: ReadonlyArray<string>): string =>

@@ -29,6 +29,8 @@ export interface Entry extends Stat {
 export interface Listing {
   readonly entries: ReadonlyArray<Entry>
   readonly problems: ReadonlyArray<string>
+  /** Names of which the server did not say what they are: what is stored of them, or below them, may be there. */
+  readonly unread?: ReadonlyArray<string> | undefined
   /** The reason why the listing may be incomplete. */
   readonly incomplete?: string | undefined
   /** The folder's own identity, as `Entry.identity`. */

@@ -23,16 +23,8 @@ import * as PrivateKey from "./PrivateKey.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
 import * as SftpErrors from "./SftpErrors.ts"
-import {
-  ask,
-  type Attempt,
-  type Attributes,
-  kindOf,
-  type Protocol,
-  readBytes,
-  readNames,
-  statOf
-} from "./SftpProtocol.ts"
+import * as SftpListing from "./SftpListing.ts"
+import { ask, type Attempt, type Attributes, kindOf, type Protocol, readBytes, statOf } from "./SftpProtocol.ts"
 
 export interface Options {
   readonly call: Call
@@ -165,73 +157,32 @@ export const make = Effect.fnUntraced(function* (
     return Effect.succeed(below === "" ? session.base || "/" : `${session.base}/${below}`)
   }
 
-  const isInside = (session: Session, real: string) => real === session.base || real.startsWith(`${session.base}/`)
-
-  /** The real path, which no link is a part of, if it lies in the root. */
-  const resolve = Effect.fnUntraced(function* (session: Session, path: string) {
+  /** The real path, which no link is a part of; undefined if it lies outside of the root. */
+  const realPath = Effect.fnUntraced(function* (session: Session, path: string) {
     const asked = yield* pathOf(session, path)
     const real = yield* attempt(`resolving ${Remote.quote(path)}`, () =>
       ask<string>((done) => session.sftp.realpath(asked, done))
     )
-    if (isInside(session, real)) return real
+    return real === session.base || real.startsWith(`${session.base}/`) ? real : undefined
+  })
+
+  const resolve = Effect.fnUntraced(function* (session: Session, path: string) {
+    const real = yield* realPath(session, path)
+    if (real !== undefined) return real
     return yield* Effect.fail(Errors.forbidden(`${server}: ${Remote.quote(path)} is a link that leads out of the root`))
   })
 
-  /** Resolves a listed link to its target, or fails with the reason why the link is left out. */
-  const follow = Effect.fnUntraced(function* (session: Session, folder: string, name: string) {
-    const path = Names.join(folder, name)
-    const real = yield* resolve(session, path)
-    const attributes = yield* attempt(`looking at ${Remote.quote(path)}`, () =>
-      ask<Attributes>((done) => session.sftp.lstat(real, done))
-    )
-    return { name, kind: kindOf(attributes), ...statOf(attributes) }
-  })
-
-  /** Whether a name that has the replacement character is that name, or one that is not UTF-8. */
-  const isReal = (session: Session, real: string, name: string) =>
-    Effect.match(
-      attempt("looking at a name", () => ask<Attributes>((done) => session.sftp.lstat(`${real}/${name}`, done))),
-      { onFailure: () => false, onSuccess: () => true }
-    )
-
-  const listOnce = Effect.fnUntraced(function* (session: Session, folder: string) {
-    const real = yield* resolve(session, folder)
-    const what = `listing ${Remote.quote(folder)}`
-    const names = yield* Effect.catchReason(
-      readNames(session.sftp, real || "/", { attempt, server, what }),
-      "IntegrationError",
-      "Transient",
-      (_reason, error) =>
-        // Version 3 has one code for every other failure. What is no folder any more must not be tried for ever.
-        Effect.flatMap(
-          attempt(what, () => ask<Attributes>((done) => session.sftp.lstat(real || "/", done))),
-          (attributes) =>
-            Effect.fail(kindOf(attributes) === "folder" ? error : Errors.gone(`${server}: ${what}: it is no folder`))
-        )
-    )
-    const entries = new Map<string, Remote.Entry>()
-    const problems: Array<string> = []
-    for (const { filename, attrs } of names) {
-      const problem = Names.nameProblem(filename)
-      if (problem !== undefined) {
-        problems.push(`${JSON.stringify(filename.slice(0, 200))} was left out: ${problem}`)
-      } else if (filename.includes("\uFFFD") && !(yield* isReal(session, real, filename))) {
-        problems.push(`${JSON.stringify(filename)} was left out: its name is not UTF-8, SFTP can't ask for it`)
-      } else {
-        const name = Names.encode(Buffer.from(filename, "utf8"))
-        entries.set(name, { name, kind: kindOf(attrs), ...statOf(attrs) })
-      }
-    }
-    for (const { name, kind } of entries.values()) {
-      if (kind !== "link") continue
-      yield* Effect.match(follow(session, folder, name), {
-        onSuccess: (entry) => entries.set(name, entry),
-        // The entry stays a link, which is not followed.
-        onFailure: (error) => problems.push(`the link ${JSON.stringify(name)} was not followed: ${error.message}`)
+  const listOnce = (session: Session, folder: string) =>
+    Effect.flatMap(resolve(session, folder), (real) =>
+      SftpListing.list({
+        sftp: session.sftp,
+        attempt,
+        server,
+        folder,
+        real,
+        realPath: (path) => realPath(session, path)
       })
-    }
-    return { entries: [...entries.values()], problems, identity: real }
-  })
+    )
 
   const statOnce = Effect.fnUntraced(function* (session: Session, path: string) {
     const real = yield* resolve(session, path)

@@ -17,7 +17,8 @@ import type { Listing, Stat } from "./Remote.ts"
 
 /**
  * Where a walk is: in `folder`, whose files up to `after` are done, but none of the folders in it.
- * `unread` are the folders that could not be read on the way; null once they are too many to keep.
+ * `unread` are the beginnings of paths that could not be read on the way, which of a folder end with a slash; null once
+ * they are too many to keep.
  */
 export const Position = Schema.Struct({
   folder: Schema.String,
@@ -39,7 +40,7 @@ export interface Step {
   readonly parts: ReadonlyArray<PartMove<EmptyFolders.Part>>
   /** Where to go on; undefined at the end. */
   readonly position: Position | undefined
-  /** The folders whose contents are not known; null where they are too many to name. */
+  /** The beginnings of paths of which it is not known whether they are there; null where they are too many to name. */
   readonly unread: ReadonlyArray<string> | null
 }
 
@@ -60,6 +61,8 @@ const maxFiles = 500
 /** A page is given at the latest after so many folders, so that a walk through empty ones is resumable too. */
 const maxFolders = 100
 const maxProblems = 100
+/** Names of one folder that could not be read; with more of them the whole folder counts as unread. */
+const maxUnreadNames = 20
 /** Of JSON, so that a checkpoint stays under 64 KiB with two paths of 1,024 bytes, each byte escaped. */
 const maxUnreadLength = 40_000
 
@@ -99,8 +102,9 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
     let looks: Array<EmptyFolders.Look> = []
     let entries = from?.entries ?? 0
 
-    const skip = (folder: string) => {
-      unread?.add(folder)
+    const skip = (folder: string) => leave(folder === "" ? "" : `${folder}/`)
+    const leave = (prefix: string) => {
+      unread?.add(prefix)
       if (unread !== undefined && JSON.stringify([...unread]).length > maxUnreadLength) unread = undefined
     }
     const known = () => (unread === undefined ? null : [...unread])
@@ -158,6 +162,9 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         skip(folder)
         problem(folder, `the server did not list all of it: ${listing.incomplete}`)
       }
+      const { unread: names = [] } = listing
+      if (names.length > maxUnreadNames) skip(folder)
+      else for (const name of names) leave(Names.join(folder, name))
       const files: Array<Found> = []
       const folders: Array<Folder> = []
       let links = 0

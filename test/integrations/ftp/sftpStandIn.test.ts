@@ -1,6 +1,7 @@
 /** Behaviour of hostile and slow SFTP servers, and the ways to give a server a password. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { status } from "../../../src/integrations/ftp/SftpProtocol.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/SftpStandIn.ts"
 
@@ -146,6 +147,74 @@ describe("sftp", () => {
         failing = false
         assert.include(ids(Mirror.listed(yield* Mirror.list(opened))), "bad/a")
       }).pipe(Effect.scoped)
+  )
+
+  // A stale NFS handle, and a folder on the way that lost its permission.
+  for (const [name, code] of [
+    ["FAILURE", status.failure],
+    ["PERMISSION_DENIED", status.forbidden]
+  ] as const) {
+    it.live(`a link that was followed before and is answered with ${name} is not covered, nor what is below it`, () =>
+      Effect.gen(function* () {
+        let isRefused = false
+        const link = { name: "current", kind: "link", modified: 1_700_000_000 } as const
+        const standIn = yield* StandIn.run({
+          ...base,
+          entries: [file("a"), link],
+          real: (path) => (path === "/root/current" ? "/root/a" : path),
+          refuses: (request, path) =>
+            isRefused && request === "REALPATH" && path.endsWith("/current") ? code : undefined
+        })
+        const opened = yield* Mirror.open(standIn.source)
+        assert.deepStrictEqual(ids(Mirror.listed(yield* Mirror.list(opened))), ["a", "current"])
+        isRefused = true
+        const pages = yield* Mirror.list(opened)
+        assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a"])
+        assert.match(Mirror.problems(pages).join("\n"), /current/)
+        assert.deepStrictEqual(
+          pages.flatMap(({ covers = [] }) => covers),
+          [{ prefix: "", except: ["current"] }]
+        )
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("a connection that ends while links are followed lists the folder again", () =>
+    Effect.gen(function* () {
+      let drops = 1
+      const links = ["one", "two"].map((name) => ({ name, kind: "link", modified: 1_700_000_000 }) as const)
+      const standIn = yield* StandIn.run({
+        ...base,
+        entries: [file("a"), ...links],
+        real: (path) => (/\/(one|two)$/.test(path) ? "/root/a" : path),
+        refuses: (request, path) =>
+          request === "REALPATH" && path.endsWith("/one") && drops-- > 0 ? "drop" : undefined
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      const pages = yield* Mirror.list(opened)
+      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a", "one", "two"])
+      assert.deepStrictEqual([Mirror.problems(pages), drops < 1], [[], true])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a name with the replacement character that the server does not look up is not covered", () =>
+    Effect.gen(function* () {
+      let isRefused = false
+      const standIn = yield* StandIn.run({
+        ...base,
+        entries: [file("a"), file("b\uFFFD")],
+        refuses: (request, path) =>
+          isRefused && request === "LSTAT" && path.includes("\uFFFD") ? status.failure : undefined
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      assert.deepStrictEqual(ids(Mirror.listed(yield* Mirror.list(opened))), ["a", "b\uFFFD"])
+      isRefused = true
+      const pages = yield* Mirror.list(opened)
+      assert.deepStrictEqual(
+        pages.flatMap(({ covers = [] }) => covers),
+        [{ prefix: "", except: ["b\uFFFD"] }]
+      )
+    }).pipe(Effect.scoped)
   )
 
   it.live("a root that the server fails to list fails the listing", () =>

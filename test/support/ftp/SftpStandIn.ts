@@ -6,7 +6,7 @@ import type { Running } from "../FtpServers.ts"
 
 export interface Entry {
   readonly name: string
-  readonly kind: "file" | "folder"
+  readonly kind: "file" | "folder" | "link"
   readonly bytes?: Uint8Array
   /** Seconds since 1970. */
   readonly modified: number
@@ -31,11 +31,19 @@ export interface Options {
    * a missing file, a missing permission and a wrong argument (a disk that fails, a mount that is stale).
    */
   readonly failing?: (path: string) => boolean
+  /**
+   * Called for each REALPATH and LSTAT; a status that answers it, or `drop` for a connection that ends. A stale NFS
+   * handle is FAILURE (OpenSSH's `errno_to_portable`), a folder on the way without permission PERMISSION_DENIED.
+   */
+  readonly refuses?: (request: "REALPATH" | "LSTAT", path: string) => number | "drop" | undefined
   /** Names of one answer to READDIR instead of `entries`, again and again: a listing that never ends. */
   readonly endless?: () => ReadonlyArray<Entry>
 }
 
-const { MODES, STATUS } = { MODES: { file: 0o100644, folder: 0o040755 }, STATUS: ssh2.utils.sftp.STATUS_CODE }
+const { MODES, STATUS } = {
+  MODES: { file: 0o100644, folder: 0o040755, link: 0o120777 },
+  STATUS: ssh2.utils.sftp.STATUS_CODE
+}
 
 const attributes = (entry: Entry, size = entry.bytes?.length ?? 0) => ({
   mode: MODES[entry.kind],
@@ -46,13 +54,21 @@ const attributes = (entry: Entry, size = entry.bytes?.length ?? 0) => ({
   mtime: entry.modified
 })
 
-const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper) => {
+const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, drop: () => void) => {
   const handles: Array<{ done: boolean; readonly entry: Entry | undefined }> = []
   const of = (path: string) => options.entries.find((entry) => `/root/${entry.name}` === path)
   const hold = (id: number, entry: Entry | undefined) =>
     sftp.handle(id, Buffer.from([handles.push({ done: false, entry }) - 1]))
+  /** True where the request was refused. */
+  const isRefused = (request: "REALPATH" | "LSTAT", id: number, path: string): boolean => {
+    const answer = options.refuses?.(request, path)
+    if (answer === "drop") drop()
+    else if (answer !== undefined) sftp.status(id, answer)
+    return answer !== undefined
+  }
   sftp.on("REALPATH", (id, path) => {
     asked.push(path)
+    if (isRefused("REALPATH", id, path)) return
     const filename = path === "." ? "/root" : (options.real?.(path) ?? path)
     sftp.name(id, [{ filename, longname: "", attrs: attributes({ name: "", kind: "folder", modified: 0 }) }])
   })
@@ -76,6 +92,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper) =
     named(options.entries)
   })
   sftp.on("LSTAT", (id, path) => {
+    if (isRefused("LSTAT", id, path)) return
     const entry = path === "/root" ? ({ name: "", kind: "folder", modified: 0 } as const) : of(path)
     if (entry === undefined) sftp.status(id, STATUS.NO_SUCH_FILE)
     else sftp.attrs(id, attributes(entry, options.size?.(entry, false)))
@@ -127,7 +144,7 @@ export const run = Effect.fnUntraced(function* (
           context.prompt([{ prompt: "Password: ", echo: false }], (answers) => decide(answers[0]))
         })
         client.on("session", (accept) => {
-          accept().on("sftp", (accept) => serve(options, asked, accept()))
+          accept().on("sftp", (accept) => serve(options, asked, accept(), () => client.end()))
         })
       })
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
