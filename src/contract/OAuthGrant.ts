@@ -59,9 +59,25 @@ interface Source {
 const Tokens = Schema.Struct({
   access_token: Schema.NonEmptyString,
   refresh_token: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  expires_in: Schema.optionalKey(Schema.NullOr(Schema.Finite))
+  /** Seconds. A lifetime that can't be read must not lose the tokens beside it: see `secondsOf`. */
+  expires_in: Schema.optionalKey(Schema.Unknown)
 })
 const decodeTokens = Schema.decodeUnknownEffect(Tokens)
+
+/** Some providers write the lifetime as text (modelcontextprotocol/typescript-sdk#1120, panva/oauth4webapi#112). */
+const secondsOf = (lifetime: unknown): number | undefined => {
+  const seconds = typeof lifetime === "string" && lifetime.trim() !== "" ? Number(lifetime) : lifetime
+  return typeof seconds === "number" && seconds >= 0 && seconds <= longestLifetime ? seconds : undefined
+}
+
+/** A hundred years, in seconds: a longer lifetime is as good as none. */
+const longestLifetime = 100 * 365 * 86_400
+
+/** A refusal with a status of success, as GitHub's (getsentry/junior#620). */
+const isRefusal = Schema.is(Schema.Struct({ error: Schema.NonEmptyString }))
+
+/** Errors that the same request may not meet again. */
+const passing: ReadonlySet<string> = new Set(["temporarily_unavailable", "server_error", "slow_down"])
 
 /** A token is not used in its last minute: a request takes up to that long to arrive and be checked. */
 const margin = Duration.minutes(1)
@@ -71,15 +87,14 @@ const refresh = Effect.fnUntraced(function* <G extends Grant>(
   { call, network }: Source,
   { grant, standardize, tokenUrl }: Endpoint<G>
 ) {
+  const refused = (status: number) =>
+    new Unauthorized({ message: `${tokenUrl.host} refuses the refresh token (${status}): sign in again` })
   const server: HttpServer = {
     network,
     baseUrl: tokenUrl,
     headers: { accept: "application/json" },
     // No repetition mends a refused grant, whatever the source calls it. Its text may repeat a token.
-    refusal: ({ status }) =>
-      status === 429 || status === 408 || status >= 500
-        ? undefined
-        : new Unauthorized({ message: `${tokenUrl.host} refuses the refresh token (${status}): sign in again` })
+    refusal: ({ status }) => (status === 429 || status === 408 || status >= 500 ? undefined : refused(status))
   }
   const post = new URLSearchParams({
     grant_type: "refresh_token",
@@ -90,18 +105,18 @@ const refresh = Effect.fnUntraced(function* <G extends Grant>(
   const unreadable = new Transient({ message: `${tokenUrl.host} answers a refresh with something that is no token` })
   const answer = yield* Effect.interruptible(call("oauth2.token", 0, ask(server, tokenUrl, { post })))
   const json = answer === undefined ? undefined : yield* jsonOf(server, answer)
+  const standard = (standardize ?? ((same) => same))(json as Schema.Json)
+  if (isRefusal(standard) && !passing.has(standard.error)) return yield* fail(refused(200))
   // The decoder's error would quote the tokens.
-  const decode = Effect.suspend(() => decodeTokens((standardize ?? ((same) => same))(json as Schema.Json)))
-  const tokens = yield* Effect.catch(decode, () => fail(unreadable))
+  const tokens = yield* Effect.catch(decodeTokens(standard), () => fail(unreadable))
   const now = yield* DateTime.now
+  const seconds = secondsOf(tokens.expires_in)
   const { expiresAt: _, ...kept } = grant
   return {
     ...kept,
     accessToken: Redacted.make(tokens.access_token),
     refreshToken: tokens.refresh_token ? Redacted.make(tokens.refresh_token) : grant.refreshToken,
-    ...(typeof tokens.expires_in === "number"
-      ? { expiresAt: DateTime.addDuration(now, Duration.seconds(tokens.expires_in)) }
-      : {})
+    ...(seconds === undefined ? {} : { expiresAt: DateTime.addDuration(now, Duration.seconds(seconds)) })
   }
 })
 

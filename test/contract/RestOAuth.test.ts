@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import * as Idem from "@idem-sync/idem/contract"
 import type * as Http from "node:http"
 import { serve } from "../support/LoopbackServer.ts"
@@ -112,6 +113,11 @@ describe("a REST source with OAuth 2", () => {
         [429, {}, "RateLimited"],
         [503, {}, "Transient"],
         [200, { token: "r3fresh" }, "Transient"],
+        // GitHub refuses with status 200 (getsentry/junior#620, dam-agents/dam#216).
+        [200, { error: "bad_refresh_token", error_description: "r3fresh is revoked" }, "Unauthorized"],
+        [200, { error: "temporarily_unavailable" }, "Transient"],
+        [200, { error: "server_error" }, "Transient"],
+        [200, { error: "slow_down" }, "Transient"],
         [200, { access_token: "second" }, "Unauthorized"]
       ] as const) {
         server.answer = { status, json }
@@ -126,6 +132,35 @@ describe("a REST source with OAuth 2", () => {
       assert.strictEqual(error._tag === "IntegrationError" && error.reason._tag, "Unauthorized")
       assert.strictEqual(server.forms.length, asked)
     }).pipe(Effect.scoped)
+  )
+
+  it.live("keeps the rotated refresh token, whatever the lifetime in the answer looks like", () =>
+    Effect.gen(function* () {
+      const server = yield* serve(() => new Protected())
+      const now = 1_700_000_000_000
+      yield* TestClock.setTime(now)
+      server.accepted = "second"
+      for (const [lifetime, seconds] of [
+        [60, 60],
+        // NetSuite (modelcontextprotocol/typescript-sdk#1120), Azure AD B2C and Naver (panva/oauth4webapi#112).
+        ["3600", 3600],
+        ["never", undefined],
+        ["", undefined],
+        [-1, undefined],
+        [null, undefined],
+        [{}, undefined]
+      ] as const) {
+        server.answer = {
+          status: 200,
+          json: { access_token: "second", refresh_token: "r0tated", expires_in: lifetime }
+        }
+        const { saved } = yield* list(server.url, grant)
+        const [first] = saved as ReadonlyArray<Record<string, string>>
+        assert.strictEqual(first?.["refreshToken"], "r0tated")
+        const expected = seconds === undefined ? undefined : new Date(now + seconds * 1000).toISOString()
+        assert.strictEqual(first?.["expiresAt"], expected, JSON.stringify(lifetime))
+      }
+    }).pipe(Effect.scoped, Effect.provide(TestClock.layer()))
   )
 
   it.live("of a public client sends no secret", () =>
