@@ -61,7 +61,9 @@ export const Conversation = Schema.Struct({
   /** The oldest message of its history, as the last pass that read all of it found it (see PlanLimit.ts). */
   oldest: Schema.optionalKey(Schema.String),
   /** Something in it was deleted: a complete pass shall find out what. */
-  suspect: Schema.optionalKey(Schema.Boolean)
+  suspect: Schema.optionalKey(Schema.Boolean),
+  /** True if a message came in it that no event told, and no event since. */
+  isUnheard: Schema.optionalKey(Schema.Boolean)
 })
 export type Conversation = typeof Conversation.Type
 
@@ -131,6 +133,17 @@ export const Checkpoint = Schema.Struct({
       at: Schema.Finite,
       upTo: Schema.optionalKey(Schema.Finite),
       offUntil: Schema.optionalKey(Schema.Finite)
+    })
+  ),
+  /**
+   * The stream of events, while it listens: since when, when an event last came, and whether one was missed since (see
+   * EventDelivery.ts).
+   */
+  events: Schema.optionalKey(
+    Schema.Struct({
+      since: Schema.Finite,
+      heardAt: Schema.optionalKey(Schema.Finite),
+      isMissing: Schema.optionalKey(Schema.Boolean)
     })
   ),
   /** When the conversations were last listed. */

@@ -7,6 +7,7 @@ import * as SyncTask from "../../contract/SyncTask.ts"
 import { type Conversation, hasVanished, parentsDigest, type Part, save, type State, update } from "./Checkpoint.ts"
 import type { Client } from "./Client.ts"
 import * as Directory from "./Directory.ts"
+import * as EventDelivery from "./EventDelivery.ts"
 import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
 import { beginHistory, type CompleteSettings, countHistory, floorOf, moveHistory, type Pages } from "./Sweeps.ts"
 import type { Env } from "./MessageRefs.ts"
@@ -52,6 +53,8 @@ export interface Scene {
   readonly task: SyncTask.SyncTask
   readonly state: State
   readonly parts: Parts<Part>
+  /** True if polls may rely on events. */
+  readonly isListening: boolean
   readonly time: () => number
   /** When the listing began. */
   readonly now: number
@@ -89,8 +92,7 @@ export const make = (
     readonly longest: number
   }
 ) => {
-  const { now, parts, settings, state, time } = scene
-  const { isListening } = parts.hinted
+  const { isListening, now, settings, state, time } = scene
   let relisted = 0
 
   const seen = (channel: string) => (ts: string) => {
@@ -100,7 +102,8 @@ export const make = (
     if (part !== undefined) update(state, channel, { newest: newest(part.newest, ts) })
   }
 
-  const visit = (channel: string): Pages => {
+  /** `isHinted`: an event told that the conversation has something new. */
+  const visit = (channel: string, isHinted: boolean): Pages => {
     const partOf = (): Conversation => state.conversations.get(channel)?.part ?? {}
     const { digest, watermark } = partOf()
     const begun = partOf().visit ?? { place: {}, top: watermark ?? "0.0", startedAt: time() }
@@ -149,6 +152,9 @@ export const make = (
         state.round = { ...round, calls: round.calls + 1, extra: round.extra + (answers > 1 ? 1 : 0) }
       },
       onSeen: seen(channel),
+      onNew: (ts) => {
+        if (!isHinted) EventDelivery.onUnhinted(state, channel, ts, now)
+      },
       onShorter: () => {
         update(state, channel, { suspect: true })
       },
@@ -192,7 +198,7 @@ export const make = (
       .filter(
         ([id, { part }], index) =>
           found.has(id) ||
-          (isListening && state.absentSince === undefined
+          (isListening && part.isUnheard !== true && state.absentSince === undefined
             ? isOverdueAmidHints(part, round.startedAt)
             : index < room || isOverdue(part, round.startedAt, longest))
       )

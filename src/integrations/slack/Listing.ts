@@ -25,7 +25,7 @@
  * first (see MessageSearch.ts). Not while hints are received, which say more.
  *
  * Hinted parts come before all of these (see Events.ts, HintLookups.ts): a conversation is visited; a message or a
- * thread is looked up. A poll that hints alone brought forward does only that. While hints are received, conversations
+ * thread is looked up. A poll that hints alone brought forward does only that. While events come (see EventDelivery.ts), conversations
  * are listed once an hour, visits are left to hints (except for conversations that were active within the last 12 days:
  * an hour to a day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
  *
@@ -44,6 +44,7 @@ import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import { type Checkpoint, load, type Part, save, type State } from "./Checkpoint.ts"
 import * as Directory from "./Directory.ts"
+import * as EventDelivery from "./EventDelivery.ts"
 import { newest, tsOf } from "./Message.ts"
 import { always, chain, completePasses, histories, type Pages } from "./Sweeps.ts"
 import type { Env } from "./MessageRefs.ts"
@@ -73,8 +74,10 @@ export const make = (
       const clock = yield* Clock.Clock
       const now = clock.currentTimeMillisUnsafe()
       const state = yield* load(checkpoint, parts, now)
-      const scene: Scene = { settings, task, state, parts, time: () => clock.currentTimeMillisUnsafe(), now }
-      return SyncTask.isLive(task) ? live(scene) : bounded(scene)
+      const isLive = SyncTask.isLive(task)
+      const isListening = isLive && EventDelivery.begin(state, parts.hinted, now)
+      const scene = { settings, task, state, parts, isListening, time: () => clock.currentTimeMillisUnsafe(), now }
+      return isLive ? live(scene) : bounded(scene)
     })
   )
 
@@ -127,8 +130,7 @@ const bounded = (scene: Scene): Pages => {
 }
 
 const live = (scene: Scene): Pages => {
-  const { now, parts, settings, state, task, time } = scene
-  const { isListening, only } = parts.hinted
+  const { isListening, now, parts, settings, state, task, time } = scene
   const env = envOf(scene)
   const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
   const skip = new Set<string>()
@@ -146,7 +148,7 @@ const live = (scene: Scene): Pages => {
     const channels = [...visits.due()]
     const all = chain(() => {
       const channel = channels.shift()
-      return channel === undefined ? undefined : visits.visit(channel)
+      return channel === undefined ? undefined : visits.visit(channel, false)
     })
     const padding = Stream.suspend(() => (state.padded ? Stream.make(empty(state)) : Stream.empty))
     const end = Stream.suspend(() => {
@@ -196,7 +198,7 @@ const live = (scene: Scene): Pages => {
         if (part !== "channels") HintLookups.wait(state, [part])
         return directory
       }
-      return isKnown(part) ? visits.visit(part) : Stream.empty
+      return isKnown(part) ? visits.visit(part, true) : Stream.empty
     })
   })
 
@@ -248,6 +250,7 @@ const live = (scene: Scene): Pages => {
       },
       mayGoOn: () => state.spent.history < settings.historyCalls,
       onSeen,
+      onNew: (channel, ts) => EventDelivery.onUnhinted(state, channel, ts, now),
       onCall: () => {
         state.spent = { ...state.spent, history: state.spent.history + 1 }
       }
@@ -263,7 +266,7 @@ const live = (scene: Scene): Pages => {
   const end: Pages = Stream.suspend(() => {
     state.ended = true
     state.movedAt = time()
-    return Stream.make(empty(state))
+    return Stream.make({ ...empty(state), problems: EventDelivery.problems(state) })
   })
 
   const regular = (isSamePoll: boolean): Pages => {
@@ -286,7 +289,7 @@ const live = (scene: Scene): Pages => {
   return Stream.suspend(() => {
     // Asked before visits move the time.
     const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
-    return only
+    return parts.hinted.only
       ? hinted
       : Stream.concat(
           isSamePoll ? hinted : Stream.concat(search, hinted),

@@ -82,6 +82,8 @@ export const moveHistory = (state: State, channel: string, place: Place, isEnd: 
 }
 
 export interface HistoryOptions extends Pick<Walk.Walk, "oldest" | "listing" | "onCall" | "onSeen"> {
+  /** A message that is not stored yet. */
+  readonly onNew?: ((channel: string, ts: string) => void) | undefined
   /** Conversations whose history is due, asked before each of them. */
   readonly isDue: (id: string) => boolean
   readonly mayGoOn: () => boolean
@@ -110,6 +112,7 @@ export const histories = (env: Env, state: State, skip: Set<string>, options: Hi
       goOn: always,
       active: never,
       fresh: always,
+      onNew: (ts) => options.onNew?.(channel, ts),
       onShorter: () => {
         update(state, channel, { suspect: true })
       },

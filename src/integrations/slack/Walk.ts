@@ -65,6 +65,8 @@ export interface Walk {
   readonly onTop?: ((messages: ReadonlyArray<Message.Message>, complete: boolean) => void) | undefined
   readonly onCall: () => void
   readonly onSeen: (ts: string) => void
+  /** A message of the history that is not stored yet. */
+  readonly onNew?: ((ts: string) => void) | undefined
   /** A thread has become shorter. */
   readonly onShorter: (parent: string, by: number) => void
   /** Asked before each step: a budget that is spent ends the walk early. */
@@ -151,6 +153,7 @@ export const make = (
     // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
     const stuck = nextCursor(answer) === undefined && inSpan.length === 0
     const ended = stuck || (last !== undefined && !walk.goOn(last))
+    for (const { ts } of inSpan) if (chosen.has(idOf(ts)) && !known.has(idOf(ts))) walk.onNew?.(ts)
     // What is read for the first time and stored already was mirrored before: so may be what is hidden behind it.
     const floor = walk.floor ?? (last !== undefined && known.has(idOf(last)) ? unknownFloor : undefined)
     const isCut = answer.is_limited === true || ((complete || stuck) && !env.planLimit.isWhole(last ?? place.at, floor))

@@ -1,6 +1,7 @@
 /** Hints decide where a poll looks, and only Slack's answers count. */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { maxHinted } from "../../../src/contract/Hints.ts"
@@ -284,6 +285,43 @@ describe("hints", () => {
     })
   )
 
+  it.effect("that do not come are not relied on, whatever the socket says", () =>
+    Effect.gen(function* () {
+      const { isMirrored, model, parts, poll, quiet, busy, server, workspace } = yield* synced
+      /** Problems of a poll that much later, and how many conversations it visits. */
+      const next = Effect.fnUntraced(function* (after: Duration.Input = "5 minutes") {
+        yield* TestClock.adjust(after)
+        workspace.now = (yield* Clock.currentTimeMillis) / 1000
+        server.forget()
+        const { problems } = yield* poll({ only: false })
+        const visited = server.requests.filter(({ method }) => method === "conversations.history")
+        return [problems.map(({ place }) => place), new Set(visited.map(({ args }) => args["channel"])).size] as const
+      })
+      // The stream listens, and nothing has come: a quiet workspace, or one without subscriptions.
+      assert.deepStrictEqual(yield* next(), [[], 2])
+      assert.deepStrictEqual(yield* next(), [[], 2])
+      workspace.post(quiet, "heard")
+      yield* poll()
+      assert.deepStrictEqual(yield* next("2 minutes"), [[], 0])
+      // Slack ends the subscription, and the socket stays open (bolt-js#2105, hermes-agent#38847).
+      const tell = workspace.onEvent
+      workspace.onEvent = () => {}
+      workspace.post(quiet, "not told")
+      assert.deepStrictEqual(yield* next("61 minutes"), [["events"], 2])
+      isMirrored()
+      workspace.post(busy, "not told either")
+      assert.deepStrictEqual(yield* next(), [["events"], 2])
+      isMirrored()
+      // The subscription is there again.
+      workspace.onEvent = tell
+      workspace.post(busy, "told")
+      assert.strictEqual(parts.size, 1)
+      yield* poll()
+      assert.deepStrictEqual(yield* next("2 minutes"), [[], 1])
+      assert.isTrue(model.rows.size > 0)
+    })
+  )
+
   it.effect("while they are heard, leave an idle workspace of 1,000 conversations at 3 calls a round", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(now * 1000)
@@ -296,6 +334,7 @@ describe("hints", () => {
       const model = new Model()
       const session = yield* open(server)
       yield* model.run(session)
+      yield* model.run(session, hinted(["users/U00000001"]))
       server.forget()
       const most: Array<number> = []
       for (let round = 0; round < 26; round++) {
