@@ -16,6 +16,7 @@
  * Besides revisions, a walk looks for two signs of a deletion, so that a complete pass finds what was deleted: a thread
  * that has become shorter, and a parent that has vanished (see `parentsDigest`).
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -41,6 +42,9 @@ const Messages = Schema.Struct({
 type Messages = typeof Messages.Type
 
 const nextCursor = (answer: Messages) => answer.response_metadata?.next_cursor || undefined
+
+/** More than two clocks differ by. */
+const day = Duration.toMillis("1 day")
 
 export interface Walk {
   readonly channel: string
@@ -106,6 +110,8 @@ export const make = (
   const { client, task } = env
   const callsPerStep = walk.callsPerStep ?? env.callsPerStep
   const { idOf, inWindow, page, select } = MessageRefs.make(env, walk)
+  // With `oldest` alone, Slack once gave the messages nearest to it, and no newer ones (slackhq/slack-api-docs#4).
+  const upTo = env.until ?? (walk.oldest === undefined ? undefined : Message.tsOf(env.now() + day))
   const read = (answer: Messages) => {
     const messages = answer.messages.filter((message) => Message.isMessage(message))
     const unread = answer.messages.length - messages.length
@@ -130,9 +136,9 @@ export const make = (
         walk.onCall()
         return client.ask("conversations.history", { ...args, ...more }, Messages)
       })
-    const first = cursor === undefined ? { latest: place.at ?? env.until } : { latest: env.until, cursor }
+    const first = cursor === undefined ? { latest: place.at ?? upTo } : { latest: upTo, cursor }
     let answer = yield* ask(first)
-    if (isRefusal(answer) && answer.refused === "invalid_cursor") answer = yield* ask({ latest: place.at ?? env.until })
+    if (isRefusal(answer) && answer.refused === "invalid_cursor") answer = yield* ask({ latest: place.at ?? upTo })
     if (isRefusal(answer)) return answer.refused
 
     const { messages, problems } = read(answer)

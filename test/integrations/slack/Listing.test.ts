@@ -738,6 +738,19 @@ describe("a task", () => {
     })
   )
 
+  it.live("with only a beginning lists all since, also where Slack counts from the oldest message", () =>
+    Effect.gen(function* () {
+      const { general, model, server } = yield* workspace(1)
+      server.maxLimit = 50
+      server.isNearestFirst = true
+      const since = (index: number) => `${now - days(10) + index}.000000`
+      for (let index = 0; index < 120; index++) server.workspace.post(general, "since", { ts: since(index) })
+      const window = { since: DateTime.makeUnsafe((now - days(10)) * 1000) }
+      yield* model.run(yield* open(server), { task: { ...poll, window } })
+      assert.strictEqual(model.ids(`${general}/`).length, 120)
+    })
+  )
+
   it.live("with force lists everything again, resumes by its own checkpoint, and leaves the live one alone", () =>
     Effect.gen(function* () {
       const { model, server } = yield* workspace(500)
