@@ -4,6 +4,7 @@
  * - pass: one listing of the whole mailbox (or of what the filter leaves of it), from the newest message to the oldest;
  * - label walk: a listing that rebuilds labels after the history expired (see Labels.ts).
  */
+import * as Order from "effect/Order"
 import * as Schema from "effect/Schema"
 
 /** A pass that has not come to its end. */
@@ -42,10 +43,19 @@ export const LabelWalk = Schema.Struct({
 })
 export type LabelWalk = typeof LabelWalk.Type
 
+/** A reading of the history after `historyId` that has not come to its end. */
+const Reading = Schema.Struct({
+  /** The page to go on with. */
+  pageToken: Schema.String,
+  /** The mailbox's history id when the reading began: all up to there will have been read at its end. */
+  until: Schema.String
+})
+
 /** The connection's own checkpoint. */
 export const Live = Schema.Struct({
-  /** All that happened up to here is known: a uint64 as text. */
+  /** All that happened up to here is known: a uint64 as text. It moves once a reading has come to its end. */
   historyId: Schema.String,
+  reading: Schema.optionalKey(Reading),
   pass: Schema.optionalKey(Pass),
   labels: Schema.optionalKey(LabelWalk)
 })
@@ -62,5 +72,8 @@ export type TaskProgress = typeof TaskProgress.Type
 export const Checkpoint = Schema.Union([Live, TaskProgress])
 export type Checkpoint = typeof Checkpoint.Type
 
+/** The order of history ids: uint64s as text. */
+export const byHistoryId: Order.Order<string> = Order.mapInput(Order.BigInt, BigInt)
+
 /** The greater of two history ids. */
-export const later = (a: string, b: string): string => (BigInt(b) > BigInt(a) ? b : a)
+export const later: (a: string, b: string) => string = Order.max(byHistoryId)

@@ -1,50 +1,59 @@
-/** The step of a listing that reads the mailbox's history. */
+/**
+ * The step of a listing that reads the mailbox's history.
+ *
+ * The history id of the checkpoint moves at the end of a reading only. Google documents that records come oldest first,
+ * and googleapis/google-api-nodejs-client#3508 denies it: until all pages were read, any id may be missing. A reading
+ * that a slice cuts off goes on with its page token; one whose token is refused begins again, which the checker makes
+ * cheap.
+ */
 import * as Effect from "effect/Effect"
 import * as HashSet from "effect/HashSet"
+import * as Order from "effect/Order"
 import * as Ref from "effect/Ref"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import { CheckpointExpired, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import { later, type Live } from "./Checkpoint.ts"
+import type { HistoryRecord } from "./Api.ts"
+import { byHistoryId, later, type Live } from "./Checkpoint.ts"
 import * as HistoryChanges from "./HistoryChanges.ts"
-import {
-  done,
-  listingError,
-  next,
-  reading,
-  refused,
-  type Reading,
-  type Source,
-  type Stage,
-  type State,
-  type Step
-} from "./ListingStep.ts"
+import { done, listingError, next, refused, type Source, type Stage, type State, type Step } from "./ListingStep.ts"
 import * as Pass from "./Pass.ts"
 
 const changesPerPage = 500
 
+const oldestFirst = Order.mapInput(byHistoryId, ({ id }: HistoryRecord) => id)
+
+/** The checkpoint at the beginning or at the end of a reading. */
+const withoutReading = (checkpoint: Live): Live => {
+  const { reading: _, ...rest } = checkpoint
+  return rest
+}
+
 /** Reads the next page of the history. */
-export const read = Effect.fnUntraced(function* (source: Source, state: State, stage: Reading): Step<State> {
-  const answer = yield* Effect.result(source.api.history(stage.start, { pageToken: stage.pageToken }))
+export const read = Effect.fnUntraced(function* (
+  source: Source,
+  state: State,
+  { lastPage }: Extract<Stage, { _tag: "History" }>
+): Step<State> {
+  const { historyId: start, reading } = state.checkpoint
+  const answer = yield* Effect.result(source.api.history(start, { pageToken: reading?.pageToken }))
   if (answer._tag === "Failure") {
     const { reason } = answer.failure
-    if (stage.pageToken !== undefined && reason._tag === "Malformed") {
-      return yield* refused<State>({ ...state, stage: reading(state.checkpoint, stage.lastPage) })
+    if (reading !== undefined && reason._tag === "Malformed") {
+      return yield* refused<State>({ ...state, checkpoint: withoutReading(state.checkpoint) })
     }
     return yield* reason._tag === "Gone"
       ? new IntegrationError({
           reason: new CheckpointExpired({
-            message: `Gmail no longer knows the history after ${stage.start}: the mailbox is listed in full`
+            message: `Gmail no longer knows the history after ${start}: the mailbox is listed in full`
           })
         })
       : listingError(answer.failure)
   }
-  const { history = [], historyId, nextPageToken } = answer.success
-  const on = { ...stage, pageToken: nextPageToken, until: stage.until ?? historyId }
-  return next([], {
-    ...state,
-    stage: { _tag: "Changes", chunks: HistoryChanges.chunks(history, changesPerPage), reading: on }
-  })
+  const { history = [], historyId, nextPageToken: pageToken } = answer.success
+  const chunks = HistoryChanges.chunks(history.toSorted(oldestFirst), changesPerPage)
+  const until = reading?.until ?? historyId
+  return next([], { ...state, stage: { _tag: "Changes", chunks, pageToken, until, lastPage } })
 })
 
 /** Gives the changes of records that were read, and after the last ones goes on with the pass or the label walk. */
@@ -52,15 +61,12 @@ export const changes = Effect.fnUntraced(function* (
   source: Source,
   task: SyncTask,
   state: State,
-  { chunks, reading }: Extract<Stage, { _tag: "Changes" }>
+  stage: Extract<Stage, { _tag: "Changes" }>
 ): Step<State> {
-  const [records, ...more] = chunks
-  const atEnd = more.length === 0 && reading.pageToken === undefined
+  const { pageToken, until } = stage
+  const [records, ...more] = stage.chunks
   const found = HistoryChanges.fold(records ?? [], source.scope)
-  // No record is older than the one before. At the end, all up to where the mailbox was has been read.
-  const read = records?.at(-1)?.id ?? state.checkpoint.historyId
-  const to = atEnd && reading.until !== undefined ? later(read, reading.until) : read
-  const checkpoint = moved(state.checkpoint, to, found.shifted)
+  const checkpoint = marked(more.length > 0 ? state.checkpoint : moved(state.checkpoint, pageToken, until), found)
   const listed = found.candidates.map((externalId) => ({ externalId }))
   const download = yield* ContentExistenceChecker.selectNew(task, listed)
   const arrived = HashSet.fromIterable(download.map(({ externalId }) => externalId))
@@ -70,11 +76,10 @@ export const changes = Effect.fnUntraced(function* (
 
   // Messages that were deleted since are not listed again: that would undo their deletion.
   const gone = new Set(found.deleted)
-  const lastPage = reading.lastPage?.filter((id) => !gone.has(id))
+  const lastPage = stage.lastPage?.filter((id) => !gone.has(id))
   const after = { ...state, checkpoint }
-  if (more.length > 0)
-    return next(pages, { ...after, stage: { _tag: "Changes", chunks: more, reading: { ...reading, lastPage } } })
-  if (!atEnd) return next(pages, { ...after, stage: { ...reading, lastPage } })
+  if (more.length > 0) return next(pages, { ...after, stage: { ...stage, chunks: more, lastPage } })
+  if (pageToken !== undefined) return next(pages, { ...after, stage: { _tag: "History", lastPage } })
   if (lastPage !== undefined) return next(pages, { ...after, stage: { _tag: "End", lastPage } })
   if (checkpoint.pass !== undefined) return next(pages, { ...after, hasPassed: true, stage: { _tag: "Pass" } })
   if (checkpoint.labels !== undefined) return next(pages, { ...after, stage: { _tag: "Labels" } })
@@ -85,14 +90,15 @@ export const changes = Effect.fnUntraced(function* (
   return done(pages)
 })
 
-/** The same checkpoint where nothing moved. */
-const moved = (checkpoint: Live, historyId: string, shifted: boolean): Live => {
-  const to = later(checkpoint.historyId, historyId)
-  const mark = shifted && checkpoint.pass?.shifted === false
-  if (to === checkpoint.historyId && !mark) return checkpoint
-  return {
-    ...checkpoint,
-    historyId: to,
-    ...(mark && checkpoint.pass !== undefined ? { pass: { ...checkpoint.pass, shifted: true } } : {})
-  }
+/** The checkpoint after a page of the history: the next page, or the end of the reading. The same where nothing moved. */
+const moved = (checkpoint: Live, pageToken: string | undefined, until: string): Live => {
+  if (pageToken !== undefined) return { ...checkpoint, reading: { pageToken, until } }
+  const historyId = later(checkpoint.historyId, until)
+  return checkpoint.reading === undefined && historyId === checkpoint.historyId
+    ? checkpoint
+    : { ...withoutReading(checkpoint), historyId }
 }
+
+/** Says in the checkpoint's pass that pages may have shifted under it. */
+const marked = (checkpoint: Live, { shifted }: HistoryChanges.Changes): Live =>
+  shifted && checkpoint.pass?.shifted === false ? { ...checkpoint, pass: { ...checkpoint.pass, shifted } } : checkpoint

@@ -23,7 +23,7 @@ import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as History from "./History.ts"
 import * as Labels from "./Labels.ts"
-import { type Failure, reading, type Source, type State, type StepResult } from "./ListingStep.ts"
+import { type Failure, type Source, type State, type StepResult } from "./ListingStep.ts"
 import * as Pass from "./Pass.ts"
 import * as TaskListing from "./TaskListing.ts"
 
@@ -36,10 +36,10 @@ export const list = (
   if (!isLive(task)) {
     return TaskListing.list(source, task, from !== undefined && "done" in from ? from : { done: false, listed: 0 })
   }
-  const fresh = { before: new Set<string>(), refused: 0, repeated: 0 }
+  const fresh = { before: new Set<string>(), refused: 0 }
   const live: Effect.Effect<State, IntegrationError> =
     from !== undefined && "historyId" in from
-      ? Effect.succeed({ ...fresh, checkpoint: from, stage: reading(from), hasPassed: false })
+      ? Effect.succeed({ ...fresh, checkpoint: from, stage: { _tag: "History" }, hasPassed: false })
       : Effect.map(Pass.begin(source.api), (begun) => ({
           ...fresh,
           checkpoint: begun,
@@ -56,7 +56,7 @@ const step = (
 ): Effect.Effect<StepResult<State>, Failure, ContentExistenceChecker> => {
   const { stage } = state
   switch (stage._tag) {
-    case "Reading":
+    case "History":
       return History.read(source, state, stage)
     case "Changes":
       return History.changes(source, task, state, stage)

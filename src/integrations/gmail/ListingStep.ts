@@ -64,37 +64,23 @@ export interface State {
   /** The ids of the pass's page before, in this call: where pages shift, they are shown again. */
   readonly before: ReadonlySet<string>
   readonly refused: number
-  /** Passes made again in this call. */
-  readonly repeated: number
 }
 
-/** Reading the history, from one start to its end: page tokens of two starts don't mix. */
-export interface Reading {
-  readonly _tag: "Reading"
-  readonly start: string
-  readonly pageToken?: string | undefined
-  /** The mailbox's history id when this reading began: all up to there will have been read at its end. */
-  readonly until?: string | undefined
-  /** The last page of a pass, kept until the history has been read. */
-  readonly lastPage?: ReadonlyArray<string> | undefined
-}
+/** The last page of a pass, kept until the history has been read. */
+type LastPage = ReadonlyArray<string>
 
 export type Stage =
-  | Reading
-  /** Records that were read, page by page; then the reading goes on with `pageToken`, or ends. */
+  /** Reads the next page of the history: the one that the checkpoint's `reading` names, else the first. */
+  | { readonly _tag: "History"; readonly lastPage?: LastPage | undefined }
+  /** The records of a page of the history, in pieces; then the reading goes on with `pageToken`, or ends. */
   | {
       readonly _tag: "Changes"
       readonly chunks: ReadonlyArray<ReadonlyArray<HistoryRecord>>
-      readonly reading: Reading
+      readonly pageToken: string | undefined
+      readonly until: string
+      readonly lastPage: LastPage | undefined
     }
   | { readonly _tag: "Pass" }
   /** The last page of a pass, the history after it having been read. */
-  | { readonly _tag: "End"; readonly lastPage: ReadonlyArray<string> }
+  | { readonly _tag: "End"; readonly lastPage: LastPage }
   | { readonly _tag: "Labels"; readonly walk?: Walk | undefined }
-
-/** Reads the history from the checkpoint on. */
-export const reading = ({ historyId }: Live, lastPage?: ReadonlyArray<string>): Reading => ({
-  _tag: "Reading",
-  start: historyId,
-  lastPage
-})

@@ -5,19 +5,12 @@ import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Api } from "./Api.ts"
 import { later, type Live, type Pass } from "./Checkpoint.ts"
-import {
-  done,
-  listingError,
-  next,
-  reading,
-  refused,
-  type Source,
-  type State,
-  type Step,
-  tokenRefused
-} from "./ListingStep.ts"
+import { done, listingError, next, refused, type Source, type State, type Step, tokenRefused } from "./ListingStep.ts"
 
-/** Passes made again in one call of `list` because messages left meanwhile. After so many the next poll goes on. */
+/**
+ * Passes made again at once because messages left meanwhile, however many slices they take. After so many, each poll
+ * makes one. A message that came after a pass began counts too when it leaves: an offset would skip another for it.
+ */
 const maxRepeated = 3
 
 /** The first checkpoint: the mailbox's history id, taken before anything is listed. */
@@ -90,7 +83,7 @@ export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask,
   if (nextPageToken === undefined) {
     const atEnd: Live = { ...checkpoint, pass: counted }
     // The changes of the history come before this page.
-    return next([], { ...state, checkpoint: atEnd, stage: reading(atEnd, ids) })
+    return next([], { ...state, checkpoint: atEnd, stage: { _tag: "History", lastPage: ids } })
   }
 
   const { listed, download, metKnown } = yield* choose(task, state, counted, ids)
@@ -119,8 +112,8 @@ export const end = Effect.fnUntraced(function* (
       pass: yield* make(historyId, { initial: current.initial, before: { ...current, metKnown } })
     }
     const pages = [{ ...given, checkpoint: again }]
-    return state.repeated < maxRepeated
-      ? next(pages, { ...state, checkpoint: again, stage: { _tag: "Pass" }, repeated: state.repeated + 1 })
+    return current.repeated < maxRepeated
+      ? next(pages, { ...state, checkpoint: again, stage: { _tag: "Pass" } })
       : done(pages)
   }
 

@@ -175,6 +175,34 @@ describe("changes", () => {
       assertMirrors(mirror, mailbox.ids)
     }).pipe(Effect.scoped)
   )
+
+  it.live("misses nothing of a history that is in another order, also where a slice ends in its middle", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const [back = ""] = mailbox.fill(3)
+      yield* Mirror.sync(mirror)
+      mailbox.isHistoryReversed = true
+      mailbox.fill(120)
+      mailbox.trash(back)
+      mailbox.untrash(back)
+      yield* Mirror.sync(mirror, { slice: 1 })
+      server.forgetSeen()
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+      assertSameLabels(mirror, mailbox)
+      // Two pages were left to read.
+      assert.strictEqual(server.count("history.list"), 2)
+
+      mailbox.fill(120)
+      yield* Mirror.sync(mirror, { slice: 1 })
+      mailbox.refusePageTokens()
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, mailbox.ids)
+      const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+      assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("patches labels without fetching the message", () =>
     Effect.gen(function* () {
       const { mailbox, mirror } = yield* begin()
@@ -330,6 +358,32 @@ describe("listings under which the mailbox moves", () => {
       yield* Mirror.sync(mirror)
       assertMirrors(mirror, mailbox.ids)
       assert.isTrue([...mirror.downloads.values()].every((count) => count === 1))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a draft that is saved all the time has the pass made again three times, and then once a poll", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      mailbox.fill(120)
+      let draft: string | undefined
+      const writes = () => void (draft = mailbox.saveDraft(draft))
+      /** A poll in slices of four pages: the passes that it made. */
+      const pollInSlices = Effect.fnUntraced(function* (between: () => void) {
+        const passes = new Set<string | undefined>()
+        for (let slices = 0; slices < 60; slices += 1) {
+          const pages = yield* Mirror.sync(mirror, { slice: 4, between })
+          for (const { listing } of pages) if (listing !== undefined) passes.add(listing)
+          if (pages.length < 4) return passes.size
+        }
+        return assert.fail("the poll does not come to its end")
+      })
+      assert.isAtMost(yield* pollInSlices(writes), 5)
+      assert.isAtMost(yield* pollInSlices(writes), 2)
+      assert.isTrue(mirror.pages.every(({ covers }) => covers === undefined))
+      // The first of these polls still reads of the last save.
+      for (let polls = 0; polls < 2; polls += 1) yield* Mirror.sync(mirror)
+      assert.deepStrictEqual(mirror.pages.at(-1)?.covers, [{ prefix: "" }])
+      assertMirrors(mirror, mailbox.ids)
     }).pipe(Effect.scoped)
   )
 

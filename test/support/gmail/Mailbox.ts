@@ -95,6 +95,12 @@ export class Mailbox {
   /** The most that a page of anything holds. */
   pageLimit = 500
   /**
+   * The history newest first. Google documents it as oldest first
+   * (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list), which is denied by
+   * googleapis/google-api-nodejs-client#3508.
+   */
+  isHistoryReversed = false
+  /**
    * Messages that the history shows and that `messages.get` does not find yet, for seconds after their arrival
    * (byeokim/gmailpush#10, gauteh/lieer#2).
    */
@@ -191,6 +197,15 @@ export class Mailbox {
     this.record("messagesDeleted", message, [])
   }
 
+  /**
+   * Saves a draft, or one that was saved before: each save replaces the draft's message by one of another id
+   * (taylorwilsdon/google_workspace_mcp#920).
+   */
+  saveDraft(before?: string): string {
+    if (before !== undefined) this.remove(before)
+    return this.add({ labelIds: ["DRAFT"], subject: "A draft" })
+  }
+
   /** Forgets the history up to now, as Gmail does after a week or sooner. */
   expireHistory(): void {
     this.last += 1n
@@ -235,7 +250,8 @@ export class Mailbox {
     if (options.start < this.expiredUpTo || options.start > this.last) {
       throw new Refusal(404, "notFound", "Requested entity was not found.")
     }
-    let at = firstAfter(this.entries, options.start)
+    const first = firstAfter(this.entries, options.start)
+    let at = first
     // Pages show the history as it was at the first of them.
     let end = this.entries.length
     if (options.pageToken !== undefined) {
@@ -248,7 +264,7 @@ export class Mailbox {
     }
     const records = []
     for (; at < end && records.length < options.maxResults; at++) {
-      const entry = this.entries[at]
+      const entry = this.entries[this.isHistoryReversed ? first + end - 1 - at : at]
       if (entry === undefined) continue
       const labelIds = [...(this.byId.get(entry.messageId)?.labelIds ?? [])]
       if (options.labelId !== undefined && !labelIds.includes(options.labelId)) continue
