@@ -3,7 +3,6 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { isSqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import {
   none,
@@ -17,7 +16,7 @@ import {
 } from "../contract/Projection.ts"
 import type { Change } from "../engine/model/Change.ts"
 import type { ContentRow } from "../engine/model/Content.ts"
-import { BodyStore } from "../engine/store/BodyStore.ts"
+import { BodyAbsent, BodyStore } from "../engine/store/BodyStore.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import * as Storable from "../stores/Storable.ts"
 import { content as contentTable } from "./MirrorTables.ts"
@@ -93,12 +92,13 @@ const contentRow = (domain: string, { content }: Change): { readonly table: stri
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
-/** The whole body; undefined for one that was purged meanwhile, or whose file is gone. */
+/** The whole body; undefined for one that was purged meanwhile, or whose file is gone. Fails if it can't be read now. */
 const bytesOf = (hash: string) =>
   BodyStore.use((bodies) => Stream.runCollect(bodies.body(hash))).pipe(
     Effect.map((chunks) => Buffer.concat(chunks)),
-    Effect.catchTag("StoreError", (error) =>
-      isSqlError(error.cause) ? Effect.fail(error) : Effect.as(Effect.logWarning(error.message), undefined)
+    Effect.catchIf(
+      (error) => error instanceof BodyAbsent,
+      (error) => Effect.as(Effect.logWarning(error.message), undefined)
     )
   )
 

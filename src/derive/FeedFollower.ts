@@ -23,6 +23,7 @@ import { byteas, fromHex, int8s, texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import * as ContentProjector from "./ContentProjector.ts"
+import * as PendingTexts from "./extract/PendingTexts.ts"
 import * as MirrorTables from "./MirrorTables.ts"
 
 /** The lock of the process that derives. */
@@ -66,7 +67,10 @@ const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: 
   return new Set((yield* Effect.orDie(decodeKeys(rows))).map(({ key }) => key))
 })
 
-/** Replaces the rows and texts of these contents. A text whose bytes are the same is kept as it was extracted. */
+/**
+ * Replaces the rows and texts of these contents. A text whose bytes are the same is kept as it was extracted, unless they
+ * were not stored at that time.
+ */
 const write = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   tables: ReadonlyArray<Table>,
@@ -127,6 +131,7 @@ const write = Effect.fnUntraced(function* (
         version = excluded.version, reason = NULL
       WHERE (old.sha256, old.media_type, old.file_name) IS DISTINCT FROM
           (excluded.sha256, excluded.media_type, excluded.file_name)
+        OR old.reason = ${PendingTexts.goneReason}
         OR excluded.sha256 IS NULL AND old.text IS DISTINCT FROM excluded.text`
   }
   yield* sql`INSERT INTO derived.pending (connection_id, external_id)

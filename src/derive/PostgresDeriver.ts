@@ -60,7 +60,12 @@ export const make = Effect.gen(function* () {
     return Effect.fnUntraced(function* (
       pieces: (work: Effect.Effect<number, StoreError>) => Effect.Effect<number, StoreError> = identity
     ) {
-      while ((yield* pieces(texts.step)) + (yield* pieces(indexer.step)) > 0);
+      while (true) {
+        const extracted = yield* Effect.result(pieces(texts.step))
+        // Texts whose bodies can't be read now keep nothing else out of the index.
+        if ((yield* pieces(indexer.step)) > 0) continue
+        if ((yield* Effect.fromResult(extracted)) === 0) return
+      }
     })
   })
 
@@ -81,12 +86,18 @@ export const make = Effect.gen(function* () {
   const followAlone = Effect.gen(function* () {
     const following = yield* follower
     const finish = yield* makeFinish(following)
-    // Texts may be slow to extract, and rows do not wait for them.
+    // Texts may be slow to extract, or wait for a store of bodies that is away: rows do not wait for them.
     const hasMore = yield* Latch.make(true)
     // A command of another process may have asked for something too: a language of search.
     const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
       Effect.andThen(hasMore.close),
       Effect.andThen(finish(Pace.make(Pace.isBusy))),
+      Effect.catchTag("StoreError", ({ message }) =>
+        Effect.andThen(
+          Effect.logWarning(`deriving texts: ${message}`),
+          Effect.andThen(hasMore.open, Effect.sleep(pause))
+        )
+      ),
       Effect.forever
     )
     const paced = Pace.make(Pace.isBusy)

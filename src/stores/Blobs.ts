@@ -13,7 +13,8 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import type { ByteRange } from "../engine/model/Content.ts"
-import { StoreError } from "../engine/store/StoreError.ts"
+import { absent } from "../engine/store/BodyStore.ts"
+import type { StoreError } from "../engine/store/StoreError.ts"
 
 /** A body as it was written. `hash` is SHA-256. */
 export interface Written {
@@ -33,7 +34,8 @@ export class BlobStore extends Context.Service<
   {
     readonly write: <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<Written, StoreError | E>
     /**
-     * Streams the bytes of a hash (hex), or a range of them without reading the rest. Fails if no such blob is stored.
+     * Streams the bytes of a hash (hex), or a range of them without reading the rest. `BodyAbsent` if no such blob is
+     * stored.
      */
     readonly read: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     readonly has: (hash: string) => Effect.Effect<boolean, StoreError>
@@ -47,12 +49,6 @@ export class BlobStore extends Context.Service<
 
 /** Unfinished writes older than this are swept: no body takes as long. */
 export const abandonedAfter = Duration.days(1)
-
-/** Fails because there is no such blob. */
-export const absent = (hash: string): StoreError => {
-  const message = `no body with the hash ${hash} is stored`
-  return new StoreError({ message, cause: message })
-}
 
 /** Returns the part of these bytes that lies in the range. The bytes begin at `at` within the body. */
 export const within = (bytes: Uint8Array, range: ByteRange | undefined, at = 0): Uint8Array =>

@@ -1,3 +1,4 @@
+import { assert, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
@@ -5,7 +6,9 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
+import { BodyAbsent } from "../../src/engine/store/BodyStore.ts"
 import { BlobStore, layerMemory } from "../../src/stores/Blobs.ts"
 import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
 import * as FolderBlobs from "../../src/stores/blobs/FolderBlobs.ts"
@@ -109,3 +112,16 @@ const inBoth = Layer.effect(
 ).pipe(Layer.provide(Layer.unwrap(Effect.map(temporary, chosen))))
 
 suite("The choice of a folder, for blobs that are in both", onDatabase(Layer.merge(inBoth, inPostgres)))
+
+it.effect("a folder whose disk is not mounted proves no blob absent", () =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* fs.makeTempDirectoryScoped()
+    const { read } = yield* Effect.provide(BlobStore, FolderBlobs.layer(folder))
+    const failure = Effect.flip(Stream.runDrain(read("00".repeat(32))))
+    assert.instanceOf(yield* failure, BodyAbsent)
+    yield* fs.remove(folder, { recursive: true })
+    assert.notInstanceOf(yield* failure, BodyAbsent)
+    yield* fs.makeDirectory(folder)
+  }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+)

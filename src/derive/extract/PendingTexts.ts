@@ -3,10 +3,10 @@
  * is tried once by each version of the extractor; what cannot be read gets a reason.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { isSqlError } from "effect/sql/SqlError"
-import { BodyStore } from "../../engine/store/BodyStore.ts"
+import { BodyAbsent, BodyStore } from "../../engine/store/BodyStore.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import { fromHex } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
@@ -37,6 +37,9 @@ const reasonOf = ({ message, reason }: FormatReader.Text): string | null =>
 /** A body that is gone: its blob is missing, or a purge has removed it since. */
 const gone: Extracted = { text: FormatReader.none("", "damaged", "its body is not stored any more"), parts: [] }
 
+/** The reason of such a text. A rebuild tries it again: the body may have been restored. */
+export const goneReason = reasonOf(gone.text)
+
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const bodies = yield* BodyStore
@@ -58,8 +61,9 @@ export const make = Effect.gen(function* () {
       fileName: fileName ?? undefined,
       bytes: (range) => bodies.body(hash, range)
     }).pipe(
-      Effect.catchTag("StoreError", (error) =>
-        isSqlError(error.cause) ? Effect.fail(error) : Effect.as(Effect.logWarning(error.message), gone)
+      Effect.catchIf(
+        (error) => error instanceof BodyAbsent,
+        (error) => Effect.as(Effect.logWarning(error.message), gone)
       )
     )
 
@@ -94,20 +98,26 @@ export const make = Effect.gen(function* () {
       ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT`
   })
 
-  /** Extracts the texts of one batch. Returns the number of its contents. */
+  /**
+   * Extracts the texts of one batch. Returns the number of its contents. Fails, once the others are written, if a body
+   * can't be read now: its text stays pending.
+   */
   const step: Effect.Effect<number, StoreError> = Effect.gen(function* () {
     const batch = yield* due
     if (batch.length === 0) return 0
-    const extracted = yield* Effect.forEach(
+    const attempts = yield* Effect.forEach(
       batch,
-      (of) => Effect.map(extractOne(of), (found) => [of, found] as const),
+      (of) => Effect.result(Effect.map(extractOne(of), (found) => [of, found] as const)),
       { concurrency: readsAtOnce }
     )
+    const extracted = attempts.flatMap((one) => (Result.isSuccess(one) ? [one.success] : []))
     yield* Effect.gen(function* () {
       // A purge waits for this, or has removed the rows before.
       yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
       yield* Effect.forEach(extracted, ([of, found]) => write(of, found), { discard: true })
     }).pipe(transaction(sql))
+    const [failure] = attempts.flatMap((one) => (Result.isFailure(one) ? [one.failure] : []))
+    if (failure !== undefined) return yield* failure
     return batch.length
   }).pipe(toStoreError("extracting texts"))
 

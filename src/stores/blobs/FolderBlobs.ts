@@ -11,8 +11,9 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import { absent } from "../../engine/store/BodyStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import { abandonedAfter, absent, BlobStore, meter } from "../Blobs.ts"
+import { abandonedAfter, BlobStore, meter } from "../Blobs.ts"
 import type { Place } from "./Place.ts"
 
 const failed =
@@ -68,6 +69,16 @@ const make = Effect.fnUntraced(function* (folder: string) {
     yield* syncFolder(folder)
   })
 
+  /** Why a file can't be read. Without the folder, as where its disk is not mounted, nothing is known of the file. */
+  const unreadable = Effect.fnUntraced(function* (hash: string, error: PlatformError) {
+    const reading = failed("reading a large body")
+    if (!isMissing(error)) return yield* reading(error)
+    return yield* Effect.matchEffect(fs.access(unfinished), {
+      onSuccess: () => Effect.fail(absent(hash)),
+      onFailure: (missing) => Effect.fail(reading(missing))
+    })
+  })
+
   return BlobStore.of({
     write: Effect.fnUntraced(function* (bytes) {
       const storing = failed("storing a large body")
@@ -94,9 +105,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
       const hash = given.toLowerCase()
       const part = range && { offset: range.start, bytesToRead: Math.max(0, range.end - range.start) }
       return isHash(hash)
-        ? fs
-            .stream(place(hash), part)
-            .pipe(Stream.mapError((error) => (isMissing(error) ? absent(hash) : failed("reading a large body")(error))))
+        ? Stream.catch(fs.stream(place(hash), part), (error) => Stream.fromEffect(unreadable(hash, error)))
         : Stream.fail(absent(given))
     },
 

@@ -4,8 +4,8 @@ import * as Stream from "effect/Stream"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { absent, type BlobStore, within } from "../Blobs.ts"
-import { BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
+import { type BlobStore, within } from "../Blobs.ts"
+import { absent, BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import type { State } from "./State.ts"
 
 const named = (state: State) => {

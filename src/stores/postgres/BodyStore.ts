@@ -5,12 +5,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
+import { absent, BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import { BlobStore, within } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
 import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { StoreError } from "../../engine/store/StoreError.ts"
 
 /** Bodies removed by one statement, so that none holds its locks for long. */
 const atOnce = 1000
@@ -73,10 +72,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
             ? yield* sql`SELECT bytes FROM body WHERE hash = decode(${hash}, 'hex')`
             : []
           const [body] = yield* Effect.orDie(decodeBody(rows))
-          if (body === undefined) {
-            const message = `no body with the hash ${hash} is stored`
-            return yield* new StoreError({ message, cause: message })
-          }
+          if (body === undefined) return yield* absent(hash)
           return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
         }).pipe(toStoreError("reading a body"))
       ),
