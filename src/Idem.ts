@@ -9,7 +9,6 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
@@ -27,7 +26,9 @@ import { ApiClient, body } from "./http/client/ApiClient.ts"
 import { Connected } from "./http/connections/ConnectionEndpoints.ts"
 import * as ConnectionLookup from "./http/connections/ConnectionLookup.ts"
 import { Status } from "./http/connections/ConnectionDocuments.ts"
-import { Every } from "./http/Parameters.ts"
+import * as ConnectionHandlers from "./http/connections/ConnectionHandlers.ts"
+import { Every, Name } from "./http/Parameters.ts"
+import * as Problems from "./http/Problems.ts"
 import { synced, Synced } from "./http/tasks/TaskDocuments.ts"
 import { SyncRequest } from "./http/tasks/TaskEndpoints.ts"
 import { specOfRequest, taskOf } from "./http/tasks/TaskSpec.ts"
@@ -112,7 +113,7 @@ export interface ChangesRequest {
 
 /** The documents are those of the HTTP API and of the command line's `--json`: times are ISO 8601 texts. */
 export interface Idem {
-  /** Creates the connection of this name, or changes it. Reaches the source once. */
+  /** Creates the connection of this name, or changes it: what is not given stays. Reaches the source once. */
   readonly connect: (request: ConnectRequest) => Promise<typeof Connected.Encoded>
   /** Runs one task to its end. A task that could not be done is a result with the status `failed`, not a rejection. */
   readonly sync: (connection: string, request?: SyncTaskRequest) => Promise<typeof Synced.Encoded>
@@ -138,20 +139,20 @@ const encodeConnected = Schema.encodeSync(Connected)
 const encodeRow = Schema.encodeSync(ContentRow)
 const encodeStatus = Schema.encodeSync(Status)
 const encodeSynced = Schema.encodeSync(Synced)
+const decodeName = Schema.decodeUnknownEffect(Name)
 const decodeEvery = Schema.decodeUnknownEffect(Every)
 const decodeSync = Schema.decodeUnknownEffect(SyncRequest)
 
-const connect = Effect.fnUntraced(function* ({ credentials, every, ...request }: ConnectRequest) {
-  const api = yield* ApiClient
-  const connected = yield* api.connections.create({
-    payload: {
-      ...request,
-      ...(credentials === undefined ? {} : { credentials: Redacted.make(credentials) }),
-      ...(every === undefined ? {} : { every: yield* decodeEvery(every) })
-    }
+const connect = Effect.fnUntraced(function* ({ config, credentials, domain, every, name }: ConnectRequest) {
+  const connected = yield* (yield* Engine).connect({
+    domain,
+    name: yield* decodeName(name),
+    config,
+    credentials,
+    every: every === undefined ? undefined : yield* decodeEvery(every)
   })
-  return encodeConnected(connected)
-})
+  return encodeConnected(yield* ConnectionHandlers.connected(connected))
+}, Problems.asProblem)
 
 const sync = Effect.fnUntraced(function* (name: string, asked: SyncTaskRequest) {
   const request = yield* decodeSync(asked)

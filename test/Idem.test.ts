@@ -91,6 +91,37 @@ describe("createIdem", () => {
     })
   )
 
+  it.live("changes a connection that is there, and keeps of it what is not given", () =>
+    Effect.promise(async () => {
+      const source = new MemorySource()
+      source.addMany(2)
+      const idem = await createIdem({ database: "memory", integrations: [integration(source)] })
+      try {
+        const request = { domain: "memory", name: "mine" }
+        const first = await idem.connect({ ...request, credentials: { token: "t" }, every: "7 minutes" })
+        assert.isTrue(first.created)
+        assert.strictEqual((await idem.sync("mine")).stored, 2)
+        const again = await idem.connect({ ...request, config: { folder: "" } })
+        assert.deepInclude(again, { created: false, connection: { ...again.connection, every: "7 minutes" } })
+        assert.strictEqual(again.connection.id, first.connection.id)
+        assert.strictEqual((await idem.connect({ ...request, every: "9 minutes" })).connection.every, "9 minutes")
+        assert.deepInclude(await idem.sync("mine"), { status: "succeeded", stored: 0 })
+        for (const [wrong, message] of [
+          [{ domain: "none", name: "mine" }, /there is no integration "none"/],
+          [{ domain: "memory", name: " " }, /name may not be empty/]
+        ] as const) {
+          const error: unknown = await idem.connect(wrong).then(
+            () => undefined,
+            (reason: unknown) => reason
+          )
+          assert.match(String(error), message)
+        }
+      } finally {
+        await idem.close()
+      }
+    })
+  )
+
   it.live("joins a Fastify app, polls while the app is open, and closes with it", () =>
     Effect.gen(function* () {
       const database = yield* Postgres.makeUrl

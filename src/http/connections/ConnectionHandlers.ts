@@ -30,7 +30,8 @@ import * as ConnectionLookup from "./ConnectionLookup.ts"
 const millis = (duration: Duration.Duration | undefined): number | null =>
   duration === undefined ? null : Math.round(Duration.toMillis(duration))
 
-const connected = Effect.fnUntraced(function* ({
+/** The document of a connection that the engine created or changed. */
+export const connected = Effect.fnUntraced(function* ({
   connection,
   created,
   estimate,
