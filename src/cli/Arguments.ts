@@ -11,6 +11,8 @@ import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../contract/Content.ts"
+import * as ConfigErrors from "../engine/source/ConfigErrors.ts"
+import { Cursor } from "../http/contents/ContentEndpoints.ts"
 import { nameProblem } from "../http/Parameters.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import * as TextFormat from "./TextFormat.ts"
@@ -37,6 +39,50 @@ const parseId = (id: string): Result.Result<string, string> => {
     ? Result.succeed(id)
     : Result.fail(`the id ${TextFormat.quoted(id)} can't be one: ${problem}`)
 }
+
+const switches = new Set<string>()
+
+/** A flag without a value, false by default. It registers its word, for `isSwitch`. */
+export const flag = (name: string, description: string): Flag.Flag<boolean> => {
+  switches.add(`--${name}`)
+  return Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
+}
+
+/** True for the word of a flag without a value: the word after it is not its value. */
+export const isSwitch = (word: string): boolean => switches.has(word)
+
+/** Refuses text that the API would refuse by this schema. `label` names the flag or argument. */
+export const fitting = (label: string, schema: Schema.Codec<string>) => {
+  const decode = Schema.decodeResult(schema)
+  return checked((text) =>
+    Result.mapError(decode(text), ({ issue }) => `${label}: ${ConfigErrors.explain(issue, { secret: false })}`)
+  )
+}
+
+/** An optional flag whose text fits this schema. */
+export const textFlag = (
+  name: string,
+  metavar: string,
+  description: string,
+  schema: Schema.Codec<string>
+): Flag.Flag<Option.Option<string>> =>
+  Flag.String(name).pipe(
+    Flag.withDescription(description),
+    Flag.withMetavar(metavar),
+    Flag.mapEffect(fitting(`--${name}`, schema)),
+    Flag.optional
+  )
+
+/** An argument whose text fits this schema. */
+export const textArgument = (
+  name: string,
+  description: string,
+  schema: Schema.Codec<string>
+): Argument.Argument<string> =>
+  Argument.String(name).pipe(Argument.withDescription(description), Argument.mapEffect(fitting(`the ${name}`, schema)))
+
+/** `--after CURSOR`. */
+export const after = textFlag("after", "CURSOR", "go on after the `next` of the page before", Cursor)
 
 /** The connection of a command. */
 export const connection = Argument.String("connection").pipe(

@@ -4,7 +4,6 @@ import * as CliConfig from "effect/cli/CliConfig"
 import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -18,6 +17,7 @@ import type * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import packageJson from "../../package.json" with { type: "json" }
 import { Integrations } from "../engine/source/Integrations.ts"
+import * as Arguments from "./Arguments.ts"
 import { connect } from "./Connect.ts"
 import { connections, disconnect, pause, resume } from "./Connections.ts"
 import { contents, show } from "./Contents.ts"
@@ -47,13 +47,7 @@ import type { AppServices } from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
 
 // Its value is read before parsing (`wantsJson`): an error of the parsing must come as JSON too.
-const json = GlobalFlag.Setting("json")({
-  flag: Flag.Boolean("json").pipe(
-    Flag.withDescription("answer with one JSON document on stdout"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  )
-})
+const json = GlobalFlag.Setting("json")({ flag: Arguments.flag("json", "answer with one JSON document on stdout") })
 
 const idem = Command.make("idem").pipe(
   Command.withDescription("Mirrors emails, messages and files into a database: running it twice changes nothing."),
@@ -69,33 +63,21 @@ const idem = Command.make("idem").pipe(
   ])
 )
 
-/** Flags without a value: the word after such a flag is not its value. */
-const bare = new Set([
-  "--json",
-  "--force",
-  "--dry-run",
-  "--rebuild",
-  "--csv",
-  "--sql",
-  "--login",
-  "--no-wait",
-  "--delete-contents",
-  "--approve",
-  "--yes",
-  "--raw",
-  "--sign-in"
-])
+/** Commands whose operands may begin with `-`: external ids, and queries that exclude a word. */
+const takesDashed = new Set(["show", "retry", "deletions", "search"])
 
-/** Commands whose operands are external ids. An id may begin with `-`. */
-const takesIds = new Set(["show", "retry"])
-
-/** A word of one dash that is no short flag of ours: the parser would read it as several flags, `-h` among them. */
-const isDashed = (arg: string): boolean => /^-[^-]/.test(arg) && arg !== "-h" && arg !== "-v"
+/**
+ * A word that begins with a dash, and is no flag of ours: the parser would read one dash as several flags, `-h` among
+ * them. No flag has white space in its name, so a text like a query in SQL is none either.
+ */
+const isDashed = (arg: string): boolean =>
+  (/^-[^-]/.test(arg) && arg !== "-h" && arg !== "-v") || /^-[^\s=]*\s/.test(arg)
 
 const takesValue = (arg: string | undefined): boolean =>
-  arg !== undefined && arg.startsWith("--") && !arg.includes("=") && !bare.has(arg) && arg !== "--help"
+  arg !== undefined && /^--[^\s=]+$/.test(arg) && !Arguments.isSwitch(arg) && arg !== "--help"
 
-const commandOf = (args: ReadonlyArray<string>): string => args.find((arg) => !arg.startsWith("-")) ?? ""
+const commandOf = (args: ReadonlyArray<string>): string =>
+  args.find((arg, index) => !arg.startsWith("-") && !takesValue(args[index - 1])) ?? ""
 
 const beforeOperands = (args: ReadonlyArray<string>): number => {
   const end = args.indexOf("--")
@@ -104,7 +86,7 @@ const beforeOperands = (args: ReadonlyArray<string>): number => {
 
 /**
  * The words as the parser expects them: flags without a value say `=true`, `help sync` is `sync --help`, a value that
- * begins with `-` is joined to its flag, and an id that begins with `-` follows `--`.
+ * begins with `-` is joined to its flag, and an operand that begins with `-` follows `--`.
  */
 const normalize = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
   const args = given[0] === "help" ? [...given.slice(1), "--help"] : given
@@ -113,9 +95,9 @@ const normalize = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
   const dashed: Array<string> = []
   for (const [index, arg] of args.slice(0, end).entries()) {
     const before = args[index - 1]
-    if (bare.has(arg)) flags.push(`${arg}=true`)
+    if (Arguments.isSwitch(arg)) flags.push(`${arg}=true`)
     else if (isDashed(arg) && takesValue(before)) flags.push(`${flags.pop()}=${arg}`)
-    else if (isDashed(arg) && takesIds.has(commandOf(args))) dashed.push(arg)
+    else if (isDashed(arg) && (takesDashed.has(commandOf(args)) || /\s/.test(arg))) dashed.push(arg)
     else flags.push(arg)
   }
   const operands = [...dashed, ...args.slice(end + 1)]

@@ -1,18 +1,15 @@
 /** Asks before a command deletes: a person on a terminal types the connection's name. Scripts are not asked. */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 import * as TextFormat from "./TextFormat.ts"
 
 /** `--yes`. */
-export const yes = Flag.Boolean("yes").pipe(
-  Flag.withDescription("do not ask for the connection's name first"),
-  Flag.withDefault(false)
-)
+export const yes = Arguments.flag("yes", "do not ask for the connection's name first")
 
 const readLine = Effect.flatMap(Stdio.Stdio, ({ stdin }) =>
   stdin.pipe(

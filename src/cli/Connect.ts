@@ -122,10 +122,7 @@ export const connect = Command.make(
     config: jsonFlag("config", "what to mirror and how, as one JSON object"),
     credentials: jsonFlag("credentials", "how to log in, as one JSON object; better from a file: @FILE or @-"),
     every: Arguments.every,
-    signIn: Flag.Boolean("sign-in").pipe(
-      Flag.withDescription("sign in with the browser, also where the connection has credentials"),
-      Flag.withDefault(false)
-    )
+    signIn: Arguments.flag("sign-in", "sign in with the browser, also where the connection has credentials")
   },
   Effect.fn("connect")(function* (flags) {
     const output = yield* Output

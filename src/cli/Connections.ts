@@ -1,6 +1,5 @@
 /** `idem connections`, `pause`, `resume`, `disconnect`. */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -91,10 +90,7 @@ export const disconnect = Command.make(
   "disconnect",
   {
     connection: Arguments.connection,
-    deleteContents: Flag.Boolean("delete-contents").pipe(
-      Flag.withDescription("delete all that is stored of it, and the connection itself"),
-      Flag.withDefault(false)
-    ),
+    deleteContents: Arguments.flag("delete-contents", "delete all that is stored of it, and the connection itself"),
     yes: Confirmation.yes
   },
   Effect.fn("disconnect")(function* ({ connection: name, deleteContents, yes }) {

@@ -5,7 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { ListedContent } from "../http/contents/ContentEndpoints.ts"
+import { ListedContent, TitleText } from "../http/contents/ContentEndpoints.ts"
 import { ContentRow } from "../engine/feed/ChangeDocument.ts"
 import * as ContentNames from "../http/contents/ContentNames.ts"
 import { LedgerRow } from "../http/connections/ConnectionDocuments.ts"
@@ -31,21 +31,9 @@ export const contents = Command.make(
       Flag.withMetavar("S"),
       Flag.withDefault("stored" as const)
     ),
-    text: Flag.String("text").pipe(
-      Flag.withDescription("list those whose title contains this text"),
-      Flag.withMetavar("TEXT"),
-      Flag.filter(
-        (text) => text.length >= 1 && text.length <= 1000,
-        () => "Expected 1 to 1000 characters"
-      ),
-      Flag.optional
-    ),
+    text: Arguments.textFlag("text", "TEXT", "list those whose title contains this text", TitleText),
     limit: Arguments.limit(1000, 100),
-    after: Flag.String("after").pipe(
-      Flag.withDescription("go on after the `next` of the page before"),
-      Flag.withMetavar("CURSOR"),
-      Flag.optional
-    )
+    after: Arguments.after
   },
   Effect.fn("contents")(function* (input) {
     const output = yield* Output
@@ -125,10 +113,7 @@ export const show = Command.make(
   {
     connection: Arguments.connection,
     id: Arguments.externalId,
-    raw: Flag.Boolean("raw").pipe(
-      Flag.withDescription("write the body's bytes to stdout, and nothing else"),
-      Flag.withDefault(false)
-    )
+    raw: Arguments.flag("raw", "write the body's bytes to stdout, and nothing else")
   },
   Effect.fn("show")(function* ({ connection: name, id, raw }) {
     const output = yield* Output

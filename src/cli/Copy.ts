@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { NameTaken } from "../engine/store/StoreError.ts"
+import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
@@ -34,11 +35,9 @@ export const copy = Command.make(
       Flag.withMetavar("DIR"),
       Flag.optional
     ),
-    blobs: Flag.Boolean("blobs").pipe(
-      Flag.withDescription(
-        "instead, move the large bodies that are in the database or in IDEM_BLOB_OLD to where IDEM_BLOB_DIR or IDEM_BLOB_URL says"
-      ),
-      Flag.withDefault(false)
+    blobs: Arguments.flag(
+      "blobs",
+      "instead, move the large bodies that are in the database or in IDEM_BLOB_OLD to where IDEM_BLOB_DIR or IDEM_BLOB_URL says"
     )
   },
   Effect.fn("copy")(function* ({ blobs, from: given, fromBlobs }) {

@@ -1,7 +1,6 @@
 /** `idem deletions`: lists deletions that are held for a person, and approves them. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -97,20 +96,15 @@ export const deletions = Command.make(
   {
     connection: Arguments.connection,
     ids: Arguments.externalId.pipe(Argument.variadic()),
-    approve: Flag.Boolean("approve").pipe(
-      Flag.withDescription("delete what is held back: the ids given, the list of --token, or all that is held now"),
-      Flag.withDefault(false)
+    approve: Arguments.flag(
+      "approve",
+      "delete what is held back: the ids given, the list of --token, or all that is held now"
     ),
-    token: Flag.String("token").pipe(
-      Flag.withDescription(
-        "with --approve: the token of the list; if other deletions are held by now, none is applied"
-      ),
-      Flag.withMetavar("T"),
-      Flag.filter(
-        (token) => token !== "",
-        () => "Expected the token that the list ends with"
-      ),
-      Flag.optional
+    token: Arguments.textFlag(
+      "token",
+      "T",
+      "with --approve: the token of the list; if other deletions are held by now, none is applied",
+      Schema.NonEmptyString
     ),
     limit: Arguments.limit(10_000, 1000),
     yes: Confirmation.yes

@@ -33,11 +33,7 @@ const catchUp = Effect.gen(function* () {
 export const derive = Command.make(
   "derive",
   {
-    rebuild: Flag.Boolean("rebuild").pipe(
-      Flag.withDescription("make all derived rows again; those of now stay readable meanwhile"),
-      Flag.withoutNegation,
-      Flag.withDefault(false)
-    ),
+    rebuild: Arguments.flag("rebuild", "make all derived rows again; those of now stay readable meanwhile"),
     connection: Arguments.connectionName("connection", "the connection of --language").pipe(Flag.optional),
     language: Flag.String("language").pipe(
       Flag.withDescription("the language in which search reads a connection's words, or simple; it is indexed again"),

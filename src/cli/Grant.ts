@@ -1,8 +1,8 @@
 /** `idem grant`: lets a role of the database read the schema `mirror`, and nothing else. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
@@ -14,11 +14,7 @@ export const grant = Command.make(
   "grant",
   {
     role: Argument.String("role").pipe(Argument.withDescription("a role of the database")),
-    login: Flag.Boolean("login").pipe(
-      Flag.withDescription("make the role if there is none, give it a new password, and print its URL"),
-      Flag.withoutNegation,
-      Flag.withDefault(false)
-    )
+    login: Arguments.flag("login", "make the role if there is none, give it a new password, and print its URL")
   },
   Effect.fn("grant")(function* ({ login, role }) {
     yield* RemoteServer.refuse("grant")

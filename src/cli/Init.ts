@@ -1,10 +1,10 @@
 /** `idem init`: a project for an integration, whose tests pass at once. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 import * as TextFormat from "./TextFormat.ts"
@@ -23,11 +23,9 @@ export const init = Command.make(
       Argument.withDescription("where the project is made (default: here)"),
       Argument.withDefault(".")
     ),
-    rest: Flag.Boolean("rest").pipe(
-      Flag.withDescription(
-        "the integration is the description of a REST API (Idem.rest), and needs no listing of its own"
-      ),
-      Flag.withDefault(false)
+    rest: Arguments.flag(
+      "rest",
+      "the integration is the description of a REST API (Idem.rest), and needs no listing of its own"
     )
   },
   Effect.fn("init")(function* (input) {

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import packageJson from "../../package.json" with { type: "json" }
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import * as ConnectionLookup from "../http/connections/ConnectionLookup.ts"
+import * as Arguments from "./Arguments.ts"
 import * as AppServices from "./AppServices.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
@@ -19,11 +20,7 @@ export const mcp = Command.make(
       Flag.withMetavar("N"),
       Flag.atLeast(0)
     ),
-    sql: Flag.Boolean("sql").pipe(
-      Flag.withDescription("offer queries in SQL, of everything"),
-      Flag.withoutNegation,
-      Flag.withDefault(false)
-    )
+    sql: Arguments.flag("sql", "offer queries in SQL, of everything")
   },
   Effect.fn("mcp")(function* ({ connections, sql }) {
     if (yield* RemoteServer.isNamed) {

@@ -1,7 +1,7 @@
 /** `idem migrate`: brings the database up to date. */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Arguments from "./Arguments.ts"
 import { Output } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
 import { AppServices } from "./AppServices.ts"
@@ -9,11 +9,9 @@ import { AppServices } from "./AppServices.ts"
 export const migrate = Command.make(
   "migrate",
   {
-    newEpoch: Flag.Boolean("new-epoch").pipe(
-      Flag.withDescription(
-        "readers of the changes begin again: after a restore that Idem can't notice, as of a disk's snapshot"
-      ),
-      Flag.withDefault(false)
+    newEpoch: Arguments.flag(
+      "new-epoch",
+      "readers of the changes begin again: after a restore that Idem can't notice, as of a disk's snapshot"
     )
   },
   Effect.fn("migrate")(function* ({ newEpoch }) {

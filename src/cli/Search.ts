@@ -1,5 +1,4 @@
 /** `idem search`: full-text search over what is mirrored. */
-import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
@@ -8,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as ContentNames from "../http/contents/ContentNames.ts"
-import { SearchResult } from "../http/search/SearchEndpoints.ts"
+import { Query, SearchResult, Word } from "../http/search/SearchEndpoints.ts"
 import * as AppServices from "./AppServices.ts"
 import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
@@ -17,9 +16,6 @@ import * as TextFormat from "./TextFormat.ts"
 import * as Time from "./Time.ts"
 
 const encodeResult = Schema.encodeSync(SearchResult)
-
-const optional = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withDescription(description), Flag.withMetavar(metavar), Flag.optional)
 
 /** The snippet on one line, with its words in bold. */
 const marked = ({ highlights, names, snippet }: typeof SearchResult.Type, bold: (text: string) => string): string => {
@@ -38,18 +34,18 @@ const marked = ({ highlights, names, snippet }: typeof SearchResult.Type, bold: 
 export const search = Command.make(
   "search",
   {
-    query: Argument.String("query").pipe(
-      Argument.withDescription(
-        'words, "phrases", -excluded, OR, and fields like from:ann has:attachment after:2026-01-31'
-      )
+    query: Arguments.textArgument(
+      "query",
+      'words, "phrases", -excluded, OR, and fields like from:ann has:attachment after:2026-01-31',
+      Query
     ),
     connection: Arguments.connectionName("connection", "only this connection").pipe(Flag.optional),
-    from: optional("from", "A", "only from this sender: a name or an address, or its beginning"),
-    kind: optional("kind", "K", "only this kind: message, file, …"),
+    from: Arguments.textFlag("from", "A", "only from this sender: a name or an address, or its beginning", Word),
+    kind: Arguments.textFlag("kind", "K", "only this kind: message, file, …", Word),
     since: Arguments.time("since", "only content of this time or later"),
     until: Arguments.time("until", "only content before this time"),
     limit: Arguments.limit(100, 20),
-    after: optional("after", "CURSOR", "go on after the `next` of the page before")
+    after: Arguments.after
   },
   Effect.fn("search")(function* ({ after, connection, from, kind, limit, query, since, until }) {
     const output = yield* Output

@@ -1,14 +1,13 @@
 /** `idem sql`: queries on the schema `mirror`. `derive/SqlQuery` runs them, read-only and in bounds. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import { QueryResult } from "../http/mirror/MirrorEndpoints.ts"
+import { Query, QueryResult } from "../http/mirror/MirrorEndpoints.ts"
 import * as AppServices from "./AppServices.ts"
 import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
@@ -90,15 +89,12 @@ const tables = `SELECT c.relname AS "table", obj_description(c.oid) AS descripti
 export const sql = Command.make(
   "sql",
   {
-    query: Argument.String("query").pipe(
-      Argument.withDescription("a SELECT on the schema mirror; without one a prompt, or standard input"),
-      Argument.optional
-    ),
-    csv: Flag.Boolean("csv").pipe(
-      Flag.withDescription("answer as CSV, with a header"),
-      Flag.withoutNegation,
-      Flag.withDefault(false)
-    ),
+    query: Arguments.textArgument(
+      "query",
+      "a SELECT on the schema mirror; without one a prompt, or standard input",
+      Query
+    ).pipe(Argument.optional),
+    csv: Arguments.flag("csv", "answer as CSV, with a header"),
     limit: Arguments.limit(100_000, 1000)
   },
   Effect.fn("sql")(function* ({ csv, limit, query }) {
@@ -113,7 +109,7 @@ export const sql = Command.make(
             CommandFailure.usage("standard input can't be read")
           )
       if (text.trim() === "") return yield* CommandFailure.usage('give a query: idem sql "SELECT …"')
-      const result = yield* ask(text, limit)
+      const result = yield* ask(yield* Arguments.fitting("the query", Query)(text), limit)
       if (csv) return yield* output.bytes(Stream.encodeText(Stream.succeed(csvOf(result))))
       const shown = output.json ? "" : yield* tableOf(result)
       yield* output.answer(encode(result), () => shown)

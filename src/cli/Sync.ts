@@ -1,7 +1,6 @@
 /** `idem sync` and `idem retry`: one task, now. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -27,9 +26,6 @@ import * as AppServices from "./AppServices.ts"
 import * as TaskWatcher from "./TaskWatcher.ts"
 import * as TextFormat from "./TextFormat.ts"
 import * as Time from "./Time.ts"
-
-const flag = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
 
 const outcomes: ReadonlyArray<readonly [keyof Counts, string]> = [
   ["stored", "stored"],
@@ -197,15 +193,15 @@ export const sync = Command.make(
   "sync",
   {
     connection: Arguments.connection,
-    force: flag("force", "download all that is listed again, stored or not"),
+    force: Arguments.flag("force", "download all that is listed again, stored or not"),
     forceIds: Arguments.forceIds,
     since: Arguments.time(
       "since",
       'only from this time on (inclusive): ISO 8601 with offset, a date (UTC), or like "7 days" (ago)'
     ),
     until: Arguments.time("until", "only before this time (exclusive)"),
-    dryRun: flag("dry-run", "say what would be done, and write nothing"),
-    noWait: flag("no-wait", "don't wait for another run of this connection: exit code 4")
+    dryRun: Arguments.flag("dry-run", "say what would be done, and write nothing"),
+    noWait: Arguments.flag("no-wait", "don't wait for another run of this connection: exit code 4")
   },
   Effect.fnUntraced(function* (input) {
     const output = yield* Output

@@ -1,5 +1,4 @@
 /** `idem tokens`: tokens that agents read with. */
-import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
@@ -7,24 +6,24 @@ import * as Effect from "effect/Effect"
 import * as Array from "effect/Array"
 import * as Schema from "effect/Schema"
 import { ApiClient } from "../http/client/ApiClient.ts"
-import { ReadToken } from "../http/tokens/TokenEndpoints.ts"
+import { Name, ReadToken } from "../http/tokens/TokenEndpoints.ts"
+import * as Arguments from "./Arguments.ts"
 import * as AppServices from "./AppServices.ts"
 import { Output } from "./Output.ts"
 import * as TextFormat from "./TextFormat.ts"
 
 const encode = Schema.encodeSync(Schema.Array(ReadToken))
 
-const name = Argument.String("name").pipe(Argument.withDescription("the token's name"))
+const name = Arguments.textArgument("name", "the token's name", Name)
 
 const create = Command.make(
   "create",
   {
     name,
-    connections: Flag.String("connection").pipe(
-      Flag.withDescription("it may read only this connection; may be repeated (default all)"),
-      Flag.withMetavar("N"),
-      Flag.atLeast(0)
-    )
+    connections: Arguments.connectionName(
+      "connection",
+      "it may read only this connection; may be repeated (default all)"
+    ).pipe(Flag.atLeast(0))
   },
   Effect.fn("tokens.create")(function* ({ connections, name }) {
     const output = yield* Output

@@ -10,6 +10,7 @@ import { ChangeKind } from "../engine/model/Change.ts"
 import { MessageState, type WebhookId } from "../engine/model/Webhook.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as Documents from "../http/webhooks/WebhookDocuments.ts"
+import { messageId, Url } from "../http/webhooks/WebhookEndpoints.ts"
 import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output, type Style } from "./Output.ts"
@@ -89,15 +90,9 @@ const withSecret = (
 const create = Command.make(
   "create",
   {
-    url: Argument.String("url").pipe(
-      Argument.withDescription("https, at a public address; IDEM_WEBHOOK_ALLOW allows others")
-    ),
+    url: Arguments.textArgument("url", "https, at a public address; IDEM_WEBHOOK_ALLOW allows others", Url),
     name: Arguments.name.pipe(Flag.withDescription("a name for it (default: the URL's host)"), Flag.optional),
-    connection: Flag.String("connection").pipe(
-      Flag.withDescription("send only this connection's changes"),
-      Flag.withMetavar("N"),
-      Flag.optional
-    ),
+    connection: Arguments.connectionName("connection", "send only this connection's changes").pipe(Flag.optional),
     changes: Flag.Literals("change", ChangeKind.literals).pipe(
       Flag.withDescription("send only this kind of change; may be repeated"),
       Flag.atLeast(0)
@@ -169,11 +164,7 @@ const messages = Command.make(
       Flag.optional
     ),
     limit: Arguments.limit(1000, 20),
-    after: Flag.String("after").pipe(
-      Flag.withDescription("go on after the `next` of the page before"),
-      Flag.withMetavar("ID"),
-      Flag.optional
-    )
+    after: Arguments.textFlag("after", "ID", "go on after the `next` of the page before", messageId.message)
   },
   Effect.fn("webhooks messages")(function* (input) {
     const output = yield* Output
@@ -215,10 +206,11 @@ const redeliver = Command.make(
   "redeliver",
   {
     webhook,
-    message: Argument.String("message").pipe(
-      Argument.withDescription("a dead message's id (default: all dead messages)"),
-      Argument.optional
-    )
+    message: Arguments.textArgument(
+      "message",
+      "a dead message's id (default: all dead messages)",
+      messageId.message
+    ).pipe(Argument.optional)
   },
   Effect.fn("webhooks redeliver")(function* (input) {
     const output = yield* Output

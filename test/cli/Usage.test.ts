@@ -30,7 +30,19 @@ describe("wrong usage", () => {
         [["contents", "work", "--limit", "1001"], "--limit"],
         [["contents", "work", "--limit", "many"], `--limit "many": a whole number from 1 to 1000 is needed`],
         [["contents", "work", "--limit", "-5"], `--limit "-5": a whole number from 1 to 1000 is needed`],
-        [["contents", "work", "--text", ""], "--text"],
+        [["contents", "work", "--text", ""], "--text: expected"],
+        [["contents", "work", "--after", ""], "--after: expected"],
+        [["search", "roof", "--after", ""], "--after: expected"],
+        [["search", "roof", "--from", ""], "--from: expected"],
+        [["search", "roof", "--kind", ""], "--kind: expected"],
+        [["search", "x".repeat(2001)], "the query: expected"],
+        [["sql", "x".repeat(100_001)], "the query: expected"],
+        [["tokens", "create", "a/b"], "the name: a token's name has 1 to 100 letters"],
+        [["tokens", "create", "a", "--connection", ""], "may not be empty"],
+        [["webhooks", "create", ""], "the url: expected"],
+        [["webhooks", "create", "https://a.example", "--connection", ""], "may not be empty"],
+        [["webhooks", "messages", "w", "--after", ""], "--after: expected"],
+        [["deletions", "work", "--no-approve"], "there is no flag --no-approve"],
         [["contents", "work", "--state", "lost"], "--state"],
         [["show", "work", "a\0b"], "an external id may not hold a NUL"],
         [["export", "work"], "--to is missing"],
@@ -105,6 +117,43 @@ describe("wrong usage", () => {
       assert.include(CommandLine.json(forced), { forced: 1, unchanged: 1 })
       const retried = yield* run(["retry", "work", "-dash.txt", "--json"])
       assert.deepStrictEqual([retried.code, CommandLine.json(retried)["error"].reason], [1, "UnknownId"])
+      const approved = yield* run(["deletions", "work", "--approve", "-dash.txt"])
+      assert.deepStrictEqual([approved.code, approved.stderr.includes(`"-dash.txt"`)], [1, true], approved.stderr)
+      // A store in memory has no search and no SQL, and says so.
+      for (const args of [
+        ["search", "-terrace roof"],
+        ["search", "-terrace"],
+        ["search", "-- roof", "--from", "-x y"],
+        ["sql", "-- top senders\nSELECT 1"],
+        ["--log-level", "error", "search", "-terrace"]
+      ]) {
+        const { stderr } = yield* run(args)
+        assert.match(stderr, /PostgreSQL|memory/, args.join(" "))
+      }
+    })
+  )
+
+  it.effect("is not a word after a flag without a value: the flag does not take it", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const commands = ["webhooks create", "webhooks messages", "tokens create"]
+      const help = CommandLine.text(yield* run(["--help"]))
+      commands.push(...Array.from(help.matchAll(/^ {2,}([a-z]+) {2,}/gm), ([, name = ""]) => name))
+      const found = new Set<string>()
+      for (const command of commands) {
+        const path = command.split(" ")
+        const text = CommandLine.text(yield* run([...path, "--help"]))
+        const flags = Array.from(text.matchAll(/^ {2}(--[a-z-]+) {2,}/gm), ([, flag = ""]) => flag)
+        for (const flag of flags.filter((each) => each !== "--json" || command === "sync")) {
+          found.add(flag)
+          // Too many arguments, or none that exist.
+          const before = yield* run([...path, "off", "/dev/null/x", flag])
+          const after = yield* run([...path, flag, "off", "/dev/null/x"])
+          assert.deepStrictEqual(after, before, `${command} ${flag}`)
+          assert.notStrictEqual(after.code, 0, `${command} ${flag}`)
+        }
+      }
+      assert.includeMembers([...found], ["--json", "--new-epoch", "--blobs", "--rest", "--yes", "--raw", "--no-wait"])
     })
   )
 

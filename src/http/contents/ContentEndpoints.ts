@@ -18,7 +18,11 @@ import { Named } from "./ContentNames.ts"
 /** The longest that a request for changes may wait, in seconds. */
 const longestWait = 60
 
-const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
+/** The `next` of a list, to go on after. */
+export const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
+
+/** Text that a title contains. */
+export const TitleText = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))
 
 /** A content of a list, with who wrote it, where, and the names of whom it mentions. */
 const ListedRow = Schema.Struct({ ...ContentRow.fields, ...Named.fields }).annotate({ identifier: "ListedRow" })
@@ -50,7 +54,7 @@ const contentQuery = {
   kind: Schema.optionalKey(Schema.String),
   since: Schema.optionalKey(Instant),
   until: Schema.optionalKey(Instant),
-  text: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))),
+  text: Schema.optionalKey(TitleText),
   order: Schema.Literals(["id", "newest"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("id"))),
   limit: limit(1000, 100),
   after: Schema.optionalKey(Cursor)

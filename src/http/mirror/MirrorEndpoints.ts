@@ -9,8 +9,10 @@ import { UsageProblem } from "../Problems.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
 /** A query that reads, in PostgreSQL's SQL. */
+export const Query = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100_000)))
+
 const QueryRequest = Schema.Struct({
-  query: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100_000))),
+  query: Query,
   /** Rows at most; default 1,000. */
   limit: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))))
 })

@@ -6,11 +6,14 @@ import * as Schema from "effect/Schema"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { CursorGoneProblem, CursorProblem, NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+import { Cursor } from "../contents/ContentEndpoints.ts"
 import { Named } from "../contents/ContentNames.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
-const Text = Schema.String.pipe(Schema.check(Schema.isMaxLength(2000)))
-const Word = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 300)))
+/** A query. */
+export const Query = Schema.String.pipe(Schema.check(Schema.isMaxLength(2000)))
+/** A sender or a kind. */
+export const Word = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 300)))
 
 /** A content that a search found. */
 export const SearchResult = Schema.Struct({
@@ -34,7 +37,7 @@ export const searches = HttpApiGroup.make("searches")
   .add(
     HttpApiEndpoint.get("search", "/search", {
       query: {
-        q: Text.annotate({
+        q: Query.annotate({
           description:
             'words, "phrases", -excluded, OR, and fields: from: to: subject: in: label: filename: has:attachment before: after: is:deleted'
         }),
@@ -44,7 +47,7 @@ export const searches = HttpApiGroup.make("searches")
         since: Schema.optionalKey(Instant),
         until: Schema.optionalKey(Instant),
         limit: limit(100, 20),
-        after: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000))))
+        after: Schema.optionalKey(Cursor)
       },
       success: Schema.Struct({ results: Schema.Array(SearchResult), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]

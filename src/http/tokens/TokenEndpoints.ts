@@ -8,7 +8,12 @@ import { NoSecrets } from "../Parameters.ts"
 import { NotFoundProblem, UsageProblem } from "../Problems.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
-const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[\w. -]{1,100}$/)))
+/** The name of a read token. */
+export const Name = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(/^[\w. -]{1,100}$/, { message: "a token's name has 1 to 100 letters, digits, spaces and . _ -" })
+  )
+)
 
 const Time = Schema.DateTimeUtcFromString
 

@@ -13,9 +13,9 @@ import { Authenticated } from "../security/Authenticated.ts"
 import * as Documents from "./WebhookDocuments.ts"
 
 const webhookId = { webhook: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
-const messageId = { message: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
+export const messageId = { message: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
 
-const Url = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 2048))).annotate({
+export const Url = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 2048))).annotate({
   description: "https, at a public address; IDEM_WEBHOOK_ALLOW allows others"
 })
 const Kinds = Schema.NullOr(Schema.Array(ChangeKind)).annotate({
