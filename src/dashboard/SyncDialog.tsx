@@ -71,7 +71,7 @@ export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; r
       >
         {status.paused === null ? null : (
           <Notice tone="warn">
-            <p>The connection is paused: the sync is kept, and done once it is resumed.</p>
+            <p>The connection is paused. This sync runs all the same, and the connection stays paused.</p>
           </Notice>
         )}
         <fieldset>
