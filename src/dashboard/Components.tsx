@@ -1,5 +1,5 @@
 /** Components of all pages. */
-import type { ComponentChildren } from "preact"
+import type { ComponentChildren, InputHTMLAttributes } from "preact"
 import { useEffect, useId, useState } from "preact/hooks"
 import * as Format from "./Format.ts"
 import type { Tone } from "./Labels.ts"
@@ -212,6 +212,29 @@ export const ChooseCell = ({ chosen, name, onChoose }: ChooseCellProps) => (
   </td>
 )
 
+interface AppliedInputProps extends Omit<InputHTMLAttributes<HTMLInputElement>, "value" | "onInput" | "onChange"> {
+  /** The value that applies now. */
+  readonly applied: string
+  readonly onApply: (value: string) => void
+}
+
+/**
+ * A field of a filter. It keeps what is typed while the page is updated, and applies it when the person leaves the field
+ * or presses Enter.
+ */
+export const AppliedInput = ({ applied, onApply, ...attributes }: AppliedInputProps) => {
+  const [value, setValue] = useState(applied)
+  useEffect(() => setValue(applied), [applied])
+  return (
+    <input
+      {...attributes}
+      value={value}
+      onInput={(event) => setValue(event.currentTarget.value)}
+      onChange={(event) => onApply(event.currentTarget.value)}
+    />
+  )
+}
+
 /** A date of the address as a field shows it. */
 const dayOf = (instant: string | null): string => (instant ?? "").slice(0, 10)
 
@@ -226,19 +249,11 @@ export const DateFilter = ({ at, onChange }: DateFilterProps) => (
   <>
     <label>
       From
-      <input
-        type="date"
-        value={dayOf(at.get("since"))}
-        onChange={(event) => onChange({ since: event.currentTarget.value })}
-      />
+      <AppliedInput type="date" applied={dayOf(at.get("since"))} onApply={(since) => onChange({ since })} />
     </label>
     <label>
       To before
-      <input
-        type="date"
-        value={dayOf(at.get("until"))}
-        onChange={(event) => onChange({ until: event.currentTarget.value })}
-      />
+      <AppliedInput type="date" applied={dayOf(at.get("until"))} onApply={(until) => onChange({ until })} />
     </label>
   </>
 )

@@ -4,7 +4,7 @@ import { useId, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, contentPath, navigate, useParameters } from "./Location.ts"
-import { Badge, CardTable, DateFilter, Empty, ErrorNotice, Loading, More, Time } from "./Components.tsx"
+import { AppliedInput, Badge, CardTable, DateFilter, Empty, ErrorNotice, Loading, More, Time } from "./Components.tsx"
 import * as Words from "./Labels.ts"
 import * as MrkdwnView from "./MrkdwnView.tsx"
 
@@ -73,12 +73,12 @@ const Filter = ({ at, kinds, status }: FilterProps) => {
         </label>
         <label>
           Kind
-          <input
+          <AppliedInput
             list={id}
-            value={at.get("kind") ?? ""}
+            applied={at.get("kind") ?? ""}
             placeholder="any"
             size={10}
-            onChange={(event) => apply({ kind: event.currentTarget.value.trim() })}
+            onApply={(kind) => apply({ kind: kind.trim() })}
           />
           <datalist id={id}>
             {kinds.map((kind) => (

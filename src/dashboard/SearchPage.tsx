@@ -4,7 +4,7 @@ import { Fragment } from "preact"
 import * as Api from "./Api.ts"
 import * as MrkdwnView from "./MrkdwnView.tsx"
 import { contentPath, navigate, searchPath, useParameters } from "./Location.ts"
-import { DateFilter, Empty, ErrorNotice, Loading, More, Time, Title } from "./Components.tsx"
+import { AppliedInput, DateFilter, Empty, ErrorNotice, Loading, More, Time, Title } from "./Components.tsx"
 
 /** The snippet as text, with its words marked. Nothing in it is taken for HTML. */
 const Snippet = ({ highlights, snippet }: Pick<Api.SearchResult, "highlights" | "snippet">) => {
@@ -79,11 +79,11 @@ const Filter = ({ at }: { readonly at: URLSearchParams }) => {
         </label>
         <label>
           Sender
-          <input
-            value={at.get("from") ?? ""}
+          <AppliedInput
+            applied={at.get("from") ?? ""}
             placeholder="anyone"
             maxLength={300}
-            onChange={(event) => apply({ from: event.currentTarget.value.trim() })}
+            onApply={(from) => apply({ from: from.trim() })}
           />
         </label>
         <DateFilter at={at} onChange={apply} />

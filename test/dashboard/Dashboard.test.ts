@@ -606,6 +606,78 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
       })
     )
 
+    it.effect("keeps what is typed into a filter while the page is updated", () =>
+      scenario(async (scene) => {
+        const { api, gmail, signedIn } = scene
+        gmail.allow("of the filter")
+        await api("POST", "/connections", {
+          domain: "gmail",
+          name: "typing",
+          config: { rootUrl: gmail.url, query: "subject:none", quota },
+          credentials: { accessToken: "of the filter" }
+        })
+        const { context, page } = await signedIn()
+        const ref = await connectionId(scene, "typing")
+        let isTyped = false
+        await context.route(`**/connections/${ref}`, async (route) => {
+          const response = await route.fetch()
+          const status = (await response.json()) as object
+          await route.fulfill({ response, json: { ...status, ...(isTyped ? { account: "updated@example.com" } : {}) } })
+        })
+        await open(scene, page, "typing", "/contents")
+        await page.getByLabel("Kind").focus()
+        await page.keyboard.type("mess")
+        isTyped = true
+        await page.getByText("updated@example.com").waitFor()
+        assert.strictEqual(await page.getByLabel("Kind").inputValue(), "mess")
+        await page.keyboard.type("age")
+        await page.keyboard.press("Enter")
+        await page.waitForURL(/kind=message/)
+        await page.goBack()
+
+        const typed = Promise.withResolvers<void>()
+        await context.route(/\/search\?/, async (route) => {
+          await typed.promise
+          await route.continue()
+        })
+        await page.goto(`${scene.idem.url}/#/search?q=nothing-of-this-word`)
+        await page.getByLabel("Sender").focus()
+        await page.keyboard.type("an")
+        typed.resolve()
+        await page.getByText("Nothing found").waitFor()
+        assert.strictEqual(await page.getByLabel("Sender").inputValue(), "an")
+        await context.unrouteAll({ behavior: "ignoreErrors" })
+        await context.close()
+      })
+    )
+
+    it.effect("says that a paused connection runs a sync that a person asks for", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn()
+        await scene.api("POST", "/connections/typing/pause")
+        await open(scene, page, "typing")
+        await page.getByRole("button", { name: "Sync…" }).click()
+        await page.getByText("The connection is paused. This sync runs all the same").waitFor()
+        await page.getByRole("button", { name: "Sync now" }).click()
+        await page.getByRole("dialog").waitFor({ state: "hidden" })
+        await page.goto(`${scene.idem.url}/#/connections/${await connectionId(scene, "typing")}/runs`)
+        await page.locator(".run-outcome").getByText("nothing new").waitFor()
+        assert.strictEqual((await scene.api("GET", "/connections/typing"))["state"], "paused")
+        await context.close()
+      })
+    )
+
+    it.effect("has its navigation on one line of a phone", () =>
+      scenario(async (scene) => {
+        const { context, page } = await scene.signedIn({ width: 390 })
+        const lines = await page.evaluate(
+          "new Set([...document.querySelectorAll('.top nav > *')].map((each) => Math.round(each.getBoundingClientRect().bottom / 8))).size"
+        )
+        assert.strictEqual(lines, 1)
+        await context.close()
+      })
+    )
+
     it.effect("deletes what is stored only once the connection's name was typed", () =>
       scenario(async (scene) => {
         const { context, page } = await scene.signedIn()
