@@ -109,13 +109,9 @@ export interface Filter {
   readonly includeChats?: boolean | undefined
 }
 
-/**
- * The filter's query, without chats unless they are asked for. A label that a server does not know excludes nothing.
- */
-const queryOf = ({ includeChats, query }: Filter): string | undefined => {
-  if (includeChats === true) return query
-  return query === undefined ? "-label:chats" : `(${query}) -label:chats`
-}
+/** The filter's query, without chats unless they are asked for. Without a query see Chats.ts. */
+const queryOf = ({ includeChats, query }: Filter): string | undefined =>
+  includeChats === true || query === undefined ? query : `(${query}) -label:chats`
 
 export type Api = ReturnType<typeof make>
 

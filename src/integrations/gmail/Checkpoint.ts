@@ -7,6 +7,10 @@
 import * as Order from "effect/Order"
 import * as Schema from "effect/Schema"
 
+/** Where a label's own listing is: this many pages from this token on (absent: from the first). 0 pages: at its end. */
+export const Position = Schema.Struct({ token: Schema.optionalKey(Schema.String), pages: Schema.Int })
+export type Position = typeof Position.Type
+
 /** A pass that has not come to its end. */
 export const Pass = Schema.Struct({
   /** The pass's own name, as pages give it in `listing`. */
@@ -23,13 +27,11 @@ export const Pass = Schema.Struct({
   metKnown: Schema.Boolean,
   /** How many it has listed, and how many there are about: for progress only. */
   listed: Schema.Int,
-  total: Schema.optionalKey(Schema.Finite)
+  total: Schema.optionalKey(Schema.Finite),
+  /** Where the list of chats is, which are left out. */
+  chats: Schema.optionalKey(Position)
 })
 export type Pass = typeof Pass.Type
-
-/** Where a label's own listing is: this many pages from this token on (absent: from the first). 0 pages: at its end. */
-export const Position = Schema.Struct({ token: Schema.optionalKey(Schema.String), pages: Schema.Int })
-export type Position = typeof Position.Type
 
 /** A label walk that has not come to its end. */
 export const LabelWalk = Schema.Struct({
@@ -65,7 +67,9 @@ export type Live = typeof Live.Type
 export const TaskProgress = Schema.Struct({
   done: Schema.Boolean,
   pageToken: Schema.optionalKey(Schema.String),
-  listed: Schema.Int
+  listed: Schema.Int,
+  /** As in a pass. */
+  chats: Schema.optionalKey(Position)
 })
 export type TaskProgress = typeof TaskProgress.Type
 

@@ -9,6 +9,7 @@ import type { Page } from "../../contract/Page.ts"
 import type { Api, Filter, HistoryRecord } from "./Api.ts"
 import type { Checkpoint, Live } from "./Checkpoint.ts"
 import type { Scope } from "./HistoryChanges.ts"
+import type { Cursor } from "./LabelCursor.ts"
 import type { Walk } from "./Labels.ts"
 
 /** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
@@ -64,6 +65,8 @@ export interface State {
   /** The ids of the pass's page before, in this call: where pages shift, they are shown again. */
   readonly before: ReadonlySet<string>
   readonly refused: number
+  /** The list of chats beside the pass, once it was opened in this call. */
+  readonly chats?: Cursor | undefined
 }
 
 /** The last page of a pass, kept until the history has been read. */

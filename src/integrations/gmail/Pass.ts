@@ -4,6 +4,7 @@ import * as Random from "effect/Random"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Api } from "./Api.ts"
+import * as Chats from "./Chats.ts"
 import { later, type Live, type Pass } from "./Checkpoint.ts"
 import { done, listingError, next, refused, type Source, type State, type Step, tokenRefused } from "./ListingStep.ts"
 
@@ -61,7 +62,14 @@ export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask,
   const { checkpoint } = state
   const current = checkpoint.pass
   if (current === undefined) return done([])
-  const answer = yield* Effect.result(source.api.messages(source.filter, { pageToken: current.pageToken }))
+  const answer = yield* Effect.result(
+    Effect.gen(function* () {
+      const list = yield* source.api.messages(source.filter, { pageToken: current.pageToken })
+      const chats = state.chats ?? (yield* Chats.open(source, current.chats))
+      const all = (list.messages ?? []).map(({ id }) => id)
+      return { ...list, all, chats, ...(yield* Chats.without(source, chats, all)) }
+    })
+  )
   if (answer._tag === "Failure") {
     if (current.pageToken === undefined || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
     const again = {
@@ -69,27 +77,26 @@ export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask,
       repeated: current.repeated,
       metKnown: current.metKnown
     }
-    return yield* refused<State>({ ...state, checkpoint: { ...checkpoint, pass: again } })
+    return yield* refused<State>({ ...state, checkpoint: { ...checkpoint, pass: again }, chats: undefined })
   }
 
-  const { messages = [], nextPageToken, resultSizeEstimate } = answer.success
-  const ids = messages.map((message) => message.id)
+  const { all, chats, ids, nextPageToken, position, resultSizeEstimate } = answer.success
   const total = current.total ?? resultSizeEstimate
   const counted: Pass = {
     ...current,
-    listed: current.listed + ids.length,
+    listed: current.listed + all.length,
     ...(total === undefined ? {} : { total })
   }
   if (nextPageToken === undefined) {
     const atEnd: Live = { ...checkpoint, pass: counted }
     // The changes of the history come before this page.
-    return next([], { ...state, checkpoint: atEnd, stage: { _tag: "History", lastPage: ids } })
+    return next([], { ...state, checkpoint: atEnd, stage: { _tag: "History", lastPage: ids }, chats: undefined })
   }
 
   const { listed, download, metKnown } = yield* choose(task, state, counted, ids)
-  const after: Live = { ...checkpoint, pass: { ...counted, metKnown, pageToken: nextPageToken } }
+  const after: Live = { ...checkpoint, pass: { ...counted, ...position, metKnown, pageToken: nextPageToken } }
   const given = { listed, download, ...named(source, current), ...remaining(counted), checkpoint: after }
-  return next([given], { ...state, checkpoint: after, before: new Set(ids) })
+  return next([given], { ...state, checkpoint: after, before: new Set(ids), chats })
 })
 
 /** The last page of a pass, once the history has been read after it. */

@@ -12,7 +12,9 @@ import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.
 import type { Page } from "../../contract/Page.ts"
 import type { SyncTask, Window } from "../../contract/SyncTask.ts"
 import { type Api, type Filter, pageSize } from "./Api.ts"
+import * as Chats from "./Chats.ts"
 import type { Checkpoint, TaskProgress } from "./Checkpoint.ts"
+import type { Cursor } from "./LabelCursor.ts"
 import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./ListingStep.ts"
 
 /** Messages looked at for each edge (20 units each). Past that, up to a second too much is listed. */
@@ -59,7 +61,12 @@ const outsideOf = Effect.fnUntraced(function* (api: Api, filter: Filter, window:
 
 const seconds = (at: DateTime.Utc): number => DateTime.toEpochMillis(at) / 1000
 
-type State = TaskProgress & { readonly refused: number }
+/** How far the listing is, and the list of chats beside it, once it was opened. */
+interface State {
+  readonly progress: TaskProgress
+  readonly refused: number
+  readonly chats: Cursor | undefined
+}
 
 export const list = (
   { api, filter }: Source,
@@ -67,22 +74,32 @@ export const list = (
   from: TaskProgress
 ): Stream.Stream<Page<Checkpoint>, Failure, ContentExistenceChecker> => {
   if (from.done) return Stream.empty
-  const narrowed = narrow(filter, task.window)
+  const source = { api, filter: narrow(filter, task.window) }
   const pages = (outside: ReadonlySet<string>) =>
     Stream.paginate<State, Page<Checkpoint>, Failure, ContentExistenceChecker>(
-      { ...from, refused: 0 },
-      Effect.fnUntraced(function* (state): Step<State> {
-        const answer = yield* Effect.result(api.messages(narrowed, { pageToken: state.pageToken }))
+      { progress: from, refused: 0, chats: undefined },
+      Effect.fnUntraced(function* ({ progress, ...state }): Step<State> {
+        const answer = yield* Effect.result(
+          Effect.gen(function* () {
+            const list = yield* api.messages(source.filter, { pageToken: progress.pageToken })
+            const chats = state.chats ?? (yield* Chats.open(source, progress.chats))
+            const all = (list.messages ?? []).map(({ id }) => id)
+            return { ...list, all, chats, ...(yield* Chats.without(source, chats, all)) }
+          })
+        )
         if (answer._tag === "Failure") {
-          if (state.pageToken === undefined || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
-          return yield* refused<State>({ done: false, listed: 0, refused: state.refused })
+          if (progress.pageToken === undefined || !tokenRefused(answer.failure)) {
+            return yield* listingError(answer.failure)
+          }
+          const again = { progress: { done: false, listed: 0 }, chats: undefined }
+          return yield* refused<State>({ ...again, refused: state.refused })
         }
-        const { messages = [], nextPageToken, resultSizeEstimate } = answer.success
-        const listed = messages.flatMap(({ id }) => (outside.has(id) ? [] : [{ externalId: id }]))
+        const { all, chats, ids, nextPageToken, position, resultSizeEstimate } = answer.success
+        const listed = ids.flatMap((id) => (outside.has(id) ? [] : [{ externalId: id }]))
         const after: TaskProgress = {
           done: nextPageToken === undefined,
-          listed: state.listed + messages.length,
-          ...(nextPageToken === undefined ? {} : { pageToken: nextPageToken })
+          listed: progress.listed + all.length,
+          ...(nextPageToken === undefined ? {} : { pageToken: nextPageToken, ...position })
         }
         const page: Page<Checkpoint> = {
           listed,
@@ -90,7 +107,7 @@ export const list = (
           ...(resultSizeEstimate === undefined ? {} : { remaining: Math.max(0, resultSizeEstimate - after.listed) }),
           checkpoint: after
         }
-        return after.done ? done([page]) : next([page], { ...after, refused: state.refused })
+        return after.done ? done([page]) : next([page], { ...state, progress: after, chats })
       })
     )
   return Stream.unwrap(Effect.map(outsideOf(api, filter, task.window), pages))

@@ -34,10 +34,10 @@ describe("polling", () => {
       mailbox.fill(124)
       const first = yield* Mirror.cost(mirror, Mirror.sync(mirror))
       assertMirrors(mirror, mailbox.ids)
-      // The watermark, three pages, the history after the last one, and each message.
+      // The watermark, three pages, the list of chats, the history after the last page, and each message.
       assert.deepStrictEqual(first, {
-        calls: 1 + 3 + 1 + 124,
-        units: 1 + 15 + 2 + 124 * 20,
+        calls: 1 + 3 + 1 + 1 + 124,
+        units: 1 + 15 + 5 + 2 + 124 * 20,
         checkerQueries: 3,
         downloads: 124
       })
@@ -315,6 +315,22 @@ describe("chats", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("are left out of mailboxes that are full of them, slice by slice, and of a forced task", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      const ids = mailbox.fill(400, (index) => (index % 3 === 0 && index < 350 ? {} : chat))
+      const mails = ids.filter((id) => mailbox.get(id)?.labelIds.has("CHAT") === false)
+      for (let more = true; more;) more = (yield* Mirror.sync(mirror, { slice: 2 })).length > 0
+      assertMirrors(mirror, mails)
+      assert.strictEqual(server.count("messages.get"), mails.length)
+      mirror.checkpoint = Option.none()
+      server.forgetSeen()
+      const task = { ...poll, force: true }
+      for (let more = true; more;) more = (yield* Mirror.sync(mirror, { task, slice: 2 })).length > 0
+      assert.strictEqual(server.count("messages.get"), mails.length)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("are stored with their parts where they are asked for, by includeChats or by their label", () =>
     Effect.gen(function* () {
       for (const config of [{ includeChats: true }, { labelIds: ["CHAT"] }]) {
@@ -436,6 +452,20 @@ describe("listings under which the mailbox moves", () => {
       const error = yield* Effect.flip(Mirror.sync(mirror))
       assert.strictEqual("reason" in error && error.reason._tag, "Transient")
       assert.isBelow(server.count("messages.list"), 20)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a search index that is behind the mailbox hides nothing, and deletes nothing", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror } = yield* begin()
+      const ids = mailbox.fill(90)
+      for (const id of ids.slice(-5)) mailbox.unindexed.add(id)
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, ids)
+      for (const id of ids.slice(0, 5)) mailbox.unindexed.add(id)
+      mailbox.expireHistory()
+      yield* Mirror.sync(mirror)
+      assertMirrors(mirror, ids)
     }).pipe(Effect.scoped)
   )
 

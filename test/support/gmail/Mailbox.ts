@@ -101,6 +101,11 @@ export class Mailbox {
    */
   isHistoryReversed = false
   /**
+   * Messages that no `q` finds yet: the search index is behind the mailbox by seconds to days, while `messages.get` and
+   * the counts of labels are right (anthropics/claude-code#82548, #76396, anthropics/claude-ai-mcp#239).
+   */
+  readonly unindexed = new Set<string>()
+  /**
    * Messages that the history shows and that `messages.get` does not find yet, for seconds after their arrival
    * (byeokim/gmailpush#10, gauteh/lieer#2).
    */
@@ -328,6 +333,7 @@ export class Mailbox {
       }
     })
     return (message) =>
+      (options.query === undefined || !this.unindexed.has(message.id)) &&
       (anywhere || !isHidden(message) || options.labelIds.some((label) => label === "TRASH" || label === "SPAM")) &&
       options.labelIds.every((label) => message.labelIds.has(label)) &&
       tests.every((test) => test(message))
