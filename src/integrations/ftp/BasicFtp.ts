@@ -268,8 +268,8 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     list: (folder) => listBy(connections.request, folder),
-    stat: (path, listed) => statBy(connections.request, path, listed),
-    read,
+    stat: (path, listed) => Effect.mapError(statBy(connections.request, path, listed), Errors.ofItem),
+    read: (path) => Stream.mapError(read(path), Errors.ofItem),
     connect: connections.connect,
     exactTimes: Effect.map(connections.connect, () => exactTimes),
     size: connections.size

@@ -21,6 +21,8 @@ export const make = (server: string, secrets: ReadonlyArray<string>) => {
         return Errors.unauthorized(`${text} (set "protocol": "ftps")`)
       }
       if ([430, 530, 532, 332].includes(cause.code)) return Errors.unauthorized(text)
+      // RFC 959 4.2.2: the file is busy, a local error, no room. They are about the file, and may pass.
+      if ([450, 451, 452].includes(cause.code)) return Errors.failed(text)
       if (cause.code < 500) return Errors.transient(text)
       return [550, 551, 553].includes(cause.code) ? Errors.forbidden(text) : Errors.malformed(text)
     }

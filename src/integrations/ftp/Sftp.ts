@@ -239,12 +239,16 @@ export const make = Effect.fnUntraced(function* (
         Effect.catchIf(
           listOnce(session, folder),
           // Every other folder can be listed. A root that fails is tried again as a whole.
-          (error) => error instanceof SftpErrors.ServerFailure && folder !== "",
+          (error) => error instanceof Errors.ServerFailure && folder !== "",
           ({ message }) => Effect.fail(Errors.forbidden(message))
         )
       ),
-    stat: (path) => connections.request("stat", (session) => statOnce(session, path)),
-    read,
+    stat: (path) =>
+      Effect.mapError(
+        connections.request("stat", (session) => statOnce(session, path)),
+        Errors.ofItem
+      ),
+    read: (path, stat) => Stream.mapError(read(path, stat), Errors.ofItem),
     connect: connections.connect,
     exactTimes: Effect.succeed(true),
     size: connections.size

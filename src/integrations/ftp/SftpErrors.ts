@@ -1,13 +1,7 @@
 /** The meaning of an SFTP server's refusals and of the errors of `ssh2-sftp-client`. */
-import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Errors from "../server/Errors.ts"
 import { status } from "./SftpProtocol.ts"
-
-/**
- * The server answered FAILURE. It may pass when the request is repeated, and the connection is in order: of a folder it
- * is a problem of that folder. OpenSSH answers so where a disk fails or a mount is stale.
- */
-export class ServerFailure extends IntegrationError {}
 
 /** Returns why a request failed, by what was asked and the library's error. Messages never quote a secret. */
 export const classifier =
@@ -20,7 +14,8 @@ export const classifier =
       case status.forbidden:
         return Errors.forbidden(text)
       case status.failure:
-        return new ServerFailure({ reason: new Transient({ message: text }) })
+        // OpenSSH answers so where a disk fails, a mount is stale, or another program holds the file.
+        return Errors.failed(text)
       case 5:
       case 8:
         return Errors.malformed(text)

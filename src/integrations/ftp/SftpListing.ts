@@ -4,7 +4,6 @@ import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Errors from "../server/Errors.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
-import * as SftpErrors from "./SftpErrors.ts"
 import { ask, type Attempt, type Attributes, kindOf, type Protocol, readNames, statOf } from "./SftpProtocol.ts"
 
 interface Options {
@@ -20,7 +19,7 @@ interface Options {
 
 /** True for a failure of the connection: the answers that follow would fail by it too. */
 const isOfConnection = (error: IntegrationError): boolean =>
-  error.reason._tag === "Transient" && !(error instanceof SftpErrors.ServerFailure)
+  error.reason._tag === "Transient" && !(error instanceof Errors.ServerFailure)
 
 /**
  * Lists the names. A link that leads nowhere, or out of the root, stays a link, which is not followed. A name that the

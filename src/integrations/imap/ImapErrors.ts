@@ -62,7 +62,10 @@ const reasonOf = (failure: Failure, text: string, isToken: boolean): Integration
     const wait = typeof failure.throttleReset === "number" ? { retryAfter: Duration.millis(failure.throttleReset) } : {}
     return new IntegrationError({ reason: new RateLimited({ message: text, ...wait }) })
   }
-  if (["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT"].includes(code)) return Errors.transient(text)
+  if (["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT"].includes(code)) {
+    // Dovecot answers SERVERBUG for one mailbox whose index is broken, and INUSE for one that another client locks.
+    return isLogin || failure.responseStatus !== "NO" ? Errors.transient(text) : Errors.failed(text)
+  }
   if (code === "PRIVACYREQUIRED") return Errors.unauthorized(`${text} (set "tls" in the config)`)
   if (isLogin) return refusedLogin(failure, text, isToken)
   if (failure.mailboxMissing === true || code === "NONEXISTENT" || failure.code === "NotFound") return Errors.gone(text)

@@ -19,6 +19,7 @@ import type { Problem } from "../../contract/Page.ts"
 import * as Errors from "../server/Errors.ts"
 import type { Client } from "./Client.ts"
 import type { Features } from "./Features.ts"
+import { isOfMailbox } from "./ListingPages.ts"
 import * as Names from "./Names.ts"
 
 /** The answer of STATUS for a mailbox; fields that the server did not give are absent. */
@@ -160,10 +161,7 @@ export const list = Effect.fnUntraced(function* (
       .pipe(
         Effect.map((status) => ({ ...mailbox, status: statusOf(status) })),
         // If STATUS fails, opening the mailbox reports why.
-        Effect.catchIf(
-          ({ reason }) => ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
-          () => Effect.succeed(mailbox)
-        )
+        Effect.catchIf(isOfMailbox, () => Effect.succeed(mailbox))
       )
   )
   return { ...selection, mailboxes }

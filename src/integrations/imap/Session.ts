@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import type { Estimate, OpenOptions, Session } from "../../contract/Integration.ts"
 import * as OAuthGrant from "../../contract/OAuthGrant.ts"
 import type { Checkpoint, Part } from "./Checkpoint.ts"
@@ -106,7 +107,11 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
       if (path === undefined) {
         return yield* Effect.fail(Errors.gone(`the server has no mailbox ${Names.quote(id.mailbox)} any more`))
       }
-      return yield* source.downloads.download({ name: id.mailbox, path, validity: id.validity }, id.uid)
+      const place = { name: id.mailbox, path, validity: id.validity }
+      const content = yield* Effect.mapError(source.downloads.download(place, id.uid), Errors.ofItem)
+      return Stream.isStream(content.body)
+        ? { ...content, body: Stream.mapError(content.body, Errors.ofItem) }
+        : content
     })
   }
   return session

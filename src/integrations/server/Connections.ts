@@ -216,7 +216,11 @@ export const make = Effect.fnUntraced(function* <Client>(
                 Effect.map(Option.some),
                 Effect.onInterrupt(() => drop(slot)),
                 // After a time-out or a lost answer nobody knows what the connection would say next.
-                Effect.tapError((error) => (error.reason._tag === "Transient" ? drop(slot) : Effect.void))
+                Effect.tapError((error) =>
+                  error.reason._tag === "Transient" && !(error instanceof Errors.ServerFailure)
+                    ? drop(slot)
+                    : Effect.void
+                )
               )
             })
           )

@@ -7,6 +7,20 @@ const error = (reason: IntegrationError.Reason) => new IntegrationError.Integrat
 /** An error of a request that is not repeated within its call: a second attempt would cost as much as the first. */
 export class Unrepeated extends IntegrationError.IntegrationError {}
 
+/**
+ * The server answered that it failed at what was asked for, which may pass when the request is repeated. The connection
+ * is in order, and so is what else the server has: of a folder or a mailbox it is a problem of that one.
+ */
+export class ServerFailure extends IntegrationError.IntegrationError {
+  readonly isAnswer = true
+}
+
+export const failed = (message: string) => new ServerFailure({ reason: new IntegrationError.Transient({ message }) })
+
+/** The error of a request about one item. A server that answers is not down: the item alone is tried again later. */
+export const ofItem = (error: IntegrationError.IntegrationError): IntegrationError.IntegrationError =>
+  error instanceof ServerFailure ? forbidden(error.message) : error
+
 /** The server was silent for the configured time. */
 export const noAnswer = (message: string) => new Unrepeated({ reason: new IntegrationError.Transient({ message }) })
 

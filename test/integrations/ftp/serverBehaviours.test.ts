@@ -118,6 +118,23 @@ describe("sizes that nobody knows", () => {
   }
 })
 
+describe("files that the server can't give now", () => {
+  // RFC 959 4.2.2: 450 file busy, 451 local error, 452 no room: about one file, and not about the server.
+  for (const code of [450, 451, 452]) {
+    it.live(`${code} fails the file alone, and its connection goes on`, () =>
+      Effect.gen(function* () {
+        const standIn = yield* StandIn.run({
+          files: files("a", "busy"),
+          script: (name, argument) => (name === "RETR" && argument.endsWith("busy") ? `${code} File busy` : undefined)
+        })
+        const opened = yield* open(standIn)
+        assert.strictEqual((yield* Mirror.download(opened, { externalId: "busy" })).reason, "Forbidden")
+        assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).bytes?.toString(), "a")
+      }).pipe(Effect.scoped)
+    )
+  }
+})
+
 describe("folders that can't be listed", () => {
   for (const code of [450, 451, 550]) {
     for (const [form, features, command] of [

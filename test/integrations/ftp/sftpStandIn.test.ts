@@ -217,6 +217,23 @@ describe("sftp", () => {
     }).pipe(Effect.scoped)
   )
 
+  // Five Transient failures in a row end a run, as those of a source that is down.
+  for (const request of ["OPEN", "LSTAT"] as const) {
+    it.live(`a file whose ${request} is answered with FAILURE fails alone, and its connection goes on`, () =>
+      Effect.gen(function* () {
+        const standIn = yield* StandIn.run({
+          ...base,
+          entries: [file("a"), file("locked")],
+          refuses: (asked, path) => (asked === request && path.endsWith("/locked") ? status.failure : undefined)
+        })
+        const opened = yield* Mirror.open(standIn.source)
+        assert.strictEqual((yield* Mirror.download(opened, { externalId: "locked" })).reason, "Forbidden")
+        assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).bytes?.toString(), "a")
+        assert.strictEqual(opened.calls.get("connect"), 1)
+      }).pipe(Effect.scoped)
+    )
+  }
+
   it.live("a root that the server fails to list fails the listing", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ ...base, entries: [file("a")], failing: () => true })

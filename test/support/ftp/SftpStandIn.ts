@@ -32,10 +32,11 @@ export interface Options {
    */
   readonly failing?: (path: string) => boolean
   /**
-   * Called for each REALPATH and LSTAT; a status that answers it, or `drop` for a connection that ends. A stale NFS
-   * handle is FAILURE (OpenSSH's `errno_to_portable`), a folder on the way without permission PERMISSION_DENIED.
+   * Called for each REALPATH, LSTAT and OPEN; a status that answers it, or `drop` for a connection that ends. A stale NFS
+   * handle is FAILURE (OpenSSH's `errno_to_portable`), a folder on the way without permission PERMISSION_DENIED. A file
+   * that another program of Windows holds is FAILURE (PowerShell/Win32-OpenSSH#1605).
    */
-  readonly refuses?: (request: "REALPATH" | "LSTAT", path: string) => number | "drop" | undefined
+  readonly refuses?: (request: "REALPATH" | "LSTAT" | "OPEN", path: string) => number | "drop" | undefined
   /** Names of one answer to READDIR instead of `entries`, again and again: a listing that never ends. */
   readonly endless?: () => ReadonlyArray<Entry>
 }
@@ -60,7 +61,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, d
   const hold = (id: number, entry: Entry | undefined) =>
     sftp.handle(id, Buffer.from([handles.push({ done: false, entry }) - 1]))
   /** True where the request was refused. */
-  const isRefused = (request: "REALPATH" | "LSTAT", id: number, path: string): boolean => {
+  const isRefused = (request: "REALPATH" | "LSTAT" | "OPEN", id: number, path: string): boolean => {
     const answer = options.refuses?.(request, path)
     if (answer === "drop") drop()
     else if (answer !== undefined) sftp.status(id, answer)
@@ -104,6 +105,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, d
   })
   sftp.on("OPEN", (id, path) => {
     asked.push(path)
+    if (isRefused("OPEN", id, path)) return
     const entry = of(path)
     if (entry === undefined) sftp.status(id, STATUS.NO_SUCH_FILE)
     else hold(id, entry)
