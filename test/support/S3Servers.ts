@@ -61,6 +61,9 @@ export class S3Proxy {
   ahead = 0
   /** Milliseconds before each answer. */
   latency = 0
+  /** The requests that are answered when they are let go. */
+  holds: Order["when"] = () => false
+  readonly held: Array<() => unknown> = []
   /** Changes a listing. */
   listed: (xml: string) => string = (xml) => xml
   readonly requests: Array<string> = []
@@ -80,11 +83,21 @@ export class S3Proxy {
     this.orders.push({ fault, when, left: times })
   }
 
+  /** Answers all requests that are held and still wait. */
+  release(): void {
+    for (const answer of this.held.splice(0)) answer()
+  }
+
   get unmet(): number {
     return this.orders.reduce((sum, { left }) => sum + left, 0)
   }
 
   handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    if (this.holds(request)) this.held.push(() => request.socket.destroyed || this.answer(request, response))
+    else this.answer(request, response)
+  }
+
+  private answer(request: Http.IncomingMessage, response: Http.ServerResponse): void {
     const url = new URL(request.url ?? "/", this.target)
     this.requests.push(`${request.method} ${url.pathname}${url.search}`)
     const refused = request.headers.authorization?.includes(`Credential=${this.key}/`)

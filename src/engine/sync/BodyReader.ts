@@ -164,8 +164,12 @@ export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): I
   metadata: { ...source.metadata, ...copy?.metadata }
 })
 
-/** Bytes of the body that an item holds in memory. */
-export const held = (item: Item): number => (item.body._tag === "Inline" ? item.body.bytes.length : 0)
+/** What a body counts for in a batch that is in the blob store: the commit asks there for each. */
+const blobBytes = 64 * 1024
+
+/** Bytes that the body of an item counts for in a batch: those that it holds in memory, if it is inline. */
+export const held = ({ body }: Item): number =>
+  body._tag === "Inline" ? body.bytes.length : body._tag === "Blob" ? blobBytes : 0
 
 /** Bytes of its body, wherever they are. */
 export const size = ({ body }: Item): number => (body._tag === "Inline" ? body.bytes.length : body.size)

@@ -124,7 +124,12 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     purge: (yield* Purge.make).purge,
 
     commit: (fence, batch) =>
-      write(fence, batch).pipe(inTransaction, toStoreError("storing a batch"), Effect.uninterruptible),
+      write(fence, batch).pipe(
+        inTransaction,
+        Purge.retryChecks,
+        toStoreError("storing a batch"),
+        Effect.uninterruptible
+      ),
 
     existing: (connectionId, externalIds) =>
       Effect.map(check(existingQuery, connectionId, externalIds), (rows) => new Set(rows.map(([id]) => id as string))),

@@ -10,9 +10,11 @@
  * - a commit looks whether its blobs are there once it holds those rows. One that finds a blob gone fails, having
  *   written nothing, and is made again by the next run.
  */
+import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { type Item } from "../../engine/model/Batch.ts"
@@ -28,6 +30,12 @@ import { transaction } from "./Transactions.ts"
 /** Contents in one transaction: other connections that store the same bodies wait for it. */
 const atOnce = 500
 
+/** Blobs that a commit looks for at the same time. */
+const checksAtOnce = 16
+
+/** Less than the time after which PostgreSQL ends the transaction of a commit that sends it nothing. */
+const checkTimeout = Duration.seconds(8)
+
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) })))
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeBodies = Schema.decodeUnknownEffect(
@@ -35,7 +43,11 @@ const decodeBodies = Schema.decodeUnknownEffect(
 )
 const decodeStrays = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
-/** Removes a blob that no body's row stands for, unless it was touched within `untouchedFor`. True if it did. */
+/**
+ * Removes a blob that no body's row stands for, unless it was touched within `untouchedFor`. True if it did. This
+ * transaction has no idle limit: PostgreSQL would free the row while the removal is under way, and a commit that then
+ * finds the blob would name one that goes.
+ */
 export const removeBlob = (
   sql: SqlClient.SqlClient,
   blobs: BlobStore["Service"],
@@ -50,16 +62,36 @@ export const removeBlob = (
     return removed
   }).pipe(transaction(sql))
 
-/** For the commit of a batch, after its bodies' rows were written: fails where a blob was removed meanwhile. */
-export const checkBlobs = (blobs: BlobStore["Service"], items: ReadonlyArray<Item>) =>
-  Effect.forEach(
-    items.filter((item) => item.body._tag === "Blob"),
-    Effect.fnUntraced(function* ({ body, externalId }) {
-      if (yield* blobs.has(Buffer.from(body.hash).toString("hex"))) return
+/**
+ * For the commit of a batch, after its bodies' rows were written: fails where a blob was removed meanwhile, and with a
+ * `TimeoutError` where the blob store does not answer before PostgreSQL would end the transaction (see `Fence.ts`).
+ */
+export const checkBlobs = (blobs: BlobStore["Service"], items: ReadonlyArray<Item>) => {
+  const large = items.filter((item) => item.body._tag === "Blob")
+  const byHash = new Map(large.map((item) => [Buffer.from(item.body.hash).toString("hex"), item.externalId]))
+  return Effect.forEach(
+    byHash,
+    Effect.fnUntraced(function* ([hash, externalId]) {
+      if (yield* blobs.has(hash)) return
       const message = `the body of ${externalId} was removed while it was being stored: the next run downloads it again`
       return yield* new StoreError({ message, cause: message })
     }),
-    { discard: true }
+    { concurrency: checksAtOnce, discard: true }
+    // A commit can't be interrupted, but this part of it ends with its time.
+  ).pipe(Effect.interruptible, Effect.timeout(checkTimeout))
+}
+
+/**
+ * Repeats the transaction of a commit whose blobs could not be checked in time. The rows that it locked are free
+ * meanwhile.
+ */
+export const retryChecks = <A, E, R>(effect: Effect.Effect<A, E | Cause.TimeoutError, R>) =>
+  effect.pipe(
+    Effect.retry({ while: Cause.isTimeoutError, times: 2, schedule: Schedule.exponential("1 second") }),
+    Effect.catchIf(Cause.isTimeoutError, () => {
+      const message = `the place of large bodies did not say within ${Duration.toSeconds(checkTimeout)} seconds whether it has those of a batch: the next run stores them`
+      return Effect.fail(new StoreError({ message, cause: message }))
+    })
   )
 
 /** For the commit of a batch, before it: locks the bodies of other contents that it names, so that none is removed. */
