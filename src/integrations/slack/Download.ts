@@ -8,11 +8,8 @@ import type { Client } from "./Client.ts"
 import { tooLarge } from "./Errors.ts"
 import * as Message from "./Message.ts"
 import { mayHide } from "./PlanLimit.ts"
+import { Messages } from "./Thread.ts"
 
-const Messages = Schema.Struct({
-  messages: Schema.Array(Schema.Unknown),
-  is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean))
-})
 const FileAnswer = Schema.Struct({ file: Schema.Unknown })
 const UserAnswer = Schema.Struct({ user: Schema.Unknown })
 const ChannelAnswer = Schema.Struct({ channel: Schema.Unknown })

@@ -18,12 +18,8 @@ import * as Message from "./Message.ts"
 import type { Pages } from "./Sweeps.ts"
 import * as MessageRefs from "./MessageRefs.ts"
 import { mayHide } from "./PlanLimit.ts"
+import { Messages } from "./Thread.ts"
 
-const Messages = Schema.Struct({
-  messages: Schema.Array(Schema.Unknown),
-  has_more: Schema.optionalKey(Schema.Boolean),
-  is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean))
-})
 const FileAnswer = Schema.Struct({ file: Schema.Unknown })
 const UserAnswer = Schema.Struct({ user: Schema.Unknown })
 

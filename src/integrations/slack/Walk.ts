@@ -19,7 +19,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -29,19 +28,7 @@ import { type Args, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 import * as MessageRefs from "./MessageRefs.ts"
 import { unknownFloor } from "./PlanLimit.ts"
-
-const Messages = Schema.Struct({
-  messages: Schema.Array(Schema.Unknown),
-  has_more: Schema.optionalKey(Schema.Boolean),
-  // A free plan: older messages are there, and not shown (see PlanLimit.ts).
-  is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
-  response_metadata: Schema.optionalKey(
-    Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))
-  )
-})
-type Messages = typeof Messages.Type
-
-const nextCursor = (answer: Messages) => answer.response_metadata?.next_cursor || undefined
+import * as Thread from "./Thread.ts"
 
 /** More than two clocks differ by. */
 const day = Duration.toMillis("1 day")
@@ -112,14 +99,6 @@ export const make = (
   const { idOf, inWindow, page, select } = MessageRefs.make(env, walk)
   // With `oldest` alone, Slack once gave the messages nearest to it, and no newer ones (slackhq/slack-api-docs#4).
   const upTo = env.until ?? (walk.oldest === undefined ? undefined : Message.tsOf(env.now() + day))
-  const read = (answer: Messages) => {
-    const messages = answer.messages.filter((message) => Message.isMessage(message))
-    const unread = answer.messages.length - messages.length
-    const problems: ReadonlyArray<Problem> =
-      unread === 0 ? [] : [{ place: channel, message: `${unread} messages that can't be read` }]
-    return { messages, problems }
-  }
-
   const history = Effect.fnUntraced(function* (step: Step) {
     const { place } = step
     const cursor = (step.rest === undefined ? place.cursor : step.more) || undefined
@@ -134,16 +113,16 @@ export const make = (
     const ask = (more: Args) =>
       Effect.suspend(() => {
         walk.onCall()
-        return client.ask("conversations.history", { ...args, ...more }, Messages)
+        return client.ask("conversations.history", { ...args, ...more }, Thread.Messages)
       })
     const first = cursor === undefined ? { latest: place.at ?? upTo } : { latest: upTo, cursor }
     let answer = yield* ask(first)
     if (isRefusal(answer) && answer.refused === "invalid_cursor") answer = yield* ask({ latest: place.at ?? upTo })
     if (isRefusal(answer)) return answer.refused
 
-    const { messages, problems } = read(answer)
+    const { messages, problems } = Thread.read(channel, answer)
     const sorted = messages.toSorted((a, b) => Message.compareTs(b.ts, a.ts))
-    const complete = nextCursor(answer) === undefined && answer.has_more !== true
+    const complete = !Thread.hasMore(answer)
     const last = sorted.at(-1)?.ts
     if (last !== undefined) env.planLimit.onShown(last)
     if (top) walk.onTop?.(sorted, complete && answer.is_limited !== true)
@@ -157,7 +136,7 @@ export const make = (
     )
     const { chosen, changed, known, patched } = yield* select(inSpan, inSpan)
     // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
-    const stuck = nextCursor(answer) === undefined && inSpan.length === 0
+    const stuck = Thread.nextCursor(answer) === undefined && inSpan.length === 0
     const ended = stuck || (last !== undefined && !walk.goOn(last))
     for (const { ts } of inSpan) if (chosen.has(idOf(ts)) && !known.has(idOf(ts))) walk.onNew?.(ts)
     // What is read for the first time and stored already was mirrored before: so may be what is hidden behind it.
@@ -173,7 +152,7 @@ export const make = (
       chosen,
       patched,
       changed,
-      more: complete || ended ? undefined : (nextCursor(answer) ?? ""),
+      more: complete || ended ? undefined : (Thread.nextCursor(answer) ?? ""),
       problems
     }
   })
@@ -191,12 +170,74 @@ export const make = (
     return due || (latest !== undefined && walk.active(latest))
   }
 
-  const replies = (parent: string, after: string | undefined) =>
-    Effect.suspend(() => {
-      walk.onCall()
-      // Bounded from below by the last reply seen, so that no cursor need be kept; the parent comes first all the same.
-      return client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit: env.limit }, Messages)
-    })
+  /** Lists the threads that are due of the answer's next parents, as far as one step goes. */
+  const listThreads = Effect.fnUntraced(function* (from: Step) {
+    const rest = [...(from.rest ?? [])]
+    const parents: Array<Message.Message> = []
+    const found: Array<Message.Message> = []
+    const problems = [...from.problems]
+    const cut = new Set<string>()
+    let { at, broken, thread } = from.place
+    // The last thread listed, finished or not: what the replies' checkpoint says, while its parent is not in a page
+    // yet.
+    let listedTo = thread
+    // Replies to newer parents than the place's: a slice was cut before these parents' page, and has committed them.
+    const again = new Set<string>()
+    let calls = 0
+    let refs = 0
+    let foundRefs = 0
+    while (rest[0] !== undefined && refs + MessageRefs.sizeOf(rest[0]) <= MessageRefs.maxRefs) {
+      const parent = rest[0]
+      const resumed = thread?.ts === parent.ts
+      const before = thread !== undefined && Message.compareTs(parent.ts, thread.ts) > 0
+      const after = thread?.ts === parent.ts ? thread.after : undefined
+      const latest = parent.latest_reply ?? undefined
+      const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
+      if (!stored && threadDue(from, parent)) {
+        const budget = { calls: callsPerStep - calls, refs: MessageRefs.maxRefs / 2 - foundRefs }
+        const { limit } = env
+        const listed = yield* Thread.list({
+          client,
+          channel,
+          parent: parent.ts,
+          after,
+          limit,
+          budget,
+          onCall: walk.onCall
+        })
+        calls += listed.calls
+        problems.push(...listed.problems)
+        if (listed.problems.length > 0) broken = true
+        for (const reply of listed.replies) {
+          walk.onSeen(reply.ts)
+          if (before) again.add(reply.ts)
+          foundRefs += MessageRefs.sizeOf(reply)
+        }
+        found.push(...listed.replies.filter(({ ts }) => inWindow(ts)))
+        const place = listed.after === undefined ? undefined : { ts: parent.ts, after: listed.after }
+        if (place !== undefined && listed.calls > 0 && !before) listedTo = place
+        if (listed.end === "refused") cut.add(parent.ts)
+        if (listed.end === "budget") {
+          if (place !== undefined) thread = listedTo = place
+          break
+        }
+      }
+      if (resumed) thread = undefined
+      rest.shift()
+      parents.push(parent)
+      refs += MessageRefs.sizeOf(parent)
+      at = parent.ts
+      // The page of these parents comes first, before any further replies: a slice that has room for one page gets on.
+      if (resumed) break
+    }
+    const cursor = (rest.length === 0 ? from.more : from.place.cursor) || undefined
+    /** Where the walk stands behind the replies, and behind the parents. */
+    const places = {
+      replies: placeOf({ ...from.place, thread: listedTo, broken }),
+      parents: placeOf({ at, cursor, thread, broken })
+    }
+    return { rest, parents, found, again, cut, problems, places }
+  })
 
   const step = Effect.fnUntraced(function* (current: Step) {
     let from = current
@@ -212,69 +253,7 @@ export const make = (
       }
       from = answer
     }
-
-    const rest = [...(from.rest ?? [])]
-    const parents: Array<Message.Message> = []
-    const found: Array<Message.Message> = []
-    const problems = [...from.problems]
-    const cut = new Set<string>()
-    let { at, broken, thread } = from.place
-    // The last thread listed, finished or not: what the replies' checkpoint says, while its parent is not in a page
-    // yet.
-    let listedTo = thread
-    // Replies to newer parents than the place's: a slice was cut before these parents' page, and has committed them.
-    const again = new Set<string>()
-    let calls = 0
-    let refs = 0
-    let foundRefs = 0
-
-    while (rest[0] !== undefined && refs + MessageRefs.sizeOf(rest[0]) <= MessageRefs.maxRefs) {
-      const parent = rest[0]
-      const resumed = thread?.ts === parent.ts
-      const before = thread !== undefined && Message.compareTs(parent.ts, thread.ts) > 0
-      let after = thread?.ts === parent.ts ? thread.after : undefined
-      const latest = parent.latest_reply ?? undefined
-      const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
-      let ended = stored || !threadDue(from, parent)
-      while (!ended && calls < callsPerStep && foundRefs < MessageRefs.maxRefs / 2) {
-        calls += 1
-        const answer = yield* replies(parent.ts, after)
-        if (isRefusal(answer)) {
-          // The thread went away between the two answers, or is closed to us: the next listing asks again.
-          problems.push({ place: idOf(parent.ts), message: `its replies can't be read: ${answer.refused}` })
-          cut.add(parent.ts)
-          broken = true
-          break
-        }
-        const { messages, problems: unread } = read(answer)
-        problems.push(...unread)
-        if (unread.length > 0) broken = true
-        const fresh = messages.filter(
-          (one) => one.ts !== parent.ts && (after === undefined || Message.compareTs(one.ts, after) > 0)
-        )
-        found.push(...fresh.filter((one) => inWindow(one.ts)))
-        for (const one of fresh) {
-          walk.onSeen(one.ts)
-          if (before) again.add(one.ts)
-          foundRefs += MessageRefs.sizeOf(one)
-          after = Message.newest(after, one.ts)
-        }
-        if (after !== undefined && !before) listedTo = { ts: parent.ts, after }
-        // An answer that says "more" and has nothing new would go on for ever.
-        ended = fresh.length === 0 || (nextCursor(answer) === undefined && answer.has_more !== true)
-      }
-      if (!ended && !cut.has(parent.ts)) {
-        if (after !== undefined) thread = listedTo = { ts: parent.ts, after }
-        break
-      }
-      if (resumed) thread = undefined
-      rest.shift()
-      parents.push(parent)
-      refs += MessageRefs.sizeOf(parent)
-      at = parent.ts
-      // The page of these parents comes first, before any further replies: a slice that has room for one page gets on.
-      if (resumed) break
-    }
+    const { again, cut, found, parents, places, problems, rest } = yield* listThreads(from)
 
     const pages: Array<Page<Checkpoint, Part>> = []
     const taken = new Set<string>()
@@ -283,26 +262,21 @@ export const make = (
       const selected = yield* select(group, [])
       const isKnown = selected.chosen.size === 0 && selected.patched.size === 0
       if (isKnown && group.every((message) => again.has(message.ts))) continue
-      const reached = index === groups.length - 1 ? placeOf({ ...from.place, thread: listedTo, broken }) : from.place
+      const reached = index === groups.length - 1 ? places.replies : from.place
       pages.push(page(group, selected, walk.save(reached, false), {}))
       for (const id of selected.chosen) taken.add(id)
     }
     const done = rest.length === 0 && from.more === undefined
-    const reached = placeOf({
-      at,
-      cursor: (rest.length === 0 ? from.more : from.place.cursor) || undefined,
-      thread,
-      broken
-    })
     if (parents.length > 0 || rest.length === 0) {
-      const covers = walk.complete === true && broken !== true && done ? [{ prefix: `${channel}/` }] : []
+      const isWhole = walk.complete === true && places.parents.broken !== true && done
+      const covers = isWhole ? [{ prefix: `${channel}/` }] : []
       const selected = { chosen: new Set([...from.chosen].filter((id) => !taken.has(id))), patched: from.patched }
       for (const { ts } of parents) walk.onHistory?.(ts)
-      const saved = walk.save(reached, done)
+      const saved = walk.save(places.parents, done)
       const complete = done && walk.completes?.() === true
       pages.push(page(parents, selected, saved, { problems, covers, complete, cut }))
     }
-    const next: Step = { ...from, place: reached, rest, problems: [] }
+    const next: Step = { ...from, place: places.parents, rest, problems: [] }
     return [pages, done || !walk.mayGoOn() ? Option.none<Step>() : Option.some(next)] as const
   })
 

@@ -1,0 +1,86 @@
+/** Answers that list messages, and the replies of one thread. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Problem } from "../../contract/Page.ts"
+import { type Client, isRefusal } from "./Client.ts"
+import * as Message from "./Message.ts"
+import * as MessageRefs from "./MessageRefs.ts"
+
+export const Messages = Schema.Struct({
+  messages: Schema.Array(Schema.Unknown),
+  has_more: Schema.optionalKey(Schema.Boolean),
+  // A free plan: older messages are there, and not shown (see PlanLimit.ts).
+  is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
+  response_metadata: Schema.optionalKey(
+    Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))
+  )
+})
+type Messages = typeof Messages.Type
+
+export const nextCursor = (answer: Messages) => answer.response_metadata?.next_cursor || undefined
+export const hasMore = (answer: Messages) => nextCursor(answer) !== undefined || answer.has_more === true
+
+/** The messages of an answer about `channel`, and a problem if some can't be read. */
+export const read = (channel: string, answer: Messages) => {
+  const messages = answer.messages.filter((message) => Message.isMessage(message))
+  const unread = answer.messages.length - messages.length
+  const problems: ReadonlyArray<Problem> =
+    unread === 0 ? [] : [{ place: channel, message: `${unread} messages that can't be read` }]
+  return { messages, problems }
+}
+
+export interface Listed {
+  /** The replies that are newer than those listed before, oldest first. */
+  readonly replies: ReadonlyArray<Message.Message>
+  /** The last reply that is listed by now. */
+  readonly after: string | undefined
+  readonly calls: number
+  /** Whether all replies are listed, the budget ended first, or Slack refused to show them. */
+  readonly end: "complete" | "budget" | "refused"
+  readonly problems: ReadonlyArray<Problem>
+}
+
+/** Lists the replies after `after`, within a budget of calls and of refs; the last answer may exceed that of refs. */
+export const list = Effect.fnUntraced(function* (options: {
+  readonly client: Client
+  readonly channel: string
+  readonly parent: string
+  readonly after: string | undefined
+  readonly limit: number
+  readonly budget: { readonly calls: number; readonly refs: number }
+  readonly onCall: () => void
+}) {
+  const { budget, channel, client, limit, parent } = options
+  const replies: Array<Message.Message> = []
+  const problems: Array<Problem> = []
+  let { after } = options
+  let calls = 0
+  let refs = 0
+  const listed = (end: Listed["end"]): Listed => ({ replies, after, calls, end, problems })
+  while (calls < budget.calls && refs < budget.refs) {
+    calls += 1
+    options.onCall()
+    // Bounded from below by the last reply seen, so that no cursor need be kept; the parent comes first all the same.
+    const answer = yield* client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit }, Messages)
+    if (isRefusal(answer)) {
+      // The thread went away between the two answers, or is closed to us: the next listing asks again.
+      const place = Message.messageId(channel, parent)
+      problems.push({ place, message: `its replies can't be read: ${answer.refused}` })
+      return listed("refused")
+    }
+    const { messages, problems: unread } = read(channel, answer)
+    problems.push(...unread)
+    const before = after
+    const fresh = messages.filter(
+      (one) => one.ts !== parent && (before === undefined || Message.compareTs(one.ts, before) > 0)
+    )
+    replies.push(...fresh)
+    for (const one of fresh) {
+      refs += MessageRefs.sizeOf(one)
+      after = Message.newest(after, one.ts)
+    }
+    // An answer that says "more" and has nothing new would go on for ever.
+    if (fresh.length === 0 || !hasMore(answer)) return listed("complete")
+  }
+  return listed("budget")
+})
