@@ -14,7 +14,6 @@ import { Checkpoint, Part } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
 import * as Callbacks from "./slack/Callbacks.ts"
 import * as Client from "./slack/Client.ts"
-import * as TokenRefresh from "./slack/TokenRefresh.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
 import type * as ConversationVisits from "./slack/ConversationVisits.ts"
@@ -147,11 +146,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
     Effect.gen(function* () {
       const small = config.preset === "non-marketplace"
       const { slackApiUrl } = config
-      const auth = Auth.make({
-        credentials,
-        refreshCredentials,
-        refresh: (grant) => TokenRefresh.refresh({ grant, slackApiUrl, call, fetch })
-      })
+      const auth = Auth.make({ credentials, refreshCredentials, slackApiUrl, call, fetch })
       const client = Client.make({ auth, slackApiUrl, call, fetch })
       const settings: ConversationVisits.Settings = {
         client,

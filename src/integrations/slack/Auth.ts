@@ -4,13 +4,17 @@
  * An app with token rotation has access tokens of 12 hours and a refresh token, which each refresh replaces
  * (https://docs.slack.dev/authentication/using-token-rotation).
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as AccessToken from "../../contract/AccessToken.ts"
 import { field } from "../../contract/Field.ts"
-import type { RefreshCredentials } from "../../contract/Integration.ts"
-import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Call, RefreshCredentials } from "../../contract/Integration.ts"
+import { Transient, Unauthorized } from "../../contract/IntegrationError.ts"
+import { sender } from "./Client.ts"
+import { fail } from "./Errors.ts"
 
 const Secret = Schema.Redacted(Schema.NonEmptyString)
 
@@ -63,14 +67,64 @@ export type Rotating = typeof Rotating.Type
 export const Credentials = Schema.Union([Rotating, Lasting])
 export type Credentials = typeof Credentials.Type
 
+const Tokens = Schema.Struct({
+  access_token: Schema.NonEmptyString,
+  refresh_token: Schema.optionalKey(Schema.NonEmptyString),
+  expires_in: Schema.optionalKey(Schema.Finite)
+})
+/** A refreshed token of a person stands where a bot's does; the one of a sign-in stands in `authed_user`. */
+const decodeTokens = Schema.decodeUnknownEffect(Schema.Union([Tokens, Schema.Struct({ authed_user: Tokens })]))
+
+/** Exchanges a refresh token. Slack revokes it with the first use of the tokens that it returns. */
+const refresh = Effect.fnUntraced(function* (options: {
+  readonly grant: Rotating
+  readonly slackApiUrl: string | undefined
+  readonly call: Call
+  readonly fetch: typeof globalThis.fetch
+}) {
+  const { clientId, clientSecret, refreshToken } = options.grant
+  const args = {
+    grant_type: "refresh_token",
+    client_id: clientId,
+    client_secret: clientSecret === undefined ? undefined : Redacted.value(clientSecret),
+    refresh_token: Redacted.value(refreshToken)
+  }
+  const method = "oauth.v2.access"
+  const answer = yield* options.call(method, 0, sender(options)(method, args, undefined)).pipe(
+    Effect.flatMap((json) =>
+      // The decoder's error would quote the tokens.
+      Effect.mapError(decodeTokens(json), () => fail(new Transient({ message: `${method}: the answer can't be read` })))
+    ),
+    Effect.interruptible,
+    // No repetition mends a refused grant, whatever Slack calls it.
+    Effect.mapError((error) =>
+      error.reason._tag === "RateLimited" || error.reason._tag === "Transient"
+        ? error
+        : fail(new Unauthorized({ message: `${error.reason.message}: sign in again` }))
+    )
+  )
+  const tokens = "authed_user" in answer ? answer.authed_user : answer
+  const now = yield* DateTime.now
+  const { expiresAt: _, ...kept } = options.grant
+  return {
+    ...kept,
+    token: Redacted.make(tokens.access_token),
+    refreshToken: tokens.refresh_token === undefined ? refreshToken : Redacted.make(tokens.refresh_token),
+    ...(tokens.expires_in === undefined
+      ? {}
+      : { expiresAt: DateTime.addDuration(now, Duration.seconds(tokens.expires_in)) })
+  } satisfies Rotating
+})
+
 /** A token is not used in its last minutes: a request that waits for quota is sent later than it is made. */
 const margin = Duration.minutes(5)
 
 export const make = (options: {
   readonly credentials: Credentials
   readonly refreshCredentials: RefreshCredentials<Credentials>
-  /** Asks Slack for the tokens that replace these. */
-  readonly refresh: (grant: Rotating) => Effect.Effect<Rotating, IntegrationError>
+  readonly slackApiUrl: string | undefined
+  readonly call: Call
+  readonly fetch: typeof globalThis.fetch
 }): AccessToken.AccessToken =>
   AccessToken.make<Credentials>({
     ...options,
@@ -79,5 +133,5 @@ export const make = (options: {
       token: credentials.token,
       expiresAt: "expiresAt" in credentials ? credentials.expiresAt : undefined
     }),
-    refresh: (credentials) => ("refreshToken" in credentials ? options.refresh(credentials) : undefined)
+    refresh: (credentials) => ("refreshToken" in credentials ? refresh({ ...options, grant: credentials }) : undefined)
   })

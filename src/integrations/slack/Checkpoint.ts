@@ -7,7 +7,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { PartMove, Parts } from "../../contract/Parts.ts"
 import { maxParts } from "../../contract/Parts.ts"
-import { compareTs, digest, type Message } from "./Message.ts"
+import { digest } from "./CanonicalJson.ts"
+import type { Message } from "./Message.ts"
+import { compareTs } from "./Timestamp.ts"
 
 /**
  * A place in a conversation's history, which is read from the newest message to the oldest: all that is newer than `at`

@@ -8,10 +8,10 @@ import { type Conversation, hasVanished, parentsDigest, type Part, save, type St
 import type { Client } from "./Client.ts"
 import * as Directory from "./Directory.ts"
 import * as EventDelivery from "./EventDelivery.ts"
-import { compareTs, millisOf, newest, tsOf } from "./Message.ts"
 import { beginHistory, type CompleteSettings, countHistory, floorOf, moveHistory, type Pages } from "./Sweeps.ts"
 import type { Env } from "./MessageRefs.ts"
 import * as Walk from "./Walk.ts"
+import { compareTs, millisOf, newest, tsOf } from "./Timestamp.ts"
 
 /** Objects of the first answer of a visit, and calls for threads in the first visit of a conversation. */
 const visitLimit = 200

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Announced, Content } from "../../contract/Content.ts"
 import { Forbidden, Gone, IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
+import { json } from "./CanonicalJson.ts"
 import type { Client } from "./Client.ts"
 import { tooLarge } from "./Errors.ts"
 import * as Message from "./Message.ts"
@@ -80,7 +81,7 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
     const url = info.url_private_download ?? info.url_private
     // A file that another host keeps (a linked document) has no bytes at Slack, and that host must not get the token.
     if (info.is_external === true || info.mode === "external" || typeof url !== "string" || !client.takesToken(url)) {
-      return Message.fileContent(info, Message.json(info), "application/json")
+      return Message.fileContent(info, json(info), "application/json")
     }
     if (typeof info.size === "number" && info.size > options.maxFileSize) {
       return yield* tooLarge(fileId, info.size, options.maxFileSize)

@@ -19,6 +19,7 @@ import type { Pages } from "./Sweeps.ts"
 import * as MessageRefs from "./MessageRefs.ts"
 import { mayHide } from "./PlanLimit.ts"
 import { Messages } from "./Thread.ts"
+import { compareTs, newest } from "./Timestamp.ts"
 
 const FileAnswer = Schema.Struct({ file: Schema.Unknown })
 const UserAnswer = Schema.Struct({ user: Schema.Unknown })
@@ -112,10 +113,10 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
     let isCut = false
     for (let calls = 1; ; calls += 1) {
       const fresh = read(answer).filter(
-        (one) => one.ts !== ts && one.thread_ts === ts && (after === undefined || Message.compareTs(one.ts, after) > 0)
+        (one) => one.ts !== ts && one.thread_ts === ts && (after === undefined || compareTs(one.ts, after) > 0)
       )
       replies.push(...fresh)
-      for (const one of fresh) after = Message.newest(after, one.ts)
+      for (const one of fresh) after = newest(after, one.ts)
       if (fresh.length === 0 || answer.has_more !== true) break
       isCut = calls >= env.callsPerStep
       if (isCut) break

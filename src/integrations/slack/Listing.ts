@@ -45,7 +45,6 @@ import * as SyncTask from "../../contract/SyncTask.ts"
 import { type Checkpoint, load, type Part, save, type State } from "./Checkpoint.ts"
 import * as Directory from "./Directory.ts"
 import * as EventDelivery from "./EventDelivery.ts"
-import { newest, tsOf } from "./Message.ts"
 import { always, chain, completePasses, histories, type Pages } from "./Sweeps.ts"
 import type { Env } from "./MessageRefs.ts"
 import * as MessageSearch from "./MessageSearch.ts"
@@ -53,6 +52,7 @@ import * as HintLookups from "./HintLookups.ts"
 import * as PlanLimit from "./PlanLimit.ts"
 import { type Scene, type Settings, sweepEvery, visitsPerRound } from "./ConversationVisits.ts"
 import * as ConversationVisits from "./ConversationVisits.ts"
+import { newest, tsOf } from "./Timestamp.ts"
 
 /** Between two slices of one poll there is less than this. */
 const sliceGap = Duration.toMillis("15 seconds")

@@ -14,16 +14,13 @@
  * a digest of the body, since unfurls and updates of `blocks` or attachments need not set `edited`; reactions and the
  * thread follow it. Of a conversation, `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open`
  * and `is_member` change without a change of the conversation. A file's URLs carry no expiring signature.
- *
- * A `ts` is text, unique in its conversation: seconds, a point, six digits. It is compared by its parts and never
- * converted to a number, except for the date that people read.
  */
-import { createHash } from "node:crypto"
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { Content, Metadata, Ref } from "../../contract/Content.ts"
+import { millisOf } from "./Timestamp.ts"
+import { digest, json, split } from "./CanonicalJson.ts"
 
 const Text = Schema.optionalKey(Schema.NullOr(Schema.String))
 const Count = Schema.optionalKey(Schema.NullOr(Schema.Finite))
@@ -95,32 +92,6 @@ export const isChannel = Schema.is(Channel)
 export const isUser = Schema.is(User)
 const isFile = Schema.is(File)
 
-/** Negative where `a` is older than `b`. */
-export const compareTs = (a: string, b: string): number => {
-  const [as = "", af = ""] = a.split(".")
-  const [bs = "", bf = ""] = b.split(".")
-  if (as.length !== bs.length) return as.length - bs.length
-  if (as !== bs) return as < bs ? -1 : 1
-  const width = Math.max(af.length, bf.length)
-  const [x, y] = [af.padEnd(width, "0"), bf.padEnd(width, "0")]
-  return x === y ? 0 : x < y ? -1 : 1
-}
-
-export const newest = (a: string | undefined, b: string | undefined): string | undefined =>
-  a === undefined ? b : b === undefined || compareTs(a, b) >= 0 ? a : b
-
-/** The `ts` of a moment in milliseconds since 1970; of one before, the first there is. */
-export const tsOf = (millis: number): string => {
-  const time = Math.max(0, Math.floor(millis))
-  return `${Math.floor(time / 1000)}.${String(time % 1000).padStart(3, "0")}000`
-}
-
-/** The moment in milliseconds since 1970: for dates and spans, never to tell messages apart. */
-export const millisOf = (ts: string): number => {
-  const [seconds = "", fraction = ""] = ts.split(".")
-  return Number(seconds) * 1000 + Number(fraction.slice(0, 3).padEnd(3, "0"))
-}
-
 /** The date of so many seconds since 1970; undefined for 0, which says nothing, and where no date is so far away. */
 const dateOf = (seconds: number | null | undefined): DateTime.Utc | undefined =>
   seconds == null || seconds === 0 ? undefined : Option.getOrUndefined(DateTime.make(seconds * 1000))
@@ -134,9 +105,6 @@ const isReply = (message: Message): boolean => typeof message.thread_ts === "str
 export const isTombstone = (message: Message): boolean => message.subtype === "tombstone"
 
 export const hasThread = (message: Message): boolean => !isReply(message) && (message.reply_count ?? 0) > 0
-
-export const digest = (data: string | Uint8Array): string =>
-  createHash("sha256").update(data).digest("base64url").slice(0, 16)
 
 /** The part of a revision that changes with the thread: empty without replies. */
 const threadOf = (message: Message) =>
@@ -168,30 +136,6 @@ export const repliesOf = (revision: string): { readonly latest: string; readonly
   if (revision.endsWith(partial)) return undefined
   const [, latest, count] = (revision.split("~")[0] ?? "").split("|")
   return latest === undefined || count === undefined ? undefined : { latest, count: Number(count) }
-}
-
-const inOrder = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(inOrder)
-  if (!Predicate.isObject(value)) return value
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(entries.map(([name, inner]) => [name, inOrder(inner)]))
-}
-
-/** JSON with the names of each object in order. */
-const canonical = (value: unknown): string => JSON.stringify(inOrder(value))
-
-const encoder = new TextEncoder()
-export const json = (value: unknown): Uint8Array => encoder.encode(canonical(value))
-
-const decodeMetadata = Schema.decodeUnknownSync(Schema.Record(Schema.String, Schema.Json))
-
-/** The value without the fields named, and those fields. */
-const split = (value: object, names: ReadonlySet<string>) => {
-  const entries = Object.entries(value)
-  return {
-    body: json(Object.fromEntries(entries.filter(([name]) => !names.has(name)))),
-    volatile: decodeMetadata(Object.fromEntries(entries.filter(([name]) => names.has(name))))
-  }
 }
 
 /** Without the names whose value Slack left out. */

@@ -9,6 +9,7 @@ import type { Checkpoint, Part, Saved } from "./Checkpoint.ts"
 import type { Client } from "./Client.ts"
 import * as Message from "./Message.ts"
 import type { PlanLimit } from "./PlanLimit.ts"
+import { compareTs } from "./Timestamp.ts"
 
 /** Refs of one page, the contract's bound. */
 export const maxRefs = 1000
@@ -59,8 +60,8 @@ export const make = (
   const { task } = env
   const idOf = (ts: string) => Message.messageId(channel, ts)
   const inWindow = (ts: string) =>
-    (env.since === undefined || Message.compareTs(ts, env.since) >= 0) &&
-    (env.until === undefined || Message.compareTs(ts, env.until) < 0)
+    (env.since === undefined || compareTs(ts, env.since) >= 0) &&
+    (env.until === undefined || compareTs(ts, env.until) < 0)
 
   const fileRefs = (message: Message.Message) =>
     env.files
@@ -148,7 +149,7 @@ export const make = (
   /** A windowed task lists a part of a thread: then the parent's revision must not stand for all of it. */
   const parentRevision = (parent: Message.Message) => {
     const latest = parent.latest_reply ?? undefined
-    const whole = env.until === undefined || (latest !== undefined && Message.compareTs(latest, env.until) < 0)
+    const whole = env.until === undefined || (latest !== undefined && compareTs(latest, env.until) < 0)
     return Message.hasThread(parent) && !whole ? `${Message.revisionOf(parent)}${Message.partial}` : undefined
   }
 

@@ -22,7 +22,8 @@ import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.
 import type { State } from "./Checkpoint.ts"
 import { type Client, isRefusal } from "./Client.ts"
 import * as HintLookups from "./HintLookups.ts"
-import { compareTs, messageId, tsOf } from "./Message.ts"
+import { messageId } from "./Message.ts"
+import { compareTs, tsOf } from "./Timestamp.ts"
 
 const Hit = Schema.Struct({
   ts: Schema.String,

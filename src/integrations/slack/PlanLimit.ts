@@ -9,7 +9,7 @@
  */
 import * as Duration from "effect/Duration"
 import type { State } from "./Checkpoint.ts"
-import { compareTs, tsOf } from "./Message.ts"
+import { compareTs, tsOf } from "./Timestamp.ts"
 
 /** With a day's room on both sides: the clocks may differ. */
 const mayBeHiddenAfter = Duration.toMillis("89 days")

@@ -2,8 +2,8 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import * as Projection from "../../contract/Projection.ts"
-import * as Message from "./Message.ts"
 import { plainText } from "./PlainText.ts"
+import { millisOf } from "./Timestamp.ts"
 
 const channelName = {
   on: "channel_id",
@@ -114,7 +114,7 @@ const countOf = (value: unknown): number => (typeof value === "number" && Number
 /** The time of a `ts`; null for a `ts` that is none, or beyond the year 9999. */
 const timeOf = (ts: unknown): string | null =>
   typeof ts === "string" && /^\d{1,11}\.\d{1,9}$/.test(ts)
-    ? DateTime.formatIso(DateTime.makeUnsafe(Message.millisOf(ts)))
+    ? DateTime.formatIso(DateTime.makeUnsafe(millisOf(ts)))
     : null
 
 /** The external id without what comes before its last slash. */

@@ -18,10 +18,10 @@ import {
   tallied,
   update
 } from "./Checkpoint.ts"
-import { tsOf } from "./Message.ts"
 import type { Env } from "./MessageRefs.ts"
 import { unknownFloor } from "./PlanLimit.ts"
 import * as Walk from "./Walk.ts"
+import { tsOf } from "./Timestamp.ts"
 
 export type Pages = Stream.Stream<
   Page<Checkpoint, Part>,

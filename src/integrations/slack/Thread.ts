@@ -5,6 +5,7 @@ import type { Problem } from "../../contract/Page.ts"
 import { type Client, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 import * as MessageRefs from "./MessageRefs.ts"
+import { compareTs, newest } from "./Timestamp.ts"
 
 export const Messages = Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
@@ -71,13 +72,11 @@ export const list = Effect.fnUntraced(function* (options: {
     const { messages, problems: unread } = read(channel, answer)
     problems.push(...unread)
     const before = after
-    const fresh = messages.filter(
-      (one) => one.ts !== parent && (before === undefined || Message.compareTs(one.ts, before) > 0)
-    )
+    const fresh = messages.filter((one) => one.ts !== parent && (before === undefined || compareTs(one.ts, before) > 0))
     replies.push(...fresh)
     for (const one of fresh) {
       refs += MessageRefs.sizeOf(one)
-      after = Message.newest(after, one.ts)
+      after = newest(after, one.ts)
     }
     // An answer that says "more" and has nothing new would go on for ever.
     if (fresh.length === 0 || !hasMore(answer)) return listed("complete")

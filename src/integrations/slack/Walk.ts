@@ -29,6 +29,7 @@ import * as Message from "./Message.ts"
 import * as MessageRefs from "./MessageRefs.ts"
 import { unknownFloor } from "./PlanLimit.ts"
 import * as Thread from "./Thread.ts"
+import { compareTs, tsOf } from "./Timestamp.ts"
 
 /** More than two clocks differ by. */
 const day = Duration.toMillis("1 day")
@@ -98,7 +99,7 @@ export const make = (
   const callsPerStep = walk.callsPerStep ?? env.callsPerStep
   const { idOf, inWindow, page, select } = MessageRefs.make(env, walk)
   // With `oldest` alone, Slack once gave the messages nearest to it, and no newer ones (slackhq/slack-api-docs#4).
-  const upTo = env.until ?? (walk.oldest === undefined ? undefined : Message.tsOf(env.now() + day))
+  const upTo = env.until ?? (walk.oldest === undefined ? undefined : tsOf(env.now() + day))
   const history = Effect.fnUntraced(function* (step: Step) {
     const { place } = step
     const cursor = (step.rest === undefined ? place.cursor : step.more) || undefined
@@ -121,7 +122,7 @@ export const make = (
     if (isRefusal(answer)) return answer.refused
 
     const { messages, problems } = Thread.read(channel, answer)
-    const sorted = messages.toSorted((a, b) => Message.compareTs(b.ts, a.ts))
+    const sorted = messages.toSorted((a, b) => compareTs(b.ts, a.ts))
     const complete = !Thread.hasMore(answer)
     const last = sorted.at(-1)?.ts
     if (last !== undefined) env.planLimit.onShown(last)
@@ -130,9 +131,9 @@ export const make = (
     const at = place.at
     const inSpan = sorted.filter(
       (message) =>
-        (at === undefined || Message.compareTs(message.ts, at) < 0) &&
-        (walk.oldest === undefined || Message.compareTs(message.ts, walk.oldest) >= 0) &&
-        (env.until === undefined || Message.compareTs(message.ts, env.until) < 0)
+        (at === undefined || compareTs(message.ts, at) < 0) &&
+        (walk.oldest === undefined || compareTs(message.ts, walk.oldest) >= 0) &&
+        (env.until === undefined || compareTs(message.ts, env.until) < 0)
     )
     const { chosen, changed, known, patched } = yield* select(inSpan, inSpan)
     // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
@@ -161,7 +162,7 @@ export const make = (
   const threadDue = (step: Step, parent: Message.Message): boolean => {
     if (!Message.hasThread(parent)) return false
     const latest = parent.latest_reply ?? undefined
-    if (env.since !== undefined && latest !== undefined && Message.compareTs(latest, env.since) < 0) return false
+    if (env.since !== undefined && latest !== undefined && compareTs(latest, env.since) < 0) return false
     if (walk.complete === true) return true
     if (Message.isTombstone(parent)) return latest === undefined || walk.fresh(latest)
     if (!inWindow(parent.ts)) return true
@@ -189,10 +190,10 @@ export const make = (
     while (rest[0] !== undefined && refs + MessageRefs.sizeOf(rest[0]) <= MessageRefs.maxRefs) {
       const parent = rest[0]
       const resumed = thread?.ts === parent.ts
-      const before = thread !== undefined && Message.compareTs(parent.ts, thread.ts) > 0
+      const before = thread !== undefined && compareTs(parent.ts, thread.ts) > 0
       const after = thread?.ts === parent.ts ? thread.after : undefined
       const latest = parent.latest_reply ?? undefined
-      const stored = after !== undefined && latest !== undefined && Message.compareTs(latest, after) <= 0
+      const stored = after !== undefined && latest !== undefined && compareTs(latest, after) <= 0
       if (!stored && threadDue(from, parent)) {
         const budget = { calls: callsPerStep - calls, refs: MessageRefs.maxRefs / 2 - foundRefs }
         const { limit } = env
