@@ -1,7 +1,7 @@
 /**
  * The ids that this run has chosen and not yet committed. The checker that an integration gets counts them as known, so
  * that an id that a listing repeats is downloaded once. Also the ids that pages of this run deleted: the pages may not
- * be committed yet.
+ * be committed yet. And the ids that the store did not know when the checker was asked.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -33,18 +33,24 @@ export interface InFlight {
   readonly isRemoved: (externalId: string) => boolean
   /** True for an id that a page deleted, and that was taken up since. */
   readonly hasReturned: (externalId: string) => boolean
+  /** The store did not know these ids when the integration asked. */
+  readonly wereUnknown: (externalIds: ReadonlyArray<string>) => void
+  /** True for an id that the store did not know, and that was not taken up since: the ledger has no row of it. */
+  readonly isUnknown: (externalId: string) => boolean
 }
 
 export const make = (): InFlight => {
   const last = new Map<string, Flight>()
   const removed = new Set<string>()
   const returned = new Set<string>()
+  const unknown = new Set<string>()
   return {
     find: (externalId) => last.get(externalId),
     begin: (externalId, revision) => {
       if (removed.delete(externalId)) returned.add(externalId)
       const flight: Flight = { revision, ended: Deferred.makeUnsafe(), after: last.get(externalId) }
       last.set(externalId, flight)
+      unknown.delete(externalId)
       return flight
     },
     end: (externalId, flight) =>
@@ -59,7 +65,11 @@ export const make = (): InFlight => {
       }
     },
     isRemoved: (externalId) => removed.has(externalId),
-    hasReturned: (externalId) => returned.has(externalId)
+    hasReturned: (externalId) => returned.has(externalId),
+    wereUnknown: (externalIds) => {
+      for (const id of externalIds) unknown.add(id)
+    },
+    isUnknown: (externalId) => unknown.has(externalId)
   }
 }
 
@@ -85,12 +95,14 @@ export const checker = (options: {
       yield* RunMeter.queried(meter)
       const ours = flying(ids)
       const known = yield* failed(contents.existing(connectionId, ids))
+      inflight.wereUnknown(ids.filter((id) => !known.has(id) && inflight.find(id) === undefined))
       return ours.length === 0 ? known : new Set([...known, ...ours])
     }),
     revisions: Effect.fnUntraced(function* (ids) {
       yield* RunMeter.queried(meter)
       const ours = flying(ids).map((id) => [id, Option.fromUndefinedOr(inflight.find(id)?.revision)] as const)
       const known = yield* failed(contents.revisions(connectionId, ids))
+      inflight.wereUnknown(ids.filter((id) => !known.has(id) && inflight.find(id) === undefined))
       return ours.length === 0 ? known : new Map([...known, ...ours])
     })
   }

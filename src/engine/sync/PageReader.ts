@@ -77,20 +77,36 @@ const downloadOf = (inflight: InFlight, origin: Origin, ref: ContentRef): Downlo
 const isLater = ({ nextAttemptAt, state }: LedgerRow, now: number): boolean =>
   state === "failed" && nextAttemptAt !== null && DateTime.toEpochMillis(nextAttemptAt) > now
 
-/**
- * The chosen ids that the ledger holds until later: failed ones before their next attempt, and dead ones, under the
- * revision that failed. An integration that downloads what it knows already would ask for them at every poll.
- */
-const heldIds = Effect.fnUntraced(function* ({ fence, inflight, ledger, plan }: Options, page: Page<Schema.Json>) {
-  const asked = page.download.filter((ref) => ref.content === undefined && inflight.find(ref.externalId) === undefined)
-  if (plan.task.force || asked.length === 0) return new Set<string>()
-  const externalIds = asked.map(({ externalId }) => externalId)
-  const revisions = new Map(asked.map(({ externalId, revision }) => [externalId, revision]))
+/** The ids of a page for which the ledger decides whether they are downloaded. */
+interface InLedger {
+  /**
+   * Chosen ids that wait: failed ones before their next attempt, and dead ones, under the revision that failed. An
+   * integration that downloads what it knows already would ask for them at every poll.
+   */
+  readonly waiting: ReadonlySet<string>
+  /** Ids that are due, and that were not chosen since they are known. */
+  readonly due: ReadonlySet<string>
+}
+
+/** Reads the rows of the ledger that decide about ids of this page: one query, or none if no id can have such a row. */
+const inLedger = Effect.fnUntraced(function* (options: Options, page: Page<Schema.Json>) {
+  const { fence, inflight, ledger, plan } = options
+  const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
+  const mayWait = ({ content, externalId }: ContentRef) =>
+    content === undefined && inflight.find(externalId) === undefined && !inflight.isUnknown(externalId)
+  const asked = plan.task.force ? [] : page.download.filter(mayWait)
+  const others = plan.ledger === "listed" ? page.listed.filter(({ externalId }) => !chosen.has(externalId)) : []
+  const externalIds = [...asked, ...others].map(({ externalId }) => externalId)
+  if (externalIds.length === 0) return { waiting: new Set(), due: new Set() } satisfies InLedger
   const now = yield* Clock.currentTimeMillis
   const rows = yield* ledger.ledger(fence.connectionId, { externalIds, limit: externalIds.length })
-  const waits = (row: LedgerRow) =>
-    row.revision === revisions.get(row.externalId) && (row.state === "dead" || isLater(row, now))
-  return new Set(rows.filter(waits).map(({ externalId }) => externalId))
+  const waits = (row: LedgerRow) => row.state === "dead" || isLater(row, now)
+  const idsOf = (isIn: (row: LedgerRow, ref: ContentRef | undefined) => boolean) =>
+    new Set(rows.filter((row) => isIn(row, chosen.get(row.externalId))).map(({ externalId }) => externalId))
+  return {
+    waiting: idsOf((row, ref) => ref !== undefined && ref.revision === row.revision && waits(row)),
+    due: idsOf((row, ref) => ref === undefined && !waits(row))
+  } satisfies InLedger
 })
 
 /** The contents that chosen refs of a page say they are copies of, by body key. */
@@ -102,13 +118,12 @@ const copySources = ({ contents, fence }: Options, { download }: Page<Schema.Jso
 }
 
 /**
- * Turns a page into its event and its downloads. `held` are chosen ids whose ledger row is due later. Each occurrence
- * of an id is counted.
+ * Turns a page into its event and its downloads. Each occurrence of an id is counted.
  */
 const readPage = (
   { inflight, parts, plan }: Options,
   { forgetsParts, number, page }: Listed,
-  held: ReadonlySet<string>,
+  { due, waiting }: InLedger,
   copies: ReadonlyMap<string, CopySource>
 ) => {
   // A connection has one open listing, the live one: another task's would take its marks away.
@@ -129,12 +144,12 @@ const readPage = (
     seen.push(externalId)
     // The page that deleted it may not have been committed when the checker was asked: it is new, whatever was known.
     const isBack = inflight.isRemoved(externalId)
-    const ref = chosen.get(externalId) ?? (isBack ? listed : undefined)
+    const ref = chosen.get(externalId) ?? (isBack || due.has(externalId) ? listed : undefined)
     const before = inflight.find(externalId)
     const isRepeated = before !== undefined && before.revision === ref?.revision
-    const isHeld = held.has(externalId) && ref?.content === undefined
+    const isWaiting = waiting.has(externalId) && ref?.content === undefined
     const isDone = plan.done.has(externalId) || forced.has(externalId)
-    if (ref === undefined || isDone || (!isBack && (isRepeated || isHeld))) {
+    if (ref === undefined || isDone || (!isBack && (isRepeated || isWaiting))) {
       existing += 1
       continue
     }
@@ -174,7 +189,7 @@ const readPage = (
 const rowsToRetry = (options: Options): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
   const { fence, ledger, limits, plan } = options
   if (plan.ledger === "due") return ledger.retriesDue(fence.connectionId, limits.retries)
-  return Effect.succeed(plan.ledger === "none" ? [] : plan.ledger.rows)
+  return Effect.succeed(typeof plan.ledger === "object" ? plan.ledger.rows : [])
 }
 
 /** All that a slice has to do. */
@@ -193,9 +208,9 @@ export const make = Effect.fnUntraced(function* (
     const { parts = [] } = listed.page
     const wrong = parts.map(partProblem).find((problem) => problem !== undefined)
     if (wrong !== undefined) return yield* new IntegrationError({ reason: new Malformed({ message: wrong }) })
-    const held = yield* heldIds(options, listed.page)
+    const rows = yield* inLedger(options, listed.page)
     const copies = yield* copySources(options, listed.page)
-    return Stream.fromIterable<Work>(readPage(options, listed, held, copies))
+    return Stream.fromIterable<Work>(readPage(options, listed, rows, copies))
   })
   const read = (pages: Listing["changes"]) => Stream.flatMap(pages, (listed) => Stream.unwrap(readListed(listed)))
 

@@ -24,10 +24,11 @@ export interface Plan {
   /** Ids that an earlier slice of this task did. */
   readonly done: ReadonlySet<string>
   /**
-   * Which rows of the ledger are retried. `due`: those whose time has come. `none`: nothing is due, or a task of its own
-   * leaves them to the live one. Or just these rows, and no listing.
+   * Which rows of the ledger are retried. `due`: those whose time has come. `listed`: those of them that the listing
+   * of a task of its own shows; it leaves the others to the live task. `none`: nothing is due. Or just these rows, and
+   * no listing.
    */
-  readonly ledger: "due" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
+  readonly ledger: "due" | "listed" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
   readonly hinted: Hinted
 }
 
@@ -122,7 +123,8 @@ export const forPurpose = Effect.fnUntraced(function* (
     }
     case "Task": {
       const { checkpoint, id, scope, task } = purpose.row
-      return yield* make(opened, { task, checkpoint, scope, done: yield* tasks.taskDone(id), ledger: "none" })
+      const rows = connection.waiting.retries ? "listed" : "none"
+      return yield* make(opened, { task, checkpoint, scope, done: yield* tasks.taskDone(id), ledger: rows })
     }
     case "Ledger": {
       const { externalIds } = purpose

@@ -125,3 +125,27 @@ it.effect("a run whose row could not be written fails for that, and for nothing 
     assert.strictEqual((yield* ids(connection)).length, 5)
   }).pipe(Effect.provide(layer(source)))
 })
+
+it.effect("a sync of new items asks the store once a page what is known, and asks the ledger nothing", () => {
+  const source = new MemorySource()
+  source.addMany(25)
+  return Effect.gen(function* () {
+    const store = yield* WholeStore
+    const connection = yield* connect()
+    const asked: Array<string> = []
+    const counting = wholeStoreLayer({
+      ...store,
+      existing: (...args) => {
+        asked.push("existing")
+        return store.existing(...args)
+      },
+      ledger: (...args) => {
+        asked.push("ledger")
+        return store.ledger(...args)
+      }
+    })
+    const { counts } = yield* poll(connection).pipe(Effect.provide(counting))
+    assert.strictEqual(counts.stored, 25)
+    assert.deepStrictEqual(asked, ["existing", "existing", "existing"])
+  }).pipe(Effect.provide(layer(source)))
+})

@@ -212,3 +212,51 @@ describe("a sync", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 })
+
+describe("a sync of a window", () => {
+  const window = { since: DateTime.makeUnsafe("2026-03-01T00:00:00Z") }
+
+  /** A source that refuses one download for this long, and all that comes after it. */
+  const refusing = (retryAfter: Duration.Duration) => {
+    const source = new MemorySource()
+    source.addMany(10)
+    let isRefused = false
+    source.answer = (method) => {
+      if (method !== "download m000004" || isRefused) return Effect.void
+      isRefused = true
+      return fault(new RateLimited({ message: "slow down", retryAfter }))
+    }
+    return source
+  }
+
+  it.effect("that a refusal cut short stores what was deferred, once it goes on", () => {
+    const source = refusing(Duration.minutes(5))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const result = yield* moving(sync(connection, { window }))
+      assert.strictEqual(result.status, "succeeded")
+      assert.isAbove(result.counts.deferred, 0)
+      assert.deepStrictEqual(yield* ids(connection), [...source.items.keys()])
+      assert.deepStrictEqual(yield* (yield* WholeStore).ledger(connection.id, { limit: 10 }), [])
+    }).pipe(Effect.provide(layer(source, { limits: { concurrency: 1 } })))
+  })
+
+  it.effect("stores what an earlier one left deferred or failed, and leaves alone what is not due", () => {
+    const source = refusing(Duration.hours(8))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      const refused = yield* moving(sync(connection, { window }))
+      assert.strictEqual(refused.error?.reason, "RateLimited")
+      const before = source.answer
+      yield* TestClock.adjust("30 hours")
+      source.answer = (method) =>
+        method === "download m000006" ? fault(new Malformed({ message: "cut off" })) : Effect.void
+      const { counts } = yield* moving(sync(connection, { window }))
+      assert.deepInclude(counts, { listed: 10, existing: 4, stored: 5, failed: 1, retried: 0 })
+      source.answer = before
+      assert.deepInclude((yield* moving(sync(connection, { window }))).counts, { existing: 10, downloads: 0 })
+      yield* TestClock.adjust("2 minutes")
+      assert.deepInclude((yield* moving(sync(connection, { window }))).counts, { existing: 9, stored: 1 })
+    }).pipe(Effect.provide(layer(source, { limits: { concurrency: 1 } })))
+  })
+})
