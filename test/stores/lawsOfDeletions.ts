@@ -1,10 +1,11 @@
 /** The laws of deletions: what absence proves, and when it is acted upon. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { Coverage } from "../../src/contract/Page.ts"
+import type { PageEnd } from "../../src/engine/model/Batch.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Complete } from "../../src/engine/model/Content.ts"
 import { Limits } from "../../src/engine/Limits.ts"
@@ -33,7 +34,7 @@ import {
 const pass = (
   { commit }: Running,
   seen: ReadonlyArray<string>,
-  options: { readonly complete?: boolean; readonly covers?: ReadonlyArray<Coverage>; readonly listing?: string } = {}
+  options: Partial<Pick<PageEnd, "complete" | "covers" | "forgetsParts" | "listing">> = {}
 ) => commit({ page: page({ listing: "a listing", complete: true, covers: [{ prefix: "" }], ...options, seen }) })
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
@@ -109,6 +110,28 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* run.commit({ page: page({ listing: "first", seen: ["a"] }) })
         yield* pass(run, ["b"], { listing: "second" })
         assert.deepStrictEqual(yield* staged(run.id), ["a absence"])
+      })
+    )
+
+    it.effect("a listing that begins from the start drops what an unfinished one found absent", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const run = yield* withStored(["a/1", "a/2", "a/3", "b/1"])
+        yield* pass(run, ["a/2", "a/3", "b/1"], { listing: "finished", complete: true })
+        yield* run.commit({ page: page({ listing: "given up", seen: ["a/3", "b/1"], covers: [{ prefix: "a/" }] }) })
+        yield* run.commit({ page: page({ deleted: ["b/1"] }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["a/1 absence", "a/2 absence", "b/1 event"])
+        // A task of its own that begins from the start says nothing of the connection's listing.
+        const task = yield* store.openTask(run.id, {
+          task: { force: true, forceIds: [], dryRun: false },
+          spec: "--force",
+          resumeWithin: Duration.days(1)
+        })
+        yield* run.commit({ taskId: task.id, page: page({ forgetsParts: true }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["a/1 absence", "a/2 absence", "b/1 event"])
+        // This pass shows nothing of a/, and does not cover it.
+        yield* pass(run, [], { listing: "in full", forgetsParts: true, covers: [{ prefix: "b/" }], complete: true })
+        assert.deepStrictEqual(yield* staged(run.id), ["a/1 absence", "b/1 event"])
       })
     )
 

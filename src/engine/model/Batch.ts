@@ -74,7 +74,10 @@ export interface PageEnd {
   readonly scope: string
   /** Parts to set or to forget, each key once. */
   readonly parts: ReadonlyArray<PartMove<Schema.Json>>
-  /** True if the listing began without a checkpoint: all stored parts are removed first. */
+  /**
+   * True if the listing began without a checkpoint: all stored parts are removed first. If it is the connection's own,
+   * also what an unfinished listing found absent.
+   */
   readonly forgetsParts: boolean
   readonly deleted: ReadonlyArray<string>
   readonly patches: ReadonlyArray<Patch>

@@ -28,6 +28,14 @@ const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): vo
   }
 }
 
+/** Gives up the listing that is open, with what it found absent: no pass that shows or covers it may ever complete. */
+export const abandonListing = (connection: ConnectionEntry): void => {
+  connection.listing = null
+  for (const [id, { cause, held, ready }] of connection.staged) {
+    if (cause === "absence" && !ready && !held) connection.staged.delete(id)
+  }
+}
+
 /** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */
 export const endPage = (connection: ConnectionEntry, page: PageEnd, inScope: boolean, now: Millis): void => {
   for (const id of page.seen) {

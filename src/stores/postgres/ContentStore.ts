@@ -14,7 +14,7 @@ import { BlobStore } from "../Blobs.ts"
 import { applyPatches, storeItems, storeMisses } from "./ContentWriter.ts"
 import { contentColumns, contents as decodeContents } from "./RowDecoders.ts"
 import * as ContentPages from "./ContentPages.ts"
-import { closeListing, endPage } from "./Listings.ts"
+import { abandonListing, closeListing, endPage } from "./Listings.ts"
 import * as Purge from "./Purge.ts"
 import { addToRun } from "./RunStore.ts"
 import * as PartCheckpoints from "./PartCheckpoints.ts"
@@ -79,6 +79,9 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     yield* Purge.checkBlobs(blobs, batch.items)
     yield* storeMisses(sql, fence.connectionId, batch.misses, listed)
     yield* bringForward(fence.connectionId, batch)
+    if (batch.taskId === undefined && batch.page?.forgetsParts === true) {
+      yield* abandonListing(sql, fence.connectionId)
+    }
     if (batch.page !== undefined) yield* endPage(sql, fence.connectionId, batch.page, batch.inScope)
     const patched = batch.page === undefined ? 0 : yield* applyPatches(sql, fence.connectionId, batch.page.patches)
     if (batch.page !== undefined) yield* PartCheckpoints.move(sql, fence.connectionId, batch.taskId, batch.page)

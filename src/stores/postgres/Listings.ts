@@ -69,6 +69,13 @@ const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: C
     ON CONFLICT DO NOTHING`
 }
 
+/** Gives up the listing that is open, with what it found absent: no pass that shows or covers it may ever complete. */
+export const abandonListing = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
+  yield* closeListing(sql, connectionId)
+  yield* sql`DELETE FROM staged_deletion
+    WHERE connection_id = ${connectionId} AND cause = 'absence' AND NOT ready AND NOT held`
+})
+
 /** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */
 export const endPage = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
