@@ -17,13 +17,16 @@ import type { Interleaving } from "./Interleaving.ts"
 
 type Service = WholeStore
 
+/** What a run says of its connection when it ends. */
+export type Released = Parameters<Service["release"]>[1]
+
 export interface Watch {
   /** After anything that may have written, in the same step. */
   readonly written: (method: string, caller: Caller) => Effect.Effect<void>
   readonly committed: (fence: Fence, batch: Batch) => Effect.Effect<void>
   readonly finished: (status: string, caller: Caller) => void
   readonly acquired: (connectionId: ConnectionId, caller: Caller) => void
-  readonly released: (connectionId: ConnectionId, caller: Caller) => void
+  readonly released: (fence: Fence, next: Released, caller: Caller) => Effect.Effect<void>
 }
 
 const failureOf = (method: string) => new StoreError({ message: `${method} failed`, cause: method })
@@ -127,11 +130,8 @@ export const make = (options: {
       Effect.sync(() => Option.isSome(taken) && watch.acquired(connectionId, caller))
     ),
     renew: edge("renew", store.renew),
-    release: edge("release", store.release, (caller, [{ connectionId }]) =>
-      Effect.andThen(
-        Effect.sync(() => watch.released(connectionId, caller)),
-        watch.written("release", caller)
-      )
+    release: edge("release", store.release, (caller, [fence, next]) =>
+      Effect.andThen(watch.released(fence, next, caller), watch.written("release", caller))
     ),
     beginRun: edge("beginRun", store.beginRun),
     finishRun: edge("finishRun", store.finishRun, (caller, [, run]) =>

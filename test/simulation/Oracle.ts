@@ -2,6 +2,7 @@
  * The invariants, checked against the history of the source: rows of the store are compared with it, and the engine's
  * own state is never asked.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -9,11 +10,12 @@ import type { Batch, PageEnd } from "../../src/engine/model/Batch.ts"
 import type { Change, ChangePlace } from "../../src/engine/model/Change.ts"
 import type { Limits } from "../../src/engine/Limits.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
-import type { ContentRow } from "../../src/engine/model/Content.ts"
+import type { ContentRow, LedgerRow } from "../../src/engine/model/Content.ts"
 import * as RunCounts from "../../src/engine/model/RunCounts.ts"
 import type { Fence } from "../../src/engine/store/Fence.ts"
 import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import type { Caller } from "./Caller.ts"
+import type { Released } from "./FaultyStore.ts"
 import { Checkpoint, type Pass } from "./SimulatedCheckpoint.ts"
 import type { SimulatedSource } from "./SimulatedSource.ts"
 
@@ -122,6 +124,43 @@ export class Oracle {
   released(id: ConnectionId, caller?: Caller): void {
     if (caller === undefined || this.#holders.get(id) === caller) this.#holders.delete(id)
   }
+
+  /** A connection whose run failed, or was asked to wait, is left alone until its next poll. */
+  readonly leftAlone = Effect.fnUntraced(
+    { self: this },
+    function* (this: Oracle, { connectionId, fence }: Fence, next: Released) {
+      if (next.pollIn === undefined || ((next.failures ?? 0) === 0 && (next.askedWait ?? null) === null)) return
+      const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(connectionId)))
+      if (row?.fence !== fence || Duration.isZero(next.pollIn)) return
+      const due = yield* Effect.orDie(this.#store.due(1000))
+      if (due.some((one) => one.connectionId === connectionId && !one.requested)) {
+        this.problem(`${row.name} is due at once, and its run failed or was asked to wait`)
+      }
+    }
+  )
+
+  /**
+   * After a sync that ended without an error: each of these rows of the ledger, which it had to try, was tried.
+   * `before`: the ledger when it began.
+   */
+  readonly retried = Effect.fnUntraced(
+    { self: this },
+    function* (
+      this: Oracle,
+      { id, name }: Account,
+      before: ReadonlyArray<LedgerRow>,
+      isTried: (row: LedgerRow) => boolean
+    ) {
+      if (id === undefined) return
+      const externalIds = before.map((row) => row.externalId)
+      const rows = yield* Effect.orDie(this.#store.ledger(id, { externalIds, limit: externalIds.length }))
+      for (const row of rows) {
+        const was = before.find(({ externalId }) => externalId === row.externalId)
+        const isSame = row.state === was?.state && row.attempts === was.attempts && row.revision === was.revision
+        if (isSame && isTried(row)) this.problem(`${name}: a sync ended well, and left ${row.externalId} ${row.state}`)
+      }
+    }
+  )
 
   #changed({ change, connectionId, content }: Change, method: string): void {
     const account = this.accounts.find(({ id }) => id === connectionId)

@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
 import { pausedByPerson } from "../../src/engine/model/Connection.ts"
-import type { StagedDeletions } from "../../src/engine/model/Content.ts"
+import type { LedgerRow, StagedDeletions } from "../../src/engine/model/Content.ts"
 import type { TaskId } from "../../src/engine/model/Task.ts"
 import type { Account } from "./Oracle.ts"
 import { type PersonKind, pick } from "./Plan.ts"
@@ -210,6 +210,7 @@ export class PersonActions {
     const isWhole =
       source.profile.mode === "feed" ||
       (row.lease === null && (Option.isNone(row.checkpoint) || !simulation.hasPass(row.checkpoint.value)))
+    const ledger = simulation.now(simulation.store.ledger(row.id, { limit: 1000 }))
     const asked = process.engine.sync(row, { ...poll, ...task }, { spec, wait: which < 0.7 })
     simulation.fork(
       process,
@@ -222,6 +223,12 @@ export class PersonActions {
         const isLive = task.force === undefined && task.forceIds === undefined && task.window === undefined
         if (isLive && isWhole && task.dryRun !== true && status !== "skipped") {
           simulation.now(simulation.oracle.synced(account, since, status === "succeeded"))
+        }
+        if (status !== "skipped" && task.dryRun !== true && counts.deferred === 0) {
+          const isTried = isLive
+            ? isFailed
+            : task.force !== true && task.window !== undefined && this.#isLeft(account, task, since)
+          if (isTried !== false) simulation.now(simulation.oracle.retried(account, ledger, isTried))
         }
         // A command that joins a task which goes on gets what that task has read since it began.
         const from = this.#forcedSince.get(text)
@@ -236,10 +243,26 @@ export class PersonActions {
     )
   }
 
+  /** Tells the deferred rows of what was in this window all the time. */
+  #isLeft({ folders, source }: Account, { window }: Partial<SyncTask>, since: number) {
+    return ({ externalId, state }: LedgerRow): boolean => {
+      const item = source.items.get(externalId)
+      if (state !== "deferred" || item === undefined || !folders.includes(externalId.slice(0, 1))) return false
+      const at = occurredAt(item.at)
+      const isInWindow =
+        (window?.since === undefined || DateTime.isGreaterThanOrEqualTo(at, window.since)) &&
+        (window?.until === undefined || DateTime.isLessThan(at, window.until))
+      const isListed = !source.wasClosed.has(externalId.slice(0, 1))
+      return isInWindow && isListed && source.presentThroughout(externalId, since, source.ticks.now)
+    }
+  }
+
   #listable({ folders, source }: Account): ReadonlyArray<string> {
     return source.present().filter((id) => folders.includes(id.slice(0, 1)) && !source.wasClosed.has(id.slice(0, 1)))
   }
 }
+
+const isFailed = ({ state }: LedgerRow): boolean => state === "failed"
 
 const since = ({ ticks }: Simulation): number => ticks.next()
 

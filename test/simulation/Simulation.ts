@@ -194,7 +194,10 @@ export class Simulation {
         committed: this.oracle.committed,
         finished: (status, caller) => this.oracle.finished(status, caller),
         acquired: (id, caller) => this.oracle.acquired(id, caller, this.clock.currentTimeMillisUnsafe()),
-        released: (id, caller) => this.oracle.released(id, caller)
+        released: (fence, next, caller) => {
+          this.oracle.released(fence.connectionId, caller)
+          return this.oracle.leftAlone(fence, next)
+        }
       }
     })
     const isDead = (holder: string) => this.processes.find((each) => each.name === holder)?.dead ?? false
