@@ -225,7 +225,7 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
           })
         )
         const end = Stream.suspend((): Steps => {
-          const { modseq: _, ...rest } = part
+          const { modseq: _, read: __, ...rest } = part
           const read = withFlags && opened.modseq !== undefined ? { modseq: String(opened.modseq) } : {}
           part = { ...(withFlags ? rest : part), ...read, blocks: now, walked, messages: found.length }
           settled = at
@@ -252,7 +252,8 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
       const opened = yield* client.examine(path)
       if (opened.validity !== before.validity) return Stream.succeed<Step>({ part, turned: "renumbered" })
       const { modseq } = before
-      const isSilent = opened.modseq === undefined || modseq === undefined
+      // An index that a server made again may count from a lower mod-sequence: changes since the old one are unknown.
+      const isSilent = opened.modseq === undefined || modseq === undefined || opened.modseq < BigInt(modseq)
       const told =
         !isSilent && (String(opened.modseq) !== modseq || before.read !== undefined)
           ? events(opened, modseq)

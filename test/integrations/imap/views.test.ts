@@ -3,6 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
+import { poll } from "../../../src/contract/SyncTask.ts"
+import * as Changes from "../../../src/integrations/imap/Changes.ts"
+import type { MailboxPart } from "../../../src/integrations/imap/Checkpoint.ts"
+import * as Downloads from "../../../src/integrations/imap/Downloads.ts"
 import * as Client from "../../../src/integrations/imap/Client.ts"
 import * as Network from "../../../src/contract/Network.ts"
 import * as StandIn from "../../support/imap/ImapStandIn.ts"
@@ -13,6 +19,22 @@ const kinds = {
   condstore: ["ENABLE", "CONDSTORE"],
   plain: []
 }
+
+const clientOf = (config: Record<string, unknown>) =>
+  Client.make({
+    call: (_method, _units, request) => request,
+    network: Network.direct,
+    host: "127.0.0.1",
+    port: Number(config.port),
+    security: "none",
+    ca: undefined,
+    verifyCertificate: true,
+    compress: false,
+    username: "ann",
+    secret: { password: "secret" },
+    connections: 2,
+    timeout: 30_000
+  })
 
 describe("IMAP servers that do not show yet what a mailbox holds", () => {
   for (const [kind, capabilities] of Object.entries(kinds)) {
@@ -84,20 +106,7 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
       Effect.gen(function* () {
         const { append, config, mailboxes } = yield* StandIn.run({ views: true })
         append("INBOX", mail(1))
-        const client = yield* Client.make({
-          call: (_method, _units, request) => request,
-          network: Network.direct,
-          host: "127.0.0.1",
-          port: Number(config.port),
-          security: "none",
-          ca: undefined,
-          verifyCertificate: true,
-          compress: false,
-          username: "ann",
-          secret: { password: "secret" },
-          connections: 2,
-          timeout: 30_000
-        })
+        const client = yield* clientOf(config)
         const validity = String(mailboxes.get("INBOX")?.validity)
         const inbox = (ask: (session: Client.Session) => Promise<unknown>) =>
           client.inMailbox("INBOX", validity, "FETCH", "a test", ask)
@@ -113,6 +122,92 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
         yield* Deferred.succeed(isFree, undefined)
         yield* Fiber.join(download)
         assert.deepStrictEqual(yield* inbox(({ imap }) => imap.search({ uid: "1:*" }, { uid: true })), [1, 2])
+      })
+    )
+  )
+
+  // https://github.com/modern-email/defects/issues/43 (Winmail Pro: SELECT without UIDNEXT, STATUS with it) and 15
+  // (mail.163.com: neither).
+  for (const commands of [["EXAMINE"], ["EXAMINE", "LIST", "STATUS"]]) {
+    it.live(`a server whose ${commands.join(", ")} has no UIDNEXT is compared up to the last UID`, () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { append, connect, expunge, faults, ids, sync, watch } = yield* account({
+            capabilities: ["LIST-STATUS"]
+          })
+          const withoutNext = {
+            lines: (lines: ReadonlyArray<string>) =>
+              lines.filter((line) => !line.includes("[UIDNEXT")).map((line) => line.replace(/UIDNEXT \d+ /, ""))
+          }
+          for (const command of commands) faults.set(command, withoutNext)
+          for (const name of [1, 2, 3]) append("INBOX", mail(name))
+          yield* connect
+          yield* sync
+          yield* sync
+          expunge("INBOX", 3)
+          append("INBOX", mail(4))
+          const before = watch.pages.length
+          assert.deepStrictEqual([(yield* sync).counts.deleted, yield* ids], [1, ["INBOX 1", "INBOX 2", "INBOX 4"]])
+          assert.isBelow(watch.pages.length - before, 5)
+        })
+      )
+    )
+  }
+
+  // https://github.com/closeio/sync-engine/issues/943: HIGHESTMODSEQ went down under the same UIDVALIDITY.
+  it.live("a HIGHESTMODSEQ that went down reads all flags again", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { append, connect, flag, mailboxes, store, sync } = yield* account()
+        append("INBOX", mail(1))
+        for (let change = 0; change < 5; change++) flag("INBOX", 1, ["\\Flagged"])
+        const { id } = yield* connect
+        yield* sync
+        const [message] = mailboxes.get("INBOX")?.messages ?? []
+        Object.assign(message ?? {}, { modseq: 2, flags: ["\\Seen"] })
+        yield* sync
+        const [row] = (yield* store.contents(id, { state: "stored", limit: 1 })).contents
+        assert.deepStrictEqual(row?.metadata.flags, ["\\Seen"])
+        assert.strictEqual((yield* sync).counts.patched, 0)
+      })
+    )
+  )
+
+  it.live("a slice that ends after changed flags leaves a deletion that the server does not tell to the next", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { append, config, expunge, flag, mailboxes } = yield* StandIn.run({ capabilities: kinds.condstore })
+        for (const name of [1, 2, 3]) append("INBOX", mail(name))
+        const inbox = mailboxes.get("INBOX")
+        const validity = String(inbox?.validity)
+        const modseq = String(inbox?.messages.at(-1)?.modseq)
+        flag("INBOX", 1, ["\\Seen"])
+        expunge("INBOX", 2)
+        const client = yield* clientOf(config)
+        const downloads = yield* Downloads.make(client, undefined)
+        const choice = { mailboxes: [], exclude: [], includeSpamTrash: false }
+        const read = (part: MailboxPart) =>
+          Changes.read({
+            source: { client, choice, downloads },
+            task: poll,
+            mailbox: { name: "INBOX", path: "INBOX", status: {} },
+            part
+          }).pipe(Stream.provideService(ContentExistenceChecker, checker))
+        const checker = yield* Effect.provide(
+          ContentExistenceChecker,
+          ContentExistenceChecker.layerTest([1, 2, 3].map((uid) => `INBOX/${validity}/${uid}`))
+        )
+        const [first] = yield* Stream.runCollect(
+          Stream.take(read({ validity, next: 4, messages: 3, modseq, pass: 1 }), 1)
+        )
+        assert.strictEqual(first?.page?.patches?.length, 1)
+        if (first === undefined) return
+        const rest = yield* Stream.runCollect(read(first.part))
+        assert.deepStrictEqual(
+          rest.flatMap(({ page }) => page?.deleted ?? []),
+          [`INBOX/${validity}/2`]
+        )
+        assert.strictEqual(rest.at(-1)?.part.messages, 2)
       })
     )
   )
