@@ -58,6 +58,12 @@ export const status = (status: number, reason?: string, more?: { retryAfter?: st
 export const failedPrecondition = status(400, "failedPrecondition", { message: "Precondition check failed." })
 
 /**
+ * A user without Gmail, for whom each request is answered so (FlowCrypt/flowcrypt-browser#435, levz0r/gmail-tester#57):
+ * no licence, or the service is off for the organizational unit. The directory may say `isMailboxSetup` all the same.
+ */
+export const mailServiceNotEnabled = status(400, "failedPrecondition", { message: "Mail service not enabled" })
+
+/**
  * The limit of a user (bandwidth, or calls at a time): 429 with the time in the message, and no header
  * (levz0r/gmail-tester#23, taers232c/GAMADV-XTD3#337). The time may have passed already
  * (googleapis/google-api-ruby-client#20544).

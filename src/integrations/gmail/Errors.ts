@@ -39,6 +39,12 @@ const quotaReasons = new Set([
  */
 const transientReasons = new Set(["failedPrecondition", "FAILED_PRECONDITION"])
 
+/**
+ * The one `failedPrecondition` that does not pass: the account has no Gmail
+ * (FlowCrypt/flowcrypt-browser#435, levz0r/gmail-tester#57).
+ */
+const isWithoutGmail = (message: string | undefined): boolean => /mail service not enabled/i.test(message ?? "")
+
 const grantReasons = new Set(["invalid_grant", "authError", "invalid_token"])
 
 /** An error answer of Google's APIs (`code` and `message`), or of its token endpoint (RFC 6749, section 5.2). */
@@ -170,6 +176,13 @@ export const classify = (
     return fail(
       new Unauthorized({
         message: `Gmail does not accept the credentials (${status})${quoted}: give new ones, or sign in`
+      })
+    )
+  }
+  if (status === 400 && isWithoutGmail(message)) {
+    return fail(
+      new Forbidden({
+        message: `Gmail refuses ${what} (400)${quoted}: this account has no Gmail. In a Google Workspace, see the user's licence and whether Gmail is on for the organizational unit`
       })
     )
   }

@@ -167,6 +167,24 @@ describe("Google's errors", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("an account without Gmail is refused for what it is, and not as a failure that passes", () =>
+    Effect.gen(function* () {
+      const { server, mailbox, mirror } = yield* begin()
+      mailbox.fill(3)
+      for (const method of ["getProfile", "history.list"] as const) {
+        server.fault(method, GmailServer.mailServiceNotEnabled)
+        const error = yield* Effect.flip(Mirror.sync(mirror))
+        assert.strictEqual("reason" in error && error.reason._tag, "Forbidden", method)
+        assert.include(error.message, "Mail service not enabled")
+        assert.include(error.message, "licence")
+        if (method === "getProfile") yield* Mirror.sync(mirror)
+      }
+      yield* Mirror.sync(mirror)
+      assert.strictEqual(mirror.stored.size, 3)
+      assert.deepStrictEqual(server.unmet, [])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a listing fails with its reason and goes on from its checkpoint afterwards", () =>
     Effect.gen(function* () {
       const { server, mailbox, mirror } = yield* begin()

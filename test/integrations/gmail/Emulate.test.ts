@@ -76,8 +76,8 @@ it.live("mirrors emulate's Gmail: first sync, idle poll, new mail, labels, trash
     assert.strictEqual(mirror.stored.size, 600)
     assert.deepStrictEqual(mirror.stored.get("seed7")?.body, new Uint8Array(rawOf(7)))
     assert.strictEqual(mirror.stored.get("seed7")?.title, "Grüße 7")
-    // The calls: those before the listing (no profile, the newest message, its history), two pages, the list of chats, the history after
-    // them.
+    // The calls: those before the listing (no profile, the newest message, its history), two pages, the list of chats,
+    // the history after them.
     assert.strictEqual(first.calls, 4 + 2 + 1 + 1 + 600)
     const idle = { calls: 1, units: 2, checkerQueries: 0, downloads: 0 }
     assert.deepStrictEqual(yield* Mirror.cost(mirror, Mirror.sync(mirror)), idle)
