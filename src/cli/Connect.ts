@@ -157,7 +157,14 @@ export const connect = Command.make(
     })
 
     const given = input.credentials === undefined ? undefined : yield* Arguments.withKeyFile(input.credentials)
-    for (const secret of secrets(given ?? null)) yield* output.hide(secret)
+    // The name is shown everywhere, also where it is a password too.
+    const hide = (json: Schema.Json | undefined) =>
+      Effect.forEach(
+        secrets(json ?? null).filter((secret) => secret !== input.name),
+        output.hide,
+        { discard: true }
+      )
+    yield* hide(given)
     // Loaded only for a sign-in, because every command would pay for it at its start.
     const SignIn = integration?.signIn === undefined ? undefined : yield* Effect.promise(() => import("./SignIn.ts"))
     // Credentials that are only an OAuth client ask for a sign-in.
@@ -207,7 +214,7 @@ export const connect = Command.make(
           signsIn && SignIn !== undefined && integration !== undefined
             ? yield* Effect.andThen(RemoteServer.refuseInClear, SignIn.run({ integration, config: at, client: known }))
             : credentials
-        for (const secret of secrets(granted ?? null)) yield* output.hide(secret)
+        yield* hide(granted)
         // A grant belongs to the address at which it was made, even if the config has changed meanwhile.
         const configured = config ?? (isNew || signsIn ? at : undefined)
         const payload = {

@@ -105,9 +105,13 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   const note = (line: string) =>
     Effect.ignore(Stream.run(Stream.succeed(`${SafeText.colouredLines(clean(line))}\n`), stdio.stderr()))
 
-  const print = (text: string) =>
-    Effect.suspend(() => write(Stream.succeed(`${SafeText.colouredLines(clean(text))}\n`)))
-  const render = (document: Schema.JsonObject) => SafeText.json(JSON.stringify(document, null, terminal ? 2 : 0))
+  const writeLines = (text: string) => write(Stream.succeed(`${SafeText.colouredLines(text)}\n`))
+  const print = (text: string) => Effect.suspend(() => writeLines(clean(text)))
+
+  // Secrets are hidden in texts only: in place of a number or a field's name, the document would be no JSON.
+  const hideIn = (_: string, value: unknown) => (typeof value === "string" ? clean(value) : value)
+  const printDocument = (document: Schema.JsonObject) =>
+    Effect.suspend(() => writeLines(SafeText.json(JSON.stringify(document, hideIn, terminal ? 2 : 0))))
 
   // A terminal would execute control sequences in a body.
   const bytes = <E, R>(stream: Stream.Stream<Uint8Array, E, R>) =>
@@ -117,7 +121,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     json: options.json,
     animate: errorTerminal && !options.json && !wanted.refused,
     style: out,
-    answer: (document, text) => print(options.json ? render(document) : text()),
+    answer: (document, text) => (options.json ? printDocument(document) : print(text())),
     print,
     bytes,
     note,
@@ -125,7 +129,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
       const message = TextFormat.oneLine(clean(failure.message).replaceAll(/\s*\n\s*/g, " "))
       if (options.json) {
         const document = failure.document ?? { error: { reason: failure.reason, message } }
-        yield* Effect.ignore(print(render(document)))
+        yield* Effect.ignore(printDocument(document))
       }
       yield* note(`${err.bad("idem:")} ${message}`)
     }),

@@ -51,6 +51,15 @@ const connected = Effect.fnUntraced(function* (count: number) {
 const broken = fault(new IntegrationError.Malformed({ message: "it can't be read" }))
 
 describe("idem connect", () => {
+  it.effect("names the connection in its document where the name is a password too", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const credentials = JSON.stringify({ token: "demo12345" })
+      const ended = yield* run(["connect", "memory", "--name", "demo12345", "--credentials", credentials, "--json"])
+      assert.include(CommandLine.json(ended), { connection: "demo12345", next: "idem sync demo12345" })
+    })
+  )
+
   it.effect("says who it is, how much there is and what to do next", () =>
     Effect.gen(function* () {
       const source = new MemorySource()
