@@ -255,37 +255,13 @@ export const sync = Command.make(
   ])
 )
 
-/** The ids that are not in the ledger. */
-const notFailed = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>) {
-  const { contents } = yield* ApiClient
-  return yield* Effect.filter(
-    ids,
-    (id) =>
-      contents.get({ params: { connection: name }, query: { externalId: id } }).pipe(
-        Effect.map(({ failure }) => failure === null),
-        Effect.catchIf(
-          (error) => error._tag === "NotFoundProblem" && error.what === "content",
-          () => Effect.succeed(true)
-        )
-      ),
-    { concurrency: 8 }
-  )
-})
-
-/** Names the ids that are not in the ledger, if that is the reason of the failure. */
+/** Says where the ids of the ledger are shown, if that is the reason of the failure. */
 const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>, isRemote: boolean) {
   const result = yield* isRemote ? Effect.result(TaskWatcher.retry(name, ids)) : Effect.result(retryHere(name, ids))
   if (Result.isSuccess(result)) return result.success
   const error = result.failure
-  const isUsage = error._tag === "UsageError" || error._tag === "UsageProblem"
-  const unknown = isUsage ? yield* notFailed(name, ids) : []
-  if (unknown.length === 0) return yield* Effect.fail(error)
-  const shown = unknown.slice(0, 3).map(TextFormat.quoted).join(", ")
-  const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ""
-  return yield* CommandFailure.failed(
-    "UnknownId",
-    `${shown}${more}: not in the ledger of ${TextFormat.quoted(name)}; see: idem failures ${TextFormat.shellWord(name)}`
-  )
+  if (!("notInLedger" in error)) return yield* Effect.fail(error)
+  return yield* CommandFailure.failed("UnknownId", `${error.message}; see: idem failures ${TextFormat.shellWord(name)}`)
 })
 
 export const retry = Command.make(

@@ -15,7 +15,9 @@ import type { NameTaken, StoreError } from "./store/StoreError.ts"
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   message: Schema.String,
   /** True if the change is possible together with new credentials. */
-  needsCredentials: Schema.optionalKey(Schema.Boolean)
+  needsCredentials: Schema.optionalKey(Schema.Boolean),
+  /** The ids of a retry that are not in the ledger. */
+  notInLedger: Schema.optionalKey(Schema.Array(Schema.String))
 }) {}
 
 /** The source refused or did not answer; `reason` is an `IntegrationError`'s, or one of the engine's own. */

@@ -103,7 +103,9 @@ export class UsageProblem extends HttpApiError.Problem<UsageProblem>()(
   { type: urn("usage"), status: 422, title: "It can't be done" },
   {
     /** True if the change is possible together with new credentials. */
-    needsCredentials: Schema.optionalKey(Schema.Boolean)
+    needsCredentials: Schema.optionalKey(Schema.Boolean),
+    /** The ids of a retry that are not in the ledger. */
+    notInLedger: Schema.optionalKey(Schema.Array(Schema.String))
   }
 ) {}
 
@@ -183,8 +185,12 @@ export const problemOf = (error: unknown): unknown => {
     })
   }
   if (error instanceof UsageError) {
-    const { message, needsCredentials } = error
-    return new UsageProblem({ detail: message, ...(needsCredentials === undefined ? {} : { needsCredentials }) })
+    const { message, needsCredentials, notInLedger } = error
+    return new UsageProblem({
+      detail: message,
+      ...(needsCredentials === undefined ? {} : { needsCredentials }),
+      ...(notInLedger === undefined ? {} : { notInLedger })
+    })
   }
   if (error instanceof SourceError) {
     return passing.has(error.reason)

@@ -476,6 +476,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, 
         assert.deepStrictEqual([none._tag, "what" in none && none.what], ["NotFoundProblem", "body"])
         const unknown = yield* Effect.flip(redrive(name, ["not failed"]))
         assert.deepStrictEqual([unknown._tag, /not failed/.test(unknown.message)], ["UsageProblem", true])
+        assert.deepStrictEqual("notInLedger" in unknown && unknown.notInLedger, ["not failed"])
 
         yield* answering((method) =>
           method.endsWith("worse") ? fault(new Malformed({ message: "still not" })) : Effect.void

@@ -11,7 +11,8 @@ import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import { connect } from "../source/Connect.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as DryRun from "./DryRun.ts"
-import { Engine, type SyncResult, type SyncStatus, UsageError } from "../Engine.ts"
+import { Engine, type SyncResult, type SyncStatus } from "../Engine.ts"
+import * as LedgerCheck from "./LedgerCheck.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as Lease from "../schedule/Lease.ts"
 import * as TaskQueue from "../schedule/TaskQueue.ts"
@@ -197,16 +198,7 @@ export const make = Effect.gen(function* () {
   })
 
   const retry = Effect.fn("retry")(function* (connection: Connection, externalIds: ReadonlyArray<string> | undefined) {
-    if (externalIds !== undefined) {
-      const there = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
-      const known = new Set(there.map((row) => row.externalId))
-      const missing = externalIds.filter((id) => !known.has(id))
-      if (missing.length > 0) {
-        return yield* new UsageError({
-          message: `not in the ledger of ${connection.name}: ${missing.map((id) => JSON.stringify(id)).join(", ")}`
-        })
-      }
-    }
+    if (externalIds !== undefined) yield* LedgerCheck.requireIds(ledger, connection, externalIds)
     const startedAt = yield* Clock.currentTimeMillis
     const keyless = yield* withoutKey
     if (keyless !== undefined) return yield* result(connection, startedAt, { total: nothing, error: keyless })

@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { poll, SyncTask } from "../../contract/SyncTask.ts"
-import { UsageError } from "../../engine/Engine.ts"
 import { Limits } from "../../engine/Limits.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import type { Connection, ConnectionId } from "../../engine/model/Connection.ts"
 import type { TaskId } from "../../engine/model/Task.ts"
+import * as LedgerCheck from "../../engine/sync/LedgerCheck.ts"
 import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { ConflictProblem, NotFoundProblem } from "../Problems.ts"
@@ -57,18 +57,6 @@ export const make = Effect.gen(function* () {
     })
   })
 
-  const checkLedger = Effect.fnUntraced(function* (connection: Connection, externalIds: ReadonlyArray<string>) {
-    const there = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
-    const known = new Set(there.map((row) => row.externalId))
-    const missing = externalIds.filter((id) => !known.has(id))
-    if (missing.length === 0) return
-    const shown = missing.slice(0, 3).map(MessageText.quoted).join(", ")
-    const more = missing.length > 3 ? ` and ${missing.length - 3} more` : ""
-    return yield* new UsageError({
-      message: `${shown}${more}: not in the ledger of ${MessageText.quoted(connection.name)}`
-    })
-  })
-
   /**
    * A process that serves runs the task in slices, before the connection's next poll and then in turns with its polls,
    * and another process goes on with it if that one dies (see `TaskQueue.ts` for what ends it). A paused connection
@@ -82,7 +70,8 @@ export const make = Effect.gen(function* () {
     const row = rowOf(request)
     const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digestOf(request) }
     // A repeated request returns its task, even if the rows have changed since.
-    if (row.externalIds !== null && key === undefined) yield* checkLedger(connection, row.externalIds)
+    if (row.externalIds !== null && key === undefined)
+      yield* LedgerCheck.requireIds(ledger, connection, row.externalIds)
     const requested = yield* tasks.requestTask(connection.id, { ...row, key, resumeWithin })
     switch (requested._tag) {
       case "Requested":
