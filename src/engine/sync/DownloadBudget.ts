@@ -1,12 +1,13 @@
 /**
  * The memory budget of all downloads of a process, in bytes. One half is for downloads that begin: each takes
- * `beginBytes`, enough for a small body, so that small bodies never wait for large ones. A larger body asks once, of
- * the other half, for all that it may hold (its announced size, or the most that is held in memory). It gives most of
- * that back when it continues as a stream into the blob store.
+ * `beginBytes`, enough for a small body. A larger body asks once, of the other half, for all that it may hold (its
+ * announced size, or the most that is held in memory). It gives most of that back when it continues as a stream into the
+ * blob store.
  *
  * No deadlock is possible: a download asks for its larger share once, holds nothing of that half while it waits, and
- * never asks for more. Waiting downloads are served in order. A run that holds nothing of that half may use all of it.
- * A run that holds some must leave a quarter to the others, so that a few slow sources do not stop all large bodies.
+ * never asks for more. Waiting downloads are served in order. Of each half, a run that holds nothing may use all of it. A
+ * run that holds some must leave a quarter to the others, so that large bodies of a few slow sources stop neither the
+ * large bodies nor the small ones of the others. By default the quarter is a small body of 32 runs.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -14,7 +15,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 
 const kibibyte = 1024
 const mebibyte = 1024 * kibibyte
@@ -54,78 +54,94 @@ export interface Budget {
   readonly held: () => number
 }
 
+/** What one run holds of a pool, in bytes. */
+interface Holder {
+  held: number
+}
+
 interface Waiter {
-  readonly run: { held: number }
-  readonly share: { grown: number }
+  readonly holder: Holder
   readonly bytes: number
+  /** Called once the bytes are taken. */
+  readonly onTaken: () => void
   readonly resume: () => void
 }
 
-export const make = (total: number): Budget => {
-  const small = Semaphore.makeUnsafe(Math.floor(total / 2 / beginBytes))
-  const large = total - Math.floor(total / 2)
-  const reserve = Math.floor(large / 4)
-  let free = large
-  let begun = 0
+/** Bytes that runs take in order. Each run that holds some leaves a quarter to the others. */
+const makePool = (total: number) => {
+  const reserve = Math.floor(total / 4)
+  let free = total
   const waiting = new Set<Waiter>()
 
-  const fits = ({ bytes, run }: Waiter) => bytes <= (run.held === 0 ? free : free - reserve)
+  const fits = ({ bytes, holder }: Waiter) => bytes <= (holder.held === 0 ? free : free - reserve)
 
   const serve = () => {
     for (const waiter of waiting) {
       if (!fits(waiter)) {
         // Later waiters may take the quarter that this run must leave, but not the bytes that the first waiter needs.
-        if (waiter.run.held === 0) return
+        if (waiter.holder.held === 0) return
         continue
       }
       waiting.delete(waiter)
       free -= waiter.bytes
-      waiter.run.held += waiter.bytes
-      waiter.share.grown = waiter.bytes
+      waiter.holder.held += waiter.bytes
+      waiter.onTaken()
       waiter.resume()
     }
   }
 
   return {
-    held: () => begun * beginBytes + large - free,
+    /** The most that one take may ask for. */
+    most: total - reserve,
+    held: () => total - free,
+    take: (holder: Holder, bytes: number, onTaken: () => void) =>
+      Effect.callback<void>((resume) => {
+        const waiter: Waiter = { holder, bytes, onTaken, resume: () => resume(Effect.void) }
+        waiting.add(waiter)
+        serve()
+        return Effect.sync(() => void waiting.delete(waiter))
+      }),
+    giveBack: (holder: Holder, bytes: number) => {
+      if (bytes <= 0) return
+      holder.held -= bytes
+      free += bytes
+      serve()
+    }
+  }
+}
+
+export const make = (total: number): Budget => {
+  const small = makePool(Math.floor(total / 2))
+  const large = makePool(total - Math.floor(total / 2))
+  return {
+    held: () => small.held() + large.held(),
     run: () => {
-      const run = { held: 0 }
-      const giveBack = (share: { grown: number }, left: number) => {
-        const bytes = Math.max(0, share.grown - left)
-        share.grown -= bytes
-        run.held -= bytes
-        free += bytes
-        if (bytes > 0) serve()
-      }
+      const begun: Holder = { held: 0 }
+      const grown: Holder = { held: 0 }
       return {
         begin: Effect.gen(function* () {
-          yield* small.takeScoped(1)
-          const share = { grown: 0 }
-          begun++
-          // The finalizer needs no services: \`acquireRelease\` would copy all of them for each download.
+          const share = { begun: 0, grown: 0 }
+          const keep = (bytes: number) => {
+            const more = Math.max(0, share.grown - bytes)
+            share.grown -= more
+            large.giveBack(grown, more)
+          }
+          // The finalizer needs no services: `acquireRelease` would copy all of them for each download.
           const end = Effect.sync(() => {
-            begun--
-            giveBack(share, 0)
+            small.giveBack(begun, share.begun)
+            keep(0)
           })
           yield* Scope.addFinalizer(yield* Effect.scope, end)
+          yield* small.take(begun, beginBytes, () => void (share.begun = beginBytes))
           return {
             size: () => beginBytes + share.grown,
             grow: (bytes) =>
               Effect.suspend(() => {
                 if (share.grown > 0 || bytes <= beginBytes) return Effect.void
-                return Effect.callback<void>((resume) => {
-                  const waiter: Waiter = {
-                    run,
-                    share,
-                    bytes: Math.min(bytes - beginBytes, large - reserve),
-                    resume: () => resume(Effect.void)
-                  }
-                  waiting.add(waiter)
-                  serve()
-                  return Effect.sync(() => void waiting.delete(waiter))
-                })
+                const more = Math.min(bytes - beginBytes, large.most)
+                return large.take(grown, more, () => void (share.grown = more))
               }),
-            stream: Effect.sync(() => giveBack(share, streamBytes))
+            stream: Effect.sync(() => keep(streamBytes))
           } satisfies Share
         })
       }

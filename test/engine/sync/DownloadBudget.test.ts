@@ -68,6 +68,28 @@ describe("the budget of all downloads", () => {
     })
   )
 
+  it.effect("lets a small body of another run begin while many runs have begun all the large ones that they may", () =>
+    Effect.gen(function* () {
+      const budget = DownloadBudget.make(total)
+      const runs = Array.from({ length: 6 }, () => budget.run())
+      const scope = yield* Scope.make()
+      for (const run of runs) {
+        for (let count = 0; count < 8; count++) {
+          // Most of them wait, and those that have begun wait for their larger share.
+          yield* run.begin.pipe(
+            Effect.flatMap((share) => share.grow(body)),
+            Scope.provide(scope),
+            Effect.forkChild({ startImmediately: true })
+          )
+        }
+      }
+      const small = yield* Effect.forkChild(download(budget.run(), 100_000), { startImmediately: true })
+      for (let turn = 0; turn < 100; turn++) yield* Effect.yieldNow
+      assert.strictEqual(small.pollUnsafe()?._tag, "Success")
+      yield* Scope.close(scope, Exit.void)
+    })
+  )
+
   it.effect("leaves a part to others: a run with many slow bodies does not stop another's large one", () =>
     Effect.gen(function* () {
       const budget = DownloadBudget.make(total)
@@ -124,7 +146,6 @@ describe("the budget of all downloads", () => {
   it.effect("of a size that is given holds back what goes beyond it", () =>
     Effect.gen(function* () {
       const budget = yield* DownloadBudget.DownloadBudget
-      const run = budget.run()
       // Half of 16 MB, in parts of what each begins with.
       const atOnce = total / 2 / DownloadBudget.beginBytes
       const full = yield* Deferred.make<void>()
@@ -134,7 +155,7 @@ describe("the budget of all downloads", () => {
         () =>
           Effect.scoped(
             Effect.andThen(
-              run.begin,
+              budget.run().begin,
               Effect.suspend(() => (++begun === atOnce ? Deferred.succeed(full, undefined) : Effect.void))
             ).pipe(Effect.andThen(Effect.never))
           ),
