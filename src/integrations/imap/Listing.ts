@@ -115,8 +115,16 @@ const open = Effect.fnUntraced(function* (
         (error) => error._tag === "IntegrationError" && isOfMailbox(error),
         (error) => {
           const isGone = error._tag === "IntegrationError" && error.reason._tag === "Gone"
-          const problems = isGone ? [] : [{ place: name, message: error.message }]
-          return Stream.succeed<ImapPage>({ listed: [], download: [], problems, ...failed(), checkpoint })
+          // A mailbox that was removed since it was listed is not listed again.
+          const isThere = isGone
+            ? Effect.map(Mailboxes.names(client), ({ paths }) => paths.has(name))
+            : Effect.succeed(true)
+          return Stream.fromEffect(
+            Effect.map(isThere, (isThere): ImapPage => {
+              const problems = isThere ? [{ place: name, message: error.message }] : []
+              return { listed: [], download: [], problems, ...failed(), checkpoint }
+            })
+          )
         }
       )
     )

@@ -115,7 +115,7 @@ const select = (entries: ReadonlyArray<ListResponse>, choice: Choice, features: 
   }
   return {
     mailboxes: [...found.values()].toSorted((a, b) => compare(a.name, b.name)),
-    separator: entries.find(({ path }) => path === "INBOX")?.delimiter ?? entries[0]?.delimiter ?? null,
+    separator: separatorOf(entries),
     problems,
     others,
     leftOut
@@ -133,6 +133,27 @@ const statusOf = (status: ListResponse["status"] | false): Status =>
         unseen: status.unseen
       }
 
+/** Every account has an INBOX (RFC 3501, 5.1): a listing without one was not answered as it should have been. */
+const checked = (entries: ReadonlyArray<ListResponse>): Effect.Effect<ReadonlyArray<ListResponse>, IntegrationError> =>
+  entries.some(({ path }) => path.toUpperCase() === "INBOX")
+    ? Effect.succeed(entries)
+    : Effect.fail(Errors.transient(`the server listed ${entries.length} mailboxes and no INBOX`))
+
+/** The separator of the personal mailboxes. */
+const separatorOf = (entries: ReadonlyArray<ListResponse>): string | null =>
+  entries.find(({ path }) => path === "INBOX")?.delimiter ?? entries[0]?.delimiter ?? null
+
+/** The server's names of all mailboxes, by the names in external ids. */
+export const names = Effect.fnUntraced(function* (client: Client) {
+  const entries = yield* client
+    .request("LIST", "listing the mailboxes", ({ imap }) => imap.list({ listOnly: true }))
+    .pipe(Effect.flatMap(checked))
+  return {
+    paths: new Map(entries.map(({ delimiter, path }) => [Names.encode(path, delimiter), path])),
+    separator: separatorOf(entries)
+  }
+})
+
 /** Lists the mailboxes with their status: one request where the server has LIST-STATUS (RFC 5819), else one each. */
 export const list = Effect.fnUntraced(function* (
   client: Client,
@@ -146,13 +167,11 @@ export const list = Effect.fnUntraced(function* (
     uidValidity: true,
     ...(features.condstore ? { highestModseq: true } : { unseen: true })
   }
-  const entries = yield* client.request("LIST", "listing the mailboxes", ({ imap }) =>
-    imap.list(features.listStatus ? { statusQuery: query } : {})
-  )
-  // Every account has an INBOX (RFC 3501, 5.1): a listing without one was not answered as it should have been.
-  if (!entries.some(({ path }) => path.toUpperCase() === "INBOX")) {
-    return yield* Effect.fail(Errors.transient(`the server listed ${entries.length} mailboxes and no INBOX`))
-  }
+  const entries = yield* client
+    .request("LIST", "listing the mailboxes", ({ imap }) =>
+      imap.list(features.listStatus ? { statusQuery: query } : {})
+    )
+    .pipe(Effect.flatMap(checked))
   const selection = select(entries, choice, features)
   if (features.listStatus) return selection
   const mailboxes = yield* Effect.forEach(selection.mailboxes, (mailbox) =>

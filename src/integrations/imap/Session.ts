@@ -76,13 +76,17 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
   const source: Source = { client, choice, downloads: yield* Downloads.make(client, config.maxMessageSize) }
 
   /** The server's names of mailboxes, by the names in external ids. */
-  const paths = yield* Effect.cachedWithTTL(
-    Effect.map(
-      client.request("LIST", "listing the mailboxes", ({ imap }) => imap.list({ listOnly: true })),
-      (entries) => new Map(entries.map(({ delimiter, path }) => [Names.encode(path, delimiter), path]))
-    ),
-    "1 minute"
-  )
+  const names = yield* Effect.cachedWithTTL(Mailboxes.names(client), "1 minute")
+
+  /** A mailbox that the list does not have, which may be older than the mailbox, is gone if it can't be opened either. */
+  const pathOf = Effect.fnUntraced(function* (mailbox: string) {
+    const { paths, separator } = yield* names
+    const listed = paths.get(mailbox)
+    if (listed !== undefined) return listed
+    const path = Names.decode(mailbox, separator)
+    yield* client.examine(path)
+    return path
+  })
 
   const session: Session<Checkpoint, Part> = {
     account: Effect.as(client.features, `imap://${credentials.username}@${server.host}:${server.port}`),
@@ -103,10 +107,7 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
       if (id === undefined) {
         return yield* Effect.fail(Errors.malformed(`${Names.quote(externalId)} is not mailbox/UIDVALIDITY/UID`))
       }
-      const path = (yield* paths).get(id.mailbox)
-      if (path === undefined) {
-        return yield* Effect.fail(Errors.gone(`the server has no mailbox ${Names.quote(id.mailbox)} any more`))
-      }
+      const path = yield* pathOf(id.mailbox)
       const place = { name: id.mailbox, path, validity: id.validity }
       const content = yield* Effect.mapError(source.downloads.download(place, id.uid), Errors.ofItem)
       return Stream.isStream(content.body)

@@ -91,35 +91,6 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // https://github.com/nylas/sync-engine/issues/396: a Dovecot folder that is a sieve file stopped all others.
-  // https://github.com/imapsync/imapsync/issues/346 and 148: NO [SERVERBUG] for single folders. RFC 5530: INUSE.
-  for (const answer of ["[NOPERM] Permission denied", "[SERVERBUG] Internal error occurred", "[INUSE] Locked"]) {
-    it.live(
-      `a mailbox whose opening is answered with NO ${answer} is a problem of its own, and keeps its messages`,
-      () =>
-        Effect.scoped(
-          Effect.gen(function* () {
-            const { append, connect, create, faults, ids, sync } = yield* account()
-            for (const name of ["Closed", "Open"]) {
-              create(name)
-              append(name, mail(name))
-            }
-            yield* connect
-            yield* sync
-            append("Closed", mail(3))
-            append("Open", mail(4))
-            faults.set("EXAMINE Closed", { answer: `NO ${answer}` })
-            const { counts, problems, status } = yield* sync
-            assert.deepStrictEqual(
-              [status, counts.stored, problems.map(({ place }) => place)],
-              ["partial", 1, ["Closed"]]
-            )
-            assert.deepStrictEqual(yield* ids, ["Closed 1", "Open 1", "Open 2"])
-          })
-        )
-    )
-  }
-
   // Dovecot answers so to a message whose file was lost: https://doc.dovecot.org, "Corruption" of mdbox.
   it.live("a message whose bytes the server fails to read is a failed item, and says nothing of the source", () =>
     Effect.scoped(
