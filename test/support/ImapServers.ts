@@ -214,7 +214,7 @@ export const connected = (host: string, port: number, user: string): Effect.Effe
       await client.connect()
       return client
     }),
-    (client) => Effect.promise(() => client.logout())
+    (client) => Effect.promise(async () => client.usable && client.logout())
   )
 
 export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<Running, never, Scope.Scope> {

@@ -64,7 +64,7 @@ describe.skipIf(skips("the tests of IMAP with access tokens", Servers.missing())
             const accessToken = "ya29.a-token-of-ann"
             provider.users.set(accessToken, "ann")
             const { append, poll, process } = yield* Account.make({
-              hands: yield* server.client("ann"),
+              connect: server.client("ann"),
               credentials: { username: "ann", accessToken },
               config: server.config()
             })
@@ -102,7 +102,7 @@ describe.skipIf(skips("the tests of IMAP with access tokens", Servers.missing())
           const server = yield* Servers.run({ tokens: { mechanism: "xoauth2", introspection: provider.url } })
           const app = { clientId: "app", clientSecret: "app-secret", tokenUrl: `${provider.url}/token` }
           const { append, poll, process } = yield* Account.make({
-            hands: yield* server.client("ann"),
+            connect: server.client("ann"),
             credentials: { username: "ann", refreshToken: "refresh-0", ...app },
             config: server.config()
           })

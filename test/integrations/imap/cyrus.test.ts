@@ -17,8 +17,8 @@ class Server extends Context.Service<Server, Cyrus.Running>()("test/Cyrus") {
 
 const account = Effect.fnUntraced(function* (username: string) {
   const { config, port } = yield* Server
-  const hands = yield* Servers.connected("127.0.0.1", port, username)
-  return yield* Account.make({ hands, credentials: { username, password: Servers.password }, config })
+  const connect = Servers.connected("127.0.0.1", port, username)
+  return yield* Account.make({ connect, credentials: { username, password: Servers.password }, config })
 })
 
 describe.skipIf(skips("the tests of IMAP against Cyrus", Cyrus.missing()))("IMAP against Cyrus", () => {

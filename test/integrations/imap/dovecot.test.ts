@@ -23,9 +23,11 @@ const windowAt = (index: number) => DateTime.makeUnsafe(Account.dateOf(index))
 
 const account = (user: string, variant: Servers.Variant = "qresync", config: Record<string, unknown> = {}) =>
   Effect.flatMap(Server, (server) =>
-    Effect.flatMap(server.client(user, variant), (hands) =>
-      Account.make({ hands, credentials: server.credentials(user), config: { ...server.config(variant), ...config } })
-    )
+    Account.make({
+      connect: server.client(user, variant),
+      credentials: server.credentials(user),
+      config: { ...server.config(variant), ...config }
+    })
   )
 
 describe.skipIf(skips("the tests of IMAP against Dovecot", Servers.missing()))("IMAP against Dovecot", () => {
@@ -165,10 +167,10 @@ describe.skipIf(skips("the tests of IMAP against Dovecot", Servers.missing()))("
 
     it.effect("a window is exact to the millisecond, and a large message is read in pieces", () =>
       Effect.gen(function* () {
-        const { append, hands, poll, process } = yield* account("window")
+        const { append, by, poll, process } = yield* account("window")
         yield* append("INBOX", 0, 1, 2, 3)
         const large = Buffer.concat([Account.mail("large"), Buffer.alloc(3_000_000, "0123456789\r\n")])
-        yield* Effect.promise(() => hands.append("INBOX", large, [], Account.dateOf(9)))
+        yield* by((hands) => hands.append("INBOX", large, [], Account.dateOf(9)))
         const { counts } = yield* process.sync({
           window: { since: windowAt(1), until: windowAt(3) },
           force: true

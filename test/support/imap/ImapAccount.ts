@@ -1,7 +1,7 @@
 /** A connection to an account of an IMAP server, with a second client that acts as its owner. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { ImapFlow } from "imapflow"
 import { integration } from "../../../src/integrations/Imap.ts"
 import * as Harness from "../../../src/testing/Harness.ts"
@@ -23,14 +23,13 @@ export const mail = (name: string | number): Buffer =>
 export const dateOf = (index: number) => new Date(1_700_000_000_000 + index * 60_000)
 
 export interface Options {
-  /** The client of the account's owner. */
-  readonly hands: ImapFlow
+  /** Connects a client of the account's owner. */
+  readonly connect: Effect.Effect<ImapFlow, never, Scope.Scope>
   readonly credentials: unknown
   readonly config: Record<string, unknown>
 }
 
 export interface Account {
-  readonly hands: ImapFlow
   readonly process: Harness.Process
   readonly watch: Harness.Watcher
   readonly append: (mailbox: string, ...names: ReadonlyArray<string | number>) => Effect.Effect<void>
@@ -45,24 +44,30 @@ export interface Account {
 
 export const make = Effect.fnUntraced(function* ({
   config,
-  credentials,
-  hands
+  connect,
+  credentials
 }: Options): Effect.fn.Return<Account, never, Scope.Scope> {
   const watch = Harness.watcher()
   const store = yield* Harness.makeStore
   const process = yield* Harness.start({ integration, credentials, store, watch })
   const { id } = yield* process.connect(config)
   const rows = Effect.map(Effect.orDie(store.contents(id, { state: "stored", limit: 1000 })), (page) => page.contents)
+  const scope = yield* Effect.scope
+  let hands = yield* connect
+  // A server may close the connection between two acts.
+  const by = Effect.fnUntraced(function* (act: (hands: ImapFlow) => Promise<unknown>) {
+    if (!hands.usable) hands = yield* Scope.provide(connect, scope)
+    yield* Effect.promise(() => act(hands))
+  })
   let index = 0
   return {
-    hands,
     process,
     watch,
     append: (mailbox, ...names) =>
-      Effect.promise(async () => {
+      by(async (hands) => {
         for (const name of names) await hands.append(mailbox, mail(name), [], dateOf(index++))
       }),
-    by: (act) => Effect.asVoid(Effect.promise(() => act(hands))),
+    by,
     stored: Effect.map(rows, (found) => found.map((row) => `${String(row.metadata.mailbox)}: ${row.title}`).toSorted()),
     flags: Effect.map(rows, (found) => Object.fromEntries(found.map((row) => [row.title ?? "", row.metadata.flags]))),
     poll: Effect.flatMap(process.sync(), ({ counts, problems, status }) => {
