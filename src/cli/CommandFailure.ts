@@ -6,7 +6,7 @@ import * as Config from "effect/Config"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import * as SettingErrors from "./SettingErrors.ts"
+import * as SchemaIssue from "effect/SchemaIssue"
 
 export const exitCode = { failed: 1, usage: 2, partial: 3, skipped: 4 } as const
 
@@ -56,10 +56,35 @@ const isUsage = (error: unknown, tag: string): boolean =>
   (Predicate.hasProperty(error, "what") && error.what === "connection") ||
   (Predicate.hasProperty(error, "setting") && typeof error.setting === "string")
 
+/** How the values are written, by what Effect's message expects. */
+const forms: ReadonlyArray<readonly [RegExp, string]> = [
+  [/Duration/, 'a duration like "5 minutes"'],
+  [/"true" \|/, "true or false"],
+  [/URL/, "an address like https://idem.example.com"],
+  [/integer/, "a whole number"],
+  [/finite number|between/, "a number"]
+]
+
+const formOf = (name: string, message: string): string =>
+  /(^|_)PORT$/.test(name)
+    ? "a port, from 0 to 65535"
+    : (forms.find(([pattern]) => pattern.test(message))?.[1] ?? "another value")
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Explains a wrong setting (an environment variable) in one line: its name and its form, never its value. */
+const settingProblem = ({ cause }: Config.ConfigError): string => {
+  if (cause._tag !== "SchemaError") return cause.message
+  const [first] = format(cause.issue).issues
+  const name = (first?.path ?? []).map(String).join("_")
+  const message = first?.message ?? ""
+  return /missing/i.test(message) ? `${name} is not set` : `${name} is not right: it must be ${formOf(name, message)}`
+}
+
 /** Any error as a failure: by its own `reason` (a text) or its tag, and its message. */
 export const fromError = (error: unknown): Failure => {
   if (error instanceof Failure) return error
-  if (error instanceof Config.ConfigError) return usage(SettingErrors.explain(error))
+  if (error instanceof Config.ConfigError) return usage(settingProblem(error))
   const tag = Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Error"
   const own = Predicate.hasProperty(error, "reason") && typeof error.reason === "string" ? error.reason : tag
   const isConnection = Predicate.hasProperty(error, "what") && error.what === "connection"

@@ -6,7 +6,6 @@
  * their own names.
  */
 export * as AccessToken from "./AccessToken.ts"
-export * from "./Callbacks.ts"
 export * from "./ConfigFile.ts"
 export * from "./Content.ts"
 export * from "./ContentExistenceChecker.ts"

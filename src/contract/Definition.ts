@@ -9,10 +9,9 @@ import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { Callback, Received } from "./Callbacks.ts"
 import type { Content, Ref } from "./Content.ts"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
-import type { Hint } from "./Hints.ts"
+import type { Callback, Hint, Received } from "./Hints.ts"
 import type { IntegrationError } from "./IntegrationError.ts"
 import type { Members } from "./Members.ts"
 import type { Network } from "./Network.ts"
@@ -166,7 +165,7 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
    * the engine's limits, 100 and 20 %.
    */
   readonly deletionLimits?: DeletionLimits | undefined
-  /** Reads a callback of the provider (see Callbacks.ts). None if the provider has not signed it just now. */
+  /** Reads a callback of the provider (see Hints.ts). None if the provider has not signed it just now. */
   readonly callbacks?: ((callback: Callback) => Option.Option<Received>) | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>

@@ -9,7 +9,12 @@
  *   and lists those first.
  * - A stream begins with a hint as soon as it listens. Changes before that were not told: a stream that was interrupted
  *   is followed by a poll that looks everywhere.
+ *
+ * Callbacks are requests by which a provider tells of changes (`POST /events/DOMAIN` of the HTTP API). They become
+ * hints. The route is public, so an integration accepts only what its provider has signed.
  */
+import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
 
 /** The most parts that one poll is given. If more are hinted, the next poll looks everywhere. */
 export const maxHinted = 1000
@@ -45,3 +50,23 @@ export interface Hinted {
 
 /** Nothing was hinted, and nothing listens. */
 export const noHints: Hinted = { parts: [], only: false, isListening: false }
+
+/** A request of a provider. */
+export interface Callback {
+  /** By name, in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** The body as it was sent, at most 1 MB. */
+  readonly body: string
+  /** The secrets of the settings (`IDEM_DOMAIN_SIGNING_SECRET`), one for each app; never empty. */
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+/** The hints of a callback, and its answer. */
+export interface Received {
+  /** With the accounts that they are for: a hint without an account goes nowhere. */
+  readonly hints: ReadonlyArray<Hint>
+  /** The body of the response. Default: none. */
+  readonly answer?: Schema.Json | undefined
+}

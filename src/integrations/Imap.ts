@@ -2,7 +2,7 @@
  * IMAP: each message as the server has it (RFC 822 bytes), its mailbox and flags as metadata. External ids are
  * `mailbox/UIDVALIDITY/UID`.
  *
- * - imap/Config.ts, Presets.ts: settings and providers · Client.ts, ImapErrors.ts: connections and errors ·
+ * - imap/Config.ts: settings and providers · Client.ts, ImapErrors.ts: connections and errors ·
  *   Names.ts: mailbox names and external ids
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
  *   UidDigests.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept

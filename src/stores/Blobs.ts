@@ -9,7 +9,11 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import type { ByteRange } from "../engine/model/Content.ts"
@@ -109,3 +113,18 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
     sweep: Effect.void
   })
 })
+
+/** A place outside the database for its blobs: a folder or a bucket. Its *mark* is the id of the database that it belongs to. */
+export interface Place {
+  /** The setting and its value, for messages. */
+  readonly name: string
+  /** Why a place without a mark may be the wrong one. */
+  readonly hint: string
+  /** None in a place that was never used. */
+  readonly readMark: Effect.Effect<Option.Option<string>, StoreError>
+  /** Writes the mark, unless there is one. */
+  readonly makeMark: (id: string) => Effect.Effect<void, StoreError>
+  readonly replaceMark: (id: string) => Effect.Effect<void, StoreError>
+  readonly removeMark: Effect.Effect<void, StoreError>
+  readonly blobs: Effect.Effect<BlobStore["Service"], StoreError, FileSystem.FileSystem | Path.Path | Scope.Scope>
+}

@@ -17,9 +17,8 @@ import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
-import * as HostKey from "./HostKey.ts"
+import * as SshKeys from "./SshKeys.ts"
 import * as Names from "./Names.ts"
-import * as PrivateKey from "./PrivateKey.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
 import * as SftpErrors from "./SftpErrors.ts"
@@ -64,7 +63,7 @@ interface Session {
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Remote.Remote, IntegrationError, Scope.Scope> {
-  const keyProblem = PrivateKey.problem(options.privateKey, options.passphrase)
+  const keyProblem = SshKeys.privateKeyProblem(options.privateKey, options.passphrase)
   if (keyProblem !== undefined) return yield* Effect.fail(Errors.unauthorized(keyProblem))
   const server = `${options.host}:${options.port}`
   const secrets = [options.password ?? "", options.privateKey ?? "", options.passphrase ?? ""]
@@ -105,15 +104,15 @@ export const make = Effect.fnUntraced(function* (
             ? { password: options.password ?? "", tryKeyboard: true }
             : { privateKey: options.privateKey }),
         ...(options.passphrase === undefined ? {} : { passphrase: options.passphrase }),
-        ...HostKey.algorithms(options.hostKeys),
+        ...SshKeys.hostKeyAlgorithms(options.hostKeys),
         readyTimeout: options.timeout,
         keepaliveInterval: 10_000,
         hostVerifier: (key: Buffer) => {
           if (known.length === 0) {
-            learned = HostKey.fingerprint(key)
+            learned = SshKeys.fingerprint(key)
             known.push(learned)
           }
-          refusal = HostKey.refusal(known, key)
+          refusal = SshKeys.hostKeyRefusal(known, key)
           return refusal === undefined
         }
       })

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { createHmac, timingSafeEqual } from "node:crypto"
-import type { Callback, Received } from "../../contract/Callbacks.ts"
+import type { Callback, Received } from "../../contract/Hints.ts"
 import { hintsOf } from "./Events.ts"
 
 const oldest = Duration.toMillis("5 minutes")

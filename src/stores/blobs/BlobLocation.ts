@@ -23,10 +23,9 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import { BlobStore } from "../Blobs.ts"
+import { BlobStore, type Place } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
 import * as FolderBlobs from "./FolderBlobs.ts"
-import type { Place } from "./Place.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
 
 type Blobs = BlobStore["Service"]

@@ -13,8 +13,7 @@ import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import { absent } from "../../engine/store/BodyStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import { abandonedAfter, BlobStore, meter } from "../Blobs.ts"
-import type { Place } from "./Place.ts"
+import { abandonedAfter, BlobStore, meter, type Place } from "../Blobs.ts"
 
 const failed =
   (doing: string) =>

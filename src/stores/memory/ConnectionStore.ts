@@ -9,10 +9,9 @@ import { NameTaken, StoreError } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { dropUnnamed } from "./BodyStore.ts"
-import { fenced } from "./Fence.ts"
 import { interruptRuns } from "./RunStore.ts"
 import { admitted } from "./SecretStore.ts"
-import { byBytes, type ConnectionEntry, type State, utc, uuid } from "./State.ts"
+import { byBytes, type ConnectionEntry, fenced, type State, utc, uuid } from "./State.ts"
 
 type Methods = ConnectionStore["Service"]
 

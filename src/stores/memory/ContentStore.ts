@@ -16,11 +16,10 @@ import { dropUnnamed } from "./BodyStore.ts"
 import * as ContentPages from "./ContentPages.ts"
 import { contentOf } from "./ContentPages.ts"
 import { applyPatches, purge, storeItem, storeMiss } from "./ContentWriter.ts"
-import { fenced } from "./Fence.ts"
 import { abandonListing, endPage } from "./Listings.ts"
 import { maxKept } from "../../engine/model/Run.ts"
 import * as RunStore from "./RunStore.ts"
-import type { ContentEntry, State } from "./State.ts"
+import { type ContentEntry, fenced, type State } from "./State.ts"
 
 const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
 

@@ -7,10 +7,9 @@ import type { Complete } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
-import { fenced } from "./Fence.ts"
 import { leaveLedger, setChange } from "./ContentWriter.ts"
 import * as RunStore from "./RunStore.ts"
-import { byBytes, type ConnectionEntry, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
+import { byBytes, type ConnectionEntry, fenced, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
 
 type Methods = DeletionStore["Service"]
 

@@ -9,9 +9,17 @@ import { Superseded } from "../../engine/store/Fence.ts"
 import { LeaseStore } from "../../engine/store/LeaseStore.ts"
 import * as Storable from "../Storable.ts"
 import { connectionOf } from "./ConnectionStore.ts"
-import { fenced } from "./Fence.ts"
 import { interruptRuns } from "./RunStore.ts"
-import { type ConnectionEntry, type ContentEntry, isQueued, type Millis, next, type State, utc } from "./State.ts"
+import {
+  type ConnectionEntry,
+  type ContentEntry,
+  fenced,
+  isQueued,
+  type Millis,
+  next,
+  type State,
+  utc
+} from "./State.ts"
 
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 

@@ -5,8 +5,7 @@ import * as Layer from "effect/Layer"
 import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { LedgerRow } from "../../engine/model/Content.ts"
-import { fenced } from "./Fence.ts"
-import { byBytes, type ContentEntry, type State, utc } from "./State.ts"
+import { byBytes, type ContentEntry, fenced, type State, utc } from "./State.ts"
 
 const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => ({
   externalId: entry.externalId,

@@ -9,8 +9,7 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { maxKept, type Run } from "../../engine/model/Run.ts"
 import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
-import { fenced } from "./Fence.ts"
-import { isQueued, type Millis, type RunEntry, type State, utc } from "./State.ts"
+import { fenced, isQueued, type Millis, type RunEntry, type State, utc } from "./State.ts"
 
 type Methods = RunStore["Service"]
 

@@ -1,6 +1,7 @@
 /** The state of the memory store. It changes only within single synchronous steps, which are its transactions. */
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Metadata } from "../../contract/Content.ts"
@@ -12,6 +13,7 @@ import type { ConnectionId, ItemEstimate, Member, Problems } from "../../engine/
 import type { ContentState, LedgerRow } from "../../engine/model/Content.ts"
 import type { Run, RunId, RunKind } from "../../engine/model/Run.ts"
 import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
+import { type Fence, Superseded } from "../../engine/store/Fence.ts"
 
 /** Times are milliseconds of Effect's clock. */
 export type Millis = number
@@ -204,4 +206,12 @@ export const byBytes = (a: string, b: string): number => {
     if (one !== other) return one - other
   }
   return a.length - b.length
+}
+
+/** Returns the connection if the fence is current; otherwise fails with `Superseded`. */
+export const fenced = (state: State, fence: Fence): Effect.Effect<ConnectionEntry, Superseded> => {
+  const entry = state.connections.get(fence.connectionId)
+  return entry === undefined || entry.fence !== fence.fence
+    ? Effect.fail(new Superseded({ connectionId: fence.connectionId }))
+    : Effect.succeed(entry)
 }

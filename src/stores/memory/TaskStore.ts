@@ -10,9 +10,8 @@ import { resumes, TaskId, type TaskRequest, type TaskRow, type TaskSummary } fro
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { fenced } from "./Fence.ts"
 import { maxKept } from "../../engine/model/Run.ts"
-import { isQueued, type Millis, type State, type TaskEntry, utc, uuid } from "./State.ts"
+import { fenced, isQueued, type Millis, type State, type TaskEntry, utc, uuid } from "./State.ts"
 
 type Methods = TaskStore["Service"]
 

@@ -6,7 +6,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { statfs } from "node:fs/promises"
 import type { FeedHolder } from "../../engine/model/Change.ts"
 import { Database } from "../Database.ts"
-import * as FeedHorizon from "./FeedHorizon.ts"
+import * as FeedStore from "./FeedStore.ts"
 import * as Migrations from "./Migrations.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
@@ -41,7 +41,7 @@ export const inspect = Effect.gen(function* () {
     database: name,
     schema: { found: yield* Migrations.version, supported: Migrations.supported },
     clockSkewMs: Math.round(row.now - (before + after) / 2),
-    feedHolder: yield* FeedHorizon.holder(sql),
+    feedHolder: yield* FeedStore.holder(sql),
     freeBytes: origin._tag === "embedded" ? yield* freeBytesOf(origin.folder) : null
   } satisfies Inspection
 }).pipe(toStoreError("looking at the database"))

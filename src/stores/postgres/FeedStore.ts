@@ -11,18 +11,38 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { ChangeKind, type ChangePage } from "../../engine/model/Change.ts"
+import type { SqlError } from "effect/sql/SqlError"
+import { ChangeKind, type ChangePage, FeedHolder } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { FeedStore } from "../../engine/store/FeedStore.ts"
 import { type StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { epochColumns, epochFields, here, isHome, beginIfMoved, logNewEpoch } from "./FeedEpoch.ts"
-import * as FeedHorizon from "./FeedHorizon.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
 type Methods = FeedStore["Service"]
+
+const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(FeedHolder))
+
+/**
+ * Returns the holder of the feed's horizon, or null if nothing writes. A role without `pg_read_all_stats` sees its own
+ * sessions only. The transaction of this statement is not counted.
+ */
+export const holder = (sql: SqlClient.SqlClient): Effect.Effect<FeedHolder | null, SqlError> =>
+  Effect.flatMap(
+    sql`SELECT seconds, process, application FROM (
+        SELECT backend_xid AS xid, pid AS process, application_name AS application,
+          greatest(0, extract(epoch FROM clock_timestamp() - xact_start))::float8 AS seconds
+        FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+        UNION ALL
+        SELECT transaction, NULL, 'prepared transaction ' || gid,
+          greatest(0, extract(epoch FROM clock_timestamp() - prepared))::float8
+        FROM pg_prepared_xacts
+      ) AS writing ORDER BY age(xid) DESC LIMIT 1`,
+    (rows) => Effect.map(Effect.orDie(decodeHolder(rows)), ([found]) => found ?? null)
+  )
 
 const Transaction = Schema.BigIntFromString
 
@@ -126,7 +146,7 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
       return atHome ? epoch : (yield* settled).epoch
     }).pipe(toStoreError("reading the database's epoch")),
 
-    holder: FeedHorizon.holder(sql).pipe(toStoreError("looking for what the feed waits for")),
+    holder: holder(sql).pipe(toStoreError("looking for what the feed waits for")),
 
     changed: (from) =>
       sql`SELECT horizon::text AS next, ARRAY(${from === 0n ? everChanged : changedSince(from)}) AS connections

@@ -1,8 +1,9 @@
 /**
- * Verifies the host key of an SSH server: the key that the config names, or else the key that was seen first. Trust on
- * first use, like OpenSSH's `accept-new`: the first key is kept, and another one later is refused.
+ * The keys of SSH. The server's host key must be one that the config names, or else the key that was seen first: trust
+ * on first use, like OpenSSH's `accept-new`. The private key of a connection is checked before the server is reached.
  */
 import { createHash } from "node:crypto"
+import ssh2 from "ssh2"
 
 /** The fingerprint of a host key as OpenSSH writes it: `SHA256:` and base64 without padding. */
 export const fingerprint = (key: Uint8Array): string =>
@@ -19,8 +20,8 @@ const wholeKey = (text: string): Buffer | undefined => {
   return token === undefined ? undefined : Buffer.from(token, "base64")
 }
 
-/** Why the key is not one of those, or undefined. Nothing but the key exchange has happened by then. */
-export const refusal = (known: ReadonlyArray<string>, key: Uint8Array): string | undefined => {
+/** Returns why the host key is not a known one, or undefined. Checked during the key exchange, before any login. */
+export const hostKeyRefusal = (known: ReadonlyArray<string>, key: Uint8Array): string | undefined => {
   const isKnown = known.some((text) => {
     const whole = wholeKey(text)
     return whole === undefined ? text.trim().replace(/=+$/, "") === fingerprint(key) : whole.equals(key)
@@ -42,9 +43,32 @@ const byType = {
 
 const isType = (type: string): type is keyof typeof byType => type in byType
 
-/** Whole keys tell which types to ask the server for, which may have several; fingerprints don't. */
-export const algorithms = (known: ReadonlyArray<string>) => {
+/**
+ * Returns the host key algorithms to ask the server for, because it may have keys of several types. Only whole keys tell
+ * their type, fingerprints do not.
+ */
+export const hostKeyAlgorithms = (known: ReadonlyArray<string>) => {
   const types = known.map((text) => typeOf(wholeKey(text) ?? new Uint8Array()))
   const serverHostKey = types.flatMap((type) => (isType(type) ? [...byType[type]] : []))
   return types.length === 0 || !types.every(isType) ? {} : { algorithms: { serverHostKey } }
+}
+
+/** Returns why the private key can't be used, or undefined. Checked before the server is reached; the message does not quote the key. */
+export const privateKeyProblem = (
+  privateKey: string | undefined,
+  passphrase: string | undefined
+): string | undefined => {
+  if (privateKey === undefined) return undefined
+  const parsed = ssh2.utils.parseKey(privateKey, passphrase)
+  if (!(parsed instanceof Error)) {
+    return parsed.isPrivateKey() ? undefined : `"privateKey" in the credentials is a public key: give the private one`
+  }
+  if (!/^\s*(-----BEGIN |PuTTY-User-Key-File)/.test(privateKey)) {
+    return `"privateKey" in the credentials is no private key: give the text of its file, or "@FILE" on the command line`
+  }
+  const isEncrypted = /no passphrase given/i.test(parsed.message)
+  if (isEncrypted) return `the private key is encrypted: give its "passphrase" in the credentials`
+  return passphrase === undefined
+    ? `"privateKey" in the credentials can't be read: it is cut short, or of a kind that is not supported`
+    : `the "passphrase" in the credentials does not open the private key`
 }
