@@ -1,10 +1,10 @@
-/** The functions that find, rank and show results. See `QueryParser.ts` for those that read a query. */
-import { unspaced } from "./QueryParser.ts"
+/** The functions in the database that find, rank and show results. `QueryParser.ts` has those that read a query. */
+import { unspaced } from "./IndexFunctions.ts"
 
 /** Private characters around what a snippet marks. Texts do not have them. */
 export const marks = { start: "\ue000", stop: "\ue001" }
 
-/** In the order in which they need each other. `schema` is that of Idem's own tables. */
+/** In the order in which they depend on each other. `schema` is the one of Idem's own tables. */
 export const functions = (schema: string): ReadonlyArray<string> => [
   // How many contents a query finds, as the planner estimates it. Only a volatile function may ask for that.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_estimate(wanted tsquery) RETURNS float8 LANGUAGE plpgsql AS $$

@@ -11,8 +11,9 @@ import type { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../../stores/Storable.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
-import * as Results from "./Ranking.ts"
-import * as Queries from "./QueryParser.ts"
+import * as IndexFunctions from "./IndexFunctions.ts"
+import * as QueryParser from "./QueryParser.ts"
+import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
 const functionsVersion = 3
@@ -43,7 +44,7 @@ const extensions = SqlClient.SqlClient.use((sql) =>
     const found = new Map(
       (yield* Effect.orDie(decodeExtensions(rows))).map(({ extension, schema }) => [extension, schema])
     )
-    return { unaccent: found.get("unaccent"), pgTrgm: found.get("pg_trgm") } satisfies Queries.Extensions
+    return { unaccent: found.get("unaccent"), pgTrgm: found.get("pg_trgm") } satisfies IndexFunctions.Extensions
   })
 )
 
@@ -111,17 +112,22 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
     const run = (statement: string) => sql.unsafe(statement).unprepared
     const languages = new Set(["simple", ...used.map(({ language }) => language)])
     for (const language of languages) {
-      yield* Effect.forEach(Queries.configuration(language, has), run, { discard: true })
+      yield* Effect.forEach(IndexFunctions.configuration(language, has), run, { discard: true })
     }
     yield* Effect.forEach(
-      [Queries.dropFunctions, ...Queries.functions(has, schema), ...Results.functions(schema)],
+      [
+        IndexFunctions.dropFunctions,
+        ...IndexFunctions.functions(has, schema),
+        ...QueryParser.functions(has),
+        ...Ranking.functions(schema)
+      ],
       run,
       { discard: true }
     )
     yield* run("DROP INDEX IF EXISTS derived.search_name_similar")
     if (has.pgTrgm !== undefined) {
       yield* run(
-        `CREATE INDEX search_name_similar ON derived.search_name USING gin (name ${Queries.identifier(has.pgTrgm)}.gin_trgm_ops)`
+        `CREATE INDEX search_name_similar ON derived.search_name USING gin (name ${IndexFunctions.identifier(has.pgTrgm)}.gin_trgm_ops)`
       )
     }
     if (found?.vectors !== wanted.vectors || found.unaccent !== wanted.unaccent) {
