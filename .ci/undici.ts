@@ -1,6 +1,7 @@
 /**
- * A plugin for bundles. `@effect/platform-node` imports its module `Undici` on demand, which exports all of the CommonJS
- * package `undici` again. esbuild finds no names in such an import. In this module's place stands one that names them.
+ * A plugin for bundles. `@effect/platform-node` imports its module `Undici` on demand, which exports all of the
+ * CommonJS package `undici` again. esbuild finds no names in such an import. In this module's place stands one that
+ * names them.
  */
 import * as Fs from "node:fs"
 import { createRequire } from "node:module"

@@ -62,7 +62,8 @@ export class AppServices extends Context.Service<
     /** Looks where large bodies are, and says where. */
     readonly inspectBlobs: Effect.Effect<string, StartError>
     /**
-     * Lets a role read the schema `mirror`; see `ReadOnlyRole.grant`. Returns the URL to connect with, for a new password.
+     * Lets a role read the schema `mirror`; see `ReadOnlyRole.grant`. Returns the URL to connect with, for a new
+     * password.
      */
     readonly grant: (
       role: string,

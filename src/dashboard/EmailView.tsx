@@ -1,7 +1,7 @@
 /**
  * An email in a sandboxed frame: no scripts, no forms, no navigation, nothing loaded. The server renders the page in it
- * (http/rendering/EmailRenderer.ts). Links are listed below with their whole addresses, because nothing in the frame can be
- * followed.
+ * (http/rendering/EmailRenderer.ts). Links are listed below with their whole addresses, because nothing in the frame
+ * can be followed.
  */
 import { useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"

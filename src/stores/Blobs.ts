@@ -114,7 +114,10 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
   })
 })
 
-/** A place outside the database for its blobs: a folder or a bucket. Its *mark* is the id of the database that it belongs to. */
+/**
+ * A place outside the database for its blobs: a folder or a bucket. Its *mark* is the id of the database that it
+ * belongs to.
+ */
 export interface Place {
   /** The setting and its value, for messages. */
   readonly name: string

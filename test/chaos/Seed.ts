@@ -402,8 +402,8 @@ const play = Effect.fnUntraced(function* (
       context
     )
   /**
-   * How the mirror of one source differs from it. An item that a person asked for by its id, and that the source removed
-   * before a listing showed it, may stay stored: absence deletes only what a listing has shown.
+   * How the mirror of one source differs from it. An item that a person asked for by its id, and that the source
+   * removed before a listing showed it, may stay stored: absence deletes only what a listing has shown.
    */
   const differencesOf = ({ byId, id, source }: Mirrored) =>
     Effect.map(ask(Verify.stored(id, folder)), ({ found, problems }) => {

@@ -75,7 +75,10 @@ export const open = async (browser: Browser, look: Look = {}): Promise<Watched> 
   return { page, context, errors, asked }
 }
 
-/** Waits until the expression is true of the page. `page.waitForFunction` polls by `eval`, which the page's policy forbids. */
+/**
+ * Waits until the expression is true of the page. `page.waitForFunction` polls by `eval`, which the page's policy
+ * forbids.
+ */
 export const until = async (page: Page, expression: string): Promise<void> => {
   while ((await page.evaluate(expression)) !== true) await page.evaluate("new Promise(requestAnimationFrame)")
 }

@@ -38,7 +38,7 @@ export const reads: ReadonlySet<string> = new Set([
   "deletions",
   "totals",
   "parts",
-  "completeDeletions",
+  "readyDeletions",
   "storedBeforeDeletions"
 ])
 

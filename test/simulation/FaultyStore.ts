@@ -154,7 +154,7 @@ export const make = (options: {
       Effect.andThen(watch.written("commit", caller), watch.committed(fence, batch))
     ),
     changeScope: edge("changeScope", store.changeScope),
-    completeDeletions: edge("completeDeletions", store.completeDeletions),
+    readyDeletions: edge("readyDeletions", store.readyDeletions),
     storedBeforeDeletions: edge("storedBeforeDeletions", store.storedBeforeDeletions),
     applyDeletions: edge("applyDeletions", store.applyDeletions),
     holdDeletions: edge("holdDeletions", store.holdDeletions),

@@ -94,7 +94,7 @@ const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Ru
     "a page that covers a folder": commit({
       page: page({ listing: `pass ${round}`, seen: [idOf(500)], covers: [{ prefix: "item 0005" }] })
     }),
-    "completed deletions": store.completeDeletions(id, allRead),
+    "completed deletions": store.readyDeletions(id, allRead),
     "what was stored before them": store.storedBeforeDeletions(id, allRead, 500),
     "applying deletions": store.applyDeletions(fence, allRead, runId),
     "retries that are due": store.retriesDue(id, 500),

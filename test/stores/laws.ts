@@ -136,7 +136,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.strictEqual((yield* store.totals(nowhere)).stored, 0)
         const { token } = yield* store.deletions(nowhere, { which: "held", limit: 10 })
         assert.strictEqual(yield* store.approveDeletions(nowhere, { token }), 0)
-        assert.deepStrictEqual(yield* store.completeDeletions(nowhere, allRead), { waiting: 0, moved: 0, held: 0 })
+        assert.deepStrictEqual(yield* store.readyDeletions(nowhere, allRead), { waiting: 0, moved: 0, held: 0 })
       })
     )
 

@@ -7,7 +7,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { PageEnd } from "../../src/engine/model/Batch.ts"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
-import type { Complete } from "../../src/engine/model/Content.ts"
+import type { Readiness } from "../../src/engine/model/Content.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
@@ -252,8 +252,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* WholeStore
         const run = yield* withStored(["a/1", "b/1", "c", "d", "e"])
         const waiting = Effect.fnUntraced(function* () {
-          const of = Effect.fnUntraced(function* (complete: Complete) {
-            return (yield* store.completeDeletions(run.id, complete)).waiting
+          const of = Effect.fnUntraced(function* (readiness: Readiness) {
+            return (yield* store.readyDeletions(run.id, readiness)).waiting
           })
           return [
             yield* of({ changes: false, listing: false }),
@@ -290,7 +290,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           })
           yield* run.commit({ items: [keyed("other c", "3")] })
           yield* run.commit({ page: page({ deleted: ["a", "b", "c", "other c", "d"] }) })
-          assert.deepStrictEqual(yield* store.completeDeletions(run.id, allRead), { waiting: 5, moved: 1, held: 0 })
+          assert.deepStrictEqual(yield* store.readyDeletions(run.id, allRead), { waiting: 5, moved: 1, held: 0 })
         })
     )
 

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Crypto from "node:crypto"
 import type { Metadata } from "../../src/contract/Content.ts"
 import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/model/Batch.ts"
-import type { Complete, ContentState } from "../../src/engine/model/Content.ts"
+import type { Readiness, ContentState } from "../../src/engine/model/Content.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import type { Fence } from "../../src/engine/store/Fence.ts"
@@ -183,7 +183,7 @@ export const staged = (id: Fence["connectionId"]) =>
   )
 
 /** Whatever was read with a deletion is read. */
-export const allRead: Complete = { changes: true, listing: true }
+export const allRead: Readiness = { changes: true, listing: true }
 
 /** Deletes all that is staged and complete. */
 export const deleteStaged = (fence: Fence, complete = allRead) =>
@@ -196,12 +196,12 @@ export const settle = Effect.fnUntraced(function* (
     readonly atMost: number
     readonly share: number
     readonly runId?: RunId
-    readonly complete?: Complete
+    readonly readiness?: Readiness
   }
 ) {
-  const { atMost, complete = allRead, runId, share } = options
+  const { atMost, readiness = allRead, runId, share } = options
   const limits = { ...(yield* Limits), deletions: atMost, deletionShare: share }
-  return yield* Deletions.applyOrHold({ deletions: yield* WholeStore, fence, limits, complete, runId })
+  return yield* Deletions.applyOrHold({ deletions: yield* WholeStore, fence, limits, readiness, runId })
 })
 
 /** Approves all that is held now. */

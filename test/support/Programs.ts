@@ -1,6 +1,6 @@
 /**
- * The programs that tests start as processes, hundreds of times: bundled, as the package bundles them, they start in half
- * the CPU. They are bundled again where a source has changed.
+ * The programs that tests start as processes, hundreds of times: bundled, as the package bundles them, they start in
+ * half the CPU. They are bundled again where a source has changed.
  */
 import * as Esbuild from "esbuild"
 import * as Fs from "node:fs"

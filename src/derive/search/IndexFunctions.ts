@@ -1,8 +1,8 @@
 /**
  * The functions of the search index in the database: text search configurations, the vector of a content, and the
- * language of a connection. `QueryParser.ts` has the functions that read a query, `Ranking.ts` those that find and rank.
- * They are in the database so that `mirror.search` gives everyone the same results: the API, the command line, the
- * page, and people with a database client.
+ * language of a connection. `QueryParser.ts` has the functions that read a query, `Ranking.ts` those that find and
+ * rank. They are in the database so that `mirror.search` gives everyone the same results: the API, the command line,
+ * the page, and people with a database client.
  */
 
 /** The schemas of the installed extensions. */

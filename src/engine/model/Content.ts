@@ -68,7 +68,7 @@ export interface ByteRange {
 /**
  * A page of a selection. `next` is the position of the next page, or null at the end. With `kind` or `text` a page may
  * hold fewer rows than `limit`, or none, and still have a `next`, because a page reads a bounded number of rows
- * (`Store.contents`).
+ * (`ContentStore.contents`).
  */
 export interface ContentPage {
   readonly contents: ReadonlyArray<ContentRow>
@@ -95,13 +95,13 @@ export interface StagedDeletions {
 }
 
 /**
- * Which staged deletions are complete. Those of passes that were complete (`PageEnd.complete`) are, whatever is said
- * here.
+ * Which staged deletions may be applied now. Deletions of a pass that has already completed always may: the store
+ * remembers those (`PageEnd.complete`).
  */
-export interface Complete {
-  /** The changes were read to their end, so deletions that only they reported are complete. */
+export interface Readiness {
+  /** The changes were read to their end, so deletions that only they reported may be applied. */
   readonly changes: boolean
-  /** The listing ended, so the events of its pages are complete too. Absences wait for their pass. */
+  /** The listing ended, so deletions that its pages reported may be applied. Absences wait for their pass. */
   readonly listing: boolean
 }
 

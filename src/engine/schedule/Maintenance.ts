@@ -28,15 +28,15 @@ const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number
     Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
   )
 
-/** Does all of it once. A failure is logged and does not stop the other steps. */
-const once = Effect.fn("Upkeep.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
+/** Runs all steps once. A failure is logged and does not stop the other steps. */
+const once = Effect.fn("Maintenance.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
   const runs = yield* RunStore
   const bodies = yield* BodyStore
   yield* step(runs.pruneRuns(options.keepRuns), (count) => `removed ${count} old runs`)
-  yield* step(bodies.collectBodies(bodiesUnusedFor), (count) => `removed ${count} bodies that nothing names`)
+  yield* step(bodies.collectBodies(bodiesUnusedFor), (count) => `removed ${count} bodies that no content refers to`)
 })
 
-/** Does it once a day until the scope closes. */
+/** Runs the maintenance once a day until the scope closes. */
 export const daily = Effect.fnUntraced(function* (options: { readonly keepRuns: Duration.Duration }) {
   const loop = Effect.forever(Effect.andThen(once(options), Effect.sleep(every)))
   yield* Effect.forkScoped(Effect.andThen(Effect.sleep(firstAfter), loop))

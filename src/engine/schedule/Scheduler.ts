@@ -226,9 +226,9 @@ const schedule = Effect.gen(function* () {
 const scheduler = Layer.unwrap(
   Effect.gen(function* () {
     const context = yield* Effect.context<BodyStore | LeaseStore | RunStore | Sharding.Sharding>()
-    const upkeep = yield* Maintenance.settings
+    const maintenance = yield* Maintenance.settings
     const work = Effect.gen(function* () {
-      yield* Maintenance.daily(upkeep)
+      yield* Maintenance.daily(maintenance)
       return yield* schedule
     }).pipe(Effect.scoped, Effect.provide(context))
     return Singleton.make("idem/Scheduler", Supervisor.forever(work, { what: "the scheduler", pause: tick }))

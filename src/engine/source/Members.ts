@@ -127,9 +127,9 @@ const reconcile = Effect.fnUntraced(function* (
   })
 
   /**
-   * Changes a member that differs from its definition, ends a retirement, and tries a refused member again once its next
-   * poll has come. A source lists an account before it takes credentials for it: Google for up to 24 hours after a user
-   * was made or renamed, or the delegation granted (https://support.google.com/a/answer/2622985).
+   * Changes a member that differs from its definition, ends a retirement, and tries a refused member again once its
+   * next poll has come. A source lists an account before it takes credentials for it: Google for up to 24 hours after a
+   * user was made or renamed, or the delegation granted (https://support.google.com/a/answer/2622985).
    */
   const keep = Effect.fnUntraced(function* (there: Connection, owner: Connection, wanted: Member<unknown, unknown>) {
     const { config, credentials } = yield* decoded(wanted)

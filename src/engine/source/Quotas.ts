@@ -134,13 +134,14 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     })
 
   /**
-   * When each adaptive budget may be asked again, in milliseconds since the epoch, while nobody was asked for patience.
+   * When each adaptive budget may be asked again, in milliseconds since the epoch, while no source asked for a
+   * cool-down.
    */
   const calm = new Map<string, number>()
 
   /**
-   * Waits until the cool-down that the source asked for has ended. Returns the epoch that `feedback` needs. The query
-   * consumes no call at first: a run that would have to wait too long leaves its place to others.
+   * Waits until the cool-down that the source asked for has ended. Returns the epoch that `feedback` needs. Asks with 0
+   * tokens first: if the wait would be too long, the run ends without having taken a token.
    */
   const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: RunMeter.RunMeter) {
     const { key, perMinute } = bucket

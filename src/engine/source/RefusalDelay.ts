@@ -1,4 +1,6 @@
-/** How long calls wait after a source has refused one: as long as the source asks, within a bound, or else a back-off. */
+/**
+ * How long calls wait after a source has refused one: as long as the source asks, within a bound, or else a back-off.
+ */
 import * as Duration from "effect/Duration"
 import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
 

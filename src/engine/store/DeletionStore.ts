@@ -2,7 +2,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ConnectionId } from "../model/Connection.ts"
-import type { Complete, StagedDeletions } from "../model/Content.ts"
+import type { Readiness, StagedDeletions } from "../model/Content.ts"
 import type { RunId } from "../model/Run.ts"
 import type { Fence, Superseded } from "./Fence.ts"
 import type { DeletionsChanged, StoreError } from "./StoreError.ts"
@@ -11,33 +11,33 @@ export class DeletionStore extends Context.Service<
   DeletionStore,
   {
     /**
-     * Returns how many staged deletions are complete and not held, and how many are held. Of the complete ones, `moved`
-     * are those whose body key another stored content has that is not staged: nothing is lost with them.
+     * Returns how many staged deletions are ready and not held, and how many are held. Of the ready ones, `moved` are
+     * those whose body key another stored content has that is not staged: nothing is lost with them.
      */
-    readonly completeDeletions: (
+    readonly readyDeletions: (
       connectionId: ConnectionId,
-      complete: Complete
+      readiness: Readiness
     ) => Effect.Effect<{ readonly waiting: number; readonly moved: number; readonly held: number }, StoreError>
     /**
      * Returns how many contents were stored when the first pass (or reading of the changes) that found one of the
-     * complete or held deletions began. Contents deleted since then count. Counts no further than `atMost`.
+     * ready or held deletions began. Contents deleted since then count. Counts no further than `atMost`.
      */
     readonly storedBeforeDeletions: (
       connectionId: ConnectionId,
-      complete: Complete,
+      readiness: Readiness,
       atMost: number
     ) => Effect.Effect<number, StoreError>
     /**
-     * Soft-deletes the staged deletions that are complete and not held. Adds the number to the run's `deleted` count
+     * Soft-deletes the staged deletions that are ready and not held. Adds the number to the run's `deleted` count
      * and returns it.
      */
     readonly applyDeletions: (
       fence: Fence,
-      complete: Complete,
+      readiness: Readiness,
       runId: RunId | undefined
     ) => Effect.Effect<number, StoreError | Superseded>
-    /** Holds the complete deletions until a person approves them. Returns how many are held. */
-    readonly holdDeletions: (fence: Fence, complete: Complete) => Effect.Effect<number, StoreError | Superseded>
+    /** Holds the ready deletions until a person approves them. Returns how many are held. */
+    readonly holdDeletions: (fence: Fence, readiness: Readiness) => Effect.Effect<number, StoreError | Superseded>
     /** Returns the held deletions, or all staged ones. */
     readonly deletions: (
       connectionId: ConnectionId,

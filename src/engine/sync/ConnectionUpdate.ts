@@ -11,8 +11,8 @@ const firstBackoff = Duration.minutes(1)
 const longestBackoff = Duration.hours(1)
 
 /**
- * When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. A member that
- * is paused stays so at least until then (see Members.ts); another connection, until a person resumes it.
+ * When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. A member
+ * that is paused stays so at least until then (see Members.ts); another connection, until a person resumes it.
  */
 const pollIn = (connection: Connection, result: SliceResult, failures: number, isPaused: boolean) =>
   Effect.map(Random.nextBetween(0.9, 1.1), (jitter) => {

@@ -4,21 +4,21 @@
  *
  * - A deletion is staged with the page that found it: the source told it (an event), or a listing covered the id and
  *   did not show it (an absence). An id that is seen again leaves the stage.
- * - A staged deletion is complete once all that was read with it is read: an event of the changes when the reading of
+ * - A staged deletion is ready once all that was read with it is read: an event of the changes when the reading of
  *   the changes came to its end, an absence when the pass over the source is complete (`Page.complete`). Both may take
  *   many slices and polls. Until then nothing is applied, so that a source which loses everything is noticed whole.
- * - Complete deletions are applied together if they are few, or a small share of what was stored when the first reading
+ * - Ready deletions are applied together if they are few, or a small share of what was stored when the first reading
  *   or pass that found one of them began; else all of them are held. What is held counts with what comes later, and
  *   only a person or the id itself, seen again, ends that.
  * - What moved does not count: a content whose body key (`Content.bodyKey`) another stored content has. A mailbox that
  *   was renamed is no loss of its messages.
  * - After a change of scope nothing that was stored before is absent until a listing has shown it under the new scope
- *   (`Store.changeScope`).
+ *   (`ContentStore.changeScope`).
  */
 import * as Effect from "effect/Effect"
 import type { Page } from "../../contract/Page.ts"
 import type { Limits } from "../Limits.ts"
-import type { Complete } from "../model/Content.ts"
+import type { Readiness } from "../model/Content.ts"
 import type { RunId } from "../model/Run.ts"
 import type { DeletionStore } from "../store/DeletionStore.ts"
 import type { Fence } from "../store/Fence.ts"
@@ -55,10 +55,10 @@ export const ended = (reading: Reading): Reading => ({
 })
 
 /**
- * Returns which staged deletions are complete once the first `committed` pages are committed. A page that lost an item
- * is never committed.
+ * Returns which staged deletions may be applied once the first `committed` pages are committed. A page that lost an
+ * item is never committed.
  */
-export const complete = ({ changes, isAbandoned, listing }: Reading, committed: number): Complete => ({
+export const readiness = ({ changes, isAbandoned, listing }: Reading, committed: number): Readiness => ({
   changes: !isAbandoned && changes !== undefined && changes <= committed,
   listing: listing !== undefined && listing <= committed
 })
@@ -69,26 +69,26 @@ export const areTooMany = (
   limits: Pick<Limits, "deletions" | "deletionShare">
 ): boolean => deletions > limits.deletions && deletions > stored * limits.deletionShare
 
-/** Applies the complete deletions, or holds them. Says how many were deleted, and how many are held now. */
+/** Applies the deletions that are ready, or holds them. Returns how many were deleted, and how many are held now. */
 export const applyOrHold = Effect.fnUntraced(function* (options: {
   readonly deletions: DeletionStore["Service"]
   readonly fence: Fence
   readonly limits: Limits
-  readonly complete: Complete
+  readonly readiness: Readiness
   /** Undefined for a run that has no row. */
   readonly runId: RunId | undefined
 }) {
-  const { complete, deletions, fence, limits, runId } = options
-  const { held, moved, waiting } = yield* deletions.completeDeletions(fence.connectionId, complete)
+  const { deletions, fence, limits, readiness, runId } = options
+  const { held, moved, waiting } = yield* deletions.readyDeletions(fence.connectionId, readiness)
   if (waiting === 0) return { deleted: 0, held }
   const found = waiting - moved + held
   // The stored contents are counted only if the number of deletions does not decide alone, and only as far as it takes
   // to decide: from there on the deletions are a small share.
   const enough = Math.min(Math.ceil(found / limits.deletionShare) + 1, Number.MAX_SAFE_INTEGER)
   const stored =
-    found > limits.deletions ? yield* deletions.storedBeforeDeletions(fence.connectionId, complete, enough) : Infinity
+    found > limits.deletions ? yield* deletions.storedBeforeDeletions(fence.connectionId, readiness, enough) : Infinity
   if (areTooMany({ deletions: found, stored }, limits)) {
-    return { deleted: 0, held: yield* deletions.holdDeletions(fence, complete) }
+    return { deleted: 0, held: yield* deletions.holdDeletions(fence, readiness) }
   }
-  return { deleted: yield* deletions.applyDeletions(fence, complete, runId), held }
+  return { deleted: yield* deletions.applyDeletions(fence, readiness, runId), held }
 })

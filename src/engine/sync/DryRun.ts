@@ -58,7 +58,7 @@ const heldOf = Effect.fnUntraced(function* (connection: Connection, found: numbe
   const staged = yield* DeletionStore
   const overviews = yield* OverviewStore
   const bounds = { ...(yield* Limits), ...deletionLimits }
-  const { held, moved, waiting } = yield* staged.completeDeletions(connection.id, { changes: true, listing: true })
+  const { held, moved, waiting } = yield* staged.readyDeletions(connection.id, { changes: true, listing: true })
   const { stored } = yield* overviews.totals(connection.id)
   const deletions = found + waiting - moved + held
   return found + waiting > 0 && Deletions.areTooMany({ deletions, stored }, bounds) ? deletions : held

@@ -1,17 +1,17 @@
 /**
- * The order in which pages end: as they were listed, each once all its items have an outcome. No page ends from the
- * first one on that lost an item, so that no checkpoint passes an item.
+ * The order in which pages end: as they were listed, each once all its items have an outcome. Once a page has lost an
+ * item, neither it nor any later page ends in this slice: a checkpoint never skips an item.
  */
 import type { Flight } from "./InFlight.ts"
 import type { PageListed } from "./SliceEvent.ts"
 
-/** A value that only the committing fiber holds. Pages are numbered from 1. */
+/** The state of the pages, which only the committing fiber has. Pages are numbered from 1. */
 export interface PageOrder {
   readonly next: number
   readonly brokenFrom: number
-  /** How many items of a page are in. */
+  /** How many items of a page have an outcome. */
   readonly arrived: ReadonlyMap<number, number>
-  /** Ids of a page whose downloads answered that they are gone. */
+  /** Ids of a page that were gone when they were downloaded. */
   readonly gone: ReadonlyMap<number, ReadonlyArray<string>>
   /** Pages that have not ended. */
   readonly listed: ReadonlyMap<number, PageListed>
@@ -25,19 +25,19 @@ export const initial: PageOrder = {
   listed: new Map()
 }
 
-/** An item of this page is in, or was given up. */
+/** Counts an item of this page that has an outcome. */
 export const withItem = (order: PageOrder, page: number): PageOrder => ({
   ...order,
   arrived: new Map(order.arrived).set(page, (order.arrived.get(page) ?? 0) + 1)
 })
 
-/** This page lost an item: neither it nor a later one ends in this slice. */
+/** Notes that this page lost an item. */
 export const brokenAt = (order: PageOrder, page: number): PageOrder => ({
   ...order,
   brokenFrom: Math.min(order.brokenFrom, page)
 })
 
-/** The source listed this id with this page, and had it no more when it was asked for. */
+/** Notes an id that this page listed, and that was gone when it was downloaded. */
 export const withGone = (order: PageOrder, page: number, externalId: string): PageOrder => ({
   ...order,
   gone: new Map(order.gone).set(page, [...(order.gone.get(page) ?? []), externalId])
@@ -49,8 +49,9 @@ export const withPage = (order: PageOrder, page: PageListed): PageOrder => ({
 })
 
 /**
- * The page whose turn it is to end, and the order after it. `isIn`: this occurrence is committed, or in the open batch.
- * Ids that were gone when they were asked for do not count as seen: that would take their deletion back.
+ * Returns the next page that can end, and the order after it. `isIn` returns true for an occurrence that is committed,
+ * or in the open batch. Ids that were gone when they were downloaded are removed from `seen`, because seeing an id
+ * takes its deletion back.
  */
 export const takeNext = (
   order: PageOrder,

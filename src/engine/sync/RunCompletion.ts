@@ -1,10 +1,10 @@
-/** The end of a run: deletions that are complete, the law of the counts, and the run's row. No item is written here. */
+/** Ends a run: applies or holds its deletions, checks that its counts add up, and completes its row. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import { Limits } from "../Limits.ts"
 import type { LeasedConnection } from "../model/Connection.ts"
-import type { Complete } from "../model/Content.ts"
+import type { Readiness } from "../model/Content.ts"
 import { type RunId, type RunKind, statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
@@ -24,15 +24,15 @@ interface Options {
   readonly taskId: TaskId | undefined
   readonly kind: RunKind
   readonly task: SyncTask.SyncTask
-  readonly complete: Complete
+  readonly readiness: Readiness
   readonly notes: ReadonlyArray<string>
 }
 
 /**
- * Applies the deletions that are complete, or holds them. What was found gone by its absence alone is worth a row too.
+ * Applies the deletions that are ready, or holds them. A run that had no row until now gets one if this deletes any.
  */
 const endDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
-  const { complete, connection, fence, runId } = options
+  const { connection, fence, readiness, runId } = options
   const { deletions, deletionsHeld } = connection.waiting
   // Only a commit stages deletions.
   if (!deletions && !before.wrote) {
@@ -45,7 +45,7 @@ const endDeletions = Effect.fnUntraced(function* (options: Options, before: Reco
     deletions: yield* DeletionStore,
     fence,
     limits,
-    complete,
+    readiness,
     runId: before.begun ? runId : undefined
   })
   yield* Metrics.counted(connection.domain, { deleted })
@@ -63,7 +63,7 @@ const endDeletions = Effect.fnUntraced(function* (options: Options, before: Reco
   } satisfies Recorded
 })
 
-/** Every occurrence ends in exactly one outcome; else something is wrong with Idem. */
+/** Checks that every occurrence ended in exactly one outcome. Returns a failure of Idem itself if not. */
 const checkCounts = (counts: RunCounts.Counts): RunFailure.Failure | null => {
   if (RunCounts.addUp(counts)) return null
   const [occurrences, outcomes] = RunCounts.sides(counts)
@@ -74,8 +74,8 @@ const checkCounts = (counts: RunCounts.Counts): RunFailure.Failure | null => {
 }
 
 /**
- * Ends a run that came so far, with the failure that it had. It is safe after a commit that failed: what may have been
- * recorded then is not in `unrecorded`.
+ * Ends a run, with the failure that it had. Safe after a failed commit: `unrecorded` has no counts of a commit whose
+ * result is unknown.
  */
 export const run = Effect.fnUntraced(function* (
   options: Options,
@@ -84,14 +84,14 @@ export const run = Effect.fnUntraced(function* (
 ) {
   const { fence, notes, runId, task } = options
   const runs = yield* RunStore
-  const isSettled = failure === null && SyncTask.isLive(task)
-  const settled = isSettled
+  const appliesDeletions = failure === null && SyncTask.isLive(task)
+  const applied = appliesDeletions
     ? yield* RunFailure.capture(
-        Effect.withSpan(endDeletions(options, recorded), "settle", { captureStackTrace: false })
+        Effect.withSpan(endDeletions(options, recorded), "deletions", { captureStackTrace: false })
       )
     : Result.succeed<Recorded>(recorded)
-  const { begun, counts, unrecorded } = Result.getOrElse(settled, (): Recorded => recorded)
-  const error = failure ?? (Result.isFailure(settled) ? settled.failure : checkCounts(counts))
+  const { begun, counts, unrecorded } = Result.getOrElse(applied, (): Recorded => recorded)
+  const error = failure ?? (Result.isFailure(applied) ? applied.failure : checkCounts(counts))
   if (error?.reason === "Superseded" || (error === null && !begun)) return { counts, error }
   const finish = Effect.gen(function* () {
     if (!begun) yield* runs.beginRun(fence, options)

@@ -243,9 +243,9 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const stopReason = yield* StopSignal.read(shared.stop)
   const worked = yield* RunFailure.capture(written.exit)
   const notes = [...options.notes, ...listingNotes]
-  const complete = Deletions.complete(reading, written.pages)
+  const readiness = Deletions.readiness(reading, written.pages)
   const { counts, error } = yield* RunCompletion.run(
-    { connection, fence, runId, taskId, kind, task: plan.task, complete, notes },
+    { connection, fence, runId, taskId, kind, task: plan.task, readiness, notes },
     written,
     Result.isFailure(worked) ? worked.failure : failureOf(stopReason, failure)
   )
@@ -255,7 +255,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     notes,
     error,
     more: more || stopReason?._tag === "Over",
-    changesRead: error === null && complete.changes,
+    changesRead: error === null && readiness.changes,
     isEarly: plan.hinted.only,
     ...waitOf(stopReason, yield* RunMeter.read(shared.meter), limits)
   } satisfies SliceResult

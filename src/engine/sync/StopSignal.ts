@@ -1,15 +1,18 @@
-/** Why a slice begins nothing more. What is under way is finished and kept. */
+/** Why a slice begins no more work. Downloads under way are finished and kept. */
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import type { IntegrationError, Reason as ErrorReason } from "../../contract/IntegrationError.ts"
 import * as RunMeter from "./RunMeter.ts"
 
 export type Reason =
-  /** Its time is up, or its account's quota is until then: nothing of what it did not reach is counted or kept. */
+  /**
+   * The slice's time is up, or the account's quota is used up for the rest of it. Items that were not reached are
+   * neither counted nor kept.
+   */
   | { readonly _tag: "Over" }
-  /** The source refused, or is down: what it did not reach is deferred. */
+  /** The source refused, or is down. Items that were not reached are deferred. */
   | { readonly _tag: "Refused"; readonly error: IntegrationError }
-  /** Too many items failed: it is not the items. */
+  /** So many items failed that the source must be at fault. */
   | { readonly _tag: "GivenUp"; readonly message: string }
 
 /** The reason why a slice stops, if it does. The listing fiber and the download fibers of the slice share it. */
@@ -19,16 +22,16 @@ export const make: Effect.Effect<StopSignal> = Ref.make<Reason | undefined>(unde
 
 export const read: (stop: StopSignal) => Effect.Effect<Reason | undefined> = Ref.get
 
-/** Halts the slice. The first reason stands, but for one that says only that its time is up. */
+/** Stops the slice. The first reason stands, unless it is `Over`: then the next one replaces it. */
 export const set = (stop: StopSignal, reason: Reason): Effect.Effect<void> =>
   Ref.update(stop, (before) => (before === undefined || before._tag === "Over" ? reason : before))
 
-/** Reasons for which the whole source is left alone. Any other reason of a listing says nothing about single items. */
+/** Reasons that concern the whole source. */
 const refusals: ReadonlySet<ErrorReason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])
 
 /**
- * Halts the slice for an error that concerns the whole source, and says whether it does. Where our own budget was used
- * up, the source has refused nothing: the slice is over.
+ * Stops the slice for an error that concerns the whole source. Returns true for such an error. If Idem's own budget was
+ * used up, the source has refused nothing: the slice is over.
  */
 export const forError = Effect.fnUntraced(function* (
   stop: StopSignal,

@@ -1,6 +1,6 @@
 /**
- * The listing of a file server: one pass through all folders, page by page. It decides which files are downloaded, by
- * their revisions or by their contents.
+ * The listing of a file server: one pass through all folders, page by page. Files to download
+ * are chosen by their revisions or by their contents, as `Ftp.ts` says for the connection (`comparesRevisions`).
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

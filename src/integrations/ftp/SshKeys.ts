@@ -44,8 +44,8 @@ const byType = {
 const isType = (type: string): type is keyof typeof byType => type in byType
 
 /**
- * Returns the host key algorithms to ask the server for, because it may have keys of several types. Only whole keys tell
- * their type, fingerprints do not.
+ * Returns the host key algorithms to ask the server for, because it may have keys of several types. Only whole keys
+ * tell their type, fingerprints do not.
  */
 export const hostKeyAlgorithms = (known: ReadonlyArray<string>) => {
   const types = known.map((text) => typeOf(wholeKey(text) ?? new Uint8Array()))
@@ -53,7 +53,10 @@ export const hostKeyAlgorithms = (known: ReadonlyArray<string>) => {
   return types.length === 0 || !types.every(isType) ? {} : { algorithms: { serverHostKey } }
 }
 
-/** Returns why the private key can't be used, or undefined. Checked before the server is reached; the message does not quote the key. */
+/**
+ * Returns why the private key can't be used, or undefined. Checked before the server is reached; the message does not
+ * quote the key.
+ */
 export const privateKeyProblem = (
   privateKey: string | undefined,
   passphrase: string | undefined

@@ -142,8 +142,8 @@ const TokenUrl = Schema.URLFromString.pipe(
 )
 
 /**
- * A password (of many providers one for this app alone), or for XOAUTH2 or OAUTHBEARER a grant, whose access tokens Idem
- * renews, or an access token.
+ * A password (of many providers one for this app alone), or for XOAUTH2 or OAUTHBEARER a grant, whose access tokens
+ * Idem renews, or an access token.
  */
 export const Credentials = Schema.Union([
   Schema.Struct({

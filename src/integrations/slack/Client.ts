@@ -59,7 +59,9 @@ export const apiUrlOf = (configured: string | undefined) => new URL(configured ?
 /** How many items the smallest page has: no message is so large that ten of them are too much. */
 const fewest = 10
 
-/** A page of 999 messages has a few MB; their text and blocks could be larger, and are then asked for in smaller pages. */
+/**
+ * A page of 999 messages has a few MB; their text and blocks could be larger, and are then asked for in smaller pages.
+ */
 const maxAnswerBytes = 32 * 1024 * 1024
 
 /** Sends one request with the library. */

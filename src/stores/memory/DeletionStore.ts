@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { createHash } from "node:crypto"
-import type { Complete } from "../../engine/model/Content.ts"
+import type { Readiness } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
@@ -14,7 +14,7 @@ import { byBytes, type ConnectionEntry, fenced, type Millis, next, type StagedEn
 type Methods = DeletionStore["Service"]
 
 const make = (state: State): Methods => {
-  const isComplete = (one: StagedEntry, { changes, listing }: Complete) =>
+  const isReady = (one: StagedEntry, { changes, listing }: Readiness) =>
     one.ready || (one.cause === "event" && (listing || (changes && !one.ofPass)))
 
   /** The chosen staged deletions of a connection, by external id. */
@@ -42,10 +42,10 @@ const make = (state: State): Methods => {
   }
 
   return {
-    completeDeletions: (connectionId, complete) =>
+    readyDeletions: (connectionId, readiness) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)
-        const waiting = choose(connection, (one) => !one.held && isComplete(one, complete))
+        const waiting = choose(connection, (one) => !one.held && isReady(one, readiness))
         const elsewhere = new Set<string>()
         for (const [id, { bodyKey, state }] of waiting.length === 0 ? [] : (connection?.contents ?? [])) {
           if (bodyKey !== undefined && state === "stored" && connection?.staged.has(id) === false)
@@ -58,10 +58,10 @@ const make = (state: State): Methods => {
         }
       }),
 
-    storedBeforeDeletions: (connectionId, complete, atMost) =>
+    storedBeforeDeletions: (connectionId, readiness, atMost) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)
-        const found = choose(connection, (one) => one.held || isComplete(one, complete))
+        const found = choose(connection, (one) => one.held || isReady(one, readiness))
         const began = Math.min(...found.map(([, { since }]) => since))
         let stored = 0
         for (const { born, died, state } of connection?.contents.values() ?? []) {
@@ -71,25 +71,25 @@ const make = (state: State): Methods => {
         return Math.min(stored, atMost)
       }),
 
-    applyDeletions: Effect.fnUntraced(function* (fence, complete, runId) {
+    applyDeletions: Effect.fnUntraced(function* (fence, readiness, runId) {
       const now = yield* Clock.currentTimeMillis
       const connection = yield* fenced(state, fence)
       const run = runId === undefined ? undefined : yield* RunStore.runIn(state, runId)
-      const chosen = choose(connection, (one) => !one.held && isComplete(one, complete))
+      const chosen = choose(connection, (one) => !one.held && isReady(one, readiness))
       const deleted = remove(
         connection,
         chosen.map(([id]) => id),
         now
       )
-      if (complete.changes) connection.readingSince = null
+      if (readiness.changes) connection.readingSince = null
       if (run !== undefined) RunCounts.add(run.counts, { deleted })
       return deleted
     }),
 
-    holdDeletions: (fence, complete) =>
+    holdDeletions: (fence, readiness) =>
       Effect.map(fenced(state, fence), (connection) => {
-        for (const [, one] of choose(connection, (one) => isComplete(one, complete))) one.held = one.ready = true
-        if (complete.changes) connection.readingSince = null
+        for (const [, one] of choose(connection, (one) => isReady(one, readiness))) one.held = one.ready = true
+        if (readiness.changes) connection.readingSince = null
         return choose(connection, ({ held }) => held).length
       }),
 

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import type { Complete } from "../../engine/model/Content.ts"
+import type { Readiness } from "../../engine/model/Content.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import * as Storable from "../Storable.ts"
@@ -23,7 +23,7 @@ type Methods = DeletionStore["Service"]
 const Count = Schema.Struct({ count: Schema.Int })
 const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Count]))
 const decodeCounts = Schema.decodeUnknownEffect(Schema.Array(Count))
-const decodeComplete = Schema.decodeUnknownEffect(
+const decodeReady = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ waiting: Schema.Int, moved: Schema.Int, held: Schema.Int })])
 )
 const Head = Schema.Struct({ total: Schema.Int, token: Schema.String })
@@ -46,7 +46,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
 
-  const isComplete = ({ changes, listing }: Complete) =>
+  const isReady = ({ changes, listing }: Readiness) =>
     sql`(ready OR cause = 'event' AND (${listing} OR ${changes} AND NOT of_pass))`
 
   const headOf = (connectionId: ConnectionId, which: Fragment) =>
@@ -80,13 +80,13 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
       (rows) => Effect.map(Effect.orDie(decodeCount(rows)), ([{ count }]) => count)
     )
 
-  const endReading = (connectionId: ConnectionId, { changes }: Complete) =>
+  const endReading = (connectionId: ConnectionId, { changes }: Readiness) =>
     changes
       ? sql`UPDATE connection SET reading_since = NULL WHERE id = ${connectionId} AND reading_since IS NOT NULL`
       : Effect.void
 
   return {
-    completeDeletions: (connectionId, complete) =>
+    readyDeletions: (connectionId, readiness) =>
       sql`SELECT count(*)::float8 AS waiting,
           count(*) FILTER (WHERE EXISTS (
             SELECT 1 FROM content AS gone JOIN content AS other USING (connection_id, body_key)
@@ -94,15 +94,15 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
               AND other.state = 'stored' AND NOT EXISTS (SELECT 1 FROM staged_deletion AS staged
                 WHERE staged.connection_id = ${connectionId} AND staged.external_id = other.external_id)))::float8 AS moved,
           coalesce((SELECT deletions_held FROM totals WHERE connection_id = ${connectionId}), 0)::float8 AS held
-        FROM staged_deletion WHERE connection_id = ${connectionId} AND NOT held AND ${isComplete(complete)}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeComplete(rows))),
+        FROM staged_deletion WHERE connection_id = ${connectionId} AND NOT held AND ${isReady(readiness)}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeReady(rows))),
         Effect.map(([counts]) => counts),
         toStoreError("counting staged deletions")
       ),
 
-    storedBeforeDeletions: (connectionId, complete, atMost) =>
+    storedBeforeDeletions: (connectionId, readiness, atMost) =>
       sql`WITH began AS MATERIALIZED (SELECT min(since) AS at FROM staged_deletion
-          WHERE connection_id = ${connectionId} AND (held OR ${isComplete(complete)}))
+          WHERE connection_id = ${connectionId} AND (held OR ${isReady(readiness)}))
         SELECT count(*)::float8 AS count FROM (
           SELECT 1 FROM content, began WHERE connection_id = ${connectionId} AND created_at < at
             AND (state = 'stored' OR state = 'deleted' AND updated_at >= at)
@@ -112,23 +112,23 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         toStoreError("counting what was stored")
       ),
 
-    applyDeletions: (fence, complete, runId) =>
+    applyDeletions: (fence, readiness, runId) =>
       Effect.gen(function* () {
         yield* checkFence(sql, fence)
-        const deleted = yield* remove(fence.connectionId, sql`NOT held AND ${isComplete(complete)}`)
-        yield* endReading(fence.connectionId, complete)
+        const deleted = yield* remove(fence.connectionId, sql`NOT held AND ${isReady(readiness)}`)
+        yield* endReading(fence.connectionId, readiness)
         if (runId !== undefined) yield* addToRun(sql, runId, { deleted }, [])
         return deleted
       }).pipe(inTransaction, toStoreError("applying deletions")),
 
-    holdDeletions: (fence, complete) =>
+    holdDeletions: (fence, readiness) =>
       Effect.gen(function* () {
         const { connectionId } = fence
         yield* checkFence(sql, fence)
         yield* sql`WITH now_held AS (UPDATE staged_deletion SET held = true, ready = true
-            WHERE connection_id = ${connectionId} AND NOT held AND ${isComplete(complete)} RETURNING 1)
+            WHERE connection_id = ${connectionId} AND NOT held AND ${isReady(readiness)} RETURNING 1)
           ${Totals.add(sql, connectionId, { held: "(SELECT count(*) FROM now_held)" })}`
-        yield* endReading(connectionId, complete)
+        yield* endReading(connectionId, readiness)
         return yield* Effect.flatMap(
           sql`SELECT deletions_held::float8 AS count FROM totals WHERE connection_id = ${connectionId}`,
           (rows) => Effect.map(Effect.orDie(decodeCounts(rows)), ([found]) => found?.count ?? 0)

@@ -65,14 +65,15 @@ const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
 
 /**
- * Changes that are not older than all that runs here would be invisible, or ahead, until this cluster's ids have come
- * as far: they are announced anew. It follows a write, so that our own id is no more than theirs.
+ * Gives changes that no reader can see yet the id of this transaction. After a restore, this cluster's transaction ids
+ * may be lower than those of stored changes, and readers would not see such a change until the ids catch up. Call it
+ * after a write, so that this transaction has its id.
  */
 const announceAnew = (sql: SqlClient.SqlClient) =>
   sql`UPDATE content SET changed_xid = pg_current_xact_id(), stored_xid = pg_current_xact_id(), undeleted_xid = NULL
     WHERE changed_xid >= pg_snapshot_xmin(pg_current_snapshot())`
 
-/** Begins a new epoch where this is not where the present one was begun (or anyway: `always`). */
+/** Begins a new epoch if the database has moved since the present one began, or in any case with `always`. */
 export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (options: {
   readonly always: boolean
 }): Effect.fn.Return<{ readonly epoch: Epoch; readonly begun: boolean }, StoreError, SqlClient.SqlClient> {

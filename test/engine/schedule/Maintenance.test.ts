@@ -15,7 +15,7 @@ const settingsOf = (env: Record<string, string>) =>
     .parse(ConfigProvider.fromEnv({ env }))
     .pipe(Effect.map(({ keepRuns }) => Duration.toDays(keepRuns)))
 
-describe("upkeep", () => {
+describe("maintenance", () => {
   it.effect("removes runs after 30 days, but the last, and bodies that nothing names, day by day", () => {
     const source = new MemorySource()
     source.add("a", { revision: "1" })
