@@ -48,8 +48,8 @@ export class Feed extends Context.Service<
      * they became visible. Waits up to `wait` for the first. `next` is the cursor to go on from, also where there was
      * nothing. A page of some kinds may be empty although changes follow it.
      *
-     * Content that a reader of some kinds was sent as `stored` is sent so again if it changes before the reader has come
-     * to the end.
+     * Content that a reader of some kinds was sent as `stored` is sent so again if it changes before the reader has
+     * come to the end.
      */
     readonly changes: (
       query: Query

@@ -42,8 +42,8 @@ export interface Change {
 
 /**
  * The latest change of this content that is of one of these kinds and that no reader has seen who has everything before
- * the transaction `since`; undefined if there is none. Content that was stored and then updated is `stored` for a reader
- * who asks for that kind only. What is deleted now is nothing else.
+ * the transaction `since`; undefined if there is none. Content that was stored and then updated is `stored` for a
+ * reader who asks for that kind only. What is deleted now is nothing else.
  */
 export const latestOf = (
   kinds: ReadonlyArray<ChangeKind>,

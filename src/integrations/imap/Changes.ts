@@ -6,9 +6,9 @@
  * - Without either, the flags and UIDs of all messages are read if STATUS shows a change, and once an hour.
  *
  * A part counts the messages that are known. If the server has another number of messages after that, or gave a UID to
- * a message that nobody saw, all UIDs are read and compared (UidDigests.ts): messages that are not known are listed, and
- * known ones that are absent are deleted. The mailbox is settled once both numbers agree; until then the part does not
- * move past the last UID that was seen.
+ * a message that nobody saw, all UIDs are read and compared (UidDigests.ts): messages that are not known are listed,
+ * and known ones that are absent are deleted. The mailbox is settled once both numbers agree; until then the part does
+ * not move past the last UID that was seen.
  *
  * The stored mod-sequence is that of the opened mailbox, before anything was read: changes during the poll are read by
  * the next one. A part moves with each page, so that the next slice continues a slice that was cut off.

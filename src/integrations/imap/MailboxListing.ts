@@ -80,8 +80,8 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
           : { ...rest, ...(blocks === undefined ? {} : { blocks }) }
       }
       const part = resumed === undefined ? begun() : goneOn(resumed)
-      // On servers without message ids, body keys cost one more request. A first listing skips it: nothing is stored yet
-      // that a message could be a copy of.
+      // On servers without message ids, body keys cost one more request. A first listing skips it: nothing is stored
+      // yet that a message could be a copy of.
       const copies = live && (!isWhole || features.gmail || features.objectId)
       const left = found.filter((uid) => uid < (resumed?.below ?? Number.POSITIVE_INFINITY))
       if (left.length === 0) return Stream.succeed<Step>({ part, page: { problems } })

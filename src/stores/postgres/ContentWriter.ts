@@ -13,8 +13,8 @@ import * as Totals from "./Totals.ts"
 import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
 
 /**
- * The assignments that keep the transactions in which content became `stored` and `undeleted`, for statements that write
- * another change. A content that has one of these changes now says its transaction in `changed_xid`.
+ * The assignments that keep the transactions in which content became `stored` and `undeleted`, for statements that
+ * write another change. A content that has one of these changes now says its transaction in `changed_xid`.
  */
 export const keptTransactions = ["stored", "undeleted"]
   .map(

@@ -40,8 +40,8 @@ export interface Options {
   /** Asked before each command is answered; `mailbox` is the selected one. */
   readonly script?: (command: string, mailbox: string | undefined) => Fault
   /**
-   * A connection shows the messages that the mailbox had when the connection opened it. Dovecot tells of new ones at the
-   * end of a command, so that the command itself still has the former view.
+   * A connection shows the messages that the mailbox had when the connection opened it. Dovecot tells of new ones at
+   * the end of a command, so that the command itself still has the former view.
    */
   readonly views?: boolean
   /** Connections at a time; a login beyond them is refused as Dovecot does. */
