@@ -25,7 +25,7 @@ export interface AccessToken {
 }
 
 /** The access token that credentials hold. Without `expiresAt` it is used until the source refuses it. */
-export interface Held {
+export interface StoredToken {
   readonly token: Redacted.Redacted | undefined
   readonly expiresAt?: DateTime.Utc | undefined
 }
@@ -39,7 +39,7 @@ export const make = <Credentials>(options: {
   readonly credentials: Credentials
   readonly refreshCredentials: RefreshCredentials<Credentials>
   readonly margin: Duration.Input
-  readonly held: (credentials: Credentials) => Held
+  readonly tokenOf: (credentials: Credentials) => StoredToken
   readonly refresh: (credentials: Credentials) => Effect.Effect<Credentials, IntegrationError> | undefined
 }): AccessToken => {
   let current = options.credentials
@@ -48,7 +48,7 @@ export const make = <Credentials>(options: {
   /** The token of these credentials, unless it is about to expire. */
   const usable = (credentials: Credentials) =>
     Effect.map(DateTime.now, (now) => {
-      const { expiresAt, token } = options.held(credentials)
+      const { expiresAt, token } = options.tokenOf(credentials)
       const isFresh =
         expiresAt === undefined || DateTime.isLessThan(DateTime.addDuration(now, options.margin), expiresAt)
       return isFresh ? token : undefined
@@ -68,7 +68,7 @@ export const make = <Credentials>(options: {
           return yield* options.refresh(stored) ?? Effect.succeed(stored)
         })
       )
-      const next = options.held(current).token
+      const next = options.tokenOf(current).token
       if (next !== undefined) return next
       const message = "the credentials hold no access token: give new ones, or sign in"
       return yield* new IntegrationError({ reason: new Unauthorized({ message }) })

@@ -16,6 +16,9 @@ import type { IntegrationError } from "./IntegrationError.ts"
 /** The longest external id, in bytes of UTF-8. */
 export const maxExternalIdBytes = 1024
 
+/** The longest title that is kept, in UTF-16 units. */
+export const maxTitleLength = 1000
+
 const encoder = new TextEncoder()
 
 /** Why this text can't be an external id, or undefined where it can. */
@@ -103,8 +106,8 @@ export interface Content {
   readonly bodyKey?: string | undefined
 }
 
-/** The content with the fields that were known only after its body. */
-export const complete = (content: Content): Effect.Effect<Content, IntegrationError> =>
+/** Returns the content with the fields of `afterBody`, which are known once its body has been read. */
+export const withLateFields = (content: Content): Effect.Effect<Content, IntegrationError> =>
   content.afterBody === undefined
     ? Effect.succeed(content)
     : Effect.map(content.afterBody, (late) => ({ ...content, ...late, afterBody: undefined }))

@@ -132,7 +132,7 @@ export const accessToken = <C extends object>(
     credentials: options.credentials,
     refreshCredentials: options.refreshCredentials,
     margin,
-    held: (credentials: Partial<AccessTokenFields>) => ({
+    tokenOf: (credentials: Partial<AccessTokenFields>) => ({
       token: credentials.accessToken,
       expiresAt: credentials.expiresAt
     }),

@@ -52,10 +52,13 @@ export const QuotaConfig = Schema.Struct({
   methods: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))))
 })
 
+/** Units a minute that mean no limit, for stand-ins and servers of one's own. */
+export const unlimited = 1_000_000_000
+
 /** The description of a `quota` field. */
 export const aboutQuota: About = {
   title: "Limits of the source",
   description: "What differs from the limits that the provider grants by default. A stand-in has none.",
-  example: { unitsPerMinute: 1_000_000_000 },
+  example: { unitsPerMinute: unlimited },
   isAdvanced: true
 }

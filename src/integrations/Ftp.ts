@@ -20,6 +20,7 @@ import * as EmptyFolders from "./ftp/EmptyFolders.ts"
 import * as Listing from "./ftp/Listing.ts"
 import { projection } from "./ftp/Projection.ts"
 import type { Remote } from "./ftp/Remote.ts"
+import { unlimited } from "../contract/Quota.ts"
 
 const session = (
   config: Config,
@@ -51,9 +52,6 @@ const comparison = (byRevision: boolean, { host, verifyEvery }: Config): string 
       ` ("compare": "content" downloads every file at every poll)`
     : `${host}: every file is downloaded at every poll, and compared by content`
 
-/** A server grants no quota of its own: `connections` bounds what it is asked at a time. */
-const unlimited = 1_000_000_000
-
 export const integration = make<Config, Credentials, Listing.Checkpoint, EmptyFolders.Part>({
   domain: "ftp",
   projection,
@@ -67,6 +65,7 @@ export const integration = make<Config, Credentials, Listing.Checkpoint, EmptyFo
   // `implicit` moves the port where none is given. `hostKey`, `ca` and `verifyCertificate` decide which server is
   // believed to be the host: without them whoever stands in between would be given the stored password.
   address: ["protocol", "host", "port", "implicit", "hostKey", "ca", "verifyCertificate"],
+  // A server grants no quota of its own: `connections` bounds the requests that it gets at a time.
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   // A listing of a hundred thousand names takes its time.
   callTimeout: "5 minutes",

@@ -14,6 +14,7 @@ import { Checkpoint } from "./gmail/Checkpoint.ts"
 import { Config, filterOf, withoutChats } from "./gmail/Config.ts"
 import { projection } from "./gmail/Projection.ts"
 import * as SignIn from "./gmail/SignIn.ts"
+import { unlimited } from "../contract/Quota.ts"
 
 /**
  * Units a minute and account that Google grants (https://developers.google.com/workspace/gmail/api/reference/quota).
@@ -25,9 +26,6 @@ const projectGrant = { unitsPerMinute: 1_200_000, unitsPerDay: 80_000_000 }
 
 /** Bytes a day that an account may download by the API (https://support.google.com/a/answer/1071518). */
 const bytesPerDay = 2_500_000_000
-
-/** Units a minute that mean no limit at all: a stand-in's. */
-const unlimited = 1_000_000_000
 
 const quotaOf = ({ quota }: Config): Quota => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute })
 

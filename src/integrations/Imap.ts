@@ -15,12 +15,10 @@ import { make } from "../contract/Integration.ts"
 import { Checkpoint, Part } from "./imap/Checkpoint.ts"
 import { Config, Credentials, messagesIn } from "./imap/Config.ts"
 import { projection } from "./imap/Projection.ts"
+import { unlimited } from "../contract/Quota.ts"
 
 /** Loaded when a connection is opened: commands that only read would pay for it. */
 const session = Effect.promise(() => import("./imap/Session.ts"))
-
-/** A server grants no quota of its own: `connections` bounds what it is asked at a time. */
-const unlimited = 1_000_000_000
 
 export const integration = make<Config, Credentials, Checkpoint, Part>({
   domain: "imap",
@@ -34,6 +32,7 @@ export const integration = make<Config, Credentials, Checkpoint, Part>({
   // `tls` decides whether the password is sent in clear. `ca` and `verifyCertificate` decide which server is believed
   // to be the host.
   address: ["provider", "host", "port", "tls", "ca", "verifyCertificate"],
+  // A server grants no quota of its own: `connections` bounds the requests that it gets at a time.
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   leftOut: ({ includeSpamTrash, mailboxes = [] }) =>
     includeSpamTrash === true || mailboxes.length > 0 ? [] : [messagesIn("Junk and Trash")],

@@ -4,7 +4,7 @@
  */
 import * as DateTime from "effect/DateTime"
 import type * as Schema from "effect/Schema"
-import type { Metadata } from "../contract/Content.ts"
+import { maxTitleLength, type Metadata } from "../contract/Content.ts"
 import type { Problem } from "../contract/Page.ts"
 import type { Problems } from "../engine/model/Connection.ts"
 import type { Item } from "../engine/model/Batch.ts"
@@ -68,9 +68,6 @@ export const canonical = (value: Schema.Json): string => {
   return `{${entries.map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`).join()}}`
 }
 
-/** The longest title, in characters (`Content.title`). */
-const maxTitle = 1000
-
 // Mail has dates of any year; beyond four digits they are typing errors, and beyond 294276 PostgreSQL refuses them.
 const firstDate = -62_135_596_800_000
 const lastDate = 253_402_300_799_999
@@ -86,7 +83,7 @@ export const item = (given: Item): Item => ({
   ...given,
   revision: given.revision === undefined ? undefined : text(given.revision),
   kind: text(given.kind),
-  title: given.title === undefined ? undefined : text(given.title.slice(0, maxTitle)),
+  title: given.title === undefined ? undefined : text(given.title.slice(0, maxTitleLength)),
   occurredAt: date(given.occurredAt),
   mediaType: given.mediaType === undefined ? undefined : text(given.mediaType),
   metadata: metadata(given.metadata),

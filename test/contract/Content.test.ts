@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import {
   type Content,
-  complete,
+  withLateFields,
   ExternalId,
   externalIdProblem,
   maxExternalIdBytes
@@ -34,9 +34,9 @@ describe("a content", () => {
   it.effect("takes the fields that are known only after its body, and keeps the others", () =>
     Effect.gen(function* () {
       const plain: Content = { kind: "message", title: "early", metadata: { a: 1 }, body: new Uint8Array() }
-      assert.strictEqual(yield* complete(plain), plain)
+      assert.strictEqual(yield* withLateFields(plain), plain)
       const late = { title: "late", metadata: { a: 2 } }
-      const whole = yield* complete({ ...plain, afterBody: Effect.succeed(late) })
+      const whole = yield* withLateFields({ ...plain, afterBody: Effect.succeed(late) })
       assert.deepStrictEqual(whole, { ...plain, ...late, afterBody: undefined })
     })
   )

@@ -10,7 +10,7 @@ import { Limits } from "../Limits.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
 import type { Connection, ConnectionId, LeasedConnection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
-import { Superseded } from "../store/Fence.ts"
+import { fenceOf, Superseded } from "../store/Fence.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 
@@ -87,7 +87,7 @@ export const keep = (
         return yield* new Stalled({ message: `nothing moved for ${Duration.format(limits.stallAfter)}` })
       }
       yield* leases
-        .renew({ connectionId: connection.id, fence: connection.fence }, limits.leaseTtl)
+        .renew(fenceOf(connection), limits.leaseTtl)
         .pipe(Effect.catchTag("StoreError", (error: StoreError) => Effect.logWarning(error.message)))
     })
     const every = Duration.divideUnsafe(limits.leaseTtl, 3)

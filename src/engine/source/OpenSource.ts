@@ -13,7 +13,7 @@ import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
-import type { Fence } from "../store/Fence.ts"
+import { fenceOf } from "../store/Fence.ts"
 import { credentialsContext, Vault } from "../secrets/Vault.ts"
 
 /** A connection that can be opened. */
@@ -65,7 +65,7 @@ const openOptions = Effect.fnUntraced(function* (
   meter: RunMeter.RunMeter
 ) {
   const { config, connection, credentials, integration } = options
-  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const fence = fenceOf(connection)
   const connections = yield* ConnectionStore
   const vault = yield* Vault
   const quotas = yield* Quotas

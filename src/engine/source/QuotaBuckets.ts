@@ -3,9 +3,7 @@ import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Budget } from "../../contract/Integration.ts"
-
-/** Units a minute that mean no limit, for stand-ins and own servers. No bucket is asked for them. */
-export const unlimited = 1_000_000_000
+import { unlimited } from "../../contract/Quota.ts"
 
 /** The limits of bytes a day. */
 export const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>

@@ -31,7 +31,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
-import { adaptiveOf, type Bucket, bucketsOf, bytesOf, unlimited, usedUp } from "./QuotaBuckets.ts"
+import { adaptiveOf, type Bucket, bucketsOf, bytesOf, usedUp } from "./QuotaBuckets.ts"
 import { IntegrationError, RateLimited, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
 import * as RunMeter from "../sync/RunMeter.ts"
@@ -39,6 +39,7 @@ import { Limits } from "../Limits.ts"
 import * as RefusalDelay from "./RefusalDelay.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Turn } from "../schedule/ConcurrencyLimiter.ts"
+import { unlimited } from "../../contract/Quota.ts"
 
 /**
  * Retries within one call, for failures that are likely to pass soon. The ledger and the scheduler retry longer ones.
@@ -169,7 +170,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   const take = Effect.fnUntraced(function* (bucket: Bucket, meter: RunMeter.RunMeter) {
     const { key, per, tokens } = bucket
     if (tokens <= 0 || bucket.limit >= unlimited) return
-    const held = Math.max(1, Math.floor(bucket.limit / 60), tokens)
+    const capacity = Math.max(1, Math.floor(bucket.limit / 60), tokens)
     const consume = limiter
       .consume(
         per === "day"
@@ -186,8 +187,8 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
               onExceeded: "fail",
               key,
               tokens,
-              limit: held,
-              window: Duration.millis((held / bucket.limit) * 60_000)
+              limit: capacity,
+              window: Duration.millis((capacity / bucket.limit) * 60_000)
             }
       )
       .pipe(

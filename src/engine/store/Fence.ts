@@ -3,12 +3,14 @@
  * invalid. Every transaction that writes for a run checks it first.
  */
 import * as Schema from "effect/Schema"
-import { ConnectionId } from "../model/Connection.ts"
+import { type Connection, ConnectionId } from "../model/Connection.ts"
 
 export interface Fence {
   readonly connectionId: ConnectionId
   readonly fence: bigint
 }
+
+export const fenceOf = ({ fence, id }: Pick<Connection, "id" | "fence">): Fence => ({ connectionId: id, fence })
 
 /** The fence is no longer current. Nothing was written. */
 export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", { connectionId: ConnectionId }) {

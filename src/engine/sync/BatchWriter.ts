@@ -31,6 +31,7 @@ import * as PageOrder from "./PageOrder.ts"
 import type { RunError } from "./RunFailure.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { ListingEnded, Missed, SliceEvent, Stored } from "./SliceEvent.ts"
+import { maxKept } from "../model/Run.ts"
 
 export interface Options extends BatchCommit.Options {
   /** Ends, or fails, once nothing more comes. */
@@ -65,9 +66,6 @@ interface State {
   readonly remaining: number | undefined
   readonly listing: ListingEnded | undefined
 }
-
-/** Problems that a run keeps; more of them say nothing new. */
-const problemsKept = 100
 
 /** A step of the state that may wait for the commit in flight, and begin the next one. */
 type Step<A> = Effect.Effect<A, WriteError>
@@ -251,7 +249,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step<void> =>
 
 /** Returns the problems that the run still keeps, of those that were found. */
 const kept = ({ problems }: State, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
-  found.slice(0, problemsKept - problems.length)
+  found.slice(0, maxKept - problems.length)
 
 const unknown = "not found at the source"
 

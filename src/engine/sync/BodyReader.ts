@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
-import { type Announced, complete, type Content, type Ref } from "../../contract/Content.ts"
+import { type Announced, withLateFields, type Content, maxTitleLength, type Ref } from "../../contract/Content.ts"
 import { IntegrationError, TooLarge, Transient } from "../../contract/IntegrationError.ts"
 import type { Limits } from "../Limits.ts"
 import * as BodyVerification from "./BodyVerification.ts"
@@ -13,8 +13,6 @@ import * as RunMeter from "./RunMeter.ts"
 import type { CopySource, Item, StoredBody } from "../model/Batch.ts"
 import type { BodyStore } from "../store/BodyStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
-
-const titleLength = 1000
 
 const hashOf = (bytes: Uint8Array): Uint8Array => Crypto.hash("sha256", bytes, "buffer")
 
@@ -93,16 +91,16 @@ const keep = (
         return false
       }).pipe(Pull.catchDone(() => Effect.succeed(true)))
       if (ended) return inline(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
-      // Handed over one by one, so that what was held can go as it is written.
-      const held = Stream.suspend(() => Stream.fromIterable(chunks.splice(0)))
+      // Handed over one by one, so that each chunk is freed once it is written.
+      const chunksSoFar = Stream.suspend(() => Stream.fromIterable(chunks.splice(0)))
       const rest = Stream.concat(Stream.fromEffectDrain(share.stream), Stream.fromPull(Effect.succeed(pull)))
-      const blob = yield* bodies.writeBlob(Stream.concat(held, rest))
+      const blob = yield* bodies.writeBlob(Stream.concat(chunksSoFar, rest))
       return { _tag: "Blob", hash: blob.hash, size: blob.size } as const
     })
   )
 
 const oneLine = (title: string | undefined): string | undefined =>
-  title?.replaceAll(/\s+/g, " ").trim().slice(0, titleLength)
+  title?.replaceAll(/\s+/g, " ").trim().slice(0, maxTitleLength)
 
 interface Options {
   readonly bodies: BodyStore["Service"]
@@ -140,7 +138,7 @@ export const item = Effect.fnUntraced(function* (
     )
   }
   yield* RunMeter.bodyRead(meter, body._tag === "Inline" ? body.bytes.length : body.size)
-  const { bodyKey, kind, mediaType, metadata, occurredAt, revision, title, volatile } = yield* complete(content)
+  const { bodyKey, kind, mediaType, metadata, occurredAt, revision, title, volatile } = yield* withLateFields(content)
   return {
     externalId: ref.externalId,
     revision: revision ?? ref.revision,
@@ -164,11 +162,11 @@ export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): I
   metadata: { ...source.metadata, ...copy?.metadata }
 })
 
-/** What a body counts for in a batch that is in the blob store: the commit asks there for each. */
+/** Bytes that a body in the blob store counts for in a batch: the commit asks the blob store for each of them. */
 const blobBytes = 64 * 1024
 
-/** Bytes that the body of an item counts for in a batch: those that it holds in memory, if it is inline. */
-export const held = ({ body }: Item): number =>
+/** Bytes that the body of an item counts for in a batch: those in memory, if it is inline. */
+export const batchBytes = ({ body }: Item): number =>
   body._tag === "Inline" ? body.bytes.length : body._tag === "Blob" ? blobBytes : 0
 
 /** Bytes of its body, wherever they are. */

@@ -5,6 +5,7 @@ import * as Random from "effect/Random"
 import type { Problem } from "../../contract/Page.ts"
 import { type Connection, pausedByPerson, type Problems } from "../model/Connection.ts"
 import type { SliceResult } from "./Slice.ts"
+import { maxKept } from "../model/Run.ts"
 
 /** The wait after a failed run; it doubles with each failure in a row, up to the longest or the connection's own. */
 const firstBackoff = Duration.minutes(1)
@@ -49,12 +50,9 @@ const pauseAfter = (
   }
 }
 
-/** Problems that a connection keeps. */
-const problemsKept = 100
-
 /** Each place once, with what was said of it last. */
 const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
-  [...new Map([...before, ...after].map((problem) => [problem.place, problem])).values()].slice(0, problemsKept)
+  [...new Map([...before, ...after].map((problem) => [problem.place, problem])).values()].slice(0, maxKept)
 
 /**
  * The problems of a connection after a slice of its own. Those of the poll before go when this poll comes to its end.

@@ -20,7 +20,7 @@ import * as Members from "../source/Members.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import type { Quotas } from "../source/Quotas.ts"
 import type { Store } from "../Store.ts"
-import type { Fence } from "../store/Fence.ts"
+import { fenceOf } from "../store/Fence.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as ConnectionUpdate from "./ConnectionUpdate.ts"
@@ -69,7 +69,7 @@ export const run = Effect.fn("run")(function* (
   onProgress: (progress: Progress) => Effect.Effect<void>
 ) {
   const leases = yield* LeaseStore
-  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const fence = fenceOf(connection)
   const runId = RunId.make(randomUUID())
   yield* Effect.annotateCurrentSpan({
     "idem.connection": connection.name,
@@ -173,7 +173,7 @@ export const turn = Effect.fnUntraced(function* <E, R, R2>(
   const request = yield* choose(connection)
   if (request === undefined) {
     const leases = yield* LeaseStore
-    yield* leases.release({ connectionId: connection.id, fence: connection.fence }, { interrupted: false })
+    yield* leases.release(fenceOf(connection), { interrupted: false })
     return { _tag: "Skipped" } as const
   }
   return { _tag: "Ran", connection, outcome: yield* run(connection, request, onProgress) } as const

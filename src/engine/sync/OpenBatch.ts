@@ -46,7 +46,7 @@ export const addOccurrence = (
   const externalId = event._tag === "Stored" ? event.item.externalId : event.externalId
   if (event._tag === "Stored") {
     batch.items.push(event.item)
-    batch.bytes += BodyReader.held(event.item)
+    batch.bytes += BodyReader.batchBytes(event.item)
   } else {
     batch.misses.push(event)
   }

@@ -26,7 +26,7 @@ import { BodyStore } from "../store/BodyStore.ts"
 import { ContentStore } from "../store/ContentStore.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
 import { RunStore } from "../store/RunStore.ts"
-import type { Fence } from "../store/Fence.ts"
+import { fenceOf } from "../store/Fence.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import * as BatchWriter from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
@@ -132,7 +132,7 @@ const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   const contents = yield* ContentStore
   const limits = yield* Limits
   const budget = yield* DownloadBudget
-  const fence = { connectionId: connection.id, fence: connection.fence }
+  const fence = fenceOf(connection)
   const checker = InFlight.checker({ contents, connectionId: connection.id, inflight, meter })
   const parts = PartReader.make({
     contents,
@@ -177,7 +177,7 @@ const write = Effect.fnUntraced(function* (options: Options, shared: Shared) {
     runs: yield* RunStore,
     span,
     domain: connection.domain,
-    fence: { connectionId: connection.id, fence: connection.fence },
+    fence: fenceOf(connection),
     runId: options.runId,
     taskId: options.taskId,
     kind: options.kind,
@@ -228,7 +228,7 @@ const waitOf = (
 export const run = Effect.fnUntraced(function* (options: Options) {
   const { connection, kind, plan, runId, taskId } = options
   const limits = yield* Limits
-  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const fence = fenceOf(connection)
   // Events are handed over: while the writer waits for a commit, what was downloaded waits, and nothing more is begun.
   const events = yield* Queue.bounded<SliceEvent, RunFailure.RunError | Cause.Done>(0)
   const shared: Shared = {

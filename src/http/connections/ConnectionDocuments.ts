@@ -9,8 +9,8 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import * as Overview from "../../engine/model/Overview.ts"
 import type * as RunModel from "../../engine/model/Run.ts"
 import { TaskId, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
-import { unlimited } from "../../engine/source/QuotaBuckets.ts"
 import { Run, run } from "../tasks/TaskDocuments.ts"
+import { unlimited } from "../../contract/Quota.ts"
 
 const Time = Schema.DateTimeUtcFromString
 

@@ -122,7 +122,7 @@ interface Options<C> {
   readonly refreshCredentials: RefreshCredentials<C>
 }
 
-const held = (credentials: Credentials): AccessToken.Held => ({
+const tokenOf = (credentials: Credentials): AccessToken.StoredToken => ({
   token: credentials.accessToken,
   expiresAt: "expiresAt" in credentials ? credentials.expiresAt : undefined
 })
@@ -148,7 +148,7 @@ const renewAccount = (
 export const ofServiceAccount = (options: Options<ServiceAccount>) =>
   Effect.as(
     checkTokenUri(options.credentials, options.endpoint.tokenUrl),
-    AccessToken.make({ ...options, margin, held, refresh: (account) => renewAccount(options, account) })
+    AccessToken.make({ ...options, margin, tokenOf, refresh: (account) => renewAccount(options, account) })
   )
 
 /** The access token of any credentials. */
@@ -158,7 +158,7 @@ export const make = Effect.fnUntraced(function* (options: Options<Credentials>) 
   return AccessToken.make<Credentials>({
     ...options,
     margin,
-    held,
+    tokenOf,
     refresh: (current) => {
       if ("serviceAccount" in current) return renewAccount(options, current)
       if (!("refreshToken" in current)) return undefined

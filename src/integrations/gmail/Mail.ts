@@ -3,7 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { AfterBody, Content, Metadata } from "../../contract/Content.ts"
+import { type AfterBody, type Content, maxTitleLength, type Metadata } from "../../contract/Content.ts"
 import { Gone, IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Headers from "../../mail/Headers.ts"
 import type { FullMessage, Message, RawMessage } from "./Api.ts"
@@ -44,7 +44,13 @@ export const streamed = (
 export const chat = Effect.fnUntraced(function* ({ payload, ...message }: FullMessage) {
   const body = new TextEncoder().encode(JSON.stringify(payload))
   const { title = message.snippet, ...rest } = yield* fields(message, body, body.length)
-  const result: Content = { kind: "chat", mediaType: "application/json", ...rest, title: title?.slice(0, 1000), body }
+  const result: Content = {
+    kind: "chat",
+    mediaType: "application/json",
+    ...rest,
+    title: title?.slice(0, maxTitleLength),
+    body
+  }
   return result
 })
 
@@ -54,7 +60,7 @@ const kind = { kind: "message", mediaType: "message/rfc822" }
 const fields = Effect.fnUntraced(function* (message: Message, start: Uint8Array, size: number) {
   const mail = yield* Effect.promise(() => Headers.read(start))
   const result: AfterBody = {
-    title: mail.subject?.slice(0, 1000),
+    title: mail.subject?.slice(0, maxTitleLength),
     occurredAt: instant(message.internalDate),
     metadata: {
       ...(message.threadId === undefined ? {} : { threadId: message.threadId }),

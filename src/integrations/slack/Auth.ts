@@ -129,7 +129,7 @@ export const make = (options: {
   AccessToken.make<Credentials>({
     ...options,
     margin,
-    held: (credentials) => ({
+    tokenOf: (credentials) => ({
       token: credentials.token,
       expiresAt: "expiresAt" in credentials ? credentials.expiresAt : undefined
     }),

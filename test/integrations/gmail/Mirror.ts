@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { complete, type Content, type Metadata, type Ref } from "../../../src/contract/Content.ts"
+import { withLateFields, type Content, type Metadata, type Ref } from "../../../src/contract/Content.ts"
 import {
   ContentExistenceChecker,
   type ContentExistenceCheckerError
@@ -160,7 +160,7 @@ export const downloaded = (
     const content = yield* mirror.session.download(ref)
     const body =
       content.body instanceof Uint8Array ? content.body : Buffer.concat(yield* Stream.runCollect(content.body))
-    return { ...(yield* complete(content)), body: new Uint8Array(body) }
+    return { ...(yield* withLateFields(content)), body: new Uint8Array(body) }
   }).pipe(Effect.scoped)
 
 /** Downloads and stores a message: one that is gone is left out, and one that is deferred waits for the next sync. */
