@@ -11,7 +11,7 @@ import type { RunKind } from "../model/Run.ts"
 import type { TaskRow } from "../model/Task.ts"
 import type * as OpenSource from "../source/OpenSource.ts"
 import { ContentStore } from "../store/ContentStore.ts"
-import type { Fence } from "../store/Fence.ts"
+import { fenceOf } from "../store/Fence.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
 import { TaskStore } from "../store/TaskStore.ts"
 
@@ -103,7 +103,7 @@ export const forPurpose = Effect.fnUntraced(function* (
   const contents = yield* ContentStore
   const tasks = yield* TaskStore
   const ledger = yield* LedgerStore
-  const fence: Fence = { connectionId: connection.id, fence: connection.fence }
+  const fence = fenceOf(connection)
   switch (purpose._tag) {
     case "Live": {
       const hasMoved = purpose.retryFailed && (yield* ledger.makeFailedDue(fence))
