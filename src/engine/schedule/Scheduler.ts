@@ -96,8 +96,8 @@ const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
 })
 
 /**
- * Runs one slice of this connection, if nobody else runs it. Returns true if there is more to do. `requested`: for a
- * task too; `early`: for hinted parts only.
+ * Runs one slice of this connection, unless its lease is taken. Returns true if there is more to do. `requested` also
+ * runs tasks; `early` runs hinted parts only.
  */
 export const poll = Effect.fn("poll", { root: true })(function* (
   connectionId: ConnectionId,
@@ -263,10 +263,7 @@ const polling = <E, E2, R, R2>(
     )
   )
 
-/**
- * Polls every connection of the store in this process, and in no other. What else only one process does joins its
- * cluster.
- */
+/** Polls every connection of the store, in this process alone. Other work of a single process uses its cluster, too. */
 export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError, LeasedSlice.Services> =
   polling(PollingClaim.ofOneProcess, layerOneProcess)
 

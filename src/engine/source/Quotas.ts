@@ -11,13 +11,13 @@
  * so that a call that they refuse reserves nothing of the others. They are spent as fast as the others allow, until the
  * day's units are used up.
  *
- * The source's answers adapt the first budget: after `RateLimited` the account cools down for the requested time. The
- * calls that pass afterwards are counted as calls, not units: a rate in units that was learned from one light call
- * would delay the next heavy call for minutes.
+ * The source's answers adapt the first budget: after `RateLimited` the account cools down for the requested time. Calls
+ * after that are counted as calls, not units, because a rate in units that was learned from one light call would delay
+ * the next heavy call for minutes.
  *
- * With `layer` all processes of a database share the budgets, at one round trip a call. That no source has asked for a
- * cool-down is cached for a second. While the database is away, calls wait: they cost no item an attempt and spend
- * nothing.
+ * With `layer` all processes of a database share the budgets, at one round trip a call. The answer that no cool-down is
+ * active is cached for a second. While the database cannot be reached, calls wait: they cost no item an attempt and
+ * spend nothing.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -49,10 +49,10 @@ const rateLimitedRetries = 5
 
 const minute = Duration.minutes(1)
 
-/** A wait for one's own budget that is longer is written to the log. */
+/** A longer wait for a budget is logged. */
 const saidFrom = Duration.minutes(10)
 
-/** How long it is believed that a source has asked nobody for patience. */
+/** How long the answer that no cool-down is active is cached. */
 const calmFor = Duration.seconds(1)
 
 /** While the budgets can't be reached: how often they are tried, and how long before the run yields instead. */
@@ -100,7 +100,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
     const now = yield* Clock.currentTimeMillis
     const { exhausted, waitUntil } = yield* RunMeter.read(meter)
     if (now + Duration.toMillis(delay) > waitUntil) {
-      // Said once a run, and only of long waits: the others end with the next slice.
+      // Logged once a run, and only for long waits: short ones end with the next slice.
       if (exhausted === undefined && Duration.isGreaterThan(delay, saidFrom)) yield* Effect.logInfo(message)
       yield* RunMeter.exhausted(meter, delay, isAsked)
       return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })

@@ -1,4 +1,4 @@
-/** Commits one batch of a run, and says what the run has committed after it. */
+/** Commits one batch of a run, and returns the totals that the run has committed by then. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { LocalCommits } from "../feed/LocalCommits.ts"
@@ -20,7 +20,7 @@ import * as RetryPolicy from "./RetryPolicy.ts"
 import * as RunMeter from "./RunMeter.ts"
 import type { Missed, SliceEvent } from "./SliceEvent.ts"
 
-/** What commits of a run need. */
+/** The settings of all commits of a run. */
 export interface Options {
   readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
@@ -43,9 +43,9 @@ export interface Options {
   readonly isDown: Effect.Effect<boolean>
 }
 
-/** What the commits of a run have written, and what the run's row has of it. */
+/** The counts that the commits of a run have written, and whether the run's row has them. */
 export interface Recorded {
-  /** The counts of all that is known to be committed. */
+  /** The counts of all commits that are known to have taken effect. */
   readonly counts: RunCounts.Counts
   /** The part of `counts` that the run's row does not have yet. */
   readonly unrecorded: RunCounts.Counts

@@ -1,13 +1,13 @@
 /**
- * The one fiber of a run that owns its batches. It gathers what the downloads hand over, commits each batch in one
- * transaction, and ends pages in their order, one step after the other. A slow item holds up no other item.
+ * The one fiber of a run that owns its batches. It gathers the results of the downloads, commits each batch in one
+ * transaction, and ends pages in their order. A slow item does not delay other items.
  *
- * Commits are grouped: one commit is in flight at a time, and the items that come in meanwhile are the next one. So the
+ * Commits are grouped: one commit is in flight at a time, and the items that arrive meanwhile form the next batch. So
  * batches grow with the time that a commit takes, up to the limits of a group.
  *
- * A failed commit ends this fiber, and the run with it. Nobody knows whether a commit took effect whose answer was
- * lost, so nothing of that batch is tried again or counted again, and no later batch is written: the next run finds
- * out. Any other end of a run (the reader or the lease failed, or it was interrupted) still commits what is whole.
+ * A failed commit ends this fiber, and the run with it. If the answer of a commit was lost, its effect is unknown: the
+ * batch is not retried and not counted, and no later batch is written. The next run asks the store what is there. Any
+ * other end of a run (the reader or the lease failed, or it was interrupted) still commits the complete items.
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -34,7 +34,7 @@ import type { ListingEnded, Missed, SliceEvent, Stored } from "./SliceEvent.ts"
 import { maxKept } from "../model/Run.ts"
 
 export interface Options extends BatchCommit.Options {
-  /** Ends, or fails, once nothing more comes. */
+  /** Ends, or fails, after the last event. */
   readonly events: Queue.Dequeue<SliceEvent, RunError | Cause.Done>
   /** True if the run has a row even when nothing happens in it. */
   readonly recorded: boolean
@@ -48,14 +48,14 @@ export interface Options extends BatchCommit.Options {
 export interface Written {
   readonly recorded: Recorded
   readonly problems: ReadonlyArray<Problem>
-  /** How many pages were committed to their ends, in their order. */
+  /** The number of pages that were committed with their ends. */
   readonly pages: number
   /** How far the listing came; undefined if it did not say. */
   readonly listing: ListingEnded | undefined
   readonly exit: Exit.Exit<void, RunError>
 }
 
-/** The state of the fiber that commits. No other fiber holds it. */
+/** The state of the fiber that commits. Other fibers do not read it. */
 interface State {
   readonly batch: OpenBatch.OpenBatch
   /** The batch whose commit is in flight. */
@@ -85,7 +85,7 @@ interface Writer {
   readonly isBusy: () => boolean
   /** Waits until no commit is in flight. Fails if that commit failed: nothing is written after it. */
   readonly settle: Step<void>
-  /** Begins to commit the open batch, after the commit in flight. What comes next goes into another batch. */
+  /** Begins to commit the open batch, after the commit in flight. Later events go into a new batch. */
   readonly commit: Step<void>
 }
 
@@ -113,7 +113,7 @@ const makeWriter = (options: Options): Writer => {
       Effect.andThen(Deferred.await(done)),
       Effect.flatMap((exit) => {
         inFlight = undefined
-        // Nobody knows whether a failed commit recorded its counts: what is recorded later would be there twice.
+        // A failed commit may have recorded its counts: recording them later could count them twice.
         const committed = Exit.isSuccess(exit) ? exit.value : { ...state.committed, unrecorded: RunCounts.zero }
         update((now) => ({ ...now, committed, committing: undefined }))
         return Exit.asVoid(exit)
@@ -125,7 +125,7 @@ const makeWriter = (options: Options): Writer => {
     const { batch, committed } = state
     update((now) => ({ ...now, batch: OpenBatch.make(), committing: batch }))
     const done = yield* Deferred.make<Exit.Exit<Committed, WriteError>>()
-    // The result is kept apart from the fiber: an interrupted fiber does not give the result of what it finished.
+    // Stored outside the fiber, because an interrupted fiber does not return the result of its last step.
     const committing = Effect.exit(BatchCommit.commit(options, committed, batch)).pipe(
       Effect.flatMap((exit) => Deferred.succeed(done, exit)),
       Effect.uninterruptible
@@ -137,8 +137,8 @@ const makeWriter = (options: Options): Writer => {
 }
 
 /**
- * Consumes the events of a slice until they end. Only waiting for events can be interrupted: `exit` then says so, and
- * what was whole is committed.
+ * Consumes the events of a slice until they end. Only the wait for events can be interrupted: then the complete items
+ * are committed, and `exit` is the interruption.
  */
 export const run = (options: Options): Effect.Effect<Written> =>
   Effect.uninterruptibleMask((restore) =>
@@ -253,7 +253,7 @@ const kept = ({ problems }: State, found: ReadonlyArray<Problem>): ReadonlyArray
 
 const unknown = "not found at the source"
 
-/** Ends the pages whose turn it is. */
+/** Ends the pages that come next in order and are complete. */
 const endPages = (writer: Writer, now: number): Step<void> =>
   Effect.suspend(() => {
     const { batch, committing, pages } = writer.state()
@@ -280,7 +280,7 @@ const endPages = (writer: Writer, now: number): Step<void> =>
     )
   })
 
-/** The order of the pages after an item of this page is in. */
+/** The order of the pages after an item of this page has its outcome. */
 const received = (pages: PageOrder.PageOrder, event: Stored | Missed, page: number): PageOrder.PageOrder => {
   const counted = PageOrder.withItem(pages, page)
   if (waits(event)) return PageOrder.brokenAt(counted, page)

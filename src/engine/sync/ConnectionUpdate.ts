@@ -43,19 +43,19 @@ const pauseAfter = (
     case "Unauthorized":
       return { from: paused, to: `the source refuses our credentials (${error?.message}); mend it with: ${command}` }
     case "Vault":
-      // The key is another one, or lost: no later run can open them either. What is stored needs no key.
+      // The key has changed, or is lost: no later run could open the credentials. Reading stored content needs no key.
       return { from: paused, to: `${error?.message}, with: ${command}` }
     default:
       return undefined
   }
 }
 
-/** Each place once, with what was said of it last. */
+/** Each place once, with its latest message. */
 const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
   [...new Map([...before, ...after].map((problem) => [problem.place, problem])).values()].slice(0, maxKept)
 
 /**
- * The problems of a connection after a slice of its own. Those of the poll before go when this poll comes to its end.
+ * The problems of a connection after a slice of its own. The end of a poll replaces those of the poll before.
  */
 const problemsAfter = (
   { problems: { current, found } }: Connection,
@@ -89,7 +89,7 @@ export const after = Effect.fnUntraced(function* (connection: Connection, result
     // The listing comes before the retries, so a run that failed or has to wait may have tried none of those that are
     // due. They would make the connection due at once, and again after each such run.
     retriesWait: result.error !== null || result.waitFor !== undefined,
-    // Whatever the run was for: the wait holds for each run of the account.
+    // The wait holds for every run of the account, not only for polls.
     askedWait: result.askedFor ?? (isLive && result.waitFor === undefined ? null : undefined),
     ...(isLive
       ? {
@@ -102,7 +102,7 @@ export const after = Effect.fnUntraced(function* (connection: Connection, result
           checked: result.error === null && result.askedFor === undefined && !result.isEarly
         }
       : {}),
-    // A connection that works again is due at once, whatever the run was for.
+    // A connection that works again is due at once, after any kind of run.
     ...(!isLive && isResumed ? { pollIn: Duration.zero, failures: 0 } : {})
   }
 })

@@ -1,4 +1,4 @@
-/** Downloads a chosen ref. A failure becomes the outcome of that item, or says that the source is down. */
+/** Downloads a chosen ref. A failure becomes the outcome of that item, or stops the slice if the source is down. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
@@ -19,17 +19,17 @@ import type { Download, Dropped, Missed, Stored } from "./SliceEvent.ts"
 /** The outcome of a download. */
 export type Result = Stored | Missed | Dropped
 
-/** True where the source is asked for the content: neither the listing nor another content gives it. */
+/** True if the content must be requested: neither the listing nor another content has it. */
 const isDownloaded = ({ copyOf, ref }: Download): boolean => ref.content === undefined && copyOf === undefined
 
-/** Content that the listing gave is in memory with its page already: it takes nothing of the budget. */
+/** No budget is needed for content that came with the listing: it is in memory already. */
 const listedShare: DownloadBudget.Share = {
   size: () => Number.POSITIVE_INFINITY,
   grow: () => Effect.void,
   stream: Effect.void
 }
 
-/** How the downloads of a slice went so far. */
+/** The failures of the downloads of a slice so far. */
 interface Tally {
   readonly done: number
   readonly failed: number

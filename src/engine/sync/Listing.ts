@@ -41,9 +41,9 @@ export interface Listing {
   readonly changes: Stream.Stream<Listed, ListingError>
   /** The pages after those. */
   readonly backfill: Stream.Stream<Listed, ListingError>
-  /** Lists nothing more in this slice: something is left to do before. */
+  /** Stops the listing for this slice, because earlier work is left over. */
   readonly leave: Effect.Effect<void>
-  /** How far the listing came. */
+  /** The end of the listing. */
   readonly ended: Effect.Effect<ListingEnded>
 }
 
@@ -128,9 +128,9 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   /**
-   * False if the listing ended with the last page of the slice. Otherwise the page that this pulls is listed again by
-   * the next slice. Without this look, a source that lists in full at every poll, in exactly as many pages as a slice
-   * has, would always seem to have more, and would be polled without a pause.
+   * Pulls one more page after the last page of the slice. Returns false if there is none. The next slice lists that
+   * page again. Without this check, a source that is listed in full at every poll, in exactly as many pages as a slice
+   * may have, would always seem to have more, and would be polled without a pause.
    */
   const hasMore = Effect.flatten(Ref.get(pull)).pipe(
     Effect.as(true),
@@ -175,7 +175,7 @@ export const make = Effect.fnUntraced(function* (options: {
     )
   })
 
-  /** Pages for which this holds; the first other one waits. */
+  /** Emits pages while this returns true. The first other page stays for the next caller. */
   const pagesWhile = (holds: (page: Page<Schema.Json>) => boolean): Stream.Stream<Listed, ListingError> =>
     Stream.fromPull(
       Effect.succeed(

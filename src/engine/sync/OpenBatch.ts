@@ -1,4 +1,4 @@
-/** The open batch. Only the committing fiber holds it; nothing is added to it once its commit has begun. */
+/** The open batch. Only the committing fiber changes it, and only until its commit begins. */
 import type { Problem } from "../../contract/Page.ts"
 import { maxParts } from "../../contract/Parts.ts"
 import type { Item, PageEnd } from "../model/Batch.ts"
@@ -36,7 +36,7 @@ export const make = (): OpenBatch => ({
   since: undefined
 })
 
-/** Adds an item or a miss, and what of it is a problem. */
+/** Adds an item or a miss, and its problem if it has one. */
 export const addOccurrence = (
   batch: OpenBatch,
   event: Stored | Missed,
@@ -80,7 +80,7 @@ const together = (before: PageEnd, end: PageEnd): PageEnd => {
   return { ...end, seen, parts: [...parts.values()], forgetsParts: before.forgetsParts }
 }
 
-/** Items that fail for the moment while the source is down: it is not their fault, and they are deferred. */
+/** Turns transient failures into deferrals while the source is down, so that they cost the items no attempt. */
 export const withoutAttempts = (batch: OpenBatch): OpenBatch => ({
   ...batch,
   misses: batch.misses.map((miss) =>
@@ -88,7 +88,7 @@ export const withoutAttempts = (batch: OpenBatch): OpenBatch => ({
   )
 })
 
-/** How many of its misses have which outcome. */
+/** Counts the misses of a batch by outcome. */
 export const missed = ({ misses }: OpenBatch): Record<Missed["outcome"], number> => {
   const of = { failed: 0, deferred: 0, gone: 0 }
   for (const { outcome } of misses) of[outcome] += 1
@@ -114,7 +114,7 @@ export const holds = (batch: OpenBatch, flight: Flight): boolean => batch.flight
 export const isFull = (batch: OpenBatch, atMost: { readonly items: number; readonly bytes: number }): boolean =>
   batch.items.length + batch.misses.length >= atMost.items || batch.bytes >= atMost.bytes
 
-/** True if what happened in it is worth a row among the runs. */
+/** True if the batch makes the run worth a row of its own. */
 export const isWorthARow = ({ end, items, misses, problems }: OpenBatch): boolean =>
   items.length > 0 ||
   misses.length > 0 ||

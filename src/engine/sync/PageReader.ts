@@ -1,6 +1,6 @@
 /**
- * Reads the pages of a slice, and gives its work in order: forced ids, changes at the source, retries of the ledger,
- * then the backfill, unless retries are left over. It is pulled, so that nothing is listed before there is room for it.
+ * Reads the pages of a slice, and emits its work in order: forced ids, changes at the source, retries of the ledger,
+ * then the backfill, unless retries are left over. The stream is pulled: no page is listed before its work has room.
  *
  * The integration has chosen what is new on a page (`ContentExistenceChecker.selectNew`, over the checker of
  * `InFlight.ts`).
@@ -30,7 +30,7 @@ import type { PartReader } from "./PartReader.ts"
 import type { Download, Origin, PageListed } from "./SliceEvent.ts"
 import type { Plan } from "./SyncPlan.ts"
 
-/** A ref to download, or what needs no download. */
+/** A ref to download, or an event that needs no download. */
 export type Work = Download | PageListed
 
 interface Options {
@@ -58,7 +58,7 @@ const partProblem = ({ checkpoint, key }: PartMove<Schema.Json>): string | undef
 
 const isUsable = (id: string): boolean => externalIdProblem(id) === undefined
 
-/** The refs of a page, each listed one once. A chosen ref that the page forgot to list is listed all the same. */
+/** The refs of a page, each once. A chosen ref that the page does not list is added. */
 const refsOf = ({ download, listed }: Page<Schema.Json>): ReadonlyArray<ContentRef> => {
   const ids = new Set(listed.map((ref) => ref.externalId))
   return [...listed, ...download.filter((ref) => !ids.has(ref.externalId))]
@@ -192,7 +192,7 @@ const rowsToRetry = (options: Options): Effect.Effect<ReadonlyArray<LedgerRow>, 
   return Effect.succeed(typeof plan.ledger === "object" ? plan.ledger.rows : [])
 }
 
-/** All that a slice has to do. */
+/** The work of a slice, in order. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>> {

@@ -75,18 +75,18 @@ export interface SliceResult {
   readonly changesRead: boolean
   /** How long to wait before going on: the source asked for it, or the account's quota is used up until then. */
   readonly waitFor: Duration.Duration | undefined
-  /** True if it was the source that asked. */
+  /** True if the source asked for the wait. */
   readonly refused: boolean
-  /** How long the source asked to be left alone: in this run, or in an earlier one of the account. */
+  /** The wait that the source asked for, in this run or in an earlier one of the account. */
   readonly askedFor: Duration.Duration | undefined
   /** True if it listed hinted parts only, before the connection's poll was due. */
   readonly isEarly: boolean
 }
 
-/** How often the age of the open batch is looked at, and whoever watches is told how far the run is. */
+/** How often the age of the open batch is checked, and progress is reported. */
 const tickEvery = Duration.millis(250)
 
-/** How long to leave a source alone that refused without saying for how long. */
+/** The back-off after a refusal that does not say how long to wait. */
 const defaultRetryAfter = Duration.minutes(1)
 
 /** The state that the fibers of a slice share. */
@@ -107,7 +107,7 @@ const unread: ListingEnded = {
   notes: []
 }
 
-/** Opens the source. One that refuses at the door stops the slice, like one that refuses at an item. */
+/** Opens the source. A refusal stops the slice, like the refusal of an item. */
 const open = Effect.fnUntraced(function* (options: Options, { events, stop, meter }: Shared) {
   return yield* Effect.withSpan(OpenSource.session(options, meter), "open", { captureStackTrace: false }).pipe(
     Effect.asSome,
@@ -122,7 +122,7 @@ const open = Effect.fnUntraced(function* (options: Options, { events, stop, mete
   )
 })
 
-/** Lists and downloads what there is to do, with bounded concurrency, and hands it to the fiber that commits. */
+/** Lists and downloads with bounded concurrency, and passes the events to the fiber that commits. */
 const produce = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   const { connection, plan } = options
   const { events, stop, inflight, meter, span } = shared
@@ -197,7 +197,7 @@ const write = Effect.fnUntraced(function* (options: Options, shared: Shared) {
   })
 }, Effect.scoped)
 
-/** A source that refused fails the run, but for a quota: then the run goes on later. */
+/** Returns the failure of the run. A refusal for quota is none: the run continues later. */
 const failureOf = (
   stopReason: StopSignal.Reason | undefined,
   listingFailure: ListingEnded["failure"]
@@ -214,7 +214,7 @@ const waitOf = (
   limits: Limits
 ): Pick<SliceResult, "waitFor" | "refused" | "askedFor"> => {
   if (stopReason?._tag === "Refused") {
-    // A body's stream fails outside of any call, which would have bounded the wait.
+    // `call` bounds the waits of its own refusals. The stream of a body fails outside of any call.
     const { reason } = RefusalDelay.bound(stopReason.error, limits.longestRetryAfter)
     if (reason._tag === "RateLimited") {
       const waitFor = reason.retryAfter ?? defaultRetryAfter
@@ -224,12 +224,12 @@ const waitOf = (
   return { waitFor: exhausted, refused: false, askedFor }
 }
 
-/** Runs a slice to its end. It fails with nothing: what went wrong is in the result, and in the run's row. */
+/** Runs a slice to its end. Never fails: an error is in the result, and in the run's row. */
 export const run = Effect.fnUntraced(function* (options: Options) {
   const { connection, kind, plan, runId, taskId } = options
   const limits = yield* Limits
   const fence = fenceOf(connection)
-  // Events are handed over: while the writer waits for a commit, what was downloaded waits, and nothing more is begun.
+  // Without a buffer: while the writer waits for a commit, finished downloads wait, and no new ones begin.
   const events = yield* Queue.bounded<SliceEvent, RunFailure.RunError | Cause.Done>(0)
   const shared: Shared = {
     stop: yield* StopSignal.make,

@@ -33,14 +33,14 @@ import { Vault } from "../secrets/Vault.ts"
  */
 const longestWait = Duration.minutes(15)
 
-/** Refusals for quota in a row, with nothing done in between, after which a sync ends. */
+/** A sync ends after this many refusals for quota in a row without progress. */
 const refusalsInARow = 10
 
 type SyncOptions = Parameters<Engine["Service"]["sync"]>[2]
 
 /** The sums over the slices of one sync so far. */
 interface Total extends Pick<SyncResult, "counts" | "run" | "notes" | "problems"> {
-  /** Refusals for quota in a row, with nothing done in between. */
+  /** Refusals for quota in a row, without progress. */
   readonly refusals: number
 }
 
@@ -58,7 +58,7 @@ const withSlice = (total: Total, slice: LeasedSlice.RunResult): Total => {
   }
 }
 
-/** How a sync ended, with all that it did. */
+/** The end of a sync, with the sums over its slices. */
 interface Ended {
   readonly total: Total
   readonly status?: SyncStatus
@@ -94,13 +94,13 @@ export const make = Effect.gen(function* () {
     } satisfies SyncResult
   })
 
-  /** Where this process has no key it begins nothing: the connection is not to blame, and others may run it. */
+  /** The failure of a process without a key. It begins no run: another process may have the key. */
   const withoutKey = Effect.match(vault.keys, {
     onFailure: ({ message }): RunFailure.Failure => ({ reason: "VaultError", message }),
     onSuccess: () => undefined
   })
 
-  /** How a task ended that another command, or the scheduler, brought to its end: with all that its runs did. */
+  /** The result of a task that another command or the scheduler completed, summed over its runs. */
   const endedTask = Effect.fnUntraced(function* (
     { id }: Connection,
     taskId: TaskId,
@@ -138,7 +138,7 @@ export const make = Effect.gen(function* () {
       }
       const total = withSlice(before, turn.outcome)
       if (error !== null) return end({ total, error })
-      // Failed items are tried once by a sync that a person asked for.
+      // A sync by a person retries failed items once: not again in its next slices.
       const next = request._tag === "Live" ? { ...request, retryFailed: false } : request
       const goOn = untilDone(connection, total, next, options)
       if (waitFor === undefined) return more ? goOn : end({ total, error: null })

@@ -11,7 +11,7 @@ import { externalIdProblem } from "../../contract/Content.ts"
 import * as MailDate from "../../mail/MailDate.ts"
 import type { Entry } from "./EntryPages.ts"
 
-/** These bytes are no feed. The message says what to do, and quotes nothing of them. */
+/** The bytes are not a feed. The message says what to do, and does not quote them. */
 export class NoFeed extends Error {}
 
 interface Enclosure {
@@ -56,8 +56,8 @@ const resolved = (address: string | undefined, base: string): string | undefined
   address === undefined || address === "" ? undefined : (URL.parse(address, base)?.href ?? address)
 
 /**
- * A time as RFC 822 or RFC 3339 has it. A time without a zone is taken for UTC: it must not depend on where Idem runs.
- * What is neither is no time.
+ * Parses a time of RFC 822 or RFC 3339. A time without a zone is UTC, so that it does not depend on the machine.
+ * Returns undefined for any other text.
  */
 const timeOf = (text = ""): DateTime.Utc | undefined => {
   const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|[+-]\d\d:?\d\d)?)?$/i.exec(text.trim())
@@ -236,7 +236,7 @@ const decode = (bytes: Uint8Array, mediaType: string): string => {
   return new TextDecoder().decode(bytes)
 }
 
-/** Why a text that is no feed is none, with the next step. */
+/** Returns why a text is not a feed, and the next step. */
 const explain = (text: string, url: URL): NoFeed => {
   const start = text.trimStart().slice(0, 1000)
   if (start === "") return new NoFeed("it answers nothing")

@@ -2,10 +2,10 @@
  * A pool of connections to one server. A connection serves one request at a time, is opened when it is first needed,
  * opened again when it broke, and closed after a minute without use.
  *
- * Servers allow only so many connections of one client, and refuse more in many ways: 421, 530 in any wording, a
- * dropped connection. A login that fails while other connections of the pool are open is taken for that: the pool
- * shrinks to what is open, and the request waits for one of these. No call fails by it, so that nothing cools down and
- * no item loses an attempt.
+ * A server limits the connections of one client, and refuses more in many ways: 421, 530 in any wording, or a dropped
+ * connection. A login that fails while other connections of the pool are open is treated as such a refusal: the pool
+ * shrinks to the open connections, and the request waits for one of them. The call does not fail, so no cool-down
+ * begins and no item loses an attempt.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -59,7 +59,7 @@ interface Slot<Client> {
   usedAt: number
 }
 
-/** How a server refuses a wrong password, and not one connection too many. */
+/** Replies of servers to a wrong password, as opposed to one connection too many. */
 const aboutPassword = /incorrect|invalid|wrong|password|credential|authentication/i
 
 const idleMillis = 60_000

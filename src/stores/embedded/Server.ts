@@ -1,4 +1,4 @@
-/** Starts and stops the server, and has its data made. All of it is done while holding the place's mutex. */
+/** Starts and stops the embedded server, and creates its data. The caller holds the lock of the data directory. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -36,7 +36,7 @@ const settings: Readonly<Record<string, string>> = {
   max_wal_senders: "0",
   min_wal_size: "32MB",
   max_wal_size: "512MB",
-  // Processes that an idle machine is better off without.
+  // Fewer background processes on an idle machine.
   io_method: "sync",
   max_worker_processes: "2",
   max_parallel_workers_per_gather: "0",
@@ -45,7 +45,7 @@ const settings: Readonly<Record<string, string>> = {
   jit: "off",
   log_checkpoints: "off",
   checkpoint_warning: "0",
-  // A statement, its parameters and an error's details may be somebody's mail.
+  // Statements, parameters and details of errors may quote private mail: they are not logged.
   log_parameter_max_length_on_error: "0",
   log_error_verbosity: "terse",
   log_min_error_statement: "panic",
@@ -122,8 +122,8 @@ const abandon = (child: ChildProcess.ChildProcess) => {
 }
 
 /**
- * Starts the server in a session of its own, so that neither our end nor a Ctrl-C in our terminal is its end, and
- * waits until it takes connections.
+ * Starts the server and waits until it takes connections. The server has a session of its own, so that it outlives this
+ * process, and a Ctrl-C in the terminal does not stop it.
  */
 const spawn = Effect.fn("Server.spawn")(function* (
   place: Place,
@@ -173,7 +173,7 @@ const spawn = Effect.fn("Server.spawn")(function* (
   )
 }, Effect.scoped)
 
-/** Stops the server, if one runs: open transactions are rolled back, and all that was committed is on the disk. */
+/** Stops the server if it runs. Open transactions are rolled back; committed data is on disk. */
 export const stop = Effect.fn("Server.stop")(function* (place: Place) {
   const running = yield* Postmaster.find(place.cluster)
   if (running === undefined) return
@@ -198,7 +198,7 @@ export const stop = Effect.fn("Server.stop")(function* (place: Place) {
   if (folder !== place.cluster) yield* Effect.ignore(io(folder, () => Fs.rmdir(folder)))
 })
 
-/** The server that runs, or a new one; `started` tells which. */
+/** Returns the running server, or starts it. `started` is true for a new one. */
 const attachOrSpawn = Effect.fnUntraced(function* (
   place: Place,
   binaries: Binaries,
@@ -231,7 +231,7 @@ const attachOrSpawn = Effect.fnUntraced(function* (
  */
 const passing = /shared memory block|lock file/
 
-/** The server of this place; both it and its data are made where they are missing. */
+/** Returns the server of this data directory. Creates the data and starts the server if needed. */
 export const ensure = Effect.fn("Server.ensure")(function* (
   place: Place,
   binaries: Binaries,

@@ -100,7 +100,7 @@ const decodeOutcomes = Schema.decodeUnknownEffect(
 
 const dateOf = (at: DateTime.Utc | undefined) => (at === undefined ? null : DateTime.toDateUtc(at))
 
-/** Writes the items and says what that did, by external id. `listed`: the ids that pages in scope listed. */
+/** Writes the items. Returns the outcomes by external id. `listed` are the ids that pages in scope listed. */
 export const storeItems = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
@@ -139,7 +139,7 @@ export const storeItems = Effect.fnUntraced(function* (
   return new Map<string, WriteOutcome>(yield* Effect.orDie(decodeOutcomes(rows)))
 })
 
-/** Ids that were seen again are not to be deleted. */
+/** Removes ids that were seen again from the staged deletions. */
 export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
   sql`WITH unstaged AS (DELETE FROM staged_deletion
       WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) RETURNING held)
@@ -176,7 +176,7 @@ export const markGone = Effect.fnUntraced(function* (
     ${Totals.add(sql, connectionId, { moved: "moved" })}`
 })
 
-/** Writes the misses: ledger rows and gone ids. `listed`: the ids that pages in scope listed. */
+/** Writes the misses: ledger rows and gone ids. `listed` are the ids that pages in scope listed. */
 export const storeMisses = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,

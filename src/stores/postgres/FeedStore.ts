@@ -1,11 +1,11 @@
 /**
- * The changes of content, in an order that no late commit can break: that of the transaction ids, of which only those
- * below `pg_snapshot_xmin` are read. Whatever has a lower id has ended, committed or not, by the snapshot that the same
- * statement reads with; whatever begins to write later gets a higher one. An id is that of the whole transaction, also
- * where a savepoint wrote the row, and one that was prepared for a two-phase commit still runs.
+ * The changes of content, ordered by transaction id, so that a late commit never adds a change before one that was
+ * already read. Only ids below `pg_snapshot_xmin` are read: each of those transactions has ended in the snapshot of the
+ * same statement, and each later writer gets a higher id. Rows written under a savepoint have the id of the whole
+ * transaction. A transaction prepared for a two-phase commit still runs.
  *
- * So a transaction that writes for long, anywhere in the cluster, holds the changes back for as long. One that only
- * reads has no id and holds nothing back.
+ * So a long transaction that writes, anywhere in the cluster, delays the feed until it ends. A transaction that only
+ * reads has no id and delays nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -63,7 +63,7 @@ const decodeChanged = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ next: Transaction, connections: Schema.Array(ConnectionId) })])
 )
 
-/** The columns of a change but for its transaction, which it is ordered by as a number. */
+/** The columns of a change without its transaction id, which is read as a number for the order. */
 const toldColumns = [...Object.keys(contentFields), "connectionId", "change", "stored", "undeleted"]
   .map((name) => `"${name}"`)
   .join(", ")

@@ -1,14 +1,14 @@
 /**
- * Taking content away for good because a person asked for it, without the grace that the collector of unused bodies
- * gives: bodies and blobs that nothing else names go at once. Another connection may be storing the same bytes right
- * now; three rules keep its content whole:
+ * Deletes content for good because a person asked for it. Unlike the collector of unused bodies, a purge removes bodies
+ * and blobs at once if no other content refers to them. Another connection may be storing the same bytes at the same
+ * time; three rules protect its content:
  *
- * - whoever names a body has locked its row first, by the insert that finds it or makes it (`writeItems`), until it
- *   commits. So the row is locked here before it is asked, by another statement, whether anything names it: what was
- *   being written has been committed by then, and is seen. Who comes later waits, finds no row, and makes one;
- * - a blob is removed only by whoever holds the key of its body's row, which has none then;
- * - a commit looks whether its blobs are there once it holds those rows. One that finds a blob gone fails, having
- *   written nothing, and is made again by the next run.
+ * - A commit locks the row of each body that it refers to, by the insert that finds or makes the row, until it ends. So
+ *   a purge locks the row first, and then checks in another statement whether content refers to it: a commit that was
+ *   under way has ended by then, and is seen. A later commit waits for the lock, finds no row, and makes one.
+ * - A blob is removed only while holding the lock on the key of its body, when that body has no row.
+ * - A commit checks that its blobs exist while it holds the locks of its bodies. If a blob is gone, the commit fails
+ *   without having written anything, and the next run downloads the content again.
  */
 import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
@@ -27,7 +27,7 @@ import { byteas, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
-/** Contents in one transaction: other connections that store the same bodies wait for it. */
+/** Contents a transaction. Other connections that store the same bodies wait for it, so it is small. */
 const atOnce = 500
 
 /** Blobs that a commit looks for at the same time. */
@@ -106,7 +106,7 @@ export const lockKept = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, i
   return yield* new StoreError({ message, cause: message })
 })
 
-/** Removes those of the bodies that nothing names, in the transaction that stopped naming them. */
+/** Removes those of the bodies that no content refers to any more, in the transaction that removed the contents. */
 const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows: ReadonlyArray<unknown>) {
   const named = (yield* Effect.orDie(decodeHashes(rows))).flatMap(({ hash }) => (hash === null ? [] : [hash]))
   if (named.length === 0) return []

@@ -60,7 +60,7 @@ const MessageRow = Schema.Struct({
 
 const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
   const decode = Schema.decodeUnknownEffect(Schema.Array(schema))
-  // A row of another shape is a mistake of ours.
+  // A row of another shape is a defect.
   return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
 }
 const decodeWebhooks = decoder(Schema.Struct(webhookFields))
