@@ -91,7 +91,7 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // Dovecot answers so to a message whose file was lost: https://doc.dovecot.org, "Corruption" of mdbox.
+  // RFC 5530: SERVERBUG says that the server failed at this request.
   it.live("a message whose bytes the server fails to read is a failed item, and says nothing of the source", () =>
     Effect.scoped(
       Effect.gen(function* () {
