@@ -1,6 +1,6 @@
 /**
  * The spans of a run: `run` holds `open`, a `page` for each page that is listed, a `download` for each item, a `commit`
- * for each batch and `settle`; beneath them `call …` for each request to the source. Attributes are ids, numbers and
+ * for each batch and `deletions`; beneath them `call …` for each request to the source. Attributes are ids, numbers and
  * outcomes, never a title, a body or a secret.
  *
  * Where nobody collects spans (`References.TracerEnabled` is false) a step is run as it is: an item costs nothing.
