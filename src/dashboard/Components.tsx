@@ -219,8 +219,8 @@ interface AppliedInputProps extends Omit<InputHTMLAttributes<HTMLInputElement>, 
 }
 
 /**
- * A field of a filter. It keeps what is typed while the page is updated, and applies it when the person leaves the field
- * or presses Enter.
+ * A field of a filter. It keeps what is typed while the page is updated, and applies it when the person leaves the
+ * field or presses Enter.
  */
 export const AppliedInput = ({ applied, onApply, ...attributes }: AppliedInputProps) => {
   const [value, setValue] = useState(applied)

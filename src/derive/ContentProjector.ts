@@ -92,7 +92,9 @@ const contentRow = (domain: string, { content }: Change): { readonly table: stri
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
-/** The whole body; undefined for one that was purged meanwhile, or whose file is gone. Fails if it can't be read now. */
+/**
+ * The whole body; undefined for one that was purged meanwhile, or whose file is gone. Fails if it can't be read now.
+ */
 const bytesOf = (hash: string) =>
   BodyStore.use((bodies) => Stream.runCollect(bodies.body(hash))).pipe(
     Effect.map((chunks) => Buffer.concat(chunks)),

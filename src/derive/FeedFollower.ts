@@ -68,8 +68,8 @@ const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: 
 })
 
 /**
- * Replaces the rows and texts of these contents. A text whose bytes are the same is kept as it was extracted, unless they
- * were not stored at that time.
+ * Replaces the rows and texts of these contents. A text whose bytes are the same is kept as it was extracted, unless
+ * they were not stored at that time.
  */
 const write = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,

@@ -3,8 +3,8 @@
  *
  * - gmail/Config.ts: settings · Auth.ts: tokens · SignIn.ts: how an account is signed in · Session.ts: an open
  *   connection · Api.ts: the API's methods · Errors.ts: Google's errors as reasons
- * - gmail/Listing.ts: the order of a listing · History.ts, HistoryChanges.ts: the history · Pass.ts: all messages, and the
- *   watermark · Labels.ts: labels rebuilt · Chats.ts: chats left out · TaskListing.ts: forced and windowed tasks
+ * - gmail/Listing.ts: the order of a listing · History.ts, HistoryChanges.ts: the history · Pass.ts: all messages, and
+ *   the watermark · Labels.ts: labels rebuilt · Chats.ts: chats left out · TaskListing.ts: forced and windowed tasks
  * - gmail/Mail.ts: a message as content · RawAnswer.ts, RawReader.ts: large messages as they arrive
  */
 import * as Effect from "effect/Effect"

@@ -29,7 +29,10 @@ export const absent = (hash: string): BodyAbsent => {
 export class BodyStore extends Context.Service<
   BodyStore,
   {
-    /** Streams the bytes of a stored body by its hash in hex, or a range of them. `BodyAbsent` if no such body is stored. */
+    /**
+     * Streams the bytes of a stored body by its hash in hex, or a range of them. `BodyAbsent` if no such body is
+     * stored.
+     */
     readonly body: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     /**
      * Stores a large body under its hash before a row names it. The stream is hashed as it is written; equal bytes are

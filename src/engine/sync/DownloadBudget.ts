@@ -1,12 +1,12 @@
 /**
  * The memory budget of all downloads of a process, in bytes. One half is for downloads that begin: each takes
  * `beginBytes`, enough for a small body. A larger body asks once, of the other half, for all that it may hold (its
- * announced size, or the most that is held in memory). It gives most of that back when it continues as a stream into the
- * blob store.
+ * announced size, or the most that is held in memory). It gives most of that back when it continues as a stream into
+ * the blob store.
  *
  * No deadlock is possible: a download asks for its larger share once, holds nothing of that half while it waits, and
- * never asks for more. Waiting downloads are served in order. Of each half, a run that holds nothing may use all of it. A
- * run that holds some must leave a quarter to the others, so that large bodies of a few slow sources stop neither the
+ * never asks for more. Waiting downloads are served in order. Of each half, a run that holds nothing may use all of it.
+ * A run that holds some must leave a quarter to the others, so that large bodies of a few slow sources stop neither the
  * large bodies nor the small ones of the others. By default the quarter is a small body of 32 runs.
  */
 import * as Config from "effect/Config"

@@ -1,7 +1,7 @@
 /**
- * Takes chats out of a listing. Without a query of the user's, a listing has none: `q` is answered by a search index that
- * may lag behind the mailbox by days (anthropics/claude-code#82548, anthropics/claude-ai-mcp#239), and a message that it
- * leaves out would be missed, or taken for deleted. So chats are known by the list of their label.
+ * Takes chats out of a listing. Without a query of the user's, a listing has none: `q` is answered by a search index
+ * that may lag behind the mailbox by days (anthropics/claude-code#82548, anthropics/claude-ai-mcp#239), and a message
+ * that it leaves out would be missed, or taken for deleted. So chats are known by the list of their label.
  */
 import * as Effect from "effect/Effect"
 import type { Position } from "./Checkpoint.ts"
@@ -9,7 +9,9 @@ import { chatLabel } from "./Config.ts"
 import * as LabelCursor from "./LabelCursor.ts"
 import type { Source } from "./ListingStep.ts"
 
-/** Opens the list of chats where it was left, or at its beginning; undefined where chats are listed, or a query says. */
+/**
+ * Opens the list of chats where it was left, or at its beginning; undefined where chats are listed, or a query says.
+ */
 export const open = ({ api, filter }: Pick<Source, "api" | "filter">, position: Position | undefined) =>
   filter.includeChats === true || filter.query !== undefined
     ? Effect.succeed(undefined)

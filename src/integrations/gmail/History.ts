@@ -90,7 +90,9 @@ export const changes = Effect.fnUntraced(function* (
   return done(pages)
 })
 
-/** The checkpoint after a page of the history: the next page, or the end of the reading. The same where nothing moved. */
+/**
+ * The checkpoint after a page of the history: the next page, or the end of the reading. The same where nothing moved.
+ */
 const moved = (checkpoint: Live, pageToken: string | undefined, until: string): Live => {
   if (pageToken !== undefined) return { ...checkpoint, reading: { pageToken, until } }
   const historyId = later(checkpoint.historyId, until)

@@ -2,8 +2,8 @@
  * The label walk: rebuilds the labels of stored messages from lists of ids (5 units for 500 ids), and fetches no
  * message.
  *
- * All messages are listed, and each label's messages beside them (see LabelCursor.ts). Each message gets one patch, which
- * sets the labels that it has and nulls the others.
+ * All messages are listed, and each label's messages beside them (see LabelCursor.ts). Each message gets one patch,
+ * which sets the labels that it has and nulls the others.
  *
  * Changes during the walk are patched after it: the history is read again from its position when the walk began
  * (`LabelWalk.since`). A slice reads the history before it continues the walk, and the walk may then overwrite a label

@@ -78,7 +78,9 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
   /** The server's names of mailboxes, by the names in external ids. */
   const names = yield* Effect.cachedWithTTL(Mailboxes.names(client), "1 minute")
 
-  /** A mailbox that the list does not have, which may be older than the mailbox, is gone if it can't be opened either. */
+  /**
+   * A mailbox that the list does not have, which may be older than the mailbox, is gone if it can't be opened either.
+   */
   const pathOf = Effect.fnUntraced(function* (mailbox: string) {
     const { paths, separator } = yield* names
     const listed = paths.get(mailbox)

@@ -25,9 +25,10 @@
  * first (see MessageSearch.ts). Not while hints are received, which say more.
  *
  * Hinted parts come before all of these (see Events.ts, HintLookups.ts): a conversation is visited; a message or a
- * thread is looked up. A poll that hints alone brought forward does only that. While events come (see EventDelivery.ts), conversations
- * are listed once an hour, visits are left to hints (except for conversations that were active within the last 12 days:
- * an hour to a day after each other), and passes 4 and 5 come once in 7 days unless the config says otherwise.
+ * thread is looked up. A poll that hints alone brought forward does only that. While events come (see
+ * EventDelivery.ts), conversations are listed once an hour, visits are left to hints (except for conversations that
+ * were active within the last 12 days: an hour to a day after each other), and passes 4 and 5 come once in 7 days
+ * unless the config says otherwise.
  *
  * A thread that was active in the last 10 minutes is listed again although its revision is the same, up to 5 threads a
  * poll: an edited reply shows nowhere else.

@@ -32,9 +32,9 @@ export interface Options {
    */
   readonly failing?: (path: string) => boolean
   /**
-   * Called for each REALPATH, LSTAT and OPEN; a status that answers it, or `drop` for a connection that ends. A stale NFS
-   * handle is FAILURE (OpenSSH's `errno_to_portable`), a folder on the way without permission PERMISSION_DENIED. A file
-   * that another program of Windows holds is FAILURE (PowerShell/Win32-OpenSSH#1605).
+   * Called for each REALPATH, LSTAT and OPEN; a status that answers it, or `drop` for a connection that ends. A stale
+   * NFS handle is FAILURE (OpenSSH's `errno_to_portable`), a folder on the way without permission PERMISSION_DENIED. A
+   * file that another program of Windows holds is FAILURE (PowerShell/Win32-OpenSSH#1605).
    */
   readonly refuses?: (request: "REALPATH" | "LSTAT" | "OPEN", path: string) => number | "drop" | undefined
   /** Names of one answer to READDIR instead of `entries`, again and again: a listing that never ends. */
