@@ -300,10 +300,12 @@ describe("a REST source", () => {
 
   it.live("whose answer would take seconds to read is refused before it is parsed", () =>
     Effect.gen(function* () {
+      const named = (count: number) => Array.from({ length: count }, (_, index) => `"n${index}":[0,{}]`).join()
       const server = yield* NotesServer.make
       for (const [results, why] of [
         ["[".repeat(500_000) + "]".repeat(500_000), "it may nest at most 100 deep"],
-        [`[${"1,".repeat(500_000)}1]`, "it may have at most 200,000 values"]
+        [`[${"1,".repeat(500_000)}1]`, "it may have at most 200,000 values"],
+        [`[{${named(10_001)}}]`, "one object may have at most 10,000 names"]
       ] as const) {
         server.answer = (_request, response) => {
           response.end(`{"results":${results}}`)

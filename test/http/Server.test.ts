@@ -165,7 +165,8 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("the server", (it) => 
       for (const [config, message] of [
         [deep(400_000), /nest at most 32/],
         [`[${"0,".repeat(400_000)}0]`, /at most 20,000 values/],
-        [`{"a":[${"{},".repeat(200_000)}{}]}`, /at most 20,000 values/]
+        [`{"a":[${"{},".repeat(200_000)}{}]}`, /at most 20,000 values/],
+        [`{${Array.from({ length: 1_001 }, (_, index) => `"n${index}":0`).join()}}`, /at most 1,000 names/]
       ] as const) {
         // A body without a type is decoded as JSON too, and anybody may send one to a public route.
         for (const refused of [yield* post(config), yield* ask("/session", { method: "POST", body: config })]) {

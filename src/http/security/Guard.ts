@@ -104,7 +104,7 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
 })
 
 /** A request may name 20,000 ids. */
-const bodyBounds: JsonBounds.Bounds = { depth: 32, values: 20_000 }
+const bodyBounds: JsonBounds.Bounds = { depth: 32, values: 20_000, names: 1_000 }
 
 /**
  * Reads the body of a request, and refuses JSON that would take long to decode. A body without a `Content-Type` is
