@@ -82,7 +82,7 @@ describe("telemetry", () => {
     call download m000002
   page
   commit 2
-  settle`
+  deletions`
       )
       assert.deepStrictEqual(
         collector.spans.filter((span) => span.parent === undefined).map(({ name }) => name),
