@@ -17,7 +17,7 @@ import type { Interleaving } from "./Interleaving.ts"
 
 type Service = WholeStore
 
-/** What a run says of its connection when it ends. */
+/** The update of a connection at the end of a run. */
 export type Released = Parameters<Service["release"]>[1]
 
 export interface Watch {

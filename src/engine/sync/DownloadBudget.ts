@@ -54,7 +54,7 @@ export interface Budget {
   readonly held: () => number
 }
 
-/** What one run holds of a pool, in bytes. */
+/** The share of a pool that a run holds, in bytes. */
 interface Holder {
   held: number
 }

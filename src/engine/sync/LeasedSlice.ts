@@ -28,7 +28,7 @@ import * as RunFailure from "./RunFailure.ts"
 import * as Slice from "./Slice.ts"
 import * as SyncPlan from "./SyncPlan.ts"
 
-/** What a caller asks a slice for: the task of a `TaskSlice` is read under the lease. */
+/** The purpose of a slice, as its caller names it. The task of a `TaskSlice` is read under the lease. */
 export type SliceRequest =
   | Exclude<SyncPlan.SlicePurpose, { readonly _tag: "Task" }>
   /** The next slice of this task, whatever it is for. */

@@ -25,11 +25,11 @@ export type ListingError = IntegrationError | ContentExistenceCheckerError
 
 export type ImapPage = Page<Checkpoint, Part>
 
-/** One step of the listing of a mailbox. */
+/** A step of the listing of a mailbox. */
 export interface Step {
   /** Where the mailbox stands once the page is committed. */
   readonly part: MailboxPart
-  /** What is on the page. Without it the step makes none. */
+  /** The content of the page. A step without it makes no page. */
   readonly page?: Pick<ImapPage, "deleted" | "problems" | "remaining"> &
     Partial<Pick<ImapPage, "listed" | "download" | "patches">>
   /** `renumbered`: the mailbox has other UIDs now. `emptied`: it was found empty twice. */

@@ -1,5 +1,5 @@
 /**
- * What a free plan hides. Slack shows the messages of the last 90 days, and neither lists nor finds older ones
+ * The limit of a free plan. Slack shows the messages of the last 90 days, and neither lists nor finds older ones
  * (slackdump#190), which are there again once the workspace is on a paid plan. Nothing else tells them from deleted
  * ones: the reference of `conversations.history` has no field for it, so `is_limited` (of its predecessors) may come or
  * not.

@@ -140,7 +140,7 @@ export const make = (
     const stuck = Thread.nextCursor(answer) === undefined && inSpan.length === 0
     const ended = stuck || (last !== undefined && !walk.goOn(last))
     for (const { ts } of inSpan) if (chosen.has(idOf(ts)) && !known.has(idOf(ts))) walk.onNew?.(ts)
-    // What is read for the first time and stored already was mirrored before: so may be what is hidden behind it.
+    // A first reading that ends with a stored message follows a former mirror, which may hold hidden messages too.
     const floor = walk.floor ?? (last !== undefined && known.has(idOf(last)) ? unknownFloor : undefined)
     const isCut = answer.is_limited === true || ((complete || stuck) && !env.planLimit.isWhole(last ?? place.at, floor))
     return {

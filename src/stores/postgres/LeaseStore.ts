@@ -114,7 +114,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
             asked_wait_until = ${askedUntil},
             due_at = ${dueAt}
           WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} RETURNING 1`
-        // One statement: a run that begins once the lease is free is not marked.
+        // In one statement, so that a run that begins once the lease is free is not marked.
         yield* next.interrupted === true
           ? sql`WITH released AS (${released}) ${interruptRuns(sql, fence.connectionId)}
               AND EXISTS (SELECT FROM released)`

@@ -30,7 +30,7 @@ const projection: Projection = {
 
 const rows = (query: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(query))
 
-/** What a bucket says that refuses requests, and a folder whose disk fails: no store error of the database. */
+/** The error of a bucket that refuses requests, or of a folder whose disk fails. The database has no part in it. */
 const away = (code: string) => new StoreError({ message: `reading a large body: ${code}`, cause: code })
 
 /** A store of bodies that fails as it is told, and a content whose text is pending there. */

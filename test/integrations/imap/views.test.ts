@@ -110,7 +110,7 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
         const validity = String(mailboxes.get("INBOX")?.validity)
         const inbox = (ask: (session: Client.Session) => Promise<unknown>) =>
           client.inMailbox("INBOX", validity, "FETCH", "a test", ask)
-        // One connection is in use while the other one opens the mailbox anew, and is the first to be used again.
+        // The first connection is in use while the second opens the mailbox anew; the pool then gives the first again.
         const isUsed = yield* Deferred.make<void>()
         const isFree = yield* Deferred.make<void>()
         const download = yield* Effect.forkChild(

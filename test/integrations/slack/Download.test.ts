@@ -74,7 +74,7 @@ describe("an id alone", () => {
       assert.strictEqual(yield* reasonOf(session, `${general}/${lately}`), "Gone")
       server.isFlagged = true
       assert.strictEqual(yield* reasonOf(session, `${general}/${oldest}`), "Forbidden")
-      // What is older is shown: then it was deleted.
+      // Slack shows older messages again, so a missing reply was deleted.
       server.hiddenBefore = undefined
       slack.delete(general, reply)
       slack.delete(general, old)
