@@ -17,11 +17,15 @@ export interface Scope {
 export interface Changes {
   /** Messages that may be new. */
   readonly candidates: ReadonlyArray<string>
+  /** Those of the candidates that came back into the scope by their labels. */
+  readonly returned: ReadonlyArray<string>
   readonly deleted: ReadonlyArray<string>
   readonly patches: ReadonlyArray<Patch>
   /** Messages left what is listed, or came back to it out of turn. */
   readonly shifted: boolean
 }
+
+type State = "candidate" | "returned" | "deleted"
 
 /** Cuts records into pages: each has a bounded number of messages and ends at a whole record. */
 export const chunks = (
@@ -54,7 +58,7 @@ export const chunks = (
  * removed one. Google gives a message's labels as they are now, not as they were then: they only rule candidates out.
  */
 export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Changes => {
-  const seen = new Map<string, { state?: "candidate" | "deleted"; readonly labels: Map<string, true | null> }>()
+  const seen = new Map<string, { state?: State; readonly labels: Map<string, true | null> }>()
   let shifted = false
 
   const entry = (id: string) => {
@@ -68,8 +72,8 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
     (!isExcluded(labelIds) &&
       !labelIds.some((id) => scope.ignored.has(id)) &&
       scope.wanted.every((id) => labelIds.includes(id)))
-  const offer = (message: { readonly id: string; readonly labelIds?: ReadonlyArray<string> }) => {
-    if (matches(message.labelIds)) entry(message.id).state = "candidate"
+  const offer = (message: { readonly id: string; readonly labelIds?: ReadonlyArray<string> }, state: State) => {
+    if (matches(message.labelIds)) entry(message.id).state = state
   }
   const remove = (id: string) => {
     entry(id).state = "deleted"
@@ -81,20 +85,20 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
       // The one sign of a message's trashing may be an addition that carries the label. A message that arrives in Spam
       // looks the same; it was in no listing, so that no page shifts.
       if (isExcluded(message.labelIds)) entry(message.id).state = "deleted"
-      else offer(message)
+      else offer(message, "candidate")
     }
     for (const { message, labelIds = [] } of record.labelsAdded ?? []) {
       for (const id of labelIds) entry(message.id).labels.set(id, true)
       if (isExcluded(labelIds)) remove(message.id)
       else if (labelIds.some((id) => scope.wanted.includes(id))) {
-        offer(message)
+        offer(message, "returned")
         shifted = true
       }
     }
     for (const { message, labelIds = [] } of record.labelsRemoved ?? []) {
       for (const id of labelIds) entry(message.id).labels.set(id, null)
       if (isExcluded(labelIds)) {
-        offer(message)
+        offer(message, "returned")
         shifted = true
       } else if (labelIds.some((id) => scope.wanted.includes(id))) shifted = true
     }
@@ -102,9 +106,12 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
   }
 
   const entries = [...seen]
+  const inState = (wanted: State) => entries.flatMap(([id, { state }]) => (state === wanted ? [id] : []))
+  const returned = scope.needsListing ? [] : inState("returned")
   return {
-    candidates: scope.needsListing ? [] : entries.flatMap(([id, { state }]) => (state === "candidate" ? [id] : [])),
-    deleted: entries.flatMap(([id, { state }]) => (state === "deleted" ? [id] : [])),
+    candidates: scope.needsListing ? [] : [...inState("candidate"), ...returned],
+    returned,
+    deleted: inState("deleted"),
     // Also of what went to Trash: it may be back in records that are not read yet, and its labels with it.
     patches: entries.flatMap(([id, { labels }]) =>
       labels.size === 0 ? [] : [{ externalId: id, metadata: { labels: Object.fromEntries(labels) } }]

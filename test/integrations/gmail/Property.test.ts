@@ -22,6 +22,7 @@ const Plan = Schema.Struct({
   everything: Schema.Boolean,
   steps: Schema.Array(Step).pipe(Schema.check(Schema.isMinLength(8), Schema.isMaxLength(40)))
 })
+type Plan = typeof Plan.Type
 
 const hidden = ({ labelIds }: { readonly labelIds: ReadonlySet<string> }) =>
   labelIds.has("TRASH") || labelIds.has("SPAM")
@@ -42,49 +43,71 @@ const take = (mailbox: GmailServer.Server["mailbox"], { what, which, size }: Ste
   else if (what === "unlabel") mailbox.modify(id, { remove: ["INBOX", `Label_${size}`] })
 }
 
+/** Follows the plan, then polls until nothing is left to do, and compares the mirror with the mailbox. */
+const follow = (plan: Plan) =>
+  Effect.gen(function* () {
+    const server = yield* GmailServer.make()
+    const { mailbox } = server
+    mailbox.pageLimit = 3
+    mailbox.pageTokens = plan.offsets ? "offset" : "position"
+    mailbox.fill(plan.messages)
+    const mirror = yield* Mirror.open({ url: server.url, config: { includeSpamTrash: plan.everything } })
+
+    const waiting: Array<{ readonly step: Step; left: number }> = []
+    const tick = () => {
+      const [first] = waiting
+      if (first === undefined || --first.left > 0) return
+      waiting.shift()
+      take(mailbox, first.step)
+    }
+    server.before("any", tick, Infinity)
+    // A server that refuses its tokens time and again ends a listing; the next one goes on.
+    const sync = (slice?: number) =>
+      Mirror.sync(mirror, slice === undefined ? {} : { slice }).pipe(
+        Effect.map((pages) => pages.length > 0),
+        Effect.orElseSucceed(() => true)
+      )
+
+    for (const step of plan.steps) {
+      if (step.what === "sync") yield* sync(step.size)
+      else if (step.after === 0) take(mailbox, step)
+      else waiting.push({ step, left: step.after })
+    }
+    for (let more = true; more || waiting.length > 0;) more = yield* sync()
+
+    const expected = mailbox.all.filter((message) => plan.everything || !hidden(message))
+    assert.deepStrictEqual([...mirror.stored.keys()].sort(), expected.map(({ id }) => id).sort())
+    // Labels are rebuilt by walking several lists at a time: exact where a page token names a position, as Gmail's
+    // do.
+    for (const { id, labelIds } of plan.offsets ? [] : expected) {
+      assert.deepStrictEqual(Mirror.labelsOf(mirror, id), [...labelIds].sort())
+    }
+    const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
+    assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
+  }).pipe(Effect.scoped)
+
 it.effect.prop(
   "whatever happens to a mailbox between and during polls, the mirror ends with its messages and their labels",
   { plan: Plan },
-  ({ plan }) =>
-    Effect.gen(function* () {
-      const server = yield* GmailServer.make()
-      const { mailbox } = server
-      mailbox.pageLimit = 3
-      mailbox.pageTokens = plan.offsets ? "offset" : "position"
-      mailbox.fill(plan.messages)
-      const mirror = yield* Mirror.open({ url: server.url, config: { includeSpamTrash: plan.everything } })
-
-      const waiting: Array<{ readonly step: Step; left: number }> = []
-      const tick = () => {
-        const [first] = waiting
-        if (first === undefined || --first.left > 0) return
-        waiting.shift()
-        take(mailbox, first.step)
-      }
-      server.before("any", tick, Infinity)
-      // A server that refuses its tokens time and again ends a listing; the next one goes on.
-      const sync = (slice?: number) =>
-        Mirror.sync(mirror, slice === undefined ? {} : { slice }).pipe(
-          Effect.map((pages) => pages.length > 0),
-          Effect.orElseSucceed(() => true)
-        )
-
-      for (const step of plan.steps) {
-        if (step.what === "sync") yield* sync(step.size)
-        else if (step.after === 0) take(mailbox, step)
-        else waiting.push({ step, left: step.after })
-      }
-      for (let more = true; more || waiting.length > 0;) more = yield* sync()
-
-      const expected = mailbox.all.filter((message) => plan.everything || !hidden(message))
-      assert.deepStrictEqual([...mirror.stored.keys()].sort(), expected.map(({ id }) => id).sort())
-      // Labels are rebuilt by walking several lists at a time: exact where a page token names a position, as Gmail's
-      // do.
-      for (const { id, labelIds } of plan.offsets ? [] : expected) {
-        assert.deepStrictEqual(Mirror.labelsOf(mirror, id), [...labelIds].sort())
-      }
-      const idle = yield* Mirror.cost(mirror, Mirror.sync(mirror))
-      assert.deepStrictEqual(idle, { calls: 1, units: 2, checkerQueries: 0, downloads: 0 })
-    }).pipe(Effect.scoped),
+  ({ plan }) => follow(plan),
   { arbitrary: { runs: 150 } }
+)
+
+it.effect("a message that is back from Trash while labels are walked keeps all its labels", () =>
+  follow({
+    messages: 2,
+    offsets: false,
+    everything: false,
+    steps: [
+      { what: "label", which: 15, size: 1, after: 0 },
+      { what: "spam", which: 0, size: 1, after: 5 },
+      { what: "remove", which: 0, size: 1, after: 0 },
+      { what: "expire", which: 0, size: 1, after: 1 },
+      { what: "remove", which: 0, size: 1, after: 5 },
+      { what: "trash", which: 0, size: 1, after: 4 },
+      { what: "untrash", which: 0, size: 2, after: 5 },
+      { what: "sync", which: 17, size: 1, after: 1 },
+      { what: "unlabel", which: 19, size: 4, after: 1 }
+    ]
+  })
 )
