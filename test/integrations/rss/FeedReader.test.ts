@@ -61,9 +61,9 @@ describe("the reader of feeds", () => {
 
   it.live("ends a thread whose feed needs too much memory, and reads the next one", () =>
     Effect.gen(function* () {
-      const { read } = yield* FeedReader.make({ atOnce: 1, longest: Duration.minutes(2), megabytes: 24 })
-      const failure = yield* Effect.flip(read(question(feed(20_000))))
-      assert.deepInclude(failure, { reason: "memory", message: "reading it took more than 24 MB" })
+      const { read } = yield* FeedReader.make({ atOnce: 1, longest: Duration.minutes(2), megabytes: 64 })
+      const failure = yield* Effect.flip(read(question(feed(60_000))))
+      assert.deepInclude(failure, { reason: "memory", message: "reading it took more than 64 MB" })
       assert.deepInclude(yield* read(question(feed(1))), { count: 1 })
     }).pipe(Effect.scoped)
   )
