@@ -18,7 +18,7 @@ import { Integrations } from "./engine/source/Integrations.ts"
 import type * as LeasedSlice from "./engine/sync/LeasedSlice.ts"
 import * as EngineLimits from "./engine/Limits.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
-import { credentialsContext, layer as vaultLayer, Vault } from "./engine/secrets/Vault.ts"
+import { credentialsContext, layer as vaultLayer, Vault, webhookContext } from "./engine/secrets/Vault.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
 import { Destination } from "./engine/webhooks/Destination.ts"
@@ -225,12 +225,8 @@ const services = Layer.effect(
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),
       copy: (options) =>
-        Effect.promise(() =>
-          Promise.all([import("./stores/CopyFolder.ts"), import("./engine/webhooks/Signature.ts")])
-        ).pipe(
-          Effect.flatMap(([{ run }, { sealContext: webhookContext }]) =>
-            run({ ...options, context: credentialsContext, webhookContext })
-          ),
+        Effect.promise(() => import("./stores/CopyFolder.ts")).pipe(
+          Effect.flatMap(({ run }) => run({ ...options, context: credentialsContext, webhookContext })),
           Effect.provide(copyTarget),
           Effect.provideContext(context)
         ),

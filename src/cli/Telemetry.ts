@@ -21,7 +21,7 @@ import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import packageJson from "../../package.json" with { type: "json" }
 import { Sent } from "../engine/telemetry/Gauges.ts"
-import * as ProcessIdentity from "../engine/schedule/ProcessIdentity.ts"
+import * as ProcessIdentity from "../engine/locks/ProcessIdentity.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 
 /** The limit of one request to the collector. The last requests of a process share it. */

@@ -13,7 +13,7 @@ import type * as Schema from "effect/Schema"
 import { isIPv6, type LookupFunction } from "node:net"
 import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import * as Network from "../../contract/Network.ts"
-import * as CredentialAddress from "../source/CredentialAddress.ts"
+import * as CredentialAddress from "./CredentialAddress.ts"
 import * as AddressGuard from "./AddressGuard.ts"
 
 /** True while a request over HTTP is answered. */

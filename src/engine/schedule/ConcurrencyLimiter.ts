@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import { Slot } from "../source/Slot.ts"
 
 export type Kind = "poll" | "backfill"
 
@@ -25,21 +26,6 @@ interface Bounds {
 
 export const Bounds = Context.Reference<Bounds>("idem/engine/schedule/ConcurrencyLimiter/Bounds", {
   defaultValue: () => ({ working: 32, begun: 128, workingBackfills: 24, begunBackfills: 96 })
-})
-
-/** A slice reports its calls here, so that its slot can be lent while the slice only waits. */
-export interface Turn {
-  /** Wraps a call to the source, from its admission to its answer. */
-  readonly calling: <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The part of a call before it is admitted. */
-  readonly admitting: <A, E, R>(admission: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The part of the admission that waits for time to pass. */
-  readonly sleeping: <A, E, R>(sleep: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-}
-
-/** The slot of the current slice. Outside of a slice it does nothing. */
-export const Turn = Context.Reference<Turn>("idem/engine/schedule/ConcurrencyLimiter/Turn", {
-  defaultValue: () => ({ calling: (call) => call, admitting: (part) => part, sleeping: (part) => part })
 })
 
 interface Entry {
@@ -92,7 +78,7 @@ const make = (bounds: Bounds): Slots["Service"] => {
   }
 
   /** Lends the slot while every call of the slice waits to be admitted, and one of them for time to pass. */
-  const turnOf = (entry: Entry): Turn => {
+  const slotOf = (entry: Entry): Slot => {
     const open = { calling: 0, admitting: 0, sleeping: 0 }
     const update = (): void => {
       const idle = open.sleeping > 0 && open.admitting === open.calling
@@ -132,7 +118,7 @@ const make = (bounds: Bounds): Slots["Service"] => {
           queue.add(entry)
           pump()
           return Effect.ensuring(
-            restore(Effect.andThen(entry.begins.await, Effect.provideService(slice, Turn, turnOf(entry)))),
+            restore(Effect.andThen(entry.begins.await, Effect.provideService(slice, Slot, slotOf(entry)))),
             Effect.sync(() => leave(entry))
           )
         })

@@ -15,6 +15,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type { WebhookId } from "../model/Webhook.ts"
 import * as Keys from "./Keys.ts"
 import { VaultError, type VaultKey } from "./Keys.ts"
 
@@ -38,6 +39,12 @@ export class Vault extends Context.Service<
 /** The context of sealed credentials. It binds them to the account, so that they cannot be moved to another row. */
 export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
   `credentials of ${of.domain} ${of.account}`
+
+/** The context of a sealed sign-in that is under way, by the hash of its state. */
+export const signInContext = (stateHash: string): string => `sign-in ${stateHash}`
+
+/** The context of a webhook's sealed secrets. */
+export const webhookContext = (webhookId: WebhookId): string => `webhook ${webhookId}`
 
 const format = 1
 const keyIdLength = 8

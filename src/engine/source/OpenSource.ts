@@ -1,20 +1,25 @@
 /** Opens a connection's source with its stored config and credentials. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnyOpenOptions, DecodedConfig, Integration } from "../../contract/Integration.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
-import { NotOpenable } from "../sync/RunFailure.ts"
 import { Integrations } from "./Integrations.ts"
-import * as RunMeter from "../sync/RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { fenceOf } from "../store/Fence.ts"
 import { credentialsContext, Vault } from "../secrets/Vault.ts"
+
+/** A connection that can't be opened with what is stored for it. */
+export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable", {
+  reason: Schema.String,
+  message: Schema.String
+}) {}
 
 /** A connection that can be opened. */
 export interface Openable {

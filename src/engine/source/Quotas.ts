@@ -34,11 +34,11 @@ import * as Semaphore from "effect/Semaphore"
 import { adaptiveOf, type Bucket, bucketsOf, bytesOf, usedUp } from "./QuotaBuckets.ts"
 import { IntegrationError, RateLimited, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
-import * as RunMeter from "../sync/RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import { Limits } from "../Limits.ts"
 import * as RefusalDelay from "./RefusalDelay.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import { Turn } from "../schedule/ConcurrencyLimiter.ts"
+import { Slot } from "./Slot.ts"
 import { unlimited } from "../../contract/Quota.ts"
 
 /**
@@ -105,12 +105,12 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
       yield* RunMeter.exhausted(meter, delay, isAsked)
       return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
     }
-    const turn = yield* Turn
+    const slot = yield* Slot
     yield* RunMeter.touch(meter)
     yield* RunMeter.waiting(meter, now + Duration.toMillis(delay))
     // The rest of a refill may be shorter than a tick of the clock. Rounded up to whole milliseconds, the wait ends.
     yield* Effect.ensuring(
-      turn.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay))))),
+      slot.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay))))),
       RunMeter.waiting(meter, undefined)
     )
     yield* RunMeter.touch(meter)
@@ -233,7 +233,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
           for (const bucket of buckets) yield* queue(bucket.key).withPermit(take(bucket, meter))
           return yield* cooldown(adaptive, meter)
         })
-        const admit = Effect.flatMap(Turn, (turn) => turn.admitting(admission))
+        const admit = Effect.flatMap(Slot, (slot) => slot.admitting(admission))
 
         const attempt = Effect.gen(function* () {
           const askedAt = yield* Clock.currentTimeMillis
@@ -298,7 +298,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
           Effect.annotateCurrentSpan({ "idem.waited_ms": waitedMillis, "idem.attempts": attemptsMade })
         )
         return Effect.withSpan(
-          Effect.flatMap(Turn, (turn) => turn.calling(Effect.ensuring(attempts, told))),
+          Effect.flatMap(Slot, (slot) => slot.calling(Effect.ensuring(attempts, told))),
           `call ${method}`,
           {
             kind: "client",

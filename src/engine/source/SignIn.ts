@@ -14,14 +14,14 @@ import * as Schema from "effect/Schema"
 import { createHash, timingSafeEqual } from "node:crypto"
 import type { AnySignIn, Integration } from "../../contract/Integration.ts"
 import type { Client, Provider } from "../../contract/SignIn.ts"
-import * as CredentialAddress from "./CredentialAddress.ts"
+import * as CredentialAddress from "../network/CredentialAddress.ts"
 import { type Connected, Engine, type SourceError, UsageError } from "../Engine.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { Integrations } from "./Integrations.ts"
 import { guardedAt } from "./Connect.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import * as OAuth from "./OAuth.ts"
-import { credentialsContext, Vault } from "../secrets/Vault.ts"
+import { credentialsContext, signInContext, Vault } from "../secrets/Vault.ts"
 import type { Connection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { SecretStore } from "../store/SecretStore.ts"
@@ -166,9 +166,6 @@ const expired = () =>
     reason: "Expired",
     message: "this sign-in is not under way here: it took longer than 10 minutes, or came back twice; begin again"
   })
-
-/** The context that a pending sign-in is sealed with. */
-export const signInContext = (stateHash: string): string => `sign-in ${stateHash}`
 
 export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | SecretStore | Vault | Integrations> =
   Layer.effect(

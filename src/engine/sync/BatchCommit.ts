@@ -17,7 +17,7 @@ import * as BodyReader from "./BodyReader.ts"
 import type * as InFlight from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import * as RunMeter from "./RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import type { Missed, SliceEvent } from "./SliceEvent.ts"
 
 /** The settings of all commits of a run. */

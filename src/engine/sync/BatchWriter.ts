@@ -29,7 +29,7 @@ import * as InFlight from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageOrder from "./PageOrder.ts"
 import type { RunError } from "./RunFailure.ts"
-import * as RunMeter from "./RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import type { ListingEnded, Missed, SliceEvent, Stored } from "./SliceEvent.ts"
 import { maxKept } from "../model/Run.ts"
 

@@ -9,7 +9,7 @@ import { IntegrationError, TooLarge, Transient } from "../../contract/Integratio
 import type { Limits } from "../Limits.ts"
 import * as BodyVerification from "./BodyVerification.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
-import * as RunMeter from "./RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import type { CopySource, Item, StoredBody } from "../model/Batch.ts"
 import type { BodyStore } from "../store/BodyStore.ts"
 import type { StoreError } from "../store/StoreError.ts"

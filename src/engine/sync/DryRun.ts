@@ -19,7 +19,7 @@ import { OverviewStore } from "../store/OverviewStore.ts"
 import * as Deletions from "./Deletions.ts"
 import * as InFlight from "./InFlight.ts"
 import * as PartReader from "./PartReader.ts"
-import * as RunMeter from "./RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as SyncPlan from "./SyncPlan.ts"
 
 /** Counts with the plan: outcomes but `existing` are 0, since nothing was done. */

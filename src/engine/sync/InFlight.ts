@@ -10,7 +10,7 @@ import { ContentExistenceChecker, ContentExistenceCheckerError } from "../../con
 import type { ConnectionId } from "../model/Connection.ts"
 import type { ContentStore } from "../store/ContentStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
-import * as RunMeter from "./RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 
 /** A chosen occurrence of an id. `ended` completes when the occurrence was committed or dropped. */
 export interface Flight {

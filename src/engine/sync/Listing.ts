@@ -22,7 +22,7 @@ import type { Spanning } from "../telemetry/Spans.ts"
 import * as Deletions from "./Deletions.ts"
 import * as StopSignal from "./StopSignal.ts"
 import type { PartReader } from "./PartReader.ts"
-import type { RunMeter } from "./RunMeter.ts"
+import type { RunMeter } from "../telemetry/RunMeter.ts"
 import type { ListingEnded } from "./SliceEvent.ts"
 import type { Plan } from "./SyncPlan.ts"
 

@@ -3,25 +3,21 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import type { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as ConfigErrors from "../source/ConfigErrors.ts"
-import type { Stalled } from "../schedule/Lease.ts"
+import type { NotOpenable } from "../source/OpenSource.ts"
+import type { Stalled } from "../locks/Lease.ts"
 import type { Superseded } from "../store/Fence.ts"
 import type { StoreError } from "../store/StoreError.ts"
+import type { TaskRemoved } from "./TaskQueue.ts"
 
 /** `reason` is an `IntegrationError`'s, or one of the engine's own. */
 export interface Failure {
   readonly reason: string
   readonly message: string
 }
-
-/** A connection that can't be opened with what is stored for it. */
-export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable", {
-  reason: Schema.String,
-  message: Schema.String
-}) {}
 
 /** Returns the name and the message of a failure. The text of a defect may hold anything, so it is not shown. */
 const ofCause = (cause: Cause.Cause<RunError>): Failure => {
@@ -67,4 +63,5 @@ export type RunError =
   | Superseded
   | Stalled
   | NotOpenable
+  | TaskRemoved
   | Schema.SchemaError

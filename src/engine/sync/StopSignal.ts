@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import type { IntegrationError, Reason as ErrorReason } from "../../contract/IntegrationError.ts"
-import * as RunMeter from "./RunMeter.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 
 export type Reason =
   /**

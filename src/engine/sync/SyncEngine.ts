@@ -12,10 +12,9 @@ import { connect } from "../source/Connect.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as DryRun from "./DryRun.ts"
 import { Engine, type SyncResult, type SyncStatus } from "../Engine.ts"
-import * as LedgerCheck from "./LedgerCheck.ts"
 import * as RunFailure from "./RunFailure.ts"
-import * as Lease from "../schedule/Lease.ts"
-import * as TaskQueue from "../schedule/TaskQueue.ts"
+import * as Lease from "../locks/Lease.ts"
+import * as TaskQueue from "./TaskQueue.ts"
 import { Limits } from "../Limits.ts"
 import * as LeasedSlice from "./LeasedSlice.ts"
 import type { Connection } from "../model/Connection.ts"
@@ -198,7 +197,7 @@ export const make = Effect.gen(function* () {
   })
 
   const retry = Effect.fn("retry")(function* (connection: Connection, externalIds: ReadonlyArray<string> | undefined) {
-    if (externalIds !== undefined) yield* LedgerCheck.requireIds(ledger, connection, externalIds)
+    if (externalIds !== undefined) yield* TaskQueue.requireInLedger(ledger, connection, externalIds)
     const startedAt = yield* Clock.currentTimeMillis
     const keyless = yield* withoutKey
     if (keyless !== undefined) return yield* result(connection, startedAt, { total: nothing, error: keyless })

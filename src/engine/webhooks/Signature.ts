@@ -13,7 +13,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { UsageError } from "../Engine.ts"
-import { Vault, type VaultError } from "../secrets/Vault.ts"
+import { Vault, type VaultError, webhookContext } from "../secrets/Vault.ts"
 import type { WebhookId } from "../model/Webhook.ts"
 
 const prefix = "whsec_"
@@ -33,11 +33,9 @@ export type Secrets = typeof Secrets.Type
 const encode = Schema.encodeEffect(Secrets)
 const decode = Schema.decodeUnknownEffect(Secrets)
 
-const context = (webhookId: WebhookId): string => `webhook ${webhookId}`
-
 export const seal = Effect.fnUntraced(function* (webhookId: WebhookId, secrets: Secrets) {
   const vault = yield* Vault
-  return yield* vault.seal(yield* Effect.orDie(encode(secrets)), context(webhookId))
+  return yield* vault.seal(yield* Effect.orDie(encode(secrets)), webhookContext(webhookId))
 })
 
 export const unseal = Effect.fnUntraced(function* (
@@ -46,11 +44,8 @@ export const unseal = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Secrets, VaultError, Vault> {
   const vault = yield* Vault
   // Only `seal` writes these values, so a value that does not decode is a defect.
-  return yield* Effect.orDie(decode(yield* vault.unseal(sealed, context(webhookId))))
+  return yield* Effect.orDie(decode(yield* vault.unseal(sealed, webhookContext(webhookId))))
 })
-
-/** The context that seals a webhook's secrets, for the change of the key. */
-export const sealContext = context
 
 export const generate: Effect.Effect<Redacted.Redacted> = SecureRandom.SecureRandom.use((random) =>
   Effect.map(random.randomBytes(generated), (bytes) => Redacted.make(`${prefix}${Base64.encode(bytes)}`))

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { PollingClaim } from "../../engine/schedule/PollingClaim.ts"
+import { PollingClaim } from "../../engine/locks/PollingClaim.ts"
 import type { FeedHolder } from "../../engine/model/Change.ts"
 import { FeedStore } from "../../engine/store/FeedStore.ts"
 

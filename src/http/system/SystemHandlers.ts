@@ -4,7 +4,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import packageJson from "../../../package.json" with { type: "json" }
-import * as ProcessIdentity from "../../engine/schedule/ProcessIdentity.ts"
+import * as ProcessIdentity from "../../engine/locks/ProcessIdentity.ts"
 import { Integrations } from "../../engine/source/Integrations.ts"
 import { Access, Caller, isSecure } from "../security/Authentication.ts"
 import * as RedirectUri from "../signin/RedirectUri.ts"

@@ -7,7 +7,7 @@ import { Limits } from "../../engine/Limits.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import type { Connection, ConnectionId } from "../../engine/model/Connection.ts"
 import type { TaskId } from "../../engine/model/Task.ts"
-import * as LedgerCheck from "../../engine/sync/LedgerCheck.ts"
+import * as TaskQueue from "../../engine/sync/TaskQueue.ts"
 import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { ConflictProblem, NotFoundProblem } from "../Problems.ts"
@@ -71,7 +71,7 @@ export const make = Effect.gen(function* () {
     const key = idempotencyKey === undefined ? undefined : { key: idempotencyKey, digest: digestOf(request) }
     // A repeated request returns its task, even if the rows have changed since.
     if (row.externalIds !== null && key === undefined)
-      yield* LedgerCheck.requireIds(ledger, connection, row.externalIds)
+      yield* TaskQueue.requireInLedger(ledger, connection, row.externalIds)
     const requested = yield* tasks.requestTask(connection.id, { ...row, key, resumeWithin })
     switch (requested._tag) {
       case "Requested":

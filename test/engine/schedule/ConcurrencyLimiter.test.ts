@@ -4,7 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Bounds, type Kind, Slots, Turn } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
+import { Bounds, type Kind, Slots } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
+import { Slot } from "../../../src/engine/source/Slot.ts"
 
 const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
 
@@ -27,7 +28,7 @@ const many = (count: number, kind: Kind, slice?: Effect.Effect<unknown>) =>
   Effect.forEach(Array.from({ length: count }), () => holding(kind, slice))
 
 /** A slice that has one call, which waits for quota for ever. */
-const waiting = Effect.flatMap(Turn, (turn) => turn.calling(turn.admitting(turn.sleeping(Effect.never))))
+const waiting = Effect.flatMap(Slot, (slot) => slot.calling(slot.admitting(slot.sleeping(Effect.never))))
 
 const provided = Effect.provide(Layer.provide(Slots.layer, Layer.succeed(Bounds, bounds)))
 
@@ -82,8 +83,8 @@ describe("slots", () => {
   it.effect("are taken back at once when the time has come, and not lent while a call is out", () =>
     Effect.gen(function* () {
       // The slice works: a call sleeps, and the other is at the source.
-      const half = Effect.flatMap(Turn, (turn) =>
-        Effect.all([turn.calling(turn.admitting(turn.sleeping(Effect.never))), turn.calling(Effect.never)], {
+      const half = Effect.flatMap(Slot, (slot) =>
+        Effect.all([slot.calling(slot.admitting(slot.sleeping(Effect.never))), slot.calling(Effect.never)], {
           concurrency: 2
         })
       )
@@ -94,9 +95,9 @@ describe("slots", () => {
       yield* Effect.forEach(working, (one) => one.end)
 
       const resumed = yield* Deferred.make<void>()
-      const briefly = Effect.flatMap(Turn, (turn) =>
+      const briefly = Effect.flatMap(Slot, (slot) =>
         Effect.andThen(
-          turn.calling(turn.admitting(turn.sleeping(Effect.sleep("1 second")))),
+          slot.calling(slot.admitting(slot.sleeping(Effect.sleep("1 second")))),
           Effect.andThen(Deferred.succeed(resumed, undefined), Effect.never)
         )
       )

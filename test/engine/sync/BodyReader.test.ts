@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import { Limits } from "../../../src/engine/Limits.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as BodyReader from "../../../src/engine/sync/BodyReader.ts"
-import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
+import * as RunMeter from "../../../src/engine/telemetry/RunMeter.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 
 describe("a body that was read", () => {

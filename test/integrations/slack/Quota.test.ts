@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { IntegrationError, RateLimited } from "../../../src/contract/IntegrationError.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import { budgetsOf } from "../../../src/engine/source/OpenSource.ts"
-import * as RunMeter from "../../../src/engine/sync/RunMeter.ts"
+import * as RunMeter from "../../../src/engine/telemetry/RunMeter.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
 import { moving } from "../../support/Moving.ts"
 

@@ -18,7 +18,7 @@ export class PollingClaim extends Context.Service<
     /** The holder, if this process has lost the claim. This process may regain it. */
     readonly takenOver: Effect.Effect<Option.Option<string>>
   }
->()("idem/engine/schedule/PollingClaim") {}
+>()("idem/engine/locks/PollingClaim") {}
 
 /** Another process polls this database, or a cluster that this process does not join. */
 export class PolledElsewhere extends Schema.TaggedError<PolledElsewhere>()("PolledElsewhere", {

@@ -42,7 +42,7 @@ interface ProcessIdentity {
 }
 
 /** The identity of this process. The simulation replaces it, since it runs several processes in one. */
-export const ProcessIdentity = Context.Reference<ProcessIdentity>("idem/engine/schedule/ProcessIdentity", {
+export const ProcessIdentity = Context.Reference<ProcessIdentity>("idem/engine/locks/ProcessIdentity", {
   defaultValue: () => ({ self: Effect.promise(() => own), isDead: isGone })
 })
 

@@ -12,10 +12,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { isLive } from "../../contract/SyncTask.ts"
+import { UsageError } from "../Engine.ts"
+import * as MessageText from "../MessageText.ts"
+import type { Connection } from "../model/Connection.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
-import { NotOpenable } from "../sync/RunFailure.ts"
-import type { SliceResult } from "../sync/Slice.ts"
-import type { SlicePurpose } from "../sync/SyncPlan.ts"
+import type { SliceResult } from "./Slice.ts"
+import type { SlicePurpose } from "./SyncPlan.ts"
 import type { Fence, Superseded } from "../store/Fence.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
@@ -39,6 +41,9 @@ const passing: ReadonlySet<string> = new Set([
 /** Ledger rows that one slice of a retry takes. */
 export const rowsAtOnce = 500
 
+/** The row of the task is gone. */
+export class TaskRemoved extends Schema.TaggedError<TaskRemoved>()("TaskRemoved", { message: Schema.String }) {}
+
 /** The next slice of a task. */
 export interface Next {
   /** The task as it was read, once a slice, under the lease. */
@@ -54,14 +59,13 @@ const decodeDone = Schema.decodeUnknownOption(Schema.Int)
 export const next = Effect.fnUntraced(function* (
   fence: Fence,
   taskId: TaskId
-): Effect.fn.Return<Next | undefined, NotOpenable | StoreError | Superseded, LedgerStore | TaskStore> {
+): Effect.fn.Return<Next | undefined, StoreError | Superseded | TaskRemoved, LedgerStore | TaskStore> {
   const tasks = yield* TaskStore
   const ledger = yield* LedgerStore
   const row = Option.getOrUndefined(yield* tasks.task(taskId))
   // Without its row the task keeps no checkpoint, and each slice would begin it again.
   if (row === undefined) {
-    return yield* new NotOpenable({
-      reason: "TaskRemoved",
+    return yield* new TaskRemoved({
       message: "the task was removed while it ran, since IDEM_KEEP_RUNS is shorter than its pauses: run it again"
     })
   }
@@ -115,4 +119,22 @@ export const afterSlice = Effect.fnUntraced(function* (
     return yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint })
   }
   return yield* tasks.finishTask(fence, row.id)
+})
+
+/** Fails with those ids of a retry that are not in the connection's ledger. One bulk query. */
+export const requireInLedger = Effect.fnUntraced(function* (
+  { ledger }: Pick<LedgerStore["Service"], "ledger">,
+  connection: Connection,
+  externalIds: ReadonlyArray<string>
+) {
+  const rows = yield* ledger(connection.id, { externalIds, limit: externalIds.length })
+  const found = new Set(rows.map((row) => row.externalId))
+  const notInLedger = externalIds.filter((id) => !found.has(id))
+  if (notInLedger.length === 0) return
+  const shown = notInLedger.slice(0, 3).map(MessageText.quoted).join(", ")
+  const more = notInLedger.length > 3 ? ` and ${notInLedger.length - 3} more` : ""
+  return yield* new UsageError({
+    notInLedger,
+    message: `${shown}${more}: not in the ledger of ${MessageText.quoted(connection.name)}`
+  })
 })
