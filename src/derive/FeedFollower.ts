@@ -24,6 +24,7 @@ import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import * as ContentProjector from "./ContentProjector.ts"
 import * as PendingTexts from "./extract/PendingTexts.ts"
+import { isolated } from "./Isolation.ts"
 import * as MirrorTables from "./MirrorTables.ts"
 
 /** The lock of the process that derives. */
@@ -118,9 +119,9 @@ const write = Effect.fnUntraced(function* (
           }
     )
     yield* sql`INSERT INTO derived.text AS old (connection_id, external_id, part, sha256, size, media_type, file_name, text,
-        version)
+        version, next_attempt)
       SELECT connection_id, external_id, -1, sha256, size, media_type, file_name, text,
-        CASE WHEN sha256 IS NULL THEN 0 END
+        CASE WHEN sha256 IS NULL THEN 0 END, CASE WHEN sha256 IS NOT NULL THEN '-infinity'::timestamptz END
       FROM unnest(${kept.connections}::uuid[], ${kept.ids}, ${byteas(extracted.map(({ hash }) => hash))},
         ${int8s(extracted.map(({ size }) => size))}, ${texts(extracted.map(({ mediaType }) => mediaType))},
         ${texts(extracted.map(({ fileName }) => fileName))},
@@ -128,7 +129,7 @@ const write = Effect.fnUntraced(function* (
         AS given(connection_id, external_id, sha256, size, media_type, file_name, text)
       ON CONFLICT (connection_id, external_id, part) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,
         media_type = excluded.media_type, file_name = excluded.file_name, text = excluded.text,
-        version = excluded.version, reason = NULL
+        version = excluded.version, reason = NULL, next_attempt = excluded.next_attempt, attempts = NULL
       WHERE (old.sha256, old.media_type, old.file_name) IS DISTINCT FROM
           (excluded.sha256, excluded.media_type, excluded.file_name)
         OR old.reason = ${PendingTexts.goneReason}
@@ -207,7 +208,16 @@ export const make = Effect.fnUntraced(function* (
       if (mine.length === 0) return
       const kept = yield* present(sql, page.changes)
       const current = derived.filter(({ change }) => kept.has(keyOf(change.connectionId, change.content.externalId)))
-      if (current.length > 0) yield* write(sql, tables, current)
+      yield* isolated(
+        current,
+        (some) => (some.length === 0 ? Effect.void : sql.withTransaction(write(sql, tables, some))),
+        ({ change, rows }, cause) =>
+          Effect.andThen(
+            Effect.logError(`the rows of ${change.content.externalId} can't be stored`, cause),
+            // The content's own row is of values that a store holds already.
+            write(sql, tables, [{ change, rows: rows.slice(0, 1), text: undefined }])
+          )
+      )
       if (rebuilding && isEnd) yield* sweep
     }).pipe(transaction(sql))
     yield* Metric.update(derivedChanges, page.changes.length)

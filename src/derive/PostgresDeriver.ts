@@ -61,10 +61,8 @@ export const make = Effect.gen(function* () {
       pieces: (work: Effect.Effect<number, StoreError>) => Effect.Effect<number, StoreError> = identity
     ) {
       while (true) {
-        const extracted = yield* Effect.result(pieces(texts.step))
-        // Texts whose bodies can't be read now keep nothing else out of the index.
-        if ((yield* pieces(indexer.step)) > 0) continue
-        if ((yield* Effect.fromResult(extracted)) === 0) return
+        const extracted = yield* pieces(texts.step)
+        if ((yield* pieces(indexer.step)) + extracted === 0) return
       }
     })
   })
@@ -88,16 +86,13 @@ export const make = Effect.gen(function* () {
     const finish = yield* makeFinish(following)
     // Texts may be slow to extract, or wait for a store of bodies that is away: rows do not wait for them.
     const hasMore = yield* Latch.make(true)
+    const again = Effect.andThen(hasMore.open, Effect.sleep(pause))
     // A command of another process may have asked for something too: a language of search.
     const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
       Effect.andThen(hasMore.close),
       Effect.andThen(finish(Pace.make(Pace.isBusy))),
-      Effect.catchTag("StoreError", ({ message }) =>
-        Effect.andThen(
-          Effect.logWarning(`deriving texts: ${message}`),
-          Effect.andThen(hasMore.open, Effect.sleep(pause))
-        )
-      ),
+      Effect.catch(({ message }) => Effect.logWarning(`deriving texts: ${message}`).pipe(Effect.andThen(again))),
+      Effect.catchDefect((defect) => Effect.logError("deriving texts", defect).pipe(Effect.andThen(again))),
       Effect.forever
     )
     const paced = Pace.make(Pace.isBusy)
@@ -121,7 +116,10 @@ export const make = Effect.gen(function* () {
   const rebuild = Effect.andThen(
     // The tables must be there, in this version.
     follower,
-    sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
+    Effect.andThen(
+      sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`,
+      PendingTexts.redrive
+    )
   ).pipe(Effect.asVoid, toStoreError("rebuilding the schema mirror"), Effect.provideContext(context))
 
   const setLanguage = (connection: string, language: string) =>

@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
+import { type Projection, timestamp } from "../../src/contract/Projection.ts"
 import * as FeedFollower from "../../src/derive/FeedFollower.ts"
 import { projection as ftp } from "../../src/integrations/ftp/Projection.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
@@ -93,6 +94,35 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
       const store = yield* ContentStore
       yield* store.purge(run.id, DateTime.makeUnsafe("2099-01-01T00:00:00Z"))
       assert.deepStrictEqual(yield* rows("SELECT 1 FROM mirror.content"), [])
+    })
+  )
+
+  it.effect("gives a content whose rows the database refuses its own row only, and the others theirs", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      yield* run.commit({ items: ["good", "poison", "sound"].map((id) => item(id, { title: id })) })
+      yield* visible
+      const follower = yield* FeedFollower.make(
+        new Map([
+          [
+            "gmail",
+            {
+              // Newer than the integration's own, so that its table is made.
+              version: 1000,
+              tables: [{ name: "visit", description: "Visits.", columns: { at: timestamp("When.") } }],
+              project: ({ externalId }) => ({
+                rows: [{ table: "visit", row: { at: externalId === "poison" ? "2026-02-30T00:00:00Z" : null } }]
+              })
+            } satisfies Projection
+          ]
+        ])
+      )
+      yield* follower.catchUp
+      const idsOf = (table: string) =>
+        rows(`SELECT external_id AS id FROM derived.${table}
+        WHERE connection_id = '${run.id}' ORDER BY 1`)
+      assert.deepStrictEqual(yield* idsOf("visit"), [{ id: "good" }, { id: "sound" }])
+      assert.deepStrictEqual(yield* idsOf("content"), [{ id: "good" }, { id: "poison" }, { id: "sound" }])
     })
   )
 })

@@ -28,6 +28,7 @@ import { reader } from "./migrations/ReadOnlyQuery.ts"
 import { readTokens } from "./migrations/ReadTokens.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
 import { search } from "./migrations/Search.ts"
+import { textQueue } from "./migrations/TextQueue.ts"
 import { totals } from "./migrations/Totals.ts"
 import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/SourceWaits.ts"
@@ -70,7 +71,8 @@ export const migrations = {
   "0019_search": search,
   "0020_read_tokens": readTokens,
   "0021_totals": totals,
-  "0022_became": became
+  "0022_became": became,
+  "0023_text_queue": textQueue
 }
 
 /** The schema that this version works with. */
