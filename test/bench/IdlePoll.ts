@@ -47,7 +47,7 @@ const measure = Effect.fnUntraced(function* (count: () => number) {
     const before = { statements: count(), cpu: cpu() }
     const turn = yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(LeasedSlice.poll))
     if (turn._tag !== "Ran") return yield* Effect.die(new Error("somebody else runs"))
-    const { counts } = turn.outcome
+    const { counts } = turn.result
     return {
       calls: counts.apiCalls,
       units: counts.quotaUnits,

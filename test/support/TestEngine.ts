@@ -110,7 +110,7 @@ export const sync = Effect.fnUntraced(function* (connection: Connection, task: P
 export const poll = Effect.fnUntraced(function* (connection: Connection) {
   const turn = yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(LeasedSlice.poll))
   if (turn._tag !== "Ran") return yield* Effect.die(new Error("somebody else runs"))
-  return turn.outcome
+  return turn.result
 })
 
 /** The same result, if its counts add up. */

@@ -60,12 +60,12 @@ export const acquireWaiting = (
   onTaken: (holder: string) => Effect.Effect<void>
 ): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> => {
   const next = (told: string): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> =>
-    Effect.flatMap(acquire(connectionId), (outcome) => {
-      if (outcome._tag === "Acquired") return Effect.succeed(outcome)
-      const tell = told === outcome.holder ? Effect.void : onTaken(outcome.holder)
+    Effect.flatMap(acquire(connectionId), (acquired) => {
+      if (acquired._tag === "Acquired") return Effect.succeed(acquired)
+      const tell = told === acquired.holder ? Effect.void : onTaken(acquired.holder)
       // Only the wait can be interrupted: after the lease was acquired, an interruption would leave it unreleased.
       const wait = Effect.interruptible(Effect.andThen(tell, Effect.sleep("250 millis")))
-      return Effect.flatMap(wait, () => next(outcome.holder))
+      return Effect.flatMap(wait, () => next(acquired.holder))
     })
   return next("")
 }

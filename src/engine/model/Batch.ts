@@ -86,7 +86,7 @@ export interface PageEnd {
   /** The listing that the pages belong to. */
   readonly listing: string | undefined
   readonly covers: ReadonlyArray<Coverage>
-  /** True if the passes over the source are complete with these pages (see `Deletions.isComplete`). */
+  /** True if the passes over the source are complete with these pages (see `Deletions.completesPass`). */
   readonly complete: boolean
 }
 

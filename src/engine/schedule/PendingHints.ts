@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type Hinted, maxHinted } from "../../contract/Hints.ts"
 import type { ConnectionId } from "../model/Connection.ts"
-import type { SliceResult } from "../sync/Slice.ts"
+import type { SliceResult } from "../sync/SliceResult.ts"
 
 /** Polls that look everywhere because of a hint are at least so far apart. */
 const everywhereEvery = Duration.toMillis("1 minute")
@@ -116,13 +116,13 @@ const make = (): PendingHints["Service"] => {
       const isListening = entry.isListening && entry.everywhere === undefined
       return { at: count, hinted: { parts: [...entry.parts.keys()], only, isListening } }
     },
-    done: (connectionId, { at, hinted }, { error, isEarly, more, waitFor }) =>
+    done: (connectionId, { at, hinted }, { error, isEarly, next }) =>
       Effect.sync(() => {
         const entry = entries.get(connectionId)
-        if (entry === undefined || error !== null || waitFor !== undefined) return
+        if (entry === undefined || error !== null || next._tag === "Wait") return
         // Parts that were hinted again meanwhile are polled again.
         for (const part of hinted.parts) if ((entry.parts.get(part) ?? 0) <= at) entry.parts.delete(part)
-        if (isEarly || more) return
+        if (isEarly || next._tag === "More") return
         const began = entry.began ?? at
         if (entry.everywhere !== undefined && entry.everywhere <= began) entry.everywhere = undefined
         entry.began = undefined

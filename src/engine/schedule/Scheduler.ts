@@ -55,7 +55,7 @@ export const maxResidentEntities = 20_000
 /** A wake-up that is not answered by then is given up. If the connection is still due, it is woken again. */
 const wakeTimeout = Duration.minutes(15)
 
-/** Why the outcome needs attention: its error, or the first place that could not be listed. */
+/** Why the result needs attention: its error, or the first place that could not be listed. */
 const warningOf = ({ error, problems: [problem, ...others] }: LeasedSlice.RunResult): string | undefined => {
   if (error !== null) return `${error.reason}: ${error.message}`
   if (problem === undefined) return undefined
@@ -64,19 +64,19 @@ const warningOf = ({ error, problems: [problem, ...others] }: LeasedSlice.RunRes
 }
 
 /** Logs what a run did: its warning, if there is one, and its counts. */
-const logOutcome = (connection: Connection, outcome: LeasedSlice.RunResult): Effect.Effect<void> => {
-  const { deferred, deleted, failed, patched, stored, unchanged, updated } = outcome.counts
+const logResult = (connection: Connection, result: LeasedSlice.RunResult): Effect.Effect<void> => {
+  const { deferred, deleted, failed, patched, stored, unchanged, updated } = result.counts
   const counts = Object.entries({ stored, updated, unchanged, patched, deleted, failed, deferred })
     .flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []))
     .join(", ")
-  const warning = warningOf(outcome)
+  const warning = warningOf(result)
   const line =
     warning !== undefined
       ? Effect.logWarning(counts === "" ? warning : `${warning}; ${counts}`)
       : counts === ""
         ? Effect.logDebug("nothing new")
         : Effect.logInfo(counts)
-  return Effect.annotateLogs(line, { connection: connection.name, domain: connection.domain, run: outcome.runId })
+  return Effect.annotateLogs(line, { connection: connection.name, domain: connection.domain, run: result.runId })
 }
 
 /**
@@ -121,10 +121,10 @@ export const poll = Effect.fn("poll", { root: true })(function* (
   const slice = Effect.gen(function* () {
     const turn = yield* LeasedSlice.turn(Lease.acquire(connectionId), choose)
     if (turn._tag !== "Ran") return false
-    const { connection, outcome } = turn
-    if (hints !== undefined) yield* pending.done(connectionId, hints, outcome)
-    yield* logOutcome(connection, outcome)
-    return outcome.more && outcome.error === null
+    const { connection, result } = turn
+    if (hints !== undefined) yield* pending.done(connectionId, hints, result)
+    yield* logResult(connection, result)
+    return result.error === null && result.next._tag !== "Done"
   })
   return yield* Effect.uninterruptible(slice)
 })

@@ -1,47 +1,31 @@
-/** Commits one batch of a run, and returns the totals that the run has committed by then. */
+/**
+ * Commits the batches of a run, each in one transaction, one at a time, and keeps the totals that the run has committed.
+ *
+ * If a commit fails, no later batch is written. If the answer of a commit was lost, its effect is unknown: the batch is
+ * not retried and not counted. The next run asks the store what is there.
+ */
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import { LocalCommits } from "../feed/LocalCommits.ts"
 import type { WriteOutcome } from "../model/Batch.ts"
-import type { RunId, RunKind } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
-import type { TaskId } from "../model/Task.ts"
-import type { ContentStore } from "../store/ContentStore.ts"
-import type { LedgerStore } from "../store/LedgerStore.ts"
-import type { RunStore } from "../store/RunStore.ts"
-import type { Fence, Superseded } from "../store/Fence.ts"
+import { ContentStore } from "../store/ContentStore.ts"
+import { type Fence, fenceOf, type Superseded } from "../store/Fence.ts"
+import { LedgerStore } from "../store/LedgerStore.ts"
+import { RunStore } from "../store/RunStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import type { Spanning } from "../telemetry/Spans.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as BodyReader from "./BodyReader.ts"
-import type * as InFlight from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import * as RunMeter from "../telemetry/RunMeter.ts"
+import type { SliceContext } from "./SliceContext.ts"
 import type { Missed, SliceEvent } from "./SliceEvent.ts"
-
-/** The settings of all commits of a run. */
-export interface Options {
-  readonly contents: ContentStore["Service"]
-  readonly ledger: LedgerStore["Service"]
-  readonly runs: RunStore["Service"]
-  readonly span: Spanning
-  readonly domain: string
-  readonly fence: Fence
-  readonly runId: RunId
-  readonly taskId: TaskId | undefined
-  readonly kind: RunKind
-  /** The task whose own checkpoint moves, if it has one. */
-  readonly movedTask: TaskId | undefined
-  /** True if the pages list the connection's present scope (see `Batch.inScope`). */
-  readonly inScope: boolean
-  /** True for a task that must remember its done ids, since the checker does not. */
-  readonly remember: boolean
-  readonly inflight: InFlight.InFlight
-  readonly meter: RunMeter.RunMeter
-  /** True once the source turned out to be down: its failures cost no item an attempt. */
-  readonly isDown: Effect.Effect<boolean>
-}
+import * as StopSignal from "./StopSignal.ts"
 
 /** The counts that the commits of a run have written, and whether the run's row has them. */
 export interface Recorded {
@@ -56,7 +40,7 @@ export interface Recorded {
 }
 
 /** The commits of a run so far. */
-export interface Committed extends Recorded {
+interface Committed extends Recorded {
   readonly spent: RunMeter.Spent
   /** The stored checkpoint, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
   readonly checkpoint: string | undefined
@@ -64,14 +48,95 @@ export interface Committed extends Recorded {
 
 export type WriteError = StoreError | Superseded
 
-/** No commit yet, with this checkpoint stored. */
-export const none = (checkpoint: string | undefined): Committed => ({
-  counts: RunCounts.zero,
-  unrecorded: RunCounts.zero,
-  begun: false,
-  wrote: false,
-  spent: RunMeter.nothing,
-  checkpoint
+/** The commits of one run. One fiber uses them. */
+export interface BatchCommits {
+  /** Writes the run's row, if it is not there yet. */
+  readonly beginRun: Effect.Effect<void, WriteError>
+  /** Begins to commit a batch. Waits for the commit in flight first. */
+  readonly begin: (batch: OpenBatch.OpenBatch) => Effect.Effect<void, WriteError>
+  /** Waits until no commit is in flight. Fails if that commit failed. */
+  readonly idle: Effect.Effect<void, WriteError>
+  readonly isBusy: () => boolean
+  /** The batch whose commit is in flight. */
+  readonly inFlight: () => OpenBatch.OpenBatch | undefined
+  readonly recorded: () => Recorded
+}
+
+/** The stores and the facts that all commits of a run share. */
+interface Writer extends SliceContext {
+  readonly contents: ContentStore["Service"]
+  readonly ledger: LedgerStore["Service"]
+  readonly runs: RunStore["Service"]
+  readonly fence: Fence
+}
+
+export const make = Effect.fnUntraced(function* (context: SliceContext) {
+  const { connection, plan } = context
+  const writer: Writer = {
+    ...context,
+    contents: yield* ContentStore,
+    ledger: yield* LedgerStore,
+    runs: yield* RunStore,
+    fence: fenceOf(connection)
+  }
+  let committed: Committed = {
+    counts: RunCounts.zero,
+    unrecorded: RunCounts.zero,
+    begun: false,
+    wrote: false,
+    spent: RunMeter.nothing,
+    checkpoint: Option.getOrUndefined(
+      Option.map(plan.checkpoint, (checkpoint) => OpenBatch.checkpointText({ checkpoint, scope: plan.scope }))
+    )
+  }
+  let current:
+    | {
+        readonly batch: OpenBatch.OpenBatch
+        readonly done: Deferred.Deferred<Exit.Exit<Committed, WriteError>>
+        readonly fiber: Fiber.Fiber<unknown>
+      }
+    | undefined
+
+  const idle = Effect.suspend(() => {
+    if (current === undefined) return Effect.void
+    const { done, fiber } = current
+    // An interruption is passed on to the commit. It ends the run only once the commit has ended.
+    return Effect.exit(Effect.interruptible(Deferred.await(done))).pipe(
+      Effect.andThen((waited) => (Exit.isSuccess(waited) ? Effect.void : Effect.sync(() => fiber.interruptUnsafe()))),
+      Effect.andThen(Deferred.await(done)),
+      Effect.flatMap((exit) => {
+        current = undefined
+        // A failed commit may have recorded its counts: recording them later could count them twice.
+        committed = Exit.isSuccess(exit) ? exit.value : { ...committed, unrecorded: RunCounts.zero }
+        return Exit.asVoid(exit)
+      })
+    )
+  })
+
+  const begin = Effect.fnUntraced(function* (batch: OpenBatch.OpenBatch) {
+    yield* idle
+    const done = yield* Deferred.make<Exit.Exit<Committed, WriteError>>()
+    // Stored outside the fiber, because an interrupted fiber does not return the result of its last step.
+    const committing = Effect.exit(commit(writer, committed, batch)).pipe(
+      Effect.flatMap((exit) => Deferred.succeed(done, exit)),
+      Effect.uninterruptible
+    )
+    current = { batch, done, fiber: yield* Effect.forkChild(committing, { startImmediately: true }) }
+  })
+
+  return {
+    beginRun: Effect.map(
+      Effect.suspend(() => beginRun(writer, committed)),
+      (begun) => {
+        committed = begun
+      }
+    ),
+    begin,
+    idle,
+    isBusy: () => current !== undefined && !Deferred.isDoneUnsafe(current.done),
+    inFlight: () => current?.batch,
+    recorded: () => committed
+  } satisfies BatchCommits
 })
 
 /** A person asked for this id, and the source does not know it. */
@@ -79,22 +144,19 @@ export const isUnknown = (event: SliceEvent): event is Missed =>
   event._tag === "Missed" && event.origin === "forced" && event.outcome === "gone"
 
 /** Writes the run's row, if it is not there yet. */
-export const begin = (options: Options, before: Committed): Effect.Effect<Committed, WriteError> =>
-  before.begun
-    ? Effect.succeed(before)
-    : Effect.as(options.runs.beginRun(options.fence, options), { ...before, begun: true })
+const beginRun = ({ fence, run, runs }: Writer, before: Committed): Effect.Effect<Committed, WriteError> =>
+  before.begun ? Effect.succeed(before) : Effect.as(runs.beginRun(fence, run), { ...before, begun: true })
 
-/**
- * Writes a batch, after the commits before it. A batch that changes nothing in the store is only counted. One commit of
- * a run is in flight at a time.
- */
-export const commit = Effect.fnUntraced(function* (
-  options: Options,
+/** Writes a batch, after the commits before it. A batch that changes nothing in the store is only counted. */
+const commit = Effect.fnUntraced(function* (
+  writer: Writer,
   before: Committed,
   gathered: OpenBatch.OpenBatch
 ): Effect.fn.Return<Committed, WriteError> {
-  const { contents, domain, fence, inflight, meter, span } = options
-  const batch = (yield* options.isDown) ? OpenBatch.withoutAttempts(gathered) : gathered
+  const { checkpointTask, connection, contents, fence, meter, plan, run, span, stop } = writer
+  const { domain } = connection
+  // While the source is down, its failures cost no item an attempt.
+  const batch = StopSignal.isDown(yield* StopSignal.read(stop)) ? OpenBatch.withoutAttempts(gathered) : gathered
   const spent = yield* RunMeter.spent(meter)
   const counts = RunCounts.sum(batch.counts, {
     ...RunCounts.zero,
@@ -106,23 +168,21 @@ export const commit = Effect.fnUntraced(function* (
     yield* Metrics.counted(domain, counts)
     return { ...before, spent, counts: RunCounts.sum(before.counts, counts), unrecorded }
   }
-  const { begun } = OpenBatch.isWorthARow(batch) ? yield* begin(options, before) : before
-  const misses = yield* missesOf(options, batch)
-  const done = [...batch.items, ...batch.misses.filter((miss) => miss.outcome !== "deferred")].map(
-    (one) => one.externalId
-  )
+  const { begun } = OpenBatch.isWorthARow(batch) ? yield* beginRun(writer, before) : before
+  const misses = yield* missesOf(writer, batch)
   const startedAt = yield* Clock.currentTimeMillis
   const committed = yield* span(
     "commit",
     { "idem.items": batch.items.length, "idem.misses": misses.length, "idem.page_end": batch.end !== undefined },
     contents.commit(fence, {
-      runId: begun ? options.runId : undefined,
-      taskId: options.movedTask,
+      runId: begun ? run.runId : undefined,
+      taskId: checkpointTask,
       items: batch.items,
       listed: batch.listed,
-      inScope: options.inScope,
+      // The live task has stored its scope before it lists; nothing else changes it under this lease.
+      inScope: checkpointTask === undefined || connection.scope === plan.scope,
       misses,
-      done: options.remember ? done : [],
+      done: doneOf(writer, batch),
       page: batch.end,
       counts: begun ? unrecorded : {},
       problems: batch.problems
@@ -139,7 +199,7 @@ export const commit = Effect.fnUntraced(function* (
     patched: committed.patched
   })
   yield* Metrics.counted(domain, all)
-  yield* Effect.forEach(batch.flights, ([flight, id]) => inflight.end(id, flight), { discard: true })
+  yield* Effect.forEach(batch.flights, ({ end }) => end, { discard: true })
   yield* RunMeter.touch(meter)
   return {
     counts: RunCounts.sum(before.counts, all),
@@ -151,11 +211,17 @@ export const commit = Effect.fnUntraced(function* (
   }
 })
 
+/** The ids that a task must remember as done, where the checker does not: those of a forced task. */
+const doneOf = ({ plan: { task } }: Writer, { items, misses }: OpenBatch.OpenBatch): ReadonlyArray<string> =>
+  task.force || task.forceIds.length > 0
+    ? [...items, ...misses.filter(({ outcome }) => outcome !== "deferred")].map(({ externalId }) => externalId)
+    : []
+
 /**
  * The misses of a batch as the ledger keeps them: a failed one is one more attempt. An id that a person asked for, that
  * the source does not know and of which nothing is stored, leaves no row.
  */
-const missesOf = Effect.fnUntraced(function* ({ contents, fence, ledger }: Options, { misses }: OpenBatch.OpenBatch) {
+const missesOf = Effect.fnUntraced(function* ({ contents, fence, ledger }: Writer, { misses }: OpenBatch.OpenBatch) {
   const { connectionId } = fence
   const externalIds = misses.filter((miss) => miss.outcome === "failed").map((miss) => miss.externalId)
   const rows =

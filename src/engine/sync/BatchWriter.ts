@@ -5,48 +5,43 @@
  * Commits are grouped: one commit is in flight at a time, and the items that arrive meanwhile form the next batch. So
  * batches grow with the time that a commit takes, up to the limits of a group.
  *
- * A failed commit ends this fiber, and the run with it. If the answer of a commit was lost, its effect is unknown: the
- * batch is not retried and not counted, and no later batch is written. The next run asks the store what is there. Any
- * other end of a run (the reader or the lease failed, or it was interrupted) still commits the complete items.
+ * A failed commit ends this fiber, and the run with it. Any other end of a run (the reader or the lease failed, or it
+ * was interrupted) still commits the items that have arrived.
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import type { Problem } from "../../contract/Page.ts"
 import type { Progress } from "../Engine.ts"
-import type { Limits } from "../Limits.ts"
+import { Limits } from "../Limits.ts"
+import type { PageEnd } from "../model/Batch.ts"
+import { maxKept } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as BatchCommit from "./BatchCommit.ts"
-import type { Committed, Recorded, WriteError } from "./BatchCommit.ts"
-import * as InFlight from "./InFlight.ts"
+import type { Flight, InFlight } from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageOrder from "./PageOrder.ts"
 import type { RunError } from "./RunFailure.ts"
-import * as RunMeter from "../telemetry/RunMeter.ts"
-import type { ListingEnded, Missed, SliceEvent, Stored } from "./SliceEvent.ts"
-import { maxKept } from "../model/Run.ts"
+import type { SliceContext } from "./SliceContext.ts"
+import type { ListingEnded, SliceEvent } from "./SliceEvent.ts"
 
-export interface Options extends BatchCommit.Options {
+interface Options {
   /** Ends, or fails, after the last event. */
   readonly events: Queue.Dequeue<SliceEvent, RunError | Cause.Done>
   /** True if the run has a row even when nothing happens in it. */
   readonly recorded: boolean
-  readonly limits: Limits
-  /** The checkpoint that is stored now, as `OpenBatch.checkpointText` has it. */
-  readonly checkpoint: string | undefined
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
 /** The result of writing: its counts, its problems, and how it ended. */
 export interface Written {
-  readonly recorded: Recorded
+  readonly recorded: BatchCommit.Recorded
   readonly problems: ReadonlyArray<Problem>
   /** The number of pages that were committed with their ends. */
   readonly pages: number
@@ -56,249 +51,161 @@ export interface Written {
 }
 
 /** The state of the fiber that commits. Other fibers do not read it. */
-interface State {
-  readonly batch: OpenBatch.OpenBatch
-  /** The batch whose commit is in flight. */
-  readonly committing: OpenBatch.OpenBatch | undefined
-  readonly committed: Committed
-  readonly pages: PageOrder.PageOrder
-  readonly problems: ReadonlyArray<Problem>
-  readonly remaining: number | undefined
-  readonly listing: ListingEnded | undefined
-}
-
-/** A step of the state that may wait for the commit in flight, and begin the next one. */
-type Step<A> = Effect.Effect<A, WriteError>
-
-interface InFlightCommit {
-  readonly done: Deferred.Deferred<Exit.Exit<Committed, WriteError>>
-  readonly fiber: Fiber.Fiber<unknown>
-}
-
-/** The state and the commits that the steps of one run share. */
 interface Writer {
-  readonly options: Options
-  /** Changes the state. */
-  readonly update: (change: (state: State) => State) => void
-  readonly state: () => State
-  /** True while a commit is in flight. */
-  readonly isBusy: () => boolean
-  /** Waits until no commit is in flight. Fails if that commit failed: nothing is written after it. */
-  readonly settle: Step<void>
-  /** Begins to commit the open batch, after the commit in flight. Later events go into a new batch. */
-  readonly commit: Step<void>
+  readonly commits: BatchCommit.BatchCommits
+  readonly inflight: InFlight
+  readonly limits: Limits
+  readonly pages: PageOrder.PageOrder
+  readonly problems: Array<Problem>
+  batch: OpenBatch.OpenBatch
+  remaining: number | undefined
+  listing: ListingEnded | undefined
 }
 
-const makeWriter = (options: Options): Writer => {
-  let state: State = {
-    batch: OpenBatch.make(),
-    committing: undefined,
-    committed: BatchCommit.none(options.checkpoint),
-    pages: PageOrder.initial,
+/** A step that may wait for the commit in flight, and begin the next one. */
+type Step = Effect.Effect<void, BatchCommit.WriteError>
+
+/**
+ * Consumes the events of a slice until they end. Only the wait for events can be interrupted: then the items that have
+ * arrived are committed, and `exit` is the interruption.
+ */
+export const run = Effect.fnUntraced(function* (context: SliceContext, { events, onProgress, recorded }: Options) {
+  const commits = yield* BatchCommit.make(context)
+  const writer: Writer = {
+    commits,
+    inflight: context.inflight,
+    limits: yield* Limits,
+    pages: PageOrder.make(),
     problems: [],
+    batch: OpenBatch.make(),
     remaining: undefined,
     listing: undefined
   }
-  let inFlight: InFlightCommit | undefined
-  const update: Writer["update"] = (change) => {
-    state = change(state)
-  }
-  const settle = Effect.suspend(() => {
-    const commit = inFlight
-    if (commit === undefined) return Effect.void
-    const { done, fiber } = commit
-    // An interruption is passed on to the commit. It ends the run only once the commit has ended.
-    return Effect.exit(Effect.interruptible(Deferred.await(done))).pipe(
-      Effect.andThen((waited) => (Exit.isSuccess(waited) ? Effect.void : Effect.sync(() => fiber.interruptUnsafe()))),
-      Effect.andThen(Deferred.await(done)),
-      Effect.flatMap((exit) => {
-        inFlight = undefined
-        // A failed commit may have recorded its counts: recording them later could count them twice.
-        const committed = Exit.isSuccess(exit) ? exit.value : { ...state.committed, unrecorded: RunCounts.zero }
-        update((now) => ({ ...now, committed, committing: undefined }))
-        return Exit.asVoid(exit)
-      })
+  return yield* Effect.uninterruptibleMask((restore) => {
+    const report = Effect.flatMap(RunMeter.read(context.meter), (meter) =>
+      Effect.exit(restore(onProgress(progressOf(writer, meter))))
     )
-  })
-  const commit = Effect.gen(function* () {
-    yield* settle
-    const { batch, committed } = state
-    update((now) => ({ ...now, batch: OpenBatch.make(), committing: batch }))
-    const done = yield* Deferred.make<Exit.Exit<Committed, WriteError>>()
-    // Stored outside the fiber, because an interrupted fiber does not return the result of its last step.
-    const committing = Effect.exit(BatchCommit.commit(options, committed, batch)).pipe(
-      Effect.flatMap((exit) => Deferred.succeed(done, exit)),
-      Effect.uninterruptible
+    const receiveOne = (event: SliceEvent) =>
+      event._tag === "Tick" ? Effect.andThen(receive(writer, event), report) : receive(writer, event)
+    const nextEvent = restore(Queue.take(events)).pipe(
+      Effect.asSome,
+      Pull.catchDone(() => Effect.succeedNone),
+      Effect.exit
     )
-    inFlight = { done, fiber: yield* Effect.forkChild(committing, { startImmediately: true }) }
-  })
-  const isBusy = () => inFlight !== undefined && !Deferred.isDoneUnsafe(inFlight.done)
-  return { options, update, state: () => state, isBusy, settle, commit }
-}
-
-/**
- * Consumes the events of a slice until they end. Only the wait for events can be interrupted: then the complete items
- * are committed, and `exit` is the interruption.
- */
-export const run = (options: Options): Effect.Effect<Written> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const writer = makeWriter(options)
-      const report = Effect.gen(function* () {
-        const spent = yield* RunMeter.spent(options.meter)
-        const { waitingUntil } = yield* RunMeter.read(options.meter)
-        yield* Effect.exit(restore(options.onProgress({ ...progressOf(writer.state(), spent), waitingUntil })))
-      })
-      const receiveOne = (event: SliceEvent) =>
-        Effect.andThen(receive(writer, event), event._tag === "Tick" ? report : Effect.void)
-      const taken = restore(Queue.take(options.events)).pipe(
-        Effect.asSome,
-        Pull.catchDone(() => Effect.succeedNone),
-        Effect.exit
-      )
-      // A failed commit fails this as a whole, so that the last commit below is not reached.
-      const untilTheEnd: Effect.Effect<void, RunError> = Effect.flatMap(taken, (exit) =>
+    /** Returns how the events ended. Fails only if a commit failed: then nothing more is written. */
+    const untilTheEnd: Effect.Effect<Exit.Exit<void, RunError>, BatchCommit.WriteError> = Effect.flatMap(
+      nextEvent,
+      (exit) =>
         Exit.isSuccess(exit) && Option.isSome(exit.value)
           ? Effect.flatMap(receiveOne(exit.value.value), () => untilTheEnd)
-          : Queue.clear(options.events).pipe(
-              Effect.orElseSucceed((): Array<SliceEvent> => []),
-              Effect.flatMap(Effect.forEach(receiveOne)),
-              Effect.andThen(writer.commit),
-              Effect.andThen(writer.settle),
-              Effect.andThen(report),
-              Effect.andThen(Exit.asVoid(exit))
-            )
-      )
-      const start = options.recorded
-        ? Effect.map(BatchCommit.begin(options, writer.state().committed), (committed) =>
-            writer.update((now) => ({ ...now, committed }))
-          )
-        : Effect.void
-      const exit = yield* Effect.exit(Effect.ensuring(Effect.andThen(start, untilTheEnd), Effect.exit(writer.settle)))
-      const { committed, listing, pages, problems } = writer.state()
-      return { exit, listing, pages: pages.next - 1, problems, recorded: committed }
+          : Effect.succeed(Exit.asVoid(exit))
+    )
+    return Effect.gen(function* () {
+      const exit = yield* Effect.gen(function* () {
+        if (recorded) yield* commits.beginRun
+        const ended = yield* untilTheEnd
+        const waiting = yield* Effect.orElseSucceed(Queue.clear(events), (): Array<SliceEvent> => [])
+        yield* Effect.forEach(waiting, receiveOne, { discard: true })
+        yield* commit(writer)
+        yield* commits.idle
+        yield* report
+        return yield* ended
+      }).pipe(Effect.ensuring(Effect.exit(commits.idle)), Effect.exit)
+      const { listing, pages, problems } = writer
+      return { exit, listing, pages: pages.next - 1, problems, recorded: commits.recorded() } satisfies Written
+    })
+  })
+})
+
+/** Begins to commit the open batch, after the commit in flight. Later events go into a new batch. */
+const commit = (writer: Writer): Step =>
+  Effect.andThen(
+    writer.commits.idle,
+    Effect.suspend(() => {
+      const { batch } = writer
+      writer.batch = OpenBatch.make()
+      return writer.commits.begin(batch)
     })
   )
 
+/** Takes an event in, then begins the next commit if it is due. A full group waits for the commit in flight. */
+const receive = Effect.fnUntraced(function* (writer: Writer, event: SliceEvent) {
+  const { commits, limits } = writer
+  const now = yield* Clock.currentTimeMillis
+  yield* takeIn(writer, event, now)
+  // Fails if the last commit failed.
+  if (!commits.isBusy()) yield* commits.idle
+  const { batch } = writer
+  const isGroupFull = OpenBatch.isFull(batch, { items: limits.groupItems, bytes: limits.batchBytes })
+  if (isGroupFull || (!commits.isBusy() && isDue(writer, now))) yield* commit(writer)
+})
+
 /** True once the open batch is committed as soon as no other commit is in flight. */
-const isDue = ({ limits }: Options, { batch }: State, now: number): boolean =>
+const isDue = ({ batch, limits }: Writer, now: number): boolean =>
   OpenBatch.isFull(batch, { items: limits.batchItems, bytes: limits.batchBytes }) ||
   (batch.since !== undefined && now - batch.since >= Duration.toMillis(limits.batchAge))
 
-/** Takes an event in, then begins the next commit if it is due. A full group waits for the commit in flight. */
-const receive = (writer: Writer, event: SliceEvent): Step<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const { limits } = writer.options
-    return takeIn(writer, event, now).pipe(
-      Effect.andThen(Effect.suspend(() => (writer.isBusy() ? Effect.void : writer.settle))),
-      Effect.andThen(
-        Effect.suspend(() => {
-          const { batch } = writer.state()
-          const isGroupFull = OpenBatch.isFull(batch, { items: limits.groupItems, bytes: limits.batchBytes })
-          return isGroupFull || (!writer.isBusy() && isDue(writer.options, writer.state(), now))
-            ? writer.commit
-            : Effect.void
-        })
-      )
-    )
-  })
-
-const takeIn = (writer: Writer, event: SliceEvent, now: number): Step<void> =>
-  Effect.suspend(() => {
-    const state = writer.state()
-    const { batch, pages } = state
-    switch (event._tag) {
-      case "Tick":
-        return Effect.void
-      case "Stored":
-      case "Missed": {
-        const found = kept(state, BatchCommit.isUnknown(event) ? [{ place: event.externalId, message: unknown }] : [])
-        OpenBatch.addOccurrence(batch, event, found, now)
-        writer.update(() => ({
-          ...state,
-          problems: found.length === 0 ? state.problems : [...state.problems, ...found],
-          pages: event.page === undefined ? pages : received(pages, event, event.page)
-        }))
-        // The end of a page goes with the last of its items.
-        return endPages(writer, now)
-      }
-      case "Dropped":
-        return Effect.flatMap(writer.options.inflight.end(event.externalId, event.flight), () => {
-          if (event.page !== undefined) {
-            const page = event.page
-            writer.update((before) => ({ ...before, pages: PageOrder.brokenAt(before.pages, page) }))
-          }
-          return endPages(writer, now)
-        })
-      case "PageListed": {
-        const found = kept(state, [...event.unusable, ...event.problems])
-        OpenBatch.addPage(batch, event, found, now)
-        writer.update(() => ({
-          ...state,
-          remaining: event.remaining,
-          problems: [...state.problems, ...found],
-          pages: PageOrder.withPage(pages, event)
-        }))
-        return endPages(writer, now)
-      }
-      case "ListingEnded":
-        writer.update((before) => ({ ...before, listing: event }))
-        return Effect.void
+const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
+  const { batch, pages } = writer
+  switch (event._tag) {
+    case "Tick":
+      return Effect.void
+    case "Fetched":
+    case "Missed": {
+      const found = BatchCommit.isUnknown(event)
+        ? keep(writer, [{ place: event.externalId, message: "not found at the source" }])
+        : []
+      OpenBatch.addOccurrence(batch, event, found, now)
+      PageOrder.addItem(pages, event)
+      // The end of a page goes with the last of its items.
+      return endPages(writer, now)
     }
-  })
-
-/** Returns the problems that the run still keeps, of those that were found. */
-const kept = ({ problems }: State, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
-  found.slice(0, maxKept - problems.length)
-
-const unknown = "not found at the source"
-
-/** Ends the pages that come next in order and are complete. */
-const endPages = (writer: Writer, now: number): Step<void> =>
-  Effect.suspend(() => {
-    const { batch, committing, pages } = writer.state()
-    const isIn = (flight: InFlight.Flight) =>
-      InFlight.isEnded(flight) ||
-      OpenBatch.holds(batch, flight) ||
-      (committing !== undefined && OpenBatch.holds(committing, flight))
-    const taken = PageOrder.takeNext(pages, isIn)
-    if (taken === undefined) return Effect.void
-    const [page, after] = taken
-    // An id that a later page listed again is not deleted: what was downloaded since may be committed already.
-    const deleted = page.end.deleted.filter((id) => !writer.options.inflight.hasReturned(id))
-    const end = { ...page.end, deleted }
-    const isApart = batch.end !== undefined && batch.end.listing !== end.listing
-    return (isApart ? writer.commit : Effect.void).pipe(
-      Effect.andThen(
-        Effect.suspend(() => {
-          writer.update((before) => ({ ...before, pages: after }))
-          OpenBatch.addEnd(writer.state().batch, end, now)
-          return OpenBatch.endsNow(writer.state().batch) ? writer.commit : Effect.void
-        })
-      ),
-      Effect.andThen(endPages(writer, now))
-    )
-  })
-
-/** The order of the pages after an item of this page has its outcome. */
-const received = (pages: PageOrder.PageOrder, event: Stored | Missed, page: number): PageOrder.PageOrder => {
-  const counted = PageOrder.withItem(pages, page)
-  if (waits(event)) return PageOrder.brokenAt(counted, page)
-  return event._tag === "Missed" && event.outcome === "gone"
-    ? PageOrder.withGone(counted, page, event.externalId)
-    : counted
+    case "Dropped":
+      PageOrder.addItem(pages, event)
+      return Effect.andThen(event.flight.end, endPages(writer, now))
+    case "PageListed":
+      OpenBatch.addPage(batch, event, keep(writer, [...event.unusable, ...event.problems]), now)
+      PageOrder.addPage(pages, event)
+      writer.remaining = event.remaining
+      return endPages(writer, now)
+    case "ListingEnded":
+      writer.listing = event
+      return Effect.void
+  }
 }
 
-/** Deferred since the source refuses, not since the item isn't ready: then the checkpoint of its page waits. */
-const waits = (event: Stored | Missed): boolean =>
-  event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
+/** Keeps problems, as many as a run may have. Returns those that it kept. */
+const keep = ({ problems }: Writer, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> => {
+  const kept = found.slice(0, maxKept - problems.length)
+  problems.push(...kept)
+  return kept
+}
+
+/** Ends the pages that come next in order and have all their items. */
+const endPages = Effect.fnUntraced(function* (writer: Writer, now: number) {
+  const { commits, inflight, pages } = writer
+  const isIn = (flight: Flight): boolean =>
+    flight.isEnded() || writer.batch.flights.has(flight) || commits.inFlight()?.flights.has(flight) === true
+  const next = () => PageOrder.takeNext(pages, isIn)
+  for (let page = next(); page !== undefined; page = next()) {
+    // An id that a later page listed again is not deleted: what was downloaded since may be committed already.
+    const end: PageEnd = { ...page, deleted: page.deleted.filter((id) => !inflight.hasReturned(id)) }
+    const isApart = writer.batch.end !== undefined && writer.batch.end.listing !== end.listing
+    if (isApart) yield* commit(writer)
+    OpenBatch.addEnd(writer.batch, end, now)
+    if (OpenBatch.endsNow(writer.batch)) yield* commit(writer)
+  }
+})
 
 /** The counts so far: committed, in the batches that are not, and spent. */
-const progressOf = (
-  { batch, committed: { counts }, committing, remaining }: State,
-  spent: RunMeter.Spent
-): Progress => {
-  const gathered = RunCounts.sum(batch.counts, committing?.counts ?? RunCounts.zero)
+const progressOf = ({ batch, commits, remaining }: Writer, meter: RunMeter.State): Progress => {
+  const { counts } = commits.recorded()
+  const gathered = RunCounts.sum(batch.counts, commits.inFlight()?.counts ?? RunCounts.zero)
   const { existing, forced, listed, retried } = RunCounts.sum(counts, gathered)
-  return { counts: { ...counts, existing, forced, listed, retried, ...spent }, remaining }
+  const { waitingUntil } = meter
+  return {
+    counts: { ...counts, existing, forced, listed, retried, ...RunMeter.spentOf(meter) },
+    remaining,
+    waitingUntil
+  }
 }

@@ -5,7 +5,7 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import { type Announced, withLateFields, type Content, maxTitleLength, type Ref } from "../../contract/Content.ts"
-import { IntegrationError, TooLarge, Transient } from "../../contract/IntegrationError.ts"
+import { IntegrationError, Malformed, TooLarge, Transient } from "../../contract/IntegrationError.ts"
 import type { Limits } from "../Limits.ts"
 import * as BodyVerification from "./BodyVerification.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
@@ -23,6 +23,9 @@ const tooLarge = (externalId: string, limits: Limits) =>
     reason: new TooLarge({ message: `the body of ${externalId} has more than ${limits.bodyBytes} bytes` })
   })
 
+const notStored = (externalId: string, problem: string) =>
+  new IntegrationError({ reason: new Malformed({ message: `${externalId} was not stored: ${problem}` }) })
+
 /**
  * Bytes as they arrive: each chunk within its time, all of them within the largest body, and as they were announced.
  */
@@ -32,7 +35,8 @@ const bounded = (
   announced: Announced | undefined,
   { limits, meter }: Options
 ): Stream.Stream<Uint8Array, IntegrationError> => {
-  const check = BodyVerification.check(ref.externalId, announced)
+  const { externalId } = ref
+  const check = BodyVerification.check(announced)
   let size = 0
   return body.pipe(
     Stream.timeoutOrElse({
@@ -41,20 +45,21 @@ const bounded = (
         Stream.fail(
           new IntegrationError({
             reason: new Transient({
-              message: `the body of ${ref.externalId} stopped: nothing came for ${Duration.format(limits.chunkTimeout)}`
+              message: `the body of ${externalId} stopped: nothing came for ${Duration.format(limits.chunkTimeout)}`
             })
           })
         )
     }),
     Stream.tap((chunk) => {
       size += chunk.length
-      const problem = size > limits.bodyBytes ? tooLarge(ref.externalId, limits) : check.take(chunk)
-      return problem === undefined ? RunMeter.touch(meter) : Effect.fail(problem)
+      if (size > limits.bodyBytes) return Effect.fail(tooLarge(externalId, limits))
+      const problem = check.take(chunk)
+      return problem === undefined ? RunMeter.touch(meter) : Effect.fail(notStored(externalId, problem))
     }),
     Stream.concat(
       Stream.suspend(() => {
         const problem = check.end()
-        return problem === undefined ? Stream.empty : Stream.fail(problem)
+        return problem === undefined ? Stream.empty : Stream.fail(notStored(externalId, problem))
       })
     )
   )
@@ -126,9 +131,9 @@ export const item = Effect.fnUntraced(function* (
   if (size !== undefined && size <= limits.inlineBytes) yield* share.grow(size)
   let body: StoredBody
   if (given instanceof Uint8Array && given.length <= limits.inlineBytes) {
-    const check = BodyVerification.check(ref.externalId, announced)
+    const check = BodyVerification.check(announced)
     const problem = check.take(given) ?? check.end()
-    if (problem !== undefined) return yield* problem
+    if (problem !== undefined) return yield* notStored(ref.externalId, problem)
     body = inline(given)
   } else {
     body = yield* keep(

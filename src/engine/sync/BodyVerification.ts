@@ -4,7 +4,6 @@
  * slackapi/node-slack-sdk#1750).
  */
 import type { Announced } from "../../contract/Content.ts"
-import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 
 /** The bytes at the start of a body that identify its kind. */
 const headBytes = 512
@@ -33,31 +32,23 @@ const typeProblem = (mediaType: string | undefined, head: Uint8Array): string | 
 const sizeProblem = (announced: number | undefined, size: number): string | undefined =>
   announced === undefined || announced === size ? undefined : `${size} bytes came instead of the announced ${announced}`
 
-const failure = (externalId: string, problem: string) =>
-  new IntegrationError({ reason: new Malformed({ message: `${externalId} was not stored: ${problem}` }) })
-
-/** Checks a body as it arrives. `take` and `end` give the failure, once there is one. */
-export const check = (externalId: string, announced: Announced | undefined) => {
+/** Checks a body as it arrives. `take` and `end` return the problem, once there is one. */
+export const check = (announced: Announced | undefined) => {
   const head = Buffer.alloc(headBytes)
   let size = 0
   let isTypeChecked = announced?.mediaType === undefined
   const checkType = () => {
     isTypeChecked = true
-    const problem = typeProblem(announced?.mediaType, head.subarray(0, Math.min(size, headBytes)))
-    return problem === undefined ? undefined : failure(externalId, problem)
+    return typeProblem(announced?.mediaType, head.subarray(0, Math.min(size, headBytes)))
   }
   return {
-    take: (chunk: Uint8Array): IntegrationError | undefined => {
+    take: (chunk: Uint8Array): string | undefined => {
       if (size < headBytes) head.set(chunk.subarray(0, headBytes - size), size)
       size += chunk.length
       const wrongType = !isTypeChecked && size >= headBytes ? checkType() : undefined
       if (wrongType !== undefined || announced?.size === undefined || size <= announced.size) return wrongType
-      return failure(externalId, `more bytes came than the announced ${announced.size}`)
+      return `more bytes came than the announced ${announced.size}`
     },
-    end: (): IntegrationError | undefined => {
-      const wrongType = isTypeChecked ? undefined : checkType()
-      const problem = sizeProblem(announced?.size, size)
-      return wrongType ?? (problem === undefined ? undefined : failure(externalId, problem))
-    }
+    end: (): string | undefined => (isTypeChecked ? undefined : checkType()) ?? sizeProblem(announced?.size, size)
   }
 }

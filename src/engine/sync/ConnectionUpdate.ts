@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Problem } from "../../contract/Page.ts"
 import { type Connection, pausedByPerson, type Problems } from "../model/Connection.ts"
-import type { SliceResult } from "./Slice.ts"
 import { maxKept } from "../model/Run.ts"
+import * as SliceResult from "./SliceResult.ts"
 
 /** The wait after a failed run; it doubles with each failure in a row, up to the longest or the connection's own. */
 const firstBackoff = Duration.minutes(1)
@@ -15,11 +15,16 @@ const longestBackoff = Duration.hours(1)
  * When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. A member
  * that is paused stays so at least until then (see Members.ts); another connection, until a person resumes it.
  */
-const pollIn = (connection: Connection, result: SliceResult, failures: number, isPaused: boolean) =>
+const pollIn = (
+  connection: Connection,
+  { error, next }: SliceResult.SliceResult,
+  failures: number,
+  isPaused: boolean
+) =>
   Effect.map(Random.nextBetween(0.9, 1.1), (jitter) => {
     if (isPaused) return Duration.times(longestBackoff, jitter)
-    if (result.waitFor !== undefined) return result.waitFor
-    if (result.error === null) return result.more ? Duration.zero : Duration.times(connection.every, jitter)
+    if (next._tag === "Wait") return next.delay
+    if (error === null) return next._tag === "More" ? Duration.zero : Duration.times(connection.every, jitter)
     const backoff = Duration.times(firstBackoff, 2 ** Math.min(failures - 1, 10))
     return Duration.times(Duration.min(backoff, Duration.max(connection.every, longestBackoff)), jitter)
   })
@@ -30,7 +35,7 @@ const pollIn = (connection: Connection, result: SliceResult, failures: number, i
  */
 const pauseAfter = (
   { domain, member, name, paused }: Connection,
-  { error }: SliceResult
+  { error }: SliceResult.SliceResult
 ): { readonly from: string | null; readonly to: string | null } | undefined => {
   if (paused === pausedByPerson) return undefined
   const command =
@@ -57,19 +62,12 @@ const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>)
 /**
  * The problems of a connection after a slice of its own. The end of a poll replaces those of the poll before.
  */
-const problemsAfter = (
-  { problems: { current, found } }: Connection,
-  { error, isEarly, more, problems, waitFor }: SliceResult
-): Problems => {
-  const all = together(found, problems)
-  return error === null && !more && waitFor === undefined && !isEarly
+const problemsAfter = ({ problems: { current, found } }: Connection, result: SliceResult.SliceResult): Problems => {
+  const all = together(found, result.problems)
+  return SliceResult.isDone(result) && !result.isEarly
     ? { current: all, found: [] }
-    : { current: together(current, problems), found: all }
+    : { current: together(current, result.problems), found: all }
 }
-
-/** True for an early poll that listed its parts, or that waits for our own quota only. */
-const isUneventful = ({ error, isEarly, more, refused }: SliceResult): boolean =>
-  isEarly && error === null && !more && !refused
 
 /**
  * Returns the fields that are written with the end of the lease. `isLive`: the run was the connection's own sync, so
@@ -77,29 +75,37 @@ const isUneventful = ({ error, isEarly, more, refused }: SliceResult): boolean =
  *
  * The write is one fenced statement: a superseded run changes nothing.
  */
-export const after = Effect.fnUntraced(function* (connection: Connection, result: SliceResult, isLive: boolean) {
+export const after = Effect.fnUntraced(function* (
+  connection: Connection,
+  result: SliceResult.SliceResult,
+  isLive: boolean
+) {
   const failures = result.error === null ? 0 : connection.failures + 1
   const paused = pauseAfter(connection, result)
   const isPaused = paused !== undefined && paused.to !== null
   const isResumed = paused !== undefined && paused.to === null
+  const wait = result.next._tag === "Wait" ? result.next : undefined
   return {
     paused,
     // A run that failed may have left its row open, where the store failed too.
     interrupted: result.error !== null,
     // The listing comes before the retries, so a run that failed or has to wait may have tried none of those that are
     // due. They would make the connection due at once, and again after each such run.
-    retriesWait: result.error !== null || result.waitFor !== undefined,
+    retriesWait: result.error !== null || wait !== undefined,
     // The wait holds for every run of the account, not only for polls.
-    askedWait: result.askedFor ?? (isLive && result.waitFor === undefined ? null : undefined),
+    askedWait: wait === undefined ? (isLive ? null : undefined) : wait.asked,
     ...(isLive
       ? {
-          // An early poll leaves the schedule as it is: hints without end would otherwise put off the next poll for
-          // ever.
-          pollIn: isUneventful(result) ? undefined : yield* pollIn(connection, result, failures, isPaused),
+          // An early poll that left nothing leaves the schedule as it is: hints without end would otherwise put off the
+          // next poll for ever.
+          pollIn:
+            result.isEarly && SliceResult.isDone(result)
+              ? undefined
+              : yield* pollIn(connection, result, failures, isPaused),
           failures,
           changesRead: result.changesRead,
           problems: problemsAfter(connection, result),
-          checked: result.error === null && result.askedFor === undefined && !result.isEarly
+          checked: result.error === null && wait?.asked === undefined && !result.isEarly
         }
       : {}),
     // A connection that works again is due at once, after any kind of run.

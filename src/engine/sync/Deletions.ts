@@ -24,7 +24,7 @@ import type { DeletionStore } from "../store/DeletionStore.ts"
 import type { Fence } from "../store/Fence.ts"
 
 /** True if the passes over the source are complete with this page. */
-export const isComplete = ({ complete, covers = [], listing }: Page<unknown>): boolean =>
+export const completesPass = ({ complete, covers = [], listing }: Page<unknown>): boolean =>
   listing !== undefined && (complete === true || covers.some(({ prefix }) => prefix === ""))
 
 /** How far a slice has read, by the numbers of its pages: 1 for the first. */

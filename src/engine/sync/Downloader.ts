@@ -1,23 +1,20 @@
 /** Downloads a chosen ref. A failure becomes the outcome of that item, or stops the slice if the source is down. */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
-import * as EffectResult from "effect/Result"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import * as BodyReader from "./BodyReader.ts"
-import type * as DownloadBudget from "./DownloadBudget.ts"
-import type { Limits } from "../Limits.ts"
+import * as DownloadBudget from "./DownloadBudget.ts"
+import { Limits } from "../Limits.ts"
 import * as StopSignal from "./StopSignal.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
-import type { Attributes, Spanning } from "../telemetry/Spans.ts"
-import type { BodyStore } from "../store/BodyStore.ts"
+import type { Attributes } from "../telemetry/Spans.ts"
+import { BodyStore } from "../store/BodyStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
-import type { Download, Dropped, Missed, Stored } from "./SliceEvent.ts"
-
-/** The outcome of a download. */
-export type Result = Stored | Missed | Dropped
+import type { SliceContext } from "./SliceContext.ts"
+import type { Download, DownloadEvent, Dropped, Missed } from "./SliceEvent.ts"
 
 /** True if the content must be requested: neither the listing nor another content has it. */
 const isDownloaded = ({ copyOf, ref }: Download): boolean => ref.content === undefined && copyOf === undefined
@@ -38,17 +35,10 @@ interface Tally {
 }
 
 /** Downloads refs for one slice; refusals and too many failures stop it. */
-export const make = Effect.fnUntraced(function* (options: {
-  readonly session: AnySession
-  readonly bodies: BodyStore["Service"]
-  readonly limits: Limits
-  readonly budget: DownloadBudget.Budget
-  readonly meter: RunMeter.RunMeter
-  readonly stop: StopSignal.StopSignal
-  readonly span: Spanning
-}) {
-  const { bodies, budget, stop, limits, meter, session, span } = options
-  const downloads = budget.run()
+export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceContext, session: AnySession) {
+  const bodies = yield* BodyStore
+  const limits = yield* Limits
+  const downloads = (yield* DownloadBudget.DownloadBudget).run()
   const tally = yield* Ref.make<Tally>({ done: 0, failed: 0, transientInARow: 0 })
 
   /** A failure of one item; where too many of them fail, it is not the items. */
@@ -100,7 +90,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const work = Effect.fnUntraced(function* (
     download: Download,
     share: DownloadBudget.Share
-  ): Effect.fn.Return<Result, StoreError, Scope.Scope> {
+  ): Effect.fn.Return<DownloadEvent, StoreError, Scope.Scope> {
     const { flight, origin, page } = download
     const stopReason = yield* StopSignal.read(stop)
     if (stopReason?._tag === "Over") return dropped(download)
@@ -110,9 +100,9 @@ export const make = Effect.fnUntraced(function* (options: {
     const downloads = isDownloaded(download)
     if (downloads) yield* RunMeter.downloading(meter, 1)
     const item = yield* Effect.result(read(download, share))
-    if (EffectResult.isSuccess(item)) {
+    if (Result.isSuccess(item)) {
       yield* Ref.update(tally, (before) => ({ ...before, done: before.done + 1, transientInARow: 0 }))
-      return { _tag: "Stored", flight, origin, page, item: item.success }
+      return { _tag: "Fetched", flight, origin, page, item: item.success }
     }
     const error = item.failure
     if (error._tag !== "IntegrationError") return yield* error
@@ -123,7 +113,7 @@ export const make = Effect.fnUntraced(function* (options: {
     return dropped(download)
   })
 
-  return (download: Download): Effect.Effect<Result, StoreError> => {
+  return (download: Download): Effect.Effect<DownloadEvent, StoreError> => {
     const { flight, origin, ref } = download
     const isFetched = isDownloaded(download)
     // Once its item is complete, the download's scope closes and its share of the memory is released.
@@ -135,17 +125,11 @@ export const make = Effect.fnUntraced(function* (options: {
     const traced = isFetched
       ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, scoped, attributesOf)
       : scoped
-    return flight.after === undefined ? traced : Effect.andThen(Deferred.await(flight.after.ended), traced)
+    return flight.after === undefined ? traced : Effect.andThen(flight.after.ended, traced)
   }
 })
 
-const dropped = ({ flight, origin, page, ref }: Download): Dropped => ({
-  _tag: "Dropped",
-  flight,
-  origin,
-  page,
-  externalId: ref.externalId
-})
+const dropped = ({ flight, origin, page }: Download): Dropped => ({ _tag: "Dropped", flight, origin, page })
 
 const missed = (
   { flight, origin, page, ref }: Download,
@@ -166,8 +150,8 @@ const missed = (
 /**
  * The outcome of a download as attributes of its span. A failure is the outcome of the item: the span itself succeeds.
  */
-const attributesOf = (done: Result): Attributes =>
-  done._tag === "Stored"
+const attributesOf = (done: DownloadEvent): Attributes =>
+  done._tag === "Fetched"
     ? { "idem.outcome": "fetched", "idem.bytes": BodyReader.size(done.item) }
     : done._tag === "Missed"
       ? { "idem.outcome": done.outcome, "idem.reason": done.reason }

@@ -12,12 +12,16 @@ import type { ContentStore } from "../store/ContentStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 
-/** A chosen occurrence of an id. `ended` completes when the occurrence was committed or dropped. */
+/** A chosen occurrence of an id. */
 export interface Flight {
   readonly revision: string | undefined
-  readonly ended: Deferred.Deferred<void>
   /** The occurrence of the same id before it, under another revision: that one goes first. */
   readonly after: Flight | undefined
+  /** Ends the occurrence: it was committed or dropped, and its id is free. */
+  readonly end: Effect.Effect<void>
+  readonly isEnded: () => boolean
+  /** Waits for the end. */
+  readonly ended: Effect.Effect<void>
 }
 
 export interface InFlight {
@@ -25,8 +29,6 @@ export interface InFlight {
   readonly find: (externalId: string) => Flight | undefined
   /** Takes an id up. */
   readonly begin: (externalId: string, revision: string | undefined) => Flight
-  /** Ends an occurrence: it is in the store now, or it was dropped. */
-  readonly end: (externalId: string, flight: Flight) => Effect.Effect<void>
   /** A page deletes these ids. */
   readonly remove: (externalIds: ReadonlyArray<string>) => void
   /** True for an id that a page deleted, and that was not taken up since. */
@@ -48,16 +50,21 @@ export const make = (): InFlight => {
     find: (externalId) => last.get(externalId),
     begin: (externalId, revision) => {
       if (removed.delete(externalId)) returned.add(externalId)
-      const flight: Flight = { revision, ended: Deferred.makeUnsafe(), after: last.get(externalId) }
+      const ended = Deferred.makeUnsafe<void>()
+      const flight: Flight = {
+        revision,
+        after: last.get(externalId),
+        end: Effect.suspend(() => {
+          if (last.get(externalId) === flight) last.delete(externalId)
+          return Deferred.succeed(ended, undefined)
+        }),
+        isEnded: () => Deferred.isDoneUnsafe(ended),
+        ended: Deferred.await(ended)
+      }
       last.set(externalId, flight)
       unknown.delete(externalId)
       return flight
     },
-    end: (externalId, flight) =>
-      Effect.suspend(() => {
-        if (last.get(externalId) === flight) last.delete(externalId)
-        return Effect.asVoid(Deferred.succeed(flight.ended, undefined))
-      }),
     remove: (externalIds) => {
       for (const id of externalIds) {
         removed.add(id)
@@ -72,9 +79,6 @@ export const make = (): InFlight => {
     isUnknown: (externalId) => unknown.has(externalId)
   }
 }
-
-/** True once an occurrence was committed, or dropped. */
-export const isEnded = (flight: Flight): boolean => Deferred.isDoneUnsafe(flight.ended)
 
 const failed = Effect.mapError(
   (cause: StoreError) => new ContentExistenceCheckerError({ message: cause.message, cause })

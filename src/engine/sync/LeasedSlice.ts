@@ -10,7 +10,6 @@ import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
 import type { Connection, LeasedConnection } from "../model/Connection.ts"
 import { RunId, type RunStatus, statusOf } from "../model/Run.ts"
-import * as RunCounts from "../model/RunCounts.ts"
 import type { TaskId } from "../model/Task.ts"
 import * as Lease from "../locks/Lease.ts"
 import * as TaskQueue from "./TaskQueue.ts"
@@ -26,6 +25,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import * as ConnectionUpdate from "./ConnectionUpdate.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as Slice from "./Slice.ts"
+import * as SliceResult from "./SliceResult.ts"
 import * as SyncPlan from "./SyncPlan.ts"
 
 /** The purpose of a slice, as its caller names it. The task of a `TaskSlice` is read under the lease. */
@@ -38,26 +38,75 @@ export type SliceRequest =
 export const poll = { _tag: "Live", recorded: false, retryFailed: false } as const satisfies SliceRequest
 
 /** The result of a run. */
-export type RunResult = Slice.SliceResult & {
+export type RunResult = SliceResult.SliceResult & {
   readonly runId: RunId
   /** True if the task had ended already, so that nothing was run. */
   readonly isTaskOver: boolean
 }
 
-const nothing: Slice.SliceResult = {
-  counts: RunCounts.zero,
-  problems: [],
-  notes: [],
-  error: null,
-  more: false,
-  changesRead: false,
-  waitFor: undefined,
-  refused: false,
-  askedFor: undefined,
-  isEarly: false
+interface Options {
+  readonly connection: LeasedConnection
+  readonly runId: RunId
+  readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
-const failed = (error: RunFailure.Failure): Slice.SliceResult => ({ ...nothing, error, more: true })
+/** Plans and runs a slice. Never fails: a defect is a failed run too, so that the connection backs off. */
+const runSlice = Effect.fnUntraced(
+  function* ({ connection, onProgress, runId }: Options, purpose: SyncPlan.SlicePurpose, taskId?: TaskId) {
+    const opened = yield* OpenSource.openable(connection)
+    const { notes, plan } = yield* SyncPlan.forPurpose(connection, purpose, opened)
+    yield* Effect.forEach(notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
+    const limits = yield* Limits
+    const result = yield* Slice.run({
+      connection,
+      opened,
+      run: { runId, taskId, kind: SyncPlan.kindOf(purpose) },
+      checkpointTask: purpose._tag === "Task" ? purpose.row.id : undefined,
+      plan,
+      notes,
+      recorded: purpose._tag !== "Live" || purpose.recorded,
+      onProgress
+    }).pipe(Effect.provideService(Limits, { ...limits, ...opened.integration.deletionLimits }))
+    if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
+    return result
+  },
+  RunFailure.capture,
+  Effect.map(Result.getOrElse(SliceResult.failed))
+)
+
+/** Runs the next slice of a task, and updates the task. Undefined if the task has ended meanwhile. */
+const runTask = Effect.fnUntraced(function* (options: Options, taskId: TaskId) {
+  const fence = fenceOf(options.connection)
+  const next = yield* TaskQueue.next(fence, taskId)
+  if (next === undefined) return undefined
+  const { purpose, row } = next
+  const worked = yield* runSlice(options, purpose, row.id)
+  // A task whose row can't be written is as it was. If it was requested it is due, and goes on. A command's is not
+  // done: the same command continues it.
+  const result = yield* TaskQueue.afterSlice(fence, next, worked).pipe(
+    Effect.as(worked),
+    Effect.catch((error) => {
+      const isLeft = row.requested || worked.error !== null
+      return Effect.as(Effect.logWarning(error.message), isLeft ? worked : { ...worked, error: RunFailure.of(error) })
+    })
+  )
+  return { result, isLive: purpose._tag === "Live" }
+})
+
+/** Runs what was requested. `isLive`: it was the connection's own sync. */
+const runRequest = Effect.fnUntraced(
+  function* (options: Options, request: SliceRequest) {
+    if (request._tag !== "TaskSlice") {
+      return { result: yield* runSlice(options, request), isLive: request._tag === "Live", isTaskOver: false }
+    }
+    const done = yield* runTask(options, request.taskId)
+    return done === undefined
+      ? { result: SliceResult.nothing, isLive: false, isTaskOver: true }
+      : { ...done, isTaskOver: false }
+  },
+  RunFailure.capture,
+  Effect.map(Result.getOrElse((error) => ({ result: SliceResult.failed(error), isLive: false, isTaskOver: false })))
+)
 
 /**
  * Runs one slice of a connection whose lease was just acquired, then releases the lease, also after an interruption. A
@@ -78,7 +127,7 @@ export const run = Effect.fn("run")(function* (
     "idem.kind": request._tag
   })
   const startedAt = yield* Clock.currentTimeMillis
-  const count = (status: RunStatus, result: Slice.SliceResult) =>
+  const count = (status: RunStatus, result: SliceResult.SliceResult) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
       Metrics.ended(connection.domain, {
         status,
@@ -88,65 +137,21 @@ export const run = Effect.fn("run")(function* (
       })
     )
 
-  // A defect is a failed run too: the lease is given back, and the connection backs off.
-  const sliceOf = Effect.fnUntraced(
-    function* (purpose: SyncPlan.SlicePurpose, taskId: TaskId | undefined) {
-      const opened = yield* OpenSource.openable(connection)
-      const { notes, plan } = yield* SyncPlan.forPurpose(connection, purpose, opened)
-      yield* Effect.forEach(notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
-      const limits = yield* Limits
-      const result = yield* Slice.run({
-        ...opened,
-        connection,
-        runId,
-        taskRow: purpose._tag === "Task" ? purpose.row : undefined,
-        taskId,
-        kind: SyncPlan.kindOf(purpose),
-        plan,
-        notes,
-        recorded: purpose._tag !== "Live" || purpose.recorded,
-        onProgress
-      }).pipe(Effect.provideService(Limits, { ...limits, ...opened.integration.deletionLimits }))
-      if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
-      return result
-    },
-    RunFailure.capture,
-    Effect.map(Result.getOrElse(failed))
-  )
-
-  const work = Effect.gen(function* () {
-    if (request._tag !== "TaskSlice") {
-      return { result: yield* sliceOf(request, undefined), isLive: request._tag === "Live", isTaskOver: false }
-    }
-    const next = yield* TaskQueue.next(fence, request.taskId)
-    // The task has ended meanwhile.
-    if (next === undefined) return { result: nothing, isLive: false, isTaskOver: true }
-    const worked = yield* sliceOf(next.purpose, next.row.id)
-    // A task whose row can't be written is as it was. If it was requested it is due, and goes on. A command's is not
-    // done: the same command continues it.
-    const result = yield* TaskQueue.afterSlice(fence, next, worked).pipe(
-      Effect.as(worked),
-      Effect.catch((error) => {
-        const isLeft = next.row.requested || worked.error !== null
-        return Effect.as(Effect.logWarning(error.message), isLeft ? worked : { ...worked, error: RunFailure.of(error) })
-      })
-    )
-    return { result, isLive: next.purpose._tag === "Live", isTaskOver: false }
-  }).pipe(
-    RunFailure.capture,
-    Effect.map(Result.getOrElse((error) => ({ result: failed(error), isLive: false, isTaskOver: false })))
-  )
-
   // `turn` acquires the lease uninterruptibly. Only the work is interruptible, so an interruption always reaches the
   // release. If the database is away, the release fails, and the lease expires by itself.
-  const { isTaskOver, result } = yield* Effect.interruptible(work).pipe(
+  const { isTaskOver, result } = yield* Effect.interruptible(
+    runRequest({ connection, runId, onProgress }, request)
+  ).pipe(
     Effect.annotateLogs({ connection: connection.name, domain: connection.domain, run: runId }),
     Effect.onInterrupt(() =>
-      Effect.andThen(count("interrupted", nothing), Effect.ignore(leases.release(fence, { interrupted: true })))
+      Effect.andThen(
+        count("interrupted", SliceResult.nothing),
+        Effect.ignore(leases.release(fence, { interrupted: true }))
+      )
     ),
     Effect.tap(({ isLive, result: done }) =>
       ConnectionUpdate.after(connection, done, isLive).pipe(
-        Effect.flatMap((next) => leases.release(fence, next)),
+        Effect.flatMap((changes) => leases.release(fence, changes)),
         Effect.catch((error) => Effect.logWarning(error.message)),
         Effect.uninterruptible
       )
@@ -176,7 +181,7 @@ export const turn = Effect.fnUntraced(function* <E, R, R2>(
     yield* leases.release(fenceOf(connection), { interrupted: false })
     return { _tag: "Skipped" } as const
   }
-  return { _tag: "Ran", connection, outcome: yield* run(connection, request, onProgress) } as const
+  return { _tag: "Ran", connection, result: yield* run(connection, request, onProgress) } as const
 }, Effect.uninterruptible)
 
 /** Services that running a connection needs. */

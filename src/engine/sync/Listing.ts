@@ -1,6 +1,6 @@
 /**
- * The pages of a slice: first those with the changes, then those of a listing, which the backfill continues. Pages are
- * pulled, and end with the slice. If the source has forgotten the checkpoint, it is listed in full.
+ * The pages of a slice, as the integration lists them: the changes, then a listing, which the backfill continues. Pages
+ * are pulled, and end with the slice. If the source has forgotten the checkpoint, it is listed in full.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -17,14 +17,12 @@ import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../.
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import type { Page } from "../../contract/Page.ts"
-import type { Limits } from "../Limits.ts"
-import type { Spanning } from "../telemetry/Spans.ts"
+import { Limits } from "../Limits.ts"
 import * as Deletions from "./Deletions.ts"
 import * as StopSignal from "./StopSignal.ts"
 import type { PartReader } from "./PartReader.ts"
-import type { RunMeter } from "../telemetry/RunMeter.ts"
+import type { SliceContext } from "./SliceContext.ts"
 import type { ListingEnded } from "./SliceEvent.ts"
-import type { Plan } from "./SyncPlan.ts"
 
 export interface Listed {
   /** Pages are numbered from 1. */
@@ -37,11 +35,8 @@ export interface Listed {
 export type ListingError = IntegrationError | ContentExistenceCheckerError
 
 export interface Listing {
-  /** Pages of changes. */
-  readonly changes: Stream.Stream<Listed, ListingError>
-  /** The pages after those. */
-  readonly backfill: Stream.Stream<Listed, ListingError>
-  /** Stops the listing for this slice, because earlier work is left over. */
+  readonly pages: Stream.Stream<Listed, ListingError>
+  /** Stops the listing for this slice: the next slice continues at the last checkpoint. */
   readonly leave: Effect.Effect<void>
   /** The end of the listing. */
   readonly ended: Effect.Effect<ListingEnded>
@@ -50,8 +45,6 @@ export interface Listing {
 interface State extends Omit<ListingEnded, "_tag"> {
   readonly isRestarted: boolean
   readonly forgetsParts: boolean
-  /** A page that was pulled and not yet handed on. */
-  readonly waiting: Option.Option<Page<Schema.Json>>
   /** True once the source has no more pages, or none can be listed. */
   readonly isEnded: boolean
   readonly isLeft: boolean
@@ -66,24 +59,23 @@ const attributesOf = (page: Option.Option<Page<Schema.Json>>) =>
         "idem.deleted": page.value.deleted?.length ?? 0
       }
 
-export const make = Effect.fnUntraced(function* (options: {
-  readonly session: AnySession
-  readonly plan: Plan
-  readonly stop: StopSignal.StopSignal
-  readonly checker: ContentExistenceChecker["Service"]
-  readonly parts: PartReader
-  readonly limits: Limits
-  readonly meter: RunMeter
-  readonly span: Spanning
-}): Effect.fn.Return<Listing, never, Scope.Scope> {
-  const { stop, limits, meter, parts, plan, session } = options
+export const make = Effect.fnUntraced(function* (
+  { meter, plan, span, stop }: SliceContext,
+  options: {
+    readonly session: AnySession
+    readonly checker: ContentExistenceChecker["Service"]
+    readonly parts: PartReader
+  }
+): Effect.fn.Return<Listing, never, Scope.Scope> {
+  const { checker, parts, session } = options
+  const limits = yield* Limits
   const scope = yield* Effect.scope
   const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
 
   const open = (checkpoint: Option.Option<Schema.Json>) =>
     session.list(plan.task, checkpoint, parts.parts).pipe(
       Stream.rechunk(1),
-      Stream.provideService(ContentExistenceChecker, options.checker),
+      Stream.provideService(ContentExistenceChecker, checker),
       Stream.toChannel,
       // Unlike `Stream.toPull` it pulls in the context of whoever pulls: within the span of the page.
       (channel) => Channel.toPullScoped(channel, scope)
@@ -96,7 +88,6 @@ export const make = Effect.fnUntraced(function* (options: {
     notes: [],
     isRestarted: false,
     forgetsParts: parts.isFresh(),
-    waiting: Option.none(),
     isEnded: false,
     isLeft: false
   })
@@ -112,7 +103,7 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.map((chunk) => Option.some(chunk[0])),
       Pull.catchDone(() => Effect.as(end, Option.none<Page<Schema.Json>>()))
     )
-    return yield* options.span("page", { "idem.page": number }, next, attributesOf)
+    return yield* span("page", { "idem.page": number }, next, attributesOf)
   })
 
   const listInFull = Effect.fnUntraced(function* (why: string) {
@@ -140,20 +131,17 @@ export const make = Effect.fnUntraced(function* (options: {
 
   /** The next page; none at the listing's end, where the source refused, or once the slice is over. */
   const next: Effect.Effect<Option.Option<Page<Schema.Json>>, ListingError> = Effect.gen(function* () {
-    const { isEnded, isLeft, isRestarted, reading, waiting } = yield* Ref.get(state)
-    if (isEnded) return Option.none()
+    const { isEnded, isLeft, isRestarted, reading } = yield* Ref.get(state)
+    if (isEnded || isLeft) return Option.none()
     const isOver = reading.pages >= limits.slicePages || (yield* Clock.currentTimeMillis) >= endsAt
-    const isStopped = isLeft || (yield* StopSignal.read(stop)) !== undefined
-    if (isOver && Option.isNone(waiting) && !isStopped) {
+    if (isOver && (yield* StopSignal.read(stop)) === undefined) {
       if (!(yield* hasMore)) return Option.none()
       yield* StopSignal.set(stop, { _tag: "Over" })
     }
-    if (isLeft || (yield* StopSignal.read(stop)) !== undefined) {
+    if ((yield* StopSignal.read(stop)) !== undefined) {
       yield* change({ more: true })
       return Option.none()
     }
-    yield* change({ waiting: Option.none() })
-    if (Option.isSome(waiting)) return waiting
     return yield* Effect.catchTag(
       asked,
       "IntegrationError",
@@ -175,30 +163,19 @@ export const make = Effect.fnUntraced(function* (options: {
     )
   })
 
-  /** Emits pages while this returns true. The first other page stays for the next caller. */
-  const pagesWhile = (holds: (page: Page<Schema.Json>) => boolean): Stream.Stream<Listed, ListingError> =>
-    Stream.fromPull(
-      Effect.succeed(
-        Effect.gen(function* () {
-          const page = yield* next
-          if (Option.isNone(page)) return yield* Cause.done()
-          if (!holds(page.value)) {
-            yield* change({ waiting: page })
-            return yield* Cause.done()
-          }
-          const { forgetsParts, reading } = yield* Ref.updateAndGet(state, (before) => ({
-            ...before,
-            reading: Deletions.withPage(before.reading, page.value)
-          }))
-          yield* change({ forgetsParts: false })
-          return [{ number: reading.pages, page: page.value, forgetsParts }] as const
-        })
-      )
-    )
+  const page = Effect.gen(function* () {
+    const page = yield* next
+    if (Option.isNone(page)) return yield* Cause.done()
+    const { forgetsParts, reading } = yield* Ref.getAndUpdate(state, (before) => ({
+      ...before,
+      forgetsParts: false,
+      reading: Deletions.withPage(before.reading, page.value)
+    }))
+    return [{ number: reading.pages + 1, page: page.value, forgetsParts }] as const
+  })
 
   return {
-    changes: pagesWhile((page) => page.listing === undefined),
-    backfill: pagesWhile(() => true),
+    pages: Stream.fromPull(Effect.succeed(page)),
     leave: change({ isLeft: true, more: true }),
     ended: Effect.map(Ref.get(state), ({ failure, more, notes, reading }) => ({
       _tag: "ListingEnded",

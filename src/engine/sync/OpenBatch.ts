@@ -5,7 +5,7 @@ import type { Item, PageEnd } from "../model/Batch.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as BodyReader from "./BodyReader.ts"
 import type { Flight } from "./InFlight.ts"
-import type { Missed, PageListed, Stored } from "./SliceEvent.ts"
+import type { Fetched, Missed, PageListed } from "./SliceEvent.ts"
 
 /** It grows in place: a batch holds up to 1,000 items, and a copy for each of them would cost more than the rest. */
 export interface OpenBatch {
@@ -13,8 +13,8 @@ export interface OpenBatch {
   /** The ids of the items and misses that a page listed. */
   readonly listed: Array<string>
   readonly misses: Array<Missed>
-  /** The occurrences in it, and their ids. */
-  readonly flights: Map<Flight, string>
+  /** The occurrences in it. */
+  readonly flights: Set<Flight>
   readonly counts: RunCounts.Tally
   readonly problems: Array<Problem>
   end: PageEnd | undefined
@@ -28,7 +28,7 @@ export const make = (): OpenBatch => ({
   items: [],
   listed: [],
   misses: [],
-  flights: new Map(),
+  flights: new Set(),
   counts: RunCounts.tally(),
   problems: [],
   end: undefined,
@@ -39,19 +39,19 @@ export const make = (): OpenBatch => ({
 /** Adds an item or a miss, and its problem if it has one. */
 export const addOccurrence = (
   batch: OpenBatch,
-  event: Stored | Missed,
+  event: Fetched | Missed,
   found: ReadonlyArray<Problem>,
   now: number
 ): void => {
-  const externalId = event._tag === "Stored" ? event.item.externalId : event.externalId
-  if (event._tag === "Stored") {
+  const externalId = event._tag === "Fetched" ? event.item.externalId : event.externalId
+  if (event._tag === "Fetched") {
     batch.items.push(event.item)
     batch.bytes += BodyReader.batchBytes(event.item)
   } else {
     batch.misses.push(event)
   }
   if (event.origin === "listed") batch.listed.push(externalId)
-  batch.flights.set(event.flight, externalId)
+  batch.flights.add(event.flight)
   batch.counts[event.origin] += 1
   batch.problems.push(...found)
   batch.since ??= now
@@ -107,8 +107,6 @@ export const endsNow = ({ end }: OpenBatch): boolean =>
     end.complete ||
     end.seen.length >= seenAtOnce ||
     end.parts.length >= maxParts)
-
-export const holds = (batch: OpenBatch, flight: Flight): boolean => batch.flights.has(flight)
 
 /** True if it has reached this number of items, or bytes of bodies. */
 export const isFull = (batch: OpenBatch, atMost: { readonly items: number; readonly bytes: number }): boolean =>

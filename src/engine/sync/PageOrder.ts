@@ -2,74 +2,65 @@
  * The order in which pages end: as they were listed, each once all its items have an outcome. Once a page has lost an
  * item, neither it nor any later page ends in this slice: a checkpoint never skips an item.
  */
+import type { PageEnd } from "../model/Batch.ts"
 import type { Flight } from "./InFlight.ts"
-import type { PageListed } from "./SliceEvent.ts"
+import type { DownloadEvent, PageListed } from "./SliceEvent.ts"
 
-/** The state of the pages, which only the committing fiber has. Pages are numbered from 1. */
+/** A page that has not ended. */
+interface OpenPage {
+  /** Undefined until its own event has come: events of its items may come first. */
+  listed: PageListed | undefined
+  /** How many of its items have ended. */
+  ended: number
+  /** Its ids that were gone when they were downloaded. */
+  readonly gone: Set<string>
+}
+
+/** The pages of a slice, numbered from 1. Only the committing fiber changes it. */
 export interface PageOrder {
-  readonly next: number
-  readonly brokenFrom: number
-  /** How many items of a page have an outcome. */
-  readonly arrived: ReadonlyMap<number, number>
-  /** Ids of a page that were gone when they were downloaded. */
-  readonly gone: ReadonlyMap<number, ReadonlyArray<string>>
-  /** Pages that have not ended. */
-  readonly listed: ReadonlyMap<number, PageListed>
+  /** The number of the page that ends next. */
+  next: number
+  /** The number of the first page that lost an item. */
+  brokenFrom: number
+  readonly open: Map<number, OpenPage>
 }
 
-export const initial: PageOrder = {
-  next: 1,
-  brokenFrom: Number.POSITIVE_INFINITY,
-  arrived: new Map(),
-  gone: new Map(),
-  listed: new Map()
+export const make = (): PageOrder => ({ next: 1, brokenFrom: Number.POSITIVE_INFINITY, open: new Map() })
+
+const openPage = ({ open }: PageOrder, page: number): OpenPage => {
+  const found = open.get(page) ?? { listed: undefined, ended: 0, gone: new Set() }
+  open.set(page, found)
+  return found
 }
 
-/** Counts an item of this page that has an outcome. */
-export const withItem = (order: PageOrder, page: number): PageOrder => ({
-  ...order,
-  arrived: new Map(order.arrived).set(page, (order.arrived.get(page) ?? 0) + 1)
-})
+export const addPage = (order: PageOrder, page: PageListed): void => {
+  openPage(order, page.page).listed = page
+}
 
-/** Notes that this page lost an item. */
-export const brokenAt = (order: PageOrder, page: number): PageOrder => ({
-  ...order,
-  brokenFrom: Math.min(order.brokenFrom, page)
-})
+/** True for an item that the slice did not reach, or that the source refused. An item that is not ready is not lost. */
+const isLost = (event: DownloadEvent): boolean =>
+  event._tag === "Dropped" || (event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled")
 
-/** Notes an id that this page listed, and that was gone when it was downloaded. */
-export const withGone = (order: PageOrder, page: number, externalId: string): PageOrder => ({
-  ...order,
-  gone: new Map(order.gone).set(page, [...(order.gone.get(page) ?? []), externalId])
-})
-
-export const withPage = (order: PageOrder, page: PageListed): PageOrder => ({
-  ...order,
-  listed: new Map(order.listed).set(page.page, page)
-})
+/** Adds the end of an item of a page. */
+export const addItem = (order: PageOrder, event: DownloadEvent): void => {
+  if (event.page === undefined) return
+  const page = openPage(order, event.page)
+  page.ended += 1
+  if (event._tag === "Missed" && event.outcome === "gone") page.gone.add(event.externalId)
+  if (isLost(event)) order.brokenFrom = Math.min(order.brokenFrom, event.page)
+}
 
 /**
- * Returns the next page that can end, and the order after it. `isIn` returns true for an occurrence that is committed,
- * or in the open batch. Ids that were gone when they were downloaded are removed from `seen`, because seeing an id
- * takes its deletion back.
+ * Takes the end of the next page, if that page can end. `isIn` returns true for an occurrence that is committed, or in
+ * the open batch. Ids that were gone when they were downloaded are removed from `seen`, because seeing an id takes its
+ * deletion back.
  */
-export const takeNext = (
-  order: PageOrder,
-  isIn: (flight: Flight) => boolean
-): readonly [PageListed, PageOrder] | undefined => {
-  const page = order.listed.get(order.next)
-  if (page === undefined || order.next >= order.brokenFrom) return undefined
-  if ((order.arrived.get(order.next) ?? 0) < page.downloads || !page.waitsFor.every(isIn)) return undefined
-  const listed = new Map(order.listed)
-  const arrived = new Map(order.arrived)
-  const gone = new Map(order.gone)
-  const goneIds = new Set(order.gone.get(order.next))
-  listed.delete(order.next)
-  arrived.delete(order.next)
-  gone.delete(order.next)
-  const ended =
-    goneIds.size === 0
-      ? page
-      : { ...page, end: { ...page.end, seen: page.end.seen.filter((externalId) => !goneIds.has(externalId)) } }
-  return [ended, { ...order, next: order.next + 1, listed, arrived, gone }]
+export const takeNext = (order: PageOrder, isIn: (flight: Flight) => boolean): PageEnd | undefined => {
+  const page = order.open.get(order.next)
+  if (page?.listed === undefined || order.next >= order.brokenFrom) return undefined
+  const { downloads, end, waitsFor } = page.listed
+  if (page.ended < downloads || !waitsFor.every(isIn)) return undefined
+  order.open.delete(order.next)
+  order.next += 1
+  return page.gone.size === 0 ? end : { ...end, seen: end.seen.filter((externalId) => !page.gone.has(externalId)) }
 }

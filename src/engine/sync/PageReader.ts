@@ -15,33 +15,28 @@ import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
 import { maxPartBytes, type PartMove } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
-import type { Limits } from "../Limits.ts"
+import { Limits } from "../Limits.ts"
 import type { CopySource } from "../model/Batch.ts"
 import { type LedgerRow, refOf } from "../model/Content.ts"
-import type { ContentStore } from "../store/ContentStore.ts"
-import type { LedgerStore } from "../store/LedgerStore.ts"
-import type { Fence } from "../store/Fence.ts"
+import { ContentStore } from "../store/ContentStore.ts"
+import { LedgerStore } from "../store/LedgerStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import * as Deletions from "./Deletions.ts"
 import * as StopSignal from "./StopSignal.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { Listed, Listing, ListingError } from "./Listing.ts"
 import type { PartReader } from "./PartReader.ts"
+import type { SliceContext } from "./SliceContext.ts"
 import type { Download, Origin, PageListed } from "./SliceEvent.ts"
-import type { Plan } from "./SyncPlan.ts"
 
 /** A ref to download, or an event that needs no download. */
 export type Work = Download | PageListed
 
-interface Options {
+interface Reader extends SliceContext {
   readonly listing: Listing
+  readonly parts: PartReader
   readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
-  readonly fence: Fence
-  readonly plan: Plan
-  readonly stop: StopSignal.StopSignal
-  readonly inflight: InFlight
-  readonly parts: PartReader
   readonly limits: Limits
 }
 
@@ -89,8 +84,8 @@ interface InLedger {
 }
 
 /** Reads the rows of the ledger that decide about ids of this page: one query, or none if no id can have such a row. */
-const inLedger = Effect.fnUntraced(function* (options: Options, page: Page<Schema.Json>) {
-  const { fence, inflight, ledger, plan } = options
+const inLedger = Effect.fnUntraced(function* (reader: Reader, page: Page<Schema.Json>) {
+  const { connection, inflight, ledger, plan } = reader
   const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
   const mayWait = ({ content, externalId }: ContentRef) =>
     content === undefined && inflight.find(externalId) === undefined && !inflight.isUnknown(externalId)
@@ -99,7 +94,7 @@ const inLedger = Effect.fnUntraced(function* (options: Options, page: Page<Schem
   const externalIds = [...asked, ...others].map(({ externalId }) => externalId)
   if (externalIds.length === 0) return { waiting: new Set(), due: new Set() } satisfies InLedger
   const now = yield* Clock.currentTimeMillis
-  const rows = yield* ledger.ledger(fence.connectionId, { externalIds, limit: externalIds.length })
+  const rows = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
   const waits = (row: LedgerRow) => row.state === "dead" || isLater(row, now)
   const idsOf = (isIn: (row: LedgerRow, ref: ContentRef | undefined) => boolean) =>
     new Set(rows.filter((row) => isIn(row, chosen.get(row.externalId))).map(({ externalId }) => externalId))
@@ -110,18 +105,18 @@ const inLedger = Effect.fnUntraced(function* (options: Options, page: Page<Schem
 })
 
 /** The contents that chosen refs of a page say they are copies of, by body key. */
-const copySources = ({ contents, fence }: Options, { download }: Page<Schema.Json>) => {
+const copySources = ({ connection, contents }: Reader, { download }: Page<Schema.Json>) => {
   const keys = new Set(download.flatMap(({ copy }) => (copy === undefined ? [] : [copy.bodyKey])))
   return keys.size === 0
     ? Effect.succeed<ReadonlyMap<string, CopySource>>(new Map())
-    : contents.copySources(fence.connectionId, [...keys])
+    : contents.copySources(connection.id, [...keys])
 }
 
 /**
  * Turns a page into its event and its downloads. Each occurrence of an id is counted.
  */
 const readPage = (
-  { inflight, parts, plan }: Options,
+  { inflight, parts, plan }: Reader,
   { forgetsParts, number, page }: Listed,
   { due, waiting }: InLedger,
   copies: ReadonlyMap<string, CopySource>
@@ -179,24 +174,36 @@ const readPage = (
       seen,
       listing: isLive ? page.listing : undefined,
       covers: isLive && page.listing !== undefined ? (page.covers ?? []) : [],
-      complete: isLive && Deletions.isComplete(page)
+      complete: isLive && Deletions.completesPass(page)
     }
   }
   return [event, ...downloads]
 }
 
 /** The rows of the ledger that this slice retries. */
-const rowsToRetry = (options: Options): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
-  const { fence, ledger, limits, plan } = options
-  if (plan.ledger === "due") return ledger.retriesDue(fence.connectionId, limits.retries)
+const rowsToRetry = ({
+  connection,
+  ledger,
+  limits,
+  plan
+}: Reader): Effect.Effect<ReadonlyArray<LedgerRow>, StoreError> => {
+  if (plan.ledger === "due") return ledger.retriesDue(connection.id, limits.retries)
   return Effect.succeed(typeof plan.ledger === "object" ? plan.ledger.rows : [])
 }
 
 /** The work of a slice, in order. */
 export const make = Effect.fnUntraced(function* (
-  options: Options
-): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>> {
-  const { stop, inflight, limits, listing, plan } = options
+  context: SliceContext,
+  options: { readonly listing: Listing; readonly parts: PartReader }
+): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>, never, ContentStore | LedgerStore> {
+  const reader: Reader = {
+    ...context,
+    ...options,
+    contents: yield* ContentStore,
+    ledger: yield* LedgerStore,
+    limits: yield* Limits
+  }
+  const { inflight, limits, listing, plan, stop } = reader
   const { task } = plan
 
   const forced = Stream.suspend(() => {
@@ -204,31 +211,45 @@ export const make = Effect.fnUntraced(function* (
     return Stream.fromIterable([...ids].map((externalId) => downloadOf(inflight, "forced", { externalId })))
   })
 
-  const readListed = Effect.fnUntraced(function* (listed: Listed) {
+  const read = Effect.fnUntraced(function* (listed: Listed) {
     const { parts = [] } = listed.page
     const wrong = parts.map(partProblem).find((problem) => problem !== undefined)
     if (wrong !== undefined) return yield* new IntegrationError({ reason: new Malformed({ message: wrong }) })
-    const rows = yield* inLedger(options, listed.page)
-    const copies = yield* copySources(options, listed.page)
-    return Stream.fromIterable<Work>(readPage(options, listed, rows, copies))
-  })
-  const read = (pages: Listing["changes"]) => Stream.flatMap(pages, (listed) => Stream.unwrap(readListed(listed)))
+    const rows = yield* inLedger(reader, listed.page)
+    const copies = yield* copySources(reader, listed.page)
+    return Stream.fromIterable<Work>(readPage(reader, listed, rows, copies))
+  }, Stream.unwrap)
 
-  const retries = Stream.unwrap(
-    Effect.gen(function* () {
-      if ((yield* StopSignal.read(stop)) !== undefined) return Stream.empty
-      const rows = yield* rowsToRetry(options)
-      if (plan.ledger === "due" && rows.length >= limits.retries) yield* listing.leave
-      // The changes before may have chosen the same id, or deleted it in a page that is not committed yet.
-      const free = rows.filter(
-        ({ externalId }) => inflight.find(externalId) === undefined && !inflight.isRemoved(externalId)
-      )
-      return Stream.fromIterable(free.map((row) => downloadOf(inflight, "retried", refOf(row))))
-    })
-  )
+  let isLeft = false
+  const retries = Effect.gen(function* () {
+    if ((yield* StopSignal.read(stop)) !== undefined) return Stream.empty
+    const rows = yield* rowsToRetry(reader)
+    // More may be due: the backfill waits for the next slice.
+    isLeft = plan.ledger === "due" && rows.length >= limits.retries
+    if (isLeft) yield* listing.leave
+    // The changes before may have chosen the same id, or deleted it in a page that is not committed yet.
+    const free = rows.filter(
+      ({ externalId }) => inflight.find(externalId) === undefined && !inflight.isRemoved(externalId)
+    )
+    return Stream.fromIterable(free.map((row) => downloadOf(inflight, "retried", refOf(row))))
+  }).pipe(Stream.unwrap)
 
   if (typeof plan.ledger === "object") return retries
   if (SyncTask.idsOnly(task)) return forced
-  const listed = Stream.concat(read(listing.changes), Stream.concat(retries, read(listing.backfill)))
-  return task.forceIds.length === 0 ? listed : Stream.concat(forced, listed)
+  let isRetried = false
+  /** The retries, which come once: before the first page of a listing, or after the changes if none is listed. */
+  const retriesOnce = Stream.suspend(() => {
+    if (isRetried) return Stream.empty
+    isRetried = true
+    return retries
+  })
+  const pages = Stream.flatMap(listing.pages, (listed) =>
+    listed.page.listing === undefined && !isRetried
+      ? read(listed)
+      : Stream.concat(
+          retriesOnce,
+          Stream.suspend(() => (isLeft ? Stream.empty : read(listed)))
+        )
+  )
+  return Stream.concat(forced, Stream.concat(pages, retriesOnce))
 })

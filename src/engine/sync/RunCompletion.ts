@@ -5,10 +5,9 @@ import * as SyncTask from "../../contract/SyncTask.ts"
 import { Limits } from "../Limits.ts"
 import type { LeasedConnection } from "../model/Connection.ts"
 import type { Readiness } from "../model/Content.ts"
-import { type RunId, type RunKind, statusOf } from "../model/Run.ts"
+import { statusOf } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
-import type { TaskId } from "../model/Task.ts"
-import type { Fence } from "../store/Fence.ts"
+import { fenceOf } from "../store/Fence.ts"
 import { DeletionStore } from "../store/DeletionStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
@@ -16,13 +15,11 @@ import type { Recorded } from "./BatchCommit.ts"
 import type { Written } from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
 import * as RunFailure from "./RunFailure.ts"
+import type { SliceContext } from "./SliceContext.ts"
 
 interface Options {
   readonly connection: LeasedConnection
-  readonly fence: Fence
-  readonly runId: RunId
-  readonly taskId: TaskId | undefined
-  readonly kind: RunKind
+  readonly run: SliceContext["run"]
   readonly task: SyncTask.SyncTask
   readonly readiness: Readiness
   readonly notes: ReadonlyArray<string>
@@ -32,7 +29,8 @@ interface Options {
  * Applies the deletions that are ready, or holds them. A run that had no row until now gets one if this deletes any.
  */
 const endDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
-  const { connection, fence, readiness, runId } = options
+  const { connection, readiness, run } = options
+  const fence = fenceOf(connection)
   const { deletions, deletionsHeld } = connection.waiting
   // Only a commit stages deletions.
   if (!deletions && !before.wrote) {
@@ -46,11 +44,11 @@ const endDeletions = Effect.fnUntraced(function* (options: Options, before: Reco
     fence,
     limits,
     readiness,
-    runId: before.begun ? runId : undefined
+    runId: before.begun ? run.runId : undefined
   })
   yield* Metrics.counted(connection.domain, { deleted })
   const needsRow = !before.begun && deleted > 0
-  if (needsRow) yield* runs.beginRun(fence, options)
+  if (needsRow) yield* runs.beginRun(fence, options.run)
   return {
     wrote: true,
     begun: before.begun || needsRow,
@@ -82,7 +80,8 @@ export const run = Effect.fnUntraced(function* (
   { problems, recorded }: Pick<Written, "problems" | "recorded">,
   failure: RunFailure.Failure | null
 ) {
-  const { fence, notes, runId, task } = options
+  const { connection, notes, task } = options
+  const fence = fenceOf(connection)
   const runs = yield* RunStore
   const appliesDeletions = failure === null && SyncTask.isLive(task)
   const applied = appliesDeletions
@@ -94,9 +93,9 @@ export const run = Effect.fnUntraced(function* (
   const error = failure ?? (Result.isFailure(applied) ? applied.failure : checkCounts(counts))
   if (error?.reason === "Superseded" || (error === null && !begun)) return { counts, error }
   const finish = Effect.gen(function* () {
-    if (!begun) yield* runs.beginRun(fence, options)
+    if (!begun) yield* runs.beginRun(fence, options.run)
     yield* runs.finishRun(fence, {
-      runId,
+      runId: options.run.runId,
       status: statusOf({ counts, problems, error }),
       counts: unrecorded,
       notes,

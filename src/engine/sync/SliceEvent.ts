@@ -25,11 +25,14 @@ export interface Download extends Occurrence {
   readonly copyOf?: CopySource | undefined
 }
 
-export type SliceEvent = Stored | Missed | Dropped | PageListed | ListingEnded | Tick
+export type SliceEvent = DownloadEvent | PageListed | ListingEnded | Tick
 
-/** Downloaded, and ready to be committed. */
-export interface Stored extends Occurrence {
-  readonly _tag: "Stored"
+/** The end of a download. */
+export type DownloadEvent = Fetched | Missed | Dropped
+
+/** Downloaded or copied, and ready to be committed. */
+export interface Fetched extends Occurrence {
+  readonly _tag: "Fetched"
   readonly item: Item
 }
 
@@ -46,7 +49,6 @@ export interface Missed extends Occurrence {
 /** Not reached in this slice: the checkpoint of its page, and of every later page, waits. */
 export interface Dropped extends Occurrence {
   readonly _tag: "Dropped"
-  readonly externalId: string
 }
 
 /** A page was listed. It ends once its occurrences are in, and after the pages before it. */
@@ -83,7 +85,7 @@ export interface ListingEnded {
   readonly notes: ReadonlyArray<string>
 }
 
-/** Time has passed: a batch may have become old, and whoever watches is told how far the run is. */
+/** Time has passed: the open batch may have become old, and progress is reported. */
 interface Tick {
   readonly _tag: "Tick"
 }

@@ -46,6 +46,7 @@ interface Total extends Pick<SyncResult, "counts" | "run" | "notes" | "problems"
 const nothing: Total = { counts: RunCounts.zero, run: null, notes: [], problems: [], refusals: 0 }
 
 const withSlice = (total: Total, slice: LeasedSlice.RunResult): Total => {
+  const { next } = slice
   const { existing, stored, unchanged, updated } = slice.counts
   const hasMoved = stored + updated + unchanged + existing > 0
   return {
@@ -53,7 +54,7 @@ const withSlice = (total: Total, slice: LeasedSlice.RunResult): Total => {
     run: slice.runId,
     notes: [...total.notes, ...slice.notes],
     problems: [...total.problems, ...slice.problems],
-    refusals: slice.waitFor === undefined ? total.refusals : slice.refused && !hasMoved ? total.refusals + 1 : 0
+    refusals: next._tag !== "Wait" ? total.refusals : next.isRefusal && !hasMoved ? total.refusals + 1 : 0
   }
 }
 
@@ -131,28 +132,30 @@ export const make = Effect.gen(function* () {
       if (turn._tag === "Taken") {
         return end({ total: before, status: "skipped", error: { reason: "Held", message: `held by ${turn.holder}` } })
       }
-      const { error, isTaskOver, more, refused, waitFor } = turn.outcome
+      const { error, isTaskOver, next } = turn.result
       if (isTaskOver && request._tag === "TaskSlice") {
         return end(yield* endedTask(connection, request.taskId, before))
       }
-      const total = withSlice(before, turn.outcome)
+      const total = withSlice(before, turn.result)
       if (error !== null) return end({ total, error })
       // A sync by a person retries failed items once: not again in its next slices.
-      const next = request._tag === "Live" ? { ...request, retryFailed: false } : request
-      const goOn = untilDone(connection, total, next, options)
-      if (waitFor === undefined) return more ? goOn : end({ total, error: null })
-      const asks = `the source asks to wait ${Duration.format(waitFor)}`
-      if (total.refusals >= refusalsInARow || Duration.isGreaterThan(waitFor, longestWait)) {
+      const nextRequest = request._tag === "Live" ? { ...request, retryFailed: false } : request
+      const goOn = untilDone(connection, total, nextRequest, options)
+      if (next._tag === "Done") return end({ total, error: null })
+      if (next._tag === "More") return goOn
+      const { delay, isRefusal } = next
+      const asks = `the source asks to wait ${Duration.format(delay)}`
+      if (total.refusals >= refusalsInARow || Duration.isGreaterThan(delay, longestWait)) {
         const rest =
           request._tag === "TaskSlice"
             ? `the same command continues within ${Duration.format(limits.resumeWithin)}, and begins again later`
             : "what is left comes with a later poll"
         return end({ total, error: { reason: "RateLimited", message: `${asks}: ${rest}` } })
       }
-      if (refused) yield* Effect.logWarning(`${connection.name}: ${asks}`)
-      const waitingUntil = (yield* Clock.currentTimeMillis) + Duration.toMillis(waitFor)
+      if (isRefusal) yield* Effect.logWarning(`${connection.name}: ${asks}`)
+      const waitingUntil = (yield* Clock.currentTimeMillis) + Duration.toMillis(delay)
       yield* onProgress?.({ counts: total.counts, remaining: undefined, waitingUntil }) ?? Effect.void
-      return Effect.delay(goOn, waitFor)
+      return Effect.delay(goOn, delay)
     }).pipe(
       Effect.catchTag("Superseded", () =>
         Effect.succeed(

@@ -16,7 +16,7 @@ import { UsageError } from "../Engine.ts"
 import * as MessageText from "../MessageText.ts"
 import type { Connection } from "../model/Connection.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
-import type { SliceResult } from "./Slice.ts"
+import type { SliceResult } from "./SliceResult.ts"
 import type { SlicePurpose } from "./SyncPlan.ts"
 import type { Fence, Superseded } from "../store/Fence.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
@@ -99,12 +99,12 @@ export const next = Effect.fnUntraced(function* (
 export const afterSlice = Effect.fnUntraced(function* (
   fence: Fence,
   { row, rowsDone }: Next,
-  { error, more, waitFor }: Pick<SliceResult, "error" | "more" | "waitFor">
+  { error, next }: SliceResult
 ) {
   const tasks = yield* TaskStore
   if (error?.reason === "Superseded") return
   if (!row.requested) {
-    if (error === null && !more && waitFor === undefined) yield* tasks.finishTask(fence, row.id)
+    if (error === null && next._tag === "Done") yield* tasks.finishTask(fence, row.id)
     return
   }
   if (error !== null) {
@@ -113,9 +113,9 @@ export const afterSlice = Effect.fnUntraced(function* (
     const dueIn = Duration.times(firstWait, 2 ** row.failures)
     return yield* tasks.requeueTask(fence, row.id, { dueIn, failures })
   }
-  if (waitFor !== undefined) return yield* tasks.requeueTask(fence, row.id, { dueIn: waitFor, failures: 0 })
-  if (more || rowsDone !== undefined) {
-    const checkpoint = more ? undefined : rowsDone
+  if (next._tag === "Wait") return yield* tasks.requeueTask(fence, row.id, { dueIn: next.delay, failures: 0 })
+  if (next._tag === "More" || rowsDone !== undefined) {
+    const checkpoint = next._tag === "More" ? undefined : rowsDone
     return yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint })
   }
   return yield* tasks.finishTask(fence, row.id)

@@ -15,7 +15,7 @@ export interface Spent {
   readonly downloads: number
 }
 
-interface State extends Spent {
+export interface State extends Spent {
   /** Bytes of bodies that were read, and that no budget was charged for yet. */
   readonly unchargedBytes: number
   /** Milliseconds since the epoch at which something last moved: a call, bytes of a body, a commit. */
@@ -50,13 +50,14 @@ export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.
 
 export const read: (meter: RunMeter) => Effect.Effect<State> = Ref.get
 
-export const spent = (meter: RunMeter): Effect.Effect<Spent> =>
-  Effect.map(Ref.get(meter), ({ apiCalls, checkerQueries, downloads, quotaUnits }) => ({
-    apiCalls,
-    checkerQueries,
-    downloads,
-    quotaUnits
-  }))
+export const spentOf = ({ apiCalls, checkerQueries, downloads, quotaUnits }: State): Spent => ({
+  apiCalls,
+  checkerQueries,
+  downloads,
+  quotaUnits
+})
+
+export const spent = (meter: RunMeter): Effect.Effect<Spent> => Effect.map(Ref.get(meter), spentOf)
 
 /** Returns the difference of two readings. */
 export const since = (now: Spent, before: Spent): Spent => ({

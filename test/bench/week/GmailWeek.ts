@@ -129,17 +129,17 @@ const simulate = (messages: number, bytesPerDay: number) => {
       if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
       const done = yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(LeasedSlice.poll))
       if (done._tag !== "Ran") return yield* Effect.die(new Error(`the connection was ${done._tag}`))
-      return done.outcome
+      return done.result
     })
     const since = Effect.map(Clock.currentTimeMillis, (at) => ({ at, ...spent }))
 
     const before = yield* since
     let counts = RunCounts.zero
     while (true) {
-      const { counts: more, error, more: isMore, waitFor } = yield* slice
+      const { counts: more, error, next } = yield* slice
       if (error !== null) return yield* Effect.die(new Error(`${error.reason}: ${error.message}`))
       counts = RunCounts.sum(counts, more)
-      if (!isMore && waitFor === undefined) break
+      if (next._tag === "Done") break
     }
     const stored = yield* since
     if (counts.stored !== messages) return yield* Effect.die(new Error(JSON.stringify(counts)))

@@ -155,11 +155,11 @@ describe("places that could not be listed", () => {
     source.problems = [inbox]
     return Effect.gen(function* () {
       const connection = yield* connect()
-      assert.isTrue((yield* poll(connection)).more)
+      assert.strictEqual((yield* poll(connection)).next._tag, "More")
       assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [inbox] })
       source.problems = []
-      assert.isTrue((yield* poll(connection)).more)
-      while ((yield* poll(connection)).more) yield* turn
+      assert.strictEqual((yield* poll(connection)).next._tag, "More")
+      while ((yield* poll(connection)).next._tag === "More") yield* turn
       assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [] })
       yield* poll(connection)
       assert.deepStrictEqual((yield* now(connection)).problems, { current: [], found: [] })

@@ -46,7 +46,7 @@ const polls = Effect.fnUntraced(function* (connection: Connection) {
     const result = yield* poll(connection)
     assert.isNull(result.error)
     deleted.push(result.counts.deleted)
-    if (!result.more) return deleted
+    if (result.next._tag !== "More") return deleted
   }
 })
 
@@ -264,7 +264,7 @@ for (const [name, store] of [
         )
         assert.strictEqual(died.error?.reason, "StoreError")
         // The listing gets on, its checkpoint expires, and it begins again under another name.
-        assert.isTrue((yield* poll(connection)).more)
+        assert.strictEqual((yield* poll(connection)).next._tag, "More")
         const passes = source.passes
         source.patch("a/000000", {})
         source.expiredBefore = source.log.length

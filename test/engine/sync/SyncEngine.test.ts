@@ -577,7 +577,7 @@ describe("a source that refuses", () => {
       assert.strictEqual(status, "failed")
       assert.closeTo((yield* hoursAsked) ?? 0, 2, 0.1)
       // A connection that nobody told, of the same account: the wait comes from the shared budget.
-      assert.isTrue((yield* poll(other)).more)
+      assert.strictEqual((yield* poll(other)).next._tag, "Wait")
       const { askedWaitUntil, lastCheckedAt } = Option.getOrThrow(yield* store.connection(other.id))
       assert.isNotNull(askedWaitUntil)
       assert.isNull(lastCheckedAt)

@@ -1,0 +1,23 @@
+/** What the steps of one slice share. */
+import type { LeasedConnection } from "../model/Connection.ts"
+import type { RunId, RunKind } from "../model/Run.ts"
+import type { TaskId } from "../model/Task.ts"
+import type { RunMeter } from "../telemetry/RunMeter.ts"
+import type { Spanning } from "../telemetry/Spans.ts"
+import type { InFlight } from "./InFlight.ts"
+import type { StopSignal } from "./StopSignal.ts"
+import type { Plan } from "./SyncPlan.ts"
+
+export interface SliceContext {
+  /** With the fence and the state of its lease. */
+  readonly connection: LeasedConnection
+  /** `taskId` is undefined for a run of no task. */
+  readonly run: { readonly runId: RunId; readonly taskId: TaskId | undefined; readonly kind: RunKind }
+  /** The task whose own checkpoint moves; undefined if it is the connection's. */
+  readonly checkpointTask: TaskId | undefined
+  readonly plan: Plan
+  readonly stop: StopSignal
+  readonly inflight: InFlight
+  readonly meter: RunMeter
+  readonly span: Spanning
+}

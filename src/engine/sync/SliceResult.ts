@@ -1,0 +1,51 @@
+/** The result of a slice, and what comes after it. */
+import type * as Duration from "effect/Duration"
+import type { Problem } from "../../contract/Page.ts"
+import * as RunCounts from "../model/RunCounts.ts"
+import type { Failure } from "./RunFailure.ts"
+
+/** What comes after a slice. */
+export type Next =
+  /** Nothing is left. */
+  | { readonly _tag: "Done" }
+  /** The next slice continues at once. */
+  | { readonly _tag: "More" }
+  /** The next slice continues after this delay. */
+  | {
+      readonly _tag: "Wait"
+      readonly delay: Duration.Duration
+      /** The part of it that the source asked for, in this run or in an earlier one of the account. */
+      readonly asked: Duration.Duration | undefined
+      /** True if the source refused in this slice; false if the account's quota is used up until then. */
+      readonly isRefusal: boolean
+    }
+
+export interface SliceResult {
+  readonly counts: RunCounts.Counts
+  readonly problems: ReadonlyArray<Problem>
+  readonly notes: ReadonlyArray<string>
+  readonly error: Failure | null
+  readonly next: Next
+  /** True if the reading of the changes came to its end. */
+  readonly changesRead: boolean
+  /** True if it listed hinted parts only, before the connection's poll was due. */
+  readonly isEarly: boolean
+}
+
+/** The result where nothing was run. */
+export const nothing: SliceResult = {
+  counts: RunCounts.zero,
+  problems: [],
+  notes: [],
+  error: null,
+  next: { _tag: "Done" },
+  changesRead: false,
+  isEarly: false
+}
+
+/** The result of a slice that failed before it began, or with a defect. */
+export const failed = (error: Failure): SliceResult => ({ ...nothing, error, next: { _tag: "More" } })
+
+/** True if the slice succeeded and left nothing. */
+export const isDone = ({ error, next }: Pick<SliceResult, "error" | "next">): boolean =>
+  error === null && next._tag === "Done"
