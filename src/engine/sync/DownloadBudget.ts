@@ -50,17 +50,17 @@ interface Run {
 
 export interface Budget {
   readonly run: () => Run
-  /** Bytes that are held now: for tests. */
-  readonly held: () => number
+  /** Bytes that are in use now: for tests. */
+  readonly inUse: () => number
 }
 
-/** The share of a pool that a run holds, in bytes. */
-interface Holder {
-  held: number
+/** The bytes of a pool that a run uses. */
+interface Usage {
+  bytes: number
 }
 
 interface Waiter {
-  readonly holder: Holder
+  readonly usage: Usage
   readonly bytes: number
   /** Called once the bytes are taken. */
   readonly onTaken: () => void
@@ -73,18 +73,18 @@ const makePool = (total: number) => {
   let free = total
   const waiting = new Set<Waiter>()
 
-  const fits = ({ bytes, holder }: Waiter) => bytes <= (holder.held === 0 ? free : free - reserve)
+  const fits = ({ bytes, usage }: Waiter) => bytes <= (usage.bytes === 0 ? free : free - reserve)
 
   const serve = () => {
     for (const waiter of waiting) {
       if (!fits(waiter)) {
         // Later waiters may take the quarter that this run must leave, but not the bytes that the first waiter needs.
-        if (waiter.holder.held === 0) return
+        if (waiter.usage.bytes === 0) return
         continue
       }
       waiting.delete(waiter)
       free -= waiter.bytes
-      waiter.holder.held += waiter.bytes
+      waiter.usage.bytes += waiter.bytes
       waiter.onTaken()
       waiter.resume()
     }
@@ -93,17 +93,17 @@ const makePool = (total: number) => {
   return {
     /** The most that one take may ask for. */
     most: total - reserve,
-    held: () => total - free,
-    take: (holder: Holder, bytes: number, onTaken: () => void) =>
+    inUse: () => total - free,
+    take: (usage: Usage, bytes: number, onTaken: () => void) =>
       Effect.callback<void>((resume) => {
-        const waiter: Waiter = { holder, bytes, onTaken, resume: () => resume(Effect.void) }
+        const waiter: Waiter = { usage, bytes, onTaken, resume: () => resume(Effect.void) }
         waiting.add(waiter)
         serve()
         return Effect.sync(() => void waiting.delete(waiter))
       }),
-    giveBack: (holder: Holder, bytes: number) => {
+    giveBack: (usage: Usage, bytes: number) => {
       if (bytes <= 0) return
-      holder.held -= bytes
+      usage.bytes -= bytes
       free += bytes
       serve()
     }
@@ -114,10 +114,10 @@ export const make = (total: number): Budget => {
   const small = makePool(Math.floor(total / 2))
   const large = makePool(total - Math.floor(total / 2))
   return {
-    held: () => small.held() + large.held(),
+    inUse: () => small.inUse() + large.inUse(),
     run: () => {
-      const begun: Holder = { held: 0 }
-      const grown: Holder = { held: 0 }
+      const begun: Usage = { bytes: 0 }
+      const grown: Usage = { bytes: 0 }
       return {
         begin: Effect.gen(function* () {
           const share = { begun: 0, grown: 0 }

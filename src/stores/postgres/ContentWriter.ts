@@ -1,26 +1,26 @@
-/** How content and ledger rows are written, in a transaction that holds the connection's lock. */
+/** Commits a batch in one transaction: checks the fence, then writes content, ledger, page end and counts. */
 import * as DateTime from "effect/DateTime"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type * as SqlClient from "effect/sql/SqlClient"
-import type { Metadata } from "../../contract/Content.ts"
-import type { Patch } from "../../contract/Page.ts"
-import { type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
+import * as SqlClient from "effect/sql/SqlClient"
+import { type Batch, type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { merge } from "../MergePatch.ts"
+import type { ContentStore } from "../../engine/store/ContentStore.ts"
+import type { Fence } from "../../engine/store/Fence.ts"
+import { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
+import { applyPatches, keptTransactions, markGone } from "./ContentChanges.ts"
+import { checkFence } from "./Fence.ts"
+import { abandonListing, endPage } from "./Listings.ts"
+import * as PartCheckpoints from "./PartCheckpoints.ts"
+import * as Purge from "./Purge.ts"
+import { addToRun } from "./RunStore.ts"
+import { toStoreError } from "./SqlErrors.ts"
+import { moveTask } from "./TaskStore.ts"
+import { transaction } from "./Transactions.ts"
 import * as Totals from "./Totals.ts"
 import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
-
-/**
- * The assignments that keep the transactions in which content became `stored` and `undeleted`, for statements that
- * write another change. A content that has one of these changes now says its transaction in `changed_xid`.
- */
-export const keptTransactions = ["stored", "undeleted"]
-  .map(
-    (kind) => `${kind}_xid = CASE content.change WHEN '${kind}' THEN content.changed_xid ELSE content.${kind}_xid END`
-  )
-  .join(", ")
 
 /**
  * Writes a whole batch in one statement. `before` is the stored row, which the connection's lock keeps unchanged.
@@ -101,7 +101,7 @@ const decodeOutcomes = Schema.decodeUnknownEffect(
 const dateOf = (at: DateTime.Utc | undefined) => (at === undefined ? null : DateTime.toDateUtc(at))
 
 /** Writes the items. Returns the outcomes by external id. `listed` are the ids that pages in scope listed. */
-export const storeItems = Effect.fnUntraced(function* (
+const storeItems = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
   given: ReadonlyArray<Item>,
@@ -139,45 +139,8 @@ export const storeItems = Effect.fnUntraced(function* (
   return new Map<string, WriteOutcome>(yield* Effect.orDie(decodeOutcomes(rows)))
 })
 
-/** Removes ids that were seen again from the staged deletions. */
-export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
-  sql`WITH unstaged AS (DELETE FROM staged_deletion
-      WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) RETURNING held)
-    ${Totals.add(sql, connectionId, { held: "- (SELECT count(*) FROM unstaged WHERE held)" })}`
-
-/**
- * Records that the source reports ids as gone: stored content is staged for deletion, and a row that is only in the
- * ledger leaves it. A row that was stored before its deletion is `deleted` again.
- */
-export const markGone = Effect.fnUntraced(function* (
-  sql: SqlClient.SqlClient,
-  connectionId: ConnectionId,
-  externalIds: ReadonlyArray<string>,
-  options: { readonly ofPass: boolean }
-) {
-  if (externalIds.length === 0) return
-  const since = options.ofPass
-    ? sql`(SELECT started_at FROM listing WHERE listing.connection_id = connection.id)`
-    : sql`coalesce(reading_since, acquired_at)`
-  // An event replaces an absence that an incomplete pass has found.
-  yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
-    SELECT connection_id, external_id, 'event', ${options.ofPass}, false, ${since}
-    FROM content JOIN connection ON connection.id = connection_id
-    WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(externalIds)}) AND state = 'stored'
-    ON CONFLICT (connection_id, external_id) DO UPDATE SET cause = 'event', of_pass = excluded.of_pass,
-      since = least(staged_deletion.since, excluded.since)
-      WHERE staged_deletion.cause = 'absence' AND NOT staged_deletion.ready`
-  yield* sql`WITH ${Totals.wasPending(sql, connectionId, externalIds)},
-    moved AS (UPDATE content SET
-        state = CASE WHEN state = 'stored' THEN state WHEN changed_xid IS NULL THEN 'gone' ELSE 'deleted' END,
-        pending = NULL, reason = NULL, message = NULL, attempts = 0, next_attempt_at = NULL, tried_revision = NULL
-      FROM was WHERE connection_id = ${connectionId} AND external_id = was_id
-      RETURNING ${sql.literal(Totals.movedColumns)})
-    ${Totals.add(sql, connectionId, { moved: "moved" })}`
-})
-
 /** Writes the misses: ledger rows and gone ids. `listed` are the ids that pages in scope listed. */
-export const storeMisses = Effect.fnUntraced(function* (
+const storeMisses = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
   misses: ReadonlyArray<Miss>,
@@ -237,51 +200,69 @@ export const storeMisses = Effect.fnUntraced(function* (
     ${Totals.add(sql, connectionId, { moved: "moved" })}`
 })
 
-const decodeMetadata = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ id: Schema.String, metadata: Schema.JsonObject }))
-)
+const count = (outcomes: ReadonlyMap<string, WriteOutcome>, outcome: WriteOutcome): number =>
+  [...outcomes.values()].filter((one) => one === outcome).length
 
-/** Merges patches into stored rows, in their order. Writes and counts only the rows that this changes. */
-export const applyPatches = Effect.fnUntraced(function* (
-  sql: SqlClient.SqlClient,
-  connectionId: ConnectionId,
-  given: ReadonlyArray<Patch>
-) {
-  const patches = given.filter((patch) => Storable.isId(patch.externalId))
-  if (patches.length === 0) return 0
-  const rows = yield* sql`SELECT external_id AS id, metadata FROM content
-    WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(patches.map((patch) => patch.externalId))})
-      AND state = 'stored' FOR UPDATE`
-  const before = new Map((yield* Effect.orDie(decodeMetadata(rows))).map((row) => [row.id, row.metadata]))
-  const after = new Map<string, Metadata>()
-  for (const patch of patches) {
-    const target = after.get(patch.externalId) ?? before.get(patch.externalId)
-    if (target !== undefined) after.set(patch.externalId, merge(target, Storable.metadata(patch.metadata)))
-  }
-  const changed = [...after].filter(
-    ([id, next]) => Storable.canonical(next) !== Storable.canonical(before.get(id) ?? {})
-  )
-  if (changed.length > 0) {
-    yield* sql`UPDATE content SET metadata = next.metadata::jsonb, updated_at = statement_timestamp(),
-        changed_xid = pg_current_xact_id(),
-        change = CASE changed_xid WHEN pg_current_xact_id() THEN change ELSE 'updated' END,
-        ${sql.literal(keptTransactions)}
-      FROM unnest(${texts(changed.map(([id]) => id))}, ${texts(changed.map(([, next]) => JSON.stringify(next)))})
-        AS next(id, metadata)
-      WHERE content.connection_id = ${connectionId} AND content.external_id = next.id
-        AND content.external_id = ANY(${texts(changed.map(([id]) => id))})`
-  }
-  const revised = new Map(
-    patches.flatMap(({ externalId, revision }) =>
-      revision === undefined || !before.has(externalId) ? [] : [[externalId, Storable.text(revision)] as const]
+/** The commit of a batch. */
+export const make: Effect.Effect<
+  Pick<ContentStore["Service"], "commit">,
+  never,
+  SqlClient.SqlClient | BlobStore
+> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const blobs = yield* BlobStore
+
+  /** The earliest retry of this batch may be due before the next poll; a run that dies does not reach `release`. */
+  const bringForward = (connectionId: ConnectionId, batch: Batch) => {
+    const waits = batch.misses.flatMap((one) =>
+      one.outcome === "failed" && one.retryIn !== undefined ? [millis(one.retryIn)] : []
     )
-  )
-  if (revised.size > 0) {
-    yield* sql`UPDATE content SET revision = next.revision
-      FROM unnest(${texts([...revised.keys()])}, ${texts([...revised.values()])}) AS next(id, revision)
-      WHERE content.connection_id = ${connectionId} AND content.external_id = next.id
-        AND content.external_id = ANY(${texts([...revised.keys()])})
-        AND content.revision IS DISTINCT FROM next.revision`
+    if (waits.length === 0) return Effect.void
+    const at = sql`clock_timestamp() + ${PgTypes.float8(Math.min(...waits))}::float8 * interval '1 millisecond'`
+    return sql`UPDATE connection SET due_at = ${at} WHERE id = ${connectionId} AND due_at > ${at}`
   }
-  return changed.length
+
+  const write = Effect.fnUntraced(function* (fence: Fence, batch: Batch) {
+    yield* checkFence(sql, fence)
+    yield* Purge.lockKept(sql, batch.items)
+    const listed = batch.inScope ? batch.listed : []
+    const outcomes = yield* storeItems(sql, fence.connectionId, batch.items, listed)
+    yield* Purge.checkBlobs(blobs, batch.items)
+    yield* storeMisses(sql, fence.connectionId, batch.misses, listed)
+    yield* bringForward(fence.connectionId, batch)
+    if (batch.taskId === undefined && batch.page?.forgetsParts === true) {
+      yield* abandonListing(sql, fence.connectionId)
+    }
+    if (batch.page !== undefined) yield* endPage(sql, fence.connectionId, batch.page, batch.inScope)
+    const patched = batch.page === undefined ? 0 : yield* applyPatches(sql, fence.connectionId, batch.page.patches)
+    if (batch.page !== undefined) yield* PartCheckpoints.move(sql, fence.connectionId, batch.taskId, batch.page)
+    if (batch.taskId !== undefined) {
+      yield* moveTask(sql, batch.taskId, batch.done, batch.page)
+    } else if (batch.page !== undefined) {
+      yield* sql`UPDATE connection SET checkpoint = ${JSON.stringify(batch.page.checkpoint)}::json,
+        scope = ${batch.page.scope},
+        reading_since = CASE WHEN ${batch.page.listing === undefined} THEN coalesce(reading_since, acquired_at)
+          ELSE reading_since END
+        WHERE id = ${fence.connectionId}`
+    }
+    const counts = {
+      ...batch.counts,
+      stored: (batch.counts.stored ?? 0) + count(outcomes, "stored"),
+      updated: (batch.counts.updated ?? 0) + count(outcomes, "updated"),
+      unchanged: (batch.counts.unchanged ?? 0) + count(outcomes, "unchanged"),
+      patched: (batch.counts.patched ?? 0) + patched
+    }
+    if (batch.runId !== undefined) yield* addToRun(sql, batch.runId, counts, batch.problems)
+    return { outcomes, patched }
+  })
+
+  return {
+    commit: (fence, batch) =>
+      write(fence, batch).pipe(
+        transaction(sql),
+        Purge.retryChecks,
+        toStoreError("storing a batch"),
+        Effect.uninterruptible
+      )
+  }
 })

@@ -6,7 +6,7 @@ import type { Coverage } from "../../contract/Page.ts"
 import type { PageEnd } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import * as Storable from "../Storable.ts"
-import { markGone, unstage } from "./ContentWriter.ts"
+import { markGone, unstage } from "./ContentChanges.ts"
 import { texts } from "./Parameters.ts"
 
 const decodeOpen = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ marking: Schema.Boolean })))

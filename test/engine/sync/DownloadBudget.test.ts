@@ -33,7 +33,7 @@ describe("the budget of all downloads", () => {
           const share = yield* runs[index % runs.length]?.begin ?? Effect.die("no run")
           yield* Effect.yieldNow
           yield* share.grow(yield* Random.nextIntBetween(0, 3 * body))
-          peak = Math.max(peak, budget.held())
+          peak = Math.max(peak, budget.inUse())
           yield* Effect.yieldNow
           if (yield* Random.nextBoolean) yield* share.stream
           for (let turn = yield* Random.nextIntBetween(0, 5); turn > 0; turn--) yield* Effect.yieldNow
@@ -51,7 +51,7 @@ describe("the budget of all downloads", () => {
       assert.strictEqual(ended, 500)
       assert.isAtMost(peak, total)
       assert.isAbove(peak, total / 2)
-      assert.strictEqual(budget.held(), 0)
+      assert.strictEqual(budget.inUse(), 0)
     })
   )
 
@@ -64,7 +64,7 @@ describe("the budget of all downloads", () => {
       const small = yield* download(budget.run(), 100_000)
       yield* Fiber.join(small.growing)
       for (const { end } of [...others, small]) yield* end
-      assert.strictEqual(budget.held(), 0)
+      assert.strictEqual(budget.inUse(), 0)
     })
   )
 
@@ -108,7 +108,7 @@ describe("the budget of all downloads", () => {
       yield* held[1]?.share.stream ?? Effect.void
       yield* Fiber.join(more.growing)
       for (const { end } of [...held, more]) yield* end
-      assert.strictEqual(budget.held(), 0)
+      assert.strictEqual(budget.inUse(), 0)
     })
   )
 
@@ -136,7 +136,7 @@ describe("the budget of all downloads", () => {
       yield* Fiber.interrupt(waiting.growing)
       yield* waiting.end
       yield* first.end
-      assert.strictEqual(budget.held(), 0)
+      assert.strictEqual(budget.inUse(), 0)
       const next = yield* download(budget.run(), 6 * megabyte)
       yield* Fiber.join(next.growing)
       yield* next.end
@@ -165,7 +165,7 @@ describe("the budget of all downloads", () => {
       for (let turn = 0; turn < 100; turn++) yield* Effect.yieldNow
       assert.strictEqual(begun, atOnce)
       yield* Fiber.interrupt(fiber)
-      assert.strictEqual(budget.held(), 0)
+      assert.strictEqual(budget.inUse(), 0)
     }).pipe(
       Effect.provide(
         DownloadBudget.layer.pipe(
