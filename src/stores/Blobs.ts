@@ -114,20 +114,22 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
   })
 })
 
-/**
- * A place outside the database for its blobs: a folder or a bucket. Its *mark* is the id of the database that it
- * belongs to.
- */
+/** A small file in a place, beside the blobs. */
+interface PlaceFile {
+  /** None if the file does not exist. */
+  readonly read: Effect.Effect<Option.Option<string>, StoreError>
+  /** Writes the file, unless it exists. */
+  readonly create: (text: string) => Effect.Effect<void, StoreError>
+  readonly replace: (text: string) => Effect.Effect<void, StoreError>
+  readonly remove: Effect.Effect<void, StoreError>
+}
+
+/** A place outside the database for its blobs: a folder or a bucket. */
 export interface Place {
   /** The setting and its value, for messages. */
   readonly name: string
-  /** Why a place without a mark may be the wrong one. */
+  /** Why a place that no database has marked may be the wrong one. */
   readonly hint: string
-  /** None in a place that was never used. */
-  readonly readMark: Effect.Effect<Option.Option<string>, StoreError>
-  /** Writes the mark, unless there is one. */
-  readonly makeMark: (id: string) => Effect.Effect<void, StoreError>
-  readonly replaceMark: (id: string) => Effect.Effect<void, StoreError>
-  readonly removeMark: Effect.Effect<void, StoreError>
+  readonly file: (name: string) => PlaceFile
   readonly blobs: Effect.Effect<BlobStore["Service"], StoreError, FileSystem.FileSystem | Path.Path | Scope.Scope>
 }

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Clock from "effect/Clock"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,20 +15,18 @@ import * as S3Servers from "../support/S3Servers.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 import * as Database from "../support/Postgres.ts"
 
-/** Does this with the blobs that a process with these settings gets. An empty setting is none. */
+const settings = (env: Readonly<Record<string, string>>) =>
+  ConfigProvider.layer(
+    ConfigProvider.fromEnv({ env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")) })
+  ).pipe(Layer.provideMerge(NodeServices.layer))
+
+/** Does this in a process with these settings. An empty setting is none. */
+const usingSettings = <A, E, R>(env: Readonly<Record<string, string>>, use: Effect.Effect<A, E, R>) =>
+  Effect.provide(use, settings(env), { local: true })
+
+/** Does this with the blobs that a process with these settings gets. */
 const usingEnv = <A, E, R>(env: Readonly<Record<string, string>>, use: Effect.Effect<A, E, R>) =>
-  Effect.provide(
-    use,
-    BlobLocation.layer.pipe(
-      Layer.provideMerge(
-        ConfigProvider.layer(
-          ConfigProvider.fromEnv({ env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")) })
-        )
-      ),
-      Layer.provideMerge(NodeServices.layer)
-    ),
-    { local: true }
-  )
+  Effect.provide(use, Layer.provideMerge(BlobLocation.layer, settings(env)), { local: true })
 
 /** The same for a process with this folder, or none. */
 const using = <A, E, R>(folder: string | undefined, use: Effect.Effect<A, E, R>) =>
@@ -42,6 +41,15 @@ const read = (hash: string) =>
   BlobStore.use((blobs) => Stream.runCollect(blobs.read(hash))).pipe(
     Effect.map((chunks) => Buffer.concat(Array.from(chunks)).toString())
   )
+
+/** A clock that is two days ahead. */
+const muchLater = Effect.map(Clock.Clock, (clock): Clock.Clock => {
+  const ahead = Duration.toMillis(Duration.days(2))
+  return Object.assign(Object.create(clock) as Clock.Clock, {
+    currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + ahead),
+    currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + ahead
+  })
+})
 
 const refusalOf = (env: Readonly<Record<string, string>>) =>
   Effect.map(Effect.flip(usingEnv(env, Effect.void)), (error) => error.message)
@@ -199,6 +207,71 @@ describe("bodies that move", () => {
       )
       assert.strictEqual(got.size, text.length)
       assert.match(yield* refusalOf(bucket), /is not where this database's large bodies are/)
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+})
+
+describe("a move from a place to itself is refused and removes nothing", () => {
+  const places = Effect.gen(function* () {
+    const parent = yield* EmbeddedUser.folder
+    const running = yield* S3Servers.servers.s3rver
+    const bucket: Readonly<Record<string, string>> = S3Servers.settings(running)
+    return { bucket, parent, folder: Path.join(parent, "blobs"), link: Path.join(parent, "link") }
+  })
+
+  it.live("for a folder, another spelling of it, and a link to it", () =>
+    Effect.gen(function* () {
+      const { folder, link } = yield* places
+      const hash = yield* using(folder, write("the only copy"))
+      yield* Effect.promise(() => Fs.symlink(folder, link))
+      for (const [current, old] of [
+        [folder, folder],
+        [folder, `${folder}/`],
+        [folder, link],
+        [link, folder]
+      ] as const) {
+        const env = { IDEM_BLOB_DIR: current, IDEM_BLOB_OLD: old }
+        assert.match(yield* refusalOf(env), /^IDEM_BLOB_OLD: .* is the place that IDEM_BLOB_DIR: .* names/)
+        assert.match((yield* Effect.flip(usingSettings(env, BlobLocation.move))).message, /is the place that/)
+        assert.strictEqual(yield* using(folder, read(hash)), "the only copy")
+      }
+      assert.deepStrictEqual(yield* Effect.promise(() => Fs.readdir(Path.join(folder, "unfinished"))), [])
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
+  it.live("for a bucket, with and without a slash", () =>
+    Effect.gen(function* () {
+      const { bucket } = yield* places
+      const hash = yield* usingEnv(bucket, write("the only copy"))
+      const url = bucket["IDEM_BLOB_URL"] ?? ""
+      for (const old of [url, `${url.replace(/\/$/, "")}/`, `${url.replace(/\/$/, "")}//`]) {
+        const env = { ...bucket, IDEM_BLOB_OLD: old }
+        assert.match((yield* Effect.flip(usingSettings(env, BlobLocation.move))).message, /is the place that/)
+        assert.strictEqual(yield* usingEnv(bucket, read(hash)), "the only copy")
+      }
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
+  it.live("and one place below another is another place: all bodies arrive, and no sweep removes them", () =>
+    Effect.gen(function* () {
+      const { bucket, folder } = yield* places
+      const hash = yield* usingEnv({}, write("on its way"))
+      const base = (bucket["IDEM_BLOB_URL"] ?? "").replace(/\/$/, "")
+      const steps = [
+        { IDEM_BLOB_DIR: folder },
+        { IDEM_BLOB_DIR: Path.join(folder, "unfinished"), IDEM_BLOB_OLD: folder },
+        { IDEM_BLOB_DIR: folder, IDEM_BLOB_OLD: Path.join(folder, "unfinished") },
+        { ...bucket, IDEM_BLOB_URL: `${base}/unfinished`, IDEM_BLOB_OLD: folder },
+        { ...bucket, IDEM_BLOB_URL: base, IDEM_BLOB_OLD: `${base}/unfinished` },
+        { ...bucket, IDEM_BLOB_URL: "", IDEM_BLOB_OLD: base }
+      ]
+      for (const env of steps) {
+        const sweep = BlobStore.use((blobs) => blobs.sweep)
+        yield* usingEnv(env, Effect.provideService(sweep, Clock.Clock, yield* muchLater))
+        assert.strictEqual(yield* usingEnv(env, read(hash)), "on its way")
+        assert.strictEqual((yield* usingEnv(env, BlobLocation.move)).bodies, 1)
+        assert.strictEqual(yield* usingEnv(env, read(hash)), "on its way")
+      }
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 })

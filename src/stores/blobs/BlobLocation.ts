@@ -11,7 +11,7 @@
  * that are in another place are read from there while `IDEM_BLOB_OLD` names it, and `idem copy --blobs` moves all that
  * are not where they are to be.
  */
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -25,8 +25,9 @@ import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { BlobStore, type Place } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
-import * as FolderBlobs from "./FolderBlobs.ts"
+import * as Places from "./Places.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
+import * as Union from "./Union.ts"
 
 type Blobs = BlobStore["Service"]
 
@@ -49,115 +50,52 @@ const noteOutside = (isOutside: boolean) =>
     Effect.asVoid(sql`UPDATE meta SET blob_folder = ${isOutside}`.pipe(toStoreError("noting where large bodies are")))
   )
 
-const setting = (name: string) => Effect.map(Config.option(Config.NonEmptyString(name)), Option.getOrUndefined)
-
-/** The folder or bucket that a setting names. The client of buckets is loaded where there is one. */
-const placeOf = (name: string, value: string) =>
-  value.includes("://")
-    ? Effect.flatMap(
-        Effect.promise(() => import("./S3Blobs.ts")),
-        ({ place }) => place(name, value)
-      )
-    : FolderBlobs.place(name, value)
-
 /** Takes the place for this database, or fails where it may not. `isNew`: its bodies may be in an older place. */
 const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
   const { id, isOutside } = yield* meta
-  const found = yield* place.readMark
+  const mark = Places.mark(place)
+  const found = yield* mark.read
   if (Option.isNone(found)) {
     if (isOutside && !isNew) {
       return yield* refuse(`${place.name} is not where this database's large bodies are: ${place.hint}`)
     }
     // Of two that are first, one writes it, and the other reads what that one wrote.
-    yield* place.makeMark(id)
+    yield* mark.create(id)
   }
   // A process that was killed between creating a file and writing to it left it empty.
-  if (Option.contains(yield* place.readMark, "")) yield* place.replaceMark(id)
-  if (!Option.contains(yield* place.readMark, id)) {
+  if (Option.contains(yield* mark.read, "")) yield* mark.replace(id)
+  if (!Option.contains(yield* mark.read, id)) {
     return yield* refuse(`${place.name} holds the large bodies of another database: give each its own`)
   }
   if (!isOutside) yield* noteOutside(true)
 })
 
-/**
- * A store that writes to `first`, and reads also from `second`, which an earlier setting wrote to. A blob that is in
- * both is one blob: it is read from `first`, listed once, and removed only if no copy of it is left. Blobs may move
- * from the second to the first meanwhile: what is gone from the second is looked for in the first once more.
- */
-const both = (first: Blobs, second: Blobs): Blobs => {
-  const has = (hash: string) =>
-    Effect.gen(function* () {
-      return (yield* first.has(hash)) || (yield* second.has(hash)) || (yield* first.has(hash))
-    })
-  return {
-    write: first.write,
-    read: (hash, range) =>
-      Stream.unwrap(
-        Effect.map(first.has(hash), (found) => {
-          if (found) return first.read(hash, range)
-          let at = range?.start ?? 0
-          const old = Stream.tap(second.read(hash, range), (bytes) => Effect.sync(() => void (at += bytes.byteLength)))
-          return Stream.catch(old, (error) =>
-            Stream.unwrap(
-              Effect.map(first.has(hash), (moved) =>
-                moved ? first.read(hash, { start: at, end: range?.end ?? Number.MAX_SAFE_INTEGER }) : Stream.fail(error)
-              )
-            )
-          )
-        })
-      ),
-    has,
-    remove: Effect.fnUntraced(function* (hash, untouchedFor) {
-      const removed = [yield* first.remove(hash, untouchedFor), yield* second.remove(hash, untouchedFor)]
-      return removed.includes(true) && !(yield* has(hash))
-    }),
-    list: Stream.concat(
-      first.list,
-      Stream.filterEffect(second.list, ({ hash }) => Effect.map(first.has(hash), (found) => !found))
-    ),
-    sweep: Effect.andThen(first.sweep, second.sweep)
-  }
-}
-
+/** Where bodies are stored, and the stores that hold older ones: none of them is the target. */
 const locate = Effect.gen(function* () {
-  const [folder, url, old] = [
-    yield* setting("IDEM_BLOB_DIR"),
-    yield* setting("IDEM_BLOB_URL"),
-    yield* setting("IDEM_BLOB_OLD")
-  ]
-  if (folder !== undefined && url !== undefined) {
-    return yield* refuse(
-      "IDEM_BLOB_DIR and IDEM_BLOB_URL are both set: keep the one, and name the other by IDEM_BLOB_OLD"
-    )
-  }
-  if (url !== undefined && !url.includes("://"))
-    return yield* refuse("IDEM_BLOB_URL is not of the form s3://bucket/prefix")
+  const { current, former } = yield* Places.ofSettings
   const { id, isOutside } = yield* meta
-  const older = old === undefined ? undefined : yield* placeOf("IDEM_BLOB_OLD", old)
-  const mark = older === undefined ? Option.none<string>() : yield* older.readMark
-  if (older !== undefined && Option.isSome(mark) && mark.value !== id) {
-    return yield* refuse(`${older.name} holds the large bodies of another database`)
+  const mark = former === undefined ? Option.none<string>() : yield* Places.mark(former).read
+  if (former !== undefined && Option.isSome(mark) && mark.value !== id) {
+    return yield* refuse(`${former.name} holds the large bodies of another database`)
   }
-  const isOld = Option.contains(mark, id)
-  const own =
-    folder !== undefined
-      ? yield* placeOf("IDEM_BLOB_DIR", folder)
-      : url !== undefined
-        ? yield* placeOf("IDEM_BLOB_URL", url)
-        : undefined
-  if (own !== undefined) yield* claim(own, isOld)
-  else if (isOutside && !isOld) {
+  const older = Option.contains(mark, id) ? former : undefined
+  const database = Context.get(yield* Layer.build(PostgresBlobs.layer), BlobStore)
+  const others = older === undefined ? [] : [yield* older.blobs]
+  if (current === undefined) {
+    if (isOutside && older === undefined) {
+      return yield* refuse(
+        "the large bodies of this database are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL, as where it was set"
+      )
+    }
+    return { target: database, others, current, older }
+  }
+  yield* claim(current, older !== undefined)
+  if (former !== undefined && (yield* Places.areOne(current, former))) {
     return yield* refuse(
-      "the large bodies of this database are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL, as where it was set"
+      `${former.name} is the place that ${current.name} names: IDEM_BLOB_OLD is another place, or not set`
     )
   }
-  const database = Context.get(yield* Layer.build(PostgresBlobs.layer), BlobStore)
-  return {
-    target: own === undefined ? database : yield* own.blobs,
-    others: [...(older !== undefined && isOld ? [yield* older.blobs] : []), ...(own === undefined ? [] : [database])],
-    own,
-    older: isOld ? older : undefined
-  }
+  return { target: yield* current.blobs, others: [...others, database], current, older }
 })
 
 /** The database must have Idem's schema. */
@@ -167,11 +105,38 @@ export const layer: Layer.Layer<
   SqlClient.SqlClient | FileSystem.FileSystem | Path.Path
 > = Layer.effect(
   BlobStore,
-  Effect.map(locate, ({ others, target }) => others.reduce(both, target))
+  Effect.map(locate, ({ others, target }) => others.reduce(Union.both, target))
 )
 
 /** Where large bodies are, in words, after a look into it. */
-export const check = Effect.scoped(Effect.map(locate, ({ own }) => own?.name ?? "in the database"))
+export const check = Effect.scoped(Effect.map(locate, ({ current }) => current?.name ?? "in the database"))
+
+/** Moves all bodies from a store to a store that is known to be another one, and says how many it wrote. */
+const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
+  const moved = { bodies: 0, bytes: 0 }
+  const moveOne = Effect.fnUntraced(function* (hash: string) {
+    if (!(yield* to.has(hash))) {
+      const written = yield* to.write(from.read(hash))
+      if (Buffer.from(written.hash).toString("hex") !== hash) {
+        return yield* refuse(`the body ${hash} is not what was stored: it is damaged, and stays where it is`)
+      }
+      moved.bodies += 1
+      moved.bytes += written.size
+    }
+    yield* from.remove(hash, Duration.zero)
+  })
+  // The next pass finds the bodies that a process without the new setting has stored meanwhile.
+  for (let before = -1; before !== moved.bodies;) {
+    before = moved.bodies
+    yield* Stream.runForEach(from.list, ({ hash }) =>
+      Effect.catch(moveOne(hash), (error) =>
+        // The collector was faster.
+        Effect.flatMap(from.has(hash), (isThere) => (isThere ? Effect.fail(error) : Effect.void))
+      )
+    )
+  }
+  return moved
+})
 
 /**
  * Moves the bodies that are in the database, or in the place of `IDEM_BLOB_OLD`, to where bodies are to be. Others may
@@ -180,33 +145,13 @@ export const check = Effect.scoped(Effect.map(locate, ({ own }) => own?.name ?? 
  */
 export const move = Effect.scoped(
   Effect.gen(function* () {
-    const { older, others, own, target } = yield* locate
-    const moved = { bodies: 0, bytes: 0 }
-    const moveOne = Effect.fnUntraced(function* (from: Blobs, hash: string) {
-      if (!(yield* target.has(hash))) {
-        const written = yield* target.write(from.read(hash))
-        if (Buffer.from(written.hash).toString("hex") !== hash) {
-          return yield* refuse(`the body ${hash} is not what was stored: it is damaged, and stays where it is`)
-        }
-        moved.bodies += 1
-        moved.bytes += written.size
-      }
-      yield* from.remove(hash, Duration.zero)
-    })
-    for (const from of others) {
-      // The next pass finds the bodies that a process without the new setting has stored meanwhile.
-      for (let before = -1; before !== moved.bodies;) {
-        before = moved.bodies
-        yield* Stream.runForEach(from.list, ({ hash }) =>
-          Effect.catch(moveOne(from, hash), (error) =>
-            // The collector was faster.
-            Effect.flatMap(from.has(hash), (isThere) => (isThere ? Effect.fail(error) : Effect.void))
-          )
-        )
-      }
+    const { current, older, others, target } = yield* locate
+    const moved = yield* Effect.forEach(others, (from) => moveAll(from, target))
+    if (current === undefined) yield* noteOutside(false)
+    if (older !== undefined) yield* Places.mark(older).remove
+    return {
+      bodies: moved.reduce((sum, { bodies }) => sum + bodies, 0),
+      bytes: moved.reduce((sum, { bytes }) => sum + bytes, 0)
     }
-    if (own === undefined) yield* noteOutside(false)
-    if (older !== undefined) yield* older.removeMark
-    return moved
   })
 )

@@ -47,7 +47,8 @@ const make = Effect.fnUntraced(function* (folder: string) {
 
   const sweep = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    for (const name of yield* fs.readDirectory(unfinished)) {
+    // Another place may be below this one: only our own names are swept.
+    for (const name of (yield* fs.readDirectory(unfinished)).filter((name) => /[0-9a-f]{4}-[0-9a-f]{12}$/.test(name))) {
       const file = path.join(unfinished, name)
       const info = yield* Effect.option(fs.stat(file))
       const at = Option.flatMap(info, ({ mtime }) => mtime)
@@ -168,45 +169,50 @@ const make = Effect.fnUntraced(function* (folder: string) {
 export const layer = (folder: string): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path> =>
   Layer.effect(BlobStore, make(folder)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
-/** The file that holds the id of the database to which a folder belongs. */
-const markName = "idem-database"
-
 /** A folder as the place of a database's blobs. `setting` is what names it. */
 export const place = Effect.fnUntraced(function* (setting: string, folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const mark = path.join(folder, markName)
   const usable = Effect.mapError(
     (error: PlatformError) =>
       new StoreError({ message: `${setting}: ${folder} can't be used: ${error.message}`, cause: error })
   )
-  const write = (name: string, flag: "w" | "wx", id: string) =>
+  const write = (name: string, flag: "w" | "wx", text: string) =>
     Effect.scoped(
       Effect.gen(function* () {
         const file = yield* fs.open(name, { flag, mode: 0o600 })
-        yield* file.writeAll(new TextEncoder().encode(`${id}\n`))
+        yield* file.writeAll(new TextEncoder().encode(`${text}\n`))
         yield* file.sync
       })
     )
   const place: Place = {
     name: `${setting}: ${folder}`,
-    hint: `it has no ${markName}. Is the disk mounted?`,
-    readMark: fs.readFileString(mark).pipe(
-      Effect.map((text) => Option.some(text.trim())),
-      Effect.catchIf(isMissing, () => Effect.succeedNone),
-      usable
-    ),
-    makeMark: (id) =>
-      Effect.andThen(fs.makeDirectory(folder, { recursive: true, mode: 0o700 }), write(mark, "wx", id)).pipe(
-        Effect.catchIf(
-          (error) => error.reason._tag === "AlreadyExists",
-          () => Effect.void
+    hint: "it has no idem-database. Is the disk mounted?",
+    file: (name) => {
+      const file = path.join(folder, name)
+      return {
+        read: fs.readFileString(file).pipe(
+          Effect.map((text) => Option.some(text.trim())),
+          Effect.catchIf(isMissing, () => Effect.succeedNone),
+          usable
         ),
-        usable
-      ),
-    // A file beside the mark is renamed to it: a kill leaves the old mark or the new one.
-    replaceMark: (id) => Effect.andThen(write(`${mark}-${id}`, "w", id), fs.rename(`${mark}-${id}`, mark)).pipe(usable),
-    removeMark: fs.remove(mark, { force: true }).pipe(usable),
+        create: (text) =>
+          Effect.andThen(
+            fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }),
+            write(file, "wx", text)
+          ).pipe(
+            Effect.catchIf(
+              (error) => error.reason._tag === "AlreadyExists",
+              () => Effect.void
+            ),
+            usable
+          ),
+        // A file beside it is renamed: a kill leaves the old text or the new one.
+        replace: (text) =>
+          Effect.andThen(write(`${file}-${text}`, "w", text), fs.rename(`${file}-${text}`, file)).pipe(usable),
+        remove: fs.remove(file, { force: true }).pipe(usable)
+      }
+    },
     blobs: Effect.map(Layer.build(layer(folder)), Context.get(BlobStore))
   }
   return place

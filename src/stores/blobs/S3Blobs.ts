@@ -258,7 +258,9 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
     ),
 
     sweep: Effect.gen(function* () {
-      yield* Stream.runForEach(Stream.filter(objects(unfinished), isAbandoned), ({ key }) => drop(client, key))
+      // Another place may be below this one: only our own names are swept.
+      const own = Stream.filter(objects(unfinished), ({ key }) => /[0-9a-f]{4}-[0-9a-f]{12}$/.test(key))
+      yield* Stream.runForEach(Stream.filter(own, isAbandoned), ({ key }) => drop(client, key))
       yield* Stream.runForEach(Stream.filter(uploads, isAbandoned), ({ key, uploadId }) =>
         client.text({ method: "DELETE", key, query: { uploadId } })
       ).pipe(
@@ -279,28 +281,32 @@ export const layer = (client: S3Client.S3Client, partSize = defaultPartSize): La
 /** A bucket as the place of a database's blobs. `setting` is what names it. */
 export const place = Effect.fnUntraced(function* (setting: string, url: string) {
   const client = yield* S3Client.make(setting, url)
-  const key = `${client.prefix}idem-database`
   const usable = Effect.mapError(client.toStoreError(setting))
-  const write = (id: string, headers: Readonly<Record<string, string>>) =>
-    client.text({ method: "PUT", key, body: Buffer.from(`${id}\n`), headers })
   const place: Place = {
     name: `${setting}: ${client.name}`,
     hint: "it has no idem-database. Is that the right bucket, and the right endpoint?",
-    readMark: client.text({ method: "GET", key }).pipe(
-      Effect.map(({ text }) => Option.some(text.trim())),
-      Effect.catchIf(isMissing, () => Effect.succeedNone),
-      usable
-    ),
-    makeMark: (id) =>
-      write(id, { "if-none-match": "*" }).pipe(
-        Effect.catchIf(
-          ({ status }) => status === 412 || status === 409,
-          () => Effect.void
+    file: (name) => {
+      const key = `${client.prefix}${name}`
+      const write = (text: string, headers: Readonly<Record<string, string>>) =>
+        client.text({ method: "PUT", key, body: Buffer.from(`${text}\n`), headers })
+      return {
+        read: client.text({ method: "GET", key }).pipe(
+          Effect.map(({ text }) => Option.some(text.trim())),
+          Effect.catchIf(isMissing, () => Effect.succeedNone),
+          usable
         ),
-        usable
-      ),
-    replaceMark: (id) => usable(write(id, {})),
-    removeMark: usable(drop(client, key)),
+        create: (text) =>
+          write(text, { "if-none-match": "*" }).pipe(
+            Effect.catchIf(
+              ({ status }) => status === 412 || status === 409,
+              () => Effect.void
+            ),
+            usable
+          ),
+        replace: (text) => usable(write(text, {})),
+        remove: usable(drop(client, key))
+      }
+    },
     blobs: Effect.map(Layer.build(layer(client)), Context.get(BlobStore))
   }
   return place

@@ -1,0 +1,55 @@
+/** The places that the settings name: where large bodies are to be, and where they were before. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import { StoreError } from "../../engine/store/StoreError.ts"
+import type { Place } from "../Blobs.ts"
+import * as FolderBlobs from "./FolderBlobs.ts"
+
+const refuse = (message: string) => Effect.fail(new StoreError({ message, cause: message }))
+
+const setting = (name: string) => Effect.map(Config.option(Config.NonEmptyString(name)), Option.getOrUndefined)
+
+/** The folder or bucket that a setting names. The client of buckets is loaded where there is one. */
+const placeOf = (name: string, value: string) =>
+  value.includes("://")
+    ? Effect.flatMap(
+        Effect.promise(() => import("./S3Blobs.ts")),
+        ({ place }) => place(name, value)
+      )
+    : FolderBlobs.place(name, value)
+
+/** The place of `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` (undefined for the database), and that of `IDEM_BLOB_OLD`. */
+export const ofSettings = Effect.gen(function* () {
+  const folder = yield* setting("IDEM_BLOB_DIR")
+  const url = yield* setting("IDEM_BLOB_URL")
+  const old = yield* setting("IDEM_BLOB_OLD")
+  if (folder !== undefined && url !== undefined) {
+    return yield* refuse(
+      "IDEM_BLOB_DIR and IDEM_BLOB_URL are both set: keep the one, and name the other by IDEM_BLOB_OLD"
+    )
+  }
+  if (url !== undefined && !url.includes("://"))
+    return yield* refuse("IDEM_BLOB_URL is not of the form s3://bucket/prefix")
+  const former = old === undefined ? undefined : yield* placeOf("IDEM_BLOB_OLD", old)
+  if (folder !== undefined) return { current: yield* placeOf("IDEM_BLOB_DIR", folder), former }
+  return { current: url === undefined ? undefined : yield* placeOf("IDEM_BLOB_URL", url), former }
+})
+
+/** The file that holds the id of the database to which a place belongs. */
+export const mark = (place: Place) => place.file("idem-database")
+
+/**
+ * True if both names lead to one place: by other spellings, links, mounts or endpoints. A file that is made in the one
+ * is looked for in the other. A process that is killed leaves the file among the unfinished bodies, which are swept.
+ */
+export const areOne = Effect.fnUntraced(function* (one: Place, other: Place) {
+  const name = `unfinished/${yield* (yield* SecureRandom.SecureRandom).uuidV4()}`
+  const probe = one.file(name)
+  return yield* Effect.acquireUseRelease(
+    probe.create("probe"),
+    () => Effect.map(other.file(name).read, Option.isSome),
+    () => probe.remove
+  )
+}, Effect.provide(SecureRandom.layerWebCrypto))

@@ -1,0 +1,46 @@
+/** Two stores of large bodies as one. */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { BlobStore } from "../Blobs.ts"
+
+type Blobs = BlobStore["Service"]
+
+/**
+ * A store that writes to `first`, and reads also from `second`, which an earlier setting wrote to. A blob that is in
+ * both is one blob: it is read from `first`, listed once, and removed only if no copy of it is left. Blobs may move
+ * from the second to the first meanwhile: what is gone from the second is looked for in the first once more.
+ */
+export const both = (first: Blobs, second: Blobs): Blobs => {
+  const has = (hash: string) =>
+    Effect.gen(function* () {
+      return (yield* first.has(hash)) || (yield* second.has(hash)) || (yield* first.has(hash))
+    })
+  return {
+    write: first.write,
+    read: (hash, range) =>
+      Stream.unwrap(
+        Effect.map(first.has(hash), (found) => {
+          if (found) return first.read(hash, range)
+          let at = range?.start ?? 0
+          const old = Stream.tap(second.read(hash, range), (bytes) => Effect.sync(() => void (at += bytes.byteLength)))
+          return Stream.catch(old, (error) =>
+            Stream.unwrap(
+              Effect.map(first.has(hash), (moved) =>
+                moved ? first.read(hash, { start: at, end: range?.end ?? Number.MAX_SAFE_INTEGER }) : Stream.fail(error)
+              )
+            )
+          )
+        })
+      ),
+    has,
+    remove: Effect.fnUntraced(function* (hash, untouchedFor) {
+      const removed = [yield* first.remove(hash, untouchedFor), yield* second.remove(hash, untouchedFor)]
+      return removed.includes(true) && !(yield* has(hash))
+    }),
+    list: Stream.concat(
+      first.list,
+      Stream.filterEffect(second.list, ({ hash }) => Effect.map(first.has(hash), (found) => !found))
+    ),
+    sweep: Effect.andThen(first.sweep, second.sweep)
+  }
+}
