@@ -175,7 +175,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Removes what was derived from contents that the feed does not tell any more. */
   const sweep = Effect.forEach(
-    [...tables.map(({ name }) => name), "text", "pending"],
+    [...tables.map(({ name }) => name), "text", "pending", "search"],
     (name) =>
       sql`DELETE FROM ${sql(`derived.${name}`)} AS t WHERE NOT EXISTS (SELECT 1 FROM content
         WHERE content.connection_id = t.connection_id AND content.external_id = t.external_id

@@ -127,6 +127,8 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
     if (batch.length === 0) return 0
     const keys = [texts(batch.map((one) => one.connectionId)), texts(batch.map((one) => one.externalId))]
     yield* Effect.gen(function* () {
+      // A purge waits for this, or has removed the contents before.
+      yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
       const changed = yield* Effect.orDie(decodeKeys(yield* sql.unsafe(upsertAll, keys)))
       yield* sql.unsafe(
         `DELETE FROM derived.search AS old USING unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)

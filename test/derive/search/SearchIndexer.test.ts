@@ -1,0 +1,72 @@
+/** How derived rows and texts become searchable, and how they leave the index again. */
+import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as PendingTexts from "../../../src/derive/extract/PendingTexts.ts"
+import * as FeedFollower from "../../../src/derive/FeedFollower.ts"
+import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
+import { running } from "../../stores/scenario.ts"
+import { visible } from "../../stores/visible.ts"
+import { derive, layer, mail, projections, rows, store } from "./Scenario.ts"
+
+/** The sessions of the database that wait for a lock now. */
+const waiting = Effect.map(
+  rows("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"),
+  ({ length }) => length
+)
+
+it.layer(layer, { excludeTestServices: true })("the index", (it) => {
+  it.effect("keeps no words of content that is purged while it is indexed", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const run = yield* running()
+      yield* run.commit({ items: [mail("secret", { subject: "Secret", text: "secretword" })] })
+      yield* visible
+      const follower = yield* FeedFollower.make(projections)
+      yield* follower.catchUp
+      const texts = yield* PendingTexts.make
+      const indexer = yield* SearchIndexer.make(follower.tables)
+      while ((yield* texts.step) > 0);
+
+      // The indexer stops after its last look at the contents, until the holder lets it go on.
+      yield* rows(`CREATE FUNCTION derived.stop() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$`)
+      yield* rows("CREATE TRIGGER stop AFTER INSERT ON derived.search_name EXECUTE FUNCTION derived.stop()")
+      const isHeld = yield* Deferred.make<void>()
+      const goOn = yield* Deferred.make<void>()
+      const holder = yield* Effect.forkChild(
+        rows("SELECT pg_advisory_xact_lock(4711)").pipe(
+          Effect.andThen(Deferred.succeed(isHeld, undefined)),
+          Effect.andThen(Deferred.await(goOn)),
+          sql.withTransaction
+        )
+      )
+      yield* Deferred.await(isHeld)
+      const indexing = yield* Effect.forkChild(indexer.step)
+      while ((yield* waiting) < 1) yield* Effect.yieldNow
+      const purge = sql`SELECT derived.forget(${run.id}::uuid, ARRAY['secret'])`
+      const purging = yield* Effect.forkChild(sql.withTransaction(purge))
+      while ((yield* waiting) < 2 && purging.pollUnsafe() === undefined) yield* Effect.yieldNow
+      yield* Deferred.succeed(goOn, undefined)
+      yield* Effect.forEach([holder, indexing, purging], (fiber) => Fiber.join<unknown, unknown>(fiber))
+      yield* rows("DROP FUNCTION derived.stop() CASCADE")
+      assert.deepStrictEqual(yield* rows("SELECT external_id FROM derived.search"), [])
+    })
+  )
+
+  it.effect("loses in a rebuild what the feed does not tell any more", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      yield* store(run, { stays: { subject: "Stays", text: "x" } })
+      yield* rows(`INSERT INTO derived.search
+        SELECT connection_id, 'orphan', occurred_at, deleted, sender, vector FROM derived.search
+        WHERE connection_id = '${run.id}'`)
+      yield* rows("UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true")
+      yield* derive
+      const left = yield* rows(`SELECT external_id FROM derived.search WHERE connection_id = '${run.id}'`)
+      assert.deepStrictEqual(left, [{ external_id: "stays" }])
+    })
+  )
+})
