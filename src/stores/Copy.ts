@@ -15,7 +15,7 @@ import { WebhookId } from "../engine/model/Webhook.ts"
 import { NameTaken, StoreError } from "../engine/store/StoreError.ts"
 import { copyBodies } from "./copy/Bodies.ts"
 import { belongings, copyRows, copyTable, type Sides } from "./copy/Rows.ts"
-import { verify } from "./copy/Verification.ts"
+import { measure, verify } from "./copy/Verification.ts"
 import { texts } from "./postgres/Parameters.ts"
 import { toStoreError, lostConnection } from "./postgres/SqlErrors.ts"
 
@@ -67,8 +67,11 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
   const { id, name } = row
   yield* options.onConnection(name)
   const credentials = row.credentials === null ? null : yield* options.reseal(row, row.credentials)
-  yield* copyBodies(options, id)
+  yield* copyBodies(options, row)
+  const expected = yield* measure(options.source, id)
   return yield* Effect.gen(function* () {
+    // Between two statements the source reads its rows, which may take longer than a session may idle by default.
+    yield* sql`SET LOCAL idle_in_transaction_session_timeout = '10min'`.unprepared
     yield* copyTable(options, id, "connection").pipe(
       Effect.catchIf(
         (error) => isSqlError(error) && error.reason._tag === "UniqueViolation",
@@ -81,7 +84,7 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
     yield* Effect.forEach(belongings, (table) => copyTable(options, id, table), { discard: true })
     yield* sql`UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
       WHERE connection_id = ${id} AND status = 'running'`
-    return yield* verify(options, row)
+    return yield* verify(options.target, row, expected)
   }).pipe(sql.withTransaction, Effect.catchDefect(lostConnection))
 })
 

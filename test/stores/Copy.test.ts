@@ -198,22 +198,57 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       const before = yield* everything(source.sql)
       const full = yield* Effect.exit(copy(source, target, { write: () => Effect.die("the disk is full") }))
       assert.isTrue(Exit.isFailure(full))
-      // Asked once before the body is copied, and again when all rows are there: that is when its session is ended.
-      let asked = 0
-      const end = target.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND state LIKE 'idle in transaction%'`
-      const has = (hash: string) =>
-        Effect.suspend(() => {
-          asked += 1
-          const before = asked === 2 ? elsewhere(end) : Effect.succeed([])
-          return Effect.andThen(before, target.blobs.has(hash))
-        })
-      const error = yield* Effect.flip(copy(source, target, { has }))
-      assert.deepStrictEqual([error._tag, asked], ["StoreError", 2])
+      // Runs come last: the session ends when all rows are there.
+      yield* target.sql`CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'`
+      yield* target.sql`CREATE TRIGGER ends AFTER INSERT ON run EXECUTE FUNCTION end_session()`
+      assert.strictEqual((yield* Effect.flip(copy(source, target)))._tag, "StoreError")
+      yield* target.sql`DROP TRIGGER ends ON run`
       for (const table of tables)
         assert.deepStrictEqual(yield* target.sql`SELECT 1 FROM ${target.sql(table)}`, [], table)
       assert.strictEqual((yield* copy(source, target)).copied[0]?.name, run.name)
       assertSame(yield* everything(target.sql), before)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a place of large bodies that is slow ends no transaction, since none is open while it is asked", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      yield* Effect.provideContext(lived, source.context)
+      const idle = target.sql`SELECT state FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'`
+      const open: Array<unknown> = []
+      let asked = 0
+      const has = (hash: string) =>
+        Effect.gen(function* () {
+          asked += 1
+          open.push(...(yield* elsewhere(idle)))
+          return yield* target.blobs.has(hash)
+        })
+      // The source may be slow too: the rows are written by a transaction that may wait for it for minutes.
+      yield* target.sql`CREATE TABLE limits (value text)`
+      yield* target.sql`CREATE FUNCTION note_limit() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN INSERT INTO limits VALUES (current_setting(''idle_in_transaction_session_timeout'')); RETURN NULL; END'`
+      yield* target.sql`CREATE TRIGGER notes AFTER INSERT ON content EXECUTE FUNCTION note_limit()`
+      yield* copy(source, target, { has })
+      assert.deepStrictEqual([asked, open], [2, []])
+      assert.deepStrictEqual(yield* target.sql`SELECT DISTINCT value FROM limits`, [{ value: "10min" }])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a large body that a purge removes before its row is written fails the copy", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      yield* Effect.provideContext(lived, source.context)
+      yield* target.blobs.write(Stream.succeed(bytesOf("large")))
+      // A purge that found no row: the blob goes after it was found.
+      const has = (hash: string) =>
+        Effect.tap(target.blobs.has(hash), () => elsewhere(target.blobs.remove(hash, Duration.zero)))
+      const error = yield* Effect.flip(copy(source, target, { has }))
+      assert.include(error.message, "a large body of")
+      assert.strictEqual((yield* copy(source, target)).copied.length, 1)
     }).pipe(Effect.scoped)
   )
 

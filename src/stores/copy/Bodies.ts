@@ -9,6 +9,9 @@ import { hex, type Sides, through, wrong } from "./Rows.ts"
 /** Bytes of bodies written at once, to bound the memory. */
 const bytesAtOnce = 8 * 1024 * 1024
 
+/** Blobs of the target that are looked for at the same time. */
+const checksAtOnce = 16
+
 const decodeBodies = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
 )
@@ -18,7 +21,10 @@ const decodeBytes = Schema.decodeUnknownEffect(
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.Uint8Array })))
 
 /** Writes the bodies that the target lacks, and touches those that it has, so that they are not collected meanwhile. */
-export const copyBodies = Effect.fnUntraced(function* ({ source, target }: Sides, id: ConnectionId) {
+export const copyBodies = Effect.fnUntraced(function* (
+  { source, target }: Sides,
+  { id, name }: { readonly id: ConnectionId; readonly name: string }
+) {
   const touch = Effect.fnUntraced(function* (hashes: ReadonlyArray<Uint8Array>) {
     const rows = yield* target.sql`WITH found AS (
         SELECT hash FROM body WHERE hash = ANY(${byteas(hashes)}) ORDER BY hash FOR NO KEY UPDATE)
@@ -73,10 +79,15 @@ export const copyBodies = Effect.fnUntraced(function* ({ source, target }: Sides
         size += body.size
       }
       if (batch.length > 0) yield* small(batch)
+      const largeOnes = bodies.filter((one) => one.large)
+      yield* Effect.forEach(largeOnes, large, { discard: true })
+      // From here on a blob goes only with its row, which the comparison looks for. Before, a purge could remove it.
       yield* Effect.forEach(
-        bodies.filter((one) => one.large),
-        large,
-        { discard: true }
+        largeOnes,
+        Effect.fnUntraced(function* ({ hash }) {
+          if (!(yield* target.blobs.has(hex(hash)))) return yield* wrong(`a large body of ${name} is gone; begin again`)
+        }),
+        { concurrency: checksAtOnce, discard: true }
       )
     })
   )

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { belongings, hex, ofConnection, type Sides, through, wrong } from "./Rows.ts"
+import { belongings, ofConnection, type Sides, wrong } from "./Rows.ts"
 
 const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
 const decodeTally = Schema.decodeUnknownEffect(
@@ -11,7 +11,6 @@ const decodeTally = Schema.decodeUnknownEffect(
     Schema.Struct({ contents: Schema.Int, bodies: Schema.Int, bytes: Schema.Int, digest: Schema.NullOr(Schema.String) })
   ])
 )
-const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.Uint8Array })))
 
 const countOf = (sql: SqlClient.SqlClient, table: string, id: ConnectionId) =>
   sql
@@ -29,41 +28,36 @@ const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
     Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeTally(rows)), ([row]) => row))
   )
 
+/** Counts what the source has of a connection: before the target's transaction, which then waits for nothing. */
+export const measure = Effect.fnUntraced(function* (source: Sides["source"], id: ConnectionId) {
+  const rows = yield* Effect.forEach(belongings, (table) => countOf(source.sql, table, id))
+  return { tally: yield* tally(source.sql, id), rows: new Map(belongings.map((table, at) => [table, rows[at] ?? 0])) }
+})
+
 /**
  * Fails unless the target equals the source. The locks keep bodies from being removed until the end of the transaction.
  */
 export const verify = Effect.fnUntraced(function* (
-  { source, target }: Sides,
-  { id, name }: { readonly id: ConnectionId; readonly name: string }
+  { sql }: Sides["target"],
+  { id, name }: { readonly id: ConnectionId; readonly name: string },
+  expected: Effect.Success<ReturnType<typeof measure>>
 ) {
-  yield* target.sql`SELECT count(*) FROM (SELECT 1 FROM body
+  yield* sql`SELECT count(*) FROM (SELECT 1 FROM body
     WHERE hash IN (SELECT body_hash FROM content WHERE connection_id = ${id}) ORDER BY hash FOR KEY SHARE) AS locked`
-  const there = yield* tally(source.sql, id)
-  const here = yield* tally(target.sql, id)
-  if (JSON.stringify(there) !== JSON.stringify(here)) {
+  const here = yield* tally(sql, id)
+  if (JSON.stringify(expected.tally) !== JSON.stringify(here)) {
     return yield* wrong(`the contents of ${name} did not arrive as they are in the source`)
   }
-  for (const table of belongings) {
-    const expected = yield* countOf(source.sql, table, id)
-    const found = yield* countOf(target.sql, table, id)
-    if (expected !== found) return yield* wrong(`of ${expected} rows in ${table}, ${found} arrived`)
+  for (const [table, rows] of expected.rows) {
+    const found = yield* countOf(sql, table, id)
+    if (rows !== found) return yield* wrong(`of ${rows} rows in ${table}, ${found} arrived`)
   }
-  const damaged = yield* target.sql`SELECT count(*)::float8 AS count
+  const damaged = yield* sql`SELECT count(*)::float8 AS count
     FROM (SELECT DISTINCT body_hash AS hash FROM content WHERE connection_id = ${id} AND body_hash IS NOT NULL) AS named
     LEFT JOIN body USING (hash)
     WHERE body.hash IS NULL OR body.bytes IS NOT NULL AND sha256(body.bytes) <> named.hash`
   const [{ count }] = yield* Effect.orDie(decodeCount(damaged))
   if (count > 0) return yield* wrong(`${count} bodies of ${name} did not arrive; begin again`)
-  yield* through(
-    target.sql,
-    "large_bodies",
-    `SELECT hash FROM body WHERE bytes IS NULL AND hash IN (SELECT body_hash FROM content WHERE connection_id = '${id}')`,
-    Effect.fnUntraced(function* (rows) {
-      for (const { hash } of yield* Effect.orDie(decodeHashes(rows))) {
-        if (!(yield* target.blobs.has(hex(hash)))) return yield* wrong(`a large body of ${name} is gone; begin again`)
-      }
-    })
-  )
   const { bodies, bytes, contents } = here
   return { name, contents, bodies, bytes }
 })
