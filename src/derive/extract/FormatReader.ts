@@ -14,6 +14,9 @@ export const version = 1
 /** Characters of text of one file or attachment. */
 export const mostText = 500_000
 
+/** Characters of text of one content: of an email together with its attachments. */
+export const mostTexts = 2_000_000
+
 /** Emails in emails in emails are read; deeper ones are listed. */
 const deepest = 3
 
@@ -50,6 +53,8 @@ export interface Question extends Format.Hints {
   readonly cut: boolean
   /** The first attachment that is read: those before it were tried. */
   readonly fromPart: number
+  /** Characters that all texts of the answer may have. */
+  readonly room: number
 }
 
 /** A partial result: the text with the list of attachments, and then the text of one attachment after the other. */
@@ -77,23 +82,29 @@ const found = (format: string, { text, truncated }: { readonly text: string; rea
 export interface Mail {
   readonly text: Text
   readonly parts: ReadonlyArray<Part>
-  /** Reads an attachment by its place in `parts`. */
-  readonly read: (index: number) => Promise<Part>
+  /** Reads an attachment by its place in `parts`, up to `room` characters. Equal attachments are read once. */
+  readonly read: (index: number, room: number) => Promise<Part>
 }
 
 /** An email with its attachments unread. */
 export const mail = async (bytes: Uint8Array, most: number, depth: number): Promise<Mail> => {
   const Mail = await import("./Mail.ts")
   const email = await Mail.read(bytes, most)
+  const texts = new Map<string, Text>()
   return {
     text: found("mail", email),
     parts: email.attachments.map(({ bytes: _bytes, ...rest }) => ({ ...rest, ...unread })),
-    read: async (index) => {
+    read: async (index, room) => {
       const attachment = email.attachments[index]
       if (attachment === undefined) throw new RangeError(`there is no attachment ${index}`)
       const { bytes: content, ...rest } = attachment
+      if (room <= 0) return { ...rest, ...none("", "too-large", "the texts of the email before it are too long") }
       const hints = { mediaType: rest.mediaType, fileName: rest.fileName ?? undefined }
-      return { ...rest, ...(await text(content, hints, false, depth + 1)) }
+      const key = `${rest.sha256} ${Format.of(content, hints)} ${rest.mediaType}`
+      const all = texts.get(key) ?? (await text(content, hints, false, depth + 1))
+      texts.set(key, all)
+      const isLonger = (all.text?.length ?? 0) > room
+      return { ...rest, ...all, ...(isLonger ? { text: cut(all.text ?? "", room), truncated: true } : {}) }
     }
   }
 }
@@ -150,7 +161,7 @@ const byFormat: Readonly<Record<Format.Format, Reader>> = {
     let isWhole = !email.text.truncated
     for (const [index, { fileName }] of email.parts.entries()) {
       if (length >= mostText) break
-      const part = await email.read(index)
+      const part = await email.read(index, mostText)
       const piece = [fileName ?? "", part.text ?? ""].filter((each) => each !== "").join("\n")
       isWhole &&= !part.truncated
       length += piece.length

@@ -70,7 +70,9 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
     let parts: ReadonlyArray<FormatReader.Part> = []
     // How many of the parts have been tried.
     let tried = 0
+    let room = FormatReader.mostTexts
     const onPartial = (partial: FormatReader.Partial): void => {
+      room -= (partial._tag === "text" ? partial.text : partial.part).text?.length ?? 0
       if (partial._tag === "text") {
         text = partial.text
         parts = partial.parts
@@ -81,7 +83,8 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
     }
     for (let failures = 0; failures < mostFailures; failures += 1) {
       const fromPart = tried
-      const question = Effect.map(content, (all) => ({ bytes: all, cut, fileName, mediaType, fromPart }))
+      const left = room
+      const question = Effect.map(content, (all) => ({ bytes: all, cut, fileName, mediaType, fromPart, room: left }))
       const failure = yield* pool
         .ask(question, (asked) => asked.bytes.length, onPartial)
         .pipe(

@@ -16,9 +16,15 @@ const answer = async (question: FormatReader.Question): Promise<void> => {
     return
   }
   const email = await FormatReader.mail(bytes, FormatReader.mostText, 0)
-  if (fromPart === 0) post({ partial: { _tag: "text", text: email.text, parts: email.parts } })
+  let { room } = question
+  if (fromPart === 0) {
+    post({ partial: { _tag: "text", text: email.text, parts: email.parts } })
+    room -= email.text.text?.length ?? 0
+  }
   for (let index = fromPart; index < email.parts.length; index += 1) {
-    post({ partial: { _tag: "part", part: await email.read(index) } })
+    const part = await email.read(index, room)
+    room -= part.text?.length ?? 0
+    post({ partial: { _tag: "part", part } })
   }
 }
 

@@ -150,7 +150,7 @@ describe("the text of an email", () => {
     )
     const email = await FormatReader.mail(bytes, FormatReader.mostText, 0)
     assert.strictEqual(email.text.text, "Hello Bob")
-    const parts = await Promise.all(email.parts.map((_, index) => email.read(index)))
+    const parts = await Promise.all(email.parts.map((_, index) => email.read(index, FormatReader.mostText)))
     assert.deepStrictEqual(
       parts.map(({ fileName, format, reason, text }) => [fileName, format, text, reason]),
       [
@@ -164,5 +164,21 @@ describe("the text of an email", () => {
   it("is found without a media type, by the fields that it begins with", async () => {
     const email = "Received: from x\r\nSubject: Hi\r\n\r\nthe body"
     assert.deepStrictEqual([(await read(email)).format, await textOf(email)], ["mail", "Hi\n\nthe body"])
+  })
+
+  it("reads equal attachments once", async () => {
+    const costly = Files.zip({ "word/document.xml": `<w:p>${" ".repeat(10_000_000)}<w:t>x</w:t></w:p>` })
+    const parts = Array.from({ length: 100 }, (_, index) =>
+      Files.attachment(`${index}.docx`, "application/octet-stream", costly)
+    )
+    const email = await FormatReader.mail(Files.mail("Copies", ...parts), FormatReader.mostText, 0)
+    const cost = async (indexes: ReadonlyArray<number>) => {
+      const before = process.threadCpuUsage()
+      for (const index of indexes) assert.strictEqual((await email.read(index, 10)).text, "x")
+      const { system, user } = process.threadCpuUsage(before)
+      return system + user
+    }
+    const first = await cost([0])
+    assert.isBelow(await cost(parts.map((_, index) => index)), first * 10)
   })
 })

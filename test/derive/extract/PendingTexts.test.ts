@@ -75,7 +75,7 @@ it.layer(layer, { excludeTestServices: true })("texts of bodies that can't be re
   )
 
   // A folder of blobs that another user restored, or a prefix of a bucket without rights, is never readable.
-  it.effect("keep no other text waiting, and the content is indexed meanwhile", () =>
+  it.effect("keep no other text waiting, and their contents are indexed meanwhile", () =>
     Effect.gen(function* () {
       const { commit } = yield* running()
       const unreadable = new Set<string>()

@@ -48,6 +48,25 @@ describe("the extractor", () => {
       })
     )
 
+    it.effect("reads two million characters of an email and its attachments, and says what it left", () =>
+      Effect.gen(function* () {
+        const parts = Array.from({ length: 7 }, (_, index) =>
+          Files.attachment(`${index}.txt`, "text/plain", Buffer.from(String(index).repeat(400_000)))
+        )
+        const { parts: found, text } = yield* extract(Files.mail("Long", plain, ...parts), "message/rfc822")
+        assert.deepStrictEqual(
+          [text, ...found].map((one) => [one.text?.length ?? 0, one.truncated, one.reason]),
+          [
+            [8, false, null],
+            ...Array.from({ length: 4 }, () => [400_000, false, null]),
+            [399_992, true, null],
+            [0, false, "too-large"],
+            [0, false, "too-large"]
+          ]
+        )
+      })
+    )
+
     it.effect("reads an email of 10,000 parts, and refuses one whose parts nest 10,000 deep", () =>
       Effect.gen(function* () {
         const parts = Array.from({ length: 10_000 }, () => "Content-Disposition: attachment\r\n\r\nx")
