@@ -9,10 +9,10 @@
  * - bytes above 127 are UTF-8 (RFC 6532) where they are valid as such, else in the charset that the email itself
  *   declares, else windows-1252.
  */
-import iconv from "iconv-lite"
-import PostalMime, { type Address, decodeWords } from "postal-mime"
+import PostalMime, { type Address } from "postal-mime"
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
+import * as Charset from "./Charset.ts"
 import * as MailDate from "./MailDate.ts"
 
 /** `name` and `address` are empty where the field has none. */
@@ -147,14 +147,16 @@ const declaredCharset = (text: string): string | undefined => /charset\s*=\s*"?(
 const encodedWords = /=\?[^?\s]{1,60}\?[BbQq]\?[^?]*\?=(?:[ \t]+=\?[^?\s]{1,60}\?[BbQq]\?[^?]*\?=)*/g
 const encodedWord = /=\?([^?\s*]{1,60})(?:\*[^?\s]*)?\?([BbQq])\?([^?]*)\?=/g
 
-const base64Word = (charset: string, bytes: Buffer): string => `=?${charset}?B?${bytes.toString("base64")}?=`
-
-/** Charsets that `TextDecoder` lacks, such as UTF-7, are decoded here; postal-mime decodes all others. */
-const word = (charset: string, bytes: Buffer): string =>
-  /^(?:unicode-1-1-)?utf-?7$|^(?:cp|ibm)-?(?:437|8[56]\d)$/i.test(charset) &&
-  iconv.encodingExists(charset.replace(/^unicode-1-1-/i, ""))
-    ? base64Word("utf-8", Buffer.from(iconv.decode(bytes, charset.replace(/^unicode-1-1-/i, ""))))
-    : base64Word(charset, bytes)
+/**
+ * The word as one of UTF-8, which postal-mime decodes once it has found the parts of the field. A word of plain letters
+ * keeps its charset: addresses hold such words that nobody decodes.
+ */
+const utf8Word = (charset: string, bytes: Buffer): string => {
+  const text = Charset.decodeWord(bytes, charset)
+  return text === bytes.toString("latin1")
+    ? `=?${charset}?B?${bytes.toString("base64")}?=`
+    : `=?utf-8?B?${Buffer.from(text).toString("base64")}?=`
+}
 
 /** The bytes of one encoded word. Bytes above 127 in it, which RFC 2047 forbids, are of its charset too. */
 const bytesOfWord = (encoding: string, text: string): Buffer =>
@@ -179,22 +181,14 @@ const joined = (run: string): string => {
     if (last?.charset.toLowerCase() === charset.toLowerCase() && !stateful.test(charset)) last.bytes.push(bytes)
     else groups.push({ charset, bytes: [bytes] })
   }
-  return groups.map(({ bytes, charset }) => word(charset, Buffer.concat(bytes))).join(" ")
+  return groups.map(({ bytes, charset }) => utf8Word(charset, Buffer.concat(bytes))).join(" ")
 }
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /** Text outside encoded words. */
 const rawText = (latin1: string, charset: string | undefined): string => {
   // oxlint-disable-next-line no-control-regex
   if (!/[^\u0000-\u007f]/.test(latin1)) return latin1
-  const bytes = Buffer.from(latin1, "latin1")
-  try {
-    return utf8.decode(bytes)
-  } catch {
-    const declared = charset === undefined ? "\ufffd" : decodeWords(base64Word(charset, bytes))
-    return declared.includes("\ufffd") ? decodeWords(base64Word("windows-1252", bytes)) : declared
-  }
+  return Charset.decode(Buffer.from(latin1, "latin1"), charset)
 }
 
 const decoded = (value: string, charset: string | undefined): string => {

@@ -1,6 +1,6 @@
 /** From bytes to text, in the thread that reads them. Each format's reader is loaded when a file needs it. */
 import { Unreadable } from "./Archive.ts"
-import * as Charset from "./Charset.ts"
+import * as Charset from "../../mail/Charset.ts"
 import * as Format from "./Format.ts"
 import type { AttachmentHeader } from "./Mail.ts"
 import { cut, tidy } from "./TextBuilder.ts"
@@ -9,7 +9,7 @@ import { cut, tidy } from "./TextBuilder.ts"
  * The version of the extractor. It grows when an extractor reads more or reads differently: what an earlier version has
  * read is extracted again.
  */
-export const version = 1
+export const version = 2
 
 /** Characters of text of one file or attachment. */
 export const mostText = 500_000
@@ -93,14 +93,15 @@ export const mail = async (bytes: Uint8Array, most: number, depth: number): Prom
   const texts = new Map<string, Text>()
   return {
     text: found("mail", email),
-    parts: email.attachments.map(({ bytes: _bytes, ...rest }) => ({ ...rest, ...unread })),
+    parts: email.attachments.map(({ bytes: _bytes, charset: _charset, ...rest }) => ({ ...rest, ...unread })),
     read: async (index, room) => {
       const attachment = email.attachments[index]
       if (attachment === undefined) throw new RangeError(`there is no attachment ${index}`)
-      const { bytes: content, ...rest } = attachment
+      const { bytes: content, charset, ...rest } = attachment
       if (room <= 0) return { ...rest, ...none("", "too-large", "the texts of the email before it are too long") }
-      const hints = { mediaType: rest.mediaType, fileName: rest.fileName ?? undefined }
-      const key = `${rest.sha256} ${Format.of(content, hints)} ${rest.mediaType}`
+      const mediaType = charset === undefined ? rest.mediaType : `${rest.mediaType}; charset=${charset}`
+      const hints = { mediaType, fileName: rest.fileName ?? undefined }
+      const key = `${rest.sha256} ${Format.of(content, hints)} ${mediaType}`
       const all = texts.get(key) ?? (await text(content, hints, false, depth + 1))
       texts.set(key, all)
       const isLonger = (all.text?.length ?? 0) > room
@@ -125,8 +126,10 @@ export const text = async (bytes: Uint8Array, hints: Format.Hints, isCut: boolea
 
 type Reader = (bytes: Uint8Array, hints: Format.Hints, isCut: boolean, depth: number) => Promise<Text>
 
-const decoded = (bytes: Uint8Array, { mediaType }: Format.Hints, isCut: boolean): string =>
-  Charset.decode(bytes, Charset.ofMediaType(mediaType) ?? Charset.declared(bytes), isCut)
+const decoded = (bytes: Uint8Array, { mediaType }: Format.Hints, isCut: boolean): string => {
+  const charset = Charset.ofMediaType(mediaType)
+  return Charset.decode(bytes, Charset.isKnown(charset) ? charset : Charset.declared(bytes), isCut)
+}
 
 /** Reads a format in which every beginning of a text is a text. */
 const textual =

@@ -1,6 +1,6 @@
 /** The text of an email and its attachments. */
 import * as Crypto from "node:crypto"
-import PostalMime from "postal-mime"
+import * as EmailParser from "../../mail/EmailParser.ts"
 import * as Headers from "../../mail/Headers.ts"
 import * as Markup from "./Markup.ts"
 import { cut, tidy } from "./TextBuilder.ts"
@@ -23,6 +23,8 @@ export interface AttachmentHeader {
 
 interface Attachment extends AttachmentHeader {
   readonly bytes: Uint8Array
+  /** The charset that the email declares for it. */
+  readonly charset: string | undefined
 }
 
 export interface Email {
@@ -40,11 +42,7 @@ const bytesOf = (content: ArrayBuffer | Uint8Array | string): Uint8Array =>
 
 /** Its plain text, or else the text of its HTML, below the fields that a nested email is known by. */
 export const read = async (bytes: Uint8Array, most: number): Promise<Email> => {
-  const parsed = await PostalMime.parse(bytes, {
-    maxNestingDepth: 50,
-    maxHeadersSize: 512 * 1024,
-    rfc822Attachments: true
-  })
+  const parsed = await EmailParser.parse(bytes)
   const plain = tidy(cut(parsed.text ?? "", most))
   const found =
     plain !== "" || parsed.html === undefined
@@ -62,7 +60,8 @@ export const read = async (bytes: Uint8Array, most: number): Promise<Email> => {
         size: content.length,
         sha256: Crypto.createHash("sha256").update(content).digest("hex"),
         inline: attachment.disposition === "inline" || attachment.related === true,
-        bytes: content
+        bytes: content,
+        charset: EmailParser.charsetOf(attachment)
       }
     })
   }

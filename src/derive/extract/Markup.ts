@@ -2,9 +2,11 @@
 import { Parser } from "htmlparser2"
 import { TextBuilder } from "./TextBuilder.ts"
 
-/** Elements whose content nobody reads. */
+/**
+ * Elements whose content nobody reads. A head is none of them: any text but the title's ends it, with or without its tag
+ * (HTML Standard, 13.2.6.4.4, "in head": anything else).
+ */
 const silent: ReadonlySet<string> = new Set([
-  "head",
   "iframe",
   "math",
   "noframes",
@@ -73,7 +75,7 @@ export const html = (source: string, most: number): { readonly text: string; rea
     {
       onopentag: (name, attributes) => {
         if (!voids.has(name)) depth += 1
-        if (name === "title") isTitle = true
+        if (name === "title" && silentSince === 0) isTitle = true
         if (silentSince === 0 && !voids.has(name)) {
           if (silent.has(name) || "hidden" in attributes || hidden.test(attributes["style"] ?? "")) silentSince = depth
         }
@@ -91,7 +93,7 @@ export const html = (source: string, most: number): { readonly text: string; rea
       },
       ontext: (text) => {
         if (isTitle && title.length < 1000) title += text
-        if (silentSince === 0) out.flow(text)
+        if (silentSince === 0 && !isTitle) out.flow(text)
         if (out.isFull) parser.pause()
       }
     },

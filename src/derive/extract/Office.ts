@@ -1,6 +1,6 @@
 /** The text of documents that are ZIP archives of XML: Office Open XML, OpenDocument, EPUB; else the archive's list. */
 import * as Archive from "./Archive.ts"
-import * as Charset from "./Charset.ts"
+import * as Charset from "../../mail/Charset.ts"
 import * as Markup from "./Markup.ts"
 import { TextBuilder } from "./TextBuilder.ts"
 

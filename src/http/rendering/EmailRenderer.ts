@@ -13,7 +13,8 @@
  * Emails are read in worker threads: see `EmailReader.ts`.
  */
 import { marked } from "marked"
-import PostalMime, { type Attachment, type Email as Parsed } from "postal-mime"
+import type { Attachment, Email as Parsed } from "postal-mime"
+import * as EmailParser from "../../mail/EmailParser.ts"
 import * as Headers from "../../mail/Headers.ts"
 import type { EmailParts } from "./EmailEndpoints.ts"
 import { bytesOf, plain, sanitized, type Sanitized } from "./Sanitizer.ts"
@@ -36,11 +37,7 @@ interface Email {
 
 /** Rejects if the bytes cannot be read as an email, for example because its parts nest too deeply. */
 const read = async (bytes: Uint8Array): Promise<Email> => {
-  const parsed = await PostalMime.parse(bytes, {
-    maxNestingDepth: 50,
-    maxHeadersSize: 512 * 1024,
-    rfc822Attachments: true
-  })
+  const parsed = await EmailParser.parse(bytes)
   const { html } = parsed
   const isShown = html !== undefined && html.trim() !== "" && html.length <= longestHtml
   return {

@@ -80,6 +80,14 @@ describe("the text of a file", () => {
     assert.strictEqual(await textOf(page), "Offer\nOne & two\na\tb\na roof\nfirst\nsecond")
   })
 
+  // HTML Standard, 13.2.6.4.4: any element that a head can't have ends it, and so does text.
+  it("is that of HTML whose head is not closed", async () => {
+    assert.strictEqual(await textOf("<html><head><style>p{}</style><p>Hi there</p></html>"), "Hi there")
+    assert.strictEqual(await textOf("<html><head><title>T</title><div>Hello</div></html>"), "T\nHello")
+    assert.strictEqual(await textOf("<html><head><title>T</title>Hello</html>"), "T\nHello")
+    assert.strictEqual(await textOf("<html><body>A<svg><title>icon</title></svg>B</body></html>"), "AB")
+  })
+
   it("is the text of XML, of which no entity is expanded", async () => {
     const bomb = `<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><r><x>one</x><x>&b;</x></r>`
     assert.strictEqual(await textOf(bomb), "one\n&b;")
@@ -108,6 +116,13 @@ describe("the text of a file", () => {
     assert.strictEqual(await textOf(iconv.encode("grüße", "latin1"), "text/csv"), "grüße")
     const declared = iconv.encode(`<html><meta charset="shift_jis"><p>日本語</p></html>`, "shift_jis")
     assert.strictEqual(await textOf(declared), "日本語")
+  })
+
+  // A log of megabytes in which a program has written one wrong byte.
+  it("stays UTF-8 where a few bytes are none", async () => {
+    const log = Buffer.concat([bytes("Größe Übergröße Café\n".repeat(3)), Buffer.from([0xff]), bytes("\nGröße")])
+    assert.include(await textOf(log), "Größe Übergröße Café")
+    assert.strictEqual(await textOf(bytes("Größe").subarray(0, 5), "text/plain; charset=utf-8"), "Grö\ufffd")
   })
 
   it("has no NUL, no other controls and no half characters", async () => {
@@ -161,14 +176,61 @@ describe("the text of an email", () => {
     )
   })
 
+  const declaring = (type: string, body: Uint8Array, transfer = "8bit"): Uint8Array =>
+    Buffer.concat([
+      Buffer.from(`From: a@example.com\r\nSubject: x\r\nContent-Type: ${type}\r\n`),
+      Buffer.from(`Content-Transfer-Encoding: ${transfer}\r\n\r\n`),
+      body
+    ])
+  const german = "Grüße aus München"
+  const japanese = Buffer.from("\u001b$BF|K\\8l\u001b(B", "latin1")
+
+  // SpamScope/mail-parser#45, cyrus-imapd#5294: charsets that are declared wrongly, vaguely, or in the HTML only.
+  const bodies: ReadonlyArray<readonly [type: string, body: Uint8Array, text: string]> = [
+    ["text/plain", bytes(german), german],
+    ["text/plain; charset=us-ascii", bytes(german), german],
+    ["text/plain; charset=unknown-8bit", bytes(german), german],
+    ["text/plain", Buffer.from(german, "latin1"), german],
+    ["text/plain; charset=utf-8", Buffer.from(german, "latin1"), german],
+    ["text/plain; charset=utf-7", bytes("Gr+APwA3w-e"), "Grüße"],
+    ["text/plain; charset=cp850", iconv.encode(german, "cp850"), german],
+    ["text/plain; charset=ks_c_5601-1987", iconv.encode("안녕하세요", "euc-kr"), "안녕하세요"],
+    ["text/plain; charset=cp932", iconv.encode("日本語", "cp932"), "日本語"],
+    ["text/plain; charset=iso-2022-jp", japanese, "日本語"],
+    ["text/html", iconv.encode(`<meta charset=koi8-r><p>Привет`, "koi8-r"), "Привет"],
+    ["text/html; charset=us-ascii", iconv.encode(`<meta charset=koi8-r><p>Привет`, "koi8-r"), "Привет"],
+    ["text/plain; charset=utf-8; format=flowed", bytes(`Grüße \r\naus`), "Grüße aus"]
+  ]
+  for (const [type, body, text] of bodies) {
+    it(`is decoded where its type is ${type} and its bytes are ${Buffer.from(body).toString("hex", 0, 8)}`, async () => {
+      assert.strictEqual((await FormatReader.mail(declaring(type, body), 1000, 0)).text.text, text)
+    })
+  }
+
+  it("has attachments in the charsets that it declares", async () => {
+    const files: ReadonlyArray<readonly [type: string, body: Uint8Array]> = [
+      ["text/plain; charset=koi8-r", iconv.encode("Привет мир", "koi8-r")],
+      ["text/csv; charset=Shift_JIS", iconv.encode("日本語,請求書", "shift_jis")],
+      ["text/plain; charset=iso-2022-jp", japanese],
+      ["text/calendar; charset=iso-8859-1", Buffer.from("BEGIN:VCALENDAR\r\nSUMMARY:Grüße", "latin1")]
+    ]
+    const email = Files.mail("Files", ...files.map(([type, body]) => Files.attachment("a.txt", type, body)))
+    const found = await FormatReader.mail(email, FormatReader.mostText, 0)
+    const parts = await Promise.all(found.parts.map((_, index) => found.read(index, FormatReader.mostText)))
+    assert.deepStrictEqual(
+      parts.map(({ text }) => text),
+      ["Привет мир", "日本語,請求書", "日本語", "Grüße"]
+    )
+  })
+
   it("is found without a media type, by the fields that it begins with", async () => {
     const email = "Received: from x\r\nSubject: Hi\r\n\r\nthe body"
     assert.deepStrictEqual([(await read(email)).format, await textOf(email)], ["mail", "Hi\n\nthe body"])
   })
 
   it("reads equal attachments once", async () => {
-    const costly = Files.zip({ "word/document.xml": `<w:p>${" ".repeat(10_000_000)}<w:t>x</w:t></w:p>` })
-    const parts = Array.from({ length: 100 }, (_, index) =>
+    const costly = Files.zip({ "word/document.xml": `<w:p>${" ".repeat(50_000_000)}<w:t>x</w:t></w:p>` })
+    const parts = Array.from({ length: 40 }, (_, index) =>
       Files.attachment(`${index}.docx`, "application/octet-stream", costly)
     )
     const email = await FormatReader.mail(Files.mail("Copies", ...parts), FormatReader.mostText, 0)
