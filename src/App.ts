@@ -12,17 +12,13 @@ import { many, AppServices } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { none as noProjection, type Projection } from "./contract/Projection.ts"
 import { Deriver, ProjectionRegistry } from "./derive/Deriver.ts"
-import * as LazyDerive from "./derive/LazyDerive.ts"
-import { Engine } from "./engine/Engine.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
-import type * as LeasedSlice from "./engine/sync/LeasedSlice.ts"
 import * as EngineLimits from "./engine/Limits.ts"
 import { Quotas } from "./engine/source/Quotas.ts"
 import { credentialsContext, layer as vaultLayer, Vault, webhookContext } from "./engine/secrets/Vault.ts"
 import * as DownloadBudget from "./engine/sync/DownloadBudget.ts"
 import * as SourceNetwork from "./engine/network/SourceNetwork.ts"
-import { Destination } from "./engine/webhooks/Destination.ts"
-import { Sender } from "./engine/webhooks/Sender.ts"
+import * as LazyServices from "./LazyServices.ts"
 import * as FeedReader from "./integrations/rss/FeedReader.ts"
 import * as Blobs from "./stores/blobs/BlobLocation.ts"
 import * as Database from "./stores/Database.ts"
@@ -97,31 +93,12 @@ const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.la
 /** Quotas are spent together by all processes of a database. */
 const quotas = Layer.provide(Quotas.layer, [SharedQuotas.layer, EngineLimits.layer])
 
-/** The engine, loaded when a command connects, syncs or retries: commands that only read would pay for it. */
-const syncLoop = Layer.effect(
-  Engine,
-  Effect.gen(function* () {
-    const context = yield* Effect.context<LeasedSlice.Services>()
-    const load = Effect.flatMap(
-      Effect.promise(() => import("./engine/sync/SyncEngine.ts")),
-      ({ make }) => Effect.provideContext(make, context)
-    )
-    // A request that is interrupted while it is loading must not leave that behind for the next.
-    const loaded = yield* Effect.cached(Effect.uninterruptible(load))
-    return Engine.of({
-      connect: (input) => Effect.flatMap(loaded, ({ connect }) => connect(input)),
-      sync: (...sync) => Effect.flatMap(loaded, (engine) => engine.sync(...sync)),
-      retry: (...retry) => Effect.flatMap(loaded, (engine) => engine.retry(...retry))
-    })
-  })
-)
-
-const engine = syncLoop.pipe(
+const engine = LazyServices.engine.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       store,
-      Layer.provide(LazyDerive.deriver, [store, projections]),
-      LazyDerive.search,
+      Layer.provide(LazyServices.deriver, [store, projections]),
+      LazyServices.search,
       PostgresWebhooks.layer,
       Database.layerVault,
       quotas,
@@ -140,17 +117,6 @@ const copyTarget = Layer.unwrap(Effect.as(Postgres.migrate, Layer.mergeAll(Blobs
   Layer.provideMerge(Database.layer)
 )
 
-/** Sends to webhooks, at the addresses that `IDEM_WEBHOOK_ALLOW` allows. Only a server needs its client. */
-const sender = Layer.unwrap(
-  Effect.map(
-    Effect.promise(() =>
-      Promise.all([import("./http/webhooks/WebhookSender.ts"), import("./engine/webhooks/Destination.ts")])
-    ),
-    ([WebhookSender, Destination]) =>
-      Layer.provideMerge(WebhookSender.layer, Layer.provide(Destination.layer, NodeDns.layer))
-  )
-)
-
 /** Alone, or with `IDEM_CLUSTER=1` as one of many. Loaded for `idem serve` only: a cluster is large. */
 const poller = Layer.unwrap(
   Effect.gen(function* () {
@@ -164,7 +130,7 @@ const poller = Layer.unwrap(
       ])
     )
     const following = Layer.effectDiscard(Effect.flatMap(Deriver, ({ follow }) => Effect.forkScoped(follow)))
-    const delivering = Layer.merge(Layer.provide(Dispatcher.layer, [Feed.layer, sender]), following)
+    const delivering = Layer.merge(Layer.provide(Dispatcher.layer, [Feed.layer, LazyServices.eagerSender]), following)
     if (!(yield* many)) return Layer.provideMerge(delivering, Scheduler.layer)
     const Cluster = yield* Effect.promise(() => import("./stores/postgres/Cluster.ts"))
     // The lease of a process that is gone lasts no longer than its place in the cluster.
@@ -187,23 +153,8 @@ const poller = Layer.unwrap(
 const server = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/Server.ts")),
-    (HttpServer) => Layer.provide(HttpServer.layerConfig, sender)
+    (HttpServer) => Layer.provide(HttpServer.layerConfig, LazyServices.eagerSender)
   )
-)
-
-/** The same for a command. It is loaded when something is sent, because every command would pay for it. */
-const lazySender = Layer.effectContext(
-  Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    const loaded = yield* Effect.cached(Effect.orDie(Layer.buildWithScope(sender, scope)))
-    const destination = Destination.of({
-      check: (url) => Effect.flatMap(loaded, (context) => Context.get(context, Destination).check(url))
-    })
-    const lazy = Sender.of({
-      post: (request) => Effect.flatMap(loaded, (context) => Context.get(context, Sender).post(request))
-    })
-    return Context.make(Destination, destination).pipe(Context.add(Sender, lazy))
-  })
 )
 
 /** The API over this process's services. Only a command that calls the API needs it. */
@@ -220,7 +171,7 @@ const services = Layer.effect(
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path | Integrations>()
     const all = Layer.provideMerge(engine, Layer.succeedContext(context))
     return AppServices.of({
-      api: RemoteServer.api(inProcess.pipe(Layer.provide(lazySender), Layer.provide(all))),
+      api: RemoteServer.api(inProcess.pipe(Layer.provide(LazyServices.sender), Layer.provide(all))),
       layer: all,
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),
@@ -242,7 +193,7 @@ const services = Layer.effect(
           const url = password === undefined ? undefined : yield* Database.urlOf(role, Redacted.make(password))
           return { created, url: url === undefined ? undefined : Redacted.value(url) }
         }).pipe(
-          Effect.provide(Layer.provideMerge(Layer.provide(LazyDerive.deriver, [store, projections]), Database.layer)),
+          Effect.provide(Layer.provideMerge(Layer.provide(LazyServices.deriver, [store, projections]), Database.layer)),
           Effect.provideContext(context)
         ),
       rekey: Effect.promise(() => import("./engine/secrets/Rekey.ts")).pipe(
@@ -270,8 +221,8 @@ export const layerMemory = Layer.unwrap(
     Effect.promise(() => Promise.all([import("./stores/Memory.ts"), import("./stores/memory/WebhookStore.ts")])),
     ([Memory, MemoryWebhooks]) =>
       Layer.provideMerge(
-        Layer.provide(inProcess, lazySender),
-        syncLoop.pipe(
+        Layer.provide(inProcess, LazyServices.sender),
+        LazyServices.engine.pipe(
           Layer.provideMerge(
             Layer.mergeAll(
               Memory.layer,
