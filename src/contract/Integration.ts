@@ -14,7 +14,7 @@ import { direct, type Network } from "./Network.ts"
 import type { PartMove, Parts } from "./Parts.ts"
 import type { Projection } from "./Projection.ts"
 import type { Budget, Call, Quota } from "./Quota.ts"
-import type { Client, Grant, Provider, SignIn } from "./SignIn.ts"
+import type { AnySignIn, SignIn } from "./SignIn.ts"
 
 export type {
   Definition,
@@ -29,21 +29,6 @@ export { aboutQuota, type Budget, type Call, type Quota, QuotaConfig } from "./Q
 
 /** A session as the engine sees it: checkpoints are JSON. */
 export type AnySession = Session<Schema.Json, Schema.Json>
-
-/** How accounts of an integration are signed in: config and credentials are JSON. */
-export interface AnySignIn {
-  readonly publicClients: boolean
-  readonly pkce: "all" | "public"
-  readonly loopbackHost: string
-  readonly standardize: (answer: Schema.Json) => Schema.Json
-  readonly provider: (config: unknown) => Effect.Effect<Provider, Schema.SchemaError>
-  /** Credentials as JSON, with secrets in clear: only for `decodeCredentials`; or why the grant is no use. */
-  readonly credentials: (grant: Grant) => Effect.Effect<Schema.Json, string>
-  /** The credentials of a sign-in, with what they keep of those before. Unchanged where either does not fit. */
-  readonly keep: (signedIn: Schema.Json, before: Schema.Json) => Effect.Effect<Schema.Json>
-  /** The client in these credentials, if they are right and hold one. */
-  readonly client: (credentials: unknown) => Effect.Effect<Client | undefined>
-}
 
 /** An integration whose schemas are closed over: the same type for every source, so that a registry needs no casts. */
 export interface Integration {

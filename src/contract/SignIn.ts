@@ -8,6 +8,7 @@
  * - grant: what the provider gives in the end: tokens
  */
 import type * as DateTime from "effect/DateTime"
+import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
@@ -57,4 +58,19 @@ export interface SignIn<Config, Credentials> {
   readonly keep?: ((signedIn: Credentials, before: Credentials) => Credentials) | undefined
   /** The client in credentials that a sign-in made, to sign in again without giving it. */
   readonly client: (credentials: Credentials) => Client | undefined
+}
+
+/** The same with the schemas closed over: config and credentials are JSON. */
+export interface AnySignIn {
+  readonly publicClients: boolean
+  readonly pkce: "all" | "public"
+  readonly loopbackHost: string
+  readonly standardize: (answer: Schema.Json) => Schema.Json
+  readonly provider: (config: unknown) => Effect.Effect<Provider, Schema.SchemaError>
+  /** Credentials as JSON, with secrets in clear: only for `decodeCredentials`; or why the grant is no use. */
+  readonly credentials: (grant: Grant) => Effect.Effect<Schema.Json, string>
+  /** The credentials of a sign-in, with what they keep of those before. Unchanged where either does not fit. */
+  readonly keep: (signedIn: Schema.Json, before: Schema.Json) => Effect.Effect<Schema.Json>
+  /** The client in these credentials, if they are right and hold one. */
+  readonly client: (credentials: unknown) => Effect.Effect<Client | undefined>
 }

@@ -10,6 +10,7 @@ import { UsageError } from "../engine/Engine.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
+import { createView, viewsOf } from "./MirrorViews.ts"
 
 /** Grows when rows of `mirror.content`, or how rows are written, change. */
 const ownVersion = 1
@@ -97,8 +98,6 @@ const tablesOf = (projections: Projections): Effect.Effect<ReadonlyArray<Table>,
     return [...tables.values()]
   })
 
-const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`
-
 const createTable = (table: Table): ReadonlyArray<string> => {
   const at = `derived."${table.name}"`
   const key = table.key ?? []
@@ -115,135 +114,6 @@ const createTable = (table: Table): ReadonlyArray<string> => {
     `INSERT INTO derived.relation (name) VALUES ('${table.name}') ON CONFLICT DO NOTHING`
   ]
 }
-
-interface ViewColumn {
-  readonly name: string
-  readonly sql: string
-  readonly description: string
-}
-
-/** The columns of a view, in the order in which a new view has them. */
-const viewColumns = (table: Table): ReadonlyArray<ViewColumn> => {
-  const isContent = table.name === content.name
-  const id = table.id ?? { name: "id", description: "The content: `id` of `mirror.content`, within the connection." }
-  return [
-    { name: "connection", sql: "connection.name", description: "The name of the connection." },
-    { name: id.name, sql: "t.external_id", description: id.description },
-    ...Object.entries(table.columns).map(([name, { description }]) => ({ name, sql: `t."${name}"`, description })),
-    ...Object.entries(table.lookups ?? {}).map(([name, { description, value }]) => ({
-      name,
-      sql: `"${name}_of"."${value}"`,
-      description
-    })),
-    ...(table.hasAttachments === true
-      ? [
-          {
-            name: "has_attachments",
-            sql: `EXISTS (SELECT 1 FROM derived.text AS part WHERE part.connection_id = t.connection_id
-              AND part.external_id = t.external_id AND part.part >= 0 AND NOT part.inline)`,
-            description: "True if it has an attachment that is not part of its text."
-          }
-        ]
-      : []),
-    ...(table.snippet === true
-      ? [
-          {
-            name: "snippet",
-            sql: `btrim(left(regexp_replace(left(text.text, 1000), '\\s+', ' ', 'g'), 200))`,
-            description: "The beginning of the text, on one line."
-          }
-        ]
-      : []),
-    ...(table.text === true
-      ? [{ name: "text", sql: "text.text", description: "The text; null where there is none, or it is not read yet." }]
-      : []),
-    ...(table.keepsDeleted === true && !isContent
-      ? [
-          {
-            name: "deleted_at",
-            sql: "t.deleted_at",
-            description: "When it was found deleted; null where it is stored."
-          }
-        ]
-      : [])
-  ]
-}
-
-/** A view keeps the order of the columns that it has: new ones come last. */
-const createView = (
-  { columns, description, from, name }: View,
-  present: ReadonlyArray<string>
-): ReadonlyArray<string> => {
-  const place = (name: string) => (present.includes(name) ? present.indexOf(name) : present.length)
-  const ordered = columns.toSorted((a, b) => place(a.name) - place(b.name))
-  const view = `mirror."${name}"`
-  return [
-    `CREATE OR REPLACE VIEW ${view} AS SELECT ${ordered.map(({ name, sql }) => `${sql} AS "${name}"`).join(", ")} ${from}`,
-    `COMMENT ON VIEW ${view} IS ${quoted(description)}`,
-    ...ordered.map(({ description, name }) => `COMMENT ON COLUMN ${view}."${name}" IS ${quoted(description)}`)
-  ]
-}
-
-/** The source of a table's view. */
-const sourceOf = (table: Table): string =>
-  [
-    `FROM derived."${table.name}" AS t JOIN connection ON connection.id = t.connection_id`,
-    ...(table.text === true
-      ? [
-          `LEFT JOIN derived.text ON text.connection_id = t.connection_id AND text.external_id = t.external_id
-            AND text.part = -1`
-        ]
-      : []),
-    ...Object.entries(table.lookups ?? {}).map(
-      ([name, { on, prefix, table: other }]) =>
-        `LEFT JOIN derived."${other}" AS "${name}_of" ON "${name}_of".connection_id = t.connection_id
-          AND "${name}_of".external_id = ${quoted(prefix)} || t."${on}"`
-    )
-  ].join(" ")
-
-interface View {
-  readonly name: string
-  readonly description: string
-  readonly columns: ReadonlyArray<ViewColumn>
-  readonly from: string
-}
-
-/** Attachments are made with the text of their email. */
-const attachment: View = {
-  name: "attachment",
-  description: "Attachments of emails: one row for each.",
-  columns: [
-    { name: "connection", sql: "connection.name", description: "The name of the connection." },
-    {
-      name: "content",
-      sql: "t.external_id",
-      description: "The email: `id` of `mirror.mail` and `mirror.content`, within the connection."
-    },
-    { name: "part", sql: "t.part", description: "The number of the attachment in its email, from 0." },
-    { name: "file_name", sql: "t.file_name", description: "The file name; null where there is none." },
-    { name: "media_type", sql: "t.media_type", description: "The media type in lower case, as the email declares it." },
-    { name: "size", sql: "t.size", description: "Bytes of the attachment, decoded." },
-    { name: "sha256", sql: "encode(t.sha256, 'hex')", description: "SHA-256 of its bytes, in hex." },
-    {
-      name: "inline",
-      sql: "t.inline",
-      description: "True if it belongs to the email's text, like an image of its HTML."
-    },
-    { name: "text", sql: "t.text", description: "The text of the attachment; null where there is none." }
-  ],
-  from: "FROM derived.text AS t JOIN connection ON connection.id = t.connection_id WHERE t.part >= 0"
-}
-
-/** All views of the schema. */
-const viewsOf = (tables: ReadonlyArray<Table>): ReadonlyArray<View> => [
-  ...tables.map((table) => ({
-    name: table.name,
-    description: table.description,
-    columns: viewColumns(table),
-    from: sourceOf(table)
-  })),
-  attachment
-]
 
 const decodePresent = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ view: Schema.String, column: Schema.String }))

@@ -11,9 +11,8 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as oauth from "oauth4webapi"
-import type { AnySignIn } from "../../contract/Integration.ts"
 import type { Network } from "../../contract/Network.ts"
-import type { Client, Grant, Provider } from "../../contract/SignIn.ts"
+import type { AnySignIn, Client, Grant, Provider } from "../../contract/SignIn.ts"
 
 /** The sign-in failed. The message says why and what to do, and holds no secret. */
 export class SignInError extends Schema.TaggedError<SignInError>()("SignInError", {

@@ -14,6 +14,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import { absent } from "../../engine/store/BodyStore.ts"
 import { abandonedAfter, BlobStore, meter, within, type Place } from "../Blobs.ts"
 import * as S3Client from "./S3Client.ts"
+import * as S3Upload from "./S3Upload.ts"
 import { backOff, element, elements, isTransient, networkFailure, S3Failure } from "./S3Client.ts"
 
 /** Bytes of a part. S3 takes at least 5 MiB and at most 10,000 parts, and R2 wants all of one size. */
@@ -33,51 +34,6 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
   const keyOf = (hash: string) => `${prefix}${hash}`
 
   const head = (key: string) => client.text({ method: "HEAD", key })
-
-  /** An upload in parts. Its object has no name that is read. */
-  const begin = Effect.gen(function* () {
-    const key = `${unfinished}${yield* random.uuidV4()}`
-    const { text } = yield* client.text({ method: "POST", key, query: { uploads: "" } })
-    const uploadId = element(text, "UploadId")
-    if (uploadId === undefined) return yield* new S3Failure({ code: "no UploadId", status: 200 })
-    const tags: Array<string> = []
-    return {
-      part: (body: Uint8Array) =>
-        Effect.map(
-          client.text({ method: "PUT", key, query: { partNumber: String(tags.length + 1), uploadId }, body }),
-          (answer) => void tags.push(answer.header("etag") ?? "")
-        ),
-      /** Names the bytes by their hash. */
-      finish: Effect.fnUntraced(function* (hash: string) {
-        const parts = tags.map((tag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${tag}</ETag></Part>`)
-        yield* client
-          .text({
-            method: "POST",
-            key,
-            query: { uploadId },
-            headers: { "content-type": "application/xml" },
-            body: Buffer.from(`<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`)
-          })
-          .pipe(
-            // Repeated after an answer that was lost.
-            Effect.catchIf(
-              ({ code }) => code === "NoSuchUpload",
-              (failure) => Effect.mapError(head(key), () => failure)
-            )
-          )
-        yield* client.text({
-          method: "PUT",
-          key: keyOf(hash),
-          headers: { "x-amz-copy-source": `/${client.bucket}/${key}` }
-        })
-        yield* drop(client, key)
-      }),
-      abandon: Effect.andThen(
-        Effect.ignore(client.text({ method: "DELETE", key, query: { uploadId } })),
-        Effect.ignore(drop(client, key))
-      )
-    }
-  })
 
   const storing = client.toStoreError("storing a large body")
 
@@ -174,9 +130,9 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
       const passed = meter()
       const buffer = Buffer.allocUnsafe(partSize)
       let filled = 0
-      let upload: Effect.Success<typeof begin> | undefined
+      let upload: Effect.Success<ReturnType<typeof S3Upload.begin>> | undefined
       const send = Effect.gen(function* () {
-        upload ??= yield* begin
+        upload ??= yield* S3Upload.begin(client, `${unfinished}${yield* random.uuidV4()}`)
         yield* upload.part(buffer.subarray(0, filled))
         filled = 0
       }).pipe(Effect.mapError(storing))
@@ -202,7 +158,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
           yield* Effect.mapError(put, storing)
         } else {
           yield* send
-          yield* Effect.mapError(upload.finish(hash), storing)
+          yield* Effect.mapError(upload.finish(keyOf(hash)), storing)
         }
         return written
       }).pipe(Effect.onError(() => upload?.abandon ?? Effect.void))
