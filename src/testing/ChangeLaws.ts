@@ -158,6 +158,29 @@ export const drafts: ReadonlyArray<Draft> = [
     })
   },
   {
+    name: "a download that throws costs that item only, which comes back",
+    remedy:
+      "Give a checkpoint that holds with any item of its page in the ledger, and download an item by its external id",
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(12)
+      const trial = yield* begin(source)
+      yield* succeed(trial.process)
+      const id = trial.watch.downloads[5] ?? trial.watch.downloads[0]
+      // A source that gives all content with its listings has no downloads.
+      if (id === undefined) return
+      const { process, watch } = yield* begin(source)
+      watch.throwing = id
+      const first = yield* process.sync()
+      yield* expect(first.status === "partial", `a sync with a download that throws ended as ${first.status}`)
+      const blocked = missing(yield* source.ids, [...(yield* process.ids("stored")), id])
+      yield* expect(blocked.length === 0, `one download that throws kept out ${some(blocked)}`)
+      watch.throwing = undefined
+      yield* succeed(process)
+      yield* mirrors(source, process)
+    })
+  },
+  {
     name: "an expired checkpoint means a full listing that loses nothing and downloads only what is missing",
     remedy: "Fail the listing with CheckpointExpired, and list in full when `list` is called with no checkpoint",
     needs: ["expire"],

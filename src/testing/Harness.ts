@@ -28,11 +28,19 @@ export interface Watcher {
   readonly downloads: Array<string>
   /** The hints that each listing gets, in place of none. */
   hinted: Hinted | undefined
+  /** The id whose download throws, as a fault in the integration's code does. */
+  throwing: string | undefined
   /** Asked before each page is handed on, and each download begun. */
   step: () => Effect.Effect<void>
 }
 
-export const watcher = (): Watcher => ({ pages: [], downloads: [], hinted: undefined, step: () => Effect.void })
+export const watcher = (): Watcher => ({
+  pages: [],
+  downloads: [],
+  hinted: undefined,
+  throwing: undefined,
+  step: () => Effect.void
+})
 
 const watched = (session: AnySession, watch: Watcher): AnySession => ({
   ...session,
@@ -46,6 +54,7 @@ const watched = (session: AnySession, watch: Watcher): AnySession => ({
   download: (ref) =>
     Effect.suspend(() => {
       watch.downloads.push(ref.externalId)
+      if (watch.throwing === ref.externalId) throw new TypeError("thrown by the conformance laws")
       return Effect.andThen(watch.step(), session.download(ref))
     })
 })

@@ -210,6 +210,19 @@ describe("a law that is broken is found, and says what to do", () => {
       )
   }))
 
+  broken("a download that throws", "downloads only what its session has listed", (session) => {
+    const listed = new Set<string>()
+    return {
+      ...session,
+      list: (task, checkpoint, parts) =>
+        Stream.tap(session.list(task, checkpoint, parts), (page) =>
+          Effect.sync(() => page.listed.forEach((ref) => listed.add(ref.externalId)))
+        ),
+      download: (ref) =>
+        listed.has(ref.externalId) ? session.download(ref) : fault(new Malformed({ message: "unknown" }))
+    }
+  })
+
   let fetches = 0
   broken("with force everything", "gives another body at each fetch", (session) => ({
     ...session,

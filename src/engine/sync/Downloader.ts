@@ -6,6 +6,7 @@ import type * as Scope from "effect/Scope"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import * as BodyReader from "./BodyReader.ts"
+import * as ContentCheck from "./ContentCheck.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
 import { Limits } from "../Limits.ts"
 import * as StopSignal from "./StopSignal.ts"
@@ -82,7 +83,11 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
 
   const read = ({ copyOf, ref }: Download, share: DownloadBudget.Share) => {
     if (copyOf !== undefined) return Effect.succeed(BodyReader.copy(ref, copyOf))
-    return Effect.flatMap(ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content), (content) =>
+    // Suspended, because an integration may throw before it returns an effect.
+    const given = Effect.suspend(() =>
+      ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)
+    )
+    return Effect.flatMap(ContentCheck.checked(ref, given), (content) =>
       BodyReader.item(ref, content, { bodies, limits, meter, share })
     )
   }

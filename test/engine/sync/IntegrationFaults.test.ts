@@ -1,0 +1,122 @@
+/** Faults of an integration's own code, and what they cost. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Stream from "effect/Stream"
+import type { Content, Ref } from "../../../src/contract/Content.ts"
+import type { AnySession } from "../../../src/contract/Integration.ts"
+import { Limits } from "../../../src/engine/Limits.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import { WholeStore } from "../../../src/testing/WholeStore.ts"
+import { integration, MemorySource } from "../../support/MemorySource.ts"
+import { connect, engineOver, ids, sync } from "../../support/TestEngine.ts"
+
+/** An engine over a source whose sessions are changed, and the lines of its log. */
+const changed = (source: MemorySource, change: (session: AnySession) => AnySession, limits: Partial<Limits> = {}) => {
+  const real = integration(source)
+  const log: Array<string> = []
+  const engine = engineOver(Memory.layer, {
+    ...real,
+    open: (options) => Effect.map(real.open(options), change)
+  })
+  const layer = engine.pipe(
+    Layer.provideMerge(
+      Layer.effect(
+        Limits,
+        Effect.map(Limits, (defaults) => ({ ...defaults, ...limits }))
+      )
+    ),
+    Layer.provideMerge(Logger.layer([Logger.map(Logger.formatSimple, (line) => void log.push(line))]))
+  )
+  return { layer, log }
+}
+
+/** Replaces the download of one id. */
+const downloading =
+  (id: string, download: (ref: Ref, real: AnySession["download"]) => ReturnType<AnySession["download"]>) =>
+  (session: AnySession): AnySession => ({
+    ...session,
+    download: (ref) => (ref.externalId === id ? download(ref, session.download) : session.download(ref))
+  })
+
+const withBody = (body: unknown) => (ref: Ref, real: AnySession["download"]) =>
+  Effect.map(real(ref), (content) => ({ ...content, body }) as Content)
+
+describe("an item", () => {
+  const dying = Stream.concat(Stream.succeed(new Uint8Array(3)), Stream.die(new RangeError("s3cret")))
+  const faults: ReadonlyArray<readonly [string, Parameters<typeof downloading>[1], RegExp]> = [
+    [
+      "whose download throws",
+      () => {
+        throw new TypeError("s3cret")
+      },
+      /^the integration threw TypeError at sync\/IntegrationFaults\.test\.ts:\d+/
+    ],
+    ["whose download dies", () => Effect.die(new RangeError("s3cret")), /^the integration threw RangeError at /],
+    ["whose body dies", withBody(dying), /^the integration threw RangeError at /],
+    [
+      "whose late fields die",
+      (ref, real) => Effect.map(real(ref), (content) => ({ ...content, afterBody: Effect.die("s3cret") })),
+      /^the integration threw a string/
+    ],
+    ["whose body is a text", withBody("text"), /`body` must be a Uint8Array, or a stream of them/],
+    [
+      "whose body is a stream of texts",
+      withBody(Stream.succeed("text")),
+      /`body` must be a Uint8Array, or a stream of them/
+    ],
+    [
+      "without a kind",
+      (ref, real) => Effect.map(real(ref), (content) => ({ ...content, kind: undefined as never })),
+      /`kind` must be a text/
+    ]
+  ]
+  for (const [name, download, message] of faults) {
+    it.effect(`${name} fails alone, and is stored once that is mended`, () => {
+      const source = new MemorySource()
+      source.addMany(30)
+      let isBroken = true
+      const broken = downloading("m000014", (ref, real) => (isBroken ? download(ref, real) : real(ref)))
+      const { layer, log } = changed(source, broken)
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        const result = yield* sync(connection)
+        assert.deepStrictEqual([result.status, result.error], ["partial", null])
+        assert.deepInclude(result.counts, { listed: 30, stored: 29, failed: 1 })
+        const [row] = yield* (yield* WholeStore).ledger(connection.id, { limit: 1 })
+        assert.deepInclude(row, { externalId: "m000014", reason: "Malformed", attempts: 1 })
+        assert.match(row?.message ?? "", message)
+        assert.notInclude(row?.message ?? "", "s3cret")
+        if (message.source.includes("threw")) {
+          assert.isTrue(
+            log.some((line) => line.includes("m000014") && line.includes("s3cret")),
+            log.join("\n")
+          )
+        }
+        isBroken = false
+        yield* sync(connection)
+        assert.strictEqual((yield* ids(connection)).length, 30)
+      }).pipe(Effect.provide(layer))
+    })
+  }
+
+  it.effect("that throws counts to those after which a run is given up", () => {
+    const source = new MemorySource()
+    source.addMany(30)
+    const { layer } = changed(
+      source,
+      (session) => ({
+        ...session,
+        download: () => {
+          throw new TypeError("undefined")
+        }
+      }),
+      { abortAfter: 5 }
+    )
+    return Effect.gen(function* () {
+      const result = yield* sync(yield* connect())
+      assert.strictEqual(result.error?.reason, "TooManyFailures")
+    }).pipe(Effect.provide(layer))
+  })
+})
