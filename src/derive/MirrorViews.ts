@@ -108,8 +108,16 @@ const attachment: View = {
     { name: "part", sql: "t.part", description: "The number of the attachment in its email, from 0." },
     { name: "file_name", sql: "t.file_name", description: "The file name; null where there is none." },
     { name: "media_type", sql: "t.media_type", description: "The media type in lower case, as the email declares it." },
-    { name: "size", sql: "t.size", description: "Bytes of the attachment, decoded." },
-    { name: "sha256", sql: "encode(t.sha256, 'hex')", description: "SHA-256 of its bytes, in hex." },
+    {
+      name: "size",
+      sql: "t.size",
+      description: "Bytes of the attachment, decoded; null where the email is too large to be read so far."
+    },
+    {
+      name: "sha256",
+      sql: "encode(t.sha256, 'hex')",
+      description: "SHA-256 of its bytes, in hex; null where `size` is."
+    },
     {
       name: "inline",
       sql: "t.inline",

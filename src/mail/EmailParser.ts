@@ -1,18 +1,22 @@
 /**
  * Emails with their parts, by postal-mime. The library knows the charsets of `TextDecoder` only, takes the declared one at
- * its word, and does not tell that of an attachment. So two methods of its parser are replaced, which its types hide: the
- * tests of charsets fail where another version of it has none of these.
+ * its word, does not tell that of an attachment, and keeps an object for each line of a part. So three methods of its
+ * parser are replaced, which its types hide: the tests of emails fail where another version of it has none of these.
  */
 import PostalMime, { type Attachment, type Email } from "postal-mime"
 import * as Charset from "./Charset.ts"
 
 interface Part {
+  readonly parentNode?: Part | undefined
+  readonly childNodes: ReadonlyArray<Part>
+  contentDecoder: unknown
   readonly content: ArrayBuffer | null
   readonly contentType: {
     readonly parsed: { readonly value: string; readonly params: Readonly<Record<string, string | undefined>> }
   }
   readonly decodeFlowedText: (text: string, withoutSpaces: boolean) => string
   getTextContent: (this: Part) => string
+  setupContentDecoder: (this: Part, encoding: string) => void
 }
 
 interface Parser {
@@ -37,6 +41,39 @@ parts.getTextContent = function getTextContent() {
     : text
 }
 
+/** The lines of a part that is not encoded, in one buffer that grows. */
+class PlainDecoder {
+  #bytes = new Uint8Array(1024)
+  #length = 0
+
+  update(line: Uint8Array): void {
+    const end = this.#length + line.length + 1
+    if (end > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(end, 2 * this.#bytes.length))
+      larger.set(this.#bytes.subarray(0, this.#length))
+      this.#bytes = larger
+    }
+    this.#bytes.set(line, this.#length)
+    this.#bytes[end - 1] = 10
+    this.#length = end
+  }
+
+  async finalize(): Promise<ArrayBuffer> {
+    return this.#bytes.buffer.slice(0, this.#length)
+  }
+}
+
+const { setupContentDecoder } = parts
+parts.setupContentDecoder = function setup(encoding) {
+  setupContentDecoder.call(this, encoding)
+  if (!/base64|quoted-printable/i.test(encoding)) this.contentDecoder = new PlainDecoder()
+}
+
+/** True for the part that the email ends in. */
+const isAtEnd = (part: Part): boolean =>
+  part.parentNode === undefined || (part.parentNode.childNodes.at(-1) === part && isAtEnd(part.parentNode))
+
+const last = new WeakSet<Attachment>()
 const charsets = new WeakMap<Attachment, string>()
 
 const { collectAttachment } = parsers
@@ -46,7 +83,9 @@ parsers.collectAttachment = function collect(part, ...rest) {
   const { params, value } = part.contentType.parsed
   // The library gives calendars in UTF-8.
   const charset = value === "text/calendar" || value === "application/ics" ? "utf-8" : params["charset"]
-  if (attachment !== undefined && charset !== undefined) charsets.set(attachment, charset)
+  if (attachment === undefined) return
+  if (charset !== undefined) charsets.set(attachment, charset)
+  if (isAtEnd(part)) last.add(attachment)
 }
 
 /** Reads an email. Attached emails are attachments. Rejects if its parts nest too deeply, or its headers are too long. */
@@ -55,3 +94,6 @@ export const parse = (bytes: Uint8Array): Promise<Email> =>
 
 /** The charset that the email declares for an attachment. */
 export const charsetOf = (attachment: Attachment): string | undefined => charsets.get(attachment)
+
+/** True for an attachment that the email ends in: of an email that was cut off, this one may not be whole. */
+export const isLast = (attachment: Attachment): boolean => last.has(attachment)

@@ -1,11 +1,11 @@
-/** Threads that read hostile files cost their bound, and the next question is answered. */
+/** Workers that read hostile files cost their bound, and the next question is answered. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"
 import * as WorkerPool from "../../src/workers/WorkerPool.ts"
 
-const program = Path.join(import.meta.dirname, "hostileThread.ts")
+const program = Path.join(import.meta.dirname, "hostileWorker.ts")
 
 const pool = (longest: Duration.Duration) =>
   WorkerPool.make<string, string>({ program, atOnce: 1, megabytes: 32, longest })
@@ -17,9 +17,10 @@ const within = Effect.map(
       ask(Effect.succeed(question), ({ length }) => length)
 )
 
-describe("a pool of threads", () => {
+describe("a pool of workers", () => {
   for (const [question, reason] of [
     ["heap", "memory"],
+    ["array", "memory"],
     ["buffers", "memory"],
     ["exit", "unreadable"],
     ["fail", "unreadable"]
@@ -34,17 +35,17 @@ describe("a pool of threads", () => {
     )
   }
 
-  it.live("keeps a thread warm, and replaces one that has read a large question", () =>
+  it.live("keeps a worker warm, and replaces one that has read a large question", () =>
     Effect.gen(function* () {
       const ask = yield* within
-      const first = yield* ask("which thread")
-      assert.strictEqual(yield* ask("which thread"), first)
-      assert.strictEqual(yield* ask(`which thread${" ".repeat(1_000_000)}`), first)
-      assert.notStrictEqual(yield* ask("which thread"), first)
+      const first = yield* ask("which worker")
+      assert.strictEqual(yield* ask("which worker"), first)
+      assert.strictEqual(yield* ask(`which worker${" ".repeat(1_000_000)}`), first)
+      assert.notStrictEqual(yield* ask("which worker"), first)
     }).pipe(Effect.scoped)
   )
 
-  it.live("ends a thread that takes too long", () =>
+  it.live("ends a worker that takes too long", () =>
     Effect.gen(function* () {
       const { ask } = yield* pool(Duration.millis(500))
       const failure = yield* Effect.flip(ask(Effect.succeed("spin"), ({ length }) => length))

@@ -36,15 +36,15 @@ const looksLikeMail = (head: string): boolean => {
   return fields >= 2
 }
 
-/** Formats that bytes show by how they begin. */
-const ofContent = (bytes: Uint8Array): Format | undefined => {
+/** Formats that bytes show by how they begin. A NUL makes them binary, unless `mayHaveNul`. */
+const ofContent = (bytes: Uint8Array, mayHaveNul: boolean): Format | undefined => {
   if (startsWith(bytes, "PK\u0003\u0004") || startsWith(bytes, "PK\u0005\u0006")) return "zip"
   if (startsWith(bytes, "\u00d0\u00cf\u0011\u00e0\u00a1\u00b1\u001a\u00e1")) return "ole"
   if (startsWith(bytes, "{\\rtf")) return "rtf"
   const head = Buffer.from(bytes.subarray(0, 4096)).toString("latin1")
   if (head.slice(0, 1024).includes("%PDF-")) return "pdf"
   const isUtf16 = startsWith(bytes, "\u00ff\u00fe") || startsWith(bytes, "\u00fe\u00ff")
-  if (head.includes("\0")) return isUtf16 ? undefined : "binary"
+  if (head.includes("\0")) return isUtf16 || mayHaveNul ? undefined : "binary"
   const start = head.replace(/^\u00ef\u00bb\u00bf/, "").trimStart()
   if (/^BEGIN:VCALENDAR\b/i.test(start)) return "calendar"
   if (/^BEGIN:VCARD\b/i.test(start)) return "vcard"
@@ -79,6 +79,8 @@ const byExtension: Readonly<Record<string, Format>> = {
 
 export const of = (bytes: Uint8Array, { fileName, mediaType }: Hints): Format => {
   const extension = /\.([A-Za-z0-9]{1,8})$/.exec(fileName ?? "")?.[1]?.toLowerCase() ?? ""
-  // Bytes without a NUL that nothing else names are text.
-  return ofContent(bytes) ?? ofMediaType(mediaType) ?? byExtension[extension] ?? "text"
+  const declared = ofMediaType(mediaType)
+  // Real emails have NULs, and UTF-16 is full of them. Bytes without a NUL that nothing else names are text.
+  const mayHaveNul = declared === "mail" || /;\s*charset\s*=\s*"?(?:utf-?16|ucs-?2)/i.test(mediaType ?? "")
+  return ofContent(bytes, mayHaveNul) ?? declared ?? byExtension[extension] ?? "text"
 }

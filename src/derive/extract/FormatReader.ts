@@ -86,10 +86,10 @@ export interface Mail {
   readonly read: (index: number, room: number) => Promise<Part>
 }
 
-/** An email with its attachments unread. */
-export const mail = async (bytes: Uint8Array, most: number, depth: number): Promise<Mail> => {
+/** An email with its attachments unread. `isCut` tells that the bytes are the beginning of a longer email. */
+export const mail = async (bytes: Uint8Array, most: number, depth: number, isCut = false): Promise<Mail> => {
   const Mail = await import("./Mail.ts")
-  const email = await Mail.read(bytes, most)
+  const email = await Mail.read(bytes, most, isCut)
   const texts = new Map<string, Text>()
   return {
     text: found("mail", email),
@@ -98,6 +98,7 @@ export const mail = async (bytes: Uint8Array, most: number, depth: number): Prom
       const attachment = email.attachments[index]
       if (attachment === undefined) throw new RangeError(`there is no attachment ${index}`)
       const { bytes: content, charset, ...rest } = attachment
+      if (rest.sha256 === null) return { ...rest, ...none("", "too-large", "it is beyond what is read of the email") }
       if (room <= 0) return { ...rest, ...none("", "too-large", "the texts of the email before it are too long") }
       const mediaType = charset === undefined ? rest.mediaType : `${rest.mediaType}; charset=${charset}`
       const hints = { mediaType, fileName: rest.fileName ?? undefined }
@@ -156,9 +157,9 @@ const byFormat: Readonly<Record<Format.Format, Reader>> = {
     const { kind, ...result } = (await import("./Office.ts")).read(bytes, mostText)
     return found(kind, result)
   }),
-  mail: whole("mail", async (bytes, _hints, _isCut, depth) => {
+  mail: async (bytes, _hints, isCut, depth) => {
     if (depth > deepest) return none("mail", "unsupported", `it is nested deeper than ${deepest} emails`)
-    const email = await mail(bytes, mostText, depth)
+    const email = await mail(bytes, mostText, depth, isCut)
     const pieces = [await (await import("./Mail.ts")).head(bytes), email.text.text ?? ""]
     let length = pieces.join("").length
     let isWhole = !email.text.truncated
@@ -172,7 +173,7 @@ const byFormat: Readonly<Record<Format.Format, Reader>> = {
     }
     const all = pieces.filter((piece) => piece !== "").join("\n\n")
     return found("mail", { text: cut(all, mostText), truncated: !isWhole || all.length > mostText })
-  }),
+  },
   ole: async () => none("ole", "unsupported", "it is a binary Office file from before 2007, or an encrypted one"),
   rtf: async () => none("rtf", "unsupported", "rich text (RTF) is not read"),
   binary: async (_bytes, { mediaType }) =>

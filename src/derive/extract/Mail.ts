@@ -14,9 +14,10 @@ export interface AttachmentHeader {
   readonly part: number
   readonly fileName: string | null
   readonly mediaType: string
-  readonly size: number
-  /** In hex. */
-  readonly sha256: string
+  /** Null for an attachment that was cut off: of a large email, only the beginning is read. */
+  readonly size: number | null
+  /** In hex; null for an attachment that was cut off. */
+  readonly sha256: string | null
   /** The email shows it in its text, as a picture. */
   readonly inline: boolean
 }
@@ -40,8 +41,11 @@ const bytesOf = (content: ArrayBuffer | Uint8Array | string): Uint8Array =>
       ? content
       : new Uint8Array(content)
 
-/** Its plain text, or else the text of its HTML, below the fields that a nested email is known by. */
-export const read = async (bytes: Uint8Array, most: number): Promise<Email> => {
+/**
+ * Its plain text, or else the text of its HTML, and its attachments. `isCut` tells that the bytes are the beginning of a
+ * longer email.
+ */
+export const read = async (bytes: Uint8Array, most: number, isCut: boolean): Promise<Email> => {
   const parsed = await EmailParser.parse(bytes)
   const plain = tidy(cut(parsed.text ?? "", most))
   const found =
@@ -49,16 +53,18 @@ export const read = async (bytes: Uint8Array, most: number): Promise<Email> => {
       ? { text: plain, truncated: (parsed.text ?? "").length > most }
       : Markup.html(parsed.html, most)
   return {
-    ...found,
+    text: found.text,
+    truncated: found.truncated || isCut,
     attachments: parsed.attachments.slice(0, mostAttachments).map((attachment, part) => {
       const content = bytesOf(attachment.content)
+      const isWhole = !isCut || !EmailParser.isLast(attachment)
       const name = tidy(attachment.filename ?? "").replaceAll(/\s+/g, " ")
       return {
         part,
         fileName: name === "" ? null : cut(name, 1000),
         mediaType: cut(attachment.mimeType.toLowerCase(), 200),
-        size: content.length,
-        sha256: Crypto.createHash("sha256").update(content).digest("hex"),
+        size: isWhole ? content.length : null,
+        sha256: isWhole ? Crypto.createHash("sha256").update(content).digest("hex") : null,
         inline: attachment.disposition === "inline" || attachment.related === true,
         bytes: content,
         charset: EmailParser.charsetOf(attachment)

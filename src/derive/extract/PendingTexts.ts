@@ -120,7 +120,7 @@ export const make = Effect.gen(function* () {
           connection_id: of.connectionId,
           external_id: of.externalId,
           part: part.part,
-          sha256: `\\x${part.sha256}`,
+          sha256: part.sha256 === null ? null : `\\x${part.sha256}`,
           size: part.size,
           media_type: part.mediaType,
           file_name: part.fileName,

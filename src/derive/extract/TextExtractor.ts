@@ -1,6 +1,6 @@
 /**
- * The text of stored bodies. Files come from outside, so they are read in worker threads with bounds of time, memory
- * and output (`WorkerPool.ts`). A file that cannot be read gives a reason instead of a text.
+ * The text of stored bodies. Files come from outside, so they are read in worker processes with bounds of time,
+ * memory and output (`WorkerPool.ts`). A file that cannot be read gives a reason instead of a text.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -46,7 +46,7 @@ export interface Limits {
 
 const defaults: Limits = { longest: Duration.seconds(20), megabytes: 256, atOnce: 1 }
 
-/** Attachments of one email whose thread was ended. The rest of the attachments is left unread. */
+/** Attachments of one email whose worker was ended. The rest of the attachments is left unread. */
 const mostFailures = 3
 
 // As this file is: TypeScript here, and JavaScript in a package.
@@ -108,5 +108,5 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
   return TextExtractor.of({ extract })
 })
 
-/** Threads are started when a file is to be read. */
+/** Workers are started when a file is to be read. */
 export const layer: Layer.Layer<TextExtractor> = Layer.effect(TextExtractor, make(defaults))

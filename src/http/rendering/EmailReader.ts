@@ -1,4 +1,4 @@
-/** Reads emails and Markdown files in worker threads with bounds of time and memory: see `WorkerPool.ts`. */
+/** Reads emails and Markdown files in worker processes with bounds of time and memory: see `WorkerPool.ts`. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"
@@ -13,7 +13,7 @@ interface Request {
 // As this file is: TypeScript here, and JavaScript in a package.
 const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
 
-/** A reader whose threads end with the scope. */
+/** A reader whose workers end with the scope. */
 export const make = Effect.gen(function* () {
   const pool = yield* WorkerPool.make<Request, EmailRenderer.Answers[EmailRenderer.Question["_tag"]]>({
     program,
@@ -22,7 +22,7 @@ export const make = Effect.gen(function* () {
     megabytes: 384
   })
 
-  /** Answers a question about an email. Its bytes are taken once a thread is free, so that few are held at a time. */
+  /** Answers a question about an email. Its bytes are taken once a worker is free, so that few are held at a time. */
   const ask = <Q extends EmailRenderer.Question, E>(
     email: Effect.Effect<Uint8Array, E>,
     question: Q

@@ -10,7 +10,7 @@
  * protect from scripts of the page, of which none can run: both sandboxes and `default-src 'none'` forbid them, inline
  * ones and `javascript:` addresses too.
  *
- * Emails are read in worker threads: see `EmailReader.ts`.
+ * Emails are read in worker processes: see `EmailReader.ts`.
  */
 import { marked } from "marked"
 import type { Attachment, Email as Parsed } from "postal-mime"

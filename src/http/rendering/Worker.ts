@@ -1,5 +1,5 @@
-/** The thread that reads emails for `EmailReader.ts`, one at a time. */
-import { parentPort } from "node:worker_threads"
+/** The process that reads emails for `EmailReader.ts`, one at a time. */
+import { serve } from "../../workers/WorkerProcess.ts"
 import * as EmailRenderer from "./EmailRenderer.ts"
 
 interface Request {
@@ -7,11 +7,4 @@ interface Request {
   readonly question: EmailRenderer.Question
 }
 
-parentPort?.on("message", async ({ bytes, question }: Request) => {
-  const reply = await EmailRenderer.answer(bytes, question).then(
-    (answer) => ({ answer }),
-    () => ({ failed: true })
-  )
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-  parentPort?.postMessage(reply)
-})
+serve(({ bytes, question }: Request) => EmailRenderer.answer(bytes, question))

@@ -1,5 +1,5 @@
 /**
- * Reads feeds in worker threads, which have bounds of time and memory: see `WorkerPool.ts`. To parse 14 MB takes
+ * Reads feeds in worker processes, which have bounds of time and memory: see `WorkerPool.ts`. To parse 14 MB takes
  * seconds, and a feed can be made so that a few kilobytes take as long.
  */
 import * as Context from "effect/Context"
@@ -26,13 +26,13 @@ const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta
 
 const defaults = { atOnce: 2, longest: Duration.minutes(1), megabytes: 512 }
 
-/** A reader whose threads end with the scope. */
+/** A reader whose workers end with the scope. */
 export const make = (limits: Omit<WorkerPool.Options, "program">) =>
   Effect.map(WorkerPool.make<Question, Answer>({ program, ...limits }), ({ ask }) => ({
     read: (question: Question) => ask(Effect.succeed(question), ({ bytes }) => bytes.length)
   }))
 
-/** By default each feed has a thread of its own. The layer keeps threads warm for a process's feeds. */
+/** By default each feed has a worker of its own. The layer keeps workers warm for a process's feeds. */
 export const FeedReader = Context.Reference("idem/integrations/rss/FeedReader", {
   defaultValue: () => ({
     read: (question: Question) => Effect.scoped(Effect.flatMap(make(defaults), ({ read }) => read(question)))

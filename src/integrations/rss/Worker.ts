@@ -1,20 +1,15 @@
-/** The thread that reads feeds for `FeedReader.ts`, one at a time. */
-import { parentPort } from "node:worker_threads"
-import type { Reply } from "../../workers/WorkerPool.ts"
+/** The process that reads feeds for `FeedReader.ts`, one at a time. */
+import { serve } from "../../workers/WorkerProcess.ts"
 import { pack } from "./EntryPages.ts"
 import { NoFeed, parse } from "./Feed.ts"
 import type { Answer, Question } from "./FeedReader.ts"
 
-const answer = ({ bytes, mediaType, url }: Question): Reply<Answer> => {
+serve(async ({ bytes, mediaType, url }: Question): Promise<Answer> => {
   try {
     const entries = parse(bytes, mediaType, new URL(url))
-    return { answer: { pages: pack(entries), count: entries.length } }
+    return { pages: pack(entries), count: entries.length }
   } catch (error) {
-    return error instanceof NoFeed ? { answer: { problem: error.message } } : { failed: true }
+    if (error instanceof NoFeed) return { problem: error.message }
+    throw error
   }
-}
-
-parentPort?.on("message", (question: Question) => {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-  parentPort?.postMessage(answer(question))
 })

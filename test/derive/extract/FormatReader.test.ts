@@ -148,6 +148,7 @@ describe("the text of a file", () => {
     assert.strictEqual(await reason(Buffer.from("d0cf11e0a1b11ae1", "hex")), "unsupported")
     assert.strictEqual(await reason(Files.pdf("x").subarray(0, 40)), "damaged")
     assert.strictEqual(await reason(Files.docx("x").subarray(0, 100)), "damaged")
+    assert.strictEqual(await textOf(Buffer.from("name;größe", "utf16le"), "text/csv; charset=utf-16le"), "name;größe")
     const beginning = await FormatReader.text(Files.pdf("x"), { mediaType: undefined, fileName: undefined }, true)
     assert.strictEqual(beginning.reason, "too-large")
   })
@@ -221,6 +222,15 @@ describe("the text of an email", () => {
       parts.map(({ text }) => text),
       ["Привет мир", "日本語,請求書", "日本語", "Grüße"]
     )
+  })
+
+  it("is read where it has a NUL, and where it has millions of lines", async () => {
+    const nul = "Subject: a\0b\r\nFrom: a@example.com\r\n\r\nthe\0 body"
+    assert.strictEqual((await read(nul, "message/rfc822")).format, "mail")
+    assert.include(await textOf(nul, "message/rfc822"), "the body")
+    assert.strictEqual((await read(nul, "application/x")).format, "binary")
+    const lines = await FormatReader.mail(bytes(`From: a@example.com\n\nfirst${"\n".repeat(4_200_000)}last`), 5e6, 0)
+    assert.strictEqual(lines.text.text, "first\n\nlast")
   })
 
   it("is found without a media type, by the fields that it begins with", async () => {

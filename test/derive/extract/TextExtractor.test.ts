@@ -83,6 +83,38 @@ describe("the extractor", () => {
     )
   })
 
+  // Gmail receives emails of 50 MB, and Exchange of 150 MB. Their own words come first.
+  it.live("reads the text and the whole attachments at the beginning of an email of more than 32 MB", () =>
+    Effect.gen(function* () {
+      const extractor = yield* TextExtractor.TextExtractor
+      const email = Files.mail(
+        "Large",
+        plain,
+        Files.attachment("a.pdf", "application/pdf", Files.pdf("first")),
+        Files.attachment("film.mp4", "video/mp4", Buffer.alloc(3_000_000, 1)),
+        Files.attachment("last.txt", "text/plain", Buffer.from("last"))
+      )
+      const { parts, text } = yield* extractor.extract({
+        ...source(email, "message/rfc822"),
+        size: TextExtractor.mostBytes + 1
+      })
+      assert.deepStrictEqual([text.text, text.truncated, text.reason], ["the text", true, null])
+      assert.deepStrictEqual(
+        parts.map(({ fileName, reason, sha256, size, text }) => [
+          fileName,
+          text,
+          reason,
+          size !== null,
+          sha256 !== null
+        ]),
+        [
+          ["a.pdf", "first", null, true, true],
+          ["film.mp4", null, "too-large", false, false]
+        ]
+      )
+    }).pipe(Effect.provide(TextExtractor.layer))
+  )
+
   it.live("reads only the beginning of a long text", () =>
     Effect.gen(function* () {
       let asked = 0

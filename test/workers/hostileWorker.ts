@@ -1,0 +1,27 @@
+/** A worker that does what it is asked to, whatever that costs. */
+import { serve } from "../../src/workers/WorkerProcess.ts"
+
+const kept: Array<unknown> = []
+
+const heap = (): never => {
+  for (;;) kept.push({ text: String(kept.length).repeat(10) })
+}
+
+/** One array that grows beyond the bound: V8 aborts the process, and would do so in a thread too. */
+const array = (): never => {
+  for (;;) kept.push(1)
+}
+
+const buffers = (): never => {
+  for (;;) kept.push(new Uint8Array(4_000_000).fill(1))
+}
+
+serve(async (question: string): Promise<string> => {
+  if (question === "heap") return heap()
+  if (question === "array") return array()
+  if (question === "buffers") return buffers()
+  if (question === "spin") for (;;);
+  if (question === "exit") return process.exit(3)
+  if (question === "fail") throw new Error("as it was told")
+  return question.startsWith("which worker") ? String(process.pid) : question.toUpperCase()
+})
