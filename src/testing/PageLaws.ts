@@ -1,4 +1,5 @@
 /** Laws of single pages. */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { externalIdProblem } from "../contract/Content.ts"
 import type { Coverage } from "../contract/Page.ts"
@@ -9,10 +10,31 @@ import { type Draft, expect } from "./Law.ts"
 const mostRefs = 1000
 const mostCheckpoint = 64 * 1024
 
+/** Far more pages than any source needs for the items of a law. */
+const mostPages = 1000
+
 const inside = (id: string, { except = [], prefix }: Coverage): boolean =>
   id.startsWith(prefix) && !except.some((other) => id.startsWith(other))
 
 export const drafts: ReadonlyArray<Draft> = [
+  {
+    name: "a listing comes to its end",
+    remedy:
+      "End the stream of `list` once the source has nothing more now: when it gives no next page, or an empty page, or the same place again",
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(60)
+      const { process, watch } = yield* begin(source)
+      const endless = yield* Deferred.make<void, string>()
+      watch.step = () =>
+        watch.pages.length < mostPages
+          ? Effect.void
+          : Deferred.fail(endless, `after ${mostPages} pages the listing of 60 items goes on`).pipe(
+              Effect.andThen(Effect.never)
+            )
+      yield* Effect.raceFirst(Effect.andThen(succeed(process), succeed(process)), Deferred.await(endless))
+    })
+  },
   {
     name: "pages are bounded, their ids can be stored, and what they choose is what they list",
     remedy: `A page has at most ${mostRefs} refs and a checkpoint of at most ${mostCheckpoint} bytes; \`download\` is a part of \`listed\``,

@@ -232,6 +232,33 @@ describe("a law that is broken is found, and says what to do", () => {
     }
   }))
 
+  const endless = (page: (number: number) => Partial<Listed>) => (session: AnySession) => ({
+    ...session,
+    list: ((task, checkpoint, parts) =>
+      Stream.concat(
+        session.list(task, checkpoint, parts),
+        Stream.map(
+          Stream.iterate(0, (number) => number + 1),
+          (number) => ({
+            listed: [],
+            download: [],
+            checkpoint: { position: 60 },
+            ...page(number)
+          })
+        )
+      )) satisfies AnySession["list"]
+  })
+  broken(
+    "a listing comes",
+    "repeats its last page",
+    endless(() => ({}))
+  )
+  broken(
+    "a listing comes",
+    "goes on past its last page",
+    endless((number) => ({ checkpoint: { position: number } }))
+  )
+
   broken("`covers` says only", "covers all from its first page on", (session) =>
     pages(session, (page) => (page.listing === undefined ? page : { ...page, covers: [{ prefix: "" }] }))
   )

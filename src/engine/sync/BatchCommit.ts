@@ -44,6 +44,8 @@ interface Committed extends Recorded {
   readonly spent: RunMeter.Spent
   /** The stored checkpoint, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
   readonly checkpoint: string | undefined
+  /** True if a listing would be read or selected otherwise after these commits, whatever the checkpoint. */
+  readonly foundNew: boolean
 }
 
 export type WriteError = StoreError | Superseded
@@ -60,6 +62,8 @@ export interface BatchCommits {
   /** The batch whose commit is in flight. */
   readonly inFlight: () => OpenBatch.OpenBatch | undefined
   readonly recorded: () => Recorded
+  /** True if the next slice begins in the same state as this one: nothing new, no part moved, the same checkpoint. */
+  readonly isUnmoved: () => boolean
 }
 
 /** The stores and the facts that all commits of a run share. */
@@ -79,15 +83,17 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
     runs: yield* RunStore,
     fence: fenceOf(connection)
   }
+  const start = Option.getOrUndefined(
+    Option.map(plan.checkpoint, (checkpoint) => OpenBatch.checkpointText({ checkpoint, scope: plan.scope }))
+  )
   let committed: Committed = {
     counts: RunCounts.zero,
     unrecorded: RunCounts.zero,
     begun: false,
     wrote: false,
     spent: RunMeter.nothing,
-    checkpoint: Option.getOrUndefined(
-      Option.map(plan.checkpoint, (checkpoint) => OpenBatch.checkpointText({ checkpoint, scope: plan.scope }))
-    )
+    checkpoint: start,
+    foundNew: false
   }
   let current:
     | {
@@ -135,7 +141,8 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
     idle,
     isBusy: () => current !== undefined && !Deferred.isDoneUnsafe(current.done),
     inFlight: () => current?.batch,
-    recorded: () => committed
+    recorded: () => committed,
+    isUnmoved: () => !committed.foundNew && committed.checkpoint === start
   } satisfies BatchCommits
 })
 
@@ -170,6 +177,7 @@ const commit = Effect.fnUntraced(function* (
   }
   const { begun } = OpenBatch.isWorthARow(batch) ? yield* beginRun(writer, before) : before
   const misses = yield* missesOf(writer, batch)
+  const done = doneOf(writer, batch)
   const startedAt = yield* Clock.currentTimeMillis
   const committed = yield* span(
     "commit",
@@ -182,7 +190,7 @@ const commit = Effect.fnUntraced(function* (
       // The live task has stored its scope before it lists; nothing else changes it under this lease.
       inScope: checkpointTask === undefined || connection.scope === plan.scope,
       misses,
-      done: doneOf(writer, batch),
+      done,
       page: batch.end,
       counts: begun ? unrecorded : {},
       problems: batch.problems
@@ -207,7 +215,11 @@ const commit = Effect.fnUntraced(function* (
     begun,
     wrote: true,
     spent,
-    checkpoint: batch.end === undefined ? before.checkpoint : OpenBatch.checkpointText(batch.end)
+    checkpoint: batch.end === undefined ? before.checkpoint : OpenBatch.checkpointText(batch.end),
+    foundNew:
+      before.foundNew ||
+      all.stored + all.updated + all.patched + misses.length + done.length > 0 ||
+      (batch.end !== undefined && batch.end.parts.length > 0)
   }
 })
 

@@ -45,6 +45,8 @@ export interface Written {
   readonly problems: ReadonlyArray<Problem>
   /** The number of pages that were committed with their ends. */
   readonly pages: number
+  /** As `BatchCommit.BatchCommits` has it. */
+  readonly isUnmoved: boolean
   /** How far the listing came; undefined if it did not say. */
   readonly listing: ListingEnded | undefined
   readonly exit: Exit.Exit<void, RunError>
@@ -112,7 +114,15 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
         return yield* ended
       }).pipe(Effect.ensuring(Effect.exit(commits.idle)), Effect.exit)
       const { listing, pages, problems } = writer
-      return { exit, listing, pages: pages.next - 1, problems, recorded: commits.recorded() } satisfies Written
+      const isUnmoved = commits.isUnmoved()
+      return {
+        exit,
+        listing,
+        pages: pages.next - 1,
+        problems,
+        recorded: commits.recorded(),
+        isUnmoved
+      } satisfies Written
     })
   })
 })

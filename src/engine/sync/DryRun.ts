@@ -18,6 +18,7 @@ import { LedgerStore } from "../store/LedgerStore.ts"
 import { OverviewStore } from "../store/OverviewStore.ts"
 import * as Deletions from "./Deletions.ts"
 import * as InFlight from "./InFlight.ts"
+import * as Listing from "./Listing.ts"
 import * as PartReader from "./PartReader.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as SyncPlan from "./SyncPlan.ts"
@@ -78,6 +79,7 @@ const list = Effect.fnUntraced(function* (options: {
   const contents = yield* ContentStore
   const ledger = yield* LedgerStore
   const overviews = yield* OverviewStore
+  const { slicePages } = yield* Limits
   const counts = RunCounts.tally()
   // Planned ids stay in flight, so that an id that the listing repeats is planned once.
   const inflight = InFlight.make()
@@ -85,6 +87,9 @@ const list = Effect.fnUntraced(function* (options: {
   let toDelete = 0
   let patch = 0
   let knownListed = 0
+  /** Pages in a row with nothing to plan, and the checkpoint of the page before them. */
+  let idle = 0
+  let last: string | undefined
   const problems: Array<Problem> = []
 
   const count = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
@@ -117,10 +122,15 @@ const list = Effect.fnUntraced(function* (options: {
     session.list(plan.task, checkpoint, parts.parts).pipe(
       Stream.runForEach((page) =>
         Effect.gen(function* () {
-          parts.move(page.parts ?? [])
+          const moves = page.parts ?? []
+          parts.move(moves)
           problems.push(...(page.problems ?? []))
           const chosen = page.download.filter((ref) => inflight.find(ref.externalId) === undefined)
           for (const ref of chosen) inflight.begin(ref.externalId, ref.revision)
+          const checkpoint = JSON.stringify(page.checkpoint)
+          idle = chosen.length + moves.length === 0 && checkpoint === last ? idle + 1 : 0
+          last = checkpoint
+          if (idle >= slicePages) return yield* Listing.repeated(idle)
           counts.listed += page.listed.length
           counts.existing += Math.max(0, page.listed.length - chosen.length)
           download += chosen.length

@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Schema from "effect/Schema"
 import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
-import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import type { Page } from "../../contract/Page.ts"
 import { Limits } from "../Limits.ts"
@@ -41,6 +41,17 @@ export interface Listing {
   /** The end of the listing. */
   readonly ended: Effect.Effect<ListingEnded>
 }
+
+/**
+ * The failure of a listing that would go on for ever: each slice would list the same pages again, at full speed. A
+ * listing without anything new is right as long as its checkpoint or one of its parts moves.
+ */
+export const repeated = (pages: number) =>
+  new IntegrationError({
+    reason: new Malformed({
+      message: `the listing repeats itself: ${pages} pages with nothing new, and the checkpoint has not moved`
+    })
+  })
 
 interface State extends Omit<ListingEnded, "_tag"> {
   readonly isRestarted: boolean

@@ -133,6 +133,17 @@ const failureOf = (
   return error === undefined || error.reason._tag === "RateLimited" ? null : RunFailure.of(error)
 }
 
+/**
+ * True for a slice that ended on its number of pages, all of them committed, and left the state that it began with: the
+ * next one would list the same pages. A slice with hints is not repeated, since they are given once.
+ */
+const repeats = ({ hinted }: Plan, { isUnmoved, listing, pages }: BatchWriter.Written, { slicePages }: Limits) =>
+  listing?.more === true &&
+  pages >= slicePages &&
+  pages === listing.reading.pages &&
+  isUnmoved &&
+  hinted.parts.length === 0
+
 /** What comes after the slice. */
 const nextOf = (
   stopReason: StopSignal.Reason | undefined,
@@ -175,7 +186,9 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const { counts, error } = yield* RunCompletion.run(
     { connection, run, task: plan.task, readiness, notes },
     written,
-    Result.isFailure(worked) ? worked.failure : failureOf(stopReason, listing.failure)
+    Result.isFailure(worked)
+      ? worked.failure
+      : failureOf(stopReason, repeats(plan, written, limits) ? Listing.repeated(written.pages) : listing.failure)
   )
   return {
     counts,

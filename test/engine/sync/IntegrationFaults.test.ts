@@ -3,14 +3,17 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../../../src/contract/Content.ts"
 import type { AnySession } from "../../../src/contract/Integration.ts"
+import type { Page } from "../../../src/contract/Page.ts"
 import { Limits } from "../../../src/engine/Limits.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { integration, MemorySource } from "../../support/MemorySource.ts"
-import { connect, engineOver, ids, sync } from "../../support/TestEngine.ts"
+import { connect, engineOver, ids, poll, sync } from "../../support/TestEngine.ts"
 
 /** An engine over a source whose sessions are changed, and the lines of its log. */
 const changed = (source: MemorySource, change: (session: AnySession) => AnySession, limits: Partial<Limits> = {}) => {
@@ -119,4 +122,90 @@ describe("an item", () => {
       assert.strictEqual(result.error?.reason, "TooManyFailures")
     }).pipe(Effect.provide(layer))
   })
+})
+
+describe("a listing", () => {
+  type Listed = Page<Schema.Json>
+
+  /** A listing of these pages after those of the source, once there is a checkpoint. */
+  const listing =
+    (pages: (page: number) => Partial<Listed> | undefined, asked: { pages: number }) =>
+    (session: AnySession): AnySession => ({
+      ...session,
+      list: (task, checkpoint, parts) =>
+        Option.isNone(checkpoint)
+          ? session.list(task, checkpoint, parts)
+          : Stream.paginate(0, (number) =>
+              Effect.sync(() => {
+                asked.pages += 1
+                if (asked.pages > 500) throw new Error("it goes on for ever")
+                const page = pages(number)
+                return page === undefined
+                  ? ([[], Option.none()] as const)
+                  : ([
+                      [{ listed: [], download: [], checkpoint: checkpoint.value, ...page }],
+                      Option.some(number + 1)
+                    ] as const)
+              })
+            )
+    })
+  const known = ["m000001", "m000002"].map((externalId) => ({ externalId }))
+  const repeating: ReadonlyArray<readonly [string, Partial<Listed>]> = [
+    ["known ids", { listed: known }],
+    ["an empty page", {}],
+    ["the pages of a pass", { listed: known, listing: "pass" }],
+    ["an id that can't be stored", { listed: [{ externalId: "" }] }],
+    ["a patch and a deletion", { patches: [{ externalId: "m000001", metadata: { a: 1 } }], deleted: ["nobody"] }]
+  ]
+  for (const [name, page] of repeating) {
+    it.effect(`that repeats ${name} under one checkpoint fails, in a sync, a poll and a dry run`, () => {
+      const source = new MemorySource()
+      source.addMany(3)
+      const asked = { pages: 0 }
+      const { layer } = changed(
+        source,
+        listing(() => page, asked)
+      )
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* poll(connection)
+        const result = yield* sync(connection)
+        assert.strictEqual(result.error?.reason, "Malformed")
+        assert.match(result.error?.message ?? "", /the listing repeats itself: 20 pages with nothing new/)
+        asked.pages = 0
+        const { error, next } = yield* poll(connection)
+        assert.deepStrictEqual([error?.reason, asked.pages <= 21, next._tag], ["Malformed", true, "More"])
+        const { failures } = Option.getOrThrow(yield* (yield* WholeStore).connection(connection.id))
+        assert.strictEqual(failures, 2)
+        const dry = yield* sync(connection, { dryRun: true })
+        assert.match(dry.error?.message ?? "", /the listing repeats itself/)
+      }).pipe(Effect.provide(layer))
+    })
+  }
+
+  const moving: ReadonlyArray<readonly [string, (page: number) => Partial<Listed>]> = [
+    [
+      "a moving checkpoint",
+      (page) => ({ listed: known, checkpoint: { position: 3, listing: { pass: "p", after: page } } })
+    ],
+    ["moving parts", (page) => ({ listed: known, parts: [{ key: `part ${page % 3}`, checkpoint: page }] })]
+  ]
+  for (const [name, page] of moving) {
+    it.effect(`with nothing new for many pages and ${name} comes to its end`, () => {
+      const source = new MemorySource()
+      source.addMany(3)
+      const asked = { pages: 0 }
+      const { layer } = changed(
+        source,
+        listing(() => (asked.pages > 90 ? undefined : page(asked.pages)), asked)
+      )
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* poll(connection)
+        const result = yield* sync(connection)
+        assert.deepStrictEqual([result.status, result.error], ["succeeded", null])
+        assert.isAbove(asked.pages, 80)
+      }).pipe(Effect.provide(layer))
+    })
+  }
 })
