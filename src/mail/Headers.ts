@@ -21,7 +21,10 @@ export type Mailbox = { readonly name: string; readonly address: string }
 export interface Headers {
   readonly subject: string | undefined
   readonly messageId: string | undefined
+  /** The first Message-ID in the field: people and programs write other words beside it. */
   readonly inReplyTo: string | undefined
+  /** Message-IDs of the conversation, oldest first: the first 20 and the last 20. */
+  readonly references: ReadonlyArray<string> | undefined
   /** ISO 8601 in UTC. */
   readonly date: string | undefined
   readonly from: Mailbox | undefined
@@ -35,6 +38,7 @@ const none: Headers = {
   subject: undefined,
   messageId: undefined,
   inReplyTo: undefined,
+  references: undefined,
   date: undefined,
   from: undefined,
   replyTo: undefined,
@@ -65,7 +69,10 @@ const declarationBytes = 4 * 1024
 export const prefixBytes = maxHeaderBytes + declarationBytes
 
 const addressFields = new Set(["from", "to", "cc", "bcc", "reply-to"])
-const textFields = new Set(["subject", "message-id", "in-reply-to", "date"])
+const textFields = new Set(["subject", "message-id", "in-reply-to", "references", "date"])
+
+/** References that are read, from the beginning and from the end. */
+const maxReferences = 20
 
 /** The fields of an email, given its bytes or at least its beginning. */
 export const read = async (email: Uint8Array): Promise<Headers> => {
@@ -76,14 +83,16 @@ export const read = async (email: Uint8Array): Promise<Headers> => {
     const text = decoded(value, charset)
     return { name, value: addressFields.has(name) ? withoutNestedGroups(withoutRoutes(text)) : text }
   })
+  const valueOf = (name: string) => fields.find((field) => field.name === name)?.value
   const normalized = fields.map(({ name, value }) => `${name}: ${value}\r\n`).join("")
   try {
     const mail = await PostalMime.parse(`${normalized}\r\n`)
     return {
       subject: textOf(mail.subject),
       messageId: textOf(mail.messageId),
-      inReplyTo: textOf(mail.inReplyTo),
-      date: dateOf(fields.find((field) => field.name === "date")?.value),
+      inReplyTo: messageIds(valueOf("in-reply-to"))[0],
+      references: ends(messageIds(valueOf("references"))),
+      date: dateOf(valueOf("date")),
       from: mailboxes(mail.from === undefined ? undefined : [mail.from])?.[0],
       replyTo: mailboxes(mail.replyTo),
       to: mailboxes(mail.to),
@@ -236,6 +245,16 @@ const mailboxes = (list: ReadonlyArray<Address> | undefined): ReadonlyArray<Mail
     ?.flatMap((each) => each.group ?? [each])
     .slice(0, maxAddresses)
     .map(({ address, name }) => ({ name, address: address ?? "" }))
+
+/** The Message-IDs in a text, with their angle brackets. */
+export const messageIds = (text: string | undefined): ReadonlyArray<string> => text?.match(/<[^<>\s]+>/g) ?? []
+
+const ends = (ids: ReadonlyArray<string>): ReadonlyArray<string> | undefined =>
+  ids.length === 0
+    ? undefined
+    : ids.length <= 2 * maxReferences
+      ? ids
+      : [...ids.slice(0, maxReferences), ...ids.slice(-maxReferences)]
 
 const textOf = (value: string | undefined): string | undefined => {
   const trimmed = value?.trim()

@@ -2,6 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Headers from "./Headers.ts"
 import * as Projection from "../contract/Projection.ts"
 
 const mail: Projection.Table = {
@@ -9,7 +10,7 @@ const mail: Projection.Table = {
   description: "Emails that are stored now: one row for each.",
   columns: {
     thread: Projection.text(
-      "The conversation: the source's own thread, else the first email that this one refers to. Never null."
+      "The conversation: the source's own thread, else the Message-ID of its first email, by the field References or In-Reply-To. Never null."
     ),
     subject: Projection.text("The subject, decoded."),
     sent_at: Projection.timestamp(
@@ -88,12 +89,10 @@ export const project = (content: Projection.ProjectedContent): Projection.Projec
   const [from] = mailboxesOf(metadata.from)
   const received = iso(content.occurredAt)
   const references = isTexts(metadata.references) ? metadata.references : []
+  // Emails that were stored before the field was read by its ids have all of its text.
+  const inReplyTo = Headers.messageIds(textOf(metadata.inReplyTo) ?? undefined)[0] ?? null
   const thread =
-    textOf(metadata.threadId) ??
-    textOf(references[0]) ??
-    textOf(metadata.inReplyTo) ??
-    textOf(metadata.messageId) ??
-    externalId
+    textOf(metadata.threadId) ?? textOf(references[0]) ?? inReplyTo ?? textOf(metadata.messageId) ?? externalId
   return {
     rows: [
       {
@@ -108,7 +107,7 @@ export const project = (content: Projection.ProjectedContent): Projection.Projec
           labels: labelsOf(metadata.labels).toSorted(),
           size: content.size,
           message_id: textOf(metadata.messageId),
-          in_reply_to: textOf(metadata.inReplyTo)
+          in_reply_to: inReplyTo
         }
       },
       ...Object.entries(roles).flatMap(([field, role]) =>

@@ -148,6 +148,9 @@ idem sql "SELECT from_address, count(*) FROM mail GROUP BY 1 ORDER BY 2 DESC LIM
 - The tables are derived from what is stored. \`idem serve\` keeps them up to date, \`idem sync\` does so after its run, and
   \`idem derive\` on demand. \`idem status\` says how far they are behind. \`idem derive --rebuild\` makes them again; the
   rows of before stay readable meanwhile.
+- Of IMAP servers without threads, \`thread\` of \`mail\` needs the field References, which is read of emails that are stored
+  since version 23 of the schema. Of those stored before, it is the email that they answer; \`idem sync --force\` downloads
+  them again.
 - Rows of a table belong to a \`connection\`, by its name. Join tables on \`connection\` and the id.
 
 ## Connect psql, Metabase, Grafana or DBeaver

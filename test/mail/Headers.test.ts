@@ -65,6 +65,18 @@ describe("the headers of an email", () => {
     assert.deepStrictEqual(to, [{ name: "Bob", address: "bob@example.com" }])
   })
 
+  it("have the first and the last 20 references, and the first id of In-Reply-To", async () => {
+    const all = Array.from({ length: 60 }, (_, index) => `<${index}@example.com>`)
+    // RFC 2822, 3.6.4: In-Reply-To was free text once ("Your message of …").
+    const { inReplyTo, references } = await Headers.read(
+      email("In-Reply-To: Your message of Monday <59@example.com> <58@example.com>", `References: ${all.join("\r\n ")}`)
+    )
+    assert.strictEqual(inReplyTo, "<59@example.com>")
+    assert.deepStrictEqual(references, [...all.slice(0, 20), ...all.slice(-20)])
+    const none = await Headers.read(email("In-Reply-To: Your message of Monday", "References: none"))
+    assert.deepStrictEqual([none.inReplyTo, none.references], [undefined, undefined])
+  })
+
   it("have no date where the field is not one", async () => {
     assert.strictEqual((await Headers.read(email("Date: Whenever 12"))).date, undefined)
     assert.strictEqual(
@@ -86,6 +98,7 @@ describe("the headers of an email", () => {
 
   it("are those that postal-mime finds among all fields, in each of 6,046 real emails", async () => {
     const text = (value: string | undefined) => (value === undefined || value.trim() === "" ? undefined : value.trim())
+    const ids = (value: string | undefined) => value?.match(/<[^<>\s]+>/g) ?? []
     const mailboxes = (list: ReadonlyArray<Address> | undefined) =>
       list?.flatMap((each) => each.group ?? [each]).map(({ address, name }) => ({ name, address: address ?? "" }))
     for (const raw of realEmails()) {
@@ -94,7 +107,8 @@ describe("the headers of an email", () => {
       const expected = {
         subject: text(whole.subject),
         messageId: text(whole.messageId),
-        inReplyTo: text(whole.inReplyTo),
+        inReplyTo: ids(whole.inReplyTo)[0],
+        references: whole.references === undefined ? undefined : ids(whole.references),
         from: mailboxes(whole.from === undefined ? undefined : [whole.from])?.[0],
         replyTo: mailboxes(whole.replyTo),
         to: mailboxes(whole.to),

@@ -3,7 +3,7 @@ import { none, type Projection } from "../../contract/Projection.ts"
 import * as MailProjection from "../../mail/MailProjection.ts"
 
 export const projection: Projection = {
-  version: 1,
+  version: 2,
   tables: MailProjection.tables,
   project: (content) => (content.kind === "message" ? MailProjection.project(content) : none.project(content))
 }

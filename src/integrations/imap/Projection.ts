@@ -6,7 +6,7 @@ const textsOf = (value: unknown): ReadonlyArray<string> =>
   (Array.isArray(value) ? value : [value]).filter((one) => typeof one === "string")
 
 export const projection: Projection = {
-  version: 1,
+  version: 2,
   tables: MailProjection.tables,
   project: (content) => {
     const { flags, labels, mailbox } = content.metadata

@@ -1,0 +1,31 @@
+/** Emails as rows: their conversations where the source has none. */
+import { assert, it } from "@effect/vitest"
+import * as Headers from "../../src/mail/Headers.ts"
+import * as MailProjection from "../../src/mail/MailProjection.ts"
+
+const threadOf = async (...lines: ReadonlyArray<string>): Promise<unknown> => {
+  const { subject: _subject, ...fields } = await Headers.read(Buffer.from([...lines, "", "text"].join("\r\n")))
+  const { rows } = MailProjection.project({
+    externalId: "1",
+    kind: "message",
+    title: null,
+    occurredAt: null,
+    mediaType: "message/rfc822",
+    metadata: JSON.parse(JSON.stringify(fields)),
+    size: 1,
+    sha256: "00",
+    json: undefined
+  })
+  return rows.find(({ table }) => table === "mail")?.row["thread"]
+}
+
+// djcb/mu#871, nextcloud/mail#3298: a conversation that falls apart after its first reply.
+it("an email, its reply and the reply to that are one conversation", async () => {
+  assert.strictEqual(await threadOf("Message-ID: <a@x>"), "<a@x>")
+  assert.strictEqual(await threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday <a@x>"), "<a@x>")
+  assert.strictEqual(await threadOf("Message-ID: <c@x>", "In-Reply-To: <b@x>", "References: <a@x>", " <b@x>"), "<a@x>")
+})
+
+it("words that are no id make no conversation", async () => {
+  assert.strictEqual(await threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday"), "<b@x>")
+})
