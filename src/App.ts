@@ -218,20 +218,13 @@ const services = Layer.effect(
 /** The engine and the API over a store in memory, for the tests of programs. Nothing outlives it. */
 export const layerMemory = Layer.unwrap(
   Effect.map(
-    Effect.promise(() => Promise.all([import("./stores/Memory.ts"), import("./stores/memory/WebhookStore.ts")])),
-    ([Memory, MemoryWebhooks]) =>
+    Effect.promise(() => import("./stores/Memory.ts")),
+    (Memory) =>
       Layer.provideMerge(
         Layer.provide(inProcess, LazyServices.sender),
         LazyServices.engine.pipe(
           Layer.provideMerge(
-            Layer.mergeAll(
-              Memory.layer,
-              MemoryWebhooks.layer,
-              vaultLayer,
-              Quotas.layerMemory,
-              DownloadBudget.layer,
-              EngineLimits.layer
-            )
+            Layer.mergeAll(Memory.layer, vaultLayer, Quotas.layerMemory, DownloadBudget.layer, EngineLimits.layer)
           ),
           Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer)),
           Layer.provideMerge(FeedReader.layer)

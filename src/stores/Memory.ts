@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { randomUUID } from "node:crypto"
 import type { Store } from "../engine/Store.ts"
+import type { WebhookStore as Webhooks } from "../engine/store/WebhookStore.ts"
 import { BlobStore, layerMemory } from "./Blobs.ts"
 import * as BodyStore from "./memory/BodyStore.ts"
 import * as ConnectionStore from "./memory/ConnectionStore.ts"
@@ -21,9 +22,10 @@ import * as SecretStore from "./memory/SecretStore.ts"
 import * as SessionStore from "./memory/SessionStore.ts"
 import * as TaskStore from "./memory/TaskStore.ts"
 import * as State from "./memory/State.ts"
+import * as WebhookStore from "./memory/WebhookStore.ts"
 
 /** All ports over one state. */
-export const layer: Layer.Layer<Store> = Layer.unwrap(
+export const layer: Layer.Layer<Store | Webhooks> = Layer.unwrap(
   Effect.map(BlobStore, (blobs) => {
     const state = State.empty({ databaseId: randomUUID(), number: 1, id: randomUUID() })
     return Layer.mergeAll(
@@ -39,7 +41,8 @@ export const layer: Layer.Layer<Store> = Layer.unwrap(
       RunStore.layer(state),
       SecretStore.layer(state),
       SessionStore.layer(state),
-      TaskStore.layer(state)
+      TaskStore.layer(state),
+      WebhookStore.layer(state)
     )
   })
 ).pipe(Layer.provide(layerMemory))

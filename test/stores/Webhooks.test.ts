@@ -1,13 +1,24 @@
+import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
-import * as Memory from "../../src/stores/memory/WebhookStore.ts"
+import { randomUUID } from "node:crypto"
+import * as Feed from "../../src/engine/feed/Feed.ts"
+import { MessageId, WebhookId } from "../../src/engine/model/Webhook.ts"
+import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
+import * as Payload from "../../src/engine/webhooks/Payload.ts"
+import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
+import * as WholePostgres from "../../src/stores/Postgres.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
+import * as Memory from "../../src/stores/Memory.ts"
 import * as Postgres from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "../support/Postgres.ts"
 import * as Laws from "./lawsOfWebhooks.ts"
-import { Time } from "./scenario.ts"
+import { visible } from "./visible.ts"
+import { item, page, running, settle, Time } from "./scenario.ts"
 
 /** Time passes when all that is written is older. */
 const aging = Layer.effect(
@@ -28,3 +39,78 @@ const aging = Layer.effect(
 
 Laws.suite("Memory", Layer.merge(Memory.layer, Layer.succeed(Time, { pass: (by) => TestClock.adjust(by) })))
 Laws.suite("Postgres", Layer.merge(Postgres.layer, aging).pipe(Layer.provide(Database.layer)))
+
+/** The tables of the database that hold this text. */
+const tablesWith = (text: string) =>
+  SqlClient.SqlClient.use((sql) =>
+    Effect.gen(function* () {
+      const tables = yield* sql<{
+        name: string
+      }>`SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name
+        FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`
+      const found = yield* Effect.forEach(tables, ({ name }) =>
+        Effect.map(
+          sql.unsafe(`SELECT 1 FROM ${name} AS whole WHERE strpos(whole::text, $1) > 0 LIMIT 1`, [text]),
+          (rows) => (rows.length > 0 ? [name] : [])
+        )
+      )
+      return found.flat()
+    })
+  )
+
+it.live("after a purge no table holds the title, and after a disconnection none holds an id", () =>
+  Effect.gen(function* () {
+    const store = yield* WholeStore
+    const webhooks = yield* WebhookStore
+    const feed = yield* Feed.Feed
+    const kept = yield* running()
+    yield* kept.commit({ items: [item("kept")] })
+    const run = yield* running()
+    yield* run.commit({ items: [item("id-marker", { title: "title-marker" })] })
+    yield* visible
+    const { changes, next } = yield* feed.changes({ limit: 10, wait: Duration.zero })
+    assert.strictEqual(changes.length, 2)
+    const timestamp = yield* DateTime.now
+    const body = yield* Payload.toStored({ type: "content.changed", timestamp, data: { changes, cursor: next } })
+    const made: Array<WebhookId> = []
+    for (const connectionId of [null, run.id]) {
+      const webhook = yield* webhooks.create({
+        id: WebhookId.make(randomUUID()),
+        name: "a name",
+        url: "https://example.com/hook",
+        connectionId,
+        changes: null,
+        secret: new Uint8Array([1]),
+        cursor: null
+      })
+      made.push(webhook.id)
+      const message = { id: MessageId.make(randomUUID()), body, changes: 2 }
+      assert.isTrue(yield* webhooks.enqueue(webhook, { to: next, message }))
+    }
+    assert.deepStrictEqual(yield* tablesWith("title-marker"), ["public.content"])
+    yield* run.commit({ page: page({ deleted: ["id-marker"] }) })
+    yield* settle(run.fence, { atMost: 9, share: 1 })
+    yield* store.purge(run.id, DateTime.add(timestamp, { minutes: 1 }))
+    assert.deepStrictEqual(yield* tablesWith("title-marker"), [])
+    assert.sameMembers(yield* tablesWith("id-marker"), ["public.content", "public.webhook_message"])
+    yield* store.disconnect(run.id, true)
+    assert.deepStrictEqual(yield* tablesWith("id-marker"), [])
+    // The webhook of the connection is a person's, and tells nothing more.
+    assert.deepStrictEqual(yield* tablesWith(run.id), ["public.webhook"])
+    const left = yield* Effect.forEach(made, (id) =>
+      webhooks.messages(id, { state: "pending", limit: 9, after: undefined })
+    )
+    assert.deepStrictEqual(
+      left.map((messages) => messages.map(({ changes }) => changes)),
+      [[1], [1]]
+    )
+  }).pipe(
+    Effect.provide(
+      Feed.layer.pipe(
+        Layer.provideMerge(Layer.merge(Postgres.layer, WholePostgres.layer)),
+        Layer.provide(Blobs.layer),
+        Layer.provideMerge(Database.layer)
+      )
+    )
+  )
+)

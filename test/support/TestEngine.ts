@@ -26,6 +26,7 @@ import type { Sender } from "../../src/engine/webhooks/Sender.ts"
 import * as Destination from "../../src/engine/webhooks/Destination.ts"
 import * as WebhookSender from "../../src/http/webhooks/WebhookSender.ts"
 import * as Memory from "../../src/stores/Memory.ts"
+import * as State from "../../src/stores/memory/State.ts"
 import * as MemoryWebhooks from "../../src/stores/memory/WebhookStore.ts"
 import { integration, type MemorySource } from "./MemorySource.ts"
 
@@ -39,11 +40,10 @@ const vault = Layer.succeed(
 )
 
 /** Webhooks can be made and asked about; nobody delivers. */
-export const webhooks = Layer.mergeAll(MemoryWebhooks.layer, WebhookSender.layer).pipe(
-  Layer.provideMerge(Destination.layer),
-  Layer.provide(NodeDns.layer),
-  Layer.orDie
-)
+export const webhooks = Layer.mergeAll(
+  Layer.unwrap(Effect.sync(() => MemoryWebhooks.layer(State.empty({ databaseId: "", number: 1, id: "" })))),
+  WebhookSender.layer
+).pipe(Layer.provideMerge(Destination.layer), Layer.provide(NodeDns.layer), Layer.orDie)
 
 type TestServices = Engine | LeasedSlice.Services | WebhookStore | Sender | Destination.Destination
 

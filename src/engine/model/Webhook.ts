@@ -66,7 +66,7 @@ export interface Claimed {
   readonly webhook: Webhook
   readonly message: Message
   readonly claim: number
-  /** The body, the same at every attempt. */
+  /** The body as it is stored (see webhooks/Payload.ts). */
   readonly body: string
 }
 

@@ -14,7 +14,6 @@ import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Schema from "effect/Schema"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import type * as Sharding from "effect/cluster/Sharding"
 import * as Singleton from "effect/cluster/Singleton"
@@ -22,6 +21,7 @@ import * as Feed from "../feed/Feed.ts"
 import type { Vault } from "../secrets/Vault.ts"
 import { MessageId, type Webhook, type WebhookId } from "../model/Webhook.ts"
 import * as Supervisor from "../Supervisor.ts"
+import type { ContentStore } from "../store/ContentStore.ts"
 import { WebhookStore } from "../store/WebhookStore.ts"
 import * as Delivery from "./Delivery.ts"
 import * as Payload from "./Payload.ts"
@@ -39,8 +39,6 @@ const pause = Duration.seconds(5)
 /** How long delivered messages and dead letters are kept, and how often older ones are removed. */
 const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
 const pruneEvery = Duration.hours(6)
-
-const encodeBody = Schema.encodeEffect(Schema.fromJsonString(Payload.ContentChanged))
 
 /**
  * Waits for changes that match this webhook, and makes a message from them. A webhook whose filter was changed
@@ -71,13 +69,11 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   if (changes.length === 0) {
     return yield* store.enqueue(webhook, { to: next, message: null })
   }
-  const body = yield* Effect.orDie(
-    encodeBody({
-      type: "content.changed",
-      timestamp: yield* DateTime.now,
-      data: { changes, cursor: next }
-    })
-  )
+  const body = yield* Payload.toStored({
+    type: "content.changed",
+    timestamp: yield* DateTime.now,
+    data: { changes, cursor: next }
+  })
   const id = MessageId.make(yield* random.uuidV7())
   return yield* store.enqueue(webhook, { to: next, message: { id, body, changes: changes.length } })
 })
@@ -150,7 +146,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
   return yield* Effect.forever(Effect.andThen(look, Effect.sleep(tick)))
 }).pipe(Effect.scoped, Effect.provide(SecureRandom.layerWebCrypto))
 
-export type Services = WebhookStore | Feed.Feed | Vault | Sender
+export type Services = WebhookStore | ContentStore | Feed.Feed | Vault | Sender
 
 /** A singleton of the cluster: it runs in the process that owns its shard. */
 export const layer: Layer.Layer<never, never, Sharding.Sharding | Services> = Layer.unwrap(

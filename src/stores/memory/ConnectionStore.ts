@@ -11,6 +11,7 @@ import * as Storable from "../Storable.ts"
 import { dropUnnamed } from "./BodyStore.ts"
 import { interruptRuns } from "./RunStore.ts"
 import { admitted } from "./SecretStore.ts"
+import { forgetConnection } from "./WebhookStore.ts"
 import { byBytes, type ConnectionEntry, fenced, type State, utc, uuid } from "./State.ts"
 
 type Methods = ConnectionStore["Service"]
@@ -42,6 +43,7 @@ export const connectionOf = (entry: ConnectionEntry): Connection => ({
 const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
 const remove = (state: State, connectionId: ConnectionId): void => {
+  forgetConnection(state, connectionId)
   state.connections.delete(connectionId)
   for (const each of state.connections.values()) if (each.member?.of === connectionId) each.member = null
   for (const task of state.tasks.values()) if (task.connectionId === connectionId) state.tasks.delete(task.id)

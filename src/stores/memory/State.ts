@@ -12,6 +12,7 @@ import type { ChangeKind, Epoch } from "../../engine/model/Change.ts"
 import type { ConnectionId, ItemEstimate, Member, Problems } from "../../engine/model/Connection.ts"
 import type { ContentState, LedgerRow } from "../../engine/model/Content.ts"
 import type { Run, RunId, RunKind } from "../../engine/model/Run.ts"
+import type { Message, Webhook, WebhookId } from "../../engine/model/Webhook.ts"
 import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
 import { type Fence, Superseded } from "../../engine/store/Fence.ts"
 
@@ -150,10 +151,26 @@ interface BodyEntry {
   readonly touchedAt: Millis
 }
 
+export interface WebhookEntry {
+  webhook: Webhook
+  /** Oldest first. */
+  messages: Array<MessageEntry>
+}
+
+export interface MessageEntry {
+  message: Message
+  body: string
+  claim: number
+  redelivered: boolean
+  /** Null unless it is pending. */
+  dueAt: Millis | null
+}
+
 export interface State {
   readonly connections: Map<ConnectionId, ConnectionEntry>
   readonly tasks: Map<TaskId, TaskEntry>
   readonly runs: Map<RunId, RunEntry>
+  readonly webhooks: Map<WebhookId, WebhookEntry>
   /** By hash in hex. */
   readonly bodies: Map<string, BodyEntry>
   /** By their state's hash in hex. */
@@ -178,6 +195,7 @@ export const empty = (epoch: Epoch): State => ({
   connections: new Map(),
   tasks: new Map(),
   runs: new Map(),
+  webhooks: new Map(),
   bodies: new Map(),
   signIns: new Map(),
   locks: new Map(),

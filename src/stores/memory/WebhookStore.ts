@@ -1,36 +1,21 @@
-/** Webhooks and their messages in memory: for tests. */
+/** Webhooks and their messages in memory. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
 import {
   failedTooLong,
   resetsFailures,
   type Message,
   type MessageId,
   type Webhook,
-  type WebhookId,
   type DeliveryState
 } from "../../engine/model/Webhook.ts"
 import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
-import { type Millis, utc } from "./State.ts"
-
-interface Entry {
-  webhook: Webhook
-  /** Oldest first. */
-  messages: Array<MessageEntry>
-}
-
-interface MessageEntry {
-  message: Message
-  body: string
-  claim: number
-  redelivered: boolean
-  /** Null unless it is pending. */
-  dueAt: Millis | null
-}
+import { type MessageEntry, type Millis, type State, utc, type WebhookEntry } from "./State.ts"
 
 const isLive = ({ message, redelivered }: MessageEntry) => message.state === "pending" && !redelivered
 const isSame = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, index) => byte === b[index])
@@ -38,9 +23,21 @@ const isSameFilter = (a: Webhook["changes"], b: Webhook["changes"]) => a?.join()
 const isOlder = (message: Message, now: Millis, than: Duration.Duration) =>
   message.attemptedAt !== null && message.attemptedAt.epochMilliseconds < now - Duration.toMillis(than)
 
-export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
-  const entries = new Map<WebhookId, Entry>()
-  const find = (messageId: MessageId): readonly [Entry, MessageEntry] | undefined => {
+/** Removes the changes of a connection from messages. */
+export const forgetConnection = (state: State, connectionId: ConnectionId): void => {
+  for (const { messages } of state.webhooks.values()) {
+    for (const entry of messages.filter(({ body }) => body.includes(connectionId))) {
+      const body = JSON.parse(entry.body) as { data: { changes: ReadonlyArray<{ connection: ConnectionId }> } }
+      const changes = body.data.changes.filter(({ connection }) => connection !== connectionId)
+      entry.body = JSON.stringify({ ...body, data: { ...body.data, changes } })
+      entry.message = { ...entry.message, changes: changes.length }
+    }
+  }
+}
+
+const make = (state: State): WebhookStore["Service"] => {
+  const entries = state.webhooks
+  const find = (messageId: MessageId): readonly [WebhookEntry, MessageEntry] | undefined => {
     for (const entry of entries.values()) {
       const found = entry.messages.find(({ message }) => message.id === messageId)
       if (found !== undefined) return [entry, found]
@@ -54,7 +51,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
     entry.message = { ...entry.message, ...change, nextAttemptAt: dueAt === null ? null : utc(dueAt) }
   }
 
-  const deliveryState = ({ messages, webhook }: Entry, now: Millis): DeliveryState => {
+  const deliveryState = ({ messages, webhook }: WebhookEntry, now: Millis): DeliveryState => {
     const due = (entry: MessageEntry) => Math.max(0, (entry.dueAt ?? now) - now)
     const [next] = messages
       .filter(({ message }) => message.state === "pending")
@@ -67,7 +64,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
   }
   const active = () => Array.from(entries.values()).filter(({ webhook }) => webhook.state === "active")
 
-  return WebhookStore.of({
+  return {
     create: (given) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const webhook: Webhook = {
@@ -253,5 +250,7 @@ export const layer: Layer.Layer<WebhookStore> = Layer.sync(WebhookStore, () => {
         }
         return removed
       })
-  })
-})
+  }
+}
+
+export const layer = (state: State): Layer.Layer<WebhookStore> => Layer.succeed(WebhookStore, make(state))

@@ -47,6 +47,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     yield* Effect.forEach(belongings, (table) => sql`DELETE FROM ${sql(table)} WHERE connection_id = ${connectionId}`, {
       discard: true
     })
+    yield* Purge.forgetInMessages(sql, connectionId)
     yield* sql`UPDATE connection SET member_of = NULL, member_id = NULL WHERE member_of = ${connectionId}`
     yield* sql`DELETE FROM connection WHERE id = ${connectionId}`
   })

@@ -16,6 +16,7 @@ import { deletions } from "./migrations/Deletions.ts"
 import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/InitialSchema.ts"
 import { keys } from "./migrations/Keys.ts"
+import { messageContents } from "./migrations/MessageContents.ts"
 import { listings } from "./migrations/Listings.ts"
 import { bodyKeys } from "./migrations/BodyKeys.ts"
 import { checks } from "./migrations/LastChecked.ts"
@@ -72,7 +73,8 @@ export const migrations = {
   "0020_read_tokens": readTokens,
   "0021_totals": totals,
   "0022_became": became,
-  "0023_text_queue": textQueue
+  "0023_text_queue": textQueue,
+  "0024_message_contents": messageContents
 }
 
 /** The schema that this version works with. */

@@ -129,6 +129,20 @@ const forgetDerived = Effect.fnUntraced(function* (
   if (ids.length > 0) yield* sql`SELECT derived.forget(${connectionId}, ${texts(ids.map(({ id }) => id))})`
 })
 
+/**
+ * Removes the changes of a connection that is gone from messages that wait, or were given up. Messages hold ids only;
+ * titles are read when a message is sent (see webhooks/Payload.ts).
+ */
+export const forgetInMessages = (sql: SqlClient.SqlClient, connectionId: ConnectionId) =>
+  sql`WITH kept AS (
+      SELECT m.id, coalesce(jsonb_agg(change ORDER BY n) FILTER (WHERE change ->> 'connection' <> ${connectionId}), '[]') AS list
+      FROM webhook_message m, jsonb_array_elements(m.body::jsonb #> '{data,changes}') WITH ORDINALITY AS each(change, n)
+      WHERE m.state <> 'delivered' AND strpos(m.body, ${connectionId}) > 0
+      GROUP BY m.id)
+    UPDATE webhook_message m SET changes = jsonb_array_length(kept.list),
+      body = jsonb_set(m.body::jsonb, '{data,changes}', kept.list)::text
+    FROM kept WHERE m.id = kept.id AND m.body IS NOT NULL`
+
 type Methods = Pick<ContentStore["Service"], "purge"> & {
   /** Removes all contents that are under this id, which no connection has any more. */
   readonly removeContents: (connectionId: ConnectionId) => Effect.Effect<void, StoreError>
@@ -162,6 +176,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       yield* dropBlobs(step.bodies)
       removed = step.rows
     }
+    // Once more: until here the feed showed the contents, and a message may have been made of them.
+    yield* forgetInMessages(sql, connectionId)
   })
 
   const forgetGone = (connectionId: ConnectionId, before: DateTime.Utc) =>

@@ -32,7 +32,6 @@ import * as RequestErrors from "../../../src/http/RequestErrors.ts"
 import * as Authenticated from "../../../src/http/security/Authenticated.ts"
 import * as WebhookHandlers from "../../../src/http/webhooks/WebhookHandlers.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
-import * as MemoryWebhooks from "../../../src/stores/memory/WebhookStore.ts"
 import { deleteStaged, item, page, running as connected } from "../../stores/scenario.ts"
 
 const url = "https://hooks.example/a"
@@ -101,7 +100,7 @@ const at = (webhook: string) => ({ params: { webhook } })
 
 const layer = (endpoints: Endpoints) =>
   Layer.mergeAll(Webhooks.layer, Feed.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(Memory.layer, MemoryWebhooks.layer, vault, endpoints.layer)),
+    Layer.provideMerge(Layer.mergeAll(Memory.layer, vault, endpoints.layer)),
     Layer.provide(Destination.layer),
     Layer.provide(zone),
     Layer.orDie
@@ -229,6 +228,31 @@ describe("delivering to webhooks", () => {
         rest.changes.map(({ content }) => content.externalId),
         ["b", "c", "a"]
       )
+    }))
+
+  test("a purge and a disconnection reach messages that wait and dead letters", (endpoints) =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const [one, two] = [yield* connected(), yield* connected()]
+      yield* one.commit({ items: [item("a", { title: "secret title" }), item("b", { title: "kept title" })] })
+      yield* two.commit({ items: [item("c", { title: "another title" })] })
+      yield* create()
+      yield* create({ url: other, connection: two.id })
+      endpoints.answer = () => Effect.succeed(500)
+      yield* dispatcher
+      yield* until(() => endpoints.to(url).length > 0 && endpoints.to(other).length > 0)
+      assert.include(endpoints.to(url)[0]?.body, "secret title")
+      yield* one.commit({ page: page({ deleted: ["a"] }) })
+      yield* deleteStaged(one.fence)
+      yield* store.purge(one.id, DateTime.add(yield* DateTime.now, { minutes: 1 }))
+      yield* store.disconnect(two.id, true)
+      const before = endpoints.to(url).length
+      endpoints.answer = () => Effect.succeed(204)
+      yield* until(() => endpoints.to(url).length > before)
+      const sent = endpoints.to(url)[before]
+      assert.deepStrictEqual(sent === undefined ? [] : told(sent), ["a stored", "b stored"])
+      assert.include(sent?.body, "kept title")
+      for (const text of ["secret title", "another title", two.id]) assert.notInclude(sent?.body, text)
     }))
 
   test("tells a hundred changes in a message, and only those that were asked for", (endpoints) =>
