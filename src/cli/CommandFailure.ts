@@ -56,8 +56,9 @@ const isUsage = (error: unknown, tag: string): boolean =>
   (Predicate.hasProperty(error, "what") && error.what === "connection") ||
   (Predicate.hasProperty(error, "setting") && typeof error.setting === "string")
 
-/** How the values are written, by what Effect's message expects. */
+/** How the values are written, by what Effect's message expects. `$&` is that message. */
 const forms: ReadonlyArray<readonly [RegExp, string]> = [
+  [/^a duration from .*$/, "$&"],
   [/Duration/, 'a duration like "5 minutes"'],
   [/"true" \|/, "true or false"],
   [/URL/, "an address like https://idem.example.com"],
@@ -68,7 +69,7 @@ const forms: ReadonlyArray<readonly [RegExp, string]> = [
 const formOf = (name: string, message: string): string =>
   /(^|_)PORT$/.test(name)
     ? "a port, from 0 to 65535"
-    : (forms.find(([pattern]) => pattern.test(message))?.[1] ?? "another value")
+    : (forms.find(([pattern]) => pattern.test(message))?.[1] ?? "another value").replace("$&", message)
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 

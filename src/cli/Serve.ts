@@ -13,7 +13,6 @@ import { Settings } from "../http/ServerSettings.ts"
 import { Output } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
 import * as AppServices from "./AppServices.ts"
-import * as Shutdown from "./Shutdown.ts"
 import * as TextFormat from "./TextFormat.ts"
 
 export const serve = Command.make(
@@ -26,7 +25,6 @@ export const serve = Command.make(
     const settings = yield* Layer.build(Settings.layer).pipe(Effect.scoped)
     const { host, token } = Context.get(settings, Settings)
     const many = yield* AppServices.many
-    yield* Shutdown.timeout
     const holder = yield* ProcessIdentity.self
     yield* AppServices.domains
     const work = Effect.scoped(

@@ -3,21 +3,16 @@
  * releases leases and locks, and the last process stops the embedded database. The limit is `IDEM_SHUTDOWN_TIMEOUT`;
  * leases that were not released by then expire. A second signal ends the process at once.
  */
-import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Os from "node:os"
-
-/** `IDEM_SHUTDOWN_TIMEOUT`: by default 30 seconds. */
-export const timeout: Config.Config<Duration.Duration> = Config.Duration("IDEM_SHUTDOWN_TIMEOUT").pipe(
-  Config.withDefault(Duration.seconds(30))
-)
+import * as DurationSetting from "../engine/DurationSetting.ts"
 
 /** Ends the process when the limit is reached. */
 const deadline = Effect.gen(function* () {
   // The service has refused a setting that does not decode when it started.
-  const limit = yield* Effect.orElseSucceed(timeout, () => Duration.seconds(30))
+  const limit = yield* Effect.orElseSucceed(DurationSetting.shutdownTimeout, () => Duration.seconds(30))
   yield* Effect.sleep(limit)
   yield* Effect.sync(() => {
     process.stderr.write(`idem: not stopped within ${Duration.format(limit)}; what is open expires by itself\n`)

@@ -1,9 +1,10 @@
 /** The bounds of a run, with their reasons. Tests and embedders replace them as a whole. */
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as DurationSetting from "./DurationSetting.ts"
 
 const mebibyte = 1024 * 1024
 
@@ -81,9 +82,11 @@ export const layer: Layer.Layer<never, Config.ConfigError> = Layer.effect(
   Limits,
   Effect.gen(function* () {
     const limits = yield* Limits
-    const longestRetryAfter = yield* Config.Duration("IDEM_LONGEST_RETRY_AFTER").pipe(
-      Config.withDefault(limits.longestRetryAfter)
-    )
+    const longestRetryAfter = yield* DurationSetting.make("IDEM_LONGEST_RETRY_AFTER", {
+      standard: limits.longestRetryAfter,
+      least: Duration.minutes(1),
+      most: Duration.days(30)
+    })
     return { ...limits, longestRetryAfter }
   })
 )

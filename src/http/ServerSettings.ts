@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as DurationSetting from "../engine/DurationSetting.ts"
 
 /** The settings do not allow the server to start. The message says what to do. */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
@@ -93,7 +94,7 @@ export class Settings extends Context.Service<
         }
       )
       // The rest of the time is for polling, which stops after the server.
-      const shutdown = yield* Config.Duration("IDEM_SHUTDOWN_TIMEOUT").pipe(Config.withDefault(Duration.seconds(30)))
+      const shutdown = yield* DurationSetting.shutdownTimeout
       const grace = Duration.min(Duration.seconds(5), Duration.divideUnsafe(shutdown, 3))
       return Settings.of({ host, port, token, proxies, grace })
     })

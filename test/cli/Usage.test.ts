@@ -90,6 +90,11 @@ describe("wrong usage", () => {
       const settings = [
         ["PORT", "abc", "PORT is not right: it must be a port, from 0 to 65535"],
         ["IDEM_SHUTDOWN_TIMEOUT", "soon", `IDEM_SHUTDOWN_TIMEOUT is not right: it must be a duration like "5 minutes"`],
+        [
+          "IDEM_SHUTDOWN_TIMEOUT",
+          "Infinity",
+          "IDEM_SHUTDOWN_TIMEOUT is not right: it must be a duration from 1s to 1h"
+        ],
         ["IDEM_CLUSTER", "perhaps", "IDEM_CLUSTER is not right: it must be true or false"],
         ["IDEM_PUBLIC_URL", "idem", "IDEM_PUBLIC_URL is not right: it must be an address like"],
         ["HOST", "0.0.0.0", "HOST 0.0.0.0 can be reached from other machines"],

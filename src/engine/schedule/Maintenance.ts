@@ -5,6 +5,7 @@
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as DurationSetting from "../DurationSetting.ts"
 import { BodyStore } from "../store/BodyStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
@@ -19,7 +20,11 @@ const bodiesUnusedFor = Duration.days(1)
 
 /** How long runs are kept: `IDEM_KEEP_RUNS`, by default 30 days. A connection's last run stays. */
 export const settings: Config.Config<{ readonly keepRuns: Duration.Duration }> = Config.all({
-  keepRuns: Config.Duration("IDEM_KEEP_RUNS").pipe(Config.withDefault(Duration.days(30)))
+  keepRuns: DurationSetting.make("IDEM_KEEP_RUNS", {
+    standard: Duration.days(30),
+    least: Duration.days(1),
+    most: Duration.days(36_500)
+  })
 })
 
 const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number) => string) =>

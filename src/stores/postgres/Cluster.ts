@@ -19,11 +19,15 @@ import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
 import type * as SocketServer from "effect/socket/SocketServer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { createServer } from "node:net"
+import * as DurationSetting from "../../engine/DurationSetting.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 
 const port = (name: string) => Config.option(Config.Port(name))
 const host = (name: string) => Config.option(Config.NonEmptyString(name))
-const duration = (name: string, standard: Duration.Duration) => Config.Duration(name).pipe(Config.withDefault(standard))
+
+/** A lease that a dead process holds is missed for as long as the longest; below the shortest no lease would hold. */
+const duration = (name: string, standard: Duration.Duration) =>
+  DurationSetting.make(name, { standard, least: Duration.millis(100), most: Duration.minutes(10) })
 
 /**
  * The settings have Effect's names (`ShardingConfig`), except for the address at which others reach this process:

@@ -49,7 +49,10 @@ describe("maintenance", () => {
     Effect.gen(function* () {
       assert.strictEqual(yield* settingsOf({}), 30)
       assert.strictEqual(yield* settingsOf({ IDEM_KEEP_RUNS: "90 days" }), 90)
-      assert.strictEqual((yield* Effect.flip(settingsOf({ IDEM_KEEP_RUNS: "long" })))._tag, "ConfigError")
+      assert.strictEqual(yield* settingsOf({ IDEM_KEEP_RUNS: "" }), 30)
+      for (const wrong of ["long", "-5 days", "0 days", "23 hours", "Infinity"]) {
+        assert.strictEqual((yield* Effect.flip(settingsOf({ IDEM_KEEP_RUNS: wrong })))._tag, "ConfigError")
+      }
     })
   )
 })
