@@ -10,7 +10,7 @@ import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
-import * as Requests from "./Requests.ts"
+import * as GoogleClient from "./GoogleClient.ts"
 import * as Transport from "./Transport.ts"
 
 /** Reads users, and nothing else of the directory. */
@@ -47,13 +47,17 @@ export const make = (options: {
   readonly subject: string
 }) => {
   const { auth, call, subject } = options
-  const client = admin({
-    version: "directory_v1",
-    ...Transport.options(options.network),
-    ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
+  const client = GoogleClient.make({
+    auth,
+    call,
+    client: admin({
+      version: "directory_v1",
+      ...Transport.options(options.network),
+      ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
+    }),
+    units: { "users.list": 1, "users.get": 1 },
+    host: new URL(options.rootUrl ?? "https://admin.googleapis.com").host
   })
-  const { host } = new URL(options.rootUrl ?? "https://admin.googleapis.com")
-  const requests = Requests.make({ auth, call, client, host })
 
   /** 403 for a subject that may not read users ("Not Authorized to access this resource/api"). */
   const explained = Effect.mapError((error: IntegrationError) =>
@@ -69,8 +73,8 @@ export const make = (options: {
   return {
     /** By primary address. */
     users: (pageToken: string | undefined) =>
-      requests
-        .request("users.list", 1, "list of users", UserList, (directory, how) =>
+      client
+        .request("users.list", "list of users", UserList, (directory, how) =>
           directory.users.list(
             {
               customer: "my_customer",
@@ -85,8 +89,8 @@ export const make = (options: {
 
     /** Reads a user by id or address. */
     user: (userKey: string) =>
-      requests
-        .request("users.get", 1, `user ${userKey}`, User, (directory, how) => directory.users.get({ userKey }, how))
+      client
+        .request("users.get", `user ${userKey}`, User, (directory, how) => directory.users.get({ userKey }, how))
         .pipe(explained)
   }
 }

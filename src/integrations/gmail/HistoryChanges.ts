@@ -1,6 +1,6 @@
 /** Sums up the records of a mailbox's history: one change for each message. `History` reads them. */
 import type { Patch } from "../../contract/Page.ts"
-import type { HistoryRecord } from "./Api.ts"
+import type { HistoryRecord } from "./Resources.ts"
 
 /** The scope of the connection, as far as labels decide it. */
 export interface Scope {

@@ -6,8 +6,9 @@ import * as Stream from "effect/Stream"
 import { type AfterBody, type Content, maxTitleLength, type Metadata } from "../../contract/Content.ts"
 import { Gone, IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Headers from "../../mail/Headers.ts"
-import type { FullMessage, Message, RawMessage } from "./Api.ts"
-import { unreadableBody } from "./RawAnswer.ts"
+import type { RawMessage } from "./RawMessage.ts"
+import type { FullMessage, Message } from "./Resources.ts"
+import { unreadableBody } from "./RawMessage.ts"
 
 /** The content of a message that was read as a whole. */
 export const content = Effect.fnUntraced(function* (message: Message) {

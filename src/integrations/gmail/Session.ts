@@ -11,6 +11,7 @@ import { chatLabel, type Config, filterOf, withoutChats } from "./Config.ts"
 import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingStep.ts"
 import * as Mail from "./Mail.ts"
+import type { Message } from "./Resources.ts"
 import * as SignIn from "./SignIn.ts"
 
 /** Bytes of a message on average, attachments included: what the estimate assumes. */
@@ -89,7 +90,7 @@ export const open = Effect.fnUntraced(function* ({
         Effect.fail(isArrival && error.reason._tag === "Gone" ? notFoundYet(externalId) : error)
       )
       // Its removal may have been read before this download began: stored now, it would never be found to be gone.
-      const admit = (message: Api.Message) => {
+      const admit = (message: Message) => {
         const has = (labels: ReadonlySet<string>) => message.labelIds?.some((label) => labels.has(label)) === true
         if (has(source.scope.excluded)) return Effect.fail(Mail.inTrash(externalId))
         return has(source.scope.ignored) ? Effect.fail(Mail.isChat(externalId)) : Effect.succeed(message)

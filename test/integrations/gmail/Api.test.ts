@@ -11,7 +11,7 @@ import type * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../../../src/contract/IntegrationError.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 import { retryAfter } from "../../../src/integrations/gmail/Errors.ts"
-import * as RawAnswer from "../../../src/integrations/gmail/RawAnswer.ts"
+import * as RawMessage from "../../../src/integrations/gmail/RawMessage.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
 import * as Mirror from "./Mirror.ts"
 
@@ -468,7 +468,7 @@ describe("a large message", () => {
           while (true) yield Buffer.alloc(10_000, given++ % 256)
         })()
       )
-      const begun = yield* Effect.promise(() => RawAnswer.begin({ status: 403, data }))
+      const begun = yield* Effect.promise(() => RawMessage.begin({ status: 403, data }))
       assert.strictEqual(begun._tag, "Refused")
       assert.isBelow(given, 100)
       assert.isTrue(data.destroyed)

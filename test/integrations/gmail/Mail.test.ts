@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Message } from "../../../src/integrations/gmail/Api.ts"
+import type { Message } from "../../../src/integrations/gmail/Resources.ts"
 import * as Mail from "../../../src/integrations/gmail/Mail.ts"
 
 const message = (raw: string | Uint8Array, more: Partial<Message> = {}): Message => ({

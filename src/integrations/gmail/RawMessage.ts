@@ -1,12 +1,40 @@
-/** The response to `messages.get` with `format=raw`: read whole while it is small, and else as it arrives. */
+/**
+ * A message with its bytes: `messages.get` with `format=raw`. A small answer is read as a whole; a larger one as it
+ * arrives, so that a message takes no more memory than its first part.
+ */
+import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Readable } from "node:stream"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
-import { type Failure, networkProblem, retryAfterOf, unreachable, unreadable } from "./Errors.ts"
+import {
+  type Failure,
+  isInvalidArgument,
+  networkProblem,
+  noSuchMessage,
+  retryAfterOf,
+  unreachable,
+  unreadable
+} from "./Errors.ts"
+import type { GoogleClient } from "./GoogleClient.ts"
 import * as RawReader from "./RawReader.ts"
+import { Message } from "./Resources.ts"
+
+export type RawMessage =
+  | { readonly _tag: "Whole"; readonly message: Message }
+  | {
+      readonly _tag: "Streamed"
+      readonly body: Stream.Stream<Uint8Array, IntegrationError>
+      /** Gmail's estimate of the message's bytes, where it stands before them. */
+      readonly estimate: number | undefined
+      /** The other fields, once the body was read to its end. */
+      readonly rest: Effect.Effect<Message, IntegrationError>
+    }
 
 /** An answer up to this many bytes is parsed as one JSON text, which costs less: most messages are smaller. */
 const wholeBytes = 256 * 1024
@@ -21,7 +49,7 @@ interface Response {
 }
 
 /** The first part of a response. */
-export type Begun =
+type Begun =
   | { readonly _tag: "Refused"; readonly failure: Failure }
   | { readonly _tag: "Whole"; readonly answer: unknown }
   | (Open & { readonly _tag: "Open" })
@@ -69,9 +97,75 @@ export const begin = async (response: Response): Promise<Begun> => {
     : { _tag: "Open", chunks, more }
 }
 
+/** True if the text has the form of Gmail's message ids: a number of 64 bits in hexadecimal digits. */
+const isMessageId = (text: string): boolean => /^[0-9a-f]{1,16}$/i.test(text)
+
+const whatOf = (id: string) => `message ${id}`
+
+const decode = Schema.decodeUnknownEffect(Message)
+const decodeMessage = (id: string) => (answer: unknown) => Effect.mapError(decode(answer), () => unreadable(whatOf(id)))
+
+/**
+ * Requests a message. The response of a larger one stays open until the scope ends. The deadline is that of `call`: the
+ * client's own would also end the response.
+ */
+export const get = (
+  client: GoogleClient<gmail_v1.Gmail, "messages.get">,
+  id: string
+): Effect.Effect<RawMessage, IntegrationError, Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (scope) =>
+    client.authorized("messages.get", (token) => request(client, id, token, scope))
+  )
+
+const request = (
+  client: GoogleClient<gmail_v1.Gmail, "messages.get">,
+  id: string,
+  token: Redacted.Redacted,
+  scope: Scope.Scope
+): Effect.Effect<RawMessage, IntegrationError> =>
+  Effect.suspend(() => {
+    const abort = new AbortController()
+    const close = Effect.sync(() => abort.abort())
+    const begun = client
+      .send(token, async (gmail, options) =>
+        begin(
+          await gmail.users.messages.get(
+            { userId: "me", id, format: "raw" },
+            {
+              ...options,
+              signal: abort.signal,
+              responseType: "stream",
+              // The client would read the body of a refusal without a bound, and not as JSON.
+              validateStatus: () => true
+            }
+          )
+        )
+      )
+      .pipe(
+        Effect.flatMap((begun) => (begun._tag === "Refused" ? Effect.fail(begun.failure) : Effect.succeed(begun))),
+        Effect.catch((failure) =>
+          isInvalidArgument(failure) && !isMessageId(id)
+            ? Effect.fail(noSuchMessage(id))
+            : client.fail(whatOf(id), token)(failure)
+        )
+      )
+    return Effect.uninterruptibleMask((restore) =>
+      restore(begun).pipe(
+        Effect.onError(() => close),
+        Effect.tap((begun) => (begun._tag === "Whole" ? Effect.void : Scope.addFinalizer(scope, close)))
+      )
+    ).pipe(
+      Effect.flatMap((begun) =>
+        begun._tag === "Whole"
+          ? Effect.map(decodeMessage(id)(begun.answer), (message): RawMessage => ({ _tag: "Whole", message }))
+          : streamed(id, begun)
+      )
+    )
+  })
+
 /** The message's bytes, about how many there are, and then the other fields of the answer. */
-export const streamed = Effect.fnUntraced(function* (id: string, { chunks, more }: Open) {
-  const what = `message ${id}`
+const streamed = Effect.fnUntraced(function* (id: string, { chunks, more }: Open) {
+  const what = whatOf(id)
   const reader = RawReader.make()
   const attempt = <A>(take: () => A): Effect.Effect<A, IntegrationError> =>
     Effect.try({
@@ -99,11 +193,13 @@ export const streamed = Effect.fnUntraced(function* (id: string, { chunks, more 
     })
   )
   const begun = Stream.unwrap(Effect.map(first, (parts) => Stream.fromIterable(parts)))
-  return {
+  const message: RawMessage = {
+    _tag: "Streamed",
     body: Stream.concat(begun, others),
     estimate,
-    rest: Effect.suspend(() => (rest === undefined ? Effect.fail(unreadable(what)) : Effect.succeed(rest)))
+    rest: Effect.suspend(() => decodeMessage(id)(rest))
   }
+  return message
 })
 
 const estimateOf = (answer: unknown): number | undefined =>

@@ -1,0 +1,82 @@
+/**
+ * Requests with a client of `googleapis`: each through `call`, with the access token. `request` decodes a JSON answer;
+ * RawMessage.ts reads its answer as it arrives. Both use `authorized` and `send`.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { AccessToken } from "../../contract/AccessToken.ts"
+import type { Call } from "../../contract/Integration.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import { classify, type Failure, failureOf, unreadable } from "./Errors.ts"
+
+/** The time limit of a request; the engine's own deadline for a call is longer. */
+const timeout = Duration.seconds(50)
+
+/** The options of each request. `retry: false`: the engine retries. */
+interface RequestOptions {
+  readonly signal: AbortSignal
+  readonly retry: false
+  readonly headers: { readonly Authorization: string }
+}
+
+export type GoogleClient<Client, Method extends string> = ReturnType<typeof make<Client, Method>>
+
+export const make = <Client, Method extends string>(options: {
+  readonly auth: AccessToken
+  readonly call: Call
+  readonly client: Client
+  /** Units of the quota by method. */
+  readonly units: Readonly<Record<Method, number>>
+  /** The host of the requests, for messages. */
+  readonly host: string
+}) => {
+  const { auth, call, client, host, units } = options
+
+  /** Makes one request with this token. */
+  const send = <A>(
+    token: Redacted.Redacted,
+    run: (client: Client, options: RequestOptions) => Promise<A>
+  ): Effect.Effect<A, Failure> =>
+    Effect.tryPromise({
+      try: (signal) =>
+        run(client, { signal, retry: false, headers: { Authorization: `Bearer ${Redacted.value(token)}` } }),
+      catch: (error) => failureOf(error, host)
+    })
+
+  /** Fails with the reason of a request for `what` that failed. */
+  const fail = (what: string, token: Redacted.Redacted) => (failure: Failure) =>
+    Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
+
+  /** A request through `call`. After a 401 it is made once more, with another token. */
+  const authorized = <A>(
+    method: Method,
+    request: (token: Redacted.Redacted) => Effect.Effect<A, IntegrationError>
+  ): Effect.Effect<A, IntegrationError> =>
+    Effect.flatMap(auth.token, (token) =>
+      Effect.catch(call(method, units[method], request(token)), (error) =>
+        error.reason._tag === "Unauthorized"
+          ? Effect.flatMap(auth.replace(token, error), (next) => call(method, units[method], request(next)))
+          : Effect.fail(error)
+      )
+    )
+
+  /** A request whose answer is read as a whole. `what` names the answer in errors. */
+  const request = <A, I>(
+    method: Method,
+    what: string,
+    schema: Schema.Codec<A, I>,
+    run: (client: Client, options: RequestOptions & { readonly timeout: number }) => Promise<{ readonly data: unknown }>
+  ): Effect.Effect<A, IntegrationError> =>
+    authorized(method, (token) =>
+      send(token, (client, how) => run(client, { ...how, timeout: Duration.toMillis(timeout) })).pipe(
+        Effect.catch(fail(what, token)),
+        // A broken or truncated JSON text is no error to the client: `data` is a string then, and does not decode.
+        Effect.flatMap(({ data }) => Effect.mapError(Schema.decodeUnknownEffect(schema)(data), () => unreadable(what)))
+      )
+    )
+
+  return { authorized, fail, request, send }
+}
