@@ -1,11 +1,14 @@
 /**
  * Gmail: each message as it was received (RFC 822 bytes), its labels as metadata. External ids are Gmail's message ids.
  *
- * - gmail/Config.ts: settings · Auth.ts: tokens · SignIn.ts: how an account is signed in · Session.ts: an open
- *   connection · Api.ts: the API's methods · Errors.ts: Google's errors as reasons
- * - gmail/Listing.ts: the order of a listing · History.ts, HistoryChanges.ts: the history · Pass.ts: all messages, and
- *   the watermark · Labels.ts: labels rebuilt · Chats.ts: chats left out · TaskListing.ts: forced and windowed tasks
- * - gmail/Mail.ts: a message as content · RawAnswer.ts, RawReader.ts: large messages as they arrive
+ * - gmail/Config.ts: settings · Auth.ts, TokenEndpoint.ts: tokens · SignIn.ts: how an account is signed in ·
+ *   Session.ts: an open connection
+ * - gmail/Api.ts: the API's methods · Resources.ts: what they return · GoogleClient.ts, Transport.ts: requests ·
+ *   Errors.ts: Google's errors as reasons
+ * - gmail/Listing.ts: the order of a listing · History.ts, HistoryChanges.ts: the history · FullSync.ts: all messages,
+ *   and the watermark · LabelRebuild.ts: labels rebuilt · TaskListing.ts: forced and windowed tasks · MessagePages.ts:
+ *   pages without chats
+ * - gmail/RawMessage.ts, RawReader.ts: a message's bytes, also as they arrive · MessageContent.ts: a message as content
  */
 import * as Effect from "effect/Effect"
 import { type Budget, make, type Quota } from "../contract/Integration.ts"

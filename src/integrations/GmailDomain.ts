@@ -18,7 +18,7 @@ import { IntegrationError, Malformed, Transient } from "../contract/IntegrationE
 import type { Page } from "../contract/Page.ts"
 import * as Auth from "./gmail/Auth.ts"
 import { Config as MailboxConfig } from "./gmail/Config.ts"
-import * as Directory from "./gmail/Directory.ts"
+import * as WorkspaceUsers from "./gmail/WorkspaceUsers.ts"
 import { signIn } from "./gmail/SignIn.ts"
 
 const { rootUrl, ...mailboxFields } = MailboxConfig.fields
@@ -84,7 +84,7 @@ const Kept = Schema.Struct({
 })
 const decodeKept = Schema.decodeUnknownOption(Kept)
 
-const content = (user: Directory.User): Content => {
+const content = (user: WorkspaceUsers.User): Content => {
   const kept: typeof Kept.Type = {
     email: user.primaryEmail.toLowerCase(),
     name: user.name?.fullName ?? null,
@@ -103,7 +103,7 @@ const content = (user: Directory.User): Content => {
   }
 }
 
-const refOf = (user: Directory.User): Ref => {
+const refOf = (user: WorkspaceUsers.User): Ref => {
   const found = content(user)
   return { externalId: user.id, revision: JSON.stringify(found.metadata), content: found }
 }
@@ -165,11 +165,11 @@ export const integration = make({
     const auth = yield* Auth.ofServiceAccount({
       credentials,
       endpoint: { issuer, tokenUrl, network },
-      scope: Directory.scope,
+      scope: WorkspaceUsers.scope,
       call,
       refreshCredentials
     })
-    const directory = Directory.make({
+    const directory = WorkspaceUsers.make({
       rootUrl: config.rootUrl,
       auth,
       call,
@@ -197,7 +197,7 @@ export const integration = make({
             // A page token lasts 3 days. Without a page there are no users on it.
             (error) =>
               at !== undefined && error.reason._tag === "Malformed"
-                ? Effect.succeed<Directory.UserList>({})
+                ? Effect.succeed<WorkspaceUsers.UserList>({})
                 : Effect.fail(error)
           )
           // A customer has at least the administrator that is acted for, and a page that was announced has users: the

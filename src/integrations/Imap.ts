@@ -2,12 +2,12 @@
  * IMAP: each message as the server has it (RFC 822 bytes), its mailbox and flags as metadata. External ids are
  * `mailbox/UIDVALIDITY/UID`.
  *
- * - imap/Config.ts: settings and providers · Client.ts, ImapErrors.ts: connections and errors ·
+ * - imap/Config.ts: settings and providers · Client.ts, Capabilities.ts, ImapErrors.ts: connections and errors ·
  *   Names.ts: mailbox names and external ids
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
  *   UidDigests.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
- * - imap/Session.ts: an open connection · Messages.ts: requests about messages · Downloads.ts: bodies · Mail.ts: a
- *   message as content · Watch.ts: hints by IDLE
+ * - imap/Session.ts: an open connection · Messages.ts: requests about messages · Downloads.ts: bodies · MessageContent.ts: a
+ *   message as content · IdleHints.ts: hints by IDLE
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

@@ -37,7 +37,7 @@ export interface Filter {
   readonly includeChats?: boolean | undefined
 }
 
-/** The filter's query, without chats unless they are asked for. Without a query see Chats.ts. */
+/** The filter's query, without chats unless they are asked for. Without a query see MessagePages.ts. */
 const queryOf = ({ includeChats, query }: Filter): string | undefined =>
   includeChats === true || query === undefined ? query : `(${query}) -label:chats`
 

@@ -2,7 +2,7 @@
  * Where a Gmail connection is. Nothing in it grows with the mailbox: page tokens and counters only.
  *
  * - pass: one listing of the whole mailbox (or of what the filter leaves of it), from the newest message to the oldest;
- * - label walk: a listing that rebuilds labels after the history expired (see Labels.ts).
+ * - label walk: a listing that rebuilds labels after the history expired (see LabelRebuild.ts).
  */
 import * as Order from "effect/Order"
 import * as Schema from "effect/Schema"

@@ -17,7 +17,7 @@ import type { HistoryRecord } from "./Resources.ts"
 import { byHistoryId, later, type Live } from "./Checkpoint.ts"
 import * as HistoryChanges from "./HistoryChanges.ts"
 import { done, listingError, next, refused, type Source, type Stage, type State, type Step } from "./ListingStep.ts"
-import * as Pass from "./Pass.ts"
+import * as FullSync from "./FullSync.ts"
 
 const changesPerPage = 500
 
@@ -87,7 +87,7 @@ export const changes = Effect.fnUntraced(function* (
   if (checkpoint.pass !== undefined) return next(pages, { ...after, hasPassed: true, stage: { _tag: "Pass" } })
   if (checkpoint.labels !== undefined) return next(pages, { ...after, stage: { _tag: "Labels" } })
   if (source.scope.needsListing && !state.hasPassed) {
-    const begun = { ...checkpoint, pass: yield* Pass.make(checkpoint.historyId, { initial: false }) }
+    const begun = { ...checkpoint, pass: yield* FullSync.make(checkpoint.historyId, { initial: false }) }
     return next(pages, { ...after, checkpoint: begun, hasPassed: true, stage: { _tag: "Pass" } })
   }
   return done(pages)

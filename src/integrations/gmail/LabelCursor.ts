@@ -1,9 +1,9 @@
 /**
  * The listing of a label's messages beside the listing of all messages: which ids of a page have the label.
  *
- * Both come newest first, so that for one page of all messages only a few pages of the label must be held: those on
+ * Both come newest first, so that for one page of all messages only a few pages of the label must be kept: those on
  * which its ids were last found, and one more to look ahead. A label's page is passed once an id of it was found, so an
- * id that is in the label's list but not among all messages (it arrived or left meanwhile) holds nothing up.
+ * id that is in the label's list but not among all messages (it arrived or left meanwhile) delays nothing.
  */
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -11,12 +11,12 @@ import type { Api, Filter } from "./Api.ts"
 import type { Position } from "./Checkpoint.ts"
 
 /**
- * Pages of one label held at a time. An id that is still unmatched on an older page belongs to a message that the
+ * Pages of one label that are kept in memory at a time. An id that is still unmatched on an older page belongs to a message that the
  * listing of all messages does not show, so the page can be dropped.
  */
-const maxHeld = 3
+const maxPages = 3
 
-interface HeldPage {
+interface LabelPage {
   /** Its place among the label's pages that were loaded. */
   readonly at: number
   readonly token: string | undefined
@@ -26,52 +26,52 @@ interface HeldPage {
 
 export interface Cursor {
   readonly label: string
-  readonly held: Array<HeldPage>
-  /** The token of the page after the last one held; undefined at the end. */
+  readonly pages: Array<LabelPage>
+  /** The token of the page after the last one that was loaded; undefined at the end. */
   next: string | undefined
 }
 
 /** Where the listing is, for the checkpoint. */
-export const position = ({ held }: Cursor): Position => {
-  const token = held[0]?.token
-  return { ...(token === undefined ? {} : { token }), pages: held.length }
+export const position = ({ pages }: Cursor): Position => {
+  const token = pages[0]?.token
+  return { ...(token === undefined ? {} : { token }), pages: pages.length }
 }
 
 /** Opens the listing of a label where it was left. */
 export const open = Effect.fnUntraced(function* (api: Api, filter: Filter, label: string, position: Position) {
-  const cursor: Cursor = { label, held: [], next: position.token }
+  const cursor: Cursor = { label, pages: [], next: position.token }
   for (let page = 0; page < position.pages && (page === 0 || cursor.next !== undefined); page++) {
     yield* load(api, filter, cursor)
   }
   return cursor
 })
 
-/** Takes those ids of the page that have the label out of what is held, loading on while pages are being used up. */
-export const take = Effect.fnUntraced(function* (api: Api, filter: Filter, cursor: Cursor, page: ReadonlySet<string>) {
+/** Takes those of the ids that have the label out of the loaded pages, and loads more while the last page has some of them. */
+export const take = Effect.fnUntraced(function* (api: Api, filter: Filter, cursor: Cursor, ids: ReadonlySet<string>) {
   const taken = new Set<string>()
-  const find = (held: HeldPage) => {
-    for (const id of held.ids) {
-      if (!page.has(id)) continue
+  const find = (page: LabelPage) => {
+    for (const id of page.ids) {
+      if (!ids.has(id)) continue
       taken.add(id)
-      held.ids.delete(id)
-      held.found = true
+      page.ids.delete(id)
+      page.found = true
     }
   }
-  cursor.held.forEach(find)
-  for (let last = cursor.held.at(-1); last?.found === true && cursor.next !== undefined; last = cursor.held.at(-1)) {
+  cursor.pages.forEach(find)
+  for (let last = cursor.pages.at(-1); last?.found === true && cursor.next !== undefined; last = cursor.pages.at(-1)) {
     const loaded = yield* load(api, filter, cursor)
     find(loaded)
   }
-  // The held pages have no gap, so that a checkpoint can store them as a token and a number of pages. The page before
+  // The loaded pages have no gap, so that a checkpoint can store them as a token and a number of pages. The page before
   // the oldest page in use stays too: if the walk continues under tokens that shift, ids that moved up are still found.
-  const end = cursor.held.at(-1)?.at ?? 0
-  const oldest = cursor.held.findIndex(({ at, ids }) => at > end - maxHeld && (ids.size > 0 || at === end))
-  cursor.held.splice(0, Math.max(0, oldest - 1))
-  if (cursor.next === undefined && cursor.held.every(({ ids }) => ids.size === 0)) cursor.held.length = 0
+  const end = cursor.pages.at(-1)?.at ?? 0
+  const oldest = cursor.pages.findIndex(({ at, ids }) => at > end - maxPages && (ids.size > 0 || at === end))
+  cursor.pages.splice(0, Math.max(0, oldest - 1))
+  if (cursor.next === undefined && cursor.pages.every(({ ids }) => ids.size === 0)) cursor.pages.length = 0
   return taken
 })
 
-const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<HeldPage, IntegrationError> =>
+const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<LabelPage, IntegrationError> =>
   api.messages({ ...filter, labelIds: [...(filter.labelIds ?? []), cursor.label] }, { pageToken: cursor.next }).pipe(
     // A label that was removed since the walk began is no label any more: no message has it.
     Effect.catch((error) =>
@@ -80,14 +80,14 @@ const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<HeldPage,
         : Effect.fail(error)
     ),
     Effect.map((list) => {
-      const held: HeldPage = {
-        at: (cursor.held.at(-1)?.at ?? -1) + 1,
+      const page: LabelPage = {
+        at: (cursor.pages.at(-1)?.at ?? -1) + 1,
         token: cursor.next,
         ids: new Set((list.messages ?? []).map((message) => message.id)),
         found: false
       }
-      cursor.held.push(held)
+      cursor.pages.push(page)
       cursor.next = list.nextPageToken
-      return held
+      return page
     })
   )

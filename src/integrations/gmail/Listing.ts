@@ -22,9 +22,9 @@ import type { Page } from "../../contract/Page.ts"
 import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as History from "./History.ts"
-import * as Labels from "./Labels.ts"
+import * as LabelRebuild from "./LabelRebuild.ts"
 import { type Failure, type Source, type State, type StepResult } from "./ListingStep.ts"
-import * as Pass from "./Pass.ts"
+import * as FullSync from "./FullSync.ts"
 import * as TaskListing from "./TaskListing.ts"
 
 export const list = (
@@ -40,7 +40,7 @@ export const list = (
   const live: Effect.Effect<State, IntegrationError> =
     from !== undefined && "historyId" in from
       ? Effect.succeed({ ...fresh, checkpoint: from, stage: { _tag: "History" }, hasPassed: false })
-      : Effect.map(Pass.begin(source.api), (begun) => ({
+      : Effect.map(FullSync.begin(source.api), (begun) => ({
           ...fresh,
           checkpoint: begun,
           stage: { _tag: "Pass" },
@@ -61,10 +61,10 @@ const step = (
     case "Changes":
       return History.changes(source, task, state, stage)
     case "Pass":
-      return Pass.page(source, task, state)
+      return FullSync.page(source, task, state)
     case "End":
-      return Pass.end(source, task, state, stage.lastPage)
+      return FullSync.end(source, task, state, stage.lastPage)
     case "Labels":
-      return Labels.step(source, state, stage.walk)
+      return LabelRebuild.step(source, state, stage.walk)
   }
 }

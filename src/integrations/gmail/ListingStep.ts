@@ -11,7 +11,7 @@ import type { HistoryRecord } from "./Resources.ts"
 import type { Checkpoint, Live } from "./Checkpoint.ts"
 import type { Scope } from "./HistoryChanges.ts"
 import type { Cursor } from "./LabelCursor.ts"
-import type { Walk } from "./Labels.ts"
+import type { Walk } from "./LabelRebuild.ts"
 
 /** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
 const maxRefused = 3

@@ -10,7 +10,7 @@ import type { Checkpoint } from "./Checkpoint.ts"
 import { chatLabel, type Config, filterOf, withoutChats } from "./Config.ts"
 import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingStep.ts"
-import * as Mail from "./Mail.ts"
+import * as MessageContent from "./MessageContent.ts"
 import type { Message } from "./Resources.ts"
 import * as SignIn from "./SignIn.ts"
 
@@ -92,14 +92,14 @@ export const open = Effect.fnUntraced(function* ({
       // Its removal may have been read before this download began: stored now, it would never be found to be gone.
       const admit = (message: Message) => {
         const has = (labels: ReadonlySet<string>) => message.labelIds?.some((label) => labels.has(label)) === true
-        if (has(source.scope.excluded)) return Effect.fail(Mail.inTrash(externalId))
-        return has(source.scope.ignored) ? Effect.fail(Mail.isChat(externalId)) : Effect.succeed(message)
+        if (has(source.scope.excluded)) return Effect.fail(MessageContent.inTrash(externalId))
+        return has(source.scope.ignored) ? Effect.fail(MessageContent.isChat(externalId)) : Effect.succeed(message)
       }
-      if (found._tag === "Streamed") return Mail.streamed(found, admit)
+      if (found._tag === "Streamed") return MessageContent.streamed(found, admit)
       const message = yield* admit(found.message)
       return message.labelIds?.includes(chatLabel) === true
-        ? yield* Effect.flatMap(api.fullMessage(externalId), Mail.chat)
-        : yield* Mail.content(message)
+        ? yield* Effect.flatMap(api.fullMessage(externalId), MessageContent.chat)
+        : yield* MessageContent.content(message)
     })
   }
   return session

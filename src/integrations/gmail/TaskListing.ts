@@ -12,9 +12,9 @@ import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.
 import type { Page } from "../../contract/Page.ts"
 import type { SyncTask, Window } from "../../contract/SyncTask.ts"
 import { type Api, type Filter, pageSize } from "./Api.ts"
-import * as Chats from "./Chats.ts"
 import type { Checkpoint, TaskProgress } from "./Checkpoint.ts"
 import type { Cursor } from "./LabelCursor.ts"
+import * as MessagePages from "./MessagePages.ts"
 import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./ListingStep.ts"
 
 /** Messages looked at for each edge (20 units each). Past that, up to a second too much is listed. */
@@ -79,14 +79,7 @@ export const list = (
     Stream.paginate<State, Page<Checkpoint>, Failure, ContentExistenceChecker>(
       { progress: from, refused: 0, chats: undefined },
       Effect.fnUntraced(function* ({ progress, ...state }): Step<State> {
-        const answer = yield* Effect.result(
-          Effect.gen(function* () {
-            const list = yield* api.messages(source.filter, { pageToken: progress.pageToken })
-            const chats = state.chats ?? (yield* Chats.open(source, progress.chats))
-            const all = (list.messages ?? []).map(({ id }) => id)
-            return { ...list, all, chats, ...(yield* Chats.without(source, chats, all)) }
-          })
-        )
+        const answer = yield* Effect.result(MessagePages.read(source, progress, state.chats))
         if (answer._tag === "Failure") {
           if (progress.pageToken === undefined || !tokenRefused(answer.failure)) {
             return yield* listingError(answer.failure)

@@ -22,7 +22,7 @@ import type { SyncTask } from "../../contract/SyncTask.ts"
 import * as UidDigests from "./UidDigests.ts"
 import type { MailboxPart } from "./Checkpoint.ts"
 import type { Opened } from "./Client.ts"
-import * as Mail from "./Mail.ts"
+import * as MessageContent from "./MessageContent.ts"
 import type { Mailbox } from "./Mailboxes.ts"
 import { changes, details, type Marks, marks, type Place, uids, unreadable } from "./Messages.ts"
 import {
@@ -94,7 +94,10 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
     return { part, page }
   }
   const place: Place = { name, path, validity: before.validity }
-  const patchOf = (message: Marks): Patch => ({ externalId: idOf(place, message.uid), metadata: Mail.marks(message) })
+  const patchOf = (message: Marks): Patch => ({
+    externalId: idOf(place, message.uid),
+    metadata: MessageContent.marks(message)
+  })
 
   /** A page that lists these messages. */
   const list = Effect.fnUntraced(function* (chunk: ReadonlyArray<number>) {
@@ -248,7 +251,7 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
 
   return Stream.unwrap(
     Effect.gen(function* () {
-      const { qresync } = yield* client.features
+      const { qresync } = yield* client.capabilities
       const opened = yield* client.examine(path)
       if (opened.validity !== before.validity) return Stream.succeed<Step>({ part, turned: "renumbered" })
       const { modseq } = before

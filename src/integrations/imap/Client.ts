@@ -15,7 +15,7 @@ import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
 import * as Connections from "../server/Connections.ts"
 import * as Errors from "../server/Errors.ts"
-import * as Features from "./Features.ts"
+import * as Capabilities from "./Capabilities.ts"
 import * as ImapErrors from "./ImapErrors.ts"
 import * as Names from "./Names.ts"
 
@@ -48,7 +48,7 @@ export interface Opened {
 /** A connection that is logged in. */
 export interface Session {
   readonly imap: ImapFlow
-  readonly features: Features.Features
+  readonly capabilities: Capabilities.Capabilities
   /** Collects the UIDs of VANISHED (EARLIER) while a request asks for them. */
   vanished: Set<number> | undefined
   /** Called when the server tells of a change that nobody asked for. */
@@ -85,7 +85,7 @@ export interface Client {
    */
   readonly watch: (path: string, changed: (isFirst: boolean) => void) => Effect.Effect<never, IntegrationError>
   /** Logs in, if no connection is open. */
-  readonly features: Effect.Effect<Features.Features, IntegrationError>
+  readonly capabilities: Effect.Effect<Capabilities.Capabilities, IntegrationError>
   readonly size: Connections.Size
 }
 
@@ -145,7 +145,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   })
 
   /** The capabilities that the last login showed. */
-  let features: Features.Features = Features.none
+  let capabilities: Capabilities.Capabilities = Capabilities.none
   const login = Effect.flatMap(options.network.addressOf(options.host), (address) =>
     Effect.suspend(() => {
       const imap: ImapFlow = new ImapFlow({
@@ -162,7 +162,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       imap.on("error", () => {})
       const session: { -readonly [K in keyof Session]: Session[K] } = {
         imap,
-        features: Features.none,
+        capabilities: Capabilities.none,
         vanished: undefined,
         changed: undefined,
         running: 0,
@@ -170,7 +170,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       }
       return attempt("login", session, () => imap.connect()).pipe(
         Effect.map((): Session => {
-          session.features = features = Features.of(imap)
+          session.capabilities = capabilities = Capabilities.of(imap)
           // The library puts the personal namespace's prefix before every name, those of shared mailboxes included.
           if (imap.namespace !== undefined) imap.namespace = { ...imap.namespace, prefix: "" }
           return session
@@ -283,8 +283,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
           Effect.andThen(Effect.never)
         )
       }).pipe(Effect.scoped),
-    features: Effect.suspend(() =>
-      features === Features.none ? Effect.map(pool.connect, () => features) : Effect.succeed(features)
+    capabilities: Effect.suspend(() =>
+      capabilities === Capabilities.none ? Effect.map(pool.connect, () => capabilities) : Effect.succeed(capabilities)
     ),
     size: pool.size
   }

@@ -12,7 +12,7 @@ import type { Content } from "../../contract/Content.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Errors from "../server/Errors.ts"
 import type { Client } from "./Client.ts"
-import * as Mail from "./Mail.ts"
+import * as MessageContent from "./MessageContent.ts"
 import { type Details, details, detailsOf, detailsQuery, missing, type Place, uids } from "./Messages.ts"
 import * as Names from "./Names.ts"
 
@@ -174,9 +174,9 @@ export const make = Effect.fnUntraced(function* (
     if (message.size !== undefined && message.size > (maxMessageSize ?? Infinity)) {
       return yield* Effect.fail(tooLarge(idOf(place, uid), message.size))
     }
-    if (!isSmall(message)) return Mail.streamed(place.name, message, pieces(place, message))
+    if (!isSmall(message)) return MessageContent.streamed(place.name, message, pieces(place, message))
     const chunks = yield* Stream.runCollect(pieces(place, message))
-    return yield* Mail.content(place.name, message, Buffer.concat(chunks))
+    return yield* MessageContent.content(place.name, message, Buffer.concat(chunks))
   })
 
   return {
@@ -199,7 +199,7 @@ export const make = Effect.fnUntraced(function* (
       const read = together === undefined ? Option.none() : yield* Deferred.await(together)
       forget(id)
       if (Option.isNone(read)) return yield* readAlone(place, uid)
-      return yield* Mail.content(place.name, read.value.message, read.value.body)
+      return yield* MessageContent.content(place.name, read.value.message, read.value.body)
     })
   }
 })

@@ -10,7 +10,7 @@ import * as Errors from "../server/Errors.ts"
 import type { Checkpoint, MailboxPart, Part } from "./Checkpoint.ts"
 import type { Client, Opened } from "./Client.ts"
 import type { Downloads } from "./Downloads.ts"
-import * as Mail from "./Mail.ts"
+import * as MessageContent from "./MessageContent.ts"
 import type { Choice } from "./Mailboxes.ts"
 import { type Details, keys, type Place } from "./Messages.ts"
 import * as Names from "./Names.ts"
@@ -69,7 +69,7 @@ export const listed = Effect.fnUntraced(function* (
   ListingError,
   ContentExistenceChecker
 > {
-  const chosen = messages.filter((message) => inWindow(task, Mail.receivedAt(message)))
+  const chosen = messages.filter((message) => inWindow(task, MessageContent.receivedAt(message)))
   const refs = chosen.map((message): Ref => ({ externalId: idOf(place, message.uid) }))
   const download = new Set((yield* ContentExistenceChecker.selectNew(task, refs)).map(({ externalId }) => externalId))
   const isNew = ({ uid }: Details) => download.has(idOf(place, uid))
@@ -83,7 +83,11 @@ export const listed = Effect.fnUntraced(function* (
       ...(bodyKey === undefined
         ? {}
         : {
-            copy: { bodyKey, metadata: Mail.placed(place.name, message), occurredAt: Mail.receivedAt(message) }
+            copy: {
+              bodyKey,
+              metadata: MessageContent.placed(place.name, message),
+              occurredAt: MessageContent.receivedAt(message)
+            }
           })
     }
   }
@@ -93,7 +97,7 @@ export const listed = Effect.fnUntraced(function* (
     patches: isLive(task)
       ? chosen
           .filter((message) => !isNew(message) && message.size !== undefined)
-          .map((message) => ({ externalId: idOf(place, message.uid), metadata: Mail.marks(message) }))
+          .map((message) => ({ externalId: idOf(place, message.uid), metadata: MessageContent.marks(message) }))
       : []
   }
 })

@@ -33,7 +33,7 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
       const { client } = source
       const { name, path } = mailbox
       const live = isLive(task)
-      const features = yield* client.features
+      const capabilities = yield* client.capabilities
       const look = Effect.gen(function* () {
         const opened = yield* client.examine(path)
         const place: Place = { name, path, validity: opened.validity }
@@ -58,7 +58,7 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
         next
       )
       const digests =
-        live && found.length > 0 && features.condstore && !features.qresync
+        live && found.length > 0 && capabilities.condstore && !capabilities.qresync
           ? { blocks: UidDigests.digestsOf(blocks, next, false) }
           : {}
       const begun = (): MailboxPart => ({
@@ -82,7 +82,7 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
       const part = resumed === undefined ? begun() : goneOn(resumed)
       // On servers without message ids, body keys cost one more request. A first listing skips it: nothing is stored
       // yet that a message could be a copy of.
-      const copies = live && (!isWhole || features.gmail || features.objectId)
+      const copies = live && (!isWhole || capabilities.gmail || capabilities.objectId)
       const left = found.filter((uid) => uid < (resumed?.below ?? Number.POSITIVE_INFINITY))
       if (left.length === 0) return Stream.succeed<Step>({ part, page: { problems } })
       const chunks = chunksOf(left.toReversed(), pageSize)

@@ -18,7 +18,7 @@ import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Problem } from "../../contract/Page.ts"
 import * as Errors from "../server/Errors.ts"
 import type { Client } from "./Client.ts"
-import type { Features } from "./Features.ts"
+import type { Capabilities } from "./Capabilities.ts"
 import { isOfMailbox } from "./ListingPages.ts"
 import * as Names from "./Names.ts"
 
@@ -76,14 +76,14 @@ const isUse = (entry: ListResponse, ...uses: ReadonlyArray<string>): boolean =>
   entry.specialUse !== undefined && uses.includes(entry.specialUse)
 
 /** Chooses from a complete answer to LIST. */
-const select = (entries: ReadonlyArray<ListResponse>, choice: Choice, features: Features): Selection => {
+const select = (entries: ReadonlyArray<ListResponse>, choice: Choice, capabilities: Capabilities): Selection => {
   const problems: Array<Problem> = []
   const leftOut: Array<string> = []
   const wanted = matcher(choice.mailboxes)
   const excluded = matcher(choice.exclude)
   const isVirtual = (entry: ListResponse) =>
     entry.specialUseSource === "extension" && isUse(entry, "\\All", "\\Flagged")
-  const allMail = features.gmail
+  const allMail = capabilities.gmail
     ? entries.find((entry) => entry.specialUseSource === "extension" && isUse(entry, "\\All"))
     : undefined
   const isDefault = (entry: ListResponse, name: string): boolean => {
@@ -159,21 +159,21 @@ export const list = Effect.fnUntraced(function* (
   client: Client,
   choice: Choice
 ): Effect.fn.Return<Selection, IntegrationError> {
-  const features = yield* client.features
+  const capabilities = yield* client.capabilities
   // Without mod-sequences the number of unread messages tells of many changes of flags.
   const query = {
     messages: true,
     uidNext: true,
     uidValidity: true,
-    ...(features.condstore ? { highestModseq: true } : { unseen: true })
+    ...(capabilities.condstore ? { highestModseq: true } : { unseen: true })
   }
   const entries = yield* client
     .request("LIST", "listing the mailboxes", ({ imap }) =>
-      imap.list(features.listStatus ? { statusQuery: query } : {})
+      imap.list(capabilities.listStatus ? { statusQuery: query } : {})
     )
     .pipe(Effect.flatMap(checked))
-  const selection = select(entries, choice, features)
-  if (features.listStatus) return selection
+  const selection = select(entries, choice, capabilities)
+  if (capabilities.listStatus) return selection
   const mailboxes = yield* Effect.forEach(selection.mailboxes, (mailbox) =>
     client
       .request("STATUS", `the status of ${Names.quote(mailbox.path)}`, ({ imap }) => imap.status(mailbox.path, query))

@@ -131,7 +131,7 @@ export const uids = Effect.fnUntraced(function* (
   days: { readonly since?: Date | undefined; readonly before?: Date | undefined } = {}
 ): Effect.fn.Return<ReadonlyArray<number>, IntegrationError> {
   if (from >= to) return []
-  const { messageLimit } = yield* client.features
+  const { messageLimit } = yield* client.capabilities
   const windows = messageLimit === undefined ? [`${from}:${to - 1}`] : windowsOf(from, to, messageLimit)
   const found = yield* Effect.forEach(windows, (uid) =>
     client.inMailbox(path, validity, "SEARCH", `searching ${Names.quote(name)}`, async ({ imap }) => {
@@ -168,7 +168,7 @@ export const changes = (
             { uid: true, changedSince: BigInt(modseq) }
           )
           const marked = rows.filter(({ flags, uid }) => flags !== undefined && uid >= from && uid < to).map(marksOf)
-          const isTold = session.features.qresync && vanished.size <= maxVanished
+          const isTold = session.capabilities.qresync && vanished.size <= maxVanished
           return {
             changed: marked.toSorted((a, b) => a.uid - b.uid),
             vanished: isTold ? [...vanished].filter((uid) => uid >= from && uid < to).toSorted((a, b) => a - b) : []

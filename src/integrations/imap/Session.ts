@@ -13,7 +13,7 @@ import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingPages.ts"
 import * as Mailboxes from "./Mailboxes.ts"
 import * as Names from "./Names.ts"
-import * as Watch from "./Watch.ts"
+import * as IdleHints from "./IdleHints.ts"
 import * as Errors from "../server/Errors.ts"
 
 const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Config): Mailboxes.Choice => ({
@@ -91,7 +91,7 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
   })
 
   const session: Session<Checkpoint, Part> = {
-    account: Effect.as(client.features, `imap://${credentials.username}@${server.host}:${server.port}`),
+    account: Effect.as(client.capabilities, `imap://${credentials.username}@${server.host}:${server.port}`),
     estimate: Effect.map(Mailboxes.list(client, choice), ({ leftOut: names, mailboxes }) => {
       const counts = mailboxes.map(({ status }) => status.messages)
       const estimate: Estimate = {
@@ -121,4 +121,4 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
 })
 
 export const hints = (options: OpenOptions<Config, Credentials>) =>
-  Watch.hints(clientOf(options, { connections: 1, timeout: idleTimeout }), choiceOf(options.config))
+  IdleHints.hints(clientOf(options, { connections: 1, timeout: idleTimeout }), choiceOf(options.config))

@@ -3,7 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Message } from "../../../src/integrations/gmail/Resources.ts"
-import * as Mail from "../../../src/integrations/gmail/Mail.ts"
+import * as MessageContent from "../../../src/integrations/gmail/MessageContent.ts"
 
 const message = (raw: string | Uint8Array, more: Partial<Message> = {}): Message => ({
   id: "18c2",
@@ -34,7 +34,7 @@ describe("a message as content", () => {
         "Hello\0 there",
         ""
       )
-      const content = yield* Mail.content(message(raw))
+      const content = yield* MessageContent.content(message(raw))
       assert.deepStrictEqual(content.body, new Uint8Array(Buffer.from(raw)))
       assert.strictEqual(content.kind, "message")
       assert.strictEqual(content.mediaType, "message/rfc822")
@@ -59,8 +59,8 @@ describe("a message as content", () => {
 
   it.effect("keeps what moves between two fetches of an unchanged message apart", () =>
     Effect.gen(function* () {
-      const one = yield* Mail.content(message("Subject: x\r\n\r\n"))
-      const other = yield* Mail.content(
+      const one = yield* MessageContent.content(message("Subject: x\r\n\r\n"))
+      const other = yield* MessageContent.content(
         message("Subject: x\r\n\r\n", {
           historyId: "99",
           sizeEstimate: 7,
@@ -89,7 +89,7 @@ describe("a message as content", () => {
   for (const [name, raw] of messy) {
     it.effect(`never fails: ${name}`, () =>
       Effect.gen(function* () {
-        const content = yield* Mail.content(message(raw))
+        const content = yield* MessageContent.content(message(raw))
         assert.deepStrictEqual(content.body, new Uint8Array(raw))
         assert.isBelow(JSON.stringify(content.metadata).length, 100_000)
       })
@@ -98,8 +98,8 @@ describe("a message as content", () => {
 
   it.effect("reads 8-bit headers as UTF-8 where they are that, else as Windows-1252", () =>
     Effect.gen(function* () {
-      const utf8 = yield* Mail.content(message(Buffer.from("Subject: Grüße\n\n", "utf8")))
-      const latin = yield* Mail.content(message(Buffer.from("Subject: Gr\xfc\xdfe\n\n", "latin1")))
+      const utf8 = yield* MessageContent.content(message(Buffer.from("Subject: Grüße\n\n", "utf8")))
+      const latin = yield* MessageContent.content(message(Buffer.from("Subject: Gr\xfc\xdfe\n\n", "latin1")))
       assert.strictEqual(utf8.title, "Grüße")
       assert.strictEqual(latin.title, "Grüße")
     })
@@ -108,7 +108,7 @@ describe("a message as content", () => {
   it.effect("has no date where Gmail gives none", () =>
     Effect.gen(function* () {
       for (const internalDate of ["soon", "", "99999999999999999999"]) {
-        assert.isUndefined((yield* Mail.content(message("Subject: x\n\n", { internalDate }))).occurredAt)
+        assert.isUndefined((yield* MessageContent.content(message("Subject: x\n\n", { internalDate }))).occurredAt)
       }
     })
   )
@@ -119,7 +119,11 @@ describe("a message as content", () => {
         const text = "QUJDREVGR0hJ"
         const places = Array.from(text, (_, at) => [text.slice(0, at), text.slice(at + bad.length)] as const)
         for (const raw of places.flatMap(([before, after]) => [before + bad + after, before + bad])) {
-          assert.strictEqual((yield* Effect.flip(Mail.content(message("", { raw })))).reason._tag, "Malformed", raw)
+          assert.strictEqual(
+            (yield* Effect.flip(MessageContent.content(message("", { raw })))).reason._tag,
+            "Malformed",
+            raw
+          )
         }
       })
     )
@@ -133,7 +137,7 @@ describe("a message as content", () => {
         const raw = Uint8Array.from(bytes)
         const padded = Buffer.from(raw).toString("base64").replaceAll("+", "-").replaceAll("/", "_")
         for (const text of [padded, padded.replaceAll("=", "")]) {
-          const content = yield* Mail.content(message("", { raw: text }))
+          const content = yield* MessageContent.content(message("", { raw: text }))
           assert.deepStrictEqual(content.body, raw)
         }
       })

@@ -1,7 +1,7 @@
-/** The capabilities of a server that decide how it is asked. */
+/** The capabilities of an IMAP server (RFC 9051, 7.2.2) that decide which commands it gets. */
 import type { ImapFlow } from "imapflow"
 
-export interface Features {
+export interface Capabilities {
   readonly gmail: boolean
   readonly qresync: boolean
   readonly condstore: boolean
@@ -11,8 +11,8 @@ export interface Features {
   readonly messageLimit: number | undefined
 }
 
-/** Of a server that nobody logged in to yet. */
-export const none: Features = {
+/** Before the login. */
+export const none: Capabilities = {
   gmail: false,
   qresync: false,
   condstore: false,
@@ -22,7 +22,7 @@ export const none: Features = {
 }
 
 /** The capabilities of a server after the login. */
-export const of = ({ capabilities, enabled }: ImapFlow): Features => {
+export const of = ({ capabilities, enabled }: ImapFlow): Capabilities => {
   const limit = [...capabilities.keys()].map((name) => /^MESSAGELIMIT=(\d+)$/i.exec(name)?.[1]).find(Boolean)
   return {
     gmail: capabilities.has("X-GM-EXT-1"),

@@ -2,10 +2,9 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
-import { type AfterBody, type Content, maxTitleLength, type Metadata } from "../../contract/Content.ts"
+import { type Content, maxTitleLength, type Metadata } from "../../contract/Content.ts"
 import { Gone, IntegrationError } from "../../contract/IntegrationError.ts"
-import * as Headers from "../../mail/Headers.ts"
+import * as MailContent from "../../mail/MailContent.ts"
 import type { RawMessage } from "./RawMessage.ts"
 import type { FullMessage, Message } from "./Resources.ts"
 import { unreadableBody } from "./RawMessage.ts"
@@ -14,8 +13,7 @@ import { unreadableBody } from "./RawMessage.ts"
 export const content = Effect.fnUntraced(function* (message: Message) {
   const body = message.raw === undefined ? undefined : decodeBase64Url(message.raw)
   if (body === undefined || body.length === 0) return yield* unreadableBody(message.id)
-  const result: Content = { ...kind, ...(yield* fields(message, body, body.length)), body }
-  return result
+  return MailContent.whole(body, yield* fields(message, body, body.length))
 })
 
 /**
@@ -24,22 +22,12 @@ export const content = Effect.fnUntraced(function* (message: Message) {
 export const streamed = (
   message: Extract<RawMessage, { readonly _tag: "Streamed" }>,
   admit: (message: Message) => Effect.Effect<Message, IntegrationError>
-): Content => {
-  const head: Array<Uint8Array> = []
-  let size = 0
-  const body = Stream.tap(message.body, (chunk) =>
-    Effect.sync(() => {
-      if (size < Headers.prefixBytes) head.push(chunk.slice(0, Headers.prefixBytes - size))
-      size += chunk.length
-    })
+): Content =>
+  MailContent.streamed(message.body, message.estimate, (head, size) =>
+    Effect.flatMap(Effect.flatMap(message.rest, admit), (found) =>
+      size === 0 ? Effect.fail(unreadableBody(found.id)) : fields(found, head, size)
+    )
   )
-  const afterBody = Effect.gen(function* () {
-    const found = yield* Effect.flatMap(message.rest, admit)
-    if (size === 0) return yield* unreadableBody(found.id)
-    return yield* fields(found, Buffer.concat(head), size)
-  })
-  return { ...kind, metadata: {}, body, announced: { estimate: message.estimate }, afterBody }
-}
 
 /** A chat, as `format=full` gives it: its parts as JSON are the body. */
 export const chat = Effect.fnUntraced(function* ({ payload, ...message }: FullMessage) {
@@ -55,19 +43,14 @@ export const chat = Effect.fnUntraced(function* ({ payload, ...message }: FullMe
   return result
 })
 
-const kind = { kind: "message", mediaType: "message/rfc822" }
-
 /** All but the body: from the message's other fields, the start of its bytes, and how many there are. */
-const fields = Effect.fnUntraced(function* (message: Message, start: Uint8Array, size: number) {
-  const mail = yield* Effect.promise(() => Headers.read(start))
-  const result: AfterBody = {
-    title: mail.subject?.slice(0, maxTitleLength),
+const fields = (message: Message, start: Uint8Array, size: number) =>
+  MailContent.fields(start, {
     occurredAt: instant(message.internalDate),
     metadata: {
       ...(message.threadId === undefined ? {} : { threadId: message.threadId }),
       labels: labelSet(message.labelIds ?? []),
-      size,
-      ...headerMetadata(mail)
+      size
     },
     // Gmail's own numbers: they may move while the message stays what it is.
     volatile: {
@@ -75,9 +58,7 @@ const fields = Effect.fnUntraced(function* (message: Message, start: Uint8Array,
       ...(message.sizeEstimate === undefined ? {} : { sizeEstimate: message.sizeEstimate }),
       ...(message.snippet === undefined ? {} : { snippet: message.snippet })
     }
-  }
-  return result
-})
+  })
 
 /** Labels as an object, so that a merge patch can add one and null can remove one. */
 const labelSet = (labelIds: Iterable<string>): Metadata =>
@@ -108,10 +89,6 @@ const decodeBase64Url = (raw: string): Uint8Array | undefined => {
   const bytes = Buffer.from(digits, "base64url")
   return bytes.length === Math.floor((digits.length * 3) / 4) ? new Uint8Array(bytes) : undefined
 }
-
-/** Everything but the subject, which is the title. */
-const headerMetadata = ({ subject: _subject, ...fields }: Headers.Headers): Metadata =>
-  Object.fromEntries(Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
 
 /** Gmail's own date in milliseconds of the epoch, as text. */
 const instant = (milliseconds: string | undefined): DateTime.Utc | undefined =>

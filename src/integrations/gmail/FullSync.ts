@@ -1,11 +1,14 @@
-/** A pass: a listing of all messages, newest first. Its beginning, its pages, and its end. */
+/**
+ * Google's "full synchronization": a pass lists all messages, newest first. Its beginning, its pages, and its end. What
+ * changes from then on is in the history (see History.ts).
+ */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Api } from "./Api.ts"
-import * as Chats from "./Chats.ts"
 import { later, type Live, type Pass } from "./Checkpoint.ts"
+import * as MessagePages from "./MessagePages.ts"
 import { done, listingError, next, refused, type Source, type State, type Step, tokenRefused } from "./ListingStep.ts"
 
 /**
@@ -62,14 +65,7 @@ export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask,
   const { checkpoint } = state
   const current = checkpoint.pass
   if (current === undefined) return done([])
-  const answer = yield* Effect.result(
-    Effect.gen(function* () {
-      const list = yield* source.api.messages(source.filter, { pageToken: current.pageToken })
-      const chats = state.chats ?? (yield* Chats.open(source, current.chats))
-      const all = (list.messages ?? []).map(({ id }) => id)
-      return { ...list, all, chats, ...(yield* Chats.without(source, chats, all)) }
-    })
-  )
+  const answer = yield* Effect.result(MessagePages.read(source, current, state.chats))
   if (answer._tag === "Failure") {
     if (current.pageToken === undefined || !tokenRefused(answer.failure)) return yield* listingError(answer.failure)
     const again = {

@@ -1,0 +1,46 @@
+/** Emails as content, for every integration that has emails. */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { type AfterBody, type Content, maxTitleLength } from "../contract/Content.ts"
+import type { IntegrationError } from "../contract/IntegrationError.ts"
+import * as Headers from "./Headers.ts"
+
+const kind = { kind: "message", mediaType: "message/rfc822" }
+
+/** All but the body: the source's own fields, and those of the email's header, which `head` begins with. */
+export const fields = Effect.fnUntraced(function* (head: Uint8Array, { metadata, ...own }: Omit<AfterBody, "title">) {
+  const { subject, ...header } = yield* Effect.promise(() => Headers.read(head))
+  const present = Object.entries(header).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, value] as const]
+  )
+  const result: AfterBody = {
+    title: subject?.slice(0, maxTitleLength),
+    ...own,
+    metadata: { ...metadata, ...Object.fromEntries(present) }
+  }
+  return result
+})
+
+/** The content of an email that was read as a whole. */
+export const whole = (body: Uint8Array, fields: AfterBody): Content => ({ ...kind, ...fields, body })
+
+/**
+ * The content of an email whose bytes are still to come. `fieldsOf` gets the beginning of the bytes, by which
+ * `Headers.read` gives the same as by all of them, and their number.
+ */
+export const streamed = (
+  bytes: Stream.Stream<Uint8Array, IntegrationError>,
+  estimate: number | undefined,
+  fieldsOf: (head: Uint8Array, size: number) => Effect.Effect<AfterBody, IntegrationError>
+): Content => {
+  const head: Array<Uint8Array> = []
+  let size = 0
+  const body = Stream.tap(bytes, (chunk) =>
+    Effect.sync(() => {
+      if (size < Headers.prefixBytes) head.push(chunk.slice(0, Headers.prefixBytes - size))
+      size += chunk.length
+    })
+  )
+  const afterBody = Effect.suspend(() => fieldsOf(Buffer.concat(head), size))
+  return { ...kind, metadata: {}, body, announced: { estimate }, afterBody }
+}
