@@ -1,7 +1,7 @@
 /**
  * The HTTP API as a value. The server's handlers, the typed client and the OpenAPI document derive from it. To add a
  * group, add its endpoints here and its handlers in `Server.ts`. A group that commands call is also added in
- * `CommandApi.ts`, and its handlers and its name in `client/LocalApi.ts`.
+ * `CommandApi.ts` and `client/LocalApi.ts`, and its handlers in `CommandHandlers.ts`.
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as OpenApi from "effect/http-api/OpenApi"

@@ -21,21 +21,15 @@ import * as LagGauges from "../derive/LagGauges.ts"
 import { Gauges } from "../engine/telemetry/Gauges.ts"
 import { Access } from "./security/Authentication.ts"
 import { Api } from "./Api.ts"
+import * as CommandHandlers from "./CommandHandlers.ts"
 import * as Authenticated from "./security/Authenticated.ts"
 import * as Dashboard from "./Dashboard.ts"
 import * as EventRoute from "./events/EventRoute.ts"
 import * as Guard from "./security/Guard.ts"
-import * as ConnectionHandlers from "./connections/ConnectionHandlers.ts"
-import * as ContentHandlers from "./contents/ContentHandlers.ts"
 import * as EmailHandlers from "./rendering/EmailHandlers.ts"
 import * as McpRoutes from "./mcp/McpRoutes.ts"
-import * as MirrorHandlers from "./mirror/MirrorHandlers.ts"
-import * as SearchHandlers from "./search/SearchHandlers.ts"
-import * as TokenHandlers from "./tokens/TokenHandlers.ts"
 import * as SignInHandlers from "./signin/SignInHandlers.ts"
 import * as SystemHandlers from "./system/SystemHandlers.ts"
-import * as TaskHandlers from "./tasks/TaskHandlers.ts"
-import * as WebhookHandlers from "./webhooks/WebhookHandlers.ts"
 import * as InterimResponses from "./InterimResponses.ts"
 import * as Listener from "./Listener.ts"
 import * as MetricsEndpoint from "./system/MetricsEndpoint.ts"
@@ -48,18 +42,7 @@ import { Settings } from "./ServerSettings.ts"
 import { Stopping } from "./ShutdownSignal.ts"
 
 /** The groups of the API. */
-const groups = Layer.mergeAll(
-  SystemHandlers.layer,
-  ConnectionHandlers.layer,
-  TaskHandlers.layer,
-  ContentHandlers.layer,
-  MirrorHandlers.layer,
-  SearchHandlers.layer,
-  TokenHandlers.layer,
-  EmailHandlers.layer,
-  SignInHandlers.layer,
-  WebhookHandlers.layer
-)
+const groups = Layer.mergeAll(CommandHandlers.layer, SystemHandlers.layer, EmailHandlers.layer, SignInHandlers.layer)
 
 /** Routes beside the API's. */
 const pages = Layer.mergeAll(

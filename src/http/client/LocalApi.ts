@@ -14,29 +14,13 @@ import type { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import type { Destination } from "../../engine/webhooks/Destination.ts"
 import type { Sender } from "../../engine/webhooks/Sender.ts"
 import { CommandApi } from "../CommandApi.ts"
-import * as ConnectionHandlers from "../connections/ConnectionHandlers.ts"
-import * as ContentHandlers from "../contents/ContentHandlers.ts"
-import * as MirrorHandlers from "../mirror/MirrorHandlers.ts"
-import * as TokenHandlers from "../tokens/TokenHandlers.ts"
+import * as CommandHandlers from "../CommandHandlers.ts"
 import * as RequestErrors from "../RequestErrors.ts"
 import { routerConfig } from "../Parameters.ts"
 import * as Authenticated from "../security/Authenticated.ts"
-import * as SearchHandlers from "../search/SearchHandlers.ts"
-import * as TaskHandlers from "../tasks/TaskHandlers.ts"
-import * as WebhookHandlers from "../webhooks/WebhookHandlers.ts"
 import { ApiClient } from "./ApiClient.ts"
 
-const handlers = Layer.mergeAll(
-  ConnectionHandlers.layer,
-  TaskHandlers.layer,
-  ContentHandlers.layer,
-  MirrorHandlers.layer,
-  SearchHandlers.layer,
-  TokenHandlers.layer,
-  WebhookHandlers.layer
-)
-
-/** The module's name says test; it is the library's client over handlers in the same process. */
+/** `HttpApiTest` is Effect's client over handlers in the same process, despite its name. */
 export const layer: Layer.Layer<
   ApiClient,
   never,
@@ -45,7 +29,7 @@ export const layer: Layer.Layer<
   ApiClient,
   HttpApiTest.groups(CommandApi, ["connections", "tasks", "contents", "mirror", "tokens", "searches", "webhooks"])
 ).pipe(
-  Layer.provide(handlers),
+  Layer.provide(CommandHandlers.layer),
   Layer.provide([RequestErrors.layer, Authenticated.layer]),
   Layer.provide(HttpPlatform.layer),
   Layer.provide(Etag.layerWeak),
