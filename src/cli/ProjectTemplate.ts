@@ -3,6 +3,26 @@
  */
 import packageJson from "../../package.json" with { type: "json" }
 
+const identity = `  domain: "notes",
+  title: "Notes",
+  summary: "the notes of a server",
+  config: Schema.Struct({
+    url: Idem.field(Schema.URLFromString, {
+      title: "Server",
+      description: "Its address.",
+      example: "https://notes.example.com"
+    }),
+    quota: Idem.field(Schema.optionalKey(Idem.Integration.QuotaConfig), Idem.Integration.aboutQuota)
+  }),
+`
+
+const scope = `  // A change of these fields lists in full, and deletes nothing.
+  scope: ["url"],
+  // Credentials go to these: a change asks for them again.
+  address: ["url"],
+  quota: ({ quota }) => ({ unitsPerMinute: 600, ...quota }),
+`
+
 const integration = `/**
  * Mirrors the notes of a server: \`GET /notes\` lists them, \`GET /notes/ID\` gives one. Replace it by your own source.
  *
@@ -32,28 +52,12 @@ const refusal = (status: number, message: string): Idem.Reason => {
 }
 
 export const notes = Idem.Integration.make({
-  domain: "notes",
-  title: "Notes",
-  summary: "the notes of a server",
-  config: Schema.Struct({
-    url: Idem.field(Schema.URLFromString, {
-      title: "Server",
-      description: "Its address.",
-      example: "https://notes.example.com"
-    }),
-    quota: Idem.field(Schema.optionalKey(Idem.Integration.QuotaConfig), Idem.Integration.aboutQuota)
-  }),
-  credentials: Schema.Struct({
+${identity}  credentials: Schema.Struct({
     token: Idem.field(Schema.Redacted(Schema.String), { title: "Token", description: "Of your account.", example: "…" })
   }),
   // Nothing has to be remembered between two polls.
   checkpoint: Schema.Struct({}),
-  // A change of these fields lists in full, and deletes nothing.
-  scope: ["url"],
-  // Credentials go to these: a change asks for them again.
-  address: ["url"],
-  quota: ({ quota }) => ({ unitsPerMinute: 600, ...quota }),
-  open: ({ call, config, credentials, network }) => {
+${scope}  open: ({ call, config, credentials, network }) => {
     const get = (path: string) =>
       Effect.tryPromise({
         try: async (signal) => {
@@ -131,23 +135,7 @@ const Page = Schema.Struct({ notes: Schema.Array(Schema.Unknown), next: Schema.N
 const Note = Schema.Struct({ id: Schema.String, title: Schema.String, text: Schema.String })
 
 export const notes = Idem.rest({
-  domain: "notes",
-  title: "Notes",
-  summary: "the notes of a server",
-  config: Schema.Struct({
-    url: Idem.field(Schema.URLFromString, {
-      title: "Server",
-      description: "Its address.",
-      example: "https://notes.example.com"
-    }),
-    quota: Idem.field(Schema.optionalKey(Idem.Integration.QuotaConfig), Idem.Integration.aboutQuota)
-  }),
-  // A change of these fields lists in full, and deletes nothing.
-  scope: ["url"],
-  // Credentials go to these: a change asks for them again.
-  address: ["url"],
-  quota: ({ quota }) => ({ unitsPerMinute: 600, ...quota }),
-  baseUrl: ({ url }) => url,
+${identity}${scope}  baseUrl: ({ url }) => url,
   // Or basic, header, oauth2, none.
   auth: { type: "bearer" },
   resources: () => ({

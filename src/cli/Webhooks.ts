@@ -23,6 +23,10 @@ const encodePing = Schema.encodeSync(Documents.Pinged)
 
 const webhook = Argument.String("webhook").pipe(Argument.withDescription("the webhook's id or name"))
 
+/** A flag's value under its name in the request; nothing where the flag was not given. */
+const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
+  (Option.isNone(value) ? {} : { [name]: value.value }) as { readonly [Name in K]?: A }
+
 /** The webhook with this id or name. */
 const find = Effect.fnUntraced(function* (ref: string) {
   const api = yield* ApiClient
@@ -40,6 +44,22 @@ const find = Effect.fnUntraced(function* (ref: string) {
   }
   return only
 })
+
+/** Calls the API for the webhook with this id or name. */
+const withWebhook = <A, E>(
+  ref: string,
+  work: (
+    api: ApiClient["Service"],
+    found: Documents.Webhook,
+    params: { readonly webhook: WebhookId }
+  ) => Effect.Effect<A, E>
+) =>
+  AppServices.ask(
+    Effect.gen(function* () {
+      const found = yield* find(ref)
+      return yield* work(yield* ApiClient, found, { webhook: found.id })
+    })
+  )
 
 const stateOf = ({ dead, failingSince, pending, reason, state }: Documents.Webhook, now: DateTime.Utc): string =>
   [
@@ -104,7 +124,6 @@ const create = Command.make(
   },
   Effect.fn("webhooks create")(function* (input) {
     const output = yield* Output
-    const given = <A>(name: string, value: Option.Option<A>) => (Option.isNone(value) ? {} : { [name]: value.value })
     const created = yield* AppServices.ask(
       ApiClient.use((api) =>
         api.webhooks.create({
@@ -130,12 +149,8 @@ const ping = Command.make(
   { webhook },
   Effect.fn("webhooks ping")(function* (input) {
     const output = yield* Output
-    const { found, pinged } = yield* AppServices.ask(
-      Effect.gen(function* () {
-        const found = yield* find(input.webhook)
-        const pinged = yield* (yield* ApiClient).webhooks.ping({ params: { webhook: found.id } })
-        return { found, pinged }
-      })
+    const { found, pinged } = yield* withWebhook(input.webhook, (api, found, params) =>
+      Effect.map(api.webhooks.ping({ params }), (pinged) => ({ found, pinged }))
     )
     const document = { webhook: found.id, ping: encodePing(pinged) }
     const took = `${TextFormat.count(Math.round(pinged.durationMs))} ms`
@@ -168,17 +183,10 @@ const messages = Command.make(
   },
   Effect.fn("webhooks messages")(function* (input) {
     const output = yield* Output
-    const { messages: rows, next } = yield* AppServices.ask(
-      Effect.gen(function* () {
-        const { id } = yield* find(input.webhook)
-        return yield* (yield* ApiClient).webhooks.messages({
-          params: { webhook: id },
-          query: {
-            limit: input.limit,
-            ...(Option.isNone(input.state) ? {} : { state: input.state.value }),
-            ...(Option.isNone(input.after) ? {} : { after: input.after.value })
-          }
-        })
+    const { messages: rows, next } = yield* withWebhook(input.webhook, (api, _, params) =>
+      api.webhooks.messages({
+        params,
+        query: { limit: input.limit, ...given("state", input.state), ...given("after", input.after) }
       })
     )
     const now = yield* DateTime.now
@@ -214,15 +222,10 @@ const redeliver = Command.make(
   },
   Effect.fn("webhooks redeliver")(function* (input) {
     const output = yield* Output
-    const redelivered = yield* AppServices.ask(
-      Effect.gen(function* () {
-        const { id } = yield* find(input.webhook)
-        const { webhooks } = yield* ApiClient
-        if (Option.isNone(input.message)) {
-          return (yield* webhooks.redeliverAll({ params: { webhook: id } })).redelivered
-        }
-        yield* webhooks.redeliver({ params: { webhook: id, message: input.message.value } })
-        return 1
+    const redelivered = yield* withWebhook(input.webhook, ({ webhooks }, _, params) =>
+      Option.match(input.message, {
+        onNone: () => Effect.map(webhooks.redeliverAll({ params }), ({ redelivered }) => redelivered),
+        onSome: (message) => Effect.as(webhooks.redeliver({ params: { ...params, message } }), 1)
       })
     )
     yield* output.answer({ redelivered }, () =>
@@ -238,11 +241,8 @@ const rotate = Command.make(
   { webhook },
   Effect.fn("webhooks rotate")(function* (input) {
     const output = yield* Output
-    const rotated = yield* AppServices.ask(
-      Effect.gen(function* () {
-        const { id } = yield* find(input.webhook)
-        return yield* (yield* ApiClient).webhooks.rotate({ params: { webhook: id }, payload: null })
-      })
+    const rotated = yield* withWebhook(input.webhook, (api, _, params) =>
+      api.webhooks.rotate({ params, payload: null })
     )
     const { secret, ...document } = rotated
     yield* output.answer({ webhook: { ...encode(document), secret } }, () =>
@@ -257,12 +257,9 @@ const setState = (name: "pause" | "resume", description: string) =>
     { webhook },
     Effect.fnUntraced(function* (input) {
       const output = yield* Output
-      const changed = yield* AppServices.ask(
-        Effect.gen(function* () {
-          const { id } = yield* find(input.webhook)
-          const state = name === "pause" ? ("paused" as const) : ("active" as const)
-          return yield* (yield* ApiClient).webhooks.change({ params: { webhook: id }, payload: { state } })
-        })
+      const state = name === "pause" ? ("paused" as const) : ("active" as const)
+      const changed = yield* withWebhook(input.webhook, (api, _, params) =>
+        api.webhooks.change({ params, payload: { state } })
       )
       yield* output.answer(
         { webhook: encode(changed) },
@@ -276,12 +273,8 @@ const remove = Command.make(
   { webhook },
   Effect.fn("webhooks remove")(function* (input) {
     const output = yield* Output
-    const removed: { readonly id: WebhookId; readonly name: string } = yield* AppServices.ask(
-      Effect.gen(function* () {
-        const found = yield* find(input.webhook)
-        yield* (yield* ApiClient).webhooks.remove({ params: { webhook: found.id } })
-        return found
-      })
+    const removed = yield* withWebhook(input.webhook, (api, found, params) =>
+      Effect.as(api.webhooks.remove({ params }), found)
     )
     yield* output.answer(
       { removed: removed.id },

@@ -12,25 +12,25 @@ const from = [0x46, 0x72, 0x6f, 0x6d, 0x20]
 interface State {
   /** How far into `>*From ` the current line is; -1 once it is something else. */
   readonly matched: number
-  /** The `>` seen at the beginning of the line and not written yet. */
-  readonly held: number
+  /** How many `>` the line begins with that are not written yet. */
+  readonly quotes: number
   readonly ends: boolean
 }
 
-/** Quotes line by line over chunks: what may still become `From ` is held back, and nothing else. */
+/** Quotes line by line over chunks: only what may still become `From ` waits for the next chunk. */
 const quoteChunk = (state: State, chunk: Uint8Array): readonly [State, Uint8Array] => {
-  let { held, matched } = state
-  const out = new Uint8Array(held + matched + 1 + chunk.length * 2 + from.length)
+  let { quotes, matched } = state
+  const out = new Uint8Array(quotes + matched + 1 + chunk.length * 2 + from.length)
   let length = 0
   const flush = () => {
-    out.fill(greater, length, length + held)
-    length += held
+    out.fill(greater, length, length + quotes)
+    length += quotes
     for (let index = 0; index < matched; index++) out[length++] = from[index] ?? 0
-    held = 0
+    quotes = 0
   }
   for (const byte of chunk) {
     if (matched === 0 && byte === greater) {
-      held++
+      quotes++
     } else if (matched >= 0 && byte === from[matched]) {
       matched++
       if (matched === from.length) {
@@ -45,12 +45,12 @@ const quoteChunk = (state: State, chunk: Uint8Array): readonly [State, Uint8Arra
     }
   }
   const last = chunk.at(-1)
-  return [{ held, matched, ends: last === undefined ? state.ends : last === newline }, out.slice(0, length)]
+  return [{ quotes, matched, ends: last === undefined ? state.ends : last === newline }, out.slice(0, length)]
 }
 
 const rest = (state: State): Uint8Array =>
   Uint8Array.from([
-    ...Array.from({ length: state.held }, () => greater),
+    ...Array.from({ length: state.quotes }, () => greater),
     ...from.slice(0, Math.max(0, state.matched)),
     // A message ends with a line's end; then comes the empty line.
     ...(state.ends ? [newline] : [newline, newline])
@@ -60,7 +60,7 @@ const rest = (state: State): Uint8Array =>
 const quote = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
   Stream.mapAccum(
     body,
-    (): State => ({ matched: 0, held: 0, ends: true }),
+    (): State => ({ matched: 0, quotes: 0, ends: true }),
     (state, chunk) => {
       const [next, quoted] = quoteChunk(state, chunk)
       return [next, [quoted]]
