@@ -173,28 +173,28 @@ export const make = Effect.fnUntraced(function* <Client>(
 
   const get = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      let held: Slot<Client> | undefined = yield* restore(take)
-      yield* Effect.addFinalizer(() => (held === undefined ? Effect.void : give(held)))
+      let current: Slot<Client> | undefined = yield* restore(take)
+      yield* Effect.addFinalizer(() => (current === undefined ? Effect.void : give(current)))
 
       /** Gives the slot up, and waits for another. */
       const swap = Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
-          if (held !== undefined) yield* give(held)
-          held = undefined
-          held = yield* restore(take)
+          if (current !== undefined) yield* give(current)
+          current = undefined
+          current = yield* restore(take)
         })
       )
       /** A slot that is logged in. A first login is a call of its own. */
       const ready = Effect.gen(function* () {
         while (true) {
-          const slot = held
+          const slot = current
           if (slot === undefined) return yield* Effect.die(new Error("the connection was given back"))
           if (isReady(slot)) return slot
           yield* drop(slot)
           if (!(yield* call("connect", login(slot)))) yield* swap
         }
       })
-      const dropHeld = Effect.suspend(() => (held === undefined ? Effect.void : drop(held)))
+      const dropCurrent = Effect.suspend(() => (current === undefined ? Effect.void : drop(current)))
 
       const request: Connection<Client>["request"] = Effect.fnUntraced(function* <A>(
         method: string,
@@ -227,7 +227,7 @@ export const make = Effect.fnUntraced(function* <Client>(
           if (Option.isSome(answer)) return answer.value
         }
       })
-      return { request, drop: dropHeld, connect: Effect.asVoid(ready) }
+      return { request, drop: dropCurrent, connect: Effect.asVoid(ready) }
     })
   )
 
