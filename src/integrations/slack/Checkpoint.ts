@@ -7,9 +7,6 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { PartMove, Parts } from "../../contract/Parts.ts"
 import { maxParts } from "../../contract/Parts.ts"
-import { digest } from "./CanonicalJson.ts"
-import type { Message } from "./Message.ts"
-import { compareTs } from "./Timestamp.ts"
 
 /**
  * A place in a conversation's history, which is read from the newest message to the oldest: all that is newer than `at`
@@ -284,46 +281,3 @@ const decodeDirectory = (text: string) =>
     .split(separator)
     .filter((one) => one !== "")
     .map((one) => ({ id: one.replace("~", ""), archived: one.endsWith("~") }))
-
-export const noTally = (upTo: string): Tally => ({ upTo, count: 0, sum: 0 })
-
-/** Counts a message, if it is not newer than the tally's bound. The sum stays within 32 bits. */
-export const tallied = (tally: Tally, ts: string): Tally =>
-  compareTs(ts, tally.upTo) > 0
-    ? tally
-    : { ...tally, count: tally.count + 1, sum: (tally.sum + Number.parseInt(digestHex(ts), 16)) % 0x1_0000_0000 }
-
-/** The tally without a message that it counted and that is gone. */
-export const untallied = (tally: Tally, ts: string): Tally => {
-  if (compareTs(ts, tally.upTo) > 0) return tally
-  const sum = (tally.sum - Number.parseInt(digestHex(ts), 16) + 0x1_0000_0000) % 0x1_0000_0000
-  return { ...tally, count: tally.count - 1, sum }
-}
-
-const digestHex = (ts: string) => Buffer.from(digest(ts), "base64url").subarray(0, 4).toString("hex")
-
-/** How many of the newest parents a digest stands for: half of what the first answer of a visit has. */
-const digested = 100
-
-const digestOf = (messages: ReadonlyArray<Message>) => digest(messages.map((message) => message.ts).join()).slice(0, 6)
-
-/** The digest of the newest parents; undefined where there are more of them than the answer gave. */
-export const parentsDigest = (parents: ReadonlyArray<Message>, complete: boolean): string | undefined =>
-  parents.length < digested && !complete ? undefined : digestOf(parents.slice(0, digested))
-
-/**
- * True if one of the parents that `before` stands for has vanished: if nothing has, these still follow each other
- * somewhere behind the `fresh` ones, which may have come since. False where the answer does not reach far enough to
- * tell.
- */
-export const hasVanished = (
-  parents: ReadonlyArray<Message>,
-  options: { readonly before: string; readonly fresh: number; readonly complete: boolean }
-): boolean => {
-  const last = options.complete ? parents.length : parents.length - digested
-  if (options.fresh > last) return false
-  for (let start = 0; start <= options.fresh; start++) {
-    if (digestOf(parents.slice(start, start + digested)) === options.before) return false
-  }
-  return true
-}

@@ -7,17 +7,8 @@ import * as Stream from "effect/Stream"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
-import {
-  type Checkpoint,
-  type Conversation,
-  noTally,
-  type Part,
-  type Place,
-  save,
-  type State,
-  tallied,
-  update
-} from "./Checkpoint.ts"
+import { type Checkpoint, type Conversation, type Part, type Place, save, type State, update } from "./Checkpoint.ts"
+import { noTally, tallied } from "./DeletionSigns.ts"
 import type { Env } from "./MessageRefs.ts"
 import { unknownFloor } from "./PlanLimit.ts"
 import * as Walk from "./Walk.ts"
