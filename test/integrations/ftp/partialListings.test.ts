@@ -1,11 +1,10 @@
-/** Folders that a server lists in part: what it did not tell is not taken for deleted. */
+/** Folders that a server lists in part, or as empty: what it did not tell is not taken for deleted. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/FtpStandIn.ts"
-
-const files = (...paths: ReadonlyArray<string>) =>
-  new Map(paths.map((path): [string, StandIn.File] => [path, { bytes: Buffer.from(path), modified: "20240102030405" }]))
+import { files } from "../../support/ftp/FtpStandIn.ts"
 
 /** The line that `ls` writes for a name of which `lstat` fails, as on a stale mount (coreutils, src/ls.c). */
 const stale = "-????????? ? ? ? ?            ? b"
@@ -44,6 +43,72 @@ describe("folders that are listed in part", () => {
       })
       const opened = yield* Mirror.open(standIn.source)
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "b" })).reason, "Forbidden")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("empty listings", () => {
+  it.live("an empty answer to LIST -a is asked again without the option", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({
+        files: files("a", "b/c"),
+        features: ["SIZE", "MDTM"],
+        quirks: ["empty LIST -a"]
+      })
+      const pages = yield* Mirror.list(yield* Mirror.open(standIn.source))
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["a", "b/c"])
+      assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: [] }])
+    }).pipe(Effect.scoped)
+  )
+
+  for (const [form, features] of [
+    ["MLSD", ["MLST", "SIZE", "MDTM"]],
+    ["LIST", ["SIZE", "MDTM"]]
+  ] as const) {
+    it.live(`${form}: a folder that is empty is covered once the next pass finds it empty too`, () =>
+      Effect.gen(function* () {
+        let isEmpty = false
+        const standIn = yield* StandIn.run({
+          files: files("in/a", "out/b"),
+          features,
+          listing: (folder) => (folder === "in" && isEmpty ? "" : undefined)
+        })
+        const opened = yield* Mirror.open(standIn.source)
+        const parts = new Map<string, Schema.Json>()
+        let checkpoint: Schema.Json | undefined
+        const covers = Effect.suspend(() => Mirror.list(opened, { checkpoint, parts })).pipe(
+          Effect.map((pages) => {
+            checkpoint = pages.at(-1)?.checkpoint
+            return pages.at(-1)?.covers
+          })
+        )
+        const all = [{ prefix: "", except: [] }]
+        const allButIn = [{ prefix: "", except: ["in/"] }]
+        assert.deepStrictEqual(yield* covers, all)
+        isEmpty = true
+        assert.deepStrictEqual(yield* covers, allButIn)
+        assert.deepStrictEqual(yield* covers, all)
+        isEmpty = false
+        assert.deepStrictEqual(yield* covers, all)
+        assert.strictEqual(parts.size, 0)
+        isEmpty = true
+        assert.deepStrictEqual(yield* covers, allButIn)
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("an empty root deletes nothing until the next pass finds it empty too", () =>
+    Effect.gen(function* () {
+      const present = files("a")
+      const standIn = yield* StandIn.run({ files: present })
+      const opened = yield* Mirror.open(standIn.source)
+      const parts = new Map<string, Schema.Json>()
+      const [first] = yield* Mirror.list(opened, { parts })
+      present.delete("a")
+      const [second] = yield* Mirror.list(opened, { parts, checkpoint: first?.checkpoint })
+      assert.deepStrictEqual(second?.covers, [])
+      const [third] = yield* Mirror.list(opened, { parts, checkpoint: second?.checkpoint })
+      assert.deepStrictEqual(third?.covers, [{ prefix: "", except: [] }])
     }).pipe(Effect.scoped)
   )
 })

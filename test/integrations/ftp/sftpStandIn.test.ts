@@ -14,8 +14,6 @@ const file = (name: string, bytes: Uint8Array = Buffer.from(name)): StandIn.Entr
 
 const base = { password: "s3cret", method: "password" } as const
 
-const ids = (refs: ReadonlyArray<{ readonly externalId: string }>) => refs.map(({ externalId }) => externalId)
-
 describe("sftp", () => {
   for (const method of ["password", "keyboard-interactive"] as const) {
     it.live(`logs in by ${method}, and a wrong one pauses the connection without being repeated`, () =>
@@ -45,7 +43,7 @@ describe("sftp", () => {
       })
       const opened = yield* Mirror.open(standIn.source)
       const pages = yield* Mirror.list(opened)
-      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["good", "new\nline"])
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["good", "new\nline"])
       assert.strictEqual(Mirror.problems(pages).length, names.length)
       const results = yield* Mirror.downloadAll(opened, Mirror.chosen(pages))
       assert.strictEqual(results.get("new\nline")?.bytes?.toString(), "new\nline")
@@ -139,13 +137,13 @@ describe("sftp", () => {
         })
         const opened = yield* Mirror.open({ ...standIn.source, config: { ...standIn.source.config, maxDepth: 1 } })
         const pages = yield* Mirror.list(opened)
-        assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a", "z"])
+        assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["a", "z"])
         assert.strictEqual(Mirror.problems(pages).length, 1)
         assert.match(Mirror.problems(pages)[0] ?? "", /^bad: .*Failure/)
         // Nothing is said of what is in it.
         assert.isTrue(pages.every(({ covers = [] }) => covers.every(({ except }) => except?.includes("bad/") === true)))
         failing = false
-        assert.include(ids(Mirror.listed(yield* Mirror.list(opened))), "bad/a")
+        assert.include(Mirror.idsOf(Mirror.listed(yield* Mirror.list(opened))), "bad/a")
       }).pipe(Effect.scoped)
   )
 
@@ -166,10 +164,10 @@ describe("sftp", () => {
             isRefused && request === "REALPATH" && path.endsWith("/current") ? code : undefined
         })
         const opened = yield* Mirror.open(standIn.source)
-        assert.deepStrictEqual(ids(Mirror.listed(yield* Mirror.list(opened))), ["a", "current"])
+        assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(yield* Mirror.list(opened))), ["a", "current"])
         isRefused = true
         const pages = yield* Mirror.list(opened)
-        assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a"])
+        assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["a"])
         assert.match(Mirror.problems(pages).join("\n"), /current/)
         assert.deepStrictEqual(
           pages.flatMap(({ covers = [] }) => covers),
@@ -192,7 +190,7 @@ describe("sftp", () => {
       })
       const opened = yield* Mirror.open(standIn.source)
       const pages = yield* Mirror.list(opened)
-      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["a", "one", "two"])
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["a", "one", "two"])
       assert.deepStrictEqual([Mirror.problems(pages), drops < 1], [[], true])
     }).pipe(Effect.scoped)
   )
@@ -207,7 +205,7 @@ describe("sftp", () => {
           isRefused && request === "LSTAT" && path.includes("\uFFFD") ? status.failure : undefined
       })
       const opened = yield* Mirror.open(standIn.source)
-      assert.deepStrictEqual(ids(Mirror.listed(yield* Mirror.list(opened))), ["a", "b\uFFFD"])
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(yield* Mirror.list(opened))), ["a", "b\uFFFD"])
       isRefused = true
       const pages = yield* Mirror.list(opened)
       assert.deepStrictEqual(

@@ -5,20 +5,7 @@ import * as Effect from "effect/Effect"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/FtpStandIn.ts"
-
-const file = (text: string, modified?: string): StandIn.File => ({
-  bytes: Buffer.from(text),
-  ...(modified === undefined ? {} : { modified })
-})
-
-const time = "20240102030405"
-
-const files = (...paths: ReadonlyArray<string>) => new Map(paths.map((path) => [path, file(path, time)]))
-
-const open = (standIn: StandIn.StandIn, config: Record<string, unknown> = {}) =>
-  Mirror.open({ ...standIn.source, config: { ...standIn.source.config, ...config } })
-
-const ids = (refs: ReadonlyArray<{ readonly externalId: string }>) => refs.map(({ externalId }) => externalId)
+import { file, files, time } from "../../support/ftp/FtpStandIn.ts"
 
 const onlyList = ["SIZE", "MDTM"]
 
@@ -35,9 +22,9 @@ describe("hostile listings", () => {
           ...(features === undefined ? {} : { features }),
           listing: () => [...names, "good"].map((name) => `${line(name)}\r\n`).join("")
         })
-        const opened = yield* open(standIn)
+        const opened = yield* Mirror.open(standIn.source)
         const pages = yield* Mirror.list(opened)
-        assert.deepStrictEqual(ids(Mirror.listed(pages)), ["good"])
+        assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["good"])
         // The client for LIST knows no file named "..": it is left out in silence.
         assert.strictEqual(Mirror.problems(pages).length, form === "LIST" ? names.length - 1 : names.length)
         assert.isTrue(standIn.received.every((line) => !/passwd|\.\./.test(line)))
@@ -48,7 +35,7 @@ describe("hostile listings", () => {
   it.live("an id with a line break sends no second command", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: files("a") })
-      const opened = yield* open(standIn)
+      const opened = yield* Mirror.open(standIn.source)
       const result = yield* Mirror.download(opened, { externalId: "a\r\nDELE a" })
       assert.isUndefined(result.bytes)
       assert.isTrue(standIn.received.every((line) => !line.startsWith("DELE")))
@@ -60,14 +47,14 @@ describe("hostile listings", () => {
       const loop = (unique: string) => () =>
         `type=cdir;${unique} .\r\ntype=dir;${unique} again\r\ntype=file;size=0;modify=${time}; f\r\n`
       const known = yield* StandIn.run({ files: new Map(), listing: loop("unique=1;") })
-      const once = yield* Mirror.list(yield* open(known))
-      assert.deepStrictEqual(ids(Mirror.listed(once)), ["f"])
+      const once = yield* Mirror.list(yield* Mirror.open(known.source))
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(once)), ["f"])
       assert.deepStrictEqual(once.at(-1)?.covers, [{ prefix: "", except: ["again/"] }])
       // The file grows meanwhile: no folder repeats the one above it.
       const growing = (folder: string) => `type=dir; again\r\ntype=file;size=${folder.length};modify=${time}; f\r\n`
       const unknown = yield* StandIn.run({ files: new Map(), listing: growing })
-      const bounded = yield* Mirror.list(yield* open(unknown, { maxDepth: 2 }))
-      assert.deepStrictEqual(ids(Mirror.listed(bounded)), ["f", "again/f", "again/again/f"])
+      const bounded = yield* Mirror.list(yield* Mirror.openWith(unknown.source, { maxDepth: 2 }))
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(bounded)), ["f", "again/f", "again/again/f"])
       assert.deepStrictEqual(bounded.at(-1)?.covers, [{ prefix: "", except: ["again/again/again/"] }])
     }).pipe(Effect.scoped)
   )
@@ -80,11 +67,11 @@ describe("hostile listings", () => {
         listing: (folder) => (folder === "" ? folders.map((name) => `type=dir; ${name}\r\n`).join("") : undefined),
         script: (command, argument) => (command === "MLSD" && argument !== "/" ? "550 Permission denied" : undefined)
       })
-      const pages = yield* Mirror.list(yield* open(standIn))
+      const pages = yield* Mirror.list(yield* Mirror.open(standIn.source))
       assert.isTrue(pages.every((page) => JSON.stringify(page.checkpoint).length < 64_000))
       assert.deepStrictEqual(pages.at(-1)?.covers, [])
       assert.strictEqual(Mirror.problems(pages).length, 300)
-      const resumed = yield* Mirror.list(yield* open(standIn), { checkpoint: pages[0]?.checkpoint })
+      const resumed = yield* Mirror.list(yield* Mirror.open(standIn.source), { checkpoint: pages[0]?.checkpoint })
       assert.isAtLeast(Mirror.problems(resumed).length, 200)
     }).pipe(Effect.scoped)
   )
@@ -95,13 +82,13 @@ describe("revisions and times", () => {
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: files("a", "b"), features: onlyList })
       const asked = () => standIn.received.filter((line) => line.startsWith("MDTM")).length
-      const content = yield* Mirror.list(yield* open(standIn, { compare: "content" }))
+      const content = yield* Mirror.list(yield* Mirror.openWith(standIn.source, { compare: "content" }))
       assert.deepStrictEqual(
         Mirror.chosen(content).map(({ revision }) => revision),
         [undefined, undefined]
       )
       assert.strictEqual(asked(), 0)
-      const opened = yield* open(standIn, { compare: "revision" })
+      const opened = yield* Mirror.openWith(standIn.source, { compare: "revision" })
       const revision = "1 2024-01-02T03:04:05Z"
       const known = new Map([
         ["a", revision],
@@ -116,7 +103,7 @@ describe("revisions and times", () => {
   it.live("a file whose time nobody knows is downloaded each time, and did not happen in 1970", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: new Map([["a", file("a")]]), features: ["SIZE"] })
-      const opened = yield* open(standIn, { compare: "revision" })
+      const opened = yield* Mirror.openWith(standIn.source, { compare: "revision" })
       const known = new Map([["a", undefined]])
       const pages = yield* Mirror.list(opened, { known })
       assert.deepStrictEqual(Mirror.chosen(pages), [{ externalId: "a", revision: undefined }])
@@ -139,13 +126,13 @@ describe("revisions and times", () => {
           ["never", file("x", "20240231000000")]
         ])
       })
-      const opened = yield* open(standIn)
+      const opened = yield* Mirror.open(standIn.source)
       const window = {
         since: DateTime.makeUnsafe("2024-01-02T03:04:05Z"),
         until: DateTime.makeUnsafe("2024-01-02T03:04:07Z")
       }
       const pages = yield* Mirror.list(opened, { task: { ...SyncTask.poll, window } })
-      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["never", "since", "unknown", "within"])
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["never", "since", "unknown", "within"])
       // A part of the files proves nothing about the others.
       assert.isTrue(pages.every((page) => page.covers === undefined && page.listing === undefined))
     }).pipe(Effect.scoped)
@@ -154,11 +141,11 @@ describe("revisions and times", () => {
   it.live("force asks the checker nothing, forced ids are chosen whatever their revision", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: files("a", "b") })
-      const opened = yield* open(standIn, { compare: "revision" })
+      const opened = yield* Mirror.openWith(standIn.source, { compare: "revision" })
       const known = new Map(["a", "b"].map((id) => [id, "1 2024-01-02T03:04:05Z"]))
       const chosen = (task: Partial<SyncTask.SyncTask>) =>
         Effect.map(Mirror.list(opened, { task: { ...SyncTask.poll, ...task }, known }), (pages) =>
-          ids(Mirror.chosen(pages))
+          Mirror.idsOf(Mirror.chosen(pages))
         )
       assert.deepStrictEqual(yield* chosen({}), [])
       assert.deepStrictEqual(yield* chosen({ force: true }), ["a", "b"])
@@ -178,7 +165,7 @@ describe("limits", () => {
           ["old", file("1", time)]
         ])
       })
-      const opened = yield* open(standIn, { maxFileSize: 4, settle: "1 hour" })
+      const opened = yield* Mirror.openWith(standIn.source, { maxFileSize: 4, settle: "1 hour" })
       const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
       assert.deepStrictEqual(
         [...results].map(([id, { reason }]) => [id, reason]),
@@ -200,8 +187,8 @@ describe("limits", () => {
       const standIn = yield* StandIn.run({
         files: files("in/a.csv", "in/deep/b.csv", "in/c.txt", "in/tmp/d.csv", "out/e.csv", "top.csv")
       })
-      const opened = yield* open(standIn, { include: ["in/**/*.csv"], exclude: ["**/tmp"] })
-      assert.deepStrictEqual(ids(Mirror.listed(yield* Mirror.list(opened))), ["in/a.csv", "in/deep/b.csv"])
+      const opened = yield* Mirror.openWith(standIn.source, { include: ["in/**/*.csv"], exclude: ["**/tmp"] })
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(yield* Mirror.list(opened))), ["in/a.csv", "in/deep/b.csv"])
       assert.deepStrictEqual(
         standIn.received.filter((line) => line.startsWith("MLSD")),
         ["MLSD /", "MLSD /in", "MLSD /in/deep"]
@@ -212,7 +199,7 @@ describe("limits", () => {
   it.live("an unchanged tree costs one listing a folder, and one login", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: files("a", "b/c", "b/d/e") })
-      const opened = yield* open(standIn, { compare: "revision" })
+      const opened = yield* Mirror.openWith(standIn.source, { compare: "revision" })
       yield* Mirror.list(opened)
       assert.deepStrictEqual(Object.fromEntries(opened.calls), { connect: 1, list: 3 })
     }).pipe(Effect.scoped)
@@ -232,8 +219,8 @@ describe("a server that fails", () => {
         files: files("a"),
         script: (command) => (command === "MLSD" ? fail() : undefined)
       })
-      const opened = yield* open(standIn)
-      assert.deepStrictEqual(ids(Mirror.listed(yield* Mirror.list(opened))), ["a"])
+      const opened = yield* Mirror.open(standIn.source)
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(yield* Mirror.list(opened))), ["a"])
       assert.strictEqual(standIn.received.filter((line) => line.startsWith("USER")).length, 2)
     }).pipe(Effect.scoped)
   )
@@ -245,7 +232,7 @@ describe("a server that fails", () => {
         files: present,
         script: (command) => (command === "RETR" ? { data: "reset", last: "550 not this one" } : undefined)
       })
-      const opened = yield* open(standIn)
+      const opened = yield* Mirror.open(standIn.source)
       const refs = Mirror.chosen(yield* Mirror.list(opened))
       present.delete("gone")
       const results = yield* Mirror.downloadAll(opened, refs)
@@ -261,7 +248,7 @@ describe("a server that fails", () => {
         script: (command, argument) =>
           command === "RETR" && argument === "/whole" ? { data: Buffer.from("who"), last: "226 done" } : undefined
       })
-      const opened = yield* open(standIn)
+      const opened = yield* Mirror.open(standIn.source)
       const result = yield* Mirror.download(opened, { externalId: "whole" })
       assert.strictEqual(result.reason, "Transient")
       assert.match(result.message ?? "", /3 of its 5 bytes/)
@@ -275,7 +262,7 @@ describe("a server that fails", () => {
         script: (command) =>
           command === "RETR" ? { data: Buffer.from("whole"), last: "451 the disk failed" } : undefined
       })
-      const opened = yield* open(standIn)
+      const opened = yield* Mirror.open(standIn.source)
       // RFC 959 4.2.2: 451 is a local error about this file, so it says nothing about the others.
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "whole" })).reason, "Forbidden")
     }).pipe(Effect.scoped)
@@ -293,8 +280,8 @@ describe("a server that fails", () => {
               }
             : undefined
       })
-      const pages = yield* Mirror.list(yield* open(standIn))
-      assert.deepStrictEqual(ids(Mirror.listed(pages)), ["b", "cut/a"])
+      const pages = yield* Mirror.list(yield* Mirror.open(standIn.source))
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["b", "cut/a"])
       assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: ["cut/"] }])
       assert.match(Mirror.problems(pages).join(), /truncated/)
     }).pipe(Effect.scoped)
@@ -306,7 +293,7 @@ describe("a server that fails", () => {
         files: files("a"),
         script: (command) => (command === "RETR" ? { data: "silent", last: "" } : undefined)
       })
-      const opened = yield* open(standIn, { timeout: "100 millis" })
+      const opened = yield* Mirror.openWith(standIn.source, { timeout: "100 millis" })
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).reason, "Transient")
     }).pipe(Effect.scoped)
   )
@@ -323,7 +310,7 @@ describe("a server that fails", () => {
           files: files("a"),
           script: (command) => (command === "PASS" ? `${reply} s3cret` : undefined)
         })
-        const opened = yield* open(standIn)
+        const opened = yield* Mirror.open(standIn.source)
         const error = yield* Effect.flip(opened.session.account)
         assert.strictEqual(error.reason._tag, reason)
         assert.notInclude(error.message, "s3cret")
@@ -334,7 +321,7 @@ describe("a server that fails", () => {
   it.live("an empty file has an empty body", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: new Map([["empty", file("", time)]]) })
-      const opened = yield* open(standIn)
+      const opened = yield* Mirror.open(standIn.source)
       const result = yield* Mirror.download(opened, { externalId: "empty" })
       assert.strictEqual(result.bytes?.length, 0)
     }).pipe(Effect.scoped)

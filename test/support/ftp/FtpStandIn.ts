@@ -14,6 +14,22 @@ export interface File {
   readonly modified?: string
 }
 
+/** The time of files that `files` gives. */
+export const time = "20240102030405"
+
+export const file = (text: string, modified?: string): File => ({
+  bytes: Buffer.from(text),
+  ...(modified === undefined ? {} : { modified })
+})
+
+/** Files by path, each with its path as its text. */
+export const files = (...paths: ReadonlyArray<string>): Map<string, File> =>
+  new Map(paths.map((path) => [path, file(path, time)]))
+
+/** The lines of one command that the server received. */
+export const received = (standIn: StandIn, command: string): ReadonlyArray<string> =>
+  standIn.received.filter((line) => line.split(" ")[0] === command)
+
 /** An action that replaces the server's usual one. */
 export type Action =
   /** Sends this line. */

@@ -50,6 +50,10 @@ export const open = Effect.fnUntraced(function* (
   return { session, calls }
 })
 
+/** The same with other settings. */
+export const openWith = (source: Source & { readonly config: object }, config: Readonly<Record<string, unknown>>) =>
+  open({ ...source, config: { ...source.config, ...config } })
+
 /** All pages of one listing. `known` is what the checker says is stored, with its revisions. */
 export const list = (
   { session }: Opened,
@@ -90,6 +94,9 @@ const partsOf = (stored: ReadonlyMap<string, Schema.Json> | undefined): Parts<Sc
               )
           )
       }
+
+export const idsOf = (refs: ReadonlyArray<Pick<Ref, "externalId">>): ReadonlyArray<string> =>
+  refs.map(({ externalId }) => externalId)
 
 export const listed = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<Ref> =>
   pages.flatMap((page) => page.listed)
